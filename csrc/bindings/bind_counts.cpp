@@ -1,0 +1,201 @@
+#include <pybind11/stl.h>
+
+#include "bindings/bindings.hpp"
+#include "count/count.hpp"
+
+namespace infercost {
+namespace {
+
+py::dict bytes_by_role(const std::array<Expr, kTrafficCount>& read, const std::array<Expr, kTrafficCount>& written) {
+    py::dict result;
+    for (std::size_t i = 0; i < kTrafficCount; ++i) {
+        const std::string name(name_of(static_cast<Traffic>(i)));
+        result[py::str(name + "_read")] = to_python(read[i]);
+        result[py::str(name + "_written")] = to_python(written[i]);
+    }
+    return result;
+}
+
+py::dict dimensions_of(const Work& work) {
+    py::dict result;
+    if (work.kind != WorkKind::gemm && work.kind != WorkKind::convolution && work.kind != WorkKind::attention) {
+        return result;
+    }
+    result["batch"] = to_python(work.dims.batch);
+    result["m"] = to_python(work.dims.m);
+    result["n"] = to_python(work.dims.n);
+    result["k"] = to_python(work.dims.k);
+    if (work.kind == WorkKind::attention) result["n_value"] = to_python(work.dims.n_value);
+    if (work.kind == WorkKind::convolution) result["window"] = work.dims.window;
+    return result;
+}
+
+Work make_work(const py::object& contraction, const py::object& pointwise, const py::object& read,
+               const py::object& written, std::string_view kind, std::string_view dtype) {
+    Work work;
+    work.kind = parse_work_kind(kind);
+    work.dtype = parse_dtype(dtype);
+    const auto amount = [](const py::object& value, const char* what) {
+        const Expr e = to_expr(value, what);
+        if (e.is_constant() && e.constant() < 0) {
+            throw py::value_error(std::string(what) + " is " + e.text() + "; expected zero or more");
+        }
+        return e;
+    };
+    work.contraction_flops = amount(contraction, "contraction_flops");
+    work.causal_flops = work.contraction_flops;
+    work.pointwise_flops = amount(pointwise, "pointwise_flops");
+    work.read[static_cast<std::size_t>(Traffic::activation)] = amount(read, "bytes_read");
+    work.written[static_cast<std::size_t>(Traffic::activation)] = amount(written, "bytes_written");
+    return work;
+}
+
+py::dict row_dict(const CountRow& row) {
+    py::dict result;
+    result["contraction_flops"] = to_python(row.contraction_flops);
+    result["pointwise_flops"] = to_python(row.pointwise_flops);
+    result["macs"] = to_python(row.macs());
+    result["parameters"] = to_python(row.parameters);
+    result["parameter_bytes"] = to_python(row.parameter_bytes);
+    result["buffer_bytes"] = to_python(row.buffer_bytes);
+    result["bytes_read"] = to_python(row.bytes_read());
+    result["bytes_written"] = to_python(row.bytes_written());
+    result["peak_activation_bytes"] = to_python(row.peak_activation_bytes);
+    result["peak_memory_bytes"] = to_python(row.peak_memory_bytes);
+    return result;
+}
+
+struct RuleInfo {
+    std::string op;
+    std::string family;
+    std::string convention;
+};
+
+std::vector<RuleInfo> all_rules() {
+    std::vector<RuleInfo> result;
+    for (const Family& family : families()) {
+        for (const OpRule& row : family.rows) {
+            result.push_back({std::string(row.op), std::string(family.name), std::string(row.convention)});
+        }
+    }
+    return result;
+}
+
+std::optional<RuleInfo> rule_of(const std::string& op) {
+    const std::size_t first = op.find('.');
+    const std::size_t second = first == std::string::npos ? first : op.find('.', first + 1);
+    if (first == std::string::npos || first + 1 == op.size()) {
+        throw py::value_error("op '" + op + "' is not a qualified name; expected namespace.name[.overload]");
+    }
+    const OpRule* found = find_rule(
+        {op, op.substr(0, second), second == std::string::npos ? std::string("default") : op.substr(second + 1)});
+    if (!found) return std::nullopt;
+    for (RuleInfo& info : all_rules()) {
+        if (info.op == found->op) return std::move(info);
+    }
+    return std::nullopt;
+}
+
+template <class Class>
+using Members = std::vector<std::pair<const char*, Expr Class::*>>;
+
+template <class Class>
+void bind_quantities(py::class_<Class>& bound, const std::type_identity_t<Members<Class>>& list) {
+    for (const auto& [name, member] : list) {
+        bound.def_property_readonly(name, [member = member](const Class& c) { return to_python(c.*member); });
+    }
+}
+
+}  // namespace
+
+Overrides to_overrides(const py::object& values) {
+    Overrides overrides;
+    if (values.is_none()) return overrides;
+    for (const auto& [node, work] : values.cast<py::dict>()) {
+        overrides.emplace_back(node.cast<NodeIndex>(), work.cast<const Work&>());
+    }
+    return overrides;
+}
+
+void register_counts(py::module_& m) {
+    py::class_<Work> work(m, "Work", "What one node asks of any machine. FLOPs count a multiply-accumulate as 2.");
+    work.def(py::init(&make_work), py::kw_only(), py::arg("contraction_flops") = 0, py::arg("pointwise_flops") = 0,
+             py::arg("bytes_read") = 0, py::arg("bytes_written") = 0, py::arg("kind") = "pointwise",
+             py::arg("dtype") = "float32")
+        .def_property_readonly("kind", [](const Work& w) { return std::string(name_of(w.kind)); })
+        .def_property_readonly("dtype", [](const Work& w) { return std::string(name_of(w.dtype)); })
+        .def_property_readonly("bytes_read", [](const Work& w) { return to_python(w.bytes_read()); })
+        .def_property_readonly("bytes_written", [](const Work& w) { return to_python(w.bytes_written()); })
+        .def_property_readonly("bytes_by_role", [](const Work& w) { return bytes_by_role(w.read, w.written); })
+        .def_property_readonly("dimensions", &dimensions_of);
+    bind_quantities(work, {{"contraction_flops", &Work::contraction_flops},
+                           {"pointwise_flops", &Work::pointwise_flops},
+                           {"causal_flops", &Work::causal_flops}});
+
+    py::class_<CountRow> row(m, "CountRow", "One line of Counts: the whole model, a module, an op, or a single node.");
+    row.def_property_readonly("nodes", [](const CountRow& r) { return r.nodes; })
+        .def_property_readonly("flops",
+                               [](const CountRow& r) { return to_python(r.contraction_flops + r.pointwise_flops); })
+        .def_property_readonly("macs", [](const CountRow& r) { return to_python(r.macs()); })
+        .def_property_readonly("bytes_read", [](const CountRow& r) { return to_python(r.bytes_read()); })
+        .def_property_readonly("bytes_written", [](const CountRow& r) { return to_python(r.bytes_written()); })
+        .def_property_readonly("bytes_by_role", [](const CountRow& r) { return bytes_by_role(r.read, r.written); })
+        .def("to_dict", &row_dict, "The fields of the JSON contract's totals.");
+    bind_quantities(row, {{"contraction_flops", &CountRow::contraction_flops},
+                          {"pointwise_flops", &CountRow::pointwise_flops},
+                          {"causal_flops", &CountRow::causal_flops},
+                          {"parameters", &CountRow::parameters},
+                          {"parameter_bytes", &CountRow::parameter_bytes},
+                          {"buffer_bytes", &CountRow::buffer_bytes},
+                          {"peak_activation_bytes", &CountRow::peak_activation_bytes},
+                          {"peak_memory_bytes", &CountRow::peak_memory_bytes}});
+
+    py::class_<LayerRow>(m, "LayerRow", "One node of the graph with what it asks for.")
+        .def_property_readonly("index", [](const LayerRow& l) { return l.index; })
+        .def_property_readonly("module", [](const LayerRow& l) { return l.module; })
+        .def_property_readonly("op", [](const LayerRow& l) { return l.op; })
+        .def_property_readonly("source", [](const LayerRow& l) { return l.source; })
+        .def_property_readonly("modelled", [](const LayerRow& l) { return l.work.modelled; })
+        .def_property_readonly("work", [](const LayerRow& l) { return l.work; })
+        .def_property_readonly("row", [](const LayerRow& l) { return l.row; });
+
+    py::class_<MemoryUse> memory(m, "Memory", "Live activation bytes over the node order, and their peak.");
+    memory.def_property_readonly("peak_node", [](const MemoryUse& u) { return u.peak_node; })
+        .def_property_readonly("timeline", [](const MemoryUse& u) {
+            py::list result;
+            for (const Expr& e : u.timeline) result.append(to_python(e));
+            return result;
+        });
+    bind_quantities(memory, {{"input_bytes", &MemoryUse::input_bytes},
+                             {"peak_activation_bytes", &MemoryUse::peak_activation_bytes},
+                             {"peak_memory_bytes", &MemoryUse::peak_memory_bytes}});
+
+    py::class_<Counts>(m, "Counts", "What a graph asks for, in total and by layer, module and op.")
+        .def_property_readonly("total", [](const Counts& c) { return c.total(); })
+        .def_property_readonly("layers", &Counts::layers)
+        .def("by_module", [](const Counts& c, std::optional<int> depth) { return c.by_module(depth.value_or(-1)); },
+             py::arg("depth") = py::none(),
+             "Every module path down to depth (None: all) with all that lies below it; '' is the whole model.")
+        .def("by_op", &Counts::by_op)
+        .def_property_readonly("unmodelled", [](const Counts& c) { return c.unmodelled(); })
+        .def_property_readonly("memory", [](const Counts& c) { return c.memory(); })
+        .def_property_readonly("nodes", &Counts::nodes)
+        .def_property_readonly("modelled_nodes", &Counts::modelled_nodes);
+
+    py::class_<RuleInfo>(m, "Rule", "One row of the op tables: the op, its family, the counting convention in words.")
+        .def_property_readonly("op", [](const RuleInfo& r) { return r.op; })
+        .def_property_readonly("family", [](const RuleInfo& r) { return r.family; })
+        .def_property_readonly("convention", [](const RuleInfo& r) { return r.convention; });
+    m.def("rules", &all_rules, "All rows of the op tables.");
+    m.def("find_rule", &rule_of, py::arg("op"), "The row that counts this op, or None.");
+    m.def("count",
+          [](const std::shared_ptr<Graph>& graph, const py::dict& sizes, const std::string& precision,
+             const py::object& overrides) {
+              return Counts(graph, to_sizes(sizes), parse_precision(precision), to_overrides(overrides));
+          },
+          py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
+          py::arg("overrides") = py::none(),
+          "Counts a graph. Sizes that are not given stay symbolic; overrides maps node indices to Work.");
+}
+
+}  // namespace infercost

@@ -1,0 +1,290 @@
+// Graph <-> plain dicts and JSON. Python's own json does the text; this file knows the layout.
+#include <pybind11/stl.h>
+
+#include "bindings/bindings.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr int kSchemaVersion = 1;
+using GraphPtr = std::shared_ptr<Graph>;
+
+py::object number(const Graph& graph, Dim dim) {
+    if (dim >= 0) return py::int_(dim);
+    const Expr& e = graph.expressions()[static_cast<std::size_t>(-dim - 1)];
+    if (e.is_constant()) return py::int_(e.constant());
+    return py::str(e.text());
+}
+
+py::list dims_of(const Graph& graph, Range range) {
+    py::list result;
+    for (const Dim d : graph.dims(range)) result.append(number(graph, d));
+    return result;
+}
+
+// [kind, value]: kinds keep an int apart from a tensor and a float that happens to be whole from an int.
+py::object argument_of(const Graph& graph, const Argument& argument) {
+    py::list list;
+    switch (argument.kind) {
+        case ArgKind::none:
+            return py::none();
+        case ArgKind::tensor:
+            return py::make_tuple("tensor", argument.value);
+        case ArgKind::integer:
+            return py::make_tuple("int", argument.value);
+        case ArgKind::expression:
+            return py::make_tuple("int", number(graph, argument.value));
+        case ArgKind::boolean:
+            return py::make_tuple("bool", argument.value != 0);
+        case ArgKind::real:
+            // JSON has no infinities: they travel as text.
+            return py::make_tuple("float", py::repr(py::float_(argument.real)));
+        case ArgKind::text:
+            return py::make_tuple("str", graph.name(static_cast<std::uint32_t>(argument.value)));
+        case ArgKind::tensor_list:
+            for (const std::int64_t t : graph.integers(argument.range)) {
+                list.append(t == kNoTensor ? py::object(py::none()) : py::object(py::int_(t)));
+            }
+            return py::make_tuple("tensors", list);
+        case ArgKind::integer_list:
+            for (const std::int64_t value : graph.integers(argument.range)) list.append(value);
+            return py::make_tuple("ints", list);
+        case ArgKind::expression_list:
+            for (const std::int64_t value : graph.integers(argument.range)) list.append(number(graph, value));
+            return py::make_tuple("ints", list);
+        case ArgKind::real_list:
+            for (const double value : graph.reals(argument.range)) list.append(py::repr(py::float_(value)));
+            return py::make_tuple("floats", list);
+    }
+    return py::none();
+}
+
+py::dict to_dict(const Graph& graph) {
+    py::dict result;
+    result["schema_version"] = kSchemaVersion;
+    result["model"] = graph.model();
+    py::dict sizes;
+    for (const auto& [name, size] : graph.sizes()) {
+        py::dict entry;
+        entry["default"] = size.default_value;
+        entry["minimum"] = size.minimum;
+        if (size.maximum) entry["maximum"] = *size.maximum;
+        sizes[py::str(name)] = entry;
+    }
+    result["sizes"] = sizes;
+    py::list guards;
+    for (const Guard& guard : graph.guards()) {
+        guards.append(py::make_tuple(guard.left.text(), std::string(name_of(guard.relation)), guard.right.text()));
+    }
+    result["guards"] = guards;
+    py::list tensors;
+    for (const Tensor& tensor : graph.tensors()) {
+        py::dict entry;
+        entry["dtype"] = std::string(name_of(tensor.dtype));
+        entry["shape"] = dims_of(graph, tensor.shape);
+        entry["strides"] = dims_of(graph, tensor.strides);
+        entry["role"] = std::string(name_of(tensor.role));
+        if (!graph.name(tensor.name).empty()) entry["name"] = graph.name(tensor.name);
+        tensors.append(entry);
+    }
+    result["tensors"] = tensors;
+    py::list nodes;
+    for (const Node& node : graph.nodes()) {
+        py::dict entry;
+        entry["op"] = graph.ops()[node.op].full;
+        if (!graph.name(node.module).empty()) entry["module"] = graph.name(node.module);
+        if (!graph.name(node.source).empty()) entry["source"] = graph.name(node.source);
+        py::dict args;
+        for (const Argument& argument : graph.arguments(node)) {
+            args[py::str(graph.name(argument.name))] = argument_of(graph, argument);
+        }
+        entry["args"] = args;
+        py::list outputs;
+        for (const std::int64_t t : graph.node_outputs(node)) outputs.append(t);
+        entry["outputs"] = outputs;
+        nodes.append(entry);
+    }
+    result["nodes"] = nodes;
+    py::list inputs;
+    for (const TensorIndex t : graph.inputs()) inputs.append(t);
+    py::list outputs;
+    for (const TensorIndex t : graph.outputs()) outputs.append(t);
+    result["inputs"] = inputs;
+    result["outputs"] = outputs;
+    return result;
+}
+
+// ---- reading: every message says which entry, what was got and what was expected ---------------------
+
+std::string type_name(py::handle value) { return py::str(py::type::handle_of(value).attr("__name__")); }
+
+py::object field(const py::dict& entry, const char* key, const std::string& where) {
+    if (!entry.contains(key)) throw py::value_error("graph JSON: " + where + " has no '" + std::string(key) + "'");
+    return entry[key];
+}
+
+template <class T>
+T typed(const py::object& value, const std::string& where, const char* expected) {
+    if (!py::isinstance<T>(value)) {
+        throw py::value_error("graph JSON: " + where + " is a " + type_name(value) + "; expected " + expected);
+    }
+    return py::reinterpret_borrow<T>(value);
+}
+
+Expr read_expr(py::handle value, const std::string& where) {
+    if (PyLong_Check(value.ptr()) && !PyBool_Check(value.ptr())) return to_expr(value, where.c_str());
+    if (PyUnicode_Check(value.ptr())) return Expr::parse(value.cast<std::string>());
+    throw py::value_error("graph JSON: " + where + " is a " + type_name(value) +
+                          "; expected an integer or a size expression");
+}
+
+std::vector<Expr> read_exprs(const py::object& value, const std::string& where) {
+    std::vector<Expr> result;
+    for (const py::handle item : typed<py::list>(value, where, "a list")) result.push_back(read_expr(item, where));
+    return result;
+}
+
+std::vector<TensorIndex> read_indices(const py::object& value, const std::string& where) {
+    std::vector<TensorIndex> result;
+    for (const py::handle item : typed<py::list>(value, where, "a list of tensor numbers")) {
+        if (item.is_none()) {
+            result.push_back(kNoTensor);
+            continue;
+        }
+        const std::int64_t index = read_expr(item, where).constant();
+        if (index < 0 || index > INT32_MAX) throw py::value_error("graph JSON: " + where + " names no tensor");
+        result.push_back(static_cast<TensorIndex>(index));
+    }
+    return result;
+}
+
+double read_real(py::handle value) { return py::float_(py::reinterpret_borrow<py::object>(value)).cast<double>(); }
+
+void read_argument(GraphBuilder& builder, const std::string& name, py::handle value, const std::string& where) {
+    if (value.is_none()) return builder.argument_none(name);
+    const auto pair = py::reinterpret_borrow<py::object>(value);
+    if (!(py::isinstance<py::list>(pair) || py::isinstance<py::tuple>(pair)) || py::len(pair) != 2) {
+        throw py::value_error("graph JSON: " + where + " must be null or [kind, value]");
+    }
+    const std::string kind = py::str(pair[py::int_(0)]);
+    const py::object item = pair[py::int_(1)];
+    if (kind == "tensor") {
+        const std::vector<TensorIndex> one = read_indices(py::cast(std::vector<py::object>{item}), where);
+        builder.argument_tensor(name, one[0]);
+    } else if (kind == "int") {
+        builder.argument_integer(name, read_expr(item, where));
+    } else if (kind == "bool") {
+        builder.argument_boolean(name, typed<py::bool_>(item, where, "a bool").cast<bool>());
+    } else if (kind == "float") {
+        builder.argument_real(name, read_real(item));
+    } else if (kind == "str") {
+        builder.argument_text(name, typed<py::str>(item, where, "a string").cast<std::string>());
+    } else if (kind == "tensors") {
+        builder.argument_tensors(name, read_indices(item, where));
+    } else if (kind == "ints") {
+        builder.argument_integers(name, read_exprs(item, where));
+    } else if (kind == "floats") {
+        std::vector<double> reals;
+        for (const py::handle real : typed<py::list>(item, where, "a list")) reals.push_back(read_real(real));
+        builder.argument_reals(name, reals);
+    } else {
+        throw py::value_error("graph JSON: " + where + " has kind '" + kind +
+                              "'; expected tensor, int, bool, float, str, tensors, ints or floats");
+    }
+}
+
+std::string optional_text(const py::dict& entry, const char* key) {
+    return entry.contains(key) ? py::str(entry[key]).cast<std::string>() : std::string();
+}
+
+void read_size(GraphBuilder& builder, const std::string& name, const py::dict& entry) {
+    const std::string where = "size '" + name + "'";
+    NamedSize size;
+    size.default_value = read_expr(field(entry, "default", where), where).constant();
+    if (entry.contains("minimum")) size.minimum = read_expr(entry["minimum"], where).constant();
+    if (entry.contains("maximum") && !entry["maximum"].is_none()) {
+        size.maximum = read_expr(entry["maximum"], where).constant();
+    }
+    builder.add_size(name, size);
+}
+
+GraphPtr from_dict(const py::dict& data) {
+    const py::object version = field(data, "schema_version", "the document");
+    if (!version.equal(py::int_(kSchemaVersion))) {
+        throw py::value_error("graph JSON: schema_version is " + py::repr(version).cast<std::string>() +
+                              "; this version reads " + std::to_string(kSchemaVersion));
+    }
+    GraphBuilder builder(optional_text(data, "model"));
+    for (const auto& [name, entry] : typed<py::dict>(field(data, "sizes", "the document"), "'sizes'", "an object")) {
+        read_size(builder, py::str(name), typed<py::dict>(py::reinterpret_borrow<py::object>(entry), "a size", "an object"));
+    }
+    if (data.contains("guards")) {
+        for (const py::handle item : typed<py::list>(data["guards"], "'guards'", "a list")) {
+            const auto parts = py::reinterpret_borrow<py::object>(item).cast<std::vector<std::string>>();
+            if (parts.size() != 3) throw py::value_error("graph JSON: a guard must be [left, relation, right]");
+            builder.add_guard({Expr::parse(parts[0]), parse_relation(parts[1]), Expr::parse(parts[2])});
+        }
+    }
+    std::size_t i = 0;
+    for (const py::handle item : typed<py::list>(field(data, "tensors", "the document"), "'tensors'", "a list")) {
+        const std::string where = "tensor " + std::to_string(i++);
+        const auto entry = typed<py::dict>(py::reinterpret_borrow<py::object>(item), where, "an object");
+        const std::vector<Expr> shape = read_exprs(field(entry, "shape", where), where + " shape");
+        std::optional<std::vector<Expr>> strides;
+        if (entry.contains("strides")) strides = read_exprs(entry["strides"], where + " strides");
+        std::optional<std::span<const Expr>> view;
+        if (strides) view = *strides;
+        builder.add_tensor(parse_dtype(optional_text(entry, "dtype")), shape, view,
+                           parse_role(optional_text(entry, "role")), optional_text(entry, "name"));
+    }
+    i = 0;
+    for (const py::handle item : typed<py::list>(field(data, "nodes", "the document"), "'nodes'", "a list")) {
+        const std::string where = "node " + std::to_string(i++);
+        const auto entry = typed<py::dict>(py::reinterpret_borrow<py::object>(item), where, "an object");
+        builder.begin_node(optional_text(entry, "op"), optional_text(entry, "module"), optional_text(entry, "source"));
+        for (const auto& [name, value] : typed<py::dict>(field(entry, "args", where), where + " args", "an object")) {
+            const std::string argument = py::str(name);
+            read_argument(builder, argument, value, where + " argument '" + argument + "'");
+        }
+        builder.end_node(read_indices(field(entry, "outputs", where), where + " outputs"));
+    }
+    return std::const_pointer_cast<Graph>(builder.build(read_indices(field(data, "inputs", "the document"), "'inputs'"),
+                                                        read_indices(field(data, "outputs", "the document"), "'outputs'")));
+}
+
+std::string to_json(const Graph& graph) {
+    const auto json = py::module_::import("json");
+    return json.attr("dumps")(to_dict(graph), py::arg("separators") = py::make_tuple(",", ":")).cast<std::string>();
+}
+
+GraphPtr from_json(const py::object& text) {
+    const auto json = py::module_::import("json");
+    py::object data;
+    try {
+        data = json.attr("loads")(text);
+    } catch (const py::error_already_set& error) {
+        if (!error.matches(PyExc_ValueError)) throw;
+        throw py::value_error("graph JSON: not valid JSON: " + py::str(error.value()).cast<std::string>());
+    }
+    return from_dict(typed<py::dict>(data, "the document", "an object"));
+}
+
+}  // namespace
+
+void register_graph_dict(py::class_<Graph, GraphPtr>& graph) {
+    graph.def("to_dict", &to_dict, "The graph as plain dicts and lists, with schema_version.")
+        .def_static("from_dict", &from_dict, py::arg("data"), "The inverse of to_dict(); validates everything.")
+        .def("to_json", &to_json)
+        .def_static("from_json", &from_json, py::arg("text"))
+        .def("__eq__",
+             [](const Graph& a, const py::object& other) -> py::object {
+                 if (!py::isinstance<Graph>(other)) return py::reinterpret_borrow<py::object>(Py_NotImplemented);
+                 return py::bool_(to_dict(a).equal(to_dict(other.cast<const Graph&>())));
+             },
+             py::arg("other"))
+        .def("__hash__", [](const Graph& g) { return std::hash<std::string>{}(g.model()) ^ g.nodes().size(); })
+        .def(py::pickle([](const Graph& g) { return to_json(g); },
+                        [](const std::string& text) { return from_json(py::str(text)); }));
+}
+
+}  // namespace infercost

@@ -1,0 +1,140 @@
+#include <pybind11/stl.h>
+
+#include <cmath>
+
+#include "bindings/bindings.hpp"
+#include "hardware/hardware.hpp"
+
+namespace infercost {
+namespace {
+
+using Named = std::map<std::string, double>;
+using Level = std::tuple<std::string, double, double>;
+
+Rates to_rates(const Named& named) {
+    Rates rates{};
+    for (const auto& [dtype, rate] : named) rates[static_cast<std::size_t>(parse_dtype(dtype))] = rate;
+    return rates;
+}
+
+Named from_rates(const Rates& rates) {
+    Named named;
+    for (std::size_t i = 0; i < rates.size(); ++i) {
+        if (rates[i] > 0) named[std::string(name_of(static_cast<DType>(i)))] = rates[i];
+    }
+    return named;
+}
+
+double overhead(const Named& named, const char* key) {
+    const auto found = named.find(key);
+    if (found == named.end()) throw py::value_error("overheads_s has no '" + std::string(key) + "'");
+    if (found->second < 0 || !std::isfinite(found->second)) {
+        throw py::value_error("overheads_s '" + std::string(key) + "' is " + std::to_string(found->second) +
+                              "; expected zero or more seconds");
+    }
+    return found->second;
+}
+
+Hardware make_hardware(std::string id, std::string name, std::string_view kind, std::string family, double cores,
+                       double clock_hz, const Named& matrix, const Named& vector, const std::vector<Level>& memory,
+                       std::optional<std::array<double, 3>> array, double sparsity_2_4, const Named& overheads_s,
+                       const Named& achieved, Named power_w, Named links, std::pair<double, double> band) {
+    Hardware h;
+    h.id = std::move(id);
+    h.name = std::move(name);
+    h.kind = parse_machine_kind(kind);
+    h.family = std::move(family);
+    h.cores = cores;
+    h.clock_hz = clock_hz;
+    h.matrix = to_rates(matrix);
+    h.vector = to_rates(vector);
+    for (const auto& [level, capacity, bandwidth] : memory) h.memory.push_back({level, capacity, bandwidth});
+    if (array) h.array = ArrayShape{(*array)[0], (*array)[1], (*array)[2]};
+    h.sparsity_2_4 = sparsity_2_4;
+    h.overheads = {overhead(overheads_s, "dispatch"), overhead(overheads_s, "launch_gap"),
+                   overhead(overheads_s, "replay_gap"), overhead(overheads_s, "kernel_minimum")};
+    h.achieved.insert(achieved.begin(), achieved.end());
+    h.power_w = std::move(power_w);
+    h.links_byte_per_s = std::move(links);
+    std::tie(h.band_low, h.band_high) = band;
+    h.validate();
+    return h;
+}
+
+// A hypothetical machine: what would more cores, arithmetic or bandwidth buy?
+Hardware scaled(const Hardware& h, double cores, double compute, double bandwidth) {
+    for (const auto& [what, factor] : {std::pair{"cores", cores}, {"compute", compute}, {"bandwidth", bandwidth}}) {
+        if (!(factor > 0) || !std::isfinite(factor)) {
+            throw py::value_error(std::string(what) + " is scaled by " + std::to_string(factor) +
+                                  "; expected more than zero");
+        }
+    }
+    Hardware result = h;
+    result.cores *= cores;
+    for (Rates* rates : {&result.matrix, &result.vector}) {
+        for (double& rate : *rates) rate *= cores * compute;
+    }
+    if (result.array) result.array->units *= cores;
+    for (std::size_t i = 0; i < result.memory.size(); ++i) {
+        const bool dram = i + 1 == result.memory.size();
+        result.memory[i].bandwidth_byte_per_s *= dram ? bandwidth : cores;
+        if (!dram) result.memory[i].capacity_bytes *= cores;
+    }
+    return result;
+}
+
+}  // namespace
+
+void register_hardware(py::module_& m) {
+    py::class_<Hardware>(m, "Hardware",
+                         "A machine as data, in base units: FLOP/s (dense, multiply-accumulate = 2), bytes, seconds.\n\n"
+                         "memory lists (level, capacity in bytes over all cores, bandwidth in byte/s over all cores)\n"
+                         "from the innermost to 'dram'; overheads_s has dispatch, launch_gap, replay_gap and\n"
+                         "kernel_minimum; achieved has fractions of peaks: matrix, vector, dram, cache, and matrix_fp8\n"
+                         "and its like where a dtype differs; band is the error band as factors of latency.")
+        .def(py::init(&make_hardware), py::kw_only(), py::arg("id"), py::arg("name"), py::arg("kind"),
+             py::arg("family"), py::arg("cores"), py::arg("clock_hz"), py::arg("matrix_flop_per_s"),
+             py::arg("vector_flop_per_s"), py::arg("memory"), py::arg("array") = py::none(),
+             py::arg("sparsity_2_4") = 1.0, py::arg("overheads_s"), py::arg("achieved"), py::arg("power_w"),
+             py::arg("links_byte_per_s"), py::arg("band") = std::pair{1.0, 1.0})
+        .def_property_readonly("id", [](const Hardware& h) { return h.id; })
+        .def_property_readonly("name", [](const Hardware& h) { return h.name; })
+        .def_property_readonly("kind", [](const Hardware& h) { return std::string(name_of(h.kind)); })
+        .def_property_readonly("family", [](const Hardware& h) { return h.family; })
+        .def_property_readonly("cores", [](const Hardware& h) { return h.cores; })
+        .def_property_readonly("clock_hz", [](const Hardware& h) { return h.clock_hz; })
+        .def_property_readonly("matrix_flop_per_s", [](const Hardware& h) { return from_rates(h.matrix); })
+        .def_property_readonly("vector_flop_per_s", [](const Hardware& h) { return from_rates(h.vector); })
+        .def_property_readonly("memory",
+                               [](const Hardware& h) {
+                                   std::vector<Level> levels;
+                                   for (const MemoryLevel& l : h.memory) {
+                                       levels.emplace_back(l.name, l.capacity_bytes, l.bandwidth_byte_per_s);
+                                   }
+                                   return levels;
+                               })
+        .def_property_readonly("memory_bytes", [](const Hardware& h) { return h.dram().capacity_bytes; })
+        .def_property_readonly("bandwidth_byte_per_s", [](const Hardware& h) { return h.dram().bandwidth_byte_per_s; })
+        .def_property_readonly("array",
+                               [](const Hardware& h) -> std::optional<std::tuple<double, double, double>> {
+                                   if (!h.array) return std::nullopt;
+                                   return std::tuple{h.array->rows, h.array->cols, h.array->units};
+                               })
+        .def_property_readonly("overheads_s",
+                               [](const Hardware& h) {
+                                   return Named{{"dispatch", h.overheads.dispatch_s},
+                                                {"launch_gap", h.overheads.launch_gap_s},
+                                                {"replay_gap", h.overheads.replay_gap_s},
+                                                {"kernel_minimum", h.overheads.kernel_minimum_s}};
+                               })
+        .def_property_readonly("achieved", [](const Hardware& h) { return Named(h.achieved.begin(), h.achieved.end()); })
+        .def_property_readonly("power_w", [](const Hardware& h) { return h.power_w; })
+        .def_property_readonly("links_byte_per_s", [](const Hardware& h) { return h.links_byte_per_s; })
+        .def_property_readonly("sparsity_2_4", [](const Hardware& h) { return h.sparsity_2_4; })
+        .def_property_readonly("band", [](const Hardware& h) { return std::pair{h.band_low, h.band_high}; })
+        .def("scaled", &scaled, py::kw_only(), py::arg("cores") = 1.0, py::arg("compute") = 1.0,
+             py::arg("bandwidth") = 1.0, "A hypothetical machine with these factors on cores, arithmetic, DRAM bandwidth.")
+        .def("__repr__", [](const Hardware& h) { return "Hardware('" + h.id + "')"; });
+}
+
+}  // namespace infercost

@@ -1,0 +1,42 @@
+// Shared by the binding files: how quantities cross, and one register function per noun.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <memory>
+#include <vector>
+
+#include "core/graph.hpp"
+#include "count/count.hpp"
+
+namespace infercost {
+
+namespace py = pybind11;
+
+// TensorId: what GraphBuilder.tensor() returns and GraphBuilder.node() takes, so that a tensor operand
+// can never be mistaken for an integer argument.
+struct TensorId {
+    TensorIndex index;
+};
+
+// A plain int once every named size in it is bound, an Expr before.
+inline py::object to_python(const Expr& e) {
+    if (e.is_constant()) return py::int_(e.constant());
+    return py::cast(e);
+}
+
+// An int or an Expr; anything else is a TypeError that says where it stood.
+Expr to_expr(py::handle value, const char* what);
+std::vector<Expr> to_exprs(py::handle values, const char* what);
+Sizes to_sizes(const py::dict& values);
+py::tuple to_python(const std::vector<Expr>& values);
+Overrides to_overrides(const py::object& values);
+
+void register_expr(py::module_& m);
+void register_graph(py::module_& m);
+void register_graph_dict(py::class_<Graph, std::shared_ptr<Graph>>& graph);
+void register_counts(py::module_& m);
+void register_hardware(py::module_& m);
+void register_estimate(py::module_& m);
+
+}  // namespace infercost

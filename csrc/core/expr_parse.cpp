@@ -1,0 +1,113 @@
+// The inverse of Expr::text(), for graphs read back from JSON.
+#include <cctype>
+
+#include "core/expr.hpp"
+
+namespace infercost {
+namespace {
+
+class Parser {
+  public:
+    explicit Parser(std::string_view text) : text_(text) {}
+
+    Expr whole() {
+        const Expr result = sum();
+        if (peek() != '\0') fail("an operator");
+        return result;
+    }
+
+  private:
+    [[noreturn]] void fail(const std::string& expected) const {
+        throw std::invalid_argument("size expression '" + std::string(text_) + "': expected " + expected +
+                                    " at position " + std::to_string(at_));
+    }
+
+    char peek() {
+        while (at_ < text_.size() && text_[at_] == ' ') ++at_;
+        return at_ < text_.size() ? text_[at_] : '\0';
+    }
+
+    bool take(std::string_view token) {
+        peek();
+        if (text_.substr(at_, token.size()) != token) return false;
+        at_ += token.size();
+        return true;
+    }
+
+    Expr sum() {
+        Expr result = product();
+        while (true) {
+            if (take("+")) {
+                result = result + product();
+            } else if (take("-")) {
+                result = result - product();
+            } else {
+                return result;
+            }
+        }
+    }
+
+    Expr product() {
+        Expr result = unary();
+        while (true) {
+            if (take("//")) {
+                result = result / unary();
+            } else if (take("*")) {
+                result = result * unary();
+            } else if (take("%")) {
+                result = result % unary();
+            } else {
+                return result;
+            }
+        }
+    }
+
+    Expr unary() { return take("-") ? Expr(0) - unary() : operand(); }
+
+    Expr operand() {
+        const char c = peek();
+        if (take("(")) {
+            const Expr result = sum();
+            if (!take(")")) fail("')'");
+            return result;
+        }
+        if (std::isdigit(static_cast<unsigned char>(c))) {
+            std::int64_t value = 0;
+            while (at_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[at_]))) {
+                value = checked_add(checked_mul(value, 10), text_[at_++] - '0');
+            }
+            return {value};
+        }
+        const std::size_t start = at_;
+        while (at_ < text_.size() &&
+               (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_')) {
+            ++at_;
+        }
+        if (at_ == start) fail("a number, a size or '('");
+        const std::string_view name = text_.substr(start, at_ - start);
+        if (!take("(")) return Expr::size(name);
+        return function(name);
+    }
+
+    Expr function(std::string_view name) {
+        std::vector<Expr> operands = {sum()};
+        while (take(",")) operands.push_back(sum());
+        if (!take(")")) fail("')'");
+        if (name == "ceil_div" && operands.size() == 2) return Expr::ceil_div(operands[0], operands[1]);
+        if (name != "max" && name != "min") fail("one of max, min, ceil_div before '('");
+        Expr result = operands[0];
+        for (std::size_t i = 1; i < operands.size(); ++i) {
+            result = name == "max" ? Expr::maximum(result, operands[i]) : Expr::minimum(result, operands[i]);
+        }
+        return result;
+    }
+
+    std::string_view text_;
+    std::size_t at_ = 0;
+};
+
+}  // namespace
+
+Expr Expr::parse(std::string_view text) { return Parser(text).whole(); }
+
+}  // namespace infercost

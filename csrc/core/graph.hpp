@@ -1,0 +1,217 @@
+// One forward pass as data: tensors, and the op calls that connect them. Built once, validated, immutable.
+//
+// Everything lies in flat arrays, so that a million nodes are a few hundred megabytes and one pass over
+// memory; names are interned.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/dtype.hpp"
+#include "core/expr.hpp"
+
+namespace infercost {
+
+using TensorIndex = std::int32_t;
+using NodeIndex = std::int32_t;
+inline constexpr TensorIndex kNoTensor = -1;
+
+enum class Role : std::uint8_t { input, parameter, buffer, constant, activation, kv_cache, count_ };
+inline constexpr std::size_t kRoleCount = static_cast<std::size_t>(Role::count_);
+std::string_view name_of(Role role);
+Role parse_role(std::string_view name);
+
+// A length: zero or more is itself, below zero points into the graph's table of expressions.
+using Dim = std::int64_t;
+
+// A slice of one of the graph's pools.
+struct Range {
+    std::uint32_t begin;
+    std::uint32_t count;
+};
+
+struct Tensor {
+    DType dtype;
+    Role role;
+    std::uint32_t name;  // of a parameter, buffer or input; 0 (empty) for activations
+    Range shape;         // in dims
+    Range strides;       // in dims, in elements
+};
+
+enum class ArgKind : std::uint8_t {
+    none,
+    tensor,       // value: tensor index
+    integer,      // value
+    expression,   // value: Dim
+    boolean,      // value
+    real,         // real
+    text,         // value: name id
+    tensor_list,  // range in integers, -1 for an absent optional tensor
+    integer_list,     // range in integers
+    expression_list,  // range in integers, each a Dim
+    real_list         // range in reals
+};
+
+struct Argument {
+    std::uint32_t name = 0;
+    ArgKind kind = ArgKind::none;
+    union {
+        std::int64_t value = 0;
+        double real;
+        Range range;
+    };
+};
+
+struct Node {
+    std::uint32_t op;      // index into the table of distinct ops
+    std::uint32_t module;  // name id
+    std::uint32_t source;  // name id
+    Range arguments;
+    Range outputs;  // in integers
+};
+
+// "aten.conv2d.default" taken apart once per distinct op.
+struct OpName {
+    std::string full;      // aten.conv2d.default
+    std::string name;      // aten.conv2d
+    std::string overload;  // default
+};
+
+struct NamedSize {
+    std::int64_t default_value = 1;
+    std::int64_t minimum = 1;
+    std::optional<std::int64_t> maximum;
+    friend bool operator==(const NamedSize&, const NamedSize&) = default;
+};
+
+// A condition on sizes that the captured forward took for granted.
+struct Guard {
+    enum class Relation : std::uint8_t { equal, unequal, less, less_equal, greater, greater_equal };
+    Expr left;
+    Relation relation;
+    Expr right;
+
+    bool holds(const Sizes& sizes) const;
+    std::string text() const;
+};
+std::string_view name_of(Guard::Relation relation);
+Guard::Relation parse_relation(std::string_view name);
+
+class GraphBuilder;
+
+class Graph {
+  public:
+    const std::string& model() const { return model_; }
+    const std::map<std::string, NamedSize, std::less<>>& sizes() const { return sizes_; }
+    std::span<const Tensor> tensors() const { return tensors_; }
+    std::span<const Node> nodes() const { return nodes_; }
+    std::span<const OpName> ops() const { return ops_; }
+    std::span<const TensorIndex> inputs() const { return inputs_; }
+    std::span<const TensorIndex> outputs() const { return outputs_; }
+    std::span<const Expr> expressions() const { return expressions_; }
+    std::span<const Guard> guards() const { return guards_; }
+    const std::string& name(std::uint32_t id) const { return names_[id]; }
+    std::optional<std::uint32_t> find_name(std::string_view name) const;
+
+    std::span<const Dim> dims(Range range) const { return {dims_.data() + range.begin, range.count}; }
+    std::span<const Argument> arguments(const Node& node) const {
+        return {arguments_.data() + node.arguments.begin, node.arguments.count};
+    }
+    std::span<const std::int64_t> integers(Range range) const {
+        return {integers_.data() + range.begin, range.count};
+    }
+    std::span<const double> reals(Range range) const { return {reals_.data() + range.begin, range.count}; }
+    std::span<const std::int64_t> node_outputs(const Node& node) const { return integers(node.outputs); }
+
+    // Every tensor that a node reads, in argument order; lists are flattened, absent ones skipped.
+    template <class Visit>
+    void for_each_input(const Node& node, Visit&& visit) const {
+        for (const Argument& argument : arguments(node)) {
+            if (argument.kind == ArgKind::tensor) visit(static_cast<TensorIndex>(argument.value));
+            if (argument.kind != ArgKind::tensor_list) continue;
+            for (const std::int64_t t : integers(argument.range)) {
+                if (t != kNoTensor) visit(static_cast<TensorIndex>(t));
+            }
+        }
+    }
+
+    // The table of expressions with some or all sizes replaced by values.
+    std::vector<Expr> bind(const Sizes& sizes) const;
+    // Throws std::invalid_argument for a name the graph does not have or a value outside its range.
+    void check_sizes(const Sizes& sizes) const;
+    // Throws std::invalid_argument where the captured forward would have gone another way. Guards over sizes
+    // that are not given are not checked. A size of 1 counts as 2: torch guards against broadcasting at every
+    // turn, and the work of a forward does not change with it.
+    void check_guards(const Sizes& sizes) const;
+
+  private:
+    friend class GraphBuilder;
+    void validate() const;
+    void check_defined(TensorIndex t, const std::vector<bool>& defined, const Node* node) const;
+
+    std::string model_;
+    std::map<std::string, NamedSize, std::less<>> sizes_;
+    std::vector<Tensor> tensors_;
+    std::vector<Node> nodes_;
+    std::vector<OpName> ops_;
+    std::vector<Argument> arguments_;
+    std::vector<Dim> dims_;
+    std::vector<std::int64_t> integers_;
+    std::vector<double> reals_;
+    std::vector<Expr> expressions_;
+    std::vector<Guard> guards_;
+    std::vector<std::string> names_;
+    std::unordered_map<std::string, std::uint32_t> name_ids_;
+    std::vector<TensorIndex> inputs_;
+    std::vector<TensorIndex> outputs_;
+};
+
+// The only way to make a Graph. Not thread-safe; build() may be called once.
+class GraphBuilder {
+  public:
+    explicit GraphBuilder(std::string model = "");
+
+    Expr add_size(const std::string& name, NamedSize size);
+    void add_guard(Guard guard);
+    TensorIndex add_tensor(DType dtype, std::span<const Expr> shape, std::optional<std::span<const Expr>> strides,
+                           Role role, std::string_view name);
+
+    // One node: begin, any number of arguments, end.
+    void begin_node(std::string_view op, std::string_view module, std::string_view source);
+    void argument_none(std::string_view name);
+    void argument_tensor(std::string_view name, TensorIndex tensor);
+    void argument_integer(std::string_view name, const Expr& value);
+    void argument_boolean(std::string_view name, bool value);
+    void argument_real(std::string_view name, double value);
+    void argument_text(std::string_view name, std::string_view value);
+    void argument_tensors(std::string_view name, std::span<const TensorIndex> tensors);
+    void argument_integers(std::string_view name, std::span<const Expr> values);
+    void argument_reals(std::string_view name, std::span<const double> values);
+    NodeIndex end_node(std::span<const TensorIndex> outputs);
+
+    std::shared_ptr<const Graph> build(std::span<const TensorIndex> inputs, std::span<const TensorIndex> outputs);
+
+    const Graph& graph() const { return *graph_; }
+
+  private:
+    void require_open() const;
+    std::uint32_t intern(std::string_view name);
+    std::uint32_t intern_op(std::string_view op);
+    Dim dim_of(const Expr& value);
+    Argument& push(std::string_view name, ArgKind kind);
+    Range push_dims(std::span<const Expr> values);
+
+    std::shared_ptr<Graph> graph_;
+    std::unordered_map<std::string, std::uint32_t> op_ids_;
+    std::unordered_map<std::string, Dim> expression_ids_;
+    Node node_{};
+};
+
+}  // namespace infercost

@@ -1,0 +1,50 @@
+// Checked integer arithmetic: a count that does not fit is an error, never a wrapped or clamped number.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace infercost {
+
+// A dedicated type, so that bindings can turn it into Python's OverflowError.
+struct OverflowError : std::overflow_error {
+    using std::overflow_error::overflow_error;
+};
+
+[[noreturn]] inline void raise_overflow(const char* op, std::int64_t a, std::int64_t b) {
+    throw OverflowError("integer overflow: " + std::to_string(a) + " " + op + " " + std::to_string(b) +
+                        " does not fit 64 bits; use smaller sizes or split the batch");
+}
+
+inline std::int64_t checked_add(std::int64_t a, std::int64_t b) {
+    std::int64_t result = 0;
+    if (__builtin_add_overflow(a, b, &result)) raise_overflow("+", a, b);
+    return result;
+}
+
+inline std::int64_t checked_sub(std::int64_t a, std::int64_t b) {
+    std::int64_t result = 0;
+    if (__builtin_sub_overflow(a, b, &result)) raise_overflow("-", a, b);
+    return result;
+}
+
+inline std::int64_t checked_mul(std::int64_t a, std::int64_t b) {
+    std::int64_t result = 0;
+    if (__builtin_mul_overflow(a, b, &result)) raise_overflow("*", a, b);
+    return result;
+}
+
+// Rounds towards minus infinity, as Python and torch's symbolic shapes do.
+inline std::int64_t floor_div(std::int64_t a, std::int64_t b) {
+    if (b == 0) throw std::invalid_argument("division by zero in a size expression");
+    if (b == -1) return checked_sub(0, a);
+    const std::int64_t quotient = a / b;
+    return (a % b != 0 && ((a < 0) != (b < 0))) ? quotient - 1 : quotient;
+}
+
+inline std::int64_t floor_mod(std::int64_t a, std::int64_t b) {
+    return checked_sub(a, checked_mul(floor_div(a, b), b));
+}
+
+}  // namespace infercost

@@ -1,0 +1,181 @@
+#include "count/count.hpp"
+
+#include <unordered_set>
+
+namespace infercost {
+namespace {
+
+Expr sum_of(const std::array<Expr, kTrafficCount>& parts) {
+    Expr total;
+    for (const Expr& part : parts) total += part;
+    return total;
+}
+
+// Calls visit with "", "a", "a.b", ... down to `depth` levels (all when negative).
+template <class Visit>
+void for_each_ancestor(const std::string& path, int depth, Visit&& visit) {
+    visit(std::string());
+    std::size_t at = 0;
+    for (int level = 0; !path.empty() && (depth < 0 || level < depth); ++level) {
+        at = path.find('.', at);
+        visit(path.substr(0, at));
+        if (at == std::string::npos) return;
+        ++at;
+    }
+}
+
+}  // namespace
+
+void CountRow::add(const Work& work) {
+    ++nodes;
+    contraction_flops += work.contraction_flops;
+    causal_flops += work.causal_flops;
+    pointwise_flops += work.pointwise_flops;
+    for (std::size_t i = 0; i < kTrafficCount; ++i) {
+        read[i] += work.read[i];
+        written[i] += work.written[i];
+    }
+}
+
+Expr CountRow::bytes_read() const { return sum_of(read); }
+Expr CountRow::bytes_written() const { return sum_of(written); }
+
+Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision& precision, Overrides overrides)
+    : graph_(std::move(graph)), sizes_(std::move(sizes)), precision_(precision), overrides_(std::move(overrides)) {
+    Analyzer analyzer(graph_, sizes_, precision_, &overrides_);
+    Work work;
+    for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph_->nodes().size()); ++i) {
+        try {
+            analyzer.analyze(i, work);
+            total_.add(work);
+        } catch (const OverflowError& error) {
+            const Node& node = graph_->nodes()[static_cast<std::size_t>(i)];
+            throw OverflowError("counting node " + std::to_string(i) + " (" + graph_->ops()[node.op].full + " in '" +
+                                graph_->name(node.module) + "'): " + error.what());
+        }
+        if (work.modelled) {
+            ++modelled_;
+        } else {
+            ++unmodelled_[graph_->ops()[graph_->nodes()[static_cast<std::size_t>(i)].op].name];
+        }
+    }
+    memory_ = measure_memory(analyzer.pass());
+    const Node none{};
+    const Call any(analyzer.pass(), none);
+    for (std::size_t i = 0; i < graph_->tensors().size(); ++i) {
+        const auto t = static_cast<TensorIndex>(i);
+        count_stored(total_, t, any);
+        const Role role = graph_->tensors()[i].role;
+        if (role == Role::input || role == Role::kv_cache || role == Role::constant) {
+            memory_.input_bytes += any.bytes(t);
+        }
+    }
+    total_.peak_activation_bytes = memory_.peak_activation_bytes;
+    total_.peak_memory_bytes =
+        total_.parameter_bytes + total_.buffer_bytes + memory_.input_bytes + memory_.peak_activation_bytes;
+    memory_.peak_memory_bytes = total_.peak_memory_bytes;
+}
+
+void Counts::count_stored(CountRow& row, TensorIndex t, const Call& any) const {
+    const Role role = graph_->tensors()[static_cast<std::size_t>(t)].role;
+    if (role == Role::parameter) {
+        row.parameters += any.distinct(t);
+        row.parameter_bytes += any.weight_bytes(t);
+    } else if (role == Role::buffer) {
+        row.buffer_bytes += any.bytes(t);
+    }
+}
+
+template <class Visit>
+void Counts::for_each_work(Visit&& visit) const {
+    Analyzer analyzer(graph_, sizes_, precision_, &overrides_);
+    Work work;
+    const Expr fixed = total_.peak_memory_bytes - total_.peak_activation_bytes;
+    for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph_->nodes().size()); ++i) {
+        const Node& node = graph_->nodes()[static_cast<std::size_t>(i)];
+        analyzer.analyze(i, work);
+        CountRow row;
+        row.add(work);
+        row.peak_activation_bytes = memory_.timeline[static_cast<std::size_t>(i)];
+        row.peak_memory_bytes = fixed + row.peak_activation_bytes;
+        visit(i, node, work, row, Call(analyzer.pass(), node));
+    }
+}
+
+void Counts::add_operands(CountRow& row, const Call& call) const {
+    std::vector<TensorIndex> seen;
+    call.for_each_input([&](TensorIndex t) {
+        const TensorIndex root = call.root(t);
+        for (const TensorIndex other : seen) {
+            if (other == root) return;
+        }
+        seen.push_back(root);
+        count_stored(row, root, call);
+    });
+}
+
+std::vector<LayerRow> Counts::layers() const {
+    std::vector<LayerRow> rows;
+    rows.reserve(graph_->nodes().size());
+    for_each_work([&](NodeIndex i, const Node& node, const Work& work, CountRow& row, const Call& call) {
+        add_operands(row, call);
+        rows.push_back({i, graph_->name(node.module), graph_->ops()[node.op].name, graph_->name(node.source), work,
+                        std::move(row)});
+    });
+    return rows;
+}
+
+namespace {
+
+void merge(CountRow& into, const CountRow& row) {
+    into.nodes += row.nodes;
+    into.contraction_flops += row.contraction_flops;
+    into.causal_flops += row.causal_flops;
+    into.pointwise_flops += row.pointwise_flops;
+    for (std::size_t i = 0; i < kTrafficCount; ++i) {
+        into.read[i] += row.read[i];
+        into.written[i] += row.written[i];
+    }
+    into.peak_activation_bytes = Expr::maximum(into.peak_activation_bytes, row.peak_activation_bytes);
+    into.peak_memory_bytes = Expr::maximum(into.peak_memory_bytes, row.peak_memory_bytes);
+}
+
+}  // namespace
+
+std::map<std::string, CountRow> Counts::by_op() const {
+    std::map<std::string, CountRow> rows;
+    std::map<std::string, std::unordered_set<TensorIndex>> seen;
+    for_each_work([&](NodeIndex, const Node& node, const Work&, const CountRow& row, const Call& call) {
+        const std::string& op = graph_->ops()[node.op].name;
+        CountRow& into = rows[op];
+        merge(into, row);
+        call.for_each_input([&](TensorIndex t) {
+            if (seen[op].insert(call.root(t)).second) count_stored(into, call.root(t), call);
+        });
+    });
+    return rows;
+}
+
+std::map<std::string, CountRow> Counts::by_module(int depth) const {
+    std::map<std::string, CountRow> rows;
+    rows[""];
+    for_each_work([&](NodeIndex, const Node& node, const Work&, const CountRow& row, const Call&) {
+        for_each_ancestor(graph_->name(node.module), depth,
+                          [&](const std::string& path) { merge(rows[path], row); });
+    });
+    // Parameters belong to the module that owns them, whether or not a node of it reads them.
+    const Pass pass(*graph_, sizes_, precision_);
+    const Node none{};
+    const Call any(pass, none);
+    for (std::size_t i = 0; i < graph_->tensors().size(); ++i) {
+        const Tensor& tensor = graph_->tensors()[i];
+        if (tensor.role != Role::parameter && tensor.role != Role::buffer) continue;
+        const std::string& name = graph_->name(tensor.name);
+        const std::size_t dot = name.rfind('.');
+        for_each_ancestor(dot == std::string::npos ? std::string() : name.substr(0, dot), depth,
+                          [&](const std::string& path) { count_stored(rows[path], static_cast<TensorIndex>(i), any); });
+    }
+    return rows;
+}
+
+}  // namespace infercost

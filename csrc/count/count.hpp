@@ -1,0 +1,78 @@
+// Graph -> Counts: FLOPs, bytes, parameters and memory, by node, op and module. No hardware.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "count/memory.hpp"
+#include "ops/rule.hpp"
+
+namespace infercost {
+
+// One line of a report: the whole model, a module, an op, or a single node.
+struct CountRow {
+    std::int64_t nodes = 0;
+    Expr contraction_flops;
+    Expr causal_flops;
+    Expr pointwise_flops;
+    Expr parameters;
+    Expr parameter_bytes;
+    Expr buffer_bytes;
+    std::array<Expr, kTrafficCount> read;
+    std::array<Expr, kTrafficCount> written;
+    Expr peak_activation_bytes;
+    Expr peak_memory_bytes;
+
+    void add(const Work& work);
+    Expr macs() const { return contraction_flops / 2; }
+    Expr bytes_read() const;
+    Expr bytes_written() const;
+};
+
+struct LayerRow {
+    NodeIndex index;
+    std::string module;
+    std::string op;
+    std::string source;
+    Work work;
+    CountRow row;
+};
+
+using Overrides = std::vector<std::pair<NodeIndex, Work>>;
+
+// Totals are computed at once; rows by layer, module and op when they are asked for.
+class Counts {
+  public:
+    Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision& precision, Overrides overrides);
+
+    const CountRow& total() const { return total_; }
+    const MemoryUse& memory() const { return memory_; }
+    const std::map<std::string, std::int64_t>& unmodelled() const { return unmodelled_; }
+    std::int64_t nodes() const { return static_cast<std::int64_t>(graph_->nodes().size()); }
+    std::int64_t modelled_nodes() const { return modelled_; }
+
+    std::vector<LayerRow> layers() const;
+    std::map<std::string, CountRow> by_op() const;
+    // Every module path down to `depth` (all when negative), each with all that lies below it; "" is the model.
+    std::map<std::string, CountRow> by_module(int depth) const;
+
+  private:
+    void count_stored(CountRow& row, TensorIndex t, const Call& any) const;
+    void add_operands(CountRow& row, const Call& call) const;
+    template <class Visit>
+    void for_each_work(Visit&& visit) const;
+
+    std::shared_ptr<const Graph> graph_;
+    Sizes sizes_;
+    Precision precision_;
+    Overrides overrides_;
+    CountRow total_;
+    MemoryUse memory_;
+    std::map<std::string, std::int64_t> unmodelled_;
+    std::int64_t modelled_ = 0;
+};
+
+}  // namespace infercost

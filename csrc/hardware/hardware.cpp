@@ -1,0 +1,122 @@
+#include "hardware/hardware.hpp"
+
+#include <cmath>
+#include <stdexcept>
+
+namespace infercost {
+namespace {
+
+using enum DType;
+
+void require(bool good, const std::string& id, const std::string& field, double got, const char* expected) {
+    if (good) return;
+    throw std::invalid_argument("hardware '" + id + "': " + field + " is " + std::to_string(got) + "; expected " +
+                                expected);
+}
+
+std::string_view short_name(DType dtype) {
+    switch (dtype) {
+        case float64: return "fp64";
+        case float32: return "fp32";
+        case tfloat32: return "tf32";
+        case float16: return "fp16";
+        case bfloat16: return "bf16";
+        case float8_e4m3fn:
+        case float8_e5m2: return "fp8";
+        case float4_e2m1fn_x2: return "fp4";
+        case int4: return "int4";
+        default: return "int8";
+    }
+}
+
+double fraction(const Hardware& hardware, std::string_view engine, DType dtype) {
+    const auto exact = hardware.achieved.find(std::string(engine) + "_" + std::string(short_name(dtype)));
+    if (exact != hardware.achieved.end()) return exact->second;
+    const auto general = hardware.achieved.find(engine);
+    return general == hardware.achieved.end() ? 1.0 : general->second;
+}
+
+// What a dtype is computed in where its own engine is missing, nearest first.
+std::vector<DType> candidates(DType dtype) {
+    switch (dtype) {
+        case float64: return {float64};
+        case tfloat32: return {tfloat32, float32, bfloat16, float16};
+        case float16: return {float16, bfloat16, float32};
+        case bfloat16: return {bfloat16, float16, float32};
+        case float8_e4m3fn:
+        case float8_e5m2: return {float8_e4m3fn, bfloat16, float16, float32};
+        case float4_e2m1fn_x2: return {float4_e2m1fn_x2, float8_e4m3fn, bfloat16, float16, float32};
+        case int8:
+        case uint8: return {int8, bfloat16, float16, float32};
+        case int4: return {int4, int8, bfloat16, float16, float32};
+        case complex128: return {float64};
+        default: return {float32, tfloat32, bfloat16, float16, float64};
+    }
+}
+
+double rate_of(const Rates& rates, DType dtype) { return rates[static_cast<std::size_t>(dtype)]; }
+
+}  // namespace
+
+std::string_view name_of(MachineKind kind) {
+    switch (kind) {
+        case MachineKind::gpu: return "gpu";
+        case MachineKind::cpu: return "cpu";
+        case MachineKind::systolic: return "systolic";
+    }
+    return "";
+}
+
+MachineKind parse_machine_kind(std::string_view name) {
+    for (const MachineKind kind : {MachineKind::gpu, MachineKind::cpu, MachineKind::systolic}) {
+        if (name_of(kind) == name) return kind;
+    }
+    throw std::invalid_argument("unknown kind of hardware '" + std::string(name) + "'; expected gpu, cpu or systolic");
+}
+
+void Hardware::validate() const {
+    require(cores > 0, id, "cores", cores, "more than zero");
+    if (memory.empty()) throw std::invalid_argument("hardware '" + id + "' has no memory; expected at least dram");
+    for (const MemoryLevel& level : memory) {
+        require(level.capacity_bytes > 0, id, level.name + " capacity", level.capacity_bytes, "more than zero bytes");
+        require(level.bandwidth_byte_per_s > 0 && std::isfinite(level.bandwidth_byte_per_s), id,
+                level.name + " bandwidth", level.bandwidth_byte_per_s, "more than zero byte/s");
+    }
+    for (const auto& [key, value] : achieved) require(value > 0 && value <= 1, id, "achieved " + key, value, "(0, 1]");
+    double any = 0;
+    for (const Rates* rates : {&matrix, &vector}) {
+        for (const double rate : *rates) {
+            require(rate >= 0 && std::isfinite(rate), id, "a peak rate", rate, "zero or more FLOP/s");
+            any += rate;
+        }
+    }
+    require(any > 0, id, "the sum of all peak rates", any, "at least one peak rate");
+    require(band_low > 0 && band_low <= 1, id, "band low", band_low, "(0, 1]");
+    require(band_high >= 1, id, "band high", band_high, "1 or more");
+}
+
+Engine vector_engine(const Hardware& hardware, DType dtype) {
+    for (const DType candidate : candidates(dtype)) {
+        const double rate = rate_of(hardware.vector, candidate);
+        if (rate > 0) return {rate * fraction(hardware, "vector", candidate), false, candidate, candidate != dtype};
+    }
+    for (const double rate : hardware.vector) {  // whatever there is
+        if (rate > 0) return {rate * fraction(hardware, "vector", float32), false, float32, true};
+    }
+    return {};
+}
+
+Engine contraction_engine(const Hardware& hardware, DType dtype) {
+    for (const DType candidate : candidates(dtype)) {
+        const double matrix = rate_of(hardware.matrix, candidate) * fraction(hardware, "matrix", candidate);
+        const double vector = rate_of(hardware.vector, candidate) * fraction(hardware, "vector", candidate);
+        // fp32 arithmetic never silently drops to a narrower engine: tf32 is a precision of its own.
+        if (matrix > 0 || vector > 0) {
+            const bool use_matrix = matrix >= vector;
+            return {use_matrix ? matrix : vector, use_matrix, candidate, candidate != dtype};
+        }
+    }
+    return vector_engine(hardware, dtype);
+}
+
+}  // namespace infercost

@@ -1,0 +1,81 @@
+// A machine as data, in FLOP, byte, second, hertz, watt. No ops in it.
+#pragma once
+
+#include <array>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/dtype.hpp"
+
+namespace infercost {
+
+enum class MachineKind { gpu, cpu, systolic };
+std::string_view name_of(MachineKind kind);
+MachineKind parse_machine_kind(std::string_view name);
+
+struct MemoryLevel {
+    std::string name;
+    double capacity_bytes = 0;        // over all cores; infinite where the owner decides
+    double bandwidth_byte_per_s = 0;  // over all cores
+};
+
+// rows x cols multiply-accumulate cells, `units` times.
+struct ArrayShape {
+    double rows = 0;
+    double cols = 0;
+    double units = 0;
+};
+
+struct Overheads {
+    double dispatch_s = 0;        // host time to issue one op in eager execution
+    double launch_gap_s = 0;      // between kernels of a stream
+    double replay_gap_s = 0;      // between kernels of a replayed graph
+    double kernel_minimum_s = 0;  // what the smallest contraction costs beyond the gap
+};
+
+using Rates = std::array<double, kDTypeCount>;  // FLOP/s, dense; 0: the engine cannot
+
+struct Hardware {
+    std::string id;
+    std::string name;
+    std::string family;
+    MachineKind kind = MachineKind::gpu;
+    double cores = 1;
+    double clock_hz = 0;
+    Rates matrix{};
+    Rates vector{};
+    std::vector<MemoryLevel> memory;  // inner to outer; the last is dram
+    std::optional<ArrayShape> array;
+    double sparsity_2_4 = 1;
+    Overheads overheads;
+    std::map<std::string, double, std::less<>> achieved;  // fraction of a peak that is reached
+    std::map<std::string, double> power_w;
+    std::map<std::string, double> links_byte_per_s;
+    double band_low = 1;   // latency times these is the error band
+    double band_high = 1;
+
+    const MemoryLevel& dram() const { return memory.back(); }
+    // The last level before dram, nullptr where there is none.
+    const MemoryLevel* last_cache() const { return memory.size() > 1 ? &memory[memory.size() - 2] : nullptr; }
+
+    // Throws std::invalid_argument naming the field that cannot be.
+    void validate() const;
+};
+
+// What arithmetic of one dtype runs on here, with what is reached of the peak already applied.
+struct Engine {
+    double flop_per_s = 0;
+    bool matrix = false;
+    DType dtype = DType::float32;
+    bool emulated = false;  // no engine takes the dtype: it is widened to `dtype`
+};
+
+// The fastest engine for contractions of this dtype; narrower types fall back to wider ones.
+Engine contraction_engine(const Hardware& hardware, DType dtype);
+Engine vector_engine(const Hardware& hardware, DType dtype);
+
+}  // namespace infercost

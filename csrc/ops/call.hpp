@@ -1,0 +1,104 @@
+// A node as a rule sees it: its arguments by name, the shapes bound to sizes, the dtypes to a precision.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/graph.hpp"
+#include "ops/precision.hpp"
+#include "ops/work.hpp"
+
+namespace infercost {
+
+// Which storage every tensor lies in: views and in-place results share that of their operand.
+class Storage {
+  public:
+    explicit Storage(const Graph& graph) : root_(graph.tensors().size()) {
+        for (std::size_t i = 0; i < root_.size(); ++i) root_[i] = static_cast<TensorIndex>(i);
+    }
+    TensorIndex root(TensorIndex t) const { return root_[static_cast<std::size_t>(t)]; }
+    void alias(TensorIndex view, TensorIndex base) { root_[static_cast<std::size_t>(view)] = root(base); }
+
+  private:
+    std::vector<TensorIndex> root_;
+};
+
+// What is the same for all nodes of one pass over a graph.
+struct Pass {
+    const Graph& graph;
+    std::vector<Expr> expressions;  // the graph's table, bound to sizes
+    Precision precision;
+    Storage storage;
+
+    Pass(const Graph& g, const Sizes& sizes, Precision p)
+        : graph(g), expressions(g.bind(sizes)), precision(p), storage(g) {}
+    Expr expr(Dim dim) const {
+        return dim >= 0 ? Expr(dim) : expressions[static_cast<std::size_t>(-dim - 1)];
+    }
+};
+
+class Call {
+  public:
+    Call(const Pass& pass, const Node& node) : pass_(pass), node_(node) {}
+
+    const Graph& graph() const { return pass_.graph; }
+    const Node& node() const { return node_; }
+    const OpName& op() const { return graph().ops()[node_.op]; }
+
+    // Arguments by schema name. Absent, None and "not given" are one thing: the schema's default.
+    const Argument* find(std::string_view name) const;
+    TensorIndex tensor(std::string_view name) const;           // kNoTensor when absent
+    TensorIndex require_tensor(std::string_view name) const;   // throws, naming op and argument
+    Expr integer(std::string_view name, std::int64_t otherwise) const;
+    bool flag(std::string_view name, bool otherwise) const;
+    std::string_view text(std::string_view name) const;
+    bool has(std::string_view name) const { return find(name) != nullptr; }
+    std::vector<Expr> integers(std::string_view name) const;  // a lone integer is a list of one
+    std::vector<TensorIndex> tensors(std::string_view name) const;
+    bool in_place() const { return op().name.back() == '_'; }
+
+    // Operands in argument order, and results. The first operand is what views are views of.
+    TensorIndex first_operand() const;
+    template <class Visit>
+    void for_each_input(Visit&& visit) const { graph().for_each_input(node_, visit); }
+    std::size_t output_count() const { return node_.outputs.count; }
+    TensorIndex output(std::size_t i = 0) const;
+
+    int rank(TensorIndex t) const { return static_cast<int>(at(t).shape.count); }
+    Expr dim(TensorIndex t, int axis) const;  // axis may be negative
+    std::vector<Expr> shape(TensorIndex t) const { return bound(at(t).shape); }
+    std::vector<Expr> strides(TensorIndex t) const { return bound(at(t).strides); }
+    Expr numel(TensorIndex t) const;
+    // Elements that really lie in memory: an expanded (stride 0) dimension is one element.
+    Expr distinct(TensorIndex t) const;
+    DType stored_dtype(TensorIndex t) const;  // as captured, after the precision
+    Expr bytes(TensorIndex t) const { return bytes(t, distinct(t)); }
+    Expr bytes(TensorIndex t, const Expr& elements) const;
+    // A parameter as it is stored for this precision: matrices at operand width, vectors as stored.
+    Expr weight_bytes(TensorIndex t) const;
+    TensorIndex root(TensorIndex t) const { return pass_.storage.root(t); }
+    Traffic traffic(TensorIndex t) const;  // by the role of the storage it lies in, and its dtype
+    bool is_contiguous(TensorIndex t) const;
+    bool same_shape(TensorIndex a, TensorIndex b) const;
+
+    void read(Work& work, TensorIndex t) const { read(work, t, distinct(t)); }
+    void read(Work& work, TensorIndex t, const Expr& elements) const;
+    // An operand of a contraction, at the width that the precision gives it.
+    void read_operand(Work& work, TensorIndex t) const;
+    DType operand_dtype(TensorIndex t) const { return pass_.precision.operand_of(at(t).dtype); }
+    DType engine_dtype(TensorIndex t) const { return pass_.precision.engine_of(at(t).dtype); }
+    void write(Work& work, TensorIndex t) const { write(work, t, distinct(t)); }
+    void write(Work& work, TensorIndex t, const Expr& elements) const;
+
+  private:
+    const Tensor& at(TensorIndex t) const { return graph().tensors()[static_cast<std::size_t>(t)]; }
+    std::vector<Expr> bound(Range range) const;
+
+    const Pass& pass_;
+    const Node& node_;
+};
+
+}  // namespace infercost

@@ -1,0 +1,208 @@
+// Matrix products. A multiply-accumulate is 2 FLOPs; biases and scales are pointwise.
+// Sources: the definitions in torch's operator documentation; tests run plain products that count themselves.
+#include <map>
+#include <stdexcept>
+
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+// Operands at the precision's operand width, biases and indices as stored.
+void operands_and_result(const Call& call, Work& work) {
+    call.for_each_input([&](TensorIndex t) {
+        if (call.rank(t) >= 2) {
+            call.read_operand(work, t);
+        } else {
+            call.read(work, t);
+        }
+    });
+    write_all(call, work);
+}
+constexpr TrafficShape stream_operands{operands_and_result, in_place_only};
+
+// [..., k] x [n, k]^T + bias[n]
+void linear(const Call& call, Work& work) {
+    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex weight = call.require_tensor("weight");
+    const Expr k = call.dim(input, -1);
+    const Expr n = call.rank(weight) == 1 ? Expr(1) : call.dim(weight, 0);
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(input), 1, call.numel(input) / k, n, k);
+    if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
+}
+
+// [m, k] x [k, n], operands under these names; `added` is a tensor that is scaled and added.
+void matrix_product(const Call& call, Work& work, const char* left, const char* right, const char* added) {
+    const TensorIndex a = call.require_tensor(left);
+    const TensorIndex b = call.require_tensor(right);
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), 1, call.dim(a, 0), call.dim(b, 1), call.dim(a, 1));
+    if (added && call.has(added)) work.pointwise_flops = call.numel(call.output());
+}
+void mm(const Call& call, Work& work) { matrix_product(call, work, "self", "mat2", nullptr); }
+void scaled_mm(const Call& call, Work& work) {
+    matrix_product(call, work, "self", "mat2", "bias");
+    // Each accumulated element is multiplied by the product of the two scales.
+    work.pointwise_flops += call.numel(call.output());
+}
+void addmm(const Call& call, Work& work) { matrix_product(call, work, "mat1", "mat2", "self"); }
+
+void batched(const Call& call, Work& work, const char* left, const char* right) {
+    const TensorIndex a = call.require_tensor(left);
+    const TensorIndex b = call.require_tensor(right);
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), call.dim(a, 0), call.dim(a, 1), call.dim(b, 2),
+                    call.dim(a, 2));
+}
+void bmm(const Call& call, Work& work) { batched(call, work, "self", "mat2"); }
+void baddbmm(const Call& call, Work& work) {
+    batched(call, work, "batch1", "batch2");
+    work.pointwise_flops = call.numel(call.output());
+}
+void addbmm(const Call& call, Work& work) {
+    batched(call, work, "batch1", "batch2");
+    work.pointwise_flops = call.numel(call.output()) * call.dim(call.require_tensor("batch1"), 0);
+}
+
+void vector_product(const Call& call, Work& work, const char* matrix, const char* vector) {
+    const TensorIndex a = call.require_tensor(matrix);
+    const TensorIndex v = call.require_tensor(vector);
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(v), 1, call.dim(a, 0), 1, call.dim(a, 1));
+}
+void mv(const Call& call, Work& work) { vector_product(call, work, "self", "vec"); }
+void addmv(const Call& call, Work& work) {
+    vector_product(call, work, "mat", "vec");
+    work.pointwise_flops = call.numel(call.output());
+}
+
+void dot(const Call& call, Work& work) {
+    const TensorIndex a = call.require_tensor("self");
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), 1, 1, 1, call.numel(a));
+}
+
+// numpy's matmul: vectors are promoted, leading dimensions broadcast.
+void matmul(const Call& call, Work& work) {
+    const TensorIndex a = call.require_tensor("self");
+    const TensorIndex b = call.require_tensor("other");
+    const Expr k = call.dim(a, -1);
+    const Expr n = call.rank(b) == 1 ? Expr(1) : call.dim(b, -1);
+    Expr m = call.rank(a) == 1 ? Expr(1) : call.dim(a, -2);
+    Expr batch = call.numel(call.output()) / (m * n);
+    if (call.rank(b) <= 2) {  // torch folds the batch of the left operand into its rows
+        m = m * batch;
+        batch = 1;
+    }
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), batch, m, n, k);
+}
+
+// Tokens sorted by expert: each row of the ragged side meets exactly one matrix of the other.
+void grouped_mm(const Call& call, Work& work) {
+    const TensorIndex a = call.require_tensor("self");
+    const TensorIndex b = call.require_tensor("mat2");
+    const Expr k = call.dim(a, -1);
+    const Expr n = call.dim(b, -1);
+    const Expr total = call.rank(a) == 2 && call.rank(b) == 2
+                           ? call.dim(a, 0) * n * k  // ragged k: the groups split the reduction
+                           : call.numel(call.output()) * k;
+    Expr groups = 1;
+    if (call.rank(b) == 3) {
+        groups = call.dim(b, 0);
+    } else if (call.rank(a) == 3) {
+        groups = call.dim(a, 0);
+    }
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), 1, total / (n * k), n, k);
+    // Balanced routing: every group has an equal share of the rows.
+    work.dims.batch = groups;
+    work.dims.m = Expr::ceil_div(work.dims.m, groups);
+    if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
+}
+
+// "bij,bjk->bik" and all its kin: every distinct letter is a loop. More than two operands are contracted
+// from left to right, as torch does without opt_einsum; letters that no later operand needs are summed.
+void einsum(const Call& call, Work& work) {
+    const std::string equation(call.text("equation"));
+    const std::vector<TensorIndex> operands = call.tensors("tensors");
+    std::string letters;
+    for (const char c : equation) letters += c == ' ' ? "" : std::string(1, c);
+    const std::size_t arrow = letters.find("->");
+    std::vector<std::string> parts(1);
+    for (const char c : letters.substr(0, arrow)) {
+        if (c == ',') {
+            parts.emplace_back();
+        } else {
+            parts.back() += c;
+        }
+    }
+    if (parts.size() != operands.size() || letters.find("...") != std::string::npos) {
+        throw std::invalid_argument("einsum '" + equation + "' with " + std::to_string(operands.size()) +
+                                    " operands cannot be read; expected explicit letters for each operand");
+    }
+    std::map<char, Expr> length;
+    std::map<char, int> uses;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        for (std::size_t axis = 0; axis < parts[i].size(); ++axis) {
+            const Expr size = call.dim(operands[i], static_cast<int>(axis));
+            Expr& known = length[parts[i][axis]];
+            if (!(size == Expr(1)) || known == Expr(0)) known = size;
+            ++uses[parts[i][axis]];
+        }
+    }
+    std::string result;
+    if (arrow != std::string::npos) {
+        result = letters.substr(arrow + 2);
+    } else {
+        for (const auto& [letter, count] : uses) result += count == 1 ? std::string(1, letter) : "";
+    }
+    std::string left = parts[0];
+    Expr total;
+    for (std::size_t i = 1; i < parts.size(); ++i) {
+        std::string loop = left;
+        for (const char c : parts[i]) loop += loop.find(c) == std::string::npos ? std::string(1, c) : "";
+        std::string later = result;
+        for (std::size_t j = i + 1; j < parts.size(); ++j) later += parts[j];
+        std::string next;
+        Expr batch = 1, m = 1, n = 1, k = 1, size = 1;
+        for (const char c : loop) {
+            size = size * length[c];
+            const bool kept = later.find(c) != std::string::npos;
+            const bool in_left = left.find(c) != std::string::npos;
+            const bool in_right = parts[i].find(c) != std::string::npos;
+            if (kept) next += c;
+            Expr& axis = !kept ? k : (in_left && in_right ? batch : (in_left ? m : n));
+            axis = axis * length[c];
+        }
+        total += size * 2;
+        set_contraction(work, WorkKind::gemm, call.engine_dtype(operands[0]), batch, m, n, k);
+        left = next;
+    }
+    if (parts.size() == 1) {
+        work.kind = WorkKind::reduction;
+        work.pointwise_flops = call.numel(operands[0]);
+        return;
+    }
+    work.contraction_flops = total;
+    work.causal_flops = total;
+}
+
+constexpr OpRule kRows[] = {
+    {"aten.linear", linear, stream_operands, "2*m*n*k; bias add is pointwise"},
+    {"aten.mm", mm, stream_operands, "2*m*n*k"},
+    {"aten.addmm", addmm, stream_operands, "2*m*n*k; the added matrix is pointwise"},
+    {"aten.bmm", bmm, stream_operands, "2*b*m*n*k"},
+    {"aten.baddbmm", baddbmm, stream_operands, "2*b*m*n*k; the added tensor is pointwise"},
+    {"aten.addbmm", addbmm, stream_operands, "2*b*m*n*k; the sum over b is pointwise"},
+    {"aten.matmul", matmul, stream_operands, "2*m*n*k for each broadcast batch"},
+    {"aten.mv", mv, stream_operands, "2*m*k"},
+    {"aten.addmv", addmv, stream_operands, "2*m*k; the added vector is pointwise"},
+    {"aten.dot", dot, stream_operands, "2*k"},
+    {"aten.vdot", dot, stream_operands, "2*k"},
+    {"aten.einsum", einsum, stream_operands, "2 x the product of all letters, left to right"},
+    {"aten._grouped_mm", grouped_mm, stream_operands, "2*rows*n*k: each row meets one expert; all experts are read"},
+    {"aten._int_mm", mm, stream_operands, "2*m*n*k on int8"},
+    {"aten._scaled_mm", scaled_mm, stream_operands, "2*m*n*k on fp8; scale and bias are pointwise"},
+};
+static_assert(each_op_once(kRows));
+
+}  // namespace
+
+std::span<const OpRule> contraction_rules() { return kRows; }
+
+}  // namespace infercost

@@ -1,0 +1,55 @@
+// Convolutions as implicit matrix products: every output element is a dot product over one group's window.
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+// Weight is [out, in / groups, *window], or [in, out / groups, *window] when transposed.
+void convolve(const Call& call, Work& work, bool transposed) {
+    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex weight = call.require_tensor("weight");
+    const Expr groups = call.integer("groups", 1);
+    Expr window = 1;
+    for (int axis = 2; axis < call.rank(weight); ++axis) window = window * call.dim(weight, axis);
+    const Expr in_channels = transposed ? call.dim(weight, 0) : call.dim(weight, 1) * groups;
+    const Expr out_channels = transposed ? call.dim(weight, 1) * groups : call.dim(weight, 0);
+    // A transposed convolution scatters: each input position meets the window, not each output position.
+    const TensorIndex dense = transposed ? input : call.output();
+    const Expr positions = call.numel(dense) / (transposed ? in_channels : out_channels);
+    set_contraction(work, WorkKind::convolution, call.engine_dtype(input), groups, positions, out_channels / groups,
+                    in_channels / groups * window);
+    if (window.is_constant()) work.dims.window = window.constant();
+    if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
+}
+void direct(const Call& call, Work& work) { convolve(call, work, false); }
+void transposed(const Call& call, Work& work) { convolve(call, work, true); }
+void either(const Call& call, Work& work) { convolve(call, work, call.flag("transposed", false)); }
+
+void operands_and_result(const Call& call, Work& work) {
+    call.read_operand(work, call.require_tensor("input"));
+    call.read_operand(work, call.require_tensor("weight"));
+    if (const TensorIndex bias = call.tensor("bias"); bias != kNoTensor) call.read(work, bias);
+    write_all(call, work);
+}
+constexpr TrafficShape stream_operands{operands_and_result, never};
+
+constexpr OpRule kRows[] = {
+    {"aten.conv1d", direct, stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.conv2d", direct, stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.conv3d", direct, stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.convolution", either, stream_operands, "as conv, or as conv_transpose when transposed"},
+    {"aten._convolution", either, stream_operands, "as conv, or as conv_transpose when transposed"},
+    {"aten._convolution_mode", direct, stream_operands, "as conv; padding given in words"},
+    {"aten.cudnn_convolution", direct, stream_operands, "as conv"},
+    {"aten.mkldnn_convolution", direct, stream_operands, "as conv"},
+    {"aten.conv_transpose1d", transposed, stream_operands, "2 * inputs * out/groups * window"},
+    {"aten.conv_transpose2d", transposed, stream_operands, "2 * inputs * out/groups * window"},
+    {"aten.conv_transpose3d", transposed, stream_operands, "2 * inputs * out/groups * window"},
+};
+static_assert(each_op_once(kRows));
+
+}  // namespace
+
+std::span<const OpRule> convolution_rules() { return kRows; }
+
+}  // namespace infercost

@@ -1,0 +1,213 @@
+// Views, copies, casts and fills. Nothing here computes; what matters is whether bytes move.
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+// Whether `shape` can be laid over the strides of `t` without moving bytes: each run of dimensions that
+// lies dense in memory must be cut into whole dimensions of the new shape. Lengths of 1 never matter.
+bool is_viewable(const Call& call, TensorIndex t, const std::vector<Expr>& shape) {
+    if (call.is_contiguous(t)) return true;
+    const std::vector<Expr> lengths = call.shape(t);
+    const std::vector<Expr> steps = call.strides(t);
+    std::vector<std::pair<Expr, Expr>> old_axes;  // length, stride
+    for (std::size_t i = 0; i < lengths.size(); ++i) {
+        if (!(lengths[i] == Expr(1))) old_axes.emplace_back(lengths[i], steps[i]);
+    }
+    std::vector<Expr> wanted;
+    for (const Expr& length : shape) {
+        if (!(length == Expr(1))) wanted.push_back(length);
+    }
+    std::size_t next = wanted.size();
+    Expr run = 1;
+    for (std::size_t i = old_axes.size(); i-- > 0;) {
+        run = run * old_axes[i].first;
+        const bool dense = i > 0 && old_axes[i - 1].second == old_axes[i].first * old_axes[i].second;
+        if (dense) continue;
+        Expr covered = 1;
+        while (next > 0 && !(covered == run)) covered = covered * wanted[--next];
+        if (!(covered == run)) return false;
+        run = 1;
+    }
+    return next == 0;
+}
+
+// reshape, flatten and their like are views where they can be.
+bool reshape_aliases(const Call& call) {
+    return is_viewable(call, call.first_operand(), call.shape(call.output()));
+}
+
+// contiguous and clone-free conversions return their operand when it already is what was asked for.
+bool already_in_layout(const Call& call) {
+    return call.strides(call.first_operand()) == call.strides(call.output());
+}
+bool already_converted(const Call& call) {
+    return call.stored_dtype(call.first_operand()) == call.stored_dtype(call.output()) &&
+           !call.flag("copy", false) && already_in_layout(call);
+}
+
+void copy(const Call& call, Work& work) {
+    const TensorIndex source = call.first_operand();
+    call.read(work, source);
+    call.write(work, call.output());
+}
+
+template <bool (*kAliases)(const Call&)>
+void copy_unless(const Call& call, Work& work) {
+    if (!kAliases(call)) copy(call, work);
+}
+template <bool (*kAliases)(const Call&)>
+void copies_unless(const Call& call, Work& work) {
+    work.kind = kAliases(call) ? WorkKind::free : WorkKind::copy;
+}
+template <bool (*kAliases)(const Call&)>
+constexpr TrafficShape view_if{copy_unless<kAliases>, kAliases};
+
+// destination.copy_(source): the destination is written without being read.
+void overwrite(const Call& call, Work& work) {
+    call.read(work, call.require_tensor("src"));
+    call.write(work, call.output());
+}
+
+// Results that are made of parts of the operand: what is read is what is written.
+void part(const Call& call, Work& work) {
+    call.read(work, call.first_operand(), Expr::minimum(call.distinct(call.first_operand()),
+                                                        call.numel(call.output())));
+    write_all(call, work);
+}
+
+constexpr TrafficShape copies{copy, in_place_only};
+constexpr TrafficShape copies_part{part, in_place_only};
+constexpr TrafficShape overwrites{overwrite, always};
+
+constexpr WorkShape kReshape = copies_unless<reshape_aliases>;
+constexpr WorkShape kLayout = copies_unless<already_in_layout>;
+constexpr WorkShape kConvert = copies_unless<already_converted>;
+constexpr WorkShape kCopy = moves<WorkKind::copy>;
+constexpr WorkShape kFill = moves<WorkKind::fill>;
+
+constexpr std::string_view kView = "metadata only";
+constexpr std::string_view kMaybe = "metadata only where strides allow, else a copy";
+constexpr std::string_view kMoves = "moves bytes";
+constexpr std::string_view kFills = "writes only";
+
+constexpr OpRule kRows[] = {
+    {"aten.view", no_work, view_of_first, kView},
+    {"aten._unsafe_view", no_work, view_of_first, kView},
+    {"aten.view_as", no_work, view_of_first, kView},
+    {"aten.view_as_real", no_work, view_of_first, kView},
+    {"aten.view_as_complex", no_work, view_of_first, kView},
+    {"aten._reshape_alias", no_work, view_of_first, kView},
+    {"aten.as_strided", no_work, view_of_first, kView},
+    {"aten.alias", no_work, view_of_first, kView},
+    {"aten.detach", no_work, view_of_first, kView},
+    {"aten.lift_fresh", no_work, view_of_first, kView},
+    {"aten.lift_fresh_copy", kCopy, copies, kMoves},
+    {"aten.transpose", no_work, view_of_first, kView},
+    {"aten.t", no_work, view_of_first, kView},
+    {"aten.numpy_T", no_work, view_of_first, kView},
+    {"aten.mT", no_work, view_of_first, kView},
+    {"aten.permute", no_work, view_of_first, kView},
+    {"aten.movedim", no_work, view_of_first, kView},
+    {"aten.moveaxis", no_work, view_of_first, kView},
+    {"aten.swapaxes", no_work, view_of_first, kView},
+    {"aten.swapdims", no_work, view_of_first, kView},
+    {"aten.select", no_work, view_of_first, kView},
+    {"aten.slice", no_work, view_of_first, kView},
+    {"aten.narrow", no_work, view_of_first, kView},
+    {"aten.diagonal", no_work, view_of_first, kView},
+    {"aten.unfold", no_work, view_of_first, kView},
+    {"aten.expand", no_work, view_of_first, kView},
+    {"aten.expand_as", no_work, view_of_first, kView},
+    {"aten.broadcast_to", no_work, view_of_first, kView},
+    {"aten.unsqueeze", no_work, view_of_first, kView},
+    {"aten.squeeze", no_work, view_of_first, kView},
+    {"aten.unflatten", no_work, view_of_first, kView},
+    {"aten.split", no_work, view_of_first, kView},
+    {"aten.split_with_sizes", no_work, view_of_first, kView},
+    {"aten.chunk", no_work, view_of_first, kView},
+    {"aten.tensor_split", no_work, view_of_first, kView},
+    {"aten.unbind", no_work, view_of_first, kView},
+    {"aten.real", no_work, view_of_first, kView},
+    {"aten.imag", no_work, view_of_first, kView},
+    {"aten.conj", no_work, view_of_first, kView},
+    {"aten._conj", no_work, view_of_first, kView},
+    {"aten.reshape", kReshape, view_if<reshape_aliases>, kMaybe},
+    {"aten.reshape_as", kReshape, view_if<reshape_aliases>, kMaybe},
+    {"aten.flatten", kReshape, view_if<reshape_aliases>, kMaybe},
+    {"aten.ravel", kReshape, view_if<reshape_aliases>, kMaybe},
+    {"aten.contiguous", kLayout, view_if<already_in_layout>, kMaybe},
+    {"aten.to", kConvert, view_if<already_converted>, "a copy unless dtype and layout are already right"},
+    {"aten.type_as", kConvert, view_if<already_converted>, "a copy unless dtype and layout are already right"},
+    {"aten._to_copy", kConvert, view_if<already_converted>, "a cast; nothing where the precision makes it one dtype"},
+    {"aten.clone", kCopy, copies, kMoves},
+    {"aten.copy", kCopy, stream_all, kMoves},
+    {"aten.copy_", kCopy, overwrites, "reads the source, writes the destination"},
+    {"aten.cat", kCopy, stream_all, kMoves},
+    {"aten.concat", kCopy, stream_all, kMoves},
+    {"aten.concatenate", kCopy, stream_all, kMoves},
+    {"aten.stack", kCopy, stream_all, kMoves},
+    {"aten.hstack", kCopy, stream_all, kMoves},
+    {"aten.vstack", kCopy, stream_all, kMoves},
+    {"aten.pad", kCopy, copies, kMoves},
+    {"aten.constant_pad_nd", kCopy, copies, kMoves},
+    {"aten.reflection_pad1d", kCopy, copies, kMoves},
+    {"aten.reflection_pad2d", kCopy, copies, kMoves},
+    {"aten.replication_pad1d", kCopy, copies, kMoves},
+    {"aten.replication_pad2d", kCopy, copies, kMoves},
+    {"aten.roll", kCopy, copies, kMoves},
+    {"aten.flip", kCopy, copies, kMoves},
+    {"aten.rot90", kCopy, copies, kMoves},
+    {"aten.repeat", kCopy, copies, kMoves},
+    {"aten.tile", kCopy, copies, kMoves},
+    {"aten.repeat_interleave", kCopy, copies, kMoves},
+    {"aten.channel_shuffle", kCopy, copies, kMoves},
+    {"aten.pixel_shuffle", kCopy, copies, kMoves},
+    {"aten.pixel_unshuffle", kCopy, copies, kMoves},
+    {"aten.im2col", kCopy, copies, kMoves},
+    {"aten.col2im", per_input<1, WorkKind::scatter>, stream_all, "1 per element read: overlaps are added"},
+    {"aten.tril", kCopy, copies_part, kMoves},
+    {"aten.triu", kCopy, copies_part, kMoves},
+    {"aten.meshgrid", kCopy, stream_all, kMoves},
+    {"aten.complex", kCopy, stream_all, kMoves},
+    {"aten.empty", no_work, no_traffic, "allocates only"},
+    {"aten.empty_like", no_work, no_traffic, "allocates only"},
+    {"aten.empty_strided", no_work, no_traffic, "allocates only"},
+    {"aten.empty_permuted", no_work, no_traffic, "allocates only"},
+    {"aten.new_empty", no_work, no_traffic, "allocates only"},
+    {"aten.new_empty_strided", no_work, no_traffic, "allocates only"},
+    {"aten.zeros", kFill, only_written, kFills},
+    {"aten.zeros_like", kFill, only_written, kFills},
+    {"aten.new_zeros", kFill, only_written, kFills},
+    {"aten.ones", kFill, only_written, kFills},
+    {"aten.ones_like", kFill, only_written, kFills},
+    {"aten.new_ones", kFill, only_written, kFills},
+    {"aten.full", kFill, only_written, kFills},
+    {"aten.full_like", kFill, only_written, kFills},
+    {"aten.new_full", kFill, only_written, kFills},
+    {"aten.fill", kFill, only_written, kFills},
+    {"aten.zero", kFill, only_written, kFills},
+    {"aten.eye", kFill, only_written, kFills},
+    {"aten.arange", kFill, only_written, kFills},
+    {"aten.linspace", kFill, only_written, kFills},
+    {"aten.scalar_tensor", kFill, only_written, kFills},
+    {"aten.tril_indices", kFill, only_written, kFills},
+    {"aten.triu_indices", kFill, only_written, kFills},
+    {"aten.rand", kFill, only_written, kFills},
+    {"aten.rand_like", kFill, only_written, kFills},
+    {"aten.randn", kFill, only_written, kFills},
+    {"aten.randn_like", kFill, only_written, kFills},
+    {"aten.bernoulli", per_output<1>, stream_all, "1 per element"},
+    {"aten.uniform", kFill, only_written, kFills},
+    {"aten.normal_", kFill, only_written, kFills},
+    {"aten._assert_async", no_work, no_traffic, "a check"},
+    {"aten._assert_tensor_metadata", no_work, no_traffic, "a check"},
+    {"aten._assert_scalar", no_work, no_traffic, "a check"},
+};
+static_assert(each_op_once(kRows));
+
+}  // namespace
+
+std::span<const OpRule> movement_rules() { return kRows; }
+
+}  // namespace infercost

@@ -1,0 +1,55 @@
+// Normalisations and softmax. Counts are per element, one for each elementary operation of the definition.
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+void normalize(const Call& call, Work& work, int plain, int affine) {
+    work.kind = WorkKind::normalization;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(call.first_operand()) * (call.has("weight") ? affine : plain);
+}
+
+// mean: 1; variance: subtract, square, add; then scale, and weight and bias where given
+void layer_norm(const Call& call, Work& work) { normalize(call, work, 5, 7); }
+// square, add; then scale, and weight where given
+void rms_norm(const Call& call, Work& work) { normalize(call, work, 3, 4); }
+
+// Statistics are constants at inference: one multiply and one add per element.
+void batch_norm(const Call& call, Work& work) {
+    normalize(call, work, 2, 2);
+    const bool training = call.flag("training", false) || call.flag("train", false);
+    if (training) normalize(call, work, 5, 7);
+}
+
+
+template <int N>
+constexpr WorkShape softmax = per_output<N, WorkKind::softmax>;
+
+constexpr OpRule kRows[] = {
+    {"aten.batch_norm", batch_norm, stream_all, "2 per element (folded scale and shift); 7 in training"},
+    {"aten.native_batch_norm", batch_norm, stream_all, "2 per element (folded scale and shift); 7 in training"},
+    {"aten._native_batch_norm_legit", batch_norm, stream_all, "2 per element; 7 in training"},
+    {"aten._native_batch_norm_legit_no_training", batch_norm, stream_all, "2 per element"},
+    {"aten._batch_norm_no_update", batch_norm, stream_all, "2 per element"},
+    {"aten.cudnn_batch_norm", batch_norm, stream_all, "2 per element; 7 in training"},
+    {"aten.layer_norm", layer_norm, stream_all, "7 per element with weight and bias, 5 without"},
+    {"aten.native_layer_norm", layer_norm, stream_all, "7 per element with weight and bias, 5 without"},
+    {"aten.group_norm", layer_norm, stream_all, "7 per element with weight and bias, 5 without"},
+    {"aten.native_group_norm", layer_norm, stream_all, "7 per element with weight and bias, 5 without"},
+    {"aten.instance_norm", layer_norm, stream_all, "7 per element with weight and bias, 5 without"},
+    {"aten.rms_norm", rms_norm, stream_all, "4 per element with weight, 3 without"},
+    {"aten._fused_rms_norm", rms_norm, stream_all, "4 per element with weight, 3 without"},
+    {"aten.softmax", softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"},
+    {"aten._softmax", softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"},
+    {"aten._safe_softmax", softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"},
+    {"aten.log_softmax", softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten._log_softmax", softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+};
+static_assert(each_op_once(kRows));
+
+}  // namespace
+
+std::span<const OpRule> normalization_rules() { return kRows; }
+
+}  // namespace infercost

@@ -1,0 +1,139 @@
+// Element by element. The convention: one for each elementary operation of the definition, where add,
+// multiply, compare, select, divide, sqrt, exp, log, erf, tanh and their like count one each.
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+// A dropout that is switched off returns its operand.
+bool is_dropout_off(const Call& call) { return !call.flag("train", false) && !call.flag("training", false); }
+void dropout(const Call& call, Work& work) {
+    if (is_dropout_off(call)) return no_work(call, work);
+    per_output<3>(call, work);
+}
+bool dropout_aliases(const Call& call) { return is_dropout_off(call) || call.in_place(); }
+void dropout_bytes(const Call& call, Work& work) {
+    if (!is_dropout_off(call)) read_all_write_all(call, work);
+}
+constexpr TrafficShape unless_off{dropout_bytes, dropout_aliases};
+
+constexpr std::string_view kOne = "1 per element";
+constexpr std::string_view kTwo = "2 per element";
+constexpr std::string_view kThree = "3 per element";
+
+constexpr OpRule kRows[] = {
+    {"aten.add", per_output<1>, stream_all, "1 per element; a factor alpha is not counted"},
+    {"aten.sub", per_output<1>, stream_all, "1 per element; a factor alpha is not counted"},
+    {"aten.subtract", per_output<1>, stream_all, kOne},
+    {"aten.rsub", per_output<1>, stream_all, kOne},
+    {"aten.mul", per_output<1>, stream_all, kOne},
+    {"aten.multiply", per_output<1>, stream_all, kOne},
+    {"aten.div", per_output<1>, stream_all, kOne},
+    {"aten.divide", per_output<1>, stream_all, kOne},
+    {"aten.true_divide", per_output<1>, stream_all, kOne},
+    {"aten.floor_divide", per_output<2>, stream_all, "2 per element: divide, floor"},
+    {"aten.remainder", per_output<3>, stream_all, kThree},
+    {"aten.fmod", per_output<3>, stream_all, kThree},
+    {"aten.addcmul", per_output<3>, stream_all, kThree},
+    {"aten.addcdiv", per_output<3>, stream_all, kThree},
+    {"aten.lerp", per_output<3>, stream_all, kThree},
+    {"aten.pow", per_output<1>, stream_all, kOne},
+    {"aten.square", per_output<1>, stream_all, kOne},
+    {"aten.float_power", per_output<1>, stream_all, kOne},
+    {"aten.neg", per_output<1>, stream_all, kOne},
+    {"aten.abs", per_output<1>, stream_all, kOne},
+    {"aten.sign", per_output<1>, stream_all, kOne},
+    {"aten.sgn", per_output<1>, stream_all, kOne},
+    {"aten.reciprocal", per_output<1>, stream_all, kOne},
+    {"aten.sqrt", per_output<1>, stream_all, kOne},
+    {"aten.rsqrt", per_output<2>, stream_all, "2 per element: sqrt, divide"},
+    {"aten.exp", per_output<1>, stream_all, kOne},
+    {"aten.exp2", per_output<1>, stream_all, kOne},
+    {"aten.expm1", per_output<1>, stream_all, kOne},
+    {"aten.log", per_output<1>, stream_all, kOne},
+    {"aten.log2", per_output<1>, stream_all, kOne},
+    {"aten.log10", per_output<1>, stream_all, kOne},
+    {"aten.log1p", per_output<1>, stream_all, kOne},
+    {"aten.sin", per_output<1>, stream_all, kOne},
+    {"aten.cos", per_output<1>, stream_all, kOne},
+    {"aten.tan", per_output<1>, stream_all, kOne},
+    {"aten.asin", per_output<1>, stream_all, kOne},
+    {"aten.acos", per_output<1>, stream_all, kOne},
+    {"aten.atan", per_output<1>, stream_all, kOne},
+    {"aten.atan2", per_output<1>, stream_all, kOne},
+    {"aten.sinh", per_output<1>, stream_all, kOne},
+    {"aten.cosh", per_output<1>, stream_all, kOne},
+    {"aten.tanh", per_output<1>, stream_all, kOne},
+    {"aten.erf", per_output<1>, stream_all, kOne},
+    {"aten.erfinv", per_output<1>, stream_all, kOne},
+    {"aten.floor", per_output<1>, stream_all, kOne},
+    {"aten.ceil", per_output<1>, stream_all, kOne},
+    {"aten.round", per_output<1>, stream_all, kOne},
+    {"aten.trunc", per_output<1>, stream_all, kOne},
+    {"aten.frac", per_output<2>, stream_all, kTwo},
+    {"aten.maximum", per_output<1>, stream_all, kOne},
+    {"aten.minimum", per_output<1>, stream_all, kOne},
+    {"aten.fmax", per_output<1>, stream_all, kOne},
+    {"aten.fmin", per_output<1>, stream_all, kOne},
+    {"aten.max.other", per_output<1>, stream_all, kOne},
+    {"aten.min.other", per_output<1>, stream_all, kOne},
+    {"aten.clamp", per_output<2>, stream_all, kTwo},
+    {"aten.clip", per_output<2>, stream_all, kTwo},
+    {"aten.clamp_min", per_output<1>, stream_all, kOne},
+    {"aten.clamp_max", per_output<1>, stream_all, kOne},
+    {"aten.nan_to_num", per_output<3>, stream_all, kThree},
+    {"aten.isnan", per_output<1>, stream_all, kOne},
+    {"aten.isinf", per_output<1>, stream_all, kOne},
+    {"aten.isfinite", per_output<1>, stream_all, kOne},
+    {"aten.eq", per_output<1>, stream_all, kOne},
+    {"aten.ne", per_output<1>, stream_all, kOne},
+    {"aten.not_equal", per_output<1>, stream_all, kOne},
+    {"aten.lt", per_output<1>, stream_all, kOne},
+    {"aten.le", per_output<1>, stream_all, kOne},
+    {"aten.gt", per_output<1>, stream_all, kOne},
+    {"aten.ge", per_output<1>, stream_all, kOne},
+    {"aten.greater_equal", per_output<1>, stream_all, kOne},
+    {"aten.less_equal", per_output<1>, stream_all, kOne},
+    {"aten.logical_and", per_output<1>, stream_all, kOne},
+    {"aten.logical_or", per_output<1>, stream_all, kOne},
+    {"aten.logical_not", per_output<1>, stream_all, kOne},
+    {"aten.logical_xor", per_output<1>, stream_all, kOne},
+    {"aten.bitwise_and", per_output<1>, stream_all, kOne},
+    {"aten.bitwise_or", per_output<1>, stream_all, kOne},
+    {"aten.bitwise_xor", per_output<1>, stream_all, kOne},
+    {"aten.bitwise_not", per_output<1>, stream_all, kOne},
+    {"aten.__and__", per_output<1>, stream_all, kOne},
+    {"aten.__or__", per_output<1>, stream_all, kOne},
+    {"aten.where", per_output<1>, stream_all, "1 per element: select"},
+    {"aten.masked_fill", per_output<1>, stream_all, "1 per element: select"},
+    {"aten.relu", per_output<1>, stream_all, "1 per element: max"},
+    {"aten.relu6", per_output<2>, stream_all, "2 per element: max, min"},
+    {"aten.hardtanh", per_output<2>, stream_all, "2 per element: max, min"},
+    {"aten.threshold", per_output<2>, stream_all, "2 per element: compare, select"},
+    {"aten.leaky_relu", per_output<3>, stream_all, "3 per element: compare, multiply, select"},
+    {"aten.prelu", per_output<3>, stream_all, "3 per element: compare, multiply, select"},
+    {"aten._prelu_kernel", per_output<3>, stream_all, "3 per element: compare, multiply, select"},
+    {"aten.elu", per_output<5>, stream_all, "5 per element: exp, subtract, multiply, compare, select"},
+    {"aten.celu", per_output<6>, stream_all, "6 per element: divide, exp, subtract, multiply, compare, select"},
+    {"aten.selu", per_output<6>, stream_all, "6 per element: elu and a scale"},
+    {"aten.sigmoid", per_output<4>, stream_all, "4 per element: negate, exp, add, divide"},
+    {"aten.log_sigmoid", per_output<4>, stream_all, "4 per element: negate, exp, add, log"},
+    {"aten.silu", per_output<5>, stream_all, "5 per element: sigmoid and a product"},
+    {"aten.gelu", per_output<5>, stream_all, "5 per element: scale, erf, add, product, half"},
+    {"aten.hardsigmoid", per_output<4>, stream_all, "4 per element: add, max, min, divide"},
+    {"aten.hardswish", per_output<5>, stream_all, "5 per element: hardsigmoid and a product"},
+    {"aten.softplus", per_output<5>, stream_all, "5 per element: scale, exp, add, log, divide"},
+    {"aten.mish", per_output<5>, stream_all, "5 per element: exp, add, log, tanh, product"},
+    {"aten.glu", per_output<5>, stream_all, "5 per element: sigmoid and a product"},
+    {"aten.dropout", dropout, unless_off, "3 per element when training; nothing when off"},
+    {"aten.native_dropout", dropout, unless_off, "3 per element when training; nothing when off"},
+    {"aten.feature_dropout", dropout, unless_off, "3 per element when training; nothing when off"},
+    {"aten.alpha_dropout", dropout, unless_off, "3 per element when training; nothing when off"},
+};
+static_assert(each_op_once(kRows));
+
+}  // namespace
+
+std::span<const OpRule> pointwise_rules() { return kRows; }
+
+}  // namespace infercost

@@ -1,0 +1,29 @@
+// A precision is a rule for dtypes, applied to the captured graph: nothing is traced again.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/dtype.hpp"
+
+namespace infercost {
+
+struct Precision {
+    std::string_view name = "native";
+    bool native = true;              // keep the captured dtypes
+    DType stored = DType::float32;   // floating tensors between ops
+    DType operand = DType::float32;  // floating operands of contractions, as they lie in memory
+    DType engine = DType::float32;   // the arithmetic of contractions
+
+    // Integers, booleans and complex numbers keep their captured dtype.
+    DType storage_of(DType captured) const { return native || !is_floating(captured) ? captured : stored; }
+    DType operand_of(DType captured) const { return native || !is_floating(captured) ? captured : operand; }
+    DType engine_of(DType captured) const { return native || !is_floating(captured) ? captured : engine; }
+};
+
+// native, fp64, fp32, tf32, fp16, bf16, fp8, int8; throws std::invalid_argument listing them.
+Precision parse_precision(std::string_view name);
+std::vector<std::string> precision_names();
+
+}  // namespace infercost

@@ -1,0 +1,101 @@
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+
+#include "ops/rule.hpp"
+
+namespace infercost {
+
+const std::vector<Family>& families() {
+    static const std::vector<Family> all = {
+        {"contraction", contraction_rules()}, {"convolution", convolution_rules()},
+        {"attention", attention_rules()},     {"normalization", normalization_rules()},
+        {"pointwise", pointwise_rules()},     {"reduction", reduction_rules()},
+        {"movement", movement_rules()},       {"indexing", indexing_rules()},
+        {"pooling", pooling_rules()},
+    };
+    return all;
+}
+
+namespace {
+
+const std::unordered_map<std::string_view, const OpRule*>& table() {
+    static const auto rows = [] {
+        std::unordered_map<std::string_view, const OpRule*> map;
+        for (const Family& family : families()) {
+            for (const OpRule& row : family.rows) {
+                if (!map.emplace(row.op, &row).second) {
+                    throw std::logic_error("op '" + std::string(row.op) + "' has two rows");
+                }
+            }
+        }
+        return map;
+    }();
+    return rows;
+}
+
+}  // namespace
+
+const OpRule* find_rule(const OpName& op) {
+    const auto look = [](const std::string& key) -> const OpRule* {
+        const auto found = table().find(key);
+        return found == table().end() ? nullptr : found->second;
+    };
+    if (const OpRule* exact = look(op.name + "." + op.overload)) return exact;
+    if (const OpRule* named = look(op.name)) return named;
+    if (op.name.back() != '_') return nullptr;
+    const std::string functional = op.name.substr(0, op.name.size() - 1);
+    if (const OpRule* exact = look(functional + "." + op.overload)) return exact;
+    return look(functional);
+}
+
+std::vector<const OpRule*> rules_of(const Graph& graph) {
+    std::vector<const OpRule*> rules;
+    rules.reserve(graph.ops().size());
+    for (const OpName& op : graph.ops()) rules.push_back(find_rule(op));
+    return rules;
+}
+
+Analyzer::Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const Precision& precision,
+                   const std::vector<std::pair<NodeIndex, Work>>* overrides)
+    : graph_(std::move(graph)), pass_(*graph_, sizes, precision), rules_(rules_of(*graph_)) {
+    if (!overrides || overrides->empty()) return;
+    overrides_.resize(graph_->nodes().size(), nullptr);
+    for (const auto& [node, work] : *overrides) {
+        if (node < 0 || static_cast<std::size_t>(node) >= overrides_.size()) {
+            throw std::invalid_argument("a rule was given for node " + std::to_string(node) + "; the graph has " +
+                                        std::to_string(overrides_.size()));
+        }
+        overrides_[static_cast<std::size_t>(node)] = &work;
+    }
+}
+
+bool Analyzer::has_rule(NodeIndex node) const {
+    const auto at = static_cast<std::size_t>(node);
+    return (!overrides_.empty() && overrides_[at]) || rules_[graph_->nodes()[at].op] != nullptr;
+}
+
+void Analyzer::analyze(NodeIndex index, Work& work) {
+    const auto at = static_cast<std::size_t>(index);
+    const Node& node = graph_->nodes()[at];
+    const OpRule* rule = rules_[node.op];
+    if (!overrides_.empty() && overrides_[at]) {
+        work = *overrides_[at];
+        return;
+    }
+    work = Work{};
+    const Call call(pass_, node);
+    if (!rule) {
+        work.modelled = false;
+        return;
+    }
+    // Storage first: whether a result is written depends on where it lies.
+    if (rule->traffic.aliases(call) && call.output_count() > 0) {
+        const TensorIndex base = call.first_operand();
+        for (std::size_t i = 0; i < call.output_count(); ++i) pass_.storage.alias(call.output(i), base);
+    }
+    rule->work(call, work);
+    rule->traffic.bytes(call, work);
+}
+
+}  // namespace infercost

@@ -1,0 +1,83 @@
+// One op is one row: its name, the shape of its work, the shape of its traffic, its convention in words.
+//
+// A row is looked up by "namespace.name.overload", then by "namespace.name"; an in-place op ("relu_") has
+// the row of its functional twin. Free ops are rows too; an op without a row is reported as unmodelled.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "ops/call.hpp"
+#include "ops/work.hpp"
+
+namespace infercost {
+
+using WorkShape = void (*)(const Call&, Work&);
+
+// Which bytes move, and whether the results share storage with the first operand.
+struct TrafficShape {
+    void (*bytes)(const Call&, Work&);
+    bool (*aliases)(const Call&);
+};
+
+struct OpRule {
+    std::string_view op;
+    WorkShape work;
+    TrafficShape traffic;
+    std::string_view convention;
+};
+
+template <std::size_t N>
+constexpr bool each_op_once(const OpRule (&rows)[N]) {
+    for (std::size_t i = 0; i < N; ++i) {
+        for (std::size_t j = i + 1; j < N; ++j) {
+            if (rows[i].op == rows[j].op) return false;
+        }
+    }
+    return true;
+}
+
+struct Family {
+    std::string_view name;
+    std::span<const OpRule> rows;
+};
+
+std::span<const OpRule> contraction_rules();
+std::span<const OpRule> convolution_rules();
+std::span<const OpRule> attention_rules();
+std::span<const OpRule> normalization_rules();
+std::span<const OpRule> pointwise_rules();
+std::span<const OpRule> reduction_rules();
+std::span<const OpRule> movement_rules();
+std::span<const OpRule> indexing_rules();
+std::span<const OpRule> pooling_rules();
+
+// All tables; a duplicate across them throws std::logic_error when first asked for.
+const std::vector<Family>& families();
+const OpRule* find_rule(const OpName& op);
+
+// The rule of each distinct op of a graph, nullptr where there is none.
+std::vector<const OpRule*> rules_of(const Graph& graph);
+
+// The work of every node in order. `visit(node index, const Work&, aliased operand or kNoTensor)`.
+class Analyzer {
+  public:
+    // `overrides` replaces the rule of single nodes; it must outlive the analyzer.
+    Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const Precision& precision,
+             const std::vector<std::pair<NodeIndex, Work>>* overrides = nullptr);
+
+    const Pass& pass() const { return pass_; }
+    bool has_rule(NodeIndex node) const;
+    // Must be called in node order: storage that views share is learnt on the way.
+    void analyze(NodeIndex node, Work& work);
+
+  private:
+    std::shared_ptr<const Graph> graph_;
+    Pass pass_;
+    std::vector<const OpRule*> rules_;
+    std::vector<const Work*> overrides_;
+};
+
+}  // namespace infercost

@@ -1,0 +1,41 @@
+#include "ops/shapes.hpp"
+
+namespace infercost {
+
+DType arithmetic_dtype(const Call& call) {
+    // The first floating operand decides: a comparison of floats is float work with a boolean result.
+    DType found = call.output_count() ? call.stored_dtype(call.output()) : DType::float32;
+    bool done = false;
+    call.for_each_input([&](TensorIndex t) {
+        if (done || !is_floating(call.stored_dtype(t))) return;
+        found = call.stored_dtype(t);
+        done = true;
+    });
+    return found;
+}
+
+void set_contraction(Work& work, WorkKind kind, DType operand, const Expr& batch, const Expr& m, const Expr& n,
+                     const Expr& k) {
+    work.kind = kind;
+    work.dtype = operand;
+    work.dims = {batch, m, n, k, 0, 1};
+    work.contraction_flops = batch * m * n * k * 2;
+    work.causal_flops = work.contraction_flops;
+}
+
+bool never(const Call&) { return false; }
+bool always(const Call&) { return true; }
+bool in_place_only(const Call& call) { return call.in_place(); }
+
+void nothing(const Call&, Work&) {}
+
+void write_all(const Call& call, Work& work) {
+    for (std::size_t i = 0; i < call.output_count(); ++i) call.write(work, call.output(i));
+}
+
+void read_all_write_all(const Call& call, Work& work) {
+    call.for_each_input([&](TensorIndex t) { call.read(work, t); });
+    write_all(call, work);
+}
+
+}  // namespace infercost

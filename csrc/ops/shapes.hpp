@@ -1,0 +1,55 @@
+// The named shapes that rows are made of. An op that needs its own function has it above its table.
+#pragma once
+
+#include "ops/rule.hpp"
+
+namespace infercost {
+
+// ---- work -------------------------------------------------------------------------------------------
+
+inline void no_work(const Call&, Work& work) { work.kind = WorkKind::free; }
+
+// A kernel of this kind that only moves data.
+template <WorkKind kKind>
+void moves(const Call&, Work& work) { work.kind = kKind; }
+
+DType arithmetic_dtype(const Call& call);
+
+// N operations for each element of the (first) result.
+template <int N, WorkKind kKind = WorkKind::pointwise>
+void per_output(const Call& call, Work& work) {
+    work.kind = kKind;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(call.output()) * N;
+}
+
+// N operations for each element of the first operand.
+template <int N, WorkKind kKind = WorkKind::reduction>
+void per_input(const Call& call, Work& work) {
+    work.kind = kKind;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(call.first_operand()) * N;
+}
+
+// Fills in a contraction: 2*batch*m*n*k, all of it needed.
+void set_contraction(Work& work, WorkKind kind, DType operand, const Expr& batch, const Expr& m, const Expr& n,
+                     const Expr& k);
+
+// ---- traffic ----------------------------------------------------------------------------------------
+
+bool never(const Call& call);
+bool always(const Call& call);
+bool in_place_only(const Call& call);
+
+void read_all_write_all(const Call& call, Work& work);
+void write_all(const Call& call, Work& work);
+void nothing(const Call& call, Work& work);
+
+// Every operand is read once and every result written once; results of in-place ops lie on their operand.
+inline constexpr TrafficShape stream_all{read_all_write_all, in_place_only};
+// The results are new names for the first operand's storage.
+inline constexpr TrafficShape view_of_first{nothing, always};
+inline constexpr TrafficShape only_written{write_all, in_place_only};
+inline constexpr TrafficShape no_traffic{nothing, in_place_only};
+
+}  // namespace infercost

@@ -1,0 +1,70 @@
+// What one node asks of any machine: how many operations of what kind, and how many bytes of what role.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "core/dtype.hpp"
+#include "core/expr.hpp"
+
+namespace infercost {
+
+enum class WorkKind : std::uint8_t {
+    free,  // metadata only: no kernel runs
+    gemm,
+    convolution,
+    attention,
+    pointwise,
+    reduction,
+    softmax,
+    normalization,
+    pooling,
+    gather,
+    scatter,
+    copy,
+    fill,
+    sort,
+    scan,
+    unknown,
+    count_
+};
+inline constexpr std::size_t kWorkKindCount = static_cast<std::size_t>(WorkKind::count_);
+std::string_view name_of(WorkKind kind);
+WorkKind parse_work_kind(std::string_view name);
+
+enum class Traffic : std::uint8_t { weight, activation, kv_cache, index, count_ };
+inline constexpr std::size_t kTrafficCount = static_cast<std::size_t>(Traffic::count_);
+std::string_view name_of(Traffic traffic);
+
+// A (possibly batched, grouped or implicit) matrix product: `batch` times [m, k] x [k, n].
+// For attention it is the score product (m queries, n keys, k head width); `n_value` is the width of a value.
+// For a convolution m is batch x output positions, n the output channels and k the reduction of one group.
+struct Dimensions {
+    Expr batch = 0;
+    Expr m = 0;
+    Expr n = 0;
+    Expr k = 0;
+    Expr n_value = 0;
+    std::int64_t window = 1;  // elements of the convolution kernel
+    bool operator==(const Dimensions&) const = default;
+};
+
+struct Work {
+    WorkKind kind = WorkKind::unknown;
+    DType dtype = DType::float32;  // of the operands of the arithmetic
+    bool modelled = true;
+    Expr contraction_flops;  // 2 x multiply-accumulates of matmul, convolution and attention, dense
+    Expr causal_flops;       // the same when masked-out halves of causal attention are skipped
+    Expr pointwise_flops;    // everything else, by the convention of the op's row
+    std::array<Expr, kTrafficCount> read;
+    std::array<Expr, kTrafficCount> written;
+    Dimensions dims;
+
+    Expr bytes_read() const;
+    Expr bytes_written() const;
+    bool operator==(const Work&) const = default;
+    std::size_t hash() const;
+};
+
+}  // namespace infercost

@@ -1,0 +1,47 @@
+// A Graph lowered for one way of running it: kernels with everything a machine model needs, as expressions
+// in the sizes that stay open. Identical kernels are kept once, with the nodes that run them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "count/count.hpp"
+#include "hardware/machine.hpp"
+#include "ops/rule.hpp"
+
+namespace infercost {
+
+struct Kernel {
+    std::string name;  // of the op that leads it
+    Work work;
+    std::vector<std::vector<NodeIndex>> launches;  // nodes of each launch: one in eager, several when fused
+};
+
+struct Plan {
+    std::shared_ptr<const Graph> graph;
+    Precision precision;
+    Execution execution = Execution::eager;
+    std::vector<Kernel> kernels;
+    std::vector<std::int32_t> kernel_of_node;  // -1: no kernel runs (a view, or not modelled)
+    std::int64_t launch_count = 0;
+    Expr resident_bytes;     // weights and buffers
+    Expr peak_memory_bytes;  // weights, buffers, inputs and the activation peak
+    Sizes bound;                     // sizes that the plan fixed
+    std::vector<std::string> names;  // sizes that are still open
+};
+
+// `sizes` may bind some or all sizes; the rest become columns of an evaluation.
+Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
+               Execution execution, const Overrides& overrides);
+
+// The launches of compiled execution: chains of pointwise work, and what they hang on, become one kernel.
+// Returns groups of nodes with the work of each group.
+struct FusedLaunch {
+    std::vector<NodeIndex> nodes;
+    Work work;
+};
+std::vector<FusedLaunch> fuse(const Pass& pass, std::vector<FusedLaunch> launches);
+
+}  // namespace infercost

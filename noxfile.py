@@ -1,0 +1,114 @@
+"""Every check of this project as a nox session; `nox -l` lists them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["lint", "typecheck", "tests"]
+
+ROOT = Path(__file__).parent
+CPP_SOURCES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rglob("*.[ch]pp"))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite against an installed wheel, with torch and the model libraries."""
+    session.install(".[models,test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def tests_core(session: nox.Session) -> None:
+    """What needs no torch, in an environment that has none."""
+    session.install(".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style of the Python and the C++, checked and not changed; `nox -s format` changes it."""
+    session.install("ruff>=0.12", "clang-format>=20")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("clang-format", "--dry-run", "-Werror", *CPP_SOURCES)
+
+
+@nox.session
+def format(session: nox.Session) -> None:
+    """Put Python and C++ into the project's format."""
+    session.install("ruff>=0.12", "clang-format>=20")
+    session.run("ruff", "check", "--fix")
+    session.run("ruff", "format")
+    session.run("clang-format", "-i", *CPP_SOURCES)
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """mypy in strict mode over the package, with the libraries that it names installed."""
+    session.install(".[models,lint]", "nox>=2025.2")
+    session.run("mypy")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Speed: every benchmark also checks its answer."""
+    session.install(".[models,test]")
+    session.run("pytest", "benchmarks", "--benchmark-enable", "--benchmark-only", *session.posargs)
+
+
+@nox.session
+def golden(session: nox.Session) -> None:
+    """Write the golden files anew; what changed is then read as a diff."""
+    session.install(".[models,test]")
+    session.run("python", "tests/golden/write_golden.py", *session.posargs)
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """The core tests under the address and undefined-behaviour sanitizers (GCC or Clang on Linux)."""
+    presets = json.loads((ROOT / "CMakePresets.json").read_text(encoding="utf-8"))["configurePresets"]
+    variables = next(preset["cacheVariables"] for preset in presets if preset["name"] == "sanitize")
+    session.install(
+        ".[test]",
+        "-Cinstall.strip=false",
+        f"-Ccmake.build-type={variables['CMAKE_BUILD_TYPE']}",
+        *(f"-Ccmake.define.{name}={value}" for name, value in variables.items() if name != "CMAKE_BUILD_TYPE"),
+    )
+    # The interpreter is not built with the sanitizer, so its runtime has to be there before the module is loaded; with
+    # libstdc++ in front, or the runtime cannot see the exceptions that the module throws.
+    libraries = [
+        subprocess.run(["c++", f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
+        for name in ("libasan.so", "libstdc++.so.6")
+    ]
+    session.run(
+        "pytest",
+        "tests/core",
+        "tests/test_minimal.py",
+        *session.posargs,
+        env={"LD_PRELOAD": ":".join(libraries), "ASAN_OPTIONS": "detect_leaks=0"},
+    )
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """The C++ core alone: no Python, no pybind11."""
+    session.install("cmake>=3.24", "ninja")
+    session.run("cmake", "--preset", "core")
+    session.run("cmake", "--build", "--preset", "core")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build a wheel, look at what is in it, and try it in an environment of its own."""
+    session.install("build>=1.2")
+    folder = session.create_tmp()
+    session.run("python", "-m", "build", "--wheel", "--outdir", folder)
+    built = max(Path(folder).glob("pyinfercost-*.whl"), key=lambda path: path.stat().st_mtime)
+    session.install(f"{built}[test]")
+    session.run("pytest", "tests/test_codebase.py", "tests/test_minimal.py", "tests/test_stubs.py")

@@ -1,0 +1,79 @@
+"""What inference costs before anyone pays for it: FLOPs, bytes, memory and latency of PyTorch models.
+
+The names below are the public face. Those of the compiled core are at hand at once; the rest is imported when first
+used, so that `import pyinfercost` brings in neither torch nor numpy nor rich.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+try:
+    from ._core import Counts, Expr, Graph, GraphBuilder, Hardware, Plan, Work, __version__
+except ImportError as error:
+    raise ImportError(
+        f"pyinfercost cannot load its compiled core, pyinfercost._core ({error}). In a source tree, build it with "
+        "`pip install -e .` (needs a C++20 compiler; CMake is fetched). If a wheel is installed, leave the root of the "
+        "source tree: the folder `pyinfercost` there hides the installed package.",
+        name="pyinfercost._core",
+    ) from error
+
+if TYPE_CHECKING:
+    from . import hardware as hardware
+    from .analysis.counting import count as count
+    from .analysis.estimation import Estimate as Estimate
+    from .analysis.estimation import LayerEstimate as LayerEstimate
+    from .analysis.estimation import estimate as estimate
+    from .analysis.profile import Profile as Profile
+    from .analysis.profile import profile as profile
+    from .analysis.sweep import Sweep as Sweep
+    from .analysis.sweep import sweep as sweep
+    from .capture import capture as capture
+
+# `capture` and `hardware` are subpackages: importing anything below them binds the module to that name here, so the
+# name must mean the module in every case. `pyinfercost.capture` is a module that can be called.
+_MODULES = ("capture", "hardware")
+_LAZY = {
+    "count": ".analysis.counting",
+    "estimate": ".analysis.estimation",
+    "Estimate": ".analysis.estimation",
+    "LayerEstimate": ".analysis.estimation",
+    "profile": ".analysis.profile",
+    "Profile": ".analysis.profile",
+    "sweep": ".analysis.sweep",
+    "Sweep": ".analysis.sweep",
+}
+
+__all__ = [
+    "Counts",
+    "Estimate",
+    "Expr",
+    "Graph",
+    "GraphBuilder",
+    "Hardware",
+    "LayerEstimate",
+    "Plan",
+    "Profile",
+    "Sweep",
+    "Work",
+    "__version__",
+    "capture",
+    "count",
+    "estimate",
+    "hardware",
+    "profile",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name in _LAZY:
+        value = getattr(import_module(_LAZY[name], __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,133 @@
+"""What every analysis takes: sizes by name, and work for ops of the caller's own."""
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
+
+from .._core import Expr, Graph, NodeInfo, Work
+
+if TYPE_CHECKING:
+    from .._core import Quantity
+
+RuleResult: TypeAlias = "Work | Mapping[str, Any] | int | Expr"
+Rules: TypeAlias = Mapping[str, Callable[[NodeInfo], RuleResult]]
+"""Op name (`"mylib::op"`, `"mylib.op"` or `"mylib.op.overload"`) to a function from a node to what it asks for."""
+
+
+class SizeError(ValueError):
+    """A size that the graph does not have, or a value that it does not take."""
+
+
+def bind_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, int]:
+    """The given sizes as ints.
+
+    Raises:
+        SizeError: for a name that the graph does not have, or a value outside the range that it allows.
+    """
+    known = graph.sizes
+    return {name: _checked(known, name, value) for name, value in sizes.items()}
+
+
+def bind_all_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, int]:
+    """Like `bind_sizes`, with the graph's default for each size that is not given."""
+    defaults = {name: index(_present(limits["default"])) for name, limits in graph.sizes.items()}
+    return {**defaults, **bind_sizes(graph, sizes)}
+
+
+def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[SupportsIndex]) -> list[int]:
+    """The values of one axis of a sweep; a single number is an axis of one.
+
+    Raises:
+        SizeError: as `bind_sizes`, and for an axis without values.
+    """
+    known = graph.sizes
+    if isinstance(values, SupportsIndex) and not hasattr(values, "__len__"):
+        return [_checked(known, name, values)]
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise SizeError(f"size {name!r} must be a whole number or several of them, got {values!r}")
+    axis = [_checked(known, name, value) for value in values]
+    if not axis:
+        raise SizeError(f"size {name!r} has no values to sweep over")
+    return axis
+
+
+def work_overrides(graph: Graph, rules: Rules | None, sizes: Mapping[str, int]) -> dict[int, Work] | None:
+    """Evaluates the caller's rules: the Work of each node whose op one of them names, by node index.
+
+    A rule that names no op of this graph has no effect; it is reported as a `UserWarning`, since it may be a typing
+    mistake or merely a rule for another model. Nodes have symbolic shapes where the graph has named sizes, so a rule
+    may answer in these; `sizes` then gives the values of those that are bound.
+    """
+    if not rules:
+        return None
+    functions = {name.replace("::", "."): function for name, function in rules.items()}
+    used = set()
+    works = {}
+    for node_index in range(graph.node_count):
+        node = graph.node(node_index)
+        for name in (f"{node.op}.{node.overload}", node.op):
+            if name in functions:
+                used.add(name)
+                works[node_index] = _bound(_as_work(node, name, functions[name](node)), sizes)
+                break
+    for name in functions.keys() - used:
+        warnings.warn(f"the rule for {name!r} matches no op of this graph", UserWarning, stacklevel=3)
+    return works
+
+
+def _as_work(node: NodeInfo, name: str, result: object) -> Work:
+    if isinstance(result, Work):
+        return result
+    dtype = node.outputs[0].dtype if node.outputs else "float32"
+    if isinstance(result, Mapping):
+        try:
+            return Work(**{"dtype": dtype, **result})
+        except TypeError as error:
+            raise TypeError(f"the rule for {name!r} returned fields that Work does not take: {error}") from error
+    if isinstance(result, (int, Expr)) and not isinstance(result, bool):
+        return Work(contraction_flops=result, dtype=dtype)
+    raise TypeError(
+        f"the rule for {name!r} returned {result!r}; expected a Work, a dict of its arguments, "
+        "or a whole number of contraction FLOPs"
+    )
+
+
+def _bound(work: Work, sizes: Mapping[str, int]) -> Work:
+    if not sizes:
+        return work
+
+    def bound(quantity: "Quantity") -> "Quantity":
+        return quantity.substitute(sizes) if isinstance(quantity, Expr) else quantity
+
+    return Work(
+        contraction_flops=bound(work.contraction_flops),
+        pointwise_flops=bound(work.pointwise_flops),
+        bytes_read=bound(work.bytes_read),
+        bytes_written=bound(work.bytes_written),
+        kind=work.kind,
+        dtype=work.dtype,
+    )
+
+
+def _checked(known: Mapping[str, Mapping[str, int | None]], name: str, value: SupportsIndex) -> int:
+    if name not in known:
+        names = ", ".join(repr(size) for size in known)
+        raise SizeError(
+            f"unknown size {name!r}; this graph has " + (f"the sizes {names}" if known else "no named sizes")
+        )
+    try:
+        number = index(value)
+    except TypeError:
+        raise SizeError(f"size {name!r} must be a whole number, got {value!r}") from None
+    low, high = known[name]["minimum"], known[name]["maximum"]
+    if (low is not None and number < low) or (high is not None and number > high):
+        limits = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise SizeError(f"size {name!r} must be {limits} in this graph, got {number}")
+    return number
+
+
+def _present(default: int | None) -> int:
+    if default is None:
+        raise SizeError("a named size of this graph has no default")
+    return default

@@ -1,0 +1,175 @@
+"""Estimates: what one machine makes of a graph at one point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from .. import _core
+from .arguments import Rules, bind_all_sizes, work_overrides
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    from .._core import Graph, Hardware, Work
+
+BOUNDS = ("compute", "dram", "cache", "launch")
+"""What can bind a kernel, in the order in which reports name them."""
+
+_TIMES = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s")
+
+
+@dataclass(frozen=True)
+class LayerEstimate:
+    """The time of one node of the graph.
+
+    A kernel that covers several nodes is charged whole to the first of them; the others take no time of their own and
+    their note says which node carries it.
+    """
+
+    index: int
+    module: str
+    op: str
+    kernel: str
+    latency_s: float
+    bound: str
+    compute_s: float
+    dram_s: float
+    cache_s: float
+    launch_s: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The latency of one forward on one machine, what binds it, and the same per layer.
+
+    `bound` maps compute, dram, cache and launch to the share of the latency that each of them binds; the shares sum
+    to 1. `throughput_per_s` counts items of the batch where the graph has a size `batch`, and else forwards.
+    `memory_bytes` is what the machine has, None where that is its owner's choice. `energy_j` and `cost_usd` are
+    None: they are not modelled yet.
+    """
+
+    hardware: str
+    precision: str
+    execution: str
+    sizes: Mapping[str, int]
+    threads: int | None
+    latency_s: float
+    latency_low_s: float
+    latency_high_s: float
+    throughput_per_s: float
+    energy_j: float | None
+    cost_usd: float | None
+    fits_in_memory: bool
+    memory_bytes: int | None
+    bound: Mapping[str, float]
+    layers: tuple[LayerEstimate, ...] = field(repr=False)
+
+
+def estimate(
+    graph: Graph,
+    *,
+    hardware: str | PathLike[str] | Hardware,
+    precision: str = "native",
+    execution: str = "eager",
+    rules: Rules | None = None,
+    threads: int | None = None,
+    **sizes: SupportsIndex,
+) -> Estimate:
+    """Predicts the latency of one forward on a machine.
+
+    Args:
+        graph: what `capture` returned.
+        hardware: an id from the catalogue (`"a100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
+        precision: the dtype to run in; `"native"` takes the graph's own dtypes.
+        execution: `"eager"`, `"compiled"` (ops are fused), or `"replayed"` (a captured graph of launches).
+        rules: work of the caller's own ops, as in `count`.
+        threads: threads to run on; only for a CPU. None takes all cores.
+        **sizes: values of the graph's named sizes; a size left out takes the graph's default.
+
+    Raises:
+        ValueError: for an unknown size, hardware, precision or execution.
+    """
+    from ..hardware import load
+
+    bound_sizes = bind_all_sizes(graph, sizes)
+    return estimate_on(
+        load(hardware, threads=threads),
+        graph,
+        bound_sizes,
+        fixed={},
+        precision=precision,
+        execution=execution,
+        overrides=work_overrides(graph, rules, bound_sizes),
+        threads=threads,
+    )
+
+
+def estimate_on(
+    machine: Hardware,
+    graph: Graph,
+    sizes: Mapping[str, int],
+    *,
+    fixed: Mapping[str, int],
+    precision: str,
+    execution: str,
+    overrides: Mapping[int, Work] | None,
+    threads: int | None,
+) -> Estimate:
+    """`estimate` with all looked up: the machine, a value for each size, Work by node; `fixed` as in `profile_on`."""
+    plan = _core.plan(graph, sizes, precision=precision, execution=execution, overrides=overrides)
+    totals = {name: float(column[0]) for name, column in _core.evaluate(plan, {}, machine, points=1).items()}
+    binding_s = {bound: totals[f"{bound}_s"] for bound in BOUNDS}
+    latency_s = totals["latency_s"]
+    known_sizes = {**fixed, **sizes}
+    return Estimate(
+        hardware=machine.id,
+        precision=precision,
+        execution=execution,
+        sizes=known_sizes,
+        threads=threads,
+        latency_s=latency_s,
+        latency_low_s=totals["latency_low_s"],
+        latency_high_s=totals["latency_high_s"],
+        throughput_per_s=_rate(known_sizes.get("batch", 1), latency_s),
+        energy_j=None,
+        cost_usd=None,
+        fits_in_memory=bool(totals["fits_in_memory"]),
+        memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
+        bound=_shares(binding_s),
+        layers=_layers(graph, _core.evaluate_kernels(plan, sizes, machine)),
+    )
+
+
+def _rate(items: int, latency_s: float) -> float:
+    return items / latency_s if latency_s > 0 else float("inf")
+
+
+def _shares(parts: Mapping[str, float]) -> dict[str, float]:
+    total = sum(parts.values())
+    return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}
+
+
+def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate, ...]:
+    """One LayerEstimate per node that a kernel covers, in the order of the graph."""
+    layers = []
+    for kernel in kernels:
+        for launch in kernel["launches"]:
+            for node_index in launch:
+                node = graph.node(node_index)
+                carries = node_index == launch[0]
+                layers.append(
+                    LayerEstimate(
+                        index=node_index,
+                        module=node.module,
+                        op=node.op,
+                        kernel=kernel["name"],
+                        bound=kernel["bound"],
+                        note=kernel["note"] if carries else f"in the kernel of node {launch[0]}",
+                        **{name: kernel[name] if carries else 0.0 for name in _TIMES},
+                    )
+                )
+    return tuple(sorted(layers, key=lambda layer: layer.index))

@@ -1,0 +1,157 @@
+"""A profile: the counts of a model and, on a named machine, its estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from .. import _core
+from .arguments import Rules, bind_all_sizes, work_overrides
+from .estimation import Estimate, estimate_on
+from .models import graph_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from .._core import Counts, Graph, Hardware
+
+
+@dataclass(frozen=True, repr=False)
+class Profile:
+    """What a model costs at one point: `counts` on any machine, `estimate` on the named one.
+
+    `print(profile)` shows a table of the module tree, the totals, and what was not modelled.
+    """
+
+    graph: Graph
+    counts: Counts
+    estimate: Estimate | None
+    sizes: Mapping[str, int]
+    precision: str
+
+    @property
+    def model(self) -> str:
+        """The name of the model, as captured."""
+        return self.graph.model
+
+    def __repr__(self) -> str:
+        from ..report.summary import one_line
+
+        return f"<Profile {one_line(self)}>"
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def to_text(self, *, depth: int | None = None, width: int = 100) -> str:
+        """The table as plain text, with modules below `depth` collapsed; None picks a depth that is short."""
+        from ..report.table import profile_text
+
+        return profile_text(self, depth=depth, width=width)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object: `schema_version`, `model`, `sizes`, `totals`, `coverage`, `layers`, `estimate`."""
+        from ..report.document import profile_document
+
+        return profile_document(self)
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """`to_dict` as text."""
+        from ..report.document import as_json
+
+        return as_json(self.to_dict(), indent=indent)
+
+    def to_csv(self) -> str:
+        """One line per node of the graph, with a line of column names before them."""
+        from ..report.delimited import profile_csv
+
+        return profile_csv(self)
+
+    def to_markdown(self, *, depth: int | None = None) -> str:
+        """The table, totals and ledger as Markdown."""
+        from ..report.delimited import profile_markdown
+
+        return profile_markdown(self, depth=depth)
+
+
+def profile(
+    model_or_graph: Any,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    hardware: str | PathLike[str] | Hardware | None = None,
+    precision: str = "native",
+    execution: str = "eager",
+    dynamic: Any = None,
+    rules: Rules | None = None,
+    threads: int | None = None,
+    **sizes: SupportsIndex,
+) -> Profile:
+    """Captures a model, counts it, and with `hardware` given predicts its latency.
+
+    Args:
+        model_or_graph: a `Graph`, or anything that `capture` takes: a module, an exported program, a file, a spec.
+        args: positional inputs of the model; not for a Graph.
+        kwargs: keyword inputs of the model; not for a Graph.
+        hardware: an id from the catalogue, the path of a TOML file, or a `Hardware`; None counts only.
+        precision: the dtype to run in; `"native"` takes the model's own dtypes.
+        execution: `"eager"`, `"compiled"` or `"replayed"`.
+        dynamic: which dimensions of the inputs are named sizes, as in `capture`.
+        rules: work of the caller's own ops, as in `count`.
+        threads: threads to run on; only for a CPU.
+        **sizes: values of the named sizes; a size left out takes the graph's default. For a spec, the sizes to
+            capture it at.
+    """
+    machine = None
+    if hardware is not None:
+        from ..hardware import load
+
+        machine = load(hardware, threads=threads)  # before the capture, which may take long: names fail at once
+    free, fixed = sizes, {}
+    if isinstance(model_or_graph, _core.Graph):
+        if args or kwargs or dynamic is not None:
+            raise TypeError("a Graph is captured already: args, kwargs and dynamic go with a model")
+        graph = model_or_graph
+    elif isinstance(model_or_graph, (str, PathLike)):
+        if args or kwargs:
+            raise TypeError(f"inputs were given for {model_or_graph!r}, which brings its own; give them with a module")
+        graph, free, fixed = graph_at(fspath(model_or_graph), sizes, dynamic)
+    else:
+        from ..capture import capture
+
+        graph = capture(model_or_graph, tuple(args), kwargs, dynamic=dynamic)
+    return profile_on(
+        machine, graph, free, fixed=fixed, precision=precision, execution=execution, rules=rules, threads=threads
+    )
+
+
+def profile_on(
+    machine: Hardware | None,
+    graph: Graph,
+    sizes: Mapping[str, SupportsIndex],
+    *,
+    fixed: Mapping[str, int],
+    precision: str,
+    execution: str,
+    rules: Rules | None,
+    threads: int | None,
+) -> Profile:
+    """`profile` with everything looked up.
+
+    `fixed` holds the sizes that the graph was captured at and does not name; they are reported with the others.
+    """
+    bound_sizes = bind_all_sizes(graph, sizes)
+    overrides = work_overrides(graph, rules, bound_sizes)
+    counts = _core.count(graph, bound_sizes, precision=precision, overrides=overrides)
+    predicted = None
+    if machine is not None:
+        predicted = estimate_on(
+            machine,
+            graph,
+            bound_sizes,
+            fixed=fixed,
+            precision=precision,
+            execution=execution,
+            overrides=overrides,
+            threads=threads,
+        )
+    return Profile(graph=graph, counts=counts, estimate=predicted, sizes={**fixed, **bound_sizes}, precision=precision)

@@ -1,0 +1,82 @@
+"""From a model to a Graph: the only part of the package that imports torch, and only when a model asks for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pyinfercost._core import Graph
+
+if TYPE_CHECKING:
+    import torch
+
+    Capturable = torch.nn.Module | torch.export.ExportedProgram | Graph | str | os.PathLike[str]
+
+
+def capture(
+    model: Capturable,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
+    **sizes: int,
+) -> Graph:
+    """Capture one forward pass.
+
+    Args:
+        model: A module, which is run once on meta tensors; a `torch.export` program, which is walked; the path of a
+            `.pt2` file, which is read without torch; the path of a graph's `.json`; or a spec such as
+            `torchvision:resnet50` or `hf:config.json#decode`. A Graph is returned as it is.
+        args: Positional inputs of a module; only shapes and dtypes matter.
+        kwargs: Named inputs of a module.
+        dynamic: Position or name of an input -> dimension -> name, for the sizes that stay open:
+            `{0: {0: "batch"}}`. For programs and files it names the sizes that they were exported with.
+        **sizes: For a spec: the sizes to build its inputs at, such as `batch=8`.
+
+    Raises:
+        ValueError: The model cannot be captured; the message says what was got and what was expected.
+    """
+    if isinstance(model, Graph):
+        return model
+    if isinstance(model, str | os.PathLike):
+        return _from_words(os.fspath(model), args, kwargs, dynamic, sizes)
+    if sizes:
+        raise TypeError(f"sizes ({', '.join(sizes)}) belong to a spec; a module's sizes are those of its inputs")
+    torch = sys.modules.get("torch")  # whoever has a module has imported it
+    if torch is not None and isinstance(model, torch.nn.Module):
+        from .trace import trace_graph
+
+        return trace_graph(model, args, kwargs, dynamic)
+    if type(model).__name__ == "ExportedProgram":
+        from .export import graph_from_exported
+
+        return graph_from_exported(model, dynamic=dynamic)
+    raise TypeError(
+        f"model is of type {type(model).__name__}; expected an nn.Module, an ExportedProgram, a Graph, a path to a "
+        ".pt2 or .json file, or a spec such as 'torchvision:resnet50'"
+    )
+
+
+def _from_words(spec: str, args: Any, kwargs: Any, dynamic: Any, sizes: Mapping[str, int]) -> Graph:
+    if args or kwargs:
+        raise TypeError(f"inputs were given for {spec!r}, which brings its own; give them with a module")
+    from .model_spec import load_graph
+
+    if dynamic is not None and spec.endswith(".pt2"):
+        from .archive import graph_from_archive
+
+        return graph_from_archive(spec, dynamic=dynamic)
+    return load_graph(spec, sizes)
+
+
+class _Callable(ModuleType):
+    """`pyinfercost.capture` is this subpackage and, called, the function: importing either must not hide the other."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Graph:
+        return capture(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable

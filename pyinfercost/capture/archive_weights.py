@@ -1,0 +1,228 @@
+"""The zip container of a `.pt2` file: its JSON entries, and its weights as views of the file that is mapped, not read."""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+_WEIGHTS = "data/weights/"
+_CONSTANTS = "data/constants/"
+_CONFIG = "_config.json"
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of the name and of the extra field that follow
+_LOCAL_SIGNATURE = b"PK\x03\x04"
+
+# torch._export.serde.schema.ScalarType: code -> (torch's name, bytes per element)
+_SCALAR_TYPES = {
+    1: ("uint8", 1),
+    2: ("int8", 1),
+    3: ("int16", 2),
+    4: ("int32", 4),
+    5: ("int64", 8),
+    6: ("float16", 2),
+    7: ("float32", 4),
+    8: ("float64", 8),
+    9: ("complex32", 4),
+    10: ("complex64", 8),
+    11: ("complex128", 16),
+    12: ("bool", 1),
+    13: ("bfloat16", 2),
+    28: ("uint16", 2),
+    29: ("float8_e4m3fn", 1),
+    30: ("float8_e5m2", 1),
+    31: ("float8_e4m3fnuz", 1),
+    32: ("float8_e5m2fnuz", 1),
+    33: ("float8_e8m0fnu", 1),
+    34: ("uint32", 4),
+    35: ("uint64", 8),
+}
+
+
+class ArchiveError(ValueError):
+    """A `.pt2` file that cannot be read; the message names the entry and what was expected in it."""
+
+
+class Weight(NamedTuple):
+    """One tensor that lies in the archive.
+
+    Attributes:
+        data: its bytes, read-only and still on disk until they are looked at.
+        dtype: as torch spells it (`float32`).
+        shape: its sizes.
+        strides: in elements.
+        is_parameter: False for a buffer or a constant.
+    """
+
+    data: memoryview
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    is_parameter: bool
+
+
+def scalar_type(code: int) -> str:
+    """The dtype that a code of torch's export schema stands for."""
+    if code not in _SCALAR_TYPES:
+        raise ArchiveError(f"dtype code {code!r} is not one of torch's export schema 8, expected one of {sorted(_SCALAR_TYPES)}")
+    return _SCALAR_TYPES[code][0]
+
+
+class Archive:
+    """An open `.pt2` file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ArchiveError: when it is not a zip archive, or not one with torch's layout.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            self._zip = zipfile.ZipFile(self.path)
+        except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
+            raise self.error(f"is not a complete zip archive ({error}), expected a file written by torch.export.save") from error
+        # Every entry lies under one folder named after the file that was saved, which may have been renamed since.
+        self._entries = {info.filename.partition("/")[2]: info for info in self._zip.infolist()}
+        self.names = list(self._entries)
+        try:
+            self._check_layout()
+        except ArchiveError:
+            self._zip.close()
+            raise
+
+    def _check_layout(self) -> None:
+        if "archive_format" not in self._entries:
+            old = any(info.filename == "serialized_exported_program.json" for info in self._zip.infolist())
+            found = "written by torch 2.7 or older" if old else "without the entry archive_format"
+            raise self.error(f"is a zip {found}, expected a file written by torch.export.save of torch 2.8 or newer")
+        found_format = self.read("archive_format").decode("utf-8", "replace").strip()
+        if found_format != "pt2":
+            raise self.error(f"archive_format is {found_format!r}, expected 'pt2'")
+        order = self.read("byteorder").decode("utf-8", "replace").strip() if "byteorder" in self._entries else "little"
+        if order != "little":
+            raise self.error(f"byteorder is {order!r}, expected 'little'")
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._zip.close()
+
+    def error(self, message: str) -> ArchiveError:
+        """An `ArchiveError` that starts with the file's path."""
+        return ArchiveError(f"{self.path}: {message}")
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a small entry."""
+        info = self._stored(name)
+        try:
+            return self._zip.read(info)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise self.error(f"entry {name} is damaged: {error}") from error
+
+    def json(self, name: str) -> dict[str, Any]:
+        """A JSON entry."""
+        try:
+            value = json.loads(self.read(name))
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self.error(f"entry {name} is not JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise self.error(f"entry {name} holds a {type(value).__name__}, expected a JSON object")
+        return value
+
+    def payloads(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Name, entry and metadata of every tensor that is stored, in the order in which the program lists them."""
+        for folder in (_WEIGHTS, _CONSTANTS):
+            for config in sorted(n for n in self.names if n.startswith(folder) and n.endswith(_CONFIG)):
+                for name, payload in self._payload_config(config).items():
+                    if payload.get("tensor_meta") and not payload.get("use_pickle"):
+                        yield name, folder + payload["path_name"], payload
+
+    def _payload_config(self, entry: str) -> dict[str, Any]:
+        config = self.json(entry).get("config")
+        if not isinstance(config, dict) or not all(isinstance(p, dict) and "path_name" in p for p in config.values()):
+            raise self.error(f"entry {entry} does not map names to payloads, expected {{'config': {{name: {{'path_name': ...}}}}}}")
+        return config
+
+    def tied_names(self) -> dict[str, str]:
+        """Name -> the first name under which the same bytes are listed."""
+        first: dict[tuple[str, str], str] = {}
+        return {name: first.setdefault((entry, json.dumps(p["tensor_meta"])), name) for name, entry, p in self.payloads()}
+
+    def span(self, name: str) -> tuple[int, int]:
+        """Where the bytes of an entry lie in the file: (offset, length).
+
+        Args:
+            name: an entry, without the archive's top folder.
+        """
+        info = self._stored(name)
+        with self.path.open("rb") as file:
+            file.seek(info.header_offset)
+            header = file.read(_LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size:
+            raise self.error(f"entry {name} should start at byte {info.header_offset}, but the file ends before it")
+        signature, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        if signature != _LOCAL_SIGNATURE:
+            raise self.error(f"entry {name} should start at byte {info.header_offset}, but no zip entry does")
+        return info.header_offset + _LOCAL_HEADER.size + name_length + extra_length, info.file_size
+
+    def _stored(self, name: str) -> zipfile.ZipInfo:
+        info = self._entries.get(name)
+        if info is None:
+            raise self.error(f"entry {name} is missing; the archive has {len(self.names)} entries")
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise self.error(f"entry {name} is compressed (method {info.compress_type}), expected stored: torch.export.save never compresses")
+        return info
+
+
+def weights(path: str | os.PathLike[str]) -> Mapping[str, Weight]:
+    """The parameters, buffers and constants of a `.pt2` file, mapped into memory and not read.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Name -> `Weight`. Tied weights appear under each of their names with the same bytes. The file stays mapped while a view lives.
+
+    Raises:
+        ArchiveError: when the file is damaged, or a weight reaches beyond its entry.
+    """
+    with Archive(path) as archive:
+        payloads = list(archive.payloads())
+        if not payloads:
+            return {}
+        with archive.path.open("rb") as file:
+            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        spans: dict[str, tuple[int, int]] = {}
+        found = {}
+        for name, entry, payload in payloads:
+            if entry not in spans:
+                spans[entry] = archive.span(entry)
+            found[name] = _weight(archive, view, spans[entry], entry, payload)
+        return found
+
+
+def _weight(archive: Archive, view: memoryview, span: tuple[int, int], entry: str, payload: dict[str, Any]) -> Weight:
+    meta = payload["tensor_meta"]
+    try:
+        dtype, width = _SCALAR_TYPES[meta["dtype"]]
+        shape, strides = (tuple(int(s["as_int"]) for s in meta[key]) for key in ("sizes", "strides"))
+        first = int(meta["storage_offset"]["as_int"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise archive.error(f"entry {entry} has metadata {meta!r}, expected a dtype, whole sizes, strides and an offset") from error
+    offset, length = span
+    elements = 0 if math.prod(shape) == 0 else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    start, stop = first * width, (first + elements) * width
+    if stop > length or offset + length > len(view):
+        raise archive.error(f"entry {entry} holds {min(length, max(0, len(view) - offset))} bytes, expected at least {stop}")
+    return Weight(view[offset + start : offset + stop], dtype, shape, strides, bool(payload.get("is_param")))

@@ -1,0 +1,256 @@
+"""A `torch.export.ExportedProgram` as a Graph, through its public graph, signature and fake values."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pyinfercost._core import Graph, GraphBuilder, TensorId
+from pyinfercost.capture.expressions import Size, SizeTable, to_expr
+from pyinfercost.capture.program import (
+    IGNORED_ARGUMENTS,
+    INLINED,
+    InputDims,
+    SizeNames,
+    is_work,
+    module_path,
+    name_sizes,
+    source_line,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+_ROLES = {
+    "PARAMETER": "parameter",
+    "BUFFER": "buffer",
+    "CONSTANT_TENSOR": "constant",
+    "USER_INPUT": "input",
+}
+
+
+def graph_from_exported(program: ExportedProgram, *, model: str = "", dynamic: SizeNames | None = None) -> Graph:
+    """Walks an exported program, as exported or after `run_decompositions()`.
+
+    Args:
+        program: the program.
+        model: a name for the graph.
+        dynamic: input position or name -> dimension -> name, for the sizes that were exported as dynamic. Without it they are called
+            `batch` (dimension 0 of the first input), `sequence` (dimension 1 of a two-dimensional integer input), or as torch calls them.
+
+    Returns:
+        The graph. Data-dependent sizes (the output of `nonzero`) are sizes too, under torch's name for them (`u0`).
+
+    Raises:
+        ValueError: when `dynamic` does not fit the program, or a size has no integer expression (`ExpressionError`).
+    """
+    return _Reader(program, model, dynamic).graph()
+
+
+class _Reader:
+    def __init__(self, program: ExportedProgram, model: str, dynamic: SizeNames | None) -> None:
+        self._program = program
+        self._builder = GraphBuilder(model)
+        self._placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+        self._sizes = _size_table(program, self._builder, self._placeholders, dynamic)
+        self._parameter_names: dict[Any, list[str]] = {}
+
+    def graph(self) -> Graph:
+        values: dict[Any, Any] = {}
+        inputs = self._register_inputs(values)
+        outputs = self._walk(self._program.graph, self._program.graph_module, values)
+        specs = self._program.graph_signature.output_specs
+        user = [o for o, spec in zip(outputs, specs, strict=True) if spec.kind.name == "USER_OUTPUT" and isinstance(o, TensorId)]
+        return self._builder.build(inputs, user)
+
+    def _register_inputs(self, values: dict[Any, Any]) -> list[TensorId]:
+        inputs: list[TensorId] = []
+        stored: dict[Any, list[tuple[torch.Tensor, TensorId]]] = {}
+        for spec in self._program.graph_signature.input_specs:
+            node = self._placeholders.get(getattr(spec.arg, "name", ""))
+            role = _ROLES.get(spec.kind.name)
+            value = None if node is None else node.meta.get("val")
+            if node is None or role is None or not _is_tensor(value):
+                continue
+            if role == "input":
+                name = node.name
+                if name.startswith("past_key_value"):
+                    role = "kv_cache"
+                values[node] = self._tensor(value, role, name)
+                inputs.append(values[node])
+            else:
+                values[node] = self._stored_tensor(spec.target, value, role, stored)
+        return inputs
+
+    def _stored_tensor(
+        self, name: str, value: torch.Tensor, role: str, stored: dict[Any, list[tuple[torch.Tensor, TensorId]]]
+    ) -> TensorId:
+        # Tied weights lie in memory once; is_set_to also tells on meta tensors, which have no address.
+        held = self._program.state_dict.get(name, self._program.constants.get(name))
+        if not _is_tensor(held):
+            return self._tensor(value, role, name)
+        alike = stored.setdefault((held.dtype, held.shape, held.device), [])
+        for other, tensor in alike:
+            if other is held or other.is_set_to(held):
+                return tensor
+        alike.append((held, self._tensor(value, role, name)))
+        return alike[-1][1]
+
+    def _walk(self, graph: torch.fx.Graph, owner: torch.nn.Module, values: dict[Any, Any]) -> list[Any]:
+        for node in graph.nodes:
+            if node.op == "call_function":
+                self._call(node, owner, values)
+            elif node.op == "call_module" and is_work(f"module.{node.target}"):
+                raise ValueError(f"node {node.name!r} calls module {node.target!r}, expected a flat program from torch.export.export")
+            elif node.op == "output":
+                return [values.get(a) for a in _flat(node.args[0])]
+        return []
+
+    def _call(self, node: torch.fx.Node, owner: torch.nn.Module, values: dict[Any, Any]) -> None:
+        if node.target is operator.getitem:
+            produced = values.get(node.args[0])
+            index = node.args[1]
+            if isinstance(produced, list) and isinstance(index, int) and index < len(produced):
+                values[node] = produced[index]
+            return
+        op = _op_name(node.target)
+        if op in INLINED:
+            self._inline(node, owner, values)
+            return
+        results = node.meta.get("val")
+        if not op or not is_work(op):
+            return
+        outputs = _mapped(results, lambda v: self._tensor(v, "activation", ""))
+        tensors = [t for t in _flat(outputs) if isinstance(t, TensorId)]
+        stack = node.meta.get("nn_module_stack") or {}
+        path = next(reversed(stack.values()), ("",))[0]
+        self._builder.node(
+            op,
+            self._arguments(node, values),
+            tensors,
+            module=module_path(path),
+            source=source_line(node.meta.get("stack_trace")),
+        )
+        values[node] = outputs
+
+    def _inline(self, node: torch.fx.Node, owner: torch.nn.Module, values: dict[Any, Any]) -> None:
+        subgraph = next(a for a in node.args if getattr(a, "op", "") == "get_attr")
+        module = owner.get_submodule(str(subgraph.target))
+        graph = module.graph
+        placeholders = [n for n in graph.nodes if n.op == "placeholder"]
+        operands = list(node.args)[len(node.args) - len(placeholders) :]
+        inner = {p: values[a] for p, a in zip(placeholders, operands, strict=True) if a in values}
+        outputs = self._walk(graph, module, inner)
+        values[node] = outputs if isinstance(node.meta.get("val"), tuple | list) else outputs[0]
+
+    def _arguments(self, node: torch.fx.Node, values: Mapping[Any, Any]) -> dict[str, Any]:
+        named = dict(zip(self._names(node.target, len(node.args)), node.args, strict=False)) | dict(node.kwargs)
+        arguments = {}
+        for name, value in named.items():
+            if name in IGNORED_ARGUMENTS or getattr(value, "op", "") == "get_attr":
+                continue
+            arguments[name] = self._argument(value, values)
+        return arguments
+
+    def _names(self, target: Any, count: int) -> list[str]:
+        names = self._parameter_names.get(target)
+        if names is None:
+            schema = getattr(target, "_schema", None)  # higher-order operators have none
+            names = [a.name for a in schema.arguments] if schema else []
+            self._parameter_names[target] = names
+        return names + [f"arg{i}" for i in range(len(names), count)]
+
+    def _argument(self, value: Any, values: Mapping[Any, Any]) -> Any:
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if hasattr(value, "meta") and hasattr(value, "op"):  # an fx node: a tensor, or a symbolic number
+            return values[value] if value in values else self._number(value.meta.get("val"))
+        if isinstance(value, Sequence):
+            return [self._argument(v, values) for v in value]
+        text = str(value)
+        return text.removeprefix("torch.")  # torch.float32 -> float32, torch.channels_last -> channels_last
+
+    def _number(self, value: Any) -> Any:
+        kind = type(value).__name__
+        if kind == "SymInt":
+            return self._size(value)
+        if kind in {"SymFloat", "SymBool"}:
+            return value.node.hint
+        return value if isinstance(value, bool | int | float) else None
+
+    def _size(self, value: Any) -> Size:
+        return value if type(value) is int else to_expr(value.node.expr, self._sizes)
+
+    def _tensor(self, value: torch.Tensor, role: str, name: str) -> TensorId:
+        import torch
+
+        strided = value.layout is torch.strided
+        return self._builder.tensor(
+            str(value.dtype).removeprefix("torch."),
+            [self._size(s) for s in value.shape],
+            strides=[self._size(s) for s in value.stride()] if strided else None,
+            role=role,
+            name=name,
+        )
+
+
+def _size_table(
+    program: ExportedProgram, builder: GraphBuilder, placeholders: Mapping[str, torch.fx.Node], dynamic: SizeNames | None
+) -> SizeTable:
+    inputs: list[InputDims] = []
+    hints: dict[str, int] = {}
+    for name in program.graph_signature.user_inputs:
+        node = placeholders.get(name) if isinstance(name, str) else None
+        value = None if node is None else node.meta.get("val")
+        if node is not None and _is_tensor(value):
+            symbols = tuple(_symbol(s) for s in value.shape)
+            inputs.append(InputDims(node.name, not (value.is_floating_point() or value.is_complex()), symbols))
+    for node in program.graph.nodes:
+        for value in _flat(node.meta.get("val")):
+            for size in value.shape if _is_tensor(value) else (value,):
+                symbol = _symbol(size)
+                if symbol and symbol not in hints and size.node.has_hint():
+                    hints[symbol] = int(size.node.hint)
+    ranges = {
+        str(symbol): (_bound(limits.lower), _bound(limits.upper)) for symbol, limits in program.range_constraints.items() if symbol.is_Symbol
+    }
+    return SizeTable(builder, name_sizes(inputs, dynamic), hints, ranges)
+
+
+def _symbol(size: Any) -> str:
+    if type(size).__name__ != "SymInt":
+        return ""
+    expression = size.node.expr
+    return str(expression.name) if expression.is_Symbol else ""
+
+
+def _bound(limit: Any) -> int | None:
+    return int(limit) if getattr(limit, "is_Integer", False) or isinstance(limit, int) else None
+
+
+def _op_name(target: Any) -> str:
+    """`aten.linear.default`, `higher_order.cond`, or "" for a function of Python on numbers."""
+    if hasattr(target, "_schema"):
+        return str(target)
+    return f"{target.namespace}.{target.name()}" if hasattr(target, "namespace") else ""
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "stride") and hasattr(value, "dtype")
+
+
+def _mapped(value: Any, make: Any) -> Any:
+    """The same nesting with every tensor replaced, and None for what is not a tensor."""
+    if isinstance(value, tuple | list):
+        return [_mapped(v, make) for v in value]
+    return make(value) if _is_tensor(value) else None
+
+
+def _flat(value: Any) -> Iterable[Any]:
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value

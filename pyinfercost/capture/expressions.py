@@ -1,0 +1,330 @@
+"""Size expressions of torch, as objects or as text, turned into `Expr`.
+
+Torch writes a dynamic size as a sympy expression (`2*s77`, `Max(1, s0)`, `CeilToInt(IntTrueDiv(s1, 2))`), and `torch.export.save` stores it
+as text. Both are read here without importing sympy: an object through its `args`, text through `ast`. Nothing is ever evaluated as code.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import reduce
+from typing import Any, NamedTuple
+
+from pyinfercost._core import Expr, GraphBuilder
+
+Size = int | Expr
+
+_INT64_MAX = 2**63 - 1
+_UNBOUNDED = 2**62  # torch writes "no upper bound" as None, an infinity, or an integer near the largest int64
+_LARGEST_DENOMINATOR = 10**6
+
+
+class ExpressionError(ValueError):
+    """A size expression that cannot be stated with `+ - * // % max min ceil`."""
+
+
+class Ratio(NamedTuple):
+    """A quotient that has not been rounded yet; torch rounds it further out in the expression."""
+
+    numerator: Size
+    denominator: Size
+
+
+Term = int | Expr | Ratio
+
+
+class Symbols(dict[str, Expr]):
+    """Torch's symbol names -> `Expr`, with the expressions already converted under these names.
+
+    Args:
+        values: symbol name -> `Expr`.
+    """
+
+    def __init__(self, values: Mapping[str, Expr] | None = None) -> None:
+        super().__init__(values or {})
+        self.cache: dict[object, Size] = {}
+
+
+class SizeTable(Symbols):
+    """Symbols that become named sizes of a graph when they are first asked for.
+
+    Args:
+        builder: the graph under construction.
+        names: symbol -> name of the size; a symbol that is not in it keeps its own name.
+        hints: symbol -> the value seen at capture, used as the size's default.
+        ranges: symbol -> (minimum, maximum), either of which may be None.
+    """
+
+    def __init__(
+        self,
+        builder: GraphBuilder,
+        names: Mapping[str, str],
+        hints: Mapping[str, int],
+        ranges: Mapping[str, tuple[int | None, int | None]],
+    ) -> None:
+        super().__init__()
+        self._builder = builder
+        self._names = names
+        self._hints = hints
+        self._ranges = ranges
+        self._made: dict[str, Expr] = {}
+
+    def __missing__(self, symbol: str) -> Expr:
+        name = self._names.get(symbol, symbol)
+        if name not in self._made:
+            # Symbols that were given one name are one size: it has to satisfy the ranges of all of them.
+            bounds = [self._ranges.get(s, (None, None)) for s in {symbol, *(s for s, n in self._names.items() if n == name)}]
+            minimum = max([1, *(low for low, _ in bounds if low is not None)])
+            maximum = min([high for _, high in bounds if high is not None and high < _UNBOUNDED], default=None)
+            hint = max(minimum, self._hints.get(symbol, minimum))
+            default = hint if maximum is None else min(hint, maximum)
+            self._made[name] = self._builder.size(name, default=default, minimum=minimum, maximum=maximum)
+        self[symbol] = self._made[name]
+        return self._made[name]
+
+
+def to_expr(expression: Any, symbols: Mapping[str, Expr]) -> Size:
+    """Converts a sympy expression.
+
+    Args:
+        expression: a sympy integer expression (`SymInt.node.expr`) or a plain int.
+        symbols: torch's symbol name -> `Expr`. With `Symbols`, each distinct expression is converted once.
+
+    Returns:
+        An int when no symbol is in it, an `Expr` otherwise.
+
+    Raises:
+        ExpressionError: for a function that integers over named sizes cannot express, or a symbol that is not in `symbols`.
+    """
+    if isinstance(expression, int):
+        return int(expression)
+    if expression.is_Symbol:
+        return _symbol(expression.name, symbols)
+    if expression.is_Integer:
+        return int(expression)
+    cache = symbols.cache if isinstance(symbols, Symbols) else {}
+    size = cache.get(expression)
+    if size is None:
+        size = cache[expression] = _whole(_from_sympy(expression, symbols))
+    return size
+
+
+def parse_expr(text: str, symbols: Mapping[str, Expr]) -> Size:
+    """Converts an expression that torch wrote as text, either as `Mul(Integer(2), Symbol('s0'))` or as `2*s0`.
+
+    Args:
+        text: the expression.
+        symbols: as for `to_expr`.
+
+    Raises:
+        ExpressionError: as for `to_expr`, and for text that is not an expression.
+    """
+    cache = symbols.cache if isinstance(symbols, Symbols) else {}
+    size = cache.get(text)
+    if size is None:
+        size = cache[text] = _whole(_from_ast(_parse(text), symbols))
+    return size
+
+
+def symbol_name(text: str) -> str:
+    """The symbol's name when `text` is one symbol and nothing else, otherwise an empty string."""
+    if text.isidentifier():
+        return text
+    if not text.startswith("Symbol("):
+        return ""
+    tree = _parse(text)
+    return _literal_name(tree) if isinstance(tree, ast.Call) and _called(tree) == "Symbol" else ""
+
+
+def _parse(text: str) -> ast.expr:
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise ExpressionError(f"size expression {text!r} cannot be read: {error}") from error
+
+
+def _symbol(name: str, symbols: Mapping[str, Expr]) -> Expr:
+    try:
+        return symbols[name]
+    except KeyError:
+        raise ExpressionError(f"size expression uses {name!r}, expected one of {sorted(symbols)}") from None
+
+
+def _from_sympy(expression: Any, symbols: Mapping[str, Expr]) -> Term:
+    if expression.is_Symbol:
+        return _symbol(expression.name, symbols)
+    if expression.is_Integer:
+        return int(expression)
+    if expression.is_Rational:
+        return Ratio(int(expression.p), int(expression.q))
+    if expression.is_Float:
+        return _decimal(float(expression))
+    return _apply(type(expression).__name__, [_from_sympy(a, symbols) for a in expression.args])
+
+
+def _from_ast(tree: ast.expr, symbols: Mapping[str, Expr]) -> Term:
+    if isinstance(tree, ast.Constant) and type(tree.value) in (int, float):
+        return _number(tree.value)
+    if isinstance(tree, ast.Name):
+        return _symbol(tree.id, symbols)
+    if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub):
+        return _multiply(-1, _from_ast(tree.operand, symbols))
+    if isinstance(tree, ast.BinOp) and type(tree.op) in _BINARY:
+        operands = [_from_ast(tree.left, symbols), _from_ast(tree.right, symbols)]
+        return _apply(_BINARY[type(tree.op)], operands)
+    if isinstance(tree, ast.Call):
+        name = _called(tree)
+        if name == "Symbol":
+            return _symbol(_literal_name(tree), symbols)
+        if name == "Float" and tree.args and isinstance(tree.args[0], ast.Constant):
+            return _decimal(float(str(tree.args[0].value)))
+        return _apply(name, [_from_ast(a, symbols) for a in tree.args])
+    raise ExpressionError(f"size expression has {ast.unparse(tree)!r}, expected a number, a symbol, an operation or a function")
+
+
+def _called(tree: ast.Call) -> str:
+    return tree.func.id if isinstance(tree.func, ast.Name) else ast.unparse(tree.func).rpartition(".")[2]
+
+
+def _literal_name(tree: ast.Call) -> str:
+    if tree.args and isinstance(tree.args[0], ast.Constant) and isinstance(tree.args[0].value, str):
+        return tree.args[0].value
+    raise ExpressionError(f"size expression has {ast.unparse(tree)!r}, expected a symbol's name in quotes")
+
+
+def _number(value: Any) -> Term:
+    return value if isinstance(value, int) else _decimal(float(value))
+
+
+def _decimal(value: float) -> Term:
+    # A scale factor such as 0.5 or 1/3: take the fraction that was meant, exact powers of two would overflow int64.
+    fraction = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
+    return fraction.numerator if fraction.denominator == 1 else Ratio(fraction.numerator, fraction.denominator)
+
+
+def _whole(term: Term) -> Size:
+    # A size is an integer by construction, so a quotient that nobody rounded is exact.
+    return _floor(term)
+
+
+def _floor(term: Term) -> Size:
+    return term.numerator // term.denominator if isinstance(term, Ratio) else term
+
+
+def _ceil(term: Term) -> Size:
+    if not isinstance(term, Ratio):
+        return term
+    if isinstance(term.numerator, int) and isinstance(term.denominator, int):
+        return -(-term.numerator // term.denominator)
+    return Expr.ceil_div(term.numerator, term.denominator)
+
+
+def _parts(term: Term) -> Ratio:
+    return term if isinstance(term, Ratio) else Ratio(term, 1)
+
+
+def _quotient(numerator: Size, denominator: Size) -> Term:
+    if isinstance(denominator, int) and denominator == 1:
+        return numerator
+    if isinstance(numerator, int) and isinstance(denominator, int):
+        if denominator == 0:
+            raise ExpressionError("size expression divides by zero")
+        fraction = Fraction(numerator, denominator)
+        return fraction.numerator if fraction.denominator == 1 else Ratio(fraction.numerator, fraction.denominator)
+    return Ratio(numerator, denominator)
+
+
+def _multiply(left: Term, right: Term) -> Term:
+    a, b = _parts(left), _parts(right)
+    return _quotient(a.numerator * b.numerator, a.denominator * b.denominator)
+
+
+def _add(left: Term, right: Term) -> Term:
+    a, b = _parts(left), _parts(right)
+    if isinstance(a.denominator, int) and isinstance(b.denominator, int) and a.denominator == b.denominator:
+        return _quotient(a.numerator + b.numerator, a.denominator)
+    return _quotient(a.numerator * b.denominator + b.numerator * a.denominator, a.denominator * b.denominator)
+
+
+def _divide(left: Term, right: Term) -> Term:
+    a, b = _parts(left), _parts(right)
+    return _quotient(a.numerator * b.denominator, a.denominator * b.numerator)
+
+
+def _power(base: Term, exponent: Term) -> Term:
+    if not isinstance(exponent, int):
+        raise ExpressionError("size expression has a power whose exponent is not a whole number")
+    result: Term = reduce(_multiply, [base] * abs(exponent), 1)
+    return result if exponent >= 0 else _divide(1, result)
+
+
+def _maximum(left: Term, right: Term) -> Term:
+    a, b = _whole(left), _whole(right)
+    return max(a, b) if isinstance(a, int) and isinstance(b, int) else Expr.maximum(a, b)
+
+
+def _minimum(left: Term, right: Term) -> Term:
+    a, b = _whole(left), _whole(right)
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else Expr.minimum(a, b)
+
+
+def _fold(combine: Callable[[Term, Term], Term]) -> Callable[..., Term]:
+    return lambda *terms: reduce(combine, terms)
+
+
+_BINARY: dict[type[ast.operator], str] = {
+    ast.Add: "Add",
+    ast.Sub: "Sub",
+    ast.Mult: "Mul",
+    ast.FloorDiv: "FloorDiv",
+    ast.Div: "IntTrueDiv",
+    ast.Mod: "Mod",
+    ast.Pow: "Pow",
+}
+
+# The functions of sympy, and of torch.utils._sympy.functions, that stand for integer arithmetic.
+_FUNCTIONS: dict[str, Callable[..., Term]] = {
+    "Integer": lambda x: x,
+    "Rational": _divide,
+    "Identity": lambda x: x,
+    "ToFloat": lambda x: x,
+    "Add": _fold(_add),
+    "Sub": lambda a, b: _add(a, _multiply(-1, b)),
+    "Mul": _fold(_multiply),
+    "Pow": _power,
+    "PowByNatural": _power,
+    "FloatPow": _power,
+    "IntTrueDiv": _divide,
+    "FloatTrueDiv": _divide,
+    "FloorDiv": lambda a, b: _floor(_divide(a, b)),
+    "CleanDiv": lambda a, b: _floor(_divide(a, b)),
+    "CeilDiv": lambda a, b: _ceil(_divide(a, b)),
+    "Mod": lambda a, b: operator.mod(_whole(a), _whole(b)),
+    "PythonMod": lambda a, b: operator.mod(_whole(a), _whole(b)),
+    "ModularIndexing": lambda a, b, c: operator.mod(_floor(_divide(a, b)), _whole(c)),
+    "LShift": lambda a, b: _multiply(a, _power(2, b)),
+    "RShift": lambda a, b: _floor(_divide(a, _power(2, b))),
+    # Sizes are not negative, so rounding towards zero is rounding down.
+    "TruncToInt": _floor,
+    "TruncToFloat": _floor,
+    "FloorToInt": _floor,
+    "floor": _floor,
+    "CeilToInt": _ceil,
+    "ceiling": _ceil,
+    "Max": _fold(_maximum),
+    "Min": _fold(_minimum),
+    "Abs": lambda x: _maximum(x, _multiply(-1, x)),
+}
+
+
+def _apply(name: str, terms: list[Term]) -> Term:
+    function = _FUNCTIONS.get(name)
+    if function is None:
+        raise ExpressionError(f"size expression uses {name!r}, expected one of {', '.join(sorted(_FUNCTIONS))}")
+    try:
+        return function(*terms)
+    except TypeError as error:
+        raise ExpressionError(f"size expression calls {name} with {len(terms)} operands: {error}") from error

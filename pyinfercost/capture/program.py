@@ -1,0 +1,122 @@
+"""What the two readers of exported programs agree on: names of sizes, modules and source lines, and which nodes are not work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+SizeNames = Mapping[int | str, Mapping[int, str]]
+"""Input (its position or its name) -> dimension -> name of the size."""
+
+# Checks and symbolic integers: they run on the host, move no tensor, and become Expr values or nothing.
+_NOT_WORK = frozenset(
+    {
+        "_assert_async",
+        "_assert_scalar",
+        "_assert_tensor_metadata",
+        "_guards_fn",
+        "sym_constrain_range",
+        "sym_constrain_range_for_size",
+        "sym_is_contiguous",
+        "sym_numel",
+        "sym_size",
+        "sym_storage_offset",
+        "sym_stride",
+    }
+)
+
+INLINED = frozenset(
+    {
+        "higher_order.invoke_subgraph",
+        "higher_order.tag_activation_checkpoint",
+        "higher_order.wrap",
+        "higher_order.wrap_activation_checkpoint",
+        "higher_order.wrap_with_autocast",
+        "higher_order.wrap_with_set_grad_enabled",
+    }
+)
+"""Higher-order operators that run their subgraph exactly once on their last operands: its nodes take the operator's place."""
+
+# Arguments that change where a tensor lives, never how much work it is.
+IGNORED_ARGUMENTS = frozenset({"device", "layout", "pin_memory"})
+
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+_TORCH_FRAME = re.compile(r"(^|[/\\])torch[/\\](nn|fx|utils|export|autograd|ao|_\w+|functional\.py|overrides\.py)([/\\]|$)|^<")
+_SELF = re.compile(r"^(L__self__|L\['self'\])\.?")
+
+
+@dataclass(frozen=True)
+class InputDims:
+    """One tensor that the user passes in: its name, whether it holds integers, and per dimension the symbol ("" when it has none)."""
+
+    name: str
+    integers: bool
+    symbols: tuple[str, ...]
+
+
+def is_work(op: str) -> bool:
+    """False for the checks and symbolic-integer calls among `namespace.name.overload` operators."""
+    parts = op.split(".")
+    return len(parts) > 1 and parts[1] not in _NOT_WORK
+
+
+def module_path(last_entry: str) -> str:
+    """The dotted path of a module from the last entry of `nn_module_stack`, without torch's name for the root."""
+    return _SELF.sub("", last_entry)
+
+
+def source_line(stack_trace: str | None) -> str:
+    """`resnet.py:92` from a node's stack trace: its innermost frame outside torch, or "" when it has none."""
+    for path, line in reversed(_FRAME.findall(stack_trace or "")):
+        if not _TORCH_FRAME.search(path):
+            file = path.replace("\\", "/").rpartition("/")[2]
+            return f"{file}:{line}"
+    return ""
+
+
+def name_sizes(inputs: Sequence[InputDims], dynamic: SizeNames | None) -> dict[str, str]:
+    """Chooses the names of a program's symbols.
+
+    Args:
+        inputs: the tensors that the user passes in, in order.
+        dynamic: names the user wants. Without it, a symbol at dimension 0 of the first input is `batch`, and one at dimension 1 of a
+            two-dimensional integer input is `sequence`.
+
+    Returns:
+        symbol -> name, for the symbols that get another name than their own.
+
+    Raises:
+        ValueError: when `dynamic` names an input or a dimension that is not there or not dynamic, or one symbol twice.
+    """
+    if dynamic is not None:
+        return _requested_names(inputs, dynamic)
+    names: dict[str, str] = {}
+    if inputs and inputs[0].symbols and inputs[0].symbols[0]:
+        names[inputs[0].symbols[0]] = "batch"
+    for tensor in inputs:
+        if tensor.integers and len(tensor.symbols) == 2 and tensor.symbols[1]:  # noqa: PLR2004
+            names.setdefault(tensor.symbols[1], "sequence")
+            break
+    return names
+
+
+def _requested_names(inputs: Sequence[InputDims], dynamic: SizeNames) -> dict[str, str]:
+    names: dict[str, str] = {}
+    by_name = {tensor.name: tensor for tensor in inputs}
+    for key, dims in dynamic.items():
+        tensor = by_name.get(key) if isinstance(key, str) else inputs[key] if 0 <= key < len(inputs) else None
+        if tensor is None:
+            known = ", ".join(f"{i} ({t.name})" for i, t in enumerate(inputs))
+            raise ValueError(f"dynamic names input {key!r}, expected one of {known}")
+        for dim, name in dims.items():
+            symbol = tensor.symbols[dim] if -len(tensor.symbols) <= dim < len(tensor.symbols) else ""
+            if not symbol:
+                free = [i for i, s in enumerate(tensor.symbols) if s]
+                raise ValueError(
+                    f"dynamic names dimension {dim} of input {tensor.name!r} as {name!r}, but it was not exported as a dynamic size of its "
+                    f"own; its dynamic dimensions are {free}; export with dynamic_shapes to have others"
+                )
+            if names.setdefault(symbol, name) != name:
+                raise ValueError(f"dynamic gives one size two names, {names[symbol]!r} and {name!r}: the program requires them to be equal")
+    return names

@@ -1,0 +1,251 @@
+"""The dispatch mode that writes down every ATen call of a forward, and runs each distinct one only once.
+
+Under `torch.inference_mode` composite operators reach a dispatch mode whole: `linear`, `conv2d` and
+`scaled_dot_product_attention` arrive as such. Those with a row in the op tables are kept; others are taken apart.
+
+On meta tensors a call's result follows from dtypes, shapes, strides and arguments alone. So a call that has been seen
+with the same ones gets a copy of the earlier result's metadata: the 80th equal layer costs a dictionary look-up.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pyinfercost import _core
+
+if TYPE_CHECKING:
+    from torch._ops import OpOverload
+
+_TORCH_FOLDER = os.path.dirname(torch.__file__) + os.sep  # noqa: PTH120 - compared with co_filename, which is a str
+_PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format})
+_NO_KWARGS: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One recorded call: what was called on what, what came out, and where in the model."""
+
+    op: OpOverload
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    result: Any
+    module: str
+    source: tuple[CodeType, int] | None
+
+
+@dataclass(slots=True)
+class _Operator:
+    """What is known about an operator once it has been met."""
+
+    whole: bool  # has a row: not taken apart
+    pure: bool  # its result follows from metadata: not in place, no out=
+    kernel: Any  # what runs it
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Calls in order, with the caches that make recording cheap. One per capture.
+
+    `module` is the path of the module that is running; whoever drives the forward keeps it up to date.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    module: str = ""
+    _operators: dict[Any, _Operator] = field(default_factory=dict)
+    _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> small number
+    _of_tensor: dict[int, int] = field(default_factory=dict)  # id -> signature; `calls` keeps tensors alive
+    _kept: list[Any] = field(default_factory=list)
+    _results: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
+    _library_code: dict[CodeType, bool] = field(default_factory=dict)
+    _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
+
+    def mode(self) -> TorchDispatchMode:
+        """The mode to enter around the forward."""
+        return _Mode(self)
+
+    def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        operator = self._operators.get(op)
+        if operator is None:
+            operator = self._operators[op] = self._learn(op)
+        if not operator.whole:
+            with mode:
+                result = op.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+            operator.whole = True
+        # `_append` must see the frame of the caller: __torch_dispatch__ -> record
+        frame = sys._getframe(2)
+        key = None
+        if operator.pure:
+            try:
+                key = (op, self._key(args), self._key(tuple(kwargs.items())) if kwargs else None)
+                found = self._results.get(key)
+            except TypeError:  # something that cannot be hashed, or a tensor whose metadata is more than this
+                key = found = None
+            if found is not None:
+                result, signatures = found
+                result = self._copy(result, signatures)
+                self._append(op, args, kwargs, result, frame)
+                return result
+        result = self._run(operator, op, args, kwargs)
+        if key is not None:
+            signatures = self._sign(result)
+            if signatures is not None:
+                self._results[key] = (result, signatures)
+        self._append(op, args, kwargs, result, frame)
+        return result
+
+    def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
+        library = self._library_code
+        while frame is not None:
+            code = frame.f_code
+            known = library.get(code)
+            if known is None:
+                name = code.co_filename
+                known = library[code] = name.startswith((_TORCH_FOLDER, "<"))
+            if not known:
+                self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno)))
+                return
+            frame = frame.f_back
+        self.calls.append(Call(op, args, kwargs, result, self.module, None))
+
+    # ---- running --------------------------------------------------------------------------------------------------
+
+    def _learn(self, op: OpOverload) -> _Operator:
+        known = _core.find_rule(str(op)) is not None
+        schema = op._schema
+        pure = not schema.is_mutable and torch.Tag.nondeterministic_seeded not in op.tags
+        pure = pure and torch.Tag.data_dependent_output not in op.tags
+        pure = pure and torch.Tag.dynamic_output_shape not in op.tags
+        return _Operator(known or not op.has_kernel_for_dispatch_key(_COMPOSITE), pure, _KERNELS.get(str(op), op))
+
+    def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        device = kwargs.get("device")
+        if device is not None and torch.device(device).type != "cpu":
+            kwargs = {**kwargs, "device": torch.device("meta")}
+        try:
+            return operator.kernel(*args, **kwargs)
+        except (RuntimeError, NotImplementedError):
+            # A tensor that the model makes for itself lies on the CPU, as it would in a real run.
+            args, kwargs, changed = self._on_meta(args, kwargs)
+            if not changed:
+                raise
+            return operator.kernel(*args, **kwargs)
+
+    def _on_meta(self, args: Any, kwargs: Any) -> tuple[Any, Any, bool]:
+        changed = False
+
+        def convert(value: Any) -> Any:
+            nonlocal changed
+            if isinstance(value, torch.Tensor) and value.device.type != "meta":
+                changed = True
+                copy = self._meta_copies.get(id(value))
+                if copy is None:
+                    copy = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+                    self._meta_copies[id(value)] = copy
+                    self._kept.append(value)
+                return copy
+            if isinstance(value, list | tuple):
+                return type(value)(convert(v) for v in value)
+            return value
+
+        return tuple(convert(a) for a in args), {k: convert(v) for k, v in kwargs.items()}, changed
+
+    # ---- metadata as keys -----------------------------------------------------------------------------------------
+
+    def signature(self, tensor: torch.Tensor) -> int:
+        """A small number that equal metadata share. Raises TypeError for a tensor that has more than plain metadata."""
+        known = self._of_tensor.get(id(tensor))
+        if known is not None:
+            return known
+        kind = type(tensor)
+        if (kind is not torch.Tensor and kind is not torch.nn.Parameter) or tensor.layout is not torch.strided:
+            raise TypeError
+        if tensor.dtype.is_complex:  # conjugation is a bit that metadata does not show
+            raise TypeError
+        metadata = (
+            tensor.dtype,
+            tensor.device.type,
+            tuple([_size_key(s) for s in tensor.shape]),
+            tuple([_size_key(s) for s in tensor.stride()]),
+        )
+        number = self._signatures.setdefault(metadata, len(self._signatures))
+        self._of_tensor[id(tensor)] = number
+        self._kept.append(tensor)
+        return number
+
+    def _key(self, values: Any) -> Any:
+        parts: list[Any] = []
+        for value in values:
+            kind = type(value)
+            if kind in _PLAIN:
+                parts.append(value)
+            elif kind is bool or kind is float:  # True == 1 == 1.0, but they are different arguments
+                parts.append((kind, value))
+            elif kind is list or kind is tuple:
+                parts.append(self._key(value))
+            elif kind is torch.SymInt:
+                parts.append(value.node.expr)
+            elif isinstance(value, torch.Tensor):
+                parts.append(("tensor", self._of_tensor.get(id(value)) or self.signature(value)))
+            else:
+                raise TypeError
+        return tuple(parts)
+
+    def _sign(self, result: Any) -> Any:
+        """The signatures of a result, or None where it cannot be copied."""
+        try:
+            if isinstance(result, torch.Tensor):
+                return None if result.device.type != "meta" else self.signature(result)
+            if isinstance(result, list | tuple) and all(isinstance(r, torch.Tensor) for r in result):
+                return [self._sign(r) for r in result] if all(r.device.type == "meta" for r in result) else None
+        except TypeError:
+            return None
+        return None
+
+    def _copy(self, result: Any, signatures: Any) -> Any:
+        if type(result) is list or type(result) is tuple:
+            return type(result)(self._copy(r, s) for r, s in zip(result, signatures, strict=True))
+        copy = result.data
+        self._of_tensor[id(copy)] = signatures
+        return copy
+
+
+class _Mode(TorchDispatchMode):
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self._recorder.record(self, func, args, kwargs or _NO_KWARGS)
+
+
+def _size_key(size: Any) -> Any:
+    return size if type(size) is int else size.node.expr
+
+
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+
+
+def _grouped_mm(left: torch.Tensor, right: torch.Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None) -> Any:
+    # torch's own meta kernel takes bfloat16 alone; shapes follow the same rule for every dtype.
+    del bias
+    dtype = out_dtype or left.dtype
+    if left.dim() == 2 and right.dim() == 2:  # noqa: PLR2004 - ranks
+        shape = [offs.shape[0], left.shape[0], right.shape[1]]
+    elif left.dim() == 3 and right.dim() == 2:  # noqa: PLR2004
+        shape = [left.shape[1], right.shape[1]]
+    else:
+        shape = [*left.shape[:-1], right.shape[-1]]
+    return torch.empty(shape, dtype=dtype, device=left.device)
+
+
+# Kernels for meta tensors where torch has none that serves.
+_KERNELS = {"aten._grouped_mm.default": _grouped_mm}

@@ -1,0 +1,233 @@
+"""Capture by running the module once on meta tensors: no weight is allocated, nothing of the module is changed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
+
+if TYPE_CHECKING:
+    import torch
+
+    from .recorder import Call, Recorder
+    from .symbols import SizeSpace
+
+Dynamic = Mapping[int | str, Mapping[int, str]]
+
+
+class CaptureError(ValueError):
+    """The forward cannot be captured; the message says where it stopped and what to do."""
+
+
+def trace_graph(
+    module: torch.nn.Module,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic: Dynamic | None = None,
+    *,
+    model: str = "",
+) -> Graph:
+    """Runs `module(*args, **kwargs)` once on meta tensors and records every ATen call.
+
+    Args:
+        module: Any module. Its parameters, buffers, hooks and flags are the same afterwards.
+        args: Positional inputs. Only dtypes, shapes and strides of tensors matter.
+        kwargs: Named inputs. A tensor under a name that starts with `past_key_value` is a KV cache.
+        dynamic: Position or name of an input -> dimension -> name of the size. Dimensions with one name are one size,
+            kept open in the graph; the lengths of the example are its default. For a nested input it holds for every
+            tensor in it.
+        model: A name for the graph.
+
+    Raises:
+        CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
+    """
+    import torch
+
+    from .inputs import meta_inputs, stand_in
+    from .recorder import Recorder
+    from .symbols import SizeSpace
+
+    builder = GraphBuilder(model or type(module).__name__)
+    sizes = SizeSpace(builder)
+    inputs = meta_inputs(args, dict(kwargs or {}), dynamic or {}, sizes)
+    recorder = Recorder()
+    weights = stand_in(module)
+    try:
+        with (
+            torch.inference_mode(),
+            _without_fast_path(),
+            sizes.dispatching(),
+            _module_paths(module, recorder),
+            recorder.mode(),
+        ):
+            if weights is None:
+                output = module(*inputs.args, **inputs.kwargs)
+            else:
+                output = torch.func.functional_call(module, weights, inputs.args, inputs.kwargs)
+    except Exception as error:
+        raise _explained(error, recorder) from error
+    sizes.check_guards()
+    return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output)
+
+
+@contextlib.contextmanager
+def _without_fast_path() -> Iterator[None]:
+    """`nn.MultiheadAttention` has a fused CPU path that hides its products; the one counted is the general one."""
+    import torch
+
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextlib.contextmanager
+def _module_paths(module: torch.nn.Module, recorder: Recorder) -> Iterator[None]:
+    """Keeps `recorder.module` at the path of the innermost running submodule, through torch's global hooks."""
+    from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+    names = {id(m): name for name, m in module.named_modules()}
+    stack: list[str] = []
+
+    def enter(entered: torch.nn.Module, _: Any) -> None:
+        stack.append(recorder.module)
+        name = names.get(id(entered))
+        if name is not None:
+            recorder.module = name
+
+    def leave(_: torch.nn.Module, __: Any, ___: Any) -> None:
+        recorder.module = stack.pop()
+
+    hooks = (register_module_forward_pre_hook(enter), register_module_forward_hook(leave))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _explained(error: Exception, recorder: Recorder) -> CaptureError:
+    where = f" in module {recorder.module!r}" if recorder.module else ""
+    last = recorder.calls[-1] if recorder.calls else None
+    after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {_source(last)}" if last else ""
+    text = f"{type(error).__name__}: {error}"
+    if "item()" in text or "_local_scalar_dense" in text or "data-dependent" in text or "is_nonzero" in text:
+        advice = "; the forward asks for the value of a tensor, and a capture has shapes only: give such values as Python numbers, or export the model and capture that"
+    else:
+        advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
+    return CaptureError(f"capture stopped{where}{after}: {text}{advice}")
+
+
+def _source(call: Call) -> str:
+    if call.source is None:
+        return ""
+    code, line = call.source
+    return f"{code.co_filename.replace(chr(92), '/').rpartition('/')[2]}:{line}"
+
+
+class _Writer:
+    """Turns recorded calls into nodes."""
+
+    def __init__(self, builder: GraphBuilder, sizes: SizeSpace, recorder: Recorder) -> None:
+        self._builder = builder
+        self._sizes = sizes
+        self._recorder = recorder
+        self._tensors: dict[int, TensorId] = {}
+        self._names: dict[Any, list[str]] = {}
+        self._metadata: dict[Any, tuple[str, list[Any], list[Any]]] = {}
+
+    def graph(self, module: torch.nn.Module, weights: Mapping[str, torch.Tensor] | None, inputs: Any, output: Any) -> Graph:
+        for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
+            for name, tensor in named:
+                self._declare(tensor if weights is None else weights[name], role, name)
+        given = [self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs]
+        for call in self._recorder.calls:
+            self._node(call)
+        results: list[TensorId] = []
+        self._collect(output, results)
+        return self._builder.build(given, results)
+
+    def _node(self, call: Call) -> None:
+        names = self._names.get(call.op)
+        if names is None:
+            names = self._names[call.op] = [a.name for a in call.op._schema.arguments]
+        arguments = {name: self._argument(value) for name, value in zip(names, call.args, strict=False)}
+        for name, value in call.kwargs.items():
+            arguments[name] = self._argument(value)
+        outputs: list[TensorId] = []
+        self._collect(call.result, outputs)
+        if outputs:
+            self._builder.node(str(call.op), arguments, outputs, module=call.module, source=_source(call))
+
+    def _argument(self, value: Any) -> Any:
+        import torch
+
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if isinstance(value, torch.Tensor):
+            return self._tensor(value, "constant")
+        if kind is list or kind is tuple:
+            return [self._argument(v) for v in value]
+        if kind is torch.SymInt:
+            return self._sizes.expression(value)
+        if kind is torch.dtype:
+            return str(value).removeprefix("torch.")
+        return None  # devices, layouts, generators: where a tensor lives, never how much work it is
+
+    def _collect(self, value: Any, into: list[TensorId]) -> None:
+        import torch
+
+        if isinstance(value, torch.Tensor):
+            into.append(self._tensor(value, "activation"))
+        elif isinstance(value, list | tuple):
+            for item in value:
+                self._collect(item, into)
+        elif isinstance(value, Mapping):
+            for item in value.values():
+                self._collect(item, into)
+        elif hasattr(value, "__dict__") and not callable(value):  # a cache object among the outputs
+            for item in vars(value).values():
+                self._collect(item, into)
+
+    def _tensor(self, tensor: torch.Tensor, role: str) -> TensorId:
+        known = self._tensors.get(id(tensor))
+        return known if known is not None else self._declare(tensor, role, "")
+
+    def _declare(self, tensor: torch.Tensor, role: str, name: str) -> TensorId:
+        known = self._tensors.get(id(tensor))
+        if known is not None:  # tied weights, or one tensor passed twice
+            return known
+        dtype, shape, strides = self._described(tensor)
+        declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name)
+        self._tensors[id(tensor)] = declared
+        return declared
+
+    def _described(self, tensor: torch.Tensor) -> tuple[str, list[Any], list[Any] | None]:
+        import torch
+
+        try:
+            key = self._recorder.signature(tensor)
+        except TypeError:
+            key = None
+        found = self._metadata.get(key) if key is not None else None
+        if found is None:
+            strided = tensor.layout is torch.strided
+            found = (
+                str(tensor.dtype).removeprefix("torch."),
+                [self._size(s) for s in tensor.shape],
+                [self._size(s) for s in tensor.stride()] if strided else None,
+            )
+            if key is not None:
+                self._metadata[key] = found
+        return found
+
+    def _size(self, size: Any) -> int | Expr:
+        return size if type(size) is int else self._sizes.expression(size)
+
+
+_PLAIN = frozenset({int, float, bool, str, type(None)})

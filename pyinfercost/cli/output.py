@@ -1,0 +1,97 @@
+"""Where results, errors and warnings go: data to stdout or a file, everything else to stderr."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..analysis.arguments import SizeError
+from ..analysis.models import is_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+
+@contextmanager
+def messages_for_people() -> Iterator[None]:
+    """Turns exceptions into a message and an exit code, and warnings into lines on stderr; --debug lets them pass."""
+    debug = click.get_current_context().obj
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.showwarning = _warn
+        try:
+            yield
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except SizeError as error:
+            if debug:
+                raise
+            raise click.UsageError(str(error)) from error
+        except Exception as error:
+            if debug:
+                raise
+            # Our own refusals explain themselves; anything else is named, since its text alone may say little.
+            told = isinstance(error, (ValueError, OSError, ImportError)) and str(error)
+            text = str(error) if told else f"{type(error).__name__}: {error}"
+            raise click.ClickException(f"{text}\n(pyinfercost --debug ... shows where)") from error
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    click.echo(f"Warning: {message}", err=True)
+
+
+def progress(model: str, *, quiet: bool) -> AbstractContextManager[object]:
+    """A sign of life on a terminal while a model is captured: importing torch takes seconds.
+
+    Args:
+        model: what is captured.
+        quiet: whether rich must not be imported for it.
+    """
+    if not sys.stderr.isatty() or is_file(model):
+        return nullcontext()
+    if quiet:
+        click.echo(f"Capturing {model} ...", err=True)
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(f"Capturing {model}")
+
+
+def show_pairs(document: Any, form: str) -> None:
+    """A nested document, as JSON or as lines of names and values."""
+    if form == "json":
+        from ..report.document import as_json
+
+        write(as_json(document) + "\n", None)
+    else:
+        from ..report.summary import flattened
+        from ..report.table import pairs_view
+
+        show(pairs_view(flattened(document)), None)
+
+
+def show(view: RenderableType, output: str | None, *, width: int = 100) -> None:
+    """A table: with colours to a terminal, as plain text to anything else."""
+    if output is None and sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(view)
+    else:
+        from ..report.table import as_text
+
+        write(as_text(view, width=width), output)
+
+
+def write(text: str, output: str | None) -> None:
+    """Data, to stdout or to a file."""
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        Path(output).write_text(text, encoding="utf-8")

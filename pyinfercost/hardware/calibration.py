@@ -1,0 +1,122 @@
+"""Constants of families: what launches cost and which share of a peak is reached.
+
+A family's file `extends` the file of its kind; a key it does not set comes from there. So at most two files are read,
+and no file belongs to a single device.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .device import DeviceFile, lookup
+from .schema import CALIBRATION, KINDS, HardwareFileError, check, read_toml
+
+CALIBRATIONS = Path(__file__).parent / "calibration"
+
+_TABLES = ("overheads", "achieved", "cache", "limits", "assumed")
+_REQUIRED = (
+    "overheads.dispatch_us",
+    "overheads.launch_gap_us",
+    "overheads.replay_gap_us",
+    "overheads.kernel_minimum_us",
+    "achieved.matrix",
+    "achieved.vector",
+    "achieved.dram",
+    "achieved.cache",
+    "assumed.clock_ghz",
+)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The constants that apply to one device, in the units of the files.
+
+    Attributes:
+        data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits` and `assumed`.
+        origin: Dotted key -> the file it came from, and the source that file cites.
+        fitted: Whether all of it was fitted to measurements, rather than taken over from publications.
+    """
+
+    data: Mapping[str, Mapping[str, float]]
+    origin: Mapping[str, tuple[Path, str]]
+    fitted: bool
+
+    def get(self, dotted: str) -> float | None:
+        """The value under a dotted key such as `overheads.dispatch_us`, or None."""
+        value = lookup(self.data, dotted)
+        return None if value is None else float(value)
+
+    def __getitem__(self, dotted: str) -> float:
+        value = self.get(dotted)
+        if value is None:
+            raise KeyError(dotted)
+        return value
+
+
+def families() -> list[str]:
+    """The families that have a file of their own, and the three kinds; no file is opened."""
+    return sorted(path.stem for path in CALIBRATIONS.glob("*.toml"))
+
+
+def calibration(device: DeviceFile) -> Calibration:
+    """Gather the constants for a device: its own file's (outside the catalogue), its family's, its kind's.
+
+    Raises:
+        HardwareFileError: The family is unknown or belongs to another kind, or a file breaks the schema.
+    """
+    layers: list[tuple[Path, Mapping[str, Any]]] = []
+    fitted = True
+    if "calibration" in device.data:
+        layers.append((device.path, device.data["calibration"]))
+    stem: str | None = device.family
+    while stem is not None and len(layers) <= len(KINDS):
+        path = CALIBRATIONS / f"{stem}.toml"
+        content = _read(path, device)
+        layers.append((path, content))
+        fitted = fitted and bool(content["fitted"])
+        stem = content.get("extends")
+    kind = layers[-1][1]["family"]
+    if kind != device.kind:
+        raise HardwareFileError(
+            f"{device.path}: 'family' is {device.family!r}, a family of kind {kind!r}; expected one of kind "
+            f"{device.kind!r}"
+        )
+    return _merge(layers, fitted=fitted)
+
+
+def _read(path: Path, device: DeviceFile) -> dict[str, Any]:
+    if not path.is_file():
+        near = difflib.get_close_matches(path.stem, families(), n=3, cutoff=0.3)
+        raise HardwareFileError(
+            f"{device.path}: 'family' is {device.family!r}; expected one of {', '.join(families())}"
+            + (f"; nearest: {', '.join(near)}" if near else "")
+            + f". {device.kind!r} alone stands for any other {device.kind}."
+        )
+    content = read_toml(path)
+    check(content, CALIBRATION, path)
+    if content["family"] != path.stem:
+        raise HardwareFileError(f"{path}: 'family' is {content['family']!r}; expected {path.stem!r}, the file's name")
+    if ("extends" in content) == (path.stem in KINDS):
+        raise HardwareFileError(f"{path}: 'extends' must name a kind in a family's file, and be absent in a kind's")
+    return content
+
+
+def _merge(layers: list[tuple[Path, Mapping[str, Any]]], *, fitted: bool) -> Calibration:
+    data: dict[str, dict[str, float]] = {name: {} for name in _TABLES}
+    origin: dict[str, tuple[Path, str]] = {}
+    for path, content in reversed(layers):  # the kind first, so that what is more particular overwrites it
+        for name in _TABLES:
+            table = content.get(name, {})
+            for key, value in table.items():
+                if key == "source":
+                    continue
+                data[name][key] = float(value)
+                origin[f"{name}.{key}"] = (path, table["source"])
+    for dotted in _REQUIRED:
+        if dotted not in origin:
+            raise HardwareFileError(f"{layers[-1][0]}: {dotted!r} is missing; a kind's file must set it")
+    return Calibration(data, origin, fitted)

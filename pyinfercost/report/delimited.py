@@ -1,0 +1,69 @@
+"""CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+from .document import LAYER_COUNTS, profile_layers
+from .rows import module_rows
+from .summary import heading, ledger, totals
+from .tabular import profile_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ..analysis.profile import Profile
+    from ..analysis.sweep import Sweep
+
+
+def profile_csv(profile: Profile) -> str:
+    """One line per node of the graph; the columns are the keys of `layers` in the JSON document."""
+    columns = ("module", "op", *LAYER_COUNTS, "latency_s", "bound")
+    return _csv(columns, ([layer[name] for name in columns] for layer in profile_layers(profile)))
+
+
+def sweep_csv(sweep: Sweep) -> str:
+    """One line per point."""
+    return _csv(sweep.columns, (row.values() for row in sweep.rows()))
+
+
+def profile_markdown(profile: Profile, *, depth: int | None = None) -> str:
+    """The heading, the module tree as a table, the totals and the ledger."""
+    rows, _, _ = module_rows(profile, depth)
+    table = profile_columns(profile, rows)
+    lines = [f"- {name}: {_escaped(value)}" for name, value in heading(profile)]
+    lines += ["", _pipes(f"{column.name} ({column.unit})" if column.unit else column.name for column in table)]
+    lines.append(_pipes("---:" if column.numeric else "---" for column in table))
+    for cells in zip(*(column.cells for column in table), strict=True):
+        lines.append(_pipes(_markdown_cell(cell) for cell in cells))
+    lines += [
+        "",
+        *(f"- {name}: {_escaped(value)}" for name, value in totals(profile)),
+        f"- {_escaped(ledger(profile))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_cell(cell: str) -> str:
+    indent = len(cell) - len(cell.lstrip(" "))
+    return "&nbsp;" * indent + _escaped(cell[indent:])
+
+
+def _escaped(text: str) -> str:
+    for character in "\\`*_<|[]":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def _pipes(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()

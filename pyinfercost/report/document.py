@@ -1,0 +1,105 @@
+"""The JSON documents. The keys of `profile_document` are a contract: keys may join them, none is ever renamed."""
+
+from __future__ import annotations
+
+import json
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from .._core import Expr
+
+if TYPE_CHECKING:
+    from .._core import Quantity
+    from ..analysis.estimation import Estimate
+    from ..analysis.profile import Profile
+    from ..analysis.sweep import Sweep
+
+SCHEMA_VERSION = 1
+
+TOTALS = (
+    "contraction_flops",
+    "pointwise_flops",
+    "macs",
+    "parameters",
+    "parameter_bytes",
+    "buffer_bytes",
+    "bytes_read",
+    "bytes_written",
+    "peak_activation_bytes",
+    "peak_memory_bytes",
+)
+LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
+ESTIMATE = (
+    "hardware",
+    "precision",
+    "execution",
+    "threads",
+    "latency_s",
+    "latency_low_s",
+    "latency_high_s",
+    "throughput_per_s",
+    "energy_j",
+    "cost_usd",
+    "fits_in_memory",
+)
+
+
+def profile_document(profile: Profile) -> dict[str, Any]:
+    """The JSON object of a profile; units stand in the keys. Without hardware, `estimate` and the times are null."""
+    counts = profile.counts
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": profile.model,
+        "sizes": dict(profile.sizes),
+        "totals": {name: _plain(getattr(counts.total, name)) for name in TOTALS},
+        "coverage": {
+            "nodes": counts.nodes,
+            "modelled_nodes": counts.modelled_nodes,
+            "unmodelled": [{"op": op, "count": count} for op, count in counts.unmodelled.items()],
+        },
+        "layers": profile_layers(profile),
+        "estimate": None if profile.estimate is None else _estimate(profile.estimate),
+    }
+
+
+def profile_layers(profile: Profile) -> list[dict[str, Any]]:
+    """One object per node of the graph, in the order in which the nodes run.
+
+    `latency_s` is 0 where nothing runs (a view) and null where it is not known: without hardware, or for an op that
+    is not modelled. `bound` is null where there is no time to bind.
+    """
+    times = None if profile.estimate is None else {layer.index: layer for layer in profile.estimate.layers}
+    layers = []
+    for layer in profile.counts.layers:
+        latency_s, bound = None, None
+        if times is not None and layer.index in times:
+            latency_s, bound = times[layer.index].latency_s, times[layer.index].bound
+        elif times is not None and layer.modelled:
+            latency_s = 0.0
+        counted = {name: _plain(getattr(layer.row, name)) for name in LAYER_COUNTS}
+        layers.append({"module": layer.module, "op": layer.op, **counted, "latency_s": latency_s, "bound": bound})
+    return layers
+
+
+def sweep_document(sweep: Sweep) -> dict[str, Any]:
+    """The JSON object of a sweep: `points` holds one object per row, with the columns as keys."""
+    points = [{name: _finite(value) for name, value in row.items()} for row in sweep.rows()]
+    return {"schema_version": SCHEMA_VERSION, "model": sweep.model, "points": points}
+
+
+def as_json(document: Any, *, indent: int | None = 2) -> str:
+    """The document as text."""
+    return json.dumps(document, indent=indent, allow_nan=False)
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    return {**{name: _finite(getattr(estimate, name)) for name in ESTIMATE}, "bound": dict(estimate.bound)}
+
+
+def _plain(value: Quantity) -> int | str:
+    return str(value) if isinstance(value, Expr) else value
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no infinity, which is the throughput of a graph that takes no time."""
+    return None if isinstance(value, float) and not isfinite(value) else value

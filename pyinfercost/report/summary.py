@@ -1,0 +1,102 @@
+"""The lines around the table: what was asked, the totals, and the ledger of what was not modelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .text import percent, quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..analysis.profile import Profile
+
+
+def sizes_text(sizes: Mapping[str, int]) -> str:
+    """`batch=8 sequence=2048`"""
+    return " ".join(f"{name}={value}" for name, value in sizes.items())
+
+
+def one_line(profile: Profile) -> str:
+    """The profile in one line, for `repr`."""
+    total = profile.counts.total
+    parts = [profile.model or "graph", sizes_text(profile.sizes), quantity(total.flops, "FLOP")]
+    if profile.estimate is not None:
+        parts.append(f"{quantity(profile.estimate.latency_s, 's')} on {profile.estimate.hardware}")
+    return ", ".join(part for part in parts if part)
+
+
+def heading(profile: Profile) -> list[tuple[str, str]]:
+    """What was profiled, and how, as names and values."""
+    lines = [("model", profile.model or "(unnamed graph)")]
+    if profile.sizes:
+        lines.append(("sizes", sizes_text(profile.sizes)))
+    lines.append(("precision", profile.precision))
+    estimate = profile.estimate
+    if estimate is not None:
+        threads = "" if estimate.threads is None else f", {estimate.threads} threads"
+        lines += [("hardware", estimate.hardware + threads), ("execution", estimate.execution)]
+    return lines
+
+
+def totals(profile: Profile) -> list[tuple[str, str]]:
+    """The figures of the whole model, as names and values."""
+    total = profile.counts.total
+    lines = [
+        (
+            "FLOPs",
+            f"{quantity(total.flops, 'FLOP')}: contraction {quantity(total.contraction_flops, 'FLOP')} "
+            f"({quantity(total.macs, 'MAC')}), pointwise {quantity(total.pointwise_flops, 'FLOP')}",
+        ),
+        (
+            "parameters",
+            f"{quantity(total.parameters, '')} in {quantity(total.parameter_bytes, 'B')}, "
+            f"buffers {quantity(total.buffer_bytes, 'B')}",
+        ),
+        ("traffic", f"{quantity(total.bytes_read, 'B')} read, {quantity(total.bytes_written, 'B')} written"),
+        (
+            "peak memory",
+            f"{quantity(total.peak_memory_bytes, 'B')}, of which activations "
+            f"{quantity(total.peak_activation_bytes, 'B')}",
+        ),
+    ]
+    estimate = profile.estimate
+    if estimate is None:
+        return lines
+    shares = sorted(estimate.bound.items(), key=lambda item: -item[1])
+    memory = "unknown" if estimate.memory_bytes is None else quantity(estimate.memory_bytes, "B")
+    fits = "fits" if estimate.fits_in_memory else "DOES NOT FIT"
+    return [
+        *lines,
+        (
+            "latency",
+            f"{quantity(estimate.latency_s, 's')} "
+            f"({quantity(estimate.latency_low_s, 's')} to {quantity(estimate.latency_high_s, 's')})",
+        ),
+        ("throughput", f"{quantity(estimate.throughput_per_s, '')} per second"),
+        ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
+        ("memory", f"{fits}: {quantity(total.peak_memory_bytes, 'B')} of {memory}"),
+    ]
+
+
+def ledger(profile: Profile) -> str:
+    """What the figures do not cover, in one sentence."""
+    counts = profile.counts
+    if not counts.unmodelled:
+        return f"all {counts.nodes} nodes modelled"
+    missing = ", ".join(f"{op} x{number}" for op, number in counts.unmodelled.items())
+    return f"not modelled: {missing} ({counts.modelled_nodes} of {counts.nodes} nodes modelled)"
+
+
+def flattened(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A nested document as names and values, with dots in the names: `memory.dram.capacity_gb`, `80`."""
+    pairs = []
+    for key, value in document.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            pairs += flattened(value, name + ".")
+        elif isinstance(value, (list, tuple)):
+            pairs.append((name, ", ".join(map(str, value)) or "-"))
+        else:
+            pairs.append((name, "-" if value is None else str(value)))
+    return pairs

@@ -1,0 +1,78 @@
+"""Numbers as people read them: one unit per column or figure, and no more digits than a prediction has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import floor, isfinite, log10
+from typing import TYPE_CHECKING
+
+from .._core import Expr
+
+if TYPE_CHECKING:
+    from .._core import Quantity
+
+_PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_SECONDS = ((1.0, ""), (1e-3, "m"), (1e-6, "u"))
+_DIGITS = 4
+_HALF_PERCENT = 0.005
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The unit and the decimals that every number of one column shares."""
+
+    factor: float
+    unit: str
+    decimals: int
+
+    def show(self, value: float | Expr | None) -> str:
+        """The number without its unit; an expression as its text, nothing for None, `<` for what rounds to 0."""
+        if value is None:
+            return ""
+        if isinstance(value, Expr):
+            return str(value)
+        if value == 0:
+            return "0"
+        scaled = value / self.factor
+        smallest = 10.0**-self.decimals
+        if abs(scaled) < smallest / 2:
+            return f"<{smallest:.{self.decimals}f}"
+        return f"{scaled:.{self.decimals}f}"
+
+
+def scale_for(largest: float | Expr, unit: str, *, decimals: int = 0) -> Scale:
+    """The scale that shows the largest number of a column with four significant digits.
+
+    Args:
+        largest: the largest number of the column, in the unit itself.
+        unit: the unit without a prefix: `"B"`, `"FLOP"`, `"s"`, or empty for a plain number.
+        decimals: at least this many, where the unit is larger than the one that is counted.
+    """
+    if isinstance(largest, Expr) or not isfinite(largest):
+        return Scale(1.0, unit, 0)
+    prefixes, smallest = (_SECONDS, (1e-6, "us")) if unit == "s" else (_PREFIXES, (1.0, unit))
+    factor, name = next(((step, prefix + unit) for step, prefix in prefixes if largest >= step), smallest)
+    whole = factor == 1.0 and unit != "s"
+    digits_before = len(str(int(largest / factor)))
+    return Scale(factor, name, 0 if whole else max(_DIGITS - digits_before, decimals))
+
+
+def quantity(value: float | Quantity, unit: str) -> str:
+    """One figure with its unit: `4.089 GFLOP`, `1.234 ms`, `25.56 M`."""
+    scale = scale_for(value, unit)
+    return f"{scale.show(value)} {scale.unit}".rstrip()
+
+
+def percent(share: float) -> str:
+    """A share as whole percents, `<1` for what is there but rounds to nothing."""
+    if 0 < share < _HALF_PERCENT:
+        return "<1"
+    return f"{100 * share:.0f}"
+
+
+def significant(value: float) -> str:
+    """Four significant digits without an exponent, for columns that span orders of magnitude."""
+    if value == 0 or not isfinite(value):
+        return f"{value:.0f}"
+    digits_before = floor(log10(abs(value))) + 1
+    return f"{value:.{max(_DIGITS - digits_before, 0)}f}"

@@ -1,0 +1,228 @@
+"""The ways to a device, by id, path and threads, and what happens to a file that breaks the rules."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyinfercost import hardware
+from pyinfercost.hardware import schema
+from pyinfercost.hardware.device import CATALOG, lookup, read_device
+
+SAMPLE = CATALOG / "a100-sxm-80gb.toml"
+
+
+def edited(folder: Path, *edits: tuple[str, str], sample: Path = SAMPLE) -> Path:
+    """A copy of a catalogue file with some text replaced."""
+    text = sample.read_text(encoding="utf-8")
+    for old, new in edits:
+        assert old in text, f"{sample.name} has no {old!r} to replace"
+        text = text.replace(old, new)
+    path = folder / sample.name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# Ways in
+
+
+def test_unknown_id_names_the_nearest() -> None:
+    with pytest.raises(hardware.UnknownHardwareError, match=r"'A100_SXM_80'.*a100-sxm-80gb.*pyinfercost hardware"):
+        hardware.load("A100_SXM_80")
+    with pytest.raises(ValueError, match="h100-sxm-80gb"):
+        hardware.load("h100")
+    assert issubclass(hardware.UnknownHardwareError, KeyError)
+
+
+def test_path_and_loaded_device_are_accepted(tmp_path: Path) -> None:
+    path = edited(
+        tmp_path, ('id = "a100-sxm-80gb"', 'id = "mine"'), ("bandwidth_gb_per_s = 2039.0", "bandwidth_gb_per_s = 1000")
+    )
+    mine = hardware.load(path)
+    assert (mine.id, mine.bandwidth_byte_per_s) == ("mine", 1e12)
+    assert hardware.load(str(path)).id == "mine"
+    assert hardware.load(mine) is mine
+    with pytest.raises(TypeError, match=r"type int; expected an id"):
+        hardware.load(80)  # type: ignore[arg-type]
+    with pytest.raises(hardware.HardwareFileError, match=r"absent\.toml cannot be read"):
+        hardware.load(tmp_path / "absent.toml")
+
+
+def test_loading_opens_one_device_and_two_calibrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    read_text = Path.read_text
+
+    def counted(path: Path, *args: Any, **kwargs: Any) -> str:
+        opened.append(f"{path.parent.name}/{path.name}")
+        return read_text(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", counted)
+    assert "a100-sxm-80gb" in hardware.names()
+    assert opened == []
+    hardware.load("a100-sxm-80gb")
+    assert opened == ["catalog/a100-sxm-80gb.toml", "calibration/nvidia-ampere-ga100.toml", "calibration/gpu.toml"]
+
+
+def test_describe_keeps_sources() -> None:
+    described = hardware.describe("a100-sxm-80gb")
+    assert described["verified"] is True
+    assert "compute.matrix_tflop_per_s.fp64" in described["source"]["unverified"]
+    assert described["missing"] == []
+    constants = described["calibration"]
+    assert constants["fitted"] is False
+    assert constants["origin"]["overheads.dispatch_us"]["file"] == "gpu.toml"
+    assert constants["origin"]["achieved.matrix"]["file"] == "nvidia-ampere-ga100.toml"
+    assert constants["values"]["overheads"]["dispatch_us"] == 6.6
+
+
+# Threads
+
+
+def test_threads_scale_a_cpu() -> None:
+    whole, two = hardware.load("core-i9-10940x"), hardware.load("core-i9-10940x", threads=2)
+    assert (whole.cores, two.cores) == (14, 2)
+    assert two.vector_flop_per_s["float32"] == pytest.approx(whole.vector_flop_per_s["float32"] * 2 / 14)
+    full = {name: (capacity, bandwidth) for name, capacity, bandwidth in whole.memory}
+    part = {name: (capacity, bandwidth) for name, capacity, bandwidth in two.memory}
+    assert part["l2"] == (2 * 2**20, pytest.approx(full["l2"][1] / 7))  # private: 1 MiB per core
+    assert part["llc"] == (full["llc"][0], pytest.approx(full["llc"][1] / 7))  # shared: all of it
+    assert full["dram"][1] == 93.9e9
+    assert part["dram"][1] == 28e9  # 14 GB/s per core
+    assert hardware.load("core-i9-10940x", threads=7).bandwidth_byte_per_s == 93.9e9  # 7 x 14 = 98 > 93.9
+
+
+@pytest.mark.parametrize("threads", [14, 28])
+def test_all_threads_are_the_whole_cpu(threads: int) -> None:
+    whole, loaded = hardware.load("core-i9-10940x"), hardware.load("core-i9-10940x", threads=threads)
+    assert loaded.vector_flop_per_s == whole.vector_flop_per_s
+    assert loaded.memory == whole.memory
+
+
+@pytest.mark.parametrize("threads", [0, -1, 29, True])
+def test_threads_out_of_range_are_refused(threads: int) -> None:
+    with pytest.raises(ValueError, match=rf"threads is {threads}; expected an integer from 1 to 28"):
+        hardware.load("core-i9-10940x", threads=threads)
+
+
+def test_threads_are_for_cpus_from_a_file() -> None:
+    with pytest.raises(ValueError, match="expected a CPU"):
+        hardware.load("t4", threads=2)
+    with pytest.raises(ValueError, match="already loaded"):
+        hardware.load(hardware.load("epyc-9654"), threads=2)
+
+
+# Files that break the schema
+
+BROKEN = {
+    "unknown key": (
+        ("tdp_w = 400", "tdp_watt = 400"),
+        r"unknown key 'power\.tdp_watt'; the nearest valid key is 'tdp_w'",
+    ),
+    "unknown table": (("[sparsity]", "[sparseness]"), r"unknown key 'sparseness'; the nearest valid key is 'sparsity'"),
+    "unknown dtype": (
+        ("bf16 = 312.0", "bfloat16 = 312.0"),
+        r"matrix_tflop_per_s\.bfloat16'; the nearest valid key is 'bf16'",
+    ),
+    "schema version": (("schema_version = 1", "schema_version = 2"), r"'schema_version' is 2; expected 1"),
+    "text for a number": (
+        ("capacity_gb = 80", 'capacity_gb = "80 GB"'),
+        r"'memory\.dram\.capacity_gb' is '80 GB'; expected a number > 0",
+    ),
+    "boolean for a number": (("tdp_w = 400", "tdp_w = true"), r"'power\.tdp_w' is True; expected a number > 0"),
+    "negative": (("tdp_w = 400", "tdp_w = -400"), r"'power\.tdp_w' is -400; expected a number > 0"),
+    "infinite": (("tdp_w = 400", "tdp_w = inf"), r"'power\.tdp_w' is inf"),
+    "not a number": (("tdp_w = 400", "tdp_w = nan"), r"'power\.tdp_w' is nan"),
+    "fraction of a core": (("cores = 108", "cores = 108.5"), r"'compute\.cores' is 108\.5; expected an integer >= 1"),
+    "kind": (('kind = "gpu"', 'kind = "tpu"'), r"'kind' is 'tpu'; expected one of 'gpu', 'cpu', 'systolic'"),
+    "missing key": (('vendor = "NVIDIA"\n', ""), r"required key 'vendor' is missing; expected a text"),
+    "empty source": (('text = "', 'text = "" # "'), r"'source\.text' is ''; expected a text"),
+    "family": (
+        ('"nvidia-ampere-ga100"', '"nvidia-ampere"'),
+        r"'family' is 'nvidia-ampere'; expected one of .*nearest: nvidia-ampere-",
+    ),
+    "family of another kind": (
+        ('"nvidia-ampere-ga100"', '"x86-avx2"'),
+        r"a family of kind 'cpu'; expected one of kind 'gpu'",
+    ),
+    "family outside": (('"nvidia-ampere-ga100"', '"../gpu"'), r"'family' is '\.\./gpu'; expected lower-case"),
+    "upper-case id": (('id = "a100-sxm-80gb"', 'id = "A100"'), r"'id' is 'A100'; expected lower-case"),
+    "unverified path": (
+        ("tflop_per_s.bf16", "tflop_per_s.fp8"),
+        r"source\.unverified lists 'compute\.vector_tflop_per_s\.fp8'",
+    ),
+    "verified contradicted": (
+        ("vector_tflop_per_s.bf16", "vector_tflop_per_s.fp32"),
+        r"verified is true although source\.unverified lists",
+    ),
+    "unverified without reason": (("verified = true", "verified = false"), r"verified is false although nothing"),
+    "two capacities": (
+        ("capacity_mib = 40", "capacity_mib = 40\ncapacity_kib_per_core = 9"),
+        r"\[memory\.l2\] gives capacity_kib_per_core and capacity_mib",
+    ),
+    "usable above nominal": (
+        ("capacity_gb = 80", "capacity_gb = 80\nusable_gib = 81"),
+        r"usable_gib is 81; expected at most .* 80",
+    ),
+    "array in a gpu": (
+        ("[sparsity]", "[compute.array]\nrows = 4\ncols = 4\nunits = 1\n[sparsity]"),
+        r"\[compute\.array\] stands in a file of kind 'gpu'",
+    ),
+    "repeated key": (("tdp_w = 400", "tdp_w = 400\ntdp_w = 500"), r"is not a TOML file"),
+}
+
+
+@pytest.mark.parametrize(("edit", "message"), BROKEN.values(), ids=BROKEN)
+def test_broken_file_is_refused(tmp_path: Path, edit: tuple[str, str], message: str) -> None:
+    path = edited(tmp_path, edit)
+    with pytest.raises(hardware.HardwareFileError, match=message) as error:
+        hardware.load(path)
+    assert str(path) in str(error.value)
+
+
+def test_value_in_place_of_a_table_is_refused(tmp_path: Path) -> None:
+    path = edited(
+        tmp_path,
+        ("release_year = 2020", "release_year = 2020\npower = 400"),
+        ("[power]\ntdp_w = 400\nidle_w = 57\n", ""),
+    )
+    with pytest.raises(hardware.HardwareFileError, match=r"'power' is 400; expected a table \[power\]"):
+        hardware.load(path)
+
+
+def test_channels_must_make_up_the_bandwidth(tmp_path: Path) -> None:
+    path = edited(tmp_path, ("channels = 12", "channels = 8"), sample=CATALOG / "epyc-9654.toml")
+    with pytest.raises(
+        hardware.HardwareFileError, match=r"is 460\.8; expected 307\.2 = 8 channels x 8 byte x 4800 MT/s"
+    ):
+        hardware.load(path)
+
+
+def test_catalogue_file_is_named_after_its_id(tmp_path: Path) -> None:
+    path = edited(tmp_path, ('id = "a100-sxm-80gb"', 'id = "a100"'))
+    with pytest.raises(hardware.HardwareFileError, match="'id' is 'a100'; expected 'a100-sxm-80gb'"):
+        read_device(path, catalogued=True)
+
+
+# Constants in a file
+
+
+def test_fraction_above_one_is_refused(tmp_path: Path) -> None:
+    data = {"schema_version": 1, "family": "x", "fitted": False, "achieved": {"source": "a test", "dram": 1.2}}
+    with pytest.raises(hardware.HardwareFileError, match=r"'achieved\.dram' is 1\.2; expected a number > 0 and <= 1"):
+        schema.check(data, schema.CALIBRATION, tmp_path / "x.toml")
+
+
+def test_own_file_may_carry_measured_constants_and_the_catalogue_may_not(tmp_path: Path) -> None:
+    measured = '[calibration.overheads]\nsource = "measured here"\ndispatch_us = 3.5\n\n[sparsity]'
+    path = edited(tmp_path, ("[sparsity]", measured))
+    loaded = hardware.load(path)
+    assert loaded.overheads_s["dispatch"] == pytest.approx(3.5e-6)
+    assert loaded.overheads_s["replay_gap"] == pytest.approx(1.29e-6)  # still the family's
+    with pytest.raises(hardware.HardwareFileError, match=r"\[calibration\] stands in a catalogue file"):
+        read_device(path, catalogued=True)
+
+
+def test_lookup_of_an_absent_path_is_none() -> None:
+    assert lookup({"a": {"b": 1}}, "a.b") == 1
+    assert lookup({"a": {"b": 1}}, "a.b.c") is None
+    assert lookup({"a": {"b": 1}}, "a.c") is None
