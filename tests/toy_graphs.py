@@ -8,15 +8,16 @@ WIDTH = 64
 BLOCKS = 2
 
 
-def blocks(*, custom_op: bool = False, model: str = "toy") -> ic.Graph:
+def blocks(*, custom_op: bool = False, model: str = "toy", fixed_batch: int | None = None) -> ic.Graph:
     """Blocks of linear, relu and a residual sum over vectors of `WIDTH`, a flattening view and a linear head.
 
     Args:
         custom_op: append an op that the core does not know, `mylib.mix`.
         model: the name of the graph.
+        fixed_batch: the batch, instead of a size of that name.
     """
     builder = ic.GraphBuilder(model)
-    batch = builder.size("batch", default=1, maximum=4096)
+    batch = builder.size("batch", default=1, maximum=4096) if fixed_batch is None else fixed_batch
 
     def vectors() -> ic._core.TensorId:
         return builder.tensor("float32", (batch, WIDTH))

@@ -181,9 +181,9 @@ void Call::read(Work& work, TensorIndex t, const Expr& elements) const {
     slot = slot + bytes(t, elements);
 }
 
-void Call::read_operand(Work& work, TensorIndex t) const {
+void Call::read_operand(Work& work, TensorIndex t, const Expr& elements) const {
     Expr& slot = work.read[static_cast<std::size_t>(traffic(t))];
-    slot = slot + bytes_of(operand_dtype(t), distinct(t));
+    slot = slot + bytes_of(operand_dtype(t), elements);
 }
 
 void Call::write(Work& work, TensorIndex t, const Expr& elements) const {

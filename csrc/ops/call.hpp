@@ -87,7 +87,8 @@ class Call {
     void read(Work& work, TensorIndex t) const { read(work, t, distinct(t)); }
     void read(Work& work, TensorIndex t, const Expr& elements) const;
     // An operand of a contraction, at the width that the precision gives it.
-    void read_operand(Work& work, TensorIndex t) const;
+    void read_operand(Work& work, TensorIndex t) const { read_operand(work, t, distinct(t)); }
+    void read_operand(Work& work, TensorIndex t, const Expr& elements) const;
     DType operand_dtype(TensorIndex t) const { return pass_.precision.operand_of(at(t).dtype); }
     DType engine_dtype(TensorIndex t) const { return pass_.precision.engine_of(at(t).dtype); }
     void write(Work& work, TensorIndex t) const { write(work, t, distinct(t)); }

@@ -115,6 +115,25 @@ void grouped_mm(const Call& call, Work& work) {
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
 }
 
+// Experts that no row is routed to are not read: with balanced routing that is all but as many as there are rows.
+void grouped_operands(const Call& call, Work& work) {
+    const TensorIndex a = call.require_tensor("self");
+    const TensorIndex b = call.require_tensor("mat2");
+    call.read_operand(work, a);
+    if (call.rank(a) == 2 && call.rank(b) == 3) {
+        const Expr experts = call.dim(b, 0);
+        const Expr used = Expr::minimum(experts, call.dim(a, 0));
+        call.read_operand(work, b, call.distinct(b) / experts * used);
+    } else {
+        call.read_operand(work, b);
+    }
+    for (const char* name : {"offs", "bias"}) {
+        if (const TensorIndex t = call.tensor(name); t != kNoTensor) call.read(work, t);
+    }
+    write_all(call, work);
+}
+constexpr TrafficShape grouped{grouped_operands, never};
+
 // "bij,bjk->bik" and all its kin: every distinct letter is a loop. More than two operands are contracted
 // from left to right, as torch does without opt_einsum; letters that no later operand needs are summed.
 void einsum(const Call& call, Work& work) {
@@ -195,7 +214,7 @@ constexpr OpRule kRows[] = {
     {"aten.dot", dot, stream_operands, "2*k"},
     {"aten.vdot", dot, stream_operands, "2*k"},
     {"aten.einsum", einsum, stream_operands, "2 x the product of all letters, left to right"},
-    {"aten._grouped_mm", grouped_mm, stream_operands, "2*rows*n*k: each row meets one expert; all experts are read"},
+    {"aten._grouped_mm", grouped_mm, grouped, "2*rows*n*k: each row meets one expert; balanced routing"},
     {"aten._int_mm", mm, stream_operands, "2*m*n*k on int8"},
     {"aten._scaled_mm", scaled_mm, stream_operands, "2*m*n*k on fp8; scale and bias are pointwise"},
 };

@@ -119,7 +119,7 @@ def estimate_on(
     overrides: Mapping[int, Work] | None,
     threads: int | None,
 ) -> Estimate:
-    """`estimate` with all looked up: the machine, a value for each size, Work by node; `fixed` as in `profile_on`."""
+    """`estimate` with all looked up: the machine, a value for each size, Work by node, `Captured.fixed`."""
     plan = _core.plan(graph, sizes, precision=precision, execution=execution, overrides=overrides)
     totals = {name: float(column[0]) for name, column in _core.evaluate(plan, {}, machine, points=1).items()}
     binding_s = {bound: totals[f"{bound}_s"] for bound in BOUNDS}

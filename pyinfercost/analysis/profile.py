@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from .. import _core
 from .arguments import Rules, bind_all_sizes, work_overrides
 from .estimation import Estimate, estimate_on
-from .models import graph_at
+from .models import Captured, graph_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
     from .._core import Counts, Graph, Hardware
 
 
@@ -28,11 +29,7 @@ class Profile:
     estimate: Estimate | None
     sizes: Mapping[str, int]
     precision: str
-
-    @property
-    def model(self) -> str:
-        """The name of the model, as captured."""
-        return self.graph.model
+    model: str
 
     def __repr__(self) -> str:
         from ..report.summary import one_line
@@ -106,40 +103,34 @@ def profile(
         from ..hardware import load
 
         machine = load(hardware, threads=threads)  # before the capture, which may take long: names fail at once
-    free, fixed = sizes, {}
-    if isinstance(model_or_graph, _core.Graph):
-        if args or kwargs or dynamic is not None:
-            raise TypeError("a Graph is captured already: args, kwargs and dynamic go with a model")
-        graph = model_or_graph
-    elif isinstance(model_or_graph, (str, PathLike)):
+    if isinstance(model_or_graph, (str, PathLike)):
         if args or kwargs:
             raise TypeError(f"inputs were given for {model_or_graph!r}, which brings its own; give them with a module")
-        graph, free, fixed = graph_at(fspath(model_or_graph), sizes, dynamic)
+        captured = graph_at(fspath(model_or_graph), sizes, dynamic)
+    elif isinstance(model_or_graph, _core.Graph):
+        if args or kwargs or dynamic is not None:
+            raise TypeError("a Graph is captured already: args, kwargs and dynamic go with a model")
+        captured = Captured(model_or_graph, sizes, {}, model_or_graph.model)
     else:
         from ..capture import capture
 
         graph = capture(model_or_graph, tuple(args), kwargs, dynamic=dynamic)
-    return profile_on(
-        machine, graph, free, fixed=fixed, precision=precision, execution=execution, rules=rules, threads=threads
-    )
+        captured = Captured(graph, sizes, {}, graph.model)
+    return profile_on(machine, captured, precision=precision, execution=execution, rules=rules, threads=threads)
 
 
 def profile_on(
     machine: Hardware | None,
-    graph: Graph,
-    sizes: Mapping[str, SupportsIndex],
+    captured: Captured,
     *,
-    fixed: Mapping[str, int],
     precision: str,
     execution: str,
     rules: Rules | None,
     threads: int | None,
 ) -> Profile:
-    """`profile` with everything looked up.
-
-    `fixed` holds the sizes that the graph was captured at and does not name; they are reported with the others.
-    """
-    bound_sizes = bind_all_sizes(graph, sizes)
+    """`profile` with everything looked up."""
+    graph = captured.graph
+    bound_sizes = bind_all_sizes(graph, captured.sizes)
     overrides = work_overrides(graph, rules, bound_sizes)
     counts = _core.count(graph, bound_sizes, precision=precision, overrides=overrides)
     predicted = None
@@ -148,10 +139,17 @@ def profile_on(
             machine,
             graph,
             bound_sizes,
-            fixed=fixed,
+            fixed=captured.fixed,
             precision=precision,
             execution=execution,
             overrides=overrides,
             threads=threads,
         )
-    return Profile(graph=graph, counts=counts, estimate=predicted, sizes={**fixed, **bound_sizes}, precision=precision)
+    return Profile(
+        graph=graph,
+        counts=counts,
+        estimate=predicted,
+        sizes={**captured.fixed, **bound_sizes},
+        precision=precision,
+        model=captured.name,
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
 from .arguments import Rules, bind_all_sizes, bind_axis, work_overrides
+from .models import Captured
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,34 +129,21 @@ def sweep(
     Raises:
         ValueError: for an axis without values, or an unknown size, hardware, precision or execution.
     """
+    captured = Captured(graph, sizes, {}, graph.model)
     return sweep_over(
-        graph,
-        sizes,
-        fixed={},
-        hardware=hardware,
-        precision=precision,
-        execution=execution,
-        rules=rules,
-        threads=threads,
+        captured, hardware=hardware, precision=precision, execution=execution, rules=rules, threads=threads
     )
 
 
 def sweep_over(
-    graph: Graph,
-    sizes: Mapping[str, SupportsIndex | Iterable[SupportsIndex]],
-    *,
-    fixed: Mapping[str, int],
-    hardware: Any,
-    precision: Any,
-    execution: Any,
-    rules: Rules | None,
-    threads: int | None,
+    captured: Captured, *, hardware: Any, precision: Any, execution: Any, rules: Rules | None, threads: int | None
 ) -> Sweep:
-    """`sweep` of a graph that was captured at the `fixed` sizes and does not name them; they get columns, too."""
+    """`sweep` of what may have been captured at fixed sizes, which get columns, too."""
     import numpy as np
 
     from ..hardware import load
 
+    graph, sizes, fixed, called = captured
     machines = [load(machine, threads=threads) for machine in _axis("hardware", hardware)]
     ways = list(product(_axis("precision", precision), _axis("execution", execution)))
     axes = {name: bind_axis(graph, name, values) for name, values in sizes.items()}
@@ -186,7 +174,7 @@ def sweep_over(
     data["peak_memory_bytes"] = data["peak_memory_bytes"].astype(np.int64)
     for column in data.values():
         column.flags.writeable = False
-    return Sweep(model=graph.model, sizes=(*fixed, *axes), _data=data)
+    return Sweep(model=called, sizes=(*fixed, *axes), _data=data)
 
 
 def _axis(name: str, values: Any) -> list[Any]:

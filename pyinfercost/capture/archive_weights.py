@@ -103,8 +103,8 @@ class Archive:
     def _check_layout(self) -> None:
         if "archive_format" not in self._entries:
             old = any(info.filename == "serialized_exported_program.json" for info in self._zip.infolist())
-            found = "written by torch 2.7 or older" if old else "without the entry archive_format"
-            raise self.error(f"is a zip {found}, expected a file written by torch.export.save of torch 2.8 or newer")
+            found = "was written by torch 2.7 or older" if old else "has no entry archive_format, so it is cut short or another kind of zip"
+            raise self.error(f"{found}; expected a whole file written by torch.export.save of torch 2.8 or newer")
         found_format = self.read("archive_format").decode("utf-8", "replace").strip()
         if found_format != "pt2":
             raise self.error(f"archive_format is {found_format!r}, expected 'pt2'")
@@ -200,6 +200,9 @@ def weights(path: str | os.PathLike[str]) -> Mapping[str, Weight]:
     with Archive(path) as archive:
         payloads = list(archive.payloads())
         if not payloads:
+            pickled = [name for name in archive.names if name.startswith(_WEIGHTS) and name.endswith(".pt")]
+            if pickled:
+                raise archive.error(f"keeps its weights in a pickle, {pickled[0]}, expected raw entries; save it again with a newer torch")
             return {}
         with archive.path.open("rb") as file:
             view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

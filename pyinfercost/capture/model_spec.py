@@ -58,7 +58,7 @@ def load_graph(spec: str, sizes: Mapping[str, int]) -> Graph:
     from pyinfercost.capture.trace import trace_graph
 
     loaded = load_model(spec, sizes)
-    return trace_graph(loaded.module, loaded.args, loaded.kwargs, None)
+    return trace_graph(loaded.module, loaded.args, loaded.kwargs, model=spec)
 
 
 def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:

@@ -86,11 +86,9 @@ def profile(
 
         _check_machines([] if hardware is None else [hardware], threads)
         with progress(model, quiet=form in _DATA_FORMATS):
-            graph, free, fixed = graph_at(model, sizes)
+            captured = graph_at(model, sizes)
         machine = None if hardware is None else load(hardware, threads=threads)
-        result = profile_on(
-            machine, graph, free, fixed=fixed, precision=precision, execution=execution, rules=None, threads=threads
-        )
+        result = profile_on(machine, captured, precision=precision, execution=execution, rules=None, threads=threads)
         if form == "json":
             write(result.to_json() + "\n", output)
         elif form == "csv":
@@ -137,16 +135,9 @@ def sweep(
 
         _check_machines(machines, threads)
         with progress(model, quiet=form in _DATA_FORMATS):
-            graph, free, fixed = graph_over(model, axes)
+            captured = graph_over(model, axes)
         result = sweep_over(
-            graph,
-            free,
-            fixed=fixed,
-            hardware=machines,
-            precision=precisions,
-            execution=executions,
-            rules=None,
-            threads=threads,
+            captured, hardware=machines, precision=precisions, execution=executions, rules=None, threads=threads
         )
         if form == "json":
             write(result.to_json() + "\n", output)

@@ -17,7 +17,7 @@ from .schema import CALIBRATION, KINDS, HardwareFileError, check, read_toml
 
 CALIBRATIONS = Path(__file__).parent / "calibration"
 
-_TABLES = ("overheads", "achieved", "cache", "limits", "assumed")
+_TABLES = ("overheads", "achieved", "cache", "limits", "assumed", "band")
 _REQUIRED = (
     "overheads.dispatch_us",
     "overheads.launch_gap_us",
@@ -28,6 +28,8 @@ _REQUIRED = (
     "achieved.dram",
     "achieved.cache",
     "assumed.clock_ghz",
+    "band.low",
+    "band.high",
 )
 
 
@@ -36,7 +38,7 @@ class Calibration:
     """The constants that apply to one device, in the units of the files.
 
     Attributes:
-        data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits` and `assumed`.
+        data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits`, `assumed` and `band`.
         origin: Dotted key -> the file it came from, and the source that file cites.
         fitted: Whether all of it was fitted to measurements, rather than taken over from publications.
     """

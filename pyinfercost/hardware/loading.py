@@ -160,6 +160,7 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
         "overheads_s": {key: constants[f"overheads.{key}_us"] * _MICRO for key in OVERHEAD_KEYS},
         "achieved": dict(constants.data["achieved"]),
+        "band": (constants["band.low"], constants["band.high"]),
         "power_w": _power(device, constants),
         "links_byte_per_s": {
             link: bandwidth * _GIGA

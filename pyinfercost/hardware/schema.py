@@ -125,6 +125,8 @@ _CALIBRATION_TABLES: dict[str, Field | Table] = {
             "scratchpad_over_dram_bandwidth": Field("number", low=1),
         }
     ),
+    # Error band of an estimate, as factors of its latency; high is at least 1, which the core checks.
+    "band": Table({"source": _NEED_TEXT, "low": _FRACTION, "high": _POSITIVE}),
     "limits": Table({"source": _NEED_TEXT, "dram_gb_per_s_per_core": _POSITIVE}),
     "assumed": Table(  # stands in for a fact that a sheet does not give
         {

@@ -64,8 +64,12 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
     if estimate is None:
         return lines
     shares = sorted(estimate.bound.items(), key=lambda item: -item[1])
-    memory = "unknown" if estimate.memory_bytes is None else quantity(estimate.memory_bytes, "B")
-    fits = "fits" if estimate.fits_in_memory else "DOES NOT FIT"
+    memory = quantity(total.peak_memory_bytes, "B")
+    if estimate.memory_bytes is None:
+        memory = f"{memory}; how much the machine has is its owner's choice"
+    else:
+        fits = "fits" if estimate.fits_in_memory else "DOES NOT FIT"
+        memory = f"{fits}: {memory} of {quantity(estimate.memory_bytes, 'B')}"
     return [
         *lines,
         (
@@ -75,7 +79,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         ),
         ("throughput", f"{quantity(estimate.throughput_per_s, '')} per second"),
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
-        ("memory", f"{fits}: {quantity(total.peak_memory_bytes, 'B')} of {memory}"),
+        ("memory", memory),
     ]
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from .rows import module_rows
 from .summary import heading, ledger, totals
-from .tabular import Column, profile_columns, sweep_columns
+from .tabular import Column, profile_columns, sweep_axes, sweep_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,10 +42,10 @@ def profile_view(profile: Profile, *, depth: int | None = None) -> RenderableTyp
 
 
 def sweep_view(sweep: Sweep) -> RenderableType:
-    """One row per point."""
-    return Group(
-        _pairs([("model", sweep.model or "(unnamed graph)")]), Text(), _Grid(sweep_columns(sweep), total=False)
-    )
+    """What all points share, and one row per point."""
+    shared, axes = sweep_axes(sweep)
+    heading_pairs = [("model", sweep.model or "(unnamed graph)"), *shared]
+    return Group(_pairs(heading_pairs), Text(), _Grid([*axes, *sweep_columns(sweep)], total=False))
 
 
 def pairs_view(pairs: Sequence[tuple[str, str]]) -> RenderableType:

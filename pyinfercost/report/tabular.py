@@ -55,14 +55,22 @@ def profile_columns(profile: Profile, rows: Sequence[Row]) -> list[Column]:
     ]
 
 
+def sweep_axes(sweep: Sweep) -> tuple[list[tuple[str, str]], list[Column]]:
+    """What says which point a row is: names and values that all points share, and columns for those that differ."""
+    shared, columns = [], []
+    for name in ("hardware", "precision", "execution", *sweep.sizes):
+        cells = [str(value) for value in sweep[name].tolist()]
+        if len(set(cells)) == 1:
+            shared.append((name, cells[0]))
+        else:
+            columns.append(Column(name, "", cells, numeric=name in sweep.sizes))
+    return shared, columns
+
+
 def sweep_columns(sweep: Sweep) -> list[Column]:
-    """The columns of a sweep that people compare: who, at which sizes, how fast, whether it fits."""
+    """The results of a sweep that people compare: how fast, within which band, bound by what, whether it fits."""
     points = sweep.rows()
-    columns = [Column("hardware", "", [point["hardware"] for point in points], numeric=False)]
-    for name in ("precision", "execution"):
-        columns.append(Column(name, "", [point[name] for point in points], numeric=False))
-    for name in sweep.sizes:
-        columns.append(Column(name, "", [str(point[name]) for point in points]))
+    columns = []
     for name, title, unit in (
         ("latency_s", "latency", "s"),
         ("latency_low_s", "low", "s"),

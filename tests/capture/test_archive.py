@@ -78,7 +78,7 @@ def test_same_graph_as_the_program(program: ExportedProgram, saved: Path) -> Non
     assert graph.model == "net.pt2"
     assert graph.to_dict() == graph_from_exported(program, model="net.pt2").to_dict()
     assert len(graph) > 20
-    assert list(graph.sizes)[:2] == ["batch", "sequence"]
+    assert {"batch", "sequence"} < set(graph.sizes)
 
 
 def test_same_graph_as_the_decomposed_program(program: ExportedProgram, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_same_names_on_request(program: ExportedProgram, saved: Path) -> None:
     dynamic = {"ids": {0: "users", 1: "tokens"}}
     graph = graph_from_archive(saved, dynamic=dynamic)
     assert graph == graph_from_exported(program, model="net.pt2", dynamic=dynamic)
-    assert list(graph.sizes)[:2] == ["users", "tokens"]
+    assert {"users", "tokens"} < set(graph.sizes)
     with pytest.raises(ValueError, match=r"dimension 3 of input 'image'"):
         graph_from_archive(saved, dynamic={1: {3: "width"}})
 
@@ -165,7 +165,7 @@ MODEL = "models/model.json"
     ("change", "message"),
     [
         (lambda n, c: None if n == MODEL else c, r"holds 0 programs \[\], expected exactly one models/NAME\.json"),
-        (lambda n, c: None if n == "archive_format" else c, "without the entry archive_format"),
+        (lambda n, c: None if n == "archive_format" else c, "has no entry archive_format, so it is cut short"),
         (lambda n, c: b"onnx" if n == "archive_format" else c, "archive_format is 'onnx', expected 'pt2'"),
         (lambda n, c: b"big" if n == "byteorder" else c, "byteorder is 'big', expected 'little'"),
         (lambda n, c: c[:-100] if n == MODEL else c, "entry models/model.json is not JSON"),
@@ -202,7 +202,7 @@ def test_a_truncated_file_is_refused(saved: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.pt2"
     for kept in (0, 10, len(whole) // 2, len(whole) - 30):
         path.write_bytes(whole[:kept])
-        with pytest.raises(ArchiveError, match="not a complete zip archive"):
+        with pytest.raises(ArchiveError, match=r"not a complete zip archive|cut short"):
             graph_from_archive(path)
 
 

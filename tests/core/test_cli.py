@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from toy_graphs import blocks
 
 import pyinfercost as ic
+from pyinfercost.capture.model_spec import LoadedModel
 from pyinfercost.cli import main
 from pyinfercost.cli.arguments import axis_values, named_settings
 
@@ -91,14 +92,40 @@ def test_sweep_csv_is_that_of_the_api(toy: str) -> None:
     assert result.stdout == grid.to_csv()
 
 
-def test_sweep_table_has_one_line_per_point(toy: str) -> None:
-    lines = invoke("sweep", toy, *T4, "--batch", "1:4").stdout.splitlines()
-    assert [line.split()[3] for line in lines if line.startswith("t4 ")] == ["1", "2", "3", "4"]
+def test_sweep_table_has_one_line_per_point_and_says_once_what_they_share(toy: str) -> None:
+    lines = invoke("sweep", toy, *T4, "--batch", "1:4", "--precision", "fp32,fp16").stdout.splitlines()
+    assert [line.split() for line in lines[:3]] == [["model", "toy"], ["hardware", "t4"], ["execution", "eager"]]
+    points = [line.split()[:2] for line in lines if line.startswith("fp")]
+    assert points == [[precision, batch] for precision in ("fp32", "fp16") for batch in "1234"]
 
 
 def test_sweep_json_is_one_document(toy: str) -> None:
     document = json.loads(invoke("sweep", toy, *T4, "--batch", "2,4", "--format", "json").stdout)
     assert [point["batch"] for point in document["points"]] == [2, 4]
+
+
+def test_sweep_captures_a_model_in_words_with_its_sizes_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+
+    def load_model(spec: str, sizes: dict[str, int]) -> LoadedModel:
+        loaded.append((spec, sizes))
+        return LoadedModel("module", ("x",), {}, {0: {0: "batch"}})
+
+    def capture(module: object, args: object, kwargs: object, *, dynamic: object) -> ic.Graph:
+        assert (module, args, kwargs, dynamic) == ("module", ("x",), {}, {0: {0: "batch"}})
+        return blocks()
+
+    monkeypatch.setattr("pyinfercost.capture.model_spec.load_model", load_model)
+    monkeypatch.setattr("pyinfercost.capture.capture", capture)
+    options = ("torchvision:toy", *T4, "--batch", "4,8", "--format", "json")
+    document = json.loads(invoke("sweep", *options, "--set", "image_size=96").stdout)
+    assert loaded == [("torchvision:toy", {"image_size": 96, "batch": 4})]
+    assert document["model"] == "torchvision:toy"
+    assert [(point["batch"], point["image_size"]) for point in document["points"]] == [(4, 96), (8, 96)]
+    refused = invoke("sweep", *options, "--set", "image_size=96,128")
+    assert refused.exit_code == 2
+    assert "captured at one 'image_size'" in refused.stderr
+    assert "swept over batch" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -225,3 +225,21 @@ def test_a_profile_is_its_parts(graph: ic.Graph) -> None:
 def test_inputs_do_not_go_with_a_graph(graph: ic.Graph) -> None:
     with pytest.raises(TypeError, match="captured already"):
         ic.profile(graph, (1,))
+
+
+def test_a_model_in_words_keeps_its_name_and_the_sizes_it_was_captured_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load_graph(spec: str, sizes: dict[str, int]) -> ic.Graph:
+        asked.append((spec, sizes))
+        return blocks(fixed_batch=sizes.get("batch", 1))
+
+    monkeypatch.setattr("pyinfercost.capture.model_spec.load_graph", load_graph)
+    profile = ic.profile("torchvision:toy", hardware=A100, batch=8)
+    assert asked == [("torchvision:toy", {"batch": 8})]
+    assert (profile.model, profile.sizes) == ("torchvision:toy", {"batch": 8})
+    assert profile.estimate.sizes == {"batch": 8}
+    assert profile.estimate.throughput_per_s == pytest.approx(8 / profile.estimate.latency_s)
+    assert ic.profile("torchvision:toy").sizes == {"batch": 1}
+    with pytest.raises(TypeError, match="brings its own"):
+        ic.profile("torchvision:toy", (1,))

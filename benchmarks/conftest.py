@@ -1,0 +1,36 @@
+"""What all benchmarks share: how they are found, what marks the long ones, and the summary of ratios at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# The test suite imports its files by path, which leaves this folder's shared modules out of reach.
+sys.path.insert(0, str(Path(__file__).parent))
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from interleaved import LINES  # noqa: E402 - only importable after the line above
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets `pytest benchmarks` find bench_*.py."""
+    config.addinivalue_line("python_files", "bench_*.py")
+    config.addinivalue_line("markers", "slow: takes more than a few seconds even when nothing is timed")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints every comparison of the run."""
+    if not LINES:
+        return
+    terminalreporter.section("ratios: ours / peer, medians of pairs taken by turns (quartiles)")
+    for line in LINES:
+        text = f"{line.title:<44} {line.ours_s:>9.4f} s"
+        if line.peer:
+            low, high = line.quartiles
+            text += f"  {line.ratio:>7.3f} ({low:.3f} .. {high:.3f}) of {line.peer}, {line.peer_s:.4f} s, {line.pairs} pairs"
+        if line.target:
+            text += f"  [target {line.target}: {'met' if line.met else 'MISSED'}]"
+        terminalreporter.write_line(text)

@@ -1,0 +1,45 @@
+"""What the benchmarks run on and what they aim at; one place, so that no two of them measure different things."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "tests" / "capture" / "configs"
+
+# Rounds of interleaved pairs. Medians of an odd number are values that were measured.
+CALL_ROUNDS = 15
+PROCESS_ROUNDS = 9
+SLOW_ROUNDS = 5
+
+# Capture. Lengths in tokens.
+SEQUENCE = 128
+CONTEXT = 2048
+FIXED_SIZE_MODELS = ("resnet50", "vit_b_16", "bert-base", "llama-small")
+RESIDENT_MODELS = ("resnet50", "llama-small")
+LARGE_MODELS = ("llama-3-8b", "mixtral-8x7b", "llama-3.1-405b")
+PHASES = ("prefill", "decode")
+HARDWARE = "h100-sxm-80gb"
+PRECISION = "bf16"
+
+# Scale: nodes in a graph.
+SMALLEST_GRAPH = 1_000
+GRAPHS = (1_000, 10_000, 100_000, 1_000_000)
+JSON_NODES = 100_000
+SLOW_FROM_NODES = 100_000
+
+# Sweep: points in a column of batches.
+SWEEP_POINTS = 100_000
+SWEEP_HARDWARE = "a100-sxm-80gb"
+
+# Targets, as the most that is wanted: ratios to the peer's time, or seconds, or bytes.
+MAX_RATIO = {
+    "capture / FlopCounterMode": 0.9,
+    "capture / bare forward": 1.2,
+    "archive / import torch": 1 / 3,
+    "import pyinfercost / import numpy": 1.5,
+    "profile hf / bare script": 1.3,
+}
+MAX_SYMBOLIC_CAPTURE_S = 2.5
+MAX_MILLION_NODES_S = 2.0
+MAX_RESIDENT_BYTES = 2 * 10**9
