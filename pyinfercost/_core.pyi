@@ -63,6 +63,8 @@ class TensorInfo:
     def role(self) -> str: ...
     @property
     def name(self) -> str: ...
+    @property
+    def nbytes(self) -> Quantity: ...
 
 @final
 class NodeInfo:
@@ -141,10 +143,10 @@ class Work:
     def __init__(
         self,
         *,
-        contraction_flops: int = 0,
-        pointwise_flops: int = 0,
-        bytes_read: int = 0,
-        bytes_written: int = 0,
+        contraction_flops: Quantity = 0,
+        pointwise_flops: Quantity = 0,
+        bytes_read: Quantity = 0,
+        bytes_written: Quantity = 0,
         kind: str = "pointwise",
         dtype: str = "float32",
     ) -> None: ...
@@ -363,6 +365,7 @@ def evaluate(
     *,
     points: int,
 ) -> dict[str, NDArray[np.float64]]: ...
+def evaluate_point(plan: Plan, sizes: Mapping[str, int], hardware: Hardware) -> dict[str, float]: ...
 def evaluate_kernels(
     plan: Plan,
     sizes: Mapping[str, int],

@@ -13,6 +13,30 @@ py::array_t<double> column(const std::vector<double>& values) {
     return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
+std::map<std::string, std::vector<double>> named_columns(const Columns& result, const Hardware& hardware) {
+    const std::size_t points = result.latency_s.size();
+    std::map<std::string, std::vector<double>> named = {
+        {"latency_s", result.latency_s},
+        {"latency_low_s", std::vector<double>(points)},
+        {"latency_high_s", std::vector<double>(points)},
+        {"compute_s", result.compute_s},
+        {"dram_s", result.dram_s},
+        {"cache_s", result.cache_s},
+        {"launch_s", result.launch_s},
+        {"peak_memory_bytes", result.peak_memory_bytes},
+        {"fits_in_memory", std::vector<double>(points)},
+    };
+    std::vector<double>& low = named["latency_low_s"];
+    std::vector<double>& high = named["latency_high_s"];
+    std::vector<double>& fits = named["fits_in_memory"];
+    for (std::size_t i = 0; i < points; ++i) {
+        low[i] = result.latency_s[i] * hardware.band_low;
+        high[i] = result.latency_s[i] * hardware.band_high;
+        fits[i] = result.peak_memory_bytes[i] <= hardware.dram().capacity_bytes ? 1.0 : 0.0;
+    }
+    return named;
+}
+
 py::dict evaluate_columns(const Plan& plan, const py::dict& sizes, const Hardware& hardware, std::size_t points) {
     std::vector<SizeArray> arrays;  // keeps the columns alive while the lock is released
     SizeColumns columns;
@@ -30,24 +54,20 @@ py::dict evaluate_columns(const Plan& plan, const py::dict& sizes, const Hardwar
         const py::gil_scoped_release release;
         result = evaluate(plan, columns, points, hardware);
     }
-    std::vector<double> low(points);
-    std::vector<double> high(points);
-    std::vector<double> fits(points);
-    for (std::size_t i = 0; i < points; ++i) {
-        low[i] = result.latency_s[i] * hardware.band_low;
-        high[i] = result.latency_s[i] * hardware.band_high;
-        fits[i] = result.peak_memory_bytes[i] <= hardware.dram().capacity_bytes ? 1.0 : 0.0;
-    }
     py::dict out;
-    out["latency_s"] = column(result.latency_s);
-    out["latency_low_s"] = column(low);
-    out["latency_high_s"] = column(high);
-    out["compute_s"] = column(result.compute_s);
-    out["dram_s"] = column(result.dram_s);
-    out["cache_s"] = column(result.cache_s);
-    out["launch_s"] = column(result.launch_s);
-    out["peak_memory_bytes"] = column(result.peak_memory_bytes);
-    out["fits_in_memory"] = column(fits);
+    for (const auto& [name, values] : named_columns(result, hardware)) out[py::str(name)] = column(values);
+    return out;
+}
+
+// One point without numpy: a command that prints one estimate need not import it.
+py::dict evaluate_point(const Plan& plan, const py::dict& sizes, const Hardware& hardware) {
+    const Sizes point = to_sizes(sizes);
+    SizeColumns columns;
+    for (const auto& [name, value] : point) columns[name] = {&value, 1};
+    py::dict out;
+    for (const auto& [name, values] : named_columns(evaluate(plan, columns, 1, hardware), hardware)) {
+        out[py::str(name)] = values[0];
+    }
     return out;
 }
 
@@ -136,6 +156,8 @@ void register_estimate(py::module_& m) {
           [] { return std::vector<std::string>{"eager", "compiled", "replayed"}; }, "The names of all executions.");
     m.def("evaluate", &evaluate_columns, py::arg("plan"), py::arg("sizes"), py::arg("hardware"), py::kw_only(),
           py::arg("points"), "Evaluates a plan over columns of sizes on one machine; one estimate is one point.");
+    m.def("evaluate_point", &evaluate_point, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
+          "evaluate() for one point, as plain floats.");
     m.def("evaluate_kernels", &kernel_estimates, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           "The same for one point, kernel by kernel: the terms of one launch of each.");
 }

@@ -226,7 +226,12 @@ void register_graph(py::module_& m) {
         .def_property_readonly("shape", [](const TensorInfo& t) { return dims_of(*t.graph, t.tensor().shape); })
         .def_property_readonly("strides", [](const TensorInfo& t) { return dims_of(*t.graph, t.tensor().strides); })
         .def_property_readonly("role", [](const TensorInfo& t) { return std::string(name_of(t.tensor().role)); })
-        .def_property_readonly("name", [](const TensorInfo& t) { return t.graph->name(t.tensor().name); });
+        .def_property_readonly("name", [](const TensorInfo& t) { return t.graph->name(t.tensor().name); })
+        .def_property_readonly("nbytes", [](const TensorInfo& t) {
+            Expr bits = bits_of(t.tensor().dtype);
+            for (const Dim d : t.graph->dims(t.tensor().shape)) bits = bits * expr_of(*t.graph, d);
+            return to_python(Expr::ceil_div(bits, 8));
+        });
 
     py::class_<NodeInfo>(m, "NodeInfo", "One op call: its arguments by schema name, its module path and source line.")
         .def_property_readonly("index", [](const NodeInfo& n) { return n.index; })

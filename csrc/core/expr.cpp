@@ -1,11 +1,8 @@
 #include "core/expr.hpp"
 
 #include <algorithm>
-#include <deque>
 #include <functional>
-#include <mutex>
 #include <set>
-#include <unordered_map>
 
 namespace infercost {
 namespace {
@@ -54,126 +51,16 @@ bool quotient(const Monomial& a, const Monomial& b, Monomial& result) {
     return true;
 }
 
-std::string printed(const Expr& e, bool nested) {
-    const std::string text = e.text();
-    const bool simple = text.find_first_of(" */%-") == std::string::npos;
-    return nested && !simple ? "(" + text + ")" : text;
-}
-
 std::int64_t power(std::int64_t base, int exponent) {
     std::int64_t result = 1;
     for (int i = 0; i < exponent; ++i) result = checked_mul(result, base);
     return result;
 }
 
-bool nonnegative_atom(Atom::Kind kind, const std::vector<Expr>& operands) {
-    const auto proven = [](const Expr& e) { return e.is_nonnegative(); };
-    switch (kind) {
-        case Atom::Kind::size:
-            return true;
-        case Atom::Kind::modulo:
-            return operands[1].is_nonnegative();
-        case Atom::Kind::maximum:
-            return std::any_of(operands.begin(), operands.end(), proven);
-        case Atom::Kind::floor_div:
-        case Atom::Kind::minimum:
-            return std::all_of(operands.begin(), operands.end(), proven);
-    }
-    return false;
-}
-
-std::string atom_text(Atom::Kind kind, const std::string& name, const std::vector<Expr>& operands) {
-    switch (kind) {
-        case Atom::Kind::size:
-            return name;
-        case Atom::Kind::floor_div:
-            return printed(operands[0], true) + "//" + printed(operands[1], true);
-        case Atom::Kind::modulo:
-            return printed(operands[0], true) + "%" + printed(operands[1], true);
-        case Atom::Kind::maximum:
-        case Atom::Kind::minimum:
-            break;
-    }
-    std::string text = kind == Atom::Kind::maximum ? "max(" : "min(";
-    for (std::size_t i = 0; i < operands.size(); ++i) text += (i ? ", " : "") + operands[i].text();
-    return text + ")";
-}
-
-Expr from_atom(const Atom* atom) { return Expr::from_terms({{Monomial{{atom, 1}}, 1}}); }
-
-// Flattens max(max(a, b), c) and drops operands that another one is proven to cover.
-Expr extremum(Atom::Kind kind, const Expr& a, const Expr& b) {
-    std::vector<Expr> operands;
-    const auto covers = [kind](const Expr& x, const Expr& y) {
-        return (kind == Atom::Kind::maximum ? x - y : y - x).is_nonnegative();
-    };
-    const auto insert = [&](const Expr& e) {
-        for (const Expr& kept : operands) {
-            if (covers(kept, e)) return;
-        }
-        std::erase_if(operands, [&](const Expr& kept) { return covers(e, kept); });
-        operands.push_back(e);
-    };
-    for (const Expr& e : {a, b}) {
-        const bool nested = !e.is_constant() && e.terms().size() == 1 && e.terms()[0].coefficient == 1 &&
-                            e.terms()[0].monomial.size() == 1 && e.terms()[0].monomial[0].power == 1 &&
-                            e.terms()[0].monomial[0].atom->kind == kind;
-        if (nested) {
-            for (const Expr& inner : e.terms()[0].monomial[0].atom->operands) insert(inner);
-        } else {
-            insert(e);
-        }
-    }
-    if (operands.size() == 1) return operands[0];
-    std::sort(operands.begin(), operands.end(),
-              [](const Expr& x, const Expr& y) { return x.text() < y.text(); });
-    return from_atom(Atom::intern(kind, "", std::move(operands)));
-}
-
 }  // namespace
 
-const Atom* Atom::intern(Kind kind, std::string name, std::vector<Expr> operands) {
-    static std::mutex mutex;
-    static std::deque<Atom>* const atoms = new std::deque<Atom>();
-    static auto* const by_text = new std::unordered_map<std::string, const Atom*>();
-    std::string text = atom_text(kind, name, operands);
-    const bool nonnegative = nonnegative_atom(kind, operands);
-    const std::scoped_lock lock(mutex);
-    const auto found = by_text->find(text);
-    if (found != by_text->end()) return found->second;
-    atoms->push_back({kind, text, std::move(operands), static_cast<std::uint32_t>(atoms->size()), nonnegative});
-    by_text->emplace(std::move(text), &atoms->back());
-    return &atoms->back();
-}
-
-std::int64_t Atom::apply(const std::vector<std::int64_t>& values) const {
-    switch (kind) {
-        case Kind::floor_div:
-            return floor_div(values[0], values[1]);
-        case Kind::modulo:
-            return floor_mod(values[0], values[1]);
-        case Kind::maximum:
-            return *std::max_element(values.begin(), values.end());
-        case Kind::minimum:
-            return *std::min_element(values.begin(), values.end());
-        case Kind::size:
-            break;
-    }
-    throw std::logic_error("a named size is not applied to operands");
-}
-
-Expr Atom::apply(const std::vector<Expr>& values) const {
-    if (kind == Kind::floor_div) return values[0] / values[1];
-    if (kind == Kind::modulo) return values[0] % values[1];
-    Expr result = values[0];
-    for (std::size_t i = 1; i < values.size(); ++i) {
-        result = kind == Kind::maximum ? Expr::maximum(result, values[i]) : Expr::minimum(result, values[i]);
-    }
-    return result;
-}
-
 Expr Expr::size(std::string_view name) {
-    return from_atom(Atom::intern(Atom::Kind::size, std::string(name), {}));
+    return Atom::expr(Atom::intern(Atom::Kind::size, std::string(name), {}));
 }
 
 Expr Expr::from_terms(std::vector<Term> terms) {
@@ -231,7 +118,7 @@ Expr Expr::divide(const Expr& a, const Expr& b) {
         const Expr quotient_part = from_terms(std::move(whole));
         const Expr remainder = from_terms(std::move(rest));
         if (remainder.is_constant()) return quotient_part + remainder.constant() / divisor;
-        return quotient_part + from_atom(Atom::intern(Atom::Kind::floor_div, "", {remainder, b}));
+        return quotient_part + Atom::expr(Atom::intern(Atom::Kind::floor_div, "", {remainder, b}));
     }
     // Exact division by a single term keeps products of sizes polynomial: (batch*seq*64) // seq.
     if (b.terms().size() == 1) {
@@ -247,7 +134,7 @@ Expr Expr::divide(const Expr& a, const Expr& b) {
         }
         if (exact) return from_terms(std::move(result));
     }
-    return from_atom(Atom::intern(Atom::Kind::floor_div, "", {a, b}));
+    return Atom::expr(Atom::intern(Atom::Kind::floor_div, "", {a, b}));
 }
 
 Expr Expr::modulo(const Expr& a, const Expr& b) {
@@ -261,21 +148,11 @@ Expr Expr::modulo(const Expr& a, const Expr& b) {
         }
         const Expr remainder = from_terms(std::move(rest));
         if (remainder.is_constant()) return {floor_mod(remainder.constant(), divisor)};
-        return from_atom(Atom::intern(Atom::Kind::modulo, "", {remainder, b}));
+        return Atom::expr(Atom::intern(Atom::Kind::modulo, "", {remainder, b}));
     }
     const Expr whole = a / b;
     if (whole * b == a) return {0};
-    return from_atom(Atom::intern(Atom::Kind::modulo, "", {a, b}));
-}
-
-Expr Expr::maximum(const Expr& a, const Expr& b) {
-    if (a.is_constant() && b.is_constant()) return {std::max(a.value_, b.value_)};
-    return extremum(Atom::Kind::maximum, a, b);
-}
-
-Expr Expr::minimum(const Expr& a, const Expr& b) {
-    if (a.is_constant() && b.is_constant()) return {std::min(a.value_, b.value_)};
-    return extremum(Atom::Kind::minimum, a, b);
+    return Atom::expr(Atom::intern(Atom::Kind::modulo, "", {a, b}));
 }
 
 Expr Expr::ceil_div(const Expr& a, const Expr& b) { return Expr(0) - (Expr(0) - a) / b; }
@@ -321,7 +198,7 @@ Expr Expr::substitute(const Sizes& sizes) const {
             Expr base;
             if (factor.atom->kind == Atom::Kind::size) {
                 const auto found = sizes.find(factor.atom->text);
-                base = found == sizes.end() ? from_atom(factor.atom) : Expr(found->second);
+                base = found == sizes.end() ? Atom::expr(factor.atom) : Expr(found->second);
             } else {
                 std::vector<Expr> values;
                 for (const Expr& operand : factor.atom->operands) values.push_back(operand.substitute(sizes));
@@ -347,52 +224,6 @@ std::vector<std::string> Expr::names() const {
     };
     visit(*this);
     return {found.begin(), found.end()};
-}
-
-std::string Expr::text() const {
-    if (is_constant()) return std::to_string(value_);
-    // Highest degree first, then by name: the order people write polynomials in.
-    std::vector<std::pair<std::string, const Term*>> parts;
-    for (const Term& term : *terms_) {
-        std::vector<std::string> factors;
-        for (const Factor& factor : term.monomial) {
-            const bool composite = factor.atom->kind == Atom::Kind::floor_div ||
-                                   factor.atom->kind == Atom::Kind::modulo;
-            const std::string name = composite ? "(" + factor.atom->text + ")" : factor.atom->text;
-            for (int i = 0; i < factor.power; ++i) factors.push_back(name);
-        }
-        std::sort(factors.begin(), factors.end());
-        std::string text;
-        for (const std::string& factor : factors) text += (text.empty() ? "" : "*") + factor;
-        parts.emplace_back(std::move(text), &term);
-    }
-    const auto degree = [](const Term& t) {
-        int total = 0;
-        for (const Factor& f : t.monomial) total += f.power;
-        return total;
-    };
-    std::sort(parts.begin(), parts.end(), [&](const auto& a, const auto& b) {
-        const int x = degree(*a.second);
-        const int y = degree(*b.second);
-        return x != y ? x > y : a.first < b.first;
-    });
-    std::string result;
-    for (const auto& [factors, term] : parts) {
-        const bool negative = term->coefficient < 0;
-        if (result.empty()) {
-            if (negative) result += "-";
-        } else {
-            result += negative ? " - " : " + ";
-        }
-        std::string magnitude = std::to_string(term->coefficient);
-        if (negative) magnitude.erase(0, 1);
-        if (factors.empty()) {
-            result += magnitude;
-        } else {
-            result += magnitude == "1" ? factors : magnitude + "*" + factors;
-        }
-    }
-    return result;
 }
 
 std::size_t Expr::hash() const {

@@ -101,6 +101,7 @@ struct Atom {
 
     // Interned and immortal: equal atoms are one object.
     static const Atom* intern(Kind kind, std::string name, std::vector<Expr> operands);
+    static Expr expr(const Atom* atom);
     std::int64_t apply(const std::vector<std::int64_t>& values) const;
     Expr apply(const std::vector<Expr>& values) const;
 };

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "hardware/hardware.hpp"
+#include "hardware/machine.hpp"
 #include "plan/plan.hpp"
 
 namespace infercost {

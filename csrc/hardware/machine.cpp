@@ -1,26 +1,8 @@
 #include "hardware/machine.hpp"
 
 #include <algorithm>
-#include <stdexcept>
 
 namespace infercost {
-
-std::string_view name_of(Execution execution) {
-    switch (execution) {
-        case Execution::eager: return "eager";
-        case Execution::compiled: return "compiled";
-        case Execution::replayed: return "replayed";
-    }
-    return "";
-}
-
-Execution parse_execution(std::string_view name) {
-    for (const Execution execution : {Execution::eager, Execution::compiled, Execution::replayed}) {
-        if (name_of(execution) == name) return execution;
-    }
-    throw std::invalid_argument("unknown execution '" + std::string(name) +
-                                "'; expected eager, compiled or replayed");
-}
 
 void time_kernel(const Hardware& hardware, Execution execution, const KernelBlock& kernel, const KernelTimes& times) {
     switch (hardware.kind) {

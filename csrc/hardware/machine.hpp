@@ -3,16 +3,11 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
 
+#include "core/kinds.hpp"
 #include "hardware/hardware.hpp"
-#include "ops/work.hpp"
 
 namespace infercost {
-
-enum class Execution { eager, compiled, replayed };
-std::string_view name_of(Execution execution);
-Execution parse_execution(std::string_view name);
 
 // How many points are evaluated together: small enough to stay in the first cache.
 inline constexpr std::size_t kBlock = 256;
@@ -53,13 +48,8 @@ void time_on_cpu(const Hardware& hardware, Execution execution, const KernelBloc
 void time_on_systolic(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
                       const KernelTimes& times);
 
-// What bytes cost at dram and at the cache that holds them. `resident` is the capacity within which data
-// that the previous kernels touched is still there.
+// What bytes cost at dram and at the innermost cache that holds them.
 void time_memory(const Hardware& hardware, const KernelBlock& kernel, const KernelTimes& times);
-
-inline bool is_contraction(WorkKind kind) {
-    return kind == WorkKind::gemm || kind == WorkKind::convolution || kind == WorkKind::attention;
-}
 
 inline double ceil_div(double a, double b) { return __builtin_ceil(a / b); }
 

@@ -29,12 +29,13 @@ class Storage {
 // What is the same for all nodes of one pass over a graph.
 struct Pass {
     const Graph& graph;
+    Sizes sizes;
     std::vector<Expr> expressions;  // the graph's table, bound to sizes
     Precision precision;
     Storage storage;
 
-    Pass(const Graph& g, const Sizes& sizes, Precision p)
-        : graph(g), expressions(g.bind(sizes)), precision(p), storage(g) {}
+    Pass(const Graph& g, const Sizes& s, Precision p)
+        : graph(g), sizes(s), expressions(g.bind(s)), precision(p), storage(g) {}
     Expr expr(Dim dim) const {
         return dim >= 0 ? Expr(dim) : expressions[static_cast<std::size_t>(-dim - 1)];
     }
@@ -58,7 +59,11 @@ class Call {
     bool has(std::string_view name) const { return find(name) != nullptr; }
     std::vector<Expr> integers(std::string_view name) const;  // a lone integer is a list of one
     std::vector<TensorIndex> tensors(std::string_view name) const;
-    bool in_place() const { return op().name.back() == '_'; }
+    // "relu_" and "__iand__" are; "__and__" is not.
+    bool in_place() const {
+        const std::string_view name = op().name;
+        return name.ends_with("__") ? name.find(".__i") != std::string_view::npos : name.ends_with('_');
+    }
 
     // Operands in argument order, and results. The first operand is what views are views of.
     TensorIndex first_operand() const;

@@ -1,5 +1,6 @@
 // Matrix products. A multiply-accumulate is 2 FLOPs; biases and scales are pointwise.
 // Sources: the definitions in torch's operator documentation; tests run plain products that count themselves.
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 
@@ -150,9 +151,22 @@ void einsum(const Call& call, Work& work) {
             parts.back() += c;
         }
     }
-    if (parts.size() != operands.size() || letters.find("...") != std::string::npos) {
-        throw std::invalid_argument("einsum '" + equation + "' with " + std::to_string(operands.size()) +
-                                    " operands cannot be read; expected explicit letters for each operand");
+    const auto unreadable = [&] {
+        return std::invalid_argument("einsum '" + equation + "' with " + std::to_string(operands.size()) +
+                                     " operands cannot be read; expected a letter for each of their dimensions");
+    };
+    if (parts.size() != operands.size()) throw unreadable();
+    // "..." stands for the dimensions without a letter, aligned at their ends: they are called 9, 8, ... from the right.
+    const auto digits = [](std::size_t count) { return count <= 10 ? std::string("0123456789").substr(10 - count) : ""; };
+    std::size_t widest = 0;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        const auto rank = static_cast<std::size_t>(call.rank(operands[i]));
+        if (const std::size_t dots = parts[i].find("..."); dots != std::string::npos) {
+            const std::size_t unnamed = rank + 3 >= parts[i].size() ? rank + 3 - parts[i].size() : 0;
+            parts[i].replace(dots, 3, digits(unnamed));
+            widest = std::max(widest, unnamed);
+        }
+        if (parts[i].size() != rank) throw unreadable();
     }
     std::map<char, Expr> length;
     std::map<char, int> uses;
@@ -167,10 +181,17 @@ void einsum(const Call& call, Work& work) {
     std::string result;
     if (arrow != std::string::npos) {
         result = letters.substr(arrow + 2);
+        if (const std::size_t dots = result.find("..."); dots != std::string::npos) {
+            result.replace(dots, 3, digits(widest));
+        }
     } else {
-        for (const auto& [letter, count] : uses) result += count == 1 ? std::string(1, letter) : "";
+        for (const auto& [letter, count] : uses) {
+            const bool unnamed = letter >= '0' && letter <= '9';
+            result += count == 1 || unnamed ? std::string(1, letter) : "";
+        }
     }
-    std::string left = parts[0];
+    std::string left;  // a letter twice in one operand is its diagonal
+    for (const char c : parts[0]) left += left.find(c) == std::string::npos ? std::string(1, c) : "";
     Expr total;
     for (std::size_t i = 1; i < parts.size(); ++i) {
         std::string loop = left;

@@ -37,9 +37,17 @@ bool reshape_aliases(const Call& call) {
     return is_viewable(call, call.first_operand(), call.shape(call.output()));
 }
 
-// contiguous and clone-free conversions return their operand when it already is what was asked for.
+// contiguous and clone-free conversions return their operand when it already is what was asked for. The stride of
+// a dimension of length 1 is never used, so it may be anything.
 bool already_in_layout(const Call& call) {
-    return call.strides(call.first_operand()) == call.strides(call.output());
+    const std::vector<Expr> lengths = call.shape(call.output());
+    const std::vector<Expr> have = call.strides(call.first_operand());
+    const std::vector<Expr> want = call.strides(call.output());
+    if (have.size() != want.size()) return false;
+    for (std::size_t i = 0; i < lengths.size(); ++i) {
+        if (!(lengths[i] == Expr(1)) && !(have[i] == want[i])) return false;
+    }
+    return true;
 }
 bool already_converted(const Call& call) {
     return call.stored_dtype(call.first_operand()) == call.stored_dtype(call.output()) &&

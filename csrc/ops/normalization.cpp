@@ -4,40 +4,40 @@
 namespace infercost {
 namespace {
 
-void normalize(const Call& call, Work& work, int plain, int affine) {
+void normalize(const Call& call, Work& work, int per_element) {
     work.kind = WorkKind::normalization;
     work.dtype = arithmetic_dtype(call);
-    work.pointwise_flops = call.numel(call.first_operand()) * (call.has("weight") ? affine : plain);
+    work.pointwise_flops = call.numel(call.first_operand()) * per_element;
 }
 
+int affine(const Call& call) { return (call.has("weight") ? 1 : 0) + (call.has("bias") ? 1 : 0); }
+
 // mean: 1; variance: subtract, square, add; then scale, and weight and bias where given
-void layer_norm(const Call& call, Work& work) { normalize(call, work, 5, 7); }
+void layer_norm(const Call& call, Work& work) { normalize(call, work, 5 + affine(call)); }
 // square, add; then scale, and weight where given
-void rms_norm(const Call& call, Work& work) { normalize(call, work, 3, 4); }
+void rms_norm(const Call& call, Work& work) { normalize(call, work, 3 + affine(call)); }
 
 // Statistics are constants at inference: one multiply and one add per element.
 void batch_norm(const Call& call, Work& work) {
-    normalize(call, work, 2, 2);
     const bool training = call.flag("training", false) || call.flag("train", false);
-    if (training) normalize(call, work, 5, 7);
+    normalize(call, work, training ? 5 + affine(call) : 2);
 }
-
 
 template <int N>
 constexpr WorkShape softmax = per_output<N, WorkKind::softmax>;
 
 constexpr OpRule kRows[] = {
-    {"aten.batch_norm", batch_norm, stream_all, "2 per element (folded scale and shift); 7 in training"},
-    {"aten.native_batch_norm", batch_norm, stream_all, "2 per element (folded scale and shift); 7 in training"},
-    {"aten._native_batch_norm_legit", batch_norm, stream_all, "2 per element; 7 in training"},
+    {"aten.batch_norm", batch_norm, stream_all, "2 per element (folded scale and shift); as layer_norm in training"},
+    {"aten.native_batch_norm", batch_norm, stream_all, "2 per element (folded scale and shift); as layer_norm in training"},
+    {"aten._native_batch_norm_legit", batch_norm, stream_all, "2 per element; as layer_norm in training"},
     {"aten._native_batch_norm_legit_no_training", batch_norm, stream_all, "2 per element"},
     {"aten._batch_norm_no_update", batch_norm, stream_all, "2 per element"},
-    {"aten.cudnn_batch_norm", batch_norm, stream_all, "2 per element; 7 in training"},
-    {"aten.layer_norm", layer_norm, stream_all, "7 per element with weight and bias, 5 without"},
-    {"aten.native_layer_norm", layer_norm, stream_all, "7 per element with weight and bias, 5 without"},
-    {"aten.group_norm", layer_norm, stream_all, "7 per element with weight and bias, 5 without"},
-    {"aten.native_group_norm", layer_norm, stream_all, "7 per element with weight and bias, 5 without"},
-    {"aten.instance_norm", layer_norm, stream_all, "7 per element with weight and bias, 5 without"},
+    {"aten.cudnn_batch_norm", batch_norm, stream_all, "2 per element; as layer_norm in training"},
+    {"aten.layer_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
+    {"aten.native_layer_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
+    {"aten.group_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
+    {"aten.native_group_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
+    {"aten.instance_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
     {"aten.rms_norm", rms_norm, stream_all, "4 per element with weight, 3 without"},
     {"aten._fused_rms_norm", rms_norm, stream_all, "4 per element with weight, 3 without"},
     {"aten.softmax", softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"},

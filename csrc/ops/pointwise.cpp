@@ -17,9 +17,37 @@ void dropout_bytes(const Call& call, Work& work) {
 }
 constexpr TrafficShape unless_off{dropout_bytes, dropout_aliases};
 
+void divide(const Call& call, Work& work) {
+    if (call.has("rounding_mode")) {
+        per_output<2>(call, work);
+    } else {
+        per_output<1>(call, work);
+    }
+}
+
+// Without one of its bounds a clamp is a single comparison.
+void clamp(const Call& call, Work& work) {
+    if (call.has("min") && call.has("max")) {
+        per_output<2>(call, work);
+    } else {
+        per_output<1>(call, work);
+    }
+}
+
+void gelu(const Call& call, Work& work) {
+    if (call.text("approximate") == "tanh") {
+        per_output<9>(call, work);
+    } else {
+        per_output<5>(call, work);
+    }
+}
+
 constexpr std::string_view kOne = "1 per element";
 constexpr std::string_view kTwo = "2 per element";
 constexpr std::string_view kThree = "3 per element";
+constexpr std::string_view kDivide = "1 per element; 2 when the quotient is rounded";
+constexpr std::string_view kRemainder = "4 per element: divide, round, multiply, subtract";
+constexpr std::string_view kClamp = "1 per element and bound";
 
 constexpr OpRule kRows[] = {
     {"aten.add", per_output<1>, stream_all, "1 per element; a factor alpha is not counted"},
@@ -28,12 +56,12 @@ constexpr OpRule kRows[] = {
     {"aten.rsub", per_output<1>, stream_all, kOne},
     {"aten.mul", per_output<1>, stream_all, kOne},
     {"aten.multiply", per_output<1>, stream_all, kOne},
-    {"aten.div", per_output<1>, stream_all, kOne},
-    {"aten.divide", per_output<1>, stream_all, kOne},
+    {"aten.div", divide, stream_all, kDivide},
+    {"aten.divide", divide, stream_all, kDivide},
     {"aten.true_divide", per_output<1>, stream_all, kOne},
     {"aten.floor_divide", per_output<2>, stream_all, "2 per element: divide, floor"},
-    {"aten.remainder", per_output<3>, stream_all, kThree},
-    {"aten.fmod", per_output<3>, stream_all, kThree},
+    {"aten.remainder", per_output<4>, stream_all, kRemainder},
+    {"aten.fmod", per_output<4>, stream_all, kRemainder},
     {"aten.addcmul", per_output<3>, stream_all, kThree},
     {"aten.addcdiv", per_output<3>, stream_all, kThree},
     {"aten.lerp", per_output<3>, stream_all, kThree},
@@ -77,11 +105,11 @@ constexpr OpRule kRows[] = {
     {"aten.fmin", per_output<1>, stream_all, kOne},
     {"aten.max.other", per_output<1>, stream_all, kOne},
     {"aten.min.other", per_output<1>, stream_all, kOne},
-    {"aten.clamp", per_output<2>, stream_all, kTwo},
-    {"aten.clip", per_output<2>, stream_all, kTwo},
+    {"aten.clamp", clamp, stream_all, kClamp},
+    {"aten.clip", clamp, stream_all, kClamp},
     {"aten.clamp_min", per_output<1>, stream_all, kOne},
     {"aten.clamp_max", per_output<1>, stream_all, kOne},
-    {"aten.nan_to_num", per_output<3>, stream_all, kThree},
+    {"aten.nan_to_num", per_output<6>, stream_all, "6 per element: compare and select for each of nan, +inf, -inf"},
     {"aten.isnan", per_output<1>, stream_all, kOne},
     {"aten.isinf", per_output<1>, stream_all, kOne},
     {"aten.isfinite", per_output<1>, stream_all, kOne},
@@ -117,9 +145,9 @@ constexpr OpRule kRows[] = {
     {"aten.celu", per_output<6>, stream_all, "6 per element: divide, exp, subtract, multiply, compare, select"},
     {"aten.selu", per_output<6>, stream_all, "6 per element: elu and a scale"},
     {"aten.sigmoid", per_output<4>, stream_all, "4 per element: negate, exp, add, divide"},
-    {"aten.log_sigmoid", per_output<4>, stream_all, "4 per element: negate, exp, add, log"},
+    {"aten.log_sigmoid", per_output<5>, stream_all, "5 per element: negate, exp, add, log, negate"},
     {"aten.silu", per_output<5>, stream_all, "5 per element: sigmoid and a product"},
-    {"aten.gelu", per_output<5>, stream_all, "5 per element: scale, erf, add, product, half"},
+    {"aten.gelu", gelu, stream_all, "5 per element: scale, erf, add, product, half; 9 with tanh"},
     {"aten.hardsigmoid", per_output<4>, stream_all, "4 per element: add, max, min, divide"},
     {"aten.hardswish", per_output<5>, stream_all, "5 per element: hardsigmoid and a product"},
     {"aten.softplus", per_output<5>, stream_all, "5 per element: scale, exp, add, log, divide"},

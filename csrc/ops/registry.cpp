@@ -80,7 +80,7 @@ void Analyzer::analyze(NodeIndex index, Work& work) {
     const Node& node = graph_->nodes()[at];
     const OpRule* rule = rules_[node.op];
     if (!overrides_.empty() && overrides_[at]) {
-        work = *overrides_[at];
+        work = overrides_[at]->substitute(pass_.sizes);
         return;
     }
     work = Work{};

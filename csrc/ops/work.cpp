@@ -1,14 +1,7 @@
 #include "ops/work.hpp"
 
-#include <stdexcept>
-#include <string>
-
 namespace infercost {
 namespace {
-
-constexpr std::array<std::string_view, kWorkKindCount> kKindNames = {
-    "free",    "gemm",   "convolution", "attention", "pointwise", "reduction", "softmax", "normalization",
-    "pooling", "gather", "scatter",     "copy",      "fill",      "sort",      "scan",    "unknown"};
 
 constexpr std::array<std::string_view, kTrafficCount> kTrafficNames = {"weight", "activation", "kv_cache", "index"};
 
@@ -20,20 +13,21 @@ Expr sum_of(const std::array<Expr, kTrafficCount>& parts) {
 
 }  // namespace
 
-std::string_view name_of(WorkKind kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
 std::string_view name_of(Traffic traffic) { return kTrafficNames[static_cast<std::size_t>(traffic)]; }
-
-WorkKind parse_work_kind(std::string_view name) {
-    for (std::size_t i = 0; i < kWorkKindCount; ++i) {
-        if (kKindNames[i] == name) return static_cast<WorkKind>(i);
-    }
-    std::string known;
-    for (const std::string_view kind : kKindNames) known += (known.empty() ? "" : ", ") + std::string(kind);
-    throw std::invalid_argument("unknown kind of work '" + std::string(name) + "'; expected one of " + known);
-}
 
 Expr Work::bytes_read() const { return sum_of(read); }
 Expr Work::bytes_written() const { return sum_of(written); }
+
+Work Work::substitute(const Sizes& sizes) const {
+    Work bound = *this;
+    for (Expr* e : {&bound.contraction_flops, &bound.causal_flops, &bound.pointwise_flops, &bound.dims.batch,
+                    &bound.dims.m, &bound.dims.n, &bound.dims.k, &bound.dims.n_value}) {
+        *e = e->substitute(sizes);
+    }
+    for (Expr& e : bound.read) e = e.substitute(sizes);
+    for (Expr& e : bound.written) e = e.substitute(sizes);
+    return bound;
+}
 
 std::size_t Work::hash() const {
     std::size_t seed = static_cast<std::size_t>(kind) * kDTypeCount + static_cast<std::size_t>(dtype);

@@ -7,31 +7,9 @@
 
 #include "core/dtype.hpp"
 #include "core/expr.hpp"
+#include "core/kinds.hpp"
 
 namespace infercost {
-
-enum class WorkKind : std::uint8_t {
-    free,  // metadata only: no kernel runs
-    gemm,
-    convolution,
-    attention,
-    pointwise,
-    reduction,
-    softmax,
-    normalization,
-    pooling,
-    gather,
-    scatter,
-    copy,
-    fill,
-    sort,
-    scan,
-    unknown,
-    count_
-};
-inline constexpr std::size_t kWorkKindCount = static_cast<std::size_t>(WorkKind::count_);
-std::string_view name_of(WorkKind kind);
-WorkKind parse_work_kind(std::string_view name);
 
 enum class Traffic : std::uint8_t { weight, activation, kv_cache, index, count_ };
 inline constexpr std::size_t kTrafficCount = static_cast<std::size_t>(Traffic::count_);
@@ -63,6 +41,7 @@ struct Work {
 
     Expr bytes_read() const;
     Expr bytes_written() const;
+    Work substitute(const Sizes& sizes) const;
     bool operator==(const Work&) const = default;
     std::size_t hash() const;
 };

@@ -32,14 +32,45 @@ bool absorbs_producer(WorkKind kind) {
            kind == WorkKind::reduction;
 }
 
+// For each operand of each launch: how many launches read the same value. In-place ops give a storage a new
+// value, so `relu_` and what follows it read two different ones.
+std::vector<std::vector<std::int32_t>> count_readers(const Pass& pass, const std::vector<FusedLaunch>& launches) {
+    const Graph& graph = pass.graph;
+    const auto root = [&](std::int64_t t) {
+        return static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)));
+    };
+    std::vector<std::int32_t> value_of(graph.tensors().size(), -1);  // of a storage, numbered as they are written
+    std::vector<std::int32_t> readers;                               // of a value
+    const auto value = [&](std::size_t storage) {
+        if (value_of[storage] < 0) {
+            value_of[storage] = static_cast<std::int32_t>(readers.size());
+            readers.push_back(0);
+        }
+        return static_cast<std::size_t>(value_of[storage]);
+    };
+    std::vector<std::vector<std::size_t>> read(launches.size());
+    for (std::size_t i = 0; i < launches.size(); ++i) {
+        const Node& node = graph.nodes()[static_cast<std::size_t>(launches[i].nodes.front())];
+        graph.for_each_input(node, [&](TensorIndex t) {
+            read[i].push_back(value(root(t)));
+            ++readers[read[i].back()];
+        });
+        for (const std::int64_t out : graph.node_outputs(node)) value_of[root(out)] = -1;
+    }
+    std::vector<std::vector<std::int32_t>> result(launches.size());
+    for (std::size_t i = 0; i < launches.size(); ++i) {
+        for (const std::size_t v : read[i]) result[i].push_back(readers[v]);
+    }
+    return result;
+}
+
 }  // namespace
 
 std::vector<FusedLaunch> fuse(const Pass& pass, std::vector<FusedLaunch> launches) {
     const Graph& graph = pass.graph;
     const std::size_t tensors = graph.tensors().size();
-    std::vector<std::int32_t> producer(tensors, -1);   // launch that writes a storage
-    std::vector<std::int32_t> consumers(tensors, 0);   // launches that read it
-    std::vector<bool> escapes(tensors, false);         // a result of the graph
+    std::vector<std::int32_t> producer(tensors, -1);  // group that last wrote a storage
+    std::vector<bool> escapes(tensors, false);        // a result of the graph
     const auto root = [&](std::int64_t t) {
         return static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)));
     };
@@ -47,10 +78,7 @@ std::vector<FusedLaunch> fuse(const Pass& pass, std::vector<FusedLaunch> launche
 
     std::vector<std::size_t> group(launches.size());
     std::iota(group.begin(), group.end(), std::size_t{0});
-    for (const FusedLaunch& launch : launches) {
-        const Node& node = graph.nodes()[static_cast<std::size_t>(launch.nodes.front())];
-        graph.for_each_input(node, [&](TensorIndex t) { ++consumers[root(t)]; });
-    }
+    const std::vector<std::vector<std::int32_t>> readers = count_readers(pass, launches);
 
     for (std::size_t i = 0; i < launches.size(); ++i) {
         FusedLaunch& launch = launches[i];
@@ -58,9 +86,12 @@ std::vector<FusedLaunch> fuse(const Pass& pass, std::vector<FusedLaunch> launche
         const Node& node = graph.nodes()[static_cast<std::size_t>(index)];
         const Call call(pass, node);
         if (absorbs_producer(launch.work.kind)) {
+            std::size_t operand = 0;
             graph.for_each_input(node, [&](TensorIndex t) {
+                const std::int32_t others = readers[i][operand++];
                 const std::int32_t from = producer[root(t)];
-                if (from < 0 || consumers[root(t)] != 1 || escapes[root(t)]) return;
+                const bool last_value = call.in_place() && root(call.output()) == root(t);
+                if (from < 0 || others != 1 || (escapes[root(t)] && !last_value)) return;
                 FusedLaunch& target = launches[group[static_cast<std::size_t>(from)]];
                 if (!takes_epilogue(target.work.kind) || group[i] != i) return;
                 // The tensor between them is neither written nor read.

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/kinds.hpp"
 #include "count/count.hpp"
-#include "hardware/machine.hpp"
 #include "ops/rule.hpp"
 
 namespace infercost {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 from .._core import Expr, Graph, NodeInfo, Work
 
 if TYPE_CHECKING:
-    from .._core import Quantity
+    from .._core import Quantity, TensorInfo
 
 RuleResult: TypeAlias = "Work | Mapping[str, Any] | int | Expr"
 Rules: TypeAlias = Mapping[str, Callable[[NodeInfo], RuleResult]]
@@ -52,12 +52,12 @@ def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[Supports
     return axis
 
 
-def work_overrides(graph: Graph, rules: Rules | None, sizes: Mapping[str, int]) -> dict[int, Work] | None:
+def work_overrides(graph: Graph, rules: Rules | None) -> dict[int, Work] | None:
     """Evaluates the caller's rules: the Work of each node whose op one of them names, by node index.
 
     A rule that names no op of this graph has no effect; it is reported as a `UserWarning`, since it may be a typing
     mistake or merely a rule for another model. Nodes have symbolic shapes where the graph has named sizes, so a rule
-    may answer in these; `sizes` then gives the values of those that are bound.
+    may answer in these. A rule that gives FLOPs alone gets the traffic of one pass: operands read, results written.
     """
     if not rules:
         return None
@@ -69,7 +69,7 @@ def work_overrides(graph: Graph, rules: Rules | None, sizes: Mapping[str, int]) 
         for name in (f"{node.op}.{node.overload}", node.op):
             if name in functions:
                 used.add(name)
-                works[node_index] = _bound(_as_work(node, name, functions[name](node)), sizes)
+                works[node_index] = _as_work(node, name, functions[name](node))
                 break
     for name in functions.keys() - used:
         warnings.warn(f"the rule for {name!r} matches no op of this graph", UserWarning, stacklevel=3)
@@ -80,34 +80,25 @@ def _as_work(node: NodeInfo, name: str, result: object) -> Work:
     if isinstance(result, Work):
         return result
     dtype = node.outputs[0].dtype if node.outputs else "float32"
+    traffic = {"bytes_read": _streamed(node.inputs), "bytes_written": _streamed(node.outputs)}
     if isinstance(result, Mapping):
         try:
-            return Work(**{"dtype": dtype, **result})
+            return Work(**{"dtype": dtype, **traffic, **result})
         except TypeError as error:
             raise TypeError(f"the rule for {name!r} returned fields that Work does not take: {error}") from error
     if isinstance(result, (int, Expr)) and not isinstance(result, bool):
-        return Work(contraction_flops=result, dtype=dtype)
+        return Work(contraction_flops=result, dtype=dtype, **traffic)
     raise TypeError(
         f"the rule for {name!r} returned {result!r}; expected a Work, a dict of its arguments, "
         "or a whole number of contraction FLOPs"
     )
 
 
-def _bound(work: Work, sizes: Mapping[str, int]) -> Work:
-    if not sizes:
-        return work
-
-    def bound(quantity: "Quantity") -> "Quantity":
-        return quantity.substitute(sizes) if isinstance(quantity, Expr) else quantity
-
-    return Work(
-        contraction_flops=bound(work.contraction_flops),
-        pointwise_flops=bound(work.pointwise_flops),
-        bytes_read=bound(work.bytes_read),
-        bytes_written=bound(work.bytes_written),
-        kind=work.kind,
-        dtype=work.dtype,
-    )
+def _streamed(tensors: "Iterable[TensorInfo]") -> "Quantity":
+    total: Quantity = 0
+    for tensor in tensors:
+        total = total + tensor.nbytes
+    return total
 
 
 def _checked(known: Mapping[str, Mapping[str, int | None]], name: str, value: SupportsIndex) -> int:

@@ -22,5 +22,5 @@ def count(graph: Graph, *, precision: str = "native", rules: Rules | None = None
         ValueError: for a size that the graph does not have or a value outside its range, or an unknown precision.
     """
     bound_sizes = bind_sizes(graph, sizes)
-    overrides = work_overrides(graph, rules, bound_sizes)
+    overrides = work_overrides(graph, rules)
     return _core.count(graph, bound_sizes, precision=precision, overrides=overrides)

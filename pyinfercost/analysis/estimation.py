@@ -103,7 +103,7 @@ def estimate(
         fixed={},
         precision=precision,
         execution=execution,
-        overrides=work_overrides(graph, rules, bound_sizes),
+        overrides=work_overrides(graph, rules),
         threads=threads,
     )
 
@@ -121,7 +121,7 @@ def estimate_on(
 ) -> Estimate:
     """`estimate` with all looked up: the machine, a value for each size, Work by node, `Captured.fixed`."""
     plan = _core.plan(graph, sizes, precision=precision, execution=execution, overrides=overrides)
-    totals = {name: float(column[0]) for name, column in _core.evaluate(plan, {}, machine, points=1).items()}
+    totals = _core.evaluate_point(plan, {}, machine)
     binding_s = {bound: totals[f"{bound}_s"] for bound in BOUNDS}
     latency_s = totals["latency_s"]
     known_sizes = {**fixed, **sizes}

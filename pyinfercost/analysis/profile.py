@@ -131,7 +131,7 @@ def profile_on(
     """`profile` with everything looked up."""
     graph = captured.graph
     bound_sizes = bind_all_sizes(graph, captured.sizes)
-    overrides = work_overrides(graph, rules, bound_sizes)
+    overrides = work_overrides(graph, rules)
     counts = _core.count(graph, bound_sizes, precision=precision, overrides=overrides)
     predicted = None
     if machine is not None:

@@ -152,7 +152,7 @@ def sweep_over(
     grids = np.meshgrid(*(np.asarray(values, dtype=np.int64) for values in axes.values()), indexing="ij")
     columns = {name: np.ascontiguousarray(grid).reshape(points) for name, grid in zip(axes, grids, strict=True)}
 
-    overrides = work_overrides(graph, rules, {})
+    overrides = work_overrides(graph, rules)
     plans = [_core.plan(graph, {}, precision=way[0], execution=way[1], overrides=overrides) for way in ways]
     blocks = [_core.evaluate(plan, columns, machine, points=points) for machine, plan in product(machines, plans)]
     labels = [(machine.id, *way) for machine, way in product(machines, ways)]

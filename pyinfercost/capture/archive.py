@@ -1,7 +1,7 @@
 """A `.pt2` file as a Graph, without torch: the archive is an uncompressed zip of JSON and raw weights.
 
-`models/model.json` holds the program in torch's export schema and `data/weights/model_weights_config.json` says which raw entry belongs to
-which name. `data/sample_inputs` is a pickle and is never opened.
+`models/model.json` holds the program in torch's export schema and `data/weights/model_weights_config.json` says which
+raw entry belongs to which name. `data/sample_inputs` is a pickle and is never opened.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any
 
 from pyinfercost._core import Graph, GraphBuilder, TensorId
 from pyinfercost.capture.archive_weights import Archive, ArchiveError, Weight, scalar_type, weights
-from pyinfercost.capture.expressions import ExpressionError, Size, SizeTable, parse_expr, symbol_name
+from pyinfercost.capture.expressions import ExpressionError, Size, parse_expr, symbol_name
 from pyinfercost.capture.program import (
     IGNORED_ARGUMENTS,
     INLINED,
     InputDims,
     SizeNames,
+    SizeTable,
     is_work,
     module_path,
     name_sizes,
@@ -40,7 +41,8 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
 
     Args:
         path: the `.pt2` file.
-        dynamic: input position or name -> dimension -> name, for sizes that were exported as dynamic; see `graph_from_exported`.
+        dynamic: input position or name -> dimension -> name, for sizes that were exported as dynamic; see
+            `graph_from_exported`.
 
     Returns:
         The graph, named after the file.
@@ -63,13 +65,16 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
             version = program["schema_version"]["major"]
             if version != _SCHEMA_MAJOR:
                 raise archive.error(
-                    f"{entry} has export schema {version} (torch {program.get('torch_version', 'unknown')}), expected {_SCHEMA_MAJOR}; "
+                    f"{entry} has export schema {version} (torch {program.get('torch_version', 'unknown')}), "
+                    f"expected {_SCHEMA_MAJOR}; "
                     "save it again with torch.export.save of torch 2.8 or newer"
                 )
             tied = archive.tied_names()
             return _Reader(program, Path(path).name, tied, dynamic).graph()
         except (KeyError, TypeError, IndexError, AttributeError, StopIteration) as error:
-            raise archive.error(f"{entry} does not follow torch's export schema: {type(error).__name__} {error}") from error
+            raise archive.error(
+                f"{entry} does not follow torch's export schema: {type(error).__name__} {error}"
+            ) from error
         except ExpressionError as error:
             raise archive.error(f"{entry}: {error}") from error
 

@@ -1,4 +1,4 @@
-"""The zip container of a `.pt2` file: its JSON entries, and its weights as views of the file that is mapped, not read."""
+"""The zip container of a `.pt2` file: its JSON entries, and its weights as views of the mapped file."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ class Weight(NamedTuple):
 def scalar_type(code: int) -> str:
     """The dtype that a code of torch's export schema stands for."""
     if code not in _SCALAR_TYPES:
-        raise ArchiveError(f"dtype code {code!r} is not one of torch's export schema 8, expected one of {sorted(_SCALAR_TYPES)}")
+        raise ArchiveError(
+            f"dtype code {code!r} is not one of torch's export schema 8, expected one of {sorted(_SCALAR_TYPES)}"
+        )
     return _SCALAR_TYPES[code][0]
 
 
@@ -90,7 +92,9 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
-            raise self.error(f"is not a complete zip archive ({error}), expected a file written by torch.export.save") from error
+            raise self.error(
+                f"is not a complete zip archive ({error}), expected a file written by torch.export.save"
+            ) from error
         # Every entry lies under one folder named after the file that was saved, which may have been renamed since.
         self._entries = {info.filename.partition("/")[2]: info for info in self._zip.infolist()}
         self.names = list(self._entries)
@@ -103,7 +107,11 @@ class Archive:
     def _check_layout(self) -> None:
         if "archive_format" not in self._entries:
             old = any(info.filename == "serialized_exported_program.json" for info in self._zip.infolist())
-            found = "was written by torch 2.7 or older" if old else "has no entry archive_format, so it is cut short or another kind of zip"
+            found = (
+                "was written by torch 2.7 or older"
+                if old
+                else "has no entry archive_format, so it is cut short or another kind of zip"
+            )
             raise self.error(f"{found}; expected a whole file written by torch.export.save of torch 2.8 or newer")
         found_format = self.read("archive_format").decode("utf-8", "replace").strip()
         if found_format != "pt2":
@@ -115,7 +123,9 @@ class Archive:
     def __enter__(self) -> Archive:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._zip.close()
 
     def error(self, message: str) -> ArchiveError:
@@ -151,13 +161,17 @@ class Archive:
     def _payload_config(self, entry: str) -> dict[str, Any]:
         config = self.json(entry).get("config")
         if not isinstance(config, dict) or not all(isinstance(p, dict) and "path_name" in p for p in config.values()):
-            raise self.error(f"entry {entry} does not map names to payloads, expected {{'config': {{name: {{'path_name': ...}}}}}}")
+            raise self.error(
+                f"entry {entry} does not map names to payloads, expected {{'config': {{name: {{'path_name': ...}}}}}}"
+            )
         return config
 
     def tied_names(self) -> dict[str, str]:
         """Name -> the first name under which the same bytes are listed."""
         first: dict[tuple[str, str], str] = {}
-        return {name: first.setdefault((entry, json.dumps(p["tensor_meta"])), name) for name, entry, p in self.payloads()}
+        return {
+            name: first.setdefault((entry, json.dumps(p["tensor_meta"])), name) for name, entry, p in self.payloads()
+        }
 
     def span(self, name: str) -> tuple[int, int]:
         """Where the bytes of an entry lie in the file: (offset, length).
@@ -181,7 +195,10 @@ class Archive:
         if info is None:
             raise self.error(f"entry {name} is missing; the archive has {len(self.names)} entries")
         if info.compress_type != zipfile.ZIP_STORED:
-            raise self.error(f"entry {name} is compressed (method {info.compress_type}), expected stored: torch.export.save never compresses")
+            raise self.error(
+                f"entry {name} is compressed (method {info.compress_type}), expected stored: "
+                "torch.export.save never compresses"
+            )
         return info
 
 
@@ -192,7 +209,8 @@ def weights(path: str | os.PathLike[str]) -> Mapping[str, Weight]:
         path: the file.
 
     Returns:
-        Name -> `Weight`. Tied weights appear under each of their names with the same bytes. The file stays mapped while a view lives.
+        Name -> `Weight`. Tied weights appear under each of their names with the same bytes. The file stays mapped
+        while a view lives.
 
     Raises:
         ArchiveError: when the file is damaged, or a weight reaches beyond its entry.
@@ -202,7 +220,10 @@ def weights(path: str | os.PathLike[str]) -> Mapping[str, Weight]:
         if not payloads:
             pickled = [name for name in archive.names if name.startswith(_WEIGHTS) and name.endswith(".pt")]
             if pickled:
-                raise archive.error(f"keeps its weights in a pickle, {pickled[0]}, expected raw entries; save it again with a newer torch")
+                raise archive.error(
+                    f"keeps its weights in a pickle, {pickled[0]}, expected raw entries; "
+                    "save it again with a newer torch"
+                )
             return {}
         with archive.path.open("rb") as file:
             view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -222,10 +243,14 @@ def _weight(archive: Archive, view: memoryview, span: tuple[int, int], entry: st
         shape, strides = (tuple(int(s["as_int"]) for s in meta[key]) for key in ("sizes", "strides"))
         first = int(meta["storage_offset"]["as_int"])
     except (KeyError, TypeError, ValueError) as error:
-        raise archive.error(f"entry {entry} has metadata {meta!r}, expected a dtype, whole sizes, strides and an offset") from error
+        raise archive.error(
+            f"entry {entry} has metadata {meta!r}, expected a dtype, whole sizes, strides and an offset"
+        ) from error
     offset, length = span
     elements = 0 if math.prod(shape) == 0 else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     start, stop = first * width, (first + elements) * width
     if stop > length or offset + length > len(view):
-        raise archive.error(f"entry {entry} holds {min(length, max(0, len(view) - offset))} bytes, expected at least {stop}")
+        raise archive.error(
+            f"entry {entry} holds {min(length, max(0, len(view) - offset))} bytes, expected at least {stop}"
+        )
     return Weight(view[offset + start : offset + stop], dtype, shape, strides, bool(payload.get("is_param")))

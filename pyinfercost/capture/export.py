@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Graph, GraphBuilder, TensorId
-from pyinfercost.capture.expressions import Size, SizeTable, to_expr
+from pyinfercost.capture.expressions import Size, to_expr
 from pyinfercost.capture.program import (
     IGNORED_ARGUMENTS,
     INLINED,
     InputDims,
     SizeNames,
+    SizeTable,
     is_work,
     module_path,
     name_sizes,
@@ -37,8 +38,9 @@ def graph_from_exported(program: ExportedProgram, *, model: str = "", dynamic: S
     Args:
         program: the program.
         model: a name for the graph.
-        dynamic: input position or name -> dimension -> name, for the sizes that were exported as dynamic. Without it they are called
-            `batch` (dimension 0 of the first input), `sequence` (dimension 1 of a two-dimensional integer input), or as torch calls them.
+        dynamic: input position or name -> dimension -> name, for the sizes that were exported as dynamic. Without it
+            they are called `batch` (dimension 0 of the first input), `sequence` (dimension 1 of a two-dimensional
+            integer input), or as torch calls them.
 
     Returns:
         The graph. Data-dependent sizes (the output of `nonzero`) are sizes too, under torch's name for them (`u0`).
@@ -62,7 +64,11 @@ class _Reader:
         inputs = self._register_inputs(values)
         outputs = self._walk(self._program.graph, self._program.graph_module, values)
         specs = self._program.graph_signature.output_specs
-        user = [o for o, spec in zip(outputs, specs, strict=True) if spec.kind.name == "USER_OUTPUT" and isinstance(o, TensorId)]
+        user = [
+            o
+            for o, spec in zip(outputs, specs, strict=True)
+            if spec.kind.name == "USER_OUTPUT" and isinstance(o, TensorId)
+        ]
         return self._builder.build(inputs, user)
 
     def _register_inputs(self, values: dict[Any, Any]) -> list[TensorId]:
@@ -71,7 +77,7 @@ class _Reader:
         for spec in self._program.graph_signature.input_specs:
             node = self._placeholders.get(getattr(spec.arg, "name", ""))
             role = _ROLES.get(spec.kind.name)
-            value = None if node is None else node.meta.get("val")
+            value: Any = None if node is None else node.meta.get("val")
             if node is None or role is None or not _is_tensor(value):
                 continue
             if role == "input":
@@ -103,7 +109,9 @@ class _Reader:
             if node.op == "call_function":
                 self._call(node, owner, values)
             elif node.op == "call_module" and is_work(f"module.{node.target}"):
-                raise ValueError(f"node {node.name!r} calls module {node.target!r}, expected a flat program from torch.export.export")
+                raise ValueError(
+                    f"node {node.name!r} calls module {node.target!r}, expected a flat program from torch.export.export"
+                )
             elif node.op == "output":
                 return [values.get(a) for a in _flat(node.args[0])]
         return []
@@ -136,9 +144,9 @@ class _Reader:
         values[node] = outputs
 
     def _inline(self, node: torch.fx.Node, owner: torch.nn.Module, values: dict[Any, Any]) -> None:
-        subgraph = next(a for a in node.args if getattr(a, "op", "") == "get_attr")
-        module = owner.get_submodule(str(subgraph.target))
-        graph = module.graph
+        subgraph: Any = next(a for a in node.args if getattr(a, "op", "") == "get_attr")
+        module: Any = owner.get_submodule(str(subgraph.target))
+        graph: torch.fx.Graph = module.graph
         placeholders = [n for n in graph.nodes if n.op == "placeholder"]
         operands = list(node.args)[len(node.args) - len(placeholders) :]
         inner = {p: values[a] for p, a in zip(placeholders, operands, strict=True) if a in values}
@@ -197,13 +205,16 @@ class _Reader:
 
 
 def _size_table(
-    program: ExportedProgram, builder: GraphBuilder, placeholders: Mapping[str, torch.fx.Node], dynamic: SizeNames | None
+    program: ExportedProgram,
+    builder: GraphBuilder,
+    placeholders: Mapping[str, torch.fx.Node],
+    dynamic: SizeNames | None,
 ) -> SizeTable:
     inputs: list[InputDims] = []
     hints: dict[str, int] = {}
     for name in program.graph_signature.user_inputs:
         node = placeholders.get(name) if isinstance(name, str) else None
-        value = None if node is None else node.meta.get("val")
+        value: Any = None if node is None else node.meta.get("val")
         if node is not None and _is_tensor(value):
             symbols = tuple(_symbol(s) for s in value.shape)
             inputs.append(InputDims(node.name, not (value.is_floating_point() or value.is_complex()), symbols))
@@ -214,7 +225,9 @@ def _size_table(
                 if symbol and symbol not in hints and size.node.has_hint():
                     hints[symbol] = int(size.node.hint)
     ranges = {
-        str(symbol): (_bound(limits.lower), _bound(limits.upper)) for symbol, limits in program.range_constraints.items() if symbol.is_Symbol
+        str(symbol): (_bound(limits.lower), _bound(limits.upper))
+        for symbol, limits in program.range_constraints.items()
+        if symbol.is_Symbol
     }
     return SizeTable(builder, name_sizes(inputs, dynamic), hints, ranges)
 

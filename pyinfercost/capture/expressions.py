@@ -1,7 +1,8 @@
 """Size expressions of torch, as objects or as text, turned into `Expr`.
 
-Torch writes a dynamic size as a sympy expression (`2*s77`, `Max(1, s0)`, `CeilToInt(IntTrueDiv(s1, 2))`), and `torch.export.save` stores it
-as text. Both are read here without importing sympy: an object through its `args`, text through `ast`. Nothing is ever evaluated as code.
+Torch writes a dynamic size as a sympy expression (`2*s77`, `Max(1, s0)`, `CeilToInt(IntTrueDiv(s1, 2))`), and
+`torch.export.save` stores it as text. Both are read here without importing sympy: an object through its `args`, text
+through `ast`. Nothing is ever evaluated as code.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ from fractions import Fraction
 from functools import reduce
 from typing import Any, NamedTuple
 
-from pyinfercost._core import Expr, GraphBuilder
+from pyinfercost._core import Expr
 
 Size = int | Expr
 
-_INT64_MAX = 2**63 - 1
-_UNBOUNDED = 2**62  # torch writes "no upper bound" as None, an infinity, or an integer near the largest int64
 _LARGEST_DENOMINATOR = 10**6
+_LARGEST_EXPONENT = 62  # of 2, in an int64
 
 
 class ExpressionError(ValueError):
@@ -48,44 +48,6 @@ class Symbols(dict[str, Expr]):
         self.cache: dict[object, Size] = {}
 
 
-class SizeTable(Symbols):
-    """Symbols that become named sizes of a graph when they are first asked for.
-
-    Args:
-        builder: the graph under construction.
-        names: symbol -> name of the size; a symbol that is not in it keeps its own name.
-        hints: symbol -> the value seen at capture, used as the size's default.
-        ranges: symbol -> (minimum, maximum), either of which may be None.
-    """
-
-    def __init__(
-        self,
-        builder: GraphBuilder,
-        names: Mapping[str, str],
-        hints: Mapping[str, int],
-        ranges: Mapping[str, tuple[int | None, int | None]],
-    ) -> None:
-        super().__init__()
-        self._builder = builder
-        self._names = names
-        self._hints = hints
-        self._ranges = ranges
-        self._made: dict[str, Expr] = {}
-
-    def __missing__(self, symbol: str) -> Expr:
-        name = self._names.get(symbol, symbol)
-        if name not in self._made:
-            # Symbols that were given one name are one size: it has to satisfy the ranges of all of them.
-            bounds = [self._ranges.get(s, (None, None)) for s in {symbol, *(s for s, n in self._names.items() if n == name)}]
-            minimum = max([1, *(low for low, _ in bounds if low is not None)])
-            maximum = min([high for _, high in bounds if high is not None and high < _UNBOUNDED], default=None)
-            hint = max(minimum, self._hints.get(symbol, minimum))
-            default = hint if maximum is None else min(hint, maximum)
-            self._made[name] = self._builder.size(name, default=default, minimum=minimum, maximum=maximum)
-        self[symbol] = self._made[name]
-        return self._made[name]
-
-
 def to_expr(expression: Any, symbols: Mapping[str, Expr]) -> Size:
     """Converts a sympy expression.
 
@@ -97,7 +59,8 @@ def to_expr(expression: Any, symbols: Mapping[str, Expr]) -> Size:
         An int when no symbol is in it, an `Expr` otherwise.
 
     Raises:
-        ExpressionError: for a function that integers over named sizes cannot express, or a symbol that is not in `symbols`.
+        ExpressionError: for a function that integers over named sizes cannot express, or a symbol that is not in
+            `symbols`.
     """
     if isinstance(expression, int):
         return int(expression)
@@ -125,7 +88,10 @@ def parse_expr(text: str, symbols: Mapping[str, Expr]) -> Size:
     cache = symbols.cache if isinstance(symbols, Symbols) else {}
     size = cache.get(text)
     if size is None:
-        size = cache[text] = _whole(_from_ast(_parse(text), symbols))
+        try:
+            size = cache[text] = _whole(_from_ast(_parse(text), symbols))
+        except RecursionError as error:
+            raise ExpressionError(f"size expression of {len(text)} characters is nested too deeply") from error
     return size
 
 
@@ -182,7 +148,9 @@ def _from_ast(tree: ast.expr, symbols: Mapping[str, Expr]) -> Term:
         if name == "Float" and tree.args and isinstance(tree.args[0], ast.Constant):
             return _decimal(float(str(tree.args[0].value)))
         return _apply(name, [_from_ast(a, symbols) for a in tree.args])
-    raise ExpressionError(f"size expression has {ast.unparse(tree)!r}, expected a number, a symbol, an operation or a function")
+    raise ExpressionError(
+        f"size expression has {ast.unparse(tree)!r}, expected a number, a symbol, an operation or a function"
+    )
 
 
 def _called(tree: ast.Call) -> str:
@@ -255,9 +223,13 @@ def _divide(left: Term, right: Term) -> Term:
 
 
 def _power(base: Term, exponent: Term) -> Term:
-    if not isinstance(exponent, int):
-        raise ExpressionError("size expression has a power whose exponent is not a whole number")
-    result: Term = reduce(_multiply, [base] * abs(exponent), 1)
+    if not isinstance(exponent, int) or abs(exponent) > _LARGEST_EXPONENT:
+        raise ExpressionError(
+            f"size expression has a power whose exponent is not a whole number up to {_LARGEST_EXPONENT}"
+        )
+    result: Term = 1
+    for _ in range(abs(exponent)):
+        result = _multiply(result, base)
     return result if exponent >= 0 else _divide(1, result)
 
 

@@ -2,13 +2,14 @@
 
 No weight is made or downloaded: the model is built on the meta device. What is assumed about the call:
 
-- without a phase: one plain forward over `sequence` tokens, as `model(input_ids)` does, with logits for every token. A decoder also
-  writes its KV cache, as it does by default. An encoder-decoder gets `sequence` tokens on both sides.
-- `prefill`: the first step of `generate()`: the same, with logits for the last token only, and one token for the decoder of an
-  encoder-decoder.
+- without a phase: one plain forward over `sequence` tokens, as `model(input_ids)` does, with logits for every token.
+  A decoder also writes its KV cache, as it does by default. An encoder-decoder gets `sequence` tokens on both sides.
+- `prefill`: the first step of `generate()`: the same, with logits for the last token only, and one token for the
+  decoder of an encoder-decoder.
 - `decode`: a later step of `generate()`: one new token against a cache that holds `context` tokens.
 
-No attention mask is passed: a call without padding does not use one, and attention stays causal through SDPA's own flag.
+No attention mask is passed: a call without padding does not use one, and attention stays causal through SDPA's own
+flag.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pyinfercost.capture.hf_cache import DecodeStep, meta_answers
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +30,6 @@ _DEFAULT_SEQUENCE = 128
 _DEFAULT_CONTEXT = 2048
 _DEFAULT_IMAGE = 224
 _CACHE_ARGUMENTS = ("cache", "past_key_values", "cache_params")  # transformers has renamed it over time
-_MATRIX = 2
 
 
 class SpecError(ValueError):
@@ -56,14 +58,16 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
     Args:
         name: a `config.json`, a folder that holds one, or the id of a model in the local cache. Nothing is downloaded.
         phase: one of `PHASES`.
-        sizes: `batch` and, for text, `sequence` (default 128) or for decode `context` (default 2048, or what the model's positions
-            allow); for images `image_size`.
+        sizes: `batch` and, for text, `sequence` (default 128) or for decode `context` (default 2048, or what the
+            model's positions allow); for images `image_size`.
 
     Raises:
         SpecError: for a config that is not there or not understood, a size or a phase that the model does not have.
     """
     if phase not in PHASES:
-        raise SpecError(f"phase {phase!r} of hf:{name} is unknown, expected {' or '.join(p for p in PHASES if p)} or none")
+        raise SpecError(
+            f"phase {phase!r} of hf:{name} is unknown, expected {' or '.join(p for p in PHASES if p)} or none"
+        )
     config = _load_config(name)
     if "image_size" in sizes and hasattr(config, "image_size"):
         config.image_size = sizes["image_size"]
@@ -73,13 +77,19 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
         return _image_inputs(name, model, config, sizes)
     if kind not in {"input_ids", "input_features"}:
         raise SpecError(
-            f"hf:{name} is a {type(model).__name__} that takes {kind!r}{f' and has no phase {phase!r}' if phase else ''}, expected text "
-            "(input_ids), images (pixel_values, without a phase) or log-mel audio (input_features); "
+            f"hf:{name} is a {type(model).__name__} that takes {kind!r}{f' and has no phase {phase!r}' if phase else ''}, "
+            "expected text (input_ids), images (pixel_values, without a phase) or log-mel audio (input_features); "
             "give your own inputs through package.module:callable"
         )
     if phase and not model.can_generate():
-        raise SpecError(f"hf:{name} is a {type(model).__name__}, which does not generate, so it has no {phase}; leave out #{phase}")
-    return _decode_inputs(name, model, config, sizes) if phase == "decode" else _text_inputs(name, model, config, phase, sizes)
+        raise SpecError(
+            f"hf:{name} is a {type(model).__name__}, which does not generate, so it has no {phase}; leave out #{phase}"
+        )
+    return (
+        _decode_inputs(name, model, config, sizes)
+        if phase == "decode"
+        else _text_inputs(name, model, config, phase, sizes)
+    )
 
 
 def checked_sizes(spec: str, sizes: Mapping[str, int], defaults: Mapping[str, int]) -> dict[str, int]:
@@ -108,8 +118,8 @@ def _load_config(name: str) -> Any:
         return AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
     except OSError as error:
         raise SpecError(
-            f"hf:{name} is not a config.json, not a folder with one, and not in the local Hugging Face cache. Nothing is downloaded "
-            f"here: fetch it with `hf download {name} config.json`, or give the path of its config.json"
+            f"hf:{name} is not a config.json, not a folder with one, and not in the local Hugging Face cache. Nothing is "
+            f"downloaded here: fetch it with `hf download {name} config.json`, or give the path of its config.json"
         ) from error
     except (ValueError, KeyError) as error:
         raise SpecError(f"hf:{name}: its config is not one that transformers knows: {error}") from error
@@ -136,7 +146,7 @@ def _model_class(name: str, config: Any) -> Any:
 
     kind = config.model_type
     # BERT and its kin are listed as causal language models too, but nobody means that by "a BERT".
-    mappings = [
+    mappings: list[Any] = [
         auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES if config.is_encoder_decoder else {},
         {} if kind in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES else auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         auto.MODEL_MAPPING_NAMES,
@@ -145,7 +155,10 @@ def _model_class(name: str, config: Any) -> Any:
         if kind in mapping:
             found = mapping[kind]
             return getattr(transformers, found if isinstance(found, str) else found[0])
-    raise SpecError(f"hf:{name} has model_type {kind!r}, for which transformers has no model class; name one in the config's architectures")
+    raise SpecError(
+        f"hf:{name} has model_type {kind!r}, for which transformers has no model class; "
+        "name one in the config's architectures"
+    )
 
 
 def _image_inputs(name: str, model: Any, config: Any, sizes: Mapping[str, int]) -> LoadedModel:
@@ -180,12 +193,18 @@ def _text_inputs(name: str, model: Any, config: Any, phase: str, sizes: Mapping[
     return LoadedModel(model, (), kwargs | _options(model, last_only=phase == "prefill"), dynamic)
 
 
-def _source_inputs(model: Any, config: Any, batch: int, sequence: int) -> tuple[dict[str, Any], dict[int | str, dict[int, str]]]:
+def _source_inputs(
+    model: Any, config: Any, batch: int, sequence: int
+) -> tuple[dict[str, Any], dict[int | str, dict[int, str]]]:
     import torch
 
-    if model.main_input_name == "input_features":  # Whisper: a fixed window of audio, two frames for each encoder position
+    if (
+        model.main_input_name == "input_features"
+    ):  # Whisper: a fixed window of audio, two frames for each encoder position
         shape = (batch, config.num_mel_bins, 2 * config.max_source_positions)
-        return {"input_features": torch.empty(shape, dtype=model.dtype, device="meta")}, {"input_features": {0: "batch"}}
+        return {"input_features": torch.empty(shape, dtype=model.dtype, device="meta")}, {
+            "input_features": {0: "batch"}
+        }
     return {"input_ids": _token_ids(batch, sequence)}, {"input_ids": {0: "batch", 1: "sequence"}}
 
 
@@ -216,97 +235,35 @@ def _decode_inputs(name: str, model: Any, config: Any, sizes: Mapping[str, int])
     parameters = inspect.signature(model.forward).parameters
     argument = next((a for a in _CACHE_ARGUMENTS if a in parameters), None)
     if argument is None:
-        raise SpecError(f"hf:{name}: {type(model).__name__} takes no cache ({' or '.join(_CACHE_ARGUMENTS)}), so a decode step is its prefill")
-    # Only the model itself knows what it keeps per layer (heads, latent vectors, a sliding window, a state), so let it fill a cache.
+        raise SpecError(
+            f"hf:{name}: {type(model).__name__} takes no cache ({' or '.join(_CACHE_ARGUMENTS)}), "
+            "so a decode step is its prefill"
+        )
+    # Only the model itself knows what it keeps per layer (heads, latent vectors, a sliding window, a state), so let it
+    # fill a cache.
     source, dynamic = _source_inputs(model, config, batch, known.get("sequence", context))
-    filling = source | ({"decoder_input_ids": _token_ids(batch, context)} if paired else {}) | _options(model, last_only=True)
+    filling = (
+        source | ({"decoder_input_ids": _token_ids(batch, context)} if paired else {}) | _options(model, last_only=True)
+    )
     try:
-        with torch.no_grad(), _meta_answers():
+        with torch.no_grad(), meta_answers():
             filled = model(**filling)
     except (RuntimeError, NotImplementedError) as error:
-        raise SpecError(f"hf:{name}#decode: {type(model).__name__} cannot fill a cache on meta tensors: {error}") from error
-    step = _DecodeStep(argument, getattr(filled, argument, None) or filled.past_key_values)
+        raise SpecError(
+            f"hf:{name}#decode: {type(model).__name__} cannot fill a cache on meta tensors: {error}"
+        ) from error
+    step = DecodeStep(argument, getattr(filled, argument, None) or filled.past_key_values)
     kwargs: dict[str, Any] = {"decoder_input_ids" if paired else "input_ids": _token_ids(batch, 1)}
     names: dict[int | str, dict[int, str]] = {next(iter(kwargs)): {0: "batch"}}
     if paired:
         kwargs["encoder_last_hidden_state"] = torch.empty_like(filled.encoder_last_hidden_state)
-        names["encoder_last_hidden_state"] = {0: "batch"} | ({1: "sequence"} if 1 in dynamic.get("input_ids", {}) else {})
+        names["encoder_last_hidden_state"] = {0: "batch"} | (
+            {1: "sequence"} if 1 in dynamic.get("input_ids", {}) else {}
+        )
     for key, tensor in step.tensors.items():
         kwargs[key] = tensor
-        names[key] = ({0: "batch"} if tensor.dim() and tensor.shape[0] == batch else {}) | step.context_dim(key, context)
+        names[key] = ({0: "batch"} if tensor.dim() and tensor.shape[0] == batch else {}) | step.context_dim(
+            key, context
+        )
     model.register_forward_pre_hook(step, with_kwargs=True)
     return LoadedModel(model, (), kwargs | _options(model, last_only=True), names)
-
-
-class _DecodeStep:
-    """Puts flat `past_key_values_*` tensors back into the model's own cache object before each call."""
-
-    def __init__(self, argument: str, cache: Any) -> None:
-        self._argument = argument
-        self._cache = cache
-        halves = (cache.self_attention_cache, cache.cross_attention_cache) if hasattr(cache, "self_attention_cache") else (cache,)
-        self._growing = len(halves[0].layers)
-        self._layers = [layer for half in halves for layer in half.layers]
-        # A layer also counts tokens and marks what it has seen; a call starts from the state after the prefill each time.
-        self._states = [_copied(vars(layer)) for layer in self._layers]
-        self.tensors: dict[str, Any] = {}
-        for index, state in enumerate(self._states):
-            for attribute, value in state.items():
-                for key, tensor in _tensors(value):
-                    self.tensors[_cache_name(index, attribute, key)] = tensor
-
-    def context_dim(self, name: str, context: int) -> dict[int, str]:
-        """Which dimension of a cache tensor grows with the context: that of full attention's keys and values, not of a window or state."""
-        tensor = self.tensors[name]
-        index = int(name.split("_")[3])
-        grows = index < self._growing and not getattr(self._layers[index], "is_sliding", False)
-        if grows and name.endswith(("_keys", "_values")) and tensor.dim() > _MATRIX and tensor.shape[-2] == context:
-            return {tensor.dim() - 2: "context"}
-        return {}
-
-    def __call__(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        kwargs = dict(kwargs)
-        for index, (layer, state) in enumerate(zip(self._layers, self._states, strict=True)):
-            for attribute, value in _copied(state).items():
-                if isinstance(value, dict):
-                    value |= {key: kwargs.pop(_cache_name(index, attribute, key), tensor) for key, tensor in _tensors(value)}
-                    setattr(layer, attribute, value)
-                else:
-                    setattr(layer, attribute, kwargs.pop(_cache_name(index, attribute, None), value))
-        kwargs[self._argument] = self._cache
-        if "encoder_last_hidden_state" in kwargs:
-            from transformers.modeling_outputs import BaseModelOutput
-
-            kwargs["encoder_outputs"] = BaseModelOutput(last_hidden_state=kwargs.pop("encoder_last_hidden_state"))
-        return args, kwargs
-
-
-def _cache_name(layer: int, attribute: str, key: Any) -> str:
-    return f"past_key_values_{layer}_{attribute.lstrip('_')}" + ("" if key is None else f"_{key}")
-
-
-def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: dict(value) if isinstance(value, dict) else value for name, value in state.items()}
-
-
-def _tensors(value: Any) -> list[tuple[Any, Any]]:
-    """The tensors of a cache attribute: itself (under None), or those of a dict under their keys."""
-    items = value.items() if isinstance(value, dict) else [(None, value)]
-    return [(key, tensor) for key, tensor in items if hasattr(tensor, "stride")]
-
-
-def _meta_answers() -> Any:
-    """A dispatch mode that answers for meta tensors what their kernels refuse to, so that any model can fill its cache."""
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class MetaAnswers(TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            del types
-            if func is torch.ops.aten._local_scalar_dense.default and args[0].dtype is torch.bool:
-                return True  # the question is always whether nothing is masked
-            if func is torch.ops.aten._grouped_mm.default:  # its meta kernel knows bfloat16 only
-                return args[0].new_empty((*args[0].shape[:-1], args[1].shape[-1]))
-            return func(*args, **(kwargs or {}))
-
-    return MetaAnswers()

@@ -1,4 +1,4 @@
-"""Models that are asked for in words: `torchvision:resnet50`, `hf:config.json#decode`, `model.pt2`, `package.module:callable`.
+"""Models that are asked for in words: `torchvision:resnet50`, `hf:config.json#decode`, `model.pt2`, `package.module:f`.
 
 Models are built without weights on the meta device, in evaluation mode, as their published weights would have them.
 """
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["LoadedModel", "SpecError", "load_graph", "load_model"]
 
 _FORMS = (
-    "torchvision:NAME, timm:NAME, hf:CONFIG.json (or a folder, or a cached id; #prefill or #decode may follow), FILE.pt2, FILE.json, or "
-    "package.module:callable"
+    "torchvision:NAME, timm:NAME, hf:CONFIG.json (or a folder, or a cached id; #prefill or #decode may follow), "
+    "FILE.pt2, FILE.json, or package.module:callable"
 )
 _DEFAULT_SIDE = 224
 _VIDEO_FRAMES = 16
@@ -37,9 +37,10 @@ def load_graph(spec: str, sizes: Mapping[str, int]) -> Graph:
 
     Args:
         spec: one of the forms that this module's docstring lists.
-        sizes: size name -> value, in images, tokens or pixels. A `.pt2` or `.json` keeps its own sizes open; the given ones are only
-            checked against them, bind them when counting. Every other form is traced at the given sizes, and what is not given has a
-            default: `batch` 1, `image_size` what the model was published for, `sequence` 128, `context` 2048.
+        sizes: size name -> value, in images, tokens or pixels. A `.pt2` or `.json` keeps its own sizes open; the given
+            ones are only checked against them, bind them when counting. Every other form is traced at the given sizes,
+            and what is not given has a default: `batch` 1, `image_size` what the model was published for, `sequence`
+            128, `context` 2048.
 
     Raises:
         SpecError: when the spec is not understood, there is no such model, or it has no such size.
@@ -137,7 +138,8 @@ def _on_meta(build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
         with torch.device("meta"):
             return build().eval()
     except (RuntimeError, NotImplementedError):
-        # Some models compute their own widths with tensors, which meta tensors cannot; weights alone are made with `torch.empty`.
+        # Some models compute their own widths with tensors, which meta tensors cannot; weights alone are made with
+        # `torch.empty`.
         with WeightsOnMeta():
             return build().to("meta").eval()
 
@@ -152,9 +154,14 @@ def _load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
     builder = models.get_model_builder(name)
     spec, family = f"torchvision:{name}", builder.__module__.split(".")[2]
     if family == "detection":
-        raise SpecError(f"{spec} finds boxes, so the shapes in it depend on what is in the picture and cannot be known before it runs")
+        raise SpecError(
+            f"{spec} finds boxes, so the shapes in it depend on what is in the picture; expected a model whose shapes "
+            "are known before it runs"
+        )
     side = _side(transforms.get("crop_size", transforms.get("resize_size")))
-    known = checked_sizes(spec, sizes, {"batch": 1, "image_size": side} | ({"frames": _VIDEO_FRAMES} if family == "video" else {}))
+    known = checked_sizes(
+        spec, sizes, {"batch": 1, "image_size": side} | ({"frames": _VIDEO_FRAMES} if family == "video" else {})
+    )
     side = known["image_size"]
     parameters = inspect.signature(builder).parameters
     options: dict[str, Any] = {"weights": None}
@@ -214,20 +221,37 @@ def _load_callable(spec: str, module_name: str, attribute: str, sizes: Mapping[s
     left = [name for name in sizes if not open_ended and name not in accepted]
     if isinstance(made, tuple) and made and hasattr(made[0], "named_parameters"):
         if left:
-            raise SpecError(f"{spec} takes no size {left[0]!r}, expected {' or '.join(accepted) or 'none'}: sizes are passed as its arguments")
+            raise SpecError(
+                f"{spec} takes no size {left[0]!r}, expected {' or '.join(accepted) or 'none'}: "
+                "sizes are passed as its arguments"
+            )
         args, kwargs = made[1] if len(made) > 1 else (), made[2] if len(made) > 2 else {}  # noqa: PLR2004
         if not isinstance(args, tuple) or not isinstance(kwargs, Mapping):
-            raise SpecError(f"{spec} returned inputs as {type(args).__name__} and {type(kwargs).__name__}, expected (module, args tuple, kwargs)")
+            raise SpecError(
+                f"{spec} returned inputs as {type(args).__name__} and {type(kwargs).__name__}, "
+                "expected (module, tuple of args, dict of kwargs)"
+            )
         return LoadedModel(made[0].eval(), args, dict(kwargs), {})
     if not hasattr(made, "named_parameters"):
-        raise SpecError(f"{spec} returned a {type(made).__name__}, expected an nn.Module or (module, args) or (module, args, kwargs)")
-    needed = [p for p in inspect.signature(made.forward).parameters.values() if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
+        raise SpecError(
+            f"{spec} returned a {type(made).__name__}, expected an nn.Module, (module, args) or (module, args, kwargs)"
+        )
+    needed = [
+        p
+        for p in inspect.signature(made.forward).parameters.values()
+        if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
+    ]
     if len(needed) != 1:
-        raise SpecError(f"{spec} returned a module whose forward takes {len(needed)} inputs, expected (module, args) with the inputs to use")
+        raise SpecError(
+            f"{spec} returned a module whose forward takes {len(needed)} inputs, "
+            "expected (module, args) with the inputs to use"
+        )
     # A module alone says nothing about its input: take it for an image model.
     remaining = {name: sizes[name] for name in left}
     known = checked_sizes(spec, remaining, {"batch": 1, "image_size": _DEFAULT_SIDE})
-    return LoadedModel(made.eval(), (_images(known["batch"], 3, known["image_size"], known["image_size"]),), {}, {0: {0: "batch"}})
+    return LoadedModel(
+        made.eval(), (_images(known["batch"], 3, known["image_size"], known["image_size"]),), {}, {0: {0: "batch"}}
+    )
 
 
 def _imported(spec: str, module_name: str, attribute: str) -> Any:

@@ -1,10 +1,13 @@
-"""What the two readers of exported programs agree on: names of sizes, modules and source lines, and which nodes are not work."""
+"""What the two readers of exported programs agree on: names of sizes, modules and lines, and what is not work."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from pyinfercost._core import Expr, GraphBuilder
+from pyinfercost.capture.expressions import Symbols
 
 SizeNames = Mapping[int | str, Mapping[int, str]]
 """Input (its position or its name) -> dimension -> name of the size."""
@@ -36,23 +39,75 @@ INLINED = frozenset(
         "higher_order.wrap_with_set_grad_enabled",
     }
 )
-"""Higher-order operators that run their subgraph exactly once on their last operands: its nodes take the operator's place."""
+"""Higher-order operators that run their subgraph once, on their last operands: its nodes take its place."""
 
 # Arguments that change where a tensor lives, never how much work it is.
 IGNORED_ARGUMENTS = frozenset({"device", "layout", "pin_memory"})
 
+_UNBOUNDED = 2**62  # torch writes "no upper bound" as None, an infinity, or an integer near the largest int64
+
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-_TORCH_FRAME = re.compile(r"(^|[/\\])torch[/\\](nn|fx|utils|export|autograd|ao|_\w+|functional\.py|overrides\.py)([/\\]|$)|^<")
+_TORCH_UNBOUNDED = 2**62  # torch writes "no upper bound" as None, an infinity, or an integer near the largest int64
+
+_FRAME = re.compile(
+    r"(^|[/\\])torch[/\\](nn|fx|utils|export|autograd|ao|_\w+|functional\.py|overrides\.py)([/\\]|$)|^<"
+)
 _SELF = re.compile(r"^(L__self__|L\['self'\])\.?")
 
 
 @dataclass(frozen=True)
 class InputDims:
-    """One tensor that the user passes in: its name, whether it holds integers, and per dimension the symbol ("" when it has none)."""
+    """One tensor that the user passes in.
+
+    Attributes:
+        name: of the input.
+        integers: whether it holds whole numbers.
+        symbols: per dimension its symbol, "" when it has none of its own.
+    """
 
     name: str
     integers: bool
     symbols: tuple[str, ...]
+
+
+class SizeTable(Symbols):
+    """Symbols that become named sizes of a graph when they are first asked for.
+
+    Args:
+        builder: the graph under construction.
+        names: symbol -> name of the size; a symbol that is not in it keeps its own name.
+        hints: symbol -> the value seen at capture, used as the size's default.
+        ranges: symbol -> (minimum, maximum), either of which may be None.
+    """
+
+    def __init__(
+        self,
+        builder: GraphBuilder,
+        names: Mapping[str, str],
+        hints: Mapping[str, int],
+        ranges: Mapping[str, tuple[int | None, int | None]],
+    ) -> None:
+        super().__init__()
+        self._builder = builder
+        self._names = names
+        self._hints = hints
+        self._ranges = ranges
+        self._made: dict[str, Expr] = {}
+
+    def __missing__(self, symbol: str) -> Expr:
+        name = self._names.get(symbol, symbol)
+        if name not in self._made:
+            # Symbols that were given one name are one size: it has to satisfy the ranges of all of them.
+            bounds = [
+                self._ranges.get(s, (None, None)) for s in {symbol, *(s for s, n in self._names.items() if n == name)}
+            ]
+            minimum = max([1, *(low for low, _ in bounds if low is not None)])
+            maximum = min([high for _, high in bounds if high is not None and high < _UNBOUNDED], default=None)
+            hint = max(minimum, self._hints.get(symbol, minimum))
+            default = hint if maximum is None else min(hint, maximum)
+            self._made[name] = self._builder.size(name, default=default, minimum=minimum, maximum=maximum)
+        self[symbol] = self._made[name]
+        return self._made[name]
 
 
 def is_work(op: str) -> bool:
@@ -80,8 +135,8 @@ def name_sizes(inputs: Sequence[InputDims], dynamic: SizeNames | None) -> dict[s
 
     Args:
         inputs: the tensors that the user passes in, in order.
-        dynamic: names the user wants. Without it, a symbol at dimension 0 of the first input is `batch`, and one at dimension 1 of a
-            two-dimensional integer input is `sequence`.
+        dynamic: names the user wants. Without it, a symbol at dimension 0 of the first input is `batch`, and one at
+            dimension 1 of a two-dimensional integer input is `sequence`.
 
     Returns:
         symbol -> name, for the symbols that get another name than their own.
@@ -114,9 +169,12 @@ def _requested_names(inputs: Sequence[InputDims], dynamic: SizeNames) -> dict[st
             if not symbol:
                 free = [i for i, s in enumerate(tensor.symbols) if s]
                 raise ValueError(
-                    f"dynamic names dimension {dim} of input {tensor.name!r} as {name!r}, but it was not exported as a dynamic size of its "
-                    f"own; its dynamic dimensions are {free}; export with dynamic_shapes to have others"
+                    f"dynamic names dimension {dim} of input {tensor.name!r} as {name!r}, but it was not exported as a "
+                    f"dynamic size of its own; its dynamic dimensions are {free}; export with dynamic_shapes to have others"
                 )
             if names.setdefault(symbol, name) != name:
-                raise ValueError(f"dynamic gives one size two names, {names[symbol]!r} and {name!r}: the program requires them to be equal")
+                raise ValueError(
+                    f"dynamic gives one size two names, {names[symbol]!r} and {name!r}: "
+                    "the program requires them to be equal"
+                )
     return names

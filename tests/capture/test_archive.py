@@ -50,7 +50,15 @@ class Net(nn.Module):
         constant = torch.tensor([1.0, -math.inf])
         found = (index > 3).nonzero()
         mask = x.masked_fill(x > 0, -math.inf).to(torch.float64).clone(memory_format=torch.contiguous_format)
-        return {"top": top, "parts": [parts[1], small], "n": times, "none": None, "c": constant + 1, "f": found.float(), "m": mask}
+        return {
+            "top": top,
+            "parts": [parts[1], small],
+            "n": times,
+            "none": None,
+            "c": constant + 1,
+            "f": found.float(),
+            "m": mask,
+        }
 
 
 def make_program() -> ExportedProgram:
@@ -131,7 +139,9 @@ def test_a_weight_that_is_a_view_starts_at_its_offset(tmp_path: Path) -> None:
     assert torch.frombuffer(bytearray(tail.data), dtype=torch.float32).tolist() == [8, 9, 10, 11]
 
 
-def rewritten(saved: Path, path: Path, change: Callable[[str, bytes], bytes | None], compression: int = zipfile.ZIP_STORED) -> Path:
+def rewritten(
+    saved: Path, path: Path, change: Callable[[str, bytes], bytes | None], compression: int = zipfile.ZIP_STORED
+) -> Path:
     """A copy of an archive with the content of each entry (named without its top folder) changed; None drops it."""
     with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w", compression) as target:
         for info in source.infolist():
@@ -153,7 +163,9 @@ def edited(entry: str, edit: Callable[[Any], None]) -> Callable[[str, bytes], by
 
 
 def test_pickles_are_never_opened(saved: Path, tmp_path: Path) -> None:
-    path = rewritten(saved, tmp_path / "a.pt2", lambda n, c: b"\x80\x04not a pickle" if n.startswith("data/sample_inputs") else c)
+    path = rewritten(
+        saved, tmp_path / "a.pt2", lambda n, c: b"\x80\x04not a pickle" if n.startswith("data/sample_inputs") else c
+    )
     assert len(graph_from_archive(path)) == len(graph_from_archive(saved))
     assert weights(path)
 
@@ -171,11 +183,22 @@ MODEL = "models/model.json"
         (lambda n, c: c[:-100] if n == MODEL else c, "entry models/model.json is not JSON"),
         (lambda n, c: b"[1]" if n == MODEL else c, "entry models/model.json holds a list, expected a JSON object"),
         (edited(MODEL, lambda v: v["schema_version"].update(major=9)), r"export schema 9 .*expected 8"),
-        (edited(MODEL, lambda v: v.pop("graph_module")), r"does not follow torch's export schema: KeyError 'graph_module'"),
-        (edited(MODEL, lambda v: v["graph_module"]["graph"]["tensor_values"].clear()), "does not follow torch's export schema"),
+        (
+            edited(MODEL, lambda v: v.pop("graph_module")),
+            r"does not follow torch's export schema: KeyError 'graph_module'",
+        ),
+        (
+            edited(MODEL, lambda v: v["graph_module"]["graph"]["tensor_values"].clear()),
+            "does not follow torch's export schema",
+        ),
         (edited(MODEL, lambda v: v["graph_module"]["graph"]["tensor_values"]["ids"].update(dtype=99)), "dtype code 99"),
         (
-            edited(MODEL, lambda v: v["graph_module"]["graph"]["tensor_values"]["ids"].update(sizes=[{"as_expr": {"expr_str": "f(2"}}])),
+            edited(
+                MODEL,
+                lambda v: v["graph_module"]["graph"]["tensor_values"]["ids"].update(
+                    sizes=[{"as_expr": {"expr_str": "f(2"}}]
+                ),
+            ),
             r"models/model.json: size expression 'f\(2' cannot be read",
         ),
         (
@@ -184,7 +207,9 @@ MODEL = "models/model.json"
         ),
     ],
 )
-def test_damage_is_named(saved: Path, tmp_path: Path, change: Callable[[str, bytes], bytes | None], message: str) -> None:
+def test_damage_is_named(
+    saved: Path, tmp_path: Path, change: Callable[[str, bytes], bytes | None], message: str
+) -> None:
     path = rewritten(saved, tmp_path / "damaged.pt2", change)
     with pytest.raises(ArchiveError, match=message) as error:
         graph_from_archive(path)
@@ -213,7 +238,7 @@ def test_a_flipped_bit_is_noticed(saved: Path, tmp_path: Path) -> None:
     whole[info.header_offset + 1000] ^= 1
     path = tmp_path / "flipped.pt2"
     path.write_bytes(whole)
-    with pytest.raises(ArchiveError, match="entry models/model.json is damaged"):
+    with pytest.raises(ArchiveError, match=r"entry models/model\.json is damaged"):
         graph_from_archive(path)
 
 

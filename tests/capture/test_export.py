@@ -154,7 +154,10 @@ def test_a_derived_dimension_keeps_its_root() -> None:
     (name,) = graph.sizes
     assert graph.sizes[name] == {"default": 4, "minimum": 2, "maximum": 50}
     assert graph.inputs[0].shape == (3, 2 * ic.Expr.size(name))
-    assert [int(ic.Expr(0) + d) if isinstance(d, int) else d.evaluate({name: 5}) for d in graph.outputs[0].shape] == [3, 5]
+    assert [int(ic.Expr(0) + d) if isinstance(d, int) else d.evaluate({name: 5}) for d in graph.outputs[0].shape] == [
+        3,
+        5,
+    ]
 
 
 def test_tied_weights_are_one_tensor() -> None:

@@ -42,7 +42,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "outputs": [{"as_tensor": {"name": "y"}}],
         "metadata": {
             "nn_module_stack": "L__self__,,net.Net;L__self__fc,fc,torch.nn.modules.linear.Linear",
-            "stack_trace": 'File "/home/me/net.py", line 7, in forward\n  File "/venv/site-packages/torch/nn/modules/linear.py", line 134',
+            "stack_trace": 'File "/home/me/net.py", line 7, in forward\n'
+            '  File "/venv/site-packages/torch/nn/modules/linear.py", line 134',
         },
     }
     graph = {
@@ -173,4 +174,10 @@ def test_expressions_that_are_refused(text: str, message: str) -> None:
 
 
 def test_symbol_names() -> None:
-    assert [symbol_name(t) for t in (S0, "s5", f"Mul(Integer(2), {S0})", "2*s0", "Integer(3)")] == ["s0", "s5", "", "", ""]
+    assert [symbol_name(t) for t in (S0, "s5", f"Mul(Integer(2), {S0})", "2*s0", "Integer(3)")] == [
+        "s0",
+        "s5",
+        "",
+        "",
+        "",
+    ]

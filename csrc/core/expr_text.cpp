@@ -1,4 +1,5 @@
-// The inverse of Expr::text(), for graphs read back from JSON.
+// Expressions as text, and back: how they are printed, and how graphs in JSON carry them.
+#include <algorithm>
 #include <cctype>
 
 #include "core/expr.hpp"
@@ -107,6 +108,52 @@ class Parser {
 };
 
 }  // namespace
+
+std::string Expr::text() const {
+    if (is_constant()) return std::to_string(value_);
+    // Highest degree first, then by name: the order people write polynomials in.
+    std::vector<std::pair<std::string, const Term*>> parts;
+    for (const Term& term : *terms_) {
+        std::vector<std::string> factors;
+        for (const Factor& factor : term.monomial) {
+            const bool composite = factor.atom->kind == Atom::Kind::floor_div ||
+                                   factor.atom->kind == Atom::Kind::modulo;
+            const std::string name = composite ? "(" + factor.atom->text + ")" : factor.atom->text;
+            for (int i = 0; i < factor.power; ++i) factors.push_back(name);
+        }
+        std::sort(factors.begin(), factors.end());
+        std::string text;
+        for (const std::string& factor : factors) text += (text.empty() ? "" : "*") + factor;
+        parts.emplace_back(std::move(text), &term);
+    }
+    const auto degree = [](const Term& t) {
+        int total = 0;
+        for (const Factor& f : t.monomial) total += f.power;
+        return total;
+    };
+    std::sort(parts.begin(), parts.end(), [&](const auto& a, const auto& b) {
+        const int x = degree(*a.second);
+        const int y = degree(*b.second);
+        return x != y ? x > y : a.first < b.first;
+    });
+    std::string result;
+    for (const auto& [factors, term] : parts) {
+        const bool negative = term->coefficient < 0;
+        if (result.empty()) {
+            if (negative) result += "-";
+        } else {
+            result += negative ? " - " : " + ";
+        }
+        std::string magnitude = std::to_string(term->coefficient);
+        if (negative) magnitude.erase(0, 1);
+        if (factors.empty()) {
+            result += magnitude;
+        } else {
+            result += magnitude == "1" ? factors : magnitude + "*" + factors;
+        }
+    }
+    return result;
+}
 
 Expr Expr::parse(std::string_view text) { return Parser(text).whole(); }
 

@@ -1,0 +1,33 @@
+"""The first call in a fresh process: prints its seconds and its answer as JSON, without imports and building the model.
+
+Usage: python first_call.py capture|forward|export CONFIG.json
+"""
+
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+# Started by path, with this folder alone in front: the package comes from where the benchmark run has it.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from symbolic import SIZES, LargeModel
+
+warnings.simplefilter("ignore")  # torch.export warns about its own internals
+
+
+def main() -> None:
+    what, config = sys.argv[1:]
+    model = LargeModel(config)
+    run: Any = getattr(model, what)
+    start = time.perf_counter()
+    result = run()
+    seconds = time.perf_counter() - start
+    answer = model.flops(result, SIZES) if what == "capture" else None
+    sys.stdout.write(json.dumps({"seconds": seconds, "contraction_flops": answer}))
+
+
+if __name__ == "__main__":
+    main()

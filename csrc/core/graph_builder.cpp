@@ -1,0 +1,209 @@
+#include <stdexcept>
+
+#include "core/graph.hpp"
+
+namespace infercost {
+
+GraphBuilder::GraphBuilder(std::string model) : graph_(std::make_shared<Graph>()) {
+    graph_->model_ = std::move(model);
+    intern("");
+}
+
+void GraphBuilder::require_open() const {
+    if (!graph_) throw std::logic_error("this GraphBuilder has already built its graph; make a new one");
+}
+
+std::uint32_t GraphBuilder::intern(std::string_view name) {
+    const auto [entry, inserted] =
+        graph_->name_ids_.try_emplace(std::string(name), static_cast<std::uint32_t>(graph_->names_.size()));
+    if (inserted) graph_->names_.emplace_back(name);
+    return entry->second;
+}
+
+std::uint32_t GraphBuilder::intern_op(std::string_view op) {
+    const auto [entry, inserted] =
+        op_ids_.try_emplace(std::string(op), static_cast<std::uint32_t>(graph_->ops_.size()));
+    if (inserted) {
+        const std::size_t first = op.find('.');
+        const std::size_t second = first == std::string_view::npos ? first : op.find('.', first + 1);
+        if (first == std::string_view::npos || first == 0 || first + 1 == op.size()) {
+            throw std::invalid_argument("op '" + std::string(op) +
+                                        "' is not a qualified name; expected namespace.name[.overload] such as "
+                                        "aten.conv2d.default");
+        }
+        const bool has_overload = second != std::string_view::npos;
+        graph_->ops_.push_back({std::string(op), std::string(op.substr(0, second)),
+                                has_overload ? std::string(op.substr(second + 1)) : "default"});
+    }
+    return entry->second;
+}
+
+Dim GraphBuilder::dim_of(const Expr& value) {
+    if (value.is_constant()) return value.constant();
+    const auto [entry, inserted] =
+        expression_ids_.try_emplace(value.text(), -static_cast<Dim>(graph_->expressions_.size()) - 1);
+    if (inserted) graph_->expressions_.push_back(value);
+    return entry->second;
+}
+
+Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
+    require_open();
+    if (name.empty()) throw std::invalid_argument("a size needs a name");
+    if (size.minimum < 1) {
+        throw std::invalid_argument("size '" + name + "' has minimum " + std::to_string(size.minimum) +
+                                    "; named sizes are at least 1");
+    }
+    if (size.default_value < size.minimum || (size.maximum && size.default_value > *size.maximum)) {
+        throw std::invalid_argument("size '" + name + "' has default " + std::to_string(size.default_value) +
+                                    ", which is outside its own range");
+    }
+    if (!graph_->sizes_.emplace(name, size).second) {
+        throw std::invalid_argument("size '" + name + "' is declared twice");
+    }
+    return Expr::size(name);
+}
+
+void GraphBuilder::add_guard(Guard guard) {
+    require_open();
+    if (guard.left.is_constant() && guard.right.is_constant()) return;
+    for (const Guard& known : graph_->guards_) {
+        if (known.text() == guard.text()) return;
+    }
+    graph_->guards_.push_back(std::move(guard));
+}
+
+Range GraphBuilder::push_dims(std::span<const Expr> values) {
+    const Range range{static_cast<std::uint32_t>(graph_->dims_.size()), static_cast<std::uint32_t>(values.size())};
+    for (const Expr& value : values) {
+        if (value.is_constant() && value.constant() < 0) {
+            throw std::invalid_argument("a tensor has length or stride " + std::to_string(value.constant()) +
+                                        "; expected zero or more");
+        }
+        graph_->dims_.push_back(dim_of(value));
+    }
+    return range;
+}
+
+TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
+                                     std::optional<std::span<const Expr>> strides, Role role,
+                                     std::string_view name) {
+    require_open();
+    if (strides && strides->size() != shape.size()) {
+        throw std::invalid_argument("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
+                                    std::to_string(strides->size()) + " strides");
+    }
+    Tensor tensor{dtype, role, intern(name), push_dims(shape), {}};
+    if (strides) {
+        tensor.strides = push_dims(*strides);
+    } else {
+        std::vector<Expr> contiguous(shape.size());
+        Expr step = 1;
+        for (std::size_t i = shape.size(); i-- > 0;) {
+            contiguous[i] = step;
+            // torch keeps strides of empty tensors positive; so do we.
+            step = step * (shape[i] == Expr(0) ? Expr(1) : shape[i]);
+        }
+        tensor.strides = push_dims(contiguous);
+    }
+    graph_->tensors_.push_back(tensor);
+    return static_cast<TensorIndex>(graph_->tensors_.size() - 1);
+}
+
+void GraphBuilder::begin_node(std::string_view op, std::string_view module, std::string_view source) {
+    require_open();
+    node_ = Node{intern_op(op), intern(module), intern(source),
+                 Range{static_cast<std::uint32_t>(graph_->arguments_.size()), 0}, Range{}};
+}
+
+Argument& GraphBuilder::push(std::string_view name, ArgKind kind) {
+    Argument argument;
+    argument.name = intern(name);
+    argument.kind = kind;
+    graph_->arguments_.push_back(argument);
+    ++node_.arguments.count;
+    return graph_->arguments_.back();
+}
+
+void GraphBuilder::argument_none(std::string_view name) { push(name, ArgKind::none); }
+
+void GraphBuilder::argument_tensor(std::string_view name, TensorIndex tensor) {
+    push(name, ArgKind::tensor).value = tensor;
+}
+
+void GraphBuilder::argument_integer(std::string_view name, const Expr& value) {
+    push(name, value.is_constant() ? ArgKind::integer : ArgKind::expression).value = dim_of(value);
+}
+
+void GraphBuilder::argument_boolean(std::string_view name, bool value) {
+    push(name, ArgKind::boolean).value = value;
+}
+
+void GraphBuilder::argument_real(std::string_view name, double value) { push(name, ArgKind::real).real = value; }
+
+void GraphBuilder::argument_text(std::string_view name, std::string_view value) {
+    const std::uint32_t id = intern(value);
+    push(name, ArgKind::text).value = id;
+}
+
+void GraphBuilder::argument_tensors(std::string_view name, std::span<const TensorIndex> tensors) {
+    push(name, ArgKind::tensor_list).range = {static_cast<std::uint32_t>(graph_->integers_.size()),
+                                              static_cast<std::uint32_t>(tensors.size())};
+    graph_->integers_.insert(graph_->integers_.end(), tensors.begin(), tensors.end());
+}
+
+void GraphBuilder::argument_integers(std::string_view name, std::span<const Expr> values) {
+    bool constant = true;
+    for (const Expr& value : values) constant = constant && value.is_constant();
+    push(name, constant ? ArgKind::integer_list : ArgKind::expression_list).range = {
+        static_cast<std::uint32_t>(graph_->integers_.size()), static_cast<std::uint32_t>(values.size())};
+    for (const Expr& value : values) {
+        // In a mixed list a negative constant (a "keep this" -1) would read as a table entry.
+        const bool negative = !constant && value.is_constant() && value.constant() < 0;
+        if (negative) graph_->expressions_.push_back(value);
+        graph_->integers_.push_back(negative ? -static_cast<Dim>(graph_->expressions_.size()) : dim_of(value));
+    }
+}
+
+void GraphBuilder::argument_reals(std::string_view name, std::span<const double> values) {
+    push(name, ArgKind::real_list).range = {static_cast<std::uint32_t>(graph_->reals_.size()),
+                                            static_cast<std::uint32_t>(values.size())};
+    graph_->reals_.insert(graph_->reals_.end(), values.begin(), values.end());
+}
+
+NodeIndex GraphBuilder::end_node(std::span<const TensorIndex> outputs) {
+    const auto known = static_cast<TensorIndex>(graph_->tensors_.size());
+    const auto check = [&](TensorIndex t) {
+        if (t < 0 || t >= known) {
+            throw std::invalid_argument("node " + std::to_string(graph_->nodes_.size()) + " names tensor " +
+                                        std::to_string(t) + "; the graph has " + std::to_string(known));
+        }
+    };
+    node_.outputs = {static_cast<std::uint32_t>(graph_->integers_.size()), static_cast<std::uint32_t>(outputs.size())};
+    for (const TensorIndex t : outputs) {
+        check(t);
+        graph_->integers_.push_back(t);
+    }
+    graph_->for_each_input(node_, check);
+    graph_->nodes_.push_back(node_);
+    return static_cast<NodeIndex>(graph_->nodes_.size() - 1);
+}
+
+std::shared_ptr<const Graph> GraphBuilder::build(std::span<const TensorIndex> inputs,
+                                                 std::span<const TensorIndex> outputs) {
+    require_open();
+    for (const auto& list : {inputs, outputs}) {
+        for (const TensorIndex t : list) {
+            if (t < 0 || static_cast<std::size_t>(t) >= graph_->tensors_.size()) {
+                throw std::invalid_argument("graph input or output " + std::to_string(t) + " is not a tensor of it");
+            }
+        }
+    }
+    graph_->inputs_.assign(inputs.begin(), inputs.end());
+    graph_->outputs_.assign(outputs.begin(), outputs.end());
+    graph_->validate();
+    std::shared_ptr<const Graph> result = std::move(graph_);
+    graph_ = nullptr;
+    return result;
+}
+
+}  // namespace infercost

@@ -1,0 +1,34 @@
+#include "core/kinds.hpp"
+
+#include <array>
+#include <stdexcept>
+#include <string>
+
+namespace infercost {
+namespace {
+
+constexpr std::array<std::string_view, kWorkKindCount> kKindNames = {
+    "free",    "gemm",   "convolution", "attention", "pointwise", "reduction", "softmax", "normalization",
+    "pooling", "gather", "scatter",     "copy",      "fill",      "sort",      "scan",    "unknown"};
+constexpr std::array<std::string_view, 3> kExecutionNames = {"eager", "compiled", "replayed"};
+
+template <class Enum, std::size_t N>
+Enum parse(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {
+    std::string known;
+    for (std::size_t i = 0; i < N; ++i) {
+        if (names[i] == name) return static_cast<Enum>(i);
+        known += (known.empty() ? "" : ", ") + std::string(names[i]);
+    }
+    throw std::invalid_argument("unknown " + std::string(what) + " '" + std::string(name) + "'; expected one of " +
+                                known);
+}
+
+}  // namespace
+
+std::string_view name_of(WorkKind kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
+WorkKind parse_work_kind(std::string_view name) { return parse<WorkKind>(kKindNames, name, "kind of work"); }
+
+std::string_view name_of(Execution execution) { return kExecutionNames[static_cast<std::size_t>(execution)]; }
+Execution parse_execution(std::string_view name) { return parse<Execution>(kExecutionNames, name, "execution"); }
+
+}  // namespace infercost

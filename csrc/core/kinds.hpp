@@ -1,0 +1,41 @@
+// The words that op tables, plans and machine models share: what kind of work a kernel is, and how a graph is run.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace infercost {
+
+enum class WorkKind : std::uint8_t {
+    free,  // metadata only: no kernel runs
+    gemm,
+    convolution,
+    attention,
+    pointwise,
+    reduction,
+    softmax,
+    normalization,
+    pooling,
+    gather,
+    scatter,
+    copy,
+    fill,
+    sort,
+    scan,
+    unknown,
+    count_
+};
+inline constexpr std::size_t kWorkKindCount = static_cast<std::size_t>(WorkKind::count_);
+std::string_view name_of(WorkKind kind);
+WorkKind parse_work_kind(std::string_view name);
+
+inline bool is_contraction(WorkKind kind) {
+    return kind == WorkKind::gemm || kind == WorkKind::convolution || kind == WorkKind::attention;
+}
+
+// eager: one kernel per op, issued by the host. compiled: ops are fused. replayed: a recorded graph of launches.
+enum class Execution : std::uint8_t { eager, compiled, replayed };
+std::string_view name_of(Execution execution);
+Execution parse_execution(std::string_view name);
+
+}  // namespace infercost

@@ -1,0 +1,86 @@
+"""The KV cache of a Hugging Face model as plain tensors, so that a capture sees it among the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class DecodeStep:
+    """Puts flat `past_key_values_*` tensors back into the model's own cache object before each call."""
+
+    def __init__(self, argument: str, cache: Any) -> None:
+        self._argument = argument
+        self._cache = cache
+        halves = (
+            (cache.self_attention_cache, cache.cross_attention_cache)
+            if hasattr(cache, "self_attention_cache")
+            else (cache,)
+        )
+        self._growing = len(halves[0].layers)
+        self._layers = [layer for half in halves for layer in half.layers]
+        # A layer also counts tokens and marks what it has seen; each call starts from the state after the prefill.
+        self._states = [_copied(vars(layer)) for layer in self._layers]
+        self.tensors: dict[str, Any] = {}
+        for index, state in enumerate(self._states):
+            for attribute, value in state.items():
+                for key, tensor in _tensors(value):
+                    self.tensors[_cache_name(index, attribute, key)] = tensor
+
+    def context_dim(self, name: str, context: int) -> dict[int, str]:
+        """Which dimension of a cache tensor grows with the context: full attention's has one, a window or state not."""
+        tensor = self.tensors[name]
+        index = int(name.split("_")[3])
+        grows = index < self._growing and not getattr(self._layers[index], "is_sliding", False)
+        if grows and name.endswith(("_keys", "_values")) and tensor.dim() > 2 and tensor.shape[-2] == context:
+            return {tensor.dim() - 2: "context"}
+        return {}
+
+    def __call__(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        kwargs = dict(kwargs)
+        for index, (layer, state) in enumerate(zip(self._layers, self._states, strict=True)):
+            for attribute, value in _copied(state).items():
+                if isinstance(value, dict):
+                    value |= {
+                        key: kwargs.pop(_cache_name(index, attribute, key), tensor) for key, tensor in _tensors(value)
+                    }
+                    setattr(layer, attribute, value)
+                else:
+                    setattr(layer, attribute, kwargs.pop(_cache_name(index, attribute, None), value))
+        kwargs[self._argument] = self._cache
+        if "encoder_last_hidden_state" in kwargs:
+            from transformers.modeling_outputs import BaseModelOutput
+
+            kwargs["encoder_outputs"] = BaseModelOutput(last_hidden_state=kwargs.pop("encoder_last_hidden_state"))
+        return args, kwargs
+
+
+def _cache_name(layer: int, attribute: str, key: Any) -> str:
+    return f"past_key_values_{layer}_{attribute.lstrip('_')}" + ("" if key is None else f"_{key}")
+
+
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: dict(value) if isinstance(value, dict) else value for name, value in state.items()}
+
+
+def _tensors(value: Any) -> list[tuple[Any, Any]]:
+    """The tensors of a cache attribute: itself (under None), or those of a dict under their keys."""
+    items = value.items() if isinstance(value, dict) else [(None, value)]
+    return [(key, tensor) for key, tensor in items if hasattr(tensor, "stride")]
+
+
+def meta_answers() -> Any:
+    """A dispatch mode that answers for meta tensors what their kernels refuse, so that a model can fill its cache."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class MetaAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            del types
+            if func is torch.ops.aten._local_scalar_dense.default and args[0].dtype is torch.bool:
+                return True  # the question is always whether nothing is masked
+            if func is torch.ops.aten._grouped_mm.default:  # its meta kernel knows bfloat16 only
+                return args[0].new_empty((*args[0].shape[:-1], args[1].shape[-1]))
+            return func(*args, **(kwargs or {}))
+
+    return MetaAnswers()  # type: ignore[no-untyped-call]
