@@ -16,8 +16,9 @@ from interleaved import LINES  # noqa: E402 - only importable after the line abo
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lets `pytest benchmarks` find bench_*.py."""
+    """Lets `pytest benchmarks` find the functions bench_* in files bench_*.py."""
     config.addinivalue_line("python_files", "bench_*.py")
+    config.addinivalue_line("python_functions", "bench_")
     config.addinivalue_line("markers", "slow: takes more than a few seconds even when nothing is timed")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_MATRIX = 2
+
 
 class DecodeStep:
     """Puts flat `past_key_values_*` tensors back into the model's own cache object before each call."""
@@ -32,7 +34,7 @@ class DecodeStep:
         tensor = self.tensors[name]
         index = int(name.split("_")[3])
         grows = index < self._growing and not getattr(self._layers[index], "is_sliding", False)
-        if grows and name.endswith(("_keys", "_values")) and tensor.dim() > 2 and tensor.shape[-2] == context:
+        if grows and name.endswith(("_keys", "_values")) and tensor.dim() >= _MATRIX and tensor.shape[-2] == context:
             return {tensor.dim() - 2: "context"}
         return {}
 

@@ -76,8 +76,9 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
     if kind == "pixel_values" and not phase:
         return _image_inputs(name, model, config, sizes)
     if kind not in {"input_ids", "input_features"}:
+        no_phase = f" and has no phase {phase!r}" if phase else ""
         raise SpecError(
-            f"hf:{name} is a {type(model).__name__} that takes {kind!r}{f' and has no phase {phase!r}' if phase else ''}, "
+            f"hf:{name} is a {type(model).__name__} that takes {kind!r}{no_phase}, "
             "expected text (input_ids), images (pixel_values, without a phase) or log-mel audio (input_features); "
             "give your own inputs through package.module:callable"
         )
@@ -85,11 +86,9 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
         raise SpecError(
             f"hf:{name} is a {type(model).__name__}, which does not generate, so it has no {phase}; leave out #{phase}"
         )
-    return (
-        _decode_inputs(name, model, config, sizes)
-        if phase == "decode"
-        else _text_inputs(name, model, config, phase, sizes)
-    )
+    if phase == "decode":
+        return _decode_inputs(name, model, config, sizes)
+    return _text_inputs(name, model, config, phase, sizes)
 
 
 def checked_sizes(spec: str, sizes: Mapping[str, int], defaults: Mapping[str, int]) -> dict[str, int]:
@@ -118,8 +117,8 @@ def _load_config(name: str) -> Any:
         return AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
     except OSError as error:
         raise SpecError(
-            f"hf:{name} is not a config.json, not a folder with one, and not in the local Hugging Face cache. Nothing is "
-            f"downloaded here: fetch it with `hf download {name} config.json`, or give the path of its config.json"
+            f"hf:{name} is not a config.json, not a folder with one, and not in the local Hugging Face cache. Nothing "
+            f"is downloaded here: fetch it with `hf download {name} config.json`, or give the path of its config.json"
         ) from error
     except (ValueError, KeyError) as error:
         raise SpecError(f"hf:{name}: its config is not one that transformers knows: {error}") from error

@@ -1,0 +1,325 @@
+"""Definitions of operators that work element by element or row by row; see reference.py.
+
+A definition's parameters are named as in the operator's schema; those with a value in `attributes` are numbers, the
+others tensors, of which it gets one element (`POINTWISE`) or one row (`ROWS`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from inspect import signature
+from typing import Any, NamedTuple
+
+from reference import Scalar, apply, softmax
+
+Row = Sequence[Scalar]
+
+
+class Definition(NamedTuple):
+    """One operator with fixed numbers for what are numbers."""
+
+    op: str
+    function: Callable[..., Any]
+    attributes: dict[str, Any]
+
+    @property
+    def tensors(self) -> list[str]:
+        """The parameters that are tensors."""
+        return [name for name in signature(self.function).parameters if name not in self.attributes]
+
+    def __call__(self, *tensors: Any) -> Any:
+        given = {name: self.attributes[name] for name in signature(self.function).parameters if name in self.attributes}
+        return self.function(**dict(zip(self.tensors, tensors, strict=True)), **given)
+
+
+def define(op: str, function: Callable[..., Any], **attributes: Any) -> Definition:
+    """A definition of `aten.<op>`."""
+    return Definition(f"aten.{op}", function, attributes)
+
+
+def one(operation: str) -> Callable[[Any], Any]:
+    """An operation that is elementary itself."""
+    return lambda self: apply(operation, self)
+
+
+def sigmoid(x: Scalar) -> Scalar:
+    return 1 / (1 + apply("exp", -x))
+
+
+def hardsigmoid(x: Scalar) -> Scalar:
+    return apply("minimum", apply("maximum", x + 3, 0.0), 6.0) / 6
+
+
+def elu(x: Scalar, alpha: float) -> Scalar:
+    return apply("select", x > 0, x, alpha * (apply("exp", x) - 1))
+
+
+def gelu_tanh(x: Scalar) -> Scalar:
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * (x * x)))
+    return 0.5 * (x * (1 + apply("tanh", inner)))
+
+
+def nan_to_num(x: Scalar) -> Scalar:
+    for test, replacement in ((math.nan, 0.0), (math.inf, 1e30), (-math.inf, -1e30)):
+        found = apply("isnan", x) if math.isnan(test) else x.equals(test)
+        x = apply("select", found, replacement, x)
+    return x
+
+
+def add(self: Scalar, other: Scalar) -> Scalar:
+    return self + other
+
+
+def multiply(self: Scalar, other: Scalar) -> Scalar:
+    return self * other
+
+
+def divide(self: Scalar, other: Scalar) -> Scalar:
+    return self / other
+
+
+def clamp(self: Scalar, min: float, max: float) -> Scalar:  # noqa: A002 - the schema's names
+    return apply("minimum", apply("maximum", self, min), max)
+
+
+def subtract(self: Scalar, other: Scalar) -> Scalar:
+    return self - other
+
+
+def logical(operation: str) -> Callable[[Any, Any], Any]:
+    return lambda self, other: apply(operation, self, other)
+
+
+def leaky(self: Scalar, negative_slope: Any) -> Scalar:
+    return apply("select", self > 0, self, self * negative_slope)
+
+
+_SAME = {
+    **{name: name for name in "abs sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh".split()},
+    **{name: name for name in "erf erfinv floor ceil round trunc sign isnan isinf isfinite".split()},
+    "sgn": "sign",
+    "logical_not": "not",
+}
+_TWO = {
+    **dict.fromkeys(("maximum", "fmax", "max.other"), "maximum"),
+    **dict.fromkeys(("minimum", "fmin", "min.other"), "minimum"),
+    **dict.fromkeys(("logical_and", "bitwise_and", "__and__"), "and"),
+    **dict.fromkeys(("logical_or", "bitwise_or", "__or__"), "or"),
+    **dict.fromkeys(("logical_xor", "bitwise_xor"), "xor"),
+    "atan2": "atan2",
+}
+
+POINTWISE: list[Definition] = [
+    *(define(op, one(operation)) for op, operation in _SAME.items()),
+    *(define(op, logical(operation)) for op, operation in _TWO.items()),
+    *(define(op, add) for op in ("add",)),
+    *(define(op, subtract) for op in ("sub", "subtract")),
+    define("rsub", lambda self, other: other - self),
+    *(define(op, multiply) for op in ("mul", "multiply")),
+    *(define(op, divide) for op in ("div", "divide", "true_divide")),
+    define("div", lambda self, other: apply("floor", self / other), rounding_mode="floor"),
+    define("divide", lambda self, other: apply("trunc", self / other), rounding_mode="trunc"),
+    define("floor_divide", lambda self, other: apply("floor", self / other)),
+    define("remainder", lambda self, other: self - other * apply("floor", self / other)),
+    define("fmod", lambda self, other: self - other * apply("trunc", self / other)),
+    define("addcmul", lambda self, tensor1, tensor2, value: self + value * (tensor1 * tensor2), value=0.5),
+    define("addcdiv", lambda self, tensor1, tensor2, value: self + value * (tensor1 / tensor2), value=0.5),
+    define("lerp", lambda self, end, weight: self + weight * (end - self)),
+    *(define(op, lambda self, exponent: apply("pow", self, exponent)) for op in ("pow", "float_power")),
+    define("square", lambda self: self * self),
+    define("neg", lambda self: -self),
+    define("bitwise_not", one("not")),
+    define("reciprocal", lambda self: 1 / self),
+    define("rsqrt", lambda self: 1 / apply("sqrt", self)),
+    define("frac", lambda self: self - apply("trunc", self)),
+    *(define(op, clamp, min=0.3, max=0.6) for op in ("clamp", "clip")),
+    *(define(op, lambda self, min: apply("maximum", self, min), min=0.3) for op in ("clamp", "clip", "clamp_min")),  # noqa: A006
+    *(define(op, lambda self, max: apply("minimum", self, max), max=0.6) for op in ("clamp", "clip", "clamp_max")),  # noqa: A006
+    define("nan_to_num", lambda self: nan_to_num(self)),
+    define("eq", lambda self, other: self.equals(other)),
+    *(define(op, lambda self, other: self.equals(other)) for op in ()),
+    *(define(op, lambda self, other: self._with("compare", lambda a, b: a != b, other)) for op in ("ne", "not_equal")),
+    define("lt", lambda self, other: self < other),
+    *(define(op, lambda self, other: self <= other) for op in ("le", "less_equal")),
+    define("gt", lambda self, other: self > other),
+    *(define(op, lambda self, other: self >= other) for op in ("ge", "greater_equal")),
+    define("where", lambda condition, self, other: apply("select", condition, self, other)),
+    define("masked_fill", lambda self, mask, value: apply("select", mask, value, self), value=0.5),
+    define("relu", lambda self: apply("maximum", self, 0.0)),
+    define("relu6", lambda self: apply("minimum", apply("maximum", self, 0.0), 6.0)),
+    define("hardtanh", lambda self: apply("minimum", apply("maximum", self, -1.0), 1.0)),
+    define("threshold", lambda self, threshold, value: apply("select", self > threshold, self, value), threshold=0.5, value=0.1),
+    define("leaky_relu", leaky, negative_slope=0.2),
+    *(define(op, lambda self, weight: leaky(self, weight)) for op in ("prelu", "_prelu_kernel")),
+    define("elu", lambda self, alpha: elu(self, alpha), alpha=1.5),
+    define("celu", lambda self, alpha: apply("select", self > 0, self, alpha * (apply("exp", self / alpha) - 1)), alpha=1.5),
+    define("selu", lambda self: 1.0507009873554805 * elu(self, 1.6732632423543772)),
+    define("sigmoid", lambda self: sigmoid(self)),
+    define("log_sigmoid", lambda self: -apply("log", 1 + apply("exp", -self))),
+    define("silu", lambda self: self * sigmoid(self)),
+    define("gelu", lambda self: 0.5 * (self * (1 + apply("erf", self * math.sqrt(0.5))))),
+    define("gelu", lambda self: gelu_tanh(self), approximate="tanh"),
+    define("hardsigmoid", lambda self: hardsigmoid(self)),
+    define("hardswish", lambda self: self * hardsigmoid(self)),
+    define("softplus", lambda self, beta: apply("log", 1 + apply("exp", self * beta)) / beta, beta=2.0),
+    define("mish", lambda self: self * apply("tanh", apply("log", 1 + apply("exp", self)))),
+    # A half of the operand each.
+    define("glu", lambda self, gate: self * sigmoid(gate)),
+    # A number between 0 and 1 is drawn per element: kept or not, masked, and made up for.
+    *(
+        define(op, lambda self, draw, p: self * (draw >= p) * (1 / (1 - p)), p=0.5, train=True)
+        for op in ("dropout", "native_dropout", "feature_dropout", "alpha_dropout")
+    ),
+    # Drawn likewise, and compared with the probability.
+    define("bernoulli", lambda self, draw: draw < self),
+]
+
+
+# ---- rows ------------------------------------------------------------------------------------------------------------
+
+
+def reduced(row: Row, start: float, step: Callable[[Scalar, Scalar], Scalar]) -> Scalar:
+    """A reduction that starts from its neutral element: one step per element."""
+    result = Scalar(start, row[0].tally)
+    for x in row:
+        result = step(result, x)
+    return result
+
+
+def total(row: Row) -> Scalar:
+    return reduced(row, 0.0, lambda a, x: a + x)
+
+
+def largest(row: Row) -> Scalar:
+    return reduced(row, -math.inf, lambda a, x: apply("maximum", a, x))
+
+
+def smallest(row: Row) -> Scalar:
+    return reduced(row, math.inf, lambda a, x: apply("minimum", a, x))
+
+
+def mean(row: Row) -> Scalar:
+    result = total(row)
+    with result.tally.part("row"):
+        return result / len(row)
+
+
+def deviations(row: Row, correction: int) -> tuple[list[Scalar], Scalar]:
+    """x - mean for each, and the variance."""
+    middle = mean(row)
+    apart = [x - middle for x in row]
+    squares = total([d * d for d in apart])
+    with squares.tally.part("row"):
+        return apart, squares / (len(row) - correction)
+
+
+def logsumexp(row: Row) -> Scalar:
+    peak = largest(row)
+    grown = total([apply("exp", x - peak) for x in row])
+    with grown.tally.part("row"):
+        return peak + apply("log", grown)
+
+
+def norm(row: Row) -> Scalar:
+    squares = total([x * x for x in row])
+    with squares.tally.part("row"):
+        return apply("sqrt", squares)
+
+
+def scan(row: Row, start: float, step: Callable[[Scalar, Scalar], Scalar]) -> list[Scalar]:
+    results = []
+    so_far = Scalar(start, row[0].tally)
+    for x in row:
+        so_far = step(so_far, x)
+        results.append(so_far)
+    return results
+
+
+def logcumsumexp(row: Row) -> list[Scalar]:
+    peak = largest(row)
+    sums = scan([apply("exp", x - peak) for x in row], 0.0, lambda a, x: a + x)
+    return [peak + apply("log", s) for s in sums]
+
+
+def nanmean(row: Row) -> Scalar:
+    result = total([x for x in row if apply("isnan", x).value == 0])
+    with result.tally.part("row"):
+        return result / len(row)
+
+
+def layer_norm(row: Row, weight: Row | None, bias: Row | None, eps: float = 1e-5) -> list[Scalar]:
+    apart, variance = deviations(row, 0)
+    with variance.tally.part("row"):
+        scale = 1 / apply("sqrt", variance + eps)
+    result = [d * scale for d in apart]
+    if weight is not None:
+        result = [x * w for x, w in zip(result, weight, strict=True)]
+    if bias is not None:
+        result = [x + b for x, b in zip(result, bias, strict=True)]
+    return result
+
+
+def rms_norm(row: Row, weight: Row | None, eps: float = 1e-5) -> list[Scalar]:
+    squares = total([x * x for x in row])
+    with squares.tally.part("row"):
+        scale = 1 / apply("sqrt", squares / len(row) + eps)
+    result = [x * scale for x in row]
+    return result if weight is None else [x * w for x, w in zip(result, weight, strict=True)]
+
+
+def log_softmax(row: Row) -> list[Scalar]:
+    peak = largest(row)
+    apart = [x - peak for x in row]
+    grown = total([apply("exp", x) for x in apart])
+    with grown.tally.part("row"):
+        shift = apply("log", grown)
+    return [x - shift for x in apart]
+
+
+def histogram(row: Row, bins: int = 4) -> list[Scalar]:
+    tally = row[0].tally
+    result = [Scalar(0.0, tally) for _ in range(bins)]
+    for x in row:
+        bin_ = int(apply("floor", (x - 0.0) * float(bins)).value)
+        result[bin_] = result[bin_] + 1
+    return result
+
+
+def bincount(row: Row) -> list[Scalar]:
+    result = [Scalar(0.0, row[0].tally)]
+    for _ in row:
+        result[0] = result[0] + 1
+    return result
+
+
+# Over the whole row to one number.
+REDUCTIONS: dict[str, Callable[[Row], Any]] = {
+    "aten.sum": total,
+    "aten.mean": mean,
+    "aten.nanmean": nanmean,
+    "aten.prod": lambda row: reduced(row, 1.0, lambda a, x: a * x),
+    **dict.fromkeys(("aten.max", "aten.amax", "aten.argmax"), largest),
+    **dict.fromkeys(("aten.min", "aten.amin", "aten.argmin"), smallest),
+    "aten.aminmax": lambda row: (smallest(row), largest(row)),
+    "aten.any": lambda row: reduced(row, 0.0, lambda a, x: apply("or", a, x)),
+    "aten.all": lambda row: reduced(row, 1.0, lambda a, x: apply("and", a, x)),
+    "aten.count_nonzero": lambda row: reduced(row, 0.0, lambda a, x: a + x._with("compare", lambda v: v != 0)),
+    **dict.fromkeys(("aten.norm", "aten.linalg_vector_norm"), norm),
+    **dict.fromkeys(("aten.var", "aten.var_mean"), lambda row: deviations(row, 1)[1]),
+    **dict.fromkeys(("aten.std", "aten.std_mean"), lambda row: deviations(row, 1)[1]),
+    "aten.logsumexp": logsumexp,
+    "aten.histc": histogram,
+    "aten.bincount": bincount,
+}
+
+# A row to a row.
+ROWS: dict[str, Callable[[Row], list[Scalar]]] = {
+    "aten.cumsum": lambda row: scan(row, 0.0, lambda a, x: a + x),
+    "aten.cumprod": lambda row: scan(row, 1.0, lambda a, x: a * x),
+    "aten.cummax": lambda row: scan(row, -math.inf, lambda a, x: apply("maximum", a, x)),
+    "aten.cummin": lambda row: scan(row, math.inf, lambda a, x: apply("minimum", a, x)),
+    "aten.logcumsumexp": logcumsumexp,
+    **dict.fromkeys(("aten.softmax", "aten._softmax", "aten._safe_softmax"), softmax),
+    **dict.fromkeys(("aten.log_softmax", "aten._log_softmax"), log_softmax),
+}
