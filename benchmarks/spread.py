@@ -42,7 +42,7 @@ def show(title: str, values: list[float]) -> None:
         return
     tenths = statistics.quantiles(values, n=10)
     error = statistics.fmean(abs(1 / value - 1) for value in values)
-    print(  # noqa: T201 - a script's output
+    print(
         f"{title:60} rows {len(values):5}  measured/predicted 10 % {tenths[0]:.2f}  median {tenths[4]:.2f}  "
         f"90 % {tenths[8]:.2f}  MAPE {100 * error:.0f} %"
     )

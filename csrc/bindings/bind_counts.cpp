@@ -6,7 +6,8 @@
 namespace infercost {
 namespace {
 
-py::dict bytes_by_role(const std::array<Expr, kTrafficCount>& read, const std::array<Expr, kTrafficCount>& written) {
+py::dict bytes_by_role(const std::array<Expr, kTrafficCount>& read,
+                       const std::array<Expr, kTrafficCount>& written) {
     py::dict result;
     for (std::size_t i = 0; i < kTrafficCount; ++i) {
         const std::string name(name_of(static_cast<Traffic>(i)));
@@ -18,7 +19,8 @@ py::dict bytes_by_role(const std::array<Expr, kTrafficCount>& read, const std::a
 
 py::dict dimensions_of(const Work& work) {
     py::dict result;
-    if (work.kind != WorkKind::gemm && work.kind != WorkKind::convolution && work.kind != WorkKind::attention) {
+    if (work.kind != WorkKind::gemm && work.kind != WorkKind::convolution &&
+        work.kind != WorkKind::attention) {
         return result;
     }
     result["batch"] = to_python(work.dims.batch);
@@ -87,8 +89,9 @@ std::optional<RuleInfo> rule_of(const std::string& op) {
     if (first == std::string::npos || first + 1 == op.size()) {
         throw py::value_error("op '" + op + "' is not a qualified name; expected namespace.name[.overload]");
     }
-    const OpRule* found = find_rule(
-        {op, op.substr(0, second), second == std::string::npos ? std::string("default") : op.substr(second + 1)});
+    const OpRule* found =
+        find_rule({op, op.substr(0, second),
+                   second == std::string::npos ? std::string("default") : op.substr(second + 1)});
     if (!found) return std::nullopt;
     for (RuleInfo& info : all_rules()) {
         if (info.op == found->op) return std::move(info);
@@ -118,37 +121,46 @@ Overrides to_overrides(const py::object& values) {
 }
 
 void register_counts(py::module_& m) {
-    py::class_<Work> work(m, "Work", "What one node asks of any machine. FLOPs count a multiply-accumulate as 2.");
-    work.def(py::init(&make_work), py::kw_only(), py::arg("contraction_flops") = 0, py::arg("pointwise_flops") = 0,
-             py::arg("bytes_read") = 0, py::arg("bytes_written") = 0, py::arg("kind") = "pointwise",
-             py::arg("dtype") = "float32")
+    py::class_<Work> work(m, "Work",
+                          "What one node asks of any machine. FLOPs count a multiply-accumulate as 2.");
+    work.def(py::init(&make_work), py::kw_only(), py::arg("contraction_flops") = 0,
+             py::arg("pointwise_flops") = 0, py::arg("bytes_read") = 0, py::arg("bytes_written") = 0,
+             py::arg("kind") = "pointwise", py::arg("dtype") = "float32")
         .def_property_readonly("kind", [](const Work& w) { return std::string(name_of(w.kind)); })
         .def_property_readonly("dtype", [](const Work& w) { return std::string(name_of(w.dtype)); })
         .def_property_readonly("bytes_read", [](const Work& w) { return to_python(w.bytes_read()); })
         .def_property_readonly("bytes_written", [](const Work& w) { return to_python(w.bytes_written()); })
-        .def_property_readonly("bytes_by_role", [](const Work& w) { return bytes_by_role(w.read, w.written); })
+        .def_property_readonly("bytes_by_role",
+                               [](const Work& w) { return bytes_by_role(w.read, w.written); })
         .def_property_readonly("dimensions", &dimensions_of);
-    bind_quantities(work, {{"contraction_flops", &Work::contraction_flops},
-                           {"pointwise_flops", &Work::pointwise_flops},
-                           {"causal_flops", &Work::causal_flops}});
+    bind_quantities(work, {
+                              {"contraction_flops", &Work::contraction_flops},
+                              {"pointwise_flops",   &Work::pointwise_flops  },
+                              {"causal_flops",      &Work::causal_flops     }
+    });
 
-    py::class_<CountRow> row(m, "CountRow", "One line of Counts: the whole model, a module, an op, or a single node.");
+    py::class_<CountRow> row(m, "CountRow",
+                             "One line of Counts: the whole model, a module, an op, or a single node.");
     row.def_property_readonly("nodes", [](const CountRow& r) { return r.nodes; })
-        .def_property_readonly("flops",
-                               [](const CountRow& r) { return to_python(r.contraction_flops + r.pointwise_flops); })
+        .def_property_readonly(
+            "flops", [](const CountRow& r) { return to_python(r.contraction_flops + r.pointwise_flops); })
         .def_property_readonly("macs", [](const CountRow& r) { return to_python(r.macs()); })
         .def_property_readonly("bytes_read", [](const CountRow& r) { return to_python(r.bytes_read()); })
-        .def_property_readonly("bytes_written", [](const CountRow& r) { return to_python(r.bytes_written()); })
-        .def_property_readonly("bytes_by_role", [](const CountRow& r) { return bytes_by_role(r.read, r.written); })
+        .def_property_readonly("bytes_written",
+                               [](const CountRow& r) { return to_python(r.bytes_written()); })
+        .def_property_readonly("bytes_by_role",
+                               [](const CountRow& r) { return bytes_by_role(r.read, r.written); })
         .def("to_dict", &row_dict, "The fields of the JSON contract's totals.");
-    bind_quantities(row, {{"contraction_flops", &CountRow::contraction_flops},
-                          {"pointwise_flops", &CountRow::pointwise_flops},
-                          {"causal_flops", &CountRow::causal_flops},
-                          {"parameters", &CountRow::parameters},
-                          {"parameter_bytes", &CountRow::parameter_bytes},
-                          {"buffer_bytes", &CountRow::buffer_bytes},
-                          {"peak_activation_bytes", &CountRow::peak_activation_bytes},
-                          {"peak_memory_bytes", &CountRow::peak_memory_bytes}});
+    bind_quantities(row, {
+                             {"contraction_flops",     &CountRow::contraction_flops    },
+                             {"pointwise_flops",       &CountRow::pointwise_flops      },
+                             {"causal_flops",          &CountRow::causal_flops         },
+                             {"parameters",            &CountRow::parameters           },
+                             {"parameter_bytes",       &CountRow::parameter_bytes      },
+                             {"buffer_bytes",          &CountRow::buffer_bytes         },
+                             {"peak_activation_bytes", &CountRow::peak_activation_bytes},
+                             {"peak_memory_bytes",     &CountRow::peak_memory_bytes    }
+    });
 
     py::class_<LayerRow>(m, "LayerRow", "One node of the graph with what it asks for.")
         .def_property_readonly("index", [](const LayerRow& l) { return l.index; })
@@ -166,36 +178,42 @@ void register_counts(py::module_& m) {
             for (const Expr& e : u.timeline) result.append(to_python(e));
             return result;
         });
-    bind_quantities(memory, {{"input_bytes", &MemoryUse::input_bytes},
-                             {"peak_activation_bytes", &MemoryUse::peak_activation_bytes},
-                             {"peak_memory_bytes", &MemoryUse::peak_memory_bytes}});
+    bind_quantities(memory, {
+                                {"input_bytes",           &MemoryUse::input_bytes          },
+                                {"peak_activation_bytes", &MemoryUse::peak_activation_bytes},
+                                {"peak_memory_bytes",     &MemoryUse::peak_memory_bytes    }
+    });
 
     py::class_<Counts>(m, "Counts", "What a graph asks for, in total and by layer, module and op.")
         .def_property_readonly("total", [](const Counts& c) { return c.total(); })
         .def_property_readonly("layers", &Counts::layers)
-        .def("by_module", [](const Counts& c, std::optional<int> depth) { return c.by_module(depth.value_or(-1)); },
-             py::arg("depth") = py::none(),
-             "Every module path down to depth (None: all) with all that lies below it; '' is the whole model.")
+        .def(
+            "by_module",
+            [](const Counts& c, std::optional<int> depth) { return c.by_module(depth.value_or(-1)); },
+            py::arg("depth") = py::none(),
+            "Every module path down to depth (None: all) with all that lies below it; '' is the whole model.")
         .def("by_op", &Counts::by_op)
         .def_property_readonly("unmodelled", [](const Counts& c) { return c.unmodelled(); })
         .def_property_readonly("memory", [](const Counts& c) { return c.memory(); })
         .def_property_readonly("nodes", &Counts::nodes)
         .def_property_readonly("modelled_nodes", &Counts::modelled_nodes);
 
-    py::class_<RuleInfo>(m, "Rule", "One row of the op tables: the op, its family, the counting convention in words.")
+    py::class_<RuleInfo>(m, "Rule",
+                         "One row of the op tables: the op, its family, the counting convention in words.")
         .def_property_readonly("op", [](const RuleInfo& r) { return r.op; })
         .def_property_readonly("family", [](const RuleInfo& r) { return r.family; })
         .def_property_readonly("convention", [](const RuleInfo& r) { return r.convention; });
     m.def("rules", &all_rules, "All rows of the op tables.");
     m.def("find_rule", &rule_of, py::arg("op"), "The row that counts this op, or None.");
-    m.def("count",
-          [](const std::shared_ptr<Graph>& graph, const py::dict& sizes, const std::string& precision,
-             const py::object& overrides) {
-              return Counts(graph, to_sizes(sizes), parse_precision(precision), to_overrides(overrides));
-          },
-          py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
-          py::arg("overrides") = py::none(),
-          "Counts a graph. Sizes that are not given stay symbolic; overrides maps node indices to Work.");
+    m.def(
+        "count",
+        [](const std::shared_ptr<Graph>& graph, const py::dict& sizes, const std::string& precision,
+           const py::object& overrides) {
+            return Counts(graph, to_sizes(sizes), parse_precision(precision), to_overrides(overrides));
+        },
+        py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
+        py::arg("overrides") = py::none(),
+        "Counts a graph. Sizes that are not given stay symbolic; overrides maps node indices to Work.");
 }
 
 }  // namespace infercost

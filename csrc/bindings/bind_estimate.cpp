@@ -16,15 +16,15 @@ py::array_t<double> column(const std::vector<double>& values) {
 std::map<std::string, std::vector<double>> named_columns(const Columns& result, const Hardware& hardware) {
     const std::size_t points = result.latency_s.size();
     std::map<std::string, std::vector<double>> named = {
-        {"latency_s", result.latency_s},
-        {"latency_low_s", std::vector<double>(points)},
-        {"latency_high_s", std::vector<double>(points)},
-        {"compute_s", result.compute_s},
-        {"dram_s", result.dram_s},
-        {"cache_s", result.cache_s},
-        {"launch_s", result.launch_s},
-        {"peak_memory_bytes", result.peak_memory_bytes},
-        {"fits_in_memory", std::vector<double>(points)},
+        {"latency_s",         result.latency_s           },
+        {"latency_low_s",     std::vector<double>(points)},
+        {"latency_high_s",    std::vector<double>(points)},
+        {"compute_s",         result.compute_s           },
+        {"dram_s",            result.dram_s              },
+        {"cache_s",           result.cache_s             },
+        {"launch_s",          result.launch_s            },
+        {"peak_memory_bytes", result.peak_memory_bytes   },
+        {"fits_in_memory",    std::vector<double>(points)},
     };
     std::vector<double>& low = named["latency_low_s"];
     std::vector<double>& high = named["latency_high_s"];
@@ -37,7 +37,8 @@ std::map<std::string, std::vector<double>> named_columns(const Columns& result, 
     return named;
 }
 
-py::dict evaluate_columns(const Plan& plan, const py::dict& sizes, const Hardware& hardware, std::size_t points) {
+py::dict evaluate_columns(const Plan& plan, const py::dict& sizes, const Hardware& hardware,
+                          std::size_t points) {
     std::vector<SizeArray> arrays;  // keeps the columns alive while the lock is released
     SizeColumns columns;
     for (const auto& [name, values] : sizes) {
@@ -71,7 +72,9 @@ py::dict evaluate_point(const Plan& plan, const py::dict& sizes, const Hardware&
     return out;
 }
 
-std::vector<std::vector<NodeIndex>> launches_of(const Kernel& kernel) { return kernel.launches; }
+std::vector<std::vector<NodeIndex>> launches_of(const Kernel& kernel) {
+    return kernel.launches;
+}
 
 // Which term bounds a kernel; "launch" when more time goes into starting it than into running it.
 const char* bound_of(const KernelEstimate& e) {
@@ -85,7 +88,8 @@ std::string note_of(const Work& work, const Hardware& hardware) {
     if (!is_contraction(work.kind)) return {};
     const Engine engine = contraction_engine(hardware, work.dtype);
     if (!engine.emulated) return {};
-    return "no " + std::string(name_of(work.dtype)) + " engine: computed as " + std::string(name_of(engine.dtype));
+    return "no " + std::string(name_of(work.dtype)) + " engine: computed as " +
+           std::string(name_of(engine.dtype));
 }
 
 py::list kernel_estimates(const Plan& plan, const py::dict& sizes, const Hardware& hardware) {
@@ -132,30 +136,35 @@ void register_estimate(py::module_& m) {
         .def_property_readonly("names", [](const Plan& p) { return p.names; })
         .def_property_readonly("kernel_count", [](const Plan& p) { return p.kernels.size(); })
         .def_property_readonly("launch_count", [](const Plan& p) { return p.launch_count; })
-        .def("kernel_of_node",
-             [](const Plan& p, NodeIndex node) {
-                 if (node < 0 || static_cast<std::size_t>(node) >= p.kernel_of_node.size()) {
-                     throw py::index_error("node " + std::to_string(node) + " of a plan that has " +
-                                           std::to_string(p.kernel_of_node.size()));
-                 }
-                 return p.kernel_of_node[static_cast<std::size_t>(node)];
-             },
-             py::arg("node"), "The kernel that runs a node, -1 where none does (a view, or not modelled).")
-        .def("kernels", &kernels_of, "Each distinct kernel: name, work, and the nodes of each of its launches.");
-    m.def("plan",
-          [](const std::shared_ptr<Graph>& graph, const py::dict& sizes, const std::string& precision,
-             const std::string& execution, const py::object& overrides) {
-              return make_plan(graph, to_sizes(sizes), parse_precision(precision), parse_execution(execution),
-                               to_overrides(overrides));
-          },
-          py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
-          py::arg("execution") = "eager", py::arg("overrides") = py::none(),
-          "Lowers a graph. Sizes that are given are bound; the others become columns of evaluate().");
+        .def(
+            "kernel_of_node",
+            [](const Plan& p, NodeIndex node) {
+                if (node < 0 || static_cast<std::size_t>(node) >= p.kernel_of_node.size()) {
+                    throw py::index_error("node " + std::to_string(node) + " of a plan that has " +
+                                          std::to_string(p.kernel_of_node.size()));
+                }
+                return p.kernel_of_node[static_cast<std::size_t>(node)];
+            },
+            py::arg("node"), "The kernel that runs a node, -1 where none does (a view, or not modelled).")
+        .def("kernels", &kernels_of,
+             "Each distinct kernel: name, work, and the nodes of each of its launches.");
+    m.def(
+        "plan",
+        [](const std::shared_ptr<Graph>& graph, const py::dict& sizes, const std::string& precision,
+           const std::string& execution, const py::object& overrides) {
+            return make_plan(graph, to_sizes(sizes), parse_precision(precision), parse_execution(execution),
+                             to_overrides(overrides));
+        },
+        py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
+        py::arg("execution") = "eager", py::arg("overrides") = py::none(),
+        "Lowers a graph. Sizes that are given are bound; the others become columns of evaluate().");
     m.def("precisions", &precision_names, "The names of all precisions.");
-    m.def("executions",
-          [] { return std::vector<std::string>{"eager", "compiled", "replayed"}; }, "The names of all executions.");
-    m.def("evaluate", &evaluate_columns, py::arg("plan"), py::arg("sizes"), py::arg("hardware"), py::kw_only(),
-          py::arg("points"), "Evaluates a plan over columns of sizes on one machine; one estimate is one point.");
+    m.def(
+        "executions", [] { return std::vector<std::string>{"eager", "compiled", "replayed"}; },
+        "The names of all executions.");
+    m.def("evaluate", &evaluate_columns, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
+          py::kw_only(), py::arg("points"),
+          "Evaluates a plan over columns of sizes on one machine; one estimate is one point.");
     m.def("evaluate_point", &evaluate_point, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           "evaluate() for one point, as plain floats.");
     m.def("evaluate_kernels", &kernel_estimates, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),

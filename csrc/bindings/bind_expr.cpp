@@ -78,7 +78,8 @@ Expr to_expr(py::handle value, const char* what) {
 
 std::vector<Expr> to_exprs(py::handle values, const char* what) {
     std::vector<Expr> result;
-    for (const py::handle value : py::reinterpret_borrow<py::iterable>(values)) result.push_back(to_expr(value, what));
+    for (const py::handle value : py::reinterpret_borrow<py::iterable>(values))
+        result.push_back(to_expr(value, what));
     return result;
 }
 
@@ -109,24 +110,28 @@ void register_expr(py::module_& m) {
             return op(to_expr(a, "left"), to_expr(b, "right"));
         };
     };
-    py::class_<Expr>(m, "Expr",
-                     "An immutable integer expression over named sizes.\n\n"
-                     "Built from an int, from text such as \"2*batch*sequence\", or from Expr.size(name), with\n"
-                     "+ - * // % and maximum, minimum, ceil_div. Named sizes are at least 1. Arithmetic is exact and\n"
-                     "raises OverflowError where 64 bits do not suffice.")
+    py::class_<Expr>(
+        m, "Expr",
+        "An immutable integer expression over named sizes.\n\n"
+        "Built from an int, from text such as \"2*batch*sequence\", or from Expr.size(name), with\n"
+        "+ - * // % and maximum, minimum, ceil_div. Named sizes are at least 1. Arithmetic is exact and\n"
+        "raises OverflowError where 64 bits do not suffice.")
         .def(py::init(&from_python), py::arg("value"))
-        .def_static("size", [](const std::string& name) { return Expr::size(name); }, py::arg("name"))
+        .def_static(
+            "size", [](const std::string& name) { return Expr::size(name); }, py::arg("name"))
         .def_static("maximum", two(&Expr::maximum), py::arg("left"), py::arg("right"))
         .def_static("minimum", two(&Expr::minimum), py::arg("left"), py::arg("right"))
         .def_static("ceil_div", two(&Expr::ceil_div), py::arg("left"), py::arg("right"))
         .def_property_readonly("is_constant", &Expr::is_constant)
         .def_property_readonly("names", &Expr::names)
-        .def("evaluate", [](const Expr& e, const py::dict& sizes) { return e.evaluate(to_sizes(sizes)); },
-             py::arg("sizes"), "The value for these sizes; ValueError if one is missing.")
+        .def(
+            "evaluate", [](const Expr& e, const py::dict& sizes) { return e.evaluate(to_sizes(sizes)); },
+            py::arg("sizes"), "The value for these sizes; ValueError if one is missing.")
         .def("evaluate_columns", &evaluate_columns, py::arg("sizes"),
              "The values for whole columns of sizes: int64 arrays of one length.")
-        .def("substitute", [](const Expr& e, const py::dict& sizes) { return e.substitute(to_sizes(sizes)); },
-             py::arg("sizes"), "Replaces the sizes that are given and keeps the others.")
+        .def(
+            "substitute", [](const Expr& e, const py::dict& sizes) { return e.substitute(to_sizes(sizes)); },
+            py::arg("sizes"), "Replaces the sizes that are given and keeps the others.")
         .def("__add__", binary(add), py::arg("other"))
         .def("__radd__", reflected(add), py::arg("other"))
         .def("__sub__", binary(sub), py::arg("other"))

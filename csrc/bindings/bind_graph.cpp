@@ -58,7 +58,8 @@ py::object argument_of(const Graph& graph, const Argument& argument, MakeTensor&
             for (const std::int64_t value : graph.integers(argument.range)) list.append(value);
             return list;
         case ArgKind::expression_list:
-            for (const std::int64_t value : graph.integers(argument.range)) list.append(to_python(expr_of(graph, value)));
+            for (const std::int64_t value : graph.integers(argument.range))
+                list.append(to_python(expr_of(graph, value)));
             return list;
         case ArgKind::real_list:
             for (const double value : graph.reals(argument.range)) list.append(value);
@@ -116,7 +117,8 @@ std::map<std::string, std::int64_t> op_counts(const Graph& graph) {
 }
 
 [[noreturn]] void bad_argument(const std::string& name, py::handle value) {
-    throw py::type_error("argument '" + name + "' has type " + py::str(py::type::handle_of(value)).cast<std::string>() +
+    throw py::type_error("argument '" + name + "' has type " +
+                         py::str(py::type::handle_of(value)).cast<std::string>() +
                          "; expected TensorId, None, bool, int, Expr, float, str, or a list of them");
 }
 
@@ -182,7 +184,8 @@ std::vector<TensorIndex> indices_of(const py::sequence& tensors, const char* wha
 }
 
 TensorId add_tensor(GraphBuilder& builder, std::string_view dtype, const py::sequence& shape,
-                    const std::optional<py::sequence>& strides, std::string_view role, std::string_view name) {
+                    const std::optional<py::sequence>& strides, std::string_view role,
+                    std::string_view name) {
     const std::vector<Expr> lengths = to_exprs(shape, "a length of a tensor");
     std::optional<std::vector<Expr>> steps;
     if (strides) steps = to_exprs(*strides, "a stride of a tensor");
@@ -191,19 +194,20 @@ TensorId add_tensor(GraphBuilder& builder, std::string_view dtype, const py::seq
     return {builder.add_tensor(parse_dtype(dtype), lengths, view, parse_role(role), name)};
 }
 
-NodeIndex add_node(GraphBuilder& builder, std::string_view op, const py::dict& args, const py::sequence& outputs,
-                   std::string_view module, std::string_view source) {
+NodeIndex add_node(GraphBuilder& builder, std::string_view op, const py::dict& args,
+                   const py::sequence& outputs, std::string_view module, std::string_view source) {
     builder.begin_node(op, module, source);
     for (const auto& [name, value] : args) add_argument(builder, name.cast<std::string>(), value);
     return builder.end_node(indices_of(outputs, "a node's outputs"));
 }
 
-Expr add_size(GraphBuilder& builder, const std::string& name, std::int64_t default_value, std::int64_t minimum,
-              std::optional<std::int64_t> maximum) {
+Expr add_size(GraphBuilder& builder, const std::string& name, std::int64_t default_value,
+              std::int64_t minimum, std::optional<std::int64_t> maximum) {
     return builder.add_size(name, {default_value, minimum, maximum});
 }
 
-void add_guard(GraphBuilder& builder, const py::object& left, std::string_view relation, const py::object& right) {
+void add_guard(GraphBuilder& builder, const py::object& left, std::string_view relation,
+               const py::object& right) {
     builder.add_guard({to_expr(left, "the left side of a guard"), parse_relation(relation),
                        to_expr(right, "the right side of a guard")});
 }
@@ -222,10 +226,14 @@ void register_graph(py::module_& m) {
 
     py::class_<TensorInfo>(m, "TensorInfo", "A tensor of a graph: dtype, shape, strides in elements, role.")
         .def_property_readonly("index", [](const TensorInfo& t) { return t.index; })
-        .def_property_readonly("dtype", [](const TensorInfo& t) { return std::string(name_of(t.tensor().dtype)); })
-        .def_property_readonly("shape", [](const TensorInfo& t) { return dims_of(*t.graph, t.tensor().shape); })
-        .def_property_readonly("strides", [](const TensorInfo& t) { return dims_of(*t.graph, t.tensor().strides); })
-        .def_property_readonly("role", [](const TensorInfo& t) { return std::string(name_of(t.tensor().role)); })
+        .def_property_readonly("dtype",
+                               [](const TensorInfo& t) { return std::string(name_of(t.tensor().dtype)); })
+        .def_property_readonly("shape",
+                               [](const TensorInfo& t) { return dims_of(*t.graph, t.tensor().shape); })
+        .def_property_readonly("strides",
+                               [](const TensorInfo& t) { return dims_of(*t.graph, t.tensor().strides); })
+        .def_property_readonly("role",
+                               [](const TensorInfo& t) { return std::string(name_of(t.tensor().role)); })
         .def_property_readonly("name", [](const TensorInfo& t) { return t.graph->name(t.tensor().name); })
         .def_property_readonly("nbytes", [](const TensorInfo& t) {
             Expr bits = bits_of(t.tensor().dtype);
@@ -233,35 +241,39 @@ void register_graph(py::module_& m) {
             return to_python(Expr::ceil_div(bits, 8));
         });
 
-    py::class_<NodeInfo>(m, "NodeInfo", "One op call: its arguments by schema name, its module path and source line.")
+    py::class_<NodeInfo>(m, "NodeInfo",
+                         "One op call: its arguments by schema name, its module path and source line.")
         .def_property_readonly("index", [](const NodeInfo& n) { return n.index; })
         .def_property_readonly("op", [](const NodeInfo& n) { return n.graph->ops()[n.node().op].name; })
-        .def_property_readonly("overload", [](const NodeInfo& n) { return n.graph->ops()[n.node().op].overload; })
+        .def_property_readonly("overload",
+                               [](const NodeInfo& n) { return n.graph->ops()[n.node().op].overload; })
         .def_property_readonly("module", [](const NodeInfo& n) { return n.graph->name(n.node().module); })
         .def_property_readonly("source", [](const NodeInfo& n) { return n.graph->name(n.node().source); })
         .def_property_readonly("args", &arguments_of)
         .def_property_readonly("inputs", &inputs_of)
-        .def_property_readonly("outputs", [](const NodeInfo& n) {
-            return infos(n.graph, n.graph->node_outputs(n.node()));
-        });
+        .def_property_readonly(
+            "outputs", [](const NodeInfo& n) { return infos(n.graph, n.graph->node_outputs(n.node())); });
 
-    py::class_<GraphBuilder>(m, "GraphBuilder",
-                             "Builds one Graph: declare sizes and tensors, add nodes in execution order, build.")
+    py::class_<GraphBuilder>(
+        m, "GraphBuilder",
+        "Builds one Graph: declare sizes and tensors, add nodes in execution order, build.")
         .def(py::init<std::string>(), py::arg("model") = "")
         .def("size", &add_size, py::arg("name"), py::kw_only(), py::arg("default"), py::arg("minimum") = 1,
              py::arg("maximum") = py::none(), "Declares a named size and returns it as an Expr.")
         .def("guard", &add_guard, py::arg("left"), py::arg("relation"), py::arg("right"),
              "Adds a condition on sizes that the forward took for granted, such as (batch, '>=', 2).")
-        .def("tensor", &add_tensor, py::arg("dtype"), py::arg("shape"), py::kw_only(), py::arg("strides") = py::none(),
-             py::arg("role") = "activation", py::arg("name") = "",
+        .def("tensor", &add_tensor, py::arg("dtype"), py::arg("shape"), py::kw_only(),
+             py::arg("strides") = py::none(), py::arg("role") = "activation", py::arg("name") = "",
              "Declares a tensor. Roles: input, parameter, buffer, constant, activation, kv_cache.")
         .def("node", &add_node, py::arg("op"), py::arg("args"), py::arg("outputs"), py::kw_only(),
              py::arg("module") = "", py::arg("source") = "",
-             "Adds one op call, 'namespace.name.overload', with its arguments by schema name; returns its index.")
+             "Adds one op call, 'namespace.name.overload', with its arguments by schema name; returns its "
+             "index.")
         .def("build", &build, py::arg("inputs"), py::arg("outputs"),
              "Validates and returns the Graph; ValueError says what is wrong with it.");
 
-    py::class_<Graph, GraphPtr> graph(m, "Graph", "One forward pass: op calls, tensors, named sizes. Immutable.");
+    py::class_<Graph, GraphPtr> graph(m, "Graph",
+                                      "One forward pass: op calls, tensors, named sizes. Immutable.");
     graph.def_property_readonly("model", [](const Graph& g) { return g.model(); })
         .def_property_readonly("sizes", &sizes_of)
         .def_property_readonly("guards",
@@ -274,18 +286,20 @@ void register_graph(py::module_& m) {
         .def_property_readonly("tensor_count", [](const Graph& g) { return g.tensors().size(); })
         .def_property_readonly("inputs", [](const GraphPtr& g) { return infos(g, g->inputs()); })
         .def_property_readonly("outputs", [](const GraphPtr& g) { return infos(g, g->outputs()); })
-        .def("node",
-             [](const GraphPtr& g, NodeIndex index) {
-                 check_index(index, g->nodes().size(), "node");
-                 return NodeInfo{g, index};
-             },
-             py::arg("index"))
-        .def("tensor",
-             [](const GraphPtr& g, TensorIndex index) {
-                 check_index(index, g->tensors().size(), "tensor");
-                 return TensorInfo{g, index};
-             },
-             py::arg("index"))
+        .def(
+            "node",
+            [](const GraphPtr& g, NodeIndex index) {
+                check_index(index, g->nodes().size(), "node");
+                return NodeInfo{g, index};
+            },
+            py::arg("index"))
+        .def(
+            "tensor",
+            [](const GraphPtr& g, TensorIndex index) {
+                check_index(index, g->tensors().size(), "tensor");
+                return TensorInfo{g, index};
+            },
+            py::arg("index"))
         .def("op_counts", &op_counts)
         .def("__len__", [](const Graph& g) { return g.nodes().size(); })
         .def("__repr__", [](const Graph& g) {

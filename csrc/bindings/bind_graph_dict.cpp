@@ -74,7 +74,8 @@ py::dict to_dict(const Graph& graph) {
     result["sizes"] = sizes;
     py::list guards;
     for (const Guard& guard : graph.guards()) {
-        guards.append(py::make_tuple(guard.left.text(), std::string(name_of(guard.relation)), guard.right.text()));
+        guards.append(
+            py::make_tuple(guard.left.text(), std::string(name_of(guard.relation)), guard.right.text()));
     }
     result["guards"] = guards;
     py::list tensors;
@@ -116,17 +117,21 @@ py::dict to_dict(const Graph& graph) {
 
 // ---- reading: every message says which entry, what was got and what was expected ---------------------
 
-std::string type_name(py::handle value) { return py::str(py::type::handle_of(value).attr("__name__")); }
+std::string type_name(py::handle value) {
+    return py::str(py::type::handle_of(value).attr("__name__"));
+}
 
 py::object field(const py::dict& entry, const char* key, const std::string& where) {
-    if (!entry.contains(key)) throw py::value_error("graph JSON: " + where + " has no '" + std::string(key) + "'");
+    if (!entry.contains(key))
+        throw py::value_error("graph JSON: " + where + " has no '" + std::string(key) + "'");
     return entry[key];
 }
 
 template <class T>
 T typed(const py::object& value, const std::string& where, const char* expected) {
     if (!py::isinstance<T>(value)) {
-        throw py::value_error("graph JSON: " + where + " is a " + type_name(value) + "; expected " + expected);
+        throw py::value_error("graph JSON: " + where + " is a " + type_name(value) + "; expected " +
+                              expected);
     }
     return py::reinterpret_borrow<T>(value);
 }
@@ -140,7 +145,8 @@ Expr read_expr(py::handle value, const std::string& where) {
 
 std::vector<Expr> read_exprs(const py::object& value, const std::string& where) {
     std::vector<Expr> result;
-    for (const py::handle item : typed<py::list>(value, where, "a list")) result.push_back(read_expr(item, where));
+    for (const py::handle item : typed<py::list>(value, where, "a list"))
+        result.push_back(read_expr(item, where));
     return result;
 }
 
@@ -152,15 +158,19 @@ std::vector<TensorIndex> read_indices(const py::object& value, const std::string
             continue;
         }
         const std::int64_t index = read_expr(item, where).constant();
-        if (index < 0 || index > INT32_MAX) throw py::value_error("graph JSON: " + where + " names no tensor");
+        if (index < 0 || index > INT32_MAX)
+            throw py::value_error("graph JSON: " + where + " names no tensor");
         result.push_back(static_cast<TensorIndex>(index));
     }
     return result;
 }
 
-double read_real(py::handle value) { return py::float_(py::reinterpret_borrow<py::object>(value)).cast<double>(); }
+double read_real(py::handle value) {
+    return py::float_(py::reinterpret_borrow<py::object>(value)).cast<double>();
+}
 
-void read_argument(GraphBuilder& builder, const std::string& name, py::handle value, const std::string& where) {
+void read_argument(GraphBuilder& builder, const std::string& name, py::handle value,
+                   const std::string& where) {
     if (value.is_none()) return builder.argument_none(name);
     const auto pair = py::reinterpret_borrow<py::object>(value);
     if (!(py::isinstance<py::list>(pair) || py::isinstance<py::tuple>(pair)) || py::len(pair) != 2) {
@@ -215,18 +225,22 @@ GraphPtr from_dict(const py::dict& data) {
                               "; this version reads " + std::to_string(kSchemaVersion));
     }
     GraphBuilder builder(optional_text(data, "model"));
-    for (const auto& [name, entry] : typed<py::dict>(field(data, "sizes", "the document"), "'sizes'", "an object")) {
-        read_size(builder, py::str(name), typed<py::dict>(py::reinterpret_borrow<py::object>(entry), "a size", "an object"));
+    for (const auto& [name, entry] :
+         typed<py::dict>(field(data, "sizes", "the document"), "'sizes'", "an object")) {
+        read_size(builder, py::str(name),
+                  typed<py::dict>(py::reinterpret_borrow<py::object>(entry), "a size", "an object"));
     }
     if (data.contains("guards")) {
         for (const py::handle item : typed<py::list>(data["guards"], "'guards'", "a list")) {
             const auto parts = py::reinterpret_borrow<py::object>(item).cast<std::vector<std::string>>();
-            if (parts.size() != 3) throw py::value_error("graph JSON: a guard must be [left, relation, right]");
+            if (parts.size() != 3)
+                throw py::value_error("graph JSON: a guard must be [left, relation, right]");
             builder.add_guard({Expr::parse(parts[0]), parse_relation(parts[1]), Expr::parse(parts[2])});
         }
     }
     std::size_t i = 0;
-    for (const py::handle item : typed<py::list>(field(data, "tensors", "the document"), "'tensors'", "a list")) {
+    for (const py::handle item :
+         typed<py::list>(field(data, "tensors", "the document"), "'tensors'", "a list")) {
         const std::string where = "tensor " + std::to_string(i++);
         const auto entry = typed<py::dict>(py::reinterpret_borrow<py::object>(item), where, "an object");
         const std::vector<Expr> shape = read_exprs(field(entry, "shape", where), where + " shape");
@@ -241,20 +255,24 @@ GraphPtr from_dict(const py::dict& data) {
     for (const py::handle item : typed<py::list>(field(data, "nodes", "the document"), "'nodes'", "a list")) {
         const std::string where = "node " + std::to_string(i++);
         const auto entry = typed<py::dict>(py::reinterpret_borrow<py::object>(item), where, "an object");
-        builder.begin_node(optional_text(entry, "op"), optional_text(entry, "module"), optional_text(entry, "source"));
-        for (const auto& [name, value] : typed<py::dict>(field(entry, "args", where), where + " args", "an object")) {
+        builder.begin_node(optional_text(entry, "op"), optional_text(entry, "module"),
+                           optional_text(entry, "source"));
+        for (const auto& [name, value] :
+             typed<py::dict>(field(entry, "args", where), where + " args", "an object")) {
             const std::string argument = py::str(name);
             read_argument(builder, argument, value, where + " argument '" + argument + "'");
         }
         builder.end_node(read_indices(field(entry, "outputs", where), where + " outputs"));
     }
-    return std::const_pointer_cast<Graph>(builder.build(read_indices(field(data, "inputs", "the document"), "'inputs'"),
-                                                        read_indices(field(data, "outputs", "the document"), "'outputs'")));
+    return std::const_pointer_cast<Graph>(
+        builder.build(read_indices(field(data, "inputs", "the document"), "'inputs'"),
+                      read_indices(field(data, "outputs", "the document"), "'outputs'")));
 }
 
 std::string to_json(const Graph& graph) {
     const auto json = py::module_::import("json");
-    return json.attr("dumps")(to_dict(graph), py::arg("separators") = py::make_tuple(",", ":")).cast<std::string>();
+    return json.attr("dumps")(to_dict(graph), py::arg("separators") = py::make_tuple(",", ":"))
+        .cast<std::string>();
 }
 
 GraphPtr from_json(const py::object& text) {
@@ -273,16 +291,20 @@ GraphPtr from_json(const py::object& text) {
 
 void register_graph_dict(py::class_<Graph, GraphPtr>& graph) {
     graph.def("to_dict", &to_dict, "The graph as plain dicts and lists, with schema_version.")
-        .def_static("from_dict", &from_dict, py::arg("data"), "The inverse of to_dict(); validates everything.")
+        .def_static("from_dict", &from_dict, py::arg("data"),
+                    "The inverse of to_dict(); validates everything.")
         .def("to_json", &to_json)
         .def_static("from_json", &from_json, py::arg("text"))
-        .def("__eq__",
-             [](const Graph& a, const py::object& other) -> py::object {
-                 if (!py::isinstance<Graph>(other)) return py::reinterpret_borrow<py::object>(Py_NotImplemented);
-                 return py::bool_(to_dict(a).equal(to_dict(other.cast<const Graph&>())));
-             },
-             py::arg("other"))
-        .def("__hash__", [](const Graph& g) { return std::hash<std::string>{}(g.model()) ^ g.nodes().size(); })
+        .def(
+            "__eq__",
+            [](const Graph& a, const py::object& other) -> py::object {
+                if (!py::isinstance<Graph>(other))
+                    return py::reinterpret_borrow<py::object>(Py_NotImplemented);
+                return py::bool_(to_dict(a).equal(to_dict(other.cast<const Graph&>())));
+            },
+            py::arg("other"))
+        .def("__hash__",
+             [](const Graph& g) { return std::hash<std::string>{}(g.model()) ^ g.nodes().size(); })
         .def(py::pickle([](const Graph& g) { return to_json(g); },
                         [](const std::string& text) { return from_json(py::str(text)); }));
 }

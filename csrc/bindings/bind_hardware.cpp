@@ -35,10 +35,11 @@ double overhead(const Named& named, const char* key) {
     return found->second;
 }
 
-Hardware make_hardware(std::string id, std::string name, std::string_view kind, std::string family, double cores,
-                       double clock_hz, const Named& matrix, const Named& vector, const std::vector<Level>& memory,
-                       std::optional<std::array<double, 3>> array, double sparsity_2_4, const Named& overheads_s,
-                       const Named& achieved, Named power_w, Named links, std::pair<double, double> band) {
+Hardware make_hardware(std::string id, std::string name, std::string_view kind, std::string family,
+                       double cores, double clock_hz, const Named& matrix, const Named& vector,
+                       const std::vector<Level>& memory, std::optional<std::array<double, 3>> array,
+                       double sparsity_2_4, const Named& overheads_s, const Named& achieved, Named power_w,
+                       Named links, std::pair<double, double> band) {
     Hardware h;
     h.id = std::move(id);
     h.name = std::move(name);
@@ -63,7 +64,11 @@ Hardware make_hardware(std::string id, std::string name, std::string_view kind, 
 
 // A hypothetical machine: what would more cores, arithmetic or bandwidth buy?
 Hardware scaled(const Hardware& h, double cores, double compute, double bandwidth) {
-    for (const auto& [what, factor] : {std::pair{"cores", cores}, {"compute", compute}, {"bandwidth", bandwidth}}) {
+    for (const auto& [what, factor] : {
+             std::pair{"cores",     cores    },
+             {"compute",   compute  },
+             {"bandwidth", bandwidth}
+    }) {
         if (!(factor > 0) || !std::isfinite(factor)) {
             throw py::value_error(std::string(what) + " is scaled by " + std::to_string(factor) +
                                   "; expected more than zero");
@@ -86,12 +91,13 @@ Hardware scaled(const Hardware& h, double cores, double compute, double bandwidt
 }  // namespace
 
 void register_hardware(py::module_& m) {
-    py::class_<Hardware>(m, "Hardware",
-                         "A machine as data, in base units: FLOP/s (dense, multiply-accumulate = 2), bytes, seconds.\n\n"
-                         "memory lists (level, capacity in bytes over all cores, bandwidth in byte/s over all cores)\n"
-                         "from the innermost to 'dram'; overheads_s has dispatch, launch_gap, replay_gap and\n"
-                         "kernel_minimum; achieved has fractions of peaks: matrix, vector, dram, cache, and matrix_fp8\n"
-                         "and its like where a dtype differs; band is the error band as factors of latency.")
+    py::class_<Hardware>(
+        m, "Hardware",
+        "A machine as data, in base units: FLOP/s (dense, multiply-accumulate = 2), bytes, seconds.\n\n"
+        "memory lists (level, capacity in bytes over all cores, bandwidth in byte/s over all cores)\n"
+        "from the innermost to 'dram'; overheads_s has dispatch, launch_gap, replay_gap and\n"
+        "kernel_minimum; achieved has fractions of peaks: matrix, vector, dram, cache, and matrix_fp8\n"
+        "and its like where a dtype differs; band is the error band as factors of latency.")
         .def(py::init(&make_hardware), py::kw_only(), py::arg("id"), py::arg("name"), py::arg("kind"),
              py::arg("family"), py::arg("cores"), py::arg("clock_hz"), py::arg("matrix_flop_per_s"),
              py::arg("vector_flop_per_s"), py::arg("memory"), py::arg("array") = py::none(),
@@ -114,7 +120,8 @@ void register_hardware(py::module_& m) {
                                    return levels;
                                })
         .def_property_readonly("memory_bytes", [](const Hardware& h) { return h.dram().capacity_bytes; })
-        .def_property_readonly("bandwidth_byte_per_s", [](const Hardware& h) { return h.dram().bandwidth_byte_per_s; })
+        .def_property_readonly("bandwidth_byte_per_s",
+                               [](const Hardware& h) { return h.dram().bandwidth_byte_per_s; })
         .def_property_readonly("array",
                                [](const Hardware& h) -> std::optional<std::tuple<double, double, double>> {
                                    if (!h.array) return std::nullopt;
@@ -122,18 +129,22 @@ void register_hardware(py::module_& m) {
                                })
         .def_property_readonly("overheads_s",
                                [](const Hardware& h) {
-                                   return Named{{"dispatch", h.overheads.dispatch_s},
-                                                {"launch_gap", h.overheads.launch_gap_s},
-                                                {"replay_gap", h.overheads.replay_gap_s},
-                                                {"kernel_minimum", h.overheads.kernel_minimum_s}};
+                                   return Named{
+                                       {"dispatch",       h.overheads.dispatch_s      },
+                                       {"launch_gap",     h.overheads.launch_gap_s    },
+                                       {"replay_gap",     h.overheads.replay_gap_s    },
+                                       {"kernel_minimum", h.overheads.kernel_minimum_s}
+                                   };
                                })
-        .def_property_readonly("achieved", [](const Hardware& h) { return Named(h.achieved.begin(), h.achieved.end()); })
+        .def_property_readonly("achieved",
+                               [](const Hardware& h) { return Named(h.achieved.begin(), h.achieved.end()); })
         .def_property_readonly("power_w", [](const Hardware& h) { return h.power_w; })
         .def_property_readonly("links_byte_per_s", [](const Hardware& h) { return h.links_byte_per_s; })
         .def_property_readonly("sparsity_2_4", [](const Hardware& h) { return h.sparsity_2_4; })
         .def_property_readonly("band", [](const Hardware& h) { return std::pair{h.band_low, h.band_high}; })
         .def("scaled", &scaled, py::kw_only(), py::arg("cores") = 1.0, py::arg("compute") = 1.0,
-             py::arg("bandwidth") = 1.0, "A hypothetical machine with these factors on cores, arithmetic, DRAM bandwidth.")
+             py::arg("bandwidth") = 1.0,
+             "A hypothetical machine with these factors on cores, arithmetic, DRAM bandwidth.")
         .def("__repr__", [](const Hardware& h) { return "Hardware('" + h.id + "')"; });
 }
 

@@ -79,7 +79,11 @@ Expr extremum(Atom::Kind kind, const Expr& a, const Expr& b) {
 
 }  // namespace
 
-Expr Atom::expr(const Atom* atom) { return Expr::from_terms({{Monomial{{atom, 1}}, 1}}); }
+Expr Atom::expr(const Atom* atom) {
+    return Expr::from_terms({
+        {Monomial{{atom, 1}}, 1}
+    });
+}
 
 const Atom* Atom::intern(Kind kind, std::string name, std::vector<Expr> operands) {
     static std::mutex mutex;
@@ -90,7 +94,8 @@ const Atom* Atom::intern(Kind kind, std::string name, std::vector<Expr> operands
     const std::scoped_lock lock(mutex);
     const auto found = by_text->find(text);
     if (found != by_text->end()) return found->second;
-    atoms->push_back({kind, text, std::move(operands), static_cast<std::uint32_t>(atoms->size()), nonnegative});
+    atoms->push_back(
+        {kind, text, std::move(operands), static_cast<std::uint32_t>(atoms->size()), nonnegative});
     by_text->emplace(std::move(text), &atoms->back());
     return &atoms->back();
 }

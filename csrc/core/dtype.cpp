@@ -13,29 +13,17 @@ struct Row {
 };
 
 // In the order of the enumeration.
-constexpr std::array<Row, kDTypeCount> kRows = {{
-    {"float64", 64, true},
-    {"float32", 32, true},
-    {"tf32", 32, true},
-    {"float16", 16, true},
-    {"bfloat16", 16, true},
-    {"float8_e4m3fn", 8, true},
-    {"float8_e5m2", 8, true},
-    {"float4_e2m1fn_x2", 8, true},
-    {"int64", 64, false},
-    {"int32", 32, false},
-    {"int16", 16, false},
-    {"int8", 8, false},
-    {"int4", 4, false},
-    {"uint64", 64, false},
-    {"uint32", 32, false},
-    {"uint16", 16, false},
-    {"uint8", 8, false},
-    {"bool", 8, false},
-    {"complex128", 128, false},
-    {"complex64", 64, false},
-    {"complex32", 32, false},
-}};
+constexpr std::array<Row, kDTypeCount> kRows = {
+    {
+     {"float64", 64, true},      {"float32", 32, true},         {"tf32", 32, true},
+     {"float16", 16, true},      {"bfloat16", 16, true},        {"float8_e4m3fn", 8, true},
+     {"float8_e5m2", 8, true},   {"float4_e2m1fn_x2", 8, true}, {"int64", 64, false},
+     {"int32", 32, false},       {"int16", 16, false},          {"int8", 8, false},
+     {"int4", 4, false},         {"uint64", 64, false},         {"uint32", 32, false},
+     {"uint16", 16, false},      {"uint8", 8, false},           {"bool", 8, false},
+     {"complex128", 128, false}, {"complex64", 64, false},      {"complex32", 32, false},
+     }
+};
 
 struct Alias {
     std::string_view name;
@@ -43,24 +31,37 @@ struct Alias {
 };
 
 constexpr Alias kAliases[] = {
-    {"float", DType::float32},          {"double", DType::float64},
-    {"half", DType::float16},           {"long", DType::int64},
-    {"int", DType::int32},              {"short", DType::int16},
-    {"tfloat32", DType::tfloat32},      {"float8_e4m3fnuz", DType::float8_e4m3fn},
-    {"float8_e5m2fnuz", DType::float8_e5m2}, {"float8_e8m0fnu", DType::uint8},
-    {"qint8", DType::int8},             {"quint8", DType::uint8},
-    {"qint32", DType::int32},           {"uint4", DType::int4},
-    {"quint4x2", DType::int4},
+    {"float",           DType::float32      },
+    {"double",          DType::float64      },
+    {"half",            DType::float16      },
+    {"long",            DType::int64        },
+    {"int",             DType::int32        },
+    {"short",           DType::int16        },
+    {"tfloat32",        DType::tfloat32     },
+    {"float8_e4m3fnuz", DType::float8_e4m3fn},
+    {"float8_e5m2fnuz", DType::float8_e5m2  },
+    {"float8_e8m0fnu",  DType::uint8        },
+    {"qint8",           DType::int8         },
+    {"quint8",          DType::uint8        },
+    {"qint32",          DType::int32        },
+    {"uint4",           DType::int4         },
+    {"quint4x2",        DType::int4         },
 };
 
 }  // namespace
 
-int bits_of(DType dtype) { return kRows[static_cast<std::size_t>(dtype)].bits; }
-bool is_floating(DType dtype) { return kRows[static_cast<std::size_t>(dtype)].floating; }
+int bits_of(DType dtype) {
+    return kRows[static_cast<std::size_t>(dtype)].bits;
+}
+bool is_floating(DType dtype) {
+    return kRows[static_cast<std::size_t>(dtype)].floating;
+}
 bool is_complex(DType dtype) {
     return dtype == DType::complex128 || dtype == DType::complex64 || dtype == DType::complex32;
 }
-std::string_view name_of(DType dtype) { return kRows[static_cast<std::size_t>(dtype)].name; }
+std::string_view name_of(DType dtype) {
+    return kRows[static_cast<std::size_t>(dtype)].name;
+}
 
 DType parse_dtype(std::string_view name) {
     constexpr std::string_view kPrefix = "torch.";

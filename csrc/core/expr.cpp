@@ -17,7 +17,9 @@ bool monomial_less(const Monomial& a, const Monomial& b) {
 
 std::vector<Term> terms_of(const Expr& e) {
     if (!e.is_constant()) return e.terms();
-    return {{Monomial{}, e.constant()}};
+    return {
+        {Monomial{}, e.constant()}
+    };
 }
 
 Monomial product(const Monomial& a, const Monomial& b) {
@@ -106,7 +108,8 @@ Expr Expr::divide(const Expr& a, const Expr& b) {
     if (a == b) return {1};
     if (b.is_constant()) {
         const std::int64_t divisor = b.constant();
-        if (divisor <= 0) throw std::invalid_argument("a size expression divides by " + std::to_string(divisor));
+        if (divisor <= 0)
+            throw std::invalid_argument("a size expression divides by " + std::to_string(divisor));
         // (d*q + r) // d == q + r // d: whole multiples leave the division.
         std::vector<Term> whole;
         std::vector<Term> rest;
@@ -141,7 +144,8 @@ Expr Expr::modulo(const Expr& a, const Expr& b) {
     if (a == b) return {0};
     if (b.is_constant()) {
         const std::int64_t divisor = b.constant();
-        if (divisor <= 0) throw std::invalid_argument("a size expression divides by " + std::to_string(divisor));
+        if (divisor <= 0)
+            throw std::invalid_argument("a size expression divides by " + std::to_string(divisor));
         std::vector<Term> rest;
         for (const Term& term : a.terms()) {
             rest.push_back({term.monomial, floor_mod(term.coefficient, divisor)});
@@ -155,7 +159,9 @@ Expr Expr::modulo(const Expr& a, const Expr& b) {
     return Atom::expr(Atom::intern(Atom::Kind::modulo, "", {a, b}));
 }
 
-Expr Expr::ceil_div(const Expr& a, const Expr& b) { return Expr(0) - (Expr(0) - a) / b; }
+Expr Expr::ceil_div(const Expr& a, const Expr& b) {
+    return Expr(0) - (Expr(0) - a) / b;
+}
 
 std::int64_t Expr::constant() const {
     if (is_constant()) return value_;
@@ -246,9 +252,8 @@ bool Expr::is_nonnegative() const {
     if (is_constant()) return value_ >= 0;
     std::int64_t bound = 0;
     for (const Term& term : *terms_) {
-        const bool sizes_only = std::all_of(term.monomial.begin(), term.monomial.end(), [](const Factor& f) {
-            return f.atom->kind == Atom::Kind::size;
-        });
+        const bool sizes_only = std::all_of(term.monomial.begin(), term.monomial.end(),
+                                            [](const Factor& f) { return f.atom->kind == Atom::Kind::size; });
         const bool known = std::all_of(term.monomial.begin(), term.monomial.end(),
                                        [](const Factor& f) { return f.atom->nonnegative; });
         if (term.monomial.empty()) {

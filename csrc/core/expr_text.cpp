@@ -116,8 +116,8 @@ std::string Expr::text() const {
     for (const Term& term : *terms_) {
         std::vector<std::string> factors;
         for (const Factor& factor : term.monomial) {
-            const bool composite = factor.atom->kind == Atom::Kind::floor_div ||
-                                   factor.atom->kind == Atom::Kind::modulo;
+            const bool composite =
+                factor.atom->kind == Atom::Kind::floor_div || factor.atom->kind == Atom::Kind::modulo;
             const std::string name = composite ? "(" + factor.atom->text + ")" : factor.atom->text;
             for (int i = 0; i < factor.power; ++i) factors.push_back(name);
         }
@@ -155,6 +155,8 @@ std::string Expr::text() const {
     return result;
 }
 
-Expr Expr::parse(std::string_view text) { return Parser(text).whole(); }
+Expr Expr::parse(std::string_view text) {
+    return Parser(text).whole();
+}
 
 }  // namespace infercost

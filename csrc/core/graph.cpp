@@ -10,11 +10,15 @@ namespace {
 constexpr std::array<std::string_view, kRoleCount> kRoleNames = {"input",    "parameter",  "buffer",
                                                                  "constant", "activation", "kv_cache"};
 
-[[noreturn]] void invalid(const std::string& what) { throw std::invalid_argument("invalid graph: " + what); }
+[[noreturn]] void invalid(const std::string& what) {
+    throw std::invalid_argument("invalid graph: " + what);
+}
 
 }  // namespace
 
-std::string_view name_of(Role role) { return kRoleNames[static_cast<std::size_t>(role)]; }
+std::string_view name_of(Role role) {
+    return kRoleNames[static_cast<std::size_t>(role)];
+}
 
 Role parse_role(std::string_view name) {
     for (std::size_t i = 0; i < kRoleCount; ++i) {
@@ -46,15 +50,17 @@ void Graph::check_sizes(const Sizes& sizes) const {
             std::string known;
             for (const auto& [other, size] : sizes_) known += (known.empty() ? "" : ", ") + other;
             throw std::invalid_argument("unknown size '" + name + "'; " +
-                                        (known.empty() ? "this graph was captured with fixed sizes only (name sizes "
-                                                         "with dynamic= when capturing)"
-                                                       : "this graph has: " + known));
+                                        (known.empty()
+                                             ? "this graph was captured with fixed sizes only (name sizes "
+                                               "with dynamic= when capturing)"
+                                             : "this graph has: " + known));
         }
         const NamedSize& size = found->second;
         if (value < size.minimum || (size.maximum && value > *size.maximum)) {
-            throw std::invalid_argument("size '" + name + "' is " + std::to_string(value) + "; expected at least " +
-                                        std::to_string(size.minimum) +
-                                        (size.maximum ? " and at most " + std::to_string(*size.maximum) : ""));
+            throw std::invalid_argument(
+                "size '" + name + "' is " + std::to_string(value) + "; expected at least " +
+                std::to_string(size.minimum) +
+                (size.maximum ? " and at most " + std::to_string(*size.maximum) : ""));
         }
     }
 }
@@ -70,7 +76,8 @@ void Graph::check_guards(const Sizes& sizes) const {
         }
         if (!known || guard.holds(raised)) continue;
         std::string given;
-        for (const auto& [name, value] : sizes) given += (given.empty() ? "" : ", ") + name + "=" + std::to_string(value);
+        for (const auto& [name, value] : sizes)
+            given += (given.empty() ? "" : ", ") + name + "=" + std::to_string(value);
         throw std::invalid_argument("this graph holds only where " + guard.text() + ", got " + given +
                                     "; capture the model again with an example of that size");
     }
@@ -79,7 +86,8 @@ void Graph::check_guards(const Sizes& sizes) const {
 void Graph::check_defined(TensorIndex t, const std::vector<bool>& defined, const Node* node) const {
     if (defined[static_cast<std::size_t>(t)]) return;
     const std::string where =
-        node ? "node " + std::to_string(node - nodes_.data()) + " (" + ops_[node->op].full + ")" : "the graph's outputs";
+        node ? "node " + std::to_string(node - nodes_.data()) + " (" + ops_[node->op].full + ")"
+             : "the graph's outputs";
     invalid(where + " uses tensor " + std::to_string(t) + " before any node produces it");
 }
 
@@ -110,7 +118,8 @@ void Graph::validate() const {
     for (const TensorIndex t : outputs_) check_defined(t, defined, nullptr);
     for (const Expr& e : expressions_) {
         for (const std::string& name : e.names()) {
-            if (!sizes_.contains(name)) invalid("'" + e.text() + "' uses size '" + name + "', which is not declared");
+            if (!sizes_.contains(name))
+                invalid("'" + e.text() + "' uses size '" + name + "', which is not declared");
         }
     }
 }
@@ -124,23 +133,32 @@ Guard::Relation parse_relation(std::string_view name) {
     for (int i = 0; i < 6; ++i) {
         if (name_of(static_cast<Guard::Relation>(i)) == name) return static_cast<Guard::Relation>(i);
     }
-    throw std::invalid_argument("unknown relation '" + std::string(name) + "'; expected ==, !=, <, <=, > or >=");
+    throw std::invalid_argument("unknown relation '" + std::string(name) +
+                                "'; expected ==, !=, <, <=, > or >=");
 }
 
 bool Guard::holds(const Sizes& sizes) const {
     const std::int64_t a = left.evaluate(sizes);
     const std::int64_t b = right.evaluate(sizes);
     switch (relation) {
-        case Relation::equal: return a == b;
-        case Relation::unequal: return a != b;
-        case Relation::less: return a < b;
-        case Relation::less_equal: return a <= b;
-        case Relation::greater: return a > b;
-        case Relation::greater_equal: return a >= b;
+        case Relation::equal:
+            return a == b;
+        case Relation::unequal:
+            return a != b;
+        case Relation::less:
+            return a < b;
+        case Relation::less_equal:
+            return a <= b;
+        case Relation::greater:
+            return a > b;
+        case Relation::greater_equal:
+            return a >= b;
     }
     return false;
 }
 
-std::string Guard::text() const { return left.text() + " " + std::string(name_of(relation)) + " " + right.text(); }
+std::string Guard::text() const {
+    return left.text() + " " + std::string(name_of(relation)) + " " + right.text();
+}
 
 }  // namespace infercost

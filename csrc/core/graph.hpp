@@ -47,13 +47,13 @@ struct Tensor {
 
 enum class ArgKind : std::uint8_t {
     none,
-    tensor,       // value: tensor index
-    integer,      // value
-    expression,   // value: Dim
-    boolean,      // value
-    real,         // real
-    text,         // value: name id
-    tensor_list,  // range in integers, -1 for an absent optional tensor
+    tensor,           // value: tensor index
+    integer,          // value
+    expression,       // value: Dim
+    boolean,          // value
+    real,             // real
+    text,             // value: name id
+    tensor_list,      // range in integers, -1 for an absent optional tensor
     integer_list,     // range in integers
     expression_list,  // range in integers, each a Dim
     real_list         // range in reals
@@ -180,8 +180,8 @@ class GraphBuilder {
 
     Expr add_size(const std::string& name, NamedSize size);
     void add_guard(Guard guard);
-    TensorIndex add_tensor(DType dtype, std::span<const Expr> shape, std::optional<std::span<const Expr>> strides,
-                           Role role, std::string_view name);
+    TensorIndex add_tensor(DType dtype, std::span<const Expr> shape,
+                           std::optional<std::span<const Expr>> strides, Role role, std::string_view name);
 
     // One node: begin, any number of arguments, end.
     void begin_node(std::string_view op, std::string_view module, std::string_view source);
@@ -196,7 +196,8 @@ class GraphBuilder {
     void argument_reals(std::string_view name, std::span<const double> values);
     NodeIndex end_node(std::span<const TensorIndex> outputs);
 
-    std::shared_ptr<const Graph> build(std::span<const TensorIndex> inputs, std::span<const TensorIndex> outputs);
+    std::shared_ptr<const Graph> build(std::span<const TensorIndex> inputs,
+                                       std::span<const TensorIndex> outputs);
 
     const Graph& graph() const { return *graph_; }
 

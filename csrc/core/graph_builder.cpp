@@ -27,9 +27,10 @@ std::uint32_t GraphBuilder::intern_op(std::string_view op) {
         const std::size_t first = op.find('.');
         const std::size_t second = first == std::string_view::npos ? first : op.find('.', first + 1);
         if (first == std::string_view::npos || first == 0 || first + 1 == op.size()) {
-            throw std::invalid_argument("op '" + std::string(op) +
-                                        "' is not a qualified name; expected namespace.name[.overload] such as "
-                                        "aten.conv2d.default");
+            throw std::invalid_argument(
+                "op '" + std::string(op) +
+                "' is not a qualified name; expected namespace.name[.overload] such as "
+                "aten.conv2d.default");
         }
         const bool has_overload = second != std::string_view::npos;
         graph_->ops_.push_back({std::string(op), std::string(op.substr(0, second)),
@@ -73,7 +74,8 @@ void GraphBuilder::add_guard(Guard guard) {
 }
 
 Range GraphBuilder::push_dims(std::span<const Expr> values) {
-    const Range range{static_cast<std::uint32_t>(graph_->dims_.size()), static_cast<std::uint32_t>(values.size())};
+    const Range range{static_cast<std::uint32_t>(graph_->dims_.size()),
+                      static_cast<std::uint32_t>(values.size())};
     for (const Expr& value : values) {
         if (value.is_constant() && value.constant() < 0) {
             throw std::invalid_argument("a tensor has length or stride " + std::to_string(value.constant()) +
@@ -111,8 +113,11 @@ TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
 
 void GraphBuilder::begin_node(std::string_view op, std::string_view module, std::string_view source) {
     require_open();
-    node_ = Node{intern_op(op), intern(module), intern(source),
-                 Range{static_cast<std::uint32_t>(graph_->arguments_.size()), 0}, Range{}};
+    node_ = Node{
+        intern_op(op), intern(module), intern(source),
+        Range{static_cast<std::uint32_t>(graph_->arguments_.size()), 0},
+        Range{}
+    };
 }
 
 Argument& GraphBuilder::push(std::string_view name, ArgKind kind) {
@@ -124,7 +129,9 @@ Argument& GraphBuilder::push(std::string_view name, ArgKind kind) {
     return graph_->arguments_.back();
 }
 
-void GraphBuilder::argument_none(std::string_view name) { push(name, ArgKind::none); }
+void GraphBuilder::argument_none(std::string_view name) {
+    push(name, ArgKind::none);
+}
 
 void GraphBuilder::argument_tensor(std::string_view name, TensorIndex tensor) {
     push(name, ArgKind::tensor).value = tensor;
@@ -138,7 +145,9 @@ void GraphBuilder::argument_boolean(std::string_view name, bool value) {
     push(name, ArgKind::boolean).value = value;
 }
 
-void GraphBuilder::argument_real(std::string_view name, double value) { push(name, ArgKind::real).real = value; }
+void GraphBuilder::argument_real(std::string_view name, double value) {
+    push(name, ArgKind::real).real = value;
+}
 
 void GraphBuilder::argument_text(std::string_view name, std::string_view value) {
     const std::uint32_t id = intern(value);
@@ -160,7 +169,8 @@ void GraphBuilder::argument_integers(std::string_view name, std::span<const Expr
         // In a mixed list a negative constant (a "keep this" -1) would read as a table entry.
         const bool negative = !constant && value.is_constant() && value.constant() < 0;
         if (negative) graph_->expressions_.push_back(value);
-        graph_->integers_.push_back(negative ? -static_cast<Dim>(graph_->expressions_.size()) : dim_of(value));
+        graph_->integers_.push_back(negative ? -static_cast<Dim>(graph_->expressions_.size())
+                                             : dim_of(value));
     }
 }
 
@@ -178,7 +188,8 @@ NodeIndex GraphBuilder::end_node(std::span<const TensorIndex> outputs) {
                                         std::to_string(t) + "; the graph has " + std::to_string(known));
         }
     };
-    node_.outputs = {static_cast<std::uint32_t>(graph_->integers_.size()), static_cast<std::uint32_t>(outputs.size())};
+    node_.outputs = {static_cast<std::uint32_t>(graph_->integers_.size()),
+                     static_cast<std::uint32_t>(outputs.size())};
     for (const TensorIndex t : outputs) {
         check(t);
         graph_->integers_.push_back(t);
@@ -194,7 +205,8 @@ std::shared_ptr<const Graph> GraphBuilder::build(std::span<const TensorIndex> in
     for (const auto& list : {inputs, outputs}) {
         for (const TensorIndex t : list) {
             if (t < 0 || static_cast<std::size_t>(t) >= graph_->tensors_.size()) {
-                throw std::invalid_argument("graph input or output " + std::to_string(t) + " is not a tensor of it");
+                throw std::invalid_argument("graph input or output " + std::to_string(t) +
+                                            " is not a tensor of it");
             }
         }
     }

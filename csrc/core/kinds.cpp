@@ -19,16 +19,24 @@ Enum parse(const std::array<std::string_view, N>& names, std::string_view name, 
         if (names[i] == name) return static_cast<Enum>(i);
         known += (known.empty() ? "" : ", ") + std::string(names[i]);
     }
-    throw std::invalid_argument("unknown " + std::string(what) + " '" + std::string(name) + "'; expected one of " +
-                                known);
+    throw std::invalid_argument("unknown " + std::string(what) + " '" + std::string(name) +
+                                "'; expected one of " + known);
 }
 
 }  // namespace
 
-std::string_view name_of(WorkKind kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
-WorkKind parse_work_kind(std::string_view name) { return parse<WorkKind>(kKindNames, name, "kind of work"); }
+std::string_view name_of(WorkKind kind) {
+    return kKindNames[static_cast<std::size_t>(kind)];
+}
+WorkKind parse_work_kind(std::string_view name) {
+    return parse<WorkKind>(kKindNames, name, "kind of work");
+}
 
-std::string_view name_of(Execution execution) { return kExecutionNames[static_cast<std::size_t>(execution)]; }
-Execution parse_execution(std::string_view name) { return parse<Execution>(kExecutionNames, name, "execution"); }
+std::string_view name_of(Execution execution) {
+    return kExecutionNames[static_cast<std::size_t>(execution)];
+}
+Execution parse_execution(std::string_view name) {
+    return parse<Execution>(kExecutionNames, name, "execution");
+}
 
 }  // namespace infercost

@@ -1,4 +1,5 @@
-// The words that op tables, plans and machine models share: what kind of work a kernel is, and how a graph is run.
+// The words that op tables, plans and machine models share: what kind of work a kernel is, and how a graph is
+// run.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,8 @@ inline bool is_contraction(WorkKind kind) {
     return kind == WorkKind::gemm || kind == WorkKind::convolution || kind == WorkKind::attention;
 }
 
-// eager: one kernel per op, issued by the host. compiled: ops are fused. replayed: a recorded graph of launches.
+// eager: one kernel per op, issued by the host. compiled: ops are fused. replayed: a recorded graph of
+// launches.
 enum class Execution : std::uint8_t { eager, compiled, replayed };
 std::string_view name_of(Execution execution);
 Execution parse_execution(std::string_view name);

@@ -37,11 +37,19 @@ void CountRow::add(const Work& work) {
     }
 }
 
-Expr CountRow::bytes_read() const { return sum_of(read); }
-Expr CountRow::bytes_written() const { return sum_of(written); }
+Expr CountRow::bytes_read() const {
+    return sum_of(read);
+}
+Expr CountRow::bytes_written() const {
+    return sum_of(written);
+}
 
-Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision& precision, Overrides overrides)
-    : graph_(std::move(graph)), sizes_(std::move(sizes)), precision_(precision), overrides_(std::move(overrides)) {
+Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision& precision,
+               Overrides overrides)
+    : graph_(std::move(graph)),
+      sizes_(std::move(sizes)),
+      precision_(precision),
+      overrides_(std::move(overrides)) {
     Analyzer analyzer(graph_, sizes_, precision_, &overrides_);
     Work work;
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph_->nodes().size()); ++i) {
@@ -50,8 +58,8 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
             total_.add(work);
         } catch (const OverflowError& error) {
             const Node& node = graph_->nodes()[static_cast<std::size_t>(i)];
-            throw OverflowError("counting node " + std::to_string(i) + " (" + graph_->ops()[node.op].full + " in '" +
-                                graph_->name(node.module) + "'): " + error.what());
+            throw OverflowError("counting node " + std::to_string(i) + " (" + graph_->ops()[node.op].full +
+                                " in '" + graph_->name(node.module) + "'): " + error.what());
         }
         if (work.modelled) {
             ++modelled_;
@@ -119,8 +127,8 @@ std::vector<LayerRow> Counts::layers() const {
     rows.reserve(graph_->nodes().size());
     for_each_work([&](NodeIndex i, const Node& node, const Work& work, CountRow& row, const Call& call) {
         add_operands(row, call);
-        rows.push_back({i, graph_->name(node.module), graph_->ops()[node.op].name, graph_->name(node.source), work,
-                        std::move(row)});
+        rows.push_back({i, graph_->name(node.module), graph_->ops()[node.op].name, graph_->name(node.source),
+                        work, std::move(row)});
     });
     return rows;
 }
@@ -172,8 +180,9 @@ std::map<std::string, CountRow> Counts::by_module(int depth) const {
         if (tensor.role != Role::parameter && tensor.role != Role::buffer) continue;
         const std::string& name = graph_->name(tensor.name);
         const std::size_t dot = name.rfind('.');
-        for_each_ancestor(dot == std::string::npos ? std::string() : name.substr(0, dot), depth,
-                          [&](const std::string& path) { count_stored(rows[path], static_cast<TensorIndex>(i), any); });
+        for_each_ancestor(
+            dot == std::string::npos ? std::string() : name.substr(0, dot), depth,
+            [&](const std::string& path) { count_stored(rows[path], static_cast<TensorIndex>(i), any); });
     }
     return rows;
 }

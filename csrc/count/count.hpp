@@ -56,7 +56,8 @@ class Counts {
 
     std::vector<LayerRow> layers() const;
     std::map<std::string, CountRow> by_op() const;
-    // Every module path down to `depth` (all when negative), each with all that lies below it; "" is the model.
+    // Every module path down to `depth` (all when negative), each with all that lies below it; "" is the
+    // model.
     std::map<std::string, CountRow> by_module(int depth) const;
 
   private:

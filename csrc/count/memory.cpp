@@ -14,7 +14,9 @@ MemoryUse measure_memory(const Pass& pass) {
     const auto root_of = [&](std::int64_t t) {
         return static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)));
     };
-    const auto is_activation = [&](std::size_t root) { return graph.tensors()[root].role == Role::activation; };
+    const auto is_activation = [&](std::size_t root) {
+        return graph.tensors()[root].role == Role::activation;
+    };
 
     std::vector<NodeIndex> last_use(tensors, kNever);
     for (std::size_t i = 0; i < nodes; ++i) {

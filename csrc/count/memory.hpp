@@ -8,11 +8,11 @@
 namespace infercost {
 
 struct MemoryUse {
-    Expr input_bytes;             // inputs, caches and constants
-    Expr peak_activation_bytes;   // results of nodes; a storage shared by views counts once
-    Expr peak_memory_bytes;       // weights, buffers, inputs and the activation peak
+    Expr input_bytes;            // inputs, caches and constants
+    Expr peak_activation_bytes;  // results of nodes; a storage shared by views counts once
+    Expr peak_memory_bytes;      // weights, buffers, inputs and the activation peak
     NodeIndex peak_node = -1;
-    std::vector<Expr> timeline;   // live activation bytes while each node runs
+    std::vector<Expr> timeline;  // live activation bytes while each node runs
 };
 
 // A storage lives from the node that makes it to the last node that uses any view of it, or to the end

@@ -69,11 +69,16 @@ class BlockEvaluator {
 
     static double combine(Atom::Kind kind, double a, double b) {
         switch (kind) {
-            case Atom::Kind::floor_div: return std::floor(a / b);
-            case Atom::Kind::modulo: return a - b * std::floor(a / b);
-            case Atom::Kind::maximum: return a > b ? a : b;
-            case Atom::Kind::minimum: return a < b ? a : b;
-            case Atom::Kind::size: break;
+            case Atom::Kind::floor_div:
+                return std::floor(a / b);
+            case Atom::Kind::modulo:
+                return a - b * std::floor(a / b);
+            case Atom::Kind::maximum:
+                return a > b ? a : b;
+            case Atom::Kind::minimum:
+                return a < b ? a : b;
+            case Atom::Kind::size:
+                break;
         }
         return a;
     }

@@ -16,8 +16,12 @@ void check(const Plan& plan, const SizeColumns& sizes, std::size_t points) {
         }
         if (column.empty()) continue;
         const auto [low, high] = std::minmax_element(column.begin(), column.end());
-        plan.graph->check_sizes({{name, *low}});
-        plan.graph->check_sizes({{name, *high}});
+        plan.graph->check_sizes({
+            {name, *low}
+        });
+        plan.graph->check_sizes({
+            {name, *high}
+        });
     }
     for (const std::string& name : plan.names) {
         if (!sizes.contains(name)) throw std::invalid_argument("size '" + name + "' is not given");
@@ -48,22 +52,11 @@ KernelBlock load(const Kernel& kernel, BlockEvaluator& evaluator, KernelColumns&
     evaluator.evaluate(work.dims.n, c.n.data());
     evaluator.evaluate(work.dims.k, c.k.data());
     evaluator.evaluate(work.dims.n_value, c.n_value.data());
-    return {work.kind,
-            work.dtype,
-            bits_of(work.dtype),
-            static_cast<double>(work.dims.window),
-            evaluator.points(),
-            c.contraction.data(),
-            c.pointwise.data(),
-            c.weights.data(),
-            c.others.data(),
-            c.written.data(),
-            c.batch.data(),
-            c.m.data(),
-            c.n.data(),
-            c.k.data(),
-            c.n_value.data(),
-            footprint.data()};
+    return {
+        work.kind,          work.dtype,           bits_of(work.dtype), static_cast<double>(work.dims.window),
+        evaluator.points(), c.contraction.data(), c.pointwise.data(),  c.weights.data(),
+        c.others.data(),    c.written.data(),     c.batch.data(),      c.m.data(),
+        c.n.data(),         c.k.data(),           c.n_value.data(),    footprint.data()};
 }
 
 // Runs every kernel over every block. `visit(kernel index, first point, count, times)`.
@@ -79,7 +72,8 @@ void for_each_block(const Plan& plan, const SizeColumns& sizes, std::size_t poin
     for (std::size_t begin = 0; begin < points; begin += kBlock) {
         BlockEvaluator evaluator(sizes, begin, std::min(kBlock, points - begin));
         evaluator.evaluate(plan.peak_memory_bytes, footprint.data());
-        std::copy_n(footprint.begin(), evaluator.points(), peak_memory.begin() + static_cast<std::ptrdiff_t>(begin));
+        std::copy_n(footprint.begin(), evaluator.points(),
+                    peak_memory.begin() + static_cast<std::ptrdiff_t>(begin));
         for (std::size_t k = 0; k < plan.kernels.size(); ++k) {
             const KernelBlock block = load(plan.kernels[k], evaluator, columns, footprint);
             time_kernel(hardware, plan.execution, block, times);
@@ -129,8 +123,8 @@ std::vector<KernelEstimate> evaluate_kernels(const Plan& plan, const Sizes& size
     for_each_block(plan, columns, 1, hardware, peak,
                    [&](std::size_t k, std::size_t, std::size_t, const KernelTimes& times) {
                        const double longest = std::max({times.compute[0], times.dram[0], times.cache[0]});
-                       result[k] = {times.launch[0] + longest, times.compute[0], times.dram[0], times.cache[0],
-                                    times.launch[0]};
+                       result[k] = {times.launch[0] + longest, times.compute[0], times.dram[0],
+                                    times.cache[0], times.launch[0]};
                    });
     return result;
 }

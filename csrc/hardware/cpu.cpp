@@ -18,7 +18,8 @@ constexpr double kTileRows = 16;  // of a matrix unit such as AMX
 
 }  // namespace
 
-void time_on_cpu(const Hardware& hardware, Execution execution, const KernelBlock& kernel, const KernelTimes& times) {
+void time_on_cpu(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
+                 const KernelTimes& times) {
     const Engine engine = contraction_engine(hardware, kernel.dtype);
     const Engine vector = vector_engine(hardware, kernel.dtype);
     time_memory(hardware, kernel, times);
@@ -43,7 +44,8 @@ void time_on_cpu(const Hardware& hardware, Execution execution, const KernelBloc
             const double lanes = std::max(m, n);
             const double padding = ceil_div(lanes, kVectorColumns) * kVectorColumns / lanes * (rows / m);
             const double waves = ceil_div(panels, threads) * threads / panels;
-            const double flops = kernel.contraction_flops[i] * (engine.matrix ? padding : std::min(padding, 16.0));
+            const double flops =
+                kernel.contraction_flops[i] * (engine.matrix ? padding : std::min(padding, 16.0));
             compute = flops * waves / (engine.flop_per_s * threads / hardware.cores);
         } else {
             threads = std::clamp(std::ceil(kernel.written_bytes[i] / element_bytes / kGrainElements), 1.0,

@@ -1,4 +1,5 @@
-// GPU: work is cut into tiles, tiles are dealt to cores in waves, and a wave takes as long as its slowest tile.
+// GPU: work is cut into tiles, tiles are dealt to cores in waves, and a wave takes as long as its slowest
+// tile.
 //
 // Source of the mechanism: NVIDIA's "Matrix Multiplication Background" (tile and wave quantisation) and the
 // measured step shapes of published GEMM tables. The tile menu is cuBLAS's public list; nothing is fitted.
@@ -15,8 +16,18 @@ struct Tile {
     double rows;
     double cols;
 };
-constexpr Tile kTiles[] = {{256, 128}, {128, 256}, {128, 128}, {256, 64}, {64, 256},
-                           {128, 64},  {64, 128},  {64, 64},   {64, 32},  {32, 64}};
+constexpr Tile kTiles[] = {
+    {256, 128},
+    {128, 256},
+    {128, 128},
+    {256, 64 },
+    {64,  256},
+    {128, 64 },
+    {64,  128},
+    {64,  64 },
+    {64,  32 },
+    {32,  64 }
+};
 
 // Splitting the reduction over cores pays only while each part still has this much of it.
 constexpr double kSplitLength = 256;
@@ -57,7 +68,8 @@ void best_tile(const Rate& rate, double batch, double m, double n, double k, dou
 double attention_seconds(const Rate& rate, const KernelBlock& kernel, std::size_t i) {
     const double rows = kernel.m[i];
     const double row_blocks = ceil_div(rows, kQueryRows);
-    const double block_rows = rows >= kQueryRows ? kQueryRows : ceil_div(rows, kInstructionRows) * kInstructionRows;
+    const double block_rows =
+        rows >= kQueryRows ? kQueryRows : ceil_div(rows, kInstructionRows) * kInstructionRows;
     const double blocks = kernel.batch[i] * row_blocks;
     const double splits = std::clamp(std::floor(rate.cores / blocks), 1.0,
                                      std::max(1.0, std::floor(kernel.n[i] / kKeyColumns)));
@@ -68,7 +80,8 @@ double attention_seconds(const Rate& rate, const KernelBlock& kernel, std::size_
 
 }  // namespace
 
-void time_on_gpu(const Hardware& hardware, Execution execution, const KernelBlock& kernel, const KernelTimes& times) {
+void time_on_gpu(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
+                 const KernelTimes& times) {
     const Engine engine = contraction_engine(hardware, kernel.dtype);
     const Engine vector = vector_engine(hardware, kernel.dtype);
     const MemoryLevel* last = hardware.last_cache();
@@ -91,7 +104,8 @@ void time_on_gpu(const Hardware& hardware, Execution execution, const KernelBloc
         } else if (kernel.contraction_flops[i] > 0 && kernel.m[i] > 0) {
             best_tile(rate, kernel.batch[i], kernel.m[i], kernel.n[i], kernel.k[i], compute, tiles_cache);
             if (kernel.kind == WorkKind::convolution) {
-                // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
+                // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no
+                // padding to tiles.
                 const double direct = kernel.contraction_flops[i] / vector.flop_per_s;
                 if (direct < std::max(compute, tiles_cache)) {
                     compute = direct;

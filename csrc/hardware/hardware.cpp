@@ -10,22 +10,31 @@ using enum DType;
 
 void require(bool good, const std::string& id, const std::string& field, double got, const char* expected) {
     if (good) return;
-    throw std::invalid_argument("hardware '" + id + "': " + field + " is " + std::to_string(got) + "; expected " +
-                                expected);
+    throw std::invalid_argument("hardware '" + id + "': " + field + " is " + std::to_string(got) +
+                                "; expected " + expected);
 }
 
 std::string_view short_name(DType dtype) {
     switch (dtype) {
-        case float64: return "fp64";
-        case float32: return "fp32";
-        case tfloat32: return "tf32";
-        case float16: return "fp16";
-        case bfloat16: return "bf16";
+        case float64:
+            return "fp64";
+        case float32:
+            return "fp32";
+        case tfloat32:
+            return "tf32";
+        case float16:
+            return "fp16";
+        case bfloat16:
+            return "bf16";
         case float8_e4m3fn:
-        case float8_e5m2: return "fp8";
-        case float4_e2m1fn_x2: return "fp4";
-        case int4: return "int4";
-        default: return "int8";
+        case float8_e5m2:
+            return "fp8";
+        case float4_e2m1fn_x2:
+            return "fp4";
+        case int4:
+            return "int4";
+        default:
+            return "int8";
     }
 }
 
@@ -39,30 +48,45 @@ double fraction(const Hardware& hardware, std::string_view engine, DType dtype) 
 // What a dtype is computed in where its own engine is missing, nearest first.
 std::vector<DType> candidates(DType dtype) {
     switch (dtype) {
-        case float64: return {float64};
-        case tfloat32: return {tfloat32, float32, bfloat16, float16};
-        case float16: return {float16, bfloat16, float32};
-        case bfloat16: return {bfloat16, float16, float32};
+        case float64:
+            return {float64};
+        case tfloat32:
+            return {tfloat32, float32, bfloat16, float16};
+        case float16:
+            return {float16, bfloat16, float32};
+        case bfloat16:
+            return {bfloat16, float16, float32};
         case float8_e4m3fn:
-        case float8_e5m2: return {float8_e4m3fn, bfloat16, float16, float32};
-        case float4_e2m1fn_x2: return {float4_e2m1fn_x2, float8_e4m3fn, bfloat16, float16, float32};
+        case float8_e5m2:
+            return {float8_e4m3fn, bfloat16, float16, float32};
+        case float4_e2m1fn_x2:
+            return {float4_e2m1fn_x2, float8_e4m3fn, bfloat16, float16, float32};
         case int8:
-        case uint8: return {int8, bfloat16, float16, float32};
-        case int4: return {int4, int8, bfloat16, float16, float32};
-        case complex128: return {float64};
-        default: return {float32, tfloat32, bfloat16, float16, float64};
+        case uint8:
+            return {int8, bfloat16, float16, float32};
+        case int4:
+            return {int4, int8, bfloat16, float16, float32};
+        case complex128:
+            return {float64};
+        default:
+            return {float32, tfloat32, bfloat16, float16, float64};
     }
 }
 
-double rate_of(const Rates& rates, DType dtype) { return rates[static_cast<std::size_t>(dtype)]; }
+double rate_of(const Rates& rates, DType dtype) {
+    return rates[static_cast<std::size_t>(dtype)];
+}
 
 }  // namespace
 
 std::string_view name_of(MachineKind kind) {
     switch (kind) {
-        case MachineKind::gpu: return "gpu";
-        case MachineKind::cpu: return "cpu";
-        case MachineKind::systolic: return "systolic";
+        case MachineKind::gpu:
+            return "gpu";
+        case MachineKind::cpu:
+            return "cpu";
+        case MachineKind::systolic:
+            return "systolic";
     }
     return "";
 }
@@ -71,18 +95,22 @@ MachineKind parse_machine_kind(std::string_view name) {
     for (const MachineKind kind : {MachineKind::gpu, MachineKind::cpu, MachineKind::systolic}) {
         if (name_of(kind) == name) return kind;
     }
-    throw std::invalid_argument("unknown kind of hardware '" + std::string(name) + "'; expected gpu, cpu or systolic");
+    throw std::invalid_argument("unknown kind of hardware '" + std::string(name) +
+                                "'; expected gpu, cpu or systolic");
 }
 
 void Hardware::validate() const {
     require(cores > 0, id, "cores", cores, "more than zero");
-    if (memory.empty()) throw std::invalid_argument("hardware '" + id + "' has no memory; expected at least dram");
+    if (memory.empty())
+        throw std::invalid_argument("hardware '" + id + "' has no memory; expected at least dram");
     for (const MemoryLevel& level : memory) {
-        require(level.capacity_bytes > 0, id, level.name + " capacity", level.capacity_bytes, "more than zero bytes");
+        require(level.capacity_bytes > 0, id, level.name + " capacity", level.capacity_bytes,
+                "more than zero bytes");
         require(level.bandwidth_byte_per_s > 0 && std::isfinite(level.bandwidth_byte_per_s), id,
                 level.name + " bandwidth", level.bandwidth_byte_per_s, "more than zero byte/s");
     }
-    for (const auto& [key, value] : achieved) require(value > 0 && value <= 1, id, "achieved " + key, value, "(0, 1]");
+    for (const auto& [key, value] : achieved)
+        require(value > 0 && value <= 1, id, "achieved " + key, value, "(0, 1]");
     double any = 0;
     for (const Rates* rates : {&matrix, &vector}) {
         for (const double rate : *rates) {
@@ -98,7 +126,8 @@ void Hardware::validate() const {
 Engine vector_engine(const Hardware& hardware, DType dtype) {
     for (const DType candidate : candidates(dtype)) {
         const double rate = rate_of(hardware.vector, candidate);
-        if (rate > 0) return {rate * fraction(hardware, "vector", candidate), false, candidate, candidate != dtype};
+        if (rate > 0)
+            return {rate * fraction(hardware, "vector", candidate), false, candidate, candidate != dtype};
     }
     for (const double rate : hardware.vector) {  // whatever there is
         if (rate > 0) return {rate * fraction(hardware, "vector", float32), false, float32, true};

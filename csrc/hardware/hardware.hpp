@@ -55,7 +55,7 @@ struct Hardware {
     std::map<std::string, double, std::less<>> achieved;  // fraction of a peak that is reached
     std::map<std::string, double> power_w;
     std::map<std::string, double> links_byte_per_s;
-    double band_low = 1;   // latency times these is the error band
+    double band_low = 1;  // latency times these is the error band
     double band_high = 1;
 
     const MemoryLevel& dram() const { return memory.back(); }

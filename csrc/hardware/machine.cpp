@@ -4,11 +4,15 @@
 
 namespace infercost {
 
-void time_kernel(const Hardware& hardware, Execution execution, const KernelBlock& kernel, const KernelTimes& times) {
+void time_kernel(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
+                 const KernelTimes& times) {
     switch (hardware.kind) {
-        case MachineKind::gpu: return time_on_gpu(hardware, execution, kernel, times);
-        case MachineKind::cpu: return time_on_cpu(hardware, execution, kernel, times);
-        case MachineKind::systolic: return time_on_systolic(hardware, execution, kernel, times);
+        case MachineKind::gpu:
+            return time_on_gpu(hardware, execution, kernel, times);
+        case MachineKind::cpu:
+            return time_on_cpu(hardware, execution, kernel, times);
+        case MachineKind::systolic:
+            return time_on_systolic(hardware, execution, kernel, times);
     }
 }
 

@@ -41,16 +41,21 @@ struct KernelTimes {
 };
 
 // The model for a kind of machine: the only place that chooses by kind.
-void time_kernel(const Hardware& hardware, Execution execution, const KernelBlock& kernel, const KernelTimes& times);
+void time_kernel(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
+                 const KernelTimes& times);
 
-void time_on_gpu(const Hardware& hardware, Execution execution, const KernelBlock& kernel, const KernelTimes& times);
-void time_on_cpu(const Hardware& hardware, Execution execution, const KernelBlock& kernel, const KernelTimes& times);
+void time_on_gpu(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
+                 const KernelTimes& times);
+void time_on_cpu(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
+                 const KernelTimes& times);
 void time_on_systolic(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
                       const KernelTimes& times);
 
 // What bytes cost at dram and at the innermost cache that holds them.
 void time_memory(const Hardware& hardware, const KernelBlock& kernel, const KernelTimes& times);
 
-inline double ceil_div(double a, double b) { return __builtin_ceil(a / b); }
+inline double ceil_div(double a, double b) {
+    return __builtin_ceil(a / b);
+}
 
 }  // namespace infercost

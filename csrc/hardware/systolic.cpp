@@ -1,7 +1,8 @@
 // Systolic arrays: a weight tile of rows x cols is loaded, activations stream through it one row a cycle.
 //
-// Source: "How to Scale Your Model" (jax-ml/scaling-book), chapter on TPUs: one [8,128] x [128,128] product per
-// 8 cycles when full; loading the next tile overlaps with streaming, the first fill and the last drain do not.
+// Source: "How to Scale Your Model" (jax-ml/scaling-book), chapter on TPUs: one [8,128] x [128,128] product
+// per 8 cycles when full; loading the next tile overlaps with streaming, the first fill and the last drain do
+// not.
 #include <algorithm>
 #include <cmath>
 

@@ -45,17 +45,19 @@ constexpr std::string_view kConvention =
     "2*b*L*S*(E+Ev), dense; causal is a figure of its own; scale, mask and softmax are pointwise";
 
 constexpr OpRule kRows[] = {
-    {"aten.scaled_dot_product_attention", scaled_dot_product, flash, kConvention},
-    {"aten._scaled_dot_product_flash_attention", scaled_dot_product, flash, kConvention},
-    {"aten._scaled_dot_product_flash_attention_for_cpu", scaled_dot_product, flash, kConvention},
-    {"aten._scaled_dot_product_efficient_attention", scaled_dot_product, flash, kConvention},
-    {"aten._scaled_dot_product_cudnn_attention", scaled_dot_product, flash, kConvention},
+    {"aten.scaled_dot_product_attention",                     scaled_dot_product, flash, kConvention},
+    {"aten._scaled_dot_product_flash_attention",              scaled_dot_product, flash, kConvention},
+    {"aten._scaled_dot_product_flash_attention_for_cpu",      scaled_dot_product, flash, kConvention},
+    {"aten._scaled_dot_product_efficient_attention",          scaled_dot_product, flash, kConvention},
+    {"aten._scaled_dot_product_cudnn_attention",              scaled_dot_product, flash, kConvention},
     {"aten._scaled_dot_product_fused_attention_overrideable", scaled_dot_product, flash, kConvention},
 };
 static_assert(each_op_once(kRows));
 
 }  // namespace
 
-std::span<const OpRule> attention_rules() { return kRows; }
+std::span<const OpRule> attention_rules() {
+    return kRows;
+}
 
 }  // namespace infercost

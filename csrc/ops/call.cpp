@@ -89,9 +89,9 @@ TensorIndex Call::first_operand() const {
 
 TensorIndex Call::output(std::size_t i) const {
     if (i >= node_.outputs.count) {
-        throw std::invalid_argument("node " + std::to_string(&node_ - graph().nodes().data()) + " (" + op().full +
-                                    ") has " + std::to_string(node_.outputs.count) + " results; expected more than " +
-                                    std::to_string(i));
+        throw std::invalid_argument("node " + std::to_string(&node_ - graph().nodes().data()) + " (" +
+                                    op().full + ") has " + std::to_string(node_.outputs.count) +
+                                    " results; expected more than " + std::to_string(i));
     }
     return static_cast<TensorIndex>(graph().node_outputs(node_)[i]);
 }
@@ -100,9 +100,9 @@ Expr Call::dim(TensorIndex t, int axis) const {
     const Range shape = at(t).shape;
     const int index = axis < 0 ? axis + static_cast<int>(shape.count) : axis;
     if (index < 0 || index >= static_cast<int>(shape.count)) {
-        throw std::invalid_argument("node " + std::to_string(&node_ - graph().nodes().data()) + " (" + op().full +
-                                    ") needs dimension " + std::to_string(axis) + " of a tensor that has " +
-                                    std::to_string(shape.count));
+        throw std::invalid_argument("node " + std::to_string(&node_ - graph().nodes().data()) + " (" +
+                                    op().full + ") needs dimension " + std::to_string(axis) +
+                                    " of a tensor that has " + std::to_string(shape.count));
     }
     return pass_.expr(graph().dims(shape)[static_cast<std::size_t>(index)]);
 }
@@ -130,7 +130,9 @@ Expr Call::distinct(TensorIndex t) const {
     return total;
 }
 
-DType Call::stored_dtype(TensorIndex t) const { return pass_.precision.storage_of(at(t).dtype); }
+DType Call::stored_dtype(TensorIndex t) const {
+    return pass_.precision.storage_of(at(t).dtype);
+}
 
 namespace {
 
@@ -141,7 +143,9 @@ Expr bytes_of(DType dtype, const Expr& elements) {
 
 }  // namespace
 
-Expr Call::bytes(TensorIndex t, const Expr& elements) const { return bytes_of(stored_dtype(t), elements); }
+Expr Call::bytes(TensorIndex t, const Expr& elements) const {
+    return bytes_of(stored_dtype(t), elements);
+}
 
 Expr Call::weight_bytes(TensorIndex t) const {
     return bytes_of(rank(t) >= 2 ? operand_dtype(t) : stored_dtype(t), distinct(t));
@@ -174,7 +178,9 @@ bool Call::is_contiguous(TensorIndex t) const {
     return true;
 }
 
-bool Call::same_shape(TensorIndex a, TensorIndex b) const { return shape(a) == shape(b); }
+bool Call::same_shape(TensorIndex a, TensorIndex b) const {
+    return shape(a) == shape(b);
+}
 
 void Call::read(Work& work, TensorIndex t, const Expr& elements) const {
     Expr& slot = work.read[static_cast<std::size_t>(traffic(t))];

@@ -51,8 +51,8 @@ class Call {
 
     // Arguments by schema name. Absent, None and "not given" are one thing: the schema's default.
     const Argument* find(std::string_view name) const;
-    TensorIndex tensor(std::string_view name) const;           // kNoTensor when absent
-    TensorIndex require_tensor(std::string_view name) const;   // throws, naming op and argument
+    TensorIndex tensor(std::string_view name) const;          // kNoTensor when absent
+    TensorIndex require_tensor(std::string_view name) const;  // throws, naming op and argument
     Expr integer(std::string_view name, std::int64_t otherwise) const;
     bool flag(std::string_view name, bool otherwise) const;
     std::string_view text(std::string_view name) const;
@@ -68,7 +68,9 @@ class Call {
     // Operands in argument order, and results. The first operand is what views are views of.
     TensorIndex first_operand() const;
     template <class Visit>
-    void for_each_input(Visit&& visit) const { graph().for_each_input(node_, visit); }
+    void for_each_input(Visit&& visit) const {
+        graph().for_each_input(node_, visit);
+    }
     std::size_t output_count() const { return node_.outputs.count; }
     TensorIndex output(std::size_t i = 0) const;
 

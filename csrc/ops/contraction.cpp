@@ -36,24 +36,31 @@ void linear(const Call& call, Work& work) {
 void matrix_product(const Call& call, Work& work, const char* left, const char* right, const char* added) {
     const TensorIndex a = call.require_tensor(left);
     const TensorIndex b = call.require_tensor(right);
-    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), 1, call.dim(a, 0), call.dim(b, 1), call.dim(a, 1));
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), 1, call.dim(a, 0), call.dim(b, 1),
+                    call.dim(a, 1));
     if (added && call.has(added)) work.pointwise_flops = call.numel(call.output());
 }
-void mm(const Call& call, Work& work) { matrix_product(call, work, "self", "mat2", nullptr); }
+void mm(const Call& call, Work& work) {
+    matrix_product(call, work, "self", "mat2", nullptr);
+}
 void scaled_mm(const Call& call, Work& work) {
     matrix_product(call, work, "self", "mat2", "bias");
     // Each accumulated element is multiplied by the product of the two scales.
     work.pointwise_flops += call.numel(call.output());
 }
-void addmm(const Call& call, Work& work) { matrix_product(call, work, "mat1", "mat2", "self"); }
+void addmm(const Call& call, Work& work) {
+    matrix_product(call, work, "mat1", "mat2", "self");
+}
 
 void batched(const Call& call, Work& work, const char* left, const char* right) {
     const TensorIndex a = call.require_tensor(left);
     const TensorIndex b = call.require_tensor(right);
-    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), call.dim(a, 0), call.dim(a, 1), call.dim(b, 2),
-                    call.dim(a, 2));
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), call.dim(a, 0), call.dim(a, 1),
+                    call.dim(b, 2), call.dim(a, 2));
 }
-void bmm(const Call& call, Work& work) { batched(call, work, "self", "mat2"); }
+void bmm(const Call& call, Work& work) {
+    batched(call, work, "self", "mat2");
+}
 void baddbmm(const Call& call, Work& work) {
     batched(call, work, "batch1", "batch2");
     work.pointwise_flops = call.numel(call.output());
@@ -68,7 +75,9 @@ void vector_product(const Call& call, Work& work, const char* matrix, const char
     const TensorIndex v = call.require_tensor(vector);
     set_contraction(work, WorkKind::gemm, call.engine_dtype(v), 1, call.dim(a, 0), 1, call.dim(a, 1));
 }
-void mv(const Call& call, Work& work) { vector_product(call, work, "self", "vec"); }
+void mv(const Call& call, Work& work) {
+    vector_product(call, work, "self", "vec");
+}
 void addmv(const Call& call, Work& work) {
     vector_product(call, work, "mat", "vec");
     work.pointwise_flops = call.numel(call.output());
@@ -116,7 +125,8 @@ void grouped_mm(const Call& call, Work& work) {
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
 }
 
-// Experts that no row is routed to are not read: with balanced routing that is all but as many as there are rows.
+// Experts that no row is routed to are not read: with balanced routing that is all but as many as there are
+// rows.
 void grouped_operands(const Call& call, Work& work) {
     const TensorIndex a = call.require_tensor("self");
     const TensorIndex b = call.require_tensor("mat2");
@@ -152,12 +162,16 @@ void einsum(const Call& call, Work& work) {
         }
     }
     const auto unreadable = [&] {
-        return std::invalid_argument("einsum '" + equation + "' with " + std::to_string(operands.size()) +
-                                     " operands cannot be read; expected a letter for each of their dimensions");
+        return std::invalid_argument(
+            "einsum '" + equation + "' with " + std::to_string(operands.size()) +
+            " operands cannot be read; expected a letter for each of their dimensions");
     };
     if (parts.size() != operands.size()) throw unreadable();
-    // "..." stands for the dimensions without a letter, aligned at their ends: they are called 9, 8, ... from the right.
-    const auto digits = [](std::size_t count) { return count <= 10 ? std::string("0123456789").substr(10 - count) : ""; };
+    // "..." stands for the dimensions without a letter, aligned at their ends: they are called 9, 8, ... from
+    // the right.
+    const auto digits = [](std::size_t count) {
+        return count <= 10 ? std::string("0123456789").substr(10 - count) : "";
+    };
     std::size_t widest = 0;
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const auto rank = static_cast<std::size_t>(call.rank(operands[i]));
@@ -223,26 +237,28 @@ void einsum(const Call& call, Work& work) {
 }
 
 constexpr OpRule kRows[] = {
-    {"aten.linear", linear, stream_operands, "2*m*n*k; bias add is pointwise"},
-    {"aten.mm", mm, stream_operands, "2*m*n*k"},
-    {"aten.addmm", addmm, stream_operands, "2*m*n*k; the added matrix is pointwise"},
-    {"aten.bmm", bmm, stream_operands, "2*b*m*n*k"},
-    {"aten.baddbmm", baddbmm, stream_operands, "2*b*m*n*k; the added tensor is pointwise"},
-    {"aten.addbmm", addbmm, stream_operands, "2*b*m*n*k; the sum over b is pointwise"},
-    {"aten.matmul", matmul, stream_operands, "2*m*n*k for each broadcast batch"},
-    {"aten.mv", mv, stream_operands, "2*m*k"},
-    {"aten.addmv", addmv, stream_operands, "2*m*k; the added vector is pointwise"},
-    {"aten.dot", dot, stream_operands, "2*k"},
-    {"aten.vdot", dot, stream_operands, "2*k"},
-    {"aten.einsum", einsum, stream_operands, "2 x the product of all letters, left to right"},
-    {"aten._grouped_mm", grouped_mm, grouped, "2*rows*n*k: each row meets one expert; balanced routing"},
-    {"aten._int_mm", mm, stream_operands, "2*m*n*k on int8"},
-    {"aten._scaled_mm", scaled_mm, stream_operands, "2*m*n*k on fp8; scale and bias are pointwise"},
+    {"aten.linear",      linear,     stream_operands, "2*m*n*k; bias add is pointwise"                         },
+    {"aten.mm",          mm,         stream_operands, "2*m*n*k"                                                },
+    {"aten.addmm",       addmm,      stream_operands, "2*m*n*k; the added matrix is pointwise"                 },
+    {"aten.bmm",         bmm,        stream_operands, "2*b*m*n*k"                                              },
+    {"aten.baddbmm",     baddbmm,    stream_operands, "2*b*m*n*k; the added tensor is pointwise"               },
+    {"aten.addbmm",      addbmm,     stream_operands, "2*b*m*n*k; the sum over b is pointwise"                 },
+    {"aten.matmul",      matmul,     stream_operands, "2*m*n*k for each broadcast batch"                       },
+    {"aten.mv",          mv,         stream_operands, "2*m*k"                                                  },
+    {"aten.addmv",       addmv,      stream_operands, "2*m*k; the added vector is pointwise"                   },
+    {"aten.dot",         dot,        stream_operands, "2*k"                                                    },
+    {"aten.vdot",        dot,        stream_operands, "2*k"                                                    },
+    {"aten.einsum",      einsum,     stream_operands, "2 x the product of all letters, left to right"          },
+    {"aten._grouped_mm", grouped_mm, grouped,         "2*rows*n*k: each row meets one expert; balanced routing"},
+    {"aten._int_mm",     mm,         stream_operands, "2*m*n*k on int8"                                        },
+    {"aten._scaled_mm",  scaled_mm,  stream_operands, "2*m*n*k on fp8; scale and bias are pointwise"           },
 };
 static_assert(each_op_once(kRows));
 
 }  // namespace
 
-std::span<const OpRule> contraction_rules() { return kRows; }
+std::span<const OpRule> contraction_rules() {
+    return kRows;
+}
 
 }  // namespace infercost

@@ -16,14 +16,20 @@ void convolve(const Call& call, Work& work, bool transposed) {
     // A transposed convolution scatters: each input position meets the window, not each output position.
     const TensorIndex dense = transposed ? input : call.output();
     const Expr positions = call.numel(dense) / (transposed ? in_channels : out_channels);
-    set_contraction(work, WorkKind::convolution, call.engine_dtype(input), groups, positions, out_channels / groups,
-                    in_channels / groups * window);
+    set_contraction(work, WorkKind::convolution, call.engine_dtype(input), groups, positions,
+                    out_channels / groups, in_channels / groups * window);
     if (window.is_constant()) work.dims.window = window.constant();
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
 }
-void direct(const Call& call, Work& work) { convolve(call, work, false); }
-void transposed(const Call& call, Work& work) { convolve(call, work, true); }
-void either(const Call& call, Work& work) { convolve(call, work, call.flag("transposed", false)); }
+void direct(const Call& call, Work& work) {
+    convolve(call, work, false);
+}
+void transposed(const Call& call, Work& work) {
+    convolve(call, work, true);
+}
+void either(const Call& call, Work& work) {
+    convolve(call, work, call.flag("transposed", false));
+}
 
 void operands_and_result(const Call& call, Work& work) {
     call.read_operand(work, call.require_tensor("input"));
@@ -34,22 +40,24 @@ void operands_and_result(const Call& call, Work& work) {
 constexpr TrafficShape stream_operands{operands_and_result, never};
 
 constexpr OpRule kRows[] = {
-    {"aten.conv1d", direct, stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.conv2d", direct, stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.conv3d", direct, stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.convolution", either, stream_operands, "as conv, or as conv_transpose when transposed"},
-    {"aten._convolution", either, stream_operands, "as conv, or as conv_transpose when transposed"},
-    {"aten._convolution_mode", direct, stream_operands, "as conv; padding given in words"},
-    {"aten.cudnn_convolution", direct, stream_operands, "as conv"},
-    {"aten.mkldnn_convolution", direct, stream_operands, "as conv"},
-    {"aten.conv_transpose1d", transposed, stream_operands, "2 * inputs * out/groups * window"},
-    {"aten.conv_transpose2d", transposed, stream_operands, "2 * inputs * out/groups * window"},
-    {"aten.conv_transpose3d", transposed, stream_operands, "2 * inputs * out/groups * window"},
+    {"aten.conv1d",             direct,     stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.conv2d",             direct,     stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.conv3d",             direct,     stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.convolution",        either,     stream_operands, "as conv, or as conv_transpose when transposed"          },
+    {"aten._convolution",       either,     stream_operands, "as conv, or as conv_transpose when transposed"          },
+    {"aten._convolution_mode",  direct,     stream_operands, "as conv; padding given in words"                        },
+    {"aten.cudnn_convolution",  direct,     stream_operands, "as conv"                                                },
+    {"aten.mkldnn_convolution", direct,     stream_operands, "as conv"                                                },
+    {"aten.conv_transpose1d",   transposed, stream_operands, "2 * inputs * out/groups * window"                       },
+    {"aten.conv_transpose2d",   transposed, stream_operands, "2 * inputs * out/groups * window"                       },
+    {"aten.conv_transpose3d",   transposed, stream_operands, "2 * inputs * out/groups * window"                       },
 };
 static_assert(each_op_once(kRows));
 
 }  // namespace
 
-std::span<const OpRule> convolution_rules() { return kRows; }
+std::span<const OpRule> convolution_rules() {
+    return kRows;
+}
 
 }  // namespace infercost

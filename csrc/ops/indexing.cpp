@@ -53,33 +53,35 @@ constexpr std::string_view kRowsRead = "reads the selected elements and the indi
 constexpr std::string_view kPlaces = "reads values and indices, writes their places";
 
 constexpr OpRule kRows[] = {
-    {"aten.embedding", kGather, gathers, kRowsRead},
-    {"aten.index", kGather, gathers, kRowsRead},
-    {"aten._unsafe_index", kGather, gathers, kRowsRead},
-    {"aten.index_select", kGather, gathers, kRowsRead},
-    {"aten.gather", kGather, gathers, kRowsRead},
-    {"aten.take", kGather, gathers, kRowsRead},
-    {"aten.take_along_dim", kGather, gathers, kRowsRead},
-    {"aten.masked_select", kGather, gathers, kRowsRead},
-    {"aten.one_hot", kScatter, stream_all, "reads indices, writes the whole result"},
-    {"aten.bucketize", kGather, stream_all, kRowsRead},
-    {"aten.searchsorted", kGather, stream_all, kRowsRead},
-    {"aten.index_put", kScatter, scatters, kPlaces},
-    {"aten._index_put_impl", kScatter, scatters, kPlaces},
-    {"aten.index_copy", kScatter, scatters, kPlaces},
-    {"aten.index_fill", kScatter, scatters, kPlaces},
-    {"aten.masked_scatter", kScatter, scatters, kPlaces},
-    {"aten.scatter", kScatter, scatters, kPlaces},
-    {"aten.slice_scatter", kScatter, scatters, kPlaces},
-    {"aten.select_scatter", kScatter, scatters, kPlaces},
-    {"aten.scatter_add", scatter_adding, scatters, "1 per value; reads values and indices"},
-    {"aten.scatter_reduce", scatter_adding, scatters, "1 per value; reads values and indices"},
-    {"aten.index_add", scatter_adding, scatters, "1 per value; reads values and indices"},
+    {"aten.embedding",       kGather,        gathers,    kRowsRead                               },
+    {"aten.index",           kGather,        gathers,    kRowsRead                               },
+    {"aten._unsafe_index",   kGather,        gathers,    kRowsRead                               },
+    {"aten.index_select",    kGather,        gathers,    kRowsRead                               },
+    {"aten.gather",          kGather,        gathers,    kRowsRead                               },
+    {"aten.take",            kGather,        gathers,    kRowsRead                               },
+    {"aten.take_along_dim",  kGather,        gathers,    kRowsRead                               },
+    {"aten.masked_select",   kGather,        gathers,    kRowsRead                               },
+    {"aten.one_hot",         kScatter,       stream_all, "reads indices, writes the whole result"},
+    {"aten.bucketize",       kGather,        stream_all, kRowsRead                               },
+    {"aten.searchsorted",    kGather,        stream_all, kRowsRead                               },
+    {"aten.index_put",       kScatter,       scatters,   kPlaces                                 },
+    {"aten._index_put_impl", kScatter,       scatters,   kPlaces                                 },
+    {"aten.index_copy",      kScatter,       scatters,   kPlaces                                 },
+    {"aten.index_fill",      kScatter,       scatters,   kPlaces                                 },
+    {"aten.masked_scatter",  kScatter,       scatters,   kPlaces                                 },
+    {"aten.scatter",         kScatter,       scatters,   kPlaces                                 },
+    {"aten.slice_scatter",   kScatter,       scatters,   kPlaces                                 },
+    {"aten.select_scatter",  kScatter,       scatters,   kPlaces                                 },
+    {"aten.scatter_add",     scatter_adding, scatters,   "1 per value; reads values and indices" },
+    {"aten.scatter_reduce",  scatter_adding, scatters,   "1 per value; reads values and indices" },
+    {"aten.index_add",       scatter_adding, scatters,   "1 per value; reads values and indices" },
 };
 static_assert(each_op_once(kRows));
 
 }  // namespace
 
-std::span<const OpRule> indexing_rules() { return kRows; }
+std::span<const OpRule> indexing_rules() {
+    return kRows;
+}
 
 }  // namespace infercost

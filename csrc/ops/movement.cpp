@@ -37,8 +37,8 @@ bool reshape_aliases(const Call& call) {
     return is_viewable(call, call.first_operand(), call.shape(call.output()));
 }
 
-// contiguous and clone-free conversions return their operand when it already is what was asked for. The stride of
-// a dimension of length 1 is never used, so it may be anything.
+// contiguous and clone-free conversions return their operand when it already is what was asked for. The
+// stride of a dimension of length 1 is never used, so it may be anything.
 bool already_in_layout(const Call& call) {
     const std::vector<Expr> lengths = call.shape(call.output());
     const std::vector<Expr> have = call.strides(call.first_operand());
@@ -79,8 +79,8 @@ void overwrite(const Call& call, Work& work) {
 
 // Results that are made of parts of the operand: what is read is what is written.
 void part(const Call& call, Work& work) {
-    call.read(work, call.first_operand(), Expr::minimum(call.distinct(call.first_operand()),
-                                                        call.numel(call.output())));
+    call.read(work, call.first_operand(),
+              Expr::minimum(call.distinct(call.first_operand()), call.numel(call.output())));
     write_all(call, work);
 }
 
@@ -146,8 +146,10 @@ constexpr OpRule kRows[] = {
     {"aten.ravel", kReshape, view_if<reshape_aliases>, kMaybe},
     {"aten.contiguous", kLayout, view_if<already_in_layout>, kMaybe},
     {"aten.to", kConvert, view_if<already_converted>, "a copy unless dtype and layout are already right"},
-    {"aten.type_as", kConvert, view_if<already_converted>, "a copy unless dtype and layout are already right"},
-    {"aten._to_copy", kConvert, view_if<already_converted>, "a cast; nothing where the precision makes it one dtype"},
+    {"aten.type_as", kConvert, view_if<already_converted>,
+     "a copy unless dtype and layout are already right"},
+    {"aten._to_copy", kConvert, view_if<already_converted>,
+     "a cast; nothing where the precision makes it one dtype"},
     {"aten.clone", kCopy, copies, kMoves},
     {"aten.copy", kCopy, stream_all, kMoves},
     {"aten.copy_", kCopy, overwrites, "reads the source, writes the destination"},
@@ -216,6 +218,8 @@ static_assert(each_op_once(kRows));
 
 }  // namespace
 
-std::span<const OpRule> movement_rules() { return kRows; }
+std::span<const OpRule> movement_rules() {
+    return kRows;
+}
 
 }  // namespace infercost

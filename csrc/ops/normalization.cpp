@@ -10,12 +10,18 @@ void normalize(const Call& call, Work& work, int per_element) {
     work.pointwise_flops = call.numel(call.first_operand()) * per_element;
 }
 
-int affine(const Call& call) { return (call.has("weight") ? 1 : 0) + (call.has("bias") ? 1 : 0); }
+int affine(const Call& call) {
+    return (call.has("weight") ? 1 : 0) + (call.has("bias") ? 1 : 0);
+}
 
 // mean: 1; variance: subtract, square, add; then scale, and weight and bias where given
-void layer_norm(const Call& call, Work& work) { normalize(call, work, 5 + affine(call)); }
+void layer_norm(const Call& call, Work& work) {
+    normalize(call, work, 5 + affine(call));
+}
 // square, add; then scale, and weight where given
-void rms_norm(const Call& call, Work& work) { normalize(call, work, 3 + affine(call)); }
+void rms_norm(const Call& call, Work& work) {
+    normalize(call, work, 3 + affine(call));
+}
 
 // Statistics are constants at inference: one multiply and one add per element.
 void batch_norm(const Call& call, Work& work) {
@@ -27,29 +33,33 @@ template <int N>
 constexpr WorkShape softmax = per_output<N, WorkKind::softmax>;
 
 constexpr OpRule kRows[] = {
-    {"aten.batch_norm", batch_norm, stream_all, "2 per element (folded scale and shift); as layer_norm in training"},
-    {"aten.native_batch_norm", batch_norm, stream_all, "2 per element (folded scale and shift); as layer_norm in training"},
-    {"aten._native_batch_norm_legit", batch_norm, stream_all, "2 per element; as layer_norm in training"},
-    {"aten._native_batch_norm_legit_no_training", batch_norm, stream_all, "2 per element"},
-    {"aten._batch_norm_no_update", batch_norm, stream_all, "2 per element"},
-    {"aten.cudnn_batch_norm", batch_norm, stream_all, "2 per element; as layer_norm in training"},
-    {"aten.layer_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
-    {"aten.native_layer_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
-    {"aten.group_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
-    {"aten.native_group_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
-    {"aten.instance_norm", layer_norm, stream_all, "5 per element, and 1 each for weight and bias"},
-    {"aten.rms_norm", rms_norm, stream_all, "4 per element with weight, 3 without"},
-    {"aten._fused_rms_norm", rms_norm, stream_all, "4 per element with weight, 3 without"},
-    {"aten.softmax", softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"},
-    {"aten._softmax", softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"},
-    {"aten._safe_softmax", softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"},
-    {"aten.log_softmax", softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, subtract"},
-    {"aten._log_softmax", softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten.batch_norm",                           batch_norm, stream_all,
+     "2 per element (folded scale and shift); as layer_norm in training"                                                    },
+    {"aten.native_batch_norm",                    batch_norm, stream_all,
+     "2 per element (folded scale and shift); as layer_norm in training"                                                    },
+    {"aten._native_batch_norm_legit",             batch_norm, stream_all, "2 per element; as layer_norm in training"        },
+    {"aten._native_batch_norm_legit_no_training", batch_norm, stream_all, "2 per element"                                   },
+    {"aten._batch_norm_no_update",                batch_norm, stream_all, "2 per element"                                   },
+    {"aten.cudnn_batch_norm",                     batch_norm, stream_all, "2 per element; as layer_norm in training"        },
+    {"aten.layer_norm",                           layer_norm, stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.native_layer_norm",                    layer_norm, stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.group_norm",                           layer_norm, stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.native_group_norm",                    layer_norm, stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.instance_norm",                        layer_norm, stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.rms_norm",                             rms_norm,   stream_all, "4 per element with weight, 3 without"            },
+    {"aten._fused_rms_norm",                      rms_norm,   stream_all, "4 per element with weight, 3 without"            },
+    {"aten.softmax",                              softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten._softmax",                             softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten._safe_softmax",                        softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten.log_softmax",                          softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten._log_softmax",                         softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, subtract"},
 };
 static_assert(each_op_once(kRows));
 
 }  // namespace
 
-std::span<const OpRule> normalization_rules() { return kRows; }
+std::span<const OpRule> normalization_rules() {
+    return kRows;
+}
 
 }  // namespace infercost

@@ -1,4 +1,5 @@
-// Pooling and resampling. A window of w elements costs w per result: comparisons, or additions and a division.
+// Pooling and resampling. A window of w elements costs w per result: comparisons, or additions and a
+// division.
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -25,34 +26,36 @@ constexpr std::string_view kWindow = "window size per result";
 constexpr std::string_view kAdaptive = "1 per element read";
 
 constexpr OpRule kRows[] = {
-    {"aten.max_pool1d", windowed<1>, stream_all, kWindow},
-    {"aten.max_pool2d", windowed<2>, stream_all, kWindow},
-    {"aten.max_pool3d", windowed<3>, stream_all, kWindow},
-    {"aten.max_pool2d_with_indices", windowed<2>, stream_all, kWindow},
-    {"aten.max_pool3d_with_indices", windowed<3>, stream_all, kWindow},
-    {"aten.avg_pool1d", windowed<1>, stream_all, kWindow},
-    {"aten.avg_pool2d", windowed<2>, stream_all, kWindow},
-    {"aten.avg_pool3d", windowed<3>, stream_all, kWindow},
-    {"aten.adaptive_avg_pool1d", adaptive, stream_all, kAdaptive},
-    {"aten.adaptive_avg_pool2d", adaptive, stream_all, kAdaptive},
-    {"aten.adaptive_avg_pool3d", adaptive, stream_all, kAdaptive},
-    {"aten._adaptive_avg_pool2d", adaptive, stream_all, kAdaptive},
-    {"aten._adaptive_avg_pool3d", adaptive, stream_all, kAdaptive},
-    {"aten.adaptive_max_pool1d", adaptive, stream_all, kAdaptive},
-    {"aten.adaptive_max_pool2d", adaptive, stream_all, kAdaptive},
-    {"aten.upsample_nearest1d", resample<0>, stream_all, "moves bytes"},
-    {"aten.upsample_nearest2d", resample<0>, stream_all, "moves bytes"},
-    {"aten._upsample_nearest_exact2d", resample<0>, stream_all, "moves bytes"},
-    {"aten.upsample_linear1d", resample<3>, stream_all, "3 per result: two products and an addition"},
-    {"aten.upsample_bilinear2d", resample<7>, stream_all, "7 per result: four products and three additions"},
-    {"aten.upsample_bicubic2d", resample<31>, stream_all, "31 per result: 16 products and 15 additions"},
-    {"aten._upsample_bilinear2d_aa", resample<7>, stream_all, "7 per result at the base window"},
-    {"aten._upsample_bicubic2d_aa", resample<31>, stream_all, "31 per result at the base window"},
+    {"aten.max_pool1d",                windowed<1>,  stream_all, kWindow                                          },
+    {"aten.max_pool2d",                windowed<2>,  stream_all, kWindow                                          },
+    {"aten.max_pool3d",                windowed<3>,  stream_all, kWindow                                          },
+    {"aten.max_pool2d_with_indices",   windowed<2>,  stream_all, kWindow                                          },
+    {"aten.max_pool3d_with_indices",   windowed<3>,  stream_all, kWindow                                          },
+    {"aten.avg_pool1d",                windowed<1>,  stream_all, kWindow                                          },
+    {"aten.avg_pool2d",                windowed<2>,  stream_all, kWindow                                          },
+    {"aten.avg_pool3d",                windowed<3>,  stream_all, kWindow                                          },
+    {"aten.adaptive_avg_pool1d",       adaptive,     stream_all, kAdaptive                                        },
+    {"aten.adaptive_avg_pool2d",       adaptive,     stream_all, kAdaptive                                        },
+    {"aten.adaptive_avg_pool3d",       adaptive,     stream_all, kAdaptive                                        },
+    {"aten._adaptive_avg_pool2d",      adaptive,     stream_all, kAdaptive                                        },
+    {"aten._adaptive_avg_pool3d",      adaptive,     stream_all, kAdaptive                                        },
+    {"aten.adaptive_max_pool1d",       adaptive,     stream_all, kAdaptive                                        },
+    {"aten.adaptive_max_pool2d",       adaptive,     stream_all, kAdaptive                                        },
+    {"aten.upsample_nearest1d",        resample<0>,  stream_all, "moves bytes"                                    },
+    {"aten.upsample_nearest2d",        resample<0>,  stream_all, "moves bytes"                                    },
+    {"aten._upsample_nearest_exact2d", resample<0>,  stream_all, "moves bytes"                                    },
+    {"aten.upsample_linear1d",         resample<3>,  stream_all, "3 per result: two products and an addition"     },
+    {"aten.upsample_bilinear2d",       resample<7>,  stream_all, "7 per result: four products and three additions"},
+    {"aten.upsample_bicubic2d",        resample<31>, stream_all, "31 per result: 16 products and 15 additions"    },
+    {"aten._upsample_bilinear2d_aa",   resample<7>,  stream_all, "7 per result at the base window"                },
+    {"aten._upsample_bicubic2d_aa",    resample<31>, stream_all, "31 per result at the base window"               },
 };
 static_assert(each_op_once(kRows));
 
 }  // namespace
 
-std::span<const OpRule> pooling_rules() { return kRows; }
+std::span<const OpRule> pooling_rules() {
+    return kRows;
+}
 
 }  // namespace infercost

@@ -8,11 +8,15 @@ namespace infercost {
 
 const std::vector<Family>& families() {
     static const std::vector<Family> all = {
-        {"contraction", contraction_rules()}, {"convolution", convolution_rules()},
-        {"attention", attention_rules()},     {"normalization", normalization_rules()},
-        {"pointwise", pointwise_rules()},     {"reduction", reduction_rules()},
-        {"movement", movement_rules()},       {"indexing", indexing_rules()},
-        {"pooling", pooling_rules()},
+        {"contraction",   contraction_rules()  },
+        {"convolution",   convolution_rules()  },
+        {"attention",     attention_rules()    },
+        {"normalization", normalization_rules()},
+        {"pointwise",     pointwise_rules()    },
+        {"reduction",     reduction_rules()    },
+        {"movement",      movement_rules()     },
+        {"indexing",      indexing_rules()     },
+        {"pooling",       pooling_rules()      },
     };
     return all;
 }
@@ -63,8 +67,8 @@ Analyzer::Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const
     overrides_.resize(graph_->nodes().size(), nullptr);
     for (const auto& [node, work] : *overrides) {
         if (node < 0 || static_cast<std::size_t>(node) >= overrides_.size()) {
-            throw std::invalid_argument("a rule was given for node " + std::to_string(node) + "; the graph has " +
-                                        std::to_string(overrides_.size()));
+            throw std::invalid_argument("a rule was given for node " + std::to_string(node) +
+                                        "; the graph has " + std::to_string(overrides_.size()));
         }
         overrides_[static_cast<std::size_t>(node)] = &work;
     }

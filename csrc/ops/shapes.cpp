@@ -14,8 +14,8 @@ DType arithmetic_dtype(const Call& call) {
     return found;
 }
 
-void set_contraction(Work& work, WorkKind kind, DType operand, const Expr& batch, const Expr& m, const Expr& n,
-                     const Expr& k) {
+void set_contraction(Work& work, WorkKind kind, DType operand, const Expr& batch, const Expr& m,
+                     const Expr& n, const Expr& k) {
     work.kind = kind;
     work.dtype = operand;
     work.dims = {batch, m, n, k, 0, 1};
@@ -23,9 +23,15 @@ void set_contraction(Work& work, WorkKind kind, DType operand, const Expr& batch
     work.causal_flops = work.contraction_flops;
 }
 
-bool never(const Call&) { return false; }
-bool always(const Call&) { return true; }
-bool in_place_only(const Call& call) { return call.in_place(); }
+bool never(const Call&) {
+    return false;
+}
+bool always(const Call&) {
+    return true;
+}
+bool in_place_only(const Call& call) {
+    return call.in_place();
+}
 
 void nothing(const Call&, Work&) {}
 

@@ -7,11 +7,15 @@ namespace infercost {
 
 // ---- work -------------------------------------------------------------------------------------------
 
-inline void no_work(const Call&, Work& work) { work.kind = WorkKind::free; }
+inline void no_work(const Call&, Work& work) {
+    work.kind = WorkKind::free;
+}
 
 // A kernel of this kind that only moves data.
 template <WorkKind kKind>
-void moves(const Call&, Work& work) { work.kind = kKind; }
+void moves(const Call&, Work& work) {
+    work.kind = kKind;
+}
 
 DType arithmetic_dtype(const Call& call);
 
@@ -32,8 +36,8 @@ void per_input(const Call& call, Work& work) {
 }
 
 // Fills in a contraction: 2*batch*m*n*k, all of it needed.
-void set_contraction(Work& work, WorkKind kind, DType operand, const Expr& batch, const Expr& m, const Expr& n,
-                     const Expr& k);
+void set_contraction(Work& work, WorkKind kind, DType operand, const Expr& batch, const Expr& m,
+                     const Expr& n, const Expr& k);
 
 // ---- traffic ----------------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 namespace infercost {
 namespace {
 
-constexpr std::array<std::string_view, kTrafficCount> kTrafficNames = {"weight", "activation", "kv_cache", "index"};
+constexpr std::array<std::string_view, kTrafficCount> kTrafficNames = {"weight", "activation", "kv_cache",
+                                                                       "index"};
 
 Expr sum_of(const std::array<Expr, kTrafficCount>& parts) {
     Expr total;
@@ -13,10 +14,16 @@ Expr sum_of(const std::array<Expr, kTrafficCount>& parts) {
 
 }  // namespace
 
-std::string_view name_of(Traffic traffic) { return kTrafficNames[static_cast<std::size_t>(traffic)]; }
+std::string_view name_of(Traffic traffic) {
+    return kTrafficNames[static_cast<std::size_t>(traffic)];
+}
 
-Expr Work::bytes_read() const { return sum_of(read); }
-Expr Work::bytes_written() const { return sum_of(written); }
+Expr Work::bytes_read() const {
+    return sum_of(read);
+}
+Expr Work::bytes_written() const {
+    return sum_of(written);
+}
 
 Work Work::substitute(const Sizes& sizes) const {
     Work bound = *this;

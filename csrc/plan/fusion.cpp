@@ -7,7 +7,9 @@
 namespace infercost {
 namespace {
 
-bool joins_producer(WorkKind kind) { return kind == WorkKind::pointwise || kind == WorkKind::copy; }
+bool joins_producer(WorkKind kind) {
+    return kind == WorkKind::pointwise || kind == WorkKind::copy;
+}
 
 // Whether pointwise work may run in the epilogue of this kernel.
 bool takes_epilogue(WorkKind kind) {
@@ -34,13 +36,15 @@ bool absorbs_producer(WorkKind kind) {
 
 // For each operand of each launch: how many launches read the same value. In-place ops give a storage a new
 // value, so `relu_` and what follows it read two different ones.
-std::vector<std::vector<std::int32_t>> count_readers(const Pass& pass, const std::vector<FusedLaunch>& launches) {
+std::vector<std::vector<std::int32_t>> count_readers(const Pass& pass,
+                                                     const std::vector<FusedLaunch>& launches) {
     const Graph& graph = pass.graph;
     const auto root = [&](std::int64_t t) {
         return static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)));
     };
-    std::vector<std::int32_t> value_of(graph.tensors().size(), -1);  // of a storage, numbered as they are written
-    std::vector<std::int32_t> readers;                               // of a value
+    std::vector<std::int32_t> value_of(graph.tensors().size(),
+                                       -1);  // of a storage, numbered as they are written
+    std::vector<std::int32_t> readers;       // of a value
     const auto value = [&](std::size_t storage) {
         if (value_of[storage] < 0) {
             value_of[storage] = static_cast<std::int32_t>(readers.size());

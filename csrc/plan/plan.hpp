@@ -26,8 +26,8 @@ struct Plan {
     std::vector<Kernel> kernels;
     std::vector<std::int32_t> kernel_of_node;  // -1: no kernel runs (a view, or not modelled)
     std::int64_t launch_count = 0;
-    Expr resident_bytes;     // weights and buffers
-    Expr peak_memory_bytes;  // weights, buffers, inputs and the activation peak
+    Expr resident_bytes;             // weights and buffers
+    Expr peak_memory_bytes;          // weights, buffers, inputs and the activation peak
     Sizes bound;                     // sizes that the plan fixed
     std::vector<std::string> names;  // sizes that are still open
 };

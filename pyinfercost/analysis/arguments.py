@@ -80,7 +80,7 @@ def _as_work(node: NodeInfo, name: str, result: object) -> Work:
     if isinstance(result, Work):
         return result
     dtype = node.outputs[0].dtype if node.outputs else "float32"
-    traffic = {"bytes_read": _streamed(node.inputs), "bytes_written": _streamed(node.outputs)}
+    traffic: dict[str, Any] = {"bytes_read": _streamed(node.inputs), "bytes_written": _streamed(node.outputs)}
     if isinstance(result, Mapping):
         try:
             return Work(**{"dtype": dtype, **traffic, **result})

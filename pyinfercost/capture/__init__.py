@@ -53,7 +53,8 @@ def capture(
     if type(model).__name__ == "ExportedProgram":
         from .export import graph_from_exported
 
-        return graph_from_exported(model, dynamic=dynamic)
+        program: Any = model
+        return graph_from_exported(program, dynamic=dynamic)
     raise TypeError(
         f"model is of type {type(model).__name__}; expected an nn.Module, an ExportedProgram, a Graph, a path to a "
         ".pt2 or .json file, or a spec such as 'torchvision:resnet50'"

@@ -19,7 +19,9 @@ class MetaInputs(NamedTuple):
     tensors: list[tuple[str, torch.Tensor]]
 
 
-def meta_inputs(args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Mapping[Any, Any], sizes: SizeSpace) -> MetaInputs:
+def meta_inputs(
+    args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Mapping[Any, Any], sizes: SizeSpace
+) -> MetaInputs:
     """Replaces every tensor of the inputs by a meta tensor, with open sizes where `dynamic` names them.
 
     Raises:
@@ -41,17 +43,13 @@ def meta_inputs(args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Mapping[
                 seen[id(value)] = _meta_tensor(value, name, dims, sizes)
                 tensors.append((name, seen[id(value)]))
             return seen[id(value)]
-        return torch.utils._pytree.tree_map_only(
-            torch.Tensor, lambda tensor: convert(tensor, name, dims), value
-        ) if isinstance(value, list | tuple | dict) or _is_nested(value) else value
+        if type(value) not in torch.utils._pytree.SUPPORTED_NODES:
+            return value
+        return torch.utils._pytree.tree_map_only(torch.Tensor, lambda tensor: convert(tensor, name, dims), value)
 
     new_args = tuple(convert(a, f"arg{i}", dynamic.get(i, {})) for i, a in enumerate(args))
     new_kwargs = {k: convert(v, k, dynamic.get(k, {})) for k, v in kwargs.items()}
     return MetaInputs(new_args, new_kwargs, tensors)
-
-
-def _is_nested(value: Any) -> bool:
-    return type(value) in torch.utils._pytree.SUPPORTED_NODES
 
 
 def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:

@@ -47,9 +47,7 @@ IGNORED_ARGUMENTS = frozenset({"device", "layout", "pin_memory"})
 _UNBOUNDED = 2**62  # torch writes "no upper bound" as None, an infinity, or an integer near the largest int64
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-_TORCH_UNBOUNDED = 2**62  # torch writes "no upper bound" as None, an infinity, or an integer near the largest int64
-
-_FRAME = re.compile(
+_TORCH_FRAME = re.compile(
     r"(^|[/\\])torch[/\\](nn|fx|utils|export|autograd|ao|_\w+|functional\.py|overrides\.py)([/\\]|$)|^<"
 )
 _SELF = re.compile(r"^(L__self__|L\['self'\])\.?")
@@ -170,7 +168,8 @@ def _requested_names(inputs: Sequence[InputDims], dynamic: SizeNames) -> dict[st
                 free = [i for i, s in enumerate(tensor.symbols) if s]
                 raise ValueError(
                     f"dynamic names dimension {dim} of input {tensor.name!r} as {name!r}, but it was not exported as a "
-                    f"dynamic size of its own; its dynamic dimensions are {free}; export with dynamic_shapes to have others"
+                    f"dynamic size of its own; its dynamic dimensions are {free}; "
+                    "export with dynamic_shapes to have others"
                 )
             if names.setdefault(symbol, name) != name:
                 raise ValueError(

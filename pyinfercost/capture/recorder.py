@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from pyinfercost import _core
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
-_TORCH_FOLDER = os.path.dirname(torch.__file__) + os.sep  # noqa: PTH120 - compared with co_filename, which is a str
+_TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format})
 _NO_KWARGS: dict[str, Any] = {}
 
@@ -46,6 +47,7 @@ class _Operator:
 
     whole: bool  # has a row: not taken apart
     pure: bool  # its result follows from metadata: not in place, no out=
+    reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
     kernel: Any  # what runs it
 
 
@@ -58,6 +60,8 @@ class Recorder:
 
     calls: list[Call] = field(default_factory=list)
     module: str = ""
+    # Tensors that changed shape in place: id -> the signatures they had before, in order.
+    earlier: dict[int, list[int]] = field(default_factory=dict)
     _operators: dict[Any, _Operator] = field(default_factory=dict)
     _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> small number
     _of_tensor: dict[int, int] = field(default_factory=dict)  # id -> signature; `calls` keeps tensors alive
@@ -80,12 +84,12 @@ class Recorder:
             if result is not NotImplemented:
                 return result
             operator.whole = True
-        # `_append` must see the frame of the caller: __torch_dispatch__ -> record
+        # The caller of __torch_dispatch__, whose frame says where in the model this is.
         frame = sys._getframe(2)
         key = None
         if operator.pure:
             try:
-                key = (op, self._key(args), self._key(tuple(kwargs.items())) if kwargs else None)
+                key = (op, self._key(args), self._key(kwargs.items()) if kwargs else None)
                 found = self._results.get(key)
             except TypeError:  # something that cannot be hashed, or a tensor whose metadata is more than this
                 key = found = None
@@ -94,6 +98,9 @@ class Recorder:
                 result = self._copy(result, signatures)
                 self._append(op, args, kwargs, result, frame)
                 return result
+        if operator.reshapes:  # what later calls see is another tensor in the same storage
+            self.earlier.setdefault(id(args[0]), []).append(self.signature(args[0]))
+            self._of_tensor.pop(id(args[0]), None)
         result = self._run(operator, op, args, kwargs)
         if key is not None:
             signatures = self._sign(result)
@@ -124,7 +131,8 @@ class Recorder:
         pure = not schema.is_mutable and torch.Tag.nondeterministic_seeded not in op.tags
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
-        return _Operator(known or not op.has_kernel_for_dispatch_key(_COMPOSITE), pure, _KERNELS.get(str(op), op))
+        whole = known or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        return _Operator(whole, pure, torch.Tag.inplace_view in op.tags, _KERNELS.get(str(op), op))
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
@@ -181,6 +189,10 @@ class Recorder:
         self._kept.append(tensor)
         return number
 
+    def metadata(self, signature: int) -> tuple[Any, ...]:
+        """What a signature stands for: dtype, device, lengths, strides."""
+        return next(metadata for metadata, number in self._signatures.items() if number == signature)
+
     def _key(self, values: Any) -> Any:
         parts: list[Any] = []
         for value in values:
@@ -218,9 +230,9 @@ class Recorder:
         return copy
 
 
-class _Mode(TorchDispatchMode):
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves the class hook untyped
     def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._recorder = recorder
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -234,7 +246,9 @@ def _size_key(size: Any) -> Any:
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
-def _grouped_mm(left: torch.Tensor, right: torch.Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None) -> Any:
+def _grouped_mm(
+    left: torch.Tensor, right: torch.Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None
+) -> Any:
     # torch's own meta kernel takes bfloat16 alone; shapes follow the same rule for every dtype.
     del bias
     dtype = out_dtype or left.dtype

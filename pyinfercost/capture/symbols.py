@@ -60,8 +60,8 @@ class SizeSpace:
         return manager
 
     def expression(self, size: Any) -> int | Expr:
-        """The `Expr` of a symbolic integer."""
-        return to_expr(size.node.expr, self._symbols)
+        """The `Expr` of a symbolic integer, or of torch's expression for one."""
+        return to_expr(size.node.expr if hasattr(size, "node") else size, self._symbols)
 
     def check_guards(self) -> None:
         """Hands what the forward assumed about open sizes over to the graph.

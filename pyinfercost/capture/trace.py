@@ -116,7 +116,10 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {_source(last)}" if last else ""
     text = f"{type(error).__name__}: {error}"
     if "item()" in text or "_local_scalar_dense" in text or "data-dependent" in text or "is_nonzero" in text:
-        advice = "; the forward asks for the value of a tensor, and a capture has shapes only: give such values as Python numbers, or export the model and capture that"
+        advice = (
+            "; the forward asks for the value of a tensor, and a capture has shapes only: give such values as Python "
+            "numbers, or export the model and capture that"
+        )
     else:
         advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
     return CaptureError(f"capture stopped{where}{after}: {text}{advice}")
@@ -138,13 +141,17 @@ class _Writer:
         self._recorder = recorder
         self._tensors: dict[int, TensorId] = {}
         self._names: dict[Any, list[str]] = {}
-        self._metadata: dict[Any, tuple[str, list[Any], list[Any]]] = {}
+        self._metadata: dict[Any, tuple[str, list[Any], list[Any] | None]] = {}
 
-    def graph(self, module: torch.nn.Module, weights: Mapping[str, torch.Tensor] | None, inputs: Any, output: Any) -> Graph:
+    def graph(
+        self, module: torch.nn.Module, weights: Mapping[str, torch.Tensor] | None, inputs: Any, output: Any
+    ) -> Graph:
         for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
             for name, tensor in named:
                 self._declare(tensor if weights is None else weights[name], role, name)
-        given = [self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs]
+        given = [
+            self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs
+        ]
         for call in self._recorder.calls:
             self._node(call)
         results: list[TensorId] = []
@@ -152,12 +159,18 @@ class _Writer:
         return self._builder.build(given, results)
 
     def _node(self, call: Call) -> None:
+        import torch
+
         names = self._names.get(call.op)
         if names is None:
             names = self._names[call.op] = [a.name for a in call.op._schema.arguments]
         arguments = {name: self._argument(value) for name, value in zip(names, call.args, strict=False)}
         for name, value in call.kwargs.items():
             arguments[name] = self._argument(value)
+        first = id(call.args[0]) if call.args else 0
+        if first in self._recorder.earlier and torch.Tag.inplace_view in call.op.tags:
+            self._recorder.earlier[first].pop(0)
+            del self._tensors[first]
         outputs: list[TensorId] = []
         self._collect(call.result, outputs)
         if outputs:
@@ -210,24 +223,24 @@ class _Writer:
     def _described(self, tensor: torch.Tensor) -> tuple[str, list[Any], list[Any] | None]:
         import torch
 
+        earlier = self._recorder.earlier.get(id(tensor))
         try:
-            key = self._recorder.signature(tensor)
-        except TypeError:
-            key = None
-        found = self._metadata.get(key) if key is not None else None
+            key = earlier[0] if earlier else self._recorder.signature(tensor)
+        except TypeError:  # more than plain metadata: complex, sparse, a subclass
+            strides = list(tensor.stride()) if tensor.layout is torch.strided else None
+            return _described(self._sizes, tensor.dtype, list(tensor.shape), strides)
+        found = self._metadata.get(key)
         if found is None:
-            strided = tensor.layout is torch.strided
-            found = (
-                str(tensor.dtype).removeprefix("torch."),
-                [self._size(s) for s in tensor.shape],
-                [self._size(s) for s in tensor.stride()] if strided else None,
-            )
-            if key is not None:
-                self._metadata[key] = found
+            dtype, _, shape, strides = self._recorder.metadata(key)
+            found = self._metadata[key] = _described(self._sizes, dtype, shape, strides)
         return found
 
-    def _size(self, size: Any) -> int | Expr:
-        return size if type(size) is int else self._sizes.expression(size)
+
+def _described(sizes: SizeSpace, dtype: Any, shape: Any, strides: Any) -> tuple[str, list[Any], list[Any] | None]:
+    def lengths(values: Any) -> list[int | Expr]:
+        return [v if type(v) is int else sizes.expression(v) for v in values]
+
+    return str(dtype).removeprefix("torch."), lengths(shape), None if strides is None else lengths(strides)
 
 
 _PLAIN = frozenset({int, float, bool, str, type(None)})
