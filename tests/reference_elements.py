@@ -79,7 +79,7 @@ def divide(self: Scalar, other: Scalar) -> Scalar:
     return self / other
 
 
-def clamp(self: Scalar, min: float, max: float) -> Scalar:  # noqa: A002 - the schema's names
+def clamp(self: Scalar, min: float, max: float) -> Scalar:
     return apply("minimum", apply("maximum", self, min), max)
 
 
@@ -113,7 +113,7 @@ _TWO = {
 POINTWISE: list[Definition] = [
     *(define(op, one(operation)) for op, operation in _SAME.items()),
     *(define(op, logical(operation)) for op, operation in _TWO.items()),
-    *(define(op, add) for op in ("add",)),
+    define("add", add),
     *(define(op, subtract) for op in ("sub", "subtract")),
     define("rsub", lambda self, other: other - self),
     *(define(op, multiply) for op in ("mul", "multiply")),
@@ -134,11 +134,10 @@ POINTWISE: list[Definition] = [
     define("rsqrt", lambda self: 1 / apply("sqrt", self)),
     define("frac", lambda self: self - apply("trunc", self)),
     *(define(op, clamp, min=0.3, max=0.6) for op in ("clamp", "clip")),
-    *(define(op, lambda self, min: apply("maximum", self, min), min=0.3) for op in ("clamp", "clip", "clamp_min")),  # noqa: A006
-    *(define(op, lambda self, max: apply("minimum", self, max), max=0.6) for op in ("clamp", "clip", "clamp_max")),  # noqa: A006
+    *(define(op, lambda self, min: apply("maximum", self, min), min=0.3) for op in ("clamp", "clip", "clamp_min")),
+    *(define(op, lambda self, max: apply("minimum", self, max), max=0.6) for op in ("clamp", "clip", "clamp_max")),
     define("nan_to_num", lambda self: nan_to_num(self)),
     define("eq", lambda self, other: self.equals(other)),
-    *(define(op, lambda self, other: self.equals(other)) for op in ()),
     *(define(op, lambda self, other: self._with("compare", lambda a, b: a != b, other)) for op in ("ne", "not_equal")),
     define("lt", lambda self, other: self < other),
     *(define(op, lambda self, other: self <= other) for op in ("le", "less_equal")),

@@ -13,11 +13,12 @@ from typing import Any
 
 from pyinfercost._core import Graph, GraphBuilder, TensorId
 from pyinfercost.capture.archive_weights import Archive, ArchiveError, Weight, scalar_type, weights
-from pyinfercost.capture.expressions import ExpressionError, Size, parse_expr, symbol_name
+from pyinfercost.capture.expressions import Size, parse_expr, symbol_name
 from pyinfercost.capture.program import (
     IGNORED_ARGUMENTS,
     INLINED,
     InputDims,
+    SizeNameError,
     SizeNames,
     SizeTable,
     is_work,
@@ -50,7 +51,7 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
     Raises:
         ArchiveError: when the file is not such an archive, is damaged, or has a schema that is not read here.
         FileNotFoundError: when there is no such file.
-        ValueError: when `dynamic` does not fit the program.
+        SizeNameError: when `dynamic` does not fit the program.
     """
     with Archive(path) as archive:
         entries = sorted(name for name in archive.names if name.startswith(_MODELS) and name.endswith(".json"))
@@ -71,12 +72,14 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
                 )
             tied = archive.tied_names()
             return _Reader(program, Path(path).name, tied, dynamic).graph()
-        except (KeyError, TypeError, IndexError, AttributeError, StopIteration) as error:
+        except (ArchiveError, SizeNameError):
+            raise
+        except ValueError as error:
+            raise archive.error(f"{entry}: {error}") from error
+        except (KeyError, TypeError, IndexError, AttributeError, StopIteration, RuntimeError) as error:
             raise archive.error(
                 f"{entry} does not follow torch's export schema: {type(error).__name__} {error}"
             ) from error
-        except ExpressionError as error:
-            raise archive.error(f"{entry}: {error}") from error
 
 
 class _Reader:

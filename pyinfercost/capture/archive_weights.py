@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import mmap
 import os
 import struct
@@ -71,9 +70,7 @@ class Weight(NamedTuple):
 def scalar_type(code: int) -> str:
     """The dtype that a code of torch's export schema stands for."""
     if code not in _SCALAR_TYPES:
-        raise ArchiveError(
-            f"dtype code {code!r} is not one of torch's export schema 8, expected one of {sorted(_SCALAR_TYPES)}"
-        )
+        raise ValueError(f"dtype code {code!r} is unknown, expected one of {sorted(_SCALAR_TYPES)}")
     return _SCALAR_TYPES[code][0]
 
 
@@ -160,7 +157,9 @@ class Archive:
 
     def _payload_config(self, entry: str) -> dict[str, Any]:
         config = self.json(entry).get("config")
-        if not isinstance(config, dict) or not all(isinstance(p, dict) and "path_name" in p for p in config.values()):
+        if not isinstance(config, dict) or not all(
+            isinstance(p, dict) and isinstance(p.get("path_name"), str) for p in config.values()
+        ):
             raise self.error(
                 f"entry {entry} does not map names to payloads, expected {{'config': {{name: {{'path_name': ...}}}}}}"
             )
@@ -242,13 +241,16 @@ def _weight(archive: Archive, view: memoryview, span: tuple[int, int], entry: st
         dtype, width = _SCALAR_TYPES[meta["dtype"]]
         shape, strides = (tuple(int(s["as_int"]) for s in meta[key]) for key in ("sizes", "strides"))
         first = int(meta["storage_offset"]["as_int"])
+        # How far a strided view reaches, in elements.
+        reach = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+        if min((first, *shape, *strides)) < 0:
+            raise ValueError("a size, stride or offset below zero")
     except (KeyError, TypeError, ValueError) as error:
         raise archive.error(
             f"entry {entry} has metadata {meta!r}, expected a dtype, whole sizes, strides and an offset"
         ) from error
     offset, length = span
-    elements = 0 if math.prod(shape) == 0 else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-    start, stop = first * width, (first + elements) * width
+    start, stop = first * width, (first + reach) * width
     if stop > length or offset + length > len(view):
         raise archive.error(
             f"entry {entry} holds {min(length, max(0, len(view) - offset))} bytes, expected at least {stop}"

@@ -46,7 +46,8 @@ def graph_from_exported(program: ExportedProgram, *, model: str = "", dynamic: S
         The graph. Data-dependent sizes (the output of `nonzero`) are sizes too, under torch's name for them (`u0`).
 
     Raises:
-        ValueError: when `dynamic` does not fit the program, or a size has no integer expression (`ExpressionError`).
+        SizeNameError: when `dynamic` does not fit the program.
+        ExpressionError: when a size has no integer expression.
     """
     return _Reader(program, model, dynamic).graph()
 

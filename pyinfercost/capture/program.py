@@ -12,6 +12,11 @@ from pyinfercost.capture.expressions import Symbols
 SizeNames = Mapping[int | str, Mapping[int, str]]
 """Input (its position or its name) -> dimension -> name of the size."""
 
+
+class SizeNameError(ValueError):
+    """Names for sizes that do not fit the program."""
+
+
 # Checks and symbolic integers: they run on the host, move no tensor, and become Expr values or nothing.
 _NOT_WORK = frozenset(
     {
@@ -140,7 +145,8 @@ def name_sizes(inputs: Sequence[InputDims], dynamic: SizeNames | None) -> dict[s
         symbol -> name, for the symbols that get another name than their own.
 
     Raises:
-        ValueError: when `dynamic` names an input or a dimension that is not there or not dynamic, or one symbol twice.
+        SizeNameError: when `dynamic` names an input or a dimension that is not there or not dynamic, or one symbol
+            twice.
     """
     if dynamic is not None:
         return _requested_names(inputs, dynamic)
@@ -161,18 +167,18 @@ def _requested_names(inputs: Sequence[InputDims], dynamic: SizeNames) -> dict[st
         tensor = by_name.get(key) if isinstance(key, str) else inputs[key] if 0 <= key < len(inputs) else None
         if tensor is None:
             known = ", ".join(f"{i} ({t.name})" for i, t in enumerate(inputs))
-            raise ValueError(f"dynamic names input {key!r}, expected one of {known}")
+            raise SizeNameError(f"dynamic names input {key!r}, expected one of {known}")
         for dim, name in dims.items():
             symbol = tensor.symbols[dim] if -len(tensor.symbols) <= dim < len(tensor.symbols) else ""
             if not symbol:
                 free = [i for i, s in enumerate(tensor.symbols) if s]
-                raise ValueError(
+                raise SizeNameError(
                     f"dynamic names dimension {dim} of input {tensor.name!r} as {name!r}, but it was not exported as a "
                     f"dynamic size of its own; its dynamic dimensions are {free}; "
                     "export with dynamic_shapes to have others"
                 )
             if names.setdefault(symbol, name) != name:
-                raise ValueError(
+                raise SizeNameError(
                     f"dynamic gives one size two names, {names[symbol]!r} and {name!r}: "
                     "the program requires them to be equal"
                 )

@@ -63,7 +63,8 @@ class Recorder:
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
     earlier: dict[int, list[int]] = field(default_factory=dict)
     _operators: dict[Any, _Operator] = field(default_factory=dict)
-    _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> small number
+    _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> its place in `_metadata`
+    _metadata: list[tuple[Any, ...]] = field(default_factory=list)
     _of_tensor: dict[int, int] = field(default_factory=dict)  # id -> signature; `calls` keeps tensors alive
     _kept: list[Any] = field(default_factory=list)
     _results: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
@@ -184,14 +185,16 @@ class Recorder:
             tuple([_size_key(s) for s in tensor.shape]),
             tuple([_size_key(s) for s in tensor.stride()]),
         )
-        number = self._signatures.setdefault(metadata, len(self._signatures))
+        number = self._signatures.setdefault(metadata, len(self._metadata))
+        if number == len(self._metadata):
+            self._metadata.append(metadata)
         self._of_tensor[id(tensor)] = number
         self._kept.append(tensor)
         return number
 
     def metadata(self, signature: int) -> tuple[Any, ...]:
         """What a signature stands for: dtype, device, lengths, strides."""
-        return next(metadata for metadata, number in self._signatures.items() if number == signature)
+        return self._metadata[signature]
 
     def _key(self, values: Any) -> Any:
         parts: list[Any] = []

@@ -191,7 +191,10 @@ MODEL = "models/model.json"
             edited(MODEL, lambda v: v["graph_module"]["graph"]["tensor_values"].clear()),
             "does not follow torch's export schema",
         ),
-        (edited(MODEL, lambda v: v["graph_module"]["graph"]["tensor_values"]["ids"].update(dtype=99)), "dtype code 99"),
+        (
+            edited(MODEL, lambda v: v["graph_module"]["graph"]["tensor_values"]["ids"].update(dtype=99)),
+            r"models/model\.json: dtype code 99 is unknown",
+        ),
         (
             edited(
                 MODEL,
@@ -213,7 +216,7 @@ def test_damage_is_named(
     path = rewritten(saved, tmp_path / "damaged.pt2", change)
     with pytest.raises(ArchiveError, match=message) as error:
         graph_from_archive(path)
-    assert str(error.value).startswith(str(path)) or "dtype code" in str(error.value)
+    assert str(error.value).startswith(str(path))
 
 
 def test_a_compressed_entry_is_named(saved: Path, tmp_path: Path) -> None:

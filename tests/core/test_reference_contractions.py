@@ -1,0 +1,282 @@
+"""Matrix products, convolutions and attention against their definitions: 2 FLOPs per multiplication that was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from reference import Array, Tally, attention, convolution, einsum, numbers, transposed_convolution
+from single_node import T, work_of
+
+from pyinfercost import _core
+
+
+class Case(NamedTuple):
+    """An operator on operands of these shapes, and what it means."""
+
+    op: str
+    shapes: dict[str, Any]
+    product: Callable[..., Any]
+    epilogue: Callable[..., Any] | None = None  # what is done with the product: gets it and the operands
+    attributes: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+def plus(*names: str) -> Callable[..., Any]:
+    def added(result: Any, operands: dict[str, Any]) -> Any:
+        for name in names:
+            result = result + operands[name]
+        return result
+
+    return added
+
+
+def mm(left: str, right: str) -> Callable[..., Any]:
+    return lambda o: np.matmul(o[left], o[right])
+
+
+def grouped(o: dict[str, Any]) -> Any:
+    """3 rows for the first matrix, none for the second, 2 for the third."""
+    a, b = o["self"], o["mat2"]
+    return np.concatenate([np.matmul(a[first:last], b[g]) for g, (first, last) in enumerate([(0, 3), (3, 3), (3, 5)])])
+
+
+def grouped_reduction(o: dict[str, Any]) -> Any:
+    a, b = o["self"], o["mat2"]
+    return np.stack([np.matmul(a[:, :3], b[:3]), np.matmul(a[:, 3:], b[3:])])
+
+
+def grouped_columns(o: dict[str, Any]) -> Any:
+    a, b = o["self"], o["mat2"]
+    return np.concatenate([np.matmul(a[0], b[:, :2]), np.matmul(a[1], b[:, 2:])], axis=1)
+
+
+def by_letters(equation: str, *names: str) -> Callable[..., Any]:
+    return lambda o: einsum(equation, *(o["tensors"][i] for i in range(len(o["tensors"]))))
+
+
+def written(equation: str, *shapes: tuple[int, ...], means: str = "") -> Case:
+    return Case("aten.einsum", {"tensors": list(shapes)}, by_letters(means or equation), None, {"equation": equation})
+
+
+def linear(o: dict[str, Any]) -> Any:
+    return np.matmul(o["input"], o["weight"].T)
+
+
+PRODUCTS = [
+    Case("aten.mm", {"self": (2, 3), "mat2": (3, 4)}, mm("self", "mat2")),
+    Case("aten._int_mm", {"self": (2, 3), "mat2": (3, 4)}, mm("self", "mat2")),
+    Case("aten.addmm", {"self": (4,), "mat1": (2, 3), "mat2": (3, 4)}, mm("mat1", "mat2"), plus("self")),
+    Case("aten.addmm", {"self": (2, 4), "mat1": (2, 3), "mat2": (3, 4)}, mm("mat1", "mat2"), plus("self")),
+    Case("aten._scaled_mm", {"self": (2, 3), "mat2": (3, 4), "scale_a": ()}, mm("self", "mat2"), lambda y, o: y * o["scale_a"].item()),
+    Case("aten.bmm", {"self": (5, 2, 3), "mat2": (5, 3, 4)}, mm("self", "mat2")),
+    Case("aten.baddbmm", {"self": (5, 2, 4), "batch1": (5, 2, 3), "batch2": (5, 3, 4)}, mm("batch1", "batch2"), plus("self")),
+    Case(
+        "aten.addbmm",
+        {"self": (2, 4), "batch1": (5, 2, 3), "batch2": (5, 3, 4)},
+        mm("batch1", "batch2"),
+        lambda y, o: np.sum([o["self"], *y], axis=0),
+    ),
+    Case("aten.mv", {"self": (2, 3), "vec": (3,)}, mm("self", "vec")),
+    Case("aten.addmv", {"self": (2,), "mat": (2, 3), "vec": (3,)}, mm("mat", "vec"), plus("self")),
+    Case("aten.dot", {"self": (7,), "tensor": (7,)}, mm("self", "tensor")),
+    Case("aten.vdot", {"self": (7,), "other": (7,)}, mm("self", "other")),
+    *(
+        Case("aten.matmul", {"self": a, "other": b}, mm("self", "other"))
+        for a, b in [
+            ((3,), (3,)),
+            ((2, 3), (3,)),
+            ((3,), (3, 4)),
+            ((2, 3), (3, 4)),
+            ((5, 2, 3), (3, 4)),
+            ((5, 2, 3), (3,)),
+            ((3,), (5, 3, 4)),
+            ((2, 3), (5, 3, 4)),
+            ((5, 2, 3), (5, 3, 4)),
+            ((6, 1, 2, 3), (5, 3, 4)),
+            ((6, 5, 2, 3), (1, 5, 3, 4)),
+        ]
+    ),
+    *(
+        case
+        for shape in [(3,), (2, 3), (5, 2, 3)]
+        for case in [
+            Case("aten.linear", {"input": shape, "weight": (4, 3)}, linear),
+            Case("aten.linear", {"input": shape, "weight": (4, 3), "bias": (4,)}, linear, plus("bias")),
+        ]
+    ),
+    Case("aten._grouped_mm", {"self": (5, 3), "mat2": (3, 3, 4), "offs": (3,)}, grouped),
+    Case("aten._grouped_mm", {"self": (2, 5), "mat2": (5, 4), "offs": (2,)}, grouped_reduction),
+    Case("aten._grouped_mm", {"self": (2, 3, 4), "mat2": (4, 5), "offs": (2,)}, grouped_columns),
+    Case("aten._grouped_mm", {"self": (2, 3, 4), "mat2": (2, 4, 5)}, mm("self", "mat2")),
+    written("ij,jk->ik", (2, 3), (3, 4)),
+    written("bhid,bhjd->bhij", (2, 3, 4, 5), (2, 3, 2, 5)),
+    written("bij,bjk", (2, 3, 4), (2, 4, 5), means="bij,bjk->ik"),  # nothing is said: b appears twice and is summed
+    written(" i j , j k -> k i ", (2, 3), (3, 4), means="ij,jk->ki"),
+    written("bii,bi->b", (2, 3, 3), (2, 3)),
+    written("i,j->ij", (3,), (4,)),
+    written("ij,jk,kl->il", (2, 3), (3, 4), (4, 5)),
+    written("...ij,...jk->...ik", (6, 5, 2, 3), (6, 5, 3, 4), means="xyij,xyjk->xyik"),
+    written("b...d,de->b...e", (2, 5, 6, 3), (3, 4), means="bxyd,de->bxye"),
+    written("...d,d", (2, 5, 3), (3,), means="xyd,d->xy"),
+    Case("aten.einsum", {"tensors": [(5, 2, 3), (3, 4)]}, lambda o: np.matmul(o["tensors"][0], o["tensors"][1]), None, {"equation": "...ij,jk->...ik"}),
+]  # fmt: skip
+
+
+def arrays(tally: Tally, shapes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: [numbers(tally, s, i) for i, s in enumerate(shape)] if isinstance(shape, list) else numbers(tally, shape)
+        for name, shape in shapes.items()
+    }
+
+
+def tensors(shapes: dict[str, Any]) -> dict[str, Any]:
+    return {name: [T(s) for s in shape] if isinstance(shape, list) else T(shape) for name, shape in shapes.items()}
+
+
+def described(case: Case) -> str:
+    shapes = "-".join(str(shape) for shape in case.shapes.values()).replace(" ", "")
+    return f"{case.op.removeprefix('aten.')}-{case.attributes.get('equation', '').replace(' ', '')}{shapes}"
+
+
+@pytest.mark.parametrize("case", PRODUCTS, ids=described)
+def test_products(case: Case) -> None:
+    tally = Tally("contraction")
+    operands = arrays(tally, case.shapes)
+    result = case.product(operands)
+    if case.epilogue is not None:
+        with tally.part("pointwise"):
+            result = case.epilogue(result, operands)
+    work = work_of(case.op, tensors(case.shapes) | case.attributes, T(np.shape(result)))
+    assert work.contraction_flops == work.causal_flops == 2 * tally.multiplications > 0
+    assert work.pointwise_flops == tally.pointwise
+    # The machine models see dimensions only: they must say the same.
+    d = work.dimensions
+    if case.op != "aten.einsum" and "offs" not in case.shapes:
+        assert 2 * d["batch"] * d["m"] * d["n"] * d["k"] == work.contraction_flops
+
+
+def test_a_sum_written_as_einsum_is_a_reduction() -> None:
+    tally = Tally()
+    np.sum(numbers(tally, (3, 4)), axis=1, initial=numbers(tally, ()).item())
+    work = work_of("aten.einsum", {"equation": "ij->i", "tensors": [T((3, 4))]}, T((3,)))
+    assert (work.kind, work.contraction_flops, work.pointwise_flops) == ("reduction", 0, tally.pointwise)
+
+
+@pytest.mark.parametrize("equation", ["ij,jk->ik", "ijk->i", "i->i", "...ijk->i"])
+def test_an_einsum_that_does_not_fit_is_refused(equation: str) -> None:
+    with pytest.raises(ValueError, match=r"einsum '.*' with 1 operands cannot be read; expected a letter for each"):
+        work_of("aten.einsum", {"equation": equation, "tensors": [T((3, 4))]}, T((3,)))
+
+
+# ---- convolutions ----------------------------------------------------------------------------------------------------
+
+
+class Convolution(NamedTuple):
+    """Channels and a window; the input is two images of 5 elements a side."""
+
+    inputs: int
+    outputs: int
+    window: tuple[int, ...]
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+
+    def lists(self) -> dict[str, tuple[int, ...]]:
+        axes = len(self.window)
+        return {"stride": (self.stride,) * axes, "padding": (self.padding,) * axes, "dilation": (self.dilation,) * axes}
+
+
+CONVOLUTIONS = [
+    Convolution(3, 4, (3,)),
+    Convolution(3, 4, (3,), stride=2, padding=1),
+    Convolution(3, 4, (3, 3), padding=1),
+    Convolution(3, 4, (1, 1)),
+    Convolution(3, 4, (3, 2), stride=2),
+    Convolution(3, 4, (2, 2), dilation=3),
+    Convolution(4, 6, (3, 3), padding=1, groups=2),
+    Convolution(4, 4, (3, 3), stride=2, padding=1, groups=4),  # depthwise
+    Convolution(2, 6, (3, 3), groups=2),  # depthwise with three results per channel
+    Convolution(2, 3, (2, 2, 2)),
+    Convolution(2, 2, (2, 3, 2), stride=2, padding=1, groups=2),
+]
+
+
+def attributes(c: Convolution) -> dict[str, Any]:
+    return {name: list(value) for name, value in c.lists().items()} | {"groups": c.groups}
+
+
+def checked(op: str, tally: Tally, x: Array, weight: Array, result: Array, given: dict[str, Any]) -> None:
+    shape = result.shape
+    shapes = {"input": T(x.shape), "weight": T(weight.shape, role="parameter")}
+    work = work_of(op, shapes | given, T(shape))
+    assert work.contraction_flops == 2 * tally.multiplications > 0
+    assert work.pointwise_flops == 0
+    d = work.dimensions
+    assert 2 * d["batch"] * d["m"] * d["n"] * d["k"] == work.contraction_flops
+    with_bias = work_of(op, shapes | {"bias": T((shape[1],), role="parameter")} | given, T(shape))
+    assert with_bias.pointwise_flops == result.size  # one addition per result
+    assert with_bias.contraction_flops == work.contraction_flops
+
+
+@pytest.mark.parametrize("c", CONVOLUTIONS, ids=str)
+def test_convolutions(c: Convolution) -> None:
+    tally = Tally("contraction")
+    axes = len(c.window)
+    x = numbers(tally, (2, c.inputs, *(5,) * axes))
+    weight = numbers(tally, (c.outputs, c.inputs // c.groups, *c.window))
+    result = convolution(x, weight, **c.lists(), groups=c.groups)
+    checked(f"aten.conv{axes}d", tally, x, weight, result, attributes(c))
+    for op in ("aten.convolution", "aten._convolution"):
+        checked(op, tally, x, weight, result, attributes(c) | {"transposed": False})
+    for op in ("aten._convolution_mode", "aten.mkldnn_convolution", "aten.cudnn_convolution"):
+        checked(op, tally, x, weight, result, attributes(c) | {"padding": "same"})
+
+
+@pytest.mark.parametrize("output_padding", [0, 1])
+@pytest.mark.parametrize("c", [c for c in CONVOLUTIONS if c.stride > 1 or c.groups > 1 or c.dilation > 1], ids=str)
+def test_transposed_convolutions(c: Convolution, output_padding: int) -> None:
+    tally = Tally("contraction")
+    axes = len(c.window)
+    x = numbers(tally, (2, c.inputs, *(3,) * axes))
+    weight = numbers(tally, (c.inputs, c.outputs // c.groups, *c.window))
+    extra = (output_padding,) * axes
+    result = transposed_convolution(x, weight, **c.lists(), output_padding=extra, groups=c.groups)
+    checked(f"aten.conv_transpose{axes}d", tally, x, weight, result, attributes(c))
+    checked("aten.convolution", tally, x, weight, result, attributes(c) | {"transposed": True})
+
+
+# ---- attention -------------------------------------------------------------------------------------------------------
+
+ATTENTION = [rule.op for rule in _core.rules() if rule.family == "attention"]
+
+
+@pytest.mark.parametrize(
+    ("heads", "key_heads", "rows", "columns", "width", "value_width"),
+    [(2, 2, 4, 4, 3, 3), (4, 2, 3, 5, 2, 2), (4, 1, 1, 6, 3, 3), (2, 2, 5, 3, 2, 4)],
+    ids=["self", "grouped-query", "one-row-multi-query", "wide-value"],
+)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("op", ATTENTION)
+def test_attention(op: str, masked: bool, heads: int, key_heads: int, rows: int, columns: int, width: int, value_width: int) -> None:
+    tally = Tally("contraction")
+    shapes = {
+        "query": (2, heads, rows, width),
+        "key": (2, key_heads, columns, width),
+        "value": (2, key_heads, columns, value_width),
+    }
+    operands = arrays(tally, shapes)
+    mask = numbers(tally, (rows, columns)) if masked else None
+    result = attention(*operands.values(), mask=mask)
+    given: dict[str, Any] = tensors(shapes) | {"enable_gqa": heads != key_heads}
+    work = work_of(op, given | ({"attn_mask": T((rows, columns))} if masked else {}), T(result.shape))
+    assert work.contraction_flops == work.causal_flops == 2 * tally.multiplications > 0
+    assert work.pointwise_flops == tally.pointwise
+    # A row sees the columns up to its own number; what is skipped is a figure of its own.
+    seen = Tally("contraction")
+    attention(*arrays(seen, shapes).values(), seen=lambda row, column: column <= row)
+    causal = work_of(op, given | {"is_causal": True}, T(result.shape))
+    assert causal.contraction_flops == work.contraction_flops
+    assert causal.causal_flops == 2 * seen.multiplications < work.contraction_flops
