@@ -39,6 +39,7 @@ constexpr OpRule kRows[] = {
     {"aten.cummax",             scan<1>,      stream_all, kOne                                                                 },
     {"aten.cummin",             scan<1>,      stream_all, kOne                                                                 },
     {"aten.logcumsumexp",       scan<6>,      stream_all, "6 per element read: max, subtract, exp, add, log, add"              },
+    {"aten.diff", per_output<1>, stream_all, "1 per element"},
     {"aten.topk",               sort<1>,      stream_all, "1 per element read; comparisons of the selection depend on the data"},
     {"aten.sort",               sort<1>,      stream_all, "1 per element read; comparisons of the sort depend on the data"     },
     {"aten.argsort",            sort<1>,      stream_all, "1 per element read; comparisons of the sort depend on the data"     },

@@ -71,7 +71,12 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
         graph = capture(model)
         return Captured(graph, axes, {}, graph.model)
     loaded = load_model(model, {name: values[0] for name, values in axes.items()})
-    graph = capture(loaded.module, loaded.args, loaded.kwargs, dynamic=loaded.dynamic)
+    # Some models cannot leave every size open, so only those stay open that the grid varies.
+    varied = {name for name, values in axes.items() if len(values) > 1}
+    dynamic = {
+        key: {dim: name for dim, name in names.items() if name in varied} for key, names in loaded.dynamic.items()
+    }
+    graph = capture(loaded.module, loaded.args, loaded.kwargs, dynamic=dynamic)
     free, fixed = _split(graph, axes)
     for name, values in fixed.items():
         if len(values) > 1:

@@ -12,11 +12,19 @@ if TYPE_CHECKING:
 
 
 class MetaInputs(NamedTuple):
-    """What to call the module on, and its tensors with a name for each."""
+    """What to call the module on.
+
+    Attributes:
+        args: positional inputs.
+        kwargs: named inputs.
+        tensors: the meta tensors among them, with a name for each.
+        given: id of a meta tensor -> the real tensor that it stands for.
+    """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     tensors: list[tuple[str, torch.Tensor]]
+    given: dict[int, torch.Tensor]
 
 
 def meta_inputs(
@@ -36,12 +44,16 @@ def meta_inputs(
             raise ValueError(f"dynamic names input {key!r}; expected one of {listed}")
     tensors: list[tuple[str, torch.Tensor]] = []
     seen: dict[int, torch.Tensor] = {}
+    given: dict[int, torch.Tensor] = {}
 
     def convert(value: Any, name: str, dims: Mapping[int, str]) -> Any:
         if isinstance(value, torch.Tensor):
             if id(value) not in seen:
-                seen[id(value)] = _meta_tensor(value, name, dims, sizes)
-                tensors.append((name, seen[id(value)]))
+                meta = seen[id(value)] = _meta_tensor(value, name, dims, sizes)
+                tensors.append((name, meta))
+                # With an open size the values are those of one example, and prove nothing about others.
+                if not dims and value.device.type == "cpu":
+                    given[id(meta)] = value
             return seen[id(value)]
         if type(value) not in torch.utils._pytree.SUPPORTED_NODES:
             return value
@@ -49,7 +61,7 @@ def meta_inputs(
 
     new_args = tuple(convert(a, f"arg{i}", dynamic.get(i, {})) for i, a in enumerate(args))
     new_kwargs = {k: convert(v, k, dynamic.get(k, {})) for k, v in kwargs.items()}
-    return MetaInputs(new_args, new_kwargs, tensors)
+    return MetaInputs(new_args, new_kwargs, tensors, given)
 
 
 def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:

@@ -21,6 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyinfercost import _core
 
+from .values import UnknownValueError, Values
+
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
@@ -55,9 +57,11 @@ class _Operator:
 class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
-    `module` is the path of the module that is running; whoever drives the forward keeps it up to date.
+    `module` is the path of the module that is running; whoever drives the forward keeps it up to date. `values` knows
+    the real tensors that were given as inputs.
     """
 
+    values: Values
     calls: list[Call] = field(default_factory=list)
     module: str = ""
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
@@ -76,6 +80,9 @@ class Recorder:
         return _Mode(self)
 
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if op in _SCALARS:
+            value = self._scalar(args[0])
+            return bool(value) if op is torch.ops.aten.is_nonzero.default else value
         operator = self._operators.get(op)
         if operator is None:
             operator = self._operators[op] = self._learn(op)
@@ -109,6 +116,12 @@ class Recorder:
                 self._results[key] = (result, signatures)
         self._append(op, args, kwargs, result, frame)
         return result
+
+    def _scalar(self, tensor: torch.Tensor) -> Any:
+        try:
+            return self.values.of(tensor, self.calls).item()
+        except UnknownValueError as error:
+            raise UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}") from error
 
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
@@ -264,5 +277,20 @@ def _grouped_mm(
     return torch.empty(shape, dtype=dtype, device=left.device)
 
 
+def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
+    del key
+    if query.shape[-1] == value.shape[-1]:
+        return torch.empty_like(query)
+    return query.new_empty([*query.shape[:-1], value.shape[-1]])
+
+
 # Kernels for meta tensors where torch has none that serves.
-_KERNELS = {"aten._grouped_mm.default": _grouped_mm}
+_KERNELS = {
+    "aten._grouped_mm.default": _grouped_mm,
+    "aten.scaled_dot_product_attention.default": _attention,
+}
+# How a forward asks for a value: `tensor.item()`, and `if tensor:`.
+_SCALARS = frozenset(
+    {torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default}
+)

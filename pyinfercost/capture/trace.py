@@ -33,7 +33,8 @@ def trace_graph(
 
     Args:
         module: Any module. Its parameters, buffers, hooks and flags are the same afterwards.
-        args: Positional inputs. Only dtypes, shapes and strides of tensors matter.
+        args: Positional inputs. Only dtypes, shapes and strides of tensors matter, except that a forward may ask for a
+            value that follows from the inputs alone (`if mask.all()`): it is then computed from real inputs.
         kwargs: Named inputs. A tensor under a name that starts with `past_key_value` is a KV cache.
         dynamic: Position or name of an input -> dimension -> name of the size. Dimensions with one name are one size,
             kept open in the graph; the lengths of the example are its default. For a nested input it holds for every
@@ -48,11 +49,12 @@ def trace_graph(
     from .inputs import meta_inputs, stand_in
     from .recorder import Recorder
     from .symbols import SizeSpace
+    from .values import Values
 
     builder = GraphBuilder(model or type(module).__name__)
     sizes = SizeSpace(builder)
     inputs = meta_inputs(args, dict(kwargs or {}), dynamic or {}, sizes)
-    recorder = Recorder()
+    recorder = Recorder(Values(inputs.given))
     weights = stand_in(module)
     try:
         with (
@@ -115,10 +117,12 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     last = recorder.calls[-1] if recorder.calls else None
     after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {_source(last)}" if last else ""
     text = f"{type(error).__name__}: {error}"
-    if "item()" in text or "_local_scalar_dense" in text or "data-dependent" in text or "is_nonzero" in text:
+    if any(
+        word in text for word in ("item()", "_local_scalar_dense", "data-dependent", "is_nonzero", "value of a tensor")
+    ):
         advice = (
-            "; the forward asks for the value of a tensor, and a capture has shapes only: give such values as Python "
-            "numbers, or export the model and capture that"
+            "; a capture has shapes, and values only where they follow from real inputs: pass real tensors and leave "
+            "their sizes out of dynamic, or give such values as Python numbers"
         )
     else:
         advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
@@ -203,8 +207,8 @@ class _Writer:
         elif isinstance(value, Mapping):
             for item in value.values():
                 self._collect(item, into)
-        elif hasattr(value, "__dict__") and not callable(value):  # a cache object among the outputs
-            for item in vars(value).values():
+        elif type(value).__module__.partition(".")[0] not in _NOT_CONTAINERS and hasattr(value, "__dict__"):
+            for item in vars(value).values():  # a cache object among the outputs
                 self._collect(item, into)
 
     def _tensor(self, tensor: torch.Tensor, role: str) -> TensorId:
@@ -244,3 +248,4 @@ def _described(sizes: SizeSpace, dtype: Any, shape: Any, strides: Any) -> tuple[
 
 
 _PLAIN = frozenset({int, float, bool, str, type(None)})
+_NOT_CONTAINERS = frozenset({"builtins", "torch", "sympy"})
