@@ -104,9 +104,9 @@ _SAME = {
 _TWO = {
     **dict.fromkeys(("maximum", "fmax", "max.other"), "maximum"),
     **dict.fromkeys(("minimum", "fmin", "min.other"), "minimum"),
-    **dict.fromkeys(("logical_and", "bitwise_and", "__and__"), "and"),
-    **dict.fromkeys(("logical_or", "bitwise_or", "__or__"), "or"),
-    **dict.fromkeys(("logical_xor", "bitwise_xor"), "xor"),
+    **dict.fromkeys(("logical_and", "bitwise_and", "__and__", "__iand__"), "and"),
+    **dict.fromkeys(("logical_or", "bitwise_or", "__or__", "__ior__"), "or"),
+    **dict.fromkeys(("logical_xor", "bitwise_xor", "__xor__", "__ixor__"), "xor"),
     "atan2": "atan2",
 }
 

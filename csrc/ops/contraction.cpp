@@ -103,40 +103,48 @@ void matmul(const Call& call, Work& work) {
     set_contraction(work, WorkKind::gemm, call.engine_dtype(a), batch, m, n, k);
 }
 
-// Tokens sorted by expert: each row of the ragged side meets exactly one matrix of the other.
-void grouped_mm(const Call& call, Work& work) {
-    const TensorIndex a = call.require_tensor("self");
-    const TensorIndex b = call.require_tensor("mat2");
-    const Expr k = call.dim(a, -1);
-    const Expr n = call.dim(b, -1);
-    const Expr total = call.rank(a) == 2 && call.rank(b) == 2
-                           ? call.dim(a, 0) * n * k  // ragged k: the groups split the reduction
-                           : call.numel(call.output()) * k;
+// Tokens sorted by expert: each row of the ragged side meets exactly one matrix of the other. Routing is taken
+// as balanced: all groups have equal shares, and fewer rows than groups use as many groups as there are rows.
+struct Grouped {
+    TensorIndex left;
+    TensorIndex right;
     Expr groups = 1;
-    if (call.rank(b) == 3) {
-        groups = call.dim(b, 0);
-    } else if (call.rank(a) == 3) {
-        groups = call.dim(a, 0);
+    Expr used = 1;
+};
+
+Grouped grouped_pair(const Call& call) {
+    const bool aten = call.tensor("mat2") != kNoTensor;
+    Grouped pair{call.require_tensor(aten ? "self" : "input"), call.require_tensor(aten ? "mat2" : "weight")};
+    if (call.rank(pair.right) == 3) {
+        pair.groups = call.dim(pair.right, 0);
+    } else if (call.rank(pair.left) == 3) {
+        pair.groups = call.dim(pair.left, 0);
     }
-    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), 1, total / (n * k), n, k);
-    // Balanced routing: every group has an equal share of the rows.
-    work.dims.batch = groups;
-    work.dims.m = Expr::ceil_div(work.dims.m, groups);
+    pair.used = pair.groups;
+    if (call.rank(pair.left) == 2) pair.used = Expr::minimum(pair.groups, call.dim(pair.left, 0));
+    return pair;
+}
+
+void grouped_mm(const Call& call, Work& work) {
+    const Grouped pair = grouped_pair(call);
+    const Expr k = call.dim(pair.left, -1);
+    const Expr n = call.dim(pair.right, -1);
+    // Where both are matrices the groups split the reduction, else each row has one product.
+    const bool split = call.rank(pair.left) == 2 && call.rank(pair.right) == 2;
+    const Expr rows = split ? call.dim(pair.left, 0) : call.numel(call.output()) / n;
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(pair.left), 1, rows, n, k);
+    work.dims.batch = pair.used;
+    work.dims.m = Expr::ceil_div(rows, pair.used);
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
 }
 
-// Experts that no row is routed to are not read: with balanced routing that is all but as many as there are
-// rows.
 void grouped_operands(const Call& call, Work& work) {
-    const TensorIndex a = call.require_tensor("self");
-    const TensorIndex b = call.require_tensor("mat2");
-    call.read_operand(work, a);
-    if (call.rank(a) == 2 && call.rank(b) == 3) {
-        const Expr experts = call.dim(b, 0);
-        const Expr used = Expr::minimum(experts, call.dim(a, 0));
-        call.read_operand(work, b, call.distinct(b) / experts * used);
+    const Grouped pair = grouped_pair(call);
+    call.read_operand(work, pair.left);
+    if (call.rank(pair.right) == 3) {  // experts that no row is routed to are not read
+        call.read_operand(work, pair.right, call.distinct(pair.right) / pair.groups * pair.used);
     } else {
-        call.read_operand(work, b);
+        call.read_operand(work, pair.right);
     }
     for (const char* name : {"offs", "bias"}) {
         if (const TensorIndex t = call.tensor(name); t != kNoTensor) call.read(work, t);
@@ -250,6 +258,7 @@ constexpr OpRule kRows[] = {
     {"aten.vdot",        dot,        stream_operands, "2*k"                                                    },
     {"aten.einsum",      einsum,     stream_operands, "2 x the product of all letters, left to right"          },
     {"aten._grouped_mm", grouped_mm, grouped,         "2*rows*n*k: each row meets one expert; balanced routing"},
+    {"transformers.grouped_mm_fallback", grouped_mm, grouped, "as aten._grouped_mm, which it stands in for"},
     {"aten._int_mm",     mm,         stream_operands, "2*m*n*k on int8"                                        },
     {"aten._scaled_mm",  scaled_mm,  stream_operands, "2*m*n*k on fp8; scale and bias are pointwise"           },
 };

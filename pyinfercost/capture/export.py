@@ -94,13 +94,13 @@ class _Reader:
     def _stored_tensor(
         self, name: str, value: torch.Tensor, role: str, stored: dict[Any, list[tuple[torch.Tensor, TensorId]]]
     ) -> TensorId:
-        # Tied weights lie in memory once; is_set_to also tells on meta tensors, which have no address.
+        # Tied weights lie in memory once.
         held = self._program.state_dict.get(name, self._program.constants.get(name))
         if not _is_tensor(held):
             return self._tensor(value, role, name)
         alike = stored.setdefault((held.dtype, held.shape, held.device), [])
         for other, tensor in alike:
-            if other is held or other.is_set_to(held):
+            if other is held or _same_memory(other, held):
                 return tensor
         alike.append((held, self._tensor(value, role, name)))
         return alike[-1][1]
@@ -249,6 +249,15 @@ def _op_name(target: Any) -> str:
     if hasattr(target, "_schema"):
         return str(target)
     return f"{target.namespace}.{target.name()}" if hasattr(target, "namespace") else ""
+
+
+def _same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
+    # By the identity of the storage and not by address: meta tensors have none.
+    return (
+        a.untyped_storage()._cdata == b.untyped_storage()._cdata
+        and a.storage_offset() == b.storage_offset()
+        and a.stride() == b.stride()
+    )
 
 
 def _is_tensor(value: Any) -> bool:

@@ -125,7 +125,7 @@ def test_graphs_that_differ_are_not_equal(graph: ic.Graph) -> None:
 # ---- what is refused while building ----------------------------------------------------------------------------------
 
 
-def build_with(*, role: str = "activation", defined_twice: bool = False, use_first: bool = False) -> ic.Graph:
+def build_with(*, inputs: bool = True, role: str = "input", defined_twice: bool = False, use_first: bool = False) -> ic.Graph:
     builder = ic.GraphBuilder()
     x = builder.tensor("float32", (2,), role=role)
     y = builder.tensor("float32", (2,))
@@ -134,15 +134,16 @@ def build_with(*, role: str = "activation", defined_twice: bool = False, use_fir
     builder.node("aten.relu.default", {"self": x}, [y])
     if defined_twice:
         builder.node("aten.silu.default", {"self": x}, [y])
-    return builder.build([x], [y])
+    return builder.build([x] if inputs else [], [y])
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: build_with(), r"node 0 \(aten.relu.default\) uses tensor 0 before any node produces it"),
-        (lambda: build_with(role="input", use_first=True), r"node 0 \(aten.relu\) uses tensor 1 before any node"),
-        (lambda: build_with(role="input", defined_twice=True), r"node 1 \(aten.silu.default\) produces tensor 1, which already exists"),
+        (lambda: build_with(role="activation"), "input tensor 0 has role activation; expected input or kv_cache"),
+        (lambda: build_with(role="activation", inputs=False), r"node 0 \(aten.relu.default\) uses tensor 0 before any node produces it"),
+        (lambda: build_with(use_first=True), r"node 0 \(aten.relu\) uses tensor 1 before any node"),
+        (lambda: build_with(defined_twice=True), r"node 1 \(aten.silu.default\) produces tensor 1, which already exists"),
     ],
 )
 def test_graphs_that_cannot_be(make: Callable[[], ic.Graph], message: str) -> None:
