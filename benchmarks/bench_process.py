@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from interleaved import race
 from models import decoder_flops
 from parameters import (

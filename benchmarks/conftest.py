@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from interleaved import LINES  # noqa: E402 - only importable after the line above
+from interleaved import LINES
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,7 +31,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         text = f"{line.title:<44} {line.ours_s:>9.4f} s"
         if line.peer:
             low, high = line.quartiles
-            text += f"  {line.ratio:>7.3f} ({low:.3f} .. {high:.3f}) of {line.peer}, {line.peer_s:.4f} s, {line.pairs} pairs"
+            text += f"  {line.ratio:>7.3f} ({low:.3f} .. {high:.3f}) of {line.peer}, {line.peer_s:.4f} s"
+            text += f", {line.pairs} pairs"
         if line.target:
             text += f"  [target {line.target}: {'met' if line.met else 'MISSED'}]"
         terminalreporter.write_line(text)

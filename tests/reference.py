@@ -210,7 +210,13 @@ def convolution(
     for b, out, *at in np.ndindex(*result.shape):
         group = out // (outputs // groups)
         terms = [
-            padded[(b, group * per_group + c, *(a * s + o * d for a, s, o, d in zip(at, stride, offset, dilation, strict=True)))]
+            padded[
+                (
+                    b,
+                    group * per_group + c,
+                    *(a * s + o * d for a, s, o, d in zip(at, stride, offset, dilation, strict=True)),
+                )
+            ]
             * weight[(out, c, *offset)]
             for c in range(per_group)
             for offset in np.ndindex(*window)
@@ -272,7 +278,9 @@ def _join(a: Array, a_letters: str, b: Array, b_letters: str, kept: str) -> Arra
     return result
 
 
-def attention(query: Array, key: Array, value: Array, *, mask: Array | None = None, seen: Callable[[int, int], bool] | None = None) -> Array:
+def attention(
+    query: Array, key: Array, value: Array, *, mask: Array | None = None, seen: Callable[[int, int], bool] | None = None
+) -> Array:
     """softmax(q k / sqrt(width) + mask) v for [batch, heads, length, width]; fewer key heads are shared in turn.
 
     `seen(row, column)` leaves out scores: what an implementation does that never computes what is masked.
@@ -305,7 +313,9 @@ def softmax(row: Sequence[Scalar]) -> list[Scalar]:
     return [x / total for x in grown]
 
 
-def pooling(x: Array, window: Sequence[int], stride: Sequence[int], pool: Callable[[Sequence[Scalar]], Scalar]) -> Array:
+def pooling(
+    x: Array, window: Sequence[int], stride: Sequence[int], pool: Callable[[Sequence[Scalar]], Scalar]
+) -> Array:
     """`pool` of every window over the last dimensions."""
     axes = len(window)
     sides = [(n - w) // s + 1 for n, w, s in zip(x.shape[-axes:], window, stride, strict=True)]

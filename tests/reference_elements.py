@@ -43,24 +43,25 @@ def one(operation: str) -> Callable[[Any], Any]:
     return lambda self: apply(operation, self)
 
 
-def sigmoid(x: Scalar) -> Scalar:
-    return 1 / (1 + apply("exp", -x))
+def sigmoid(self: Scalar) -> Scalar:
+    return 1 / (1 + apply("exp", -self))
 
 
-def hardsigmoid(x: Scalar) -> Scalar:
-    return apply("minimum", apply("maximum", x + 3, 0.0), 6.0) / 6
+def hardsigmoid(self: Scalar) -> Scalar:
+    return apply("minimum", apply("maximum", self + 3, 0.0), 6.0) / 6
 
 
-def elu(x: Scalar, alpha: float) -> Scalar:
-    return apply("select", x > 0, x, alpha * (apply("exp", x) - 1))
+def elu(self: Scalar, alpha: float) -> Scalar:
+    return apply("select", self > 0, self, alpha * (apply("exp", self) - 1))
 
 
-def gelu_tanh(x: Scalar) -> Scalar:
-    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * (x * x)))
-    return 0.5 * (x * (1 + apply("tanh", inner)))
+def gelu_tanh(self: Scalar) -> Scalar:
+    inner = math.sqrt(2 / math.pi) * (self + 0.044715 * (self * (self * self)))
+    return 0.5 * (self * (1 + apply("tanh", inner)))
 
 
-def nan_to_num(x: Scalar) -> Scalar:
+def nan_to_num(self: Scalar) -> Scalar:
+    x = self
     for test, replacement in ((math.nan, 0.0), (math.inf, 1e30), (-math.inf, -1e30)):
         found = apply("isnan", x) if math.isnan(test) else x.equals(test)
         x = apply("select", found, replacement, x)
@@ -91,13 +92,38 @@ def logical(operation: str) -> Callable[[Any, Any], Any]:
     return lambda self, other: apply(operation, self, other)
 
 
-def leaky(self: Scalar, negative_slope: Any) -> Scalar:
+def leaky(self: Scalar, negative_slope: float) -> Scalar:
     return apply("select", self > 0, self, self * negative_slope)
 
 
 _SAME = {
-    **{name: name for name in "abs sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh".split()},
-    **{name: name for name in "erf erfinv floor ceil round trunc sign isnan isinf isfinite".split()},
+    **{
+        name: name
+        for name in [
+            "abs",
+            "sqrt",
+            "exp",
+            "exp2",
+            "expm1",
+            "log",
+            "log2",
+            "log10",
+            "log1p",
+            "sin",
+            "cos",
+            "tan",
+            "asin",
+            "acos",
+            "atan",
+            "sinh",
+            "cosh",
+            "tanh",
+        ]
+    },
+    **{
+        name: name
+        for name in ["erf", "erfinv", "floor", "ceil", "round", "trunc", "sign", "isnan", "isinf", "isfinite"]
+    },
     "sgn": "sign",
     "logical_not": "not",
 }
@@ -136,7 +162,7 @@ POINTWISE: list[Definition] = [
     *(define(op, clamp, min=0.3, max=0.6) for op in ("clamp", "clip")),
     *(define(op, lambda self, min: apply("maximum", self, min), min=0.3) for op in ("clamp", "clip", "clamp_min")),
     *(define(op, lambda self, max: apply("minimum", self, max), max=0.6) for op in ("clamp", "clip", "clamp_max")),
-    define("nan_to_num", lambda self: nan_to_num(self)),
+    define("nan_to_num", nan_to_num),
     define("eq", lambda self, other: self.equals(other)),
     *(define(op, lambda self, other: self._with("compare", lambda a, b: a != b, other)) for op in ("ne", "not_equal")),
     define("lt", lambda self, other: self < other),
@@ -148,18 +174,28 @@ POINTWISE: list[Definition] = [
     define("relu", lambda self: apply("maximum", self, 0.0)),
     define("relu6", lambda self: apply("minimum", apply("maximum", self, 0.0), 6.0)),
     define("hardtanh", lambda self: apply("minimum", apply("maximum", self, -1.0), 1.0)),
-    define("threshold", lambda self, threshold, value: apply("select", self > threshold, self, value), threshold=0.5, value=0.1),
+    define(
+        "threshold",
+        lambda self, threshold, value: apply("select", self > threshold, self, value),
+        threshold=0.5,
+        value=0.1,
+    ),
     define("leaky_relu", leaky, negative_slope=0.2),
-    *(define(op, lambda self, weight: leaky(self, weight)) for op in ("prelu", "_prelu_kernel")),
-    define("elu", lambda self, alpha: elu(self, alpha), alpha=1.5),
-    define("celu", lambda self, alpha: apply("select", self > 0, self, alpha * (apply("exp", self / alpha) - 1)), alpha=1.5),
+    *(
+        define(op, lambda self, weight: apply("select", self > 0, self, self * weight))
+        for op in ("prelu", "_prelu_kernel")
+    ),
+    define("elu", elu, alpha=1.5),
+    define(
+        "celu", lambda self, alpha: apply("select", self > 0, self, alpha * (apply("exp", self / alpha) - 1)), alpha=1.5
+    ),
     define("selu", lambda self: 1.0507009873554805 * elu(self, 1.6732632423543772)),
-    define("sigmoid", lambda self: sigmoid(self)),
+    define("sigmoid", sigmoid),
     define("log_sigmoid", lambda self: -apply("log", 1 + apply("exp", -self))),
     define("silu", lambda self: self * sigmoid(self)),
     define("gelu", lambda self: 0.5 * (self * (1 + apply("erf", self * math.sqrt(0.5))))),
-    define("gelu", lambda self: gelu_tanh(self), approximate="tanh"),
-    define("hardsigmoid", lambda self: hardsigmoid(self)),
+    define("gelu", gelu_tanh, approximate="tanh"),
+    define("hardsigmoid", hardsigmoid),
     define("hardswish", lambda self: self * hardsigmoid(self)),
     define("softplus", lambda self, beta: apply("log", 1 + apply("exp", self * beta)) / beta, beta=2.0),
     define("mish", lambda self: self * apply("tanh", apply("log", 1 + apply("exp", self)))),

@@ -145,7 +145,11 @@ void register_expr(py::module_& m) {
         .def("__neg__", [](const Expr& e) { return Expr(0) - e; })
         .def("__int__", &Expr::constant)
         .def("__eq__", &equal, py::arg("other"))
-        .def("__hash__", &Expr::hash)
+        .def("__hash__",  // of an equal int, where there is one
+             [](const Expr& e) {
+                 return e.is_constant() ? py::hash(py::int_(e.constant()))
+                                        : static_cast<py::ssize_t>(e.hash());
+             })
         .def("__str__", &Expr::text)
         .def("__repr__", [](const Expr& e) { return "Expr('" + e.text() + "')"; });
 }

@@ -127,6 +127,16 @@ py::object field(const py::dict& entry, const char* key, const std::string& wher
     return entry[key];
 }
 
+// What the core says about an entry, with the entry's place in the document.
+template <class Read>
+auto within(const std::string& where, Read&& read) {
+    try {
+        return read();
+    } catch (const std::invalid_argument& error) {
+        throw py::value_error("graph JSON: " + where + ": " + error.what());
+    }
+}
+
 template <class T>
 T typed(const py::object& value, const std::string& where, const char* expected) {
     if (!py::isinstance<T>(value)) {
@@ -138,7 +148,9 @@ T typed(const py::object& value, const std::string& where, const char* expected)
 
 Expr read_expr(py::handle value, const std::string& where) {
     if (PyLong_Check(value.ptr()) && !PyBool_Check(value.ptr())) return to_expr(value, where.c_str());
-    if (PyUnicode_Check(value.ptr())) return Expr::parse(value.cast<std::string>());
+    if (PyUnicode_Check(value.ptr())) {
+        return within(where, [&] { return Expr::parse(value.cast<std::string>()); });
+    }
     throw py::value_error("graph JSON: " + where + " is a " + type_name(value) +
                           "; expected an integer or a size expression");
 }
@@ -157,7 +169,8 @@ std::vector<TensorIndex> read_indices(const py::object& value, const std::string
             result.push_back(kNoTensor);
             continue;
         }
-        const std::int64_t index = read_expr(item, where).constant();
+        const Expr number = read_expr(item, where);
+        const std::int64_t index = within(where, [&] { return number.constant(); });
         if (index < 0 || index > INT32_MAX)
             throw py::value_error("graph JSON: " + where + " names no tensor");
         result.push_back(static_cast<TensorIndex>(index));
@@ -165,8 +178,18 @@ std::vector<TensorIndex> read_indices(const py::object& value, const std::string
     return result;
 }
 
-double read_real(py::handle value) {
-    return py::float_(py::reinterpret_borrow<py::object>(value)).cast<double>();
+double read_real(py::handle value, const std::string& where) {
+    // "inf" and "nan" have no JSON number: they are text.
+    if (!PyFloat_Check(value.ptr()) && !PyLong_Check(value.ptr()) && !PyUnicode_Check(value.ptr())) {
+        throw py::value_error("graph JSON: " + where + " is a " + type_name(value) + "; expected a number");
+    }
+    try {
+        return py::float_(py::reinterpret_borrow<py::object>(value)).cast<double>();
+    } catch (const py::error_already_set& error) {
+        if (!error.matches(PyExc_ValueError)) throw;
+        throw py::value_error("graph JSON: " + where + ": " + py::str(error.value()).cast<std::string>() +
+                              "; expected a number");
+    }
 }
 
 void read_argument(GraphBuilder& builder, const std::string& name, py::handle value,
@@ -186,7 +209,7 @@ void read_argument(GraphBuilder& builder, const std::string& name, py::handle va
     } else if (kind == "bool") {
         builder.argument_boolean(name, typed<py::bool_>(item, where, "a bool").cast<bool>());
     } else if (kind == "float") {
-        builder.argument_real(name, read_real(item));
+        builder.argument_real(name, read_real(item, where));
     } else if (kind == "str") {
         builder.argument_text(name, typed<py::str>(item, where, "a string").cast<std::string>());
     } else if (kind == "tensors") {
@@ -195,12 +218,18 @@ void read_argument(GraphBuilder& builder, const std::string& name, py::handle va
         builder.argument_integers(name, read_exprs(item, where));
     } else if (kind == "floats") {
         std::vector<double> reals;
-        for (const py::handle real : typed<py::list>(item, where, "a list")) reals.push_back(read_real(real));
+        for (const py::handle real : typed<py::list>(item, where, "a list"))
+            reals.push_back(read_real(real, where));
         builder.argument_reals(name, reals);
     } else {
         throw py::value_error("graph JSON: " + where + " has kind '" + kind +
                               "'; expected tensor, int, bool, float, str, tensors, ints or floats");
     }
+}
+
+std::string text_field(const py::dict& entry, const char* key, const std::string& where) {
+    const std::string place = where + " " + key;
+    return typed<py::str>(field(entry, key, where), place, "a string").cast<std::string>();
 }
 
 std::string optional_text(const py::dict& entry, const char* key) {
@@ -210,12 +239,14 @@ std::string optional_text(const py::dict& entry, const char* key) {
 void read_size(GraphBuilder& builder, const std::string& name, const py::dict& entry) {
     const std::string where = "size '" + name + "'";
     NamedSize size;
-    size.default_value = read_expr(field(entry, "default", where), where).constant();
-    if (entry.contains("minimum")) size.minimum = read_expr(entry["minimum"], where).constant();
-    if (entry.contains("maximum") && !entry["maximum"].is_none()) {
-        size.maximum = read_expr(entry["maximum"], where).constant();
-    }
-    builder.add_size(name, size);
+    const auto number = [&](const py::object& value) {
+        const Expr e = read_expr(value, where);
+        return within(where, [&] { return e.constant(); });
+    };
+    size.default_value = number(field(entry, "default", where));
+    if (entry.contains("minimum")) size.minimum = number(entry["minimum"]);
+    if (entry.contains("maximum") && !entry["maximum"].is_none()) size.maximum = number(entry["maximum"]);
+    within(where, [&] { builder.add_size(name, size); });
 }
 
 GraphPtr from_dict(const py::dict& data) {
@@ -227,15 +258,28 @@ GraphPtr from_dict(const py::dict& data) {
     GraphBuilder builder(optional_text(data, "model"));
     for (const auto& [name, entry] :
          typed<py::dict>(field(data, "sizes", "the document"), "'sizes'", "an object")) {
-        read_size(builder, py::str(name),
-                  typed<py::dict>(py::reinterpret_borrow<py::object>(entry), "a size", "an object"));
+        const std::string key = py::str(name);
+        read_size(
+            builder, key,
+            typed<py::dict>(py::reinterpret_borrow<py::object>(entry), "size '" + key + "'", "an object"));
     }
     if (data.contains("guards")) {
+        std::size_t number = 0;
         for (const py::handle item : typed<py::list>(data["guards"], "'guards'", "a list")) {
-            const auto parts = py::reinterpret_borrow<py::object>(item).cast<std::vector<std::string>>();
-            if (parts.size() != 3)
-                throw py::value_error("graph JSON: a guard must be [left, relation, right]");
-            builder.add_guard({Expr::parse(parts[0]), parse_relation(parts[1]), Expr::parse(parts[2])});
+            const std::string where = "guard " + std::to_string(number++);
+            const py::tuple parts =
+                py::isinstance<py::tuple>(item)
+                    ? py::reinterpret_borrow<py::tuple>(item)
+                    : py::tuple(typed<py::list>(py::reinterpret_borrow<py::object>(item), where, "a list"));
+            if (parts.size() != 3) {
+                throw py::value_error("graph JSON: " + where + " has " + std::to_string(parts.size()) +
+                                      " entries; expected [left, relation, right]");
+            }
+            const auto relation =
+                typed<py::str>(parts[1], where + " relation", "a string").cast<std::string>();
+            const Expr left = read_expr(parts[0], where);
+            const Expr right = read_expr(parts[2], where);
+            within(where, [&] { builder.add_guard({left, parse_relation(relation), right}); });
         }
     }
     std::size_t i = 0;
@@ -248,25 +292,34 @@ GraphPtr from_dict(const py::dict& data) {
         if (entry.contains("strides")) strides = read_exprs(entry["strides"], where + " strides");
         std::optional<std::span<const Expr>> view;
         if (strides) view = *strides;
-        builder.add_tensor(parse_dtype(optional_text(entry, "dtype")), shape, view,
-                           parse_role(optional_text(entry, "role")), optional_text(entry, "name"));
+        const std::string dtype = text_field(entry, "dtype", where);
+        const std::string role = text_field(entry, "role", where);
+        within(where, [&] {
+            builder.add_tensor(parse_dtype(dtype), shape, view, parse_role(role),
+                               optional_text(entry, "name"));
+        });
     }
     i = 0;
     for (const py::handle item : typed<py::list>(field(data, "nodes", "the document"), "'nodes'", "a list")) {
         const std::string where = "node " + std::to_string(i++);
         const auto entry = typed<py::dict>(py::reinterpret_borrow<py::object>(item), where, "an object");
-        builder.begin_node(optional_text(entry, "op"), optional_text(entry, "module"),
-                           optional_text(entry, "source"));
+        const std::string op = text_field(entry, "op", where);
+        within(where, [&] {
+            builder.begin_node(op, optional_text(entry, "module"), optional_text(entry, "source"));
+        });
         for (const auto& [name, value] :
              typed<py::dict>(field(entry, "args", where), where + " args", "an object")) {
             const std::string argument = py::str(name);
             read_argument(builder, argument, value, where + " argument '" + argument + "'");
         }
-        builder.end_node(read_indices(field(entry, "outputs", where), where + " outputs"));
+        const std::vector<TensorIndex> outputs =
+            read_indices(field(entry, "outputs", where), where + " outputs");
+        within(where, [&] { builder.end_node(outputs); });
     }
+    const auto inputs = read_indices(field(data, "inputs", "the document"), "'inputs'");
+    const auto outputs = read_indices(field(data, "outputs", "the document"), "'outputs'");
     return std::const_pointer_cast<Graph>(
-        builder.build(read_indices(field(data, "inputs", "the document"), "'inputs'"),
-                      read_indices(field(data, "outputs", "the document"), "'outputs'")));
+        within("the document", [&] { return builder.build(inputs, outputs); }));
 }
 
 std::string to_json(const Graph& graph) {

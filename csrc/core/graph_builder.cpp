@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cctype>
 #include <stdexcept>
 
 #include "core/graph.hpp"
@@ -49,7 +51,14 @@ Dim GraphBuilder::dim_of(const Expr& value) {
 
 Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
     require_open();
-    if (name.empty()) throw std::invalid_argument("a size needs a name");
+    // Sizes stand in expressions, and expressions are read back from text.
+    const auto in_names = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+    const bool starts =
+        !name.empty() && in_names(name[0]) && !std::isdigit(static_cast<unsigned char>(name[0]));
+    if (!starts || !std::all_of(name.begin(), name.end(), in_names)) {
+        throw std::invalid_argument("a size is called '" + name +
+                                    "'; expected letters, digits and underscores");
+    }
     if (size.minimum < 1) {
         throw std::invalid_argument("size '" + name + "' has minimum " + std::to_string(size.minimum) +
                                     "; named sizes are at least 1");

@@ -45,8 +45,10 @@ struct Rate {
     double operand_bytes;
 };
 
-// Seconds of compute and of operand traffic between cache and cores, for the best tile of the menu.
-void best_tile(const Rate& rate, double batch, double m, double n, double k, double& compute, double& cache) {
+// Seconds of compute and of operand traffic between cache and cores, for the best tile of the menu. Each
+// operand element that is fetched serves `reuse` places of the product.
+void best_tile(const Rate& rate, double batch, double m, double n, double k, double reuse, double& compute,
+               double& cache) {
     double best = std::numeric_limits<double>::infinity();
     for (const Tile& tile : kTiles) {
         const double tiles = batch * ceil_div(m, tile.rows) * ceil_div(n, tile.cols);
@@ -55,7 +57,7 @@ void best_tile(const Rate& rate, double batch, double m, double n, double k, dou
         const double waves = ceil_div(tiles * splits, rate.cores);
         const double busy = waves * 2.0 * tile.rows * tile.cols * (k / splits) / rate.per_core;
         const double bytes = tiles * (tile.rows + tile.cols) * k * rate.operand_bytes;
-        const double fetch = bytes / rate.cache_byte_per_s;
+        const double fetch = bytes / (reuse * rate.cache_byte_per_s);
         const double slower = std::max(busy, fetch);
         if (slower < best) {
             best = slower;
@@ -102,7 +104,10 @@ void time_on_gpu(const Hardware& hardware, Execution execution, const KernelBloc
         if (kernel.kind == WorkKind::attention) {
             compute = attention_seconds(rate, kernel, i);
         } else if (kernel.contraction_flops[i] > 0 && kernel.m[i] > 0) {
-            best_tile(rate, kernel.batch[i], kernel.m[i], kernel.n[i], kernel.k[i], compute, tiles_cache);
+            // A convolution's window slides over shared memory: its overlap is read once.
+            const double reuse = kernel.kind == WorkKind::convolution ? kernel.window : 1.0;
+            best_tile(rate, kernel.batch[i], kernel.m[i], kernel.n[i], kernel.k[i], reuse, compute,
+                      tiles_cache);
             if (kernel.kind == WorkKind::convolution) {
                 // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no
                 // padding to tiles.
@@ -111,8 +116,6 @@ void time_on_gpu(const Hardware& hardware, Execution execution, const KernelBloc
                     compute = direct;
                     tiles_cache = 0;
                 }
-                // A window slides over shared memory: its overlap is read once.
-                tiles_cache /= kernel.window;
             }
         } else if (kernel.contraction_flops[i] > 0) {
             compute = kernel.contraction_flops[i] / engine.flop_per_s;  // a user's rule gives no dimensions

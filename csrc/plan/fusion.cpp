@@ -111,6 +111,9 @@ std::vector<FusedLaunch> fuse(const Pass& pass, std::vector<FusedLaunch> launche
                     target.work.written[r] += launch.work.written[r];
                 }
                 target.work.pointwise_flops += launch.work.pointwise_flops;
+                // A caller's own rule may give a pointwise op multiply-accumulates.
+                target.work.contraction_flops += launch.work.contraction_flops;
+                target.work.causal_flops += launch.work.causal_flops;
                 // The pass over memory takes the shape of its heaviest part.
                 if (launch.work.kind != WorkKind::pointwise) target.work.kind = launch.work.kind;
                 target.nodes.push_back(index);

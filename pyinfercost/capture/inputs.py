@@ -77,17 +77,26 @@ def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes
     return torch.empty(shape, dtype=tensor.dtype, device="meta")
 
 
-def stand_in(module: torch.nn.Module) -> dict[str, torch.Tensor] | None:
-    """Meta tensors for a module's parameters and buffers by name, or None when they are all on meta already."""
-    named = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
-    if all(tensor.device.type == "meta" for _, tensor in named):
-        return None
+def stand_in(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Meta twins of a module's parameters and buffers: one name for each place in a module, one twin for each tensor.
+
+    Tensors that are on meta already have twins too: a forward may write to a buffer or replace it.
+    """
     twins: dict[int, torch.Tensor] = {}
-    for _, tensor in named:
-        if id(tensor) in twins:
-            continue
-        twin: torch.Tensor = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-        if isinstance(tensor, torch.nn.Parameter):
-            twin = torch.nn.Parameter(twin, requires_grad=False)
-        twins[id(tensor)] = twin
-    return {name: twins[id(tensor)] for name, tensor in named}
+    named: dict[str, torch.Tensor] = {}
+    for path, owner in module.named_modules():  # a module that is registered under two names comes once
+        for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
+            if tensor is None:
+                continue
+            if id(tensor) not in twins:
+                twins[id(tensor)] = _twin(tensor)
+            named[f"{path}.{name}" if path else name] = twins[id(tensor)]
+    return named
+
+
+def _twin(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.device.type == "meta":
+        twin = tensor.data
+    else:
+        twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    return torch.nn.Parameter(twin, requires_grad=False) if isinstance(tensor, torch.nn.Parameter) else twin

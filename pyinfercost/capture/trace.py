@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -58,20 +59,42 @@ def trace_graph(
     weights = stand_in(module)
     try:
         with (
+            _as_it_was(module),
             torch.inference_mode(),
+            torch.random.fork_rng(devices=[]),
             _without_fast_path(),
             sizes.dispatching(),
             _module_paths(module, recorder),
             recorder.mode(),
         ):
-            if weights is None:
-                output = module(*inputs.args, **inputs.kwargs)
-            else:
-                output = torch.func.functional_call(module, weights, inputs.args, inputs.kwargs)
+            # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
+            output = torch.func.functional_call(module, dict(weights), inputs.args, inputs.kwargs, tie_weights=False)
     except Exception as error:
         raise _explained(error, recorder) from error
     sizes.check_guards()
     return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output)
+
+
+@contextlib.contextmanager
+def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
+    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers."""
+    kept: list[tuple[Any, Any]] = [
+        (values, values.copy())
+        for part in module.modules()
+        for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
+    ]
+    drawn = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(drawn)
+        for values, before in kept:
+            for name in [name for name in values if name not in before]:
+                if isinstance(values, dict):
+                    del values[name]
+                else:
+                    values.discard(name)
+            values.update(before)
 
 
 @contextlib.contextmanager
@@ -147,12 +170,10 @@ class _Writer:
         self._names: dict[Any, list[str]] = {}
         self._metadata: dict[Any, tuple[str, list[Any], list[Any] | None]] = {}
 
-    def graph(
-        self, module: torch.nn.Module, weights: Mapping[str, torch.Tensor] | None, inputs: Any, output: Any
-    ) -> Graph:
+    def graph(self, module: torch.nn.Module, weights: Mapping[str, torch.Tensor], inputs: Any, output: Any) -> Graph:
         for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
-            for name, tensor in named:
-                self._declare(tensor if weights is None else weights[name], role, name)
+            for name, _ in named:
+                self._declare(weights[name], role, name)
         given = [
             self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs
         ]

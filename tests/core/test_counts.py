@@ -58,7 +58,11 @@ def test_layers_are_the_nodes_in_order(graph: ic.Graph) -> None:
     assert summed(layer.row for layer in counts.layers) == picked(counts.total)
     for layer in counts.layers:
         assert layer.row.contraction_flops == layer.work.contraction_flops
-        assert layer.row.bytes_read == layer.work.bytes_read == sum(v for k, v in layer.work.bytes_by_role.items() if "read" in k)
+        assert (
+            layer.row.bytes_read
+            == layer.work.bytes_read
+            == sum(v for k, v in layer.work.bytes_by_role.items() if "read" in k)
+        )
 
 
 def test_ops_add_up(graph: ic.Graph) -> None:
@@ -136,7 +140,9 @@ def test_tied_weights_count_once() -> None:
     assert counts.total.bytes_by_role["weight_read"] == FLOAT32 * (5 * 8 + 1 + 800)
 
 
-@pytest.mark.parametrize(("precision", "parameter_bytes"), [("fp32", 4 * 807), ("fp16", 2 * 807), ("int8", 800 + 2 * 7)])
+@pytest.mark.parametrize(
+    ("precision", "parameter_bytes"), [("fp32", 4 * 807), ("fp16", 2 * 807), ("int8", 800 + 2 * 7)]
+)
 def test_parameters_are_stored_at_the_precision(precision: str, parameter_bytes: int) -> None:
     total = ic.count(tied(), precision=precision).total
     assert total.parameters == 807
@@ -146,9 +152,19 @@ def test_parameters_are_stored_at_the_precision(precision: str, parameter_bytes:
 # ---- named sizes -----------------------------------------------------------------------------------------------------
 
 FIELDS = (
-    "contraction_flops", "causal_flops", "pointwise_flops", "flops", "macs", "parameters", "parameter_bytes", "bytes_read",
-    "bytes_written", "buffer_bytes", "peak_activation_bytes", "peak_memory_bytes",
-)  # fmt: skip
+    "contraction_flops",
+    "causal_flops",
+    "pointwise_flops",
+    "flops",
+    "macs",
+    "parameters",
+    "parameter_bytes",
+    "bytes_read",
+    "bytes_written",
+    "buffer_bytes",
+    "peak_activation_bytes",
+    "peak_memory_bytes",
+)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 4096])
@@ -172,7 +188,9 @@ def test_some_sizes_may_stay_open() -> None:
     batch, sequence = builder.size("batch", default=1), builder.size("sequence", default=8)
     q, k, v = (builder.tensor("float32", (batch, 2, sequence, 4), role="input") for _ in range(3))
     y = builder.tensor("float32", (batch, 2, sequence, 4))
-    builder.node("aten.scaled_dot_product_attention.default", {"query": q, "key": k, "value": v, "is_causal": True}, [y])
+    builder.node(
+        "aten.scaled_dot_product_attention.default", {"query": q, "key": k, "value": v, "is_causal": True}, [y]
+    )
     total = ic.count(builder.build([q, k, v], [y]), batch=3).total
     assert total.contraction_flops.names == ["sequence"]
     assert total.contraction_flops == 3 * 2 * 2 * 8 * ic.Expr("sequence*sequence")
@@ -266,7 +284,14 @@ def large() -> ic.Graph:
     batch = builder.size("batch", default=1)
     x = builder.tensor("bfloat16", (batch, CONTEXT, HIDDEN), role="input")
     wide = builder.tensor("bfloat16", (batch, CONTEXT, FEED_FORWARD), role="input")
-    shapes = [("q", x, HIDDEN), ("k", x, KEYS), ("v", x, KEYS), ("o", x, HIDDEN), ("gate", x, FEED_FORWARD), ("up", x, FEED_FORWARD)]
+    shapes = [
+        ("q", x, HIDDEN),
+        ("k", x, KEYS),
+        ("v", x, KEYS),
+        ("o", x, HIDDEN),
+        ("gate", x, FEED_FORWARD),
+        ("up", x, FEED_FORWARD),
+    ]
     layers = [(f"layers.{i}.{name}", a, n) for i in range(LAYERS) for name, a, n in [*shapes, ("down", wide, HIDDEN)]]
     for module, operand, outputs in [*layers, ("lm_head", x, VOCABULARY)]:
         inputs = FEED_FORWARD if operand is wide else HIDDEN
@@ -287,7 +312,10 @@ def test_what_fits_64_bits_is_exact(large: ic.Graph) -> None:
 
 def test_what_does_not_fit_64_bits_names_the_node(large: ic.Graph) -> None:
     assert 2 * WEIGHTS * CONTEXT * 128 > 2**63
-    with pytest.raises(OverflowError, match=r"counting node \d+ \(aten.linear.default in 'layers.\d+.\w+'\): integer overflow: .* does not fit 64 bits"):
+    with pytest.raises(
+        OverflowError,
+        match=r"node \d+ \(aten.linear.default in 'layers.\d+.\w+'\): integer overflow: .* does not fit 64 bits",
+    ):
         ic.count(large, batch=128)
     with pytest.raises(OverflowError, match="does not fit 64 bits"):
         ic.count(large).total.contraction_flops.evaluate({"batch": 128})

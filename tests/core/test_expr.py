@@ -25,7 +25,7 @@ A, B = Expr.size("a"), Expr.size("b")
         ((6 * A) // 4, A + (2 * A) // 4),
         ((A * B) % B, 0),
         ((8 * A + 3) % 8, 3),
-        (-(-A), A),
+        (A * -1 * -1, A),
         (Expr.maximum(A, A), A),
         (Expr.maximum(A, 1), A),  # named sizes are at least 1
         (Expr.maximum(A + 2, A), A + 2),
@@ -161,7 +161,10 @@ def test_columns_are_evaluated_point_by_point() -> None:
     [
         ({}, "needs at least one size"),
         ({"a": np.ones((2, 2), dtype=np.int64)}, "'a' must be a one-dimensional array"),
-        ({"a": np.ones(2, dtype=np.int64), "b": np.ones(3, dtype=np.int64)}, "'b' has 3 values; the sizes before it have 2"),
+        (
+            {"a": np.ones(2, dtype=np.int64), "b": np.ones(3, dtype=np.int64)},
+            "'b' has 3 values; the sizes before it have 2",
+        ),
         ({"b": np.ones(3, dtype=np.int64)}, "size 'a' is not given"),
     ],
 )

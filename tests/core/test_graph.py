@@ -27,7 +27,9 @@ def everything() -> ic.Graph:
     builder.guard(batch * sequence, ">=", 4)
     builder.guard(ic.Expr("max(batch, sequence)"), "!=", 7)
     x = builder.tensor("float16", (batch, sequence + 1), role="input", name="x")
-    cache = builder.tensor("bfloat16", (batch, 2 * sequence // 3), strides=(sequence, 1), role="kv_cache", name="past_key_value")
+    cache = builder.tensor(
+        "bfloat16", (batch, 2 * sequence // 3), strides=(sequence, 1), role="kv_cache", name="past_key_value"
+    )
     weight = builder.tensor("float8_e4m3fn", (3, 4), role="parameter", name="a.b.weight")
     mean = builder.tensor("int64", (), role="buffer", name="a.count")
     table = builder.tensor("bool", (0, 3), role="constant")
@@ -70,7 +72,13 @@ def test_a_graph_describes_itself(graph: ic.Graph) -> None:
 def test_a_node_describes_itself() -> None:
     graph = everything()
     node = graph.node(0)
-    assert (node.index, node.op, node.overload, node.module, node.source) == (0, "mylib.mix", "overload", "a.b", "net.py:12")
+    assert (node.index, node.op, node.overload, node.module, node.source) == (
+        0,
+        "mylib.mix",
+        "overload",
+        "a.b",
+        "net.py:12",
+    )
     assert [t.index for t in node.inputs] == [0, 2, 3]
     assert [t.dtype for t in node.outputs] == ["float32", "int4"]
     arguments = node.args
@@ -98,7 +106,9 @@ def test_indices_out_of_range(graph: ic.Graph, index: int) -> None:
 # ---- there and back --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [blocks, everything, lambda: blocks(custom_op=True), lambda: ic.GraphBuilder("").build([], [])])
+@pytest.mark.parametrize(
+    "make", [blocks, everything, lambda: blocks(custom_op=True), lambda: ic.GraphBuilder("").build([], [])]
+)
 def test_json_and_pickle_keep_everything(make: Callable[[], ic.Graph]) -> None:
     graph = make()
     for again in (
@@ -125,7 +135,9 @@ def test_graphs_that_differ_are_not_equal(graph: ic.Graph) -> None:
 # ---- what is refused while building ----------------------------------------------------------------------------------
 
 
-def build_with(*, inputs: bool = True, role: str = "input", defined_twice: bool = False, use_first: bool = False) -> ic.Graph:
+def build_with(
+    *, inputs: bool = True, role: str = "input", defined_twice: bool = False, use_first: bool = False
+) -> ic.Graph:
     builder = ic.GraphBuilder()
     x = builder.tensor("float32", (2,), role=role)
     y = builder.tensor("float32", (2,))
@@ -141,9 +153,15 @@ def build_with(*, inputs: bool = True, role: str = "input", defined_twice: bool 
     ("make", "message"),
     [
         (lambda: build_with(role="activation"), "input tensor 0 has role activation; expected input or kv_cache"),
-        (lambda: build_with(role="activation", inputs=False), r"node 0 \(aten.relu.default\) uses tensor 0 before any node produces it"),
+        (
+            lambda: build_with(role="activation", inputs=False),
+            r"node 0 \(aten.relu.default\) uses tensor 0 before any node produces it",
+        ),
         (lambda: build_with(use_first=True), r"node 0 \(aten.relu\) uses tensor 1 before any node"),
-        (lambda: build_with(defined_twice=True), r"node 1 \(aten.silu.default\) produces tensor 1, which already exists"),
+        (
+            lambda: build_with(defined_twice=True),
+            r"node 1 \(aten.silu.default\) produces tensor 1, which already exists",
+        ),
     ],
 )
 def test_graphs_that_cannot_be(make: Callable[[], ic.Graph], message: str) -> None:
@@ -168,7 +186,11 @@ def test_an_undeclared_size_is_named() -> None:
 def test_a_builder_builds_once() -> None:
     builder = ic.GraphBuilder()
     builder.build([], [])
-    for use in (lambda: builder.build([], []), lambda: builder.tensor("float32", ()), lambda: builder.size("a", default=1)):
+    for use in (
+        lambda: builder.build([], []),
+        lambda: builder.tensor("float32", ()),
+        lambda: builder.size("a", default=1),
+    ):
         with pytest.raises(RuntimeError, match="has already built its graph"):
             use()
 
@@ -177,10 +199,18 @@ def test_a_builder_builds_once() -> None:
     ("use", "error", "message"),
     [
         (lambda b: b.tensor("float33", (1,)), ValueError, "unknown dtype 'float33'; expected a torch name such as"),
-        (lambda b: b.tensor("float32", (1,), role="weight"), ValueError, "unknown tensor role 'weight'; expected input, parameter"),
+        (
+            lambda b: b.tensor("float32", (1,), role="weight"),
+            ValueError,
+            "unknown tensor role 'weight'; expected input, parameter",
+        ),
         (lambda b: b.tensor("float32", (-1,)), ValueError, "length or stride -1; expected zero or more"),
         (lambda b: b.tensor("float32", (1, 2), strides=(1,)), ValueError, "2 dimensions but 1 strides"),
-        (lambda b: b.tensor("float32", (1.5,)), TypeError, "a length of a tensor must be an int or an Expr, got .*float"),
+        (
+            lambda b: b.tensor("float32", (1.5,)),
+            TypeError,
+            "a length of a tensor must be an int or an Expr, got .*float",
+        ),
         (lambda b: b.tensor("float32", (2**64,)), OverflowError, "a length of a tensor does not fit 64 bits"),
         (lambda b: b.size("a*b", default=1), ValueError, "called 'a\\*b'; expected letters, digits and underscores"),
         (lambda b: b.size("", default=1), ValueError, "called ''; expected letters"),
@@ -191,11 +221,15 @@ def test_a_builder_builds_once() -> None:
         (lambda b: (b.size("a", default=1), b.size("a", default=2)), ValueError, "size 'a' is declared twice"),
         (lambda b: b.guard(1, "~", 2), ValueError, "unknown relation '~'; expected ==, !=, <, <=, > or >="),
         (lambda b: b.node("relu", {}, []), ValueError, "op 'relu' is not a qualified name; expected namespace.name"),
-        (lambda b: b.node("aten.relu", {"self": object()}, []), TypeError, "argument 'self' has type .*object.*; expected TensorId"),
+        (
+            lambda b: b.node("aten.relu", {"self": object()}, []),
+            TypeError,
+            "argument 'self' has type .*object.*; expected TensorId",
+        ),
         (lambda b: b.node("aten.relu", {}, [3]), TypeError, "a node's outputs must be TensorIds, got .*int"),
         (lambda b: b.build([3], []), TypeError, "graph inputs must be TensorIds, got .*int"),
     ],
-)  # fmt: skip
+)
 def test_what_a_builder_refuses(use: Callable[[ic.GraphBuilder], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         use(ic.GraphBuilder())
@@ -291,7 +325,11 @@ def test_documents_that_cannot_be_read(graph: ic.Graph, change: Callable[[Any], 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "not valid JSON: Expecting value"), ("{", "not valid JSON"), ("[]", "the document is a list; expected an object")],
+    [
+        ("", "not valid JSON: Expecting value"),
+        ("{", "not valid JSON"),
+        ("[]", "the document is a list; expected an object"),
+    ],
 )
 def test_text_that_is_no_graph(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"graph JSON: {message}"):

@@ -90,7 +90,10 @@ def test_a_reshape_that_must_copy_is_new_memory() -> None:
     assert line.floats(flat) == [10, 20]
 
 
-@pytest.mark.parametrize(("op", "live"), [("aten.add_", [10, 10]), ("aten.add", [10, 20]), ("aten.__and__", [10, 20]), ("aten.__iand__", [10, 10])])
+@pytest.mark.parametrize(
+    ("op", "live"),
+    [("aten.add_", [10, 10]), ("aten.add", [10, 20]), ("aten.__and__", [10, 20]), ("aten.__iand__", [10, 10])],
+)
 def test_in_place_ops_need_no_new_memory(op: str, live: list[int]) -> None:
     line = Line()
     a = line.op("aten.exp", line.x)
@@ -145,6 +148,10 @@ def test_the_peak_may_depend_on_a_size() -> None:
     peak = ic.count(graph).memory.peak_activation_bytes
     # batch + 50 while b is made and used, 4 * batch at the end: which is more changes at 17.
     for n in (1, 16, 17, 1000):
-        assert peak.evaluate({"batch": n}) == ic.count(graph, batch=n).memory.peak_activation_bytes == FLOAT32 * max(n + 50, 4 * n)
+        assert (
+            peak.evaluate({"batch": n})
+            == ic.count(graph, batch=n).memory.peak_activation_bytes
+            == FLOAT32 * max(n + 50, 4 * n)
+        )
     assert ic.count(graph, batch=16).memory.peak_node == 1
     assert ic.count(graph, batch=17).memory.peak_node == 3

@@ -36,7 +36,14 @@ def transformer(layers: int = 2, width: int = 64, heads: int = 4) -> ic.Graph:
 
     def norm(x: ic._core.TensorId, module: str) -> ic._core.TensorId:
         weight = builder.tensor("float32", (width,), role="parameter", name=f"{module}.weight")
-        return run("layer_norm", {"input": x, "normalized_shape": [width], "weight": weight, "eps": 1e-5}, batch, sequence, width, module=module)
+        return run(
+            "layer_norm",
+            {"input": x, "normalized_shape": [width], "weight": weight, "eps": 1e-5},
+            batch,
+            sequence,
+            width,
+            module=module,
+        )
 
     pixels = builder.tensor("float32", (batch, 3, sequence, 8), role="input", name="x")
     patch = builder.tensor("float32", (width, 3, 1, 8), role="parameter", name="patch.weight")
@@ -45,14 +52,45 @@ def transformer(layers: int = 2, width: int = 64, heads: int = 4) -> ic.Graph:
     x = run("reshape", {"self": x, "shape": [-1]}, batch, sequence, width)
     for i in range(layers):
         split = [
-            run("transpose", {"self": linear(norm(x, f"{i}.norm"), width, width, f"{i}.{name}")}, batch, heads, sequence, width // heads)
+            run(
+                "transpose",
+                {"self": linear(norm(x, f"{i}.norm"), width, width, f"{i}.{name}")},
+                batch,
+                heads,
+                sequence,
+                width // heads,
+            )
             for name in "qkv"
         ]
-        mixed = run("scaled_dot_product_attention", dict(zip(("query", "key", "value"), split, strict=True)), batch, heads, sequence, width // heads)
-        x = run("add", {"self": x, "other": linear(run("reshape", {"self": mixed}, batch, sequence, width), width, width, f"{i}.o")}, batch, sequence, width)
-        wide = run("gelu", {"self": linear(norm(x, f"{i}.norm2"), width, 4 * width, f"{i}.up")}, batch, sequence, 4 * width)
+        mixed = run(
+            "scaled_dot_product_attention",
+            dict(zip(("query", "key", "value"), split, strict=True)),
+            batch,
+            heads,
+            sequence,
+            width // heads,
+        )
+        x = run(
+            "add",
+            {
+                "self": x,
+                "other": linear(run("reshape", {"self": mixed}, batch, sequence, width), width, width, f"{i}.o"),
+            },
+            batch,
+            sequence,
+            width,
+        )
+        wide = run(
+            "gelu", {"self": linear(norm(x, f"{i}.norm2"), width, 4 * width, f"{i}.up")}, batch, sequence, 4 * width
+        )
         x = run("add", {"self": x, "other": linear(wide, 4 * width, width, f"{i}.down")}, batch, sequence, width)
-    y = run("softmax", {"self": run("mul", {"self": x, "other": 0.5}, batch, sequence, width), "dim": -1}, batch, sequence, width)
+    y = run(
+        "softmax",
+        {"self": run("mul", {"self": x, "other": 0.5}, batch, sequence, width), "dim": -1},
+        batch,
+        sequence,
+        width,
+    )
     return builder.build([pixels], [y])
 
 
@@ -139,7 +177,11 @@ def test_a_chain_of_pointwise_work_becomes_one_pass() -> None:
 
 def test_a_result_of_the_graph_is_written_even_when_fused() -> None:
     builder = ic.GraphBuilder()
-    x, a, b = builder.tensor("float32", (8,), role="input"), builder.tensor("float32", (8,)), builder.tensor("float32", (8,))
+    x, a, b = (
+        builder.tensor("float32", (8,), role="input"),
+        builder.tensor("float32", (8,)),
+        builder.tensor("float32", (8,)),
+    )
     builder.node("aten.exp", {"self": x}, [a])
     builder.node("aten.sin", {"self": a}, [b])
     plan = _core.plan(builder.build([x], [a, b]), {}, execution="compiled")
@@ -158,7 +200,11 @@ def test_a_callers_rule_keeps_its_work_in_every_plan(execution: str) -> None:
 
 def test_a_rule_that_joins_a_chain_keeps_its_products() -> None:
     builder = ic.GraphBuilder()
-    x, a, b = builder.tensor("float32", (8,), role="input"), builder.tensor("float32", (8,)), builder.tensor("float32", (8,))
+    x, a, b = (
+        builder.tensor("float32", (8,), role="input"),
+        builder.tensor("float32", (8,)),
+        builder.tensor("float32", (8,)),
+    )
     builder.node("aten.exp", {"self": x}, [a])
     builder.node("mylib.mix", {"x": a}, [b])
     work = ic.Work(contraction_flops=1000, bytes_read=FLOAT32 * 8, bytes_written=FLOAT32 * 8)
@@ -200,7 +246,9 @@ def test_a_point_of_a_sweep_is_that_point_alone(graph: ic.Graph, machine: str, e
     sweep = _core.evaluate(plan, {"batch": points(batches), **other}, hardware, points=len(batches))
     assert set(sweep) >= COLUMNS
     for at in (0, 3, 4, 255, 256, 299):
-        alone = _core.evaluate(plan, {n: c[at : at + 1] for n, c in {"batch": points(batches), **other}.items()}, hardware, points=1)
+        alone = _core.evaluate(
+            plan, {n: c[at : at + 1] for n, c in {"batch": points(batches), **other}.items()}, hardware, points=1
+        )
         bound = _core.plan(graph, sizes_of(graph, batches[at]), execution=execution, precision="bf16")
         fixed = _core.evaluate(bound, {}, hardware, points=1)
         for name in COLUMNS:
@@ -219,7 +267,9 @@ def test_kernels_sum_to_the_latency(graph: ic.Graph, machine: str, execution: st
     spent = whole["compute_s"] + whole["dram_s"] + whole["cache_s"] + whole["launch_s"]
     assert spent == pytest.approx(whole["latency_s"], rel=1e-12)
     for k in kernels:
-        assert k["latency_s"] == pytest.approx(k["launch_s"] + max(k["compute_s"], k["dram_s"], k["cache_s"]), rel=1e-12)
+        assert k["latency_s"] == pytest.approx(
+            k["launch_s"] + max(k["compute_s"], k["dram_s"], k["cache_s"]), rel=1e-12
+        )
         assert k["bound"] in {"compute", "dram", "cache", "launch"}
         assert k["launch_s"] > 0
 
@@ -264,7 +314,14 @@ def convolutions() -> ic.Graph:
     return builder.build([x_0], [x])
 
 
-BETTER = [{"compute": 1.01}, {"compute": 5.0}, {"bandwidth": 2.0}, {"cores": 1.1}, {"cores": 3.0}, {"compute": 1.5, "bandwidth": 3.0, "cores": 4.0}]
+BETTER = [
+    {"compute": 1.01},
+    {"compute": 5.0},
+    {"bandwidth": 2.0},
+    {"cores": 1.1},
+    {"cores": 3.0},
+    {"compute": 1.5, "bandwidth": 3.0, "cores": 4.0},
+]
 
 
 @pytest.mark.parametrize("machine", [*MACHINES, "v100-pcie-16gb", "mi300x", "intel-max-1550"])
@@ -272,7 +329,9 @@ BETTER = [{"compute": 1.01}, {"compute": 5.0}, {"bandwidth": 2.0}, {"cores": 1.1
 @pytest.mark.parametrize("make", [blocks, transformer, convolutions])
 def test_better_hardware_is_never_slower(make: Callable[[], ic.Graph], machine: str, execution: str) -> None:
     hardware, graph = ic.hardware.load(machine), make()
-    plan = _core.plan(graph, {name: 32 for name in graph.sizes if name != "batch"}, execution=execution, precision="bf16")
+    plan = _core.plan(
+        graph, {name: 32 for name in graph.sizes if name != "batch"}, execution=execution, precision="bf16"
+    )
     batches = {"batch": points([1, 2, 7, 8, 33, 100, 256, 1000, 4000])}
     now = _core.evaluate(plan, batches, hardware, points=9)["latency_s"]
     for better in BETTER:
@@ -284,7 +343,9 @@ def test_better_hardware_is_never_slower(make: Callable[[], ic.Graph], machine: 
 def test_more_work_takes_longer(graph: ic.Graph, machine: str) -> None:
     plan = _core.plan(graph, {name: 32 for name in graph.sizes if name != "batch"})
     batches = [1, 4, 16, 64, 256, 1024, 4096]
-    latency = _core.evaluate(plan, {"batch": points(batches)}, ic.hardware.load(machine), points=len(batches))["latency_s"]
+    latency = _core.evaluate(plan, {"batch": points(batches)}, ic.hardware.load(machine), points=len(batches))[
+        "latency_s"
+    ]
     assert (np.diff(latency) >= 0).all()
 
 

@@ -44,8 +44,18 @@ def joined(children: st.SearchStrategy[Pair]) -> st.SearchStrategy[Pair]:
         (core, python), (left, left_value), name = pair
         return core(left, ic.Expr.size(name)), lambda sizes: python(left_value(sizes), sizes[name])
 
-    pairs = [(operator.add, operator.add), (operator.sub, operator.sub), (operator.mul, operator.mul), (ic.Expr.maximum, max), (ic.Expr.minimum, min)]
-    divisions = [(operator.floordiv, operator.floordiv), (operator.mod, operator.mod), (ic.Expr.ceil_div, lambda a, b: -(-a // b))]
+    pairs = [
+        (operator.add, operator.add),
+        (operator.sub, operator.sub),
+        (operator.mul, operator.mul),
+        (ic.Expr.maximum, max),
+        (ic.Expr.minimum, min),
+    ]
+    divisions = [
+        (operator.floordiv, operator.floordiv),
+        (operator.mod, operator.mod),
+        (ic.Expr.ceil_div, lambda a, b: -(-a // b)),
+    ]
     return st.one_of(
         st.tuples(st.sampled_from(pairs), children, children).map(join),
         st.tuples(st.sampled_from(divisions), children, st.integers(1, 12)).map(divide),
@@ -95,7 +105,11 @@ def test_the_algebra_of_expressions(a: Pair, b: Pair, c: Pair) -> None:
 
 
 @law(max_examples=100)
-@given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1), st.sampled_from([operator.add, operator.sub, operator.mul]))
+@given(
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(-(2**63), 2**63 - 1),
+    st.sampled_from([operator.add, operator.sub, operator.mul]),
+)
 def test_exact_or_an_error_never_wrapped(a: int, b: int, op: Callable[[Any, Any], Any]) -> None:
     exact = op(a, b)
     if -(2**63) <= exact < 2**63:
@@ -119,7 +133,9 @@ Step = tuple[str, int]
 steps = st.tuples(st.sampled_from(["linear", "relu", "softmax", "view", "clone", "relu_"]), st.sampled_from([4, 8, 16]))
 
 
-def branch(builder: ic.GraphBuilder, x: ic._core.TensorId, width: int, rows: Any, path: list[Step], name: str) -> Callable[[], ic._core.TensorId]:
+def branch(
+    builder: ic.GraphBuilder, x: ic._core.TensorId, width: int, rows: Any, path: list[Step], name: str
+) -> Callable[[], ic._core.TensorId]:
     """Declares the tensors of a branch; the returned function adds its nodes."""
     calls: list[tuple[str, dict[str, Any], ic._core.TensorId]] = []
     for number, (op, n) in enumerate(path):

@@ -27,17 +27,27 @@ def rows_of(family: str) -> list[str]:
 # The number of comparisons depends on the data; the convention is one per element.
 DATA_DEPENDENT = {"aten.topk", "aten.sort", "aten.argsort"}
 NORMALIZATIONS = {
-    "aten.layer_norm", "aten.native_layer_norm", "aten.group_norm", "aten.native_group_norm", "aten.instance_norm",
-    "aten.rms_norm", "aten._fused_rms_norm", "aten.batch_norm", "aten.native_batch_norm", "aten.cudnn_batch_norm",
-    "aten._native_batch_norm_legit", "aten._native_batch_norm_legit_no_training", "aten._batch_norm_no_update",
-}  # fmt: skip
+    "aten.layer_norm",
+    "aten.native_layer_norm",
+    "aten.group_norm",
+    "aten.native_group_norm",
+    "aten.instance_norm",
+    "aten.rms_norm",
+    "aten._fused_rms_norm",
+    "aten.batch_norm",
+    "aten.native_batch_norm",
+    "aten.cudnn_batch_norm",
+    "aten._native_batch_norm_legit",
+    "aten._native_batch_norm_legit_no_training",
+    "aten._batch_norm_no_update",
+}
 
 
 @pytest.mark.parametrize(
     ("family", "tested"),
     [
         ("pointwise", {d.op for d in POINTWISE}),
-        ("reduction", {*REDUCTIONS, *ROWS} | DATA_DEPENDENT),
+        ("reduction", {*REDUCTIONS, *ROWS, "aten.diff"} | DATA_DEPENDENT),
         ("normalization", {*ROWS} | NORMALIZATIONS),
     ],
 )
@@ -102,6 +112,13 @@ def test_scans_and_softmax(op: str) -> None:
     assert work.pointwise_flops == 5 * counted(ROWS[op]) > 0
 
 
+def test_differences_of_neighbours() -> None:
+    tally = Tally()
+    row = numbers(tally, (6,))
+    result = row[1:] - row[:-1]
+    assert work_of("aten.diff", {"self": T((5, 6))}, T((5, len(result)))).pointwise_flops == 5 * tally.pointwise > 0
+
+
 @pytest.mark.parametrize("op", sorted(DATA_DEPENDENT))
 def test_sorting_is_one_per_element_by_convention(op: str) -> None:
     assert work_of(op, {"self": T((5, 6))}, T((5, 6))).pointwise_flops == 5 * 6
@@ -155,7 +172,9 @@ def test_pooling(kind: str, pool: Callable[[Any], Scalar], axes: int) -> None:
     result = pooling(x, (3,) * axes, (2,) * axes, pool)
     # One number in the schema stands for all axes.
     for kernel in ([3], [3] * axes):
-        work = work_of(f"aten.{kind}_pool{axes}d", {"self": T(x.shape), "kernel_size": kernel, "stride": [2]}, T(result.shape))
+        work = work_of(
+            f"aten.{kind}_pool{axes}d", {"self": T(x.shape), "kernel_size": kernel, "stride": [2]}, T(result.shape)
+        )
         assert work.pointwise_flops == tally.pointwise > 0
 
 
@@ -172,7 +191,9 @@ def test_adaptive_pooling(op: str) -> None:
 @pytest.mark.parametrize("op", [op for op in rows_of("pooling") if "upsample" in op])
 def test_resampling(op: str) -> None:
     """Each result is a weighted sum of its neighbours, with weights that whole rows and columns share."""
-    neighbours = {"nearest": 0, "linear": 2, "bilinear": 4, "bicubic": 16}[op.split("upsample_")[1].split("_")[0].rstrip("12d")]
+    neighbours = {"nearest": 0, "linear": 2, "bilinear": 4, "bicubic": 16}[
+        op.split("upsample_")[1].split("_", maxsplit=1)[0].rstrip("12d")
+    ]
     tally = Tally()
     for _ in range(3 * 8 * 8):
         if neighbours:
@@ -205,7 +226,12 @@ def overlapped(columns: Array) -> None:
 
 @pytest.mark.parametrize(
     ("op", "values"),
-    [("aten.col2im", "self"), ("aten.scatter_add", "src"), ("aten.scatter_reduce", "src"), ("aten.index_add", "source")],
+    [
+        ("aten.col2im", "self"),
+        ("aten.scatter_add", "src"),
+        ("aten.scatter_reduce", "src"),
+        ("aten.index_add", "source"),
+    ],
 )
 def test_scattered_sums(op: str, values: str) -> None:
     tally = Tally()
@@ -214,7 +240,9 @@ def test_scattered_sums(op: str, values: str) -> None:
     assert work_of(op, arguments, T((9, 3))).pointwise_flops == tally.pointwise
 
 
-@pytest.mark.parametrize("op", [op for op in rows_of("indexing") if op not in {"aten.scatter_add", "aten.scatter_reduce", "aten.index_add"}])
+@pytest.mark.parametrize(
+    "op", [op for op in rows_of("indexing") if op not in {"aten.scatter_add", "aten.scatter_reduce", "aten.index_add"}]
+)
 def test_gathering_computes_nothing(op: str) -> None:
     work = work_of(op, {"self": T((9, 3)), "indices": T((4,), "int64"), "src": T((4, 3))}, T((4, 3)))
     assert (work.contraction_flops, work.pointwise_flops) == (0, 0)

@@ -69,9 +69,19 @@ PRODUCTS = [
     Case("aten._int_mm", {"self": (2, 3), "mat2": (3, 4)}, mm("self", "mat2")),
     Case("aten.addmm", {"self": (4,), "mat1": (2, 3), "mat2": (3, 4)}, mm("mat1", "mat2"), plus("self")),
     Case("aten.addmm", {"self": (2, 4), "mat1": (2, 3), "mat2": (3, 4)}, mm("mat1", "mat2"), plus("self")),
-    Case("aten._scaled_mm", {"self": (2, 3), "mat2": (3, 4), "scale_a": ()}, mm("self", "mat2"), lambda y, o: y * o["scale_a"].item()),
+    Case(
+        "aten._scaled_mm",
+        {"self": (2, 3), "mat2": (3, 4), "scale_a": ()},
+        mm("self", "mat2"),
+        lambda y, o: y * o["scale_a"].item(),
+    ),
     Case("aten.bmm", {"self": (5, 2, 3), "mat2": (5, 3, 4)}, mm("self", "mat2")),
-    Case("aten.baddbmm", {"self": (5, 2, 4), "batch1": (5, 2, 3), "batch2": (5, 3, 4)}, mm("batch1", "batch2"), plus("self")),
+    Case(
+        "aten.baddbmm",
+        {"self": (5, 2, 4), "batch1": (5, 2, 3), "batch2": (5, 3, 4)},
+        mm("batch1", "batch2"),
+        plus("self"),
+    ),
     Case(
         "aten.addbmm",
         {"self": (2, 4), "batch1": (5, 2, 3), "batch2": (5, 3, 4)},
@@ -107,6 +117,11 @@ PRODUCTS = [
         ]
     ),
     Case("aten._grouped_mm", {"self": (5, 3), "mat2": (3, 3, 4), "offs": (3,)}, grouped),
+    Case(
+        "transformers.grouped_mm_fallback",
+        {"input": (5, 3), "weight": (3, 3, 4), "offs": (3,)},
+        lambda o: grouped({"self": o["input"], "mat2": o["weight"]}),
+    ),
     Case("aten._grouped_mm", {"self": (2, 5), "mat2": (5, 4), "offs": (2,)}, grouped_reduction),
     Case("aten._grouped_mm", {"self": (2, 3, 4), "mat2": (4, 5), "offs": (2,)}, grouped_columns),
     Case("aten._grouped_mm", {"self": (2, 3, 4), "mat2": (2, 4, 5)}, mm("self", "mat2")),
@@ -120,8 +135,14 @@ PRODUCTS = [
     written("...ij,...jk->...ik", (6, 5, 2, 3), (6, 5, 3, 4), means="xyij,xyjk->xyik"),
     written("b...d,de->b...e", (2, 5, 6, 3), (3, 4), means="bxyd,de->bxye"),
     written("...d,d", (2, 5, 3), (3,), means="xyd,d->xy"),
-    Case("aten.einsum", {"tensors": [(5, 2, 3), (3, 4)]}, lambda o: np.matmul(o["tensors"][0], o["tensors"][1]), None, {"equation": "...ij,jk->...ik"}),
-]  # fmt: skip
+    Case(
+        "aten.einsum",
+        {"tensors": [(5, 2, 3), (3, 4)]},
+        lambda o: np.matmul(o["tensors"][0], o["tensors"][1]),
+        None,
+        {"equation": "...ij,jk->...ik"},
+    ),
+]
 
 
 def arrays(tally: Tally, shapes: dict[str, Any]) -> dict[str, Any]:
@@ -168,6 +189,14 @@ def test_a_sum_written_as_einsum_is_a_reduction() -> None:
 def test_an_einsum_that_does_not_fit_is_refused(equation: str) -> None:
     with pytest.raises(ValueError, match=r"einsum '.*' with 1 operands cannot be read; expected a letter for each"):
         work_of("aten.einsum", {"equation": equation, "tensors": [T((3, 4))]}, T((3,)))
+
+
+def test_every_row_is_among_the_cases() -> None:
+    convolutions = {f"aten.conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)}
+    convolutions |= {f"aten.{name}" for name in ("convolution", "_convolution", "_convolution_mode")}
+    convolutions |= {f"aten.{name}_convolution" for name in ("mkldnn", "cudnn")}
+    for family, tested in (("contraction", {case.op for case in PRODUCTS}), ("convolution", convolutions)):
+        assert {rule.op for rule in _core.rules() if rule.family == family} == tested
 
 
 # ---- convolutions ----------------------------------------------------------------------------------------------------
@@ -260,7 +289,9 @@ ATTENTION = [rule.op for rule in _core.rules() if rule.family == "attention"]
 )
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("op", ATTENTION)
-def test_attention(op: str, masked: bool, heads: int, key_heads: int, rows: int, columns: int, width: int, value_width: int) -> None:
+def test_attention(
+    op: str, masked: bool, heads: int, key_heads: int, rows: int, columns: int, width: int, value_width: int
+) -> None:
     tally = Tally("contraction")
     shapes = {
         "query": (2, heads, rows, width),

@@ -19,41 +19,202 @@ def moved(work: ic.Work) -> tuple[Any, Any]:
 
 # (what it shows, op, arguments, outputs, bytes read, bytes written)
 CASES = [
-    ("each operand once, the result once", "aten.mm", {"self": T((2, 3)), "mat2": T((3, 4))}, [T((2, 4))], FLOAT32 * (6 + 12), FLOAT32 * 8),
-    ("mixed dtypes", "aten.add", {"self": T((8,), "float16"), "other": T((8,))}, [T((8,))], FLOAT16 * 8 + FLOAT32 * 8, FLOAT32 * 8),
-    ("a broadcast operand is read once", "aten.add", {"self": T((64, 8)), "other": T((8,))}, [T((64, 8))], FLOAT32 * (512 + 8), FLOAT32 * 512),
-    ("an expanded operand has one row", "aten.mul", {"self": T((64, 8)), "other": T((64, 8), strides=(0, 1))}, [T((64, 8))], FLOAT32 * (512 + 8), FLOAT32 * 512),
-    ("a comparison writes booleans", "aten.gt", {"self": T((8,)), "other": 0.0}, [T((8,), "bool")], FLOAT32 * 8, BOOL * 8),
+    (
+        "each operand once, the result once",
+        "aten.mm",
+        {"self": T((2, 3)), "mat2": T((3, 4))},
+        [T((2, 4))],
+        FLOAT32 * (6 + 12),
+        FLOAT32 * 8,
+    ),
+    (
+        "mixed dtypes",
+        "aten.add",
+        {"self": T((8,), "float16"), "other": T((8,))},
+        [T((8,))],
+        FLOAT16 * 8 + FLOAT32 * 8,
+        FLOAT32 * 8,
+    ),
+    (
+        "a broadcast operand is read once",
+        "aten.add",
+        {"self": T((64, 8)), "other": T((8,))},
+        [T((64, 8))],
+        FLOAT32 * (512 + 8),
+        FLOAT32 * 512,
+    ),
+    (
+        "an expanded operand has one row",
+        "aten.mul",
+        {"self": T((64, 8)), "other": T((64, 8), strides=(0, 1))},
+        [T((64, 8))],
+        FLOAT32 * (512 + 8),
+        FLOAT32 * 512,
+    ),
+    (
+        "a comparison writes booleans",
+        "aten.gt",
+        {"self": T((8,)), "other": 0.0},
+        [T((8,), "bool")],
+        FLOAT32 * 8,
+        BOOL * 8,
+    ),
     ("half a byte, rounded up to whole ones", "aten.clone", {"self": T((3, 5), "int4")}, [T((3, 5), "int4")], 8, 8),
-    ("embedding: only the rows asked for", "aten.embedding", {"weight": T((50000, 16), role="parameter"), "indices": T((2, 7), "int64")}, [T((2, 7, 16))], FLOAT32 * 14 * 16 + INT64 * 14, FLOAT32 * 14 * 16),
-    ("index: what is selected, and the indices", "aten.index", {"self": T((100, 16)), "indices": [None, T((3,), "int64")]}, [T((100, 3))], FLOAT32 * 300 + INT64 * 3, FLOAT32 * 300),
-    ("gather", "aten.gather", {"self": T((100, 16)), "dim": 0, "index": T((2, 16), "int64")}, [T((2, 16))], FLOAT32 * 32 + INT64 * 32, FLOAT32 * 32),
-    ("index_put_: only the places written", "aten.index_put_", {"self": T((100, 16)), "indices": [T((3,), "int64")], "values": T((3, 16))}, [T((100, 16))], FLOAT32 * 48 + INT64 * 3, FLOAT32 * 48),
-    ("index_put: a copy of the whole besides", "aten.index_put", {"self": T((100, 16)), "indices": [T((3,), "int64")], "values": T((3, 16))}, [T((100, 16))], FLOAT32 * (1600 + 48) + INT64 * 3, FLOAT32 * 1600),
+    (
+        "embedding: only the rows asked for",
+        "aten.embedding",
+        {"weight": T((50000, 16), role="parameter"), "indices": T((2, 7), "int64")},
+        [T((2, 7, 16))],
+        FLOAT32 * 14 * 16 + INT64 * 14,
+        FLOAT32 * 14 * 16,
+    ),
+    (
+        "index: what is selected, and the indices",
+        "aten.index",
+        {"self": T((100, 16)), "indices": [None, T((3,), "int64")]},
+        [T((100, 3))],
+        FLOAT32 * 300 + INT64 * 3,
+        FLOAT32 * 300,
+    ),
+    (
+        "gather",
+        "aten.gather",
+        {"self": T((100, 16)), "dim": 0, "index": T((2, 16), "int64")},
+        [T((2, 16))],
+        FLOAT32 * 32 + INT64 * 32,
+        FLOAT32 * 32,
+    ),
+    (
+        "index_put_: only the places written",
+        "aten.index_put_",
+        {"self": T((100, 16)), "indices": [T((3,), "int64")], "values": T((3, 16))},
+        [T((100, 16))],
+        FLOAT32 * 48 + INT64 * 3,
+        FLOAT32 * 48,
+    ),
+    (
+        "index_put: a copy of the whole besides",
+        "aten.index_put",
+        {"self": T((100, 16)), "indices": [T((3,), "int64")], "values": T((3, 16))},
+        [T((100, 16))],
+        FLOAT32 * (1600 + 48) + INT64 * 3,
+        FLOAT32 * 1600,
+    ),
     ("cat", "aten.cat", {"tensors": [T((2, 3)), T((4, 3))], "dim": 0}, [T((6, 3))], FLOAT32 * 18, FLOAT32 * 18),
     ("stack", "aten.stack", {"tensors": [T((2, 3)), T((2, 3))], "dim": 0}, [T((2, 2, 3))], FLOAT32 * 12, FLOAT32 * 12),
-    ("copy_: the destination is not read", "aten.copy_", {"self": T((4, 6)), "src": T((4, 6), "float16")}, [T((4, 6))], FLOAT16 * 24, FLOAT32 * 24),
-    ("copy_ of one row to all", "aten.copy_", {"self": T((4, 6)), "src": T((6,))}, [T((4, 6))], FLOAT32 * 6, FLOAT32 * 24),
-    ("repeat reads once, writes often", "aten.repeat", {"self": T((1, 6)), "repeats": [5, 1]}, [T((5, 6))], FLOAT32 * 6, FLOAT32 * 30),
-    ("a clone of an expanded tensor writes it out", "aten.clone", {"self": T((5, 6), strides=(0, 1))}, [T((5, 6))], FLOAT32 * 6, FLOAT32 * 30),
+    (
+        "copy_: the destination is not read",
+        "aten.copy_",
+        {"self": T((4, 6)), "src": T((4, 6), "float16")},
+        [T((4, 6))],
+        FLOAT16 * 24,
+        FLOAT32 * 24,
+    ),
+    (
+        "copy_ of one row to all",
+        "aten.copy_",
+        {"self": T((4, 6)), "src": T((6,))},
+        [T((4, 6))],
+        FLOAT32 * 6,
+        FLOAT32 * 24,
+    ),
+    (
+        "repeat reads once, writes often",
+        "aten.repeat",
+        {"self": T((1, 6)), "repeats": [5, 1]},
+        [T((5, 6))],
+        FLOAT32 * 6,
+        FLOAT32 * 30,
+    ),
+    (
+        "a clone of an expanded tensor writes it out",
+        "aten.clone",
+        {"self": T((5, 6), strides=(0, 1))},
+        [T((5, 6))],
+        FLOAT32 * 6,
+        FLOAT32 * 30,
+    ),
     ("a fill writes only", "aten.full", {"size": [3, 4], "fill_value": 1.0}, [T((3, 4))], 0, FLOAT32 * 12),
     ("an allocation moves nothing", "aten.empty", {"size": [3, 4]}, [T((3, 4))], 0, 0),
     ("zero_ does not read", "aten.zero_", {"self": T((3, 4))}, [T((3, 4))], 0, FLOAT32 * 12),
     ("relu_ reads and writes in place", "aten.relu_", {"self": T((3, 4))}, [T((3, 4))], FLOAT32 * 12, FLOAT32 * 12),
-    ("a cast", "aten._to_copy", {"self": T((3, 4)), "dtype": "float16"}, [T((3, 4), "float16")], FLOAT32 * 12, FLOAT16 * 12),
+    (
+        "a cast",
+        "aten._to_copy",
+        {"self": T((3, 4)), "dtype": "float16"},
+        [T((3, 4), "float16")],
+        FLOAT32 * 12,
+        FLOAT16 * 12,
+    ),
     ("a conversion to what it already is", "aten.to", {"self": T((3, 4)), "dtype": "float32"}, [T((3, 4))], 0, 0),
-    ("unless a copy is asked for", "aten.to", {"self": T((3, 4)), "dtype": "float32", "copy": True}, [T((3, 4))], FLOAT32 * 12, FLOAT32 * 12),
+    (
+        "unless a copy is asked for",
+        "aten.to",
+        {"self": T((3, 4)), "dtype": "float32", "copy": True},
+        [T((3, 4))],
+        FLOAT32 * 12,
+        FLOAT32 * 12,
+    ),
     ("contiguous: nothing to do", "aten.contiguous", {"self": T((3, 4))}, [T((3, 4))], 0, 0),
-    ("contiguous: a transposed operand is copied", "aten.contiguous", {"self": T((3, 4), strides=(1, 3))}, [T((3, 4))], FLOAT32 * 12, FLOAT32 * 12),
-    ("contiguous: strides of length-1 dimensions say nothing", "aten.contiguous", {"self": T((2, 1, 4), strides=(4, 99, 1))}, [T((2, 1, 4))], 0, 0),
-    ("softmax: one pass over memory each way", "aten._softmax", {"self": T((3, 4)), "dim": 1}, [T((3, 4))], FLOAT32 * 12, FLOAT32 * 12),
-    ("convolution", "aten.conv2d", {"input": T((1, 3, 8, 8)), "weight": T((4, 3, 3, 3), role="parameter"), "bias": T((4,), role="parameter"), "padding": [1, 1]}, [T((1, 4, 8, 8))], FLOAT32 * (192 + 108 + 4), FLOAT32 * 256),
-    ("attention: scores never reach memory", "aten.scaled_dot_product_attention", {"query": T((1, 4, 9, 8)), "key": T((1, 2, 7, 8)), "value": T((1, 2, 7, 8)), "enable_gqa": True}, [T((1, 4, 9, 8))], FLOAT32 * (288 + 112 + 112), FLOAT32 * 288),
-    ("experts that no row reaches stay in memory", "aten._grouped_mm", {"self": T((2, 3)), "mat2": T((8, 3, 4)), "offs": T((8,), "int32")}, [T((2, 4))], FLOAT32 * (6 + 2 * 12) + 4 * 8, FLOAT32 * 8),
-]  # fmt: skip
+    (
+        "contiguous: a transposed operand is copied",
+        "aten.contiguous",
+        {"self": T((3, 4), strides=(1, 3))},
+        [T((3, 4))],
+        FLOAT32 * 12,
+        FLOAT32 * 12,
+    ),
+    (
+        "contiguous: strides of length-1 dimensions say nothing",
+        "aten.contiguous",
+        {"self": T((2, 1, 4), strides=(4, 99, 1))},
+        [T((2, 1, 4))],
+        0,
+        0,
+    ),
+    (
+        "softmax: one pass over memory each way",
+        "aten._softmax",
+        {"self": T((3, 4)), "dim": 1},
+        [T((3, 4))],
+        FLOAT32 * 12,
+        FLOAT32 * 12,
+    ),
+    (
+        "convolution",
+        "aten.conv2d",
+        {
+            "input": T((1, 3, 8, 8)),
+            "weight": T((4, 3, 3, 3), role="parameter"),
+            "bias": T((4,), role="parameter"),
+            "padding": [1, 1],
+        },
+        [T((1, 4, 8, 8))],
+        FLOAT32 * (192 + 108 + 4),
+        FLOAT32 * 256,
+    ),
+    (
+        "attention: scores never reach memory",
+        "aten.scaled_dot_product_attention",
+        {"query": T((1, 4, 9, 8)), "key": T((1, 2, 7, 8)), "value": T((1, 2, 7, 8)), "enable_gqa": True},
+        [T((1, 4, 9, 8))],
+        FLOAT32 * (288 + 112 + 112),
+        FLOAT32 * 288,
+    ),
+    (
+        "experts that no row reaches stay in memory",
+        "aten._grouped_mm",
+        {"self": T((2, 3)), "mat2": T((8, 3, 4)), "offs": T((8,), "int32")},
+        [T((2, 4))],
+        FLOAT32 * (6 + 2 * 12) + 4 * 8,
+        FLOAT32 * 8,
+    ),
+]
 
 
-@pytest.mark.parametrize(("op", "arguments", "outputs", "read", "written"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(
+    ("op", "arguments", "outputs", "read", "written"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
 def test_bytes(op: str, arguments: dict[str, Any], outputs: list[T], read: int, written: int) -> None:
     work = work_of(op, arguments, *outputs)
     assert moved(work) == (read, written)
@@ -100,7 +261,9 @@ def test_views_move_nothing_and_run_no_kernel(op: str, attributes: dict[str, Any
     ],
 )
 @pytest.mark.parametrize("op", ["aten.reshape", "aten.flatten"])
-def test_reshape_copies_only_where_strides_force_it(op: str, shape: Any, strides: Any, new_shape: Any, copied: bool) -> None:
+def test_reshape_copies_only_where_strides_force_it(
+    op: str, shape: Any, strides: Any, new_shape: Any, copied: bool
+) -> None:
     work = work_of(op, {"self": T(shape, strides=strides)}, T(new_shape))
     elements = 1
     for n in new_shape:
@@ -136,13 +299,22 @@ def test_a_view_of_a_weight_is_still_a_weight() -> None:
 
 @pytest.mark.parametrize(
     ("precision", "operand", "vector", "dtype"),
-    [("fp32", 4, 4, "float32"), ("fp16", 2, 2, "float16"), ("bf16", 2, 2, "bfloat16"), ("tf32", 4, 4, "tf32"), ("fp8", 1, 2, "float8_e4m3fn"), ("int8", 1, 2, "int8")],
-)  # fmt: skip
+    [
+        ("fp32", 4, 4, "float32"),
+        ("fp16", 2, 2, "float16"),
+        ("bf16", 2, 2, "bfloat16"),
+        ("tf32", 4, 4, "tf32"),
+        ("fp8", 1, 2, "float8_e4m3fn"),
+        ("int8", 1, 2, "int8"),
+    ],
+)
 def test_precision_sets_the_width_of_what_moves(precision: str, operand: int, vector: int, dtype: str) -> None:
     arguments = {"input": T((5, 3)), "weight": T((4, 3), role="parameter"), "bias": T((4,), role="parameter")}
     (layer,) = ic.count(single_node("aten.linear", arguments, T((5, 4))), precision=precision).layers
     assert layer.work.dtype == dtype
     assert moved(layer.work) == (operand * (15 + 12) + vector * 4, vector * 20)
     assert layer.work.contraction_flops == 2 * 5 * 3 * 4
-    indices = ic.count(single_node("aten.add", {"self": T((8,), "int64"), "other": 1}, T((8,), "int64")), precision=precision)
+    indices = ic.count(
+        single_node("aten.add", {"self": T((8,), "int64"), "other": 1}, T((8,), "int64")), precision=precision
+    )
     assert moved(indices.layers[0].work) == (INT64 * 8, INT64 * 8)

@@ -1,0 +1,169 @@
+"""A capture leaves the module, its inputs and torch as they were, whatever the forward does and however it ends."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.modules import module as torch_module
+from wrapped import Wrapped
+
+import pyinfercost as ic
+from pyinfercost.capture.trace import CaptureError, trace_graph
+
+
+def ops(graph: ic.Graph) -> list[str]:
+    return [graph.node(i).op for i in range(len(graph))]
+
+
+GLOBAL_HOOKS = [name for name in vars(torch_module) if name.startswith("_global_") and "hook" in name]
+
+
+class Snapshot:
+    """Everything about a module, and about torch, that a capture could change."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        self.values = {name: tensor.clone() for name, tensor in self.tensors.items() if not tensor.is_meta}
+        self.versions = {name: tensor._version for name, tensor in self.tensors.items()}
+        self.requires_grad = {name: tensor.requires_grad for name, tensor in self.tensors.items()}
+        self.gradients = {name: tensor.grad for name, tensor in self.tensors.items()}
+        self.keys = list(module.state_dict())
+        self.attributes = {name: set(vars(part)) for name, part in module.named_modules()}
+        self.training = {name: part.training for name, part in module.named_modules()}
+        self.hooks = self._hooks()
+        self.random = torch.get_rng_state(), random.getstate()
+        self.torch = self._torch()
+
+    def _hooks(self) -> dict[str, int]:
+        own = {
+            f"{path}.{name}": len(value)
+            for path, part in self.module.named_modules()
+            for name, value in vars(part).items()
+            if "hooks" in name
+        }
+        return own | {
+            name: len(getattr(torch_module, name))
+            for name in GLOBAL_HOOKS
+            if hasattr(getattr(torch_module, name), "__len__")
+        }
+
+    def _torch(self) -> list[Any]:
+        return [
+            torch.is_grad_enabled(),
+            torch.is_inference_mode_enabled(),
+            torch.backends.mha.get_fastpath_enabled(),
+            torch.get_default_dtype(),
+            torch.get_default_device(),
+            torch.nn.functional.linear,
+            torch.nn.functional.scaled_dot_product_attention,
+            torch.Tensor.__torch_function__,
+            nn.Module.__call__,
+            torch._C._len_torch_dispatch_stack(),
+        ]
+
+    def check(self) -> None:
+        now = Snapshot(self.module)
+        assert now.keys == self.keys
+        assert now.tensors.keys() == self.tensors.keys()
+        for name, tensor in self.tensors.items():
+            assert now.tensors[name] is tensor, f"{name} is another object"
+            if name in self.values:
+                assert torch.equal(tensor, self.values[name]), f"{name} has other values"
+        assert now.versions == self.versions
+        assert now.requires_grad == self.requires_grad
+        assert now.gradients == self.gradients
+        assert now.attributes == self.attributes
+        assert now.training == self.training
+        assert now.hooks == self.hooks
+        assert torch.equal(now.random[0], self.random[0]), "torch's random numbers moved on"
+        assert now.random[1] == self.random[1]
+        assert now.torch == self.torch
+
+
+def network() -> nn.Module:
+    """Statistics that training would update, dropout, a hook, frozen and tied weights, a buffer that is not saved."""
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(4 * 36, 5), nn.Linear(5, 5)
+    )
+    module.tied = module[5]
+    module[4].bias.requires_grad_(False)
+    module.register_buffer("scratch", torch.zeros(2), persistent=False)
+    module[0].register_forward_hook(lambda *_: None)
+    module[1].register_forward_pre_hook(lambda *_: None)
+    module[4].weight.grad = torch.ones_like(module[4].weight)
+    return module
+
+
+def failing(self: Any, x: torch.Tensor) -> torch.Tensor:
+    y = self.net(x)
+    raise ZeroDivisionError("on purpose")
+    return y
+
+
+def noisy(self: Any, x: torch.Tensor) -> torch.Tensor:
+    """Draws on the CPU, changes buffers in place and by assignment, and keeps things."""
+    self.net[1].running_mean.add_(1)
+    self.net[1].num_batches_tracked = self.net[1].num_batches_tracked + 1
+    self.register_buffer("table", torch.zeros(3), persistent=False)
+    self.net.last = x
+    self.count = random.random()
+    return self.net(x) + torch.rand(5) + F.dropout(torch.randn(5), 0.5, training=True)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("dynamic", [None, {0: {0: "batch"}}])
+@pytest.mark.parametrize("function", [lambda self, x: self.net(x), noisy, failing], ids=["plain", "noisy", "failing"])
+def test_the_module_is_left_alone(function: Callable[..., Any], device: str, training: bool, dynamic: Any) -> None:
+    module = Wrapped(function, net=network()).to(device).train(training)
+    x = torch.zeros(4, 3, 8, 8)
+    before = Snapshot(module)
+    if function is failing:
+        with pytest.raises(CaptureError, match="ZeroDivisionError: on purpose"):
+            trace_graph(module, (x,), dynamic=dynamic)
+    else:
+        trace_graph(module, (x,), dynamic=dynamic)
+    before.check()
+
+
+def test_inputs_are_left_alone() -> None:
+    x = torch.ones(3)
+    graph = ic.capture(Wrapped(lambda self, x: x.mul_(2).add_(1)), (x,))
+    assert ops(graph) == ["aten.mul_", "aten.add_"]
+    assert x.tolist() == [1, 1, 1]
+    assert x._version == 0
+
+
+def test_a_module_still_runs_and_trains_after_a_capture() -> None:
+    module, x = network(), torch.randn(4, 3, 8, 8)
+    twin = copy.deepcopy(module)
+    ic.capture(module, (x,))
+    for m in (module, twin):
+        m.zero_grad()
+        torch.manual_seed(0)
+        m(x).sum().backward()
+    for (name, a), b in zip(module.named_parameters(), twin.parameters(), strict=True):
+        assert (a.grad is None) == (b.grad is None), name
+        assert a.grad is None or torch.equal(a.grad, b.grad), name
+
+
+def test_captures_inside_no_grad_or_autocast_are_the_same() -> None:
+    module, x = network().eval(), torch.zeros(4, 3, 8, 8)
+    plain = ic.capture(module, (x,))
+    with torch.no_grad():
+        assert ic.capture(module, (x,)) == plain
+    assert ic.capture(module, (x.to("meta"),)) == plain
+
+    def on_meta() -> nn.Module:
+        with torch.device("meta"):
+            return network().eval()
+
+    assert ic.capture(on_meta(), (x,)) == plain

@@ -1,0 +1,178 @@
+"""Small modules whose multiply-accumulates are known, each in the many ways that torch offers to write it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from wrapped import Wrapped
+
+import pyinfercost as ic
+
+
+class MyLinear(nn.Linear):
+    """Exact-type look-ups miss it."""
+
+
+class Direct(nn.Module):
+    """Calls `forward` itself, past every hook."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer.forward(x)
+
+
+class Case(NamedTuple):
+    """A module or function, its inputs, and the MACs that it takes."""
+
+    name: str
+    module: Any
+    inputs: tuple[torch.Tensor, ...]
+    macs: int
+
+
+def t(*shape: int) -> torch.Tensor:
+    return torch.empty(shape, device="meta")
+
+
+def attention(**options: Any) -> Callable[..., Any]:
+    return lambda q, k, v: F.scaled_dot_product_attention(q, k, v, **options)
+
+
+def self_attention(layer: nn.MultiheadAttention, **options: Any) -> nn.Module:
+    class Self(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.layer(x, x, x, **options)[0]
+
+    return Self()
+
+
+HEADS = [t(1, 4, 16, 8)] * 3
+MHA = 4 * 16 * 32 * 32 + 2 * 16 * 16 * 32  # four projections, scores and their use: [1, 16, 32]
+ENCODER = MHA + 2 * 16 * 32 * 64  # and two linear layers
+
+CASES = [
+    Case("linear, 2 dimensions", nn.Linear(64, 32), (t(8, 64),), 8 * 64 * 32),
+    Case("linear, 3 dimensions", nn.Linear(64, 32), (t(2, 16, 64),), 2 * 16 * 64 * 32),
+    Case("subclass of linear", MyLinear(64, 32), (t(8, 64),), 16384),
+    Case("F.linear", F.linear, (t(8, 64), t(32, 64)), 16384),
+    Case("@", lambda x, w: x @ w, (t(8, 64), t(64, 32)), 16384),
+    Case("matmul, 4 dimensions", torch.matmul, (t(1, 4, 16, 8), t(1, 4, 8, 16)), 4 * 16 * 8 * 16),
+    Case("bmm", torch.bmm, (t(4, 16, 8), t(4, 8, 16)), 8192),
+    Case("baddbmm", torch.baddbmm, (t(4, 16, 16), t(4, 16, 8), t(4, 8, 16)), 8192),
+    Case("mv", torch.mv, (t(32, 64), t(64)), 2048),
+    Case("einsum", lambda q, k: torch.einsum("bhid,bhjd->bhij", q, k), (t(1, 4, 16, 8), t(1, 4, 16, 8)), 8192),
+    Case("attention", attention(), tuple(HEADS), 2 * 4 * 16 * 16 * 8),
+    Case(
+        "attention, grouped queries",
+        attention(enable_gqa=True),
+        (t(1, 8, 16, 8), t(1, 2, 16, 8), t(1, 2, 16, 8)),
+        2 * 8 * 16 * 16 * 8,
+    ),
+    Case("attention, causal", attention(is_causal=True), tuple(HEADS), 16384),
+    Case(
+        "MultiheadAttention",
+        self_attention(nn.MultiheadAttention(32, 4, batch_first=True), need_weights=False),
+        (t(1, 16, 32),),
+        MHA,
+    ),
+    Case(
+        "MultiheadAttention with weights",
+        self_attention(nn.MultiheadAttention(32, 4, batch_first=True)),
+        (t(1, 16, 32),),
+        MHA,
+    ),
+    Case("TransformerEncoderLayer", nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), (t(1, 16, 32),), ENCODER),
+    Case(
+        "TransformerEncoder",
+        nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), 3),
+        (t(1, 16, 32),),
+        3 * ENCODER,
+    ),
+    Case("conv2d", nn.Conv2d(16, 32, 3, padding=1), (t(1, 16, 8, 8),), 64 * 16 * 32 * 9),
+    Case("conv2d, depthwise", nn.Conv2d(16, 16, 3, padding=1, groups=16), (t(1, 16, 8, 8),), 64 * 16 * 9),
+    Case("F.conv2d", lambda x, w: F.conv2d(x, w, padding=1), (t(1, 16, 8, 8), t(32, 16, 3, 3)), 294912),
+    Case("conv2d, padding in words", nn.Conv2d(16, 32, 4, padding="same"), (t(1, 16, 8, 8),), 64 * 16 * 32 * 16),
+    Case("ConvTranspose2d 16 to 32", nn.ConvTranspose2d(16, 32, 2, stride=2), (t(1, 16, 8, 8),), 64 * 16 * 32 * 4),
+    Case("ConvTranspose2d 16 to 16", nn.ConvTranspose2d(16, 16, 2, stride=2), (t(1, 16, 8, 8),), 65536),
+    Case("ConvTranspose2d, grouped", nn.ConvTranspose2d(16, 32, 2, stride=2, groups=4), (t(1, 16, 8, 8),), 32768),
+    Case("linear by its forward", Direct(), (t(8, 64),), 16384),
+    Case("embedding", nn.Embedding(1000, 64), (torch.empty(2, 16, dtype=torch.int64, device="meta"),), 0),
+    Case(
+        "int8 product",
+        torch._int_mm,
+        (torch.empty(32, 64, dtype=torch.int8, device="meta"), torch.empty(64, 32, dtype=torch.int8, device="meta")),
+        32 * 64 * 32,
+    ),
+    Case(
+        "grouped product of two experts",
+        lambda x, w, offs: torch._grouped_mm(x, w, offs=offs),
+        (
+            torch.empty(16, 64, dtype=torch.bfloat16, device="meta"),
+            torch.empty(2, 64, 32, dtype=torch.bfloat16, device="meta"),
+            torch.empty(2, dtype=torch.int32, device="meta"),
+        ),
+        16 * 64 * 32,
+    ),
+]
+
+# The figures as the comparison of other counters writes them, for the rows that people look up.
+PUBLISHED = {
+    "linear, 2 dimensions": 16384,
+    "linear, 3 dimensions": 65536,
+    "MultiheadAttention": 81920,
+    "TransformerEncoderLayer": 147456,
+    "conv2d": 294912,
+    "conv2d, depthwise": 9216,
+    "conv2d, padding in words": 524288,
+    "ConvTranspose2d 16 to 32": 131072,
+    "ConvTranspose2d, grouped": 32768,
+    "attention, grouped queries": 32768,
+    "int8 product": 65536,
+    "grouped product of two experts": 32768,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
+@pytest.mark.parametrize("case", CASES, ids=[c.name for c in CASES])
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+def test_macs(case: Case, training: bool) -> None:
+    module = case.module if isinstance(case.module, nn.Module) else Wrapped(lambda _, *inputs: case.module(*inputs))
+    counts = ic.count(ic.capture(module.to("meta").train(training), case.inputs))
+    assert counts.total.macs == case.macs
+    assert counts.unmodelled == {}
+
+
+def test_the_figures_are_the_published_ones() -> None:
+    assert {case.name: case.macs for case in CASES if case.name in PUBLISHED} == PUBLISHED
+
+
+def test_causal_attention_has_a_second_figure() -> None:
+    row = ic.count(
+        ic.capture(Wrapped(lambda _, q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True)), tuple(HEADS))
+    ).total
+    assert row.contraction_flops == 2 * 16384
+    assert row.causal_flops == 2 * 2 * 4 * 8 * sum(range(1, 17))
+
+
+RECURRENT = [nn.LSTM(16, 32, batch_first=True), nn.GRU(16, 32, batch_first=True), nn.Bilinear(8, 8, 4)]
+
+
+@pytest.mark.parametrize("module", RECURRENT, ids=lambda m: type(m).__name__)
+def test_what_is_not_covered_says_so(module: nn.Module) -> None:
+    """Either the products are counted, or the operator is in the ledger: never a silent zero."""
+    inputs = (torch.zeros(1, 8), torch.zeros(1, 8)) if isinstance(module, nn.Bilinear) else (torch.zeros(1, 10, 16),)
+    counts = ic.count(ic.capture(module.eval(), inputs))
+    expected = {"LSTM": 61440, "GRU": 46080, "Bilinear": 8 * 8 * 4}[type(module).__name__]
+    assert counts.unmodelled or counts.total.macs == expected
