@@ -32,6 +32,11 @@ Sizes to_sizes(const py::dict& values);
 py::tuple to_python(const std::vector<Expr>& values);
 Overrides to_overrides(const py::object& values);
 
+// The JSON of a graph: written in bind_graph_dict.cpp, read in read_graph.cpp.
+inline constexpr int kGraphSchemaVersion = 1;
+std::shared_ptr<Graph> graph_from_dict(const py::dict& data);
+std::shared_ptr<Graph> graph_from_json(const py::object& text);
+
 void register_expr(py::module_& m);
 void register_graph(py::module_& m);
 void register_graph_dict(py::class_<Graph, std::shared_ptr<Graph>>& graph);

@@ -103,8 +103,9 @@ void matmul(const Call& call, Work& work) {
     set_contraction(work, WorkKind::gemm, call.engine_dtype(a), batch, m, n, k);
 }
 
-// Tokens sorted by expert: each row of the ragged side meets exactly one matrix of the other. Routing is taken
-// as balanced: all groups have equal shares, and fewer rows than groups use as many groups as there are rows.
+// Tokens sorted by expert: each row of the ragged side meets exactly one matrix of the other. Routing is
+// taken as balanced: all groups have equal shares, and fewer rows than groups use as many groups as there are
+// rows.
 struct Grouped {
     TensorIndex left;
     TensorIndex right;
@@ -245,22 +246,22 @@ void einsum(const Call& call, Work& work) {
 }
 
 constexpr OpRule kRows[] = {
-    {"aten.linear",      linear,     stream_operands, "2*m*n*k; bias add is pointwise"                         },
-    {"aten.mm",          mm,         stream_operands, "2*m*n*k"                                                },
-    {"aten.addmm",       addmm,      stream_operands, "2*m*n*k; the added matrix is pointwise"                 },
-    {"aten.bmm",         bmm,        stream_operands, "2*b*m*n*k"                                              },
-    {"aten.baddbmm",     baddbmm,    stream_operands, "2*b*m*n*k; the added tensor is pointwise"               },
-    {"aten.addbmm",      addbmm,     stream_operands, "2*b*m*n*k; the sum over b is pointwise"                 },
-    {"aten.matmul",      matmul,     stream_operands, "2*m*n*k for each broadcast batch"                       },
-    {"aten.mv",          mv,         stream_operands, "2*m*k"                                                  },
-    {"aten.addmv",       addmv,      stream_operands, "2*m*k; the added vector is pointwise"                   },
-    {"aten.dot",         dot,        stream_operands, "2*k"                                                    },
-    {"aten.vdot",        dot,        stream_operands, "2*k"                                                    },
-    {"aten.einsum",      einsum,     stream_operands, "2 x the product of all letters, left to right"          },
-    {"aten._grouped_mm", grouped_mm, grouped,         "2*rows*n*k: each row meets one expert; balanced routing"},
-    {"transformers.grouped_mm_fallback", grouped_mm, grouped, "as aten._grouped_mm, which it stands in for"},
-    {"aten._int_mm",     mm,         stream_operands, "2*m*n*k on int8"                                        },
-    {"aten._scaled_mm",  scaled_mm,  stream_operands, "2*m*n*k on fp8; scale and bias are pointwise"           },
+    {"aten.linear",                      linear,     stream_operands, "2*m*n*k; bias add is pointwise"                         },
+    {"aten.mm",                          mm,         stream_operands, "2*m*n*k"                                                },
+    {"aten.addmm",                       addmm,      stream_operands, "2*m*n*k; the added matrix is pointwise"                 },
+    {"aten.bmm",                         bmm,        stream_operands, "2*b*m*n*k"                                              },
+    {"aten.baddbmm",                     baddbmm,    stream_operands, "2*b*m*n*k; the added tensor is pointwise"               },
+    {"aten.addbmm",                      addbmm,     stream_operands, "2*b*m*n*k; the sum over b is pointwise"                 },
+    {"aten.matmul",                      matmul,     stream_operands, "2*m*n*k for each broadcast batch"                       },
+    {"aten.mv",                          mv,         stream_operands, "2*m*k"                                                  },
+    {"aten.addmv",                       addmv,      stream_operands, "2*m*k; the added vector is pointwise"                   },
+    {"aten.dot",                         dot,        stream_operands, "2*k"                                                    },
+    {"aten.vdot",                        dot,        stream_operands, "2*k"                                                    },
+    {"aten.einsum",                      einsum,     stream_operands, "2 x the product of all letters, left to right"          },
+    {"aten._grouped_mm",                 grouped_mm, grouped,         "2*rows*n*k: each row meets one expert; balanced routing"},
+    {"transformers.grouped_mm_fallback", grouped_mm, grouped,         "as aten._grouped_mm, which it stands in for"            },
+    {"aten._int_mm",                     mm,         stream_operands, "2*m*n*k on int8"                                        },
+    {"aten._scaled_mm",                  scaled_mm,  stream_operands, "2*m*n*k on fp8; scale and bias are pointwise"           },
 };
 static_assert(each_op_once(kRows));
 
