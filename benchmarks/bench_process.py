@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interleaved import race
+from interleaved import NOTES, race
 from models import decoder_flops
 from parameters import (
     CONFIGS,
@@ -71,12 +71,12 @@ def bench_profile_archive(benchmark: Any, archive: Path, tmp_path: Path) -> None
     answers = race(
         benchmark,
         "profile resnet50.pt2",
-        lambda: run("-m", "pyinfercost", "profile", str(archive), "--format", "json", cwd=tmp_path),
+        lambda: run("-m", "pyinfercost", "profile", str(archive), "--batch", "1", "--format", "json", cwd=tmp_path),
         {"import torch": lambda: run("-c", "import torch", cwd=tmp_path)},
         rounds=PROCESS_ROUNDS,
         max_ratio={"import torch": MAX_RATIO["archive / import torch"]},
     )
-    assert json.loads(answers["ours"])["totals"]["contraction_flops"] in {RESNET50_FLOPS, 2 * RESNET50_FLOPS}
+    assert json.loads(answers["ours"])["totals"]["contraction_flops"] == RESNET50_FLOPS
 
 
 def bench_import(benchmark: Any, tmp_path: Path) -> None:
@@ -121,5 +121,6 @@ def bench_profile_large_model(benchmark: Any, name: str, phase: str, tmp_path: P
     if hasattr(os, "wait4"):
         held = peak_bytes(*command, cwd=tmp_path)
         benchmark.extra_info["peak_resident_bytes"] = held
+        NOTES.append(f"profile {name}#{phase} held {held / 1e6:.0f} MB at its peak")
         # Memory is no matter of the machine's load, so this is a limit and not only a figure.
         assert held < MAX_RESIDENT_BYTES

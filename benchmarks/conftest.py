@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from interleaved import LINES
+from interleaved import LINES, NOTES
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints every comparison of the run."""
-    if not LINES:
+    if not (LINES or NOTES):
         return
     terminalreporter.section("ratios: ours / peer, medians of pairs taken by turns (quartiles)")
     for line in LINES:
@@ -36,3 +36,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if line.target:
             text += f"  [target {line.target}: {'met' if line.met else 'MISSED'}]"
         terminalreporter.write_line(text)
+    for note in NOTES:
+        terminalreporter.write_line(note)

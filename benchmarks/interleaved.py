@@ -37,6 +37,8 @@ class Line:
 
 
 LINES: list[Line] = []
+NOTES: list[str] = []
+"""Figures that are no times."""
 
 
 def versus(title: str, peer: str, ours_s: Sequence[float], peer_s: Sequence[float], max_ratio: float | None) -> None:

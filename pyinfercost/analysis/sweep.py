@@ -15,9 +15,10 @@ from .arguments import Rules, bind_all_sizes, bind_axis, work_overrides
 from .models import Captured
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph, Hardware
+    from .._core import Graph, Hardware, Plan
 
 QUANTITIES = (
     "latency_s",
@@ -153,8 +154,8 @@ def sweep_over(
     columns = {name: np.ascontiguousarray(grid).reshape(points) for name, grid in zip(axes, grids, strict=True)}
 
     overrides = work_overrides(graph, rules)
-    plans = [_core.plan(graph, {}, precision=way[0], execution=way[1], overrides=overrides) for way in ways]
-    blocks = [_core.evaluate(plan, columns, machine, points=points) for machine, plan in product(machines, plans)]
+    plans = [_plans(graph, columns, points, precision=way[0], execution=way[1], overrides=overrides) for way in ways]
+    blocks = [_evaluated(plan, columns, machine, points) for machine, plan in product(machines, plans)]
     labels = [(machine.id, *way) for machine, way in product(machines, ways)]
     data: dict[str, NDArray[Any]] = {}
     for position, name in enumerate(("hardware", "precision", "execution")):
@@ -175,6 +176,39 @@ def sweep_over(
     for column in data.values():
         column.flags.writeable = False
     return Sweep(model=called, sizes=(*fixed, *axes), _data=data)
+
+
+def _plans(
+    graph: Graph, columns: dict[str, NDArray[np.int64]], points: int, **options: Any
+) -> list[tuple[NDArray[np.intp], Plan]]:
+    """A plan for each set of sizes that are 1 somewhere, with the points that it is for.
+
+    At a length of 1 torch makes views where it else makes copies, so such a size is bound before planning, as
+    `estimate` binds it; the sizes above 1 stay open.
+    """
+    import numpy as np
+
+    singles = np.zeros(points, dtype=np.int64)
+    for bit, column in enumerate(columns.values()):
+        singles |= (column == 1).astype(np.int64) << bit
+    plans = []
+    for mask in np.unique(singles).tolist():
+        bound = {name: 1 for bit, name in enumerate(columns) if mask >> bit & 1}
+        plans.append((np.flatnonzero(singles == mask), _core.plan(graph, bound, **options)))
+    return plans
+
+
+def _evaluated(
+    plans: list[tuple[NDArray[np.intp], Plan]], columns: dict[str, NDArray[np.int64]], machine: Hardware, points: int
+) -> dict[str, NDArray[Any]]:
+    import numpy as np
+
+    whole: dict[str, NDArray[Any]] = {}
+    for where, plan in plans:
+        part = {name: column[where] for name, column in columns.items()}
+        for name, values in _core.evaluate(plan, part, machine, points=len(where)).items():
+            whole.setdefault(name, np.empty(points))[where] = values
+    return whole
 
 
 def _axis(name: str, values: Any) -> list[Any]:

@@ -118,6 +118,17 @@ def test_open_sizes_can_be_bound_after_counting(captured: tuple[Family, Path, ic
             assert {k: v.evaluate(sizes) if isinstance(v, ic.Expr) else v for k, v in values.items()} == expected, name
 
 
+def test_every_point_of_a_sweep_is_its_estimate(captured: tuple[Family, Path, ic.Graph]) -> None:
+    family, _, graph = captured
+    axes = {name: sorted({sizes[name] for sizes in family.sizes}) for name in family.sizes[0]}
+    options: dict[str, Any] = {"hardware": "l4", "precision": "fp16", "execution": "compiled"}
+    grid = ic.sweep(graph, **options, **axes)
+    for point in range(len(grid)):
+        sizes = {name: int(grid[name][point]) for name in axes}
+        estimate = ic.estimate(graph, **options, **sizes)
+        assert grid["latency_s"][point] == estimate.latency_s, sizes
+
+
 def test_an_expression_at_length_one_bounds_the_count_from_above(captured: tuple[Family, Path, ic.Graph]) -> None:
     """Bound to 1, a swap of dimensions is a view; as an expression it is the copy that it is at every other length."""
     family, _, graph = captured

@@ -107,7 +107,7 @@ def test_neither_torch_nor_numpy_is_imported(archive: Path) -> None:
         f"graph_from_archive({str(archive)!r}); weights({str(archive)!r})\n"
         "print(sorted({'torch', 'numpy', 'sympy', 'rich'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=archive.parent)
     assert done.stdout.strip() == "[]"
 
 
