@@ -10,6 +10,10 @@ from pyinfercost._core import Expr, GraphBuilder
 from .expressions import ExpressionError, Symbols, to_expr
 
 
+class CaptureError(ValueError):
+    """The forward cannot be captured; the message says where it stopped and what to do."""
+
+
 class SizeSpace:
     """The open sizes of one capture."""
 
@@ -67,13 +71,13 @@ class SizeSpace:
         """Hands what the forward assumed about open sizes over to the graph.
 
         Raises:
-            ValueError: The forward fixed a size to one value.
+            CaptureError: The forward fixed a size to one value.
         """
         if self._environment is None:
             return
         for symbol, value in self._environment.replacements.items():
             name = self._names.get(symbol.name, symbol.name)
-            raise ValueError(
+            raise CaptureError(
                 f"size {name!r} cannot stay open: the forward requires it to be {value}; leave it out of dynamic"
             )
         for guard in self._environment.guards:

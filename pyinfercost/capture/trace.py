@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
 
+from .symbols import CaptureError
+
 if TYPE_CHECKING:
     import torch
 
@@ -16,10 +18,6 @@ if TYPE_CHECKING:
     from .symbols import SizeSpace
 
 Dynamic = Mapping[int | str, Mapping[int, str]]
-
-
-class CaptureError(ValueError):
-    """The forward cannot be captured; the message says where it stopped and what to do."""
 
 
 def trace_graph(
