@@ -60,6 +60,7 @@ py::object argument_of(const Graph& graph, const Argument& argument) {
 }
 
 py::dict to_dict(const Graph& graph) {
+    const CollectorPause pause;
     py::dict result;
     result["schema_version"] = kGraphSchemaVersion;
     result["model"] = graph.model();
@@ -116,6 +117,7 @@ py::dict to_dict(const Graph& graph) {
 }
 
 std::string to_json(const Graph& graph) {
+    const CollectorPause pause;
     const auto json = py::module_::import("json");
     return json.attr("dumps")(to_dict(graph), py::arg("separators") = py::make_tuple(",", ":"))
         .cast<std::string>();

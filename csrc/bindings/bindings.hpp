@@ -32,6 +32,21 @@ Sizes to_sizes(const py::dict& values);
 py::tuple to_python(const std::vector<Expr>& values);
 Overrides to_overrides(const py::object& values);
 
+// Holds Python's cycle collector while a large document is made: its objects have no cycles yet, and it would
+// walk all of them again and again as they grow in number.
+class CollectorPause {
+  public:
+    CollectorPause() : was_enabled_(PyGC_Disable() != 0) {}
+    ~CollectorPause() {
+        if (was_enabled_) PyGC_Enable();
+    }
+    CollectorPause(const CollectorPause&) = delete;
+    CollectorPause& operator=(const CollectorPause&) = delete;
+
+  private:
+    bool was_enabled_;
+};
+
 // The JSON of a graph: written in bind_graph_dict.cpp, read in read_graph.cpp.
 inline constexpr int kGraphSchemaVersion = 1;
 std::shared_ptr<Graph> graph_from_dict(const py::dict& data);

@@ -216,6 +216,7 @@ GraphPtr graph_from_dict(const py::dict& data) {
 }
 
 GraphPtr graph_from_json(const py::object& text) {
+    const CollectorPause pause;
     const auto json = py::module_::import("json");
     py::object data;
     try {
