@@ -105,7 +105,12 @@ def _checked(known: Mapping[str, Mapping[str, int | None]], name: str, value: Su
     if name not in known:
         names = ", ".join(repr(size) for size in known)
         raise SizeError(
-            f"unknown size {name!r}; this graph has " + (f"the sizes {names}" if known else "no named sizes")
+            f"unknown size {name!r}; this graph has "
+            + (
+                f"the sizes {names}"
+                if known
+                else "fixed sizes only; capture it with dynamic={0: {0: 'batch'}} and its like"
+            )
         )
     try:
         number = index(value)

@@ -12,7 +12,7 @@ from .estimation import Estimate, estimate_on
 from .models import Captured, graph_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from .._core import Counts, Graph, Hardware
 
@@ -72,7 +72,7 @@ class Profile:
 
 def profile(
     model_or_graph: Any,
-    args: Sequence[Any] = (),
+    args: Any = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
     hardware: str | PathLike[str] | Hardware | None = None,
@@ -87,7 +87,7 @@ def profile(
 
     Args:
         model_or_graph: a `Graph`, or anything that `capture` takes: a module, an exported program, a file, a spec.
-        args: positional inputs of the model; not for a Graph.
+        args: positional inputs of the model, a tuple or a lone input; not for a Graph.
         kwargs: keyword inputs of the model; not for a Graph.
         hardware: an id from the catalogue, the path of a TOML file, or a `Hardware`; None counts only.
         precision: the dtype to run in; `"native"` takes the model's own dtypes.
@@ -98,6 +98,9 @@ def profile(
         **sizes: values of the named sizes; a size left out takes the graph's default. For a spec, the sizes to
             capture it at.
     """
+    from ..capture import as_inputs
+
+    args = as_inputs(args)
     machine = None
     if hardware is not None:
         from ..hardware import load
@@ -114,7 +117,7 @@ def profile(
     else:
         from ..capture import capture
 
-        graph = capture(model_or_graph, tuple(args), kwargs, dynamic=dynamic)
+        graph = capture(model_or_graph, args, kwargs, dynamic=dynamic)
         captured = Captured(graph, sizes, {}, graph.model)
     return profile_on(machine, captured, precision=precision, execution=execution, rules=rules, threads=threads)
 

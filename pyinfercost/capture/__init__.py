@@ -16,9 +16,14 @@ if TYPE_CHECKING:
     Capturable = torch.nn.Module | torch.export.ExportedProgram | Graph | str | os.PathLike[str]
 
 
+def as_inputs(args: Any) -> tuple[Any, ...]:
+    """Positional inputs as a tuple: of a list its items, of a lone input itself."""
+    return tuple(args) if isinstance(args, tuple | list) else (args,)
+
+
 def capture(
     model: Capturable,
-    args: tuple[Any, ...] = (),
+    args: Any = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
     dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
@@ -30,7 +35,7 @@ def capture(
         model: A module, which is run once on meta tensors; a `torch.export` program, which is walked; the path of a
             `.pt2` file, which is read without torch; the path of a graph's `.json`; or a spec such as
             `torchvision:resnet50` or `hf:config.json#decode`. A Graph is returned as it is.
-        args: Positional inputs of a module; only shapes and dtypes matter.
+        args: Positional inputs of a module, a tuple or a lone input; only shapes and dtypes matter.
         kwargs: Named inputs of a module.
         dynamic: Position or name of an input -> dimension -> name, for the sizes that stay open:
             `{0: {0: "batch"}}`. For programs and files it names the sizes that they were exported with.
@@ -39,6 +44,7 @@ def capture(
     Raises:
         ValueError: The model cannot be captured; the message says what was got and what was expected.
     """
+    args = as_inputs(args)
     if isinstance(model, Graph):
         return model
     if isinstance(model, str | os.PathLike):

@@ -90,7 +90,7 @@ class Archive:
             self._zip = zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
             raise self.error(
-                f"is not a complete zip archive ({error}), expected a file written by torch.export.save"
+                f"not a complete zip archive ({error}), expected a file written by torch.export.save"
             ) from error
         # Every entry lies under one folder named after the file that was saved, which may have been renamed since.
         self._entries = {info.filename.partition("/")[2]: info for info in self._zip.infolist()}

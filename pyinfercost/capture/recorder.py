@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyinfercost import _core
 
+from .calls import Call
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
@@ -29,18 +30,6 @@ if TYPE_CHECKING:
 _TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format})
 _NO_KWARGS: dict[str, Any] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One recorded call: what was called on what, what came out, and where in the model."""
-
-    op: OpOverload
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    result: Any
-    module: str
-    source: tuple[CodeType, int] | None
 
 
 @dataclass(slots=True)

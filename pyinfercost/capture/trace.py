@@ -14,7 +14,8 @@ from .symbols import CaptureError
 if TYPE_CHECKING:
     import torch
 
-    from .recorder import Call, Recorder
+    from .calls import Call
+    from .recorder import Recorder
     from .symbols import SizeSpace
 
 Dynamic = Mapping[int | str, Mapping[int, str]]

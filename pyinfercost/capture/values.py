@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from .recorder import Call
+    from .calls import Call
 
 # A mask of a batch of long sequences is this large; what is larger is not a question about a mask.
 _LARGEST = 2**26

@@ -278,11 +278,6 @@ def test_errors_say_where_and_what_to_do(function: Any, args: Any, dynamic: Any,
         assert message in str(error.value)
 
 
-def test_inputs_must_be_a_tuple() -> None:
-    with pytest.raises(TypeError, match=r"args is of type Tensor; expected a tuple of inputs, such as \(x,\)"):
-        ic.capture(nn.Linear(4, 4), torch.zeros(4))  # type: ignore[arg-type]
-
-
 # ---- ops of ones own -------------------------------------------------------------------------------------------------
 
 
@@ -306,3 +301,9 @@ def test_an_operator_of_ones_own(mix: Any) -> None:
     assert ruled.unmodelled == {}
     assert ruled.total.macs == 64 + 64
     assert ic.count(graph).unmodelled == counts.unmodelled
+
+
+def test_a_lone_input_needs_no_tuple() -> None:
+    module, x = nn.Linear(3, 5), torch.ones(2, 3)
+    assert ic.capture(module, x) == ic.capture(module, (x,)) == ic.capture(module, [x])
+    assert ic.profile(module, x).counts.total.macs == 2 * 3 * 5

@@ -96,7 +96,7 @@ def test_weights(archive: Path) -> None:
 def test_no_archive_is_an_archive_error(tmp_path: Path) -> None:
     path = tmp_path / "text.pt2"
     path.write_text("not a zip", encoding="utf-8")
-    with pytest.raises(ArchiveError, match=r"text\.pt2: is not a complete zip archive"):
+    with pytest.raises(ArchiveError, match=r"text\.pt2: not a complete zip archive"):
         graph_from_archive(path)
 
 
