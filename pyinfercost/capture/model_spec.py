@@ -25,6 +25,7 @@ _FORMS = (
     "torchvision:NAME, timm:NAME, hf:CONFIG.json (or a folder, or a cached id; #prefill or #decode may follow), "
     "FILE.pt2, FILE.json, or package.module:callable"
 )
+_EXTRAS = frozenset({"torch", "torchvision", "timm", "transformers"})
 _DEFAULT_SIDE = 224
 _VIDEO_FRAMES = 16
 _FLOW_SIDES = (520, 960)  # what the published figures of optical-flow models were counted at
@@ -56,9 +57,9 @@ def load_graph(spec: str, sizes: Mapping[str, int]) -> Graph:
         except UnicodeDecodeError as error:
             raise SpecError(f"{spec} is not UTF-8 text: {error}; expected a graph written by Graph.to_json") from error
         return _with_sizes(spec, graph, sizes)
+    loaded = load_model(spec, sizes)
     from pyinfercost.capture.trace import trace_graph
 
-    loaded = load_model(spec, sizes)
     return trace_graph(loaded.module, loaded.args, loaded.kwargs, model=spec)
 
 
@@ -74,7 +75,19 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
 
     Raises:
         SpecError: as for `load_graph`.
+        ImportError: when the library that the spec names is not installed; the message says which extra brings it.
     """
+    try:
+        return _load(spec, sizes)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRAS:
+            raise
+        raise ImportError(
+            f"{spec} needs {error.name}, which is not installed: pip install 'pyinfercost[models]'", name=error.name
+        ) from error
+
+
+def _load(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     scheme, separator, name = spec.partition(":")
     if not separator or not name:
         raise SpecError(f"model {spec!r} is not understood, expected {_FORMS}")

@@ -259,6 +259,14 @@ def test_json_output_does_not_import_rich(toy: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parent)
 
 
+def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("torch", "torchvision"):
+        monkeypatch.setitem(sys.modules, library, None)  # what an import then raises is what a missing library raises
+    result = invoke("profile", "torchvision:resnet50")
+    assert result.exit_code == 1
+    assert "which is not installed: pip install 'pyinfercost[models]'" in result.stderr
+
+
 @pytest.mark.parametrize("arguments", [(), ("profile",), ("sweep",), ("hardware",), ("info",)])
 def test_help(arguments: tuple[str, ...]) -> None:
     result = invoke(*arguments, "--help")
