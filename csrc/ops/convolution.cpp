@@ -31,26 +31,44 @@ void either(const Call& call, Work& work) {
     convolve(call, work, call.flag("transposed", false));
 }
 
+// Each element of a column is sampled between four of the input, then the columns meet the weight. Positions
+// and shares are the same for all channels of an offset group and are not counted.
+void deformed(const Call& call, Work& work) {
+    convolve(call, work, false);
+    const Expr sampled = work.dims.batch * work.dims.m * work.dims.k;
+    work.pointwise_flops += sampled * (call.flag("use_mask", false) ? 8 : 7);
+}
+
+void deformed_operands(const Call& call, Work& work) {
+    for (const char* name : {"input", "weight"}) call.read_operand(work, call.require_tensor(name));
+    call.read(work, call.require_tensor("offset"));
+    if (call.flag("use_mask", false)) call.read(work, call.require_tensor("mask"));
+    if (const TensorIndex bias = call.tensor("bias"); bias != kNoTensor) call.read(work, bias);
+    write_all(call, work);
+}
+constexpr TrafficShape deformed_once{deformed_operands, never};
+
 void operands_and_result(const Call& call, Work& work) {
     call.read_operand(work, call.require_tensor("input"));
     call.read_operand(work, call.require_tensor("weight"));
     if (const TensorIndex bias = call.tensor("bias"); bias != kNoTensor) call.read(work, bias);
     write_all(call, work);
 }
-constexpr TrafficShape stream_operands{operands_and_result, never};
+constexpr TrafficShape operands_once{operands_and_result, never};
 
 constexpr OpRule kRows[] = {
-    {"aten.conv1d",             direct,     stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.conv2d",             direct,     stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.conv3d",             direct,     stream_operands, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.convolution",        either,     stream_operands, "as conv, or as conv_transpose when transposed"          },
-    {"aten._convolution",       either,     stream_operands, "as conv, or as conv_transpose when transposed"          },
-    {"aten._convolution_mode",  direct,     stream_operands, "as conv; padding given in words"                        },
-    {"aten.cudnn_convolution",  direct,     stream_operands, "as conv"                                                },
-    {"aten.mkldnn_convolution", direct,     stream_operands, "as conv"                                                },
-    {"aten.conv_transpose1d",   transposed, stream_operands, "2 * inputs * out/groups * window"                       },
-    {"aten.conv_transpose2d",   transposed, stream_operands, "2 * inputs * out/groups * window"                       },
-    {"aten.conv_transpose3d",   transposed, stream_operands, "2 * inputs * out/groups * window"                       },
+    {"aten.conv1d",               direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.conv2d",               direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.conv3d",               direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.convolution",          either,     operands_once, "as conv, or as conv_transpose when transposed"          },
+    {"aten._convolution",         either,     operands_once, "as conv, or as conv_transpose when transposed"          },
+    {"aten._convolution_mode",    direct,     operands_once, "as conv; padding given in words"                        },
+    {"aten.cudnn_convolution",    direct,     operands_once, "as conv"                                                },
+    {"aten.mkldnn_convolution",   direct,     operands_once, "as conv"                                                },
+    {"aten.conv_transpose1d",     transposed, operands_once, "2 * inputs * out/groups * window"                       },
+    {"aten.conv_transpose2d",     transposed, operands_once, "2 * inputs * out/groups * window"                       },
+    {"aten.conv_transpose3d",     transposed, operands_once, "2 * inputs * out/groups * window"                       },
+    {"torchvision.deform_conv2d", deformed,   deformed_once, "as conv2d; 7 per sampled element, 8 with a mask"        },
 };
 static_assert(each_op_once(kRows));
 

@@ -10,6 +10,8 @@ const std::vector<Family>& families() {
     static const std::vector<Family> all = {
         {"contraction",   contraction_rules()  },
         {"convolution",   convolution_rules()  },
+        {"recurrent",     recurrent_rules()    },
+        {"multilinear",   multilinear_rules()  },
         {"attention",     attention_rules()    },
         {"normalization", normalization_rules()},
         {"pointwise",     pointwise_rules()    },

@@ -46,6 +46,8 @@ struct Family {
 
 std::span<const OpRule> contraction_rules();
 std::span<const OpRule> convolution_rules();
+std::span<const OpRule> recurrent_rules();
+std::span<const OpRule> multilinear_rules();
 std::span<const OpRule> attention_rules();
 std::span<const OpRule> normalization_rules();
 std::span<const OpRule> pointwise_rules();

@@ -44,4 +44,15 @@ void read_all_write_all(const Call& call, Work& work) {
     write_all(call, work);
 }
 
+void read_operands_write_all(const Call& call, Work& work) {
+    call.for_each_input([&](TensorIndex t) {
+        if (call.rank(t) >= 2) {
+            call.read_operand(work, t);
+        } else {
+            call.read(work, t);
+        }
+    });
+    write_all(call, work);
+}
+
 }  // namespace infercost

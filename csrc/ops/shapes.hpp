@@ -46,11 +46,14 @@ bool always(const Call& call);
 bool in_place_only(const Call& call);
 
 void read_all_write_all(const Call& call, Work& work);
+void read_operands_write_all(const Call& call, Work& work);
 void write_all(const Call& call, Work& work);
 void nothing(const Call& call, Work& work);
 
 // Every operand is read once and every result written once; results of in-place ops lie on their operand.
 inline constexpr TrafficShape stream_all{read_all_write_all, in_place_only};
+// The same for contractions: operands at the precision's operand width, biases and indices as stored.
+inline constexpr TrafficShape stream_operands{read_operands_write_all, in_place_only};
 // The results are new names for the first operand's storage.
 inline constexpr TrafficShape view_of_first{nothing, always};
 inline constexpr TrafficShape only_written{write_all, in_place_only};

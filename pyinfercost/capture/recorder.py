@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pyinfercost import _core
 
 from .calls import Call
+from .recurrent_kernels import KERNELS as _RECURRENT
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
@@ -276,6 +277,7 @@ def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: 
 
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
+    **_RECURRENT,
     "aten._grouped_mm.default": _grouped_mm,
     "aten.scaled_dot_product_attention.default": _attention,
 }

@@ -195,6 +195,7 @@ def test_every_row_is_among_the_cases() -> None:
     convolutions = {f"aten.conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)}
     convolutions |= {f"aten.{name}" for name in ("convolution", "_convolution", "_convolution_mode")}
     convolutions |= {f"aten.{name}_convolution" for name in ("mkldnn", "cudnn")}
+    convolutions.add("torchvision.deform_conv2d")  # in test_reference_products.py
     for family, tested in (("contraction", {case.op for case in PRODUCTS}), ("convolution", convolutions)):
         assert {rule.op for rule in _core.rules() if rule.family == family} == tested
 

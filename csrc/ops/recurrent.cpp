@@ -1,0 +1,229 @@
+// Recurrent layers and their cells. A layer is one kernel, as libraries run it, though its steps follow one
+// another: `dims` says so by giving each step of each direction of each layer a product of its own.
+#include <stdexcept>
+
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+// What a cell does besides its matrix products and the additions of biases, per hidden unit: the products of
+// input and state are added for each gate, then come the activations and the new state.
+struct CellKind {
+    int gates;
+    int per_unit;
+};
+// 4 additions, 3 sigmoids of 4, tanh; f * c + i * g; o * tanh(c)
+constexpr CellKind kLstm{4, 22};
+// 3 additions, 2 sigmoids of 4, r * (...), tanh; (1 - z) * n + z * h
+constexpr CellKind kGru{3, 17};
+// addition, tanh or max
+constexpr CellKind kSimple{1, 2};
+
+struct Recurrence {
+    TensorIndex input = kNoTensor;
+    std::vector<TensorIndex> weights;  // of each layer and direction: input, state, biases, projection
+    Expr rows = 0;                     // time steps x batch
+    Expr steps = 1;
+    Expr layers = 1;
+    Expr directions = 1;
+};
+
+void recur(const Call& call, Work& work, const CellKind& kind, const Recurrence& r) {
+    std::vector<TensorIndex> matrices;
+    Expr weights;
+    Expr biases;
+    for (const TensorIndex t : r.weights) {
+        if (t == kNoTensor) continue;
+        if (call.rank(t) >= 2) {
+            matrices.push_back(t);
+            weights += call.numel(t);
+        } else {
+            biases += call.numel(t);
+        }
+    }
+    const Expr cells = r.layers * r.directions;
+    if (matrices.empty() || !cells.is_constant() || cells.constant() < 1 ||
+        matrices.size() % static_cast<std::size_t>(cells.constant()) != 0) {
+        throw std::invalid_argument(call.op().full + " has " + std::to_string(matrices.size()) +
+                                    " weight matrices; expected two or three for each layer and direction");
+    }
+    // The first matrix of each cell has a row for each gate of each hidden unit.
+    const std::size_t each = matrices.size() / static_cast<std::size_t>(cells.constant());
+    Expr units;
+    for (std::size_t i = 0; i < matrices.size(); i += each) units += call.dim(matrices[i], 0) / kind.gates;
+    const Expr n = call.dim(matrices[0], 0);
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(r.input), r.steps * cells,
+                    Expr::ceil_div(r.rows, r.steps), n, Expr::ceil_div(weights, n * cells));
+    work.contraction_flops = r.rows * weights * 2;
+    work.causal_flops = work.contraction_flops;
+    work.pointwise_flops = r.rows * (biases + units * kind.per_unit);
+}
+
+Recurrence layers_of(const Call& call) {
+    Recurrence r;
+    const bool packed = call.tensor("data") != kNoTensor;
+    r.input = call.require_tensor(packed ? "data" : "input");
+    r.weights = call.tensors("params");
+    r.layers = call.integer("num_layers", 1);
+    r.directions = call.flag("bidirectional", false) ? 2 : 1;
+    r.rows = call.numel(r.input) / call.dim(r.input, -1);
+    // Sequences of many lengths lie one time step after the other, without padding.
+    r.steps = packed ? call.numel(call.require_tensor("batch_sizes"))
+                     : call.dim(r.input, call.flag("batch_first", false) ? 1 : 0);
+    return r;
+}
+
+// Between layers a dropout that is on takes 3 per element, as the op of its own does.
+void layers(const Call& call, Work& work, const CellKind& kind) {
+    const Recurrence r = layers_of(call);
+    recur(call, work, kind, r);
+    const Argument* dropout = call.find("dropout");
+    if (call.flag("train", false) && dropout && dropout->kind == ArgKind::real && dropout->real > 0) {
+        work.pointwise_flops += call.numel(call.output()) * (r.layers - 1) * 3;
+    }
+}
+
+// What lies between two layers is written by one and read by the next.
+void layer_bytes(const Call& call, Work& work) {
+    stream_operands.bytes(call, work);
+    const Expr between = call.numel(call.output()) * (call.integer("num_layers", 1) - 1);
+    call.write(work, call.output(), between);
+    call.read(work, call.output(), between);
+}
+constexpr TrafficShape layer_traffic{layer_bytes, never};
+
+void lstm(const Call& call, Work& work) {
+    layers(call, work, kLstm);
+}
+void gru(const Call& call, Work& work) {
+    layers(call, work, kGru);
+}
+void simple(const Call& call, Work& work) {
+    layers(call, work, kSimple);
+}
+
+void cell(const Call& call, Work& work, const CellKind& kind) {
+    Recurrence r;
+    r.input = call.require_tensor("input");
+    for (const char* name : {"w_ih", "w_hh", "b_ih", "b_hh"}) r.weights.push_back(call.tensor(name));
+    r.rows = call.numel(r.input) / call.dim(r.input, -1);
+    recur(call, work, kind, r);
+}
+void lstm_cell(const Call& call, Work& work) {
+    cell(call, work, kLstm);
+}
+void gru_cell(const Call& call, Work& work) {
+    cell(call, work, kGru);
+}
+void simple_cell(const Call& call, Work& work) {
+    cell(call, work, kSimple);
+}
+
+// The matrix products are calls of their own; this is what follows them.
+void fused_cell(const Call& call, Work& work, const CellKind& kind, const char* state) {
+    const TensorIndex units = call.require_tensor(state);
+    const Expr rows = call.numel(units) / call.dim(units, -1);
+    work.kind = WorkKind::pointwise;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(units) * kind.per_unit;
+    for (const char* name : {"input_bias", "hidden_bias"}) {
+        if (const TensorIndex t = call.tensor(name); t != kNoTensor) {
+            work.pointwise_flops += rows * call.numel(t);
+        }
+    }
+}
+void fused_lstm_cell(const Call& call, Work& work) {
+    fused_cell(call, work, kLstm, "cx");
+}
+void fused_gru_cell(const Call& call, Work& work) {
+    fused_cell(call, work, kGru, "hx");
+}
+
+// The libraries' own calls know the cell by a number: relu, tanh, LSTM, GRU.
+const CellKind& numbered(const Call& call) {
+    const Expr mode = call.integer("mode", 2);
+    if (mode == Expr(2)) return kLstm;
+    return mode == Expr(3) ? kGru : kSimple;
+}
+
+// One layer and one direction, whatever `num_layers` and `bidirectional` say about the whole.
+void mkldnn_layer(const Call& call, Work& work) {
+    Recurrence r;
+    r.input = call.require_tensor("input");
+    r.weights = {call.require_tensor("weight0"), call.require_tensor("weight1")};
+    if (call.flag("has_biases", true)) {
+        for (const char* name : {"weight2", "weight3"}) r.weights.push_back(call.tensor(name));
+    }
+    r.rows = call.numel(r.input) / call.dim(r.input, -1);
+    r.steps = call.dim(r.input, 0);
+    recur(call, work, numbered(call), r);
+}
+
+void cudnn_layers(const Call& call, Work& work) {
+    Recurrence r;
+    r.input = call.require_tensor("input");
+    r.weights = call.tensors("weight");
+    r.layers = call.integer("num_layers", 1);
+    r.directions = call.flag("bidirectional", false) ? 2 : 1;
+    r.rows = call.numel(r.input) / call.dim(r.input, -1);
+    const std::vector<Expr> lengths = call.integers("batch_sizes");
+    r.steps = lengths.empty() ? call.dim(r.input, call.flag("batch_first", false) ? 1 : 0)
+                              : Expr(static_cast<std::int64_t>(lengths.size()));
+    recur(call, work, numbered(call), r);
+}
+
+// The flat buffer is the same memory as the weights; what is kept for backward is empty at inference.
+template <bool kBetween>
+void library_bytes(const Call& call, Work& work) {
+    const TensorIndex flat = call.tensor("weight_buf");
+    const TensorIndex dropout_state = call.tensor("dropout_state");
+    call.for_each_input([&](TensorIndex t) {
+        if (t == flat || t == dropout_state) return;
+        if (call.rank(t) >= 2) {
+            call.read_operand(work, t);
+        } else {
+            call.read(work, t);
+        }
+    });
+    for (std::size_t i = 0; i < call.output_count() && i < 3; ++i) call.write(work, call.output(i));
+    if constexpr (kBetween) {
+        const Expr between = call.numel(call.output()) * (call.integer("num_layers", 1) - 1);
+        call.write(work, call.output(), between);
+        call.read(work, call.output(), between);
+    }
+}
+constexpr TrafficShape library_layer{library_bytes<false>, never};
+constexpr TrafficShape library_layers{library_bytes<true>, never};
+
+constexpr std::string_view kLstmWords =
+    "2 * rows * weights; per unit 22: additions, 3 sigmoids, 2 tanh, products; and the biases";
+constexpr std::string_view kGruWords =
+    "2 * rows * weights; per unit 17: additions, 2 sigmoids, tanh, products; and the biases";
+constexpr std::string_view kSimpleWords = "2 * rows * weights; per unit 2: add, activation; and the biases";
+constexpr std::string_view kNumbered = "as the layer of the cell that `mode` names";
+
+constexpr OpRule kRows[] = {
+    {"aten.lstm",                  lstm,            layer_traffic,   kLstmWords                  },
+    {"aten.gru",                   gru,             layer_traffic,   kGruWords                   },
+    {"aten.rnn_tanh",              simple,          layer_traffic,   kSimpleWords                },
+    {"aten.rnn_relu",              simple,          layer_traffic,   kSimpleWords                },
+    {"aten.lstm_cell",             lstm_cell,       stream_operands, kLstmWords                  },
+    {"aten.gru_cell",              gru_cell,        stream_operands, kGruWords                   },
+    {"aten.rnn_tanh_cell",         simple_cell,     stream_operands, kSimpleWords                },
+    {"aten.rnn_relu_cell",         simple_cell,     stream_operands, kSimpleWords                },
+    {"aten._thnn_fused_lstm_cell", fused_lstm_cell, stream_all,      "22 per unit and the biases"},
+    {"aten._thnn_fused_gru_cell",  fused_gru_cell,  stream_all,      "17 per unit and the biases"},
+    {"aten.mkldnn_rnn_layer",      mkldnn_layer,    library_layer,   kNumbered                   },
+    {"aten._cudnn_rnn",            cudnn_layers,    library_layers,  kNumbered                   },
+    {"aten.miopen_rnn",            cudnn_layers,    library_layers,  kNumbered                   },
+};
+static_assert(each_op_once(kRows));
+
+}  // namespace
+
+std::span<const OpRule> recurrent_rules() {
+    return kRows;
+}
+
+}  // namespace infercost

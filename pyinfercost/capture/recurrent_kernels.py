@@ -1,0 +1,38 @@
+"""Shapes of what recurrent layers return. Run on meta tensors, torch's own kernels would take every step apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+def _sequence(x: torch.Tensor, state: torch.Tensor, bidirectional: bool, batch_first: bool) -> torch.Tensor:
+    width = state.shape[-1] * (2 if bidirectional else 1)
+    if not batch_first:
+        return x.new_empty([*x.shape[:-1], width])
+    # Kernels work with time first: the result is a view of what they wrote.
+    return x.new_empty([x.shape[1], x.shape[0], width]).transpose(0, 1)
+
+
+def _lstm(
+    x: torch.Tensor, hx: list[torch.Tensor], params: Any, biases: bool, layers: int, dropout: float, *flags: bool
+) -> Any:
+    del params, biases, layers, dropout
+    return (_sequence(x, hx[0], flags[1], flags[2]), hx[0].new_empty(hx[0].shape), hx[1].new_empty(hx[1].shape))
+
+
+def _one_state(
+    x: torch.Tensor, hx: torch.Tensor, params: Any, biases: bool, layers: int, dropout: float, *flags: bool
+) -> Any:
+    del params, biases, layers, dropout
+    return _sequence(x, hx, flags[1], flags[2]), hx.new_empty(hx.shape)
+
+
+# The flags are: train, bidirectional, batch_first.
+KERNELS: dict[str, Any] = {
+    "aten.lstm.input": _lstm,
+    "aten.gru.input": _one_state,
+    "aten.rnn_tanh.input": _one_state,
+    "aten.rnn_relu.input": _one_state,
+}
