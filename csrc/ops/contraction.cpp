@@ -111,8 +111,6 @@ Grouped grouped_pair(const Call& call) {
     return pair;
 }
 
-}  // namespace
-
 void grouped_mm(const Call& call, Work& work) {
     const Grouped pair = grouped_pair(call);
     const Expr k = call.dim(pair.left, -1);
@@ -139,8 +137,6 @@ void grouped_operands(const Call& call, Work& work) {
     }
     write_all(call, work);
 }
-namespace {
-
 constexpr TrafficShape grouped{grouped_operands, never};
 
 constexpr OpRule kRows[] = {

@@ -1,4 +1,4 @@
-// Products that rows of several tables are made of.
+// The product that has a file of its own.
 #pragma once
 
 #include "ops/rule.hpp"
@@ -7,9 +7,5 @@ namespace infercost {
 
 // By letters: every distinct letter is a loop, operands are joined from left to right.
 void einsum(const Call& call, Work& work);
-
-// Rows sorted by group, each of which meets one matrix; routing is taken as balanced.
-void grouped_mm(const Call& call, Work& work);
-void grouped_operands(const Call& call, Work& work);
 
 }  // namespace infercost
