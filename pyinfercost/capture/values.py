@@ -42,8 +42,7 @@ class Values:
         if tensor.device.type != "meta":
             return tensor
         if id(tensor) not in self._known:
-            producers = {id(part): call for call in calls for part in _tensors(call.result)}
-            self._compute(tensor, producers)
+            self._compute(tensor, _producers(calls))
         return self._known[id(tensor)]
 
     def _compute(self, tensor: torch.Tensor, producers: dict[int, Call]) -> None:
@@ -85,6 +84,15 @@ class Values:
         if isinstance(value, torch.SymInt):
             raise UnknownValueError(f"it depends on the open size {value}")
         return value
+
+
+def _producers(calls: Sequence[Call]) -> dict[int, Call]:
+    """id of a tensor -> the call that made its value: not one that handed its operand on, as `to` may."""
+    producers: dict[int, Call] = {}
+    for call in calls:
+        handed_on = set() if call.op._schema.is_mutable else {id(t) for t in _operands(call)}
+        producers |= {id(part): call for part in _tensors(call.result) if id(part) not in handed_on}
+    return producers
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

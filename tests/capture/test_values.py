@@ -30,6 +30,12 @@ class AsksByChance(torch.nn.Module):
         return x * 2 if torch.rand(1, device=x.device).item() > 0 else x
 
 
+class AsksAfterAnIdleConversion(torch.nn.Module):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        seen = mask.logical_not().logical_not()
+        return x if seen.to(seen.dtype).all() else x * mask
+
+
 class CountsToItsLength(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         steps = torch.arange(x.shape[0], device=x.device).sum().item()
@@ -43,6 +49,14 @@ def test_a_mask_is_read(masked: bool, multiplications: int) -> None:
     counts = ic.count(ic.capture(AsksWhetherMasked(), (torch.ones(2, 3), mask)))
     # `all` reads 6 elements and compares each
     assert counts.total.pointwise_flops == 6 + multiplications
+
+
+@pytest.mark.parametrize(("masked", "multiplications"), [(False, 0), (True, 6)])
+def test_a_conversion_that_hands_its_operand_on_is_seen_through(masked: bool, multiplications: int) -> None:
+    mask = torch.ones(2, 3) > float(masked)
+    counts = ic.count(ic.capture(AsksAfterAnIdleConversion(), (torch.ones(2, 3), mask)))
+    # two negations of 6 elements each, and `all` reads 6
+    assert counts.total.pointwise_flops == 18 + multiplications
 
 
 def test_what_a_model_makes_itself_has_a_value() -> None:
