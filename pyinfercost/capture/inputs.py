@@ -66,8 +66,6 @@ def meta_inputs(
 
 def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
     if not dims:
-        if tensor.device.type == "meta" and type(tensor) is torch.Tensor:
-            return tensor
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     shape: list[Any] = list(tensor.shape)
     for dim, size in dims.items():
@@ -95,8 +93,5 @@ def stand_in(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _twin(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.device.type == "meta":
-        twin = tensor.data
-    else:
-        twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     return torch.nn.Parameter(twin, requires_grad=False) if isinstance(tensor, torch.nn.Parameter) else twin

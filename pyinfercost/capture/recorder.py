@@ -184,7 +184,7 @@ class Recorder:
             raise TypeError
         metadata = (
             tensor.dtype,
-            tensor.device.type,
+            (tensor.device.type, tensor.is_inference()),  # torch keeps versions of views of the others
             tuple([_size_key(s) for s in tensor.shape]),
             tuple([_size_key(s) for s in tensor.stride()]),
         )

@@ -53,9 +53,12 @@ def trace_graph(
 
     builder = GraphBuilder(model or type(module).__name__)
     sizes = SizeSpace(builder)
-    inputs = meta_inputs(args, dict(kwargs or {}), dynamic or {}, sizes)
+    # Made in inference mode, as everything computed from them is: torch keeps no versions of views of such tensors, so
+    # that one result can stand for another.
+    with torch.inference_mode():
+        inputs = meta_inputs(args, dict(kwargs or {}), dynamic or {}, sizes)
+        weights = stand_in(module)
     recorder = Recorder(Values(inputs.given))
-    weights = stand_in(module)
     try:
         with (
             _as_it_was(module),

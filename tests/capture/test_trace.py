@@ -307,3 +307,22 @@ def test_a_lone_input_needs_no_tuple() -> None:
     module, x = nn.Linear(3, 5), torch.ones(2, 3)
     assert ic.capture(module, x) == ic.capture(module, (x,)) == ic.capture(module, [x])
     assert ic.profile(module, x).counts.total.macs == 2 * 3 * 5
+
+
+def test_the_same_view_of_a_result_and_of_a_weight() -> None:
+    """The second one is not run again, and torch must not ask the copy for a version."""
+
+    class Scales(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(4))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x + x)[:, None] * self.scale[:, None].expand(-1, 3)
+
+    with torch.device("meta"):
+        module, x = Scales(), torch.ones(4)
+    graph = ic.capture(module, x)
+    assert graph.op_counts()["aten.unsqueeze"] == 2
+    # the sum reads x twice; the product reads 4 distinct elements of either side
+    assert ic.count(graph).total.bytes_read == 4 * ((4 + 4) + (4 + 4))
