@@ -1,0 +1,37 @@
+"""One public model as the zoo runs it: a name, and how it is built with inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Built = tuple["nn.Module", tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model, in one way of running it.
+
+    Attributes:
+        library: `torchvision`, `timm`, `transformers` or `diffusers`.
+        name: The library's own name for it, with the way of running it where there are several: `llama#decode`.
+        group: What the coverage page lists it under: `detection`, `encoder`, `text-to-image`.
+        build: Makes the module, in eval mode and on the meta device where weights are large, and its inputs.
+        flops: What is known of its work from elsewhere: contraction FLOPs, or None.
+        parameters: What is known of its parameters from elsewhere, or None.
+    """
+
+    library: str
+    name: str
+    group: str
+    build: Callable[[], Built]
+    flops: Callable[[], int | None] = lambda: None
+    parameters: Callable[[], int | None] = lambda: None
+
+    def __str__(self) -> str:
+        """The name that reports and tests show: `timm:vit_tiny_patch16_224`."""
+        return f"{self.library}:{self.name}"
