@@ -103,17 +103,23 @@ def _trace(
 
 @contextlib.contextmanager
 def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
-    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers."""
+    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers.
+
+    Random numbers that it draws from Python and from numpy are put back too.
+    """
+    import numpy as np
+
     kept: list[tuple[Any, Any]] = [
         (values, values.copy())
         for part in module.modules()
         for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
     ]
-    drawn = random.getstate()
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
     try:
         yield
     finally:
         random.setstate(drawn)
+        np.random.set_state(drawn_by_numpy)  # noqa: NPY002
         for values, before in kept:
             for name in [name for name in values if name not in before]:
                 if isinstance(values, dict):
