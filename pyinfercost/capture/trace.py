@@ -90,6 +90,7 @@ def _trace(
             _without_fast_path(),
             sizes.dispatching(),
             _module_paths(module, recorder),
+            recorder.data.functions(),
             recorder.mode(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
