@@ -105,7 +105,7 @@ class Recorder:
                 self._append(op, args, kwargs, result, frame)
                 return result
         if operator.reshapes:  # what later calls see is another tensor in the same storage
-            self.earlier.setdefault(id(args[0]), []).append(self.signature(args[0]))
+            self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
             self._of_tensor.pop(id(args[0]), None)
         result = self._run(operator, op, args, kwargs)
         if key is not None:
@@ -194,6 +194,12 @@ class Recorder:
             raise TypeError
         if tensor.dtype.is_complex:  # conjugation is a bit that metadata does not show
             raise TypeError
+        number = self._number(tensor)
+        self._of_tensor[id(tensor)] = number
+        self._kept.append(tensor)
+        return number
+
+    def _number(self, tensor: torch.Tensor) -> int:
         metadata = (
             tensor.dtype,
             (tensor.device.type, tensor.is_inference()),  # torch keeps versions of views of the others
@@ -203,8 +209,6 @@ class Recorder:
         number = self._signatures.setdefault(metadata, len(self._metadata))
         if number == len(self._metadata):
             self._metadata.append(metadata)
-        self._of_tensor[id(tensor)] = number
-        self._kept.append(tensor)
         return number
 
     def metadata(self, signature: int) -> tuple[Any, ...]:

@@ -69,6 +69,7 @@ def _trace(
 ) -> Graph:
     import torch
 
+    from .autocast import autocast_of_meta_tensors
     from .inputs import meta_inputs, stand_in
     from .recorder import Recorder
     from .symbols import SizeSpace
@@ -88,6 +89,7 @@ def _trace(
             torch.inference_mode(),
             torch.random.fork_rng(devices=[]),
             _without_fast_path(),
+            autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
             recorder.data.functions(),
