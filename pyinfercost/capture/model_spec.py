@@ -188,6 +188,8 @@ def _load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
         if name.startswith(prefix):
             options[argument] = side if argument == "image_size" else (side, side)
     module = _on_meta(lambda: models.get_model(name, **options))
+    if family == "detection":
+        _freeze_as_published(module, weights)
     if family == "optical_flow":
         pair = (_images(known["batch"], 3, side, side), _images(known["batch"], 3, side, side))
         return LoadedModel(module, pair, {}, {0: {0: "batch"}, 1: {0: "batch"}})
@@ -195,6 +197,22 @@ def _load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
         return LoadedModel(module, ([_images(1, 3, side, side)[0] for _ in range(known["batch"])],), {}, {})
     shape = (3, known["frames"], side, side) if family == "video" else (3, side, side)
     return LoadedModel(module, (_images(known["batch"], *shape),), {}, {0: {0: "batch"}})
+
+
+def _freeze_as_published(module: torch.nn.Module, weights: Any) -> None:
+    """Freezes the batch norms of a backbone: torchvision does where it loads weights, and these norms are what it has."""
+    import torch
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
+    if sum(p.numel() for p in module.parameters()) == weights.meta["num_params"]:
+        return
+    backbone = module.get_submodule("backbone")
+    norms = [name for name, part in backbone.named_modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    for name in norms:
+        norm = backbone.get_submodule(name)
+        path, _, attribute = name.rpartition(".")
+        with torch.device("meta"):
+            setattr(backbone.get_submodule(path), attribute, FrozenBatchNorm2d(norm.num_features, eps=norm.eps))
 
 
 def _side(size: Any) -> int:

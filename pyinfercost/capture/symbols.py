@@ -53,7 +53,7 @@ class SizeSpace:
         self._may_depend_on_data = of_data
         self._data_names = DataNames()
         self._of_data: dict[Any, _SizeOfData] = {}
-        self._fixed: dict[str, tuple[int, str]] = {}
+        self._fixed: dict[str, tuple[int, Any, str, str]] = {}
         self._environment: Any = None
         self._open: dict[str, Any] = {}
         self._defaults: dict[str, int] = {}
@@ -169,8 +169,7 @@ class SizeSpace:
         return next((v for pattern, v in self._given.items() if "*" in pattern and fnmatch.fnmatchcase(name, pattern)), None)
 
     def _fix(self, name: str, value: int, of: str, bound: Any, stated: str) -> int:
-        limits = "" if bound is None else f" (0 to {bound if isinstance(bound, int) else self.expression(bound)})"
-        self._fixed[name] = (value, f"{of}{limits}; fixed when captured: {stated}")
+        self._fixed[name] = (value, bound, of, stated)
         return value
 
     def _limit(self, symbol: Any, high: int) -> None:
@@ -218,10 +217,14 @@ class SizeSpace:
             if not fnmatch.filter(known, name):
                 listed = ", ".join(known) if known else "none"
                 raise UnknownSizeError(f"unknown size {name!r}; the sizes of this model that depend on data: {listed}")
-        for name, (value, origin) in self._fixed.items():
+        if self._environment is not None:
+            self._finish_symbols()
+        for name, (value, bound, of, stated) in self._fixed.items():
+            limits = "" if bound is None else f" (0 to {_hint(bound)})"
+            origin = f"{of}{limits}; fixed when captured: {stated}"
             self._builder.size(name, default=value, minimum=value, maximum=value, origin=origin)
-        if self._environment is None:
-            return
+
+    def _finish_symbols(self) -> None:
         replaced = self._environment.replacements
         for symbol, value in replaced.items():
             if symbol not in self._of_data:
