@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch._ops import OpOverload
 
 _TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
+_OWN_FOLDER = str(Path(__file__).parent) + os.sep
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format})
 _NO_KWARGS: dict[str, Any] = {}
 
@@ -128,7 +129,7 @@ class Recorder:
             known = library.get(code)
             if known is None:
                 name = code.co_filename
-                known = library[code] = name.startswith((_TORCH_FOLDER, "<"))
+                known = library[code] = name.startswith((_TORCH_FOLDER, _OWN_FOLDER, "<"))
             if not known:
                 self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno)))
                 return
