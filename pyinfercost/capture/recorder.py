@@ -3,6 +3,9 @@
 Under `torch.inference_mode` composite operators reach a dispatch mode whole: `linear`, `conv2d` and
 `scaled_dot_product_attention` arrive as such. Those with a row in the op tables are kept; others are taken apart.
 
+The model gets tensors of its own, twins of those that the record keeps, so that they die when its frames, modules and
+lists let go of them, as they would in an eager run.
+
 On meta tensors a call's result follows from dtypes, shapes, strides and arguments alone. So a call that has been seen
 with the same ones gets a copy of the earlier result's metadata: the 80th equal layer costs a dictionary look-up.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
@@ -43,6 +47,13 @@ class _Operator:
     kernel: Any  # what runs it
 
 
+class _Handed(weakref.ref):  # type: ignore[type-arg]
+    """A tensor that the model holds, and its twin in the record."""
+
+    __slots__ = ("twin",)
+    twin: torch.Tensor
+
+
 @dataclass(slots=True)
 class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
@@ -56,6 +67,9 @@ class Recorder:
     module: str = ""
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
     earlier: dict[int, list[int]] = field(default_factory=dict)
+    # What the model got and has let go of, in order; `Call.released` is a place in it.
+    released: list[_Handed] = field(default_factory=list)
+    _handed: dict[int, _Handed] = field(default_factory=dict)  # id of what the model got
     _operators: dict[Any, _Operator] = field(default_factory=dict)
     _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> its place in `_metadata`
     _metadata: list[tuple[Any, ...]] = field(default_factory=list)
@@ -71,7 +85,7 @@ class Recorder:
 
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if op in _SCALARS:
-            value = self._scalar(args[0])
+            value = self._scalar(self.twin(args[0]))
             return bool(value) if op is torch.ops.aten.is_nonzero.default else value
         operator = self._operators.get(op)
         if operator is None:
@@ -84,6 +98,10 @@ class Recorder:
             operator.whole = True
         # The caller of __torch_dispatch__, whose frame says where in the model this is.
         frame = sys._getframe(2)
+        given, given_kwargs = args, kwargs
+        args = self._inside_all(args)
+        if kwargs:
+            kwargs = {name: self._inside(value) for name, value in kwargs.items()}
         key = None
         if operator.pure:
             try:
@@ -95,17 +113,21 @@ class Recorder:
                 result, signatures = found
                 result = self._copy(result, signatures)
                 self._append(op, args, kwargs, result, frame)
-                return result
+                return self._hand_out(result)
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self.signature(args[0]))
             self._of_tensor.pop(id(args[0]), None)
-        result = self._run(operator, op, args, kwargs)
+        # In place the model's own tensors change, and the record's follow.
+        outside = self._run(operator, op, given, given_kwargs)
+        if operator.reshapes and args[0] is not given[0]:
+            args[0].data = given[0]
+        result = self._inside_of_new(outside, (*given, *given_kwargs.values()))
         if key is not None:
             signatures = self._sign(result)
             if signatures is not None:
                 self._results[key] = (result, signatures)
         self._append(op, args, kwargs, result, frame)
-        return result
+        return outside
 
     def _scalar(self, tensor: torch.Tensor) -> Any:
         try:
@@ -115,6 +137,7 @@ class Recorder:
 
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
+        released = len(self.released)
         while frame is not None:
             code = frame.f_code
             known = library.get(code)
@@ -122,10 +145,65 @@ class Recorder:
                 name = code.co_filename
                 known = library[code] = name.startswith((_TORCH_FOLDER, "<"))
             if not known:
-                self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno)))
+                self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno), released))
                 return
             frame = frame.f_back
-        self.calls.append(Call(op, args, kwargs, result, self.module, None))
+        self.calls.append(Call(op, args, kwargs, result, self.module, None, released))
+
+    # ---- what the model gets ------------------------------------------------------------------------------------
+
+    def twin(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What the record has in place of a tensor that the model holds: its twin, or the tensor itself."""
+        known = self._handed.get(id(tensor))
+        return known.twin if known is not None and known() is tensor else tensor
+
+    def held(self) -> list[torch.Tensor]:
+        """Twins of what the model has not let go of."""
+        return [handed.twin for handed in self._handed.values() if handed() is not None]
+
+    def _inside_all(self, values: Any) -> Any:
+        """Arguments as the record keeps them."""
+        handed = self._handed
+        kept = []
+        for value in values:
+            kind = type(value)
+            if kind is torch.Tensor:
+                known = handed.get(id(value))
+                kept.append(known.twin if known is not None and known() is value else value)
+            else:
+                kept.append(self._inside_all(value) if kind is list or kind is tuple else value)
+        return kept if type(values) is list else tuple(kept)
+
+    def _inside(self, value: Any) -> Any:
+        return self._inside_all((value,))[0]
+
+    def _hand_out(self, result: Any) -> Any:
+        """A twin of a result for the model."""
+        kind = type(result)
+        if kind is list or kind is tuple:
+            return kind([self._hand_out(r) for r in result])
+        tensor = result.data
+        self._handed[id(tensor)] = handed = _Handed(tensor, self.released.append)
+        handed.twin = result
+        return tensor
+
+    def _inside_of_new(self, result: Any, operands: tuple[Any, ...]) -> Any:
+        """What the record keeps of a result that the model gets as it is: a twin of a plain tensor, or itself."""
+        if isinstance(result, torch.Tensor):
+            known = self._handed.get(id(result))
+            if known is not None and known() is result:  # an operand, in place or unchanged
+                return known.twin
+            if type(result) is not torch.Tensor or result.device.type != "meta":
+                return result
+            if any(result is operand for operand in operands):  # a weight or an input
+                return result
+            self._handed[id(result)] = handed = _Handed(result, self.released.append)
+            handed.twin = result.data
+            return handed.twin
+        kind = type(result)
+        if kind is list or kind is tuple:
+            return kind([self._inside_of_new(r, operands) for r in result])
+        return result
 
     # ---- running --------------------------------------------------------------------------------------------------
 
