@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import sys
-import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
@@ -26,7 +25,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pyinfercost import _core
 
 from .calls import Call
+from .data_sizes import DataSizes
+from .handed_out import HandedOut
 from .recurrent_kernels import KERNELS as _RECURRENT
+from .symbols import SizeSpace
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
@@ -43,15 +45,9 @@ class _Operator:
 
     whole: bool  # has a row: not taken apart
     pure: bool  # its result follows from metadata: not in place, no out=
+    mutable: bool  # in place, or out=
     reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
     kernel: Any  # what runs it
-
-
-class _Handed(weakref.ref):  # type: ignore[type-arg]
-    """A tensor that the model holds, and its twin in the record."""
-
-    __slots__ = ("twin",)
-    twin: torch.Tensor
 
 
 @dataclass(slots=True)
@@ -59,17 +55,16 @@ class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
     `module` is the path of the module that is running; whoever drives the forward keeps it up to date. `values` knows
-    the real tensors that were given as inputs.
+    the real tensors that were given as inputs, `sizes` the sizes that have names.
     """
 
     values: Values
+    sizes: SizeSpace
     calls: list[Call] = field(default_factory=list)
     module: str = ""
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
     earlier: dict[int, list[int]] = field(default_factory=dict)
-    # What the model got and has let go of, in order; `Call.released` is a place in it.
-    released: list[_Handed] = field(default_factory=list)
-    _handed: dict[int, _Handed] = field(default_factory=dict)  # id of what the model got
+    handed: HandedOut = field(default_factory=HandedOut)
     _operators: dict[Any, _Operator] = field(default_factory=dict)
     _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> its place in `_metadata`
     _metadata: list[tuple[Any, ...]] = field(default_factory=list)
@@ -78,6 +73,10 @@ class Recorder:
     _results: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
     _library_code: dict[CodeType, bool] = field(default_factory=dict)
     _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
+    data: DataSizes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.data = DataSizes(self, self.values, self.sizes)
 
     def mode(self) -> TorchDispatchMode:
         """The mode to enter around the forward."""
@@ -85,8 +84,8 @@ class Recorder:
 
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if op in _SCALARS:
-            value = self._scalar(self.twin(args[0]))
-            return bool(value) if op is torch.ops.aten.is_nonzero.default else value
+            value = self._scalar(self.handed.twin(args[0]))
+            return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
         operator = self._operators.get(op)
         if operator is None:
             operator = self._operators[op] = self._learn(op)
@@ -99,9 +98,9 @@ class Recorder:
         # The caller of __torch_dispatch__, whose frame says where in the model this is.
         frame = sys._getframe(2)
         given, given_kwargs = args, kwargs
-        args = self._inside_all(args)
+        args = self.handed.inside(args)
         if kwargs:
-            kwargs = {name: self._inside(value) for name, value in kwargs.items()}
+            kwargs = dict(zip(kwargs, self.handed.inside(kwargs.values()), strict=True))
         key = None
         if operator.pure:
             try:
@@ -113,15 +112,18 @@ class Recorder:
                 result, signatures = found
                 result = self._copy(result, signatures)
                 self._append(op, args, kwargs, result, frame)
-                return self._hand_out(result)
+                return self.handed.out(result)
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self.signature(args[0]))
             self._of_tensor.pop(id(args[0]), None)
-        # In place the model's own tensors change, and the record's follow.
-        outside = self._run(operator, op, given, given_kwargs)
-        if operator.reshapes and args[0] is not given[0]:
-            args[0].data = given[0]
-        result = self._inside_of_new(outside, (*given, *given_kwargs.values()))
+        if operator.mutable:  # the model's own tensors change, and the record's follow
+            outside = self._run(operator, op, given, given_kwargs)
+            if operator.reshapes and args[0] is not given[0]:
+                args[0].data = given[0]
+            result = self.handed.inside((outside,))[0]
+        else:
+            result = self._run(operator, op, args, kwargs)
+            outside = self.handed.out_of_new(result, args, given)
         if key is not None:
             signatures = self._sign(result)
             if signatures is not None:
@@ -133,11 +135,12 @@ class Recorder:
         try:
             return self.values.of(tensor, self.calls).item()
         except UnknownValueError as error:
-            raise UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}") from error
+            told = UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}")
+            return self.data.scalar(tensor, told)
 
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
-        released = len(self.released)
+        released = len(self.handed.released)
         while frame is not None:
             code = frame.f_code
             known = library.get(code)
@@ -150,71 +153,19 @@ class Recorder:
             frame = frame.f_back
         self.calls.append(Call(op, args, kwargs, result, self.module, None, released))
 
-    # ---- what the model gets ------------------------------------------------------------------------------------
-
-    def twin(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What the record has in place of a tensor that the model holds: its twin, or the tensor itself."""
-        known = self._handed.get(id(tensor))
-        return known.twin if known is not None and known() is tensor else tensor
-
-    def held(self) -> list[torch.Tensor]:
-        """Twins of what the model has not let go of."""
-        return [handed.twin for handed in self._handed.values() if handed() is not None]
-
-    def _inside_all(self, values: Any) -> Any:
-        """Arguments as the record keeps them."""
-        handed = self._handed
-        kept = []
-        for value in values:
-            kind = type(value)
-            if kind is torch.Tensor:
-                known = handed.get(id(value))
-                kept.append(known.twin if known is not None and known() is value else value)
-            else:
-                kept.append(self._inside_all(value) if kind is list or kind is tuple else value)
-        return kept if type(values) is list else tuple(kept)
-
-    def _inside(self, value: Any) -> Any:
-        return self._inside_all((value,))[0]
-
-    def _hand_out(self, result: Any) -> Any:
-        """A twin of a result for the model."""
-        kind = type(result)
-        if kind is list or kind is tuple:
-            return kind([self._hand_out(r) for r in result])
-        tensor = result.data
-        self._handed[id(tensor)] = handed = _Handed(tensor, self.released.append)
-        handed.twin = result
-        return tensor
-
-    def _inside_of_new(self, result: Any, operands: tuple[Any, ...]) -> Any:
-        """What the record keeps of a result that the model gets as it is: a twin of a plain tensor, or itself."""
-        if isinstance(result, torch.Tensor):
-            known = self._handed.get(id(result))
-            if known is not None and known() is result:  # an operand, in place or unchanged
-                return known.twin
-            if type(result) is not torch.Tensor or result.device.type != "meta":
-                return result
-            if any(result is operand for operand in operands):  # a weight or an input
-                return result
-            self._handed[id(result)] = handed = _Handed(result, self.released.append)
-            handed.twin = result.data
-            return handed.twin
-        kind = type(result)
-        if kind is list or kind is tuple:
-            return kind([self._inside_of_new(r, operands) for r in result])
-        return result
-
     # ---- running --------------------------------------------------------------------------------------------------
 
     def _learn(self, op: OpOverload) -> _Operator:
-        known = _core.find_rule(str(op)) is not None
+        name = str(op)
+        known = _core.find_rule(name) is not None
         schema = op._schema
         pure = not schema.is_mutable and torch.Tag.nondeterministic_seeded not in op.tags
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
-        whole = known or not op.has_kernel_for_dispatch_key(_COMPOSITE)
-        return _Operator(whole, pure, torch.Tag.inplace_view in op.tags, _KERNELS.get(str(op), op))
+        pure = pure and name not in self.data.kernels
+        whole = known and name not in _TAKEN_APART or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
+        return _Operator(whole, pure, schema.is_mutable, torch.Tag.inplace_view in op.tags, kernel)
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
@@ -327,6 +278,8 @@ def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
 
+# Of one name with a row, but other work: `where` of a condition alone is `nonzero`.
+_TAKEN_APART = frozenset({"aten.where.default"})
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 

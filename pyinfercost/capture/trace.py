@@ -28,6 +28,7 @@ def trace_graph(
     dynamic: Dynamic | None = None,
     *,
     model: str = "",
+    sizes: Mapping[str, int] | None = None,
 ) -> Graph:
     """Runs `module(*args, **kwargs)` once on meta tensors and records every ATen call.
 
@@ -40,10 +41,32 @@ def trace_graph(
             kept open in the graph; the lengths of the example are its default. For a nested input it holds for every
             tensor in it.
         model: A name for the graph.
+        sizes: Values of sizes that depend on data (`{"roi_heads.nms": 100}`): the forward is captured at these. The
+            others are at their defaults: as many as there can be, or equal shares where one of several is chosen.
 
     Raises:
         CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
     """
+    from .symbols import NeedsOpenSizesError
+
+    name = model or type(module).__name__
+    try:
+        return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=False)
+    except NeedsOpenSizesError:
+        pass  # with symbolic integers from the start, which are slower
+    return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=True)
+
+
+def _trace(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Dynamic,
+    name: str,
+    given: Mapping[str, int],
+    *,
+    of_data: bool,
+) -> Graph:
     import torch
 
     from .inputs import meta_inputs, stand_in
@@ -51,14 +74,14 @@ def trace_graph(
     from .symbols import SizeSpace
     from .values import Values
 
-    builder = GraphBuilder(model or type(module).__name__)
-    sizes = SizeSpace(builder)
+    builder = GraphBuilder(name)
+    sizes = SizeSpace(builder, given, of_data=of_data)
     # Made in inference mode, as everything computed from them is: torch keeps no versions of views of such tensors, so
     # that one result can stand for another.
     with torch.inference_mode():
-        inputs = meta_inputs(args, dict(kwargs or {}), dynamic or {}, sizes)
+        inputs = meta_inputs(args, kwargs, dynamic, sizes)
         weights = stand_in(module)
-    recorder = Recorder(Values(inputs.given))
+    recorder = Recorder(Values(inputs.given), sizes)
     try:
         with (
             _as_it_was(module),
@@ -71,26 +94,32 @@ def trace_graph(
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
             output = torch.func.functional_call(module, dict(weights), inputs.args, inputs.kwargs, tie_weights=False)
-            held = recorder.held()
+            held = recorder.handed.held()
     except Exception as error:
         raise _explained(error, recorder) from error
-    sizes.check_guards()
+    sizes.finish()
     return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output, held)
 
 
 @contextlib.contextmanager
 def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
-    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers."""
+    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers.
+
+    Random numbers that it draws from Python and from numpy are put back too.
+    """
+    import numpy as np
+
     kept: list[tuple[Any, Any]] = [
         (values, values.copy())
         for part in module.modules()
         for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
     ]
-    drawn = random.getstate()
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
     try:
         yield
     finally:
         random.setstate(drawn)
+        np.random.set_state(drawn_by_numpy)  # noqa: NPY002
         for values, before in kept:
             for name in [name for name in values if name not in before]:
                 if isinstance(values, dict):
@@ -197,7 +226,7 @@ class _Writer:
 
     def _held_until(self, held: list[torch.Tensor]) -> list[int | None] | None:
         """For each tensor the last node that ran before the model let go of it."""
-        released = self._recorder.released
+        released = self._recorder.handed.released
         if not self._last_node or self._last_node[-1] < 0:
             return None
         until: list[int | None] = [None] * self._declared
@@ -272,7 +301,7 @@ class _Writer:
                 self._collect(item, into)
 
     def _tensor(self, tensor: torch.Tensor, role: str) -> TensorId:
-        tensor = self._recorder.twin(tensor)
+        tensor = self._recorder.handed.twin(tensor)
         known = self._tensors.get(id(tensor))
         return known if known is not None else self._declare(tensor, role, "")
 
