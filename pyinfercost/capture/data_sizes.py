@@ -125,7 +125,9 @@ class DataSizes:
         bound = least(among, self._facts.of(x).distinct)
         return self._length("unique", "different values of a tensor", bound)
 
-    def _unique(self, x: torch.Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False) -> Any:
+    def _unique(
+        self, x: torch.Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+    ) -> Any:
         del sorted
         count = self._distinct(x, x.numel())
         return self._unique_results(x, [count], x.shape if return_inverse else [0], count if return_counts else 0)
@@ -219,9 +221,7 @@ class DataSizes:
 
     # ---- ops that would ask how long a result is ---------------------------------------------------------------------
 
-    def _slice(
-        self, x: torch.Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
-    ) -> torch.Tensor:
+    def _slice(self, x: torch.Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> torch.Tensor:
         length = x.shape[dim]
         plain = step == 1 and all(v is None or (isinstance(v, int) and v >= 0) for v in (start, end))
         if not plain or not self._sizes.is_of_data(length):
@@ -256,7 +256,12 @@ class DataSizes:
 
     def _number(self, tensor: torch.Tensor, error: UnknownValueError) -> Any:
         facts = self._facts.of(tensor)
-        if facts.low is None or facts.high is None or not _is_size(facts.high) or (_is_int(facts.low) and facts.low < 0):
+        if (
+            facts.low is None
+            or facts.high is None
+            or not _is_size(facts.high)
+            or (_is_int(facts.low) and facts.low < 0)
+        ):
             if not self._sizes.is_given(self._recorder.module, "item"):
                 raise error
             facts = Facts()
@@ -276,7 +281,14 @@ class DataSizes:
             return decided if decided is not None else _COMPARED[name](left(), right())
         if call is not None and name in {"aten.logical_not", "aten.bitwise_not"}:
             return not self._truth(call.args[0], error)
-        if call is not None and name in {"aten.select", "aten.view", "aten.reshape", "aten.squeeze", "aten.to", "aten._to_copy"}:
+        if call is not None and name in {
+            "aten.select",
+            "aten.view",
+            "aten.reshape",
+            "aten.squeeze",
+            "aten.to",
+            "aten._to_copy",
+        }:
             return self._truth(call.args[0], error) if call.args[0].numel() == 1 else self._raise(error)
         if call is not None and name == "aten.any":
             key = (id(tensor), *self._facts.version(tensor))
