@@ -27,6 +27,7 @@ from pyinfercost import _core
 from .calls import Call
 from .data_sizes import DataSizes
 from .handed_out import HandedOut
+from .meta_kernels import KERNELS as _LAYOUTS
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .symbols import SizeSpace
 from .values import UnknownValueError, Values
@@ -306,7 +307,7 @@ def _grouped_mm(
 def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
     del key
-    if query.shape[-1] == value.shape[-1]:
+    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
         return torch.empty_like(query)
     return query.new_empty([*query.shape[:-1], value.shape[-1]])
 
@@ -314,6 +315,7 @@ def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: 
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
+    **_LAYOUTS,
     "aten._grouped_mm.default": _grouped_mm,
     "aten.scaled_dot_product_attention.default": _attention,
 }
