@@ -8,17 +8,19 @@ namespace infercost {
 
 const std::vector<Family>& families() {
     static const std::vector<Family> all = {
-        {"contraction",   contraction_rules()  },
-        {"convolution",   convolution_rules()  },
-        {"recurrent",     recurrent_rules()    },
-        {"multilinear",   multilinear_rules()  },
-        {"attention",     attention_rules()    },
-        {"normalization", normalization_rules()},
-        {"pointwise",     pointwise_rules()    },
-        {"reduction",     reduction_rules()    },
-        {"movement",      movement_rules()     },
-        {"indexing",      indexing_rules()     },
-        {"pooling",       pooling_rules()      },
+        {"contraction",        contraction_rules()      },
+        {"convolution",        convolution_rules()      },
+        {"recurrent",          recurrent_rules()        },
+        {"multilinear",        multilinear_rules()      },
+        {"attention",          attention_rules()        },
+        {"normalization",      normalization_rules()    },
+        {"pointwise",          pointwise_rules()        },
+        {"reduction",          reduction_rules()        },
+        {"movement",           movement_rules()         },
+        {"indexing",           indexing_rules()         },
+        {"pooling",            pooling_rules()          },
+        {"quantized",          quantized_rules()        },
+        {"quantized elements", quantized_element_rules()},
     };
     return all;
 }

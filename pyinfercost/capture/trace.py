@@ -47,6 +47,7 @@ def trace_graph(
     import torch
 
     from .inputs import meta_inputs, stand_in
+    from .packed_weights import PackedWeights
     from .recorder import Recorder
     from .symbols import SizeSpace
     from .values import Values
@@ -57,8 +58,9 @@ def trace_graph(
     # that one result can stand for another.
     with torch.inference_mode():
         inputs = meta_inputs(args, dict(kwargs or {}), dynamic or {}, sizes)
-        weights = stand_in(module)
-    recorder = Recorder(Values(inputs.given))
+        packed = PackedWeights(module)
+        weights = stand_in(module, with_numbers=bool(packed.all))
+    recorder = Recorder(Values(inputs.given), packed)
     try:
         with (
             _as_it_was(module),
@@ -173,9 +175,15 @@ class _Writer:
         self._metadata: dict[Any, tuple[str, list[Any], list[Any] | None]] = {}
 
     def graph(self, module: torch.nn.Module, weights: Mapping[str, torch.Tensor], inputs: Any, output: Any) -> Graph:
+        from .tensor_parts import parts_of
+
         for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
             for name, _ in named:
-                self._declare(weights[name], role, name)
+                for part in parts_of(name, weights[name]):
+                    self._declare(part.tensor, role, part.name, part.stands_for)
+        for packed in self._recorder.packed.all:
+            for part in packed.parts():
+                self._declare(part.tensor, "parameter", part.name, part.stands_for)
         given = [
             self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs
         ]
@@ -188,10 +196,16 @@ class _Writer:
     def _node(self, call: Call) -> None:
         import torch
 
+        from .packed_weights import unpacked
+
         names = self._names.get(call.op)
         if names is None:
             names = self._names[call.op] = [a.name for a in call.op._schema.arguments]
-        arguments = {name: self._argument(value) for name, value in zip(names, call.args, strict=False)}
+        if self._recorder.is_packed(call.op):
+            named: Any = unpacked(names, call.args)
+        else:
+            named = zip(names, call.args, strict=False)
+        arguments = {name: self._argument(value) for name, value in named}
         for name, value in call.kwargs.items():
             arguments[name] = self._argument(value)
         first = id(call.args[0]) if call.args else 0
@@ -238,12 +252,12 @@ class _Writer:
         known = self._tensors.get(id(tensor))
         return known if known is not None else self._declare(tensor, role, "")
 
-    def _declare(self, tensor: torch.Tensor, role: str, name: str) -> TensorId:
+    def _declare(self, tensor: torch.Tensor, role: str, name: str, stands_for: int | None = None) -> TensorId:
         known = self._tensors.get(id(tensor))
         if known is not None:  # tied weights, or one tensor passed twice
             return known
         dtype, shape, strides = self._described(tensor)
-        declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name)
+        declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name, stands_for=stands_for)
         self._tensors[id(tensor)] = declared
         return declared
 

@@ -66,15 +66,8 @@ def linear(o: dict[str, Any]) -> Any:
 
 PRODUCTS = [
     Case("aten.mm", {"self": (2, 3), "mat2": (3, 4)}, mm("self", "mat2")),
-    Case("aten._int_mm", {"self": (2, 3), "mat2": (3, 4)}, mm("self", "mat2")),
     Case("aten.addmm", {"self": (4,), "mat1": (2, 3), "mat2": (3, 4)}, mm("mat1", "mat2"), plus("self")),
     Case("aten.addmm", {"self": (2, 4), "mat1": (2, 3), "mat2": (3, 4)}, mm("mat1", "mat2"), plus("self")),
-    Case(
-        "aten._scaled_mm",
-        {"self": (2, 3), "mat2": (3, 4), "scale_a": ()},
-        mm("self", "mat2"),
-        lambda y, o: y * o["scale_a"].item(),
-    ),
     Case("aten.bmm", {"self": (5, 2, 3), "mat2": (5, 3, 4)}, mm("self", "mat2")),
     Case(
         "aten.baddbmm",
