@@ -8,7 +8,7 @@ copy that unpacking makes is of one layer and is dropped at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -120,8 +120,12 @@ class PackedWeights:
         self._of_module: dict[str, list[PackedWeight]] = {}
         self._used: set[int] = set()
         known: dict[int, PackedWeight] = {}
+        of_torch: dict[type, bool] = {}  # torch's float modules, which most modules are, hold none
         for path, part in module.named_modules():
-            if torch.ScriptObject not in set(map(type, vars(part).values())):
+            kind = type(part)
+            if kind not in of_torch:
+                of_torch[kind] = kind.__module__.startswith("torch.nn.modules")
+            if of_torch[kind] or torch.ScriptObject not in map(type, vars(part).values()):
                 continue
             for attribute, value in vars(part).items():
                 if type(value) is not torch.ScriptObject:
@@ -166,24 +170,24 @@ class PackedWeights:
             if path.startswith(below):
                 yield from held
 
+    @staticmethod
+    def arguments(given: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        """The named arguments of a call with what packed weights hold in their place.
 
-def unpacked(names: Sequence[str], args: Sequence[Any]) -> list[tuple[str, Any]]:
-    """The arguments of a call with what packed weights hold in their place.
-
-    A lone packed weight becomes `weight`, `bias`, `weight_scale` and so on; several carry the names of their arguments.
-    A list of cells becomes the list of their weights and biases, with all scales behind it.
-    """
-    named = list(zip(names, args, strict=False))
-    lone = sum(isinstance(value, PackedWeight) for value in args) == 1
-    result: list[tuple[str, Any]] = []
-    for name, value in named:
-        if isinstance(value, PackedWeight):
-            result += [(k if lone else k.replace("weight", name, 1), t) for k, t in value.tensors.items()]
-            result += value.settings.items()
-        elif isinstance(value, list) and value and isinstance(value[0], PackedWeight):
-            held = [item for cell in value for item in cell.tensors.items()]
-            result.append((name, [t for key, t in held if not key.endswith(_BESIDE)]))
-            result.append(("scales", [t for key, t in held if key.endswith(_BESIDE)]))
-        else:
-            result.append((name, value))
-    return result
+        A lone packed weight becomes `weight`, `bias`, `weight_scale` and so on; several carry the names of their
+        arguments. A list of cells becomes the list of their weights and biases, with all scales behind it.
+        """
+        named = list(given)
+        lone = sum(isinstance(value, PackedWeight) for _, value in named) == 1
+        result: list[tuple[str, Any]] = []
+        for name, value in named:
+            if isinstance(value, PackedWeight):
+                result += [(k if lone else k.replace("weight", name, 1), t) for k, t in value.tensors.items()]
+                result += value.settings.items()
+            elif isinstance(value, list) and value and isinstance(value[0], PackedWeight):
+                held = [item for cell in value for item in cell.tensors.items()]
+                result.append((name, [t for key, t in held if not key.endswith(_BESIDE)]))
+                result.append(("scales", [t for key, t in held if key.endswith(_BESIDE)]))
+            else:
+                result.append((name, value))
+        return result

@@ -67,6 +67,7 @@ class Recorder:
     module: str = ""
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
     earlier: dict[int, list[int]] = field(default_factory=dict)
+    packed_ops: set[Any] = field(default_factory=set)  # operators that take weights packed in script objects
     _operators: dict[Any, _Operator] = field(default_factory=dict)
     _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> its place in `_metadata`
     _metadata: list[tuple[Any, ...]] = field(default_factory=list)
@@ -140,10 +141,6 @@ class Recorder:
             frame = frame.f_back
         self.calls.append(Call(op, args, kwargs, result, self.module, None))
 
-    def is_packed(self, op: OpOverload) -> bool:
-        """Whether a recorded operator takes weights that are packed in script objects."""
-        return self._operators[op].packed
-
     def through_subclass(self, mode: TorchDispatchMode, op: OpOverload, types: Any, args: Any, kwargs: Any) -> Any:
         """A call on a tensor that is made of others: its own dispatch leads to calls on what lies in memory."""
         with mode:
@@ -170,7 +167,9 @@ class Recorder:
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
         whole = known or not op.has_kernel_for_dispatch_key(_COMPOSITE)
-        packed = any("ScriptObject" in str(a.type) or "__torch__" in str(a.type) for a in schema.arguments)
+        packed = "quantized" in str(op) and any("__torch__" in str(a.type) for a in schema.arguments)
+        if packed:
+            self.packed_ops.add(op)
         return _Operator(whole, pure, packed, torch.Tag.inplace_view in op.tags, _KERNELS.get(str(op), op))
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

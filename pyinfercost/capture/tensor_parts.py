@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-_PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
+PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
+"""Types of tensors that are what lies in memory."""
 
 
 class Part(NamedTuple):
@@ -66,7 +67,7 @@ def _twin_of_parts(tensor: Any, twins: dict[int, torch.Tensor]) -> torch.Tensor:
 
 
 def _is_made_of_parts(tensor: Any) -> bool:
-    return type(tensor) not in _PLAIN and is_traceable_wrapper_subclass(tensor)
+    return type(tensor) not in PLAIN and is_traceable_wrapper_subclass(tensor)
 
 
 def _flattened(name: str, tensor: Any) -> Iterator[tuple[str, torch.Tensor]]:

@@ -175,11 +175,15 @@ class _Writer:
         self._metadata: dict[Any, tuple[str, list[Any], list[Any] | None]] = {}
 
     def graph(self, module: torch.nn.Module, weights: Mapping[str, torch.Tensor], inputs: Any, output: Any) -> Graph:
-        from .tensor_parts import parts_of
+        from .tensor_parts import PLAIN, parts_of
 
         for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
             for name, _ in named:
-                for part in parts_of(name, weights[name]):
+                weight = weights[name]
+                if type(weight) in PLAIN:
+                    self._declare(weight, role, name)
+                    continue
+                for part in parts_of(name, weight):
                     self._declare(part.tensor, role, part.name, part.stands_for)
         for packed in self._recorder.packed.all:
             for part in packed.parts():
@@ -196,15 +200,12 @@ class _Writer:
     def _node(self, call: Call) -> None:
         import torch
 
-        from .packed_weights import unpacked
-
         names = self._names.get(call.op)
         if names is None:
             names = self._names[call.op] = [a.name for a in call.op._schema.arguments]
-        if self._recorder.is_packed(call.op):
-            named: Any = unpacked(names, call.args)
-        else:
-            named = zip(names, call.args, strict=False)
+        named: Any = zip(names, call.args, strict=False)
+        if call.op in self._recorder.packed_ops:
+            named = self._recorder.packed.arguments(named)
         arguments = {name: self._argument(value) for name, value in named}
         for name, value in call.kwargs.items():
             arguments[name] = self._argument(value)
