@@ -71,6 +71,7 @@ def _trace(
 
     from .autocast import autocast_of_meta_tensors
     from .inputs import meta_inputs, stand_in
+    from .packed_weights import PackedWeights
     from .recorder import Recorder
     from .symbols import SizeSpace
     from .values import Values
@@ -81,8 +82,9 @@ def _trace(
     # that one result can stand for another.
     with torch.inference_mode():
         inputs = meta_inputs(args, kwargs, dynamic, sizes)
-        weights = stand_in(module)
-    recorder = Recorder(Values(inputs.given), sizes)
+        packed = PackedWeights(module)
+        weights = stand_in(module, with_numbers=bool(packed.all))
+    recorder = Recorder(Values(inputs.given), sizes, packed)
     try:
         with (
             _as_it_was(module),
@@ -217,9 +219,19 @@ class _Writer:
         output: Any,
         held: list[torch.Tensor],
     ) -> Graph:
+        from .tensor_parts import PLAIN, parts_of
+
         for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
             for name, _ in named:
-                self._declare(weights[name], role, name)
+                weight = weights[name]
+                if type(weight) in PLAIN:
+                    self._declare(weight, role, name)
+                    continue
+                for part in parts_of(name, weight):
+                    self._declare(part.tensor, role, part.name, part.stands_for)
+        for packed in self._recorder.packed.all:
+            for part in packed.parts():
+                self._declare(part.tensor, "parameter", part.name, part.stands_for)
         given = [
             self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs
         ]
@@ -259,7 +271,10 @@ class _Writer:
         names = self._names.get(call.op)
         if names is None:
             names = self._names[call.op] = [a.name for a in call.op._schema.arguments]
-        arguments = {name: self._argument(value) for name, value in zip(names, call.args, strict=False)}
+        named: Any = zip(names, call.args, strict=False)
+        if call.op in self._recorder.packed_ops:
+            named = self._recorder.packed.arguments(named)
+        arguments = {name: self._argument(value) for name, value in named}
         for name, value in call.kwargs.items():
             arguments[name] = self._argument(value)
         first = id(call.args[0]) if call.args else 0
@@ -310,12 +325,12 @@ class _Writer:
         known = self._tensors.get(id(tensor))
         return known if known is not None else self._declare(tensor, role, "")
 
-    def _declare(self, tensor: torch.Tensor, role: str, name: str) -> TensorId:
+    def _declare(self, tensor: torch.Tensor, role: str, name: str, stands_for: int | None = None) -> TensorId:
         known = self._tensors.get(id(tensor))
         if known is not None:  # tied weights, or one tensor passed twice
             return known
         dtype, shape, strides = self._described(tensor)
-        declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name)
+        declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name, stands_for=stands_for)
         self._declared += 1
         self._tensors[id(tensor)] = declared
         return declared
