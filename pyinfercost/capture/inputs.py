@@ -75,13 +75,18 @@ def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes
     return torch.empty(shape, dtype=tensor.dtype, device="meta")
 
 
-def stand_in(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+def stand_in(module: torch.nn.Module) -> tuple[dict[str, torch.Tensor], dict[int, torch.Tensor]]:
     """Meta twins of a module's parameters and buffers: one name for each place in a module, one twin for each tensor.
 
     Tensors that are on meta already have twins too: a forward may write to a buffer or replace it.
+
+    Returns:
+        The twins by name; and the id of a twin -> the buffer that it stands for, where no checkpoint replaces that: a
+        buffer with values that is not part of the module's state.
     """
     twins: dict[int, torch.Tensor] = {}
     named: dict[str, torch.Tensor] = {}
+    certain: dict[int, torch.Tensor] = {}
     for path, owner in module.named_modules():  # a module that is registered under two names comes once
         for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
             if tensor is None:
@@ -89,7 +94,9 @@ def stand_in(module: torch.nn.Module) -> dict[str, torch.Tensor]:
             if id(tensor) not in twins:
                 twins[id(tensor)] = _twin(tensor)
             named[f"{path}.{name}" if path else name] = twins[id(tensor)]
-    return named
+            if name in owner._non_persistent_buffers_set and tensor.device.type == "cpu":
+                certain[id(twins[id(tensor)])] = tensor
+    return named, certain
 
 
 def _twin(tensor: torch.Tensor) -> torch.Tensor:

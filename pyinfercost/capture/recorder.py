@@ -22,13 +22,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pyinfercost import _core
 
 from .calls import Call
+from .known_sizes import depends_on_values, sized_by_values
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
-_TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
+# Frames that are no part of a model: torch's, and those of a mode that stands between.
+_NOT_THE_MODEL = (str(Path(torch.__file__).parent) + os.sep, str(Path(__file__).with_name("constants.py")), "<")
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format})
 _NO_KWARGS: dict[str, Any] = {}
 
@@ -40,6 +42,8 @@ class _Operator:
     whole: bool  # has a row: not taken apart
     pure: bool  # its result follows from metadata: not in place, no out=
     reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
+    by_data: bool  # the shape of its result depends on values, as with `nonzero`
+    converts: bool  # may take a tensor to another device, as `tolist` does before it reads
     kernel: Any  # what runs it
 
 
@@ -52,6 +56,7 @@ class Recorder:
     """
 
     values: Values
+    follows: bool = False  # whether every call is carried out with values too
     calls: list[Call] = field(default_factory=list)
     module: str = ""
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
@@ -99,7 +104,14 @@ class Recorder:
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self.signature(args[0]))
             self._of_tensor.pop(id(args[0]), None)
-        result = self._run(operator, op, args, kwargs)
+        if operator.converts and _to_host(args, kwargs):
+            value = self._on_host(op, args, kwargs)
+            if value is not None:
+                return value
+            args, kwargs = _without_host(args), {**kwargs, "device": torch.device("meta")}
+        result = sized_by_values(self.values, op, args, kwargs, self.calls) if operator.by_data else None
+        if result is None:
+            result = self._run(operator, op, args, kwargs)
         if key is not None:
             signatures = self._sign(result)
             if signatures is not None:
@@ -113,6 +125,14 @@ class Recorder:
         except UnknownValueError as error:
             raise UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}") from error
 
+    def _on_host(self, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A tensor that is about to be read: its value, or None where that is not known."""
+        try:
+            value = self.values.of(args[0], self.calls)
+        except UnknownValueError:
+            return None
+        return op(value, *args[1:], **kwargs)
+
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
         while frame is not None:
@@ -120,12 +140,15 @@ class Recorder:
             known = library.get(code)
             if known is None:
                 name = code.co_filename
-                known = library[code] = name.startswith((_TORCH_FOLDER, "<"))
+                known = library[code] = name.startswith(_NOT_THE_MODEL)
             if not known:
                 self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno)))
-                return
+                break
             frame = frame.f_back
-        self.calls.append(Call(op, args, kwargs, result, self.module, None))
+        else:
+            self.calls.append(Call(op, args, kwargs, result, self.module, None))
+        if self.follows:
+            self.values.follow(self.calls[-1])
 
     # ---- running --------------------------------------------------------------------------------------------------
 
@@ -134,9 +157,11 @@ class Recorder:
         schema = op._schema
         pure = not schema.is_mutable and torch.Tag.nondeterministic_seeded not in op.tags
         pure = pure and torch.Tag.data_dependent_output not in op.tags
-        pure = pure and torch.Tag.dynamic_output_shape not in op.tags
+        pure = pure and not depends_on_values(op)
         whole = known or not op.has_kernel_for_dispatch_key(_COMPOSITE)
-        return _Operator(whole, pure, torch.Tag.inplace_view in op.tags, _KERNELS.get(str(op), op))
+        reshapes = torch.Tag.inplace_view in op.tags
+        by_data = depends_on_values(op)
+        return _Operator(whole, pure, reshapes, by_data, op in _CONVERSIONS, _KERNELS.get(str(op), op))
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
@@ -245,6 +270,18 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
         return self._recorder.record(self, func, args, kwargs or _NO_KWARGS)
 
 
+def _to_host(args: Any, kwargs: Any) -> bool:
+    device = kwargs.get("device")
+    if device is None:
+        device = next((a for a in args[1:] if isinstance(a, torch.device)), None)
+    return device is not None and torch.device(device).type == "cpu" and args[0].device.type == "meta"
+
+
+def _without_host(args: Any) -> Any:
+    """Arguments of a conversion without its device, which is then given by name."""
+    return tuple(torch.device("meta") if isinstance(a, torch.device) else a for a in args)
+
+
 def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
@@ -281,6 +318,7 @@ _KERNELS = {
     "aten._grouped_mm.default": _grouped_mm,
     "aten.scaled_dot_product_attention.default": _attention,
 }
+_CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
 # How a forward asks for a value: `tensor.item()`, and `if tensor:`.
 _SCALARS = frozenset(
     {torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default}

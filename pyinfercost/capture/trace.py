@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
 
@@ -44,21 +44,67 @@ def trace_graph(
     Raises:
         CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
     """
+    run = _run(module, args, dict(kwargs or {}), dynamic or {}, model or type(module).__name__)
+    run.sizes.check_guards()
+    return _Writer(run.builder, run.sizes, run.recorder).graph(module, run.weights, run.inputs, run.output)
+
+
+def output_on_meta(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What `module(*args, **kwargs)` returns, as `trace_graph` runs it: with meta tensors in the place of results.
+
+    Raises:
+        CaptureError: as for `trace_graph`.
+    """
+    return _run(module, args, dict(kwargs), {}, type(module).__name__).output
+
+
+class _Run(NamedTuple):
+    """What one run on meta tensors left: its record, the twins of the weights, the named inputs, and its output."""
+
+    builder: GraphBuilder
+    sizes: SizeSpace
+    recorder: Recorder
+    weights: dict[str, torch.Tensor]
+    inputs: list[tuple[str, torch.Tensor]]
+    output: Any
+
+
+def _run(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Any, model: str) -> _Run:
+    try:
+        return _one_run(module, args, kwargs, dynamic, model, with_values=False)
+    except CaptureError as error:
+        if not _asks_for_values(str(error)):
+            raise
+        # The first run goes back for the few values that are asked for. Where that is not enough (writes in place,
+        # tensors made from numbers on the device of an input), a second one carries every call out that has values.
+        return _one_run(module, args, kwargs, dynamic, model, with_values=True)
+
+
+def _one_run(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Any,
+    model: str,
+    *,
+    with_values: bool,
+) -> _Run:
     import torch
 
+    from .constants import Constants
     from .inputs import meta_inputs, stand_in
     from .recorder import Recorder
     from .symbols import SizeSpace
     from .values import Values
 
-    builder = GraphBuilder(model or type(module).__name__)
+    builder = GraphBuilder(model)
     sizes = SizeSpace(builder)
     # Made in inference mode, as everything computed from them is: torch keeps no versions of views of such tensors, so
     # that one result can stand for another.
     with torch.inference_mode():
-        inputs = meta_inputs(args, dict(kwargs or {}), dynamic or {}, sizes)
-        weights = stand_in(module)
-    recorder = Recorder(Values(inputs.given))
+        inputs = meta_inputs(args, kwargs, dynamic, sizes)
+        weights, certain = stand_in(module)
+    recorder = Recorder(Values(inputs.given | certain, followed=with_values), follows=with_values)
     try:
         with (
             _as_it_was(module),
@@ -68,13 +114,13 @@ def trace_graph(
             sizes.dispatching(),
             _module_paths(module, recorder),
             recorder.mode(),
+            Constants(recorder) if with_values else contextlib.nullcontext(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
             output = torch.func.functional_call(module, dict(weights), inputs.args, inputs.kwargs, tie_weights=False)
     except Exception as error:
         raise _explained(error, recorder) from error
-    sizes.check_guards()
-    return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output)
+    return _Run(builder, sizes, recorder, weights, inputs.tensors, output)
 
 
 @contextlib.contextmanager
@@ -83,7 +129,17 @@ def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
     kept: list[tuple[Any, Any]] = [
         (values, values.copy())
         for part in module.modules()
-        for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
+        for values in (
+            vars(part),
+            part._parameters,
+            part._buffers,
+            part._modules,
+            part._non_persistent_buffers_set,
+            part._forward_hooks,  # a library may install its own in the first forward
+            part._forward_pre_hooks,
+            part._forward_hooks_with_kwargs,
+            part._forward_pre_hooks_with_kwargs,
+        )
     ]
     drawn = random.getstate()
     try:
@@ -142,9 +198,7 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     last = recorder.calls[-1] if recorder.calls else None
     after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {_source(last)}" if last else ""
     text = f"{type(error).__name__}: {error}"
-    if any(
-        word in text for word in ("item()", "_local_scalar_dense", "data-dependent", "is_nonzero", "value of a tensor")
-    ):
+    if _asks_for_values(text):
         advice = (
             "; a capture has shapes, and values only where they follow from real inputs: pass real tensors and leave "
             "their sizes out of dynamic, or give such values as Python numbers"
@@ -152,6 +206,10 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     else:
         advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
     return CaptureError(f"capture stopped{where}{after}: {text}{advice}")
+
+
+def _asks_for_values(text: str) -> bool:
+    return any(word in text for word in _ABOUT_VALUES)
 
 
 def _source(call: Call) -> str:
@@ -270,5 +328,17 @@ def _described(sizes: SizeSpace, dtype: Any, shape: Any, strides: Any) -> tuple[
     return str(dtype).removeprefix("torch."), lengths(shape), None if strides is None else lengths(strides)
 
 
+_ABOUT_VALUES = (
+    "item()",
+    "_local_scalar_dense",
+    "data-dependent",
+    "is_nonzero",
+    "value of a tensor",
+    "unallocated storage",
+    "without output_size",
+    "torch.nonzero()",
+    "out of meta tensor",
+    "meta tensors",
+)
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 _NOT_CONTAINERS = frozenset({"builtins", "torch", "sympy"})

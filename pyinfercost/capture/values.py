@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 _LARGEST = 2**26
 
 
+_LARGEST_FOLLOWED = 2**20
+_ATEN = torch.ops.aten
+_WITHOUT_VALUES = frozenset(
+    {_ATEN.empty.memory_format, _ATEN.empty_like.default, _ATEN.new_empty.default, _ATEN.empty_strided.default}
+)
+
+
 class UnknownValueError(ValueError):
     """The value depends on something that a capture does not have."""
 
@@ -28,10 +35,14 @@ class Values:
 
     Args:
         given: id of a meta tensor -> the real tensor that the caller passed in its place.
+        followed: every call is carried out with values when it is recorded (`follow`), so that writes in place are seen
+            too; else only those that lead to a value that was asked for.
     """
 
-    def __init__(self, given: dict[int, torch.Tensor]) -> None:
+    def __init__(self, given: dict[int, torch.Tensor], *, followed: bool = False) -> None:
         self._known = dict(given)
+        self._followed = followed
+        self._kept: list[torch.Tensor] = []
 
     def of(self, tensor: torch.Tensor, calls: Sequence[Call]) -> torch.Tensor:
         """The value of a tensor.
@@ -42,8 +53,55 @@ class Values:
         if tensor.device.type != "meta":
             return tensor
         if id(tensor) not in self._known:
+            if self._followed:
+                raise UnknownValueError(
+                    "it depends on a weight, on an input that was given without values, or is made by chance"
+                )
             self._compute(tensor, _producers(calls))
         return self._known[id(tensor)]
+
+    def follow(self, call: Call) -> None:
+        """Carries a call out with values, where those of all its operands are known."""
+        results = [t for t in _tensors(call.result) if t.is_meta]
+        operands = [t for t in _operands(call) if t.is_meta]
+        mutable = call.op._schema.is_mutable
+        if not results or (not mutable and all(id(t) in self._known for t in results)):
+            return
+        known = all(id(t) in self._known for t in operands)
+        if not known or self._by_chance(call.op) or any(t.numel() > _LARGEST_FOLLOWED for t in results):
+            if mutable:
+                self._forget([t for t in operands if id(t) in self._known])
+            return
+        real = call.op(*self._real(tuple(call.args)), **{name: self._real(v) for name, v in call.kwargs.items()})
+        for meta, value in zip(_tensors(call.result), _tensors(real), strict=True):
+            self._known[id(meta)] = value
+
+    def _by_chance(self, op: Any) -> bool:
+        return torch.Tag.nondeterministic_seeded in op.tags or op in _WITHOUT_VALUES
+
+    def _forget(self, written: list[torch.Tensor]) -> None:
+        """What was written to with values that are not known is not known any more, nor are the views of it."""
+        storages = {self._known[id(t)].untyped_storage().data_ptr() for t in written}
+        gone = [key for key, real in self._known.items() if real.untyped_storage().data_ptr() in storages]
+        for key in gone:
+            del self._known[key]
+
+    def run(self, op: Any, args: Any, kwargs: dict[str, Any], calls: Sequence[Call]) -> Any:
+        """The real result of a call that has not been recorded yet; its device arguments become the CPU.
+
+        Raises:
+            UnknownValueError: As for `of`.
+        """
+        for tensor in _tensors(args) + _tensors(tuple(kwargs.values())):
+            self.of(tensor, calls)
+        return op(*self._real(tuple(args)), **{name: self._real(value) for name, value in kwargs.items()})
+
+    def twin(self, real: torch.Tensor) -> torch.Tensor:
+        """A meta tensor that stands for a real one."""
+        meta = torch.empty_strided(real.shape, real.stride(), dtype=real.dtype, device="meta")
+        self._known[id(meta)] = real
+        self._kept.append(meta)
+        return meta
 
     def _compute(self, tensor: torch.Tensor, producers: dict[int, Call]) -> None:
         # Depth first without recursion: a chain of calls may be long.
