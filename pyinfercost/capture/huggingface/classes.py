@@ -57,13 +57,13 @@ def build_model(name: str, config: Any) -> Any:
                 model = model_class._from_config(config).eval()
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError) as error:
         raise SpecError(
-            f"hf:{name}: transformers cannot build its {model_class.__name__}: {type(error).__name__}: {error}; expected "
-            "a complete config, with the values that a published model of this type states"
+            f"hf:{name}: transformers cannot build its {model_class.__name__}: {type(error).__name__}: {error}; "
+            "expected a complete config, with the values that a published model of this type states"
         ) from error
     if type(model).forward is torch.nn.Module.forward:
         raise SpecError(
-            f"hf:{name} is a {type(model).__name__}, which has no forward: its generate() runs its parts in turn; give a "
-            "part's config, or a module of your own through package.module:callable"
+            f"hf:{name} is a {type(model).__name__}, which has no forward: its generate() runs its parts in turn; "
+            "give a part's config, or a module of your own through package.module:callable"
         )
     # They look for padding by reading token ids, which meta tensors have not got; all they would do is log a warning.
     for part in model.modules():

@@ -46,9 +46,7 @@ def part_configs(config: Any, words: tuple[str, ...]) -> list[Any]:
 
 def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[str, Any] | None:
     """What the image processor of the model gives for one black image per sample, or None where there is none."""
-    from transformers.models import auto
-
-    listed = _listed(auto.image_processing_auto.IMAGE_PROCESSOR_MAPPING_NAMES, config)
+    listed = _listed(_mapping("image_processing", "IMAGE_PROCESSOR"), config)
     processor = _own_processor(name) or _made(listed, config, ("vision", "image", "visual"))
     if processor is None:
         return None
@@ -67,10 +65,8 @@ def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[st
 
 def videos(config: Any, batch: int, frames: int, side: tuple[int, int]) -> dict[str, Any] | None:
     """What the video processor of the model gives for one black clip per sample, or None where there is none."""
-    from transformers.models import auto
-
     processor = _made(
-        _listed(auto.video_processing_auto.VIDEO_PROCESSOR_MAPPING_NAMES, config), config, ("vision", "video", "visual")
+        _listed(_mapping("video_processing", "VIDEO_PROCESSOR"), config), config, ("vision", "video", "visual")
     )
     if processor is None:
         return None
@@ -81,10 +77,8 @@ def videos(config: Any, batch: int, frames: int, side: tuple[int, int]) -> dict[
 
 def audio(config: Any, batch: int, seconds: int) -> dict[str, Any] | None:
     """What the feature extractor of the model gives for silence, or None where there is none."""
-    from transformers.models import auto
-
     extractor = _made(
-        _listed(auto.feature_extraction_auto.FEATURE_EXTRACTOR_MAPPING_NAMES, config),
+        _listed(_mapping("feature_extraction", "FEATURE_EXTRACTOR"), config),
         config,
         ("audio", "speech", "encoder"),
     )
@@ -97,6 +91,12 @@ def audio(config: Any, batch: int, seconds: int) -> dict[str, Any] | None:
     if "return_attention_mask" in inspect.signature(extractor.__call__).parameters:
         options["return_attention_mask"] = True
     return dict(extractor(waves, **options))
+
+
+def _mapping(module: str, kind: str) -> dict[str, Any]:
+    auto = importlib.import_module(f"transformers.models.auto.{module}_auto")
+    found: dict[str, Any] = getattr(auto, f"{kind}_MAPPING_NAMES")
+    return found
 
 
 def _listed(mapping: Mapping[str, Any], config: Any) -> Any:
