@@ -25,12 +25,16 @@ class Constants(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
         kwargs = kwargs or {}
-        data = args[0] if args else None
+        data: Any = args[0] if args else None
         if func in _MAKERS and not isinstance(data, torch.Tensor):
             device = kwargs.get("device")
             inside = _tensors(data)
+            if any(isinstance(n, torch.SymInt) for n in _flat(data)):
+                return func(*args, **kwargs)
             if (device is not None and torch.device(device).type != "cpu") or any(t.is_meta for t in inside):
                 return self._made(func, args, kwargs)
+        elif func is torch.Tensor.tolist and data.is_meta:
+            return self._recorder.data.numbers(data)
         elif func is torch.Tensor.new_tensor and data is not None and data.is_meta:
             return self._made(torch.tensor, args[1:], {"dtype": data.dtype, **kwargs})
         return func(*args, **kwargs)
@@ -56,7 +60,9 @@ class Constants(TorchFunctionMode):
         return recorder.values.twin(real) if known else torch.empty_like(real, device="meta")
 
 
+def _flat(data: Any) -> list[Any]:
+    return [n for item in data for n in _flat(item)] if isinstance(data, list | tuple) else [data]
+
+
 def _tensors(data: Any) -> list[torch.Tensor]:
-    if isinstance(data, torch.Tensor):
-        return [data]
-    return [t for item in data for t in _tensors(item)] if isinstance(data, list | tuple) else []
+    return [item for item in _flat(data) if isinstance(item, torch.Tensor)]

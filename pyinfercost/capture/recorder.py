@@ -22,8 +22,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pyinfercost import _core
 
 from .calls import Call
-from .known_sizes import depends_on_values, sized_by_values
+from .data_sizes import DataSizes
 from .recurrent_kernels import KERNELS as _RECURRENT
+from .symbols import SizeSpace
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ class _Operator:
     whole: bool  # has a row: not taken apart
     pure: bool  # its result follows from metadata: not in place, no out=
     reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
-    by_data: bool  # the shape of its result depends on values, as with `nonzero`
     converts: bool  # may take a tensor to another device, as `tolist` does before it reads
     kernel: Any  # what runs it
 
@@ -52,10 +52,11 @@ class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
     `module` is the path of the module that is running; whoever drives the forward keeps it up to date. `values` knows
-    the real tensors that were given as inputs.
+    the real tensors that were given as inputs, `sizes` the sizes that have names.
     """
 
     values: Values
+    sizes: SizeSpace
     follows: bool = False  # whether every call is carried out with values too
     calls: list[Call] = field(default_factory=list)
     module: str = ""
@@ -69,6 +70,10 @@ class Recorder:
     _results: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
     _library_code: dict[CodeType, bool] = field(default_factory=dict)
     _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
+    data: DataSizes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.data = DataSizes(self, self.values, self.sizes)
 
     def mode(self) -> TorchDispatchMode:
         """The mode to enter around the forward."""
@@ -77,7 +82,7 @@ class Recorder:
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if op in _SCALARS:
             value = self._scalar(args[0])
-            return bool(value) if op is torch.ops.aten.is_nonzero.default else value
+            return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
         operator = self._operators.get(op)
         if operator is None:
             operator = self._operators[op] = self._learn(op)
@@ -109,9 +114,7 @@ class Recorder:
             if value is not None:
                 return value
             args, kwargs = _without_host(args), {**kwargs, "device": torch.device("meta")}
-        result = sized_by_values(self.values, op, args, kwargs, self.calls) if operator.by_data else None
-        if result is None:
-            result = self._run(operator, op, args, kwargs)
+        result = self._run(operator, op, args, kwargs)
         if key is not None:
             signatures = self._sign(result)
             if signatures is not None:
@@ -123,7 +126,8 @@ class Recorder:
         try:
             return self.values.of(tensor, self.calls).item()
         except UnknownValueError as error:
-            raise UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}") from error
+            told = UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}")
+            return self.data.scalar(tensor, told)
 
     def _on_host(self, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A tensor that is about to be read: its value, or None where that is not known."""
@@ -153,15 +157,17 @@ class Recorder:
     # ---- running --------------------------------------------------------------------------------------------------
 
     def _learn(self, op: OpOverload) -> _Operator:
-        known = _core.find_rule(str(op)) is not None
+        name = str(op)
+        known = _core.find_rule(name) is not None
         schema = op._schema
         pure = not schema.is_mutable and torch.Tag.nondeterministic_seeded not in op.tags
         pure = pure and torch.Tag.data_dependent_output not in op.tags
-        pure = pure and not depends_on_values(op)
-        whole = known or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        pure = pure and torch.Tag.dynamic_output_shape not in op.tags
+        pure = pure and name not in self.data.kernels
+        whole = known and name not in _TAKEN_APART or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
         reshapes = torch.Tag.inplace_view in op.tags
-        by_data = depends_on_values(op)
-        return _Operator(whole, pure, reshapes, by_data, op in _CONVERSIONS, _KERNELS.get(str(op), op))
+        return _Operator(whole, pure, reshapes, op in _CONVERSIONS, kernel)
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
@@ -286,6 +292,8 @@ def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
 
+# Of one name with a row, but other work: `where` of a condition alone is `nonzero`.
+_TAKEN_APART = frozenset({"aten.where.default"})
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 

@@ -28,6 +28,7 @@ def trace_graph(
     dynamic: Dynamic | None = None,
     *,
     model: str = "",
+    sizes: Mapping[str, int] | None = None,
 ) -> Graph:
     """Runs `module(*args, **kwargs)` once on meta tensors and records every ATen call.
 
@@ -40,12 +41,15 @@ def trace_graph(
             kept open in the graph; the lengths of the example are its default. For a nested input it holds for every
             tensor in it.
         model: A name for the graph.
+        sizes: Values of sizes that depend on data (`{"roi_heads.nms": 100}`): the forward is captured at these. The
+            others are at their defaults: as many as there can be, or equal shares where one of several is chosen.
 
     Raises:
         CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
     """
-    run = _run(module, args, dict(kwargs or {}), dynamic or {}, model or type(module).__name__)
-    run.sizes.check_guards()
+    name = model or type(module).__name__
+    run = _run(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {})
+    run.sizes.finish()
     return _Writer(run.builder, run.sizes, run.recorder).graph(module, run.weights, run.inputs, run.output)
 
 
@@ -55,7 +59,7 @@ def output_on_meta(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mappi
     Raises:
         CaptureError: as for `trace_graph`.
     """
-    return _run(module, args, dict(kwargs), {}, type(module).__name__).output
+    return _run(module, args, dict(kwargs), {}, type(module).__name__, {}).output
 
 
 class _Run(NamedTuple):
@@ -69,25 +73,43 @@ class _Run(NamedTuple):
     output: Any
 
 
-def _run(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Any, model: str) -> _Run:
+def _run(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Dynamic,
+    name: str,
+    given: Mapping[str, int],
+) -> _Run:
+    """The cheapest run that serves: most forwards need neither values nor sizes that depend on data."""
+    from .symbols import NeedsOpenSizesError
+
     try:
-        return _one_run(module, args, kwargs, dynamic, model, with_values=False)
+        return _one_run(module, args, kwargs, dynamic, name, given, with_values=False, of_data=False)
     except CaptureError as error:
         if not _asks_for_values(str(error)):
             raise
-        # The first run goes back for the few values that are asked for. Where that is not enough (writes in place,
-        # tensors made from numbers on the device of an input), a second one carries every call out that has values.
-        return _one_run(module, args, kwargs, dynamic, model, with_values=True)
+    except NeedsOpenSizesError:
+        pass
+    # The first run goes back for the few values that are asked for. Where that is not enough (writes in place, tensors
+    # made from numbers on the device of an input), the second carries every call out that has values.
+    try:
+        return _one_run(module, args, kwargs, dynamic, name, given, with_values=True, of_data=False)
+    except NeedsOpenSizesError:
+        pass  # with symbolic integers from the start, which are slower
+    return _one_run(module, args, kwargs, dynamic, name, given, with_values=True, of_data=True)
 
 
 def _one_run(
     module: torch.nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    dynamic: Any,
-    model: str,
+    dynamic: Dynamic,
+    name: str,
+    given: Mapping[str, int],
     *,
     with_values: bool,
+    of_data: bool,
 ) -> _Run:
     import torch
 
@@ -97,14 +119,14 @@ def _one_run(
     from .symbols import SizeSpace
     from .values import Values
 
-    builder = GraphBuilder(model)
-    sizes = SizeSpace(builder)
+    builder = GraphBuilder(name)
+    sizes = SizeSpace(builder, given, of_data=of_data)
     # Made in inference mode, as everything computed from them is: torch keeps no versions of views of such tensors, so
     # that one result can stand for another.
     with torch.inference_mode():
         inputs = meta_inputs(args, kwargs, dynamic, sizes)
         weights, certain = stand_in(module)
-    recorder = Recorder(Values(inputs.given | certain, followed=with_values), follows=with_values)
+    recorder = Recorder(Values(inputs.given | certain, followed=with_values), sizes, follows=with_values)
     try:
         with (
             _as_it_was(module),
@@ -125,7 +147,12 @@ def _one_run(
 
 @contextlib.contextmanager
 def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
-    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers."""
+    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers.
+
+    Random numbers that it draws from Python and from numpy are put back too.
+    """
+    import numpy as np
+
     kept: list[tuple[Any, Any]] = [
         (values, values.copy())
         for part in module.modules()
@@ -141,11 +168,12 @@ def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
             part._forward_pre_hooks_with_kwargs,
         )
     ]
-    drawn = random.getstate()
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
     try:
         yield
     finally:
         random.setstate(drawn)
+        np.random.set_state(drawn_by_numpy)  # noqa: NPY002
         for values, before in kept:
             for name in [name for name in values if name not in before]:
                 if isinstance(values, dict):

@@ -72,7 +72,12 @@ class Values:
             if mutable:
                 self._forget([t for t in operands if id(t) in self._known])
             return
-        real = call.op(*self._real(tuple(call.args)), **{name: self._real(v) for name, v in call.kwargs.items()})
+        try:
+            real = call.op(*self._real(tuple(call.args)), **{name: self._real(v) for name, v in call.kwargs.items()})
+        except UnknownValueError:  # an open size
+            if mutable:
+                self._forget(operands)
+            return
         for meta, value in zip(_tensors(call.result), _tensors(real), strict=True):
             self._known[id(meta)] = value
 
@@ -85,16 +90,6 @@ class Values:
         gone = [key for key, real in self._known.items() if real.untyped_storage().data_ptr() in storages]
         for key in gone:
             del self._known[key]
-
-    def run(self, op: Any, args: Any, kwargs: dict[str, Any], calls: Sequence[Call]) -> Any:
-        """The real result of a call that has not been recorded yet; its device arguments become the CPU.
-
-        Raises:
-            UnknownValueError: As for `of`.
-        """
-        for tensor in _tensors(args) + _tensors(tuple(kwargs.values())):
-            self.of(tensor, calls)
-        return op(*self._real(tuple(args)), **{name: self._real(value) for name, value in kwargs.items()})
 
     def twin(self, real: torch.Tensor) -> torch.Tensor:
         """A meta tensor that stands for a real one."""

@@ -20,7 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from pyinfercost import _core
 
 # Families of the op tables whose rows count contractions.
-_CONTRACTIONS = frozenset({"contraction", "convolution", "attention", "multilinear", "recurrent", "einsum", "quantized"})
+_CONTRACTIONS = frozenset(
+    {"contraction", "convolution", "attention", "multilinear", "recurrent", "einsum", "quantized"}
+)
 
 
 class Counted(NamedTuple):
