@@ -113,6 +113,7 @@ def _one_run(
 ) -> _Run:
     import torch
 
+    from .autocast import autocast_of_meta_tensors
     from .constants import Constants
     from .inputs import meta_inputs, stand_in
     from .recorder import Recorder
@@ -133,6 +134,7 @@ def _one_run(
             torch.inference_mode(),
             torch.random.fork_rng(devices=[]),
             _without_fast_path(),
+            autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
             recorder.mode(),

@@ -69,6 +69,7 @@ _LARGEST: tuple[tuple[str, int], ...] = (
     ),
     (r"attn_layer_offset|expert_layer_offset", 1),
 )
+_LAYERS = re.compile(next(pattern for pattern, largest in _LARGEST if largest == 2 and "num_layers" in pattern))
 _PATTERNS = tuple((re.compile(pattern), largest) for pattern, largest in _LARGEST)
 _TOKEN_ID = re.compile(r".*(_token_id|_token_index|_id|_token_ids|_idx|_token)$")
 _LABELS = frozenset({"id2label", "label2id"})
@@ -77,17 +78,20 @@ _STAGE = re.compile(r"stage(\d+)")
 _SMALLEST_LIST = 3
 
 
-def shrunken(config: Tree) -> Tree:
+def shrunken(config: Tree, *, narrow: bool = True) -> Tree:
     """A small config with the same kinds of layers.
 
     Args:
         config: what `PreTrainedConfig.to_dict` gives.
+        narrow: whether widths shrink too, and not layers alone.
 
     Returns:
         A new tree; the given one stays as it is.
     """
     small = {
-        name: shrunken(value) if isinstance(value, dict) and name != "per_layer_config" and _is_tree(value) else value
+        name: shrunken(value, narrow=narrow)
+        if isinstance(value, dict) and name != "per_layer_config" and _is_tree(value)
+        else value
         for name, value in config.items()
         if name not in _LABELS
     }
@@ -96,9 +100,16 @@ def shrunken(config: Tree) -> Tree:
         _cut_stages(small)  # widths of stages depend on each other, and are small
         return small
     for name, value in small.items():
-        if name not in done:
+        if name not in done and (narrow or _LAYERS.fullmatch(name)):
             small[name] = _smaller(name, value)
-    _keep_relations(config, small)
+    if narrow:
+        small["per_layer_config"] = {
+            layer: {name: _smaller(name, value) for name, value in own.items()}
+            for layer, own in (small.get("per_layer_config") or {}).items()
+        }
+        if not small["per_layer_config"]:
+            del small["per_layer_config"]
+        _keep_relations(config, small)
     return small
 
 
@@ -211,6 +222,12 @@ def _keep_relations(config: Tree, small: Tree) -> None:
             and config[mamba_heads] > HEADS
         ):
             small[mamba_heads] = small[expand] * WIDTH // HEAD_DIM
+    nope, rope = small.get("qk_nope_head_dim"), small.get("qk_rope_head_dim")
+    if isinstance(nope, int) and isinstance(rope, int):  # multi-head latent attention
+        sums = {config["qk_rope_head_dim"]: rope, config["qk_nope_head_dim"] + config["qk_rope_head_dim"]: nope + rope}
+        for name in ("head_dim", "qk_head_dim"):
+            if config.get(name) in sums:
+                small[name] = sums[config[name]]
     _scale_sections(small)
     vocabulary = small.get("vocab_size")
     text = small.get("text_config")
@@ -221,12 +238,16 @@ def _keep_relations(config: Tree, small: Tree) -> None:
 
 
 def _scale_sections(small: Tree) -> None:
-    for name, value in list(small.items()):
-        if name == "mrope_section" and isinstance(value, list) and sum(value) > HEAD_DIM // 2:
-            half = HEAD_DIM // 2
-            scaled = [max(1, part * half // sum(value)) for part in value]
-            scaled[0] += half - sum(scaled)
-            small[name] = scaled
+    """The parts of a rotary embedding that turn by time, height and width: together half of what is rotated."""
+    rope = small.get("rope_parameters")
+    if not isinstance(rope, dict) or not isinstance(rope.get("mrope_section"), list):
+        return
+    rotated = small.get("qk_rope_head_dim") or small.get("head_dim") or HEAD_DIM
+    half = int(rotated * (rope.get("partial_rotary_factor") or 1)) // 2
+    parts = rope["mrope_section"]
+    scaled = [max(1, part * half // sum(parts)) for part in parts]
+    scaled[0] += half - sum(scaled)
+    small["rope_parameters"] = {**rope, "mrope_section": scaled}
 
 
 def _move_token_ids(config: Tree, small: Tree, vocabulary: int) -> None:
