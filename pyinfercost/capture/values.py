@@ -21,6 +21,19 @@ _LARGEST = 2**26
 
 _LARGEST_FOLLOWED = 2**20
 _ATEN = torch.ops.aten
+# Operators with an operand of which only the shape matters, and its place.
+_SHAPE_ALONE = {
+    _ATEN.expand_as.default: 1,
+    _ATEN.view_as.default: 1,
+    _ATEN.reshape_as.default: 1,
+    _ATEN.type_as.default: 1,
+    _ATEN.zeros_like.default: 0,
+    _ATEN.ones_like.default: 0,
+    _ATEN.full_like.default: 0,
+    _ATEN.new_zeros.default: 0,
+    _ATEN.new_ones.default: 0,
+    _ATEN.new_full.default: 0,
+}
 _WITHOUT_VALUES = frozenset(
     {_ATEN.empty.memory_format, _ATEN.empty_like.default, _ATEN.new_empty.default, _ATEN.empty_strided.default}
 )
@@ -85,7 +98,7 @@ class Values:
                 self._forget([t for t in operands if id(t) in self._known])
             return
         try:
-            real = call.op(*self._real(tuple(call.args)), **{name: self._real(v) for name, v in call.kwargs.items()})
+            real = call.op(*self._real_args(call), **{name: self._real(v) for name, v in call.kwargs.items()})
         except UnknownValueError:  # an open size
             if mutable:
                 self._forget(operands)
@@ -142,9 +155,16 @@ class Values:
         if any(part.numel() > _LARGEST for part in _tensors(call.result)):
             raise UnknownValueError(f"it depends on {call.op} with a result of more than {_LARGEST} elements")
         kwargs = {name: self._real(value) for name, value in call.kwargs.items()}
-        result = call.op(*[self._real(value) for value in call.args], **kwargs)
+        result = call.op(*self._real_args(call), **kwargs)
         for meta, real in zip(_tensors(call.result), _tensors(result), strict=True):
             self._known[id(meta)] = real
+
+    def _real_args(self, call: Call) -> list[Any]:
+        shape_alone = _SHAPE_ALONE.get(call.op)
+        return [
+            torch.zeros((), dtype=value.dtype).expand(value.shape) if place == shape_alone else self._real(value)
+            for place, value in enumerate(call.args)
+        ]
 
     def _real(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -165,4 +185,7 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 
 def _operands(call: Call) -> list[torch.Tensor]:
-    return _tensors(call.args) + _tensors(tuple(call.kwargs.values()))
+    """The tensors whose values a call depends on."""
+    shape_alone = _SHAPE_ALONE.get(call.op)
+    args = call.args if shape_alone is None else [a for place, a in enumerate(call.args) if place != shape_alone]
+    return _tensors(args) + _tensors(tuple(call.kwargs.values()))

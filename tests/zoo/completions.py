@@ -10,7 +10,7 @@ WIDE = frozenset(
     align align_text_model align_vision_model clap clap_audio_model clvp clvp_encoder clvp_decoder d_fine deimv2
     deepseek_ocr2_vision depth_pro edgetam edgetam_vision_model efficientloftr efficientnet fast_vlm florence2
     florence_vision glm_image glm_image_vision hunyuan_vl hunyuan_vl_vision hy_v4_vl_vision
-    idefics3 inkling2 inkling2_loop inkling2_vision layoutlmv3 lilt llama4 llama4_vision_model mimi mobilebert
+    inkling2 inkling2_loop inkling2_vision layoutlmv3 lilt llama4 llama4_vision_model mimi mobilebert
     pp_doclayout_v2 pp_doclayout_v3 pp_doclayout_v4 pp_ocrv6_small_det gemma3n gemma3n_vision gemma3n_audio esmfold2
     gemma4_audio glmasr_encoder molmo2_vision mobilenet_v1 mobilenet_v2 seamless_m4t seamless_m4t_v2 rt_detr rt_detr_v2
     dots3_note_vision_encoder dots3_note_audio_encoder bros moonshine cohere_compass omdet-turbo mimi_decoder
@@ -31,11 +31,12 @@ _FEATURES = {"vision_config": {"num_hidden_layers": 4}}
 # Type -> values that replace those of its small config.
 COMPLETIONS: dict[str, dict[str, Any]] = {
     "apertus1p5": {"text_config": {"vocab_size": 140000}, "vocab_size": 140000, "audio_token_offset": 131784},
+    "aria": {"vision_config": {"image_size": 490, "patch_size": 14}},
     "autoformer": {"prediction_length": 8, "context_length": 16},
     "aya_vision": {"vision_config": {"image_size": 364}},
     "bamba": {"attn_layer_indices": [1]},
     "blip-2": {"image_token_index": 511},
-    "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGA": 501}, "image_token_id": 500},
+    "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGAZ": 501}, "image_token_id": 500},
     "cohere_compass_text": {
         "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}},
         "layer_types": ["full_attention", "full_attention"],
@@ -70,6 +71,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "exaone4_5": {"text_config": {}},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 16}},
+    "gemma3": {"mm_tokens_per_image": 49, "vision_config": {"image_size": 224, "patch_size": 16}},
     "glm46v": {"text_config": _SECTION},
     "glm4v": {"text_config": _SECTION},
     "glm4v_moe": {"text_config": _HALF_SECTION},

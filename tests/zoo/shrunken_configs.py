@@ -58,7 +58,7 @@ _LARGEST: tuple[tuple[str, int], ...] = (
         r"|output_hidden_size|input_hidden_size|visual_dim|bottleneck_dim)",
         WIDTH,
     ),
-    (r"(.*_)?(sliding_window|attention_window_size|local_attention|attention_chunk_size|chunk_length)(_size)?", 16),
+    (r"(.*_)?(sliding_window|attention_window_size|local_attention|attention_chunk_size|chunk_length)(_size)?", 8),
     (r"(mamba_)?(state_size|d_state|ssm_state_size)", 16),
     (r"upsample_groups", WIDTH),
     (r"first_k_dense_replace|num_dense_layers|n_dense_layers|num_hash_layers", 1),

@@ -15,7 +15,7 @@ from zoo.completions import COMPLETIONS, WIDE
 from zoo.shrunken_configs import merged, shrunken
 from zoo.transformers_unbuildable import NO_PHASE, UNBUILDABLE
 
-SIZES = {"batch": 2, "sequence": 24, "context": 24, "seconds": 1, "frames": 4}
+SIZES = {"batch": 2, "sequence": 16, "context": 16, "seconds": 1, "frames": 4}
 PHASES = ("", "prefill", "decode")
 # A group of the coverage page -> names of the tasks whose models belong to it, then words in a type's name.
 _STATE_SPACE = re.compile(

@@ -34,8 +34,8 @@ _AUDIO_MASKS = (
     "padding_mask",
     "attention_mask",
 )
+_IMAGE = ("pixel_values", "flattened_patches", "pixel_values_images")
 _VIDEO = ("pixel_values_videos",)
-_FEATURES = {"image": ("get_image_features",), "video": ("get_video_features",), "audio": ("get_audio_features",)}
 _TOKEN_TYPES = {"image": 1, "video": 2, "audio": 3}
 
 
@@ -186,7 +186,7 @@ def _media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
     """
     names = request.parameters
     places = []
-    if "pixel_values" in names and _sees(request, "image"):
+    if any(name in names for name in _IMAGE) and _sees(request, "image"):
         _images(request, inputs)
         places += _places(request, inputs, "image")
     elif any(name in names for name in _VIDEO):
@@ -221,17 +221,39 @@ def _images(request: Request, inputs: Inputs) -> None:
         media.images(request.name, request.config, request.batch, side) if text or _needs_more(request) else None
     )
     if processed is None:
-        parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
-        channels = next((p.num_channels for p in parts if isinstance(getattr(p, "num_channels", None), int)), 3)
-        shape = (request.batch, channels, *side)
-        inputs.add("pixel_values", torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
+        name = next(n for n in _IMAGE if n in request.parameters)
+        inputs.add(name, torch.empty(_picture(request, side), dtype=request.model.dtype, device="meta"), batch=0)
         return
     _take(request, inputs, processed)
 
 
+def _picture(request: Request, side: tuple[int, int]) -> tuple[int, ...]:
+    """The shape of plain pictures: one per sample, a pair to be matched, or the frames of a clip."""
+    from transformers.models.auto import modeling_auto as auto
+
+    parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
+    channels = next((p.num_channels for p in parts if isinstance(getattr(p, "num_channels", None), int)), 3)
+    kind = request.config.model_type
+    if kind in auto.MODEL_FOR_KEYPOINT_MATCHING_MAPPING_NAMES:
+        return (request.batch, 2, channels, *side)
+    frames = getattr(request.config, "num_frames", None)
+    if kind in auto.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES and frames:
+        return (request.batch, request.size("frames", frames), channels, *side)
+    return (request.batch, channels, *side)
+
+
 def _needs_more(request: Request) -> bool:
     """Whether a forward takes more of an image than a picture: its grid, its size, masks of its patches."""
-    words = ("grid", "image_sizes", "spatial_shapes", "patch_attention", "position_ids", "aspect_ratio", "num_patches")
+    words = (
+        "grid",
+        "image_sizes",
+        "spatial_shapes",
+        "patch_attention",
+        "position_ids",
+        "aspect_ratio",
+        "num_patches",
+        "flattened",
+    )
     return any(any(word in name for word in words) for name in request.parameters)
 
 
@@ -303,16 +325,18 @@ def _places(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, int,
     if "input_ids" not in request.parameters:
         return []
     token = _place_token(request.config, kind)
-    method = next((m for m in _FEATURES[kind] if hasattr(request.model, m)), None)
-    if token is None or method is None:
+    method = f"get_{kind}_features"
+    holders = (request.model, getattr(request.model, "model", None))
+    holder = next((model for model in holders if hasattr(model, method)), None)
+    if token is None or holder is None:
         return []
     from pyinfercost.capture.symbols import CaptureError
     from pyinfercost.capture.trace import output_on_meta
 
-    taken = inspect.signature(getattr(request.model, method)).parameters
+    taken = inspect.signature(getattr(holder, method)).parameters
     given = {name: value for name, value in inputs.kwargs.items() if name in taken}
     try:
-        features = output_on_meta(_Features(request.model, method), (), given)
+        features = output_on_meta(_Features(holder, method), (), given)
     except CaptureError as error:
         raise SpecError(
             f"hf:{request.name}: {type(request.model).__name__}.{method} cannot tell how many tokens one {kind} takes: "

@@ -154,6 +154,43 @@ def _visual_places(request: Request, _: Inputs) -> Any:
     return _floats(request, request.batch, 36, _first(request.config, "visual_pos_dim"))
 
 
+def _image(request: Request, _: Inputs) -> Any:
+    side = request.size("image_size", _first(request.config, "image_size") or _DEFAULT_SIDE)
+    return _floats(request, request.batch, _first(request.config, "num_channels") or 3, side, side)
+
+
+def _unmasked(request: Request, inputs: Inputs) -> Any:
+    """A mask without padding, as long as what it masks."""
+    masked = next((t for t in inputs.kwargs.values() if isinstance(t, torch.Tensor) and t.dim() > 1), None)
+    length = _sequence(request) if masked is None else masked.shape[1]
+    return torch.ones((request.batch, length), dtype=torch.bool)
+
+
+def _any_inputs(request: Request, inputs: Inputs) -> Any:
+    """What models of any modality read: rows as wide as their latents expect, or sound."""
+    width = _first(request.config, "d_model")
+    if hasattr(request.config, "d_latents"):
+        return _floats(request, request.batch, _sequence(request), width)
+    samples = (_first(request.config, "sampling_rate") or 16000) * request.size("seconds", 10)
+    return _floats(request, request.batch, samples)
+
+
+def _mel(request: Request, _: Inputs) -> Any:
+    return _floats(request, request.batch, 100 * request.size("seconds", 10), _first(request.config, "input_feat_size"))
+
+
+def _encoder_states(request: Request, _: Inputs) -> Any:
+    """States of another model, for a part that attends to them."""
+    width = _first(request.config, "encoder_hidden_size", "cross_attention_hidden_size") or _width(request)
+    return _floats(request, request.batch, _sequence(request), width)
+
+
+def _cutoffs(request: Request, inputs: Inputs) -> Any:
+    """Where in a sample's sound its pieces end: one piece."""
+    sound = inputs.kwargs.get("input_values")
+    return None if sound is None else torch.full((request.batch, 1), sound.shape[-1])
+
+
 OTHERS: dict[str, Maker] = {
     "hidden_states": _patches,
     "pixel_values": _patches,
@@ -163,6 +200,14 @@ OTHERS: dict[str, Maker] = {
     "image_grid_thw": _grid,
     "query_embeds": _queries,
     "bbox": _boxes,
+    "image": _image,
+    "attention_mask": _unmasked,
+    "input_features_mask": _unmasked,
+    "inputs": _any_inputs,
+    "audio_mel": _mel,
+    "audio_mel_mask": _unmasked,
+    "encoder_hidden_states": _encoder_states,
+    "input_values_cutoffs": _cutoffs,
     "qformer_input_ids": _word_ids,
     "audio_input_ids": _word_ids,
     "spectrogram": _spectrogram,
@@ -181,5 +226,15 @@ OTHERS: dict[str, Maker] = {
 }
 # Arguments with a default that a forward cannot do without.
 ALWAYS = frozenset(
-    {"bbox", "states", "actions", "returns_to_go", "timesteps", "visual_feats", "visual_pos", "past_values"}
+    {
+        "bbox",
+        "states",
+        "actions",
+        "returns_to_go",
+        "timesteps",
+        "visual_feats",
+        "visual_pos",
+        "past_values",
+        "input_values_cutoffs",
+    }
 )
