@@ -58,6 +58,7 @@ class _Operator:
     mutable: bool  # in place, or out=
     packed: bool  # takes weights that are packed in script objects
     reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
+    converts: bool  # may take a tensor to another device, as `tolist` does before it reads
     kernel: Any  # what runs it
 
 
@@ -73,6 +74,7 @@ class Recorder:
     values: Values
     sizes: SizeSpace
     packed: PackedWeights
+    follows: bool = False  # whether every call is carried out with values too
     calls: list[Call] = field(default_factory=list)
     module: str = ""
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
@@ -132,6 +134,11 @@ class Recorder:
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
             self._of_tensor.pop(id(args[0]), None)
+        if operator.converts and _to_host(args, kwargs):
+            value = self._on_host(op, args, kwargs)
+            if value is not None:
+                return value
+            args, kwargs = _without_host(args), {**kwargs, "device": torch.device("meta")}
         if operator.mutable:  # the model's own tensors change, and the record's follow
             outside = self._run(operator, op, given, given_kwargs)
             if operator.reshapes and args[0] is not given[0]:
@@ -154,6 +161,14 @@ class Recorder:
             told = UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}")
             return self.data.scalar(tensor, told)
 
+    def _on_host(self, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A tensor that is about to be read: its value, or None where that is not known."""
+        try:
+            value = self.values.of(args[0], self.calls)
+        except UnknownValueError:
+            return None
+        return op(value, *args[1:], **kwargs)
+
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
         released = len(self.handed.released)
@@ -165,9 +180,12 @@ class Recorder:
                 known = library[code] = name.startswith(_LIBRARIES)
             if not known:
                 self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno), released))
-                return
+                break
             frame = frame.f_back
-        self.calls.append(Call(op, args, kwargs, result, self.module, None, released))
+        else:
+            self.calls.append(Call(op, args, kwargs, result, self.module, None, released))
+        if self.follows:
+            self.values.follow(self.calls[-1])
 
     def through_subclass(self, mode: TorchDispatchMode, op: OpOverload, types: Any, args: Any, kwargs: Any) -> Any:
         """A call on a tensor that is made of others: its own dispatch leads to calls on what lies in memory."""
@@ -201,7 +219,8 @@ class Recorder:
         if packed:
             self.packed_ops.add(op)
         kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
-        return _Operator(whole, pure, schema.is_mutable, packed, torch.Tag.inplace_view in op.tags, kernel)
+        reshapes = torch.Tag.inplace_view in op.tags
+        return _Operator(whole, pure, schema.is_mutable, packed, reshapes, op in _CONVERSIONS, kernel)
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
@@ -317,6 +336,18 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
         return self._recorder.record(self, func, args, kwargs or _NO_KWARGS)
 
 
+def _to_host(args: Any, kwargs: Any) -> bool:
+    device = kwargs.get("device")
+    if device is None:
+        device = next((a for a in args[1:] if isinstance(a, torch.device)), None)
+    return device is not None and torch.device(device).type == "cpu" and args[0].device.type == "meta"
+
+
+def _without_host(args: Any) -> Any:
+    """Arguments of a conversion without its device, which is then given by name."""
+    return tuple(torch.device("meta") if isinstance(a, torch.device) else a for a in args)
+
+
 def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
@@ -357,6 +388,7 @@ _KERNELS = {
     "aten._grouped_mm.default": _grouped_mm,
     "aten.scaled_dot_product_attention.default": _attention,
 }
+_CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
 # How a forward asks for a value: `tensor.item()`, and `if tensor:`.
 _SCALARS = frozenset(
     {torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default}
