@@ -8,9 +8,10 @@
 namespace infercost {
 
 struct MemoryUse {
-    Expr input_bytes;            // inputs, caches and constants
-    Expr peak_activation_bytes;  // results of nodes; a storage shared by views counts once
-    Expr peak_memory_bytes;      // weights, buffers, inputs and the activation peak
+    Expr input_bytes;               // inputs, caches and constants
+    Expr peak_activation_bytes;     // results of nodes; a storage shared by views counts once
+    Expr peak_memory_bytes;         // weights, buffers, inputs and the activation peak
+    Expr saved_for_backward_bytes;  // results of forward nodes that backward reads; each storage once
     NodeIndex peak_node = -1;
     std::vector<Expr> timeline;  // live activation bytes while each node runs
 };

@@ -8,17 +8,20 @@ namespace infercost {
 
 const std::vector<Family>& families() {
     static const std::vector<Family> all = {
-        {"contraction",   contraction_rules()  },
-        {"convolution",   convolution_rules()  },
-        {"recurrent",     recurrent_rules()    },
-        {"multilinear",   multilinear_rules()  },
-        {"attention",     attention_rules()    },
-        {"normalization", normalization_rules()},
-        {"pointwise",     pointwise_rules()    },
-        {"reduction",     reduction_rules()    },
-        {"movement",      movement_rules()     },
-        {"indexing",      indexing_rules()     },
-        {"pooling",       pooling_rules()      },
+        {"contraction",          contraction_rules()         },
+        {"convolution",          convolution_rules()         },
+        {"recurrent",            recurrent_rules()           },
+        {"multilinear",          multilinear_rules()         },
+        {"attention",            attention_rules()           },
+        {"normalization",        normalization_rules()       },
+        {"pointwise",            pointwise_rules()           },
+        {"reduction",            reduction_rules()           },
+        {"movement",             movement_rules()            },
+        {"indexing",             indexing_rules()            },
+        {"pooling",              pooling_rules()             },
+        {"backward_contraction", backward_contraction_rules()},
+        {"backward_pointwise",   backward_pointwise_rules()  },
+        {"backward_movement",    backward_movement_rules()   },
     };
     return all;
 }

@@ -55,6 +55,9 @@ std::span<const OpRule> reduction_rules();
 std::span<const OpRule> movement_rules();
 std::span<const OpRule> indexing_rules();
 std::span<const OpRule> pooling_rules();
+std::span<const OpRule> backward_contraction_rules();
+std::span<const OpRule> backward_pointwise_rules();
+std::span<const OpRule> backward_movement_rules();
 
 // All tables; a duplicate across them throws std::logic_error when first asked for.
 const std::vector<Family>& families();

@@ -65,6 +65,12 @@ def meta_inputs(
 
 
 def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
+    meta = _empty(tensor, name, dims, sizes)
+    # Only where gradients are kept: nothing is, in inference mode.
+    return meta.requires_grad_() if tensor.requires_grad and torch.is_grad_enabled() else meta
+
+
+def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
     if not dims:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     shape: list[Any] = list(tensor.shape)
@@ -78,7 +84,8 @@ def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes
 def stand_in(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Meta twins of a module's parameters and buffers: one name for each place in a module, one twin for each tensor.
 
-    Tensors that are on meta already have twins too: a forward may write to a buffer or replace it.
+    Tensors that are on meta already have twins too: a forward may write to a buffer or replace it. Outside of inference
+    mode a twin requires a gradient where its tensor does.
     """
     twins: dict[int, torch.Tensor] = {}
     named: dict[str, torch.Tensor] = {}
@@ -94,4 +101,7 @@ def stand_in(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def _twin(tensor: torch.Tensor) -> torch.Tensor:
     twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-    return torch.nn.Parameter(twin, requires_grad=False) if isinstance(tensor, torch.nn.Parameter) else twin
+    wanted = tensor.requires_grad and torch.is_grad_enabled()
+    if isinstance(tensor, torch.nn.Parameter):
+        return torch.nn.Parameter(twin, requires_grad=wanted)
+    return twin.requires_grad_() if wanted else twin

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pyinfercost import _core
 
 from .calls import Call
+from .fused_kernels import KERNELS as _FUSED
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .values import UnknownValueError, Values
 
@@ -47,13 +48,14 @@ class _Operator:
 class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
-    `module` is the path of the module that is running; whoever drives the forward keeps it up to date. `values` knows
-    the real tensors that were given as inputs.
+    `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `values`
+    knows the real tensors that were given as inputs. Of a training step, `backward_from` is the first call of backward.
     """
 
     values: Values
     calls: list[Call] = field(default_factory=list)
     module: str = ""
+    backward_from: int | None = None
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
     earlier: dict[int, list[int]] = field(default_factory=dict)
     _operators: dict[Any, _Operator] = field(default_factory=dict)
@@ -64,6 +66,24 @@ class Recorder:
     _results: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
     _library_code: dict[CodeType, bool] = field(default_factory=dict)
     _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
+    _callers: list[str] = field(default_factory=list)  # modules that wait for the running one
+
+    ends_by_exceptions: ClassVar[bool] = False
+
+    def enter(self, module: str | None) -> None:
+        """A module starts to run; one without a path of its own counts as part of its caller."""
+        self._callers.append(self.module)
+        if module is not None:
+            self.module = module
+
+    def leave(self) -> None:
+        """The running module ends."""
+        self.module = self._callers.pop()
+
+    def failed_in(self, error: BaseException) -> str:
+        """The module that an error stopped."""
+        del error
+        return self.module
 
     def mode(self) -> TorchDispatchMode:
         """The mode to enter around the forward."""
@@ -278,6 +298,7 @@ def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: 
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
+    **_FUSED,
     "aten._grouped_mm.default": _grouped_mm,
     "aten.scaled_dot_product_attention.default": _attention,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
@@ -28,6 +28,8 @@ def trace_graph(
     dynamic: Dynamic | None = None,
     *,
     model: str = "",
+    training: bool = False,
+    loss: Callable[[Any], Any] | None = None,
 ) -> Graph:
     """Runs `module(*args, **kwargs)` once on meta tensors and records every ATen call.
 
@@ -40,6 +42,10 @@ def trace_graph(
             kept open in the graph; the lengths of the example are its default. For a nested input it holds for every
             tensor in it.
         model: A name for the graph.
+        training: Whether the loss and its backward follow, so that the graph is that of a training step without its
+            optimizer. The module runs in the mode that it is in.
+        loss: From what the module returned to a scalar; None takes its `loss` if it has one, else the sum of its
+            floating tensors.
 
     Raises:
         CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
@@ -55,14 +61,20 @@ def trace_graph(
     sizes = SizeSpace(builder)
     # Made in inference mode, as everything computed from them is: torch keeps no versions of views of such tensors, so
     # that one result can stand for another.
-    with torch.inference_mode():
+    with _gradients(training):
         inputs = meta_inputs(args, dict(kwargs or {}), dynamic or {}, sizes)
         weights = stand_in(module)
-    recorder = Recorder(Values(inputs.given))
+    recorder, runs = Recorder(Values(inputs.given)), module
+    if training:
+        from .training import TrainingRecorder, TrainingStep
+
+        owners = {id(tensor): name.rpartition(".")[0] for name, tensor in reversed(weights.items())}
+        recorder = TrainingRecorder(recorder.values, owners=owners)
+        runs = TrainingStep(module, loss, recorder)
     try:
         with (
             _as_it_was(module),
-            torch.inference_mode(),
+            _gradients(training),
             torch.random.fork_rng(devices=[]),
             _without_fast_path(),
             sizes.dispatching(),
@@ -70,11 +82,26 @@ def trace_graph(
             recorder.mode(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
-            output = torch.func.functional_call(module, dict(weights), inputs.args, inputs.kwargs, tie_weights=False)
+            named = {f"module.{name}" if training else name: tensor for name, tensor in weights.items()}
+            output = torch.func.functional_call(runs, named, inputs.args, inputs.kwargs, tie_weights=False)
+    except CaptureError:
+        raise
     except Exception as error:
         raise _explained(error, recorder) from error
     sizes.check_guards()
+    if training:
+        wanted = [*weights.values(), *(tensor for _, tensor in inputs.tensors)]
+        output = [output, *{id(t): t.grad for t in wanted if t.requires_grad and t.grad is not None}.values()]
     return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output)
+
+
+@contextlib.contextmanager
+def _gradients(kept: bool) -> Iterator[None]:
+    """Inference mode, or grad mode whatever mode the caller is in."""
+    import torch
+
+    with torch.inference_mode(not kept), torch.set_grad_enabled(kept):
+        yield
 
 
 @contextlib.contextmanager
@@ -118,18 +145,18 @@ def _module_paths(module: torch.nn.Module, recorder: Recorder) -> Iterator[None]
     from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
     names = {id(m): name for name, m in module.named_modules()}
-    stack: list[str] = []
 
     def enter(entered: torch.nn.Module, _: Any) -> None:
-        stack.append(recorder.module)
-        name = names.get(id(entered))
-        if name is not None:
-            recorder.module = name
+        recorder.enter(names.get(id(entered)))
 
     def leave(_: torch.nn.Module, __: Any, ___: Any) -> None:
-        recorder.module = stack.pop()
+        recorder.leave()
 
-    hooks = (register_module_forward_pre_hook(enter), register_module_forward_hook(leave))
+    # A forward that is run again in backward, for a checkpoint, ends by an exception as soon as it has what it needs.
+    hooks = (
+        register_module_forward_pre_hook(enter),
+        register_module_forward_hook(leave, always_call=recorder.ends_by_exceptions),
+    )
     try:
         yield
     finally:
@@ -138,7 +165,8 @@ def _module_paths(module: torch.nn.Module, recorder: Recorder) -> Iterator[None]
 
 
 def _explained(error: Exception, recorder: Recorder) -> CaptureError:
-    where = f" in module {recorder.module!r}" if recorder.module else ""
+    module = recorder.failed_in(error)
+    where = f" in module {module!r}" if module else ""
     last = recorder.calls[-1] if recorder.calls else None
     after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {_source(last)}" if last else ""
     text = f"{type(error).__name__}: {error}"
@@ -179,15 +207,20 @@ class _Writer:
         given = [
             self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs
         ]
-        for call in self._recorder.calls:
-            self._node(call)
+        backward_from = self._recorder.backward_from
+        for index, call in enumerate(self._recorder.calls):
+            self._node(call, "forward" if backward_from is None or index < backward_from else "backward")
         results: list[TensorId] = []
         self._collect(output, results)
         return self._builder.build(given, results)
 
-    def _node(self, call: Call) -> None:
+    def _node(self, call: Call, phase: str) -> None:
         import torch
 
+        if call.op is torch.ops.aten.detach.default and self._recorder.backward_from is not None:
+            # How autograd notes what it saves: no call of a real step, which keeps the tensor itself.
+            self._tensors[id(call.result)] = self._tensor(call.args[0], "constant")
+            return
         names = self._names.get(call.op)
         if names is None:
             names = self._names[call.op] = [a.name for a in call.op._schema.arguments]
@@ -201,7 +234,7 @@ class _Writer:
         outputs: list[TensorId] = []
         self._collect(call.result, outputs)
         if outputs:
-            self._builder.node(str(call.op), arguments, outputs, module=call.module, source=_source(call))
+            self._builder.node(str(call.op), arguments, outputs, module=call.module, source=_source(call), phase=phase)
 
     def _argument(self, value: Any) -> Any:
         import torch
