@@ -80,8 +80,8 @@ class Parser {
             return {value};
         }
         const std::size_t start = at_;
-        while (at_ < text_.size() &&
-               (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_')) {
+        while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) ||
+                                      text_[at_] == '_' || text_[at_] == '.')) {
             ++at_;
         }
         if (at_ == start) fail("a number, a size or '('");

@@ -22,8 +22,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pyinfercost import _core
 
 from .calls import Call
+from .data_sizes import DataSizes
 from .fused_kernels import KERNELS as _FUSED
 from .recurrent_kernels import KERNELS as _RECURRENT
+from .symbols import SizeSpace
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
@@ -49,10 +51,12 @@ class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
     `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `values`
-    knows the real tensors that were given as inputs. Of a training step, `backward_from` is the first call of backward.
+    knows the real tensors that were given as inputs, `sizes` the sizes that have names. Of a training step,
+    `backward_from` is the first call of backward.
     """
 
     values: Values
+    sizes: SizeSpace
     calls: list[Call] = field(default_factory=list)
     module: str = ""
     backward_from: int | None = None
@@ -67,6 +71,10 @@ class Recorder:
     _library_code: dict[CodeType, bool] = field(default_factory=dict)
     _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
     _callers: list[str] = field(default_factory=list)  # modules that wait for the running one
+    data: DataSizes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.data = DataSizes(self, self.values, self.sizes)
 
     ends_by_exceptions: ClassVar[bool] = False
 
@@ -92,7 +100,7 @@ class Recorder:
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if op in _SCALARS:
             value = self._scalar(args[0])
-            return bool(value) if op is torch.ops.aten.is_nonzero.default else value
+            return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
         operator = self._operators.get(op)
         if operator is None:
             operator = self._operators[op] = self._learn(op)
@@ -131,7 +139,8 @@ class Recorder:
         try:
             return self.values.of(tensor, self.calls).item()
         except UnknownValueError as error:
-            raise UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}") from error
+            told = UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}")
+            return self.data.scalar(tensor, told)
 
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
@@ -150,13 +159,16 @@ class Recorder:
     # ---- running --------------------------------------------------------------------------------------------------
 
     def _learn(self, op: OpOverload) -> _Operator:
-        known = _core.find_rule(str(op)) is not None
+        name = str(op)
+        known = _core.find_rule(name) is not None
         schema = op._schema
         pure = not schema.is_mutable and torch.Tag.nondeterministic_seeded not in op.tags
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
-        whole = known or not op.has_kernel_for_dispatch_key(_COMPOSITE)
-        return _Operator(whole, pure, torch.Tag.inplace_view in op.tags, _KERNELS.get(str(op), op))
+        pure = pure and name not in self.data.kernels
+        whole = known and name not in _TAKEN_APART or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
+        return _Operator(whole, pure, torch.Tag.inplace_view in op.tags, kernel)
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
@@ -269,6 +281,8 @@ def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
 
+# Of one name with a row, but other work: `where` of a condition alone is `nonzero`.
+_TAKEN_APART = frozenset({"aten.where.default"})
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 

@@ -28,6 +28,7 @@ def trace_graph(
     dynamic: Dynamic | None = None,
     *,
     model: str = "",
+    sizes: Mapping[str, int] | None = None,
     training: bool = False,
     loss: Callable[[Any], Any] | None = None,
 ) -> Graph:
@@ -42,6 +43,8 @@ def trace_graph(
             kept open in the graph; the lengths of the example are its default. For a nested input it holds for every
             tensor in it.
         model: A name for the graph.
+        sizes: Values of sizes that depend on data (`{"roi_heads.nms": 100}`): the forward is captured at these. The
+            others are at their defaults: as many as there can be, or equal shares where one of several is chosen.
         training: Whether the loss and its backward follow, so that the graph is that of a training step without its
             optimizer. The module runs in the mode that it is in.
         loss: From what the module returned to a scalar; None takes its `loss` if it has one, else the sum of its
@@ -50,6 +53,33 @@ def trace_graph(
     Raises:
         CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
     """
+    from .symbols import NeedsOpenSizesError
+
+    name = model or type(module).__name__
+    step: Any = {"training": training, "loss": loss}
+    if training:
+        from .training import warn_of_evaluation
+
+        warn_of_evaluation(module)
+    try:
+        return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=False, **step)
+    except NeedsOpenSizesError:
+        pass  # with symbolic integers from the start, which are slower
+    return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=True, **step)
+
+
+def _trace(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Dynamic,
+    name: str,
+    given: Mapping[str, int],
+    *,
+    of_data: bool,
+    training: bool,
+    loss: Callable[[Any], Any] | None,
+) -> Graph:
     import torch
 
     from .inputs import meta_inputs, stand_in
@@ -57,19 +87,19 @@ def trace_graph(
     from .symbols import SizeSpace
     from .values import Values
 
-    builder = GraphBuilder(model or type(module).__name__)
-    sizes = SizeSpace(builder)
+    builder = GraphBuilder(name)
+    sizes = SizeSpace(builder, given, of_data=of_data)
     # Made in inference mode, as everything computed from them is: torch keeps no versions of views of such tensors, so
     # that one result can stand for another.
     with _gradients(training):
-        inputs = meta_inputs(args, dict(kwargs or {}), dynamic or {}, sizes)
+        inputs = meta_inputs(args, kwargs, dynamic, sizes)
         weights = stand_in(module)
-    recorder, runs = Recorder(Values(inputs.given)), module
+    recorder, runs = Recorder(Values(inputs.given), sizes), module
     if training:
         from .training import TrainingRecorder, TrainingStep
 
         owners = {id(tensor): name.rpartition(".")[0] for name, tensor in reversed(weights.items())}
-        recorder = TrainingRecorder(recorder.values, owners=owners)
+        recorder = TrainingRecorder(recorder.values, sizes, owners=owners)
         runs = TrainingStep(module, loss, recorder)
     try:
         with (
@@ -88,7 +118,7 @@ def trace_graph(
         raise
     except Exception as error:
         raise _explained(error, recorder) from error
-    sizes.check_guards()
+    sizes.finish()
     if training:
         wanted = [*weights.values(), *(tensor for _, tensor in inputs.tensors)]
         output = [output, *{id(t): t.grad for t in wanted if t.requires_grad and t.grad is not None}.values()]
@@ -106,17 +136,23 @@ def _gradients(kept: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
-    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers."""
+    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers.
+
+    Random numbers that it draws from Python and from numpy are put back too.
+    """
+    import numpy as np
+
     kept: list[tuple[Any, Any]] = [
         (values, values.copy())
         for part in module.modules()
         for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
     ]
-    drawn = random.getstate()
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
     try:
         yield
     finally:
         random.setstate(drawn)
+        np.random.set_state(drawn_by_numpy)  # noqa: NPY002
         for values, before in kept:
             for name in [name for name in values if name not in before]:
                 if isinstance(values, dict):

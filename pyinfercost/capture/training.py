@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 Loss = Callable[[Any], Any]
 
 
+def warn_of_evaluation(module: torch.nn.Module) -> None:
+    """Says so where a training step is captured of a module that was not put in training mode."""
+    if not module.training:
+        warnings.warn(
+            "the module is in evaluation mode: its dropout is off and its batch normalisations keep their statistics; "
+            "call module.train() before capturing the usual training step",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
 class TrainingStep(torch.nn.Module):
     """Runs a module, its loss and the backward of it as one forward, so that all of it sees the module's twins."""
 
@@ -39,13 +50,6 @@ class TrainingStep(torch.nn.Module):
         self.module = module
         self._loss = loss
         self._recorder = recorder
-        if not module.training:
-            warnings.warn(
-                "the module is in evaluation mode: its dropout is off and its batch normalisations keep their "
-                "statistics; call module.train() before capturing a usual training step",
-                UserWarning,
-                stacklevel=4,
-            )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         with _fused_operators():
