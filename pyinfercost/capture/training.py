@@ -114,6 +114,8 @@ class TrainingRecorder(Recorder):
     _gradients: dict[int, torch.Tensor] = field(default_factory=dict)  # id of what would be a copy -> gradient
 
     def enter(self, module: str | None) -> None:
+        if self._in_backward():  # a checkpoint runs part of the forward again
+            self._find_node()
         Recorder.enter(self, module)
         self._note_change()
 
@@ -139,24 +141,32 @@ class TrainingRecorder(Recorder):
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if op is _DETACH and type(args[0]) is torch.Tensor and args[0].device.type == "meta":
             return self._same(args[0].data, args[0])
-        if self.backward_from is not None and len(self._callers) == self._depth:
-            node: Any = torch._C._current_autograd_node()
-            self._node = node
-            if node is not None and node.name() == _ACCUMULATE:
-                self.module = self.owners.get(id(node.variable), "")
-                if op is _NEW_EMPTY and _same_strides(args[0].stride(), args[2], args[1]):
-                    result = op(*args, **kwargs)
-                    self._gradients[id(result)] = args[0]
-                    return result
-                if op is _COPY and id(args[0]) in self._gradients:
-                    return self._same(args[0], self._gradients.pop(id(args[0])))
-            else:
-                self.module = "" if node is None else self._module_at(node._sequence_nr())
+        if self._in_backward() and self._find_node():
+            if op is _NEW_EMPTY and _same_strides(args[0].stride(), args[2], args[1]):
+                result = op(*args, **kwargs)
+                self._gradients[id(result)] = args[0]
+                self._kept.append(result)
+                return result
+            if op is _COPY and id(args[0]) in self._gradients:
+                return self._same(args[0], self._gradients.pop(id(args[0])))
         return Recorder.record(self, mode, op, args, kwargs)
 
-    def _module_at(self, number: int) -> str:
-        """The module that ran when the autograd node of this number was made."""
-        return self._running[bisect_right(self._changes, number) - 1]
+    def _in_backward(self) -> bool:
+        """Whether autograd calls, and not a module that runs again."""
+        return self.backward_from is not None and len(self._callers) == self._depth
+
+    def _find_node(self) -> bool:
+        """Notes the autograd node that calls and its module; whether it gives a weight its gradient."""
+        node: Any = torch._C._current_autograd_node()
+        self._node = node
+        if node is None:
+            self.module = ""
+        elif node.name() == _ACCUMULATE:
+            self.module = self.owners.get(id(node.variable), "")
+            return True
+        else:
+            self.module = self._running[bisect_right(self._changes, node._sequence_nr()) - 1]
+        return False
 
     def _same(self, tensor: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
         """Another object for a tensor: no call of a real step, so it is written down as what leaves no node."""
@@ -169,7 +179,7 @@ class TrainingRecorder(Recorder):
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         if self.backward_from is None:
             self._numbers.append(_next_number())
-        elif len(self._callers) == self._depth:
+        elif self._in_backward():
             self.calls.append(Call(op, args, kwargs, result, self.module, self._source()))
             return
         # The frame is that of __torch_dispatch__, since `record` here stands between it and the recorder's own.
@@ -213,8 +223,8 @@ def _attention(
 ) -> Any:
     cuda: Any = torch.backends.cuda
     if not (cuda.flash_sdp_enabled() or cuda.mem_efficient_sdp_enabled() or cuda.cudnn_sdp_enabled()):
-        return torch.ops.aten.scaled_dot_product_attention.default.decompose(
-            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        return torch.ops.aten.scaled_dot_product_attention.default._op_dk(
+            _COMPOSITE, query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
     return torch.ops.aten._scaled_dot_product_fused_attention_overrideable.default(
         query, key, value, attn_mask, dropout_p, is_causal, False, scale=scale
@@ -224,9 +234,10 @@ def _attention(
 def _dropout(input: torch.Tensor, p: float, train: bool) -> Any:
     if train and 0 < p < 1:
         return torch.ops.aten.native_dropout.default(input, p, train)[0]
-    return torch.ops.aten.dropout.default.decompose(input, p, train)
+    return torch.ops.aten.dropout.default._op_dk(_COMPOSITE, input, p, train)
 
 
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd  # torch's own way to take an operator apart
 _FUSED = {"scaled_dot_product_attention": _attention, "dropout": _dropout}
 _lock = threading.Lock()
 _library: list[Any] = []
