@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from reference import Array, Scalar, apply
-from reference_elements import Definition, Row, define, sigmoid, total
+from reference_elements import Definition, define, sigmoid
+from reference_rows import Row, total
 
 
 def gelu_exact(grad_output: Scalar, self: Scalar) -> Scalar:

@@ -20,6 +20,7 @@ using WorkShape = void (*)(const Call&, Work&);
 struct TrafficShape {
     void (*bytes)(const Call&, Work&);
     bool (*aliases)(const Call&);
+    bool each = false;  // not with the first operand, but each result with its own
 };
 
 struct OpRule {
@@ -55,6 +56,12 @@ std::span<const OpRule> reduction_rules();
 std::span<const OpRule> movement_rules();
 std::span<const OpRule> indexing_rules();
 std::span<const OpRule> pooling_rules();
+std::span<const OpRule> sampling_rules();
+std::span<const OpRule> creation_rules();
+std::span<const OpRule> special_rules();
+std::span<const OpRule> loss_rules();
+std::span<const OpRule> fourier_rules();
+std::span<const OpRule> linalg_rules();
 std::span<const OpRule> backward_contraction_rules();
 std::span<const OpRule> backward_pointwise_rules();
 std::span<const OpRule> backward_movement_rules();

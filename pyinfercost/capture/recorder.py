@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from torch._ops import OpOverload
 
 _TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
+_OWN_FOLDER = str(Path(__file__).parent) + os.sep
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format})
 _NO_KWARGS: dict[str, Any] = {}
 
@@ -125,7 +126,7 @@ class Recorder:
                 self._append(op, args, kwargs, result, frame)
                 return result
         if operator.reshapes:  # what later calls see is another tensor in the same storage
-            self.earlier.setdefault(id(args[0]), []).append(self.signature(args[0]))
+            self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
             self._of_tensor.pop(id(args[0]), None)
         result = self._run(operator, op, args, kwargs)
         if key is not None:
@@ -149,7 +150,7 @@ class Recorder:
             known = library.get(code)
             if known is None:
                 name = code.co_filename
-                known = library[code] = name.startswith((_TORCH_FOLDER, "<"))
+                known = library[code] = name.startswith((_TORCH_FOLDER, _OWN_FOLDER, "<"))
             if not known:
                 self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno)))
                 return
@@ -214,6 +215,12 @@ class Recorder:
             raise TypeError
         if tensor.dtype.is_complex:  # conjugation is a bit that metadata does not show
             raise TypeError
+        number = self._number(tensor)
+        self._of_tensor[id(tensor)] = number
+        self._kept.append(tensor)
+        return number
+
+    def _number(self, tensor: torch.Tensor) -> int:
         metadata = (
             tensor.dtype,
             (tensor.device.type, tensor.is_inference()),  # torch keeps versions of views of the others
@@ -223,8 +230,6 @@ class Recorder:
         number = self._signatures.setdefault(metadata, len(self._metadata))
         if number == len(self._metadata):
             self._metadata.append(metadata)
-        self._of_tensor[id(tensor)] = number
-        self._kept.append(tensor)
         return number
 
     def metadata(self, signature: int) -> tuple[Any, ...]:

@@ -82,6 +82,7 @@ def _trace(
 ) -> Graph:
     import torch
 
+    from .autocast import autocast_of_meta_tensors
     from .inputs import meta_inputs, stand_in
     from .recorder import Recorder
     from .symbols import SizeSpace
@@ -107,8 +108,10 @@ def _trace(
             _gradients(training),
             torch.random.fork_rng(devices=[]),
             _without_fast_path(),
+            autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
+            recorder.data.functions(),
             recorder.mode(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
