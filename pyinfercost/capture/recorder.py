@@ -287,7 +287,7 @@ def _size_key(size: Any) -> Any:
 
 
 # Of one name with a row, but other work: `where` of a condition alone is `nonzero`.
-_TAKEN_APART = frozenset({"aten.where.default"})
+_TAKEN_APART = frozenset({"aten.where.default", "aten.nonzero_numpy.default"})
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
