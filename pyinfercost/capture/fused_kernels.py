@@ -1,4 +1,4 @@
-"""Shapes of what fused attention returns, forward and backward, in the layout that kernels give it."""
+"""Shapes of what fused kernels return, forward and backward, in the layout that they give it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,21 @@ def _attention_backward(
     return (*gradients, torch.empty_like(bias) if bias is not None and wanted[3] else None)
 
 
+def _rms_norm_backward(
+    grad: torch.Tensor,
+    x: torch.Tensor,
+    shape: Sequence[int],
+    rstd: torch.Tensor,
+    weight: torch.Tensor | None,
+    wanted: Sequence[bool],
+) -> tuple[Any, Any]:
+    del grad, shape, rstd
+    of_weight = torch.empty_like(weight) if weight is not None and wanted[1] else None
+    return torch.empty_like(x) if wanted[0] else None, of_weight
+
+
 KERNELS: dict[str, Any] = {
+    "aten._fused_rms_norm_backward.default": _rms_norm_backward,
     "aten._scaled_dot_product_fused_attention_overrideable.default": _attention,
     "aten._scaled_dot_product_fused_attention_overrideable_backward.default": _attention_backward,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Iterator, Mapping
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
@@ -184,12 +185,15 @@ def _module_paths(module: torch.nn.Module, recorder: Recorder) -> Iterator[None]
     from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
     names = {id(m): name for name, m in module.named_modules()}
+    thread = get_ident()  # the hooks are called for the modules of all threads
 
     def enter(entered: torch.nn.Module, _: Any) -> None:
-        recorder.enter(names.get(id(entered)))
+        if get_ident() == thread:
+            recorder.enter(names.get(id(entered)))
 
     def leave(_: torch.nn.Module, __: Any, ___: Any) -> None:
-        recorder.leave()
+        if get_ident() == thread:
+            recorder.leave()
 
     # A forward that is run again in backward, for a checkpoint, ends by an exception as soon as it has what it needs.
     hooks = (

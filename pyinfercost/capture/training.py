@@ -7,18 +7,17 @@ numbers in the order in which the forward made them, and the recorder notes at w
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import threading
 import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from .calls import Call
+from .fused_operators import fused_operators
 from .recorder import Recorder
 from .symbols import CaptureError
 
@@ -52,7 +51,7 @@ class TrainingStep(torch.nn.Module):
         self._recorder = recorder
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        with _fused_operators():
+        with fused_operators():
             output = self.module(*args, **kwargs)
             loss = _scalar((self._loss or _default_loss)(output))
             self._recorder.begin_backward()
@@ -204,60 +203,3 @@ _DETACH = torch.ops.aten.detach.default
 # holds it; a recorder holds everything. Where the layouts differ both copy.
 _NEW_EMPTY = torch.ops.aten.new_empty_strided.default
 _COPY = torch.ops.aten.copy_.default
-
-
-# ---- operators that accelerators run as one --------------------------------------------------------------------------
-# Where gradients are kept, torch takes these apart on meta tensors before a dispatch mode sees them.
-
-
-def _attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Any:
-    cuda: Any = torch.backends.cuda
-    if not (cuda.flash_sdp_enabled() or cuda.mem_efficient_sdp_enabled() or cuda.cudnn_sdp_enabled()):
-        return torch.ops.aten.scaled_dot_product_attention.default._op_dk(
-            _COMPOSITE, query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
-        )
-    return torch.ops.aten._scaled_dot_product_fused_attention_overrideable.default(
-        query, key, value, attn_mask, dropout_p, is_causal, False, scale=scale
-    )[0]
-
-
-def _dropout(input: torch.Tensor, p: float, train: bool) -> Any:
-    if train and 0 < p < 1:
-        return torch.ops.aten.native_dropout.default(input, p, train)[0]
-    return torch.ops.aten.dropout.default._op_dk(_COMPOSITE, input, p, train)
-
-
-_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd  # torch's own way to take an operator apart
-_FUSED = {"scaled_dot_product_attention": _attention, "dropout": _dropout}
-_lock = threading.Lock()
-_library: list[Any] = []
-_users = 0
-
-
-@contextlib.contextmanager
-def _fused_operators() -> Iterator[None]:
-    """Keeps them whole for meta tensors, as long as any capture of a training step runs."""
-    global _users  # noqa: PLW0603 - what torch dispatches to belongs to the process
-    with _lock:
-        _users += 1
-        if _users == 1:
-            _library.append(torch.library.Library("aten", "IMPL"))  # type: ignore[no-untyped-call]
-            for name, kernel in _FUSED.items():
-                _library[0].impl(name, kernel, "AutogradMeta")
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _library.pop()._destroy()
