@@ -52,7 +52,7 @@ class _RmsNorm(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         x, rstd, weight = ctx.saved_tensors
         mask = [ctx.needs_input_grad[0], ctx.needs_input_grad[2]]
         of_x, of_weight = torch.ops.aten._fused_rms_norm_backward.default(grad, x, ctx.shape, rstd, weight, mask)
