@@ -25,6 +25,8 @@ const std::vector<Family>& families() {
         {"loss",                 loss_rules()                },
         {"fourier",              fourier_rules()             },
         {"linalg",               linalg_rules()              },
+        {"quantized",            quantized_rules()           },
+        {"quantized elements",   quantized_element_rules()   },
         {"backward_contraction", backward_contraction_rules()},
         {"backward_pointwise",   backward_pointwise_rules()  },
         {"backward_movement",    backward_movement_rules()   },

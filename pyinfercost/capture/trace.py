@@ -6,16 +6,16 @@ import contextlib
 import random
 from collections.abc import Callable, Iterator, Mapping
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
+from pyinfercost._core import Graph, GraphBuilder
 
 from .symbols import CaptureError
+from .writer import GraphWriter, source_of
 
 if TYPE_CHECKING:
     import torch
 
-    from .calls import Call
     from .recorder import Recorder
     from .symbols import SizeSpace
 
@@ -54,22 +54,86 @@ def trace_graph(
     Raises:
         CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
     """
-    from .symbols import NeedsOpenSizesError
-
     name = model or type(module).__name__
-    step: Any = {"training": training, "loss": loss}
+    step = None
     if training:
         from .training import warn_of_evaluation
 
         warn_of_evaluation(module)
+        step = _Step(loss)
+    run = _run(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, step)
+    run.sizes.finish()
+    return GraphWriter(run.builder, run.sizes, run.recorder).graph(
+        module, run.weights, run.inputs, run.output, run.held
+    )
+
+
+def output_on_meta(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What `module(*args, **kwargs)` returns, as `trace_graph` runs it: with meta tensors in the place of results.
+
+    Raises:
+        CaptureError: as for `trace_graph`.
+    """
+    return _run(module, args, dict(kwargs), {}, type(module).__name__, {}).output
+
+
+class _Step(NamedTuple):
+    """What makes a training step of a forward."""
+
+    loss: Callable[[Any], Any] | None
+
+
+class _Run(NamedTuple):
+    """What one run on meta tensors left.
+
+    Attributes:
+        builder: of the graph.
+        sizes: its named sizes.
+        recorder: its calls.
+        weights: the twins of the weights, by name.
+        inputs: the meta tensors that were given, with names.
+        output: what the module returned.
+        held: tensors that were alive when it returned.
+    """
+
+    builder: GraphBuilder
+    sizes: SizeSpace
+    recorder: Recorder
+    weights: dict[str, torch.Tensor]
+    inputs: list[tuple[str, torch.Tensor]]
+    output: Any
+    held: list[torch.Tensor]
+
+
+def _run(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Dynamic,
+    name: str,
+    given: Mapping[str, int],
+    step: _Step | None = None,
+) -> _Run:
+    """The cheapest run that serves: most forwards need neither values nor sizes that depend on data."""
+    from .symbols import NeedsOpenSizesError
+
     try:
-        return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=False, **step)
+        return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=False, of_data=False)
+    except CaptureError as error:
+        if not _asks_for_values(str(error)):
+            raise
+    except NeedsOpenSizesError:
+        pass
+    # The first run goes back for the few values that are asked for. Where that is not enough (writes in place, tensors
+    # made from numbers on the device of an input), the second carries every call out that has values.
+    try:
+        return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=True, of_data=False)
     except NeedsOpenSizesError:
         pass  # with symbolic integers from the start, which are slower
-    return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=True, **step)
+    return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=True, of_data=True)
 
 
-def _trace(
+def _one_run(
     module: torch.nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -77,14 +141,16 @@ def _trace(
     name: str,
     given: Mapping[str, int],
     *,
+    with_values: bool,
     of_data: bool,
-    training: bool,
-    loss: Callable[[Any], Any] | None,
-) -> Graph:
+    step: _Step | None,
+) -> _Run:
     import torch
 
     from .autocast import autocast_of_meta_tensors
+    from .constants import Constants
     from .inputs import meta_inputs, stand_in
+    from .packed_weights import PackedWeights
     from .recorder import Recorder
     from .symbols import SizeSpace
     from .values import Values
@@ -93,40 +159,41 @@ def _trace(
     sizes = SizeSpace(builder, given, of_data=of_data)
     # Made in inference mode, as everything computed from them is: torch keeps no versions of views of such tensors, so
     # that one result can stand for another.
-    with _gradients(training):
+    with _gradients(step is not None):
         inputs = meta_inputs(args, kwargs, dynamic, sizes)
-        weights = stand_in(module)
-    recorder, runs = Recorder(Values(inputs.given), sizes), module
-    if training:
+        packed = PackedWeights(module)
+        weights, certain = stand_in(module, with_numbers=bool(packed.all))
+    values = Values(inputs.given | certain, followed=with_values)
+    recorder, runs = Recorder(values, sizes, packed, follows=with_values), module
+    if step is not None:
         from .training import TrainingRecorder, TrainingStep
 
         owners = {id(tensor): name.rpartition(".")[0] for name, tensor in reversed(weights.items())}
-        recorder = TrainingRecorder(recorder.values, sizes, owners=owners)
-        runs = TrainingStep(module, loss, recorder)
+        recorder = TrainingRecorder(values, sizes, packed, follows=with_values, owners=owners)
+        runs = TrainingStep(module, step.loss, recorder)
     try:
         with (
             _as_it_was(module),
-            _gradients(training),
+            _gradients(step is not None),
             torch.random.fork_rng(devices=[]),
             _without_fast_path(),
             autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
-            recorder.data.functions(),
             recorder.mode(),
+            Constants(recorder) if with_values else contextlib.nullcontext(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
-            named = {f"module.{name}" if training else name: tensor for name, tensor in weights.items()}
+            named = {f"module.{name}" if step is not None else name: tensor for name, tensor in weights.items()}
             output = torch.func.functional_call(runs, named, inputs.args, inputs.kwargs, tie_weights=False)
-            if training:
+            if step is not None:
                 output = [output, *_gradients_of([*weights.values(), *(tensor for _, tensor in inputs.tensors)])]
             held = recorder.handed.held()
     except CaptureError:
         raise  # it says all
     except Exception as error:
         raise _explained(error, recorder) from error
-    sizes.finish()
-    return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output, held)
+    return _Run(builder, sizes, recorder, weights, inputs.tensors, output, held)
 
 
 def _gradients_of(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -153,7 +220,17 @@ def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
     kept: list[tuple[Any, Any]] = [
         (values, values.copy())
         for part in module.modules()
-        for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
+        for values in (
+            vars(part),
+            part._parameters,
+            part._buffers,
+            part._modules,
+            part._non_persistent_buffers_set,
+            part._forward_hooks,  # a library may install its own in the first forward
+            part._forward_pre_hooks,
+            part._forward_hooks_with_kwargs,
+            part._forward_pre_hooks_with_kwargs,
+        )
     ]
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
     try:
@@ -215,11 +292,9 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     module = recorder.failed_in(error)
     where = f" in module {module!r}" if module else ""
     last = recorder.calls[-1] if recorder.calls else None
-    after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {_source(last)}" if last else ""
+    after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {source_of(last)}" if last else ""
     text = f"{type(error).__name__}: {error}"
-    if any(
-        word in text for word in ("item()", "_local_scalar_dense", "data-dependent", "is_nonzero", "value of a tensor")
-    ):
+    if _asks_for_values(text):
         advice = (
             "; a capture has shapes, and values only where they follow from real inputs: pass real tensors and leave "
             "their sizes out of dynamic, or give such values as Python numbers"
@@ -229,160 +304,19 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     return CaptureError(f"capture stopped{where}{after}: {text}{advice}")
 
 
-def _source(call: Call) -> str:
-    if call.source is None:
-        return ""
-    code, line = call.source
-    return f"{code.co_filename.replace(chr(92), '/').rpartition('/')[2]}:{line}"
+def _asks_for_values(text: str) -> bool:
+    return any(word in text for word in _ABOUT_VALUES)
 
 
-class _Writer:
-    """Turns recorded calls into nodes."""
-
-    def __init__(self, builder: GraphBuilder, sizes: SizeSpace, recorder: Recorder) -> None:
-        self._builder = builder
-        self._sizes = sizes
-        self._recorder = recorder
-        self._tensors: dict[int, TensorId] = {}
-        self._last_node: list[int] = []  # for each call, the last node so far
-        self._declared = 0
-        self._names: dict[Any, list[str]] = {}
-        self._metadata: dict[Any, tuple[str, list[Any], list[Any] | None]] = {}
-
-    def graph(
-        self,
-        module: torch.nn.Module,
-        weights: Mapping[str, torch.Tensor],
-        inputs: Any,
-        output: Any,
-        held: list[torch.Tensor],
-    ) -> Graph:
-        for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
-            for name, _ in named:
-                self._declare(weights[name], role, name)
-        given = [
-            self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs
-        ]
-        backward_from = self._recorder.backward_from
-        for index, call in enumerate(self._recorder.calls):
-            self._node(call, "forward" if backward_from is None or index < backward_from else "backward")
-        results: list[TensorId] = []
-        self._collect(output, results)
-        return self._builder.build(given, results, held_until=self._held_until(held))
-
-    def _held_until(self, held: list[torch.Tensor]) -> list[int | None] | None:
-        """For each tensor the last node that ran before the model let go of it."""
-        released = self._recorder.handed.released
-        if not self._last_node or self._last_node[-1] < 0:
-            return None
-        until: list[int | None] = [None] * self._declared
-        at = 0
-        node = 0
-        for call, last in zip(self._recorder.calls, self._last_node, strict=True):
-            while at < call.released:
-                self._hold(until, released[at].twin, node)
-                at += 1
-            node = max(0, last)
-        for handed in released[at:]:
-            self._hold(until, handed.twin, node)
-        for tensor in held:
-            self._hold(until, tensor, node)
-        return until
-
-    def _hold(self, until: list[int | None], tensor: torch.Tensor, node: int) -> None:
-        known = self._tensors.get(id(tensor))
-        if known is not None:
-            until[known.index] = node
-
-    def _node(self, call: Call, phase: str) -> None:
-        import torch
-
-        names = self._names.get(call.op)
-        if names is None:
-            names = self._names[call.op] = [a.name for a in call.op._schema.arguments]
-        arguments = {name: self._argument(value) for name, value in zip(names, call.args, strict=False)}
-        for name, value in call.kwargs.items():
-            arguments[name] = self._argument(value)
-        first = id(call.args[0]) if call.args else 0
-        if first in self._recorder.earlier and torch.Tag.inplace_view in call.op.tags:
-            self._recorder.earlier[first].pop(0)
-            del self._tensors[first]
-        outputs: list[TensorId] = []
-        self._collect(call.result, outputs)
-        if outputs:
-            where: Any = {"module": call.module, "source": _source(call), "phase": phase}
-            self._last_node.append(self._builder.node(str(call.op), arguments, outputs, **where))
-        else:
-            self._last_node.append(self._last_node[-1] if self._last_node else -1)
-
-    def _argument(self, value: Any) -> Any:
-        import torch
-
-        kind = type(value)
-        if kind in _PLAIN:
-            return value
-        if isinstance(value, torch.Tensor):
-            return self._tensor(value, "constant")
-        if kind is list or kind is tuple:
-            return [self._argument(v) for v in value]
-        if kind is torch.SymInt:
-            return self._sizes.expression(value)
-        if kind is torch.dtype:
-            return str(value).removeprefix("torch.")
-        return None  # devices, layouts, generators: where a tensor lives, never how much work it is
-
-    def _collect(self, value: Any, into: list[TensorId]) -> None:
-        import torch
-
-        if isinstance(value, torch.Tensor):
-            into.append(self._tensor(value, "activation"))
-        elif isinstance(value, list | tuple):
-            for item in value:
-                self._collect(item, into)
-        elif isinstance(value, Mapping):
-            for item in value.values():
-                self._collect(item, into)
-        elif type(value).__module__.partition(".")[0] not in _NOT_CONTAINERS and hasattr(value, "__dict__"):
-            for item in vars(value).values():  # a cache object among the outputs
-                self._collect(item, into)
-
-    def _tensor(self, tensor: torch.Tensor, role: str) -> TensorId:
-        tensor = self._recorder.handed.twin(tensor)
-        known = self._tensors.get(id(tensor))
-        return known if known is not None else self._declare(tensor, role, "")
-
-    def _declare(self, tensor: torch.Tensor, role: str, name: str) -> TensorId:
-        known = self._tensors.get(id(tensor))
-        if known is not None:  # tied weights, or one tensor passed twice
-            return known
-        dtype, shape, strides = self._described(tensor)
-        declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name)
-        self._declared += 1
-        self._tensors[id(tensor)] = declared
-        return declared
-
-    def _described(self, tensor: torch.Tensor) -> tuple[str, list[Any], list[Any] | None]:
-        import torch
-
-        earlier = self._recorder.earlier.get(id(tensor))
-        try:
-            key = earlier[0] if earlier else self._recorder.signature(tensor)
-        except TypeError:  # more than plain metadata: complex, sparse, a subclass
-            strides = list(tensor.stride()) if tensor.layout is torch.strided else None
-            return _described(self._sizes, tensor.dtype, list(tensor.shape), strides)
-        found = self._metadata.get(key)
-        if found is None:
-            dtype, _, shape, strides = self._recorder.metadata(key)
-            found = self._metadata[key] = _described(self._sizes, dtype, shape, strides)
-        return found
-
-
-def _described(sizes: SizeSpace, dtype: Any, shape: Any, strides: Any) -> tuple[str, list[Any], list[Any] | None]:
-    def lengths(values: Any) -> list[int | Expr]:
-        return [v if type(v) is int else sizes.expression(v) for v in values]
-
-    return str(dtype).removeprefix("torch."), lengths(shape), None if strides is None else lengths(strides)
-
-
-_PLAIN = frozenset({int, float, bool, str, type(None)})
-_NOT_CONTAINERS = frozenset({"builtins", "torch", "sympy"})
+_ABOUT_VALUES = (
+    "item()",
+    "_local_scalar_dense",
+    "data-dependent",
+    "is_nonzero",
+    "value of a tensor",
+    "unallocated storage",
+    "without output_size",
+    "torch.nonzero()",
+    "out of meta tensor",
+    "meta tensors",
+)
