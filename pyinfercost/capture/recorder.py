@@ -68,8 +68,8 @@ class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
     `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `values`
-    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie in
-    script objects. Of a training step, `backward_from` is the first call of backward.
+    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie
+    in script objects. Of a training step, `backward_from` is the first call of backward.
     """
 
     values: Values
@@ -234,7 +234,7 @@ class Recorder:
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
         pure = pure and name not in self.data.kernels
-        whole = (known and name not in _TAKEN_APART) or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        whole = known and name not in _TAKEN_APART or not op.has_kernel_for_dispatch_key(_COMPOSITE)
         packed = "quantized" in name and any("__torch__" in str(a.type) for a in schema.arguments)
         if packed:
             self.packed_ops.add(op)
@@ -377,37 +377,12 @@ _TAKEN_APART = frozenset({"aten.where.default", "aten.nonzero_numpy.default", "a
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
-def _grouped_mm(
-    left: torch.Tensor, right: torch.Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None
-) -> Any:
-    # torch's own meta kernel takes bfloat16 alone; shapes follow the same rule for every dtype.
-    del bias
-    dtype = out_dtype or left.dtype
-    if left.dim() == 2 and right.dim() == 2:  # noqa: PLR2004 - ranks
-        shape = [offs.shape[0], left.shape[0], right.shape[1]]
-    elif left.dim() == 3 and right.dim() == 2:  # noqa: PLR2004
-        shape = [left.shape[1], right.shape[1]]
-    else:
-        shape = [*left.shape[:-1], right.shape[-1]]
-    return torch.empty(shape, dtype=dtype, device=left.device)
-
-
-def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
-    del key
-    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
-        return torch.empty_like(query)
-    return query.new_empty([*query.shape[:-1], value.shape[-1]])
-
-
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
-    **_LAYOUTS,
     **_FUSED,
+    **_LAYOUTS,
     **quantized_kernels.KERNELS,
-    "aten._grouped_mm.default": _grouped_mm,
-    "aten.scaled_dot_product_attention.default": _attention,
 }
 _CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
 # How a forward asks for a value: `tensor.item()`, and `if tensor:`.
