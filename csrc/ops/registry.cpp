@@ -25,6 +25,8 @@ const std::vector<Family>& families() {
         {"loss",          loss_rules()         },
         {"fourier",       fourier_rules()      },
         {"linalg",        linalg_rules()       },
+        {"foreach",       foreach_rules()      },
+        {"transformer",   transformer_rules()  },
     };
     return all;
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +70,7 @@ def _trace(
 
     from .inputs import meta_inputs, stand_in
     from .recorder import Recorder
+    from .surroundings import as_it_was, uncompiled, without_fast_path
     from .symbols import SizeSpace
     from .values import Values
 
@@ -84,10 +84,11 @@ def _trace(
     recorder = Recorder(Values(inputs.given), sizes)
     try:
         with (
-            _as_it_was(module),
+            as_it_was(module),
             torch.inference_mode(),
             torch.random.fork_rng(devices=[]),
-            _without_fast_path(),
+            without_fast_path(),
+            uncompiled(),
             sizes.dispatching(),
             _module_paths(module, recorder),
             recorder.mode(),
@@ -97,48 +98,7 @@ def _trace(
     except Exception as error:
         raise _explained(error, recorder) from error
     sizes.finish()
-    return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output)
-
-
-@contextlib.contextmanager
-def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
-    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers.
-
-    Random numbers that it draws from Python and from numpy are put back too.
-    """
-    import numpy as np
-
-    kept: list[tuple[Any, Any]] = [
-        (values, values.copy())
-        for part in module.modules()
-        for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
-    ]
-    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
-    try:
-        yield
-    finally:
-        random.setstate(drawn)
-        np.random.set_state(drawn_by_numpy)  # noqa: NPY002
-        for values, before in kept:
-            for name in [name for name in values if name not in before]:
-                if isinstance(values, dict):
-                    del values[name]
-                else:
-                    values.discard(name)
-            values.update(before)
-
-
-@contextlib.contextmanager
-def _without_fast_path() -> Iterator[None]:
-    """`nn.MultiheadAttention` has a fused CPU path that hides its products; the one counted is the general one."""
-    import torch
-
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+    return Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output)
 
 
 @contextlib.contextmanager
@@ -190,7 +150,7 @@ def _source(call: Call) -> str:
     return f"{code.co_filename.replace(chr(92), '/').rpartition('/')[2]}:{line}"
 
 
-class _Writer:
+class Writer:
     """Turns recorded calls into nodes."""
 
     def __init__(self, builder: GraphBuilder, sizes: SizeSpace, recorder: Recorder) -> None:
@@ -209,12 +169,13 @@ class _Writer:
             self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs
         ]
         for call in self._recorder.calls:
-            self._node(call)
+            self.node(call)
         results: list[TensorId] = []
         self._collect(output, results)
         return self._builder.build(given, results)
 
-    def _node(self, call: Call) -> None:
+    def node(self, call: Call) -> None:
+        """Adds one call."""
         import torch
 
         names = self._names.get(call.op)
@@ -229,6 +190,9 @@ class _Writer:
             del self._tensors[first]
         outputs: list[TensorId] = []
         self._collect(call.result, outputs)
+        if not outputs and call.op._schema.is_mutable:  # what is written is the only result there is
+            written = [a.alias_info is not None and a.alias_info.is_write for a in call.op._schema.arguments]
+            self._collect([v for v, changed in zip(call.args, written, strict=False) if changed], outputs)
         if outputs:
             self._builder.node(str(call.op), arguments, outputs, module=call.module, source=_source(call))
 

@@ -154,6 +154,12 @@ PRODUCTS = [
     written(" i j , j k -> k i ", (2, 3), (3, 4), means="ij,jk->ki"),
     written("bii,bi->b", (2, 3, 3), (2, 3)),
     written("i,j->ij", (3,), (4,)),
+    written("i,i->", (3,), (3,)),
+    written("bi,bj,ijk->bk", (2, 3), (2, 4), (3, 4, 5)),
+    written("ij,k->ik", (2, 3), (4,)),  # j belongs to one operand alone: it is summed first
+    written("ij,jk->ik", (2, 1), (3, 4)),  # and so it is where the other has one element of it
+    written("bij,bjk->bik", (1, 2, 3), (5, 3, 4)),
+    written("ii,ij->j", (3, 3), (3, 4)),
     written("ij,jk,kl->il", (2, 3), (3, 4), (4, 5)),
     written("...ij,...jk->...ik", (6, 5, 2, 3), (6, 5, 3, 4), means="xyij,xyjk->xyik"),
     written("b...d,de->b...e", (2, 5, 6, 3), (3, 4), means="bxyd,de->bxye"),
@@ -206,6 +212,16 @@ def test_a_sum_written_as_einsum_is_a_reduction() -> None:
     np.sum(numbers(tally, (3, 4)), axis=1, initial=numbers(tally, ()).item())
     work = work_of("aten.einsum", {"equation": "ij->i", "tensors": [T((3, 4))]}, T((3,)))
     assert (work.kind, work.contraction_flops, work.pointwise_flops) == ("reduction", 0, tally.pointwise)
+    trace = Tally()
+    np.sum(np.diagonal(numbers(trace, (4, 4))), initial=numbers(trace, ()).item())
+    work = work_of("aten.einsum", {"equation": "ii", "tensors": [T((4, 4))]}, T(()))
+    assert (work.kind, work.contraction_flops, work.pointwise_flops) == ("reduction", 0, trace.pointwise)
+
+
+@pytest.mark.parametrize(("equation", "result"), [("ij->ji", (4, 4)), ("ii->i", (4,)), ("i...->...i", (4, 4))])
+def test_an_einsum_that_only_turns_around_is_a_view(equation: str, result: tuple[int, ...]) -> None:
+    work = work_of("aten.einsum", {"equation": equation, "tensors": [T((4, 4))]}, T(result))
+    assert (work.kind, work.pointwise_flops, work.bytes_read, work.bytes_written) == ("free", 0, 0, 0)
 
 
 @pytest.mark.parametrize("equation", ["ij,jk->ik", "ijk->i", "i->i", "...ijk->i"])
