@@ -30,20 +30,20 @@ class Tally:
 
     def __init__(self, part: str = "pointwise") -> None:
         self.done: dict[str, Counter[str]] = {"contraction": Counter(), "pointwise": Counter(), "row": Counter()}
-        self._part = part
+        self.current = part
 
     def add(self, operation: str) -> None:
         """Notes one operation."""
-        self.done[self._part][operation] += 1
+        self.done[self.current][operation] += 1
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Notes what happens inside under another part."""
-        before, self._part = self._part, name
+        before, self.current = self.current, name
         try:
             yield
         finally:
-            self._part = before
+            self.current = before
 
     @property
     def multiplications(self) -> int:
@@ -305,13 +305,16 @@ def _join(a: Array, a_letters: str, b: Array, b_letters: str, kept: str) -> Arra
         length[c] = max(n, length.get(c, 1))
     summed = [c for c in length if c not in kept]
     result = np.empty(tuple(length[c] for c in kept), dtype=object)
+    tally = a.flat[0].tally
     for outer in np.ndindex(*result.shape):
         terms = []
         for inner in itertools.product(*(range(length[c]) for c in summed)):
             at = dict(zip([*kept, *summed], [*outer, *inner], strict=True))
             a_at = tuple(at[c] if n > 1 else 0 for c, n in zip(a_letters, a.shape, strict=True))
             b_at = tuple(at[c] if n > 1 else 0 for c, n in zip(b_letters, b.shape, strict=True))
-            terms.append(a[a_at] * b[b_at])
+            # Without a sum it is a product of elements.
+            with tally.part(tally.current if any(length[c] > 1 for c in summed) else "pointwise"):
+                terms.append(a[a_at] * b[b_at])
         result[outer] = np.sum(terms)
     return result
 

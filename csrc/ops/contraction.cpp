@@ -161,7 +161,7 @@ constexpr OpRule kRows[] = {
     {"aten.dot",                         dot,              stream_operands, "2*k"                                                    },
     {"aten.vdot",                        dot,              stream_operands, "2*k"                                                    },
     {"aten.einsum",                      einsum,           einsum_traffic,
-     "2 x the product of all letters, left to right; sums of one operand are pointwise"                                              },
+     "2 x the product of all letters, left to right; what is not a product with a sum is pointwise"                                  },
     {"aten._grouped_mm",                 grouped_mm,       grouped,         "2*rows*n*k: each row meets one expert; balanced routing"},
     {"transformers.grouped_mm_fallback", grouped_mm,       grouped,         "as aten._grouped_mm, which it stands in for"            },
     {"aten._int_mm",                     mm,               stream_operands, "2*m*n*k on int8"                                        },

@@ -113,7 +113,8 @@ bool only_moves(const Equation& equation) {
 }  // namespace
 
 // "bij,bjk->bik" and all its kin: every distinct letter is a loop. More than two operands are contracted
-// from left to right, as torch does without opt_einsum; letters that no later operand needs are summed.
+// from left to right, as torch does without opt_einsum; letters that no later operand needs are summed, and a
+// product in which none is summed is pointwise.
 void einsum(const Call& call, Work& work) {
     const DType dtype = call.engine_dtype(call.tensors("tensors").at(0));
     Equation equation = read_equation(call);
@@ -125,13 +126,16 @@ void einsum(const Call& call, Work& work) {
     }
     Part left = equation.parts[0];
     Expr total;
-    Expr added;
+    Expr pointwise;
+    work.kind = WorkKind::pointwise;
+    work.dtype = dtype;
     for (std::size_t i = 1; i < equation.parts.size(); ++i) {
         Part right = equation.parts[i];
         std::string later = equation.result;
         for (std::size_t j = i + 1; j < equation.parts.size(); ++j) later += equation.parts[j].letters;
         const Part whole = left;
-        added += sum_alone(left, right, later) + sum_alone(right, whole, later);
+        const Expr added = sum_alone(left, right, later) + sum_alone(right, whole, later);
+        pointwise += added * parts_of(dtype);
         Part joined;
         Expr batch = 1, m = 1, n = 1, k = 1;
         std::string loop = left.letters;
@@ -147,13 +151,21 @@ void einsum(const Call& call, Work& work) {
             Expr& axis = !kept ? k : (both ? batch : (left.is_long(c) ? m : n));
             axis = axis * length;
         }
-        set_contraction(work, WorkKind::gemm, dtype, batch, m, n, k);
-        total += work.contraction_flops;
+        // Where nothing is summed it is a product of elements.
+        const bool summed = std::any_of(loop.begin(), loop.end(), [&](char c) {
+            return !joined.has(c) && left.is_long(c) && right.is_long(c);
+        });
+        if (summed) {
+            set_contraction(work, WorkKind::gemm, dtype, batch, m, n, k);
+            total += work.contraction_flops;
+        } else {
+            pointwise += batch * m * n * k * (is_complex(dtype) ? 6 : 1);
+        }
         left = std::move(joined);
     }
     work.contraction_flops = total;
     work.causal_flops = total;
-    work.pointwise_flops = added * parts_of(dtype);
+    work.pointwise_flops = pointwise;
 }
 
 bool einsum_aliases(const Call& call) {

@@ -4,34 +4,6 @@
 namespace infercost {
 namespace {
 
-// Whether `shape` can be laid over the strides of `t` without moving bytes: each run of dimensions that
-// lies dense in memory must be cut into whole dimensions of the new shape. Lengths of 1 never matter.
-bool is_viewable(const Call& call, TensorIndex t, const std::vector<Expr>& shape) {
-    if (call.is_contiguous(t)) return true;
-    const std::vector<Expr> lengths = call.shape(t);
-    const std::vector<Expr> steps = call.strides(t);
-    std::vector<std::pair<Expr, Expr>> old_axes;  // length, stride
-    for (std::size_t i = 0; i < lengths.size(); ++i) {
-        if (!(lengths[i] == Expr(1))) old_axes.emplace_back(lengths[i], steps[i]);
-    }
-    std::vector<Expr> wanted;
-    for (const Expr& length : shape) {
-        if (!(length == Expr(1))) wanted.push_back(length);
-    }
-    std::size_t next = wanted.size();
-    Expr run = 1;
-    for (std::size_t i = old_axes.size(); i-- > 0;) {
-        run = run * old_axes[i].first;
-        const bool dense = i > 0 && old_axes[i - 1].second == old_axes[i].first * old_axes[i].second;
-        if (dense) continue;
-        Expr covered = 1;
-        while (next > 0 && !(covered == run)) covered = covered * wanted[--next];
-        if (!(covered == run)) return false;
-        run = 1;
-    }
-    return next == 0;
-}
-
 // reshape, flatten and their like are views where they can be.
 bool reshape_aliases(const Call& call) {
     return is_viewable(call, call.first_operand(), call.shape(call.output()));

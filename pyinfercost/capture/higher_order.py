@@ -77,7 +77,7 @@ def _known(recorder: Recorder, condition: Any) -> bool | None:
     if not torch.is_tensor(condition):
         return bool(condition)
     try:
-        return bool(recorder.values.of(condition, recorder.calls).item())
+        return bool(recorder.values.of(recorder.handed.twin(condition), recorder.calls).item())
     except UnknownValueError:
         return None
 
@@ -114,10 +114,11 @@ def _while_loop(
             carried = body(*carried, *additional)
         if known is None:
             break
-    last = carried
-    results = tuple(torch.empty_like(value) if torch.is_tensor(value) else value for value in last)
-    recorder.append(_WHILE_LOOP, (list(last),), {}, results, sys._getframe(3))
-    return results
+    last = [value for value in carried if torch.is_tensor(value)]
+    results = [torch.empty_like(value) for value in last]
+    recorder.append(_WHILE_LOOP, (recorder.handed.inside(last),), {}, results, sys._getframe(3))
+    handed = iter(recorder.handed.out(results))
+    return tuple(next(handed) if torch.is_tensor(value) else value for value in carried)
 
 
 class _Hints:
@@ -162,10 +163,9 @@ def _flex_attention(
     statistics = [query.new_empty(query.shape[:-1], dtype=torch.float32) for _ in range(2)]
     seen = _seen_scores(recorder, query, key, block_mask)
     result = (out, *statistics)
-    recorder.append(
-        _FLEX_ATTENTION, (query, key, value), {} if seen is None else {"seen_scores": seen}, result, sys._getframe(3)
-    )
-    return result
+    operands = recorder.handed.inside((query, key, value))
+    recorder.append(_FLEX_ATTENTION, operands, {} if seen is None else {"seen_scores": seen}, result, sys._getframe(3))
+    return recorder.handed.out(result)
 
 
 def _seen_scores(recorder: Recorder, query: torch.Tensor, key: torch.Tensor, mask: tuple[Any, ...]) -> int | None:
@@ -181,7 +181,11 @@ def _seen_scores(recorder: Recorder, query: torch.Tensor, key: torch.Tensor, mas
     if type(rows) is not int or type(columns) is not int:
         return None
     try:
-        counts = [recorder.values.of(t, recorder.calls) for t in (cut_blocks, whole_blocks) if t is not None]
+        counts = [
+            recorder.values.of(recorder.handed.twin(t), recorder.calls)
+            for t in (cut_blocks, whole_blocks)
+            if t is not None
+        ]
     except UnknownValueError:
         return None
     masks = counts[0].numel() // counts[0].shape[-1]  # for each batch and head, or one for all of them
