@@ -1,4 +1,4 @@
-// The product that has a file of its own.
+// The product that has a file of its own, and what other families need.
 #pragma once
 
 #include "ops/rule.hpp"
@@ -10,5 +10,9 @@ void einsum(const Call& call, Work& work);
 // Of one operand without a sum it is a view.
 bool einsum_aliases(const Call& call);
 void einsum_bytes(const Call& call, Work& work);
+
+// Tokens sorted by expert, each of which meets one matrix, and what they move.
+void grouped_product(const Call& call, Work& work);
+void grouped_traffic(const Call& call, Work& work);
 
 }  // namespace infercost

@@ -22,7 +22,17 @@ def as_it_was(module: torch.nn.Module) -> Iterator[None]:
     kept: list[tuple[Any, Any]] = [
         (values, values.copy())
         for part in module.modules()
-        for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
+        for values in (
+            vars(part),
+            part._parameters,
+            part._buffers,
+            part._modules,
+            part._non_persistent_buffers_set,
+            part._forward_hooks,  # a library may install its own in the first forward
+            part._forward_pre_hooks,
+            part._forward_hooks_with_kwargs,
+            part._forward_pre_hooks_with_kwargs,
+        )
     ]
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
     try:
