@@ -20,6 +20,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyinfercost import _core
@@ -29,6 +30,7 @@ from .calls import Call
 from .data_sizes import DataSizes
 from .fused_kernels import KERNELS as _FUSED
 from .handed_out import HandedOut
+from .higher_order import run_higher_order
 from .meta_kernels import KERNELS as _LAYOUTS
 from .packed_weights import PackedWeight, PackedWeights
 from .recurrent_kernels import KERNELS as _RECURRENT
@@ -124,6 +126,8 @@ class Recorder:
             return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
         operator = self._operators.get(op)
         if operator is None:
+            if isinstance(op, HigherOrderOperator):
+                return run_higher_order(self, mode, op, args, kwargs)
             operator = self._operators[op] = self._learn(op)
         if not operator.whole:
             with mode:
@@ -149,7 +153,7 @@ class Recorder:
             if found is not None:
                 result, signatures = found
                 result = self._copy(result, signatures)
-                self._append(op, args, kwargs, result, frame)
+                self.append(op, args, kwargs, result, frame)
                 return self.handed.out(result)
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
@@ -171,7 +175,7 @@ class Recorder:
             signatures = self._sign(result)
             if signatures is not None:
                 self._results[key] = (result, signatures)
-        self._append(op, args, kwargs, result, frame)
+        self.append(op, args, kwargs, result, frame)
         return outside
 
     def _scalar(self, tensor: torch.Tensor) -> Any:
@@ -189,7 +193,7 @@ class Recorder:
             return None
         return op(value, *args[1:], **kwargs)
 
-    def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
+    def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
         released = len(self.handed.released)
         while frame is not None:
@@ -346,6 +350,8 @@ class Recorder:
 
 
 class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves the class hook untyped
+    supports_higher_order_operators = True
+
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._recorder = recorder
