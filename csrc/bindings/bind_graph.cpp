@@ -296,10 +296,11 @@ void register_graph(py::module_& m) {
              py::arg("module") = "", py::arg("source") = "",
              "Adds one op call, 'namespace.name.overload', with its arguments by schema name; returns its "
              "index.")
-        .def("build", &build, py::arg("inputs"), py::arg("outputs"), py::kw_only(),
-             py::arg("held_until") = py::none(),
-             "Validates and returns the Graph; ValueError says what is wrong with it. held_until has for each "
-             "tensor the last node that runs while something holds it, or None where that is not known.");
+        .def(
+            "build", &build, py::arg("inputs"), py::arg("outputs"), py::kw_only(),
+            py::arg("held_until") = py::none(),
+            "Validates and returns the Graph; ValueError says what is wrong with it. held_until has for each "
+            "tensor the last node that runs while something holds it, or None where that is not known.");
 
     py::class_<Graph, GraphPtr> graph(m, "Graph",
                                       "One forward pass: op calls, tensors, named sizes. Immutable.");
@@ -334,6 +335,8 @@ void register_graph(py::module_& m) {
         .def_property_readonly("held_until", &held_until_of,
                                "For each tensor the last node that runs while something holds it, or None; "
                                "None as a whole where lifetimes were not observed.")
+        .def("without_lifetimes", &Graph::without_lifetimes,
+             "The same graph without held_until: memory is then counted to the last use of each storage.")
         .def("op_counts", &op_counts)
         .def("__len__", [](const Graph& g) { return g.nodes().size(); })
         .def("__repr__", [](const Graph& g) {

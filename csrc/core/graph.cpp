@@ -122,8 +122,8 @@ void Graph::check_defined(TensorIndex t, const std::vector<bool>& defined, const
 void Graph::check_held_until() const {
     if (held_until_.empty()) return;
     if (held_until_.size() != tensors_.size()) {
-        invalid("held_until has " + std::to_string(held_until_.size()) + " entries; expected one for each of " +
-                std::to_string(tensors_.size()) + " tensors");
+        invalid("held_until has " + std::to_string(held_until_.size()) +
+                " entries; expected one for each of " + std::to_string(tensors_.size()) + " tensors");
     }
     const auto count = static_cast<NodeIndex>(nodes_.size());
     for (std::size_t t = 0; t < held_until_.size(); ++t) {
@@ -177,6 +177,12 @@ void Graph::validate() const {
                 invalid("'" + e.text() + "' uses size '" + name + "', which is not declared");
         }
     }
+}
+
+std::shared_ptr<Graph> Graph::without_lifetimes() const {
+    auto copy = std::make_shared<Graph>(*this);
+    copy->held_until_.clear();
+    return copy;
 }
 
 std::string_view name_of(Guard::Relation relation) {

@@ -1,6 +1,7 @@
 // Lifetimes of storages -> how much memory activations need, and which node needs most.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "ops/call.hpp"
@@ -27,14 +28,16 @@ struct MemoryUse {
     Expr peak_activation_bytes;  // results of nodes and workspaces; a storage shared by views counts once
     Expr peak_memory_bytes;      // weights, buffers, inputs and the activation peak
     NodeIndex peak_node = -1;
+    std::string peak_op;          // of that node
+    std::string peak_module;      // and where it stands
     std::vector<Expr> timeline;   // held results and the workspace while each node runs
     std::vector<Expr> workspace;  // of that, what the node's kernel takes for itself
     std::vector<Lifetime> storages;
 };
 
 // A storage lives from the node that makes it until nothing holds it, and to the end if it is a result of the
-// graph. Where that was observed, a KV cache is held by its owner alone: one that a step replaces is free after
-// its last use. `pass` must have seen all nodes; `workspace` has an entry for each.
+// graph. Where that was observed, a KV cache is held by its owner alone: one that a step replaces is free
+// after its last use. `pass` must have seen all nodes; `workspace` has an entry for each.
 MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace);
 
 }  // namespace infercost

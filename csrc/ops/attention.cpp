@@ -1,5 +1,6 @@
 // Scaled dot-product attention as one kernel: scores never reach memory.
 #include "ops/shapes.hpp"
+#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -40,12 +41,13 @@ void operands_and_result(const Call& call, Work& work) {
     call.write(work, call.output());
 }
 constexpr TrafficShape flash{operands_and_result, never};
+constexpr TrafficShape whole = with(flash, attention_workspace);
 
 constexpr std::string_view kConvention =
     "2*b*L*S*(E+Ev), dense; causal is a figure of its own; scale, mask and softmax are pointwise";
 
 constexpr OpRule kRows[] = {
-    {"aten.scaled_dot_product_attention",                     scaled_dot_product, flash, kConvention},
+    {"aten.scaled_dot_product_attention",                     scaled_dot_product, whole, kConvention},
     {"aten._scaled_dot_product_flash_attention",              scaled_dot_product, flash, kConvention},
     {"aten._scaled_dot_product_flash_attention_for_cpu",      scaled_dot_product, flash, kConvention},
     {"aten._scaled_dot_product_efficient_attention",          scaled_dot_product, flash, kConvention},

@@ -1,5 +1,6 @@
 // Convolutions as implicit matrix products: every output element is a dot product over one group's window.
 #include "ops/shapes.hpp"
+#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -54,7 +55,7 @@ void operands_and_result(const Call& call, Work& work) {
     if (const TensorIndex bias = call.tensor("bias"); bias != kNoTensor) call.read(work, bias);
     write_all(call, work);
 }
-constexpr TrafficShape operands_once{operands_and_result, never};
+constexpr TrafficShape operands_once{operands_and_result, never, convolution_workspace};
 
 constexpr OpRule kRows[] = {
     {"aten.conv1d",               direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},

@@ -1,6 +1,7 @@
 // Pooling and resampling. A window of w elements costs w per result: comparisons, or additions and a
 // division.
 #include "ops/shapes.hpp"
+#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -25,10 +26,13 @@ constexpr WorkShape resample = per_output<N, WorkKind::pooling>;
 constexpr std::string_view kWindow = "window size per result";
 constexpr std::string_view kAdaptive = "1 per element read";
 
+constexpr TrafficShape kPlaces = with(stream_all, places_of_maxima);
+constexpr TrafficShape kResized = with(stream_all, interpolation_workspace);
+
 constexpr OpRule kRows[] = {
     {"aten.max_pool1d",                windowed<1>,  stream_all, kWindow                                          },
-    {"aten.max_pool2d",                windowed<2>,  stream_all, kWindow                                          },
-    {"aten.max_pool3d",                windowed<3>,  stream_all, kWindow                                          },
+    {"aten.max_pool2d",                windowed<2>,  kPlaces,    kWindow                                          },
+    {"aten.max_pool3d",                windowed<3>,  kPlaces,    kWindow                                          },
     {"aten.max_pool2d_with_indices",   windowed<2>,  stream_all, kWindow                                          },
     {"aten.max_pool3d_with_indices",   windowed<3>,  stream_all, kWindow                                          },
     {"aten.avg_pool1d",                windowed<1>,  stream_all, kWindow                                          },
@@ -39,13 +43,13 @@ constexpr OpRule kRows[] = {
     {"aten.adaptive_avg_pool3d",       adaptive,     stream_all, kAdaptive                                        },
     {"aten._adaptive_avg_pool2d",      adaptive,     stream_all, kAdaptive                                        },
     {"aten._adaptive_avg_pool3d",      adaptive,     stream_all, kAdaptive                                        },
-    {"aten.adaptive_max_pool1d",       adaptive,     stream_all, kAdaptive                                        },
+    {"aten.adaptive_max_pool1d",       adaptive,     kPlaces,    kAdaptive                                        },
     {"aten.adaptive_max_pool2d",       adaptive,     stream_all, kAdaptive                                        },
     {"aten.upsample_nearest1d",        resample<0>,  stream_all, "moves bytes"                                    },
-    {"aten.upsample_nearest2d",        resample<0>,  stream_all, "moves bytes"                                    },
-    {"aten._upsample_nearest_exact2d", resample<0>,  stream_all, "moves bytes"                                    },
+    {"aten.upsample_nearest2d",        resample<0>,  kResized,   "moves bytes"                                    },
+    {"aten._upsample_nearest_exact2d", resample<0>,  kResized,   "moves bytes"                                    },
     {"aten.upsample_linear1d",         resample<3>,  stream_all, "3 per result: two products and an addition"     },
-    {"aten.upsample_bilinear2d",       resample<7>,  stream_all, "7 per result: four products and three additions"},
+    {"aten.upsample_bilinear2d",       resample<7>,  kResized,   "7 per result: four products and three additions"},
     {"aten.upsample_bicubic2d",        resample<31>, stream_all, "31 per result: 16 products and 15 additions"    },
     {"aten._upsample_bilinear2d_aa",   resample<7>,  stream_all, "7 per result at the base window"                },
     {"aten._upsample_bicubic2d_aa",    resample<31>, stream_all, "31 per result at the base window"               },

@@ -1,5 +1,6 @@
 // Reductions, scans and sorts: one operation per element that goes in, unless the row says otherwise.
 #include "ops/shapes.hpp"
+#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -12,39 +13,41 @@ constexpr WorkShape sort = per_input<N, WorkKind::sort>;
 constexpr std::string_view kOne = "1 per element read";
 constexpr std::string_view kVariance = "4 per element read: mean, then subtract, square, add";
 
+constexpr TrafficShape kAndOperand = with(stream_all, like_operand);
+
 constexpr OpRule kRows[] = {
-    {"aten.sum",                per_input<1>,  stream_all, kOne                                                                 },
-    {"aten.mean",               per_input<1>,  stream_all, "1 per element read; the division per result is not counted"         },
-    {"aten.nanmean",            per_input<2>,  stream_all, "2 per element read: compare, add"                                   },
-    {"aten.prod",               per_input<1>,  stream_all, kOne                                                                 },
-    {"aten.max",                per_input<1>,  stream_all, kOne                                                                 },
-    {"aten.min",                per_input<1>,  stream_all, kOne                                                                 },
-    {"aten.amax",               per_input<1>,  stream_all, kOne                                                                 },
-    {"aten.amin",               per_input<1>,  stream_all, kOne                                                                 },
-    {"aten.aminmax",            per_input<2>,  stream_all, "2 per element read: min, max"                                       },
-    {"aten.argmax",             per_input<1>,  stream_all, kOne                                                                 },
-    {"aten.argmin",             per_input<1>,  stream_all, kOne                                                                 },
-    {"aten.any",                per_input<1>,  stream_all, kOne                                                                 },
-    {"aten.all",                per_input<1>,  stream_all, kOne                                                                 },
-    {"aten.count_nonzero",      per_input<2>,  stream_all, "2 per element read: compare, add"                                   },
-    {"aten.norm",               per_input<2>,  stream_all, "2 per element read: square, add"                                    },
-    {"aten.linalg_vector_norm", per_input<2>,  stream_all, "2 per element read: square, add"                                    },
-    {"aten.var",                per_input<4>,  stream_all, kVariance                                                            },
-    {"aten.std",                per_input<4>,  stream_all, kVariance                                                            },
-    {"aten.var_mean",           per_input<4>,  stream_all, kVariance                                                            },
-    {"aten.std_mean",           per_input<4>,  stream_all, kVariance                                                            },
-    {"aten.logsumexp",          per_input<4>,  stream_all, "4 per element read: max, subtract, exp, add"                        },
-    {"aten.cumsum",             scan<1>,       stream_all, kOne                                                                 },
-    {"aten.cumprod",            scan<1>,       stream_all, kOne                                                                 },
-    {"aten.cummax",             scan<1>,       stream_all, kOne                                                                 },
-    {"aten.cummin",             scan<1>,       stream_all, kOne                                                                 },
-    {"aten.logcumsumexp",       scan<6>,       stream_all, "6 per element read: max, subtract, exp, add, log, add"              },
-    {"aten.diff",               per_output<1>, stream_all, "1 per element"                                                      },
-    {"aten.topk",               sort<1>,       stream_all, "1 per element read; comparisons of the selection depend on the data"},
-    {"aten.sort",               sort<1>,       stream_all, "1 per element read; comparisons of the sort depend on the data"     },
-    {"aten.argsort",            sort<1>,       stream_all, "1 per element read; comparisons of the sort depend on the data"     },
-    {"aten.histc",              sort<4>,       stream_all, "4 per element read: subtract, scale, floor, add"                    },
-    {"aten.bincount",           sort<1>,       stream_all, kOne                                                                 },
+    {"aten.sum",                per_input<1>,  stream_all,  kOne                                                                 },
+    {"aten.mean",               per_input<1>,  stream_all,  "1 per element read; the division per result is not counted"         },
+    {"aten.nanmean",            per_input<2>,  stream_all,  "2 per element read: compare, add"                                   },
+    {"aten.prod",               per_input<1>,  stream_all,  kOne                                                                 },
+    {"aten.max",                per_input<1>,  stream_all,  kOne                                                                 },
+    {"aten.min",                per_input<1>,  stream_all,  kOne                                                                 },
+    {"aten.amax",               per_input<1>,  stream_all,  kOne                                                                 },
+    {"aten.amin",               per_input<1>,  stream_all,  kOne                                                                 },
+    {"aten.aminmax",            per_input<2>,  stream_all,  "2 per element read: min, max"                                       },
+    {"aten.argmax",             per_input<1>,  stream_all,  kOne                                                                 },
+    {"aten.argmin",             per_input<1>,  stream_all,  kOne                                                                 },
+    {"aten.any",                per_input<1>,  stream_all,  kOne                                                                 },
+    {"aten.all",                per_input<1>,  stream_all,  kOne                                                                 },
+    {"aten.count_nonzero",      per_input<2>,  stream_all,  "2 per element read: compare, add"                                   },
+    {"aten.norm",               per_input<2>,  stream_all,  "2 per element read: square, add"                                    },
+    {"aten.linalg_vector_norm", per_input<2>,  stream_all,  "2 per element read: square, add"                                    },
+    {"aten.var",                per_input<4>,  stream_all,  kVariance                                                            },
+    {"aten.std",                per_input<4>,  stream_all,  kVariance                                                            },
+    {"aten.var_mean",           per_input<4>,  stream_all,  kVariance                                                            },
+    {"aten.std_mean",           per_input<4>,  stream_all,  kVariance                                                            },
+    {"aten.logsumexp",          per_input<4>,  kAndOperand, "4 per element read: max, subtract, exp, add"                        },
+    {"aten.cumsum",             scan<1>,       stream_all,  kOne                                                                 },
+    {"aten.cumprod",            scan<1>,       stream_all,  kOne                                                                 },
+    {"aten.cummax",             scan<1>,       stream_all,  kOne                                                                 },
+    {"aten.cummin",             scan<1>,       stream_all,  kOne                                                                 },
+    {"aten.logcumsumexp",       scan<6>,       stream_all,  "6 per element read: max, subtract, exp, add, log, add"              },
+    {"aten.diff",               per_output<1>, stream_all,  "1 per element"                                                      },
+    {"aten.topk",               sort<1>,       stream_all,  "1 per element read; comparisons of the selection depend on the data"},
+    {"aten.sort",               sort<1>,       stream_all,  "1 per element read; comparisons of the sort depend on the data"     },
+    {"aten.argsort",            sort<1>,       kAndOperand, "1 per element read; comparisons of the sort depend on the data"     },
+    {"aten.histc",              sort<4>,       stream_all,  "4 per element read: subtract, scale, floor, add"                    },
+    {"aten.bincount",           sort<1>,       stream_all,  kOne                                                                 },
 };
 static_assert(each_op_once(kRows));
 

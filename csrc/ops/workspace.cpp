@@ -163,20 +163,23 @@ Expr attention_workspace(const Call& call) {
         dense = dense && (call.strides(t).back() == Expr(1) || call.dim(t, -1) == Expr(1));
     }
     if (call.rank(query) == 4 && dense && width == call.dim(value, -1)) {
-        const std::int64_t length = rows.is_constant() ? rows.constant() : 768;
-        const Expr block = Expr::minimum(rows, length >= 768 ? 256 : length >= 192 ? 64 : 32);
+        // 32 queries, 64 of at least 192, 256 of at least 768: sums of steps, so that open lengths have them
+        // too.
+        const auto from = [&](std::int64_t length) { return Expr::minimum(1, rows / length); };
+        const Expr block = Expr::minimum(rows, 32) + from(192) * 32 + from(768) * 192;
         const Expr keys = Expr::minimum(columns, 512);
         const bool narrow = bits_of(call.stored_dtype(query)) < 32;
-        const Expr buffers = block * (keys + 2 + width) * kFloatBytes +
-                             (narrow ? call.bytes(query, block * keys) : Expr(0));
+        const Expr buffers =
+            block * (keys + 2 + width) * kFloatBytes + (narrow ? call.bytes(query, block * keys) : Expr(0));
         return total + batch * rows * kFloatBytes + buffers * kWorkspaceThreads;
     }
-    // Scaled queries and keys, scores, their softmax, and which of them are minus infinity. The result comes later.
+    // Scaled queries and keys, scores, their softmax, and which of them are minus infinity. The result comes
+    // later.
     const Expr scores = batch * rows * columns;
     const Expr scaled = call.bytes(key, batch * columns * width);
     if (call.flag("is_causal", false)) total += call.bytes(query, rows * columns);
-    return total + scaled + call.bytes(query, scores) * 2 + scores + batch * rows +
-           like_operand(call) - call.bytes(call.output(), call.numel(call.output()));
+    return total + scaled + call.bytes(query, scores) * 2 + scores + batch * rows + like_operand(call) -
+           call.bytes(call.output(), call.numel(call.output()));
 }
 
 }  // namespace infercost

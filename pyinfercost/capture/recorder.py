@@ -163,7 +163,7 @@ class Recorder:
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
         pure = pure and name not in self.data.kernels
-        whole = known and name not in _TAKEN_APART or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        whole = (known and name not in _TAKEN_APART) or not op.has_kernel_for_dispatch_key(_COMPOSITE)
         kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
         return _Operator(whole, pure, schema.is_mutable, torch.Tag.inplace_view in op.tags, kernel)
 

@@ -21,13 +21,13 @@ class Measured:
 
     records: list[Record]
     peak_bytes: int
-    peak_at: int
+    peak_op: str
 
 
-def measure(forward: Callable[[], Any], *, warmup: bool = True) -> Measured:
+def measure(forward: Callable[[], Any], *warmups: Callable[[], Any]) -> Measured:
     """Runs a forward under the profiler.
 
-    One forward before it fills what torch keeps between calls (converted weights, tables of the models).
+    The forwards before it fill what models and torch keep between calls, such as tables of positions.
     """
     import torch
 
@@ -35,8 +35,8 @@ def measure(forward: Callable[[], Any], *, warmup: bool = True) -> Measured:
     torch.backends.mha.set_fastpath_enabled(False)  # its fused kernels are not the general path that is counted
     try:
         with torch.inference_mode():
-            if warmup:
-                forward()
+            for warmup in warmups:
+                warmup()
             with torch.profiler.profile(
                 activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
             ) as profiler:
@@ -45,12 +45,12 @@ def measure(forward: Callable[[], Any], *, warmup: bool = True) -> Measured:
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
     records = list(_records(profiler))
-    level, peak, peak_at = 0, 0, -1
-    for index, record in enumerate(records):
+    level, peak, op = 0, 0, ""
+    for record in records:
         level += record.bytes
         if level > peak:
-            peak, peak_at = level, index
-    return Measured(records, peak, peak_at)
+            peak, op = level, record.op
+    return Measured(records, peak, op)
 
 
 def _records(profiler: Any) -> Iterator[Record]:
