@@ -50,6 +50,10 @@ class Expr {
     static Expr maximum(const Expr& a, const Expr& b);
     static Expr minimum(const Expr& a, const Expr& b);
     static Expr ceil_div(const Expr& a, const Expr& b);
+    // The greatest common divisor of numbers above zero.
+    static Expr gcd(const Expr& a, const Expr& b);
+    // n * log2(n), rounded: what a Fourier transform of n points grows with. 0 for n < 1.
+    static Expr n_log2_n(const Expr& n);
 
     bool is_constant() const { return terms_ == nullptr; }
     // The value of a constant; throws std::invalid_argument naming the sizes that are still free.
@@ -102,7 +106,7 @@ class Expr {
 
 // What a polynomial is made of: a named size, or a function that is not polynomial.
 struct Atom {
-    enum class Kind { size, floor_div, modulo, maximum, minimum };
+    enum class Kind { size, floor_div, modulo, maximum, minimum, gcd, n_log2_n };
     Kind kind;
     std::string text;  // as printed, and the key under which it is interned
     std::vector<Expr> operands;

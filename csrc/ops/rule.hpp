@@ -16,18 +16,20 @@ namespace infercost {
 
 using WorkShape = void (*)(const Call&, Work&);
 
-// What an eager kernel on a CPU allocates for itself and frees before it returns, at its worst moment, beside its
-// operands and results. Shapes are in workspace.hpp.
+// What an eager kernel on a CPU allocates for itself and frees before it returns, at its worst moment, beside
+// its operands and results. Shapes are in workspace.hpp.
 using Workspace = Expr (*)(const Call&);
 
-// Which bytes move, whether the results share storage with the first operand, and what the kernel needs beside.
+// Which bytes move, whether the results share storage with the first operand, and what the kernel needs
+// beside.
 struct TrafficShape {
     void (*bytes)(const Call&, Work&);
     bool (*aliases)(const Call&);
+    bool each = false;  // not with the first operand, but each result with its own
     Workspace workspace = nullptr;
 };
 constexpr TrafficShape with(TrafficShape shape, Workspace workspace) {
-    return {shape.bytes, shape.aliases, workspace};
+    return {shape.bytes, shape.aliases, shape.each, workspace};
 }
 
 struct OpRule {
@@ -63,6 +65,12 @@ std::span<const OpRule> reduction_rules();
 std::span<const OpRule> movement_rules();
 std::span<const OpRule> indexing_rules();
 std::span<const OpRule> pooling_rules();
+std::span<const OpRule> sampling_rules();
+std::span<const OpRule> creation_rules();
+std::span<const OpRule> special_rules();
+std::span<const OpRule> loss_rules();
+std::span<const OpRule> fourier_rules();
+std::span<const OpRule> linalg_rules();
 
 // All tables; a duplicate across them throws std::logic_error when first asked for.
 const std::vector<Family>& families();

@@ -7,27 +7,31 @@ on one of several (`value_facts`): then it falls evenly.
 
 from __future__ import annotations
 
+import contextlib
+import operator
+from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
+from .symbols import NeedsOpenSizesError
 from .value_facts import FactFinder, Facts, Size, greatest, least, op_name
+from .value_rules import argument
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .recorder import Recorder
     from .symbols import SizeSpace
 
 _COMPARED: dict[str, Callable[[Any, Any], Any]] = {
-    "aten.eq": lambda a, b: a == b,
-    "aten.ne": lambda a, b: a != b,
-    "aten.gt": lambda a, b: a > b,
-    "aten.ge": lambda a, b: a >= b,
-    "aten.lt": lambda a, b: a < b,
-    "aten.le": lambda a, b: a <= b,
+    "aten.eq": operator.eq,
+    "aten.ne": operator.ne,
+    "aten.gt": operator.gt,
+    "aten.ge": operator.ge,
+    "aten.lt": operator.lt,
+    "aten.le": operator.le,
 }
 
 
@@ -44,7 +48,7 @@ class DataSizes:
         self._recorder = recorder
         self._values = values
         self._sizes = sizes
-        self._facts = FactFinder(recorder.calls)
+        self._facts = FactFinder(recorder.calls, values)
         self._lengths: dict[tuple[int, int], Size] = {}  # mask as it was -> how many of it are true
         self._scalars: dict[tuple[int, int, int], Any] = {}
         self._keep: list[torch.Tensor] = []
@@ -248,58 +252,67 @@ class DataSizes:
         Raises:
             UnknownValueError: No default makes sense for it.
         """
-        if tensor.dtype == torch.bool:
-            return self._truth(tensor, error)
-        if tensor.is_floating_point() or tensor.is_complex():
-            raise error
-        return self._number(tensor, error)
+        if not self._sizes.may_depend_on_data:
+            raise NeedsOpenSizesError
+        return self._truth(tensor, error) if tensor.dtype == torch.bool else self._number(tensor, error)
 
     def _number(self, tensor: torch.Tensor, error: UnknownValueError) -> Any:
-        facts = self._facts.of(tensor)
-        if facts.low is None or facts.high is None or not _is_size(facts.high) or (_is_int(facts.low) and facts.low < 0):
-            if not self._sizes.is_given(self._recorder.module, "item"):
-                raise error
-            facts = Facts()
-        key = (id(tensor), *self._facts.version(tensor))
+        """The value of a tensor of one element, in sizes: what is computed from elements is computed from their sizes."""
+        call = self._facts.producer(tensor)
+        name = "" if call is None else op_name(call)
+        if call is not None and not tensor.is_floating_point():
+            if name in _ARITHMETIC and argument(call, "alpha", 1) == 1:
+                return _ARITHMETIC[name](*(self._operand(side, error) for side in call.args[:2]))
+            if name in _SAME_ELEMENT and call.args[0].numel() == 1 and not call.args[0].is_floating_point():
+                return self._operand(call.args[0], error)
+            if name == "aten.select":
+                return self._element((*self._identity(call.args[0]), *call.args[1:3]), tensor, error)
+        return self._element(self._identity(tensor), tensor, error)
+
+    def _operand(self, side: Any, error: UnknownValueError) -> Any:
+        if not isinstance(side, torch.Tensor):
+            return side
+        try:
+            return self._values.of(side, self._recorder.calls).item()
+        except UnknownValueError:
+            return self._number(side, error)
+
+    def _identity(self, tensor: torch.Tensor) -> tuple[int, ...]:
+        self._keep.append(tensor)
+        return (id(tensor), *self._facts.version(tensor))
+
+    def _element(self, key: tuple[int, ...], tensor: torch.Tensor, error: UnknownValueError) -> Any:
         if key not in self._scalars:
-            self._keep.append(tensor)
-            mean = _mean_of(facts, 1)
-            self._scalars[key] = self._bounded("item", "a value that is used as a number", facts.high, mean)
+            facts = self._facts.of(tensor)
+            known = _is_size(facts.low) and _is_size(facts.high) and (facts.whole or not tensor.is_floating_point())
+            if not known and not self._sizes.is_given(self._recorder.module, "item"):
+                raise error
+            high, module = facts.high if known else None, self._recorder.module
+            if facts.mean is None and facts.total is None:  # a value, and not a number of things
+                low = facts.low if isinstance(facts.low, (int, float)) else 0
+                self._scalars[key] = self._sizes.of_value(module, "item", _VALUE, max(0, low), high)
+            else:
+                self._scalars[key] = self._sizes.of_data(module, "item", _COUNT, high, _mean_of(facts, 1))
         return self._scalars[key]
 
     def _truth(self, tensor: torch.Tensor, error: UnknownValueError) -> Any:
         call = self._facts.producer(tensor)
         name = "" if call is None else op_name(call)
         if call is not None and name in _COMPARED:
-            left, right = (self._compared(side, error) for side in call.args[:2])
             decided = self._decided(name, self._facts.of(call.args[0]), self._facts.of(call.args[1]))
-            return decided if decided is not None else _COMPARED[name](left(), right())
+            if decided is not None:
+                return decided
+            return _COMPARED[name](*(self._operand(side, error) for side in call.args[:2]))
         if call is not None and name in {"aten.logical_not", "aten.bitwise_not"}:
             return not self._truth(call.args[0], error)
-        if call is not None and name in {"aten.select", "aten.view", "aten.reshape", "aten.squeeze", "aten.to", "aten._to_copy"}:
-            return self._truth(call.args[0], error) if call.args[0].numel() == 1 else self._raise(error)
+        if call is not None and name in _SAME_ELEMENT and call.args[0].dtype == torch.bool and tensor.numel() == 1:
+            return self._truth(call.args[0], error)
         if call is not None and name == "aten.any":
-            key = (id(tensor), *self._facts.version(tensor))
+            key = self._identity(tensor)
             if key not in self._scalars:
-                self._keep.append(tensor)
                 self._scalars[key] = self._bounded("any", "whether any element is true", 1, 1)
             return self._scalars[key] == 1
         raise error
-
-    def _raise(self, error: UnknownValueError) -> Any:
-        raise error
-
-    def _compared(self, side: Any, error: UnknownValueError) -> Callable[[], Any]:
-        if not isinstance(side, torch.Tensor):
-            return lambda: side
-
-        def value() -> Any:
-            try:
-                return self._values.of(side, self._recorder.calls).item()
-            except UnknownValueError:
-                return self.scalar(side, error)
-
-        return value
 
     def _decided(self, name: str, left: Facts, right: Facts) -> bool | None:
         """What a comparison gives for all values within the limits, None where they leave it open."""
@@ -311,6 +324,15 @@ class DataSizes:
         if left.low > right.high:
             return name in {"aten.ne", "aten.gt", "aten.ge"}
         return None
+
+    def functions(self) -> contextlib.AbstractContextManager[Any]:
+        """What must be active where sizes depend on data: it knows the values that `torch.tensor` puts on meta."""
+        return _Functions(self) if self._sizes.may_depend_on_data else contextlib.nullcontext()
+
+    def remember(self, tensor: torch.Tensor, data: Any) -> None:
+        """The values of a tensor that was made from numbers."""
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # symbolic integers among them
+            self._values.remember(tensor, torch.tensor(data, dtype=tensor.dtype, device="cpu"))
 
     def numbers(self, tensor: torch.Tensor) -> Any:
         """What `tolist` gives: nested lists of numbers.
@@ -331,18 +353,32 @@ class DataSizes:
         facts = self._facts.of(tensor)
         if tensor.is_floating_point() or not _is_size(facts.high) or not _is_int(facts.low) or facts.low < 0:
             raise error
-        key = (id(tensor), *self._facts.version(tensor))
+        key = self._identity(tensor)
         if key not in self._scalars:
-            self._keep.append(tensor)
             count = int(tensor.shape[0])
             shares: list[Any] = [None] * count
             if facts.exact:  # the shares add up to the whole, as tensor-driven splits require
                 whole = facts.total
                 shares = [(i + 1) * whole // count - i * whole // count for i in range(count)]
             self._scalars[key] = [
-                self._bounded("tolist", "a value that is used as a number", facts.high, share) for share in shares
+                self._bounded("tolist", _COUNT, facts.high, share) for share in shares
             ]
         return list(self._scalars[key])
+
+
+class _Functions(TorchFunctionMode):
+    def __init__(self, data: DataSizes) -> None:
+        super().__init__()
+        self._data = data
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        if func is torch.Tensor.tolist and args[0].device.type == "meta":
+            return self._data.numbers(args[0])
+        result = func(*args, **(kwargs or {}))
+        if func is torch.tensor and result.device.type == "meta":
+            self._data.remember(result, args[0] if args else kwargs["data"])
+        return result
 
 
 def _mean_of(facts: Facts, count: Size) -> Size | None:
@@ -357,5 +393,15 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, (int, torch.SymInt))
 
 
+_VALUE = "a value that the forward computes with"
+_COUNT = "a number of things, used as a size"
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "aten.add": operator.add,
+    "aten.sub": operator.sub,
+    "aten.mul": operator.mul,
+}
+_SAME_ELEMENT = frozenset(
+    f"aten.{name}" for name in "view reshape squeeze unsqueeze to _to_copy clone contiguous alias detach".split()
+)
 _MASKS = frozenset({torch.bool, torch.uint8})
 _NO_END = 2**63 - 1

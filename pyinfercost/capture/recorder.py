@@ -27,6 +27,7 @@ from pyinfercost import _core
 from .calls import Call
 from .data_sizes import DataSizes
 from .handed_out import HandedOut
+from .meta_kernels import KERNELS as _LAYOUTS
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .symbols import SizeSpace
 from .values import UnknownValueError, Values
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from torch._ops import OpOverload
 
 _TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
+_OWN_FOLDER = str(Path(__file__).parent) + os.sep
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format})
 _NO_KWARGS: dict[str, Any] = {}
 
@@ -114,7 +116,7 @@ class Recorder:
                 self._append(op, args, kwargs, result, frame)
                 return self.handed.out(result)
         if operator.reshapes:  # what later calls see is another tensor in the same storage
-            self.earlier.setdefault(id(args[0]), []).append(self.signature(args[0]))
+            self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
             self._of_tensor.pop(id(args[0]), None)
         if operator.mutable:  # the model's own tensors change, and the record's follow
             outside = self._run(operator, op, given, given_kwargs)
@@ -146,7 +148,7 @@ class Recorder:
             known = library.get(code)
             if known is None:
                 name = code.co_filename
-                known = library[code] = name.startswith((_TORCH_FOLDER, "<"))
+                known = library[code] = name.startswith((_TORCH_FOLDER, _OWN_FOLDER, "<"))
             if not known:
                 self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno), released))
                 return
@@ -211,6 +213,12 @@ class Recorder:
             raise TypeError
         if tensor.dtype.is_complex:  # conjugation is a bit that metadata does not show
             raise TypeError
+        number = self._number(tensor)
+        self._of_tensor[id(tensor)] = number
+        self._kept.append(tensor)
+        return number
+
+    def _number(self, tensor: torch.Tensor) -> int:
         metadata = (
             tensor.dtype,
             (tensor.device.type, tensor.is_inference()),  # torch keeps versions of views of the others
@@ -220,8 +228,6 @@ class Recorder:
         number = self._signatures.setdefault(metadata, len(self._metadata))
         if number == len(self._metadata):
             self._metadata.append(metadata)
-        self._of_tensor[id(tensor)] = number
-        self._kept.append(tensor)
         return number
 
     def metadata(self, signature: int) -> tuple[Any, ...]:
@@ -278,8 +284,8 @@ def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
 
-# Of one name with a row, but other work: `where` of a condition alone is `nonzero`.
-_TAKEN_APART = frozenset({"aten.where.default"})
+# With rows, for programs that have them whole; here they are views of `nonzero`, which knows how long it is.
+_TAKEN_APART = frozenset({"aten.where.default", "aten.nonzero_numpy.default", "aten.argwhere.default"})
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
@@ -301,7 +307,7 @@ def _grouped_mm(
 def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
     del key
-    if query.shape[-1] == value.shape[-1]:
+    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
         return torch.empty_like(query)
     return query.new_empty([*query.shape[:-1], value.shape[-1]])
 
@@ -309,6 +315,7 @@ def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: 
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
+    **_LAYOUTS,
     "aten._grouped_mm.default": _grouped_mm,
     "aten.scaled_dot_product_attention.default": _attention,
 }

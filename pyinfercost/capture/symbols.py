@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ from .expressions import ExpressionError, Symbols, to_expr
 
 class CaptureError(ValueError):
     """The forward cannot be captured; the message says where it stopped and what to do."""
+
+
+class UnknownSizeError(CaptureError):
+    """A value was given for a size that the model does not have, or one that the size does not take."""
 
 
 class NeedsOpenSizesError(BaseException):
@@ -48,6 +53,7 @@ class SizeSpace:
         self._may_depend_on_data = of_data
         self._data_names = DataNames()
         self._of_data: dict[Any, _SizeOfData] = {}
+        self._fixed: dict[str, tuple[int, Any, str, str]] = {}
         self._environment: Any = None
         self._open: dict[str, Any] = {}
         self._defaults: dict[str, int] = {}
@@ -85,8 +91,15 @@ class SizeSpace:
         symbol = self._environment.create_symbol(hint, source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None)
         return self._environment.create_symintnode(symbol, hint=hint, source=source), symbol
 
-    def of_data(self, module: str, what: str, of: str, bound: Any, default: Any = None) -> Any:
-        """A symbolic integer for a size that depends on data.
+    @property
+    def may_depend_on_data(self) -> bool:
+        """Whether sizes that depend on data can be made."""
+        return self._may_depend_on_data
+
+    def of_data(
+        self, module: str, what: str, of: str, bound: Any, default: Any = None, stated: str = "in equal shares"
+    ) -> Any:
+        """A symbolic integer for a size that depends on data; a plain one where a value of 0 or 1 was given.
 
         Args:
             module: Path of the module that is running.
@@ -94,56 +107,88 @@ class SizeSpace:
             of: What it is the number of, in words.
             bound: The greatest it can be; None if nothing is known.
             default: What it is unless a value is given; None for the bound.
+            stated: What that default is, in words.
 
         Raises:
             NeedsOpenSizesError: This capture makes no sizes that depend on data.
             CaptureError: Nothing bounds it and no value was given for it, or the value is above the bound.
         """
-        if not (self._may_depend_on_data or self._open):
-            raise NeedsOpenSizesError
-        import torch
+        name, value = self._next(module, what, of, bound)
+        if value is not None:
+            if value in (0, 1):  # lengths of 0 and 1 go ways of their own
+                return self._fix(name, value, of, bound, "as given when capturing")
+            stated, default = "as given when capturing", value
+        elif default is None:
+            stated, default = "as many as there can be", bound
+        elif bound is not None:
+            import torch
 
+            default = torch.sym_min(default, bound)
+        hint = _hint(default)
+        truth = isinstance(bound, int) and bound == 1
+        symbolic, symbol = self._symbolic(name, hint if truth else max(2, hint))
+        if isinstance(bound, int):
+            self._limit(symbol, max(bound, hint, 1 if truth else 2))
+        self._names[symbol.name] = name
+        self._of_data[symbol] = _SizeOfData(name, symbol, bound, default, f"{of}; default: {stated}")
+        return symbolic
+
+    def of_value(self, module: str, what: str, of: str, low: int, high: Any) -> int:
+        """A number for a value that the forward computes with, such as a coordinate: fixed in this capture.
+
+        Args:
+            module: Path of the module that is running.
+            what: The op, for the name.
+            of: What it is, in words.
+            low: The least it can be.
+            high: The greatest it can be; None if nothing is known.
+        """
+        name, value = self._next(module, what, of, high)
+        if value is not None:
+            return self._fix(name, value, of, high, "as given when capturing")
+        return self._fix(name, (low + _hint(high)) // 2, of, high, "the middle of its range")
+
+    def _next(self, module: str, what: str, of: str, bound: Any) -> tuple[str, int | None]:
+        if not self._may_depend_on_data:
+            raise NeedsOpenSizesError
         name = self._data_names.next(module, what)
-        value = self._given.get(name)
+        value = self._given_value(name)
         if bound is None and value is None:
             raise CaptureError(
                 f"size {name!r} ({of}) depends on data, and nothing in the forward bounds it; give it when capturing: "
                 f"capture(..., **{{{name!r}: 12}}), or --set {name}=12 on the command line"
             )
-        if value is not None:
-            stated, default = "as given when capturing", value
-        elif default is None:
-            stated, default = "as many as there can be", bound
-        else:
-            stated, default = "in equal shares", torch.sym_min(default, bound)
-        hint = default if isinstance(default, int) else default.node.hint
-        limit = bound if bound is None or isinstance(bound, int) else bound.node.hint
-        if limit is not None and not 0 <= hint <= limit:
-            raise CaptureError(f"size {name!r} ({of}) must be from 0 to {limit}, got {hint}")
-        truth = isinstance(bound, int) and bound == 1
-        symbolic, symbol = self._symbolic(name, hint if truth else max(2, hint))
-        if limit is not None:
-            self._limit(symbol, max(limit, hint, 1 if truth else 2) if isinstance(bound, int) else None)
-        self._names[symbol.name] = name
-        self._of_data[symbol] = _SizeOfData(name, symbol, bound, default, f"{of}; default: {stated}")
-        return symbolic
+        if value is not None and not 0 <= value <= (value if bound is None else _hint(bound)):
+            limits = "at least 0" if bound is None else f"from 0 to {_hint(bound)}"
+            raise UnknownSizeError(f"size {name!r} ({of}) must be {limits}, got {value}")
+        return name, value
 
-    def _limit(self, symbol: Any, high: int | None) -> None:
+    def _given_value(self, name: str) -> int | None:
+        if name in self._given:
+            return self._given[name]
+        return next((v for pattern, v in self._given.items() if "*" in pattern and fnmatch.fnmatchcase(name, pattern)), None)
+
+    def _fix(self, name: str, value: int, of: str, bound: Any, stated: str) -> int:
+        self._fixed[name] = (value, bound, of, stated)
+        return value
+
+    def _limit(self, symbol: Any, high: int) -> None:
         # What lies beyond the bound need not be asked, and leaves no guard.
-        from torch.utils._sympy.numbers import int_oo
         from torch.utils._sympy.value_ranges import ValueRanges
 
-        self._environment.var_to_range[symbol] = ValueRanges(0, int_oo if high is None else high)
+        self._environment.var_to_range[symbol] = ValueRanges(0, high)
 
     def is_of_data(self, size: Any) -> bool:
         """Whether a length depends on a size that depends on data."""
-        return bool(self._of_data) and hasattr(size, "node") and not self._of_data.keys().isdisjoint(
-            size.node.expr.free_symbols
+        return (
+            bool(self._of_data)
+            and hasattr(size, "node")
+            and not self._of_data.keys().isdisjoint(size.node.expr.free_symbols)
         )
 
     def is_given(self, module: str, what: str) -> bool:
         """Whether the next size of this name has a value."""
-        return self._data_names.peek(module, what) in self._given
+        return self._given_value(self._data_names.peek(module, what)) is not None
 
     @property
     def symbolic(self) -> bool:
@@ -169,13 +214,19 @@ class SizeSpace:
         Raises:
             CaptureError: The forward fixed a size to one value, or a value was given for a size that it does not have.
         """
-        known = [size.name for size in self._of_data.values()]
+        known = [*(size.name for size in self._of_data.values()), *self._fixed]
         for name in self._given:
-            if name not in known:
+            if not fnmatch.filter(known, name):
                 listed = ", ".join(known) if known else "none"
-                raise CaptureError(f"unknown size {name!r}; the sizes of this model that depend on data: {listed}")
-        if self._environment is None:
-            return
+                raise UnknownSizeError(f"unknown size {name!r}; the sizes of this model that depend on data: {listed}")
+        if self._environment is not None:
+            self._finish_symbols()
+        for name, (value, bound, of, stated) in self._fixed.items():
+            limits = "" if bound is None else f" (0 to {_hint(bound)})"
+            origin = f"{of}{limits}; fixed when captured: {stated}"
+            self._builder.size(name, default=value, minimum=value, maximum=value, origin=origin)
+
+    def _finish_symbols(self) -> None:
         replaced = self._environment.replacements
         for symbol, value in replaced.items():
             if symbol not in self._of_data:
@@ -197,7 +248,7 @@ class SizeSpace:
             bound = None if size.bound is None else self._limit_of(size.bound)
             default = self._limit_of(size.default)
         except ExpressionError:  # limited by a size that turned out to equal a later one
-            bound, default = None, size.default.node.hint
+            bound, default = None, _hint(size.default)
         self._symbols[size.symbol.name] = self._builder.size(
             size.name, default=default, minimum=0, maximum=bound, origin=size.origin
         )
@@ -214,6 +265,10 @@ class SizeSpace:
         except ExpressionError:
             return
         self._builder.guard(left, relation, right)
+
+
+def _hint(size: Any) -> int:
+    return size if isinstance(size, int) else int(size.node.hint)
 
 
 _RELATIONS = {

@@ -69,6 +69,7 @@ def _trace(
 ) -> Graph:
     import torch
 
+    from .autocast import autocast_of_meta_tensors
     from .inputs import meta_inputs, stand_in
     from .recorder import Recorder
     from .symbols import SizeSpace
@@ -88,13 +89,17 @@ def _trace(
             torch.inference_mode(),
             torch.random.fork_rng(devices=[]),
             _without_fast_path(),
+            autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
+            recorder.data.functions(),
             recorder.mode(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
             output = torch.func.functional_call(module, dict(weights), inputs.args, inputs.kwargs, tie_weights=False)
             held = recorder.handed.held()
+    except CaptureError:
+        raise  # it says all
     except Exception as error:
         raise _explained(error, recorder) from error
     sizes.finish()

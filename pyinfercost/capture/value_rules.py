@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from .calls import Call
-from .value_facts import NOTHING, FactFinder, Facts, Size, greatest, least, parts
+from .value_facts import NOTHING, FactFinder, Facts, Size, greatest, least, parts, union
 
 Rule = Callable[[FactFinder, Call, torch.Tensor], Facts]
 
@@ -60,31 +61,18 @@ def _cast(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     if facts.low is None or facts.high is None:  # rounding makes a total of fractions too high, never too low
         return Facts(distinct=facts.distinct, total=facts.total)
     low, high = int(facts.low), int(facts.high)
-    return Facts(low=low, high=high, distinct=least(facts.distinct, high - low + 1), total=facts.total)
+    distinct = least(facts.distinct, high - low + 1)
+    return Facts(low=low, high=high, distinct=distinct, total=facts.total, whole=True)
 
 
 def _joined(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
-    return _union([finder.of(part) for part in parts(call.args[0])])
+    return union([finder.of(part) for part in parts(call.args[0])])
 
 
 def _chosen(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     if len(call.args) < 3:  # noqa: PLR2004 - condition and two values
         return NOTHING
-    return replace(_union([finder.of(value) for value in call.args[1:3]]), total=None)
-
-
-def _union(facts: list[Facts]) -> Facts:
-    def all_of(name: str, combine: Callable[[Any, Any], Any]) -> Any:
-        values = [getattr(f, name) for f in facts]
-        return None if not values or any(v is None for v in values) else reduce(combine, values)
-
-    return Facts(
-        low=all_of("low", least),
-        high=all_of("high", greatest),
-        distinct=all_of("distinct", lambda a, b: a + b),
-        total=all_of("total", lambda a, b: a + b),
-        exact=bool(facts) and all(f.exact for f in facts),
-    )
+    return replace(union([finder.of(value) for value in call.args[1:3]]), total=None)
 
 
 def _equal(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
@@ -107,9 +95,7 @@ def _both(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
 
 
 def _one_hot(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    return Facts(
-        low=0, high=1, distinct=2, total=call.args[0].numel(), exact=True, mean=(1, tensor.shape[-1])
-    )
+    return Facts(low=0, high=1, distinct=2, total=call.args[0].numel(), exact=True, mean=(1, tensor.shape[-1]))
 
 
 def _softmax(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
@@ -169,7 +155,7 @@ def _clamped(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     low, high = argument(call, "min"), argument(call, "max")
     if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
         return NOTHING
-    return Facts(low=greatest(facts.low, low), high=least(facts.high, high), distinct=facts.distinct)
+    return replace(facts, low=greatest(facts.low, low), high=least(facts.high, high), total=None, exact=False, mean=None)
 
 
 def _shifted(sign: int) -> Rule:
@@ -179,25 +165,47 @@ def _shifted(sign: int) -> Rule:
             return NOTHING
         low, high = (right.low, right.high) if sign > 0 else (-right.high, -right.low)
         distinct = left.distinct if right.distinct == 1 else right.distinct if left.distinct == 1 else None
-        return Facts(low=left.low + low, high=left.high + high, distinct=distinct)
+        whole = left.whole and right.whole
+        return Facts(low=left.low + low, high=left.high + high, distinct=distinct, whole=whole)
 
     return rule
 
 
 def _scaled(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
-    facts, factor = finder.of(call.args[0]), call.args[1]
-    if not isinstance(factor, int) or factor < 0 or facts.low is None or facts.high is None:
+    """Values times a number of zero or more."""
+    facts, factor = (finder.of(operand) for operand in call.args[:2])
+    if factor.low is None or factor.low != factor.high:
+        facts, factor = factor, facts
+    number = factor.low
+    if number is None or number != factor.high or number < 0 or facts.low is None or facts.high is None:
         return NOTHING
-    return Facts(low=facts.low * factor, high=facts.high * factor, distinct=facts.distinct)
+    if not all(isinstance(limit, (int, float)) for limit in (facts.low, facts.high)) and not isinstance(number, int):
+        return NOTHING
+    return Facts(
+        low=facts.low * number, high=facts.high * number, distinct=facts.distinct, whole=facts.whole and factor.whole
+    )
 
 
 def _divided(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    facts, divisor = finder.of(call.args[0]), call.args[1]
-    whole = not tensor.is_floating_point() and not call.args[0].is_floating_point()
-    if not whole or not isinstance(divisor, int) or divisor < 1 or facts.low is None or facts.high is None:
+    facts, divisor = finder.of(call.args[0]), finder.of(call.args[1]).low
+    if finder.of(call.args[1]).high != divisor or facts.low is None or facts.high is None:
+        return NOTHING
+    if tensor.is_floating_point():
+        limits = (facts.low, facts.high, divisor)
+        if not all(isinstance(limit, (int, float)) for limit in limits) or divisor <= 0:
+            return NOTHING
+        return Facts(low=facts.low / divisor, high=facts.high / divisor, distinct=facts.distinct)
+    if not isinstance(divisor, int) or divisor < 1 or call.args[0].is_floating_point():
         return NOTHING
     low, high = facts.low // divisor, facts.high // divisor
-    return Facts(low=low, high=high, distinct=high - low + 1)
+    return Facts(low=low, high=high, distinct=high - low + 1, whole=True)
+
+
+def _rounded(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
+    facts = finder.of(call.args[0])
+    if not all(isinstance(limit, (int, float)) for limit in (facts.low, facts.high)):
+        return Facts(whole=True)
+    return Facts(low=math.floor(facts.low), high=math.ceil(facts.high), whole=True)
 
 
 def _remainder(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
@@ -264,6 +272,7 @@ _TABLE: dict[Rule, str] = {
     _arange: "arange",
     _clamped: "clamp clamp_min clamp_max clip",
     _scaled: "mul",
+    _rounded: "ceil floor round trunc",
     _divided: "floor_divide div",
     _remainder: "remainder",
     _sum: "sum",
