@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 
+_FORWARD = "the forward that is measured"
+
+
 @dataclass(frozen=True)
 class Record:
     """One allocation (bytes above zero) or release (below zero), and the innermost ATen op that did it."""
@@ -24,24 +27,27 @@ class Measured:
     peak_op: str
 
 
-def measure(forward: Callable[[], Any], *warmups: Callable[[], Any]) -> Measured:
-    """Runs a forward under the profiler.
+def measure(prepare: Callable[[], Callable[[], Any]]) -> Measured:
+    """Runs `prepare()` and then the forward that it returns under the profiler.
 
-    The forwards before it fill what models and torch keep between calls, such as tables of positions.
+    What the forward frees of that which `prepare` allocated counts too; torch does not know the size of anything older.
+    It is the first forward of a module, as a capture is: tables that a module keeps are made in it.
     """
     import torch
 
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # its fused kernels are not the general path that is counted
     try:
-        with torch.inference_mode():
-            for warmup in warmups:
-                warmup()
-            with torch.profiler.profile(
-                activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-            ) as profiler:
+        with (
+            torch.inference_mode(),
+            torch.profiler.profile(
+                activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
+            ) as profiler,
+        ):
+            forward = prepare()
+            with torch.profiler.record_function(_FORWARD):
                 kept = forward()
-            del kept
+        del kept
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
     records = list(_records(profiler))
@@ -58,13 +64,16 @@ def _records(profiler: Any) -> Iterator[Record]:
 
     allocation = torch._C._profiler._EventType.Allocation
     found: list[tuple[int, int, Record]] = []
+    start_ns = 0
     waiting = [(event, "") for event in profiler.profiler.kineto_results.experimental_event_tree()]
     while waiting:
         event, op = waiting.pop()
         if event.tag == allocation:
             found.append((event.start_time_ns, len(found), Record(event.extra_fields.alloc_size, op)))
             continue
+        if event.name == _FORWARD:
+            start_ns = event.start_time_ns
         inner = event.name if event.name.startswith("aten::") or "::" in event.name else op
         waiting.extend((child, inner) for child in event.children)
     found.sort(key=lambda entry: entry[:2])
-    yield from (record for _, _, record in found)
+    yield from (record for time_ns, _, record in found if time_ns >= start_ns)

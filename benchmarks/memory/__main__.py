@@ -38,7 +38,7 @@ def compare(name: str) -> dict[str, Any]:
     graph = models.capture(module, args, kwargs)
     counts = ic.count(graph)
     memory = counts.memory
-    measured = measure(*models.call(module, args, kwargs))
+    measured = measure(models.prepared(module, args, kwargs))
     # What a planner that frees each result after its last use needs, without workspaces.
     planned = ic.count(graph.without_lifetimes()).memory
     last_use = max(live - own for live, own in zip(planned.timeline, planned.workspace, strict=True))

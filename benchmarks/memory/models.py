@@ -81,15 +81,15 @@ def capture(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         hook.remove()
 
 
-def call(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Two equal forwards. Each has a cache of its own, which is held by nothing else: a step replaces what is in it."""
+def prepared(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Callable[[], Any]]:
+    """Makes a forward whose cache is held by nothing else: a step replaces what is in it, and frees the old."""
     import copy
 
-    def forward() -> Callable[[], Any]:
+    def prepare() -> Callable[[], Any]:
         own = {name: copy.deepcopy(v) if name in CACHE_ARGUMENTS else v for name, v in kwargs.items()}
         return lambda: module(*args, **own)
 
-    return forward(), forward()
+    return prepare
 
 
 def _torchvision(name: str, way: str) -> Built:

@@ -173,13 +173,18 @@ Expr attention_workspace(const Call& call) {
             block * (keys + 2 + width) * kFloatBytes + (narrow ? call.bytes(query, block * keys) : Expr(0));
         return total + batch * rows * kFloatBytes + buffers * kWorkspaceThreads;
     }
-    // Scaled queries and keys, scores, their softmax, and which of them are minus infinity. The result comes
-    // later.
+    // First queries and keys are scaled, and copied where their product needs it; then the scores have a
+    // softmax beside them, and a truth for each that says whether it is minus infinity; last comes the
+    // product with the values.
     const Expr scores = batch * rows * columns;
-    const Expr scaled = call.bytes(key, batch * columns * width);
+    const Expr score_bytes = call.bytes(query, scores);
     if (call.flag("is_causal", false)) total += call.bytes(query, rows * columns);
-    return total + scaled + call.bytes(query, scores) * 2 + scores + batch * rows + like_operand(call) -
-           call.bytes(call.output(), call.numel(call.output()));
+    const Expr first = call.bytes(key, call.numel(key)) + folding_copy(call, query, 2) +
+                       folding_copy(call, key, 2) + score_bytes;
+    const Expr second = score_bytes * 2 + scores + batch * rows;
+    const Expr third = score_bytes + folding_copy(call, value, 2) + like_result(call);
+    return total + like_operand(call) + Expr::maximum(first, Expr::maximum(second, third)) -
+           like_result(call);
 }
 
 }  // namespace infercost
