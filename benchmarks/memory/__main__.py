@@ -29,7 +29,6 @@ def compare(name: str) -> dict[str, Any]:
     import torch
 
     import pyinfercost as ic
-
     from tests.allocations import measure
 
     torch.set_num_threads(2)
@@ -100,7 +99,8 @@ def main() -> int:
         if sizes:
             at = statistics.quantiles(sizes, n=10)[-1] if len(sizes) > 1 else sizes[0]
             print(
-                f"{what}: median {statistics.median(sizes):.2%}, 90 % {at:.2%}, worst {sizes[-1]:.2%}, {len(sizes)} models"
+                f"{what}: median {statistics.median(sizes):.2%}, 90 % {at:.2%}, "
+                f"worst {sizes[-1]:.2%}, {len(sizes)} models"
             )
     if options.write:
         with RESULTS.open("w", newline="", encoding="utf-8") as file:

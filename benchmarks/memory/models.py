@@ -32,8 +32,8 @@ VISION: dict[str, list[str]] = {
         "levit_128s xcit_nano_12_p16_224 poolformer_s12 mobilevit_xxs efficientformer_l1 edgenext_xx_small "
         "hrnet_w18_small res2net50_26w_4s dla34 ghostnet_100 dm_nfnet_f0 fastvit_t8 hiera_tiny_224 davit_tiny "
         "tiny_vit_5m_224 rexnet_100 volo_d1_224 twins_svt_small crossvit_tiny_240 focalnet_tiny_srf sequencer2d_s "
-        "mambaout_femto skresnet18 visformer_tiny regnety_002 cspresnet50 tf_efficientnet_lite0 maxvit_rmlp_pico_rw_256 "
-        "convnextv2_atto"
+        "mambaout_femto skresnet18 visformer_tiny regnety_002 cspresnet50 tf_efficientnet_lite0 "
+        "maxvit_rmlp_pico_rw_256 convnextv2_atto"
     ),
 }
 
