@@ -127,7 +127,12 @@ Expr matmul_workspace(const Call& call) {
     const TensorIndex a = call.require_tensor("self");
     const TensorIndex b = call.require_tensor("other");
     if (call.rank(a) < 3 && call.rank(b) < 3) return {0};
-    if (call.rank(b) < 3) return folding_copy(call, a, 1);
+    if (call.rank(b) < 3) {
+        // Rows are made one dimension, at the price of a copy only where gradients of a weight would need it.
+        const bool weight = call.traffic(b) == Traffic::weight;
+        return weight || folding_copy(call, a, 1) == Expr(0) ? folding_copy(call, a, 1)
+                                                             : folding_copy(call, a, 2);
+    }
     if (call.rank(a) < 3) return folding_copy(call, b, 2);
     // Batches are made one, of operands that are expanded to it.
     const Expr batch = leading(call, call.output(), 2);

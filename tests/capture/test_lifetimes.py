@@ -153,17 +153,6 @@ def test_parts_of_a_result_die_apart() -> None:
     assert held(forward) == [0, 3, 2, 3]
 
 
-def test_what_a_composite_op_makes_dies_inside() -> None:
-
-    def forward(_: Any, x: torch.Tensor) -> Any:
-        return torch.nn.functional.cosine_similarity(x, x.exp(), dim=0).exp()
-
-    graph = trace_graph(Steps(forward), (torch.empty(WIDTH),))
-    memory = ic.count(graph).memory
-    assert len(graph) > 3
-    assert memory.timeline[-1] == 2 * FLOAT32  # two numbers; no vector has survived
-
-
 def test_results_survive_a_deep_copy() -> None:
     def forward(_: Any, x: torch.Tensor) -> Any:
         x = copy.deepcopy(x.exp())
