@@ -70,6 +70,13 @@ def golden(session: nox.Session) -> None:
 
 
 @nox.session
+def zoo(session: nox.Session) -> None:
+    """Every public model of four libraries, captured, counted and checked: `nox -s zoo -- --library timm`."""
+    session.install(".[models,test]")
+    session.run("python", "tests/zoo/run.py", *session.posargs)
+
+
+@nox.session
 def sanitize(session: nox.Session) -> None:
     """The core tests under the address and undefined-behaviour sanitizers (GCC or Clang on Linux)."""
     presets = json.loads((ROOT / "CMakePresets.json").read_text(encoding="utf-8"))["configurePresets"]

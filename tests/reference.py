@@ -103,6 +103,8 @@ ELEMENTARY: dict[str, Callable[..., float]] = {
     "or": lambda a, b: bool(a) or bool(b),
     "xor": lambda a, b: bool(a) != bool(b),
     "not": lambda a: not a,
+    # Gamma, Bessel, zeta and kin: no definition in elementary operations, so the convention is one.
+    "function": lambda a, *_: a,
 }
 
 

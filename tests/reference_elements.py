@@ -1,19 +1,17 @@
-"""Definitions of operators that work element by element or row by row; see reference.py.
+"""Definitions of operators that work element by element; see reference.py.
 
 A definition's parameters are named as in the operator's schema; those with a value in `attributes` are numbers, the
-others tensors, of which it gets one element (`POINTWISE`) or one row (`ROWS`).
+others tensors, of which it gets one element.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from inspect import signature
 from typing import Any, NamedTuple
 
-from reference import Scalar, apply, softmax
-
-Row = Sequence[Scalar]
+from reference import Scalar, apply
 
 
 class Definition(NamedTuple):
@@ -209,152 +207,3 @@ POINTWISE: list[Definition] = [
     # Drawn likewise, and compared with the probability.
     define("bernoulli", lambda self, draw: draw < self),
 ]
-
-
-# ---- rows ------------------------------------------------------------------------------------------------------------
-
-
-def reduced(row: Row, start: float, step: Callable[[Scalar, Scalar], Scalar]) -> Scalar:
-    """A reduction that starts from its neutral element: one step per element."""
-    result = Scalar(start, row[0].tally)
-    for x in row:
-        result = step(result, x)
-    return result
-
-
-def total(row: Row) -> Scalar:
-    return reduced(row, 0.0, lambda a, x: a + x)
-
-
-def largest(row: Row) -> Scalar:
-    return reduced(row, -math.inf, lambda a, x: apply("maximum", a, x))
-
-
-def smallest(row: Row) -> Scalar:
-    return reduced(row, math.inf, lambda a, x: apply("minimum", a, x))
-
-
-def mean(row: Row) -> Scalar:
-    result = total(row)
-    with result.tally.part("row"):
-        return result / len(row)
-
-
-def deviations(row: Row, correction: int) -> tuple[list[Scalar], Scalar]:
-    """x - mean for each, and the variance."""
-    middle = mean(row)
-    apart = [x - middle for x in row]
-    squares = total([d * d for d in apart])
-    with squares.tally.part("row"):
-        return apart, squares / (len(row) - correction)
-
-
-def logsumexp(row: Row) -> Scalar:
-    peak = largest(row)
-    grown = total([apply("exp", x - peak) for x in row])
-    with grown.tally.part("row"):
-        return peak + apply("log", grown)
-
-
-def norm(row: Row) -> Scalar:
-    squares = total([x * x for x in row])
-    with squares.tally.part("row"):
-        return apply("sqrt", squares)
-
-
-def scan(row: Row, start: float, step: Callable[[Scalar, Scalar], Scalar]) -> list[Scalar]:
-    results = []
-    so_far = Scalar(start, row[0].tally)
-    for x in row:
-        so_far = step(so_far, x)
-        results.append(so_far)
-    return results
-
-
-def logcumsumexp(row: Row) -> list[Scalar]:
-    peak = largest(row)
-    sums = scan([apply("exp", x - peak) for x in row], 0.0, lambda a, x: a + x)
-    return [peak + apply("log", s) for s in sums]
-
-
-def nanmean(row: Row) -> Scalar:
-    result = total([x for x in row if apply("isnan", x).value == 0])
-    with result.tally.part("row"):
-        return result / len(row)
-
-
-def layer_norm(row: Row, weight: Row | None, bias: Row | None, eps: float = 1e-5) -> list[Scalar]:
-    apart, variance = deviations(row, 0)
-    with variance.tally.part("row"):
-        scale = 1 / apply("sqrt", variance + eps)
-    result = [d * scale for d in apart]
-    if weight is not None:
-        result = [x * w for x, w in zip(result, weight, strict=True)]
-    if bias is not None:
-        result = [x + b for x, b in zip(result, bias, strict=True)]
-    return result
-
-
-def rms_norm(row: Row, weight: Row | None, eps: float = 1e-5) -> list[Scalar]:
-    squares = total([x * x for x in row])
-    with squares.tally.part("row"):
-        scale = 1 / apply("sqrt", squares / len(row) + eps)
-    result = [x * scale for x in row]
-    return result if weight is None else [x * w for x, w in zip(result, weight, strict=True)]
-
-
-def log_softmax(row: Row) -> list[Scalar]:
-    peak = largest(row)
-    apart = [x - peak for x in row]
-    grown = total([apply("exp", x) for x in apart])
-    with grown.tally.part("row"):
-        shift = apply("log", grown)
-    return [x - shift for x in apart]
-
-
-def histogram(row: Row, bins: int = 4) -> list[Scalar]:
-    tally = row[0].tally
-    result = [Scalar(0.0, tally) for _ in range(bins)]
-    for x in row:
-        bin_ = int(apply("floor", (x - 0.0) * float(bins)).value)
-        result[bin_] = result[bin_] + 1
-    return result
-
-
-def bincount(row: Row) -> list[Scalar]:
-    result = [Scalar(0.0, row[0].tally)]
-    for _ in row:
-        result[0] = result[0] + 1
-    return result
-
-
-# Over the whole row to one number.
-REDUCTIONS: dict[str, Callable[[Row], Any]] = {
-    "aten.sum": total,
-    "aten.mean": mean,
-    "aten.nanmean": nanmean,
-    "aten.prod": lambda row: reduced(row, 1.0, lambda a, x: a * x),
-    **dict.fromkeys(("aten.max", "aten.amax", "aten.argmax"), largest),
-    **dict.fromkeys(("aten.min", "aten.amin", "aten.argmin"), smallest),
-    "aten.aminmax": lambda row: (smallest(row), largest(row)),
-    "aten.any": lambda row: reduced(row, 0.0, lambda a, x: apply("or", a, x)),
-    "aten.all": lambda row: reduced(row, 1.0, lambda a, x: apply("and", a, x)),
-    "aten.count_nonzero": lambda row: reduced(row, 0.0, lambda a, x: a + x._with("compare", lambda v: v != 0)),
-    **dict.fromkeys(("aten.norm", "aten.linalg_vector_norm"), norm),
-    **dict.fromkeys(("aten.var", "aten.var_mean"), lambda row: deviations(row, 1)[1]),
-    **dict.fromkeys(("aten.std", "aten.std_mean"), lambda row: deviations(row, 1)[1]),
-    "aten.logsumexp": logsumexp,
-    "aten.histc": histogram,
-    "aten.bincount": bincount,
-}
-
-# A row to a row.
-ROWS: dict[str, Callable[[Row], list[Scalar]]] = {
-    "aten.cumsum": lambda row: scan(row, 0.0, lambda a, x: a + x),
-    "aten.cumprod": lambda row: scan(row, 1.0, lambda a, x: a * x),
-    "aten.cummax": lambda row: scan(row, -math.inf, lambda a, x: apply("maximum", a, x)),
-    "aten.cummin": lambda row: scan(row, math.inf, lambda a, x: apply("minimum", a, x)),
-    "aten.logcumsumexp": logcumsumexp,
-    **dict.fromkeys(("aten.softmax", "aten._softmax", "aten._safe_softmax"), softmax),
-    **dict.fromkeys(("aten.log_softmax", "aten._log_softmax"), log_softmax),
-}

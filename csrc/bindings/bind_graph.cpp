@@ -100,12 +100,32 @@ void check_index(Index index, std::size_t count, const char* what) {
 
 py::dict sizes_of(const Graph& graph) {
     py::dict result;
-    for (const auto& [name, size] : graph.sizes()) {
+    for (const std::string& name : graph.size_names()) {
+        const NamedSize& size = graph.sizes().find(name)->second;
         py::dict entry;
-        entry["default"] = size.default_value;
+        entry["default"] = to_python(size.default_value);
         entry["minimum"] = size.minimum;
-        entry["maximum"] = size.maximum ? py::object(py::int_(*size.maximum)) : py::object(py::none());
+        entry["maximum"] = size.maximum ? to_python(*size.maximum) : py::object(py::none());
+        if (!size.origin.empty()) entry["origin"] = size.origin;
         result[py::str(name)] = entry;
+    }
+    return result;
+}
+
+// A value for every size: those given, and defaults for the others. An expression where a default needs a
+// size that has no value.
+py::dict size_values(const Graph& graph, const py::dict& given) {
+    const Sizes sizes = to_sizes(given);
+    graph.check_sizes(sizes);
+    Sizes known = sizes;
+    for (const std::string& name : graph.size_names()) {
+        const Expr& value = graph.sizes().find(name)->second.default_value;
+        if (!depends_on_data(name)) known.try_emplace(name, value.constant());
+    }
+    const Replacements values = graph.replacements(known);
+    py::dict result;
+    for (const std::string& name : graph.size_names()) {
+        result[py::str(name)] = to_python(values.find(name)->second);
     }
     return result;
 }
@@ -201,9 +221,11 @@ NodeIndex add_node(GraphBuilder& builder, std::string_view op, const py::dict& a
     return builder.end_node(indices_of(outputs, "a node's outputs"));
 }
 
-Expr add_size(GraphBuilder& builder, const std::string& name, std::int64_t default_value,
-              std::int64_t minimum, std::optional<std::int64_t> maximum) {
-    return builder.add_size(name, {default_value, minimum, maximum});
+Expr add_size(GraphBuilder& builder, const std::string& name, const py::object& default_value,
+              std::int64_t minimum, const py::object& maximum, const std::string& origin) {
+    NamedSize size{to_expr(default_value, "the default of a size"), minimum, {}, origin};
+    if (!maximum.is_none()) size.maximum = to_expr(maximum, "the bound of a size");
+    return builder.add_size(name, std::move(size));
 }
 
 void add_guard(GraphBuilder& builder, const py::object& left, std::string_view relation,
@@ -264,7 +286,10 @@ void register_graph(py::module_& m) {
         "Builds one Graph: declare sizes and tensors, add nodes in execution order, build.")
         .def(py::init<std::string>(), py::arg("model") = "")
         .def("size", &add_size, py::arg("name"), py::kw_only(), py::arg("default"), py::arg("minimum") = 1,
-             py::arg("maximum") = py::none(), "Declares a named size and returns it as an Expr.")
+             py::arg("maximum") = py::none(), py::arg("origin") = "",
+             "Declares a named size and returns it as an Expr. One that depends on data has a dot in its "
+             "name, "
+             "says what it comes from, and may be 0; its default and bound may be in sizes declared before.")
         .def("guard", &add_guard, py::arg("left"), py::arg("relation"), py::arg("right"),
              "Adds a condition on sizes that the forward took for granted, such as (batch, '>=', 2).")
         .def("tensor", &add_tensor, py::arg("dtype"), py::arg("shape"), py::kw_only(),
@@ -284,6 +309,8 @@ void register_graph(py::module_& m) {
                                       "One forward pass: op calls, tensors, named sizes. Immutable.");
     graph.def_property_readonly("model", [](const Graph& g) { return g.model(); })
         .def_property_readonly("sizes", &sizes_of)
+        .def("size_values", &size_values, py::arg("sizes"),
+             "A value for every named size: those given, and defaults for the others.")
         .def_property_readonly("guards",
                                [](const Graph& g) {
                                    std::vector<std::string> texts;

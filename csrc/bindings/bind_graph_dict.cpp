@@ -9,11 +9,14 @@ namespace {
 
 using GraphPtr = std::shared_ptr<Graph>;
 
-py::object number(const Graph& graph, Dim dim) {
-    if (dim >= 0) return py::int_(dim);
-    const Expr& e = graph.expressions()[static_cast<std::size_t>(-dim - 1)];
+py::object number(const Expr& e) {
     if (e.is_constant()) return py::int_(e.constant());
     return py::str(e.text());
+}
+
+py::object number(const Graph& graph, Dim dim) {
+    if (dim >= 0) return py::int_(dim);
+    return number(graph.expressions()[static_cast<std::size_t>(-dim - 1)]);
 }
 
 py::list dims_of(const Graph& graph, Range range) {
@@ -65,11 +68,13 @@ py::dict to_dict(const Graph& graph) {
     result["schema_version"] = kGraphSchemaVersion;
     result["model"] = graph.model();
     py::dict sizes;
-    for (const auto& [name, size] : graph.sizes()) {
+    for (const std::string& name : graph.size_names()) {
+        const NamedSize& size = graph.sizes().find(name)->second;
         py::dict entry;
-        entry["default"] = size.default_value;
+        entry["default"] = number(size.default_value);
         entry["minimum"] = size.minimum;
-        if (size.maximum) entry["maximum"] = *size.maximum;
+        if (size.maximum) entry["maximum"] = number(*size.maximum);
+        if (!size.origin.empty()) entry["origin"] = size.origin;
         sizes[py::str(name)] = entry;
     }
     result["sizes"] = sizes;

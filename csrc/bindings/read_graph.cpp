@@ -134,9 +134,12 @@ void read_size(GraphBuilder& builder, const std::string& name, const py::dict& e
         const Expr e = read_expr(value, where);
         return within(where, [&] { return e.constant(); });
     };
-    size.default_value = number(field(entry, "default", where));
+    size.default_value = read_expr(field(entry, "default", where), where);
     if (entry.contains("minimum")) size.minimum = number(entry["minimum"]);
-    if (entry.contains("maximum") && !entry["maximum"].is_none()) size.maximum = number(entry["maximum"]);
+    if (entry.contains("maximum") && !entry["maximum"].is_none()) {
+        size.maximum = read_expr(entry["maximum"], where);
+    }
+    size.origin = optional_text(entry, "origin");
     within(where, [&] { builder.add_size(name, size); });
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <deque>
 #include <mutex>
+#include <numeric>
 #include <unordered_map>
 
 #include "core/expr.hpp"
@@ -19,6 +20,8 @@ bool nonnegative_atom(Atom::Kind kind, const std::vector<Expr>& operands) {
     const auto proven = [](const Expr& e) { return e.is_nonnegative(); };
     switch (kind) {
         case Atom::Kind::size:
+        case Atom::Kind::gcd:
+        case Atom::Kind::n_log2_n:
             return true;
         case Atom::Kind::modulo:
             return operands[1].is_nonnegative();
@@ -39,6 +42,10 @@ std::string atom_text(Atom::Kind kind, const std::string& name, const std::vecto
             return printed(operands[0], true) + "//" + printed(operands[1], true);
         case Atom::Kind::modulo:
             return printed(operands[0], true) + "%" + printed(operands[1], true);
+        case Atom::Kind::gcd:
+            return "gcd(" + operands[0].text() + ", " + operands[1].text() + ")";
+        case Atom::Kind::n_log2_n:
+            return "n_log2_n(" + operands[0].text() + ")";
         case Atom::Kind::maximum:
         case Atom::Kind::minimum:
             break;
@@ -110,6 +117,10 @@ std::int64_t Atom::apply(const std::vector<std::int64_t>& values) const {
             return *std::max_element(values.begin(), values.end());
         case Kind::minimum:
             return *std::min_element(values.begin(), values.end());
+        case Kind::gcd:
+            return std::gcd(values[0], values[1]);
+        case Kind::n_log2_n:
+            return n_log2_n(values[0]);
         case Kind::size:
             break;
     }
@@ -119,6 +130,8 @@ std::int64_t Atom::apply(const std::vector<std::int64_t>& values) const {
 Expr Atom::apply(const std::vector<Expr>& values) const {
     if (kind == Kind::floor_div) return values[0] / values[1];
     if (kind == Kind::modulo) return values[0] % values[1];
+    if (kind == Kind::gcd) return Expr::gcd(values[0], values[1]);
+    if (kind == Kind::n_log2_n) return Expr::n_log2_n(values[0]);
     Expr result = values[0];
     for (std::size_t i = 1; i < values.size(); ++i) {
         result = kind == Kind::maximum ? Expr::maximum(result, values[i]) : Expr::minimum(result, values[i]);
@@ -129,6 +142,21 @@ Expr Atom::apply(const std::vector<Expr>& values) const {
 Expr Expr::maximum(const Expr& a, const Expr& b) {
     if (a.is_constant() && b.is_constant()) return {std::max(a.value_, b.value_)};
     return extremum(Atom::Kind::maximum, a, b);
+}
+
+Expr Expr::gcd(const Expr& a, const Expr& b) {
+    if (a.is_constant() && b.is_constant()) return {std::gcd(a.value_, b.value_)};
+    const auto divides = [](const Expr& x, const Expr& y) { return !(x == Expr(0)) && y % x == Expr(0); };
+    if (divides(a, b)) return a;
+    if (divides(b, a)) return b;
+    std::vector<Expr> operands = {a, b};
+    if (operands[1].text() < operands[0].text()) std::swap(operands[0], operands[1]);
+    return Atom::expr(Atom::intern(Atom::Kind::gcd, "", std::move(operands)));
+}
+
+Expr Expr::n_log2_n(const Expr& n) {
+    if (n.is_constant()) return {infercost::n_log2_n(n.value_)};
+    return Atom::expr(Atom::intern(Atom::Kind::n_log2_n, "", {n}));
 }
 
 Expr Expr::minimum(const Expr& a, const Expr& b) {

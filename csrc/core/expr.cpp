@@ -195,7 +195,8 @@ std::int64_t Expr::evaluate(const Sizes& sizes) const {
     return total;
 }
 
-Expr Expr::substitute(const Sizes& sizes) const {
+template <class Map>
+Expr Expr::replaced(const Map& sizes) const {
     if (is_constant() || sizes.empty()) return *this;
     Expr total;
     for (const Term& term : *terms_) {
@@ -207,7 +208,7 @@ Expr Expr::substitute(const Sizes& sizes) const {
                 base = found == sizes.end() ? Atom::expr(factor.atom) : Expr(found->second);
             } else {
                 std::vector<Expr> values;
-                for (const Expr& operand : factor.atom->operands) values.push_back(operand.substitute(sizes));
+                for (const Expr& operand : factor.atom->operands) values.push_back(operand.replaced(sizes));
                 base = factor.atom->apply(values);
             }
             for (int i = 0; i < factor.power; ++i) value = value * base;
@@ -215,6 +216,14 @@ Expr Expr::substitute(const Sizes& sizes) const {
         total = total + value;
     }
     return total;
+}
+
+Expr Expr::substitute(const Sizes& sizes) const {
+    return replaced(sizes);
+}
+
+Expr Expr::substitute(const Replacements& sizes) const {
+    return replaced(sizes);
 }
 
 std::vector<std::string> Expr::names() const {
@@ -252,16 +261,17 @@ bool Expr::is_nonnegative() const {
     if (is_constant()) return value_ >= 0;
     std::int64_t bound = 0;
     for (const Term& term : *terms_) {
-        const bool sizes_only = std::all_of(term.monomial.begin(), term.monomial.end(),
-                                            [](const Factor& f) { return f.atom->kind == Atom::Kind::size; });
+        const bool positive = std::all_of(term.monomial.begin(), term.monomial.end(), [](const Factor& f) {
+            return f.atom->kind == Atom::Kind::size && !depends_on_data(f.atom->text);
+        });
         const bool known = std::all_of(term.monomial.begin(), term.monomial.end(),
                                        [](const Factor& f) { return f.atom->nonnegative; });
         if (term.monomial.empty()) {
             bound += term.coefficient;
         } else if (term.coefficient < 0 || !known) {
             return false;
-        } else if (sizes_only) {
-            bound += term.coefficient;  // a product of sizes is at least 1
+        } else if (positive) {
+            bound += term.coefficient;  // a product of sizes that are at least 1
         }
     }
     return bound >= 0;

@@ -17,6 +17,7 @@ using Sizes = std::map<std::string, std::int64_t, std::less<>>;
 
 class Expr;
 struct Atom;
+using Replacements = std::map<std::string, Expr, std::less<>>;
 
 // A product of atoms with powers, ordered by atom id; empty is the constant 1.
 struct Factor {
@@ -32,7 +33,13 @@ struct Term {
     friend bool operator==(const Term&, const Term&) = default;
 };
 
-// An immutable value: a constant (no allocation) or a shared sum of terms. Named sizes are at least 1.
+// A size whose value depends on data has a dot in its name ("roi_heads.nms"). It may be 0; all others are at
+// least 1.
+inline bool depends_on_data(std::string_view size) {
+    return size.find('.') != std::string_view::npos;
+}
+
+// An immutable value: a constant (no allocation) or a shared sum of terms.
 class Expr {
   public:
     Expr() = default;
@@ -43,6 +50,10 @@ class Expr {
     static Expr maximum(const Expr& a, const Expr& b);
     static Expr minimum(const Expr& a, const Expr& b);
     static Expr ceil_div(const Expr& a, const Expr& b);
+    // The greatest common divisor of numbers above zero.
+    static Expr gcd(const Expr& a, const Expr& b);
+    // n * log2(n), rounded: what a Fourier transform of n points grows with. 0 for n < 1.
+    static Expr n_log2_n(const Expr& n);
 
     bool is_constant() const { return terms_ == nullptr; }
     // The value of a constant; throws std::invalid_argument naming the sizes that are still free.
@@ -53,10 +64,11 @@ class Expr {
     std::int64_t evaluate(const Sizes& sizes) const;
     // Replaces the sizes that are named, keeps the others.
     Expr substitute(const Sizes& sizes) const;
+    Expr substitute(const Replacements& sizes) const;
     std::vector<std::string> names() const;
     std::string text() const;
     std::size_t hash() const;
-    // True when the value is at least zero for every choice of sizes >= 1 (false means "not proven").
+    // True when the value is at least zero for every choice of sizes (false means "not proven").
     bool is_nonnegative() const;
 
     friend Expr operator+(const Expr& a, const Expr& b) {
@@ -84,6 +96,8 @@ class Expr {
     static Expr add(const Expr& a, const Expr& b, std::int64_t sign);
     static Expr multiply(const Expr& a, const Expr& b);
     static Expr divide(const Expr& a, const Expr& b);
+    template <class Map>
+    Expr replaced(const Map& sizes) const;
     static Expr modulo(const Expr& a, const Expr& b);
 
     std::int64_t value_ = 0;
@@ -92,7 +106,7 @@ class Expr {
 
 // What a polynomial is made of: a named size, or a function that is not polynomial.
 struct Atom {
-    enum class Kind { size, floor_div, modulo, maximum, minimum };
+    enum class Kind { size, floor_div, modulo, maximum, minimum, gcd, n_log2_n };
     Kind kind;
     std::string text;  // as printed, and the key under which it is interned
     std::vector<Expr> operands;

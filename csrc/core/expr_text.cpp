@@ -80,8 +80,8 @@ class Parser {
             return {value};
         }
         const std::size_t start = at_;
-        while (at_ < text_.size() &&
-               (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_')) {
+        while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) ||
+                                      text_[at_] == '_' || text_[at_] == '.')) {
             ++at_;
         }
         if (at_ == start) fail("a number, a size or '('");
@@ -95,7 +95,9 @@ class Parser {
         while (take(",")) operands.push_back(sum());
         if (!take(")")) fail("')'");
         if (name == "ceil_div" && operands.size() == 2) return Expr::ceil_div(operands[0], operands[1]);
-        if (name != "max" && name != "min") fail("one of max, min, ceil_div before '('");
+        if (name == "gcd" && operands.size() == 2) return Expr::gcd(operands[0], operands[1]);
+        if (name == "n_log2_n" && operands.size() == 1) return Expr::n_log2_n(operands[0]);
+        if (name != "max" && name != "min") fail("one of max, min, ceil_div, gcd, n_log2_n before '('");
         Expr result = operands[0];
         for (std::size_t i = 1; i < operands.size(); ++i) {
             result = name == "max" ? Expr::maximum(result, operands[i]) : Expr::minimum(result, operands[i]);

@@ -37,38 +37,64 @@ std::optional<std::uint32_t> Graph::find_name(std::string_view name) const {
 std::vector<Expr> Graph::bind(const Sizes& sizes) const {
     check_sizes(sizes);
     check_guards(sizes);
+    const Replacements known = replacements(sizes);
     std::vector<Expr> bound;
     bound.reserve(expressions_.size());
-    for (const Expr& e : expressions_) bound.push_back(e.substitute(sizes));
+    for (const Expr& e : expressions_) bound.push_back(e.substitute(known));
     return bound;
+}
+
+Replacements Graph::replacements(const Sizes& sizes) const {
+    Replacements known;
+    for (const auto& [name, value] : sizes) known.emplace(name, value);
+    for (const std::string& name : size_names_) {
+        if (depends_on_data(name) && !known.contains(name)) {
+            known.emplace(name, sizes_.find(name)->second.default_value.substitute(known));
+        }
+    }
+    return known;
+}
+
+std::optional<std::int64_t> Graph::limit(const NamedSize& size, const Replacements& known) const {
+    if (!size.maximum) return std::nullopt;
+    const Expr bound = size.maximum->substitute(known);
+    return bound.is_constant() ? std::optional(bound.constant()) : std::nullopt;
 }
 
 void Graph::check_sizes(const Sizes& sizes) const {
     for (const auto& [name, value] : sizes) {
-        const auto found = sizes_.find(name);
-        if (found == sizes_.end()) {
-            std::string known;
-            for (const auto& [other, size] : sizes_) known += (known.empty() ? "" : ", ") + other;
-            throw std::invalid_argument("unknown size '" + name + "'; " +
-                                        (known.empty()
-                                             ? "this graph was captured with fixed sizes only (name sizes "
-                                               "with dynamic= when capturing)"
-                                             : "this graph has: " + known));
-        }
-        const NamedSize& size = found->second;
-        if (value < size.minimum || (size.maximum && value > *size.maximum)) {
-            throw std::invalid_argument(
-                "size '" + name + "' is " + std::to_string(value) + "; expected at least " +
-                std::to_string(size.minimum) +
-                (size.maximum ? " and at most " + std::to_string(*size.maximum) : ""));
-        }
+        if (sizes_.contains(name)) continue;
+        std::string known;
+        for (const std::string& other : size_names_) known += (known.empty() ? "" : ", ") + other;
+        throw std::invalid_argument("unknown size '" + name + "'; " +
+                                    (known.empty()
+                                         ? "this graph was captured with fixed sizes only (name sizes "
+                                           "with dynamic= when capturing)"
+                                         : "this graph has: " + known));
+    }
+    const Replacements known = replacements(sizes);
+    for (const auto& [name, value] : sizes) {
+        const NamedSize& size = sizes_.find(name)->second;
+        const std::optional<std::int64_t> maximum = limit(size, known);
+        if (value >= size.minimum && (!maximum || value <= *maximum)) continue;
+        std::string why;
+        if (size.maximum && !size.maximum->is_constant()) why = ", which is " + size.maximum->text();
+        throw std::invalid_argument("size '" + name + "' is " + std::to_string(value) +
+                                    "; expected at least " + std::to_string(size.minimum) +
+                                    (maximum ? " and at most " + std::to_string(*maximum) + why : ""));
     }
 }
 
 void Graph::check_guards(const Sizes& sizes) const {
-    if (guards_.empty() || sizes.empty()) return;
-    Sizes raised = sizes;
-    for (auto& [name, value] : raised) value = std::max<std::int64_t>(value, 2);
+    if (guards_.empty()) return;
+    Sizes raised;
+    for (const auto& [name, value] : replacements(sizes)) {
+        if (!value.is_constant()) continue;
+        const NamedSize& size = sizes_.find(name)->second;
+        const bool truth = depends_on_data(name) && size.maximum && *size.maximum == Expr(1);
+        raised[name] = truth ? value.constant() : std::max<std::int64_t>(value.constant(), 2);
+    }
+    if (raised.empty()) return;
     for (const Guard& guard : guards_) {
         bool known = true;
         for (const Expr* side : {&guard.left, &guard.right}) {
@@ -78,7 +104,8 @@ void Graph::check_guards(const Sizes& sizes) const {
         std::string given;
         for (const auto& [name, value] : sizes)
             given += (given.empty() ? "" : ", ") + name + "=" + std::to_string(value);
-        throw std::invalid_argument("this graph holds only where " + guard.text() + ", got " + given +
+        throw std::invalid_argument("this graph holds only where " + guard.text() + ", got " +
+                                    (given.empty() ? "the defaults" : given) +
                                     "; capture the model again with an example of that size");
     }
 }

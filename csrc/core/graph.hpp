@@ -88,10 +88,10 @@ struct OpName {
 };
 
 struct NamedSize {
-    std::int64_t default_value = 1;
+    Expr default_value = 1;  // both in sizes that were declared before
     std::int64_t minimum = 1;
-    std::optional<std::int64_t> maximum;
-    friend bool operator==(const NamedSize&, const NamedSize&) = default;
+    std::optional<Expr> maximum;
+    std::string origin;  // of a size that depends on data: what it is the length of, and why this default
 };
 
 // A condition on sizes that the captured forward took for granted.
@@ -113,6 +113,8 @@ class Graph {
   public:
     const std::string& model() const { return model_; }
     const std::map<std::string, NamedSize, std::less<>>& sizes() const { return sizes_; }
+    // Names of sizes in the order of their declaration.
+    std::span<const std::string> size_names() const { return size_names_; }
     std::span<const Tensor> tensors() const { return tensors_; }
     std::span<const Node> nodes() const { return nodes_; }
     std::span<const OpName> ops() const { return ops_; }
@@ -145,22 +147,27 @@ class Graph {
         }
     }
 
-    // The table of expressions with some or all sizes replaced by values.
+    // The table of expressions with some or all sizes replaced by values. A size that depends on data and is
+    // not given is replaced by its default.
     std::vector<Expr> bind(const Sizes& sizes) const;
+    // What bind puts in the place of each name: the given values, and defaults of sizes that depend on data.
+    Replacements replacements(const Sizes& sizes) const;
     // Throws std::invalid_argument for a name the graph does not have or a value outside its range.
     void check_sizes(const Sizes& sizes) const;
     // Throws std::invalid_argument where the captured forward would have gone another way. Guards over sizes
     // that are not given are not checked. A size of 1 counts as 2: torch guards against broadcasting at every
-    // turn, and the work of a forward does not change with it.
+    // turn, and the work of a forward does not change with it. So does a size of 0, except of a truth value.
     void check_guards(const Sizes& sizes) const;
 
   private:
     friend class GraphBuilder;
     void validate() const;
+    std::optional<std::int64_t> limit(const NamedSize& size, const Replacements& known) const;
     void check_defined(TensorIndex t, const std::vector<bool>& defined, const Node* node) const;
 
     std::string model_;
     std::map<std::string, NamedSize, std::less<>> sizes_;
+    std::vector<std::string> size_names_;
     std::vector<Tensor> tensors_;
     std::vector<Node> nodes_;
     std::vector<OpName> ops_;

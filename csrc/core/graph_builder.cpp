@@ -52,24 +52,46 @@ Dim GraphBuilder::dim_of(const Expr& value) {
 Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
     require_open();
     // Sizes stand in expressions, and expressions are read back from text.
-    const auto in_names = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
-    const bool starts =
-        !name.empty() && in_names(name[0]) && !std::isdigit(static_cast<unsigned char>(name[0]));
+    const auto in_names = [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.';
+    };
+    const bool starts = !name.empty() && in_names(name[0]) && name[0] != '.' &&
+                        !std::isdigit(static_cast<unsigned char>(name[0]));
     if (!starts || !std::all_of(name.begin(), name.end(), in_names)) {
-        throw std::invalid_argument("a size is called '" + name +
-                                    "'; expected letters, digits and underscores");
+        throw std::invalid_argument(
+            "a size is called '" + name +
+            "'; expected letters, digits, underscores, and dots where it depends on data");
     }
-    if (size.minimum < 1) {
+    const bool of_data = depends_on_data(name);
+    if (of_data == size.origin.empty()) {
+        throw std::invalid_argument("size '" + name + "' has " + (of_data ? "no" : "an") +
+                                    " origin; sizes that depend on data, and only they, have a dot in their "
+                                    "name and say what they come from");
+    }
+    if (size.minimum < (of_data ? 0 : 1)) {
         throw std::invalid_argument("size '" + name + "' has minimum " + std::to_string(size.minimum) +
-                                    "; named sizes are at least 1");
+                                    "; named sizes are at least 1, those that depend on data at least 0");
     }
-    if (size.default_value < size.minimum || (size.maximum && size.default_value > *size.maximum)) {
-        throw std::invalid_argument("size '" + name + "' has default " + std::to_string(size.default_value) +
+    for (const Expr* limit : {&size.default_value, size.maximum ? &*size.maximum : nullptr}) {
+        if (!limit) continue;
+        for (const std::string& other : limit->names()) {
+            if (graph_->sizes_.contains(other)) continue;
+            throw std::invalid_argument("size '" + name + "' has a default or a bound in '" + other +
+                                        "', which is not declared before it");
+        }
+    }
+    const Expr& value = size.default_value;
+    const bool below = value.is_constant() && value.constant() < size.minimum;
+    const bool above = value.is_constant() && size.maximum && size.maximum->is_constant() &&
+                       value.constant() > size.maximum->constant();
+    if (below || above) {
+        throw std::invalid_argument("size '" + name + "' has default " + value.text() +
                                     ", which is outside its own range");
     }
-    if (!graph_->sizes_.emplace(name, size).second) {
+    if (!graph_->sizes_.emplace(name, std::move(size)).second) {
         throw std::invalid_argument("size '" + name + "' is declared twice");
     }
+    graph_->size_names_.push_back(name);
     return Expr::size(name);
 }
 

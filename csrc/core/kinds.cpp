@@ -8,8 +8,9 @@ namespace infercost {
 namespace {
 
 constexpr std::array<std::string_view, kWorkKindCount> kKindNames = {
-    "free",    "gemm",   "convolution", "attention", "pointwise", "reduction", "softmax", "normalization",
-    "pooling", "gather", "scatter",     "copy",      "fill",      "sort",      "scan",    "unknown"};
+    "free",    "gemm",          "convolution", "attention", "pointwise", "reduction",
+    "softmax", "normalization", "pooling",     "gather",    "scatter",   "copy",
+    "fill",    "sort",          "scan",        "library",   "unknown"};
 constexpr std::array<std::string_view, 3> kExecutionNames = {"eager", "compiled", "replayed"};
 
 template <class Enum, std::size_t N>

@@ -23,6 +23,7 @@ enum class WorkKind : std::uint8_t {
     fill,
     sort,
     scan,
+    library,  // an algorithm of a vendor library: Fourier transforms, factorisations
     unknown,
     count_
 };

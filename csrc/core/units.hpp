@@ -1,6 +1,7 @@
 // Checked integer arithmetic: a count that does not fit is an error, never a wrapped or clamped number.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -45,6 +46,14 @@ inline std::int64_t floor_div(std::int64_t a, std::int64_t b) {
 
 inline std::int64_t floor_mod(std::int64_t a, std::int64_t b) {
     return checked_sub(a, checked_mul(floor_div(a, b), b));
+}
+
+// n * log2(n), rounded; 0 for n < 1.
+inline std::int64_t n_log2_n(std::int64_t n) {
+    if (n <= 1) return 0;
+    const double value = std::round(static_cast<double>(n) * std::log2(static_cast<double>(n)));
+    if (value >= 0x1p63) raise_overflow("* log2 of", n, n);
+    return static_cast<std::int64_t>(value);
 }
 
 }  // namespace infercost

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <unordered_map>
 #include <vector>
 
@@ -60,6 +61,11 @@ class BlockEvaluator {
 
     void apply(const Atom& a, Block& out) {
         evaluate(a.operands[0], out.data());
+        if (a.kind == Atom::Kind::n_log2_n) {
+            for (std::size_t i = 0; i < points_; ++i) {
+                out[i] = out[i] > 1 ? std::round(out[i] * std::log2(out[i])) : 0;
+            }
+        }
         Block other;
         for (std::size_t n = 1; n < a.operands.size(); ++n) {
             evaluate(a.operands[n], other.data());
@@ -77,7 +83,11 @@ class BlockEvaluator {
                 return a > b ? a : b;
             case Atom::Kind::minimum:
                 return a < b ? a : b;
+            case Atom::Kind::gcd:
+                return static_cast<double>(
+                    std::gcd(static_cast<std::int64_t>(a), static_cast<std::int64_t>(b)));
             case Atom::Kind::size:
+            case Atom::Kind::n_log2_n:
                 break;
         }
         return a;

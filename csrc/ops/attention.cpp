@@ -4,36 +4,75 @@
 namespace infercost {
 namespace {
 
-// query [..., L, E], key [..., S, E], value [..., S, Ev]. Batch and heads are those of the result, so that
-// grouped-query attention (fewer key heads) does the work of all query heads and reads only its own keys.
-void scaled_dot_product(const Call& call, Work& work) {
+constexpr const char* kMasks[] = {"attn_mask", "attn_bias", "bias"};
+
+// A dropout of the shares that is on is 3 per score, as the op of its own.
+bool drops(const Call& call) {
+    const Argument* p = call.find("dropout_p");
+    return p && p->kind == ArgKind::real && p->real > 0;
+}
+
+// Row i sees i + 1 keys: counted from the first key, or (`custom_mask_type` 2) so that the last row sees all.
+enum class Causal : std::uint8_t { no, from_first, from_last };
+Causal causal_of(const Call& call) {
+    const Expr type = call.integer("custom_mask_type", 0);
+    if (type == Expr(2)) return Causal::from_last;
+    return call.flag("is_causal", false) || type == Expr(1) ? Causal::from_first : Causal::no;
+}
+
+// What the scores of queries and keys cost, for heads of equal lengths.
+void attend(const Call& call, Work& work, const Expr& batch, const Expr& rows, const Expr& columns) {
     const TensorIndex query = call.require_tensor("query");
-    const TensorIndex key = call.require_tensor("key");
-    const TensorIndex value = call.require_tensor("value");
-    const Expr rows = call.dim(query, -2);
-    const Expr columns = call.dim(key, -2);
     const Expr width = call.dim(query, -1);
-    const Expr value_width = call.dim(value, -1);
-    const Expr batch = call.numel(query) / (rows * width);
+    const Expr value_width = call.dim(call.require_tensor("value"), -1);
     const Expr scores = batch * rows * columns;
     work.kind = WorkKind::attention;
     work.dtype = call.engine_dtype(query);
     work.dims = {batch, rows, columns, width, value_width, 1};
     work.contraction_flops = scores * 2 * (width + value_width);
     // scale, then a softmax (max, subtract, exp, sum, divide); a mask is one more addition
-    work.pointwise_flops = scores * (call.has("attn_mask") || call.has("attn_bias") ? 7 : 6);
+    bool masked = false;
+    for (const char* name : kMasks) masked = masked || call.has(name);
+    work.pointwise_flops = scores * ((masked ? 7 : 6) + (drops(call) ? 3 : 0));
     work.causal_flops = work.contraction_flops;
-    if (call.flag("is_causal", false)) {
-        // Row i sees min(i + 1, S) keys: a triangle over the first min(L, S) rows, then full rows.
+    const Causal causal = causal_of(call);
+    if (causal != Causal::no) {
+        // A triangle over min(L, S) rows; the others see all keys, or none.
         const Expr corner = Expr::minimum(rows, columns);
-        const Expr seen = corner * (corner + 1) / 2 + (rows - corner) * columns;
+        const Expr seen = causal == Causal::from_first ? corner * (corner + 1) / 2 + (rows - corner) * columns
+                                                       : corner * columns - corner * (corner - 1) / 2;
         work.causal_flops = batch * seen * 2 * (width + value_width);
     }
 }
 
+// query [..., L, E], key [..., S, E], value [..., S, Ev]. Batch and heads are those of the result, so that
+// grouped-query attention (fewer key heads) does the work of all query heads and reads only its own keys.
+void scaled_dot_product(const Call& call, Work& work) {
+    const TensorIndex query = call.require_tensor("query");
+    const Expr rows = call.dim(query, -2);
+    const Expr columns = call.dim(call.require_tensor("key"), -2);
+    const Expr batch = call.numel(query) / (rows * call.dim(query, -1));
+    attend(call, work, batch, rows, columns);
+}
+
+// query [B, L, H, E], or [tokens, H, E] with the bounds of sequences in `cum_seq_q` and `cum_seq_k`: their
+// number is a length, theirs are data, and taken as equal.
+void length_before_heads(const Call& call, Work& work) {
+    const TensorIndex query = call.require_tensor("query");
+    Expr sequences = 1;
+    for (const char* name : {"cum_seq_q", "cu_seqlens_q"}) {
+        if (const TensorIndex t = call.tensor(name); t != kNoTensor) sequences = call.numel(t) - 1;
+    }
+    const Expr tokens = call.dim(query, -3);
+    const Expr batch = call.numel(query) / (tokens * call.dim(query, -1));
+    const Expr rows = Expr::ceil_div(tokens, sequences);
+    const Expr columns = Expr::ceil_div(call.dim(call.require_tensor("key"), -3), sequences);
+    attend(call, work, batch * sequences, rows, columns);
+}
+
 void operands_and_result(const Call& call, Work& work) {
     for (const char* name : {"query", "key", "value"}) call.read_operand(work, call.require_tensor(name));
-    for (const char* name : {"attn_mask", "attn_bias"}) {
+    for (const char* name : kMasks) {
         if (const TensorIndex mask = call.tensor(name); mask != kNoTensor) call.read(work, mask);
     }
     // The statistics that some variants return beside the result are for backward; inference keeps one.
@@ -44,13 +83,21 @@ constexpr TrafficShape flash{operands_and_result, never};
 constexpr std::string_view kConvention =
     "2*b*L*S*(E+Ev), dense; causal is a figure of its own; scale, mask and softmax are pointwise";
 
+constexpr std::string_view kPacked =
+    "as scaled_dot_product_attention; sequences of many lengths are taken as equally long";
+
 constexpr OpRule kRows[] = {
-    {"aten.scaled_dot_product_attention",                     scaled_dot_product, flash, kConvention},
-    {"aten._scaled_dot_product_flash_attention",              scaled_dot_product, flash, kConvention},
-    {"aten._scaled_dot_product_flash_attention_for_cpu",      scaled_dot_product, flash, kConvention},
-    {"aten._scaled_dot_product_efficient_attention",          scaled_dot_product, flash, kConvention},
-    {"aten._scaled_dot_product_cudnn_attention",              scaled_dot_product, flash, kConvention},
-    {"aten._scaled_dot_product_fused_attention_overrideable", scaled_dot_product, flash, kConvention},
+    {"aten.scaled_dot_product_attention",                     scaled_dot_product,  flash, kConvention},
+    {"aten._scaled_dot_product_flash_attention",              scaled_dot_product,  flash, kConvention},
+    {"aten._scaled_dot_product_flash_attention_for_cpu",      scaled_dot_product,  flash, kConvention},
+    {"aten._scaled_dot_product_efficient_attention",          scaled_dot_product,  flash, kConvention},
+    {"aten._scaled_dot_product_cudnn_attention",              scaled_dot_product,  flash, kConvention},
+    {"aten._scaled_dot_product_fused_attention_overrideable", scaled_dot_product,  flash, kConvention},
+    {"aten._scaled_dot_product_attention_math",               scaled_dot_product,  flash, kConvention},
+    {"aten._scaled_dot_product_attention_math_for_mps",       scaled_dot_product,  flash, kConvention},
+    {"aten._flash_attention_forward",                         length_before_heads, flash, kPacked    },
+    {"aten._efficient_attention_forward",                     length_before_heads, flash, kPacked    },
+    {"aten._cudnn_attention_forward",                         scaled_dot_product,  flash, kConvention},
 };
 static_assert(each_op_once(kRows));
 

@@ -9,7 +9,8 @@ namespace {
 
 // [..., k] x [n, k]^T + bias[n]
 void linear(const Call& call, Work& work) {
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex named = call.tensor("input");
+    const TensorIndex input = named != kNoTensor ? named : call.require_tensor("self");
     const TensorIndex weight = call.require_tensor("weight");
     const Expr k = call.dim(input, -1);
     const Expr n = call.rank(weight) == 1 ? Expr(1) : call.dim(weight, 0);
@@ -30,6 +31,12 @@ void mm(const Call& call, Work& work) {
 }
 void addmm(const Call& call, Work& work) {
     matrix_product(call, work, "mat1", "mat2", "self");
+}
+
+// relu is 1 more per result, gelu 5.
+void addmm_activation(const Call& call, Work& work) {
+    addmm(call, work);
+    work.pointwise_flops += call.numel(call.output()) * (call.flag("use_gelu", false) ? 5 : 1);
 }
 
 void batched(const Call& call, Work& work, const char* left, const char* right) {
@@ -140,21 +147,24 @@ namespace {
 constexpr TrafficShape grouped{grouped_traffic, never};
 
 constexpr OpRule kRows[] = {
-    {"aten.linear",                      linear,          stream_operands, "2*m*n*k; bias add is pointwise"                         },
-    {"aten.mm",                          mm,              stream_operands, "2*m*n*k"                                                },
-    {"aten.addmm",                       addmm,           stream_operands, "2*m*n*k; the added matrix is pointwise"                 },
-    {"aten.bmm",                         bmm,             stream_operands, "2*b*m*n*k"                                              },
-    {"aten.baddbmm",                     baddbmm,         stream_operands, "2*b*m*n*k; the added tensor is pointwise"               },
-    {"aten.addbmm",                      addbmm,          stream_operands, "2*b*m*n*k; the sum over b is pointwise"                 },
-    {"aten.matmul",                      matmul,          stream_operands, "2*m*n*k for each broadcast batch"                       },
-    {"aten.mv",                          mv,              stream_operands, "2*m*k"                                                  },
-    {"aten.addmv",                       addmv,           stream_operands, "2*m*k; the added vector is pointwise"                   },
-    {"aten.dot",                         dot,             stream_operands, "2*k"                                                    },
-    {"aten.vdot",                        dot,             stream_operands, "2*k"                                                    },
-    {"aten.einsum",                      einsum,          stream_operands, "2 x the product of all letters, left to right"          },
-    {"aten._grouped_mm",                 grouped_product, grouped,         "2*rows*n*k: each row meets one expert; balanced routing"},
-    {"transformers.grouped_mm_fallback", grouped_product, grouped,
-     "as aten._grouped_mm, which it stands in for"                                                                                  },
+    {"aten.linear",                      linear,           stream_operands, "2*m*n*k; bias add is pointwise"                         },
+    {"aten.mm",                          mm,               stream_operands, "2*m*n*k"                                                },
+    {"aten.addmm",                       addmm,            stream_operands, "2*m*n*k; the added matrix is pointwise"                 },
+    {"aten.bmm",                         bmm,              stream_operands, "2*b*m*n*k"                                              },
+    {"aten.baddbmm",                     baddbmm,          stream_operands, "2*b*m*n*k; the added tensor is pointwise"               },
+    {"aten.addbmm",                      addbmm,           stream_operands, "2*b*m*n*k; the sum over b is pointwise"                 },
+    {"aten.matmul",                      matmul,           stream_operands, "2*m*n*k for each broadcast batch"                       },
+    {"aten.mv",                          mv,               stream_operands, "2*m*k"                                                  },
+    {"aten.addmv",                       addmv,            stream_operands, "2*m*k; the added vector is pointwise"                   },
+    {"aten.dot",                         dot,              stream_operands, "2*k"                                                    },
+    {"aten.vdot",                        dot,              stream_operands, "2*k"                                                    },
+    {"aten.einsum",                      einsum,           stream_operands, "2 x the product of all letters, left to right"          },
+    {"aten._grouped_mm",                 grouped_product,  grouped,         "2*rows*n*k: each row meets one expert; balanced routing"},
+    {"transformers.grouped_mm_fallback", grouped_product,  grouped,
+     "as aten._grouped_mm, which it stands in for"                                                                                   },
+    {"aten.mkldnn_linear",               linear,           stream_operands, "2*m*n*k; bias add is pointwise"                         },
+    {"aten.linalg_matmul",               matmul,           stream_operands, "2*m*n*k for each broadcast batch"                       },
+    {"aten._addmm_activation",           addmm_activation, stream_operands, "as addmm, then relu or gelu"                            },
 };
 static_assert(each_op_once(kRows));
 

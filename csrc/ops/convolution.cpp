@@ -22,8 +22,14 @@ void convolve(const Call& call, Work& work, TensorIndex input, TensorIndex weigh
 
 namespace {
 
+// Convolutions of libraries call it "self".
+TensorIndex input_of(const Call& call) {
+    const TensorIndex input = call.tensor("input");
+    return input != kNoTensor ? input : call.require_tensor("self");
+}
+
 void convolve(const Call& call, Work& work, bool transposed) {
-    convolve(call, work, call.require_tensor("input"), call.require_tensor("weight"), transposed);
+    convolve(call, work, input_of(call), call.require_tensor("weight"), transposed);
 }
 void direct(const Call& call, Work& work) {
     convolve(call, work, false);
@@ -33,6 +39,34 @@ void transposed(const Call& call, Work& work) {
 }
 void either(const Call& call, Work& work) {
     convolve(call, work, call.flag("transposed", false));
+}
+
+// One weight per channel and result, [channels * results, 1, *window], whatever `groups` says.
+void depthwise(const Call& call, Work& work) {
+    const TensorIndex weight = call.require_tensor("weight");
+    Expr window = 1;
+    for (int axis = 2; axis < call.rank(weight); ++axis) window = window * call.dim(weight, axis);
+    const Expr channels = call.dim(weight, 0);
+    set_contraction(work, WorkKind::convolution, call.engine_dtype(weight), channels,
+                    call.numel(call.output()) / channels, 1, window);
+    if (window.is_constant()) work.dims.window = window.constant();
+    if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
+}
+
+// A comparison per result more, and an addition where something is added.
+void rectified(const Call& call, Work& work) {
+    convolve(call, work, false);
+    work.pointwise_flops += call.numel(call.output()) * (call.has("z") ? 2 : 1);
+}
+
+// [time, batch, channels] with weights [window, in, out]
+void time_first(const Call& call, Work& work) {
+    const TensorIndex weight = call.require_tensor("weight");
+    const Expr out = call.dim(weight, 2);
+    const Expr results = call.numel(call.output());
+    set_contraction(work, WorkKind::convolution, call.engine_dtype(weight), 1, results / out, out,
+                    call.dim(weight, 0) * call.dim(weight, 1));
+    work.pointwise_flops = results;
 }
 
 // Each element of a column is sampled between four of the input, then the columns meet the weight. Positions
@@ -53,26 +87,47 @@ void deformed_operands(const Call& call, Work& work) {
 constexpr TrafficShape deformed_once{deformed_operands, never};
 
 void operands_and_result(const Call& call, Work& work) {
-    call.read_operand(work, call.require_tensor("input"));
+    call.read_operand(work, input_of(call));
     call.read_operand(work, call.require_tensor("weight"));
+    if (const TensorIndex added = call.tensor("z"); added != kNoTensor) call.read(work, added);
     if (const TensorIndex bias = call.tensor("bias"); bias != kNoTensor) call.read(work, bias);
     write_all(call, work);
 }
 constexpr TrafficShape operands_once{operands_and_result, never};
 
 constexpr OpRule kRows[] = {
-    {"aten.conv1d",               direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.conv2d",               direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.conv3d",               direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.convolution",          either,     operands_once, "as conv, or as conv_transpose when transposed"          },
-    {"aten._convolution",         either,     operands_once, "as conv, or as conv_transpose when transposed"          },
-    {"aten._convolution_mode",    direct,     operands_once, "as conv; padding given in words"                        },
-    {"aten.cudnn_convolution",    direct,     operands_once, "as conv"                                                },
-    {"aten.mkldnn_convolution",   direct,     operands_once, "as conv"                                                },
-    {"aten.conv_transpose1d",     transposed, operands_once, "2 * inputs * out/groups * window"                       },
-    {"aten.conv_transpose2d",     transposed, operands_once, "2 * inputs * out/groups * window"                       },
-    {"aten.conv_transpose3d",     transposed, operands_once, "2 * inputs * out/groups * window"                       },
-    {"torchvision.deform_conv2d", deformed,   deformed_once, "as conv2d; 7 per sampled element, 8 with a mask"        },
+    {"aten.conv1d",                       direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.conv2d",                       direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.conv3d",                       direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.convolution",                  either,     operands_once, "as conv, or as conv_transpose when transposed"          },
+    {"aten._convolution",                 either,     operands_once, "as conv, or as conv_transpose when transposed"          },
+    {"aten._convolution_mode",            direct,     operands_once, "as conv; padding given in words"                        },
+    {"aten.cudnn_convolution",            direct,     operands_once, "as conv"                                                },
+    {"aten.mkldnn_convolution",           direct,     operands_once, "as conv"                                                },
+    {"aten.conv_transpose1d",             transposed, operands_once, "2 * inputs * out/groups * window"                       },
+    {"aten.conv_transpose2d",             transposed, operands_once, "2 * inputs * out/groups * window"                       },
+    {"aten.conv_transpose3d",             transposed, operands_once, "2 * inputs * out/groups * window"                       },
+    {"torchvision.deform_conv2d",         deformed,   deformed_once, "as conv2d; 7 per sampled element, 8 with a mask"        },
+    {"aten.convolution_overrideable",     either,     operands_once, "as convolution"                                         },
+    {"aten.conv_tbc",                     time_first, operands_once, "2 * outputs * in * window; bias add is pointwise"       },
+    {"aten.thnn_conv2d",                  direct,     operands_once, "as conv"                                                },
+    {"aten._slow_conv2d_forward",         direct,     operands_once, "as conv"                                                },
+    {"aten.slow_conv3d",                  direct,     operands_once, "as conv"                                                },
+    {"aten.slow_conv3d_forward",          direct,     operands_once, "as conv"                                                },
+    {"aten.slow_conv_dilated2d",          direct,     operands_once, "as conv"                                                },
+    {"aten.slow_conv_dilated3d",          direct,     operands_once, "as conv"                                                },
+    {"aten.slow_conv_transpose2d",        transposed, operands_once, "as conv_transpose"                                      },
+    {"aten.slow_conv_transpose3d",        transposed, operands_once, "as conv_transpose"                                      },
+    {"aten._conv_depthwise2d",            depthwise,  operands_once, "2 * outputs * window"                                   },
+    {"aten.conv_depthwise3d",             depthwise,  operands_once, "2 * outputs * window"                                   },
+    {"aten.cudnn_convolution_transpose",  transposed, operands_once, "as conv_transpose"                                      },
+    {"aten.cudnn_convolution_relu",       rectified,  operands_once, "as conv, then 1 per result"                             },
+    {"aten.cudnn_convolution_add_relu",   rectified,  operands_once, "as conv, then 2 per result"                             },
+    {"aten.miopen_convolution",           direct,     operands_once, "as conv"                                                },
+    {"aten.miopen_convolution_relu",      rectified,  operands_once, "as conv, then 1 per result"                             },
+    {"aten.miopen_convolution_add_relu",  rectified,  operands_once, "as conv, then 2 per result"                             },
+    {"aten.miopen_convolution_transpose", transposed, operands_once, "as conv_transpose"                                      },
+    {"aten.miopen_depthwise_convolution", direct,     operands_once, "as conv"                                                },
 };
 static_assert(each_op_once(kRows));
 

@@ -17,21 +17,65 @@ void gathered(const Call& call, Work& work) {
 }
 constexpr TrafficShape gathers{gathered, never};
 
+// Indices of several dimensions meet by broadcasting; dimensions without an index are taken whole.
+Expr indexed_places(const Call& call, TensorIndex table, const std::vector<TensorIndex>& indices) {
+    std::vector<Expr> joint;  // lengths from the right
+    Expr whole = 1;
+    int axis = 0;
+    for (const TensorIndex index : indices) {
+        if (index == kNoTensor) {
+            whole = whole * call.dim(table, axis++);
+            continue;
+        }
+        const std::vector<Expr> shape = call.shape(index);
+        // A mask stands for as many dimensions as it has, and may choose all of them.
+        axis += call.stored_dtype(index) == DType::boolean ? static_cast<int>(shape.size()) : 1;
+        for (std::size_t i = 0; i < shape.size(); ++i) {
+            const Expr& length = shape[shape.size() - 1 - i];
+            if (i == joint.size()) {
+                joint.push_back(length);
+            } else if (joint[i] == Expr(1)) {
+                joint[i] = length;
+            }
+        }
+    }
+    for (; axis < call.rank(table); ++axis) whole = whole * call.dim(table, axis);
+    for (const Expr& length : joint) whole = whole * length;
+    return whole;
+}
+
+// How many elements of the first operand are written: one for each index, along a dimension a slice for each.
+Expr places(const Call& call) {
+    const TensorIndex table = call.first_operand();
+    if (const std::vector<TensorIndex> indices = call.tensors("indices"); !indices.empty()) {
+        return indexed_places(call, table, indices);
+    }
+    const TensorIndex index = call.tensor("index");
+    if (index == kNoTensor) {  // slices and masks: as many as there are values
+        Expr largest;
+        bool first = true;
+        call.for_each_input([&](TensorIndex t) {
+            if (!first) largest = Expr::maximum(largest, call.numel(t));
+            first = false;
+        });
+        return largest;
+    }
+    const Expr dim = call.integer("dim", 0);
+    const bool slices = call.op().name.find("index_") != std::string::npos && call.rank(table) > 0;
+    if (!slices || !dim.is_constant()) return call.numel(index);
+    return call.numel(table) / call.dim(table, static_cast<int>(dim.constant())) * call.numel(index);
+}
+
 // Values are read and written at their places. The functional form first copies the whole operand.
 void scattered(const Call& call, Work& work) {
     const TensorIndex table = call.first_operand();
-    Expr moved;
     bool first = true;
     call.for_each_input([&](TensorIndex t) {
-        if (first) {
-            first = false;
-            return;
-        }
-        call.read(work, t);
-        moved = Expr::maximum(moved, call.numel(t));
+        if (!first) call.read(work, t);
+        first = false;
     });
     if (call.in_place()) {
-        call.write(work, call.output(), Expr::minimum(moved, call.numel(table)));
+        call.write(work, call.output(), Expr::minimum(places(call), call.numel(table)));
     } else {
         call.read(work, table);
         call.write(work, call.output());
@@ -49,32 +93,83 @@ void scatter_adding(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(source != kNoTensor ? source : call.output());
 }
 
+// mode 0: sum, 1: mean, 2: max. Each row that is looked up is added or compared; a mean divides each result.
+void embedding_bag(const Call& call, Work& work) {
+    const TensorIndex weight = call.require_tensor("weight");
+    const Expr rows = call.numel(call.require_tensor("indices"));
+    const bool weighted = call.has("per_sample_weights");
+    work.kind = WorkKind::gather;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = rows * call.dim(weight, 1) * (weighted ? 2 : 1);
+    if (call.integer("mode", 0) == Expr(1)) work.pointwise_flops += call.numel(call.output());
+}
+void embedding_bag_bytes(const Call& call, Work& work) {
+    const TensorIndex weight = call.require_tensor("weight");
+    const TensorIndex indices = call.require_tensor("indices");
+    call.read(work, weight, call.numel(indices) * call.dim(weight, 1));
+    for (const char* name : {"indices", "offsets", "per_sample_weights"}) {
+        if (const TensorIndex t = call.tensor(name); t != kNoTensor) call.read(work, t);
+    }
+    call.write(work, call.output());  // what else is returned is for backward
+}
+constexpr TrafficShape bags{embedding_bag_bytes, never};
+
+void diagonal_bytes(const Call& call, Work& work) {
+    const TensorIndex self = call.output();
+    call.write(work, self, Expr::minimum(call.dim(self, 0), call.dim(self, 1)));
+}
+constexpr TrafficShape diagonal_only{diagonal_bytes, always};
+
+// Every element is looked at; what is found is written.
+void found_bytes(const Call& call, Work& work) {
+    call.read(work, call.first_operand());
+    write_all(call, work);
+}
+constexpr TrafficShape finds{found_bytes, never};
+
+constexpr std::string_view kBag = "1 per element looked up, 1 more with weights; a mean is 1 more per result";
 constexpr std::string_view kRowsRead = "reads the selected elements and the indices";
 constexpr std::string_view kPlaces = "reads values and indices, writes their places";
 
 constexpr OpRule kRows[] = {
-    {"aten.embedding",       kGather,        gathers,    kRowsRead                               },
-    {"aten.index",           kGather,        gathers,    kRowsRead                               },
-    {"aten._unsafe_index",   kGather,        gathers,    kRowsRead                               },
-    {"aten.index_select",    kGather,        gathers,    kRowsRead                               },
-    {"aten.gather",          kGather,        gathers,    kRowsRead                               },
-    {"aten.take",            kGather,        gathers,    kRowsRead                               },
-    {"aten.take_along_dim",  kGather,        gathers,    kRowsRead                               },
-    {"aten.masked_select",   kGather,        gathers,    kRowsRead                               },
-    {"aten.one_hot",         kScatter,       stream_all, "reads indices, writes the whole result"},
-    {"aten.bucketize",       kGather,        stream_all, kRowsRead                               },
-    {"aten.searchsorted",    kGather,        stream_all, kRowsRead                               },
-    {"aten.index_put",       kScatter,       scatters,   kPlaces                                 },
-    {"aten._index_put_impl", kScatter,       scatters,   kPlaces                                 },
-    {"aten.index_copy",      kScatter,       scatters,   kPlaces                                 },
-    {"aten.index_fill",      kScatter,       scatters,   kPlaces                                 },
-    {"aten.masked_scatter",  kScatter,       scatters,   kPlaces                                 },
-    {"aten.scatter",         kScatter,       scatters,   kPlaces                                 },
-    {"aten.slice_scatter",   kScatter,       scatters,   kPlaces                                 },
-    {"aten.select_scatter",  kScatter,       scatters,   kPlaces                                 },
-    {"aten.scatter_add",     scatter_adding, scatters,   "1 per value; reads values and indices" },
-    {"aten.scatter_reduce",  scatter_adding, scatters,   "1 per value; reads values and indices" },
-    {"aten.index_add",       scatter_adding, scatters,   "1 per value; reads values and indices" },
+    {"aten.embedding",                           kGather,        gathers,       kRowsRead                                       },
+    {"aten.index",                               kGather,        gathers,       kRowsRead                                       },
+    {"aten._unsafe_index",                       kGather,        gathers,       kRowsRead                                       },
+    {"aten.index_select",                        kGather,        gathers,       kRowsRead                                       },
+    {"aten.gather",                              kGather,        gathers,       kRowsRead                                       },
+    {"aten.take",                                kGather,        gathers,       kRowsRead                                       },
+    {"aten.take_along_dim",                      kGather,        gathers,       kRowsRead                                       },
+    {"aten.masked_select",                       kGather,        gathers,       kRowsRead                                       },
+    {"aten.one_hot",                             kScatter,       stream_all,    "reads indices, writes the whole result"        },
+    {"aten.bucketize",                           kGather,        stream_all,    kRowsRead                                       },
+    {"aten.searchsorted",                        kGather,        stream_all,    kRowsRead                                       },
+    {"aten.index_put",                           kScatter,       scatters,      kPlaces                                         },
+    {"aten._index_put_impl",                     kScatter,       scatters,      kPlaces                                         },
+    {"aten.index_copy",                          kScatter,       scatters,      kPlaces                                         },
+    {"aten.index_fill",                          kScatter,       scatters,      kPlaces                                         },
+    {"aten.masked_scatter",                      kScatter,       scatters,      kPlaces                                         },
+    {"aten.scatter",                             kScatter,       scatters,      kPlaces                                         },
+    {"aten.slice_scatter",                       kScatter,       scatters,      kPlaces                                         },
+    {"aten.select_scatter",                      kScatter,       scatters,      kPlaces                                         },
+    {"aten.scatter_add",                         scatter_adding, scatters,      "1 per value; reads values and indices"         },
+    {"aten.scatter_reduce",                      scatter_adding, scatters,      "1 per value; reads values and indices"         },
+    {"aten.index_add",                           scatter_adding, scatters,      "1 per value; reads values and indices"         },
+    {"aten.index_reduce",                        scatter_adding, scatters,      "1 per value; reads values and indices"         },
+    {"aten.put",                                 kScatter,       scatters,      kPlaces                                         },
+    {"aten._unsafe_index_put",                   kScatter,       scatters,      kPlaces                                         },
+    {"aten._unsafe_masked_index",                kGather,        gathers,       kRowsRead                                       },
+    {"aten._unsafe_masked_index_put_accumulate", kScatter,       scatters,      kPlaces                                         },
+    {"aten.diagonal_scatter",                    kScatter,       scatters,      kPlaces                                         },
+    {"aten.as_strided_scatter",                  kScatter,       scatters,      kPlaces                                         },
+    {"aten.fill_diagonal_",                      kScatter,       diagonal_only, "writes the diagonal"                           },
+    {"aten.embedding_bag",                       embedding_bag,  bags,          kBag                                            },
+    {"aten._embedding_bag",                      embedding_bag,  bags,          kBag                                            },
+    {"aten._embedding_bag_forward_only",         embedding_bag,  bags,          kBag                                            },
+    {"aten.embedding_renorm_",                   kGather,        gathers,       kRowsRead                                       },
+    {"aten.nonzero",                             kGather,        finds,         "reads all, writes the places that are not zero"},
+    {"aten.nonzero_static",                      kGather,        finds,         "reads all, writes the places that are not zero"},
+    {"aten.nonzero_numpy",                       kGather,        finds,         "reads all, writes the places that are not zero"},
+    {"aten.argwhere",                            kGather,        finds,         "reads all, writes the places that are not zero"},
 };
 static_assert(each_op_once(kRows));
 

@@ -29,30 +29,58 @@ void batch_norm(const Call& call, Work& work) {
     normalize(call, work, training ? 5 + affine(call) : 2);
 }
 
+void batch_norm_training(const Call& call, Work& work) {
+    normalize(call, work, 5 + affine(call));
+}
+
+// The norm of each slice, then one factor for all of it.
+void weight_norm(const Call& call, Work& work) {
+    normalize(call, work, 3);
+}
+
+// 5 as softmax, and a selection by the mask.
+void masked_softmax(const Call& call, Work& work) {
+    work.kind = WorkKind::softmax;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(call.output()) * (call.has("mask") ? 6 : 5);
+}
+
 template <int N>
 constexpr WorkShape softmax = per_output<N, WorkKind::softmax>;
 
 constexpr OpRule kRows[] = {
-    {"aten.batch_norm",                           batch_norm, stream_all,
-     "2 per element (folded scale and shift); as layer_norm in training"                                                    },
-    {"aten.native_batch_norm",                    batch_norm, stream_all,
-     "2 per element (folded scale and shift); as layer_norm in training"                                                    },
-    {"aten._native_batch_norm_legit",             batch_norm, stream_all, "2 per element; as layer_norm in training"        },
-    {"aten._native_batch_norm_legit_no_training", batch_norm, stream_all, "2 per element"                                   },
-    {"aten._batch_norm_no_update",                batch_norm, stream_all, "2 per element"                                   },
-    {"aten.cudnn_batch_norm",                     batch_norm, stream_all, "2 per element; as layer_norm in training"        },
-    {"aten.layer_norm",                           layer_norm, stream_all, "5 per element, and 1 each for weight and bias"   },
-    {"aten.native_layer_norm",                    layer_norm, stream_all, "5 per element, and 1 each for weight and bias"   },
-    {"aten.group_norm",                           layer_norm, stream_all, "5 per element, and 1 each for weight and bias"   },
-    {"aten.native_group_norm",                    layer_norm, stream_all, "5 per element, and 1 each for weight and bias"   },
-    {"aten.instance_norm",                        layer_norm, stream_all, "5 per element, and 1 each for weight and bias"   },
-    {"aten.rms_norm",                             rms_norm,   stream_all, "4 per element with weight, 3 without"            },
-    {"aten._fused_rms_norm",                      rms_norm,   stream_all, "4 per element with weight, 3 without"            },
-    {"aten.softmax",                              softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"  },
-    {"aten._softmax",                             softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"  },
-    {"aten._safe_softmax",                        softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, divide"  },
-    {"aten.log_softmax",                          softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, subtract"},
-    {"aten._log_softmax",                         softmax<5>, stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten.batch_norm",                           batch_norm,          stream_all,
+     "2 per element (folded scale and shift); as layer_norm in training"                                                             },
+    {"aten.native_batch_norm",                    batch_norm,          stream_all,
+     "2 per element (folded scale and shift); as layer_norm in training"                                                             },
+    {"aten._native_batch_norm_legit",             batch_norm,          stream_all, "2 per element; as layer_norm in training"        },
+    {"aten._native_batch_norm_legit_no_training", batch_norm,          stream_all, "2 per element"                                   },
+    {"aten._batch_norm_no_update",                batch_norm,          stream_all, "2 per element"                                   },
+    {"aten.cudnn_batch_norm",                     batch_norm,          stream_all, "2 per element; as layer_norm in training"        },
+    {"aten.layer_norm",                           layer_norm,          stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.native_layer_norm",                    layer_norm,          stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.group_norm",                           layer_norm,          stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.native_group_norm",                    layer_norm,          stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.instance_norm",                        layer_norm,          stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.rms_norm",                             rms_norm,            stream_all, "4 per element with weight, 3 without"            },
+    {"aten._fused_rms_norm",                      rms_norm,            stream_all, "4 per element with weight, 3 without"            },
+    {"aten.softmax",                              softmax<5>,          stream_all, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten._softmax",                             softmax<5>,          stream_all, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten._safe_softmax",                        softmax<5>,          stream_all, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten.log_softmax",                          softmax<5>,          stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten._log_softmax",                         softmax<5>,          stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten._masked_softmax",                      masked_softmax,      stream_all, "5 per element, and 1 for the mask"               },
+    {"aten.special_softmax",                      softmax<5>,          stream_all, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten.special_log_softmax",                  softmax<5>,          stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten._batch_norm_impl_index",               batch_norm,          stream_all, "2 per element; as layer_norm in training"        },
+    {"aten._batch_norm_with_update",              batch_norm_training, stream_all, "as layer_norm"                                   },
+    {"aten._batch_norm_with_update_functional",   batch_norm_training, stream_all, "as layer_norm"                                   },
+    {"aten._native_batch_norm_legit_functional",  batch_norm,          stream_all,
+     "2 per element; as layer_norm in training"                                                                                      },
+    {"aten.miopen_batch_norm",                    batch_norm,          stream_all, "2 per element; as layer_norm in training"        },
+    {"aten._weight_norm",                         weight_norm,         stream_all, "3 per element: square, add, scale"               },
+    {"aten._weight_norm_interface",               weight_norm,         stream_all, "3 per element: square, add, scale"               },
+    {"aten.renorm",                               weight_norm,         stream_all, "3 per element: power, add, scale"                },
 };
 static_assert(each_op_once(kRows));
 

@@ -1,5 +1,6 @@
 // Element by element. The convention: one for each elementary operation of the definition, where add,
-// multiply, compare, select, divide, sqrt, exp, log, erf, tanh and their like count one each.
+// multiply, compare, select, divide, sqrt, exp, log, erf, tanh and their like count one each. What is done to
+// a complex number is done to its two parts, unless the row says otherwise.
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -21,12 +22,29 @@ void dropout_bytes(const Call& call, Work& work) {
 }
 constexpr TrafficShape unless_off{dropout_bytes, dropout_aliases};
 
+// (a + bi)(c + di): four products, two sums. One operand without imaginary part leaves two products.
+void multiply(const Call& call, Work& work) {
+    per_output<1>(call, work);
+    if (complex_operands(call) > 1) work.pointwise_flops = call.numel(call.output()) * 6;
+}
+// (a + bi)(c - di) / (c^2 + d^2): a product, three for the denominator, two quotients.
 void divide(const Call& call, Work& work) {
-    if (call.has("rounding_mode")) {
-        per_output<2>(call, work);
-    } else {
-        per_output<1>(call, work);
+    if (call.has("rounding_mode")) return per_output<2>(call, work);
+    per_output<1>(call, work);
+    const TensorIndex by = call.tensor("other");
+    if (by != kNoTensor && is_complex(call.stored_dtype(by))) {
+        work.pointwise_flops = call.numel(call.output()) * 11;
     }
+}
+// exp(a) * (cos(b) + i sin(b))
+void exponential(const Call& call, Work& work) {
+    per_output<1>(call, work);
+    if (complex_operands(call) > 0) work.pointwise_flops = call.numel(call.output()) * 5;
+}
+// The root of a sum of two squares.
+void magnitude(const Call& call, Work& work) {
+    per_output<1>(call, work);
+    if (complex_operands(call) > 0) work.pointwise_flops = call.numel(call.output()) * 4;
 }
 
 // Without one of its bounds a clamp is a single comparison.
@@ -49,7 +67,10 @@ void gelu(const Call& call, Work& work) {
 constexpr std::string_view kOne = "1 per element";
 constexpr std::string_view kTwo = "2 per element";
 constexpr std::string_view kThree = "3 per element";
-constexpr std::string_view kDivide = "1 per element; 2 when the quotient is rounded";
+constexpr std::string_view kMultiply = "1 per element; 6 for two complex numbers, 2 for one";
+constexpr std::string_view kDivide = "1 per element; 2 when the quotient is rounded; 11 by a complex number";
+constexpr std::string_view kExponential = "1 per element; 5 of a complex number: exp, cos, sin, two products";
+constexpr std::string_view kMagnitude = "1 per element; 4 of a complex number: two squares, add, sqrt";
 constexpr std::string_view kRemainder = "4 per element: divide, round, multiply, subtract";
 constexpr std::string_view kClamp = "1 per element and bound";
 
@@ -58,11 +79,11 @@ constexpr OpRule kRows[] = {
     {"aten.sub",             per_output<1>, stream_all, "1 per element; a factor alpha is not counted"              },
     {"aten.subtract",        per_output<1>, stream_all, kOne                                                        },
     {"aten.rsub",            per_output<1>, stream_all, kOne                                                        },
-    {"aten.mul",             per_output<1>, stream_all, kOne                                                        },
-    {"aten.multiply",        per_output<1>, stream_all, kOne                                                        },
+    {"aten.mul",             multiply,      stream_all, kMultiply                                                   },
+    {"aten.multiply",        multiply,      stream_all, kMultiply                                                   },
     {"aten.div",             divide,        stream_all, kDivide                                                     },
     {"aten.divide",          divide,        stream_all, kDivide                                                     },
-    {"aten.true_divide",     per_output<1>, stream_all, kOne                                                        },
+    {"aten.true_divide",     divide,        stream_all, kDivide                                                     },
     {"aten.floor_divide",    per_output<2>, stream_all, "2 per element: divide, floor"                              },
     {"aten.remainder",       per_output<4>, stream_all, kRemainder                                                  },
     {"aten.fmod",            per_output<4>, stream_all, kRemainder                                                  },
@@ -73,13 +94,13 @@ constexpr OpRule kRows[] = {
     {"aten.square",          per_output<1>, stream_all, kOne                                                        },
     {"aten.float_power",     per_output<1>, stream_all, kOne                                                        },
     {"aten.neg",             per_output<1>, stream_all, kOne                                                        },
-    {"aten.abs",             per_output<1>, stream_all, kOne                                                        },
+    {"aten.abs",             magnitude,     stream_all, kMagnitude                                                  },
     {"aten.sign",            per_output<1>, stream_all, kOne                                                        },
     {"aten.sgn",             per_output<1>, stream_all, kOne                                                        },
     {"aten.reciprocal",      per_output<1>, stream_all, kOne                                                        },
     {"aten.sqrt",            per_output<1>, stream_all, kOne                                                        },
     {"aten.rsqrt",           per_output<2>, stream_all, "2 per element: sqrt, divide"                               },
-    {"aten.exp",             per_output<1>, stream_all, kOne                                                        },
+    {"aten.exp",             exponential,   stream_all, kExponential                                                },
     {"aten.exp2",            per_output<1>, stream_all, kOne                                                        },
     {"aten.expm1",           per_output<1>, stream_all, kOne                                                        },
     {"aten.log",             per_output<1>, stream_all, kOne                                                        },

@@ -1,5 +1,4 @@
-// Pooling and resampling. A window of w elements costs w per result: comparisons, or additions and a
-// division.
+// Pooling. A window of w elements costs w per result: comparisons, or additions and a division.
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -18,37 +17,50 @@ void windowed(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(call.output()) * window;
 }
 
-constexpr WorkShape adaptive = per_input<1, WorkKind::pooling>;
-template <int N>
-constexpr WorkShape resample = per_output<N, WorkKind::pooling>;
+// Windows of an axis run from floor(i * in / out) to ceil((i + 1) * in / out): neighbours share an element
+// wherever i * in / out is no whole number, so that all of them together hold in + out - gcd(in, out).
+template <int kAxes>
+void adaptive(const Call& call, Work& work) {
+    work.kind = WorkKind::pooling;
+    work.dtype = arithmetic_dtype(call);
+    const TensorIndex input = call.first_operand();
+    Expr touched = call.numel(input);
+    for (int axis = -kAxes; axis < 0; ++axis) {
+        const Expr in = call.dim(input, axis);
+        const Expr out = call.dim(call.output(), axis);
+        touched = touched / in * (in + out - Expr::gcd(in, out));
+    }
+    work.pointwise_flops = touched;
+}
 
 constexpr std::string_view kWindow = "window size per result";
-constexpr std::string_view kAdaptive = "1 per element read";
+constexpr std::string_view kAdaptive = "window size per result; windows overlap where lengths do not divide";
 
 constexpr OpRule kRows[] = {
-    {"aten.max_pool1d",                windowed<1>,  stream_all, kWindow                                          },
-    {"aten.max_pool2d",                windowed<2>,  stream_all, kWindow                                          },
-    {"aten.max_pool3d",                windowed<3>,  stream_all, kWindow                                          },
-    {"aten.max_pool2d_with_indices",   windowed<2>,  stream_all, kWindow                                          },
-    {"aten.max_pool3d_with_indices",   windowed<3>,  stream_all, kWindow                                          },
-    {"aten.avg_pool1d",                windowed<1>,  stream_all, kWindow                                          },
-    {"aten.avg_pool2d",                windowed<2>,  stream_all, kWindow                                          },
-    {"aten.avg_pool3d",                windowed<3>,  stream_all, kWindow                                          },
-    {"aten.adaptive_avg_pool1d",       adaptive,     stream_all, kAdaptive                                        },
-    {"aten.adaptive_avg_pool2d",       adaptive,     stream_all, kAdaptive                                        },
-    {"aten.adaptive_avg_pool3d",       adaptive,     stream_all, kAdaptive                                        },
-    {"aten._adaptive_avg_pool2d",      adaptive,     stream_all, kAdaptive                                        },
-    {"aten._adaptive_avg_pool3d",      adaptive,     stream_all, kAdaptive                                        },
-    {"aten.adaptive_max_pool1d",       adaptive,     stream_all, kAdaptive                                        },
-    {"aten.adaptive_max_pool2d",       adaptive,     stream_all, kAdaptive                                        },
-    {"aten.upsample_nearest1d",        resample<0>,  stream_all, "moves bytes"                                    },
-    {"aten.upsample_nearest2d",        resample<0>,  stream_all, "moves bytes"                                    },
-    {"aten._upsample_nearest_exact2d", resample<0>,  stream_all, "moves bytes"                                    },
-    {"aten.upsample_linear1d",         resample<3>,  stream_all, "3 per result: two products and an addition"     },
-    {"aten.upsample_bilinear2d",       resample<7>,  stream_all, "7 per result: four products and three additions"},
-    {"aten.upsample_bicubic2d",        resample<31>, stream_all, "31 per result: 16 products and 15 additions"    },
-    {"aten._upsample_bilinear2d_aa",   resample<7>,  stream_all, "7 per result at the base window"                },
-    {"aten._upsample_bicubic2d_aa",    resample<31>, stream_all, "31 per result at the base window"               },
+    {"aten.max_pool1d",                 windowed<1>,              stream_all, kWindow      },
+    {"aten.max_pool2d",                 windowed<2>,              stream_all, kWindow      },
+    {"aten.max_pool3d",                 windowed<3>,              stream_all, kWindow      },
+    {"aten.max_pool2d_with_indices",    windowed<2>,              stream_all, kWindow      },
+    {"aten.max_pool3d_with_indices",    windowed<3>,              stream_all, kWindow      },
+    {"aten.avg_pool1d",                 windowed<1>,              stream_all, kWindow      },
+    {"aten.avg_pool2d",                 windowed<2>,              stream_all, kWindow      },
+    {"aten.avg_pool3d",                 windowed<3>,              stream_all, kWindow      },
+    {"aten.adaptive_avg_pool1d",        adaptive<1>,              stream_all, kAdaptive    },
+    {"aten.adaptive_avg_pool2d",        adaptive<2>,              stream_all, kAdaptive    },
+    {"aten.adaptive_avg_pool3d",        adaptive<3>,              stream_all, kAdaptive    },
+    {"aten._adaptive_avg_pool2d",       adaptive<2>,              stream_all, kAdaptive    },
+    {"aten._adaptive_avg_pool3d",       adaptive<3>,              stream_all, kAdaptive    },
+    {"aten.adaptive_max_pool1d",        adaptive<1>,              stream_all, kAdaptive    },
+    {"aten.adaptive_max_pool2d",        adaptive<2>,              stream_all, kAdaptive    },
+    {"aten.adaptive_max_pool3d",        adaptive<3>,              stream_all, kAdaptive    },
+    {"aten.max_pool1d_with_indices",    windowed<1>,              stream_all, kWindow      },
+    {"aten.mkldnn_max_pool2d",          windowed<2>,              stream_all, kWindow      },
+    {"aten.mkldnn_max_pool3d",          windowed<3>,              stream_all, kWindow      },
+    {"aten.mkldnn_adaptive_avg_pool2d", adaptive<2>,              stream_all, kAdaptive    },
+    {"aten.fractional_max_pool2d",      windowed<2>,              stream_all, kWindow      },
+    {"aten.fractional_max_pool3d",      windowed<3>,              stream_all, kWindow      },
+    {"aten.max_unpool2d",               moves<WorkKind::scatter>, stream_all, "moves bytes"},
+    {"aten.max_unpool3d",               moves<WorkKind::scatter>, stream_all, "moves bytes"},
 };
 static_assert(each_op_once(kRows));
 

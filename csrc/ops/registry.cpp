@@ -19,6 +19,12 @@ const std::vector<Family>& families() {
         {"movement",           movement_rules()         },
         {"indexing",           indexing_rules()         },
         {"pooling",            pooling_rules()          },
+        {"sampling",           sampling_rules()         },
+        {"creation",           creation_rules()         },
+        {"special",            special_rules()          },
+        {"loss",               loss_rules()             },
+        {"fourier",            fourier_rules()          },
+        {"linalg",             linalg_rules()           },
         {"quantized",          quantized_rules()        },
         {"quantized elements", quantized_element_rules()},
     };
@@ -99,8 +105,14 @@ void Analyzer::analyze(NodeIndex index, Work& work) {
     }
     // Storage first: whether a result is written depends on where it lies.
     if (rule->traffic.aliases(call) && call.output_count() > 0) {
-        const TensorIndex base = call.first_operand();
-        for (std::size_t i = 0; i < call.output_count(); ++i) pass_.storage.alias(call.output(i), base);
+        std::vector<TensorIndex> bases(call.output_count(), call.first_operand());
+        if (rule->traffic.each) {
+            std::size_t next = 0;
+            call.for_each_input([&](TensorIndex t) {
+                if (next < bases.size()) bases[next++] = t;
+            });
+        }
+        for (std::size_t i = 0; i < bases.size(); ++i) pass_.storage.alias(call.output(i), bases[i]);
     }
     rule->work(call, work);
     rule->traffic.bytes(call, work);

@@ -20,6 +20,7 @@ using WorkShape = void (*)(const Call&, Work&);
 struct TrafficShape {
     void (*bytes)(const Call&, Work&);
     bool (*aliases)(const Call&);
+    bool each = false;  // not with the first operand, but each result with its own
 };
 
 struct OpRule {
@@ -57,6 +58,12 @@ std::span<const OpRule> indexing_rules();
 std::span<const OpRule> pooling_rules();
 std::span<const OpRule> quantized_rules();
 std::span<const OpRule> quantized_element_rules();
+std::span<const OpRule> sampling_rules();
+std::span<const OpRule> creation_rules();
+std::span<const OpRule> special_rules();
+std::span<const OpRule> loss_rules();
+std::span<const OpRule> fourier_rules();
+std::span<const OpRule> linalg_rules();
 
 // All tables; a duplicate across them throws std::logic_error when first asked for.
 const std::vector<Family>& families();

@@ -3,23 +3,32 @@
 namespace infercost {
 
 DType arithmetic_dtype(const Call& call) {
-    // The first floating operand decides: a comparison of floats is float work with a boolean result.
+    // The first floating or complex operand decides: a comparison of floats is float work with a boolean
+    // result.
     DType found = call.output_count() ? call.stored_dtype(call.output()) : DType::float32;
     bool done = false;
     call.for_each_input([&](TensorIndex t) {
-        if (done || !is_floating(call.stored_dtype(t))) return;
-        found = call.stored_dtype(t);
+        const DType dtype = call.stored_dtype(t);
+        if (done || (!is_floating(dtype) && !is_complex(dtype))) return;
+        found = dtype;
         done = true;
     });
     return found;
+}
+
+int complex_operands(const Call& call) {
+    int count = 0;
+    call.for_each_input([&](TensorIndex t) { count += is_complex(call.stored_dtype(t)) ? 1 : 0; });
+    return count;
 }
 
 void set_contraction(Work& work, WorkKind kind, DType operand, const Expr& batch, const Expr& m,
                      const Expr& n, const Expr& k) {
     work.kind = kind;
     work.dtype = operand;
-    work.dims = {batch, m, n, k, 0, 1};
-    work.contraction_flops = batch * m * n * k * 2;
+    const Expr depth = is_complex(operand) ? k * 4 : k;
+    work.dims = {batch, m, n, depth, 0, 1};
+    work.contraction_flops = batch * m * n * depth * 2;
     work.causal_flops = work.contraction_flops;
 }
 

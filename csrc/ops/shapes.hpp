@@ -19,12 +19,19 @@ void moves(const Call&, Work& work) {
 
 DType arithmetic_dtype(const Call& call);
 
+// Real operations for one on numbers of this dtype: what is done to a complex number is done to two parts.
+inline int parts_of(DType dtype) {
+    return is_complex(dtype) ? 2 : 1;
+}
+
+int complex_operands(const Call& call);
+
 // N operations for each element of the (first) result.
 template <int N, WorkKind kKind = WorkKind::pointwise>
 void per_output(const Call& call, Work& work) {
     work.kind = kKind;
     work.dtype = arithmetic_dtype(call);
-    work.pointwise_flops = call.numel(call.output()) * N;
+    work.pointwise_flops = call.numel(call.output()) * (N * parts_of(work.dtype));
 }
 
 // N operations for each element of the first operand.
@@ -32,10 +39,10 @@ template <int N, WorkKind kKind = WorkKind::reduction>
 void per_input(const Call& call, Work& work) {
     work.kind = kKind;
     work.dtype = arithmetic_dtype(call);
-    work.pointwise_flops = call.numel(call.first_operand()) * N;
+    work.pointwise_flops = call.numel(call.first_operand()) * (N * parts_of(work.dtype));
 }
 
-// Fills in a contraction: 2*batch*m*n*k, all of it needed.
+// Fills in a contraction: 2*batch*m*n*k, all of it needed. A product of complex numbers is four of real ones.
 void set_contraction(Work& work, WorkKind kind, DType operand, const Expr& batch, const Expr& m,
                      const Expr& n, const Expr& k);
 
@@ -56,6 +63,8 @@ inline constexpr TrafficShape stream_all{read_all_write_all, in_place_only};
 inline constexpr TrafficShape stream_operands{read_operands_write_all, in_place_only};
 // The results are new names for the first operand's storage.
 inline constexpr TrafficShape view_of_first{nothing, always};
+// Each result is a new name for the storage of the operand at its place.
+inline constexpr TrafficShape view_of_each{nothing, always, true};
 inline constexpr TrafficShape only_written{write_all, in_place_only};
 inline constexpr TrafficShape no_traffic{nothing, in_place_only};
 

@@ -23,19 +23,21 @@ from pyinfercost import _core
 
 from . import quantized_kernels
 from .calls import Call
+from .data_sizes import DataSizes
 from .packed_weights import PackedWeight, PackedWeights
 from .recurrent_kernels import KERNELS as _RECURRENT
+from .symbols import SizeSpace
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
-# Where calls come from that are no line of the model: torch, its library of quantised tensors, and this file.
+# Where calls come from that are no line of the model: torch, its library of quantised tensors, and this package.
 _LIBRARIES = (
     "<",
     str(Path(torch.__file__).parent) + os.sep,
     str(Path(torch.__file__).parents[1] / "torchao") + os.sep,
-    __file__,
+    str(Path(__file__).parent) + os.sep,
 )
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format, PackedWeight})
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter, quantized_kernels.QuantizedMeta})
@@ -58,10 +60,12 @@ class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
     `module` is the path of the module that is running; whoever drives the forward keeps it up to date. `values` knows
-    the real tensors that were given as inputs, `packed` the weights that lie in script objects.
+    the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie in
+    script objects.
     """
 
     values: Values
+    sizes: SizeSpace
     packed: PackedWeights
     calls: list[Call] = field(default_factory=list)
     module: str = ""
@@ -76,6 +80,10 @@ class Recorder:
     _results: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
     _library_code: dict[CodeType, bool] = field(default_factory=dict)
     _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
+    data: DataSizes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.data = DataSizes(self, self.values, self.sizes)
 
     def mode(self) -> TorchDispatchMode:
         """The mode to enter around the forward."""
@@ -84,7 +92,7 @@ class Recorder:
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if op in _SCALARS:
             value = self._scalar(args[0])
-            return bool(value) if op is torch.ops.aten.is_nonzero.default else value
+            return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
         operator = self._operators.get(op)
         if operator is None:
             operator = self._operators[op] = self._learn(op)
@@ -111,7 +119,7 @@ class Recorder:
                 self._append(op, args, kwargs, result, frame)
                 return result
         if operator.reshapes:  # what later calls see is another tensor in the same storage
-            self.earlier.setdefault(id(args[0]), []).append(self.signature(args[0]))
+            self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
             self._of_tensor.pop(id(args[0]), None)
         result = self._run(operator, op, args, kwargs)
         if key is not None:
@@ -125,7 +133,8 @@ class Recorder:
         try:
             return self.values.of(tensor, self.calls).item()
         except UnknownValueError as error:
-            raise UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}") from error
+            told = UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}")
+            return self.data.scalar(tensor, told)
 
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
@@ -161,16 +170,19 @@ class Recorder:
     # ---- running --------------------------------------------------------------------------------------------------
 
     def _learn(self, op: OpOverload) -> _Operator:
-        known = _core.find_rule(str(op)) is not None
+        name = str(op)
+        known = _core.find_rule(name) is not None
         schema = op._schema
         pure = not schema.is_mutable and torch.Tag.nondeterministic_seeded not in op.tags
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
-        whole = known or not op.has_kernel_for_dispatch_key(_COMPOSITE)
-        packed = "quantized" in str(op) and any("__torch__" in str(a.type) for a in schema.arguments)
+        pure = pure and name not in self.data.kernels
+        whole = known and name not in _TAKEN_APART or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
+        packed = "quantized" in name and any("__torch__" in str(a.type) for a in schema.arguments)
         if packed:
             self.packed_ops.add(op)
-        return _Operator(whole, pure, packed, torch.Tag.inplace_view in op.tags, _KERNELS.get(str(op), op))
+        return _Operator(whole, pure, packed, torch.Tag.inplace_view in op.tags, kernel)
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
@@ -217,6 +229,12 @@ class Recorder:
             raise TypeError
         if tensor.dtype.is_complex:  # conjugation is a bit that metadata does not show
             raise TypeError
+        number = self._number(tensor)
+        self._of_tensor[id(tensor)] = number
+        self._kept.append(tensor)
+        return number
+
+    def _number(self, tensor: torch.Tensor) -> int:
         metadata = (
             tensor.dtype,
             (tensor.device.type, tensor.is_inference()),  # torch keeps versions of views of the others
@@ -226,8 +244,6 @@ class Recorder:
         number = self._signatures.setdefault(metadata, len(self._metadata))
         if number == len(self._metadata):
             self._metadata.append(metadata)
-        self._of_tensor[id(tensor)] = number
-        self._kept.append(tensor)
         return number
 
     def metadata(self, signature: int) -> tuple[Any, ...]:
@@ -286,6 +302,8 @@ def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
 
+# Of one name with a row, but other work: `where` of a condition alone is `nonzero`.
+_TAKEN_APART = frozenset({"aten.where.default"})
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pyinfercost._core import Expr, GraphBuilder
 
+from .data_names import DataNames
 from .expressions import ExpressionError, Symbols, to_expr
 
 
@@ -14,11 +17,38 @@ class CaptureError(ValueError):
     """The forward cannot be captured; the message says where it stopped and what to do."""
 
 
-class SizeSpace:
-    """The open sizes of one capture."""
+class NeedsOpenSizesError(BaseException):
+    """A length depends on data, and no symbolic integers flow yet. Not an Exception: a forward must not catch it."""
 
-    def __init__(self, builder: GraphBuilder) -> None:
+
+@dataclass(frozen=True)
+class _SizeOfData:
+    """A size that depends on data: torch's symbol for it, and what the graph will say of it."""
+
+    name: str
+    symbol: Any
+    bound: Any
+    default: Any
+    origin: str
+
+
+class SizeSpace:
+    """The open sizes of one capture.
+
+    Args:
+        builder: The graph under construction.
+        given: Values of sizes that depend on data, by name.
+        of_data: Whether sizes that depend on data can be made. They are symbolic integers, with which a capture is
+            slower.
+    """
+
+    def __init__(self, builder: GraphBuilder, given: Mapping[str, int] | None = None, *, of_data: bool = False) -> None:
         self._builder = builder
+        self._given = dict(given or {})
+        self._may_depend_on_data = of_data
+        self._data_names = DataNames()
+        self._of_data: dict[Any, _SizeOfData] = {}
+        self._fixed: dict[str, tuple[int, str]] = {}
         self._environment: Any = None
         self._open: dict[str, Any] = {}
         self._defaults: dict[str, int] = {}
@@ -31,9 +61,6 @@ class SizeSpace:
         Raises:
             ValueError: One name for two different lengths.
         """
-        from torch._dynamo.source import ConstantSource
-        from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
-
         if name in self._open:
             if self._defaults[name] != example:
                 raise ValueError(
@@ -41,22 +68,125 @@ class SizeSpace:
                     "expected one length for one name"
                 )
             return self._open[name]
-        if self._environment is None:
-            # Sizes of 0 and 1 are sizes like any other, and equal lengths are equal by chance.
-            self._environment = ShapeEnv(specialize_zero_one=False, duck_shape=False)
         # An example of length 1 would answer "yes" wherever torch asks whether it may broadcast.
-        hint = max(2, example)
-        source = ConstantSource(name)
-        symbol = self._environment.create_symbol(hint, source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None)
-        self._open[name] = self._environment.create_symintnode(symbol, hint=hint, source=source)
+        self._open[name], symbol = self._symbolic(name, max(2, example))
         self._defaults[name] = example
         self._names[symbol.name] = name
         self._symbols[symbol.name] = self._builder.size(name, default=example)
         return self._open[name]
 
+    def _symbolic(self, name: str, hint: int) -> tuple[Any, Any]:
+        from torch._dynamo.source import ConstantSource
+        from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+
+        if self._environment is None:
+            # Sizes of 0 and 1 are sizes like any other, and equal lengths are equal by chance.
+            self._environment = ShapeEnv(specialize_zero_one=False, duck_shape=False)
+        source = ConstantSource(name)
+        symbol = self._environment.create_symbol(hint, source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None)
+        return self._environment.create_symintnode(symbol, hint=hint, source=source), symbol
+
+    @property
+    def may_depend_on_data(self) -> bool:
+        """Whether sizes that depend on data can be made."""
+        return self._may_depend_on_data
+
+    def of_data(
+        self, module: str, what: str, of: str, bound: Any, default: Any = None, stated: str = "in equal shares"
+    ) -> Any:
+        """A symbolic integer for a size that depends on data; a plain one where a value of 0 or 1 was given.
+
+        Args:
+            module: Path of the module that is running.
+            what: The op, for the name.
+            of: What it is the number of, in words.
+            bound: The greatest it can be; None if nothing is known.
+            default: What it is unless a value is given; None for the bound.
+            stated: What that default is, in words.
+
+        Raises:
+            NeedsOpenSizesError: This capture makes no sizes that depend on data.
+            CaptureError: Nothing bounds it and no value was given for it, or the value is above the bound.
+        """
+        name, value = self._next(module, what, of, bound)
+        if value is not None:
+            if value in (0, 1):  # lengths of 0 and 1 go ways of their own
+                return self._fix(name, value, of, bound, "as given when capturing")
+            stated, default = "as given when capturing", value
+        elif default is None:
+            stated, default = "as many as there can be", bound
+        elif bound is not None:
+            import torch
+
+            default = torch.sym_min(default, bound)
+        hint = _hint(default)
+        truth = isinstance(bound, int) and bound == 1
+        symbolic, symbol = self._symbolic(name, hint if truth else max(2, hint))
+        if isinstance(bound, int):
+            self._limit(symbol, max(bound, hint, 1 if truth else 2))
+        self._names[symbol.name] = name
+        self._of_data[symbol] = _SizeOfData(name, symbol, bound, default, f"{of}; default: {stated}")
+        return symbolic
+
+    def of_value(self, module: str, what: str, of: str, low: int, high: Any) -> int:
+        """A number for a value that the forward computes with, such as a coordinate: fixed in this capture.
+
+        Args:
+            module: Path of the module that is running.
+            what: The op, for the name.
+            of: What it is, in words.
+            low: The least it can be.
+            high: The greatest it can be; None if nothing is known.
+        """
+        name, value = self._next(module, what, of, high)
+        if value is not None:
+            return self._fix(name, value, of, high, "as given when capturing")
+        return self._fix(name, (low + _hint(high)) // 2, of, high, "the middle of its range")
+
+    def _next(self, module: str, what: str, of: str, bound: Any) -> tuple[str, int | None]:
+        if not self._may_depend_on_data:
+            raise NeedsOpenSizesError
+        name = self._data_names.next(module, what)
+        value = self._given.get(name)
+        if bound is None and value is None:
+            raise CaptureError(
+                f"size {name!r} ({of}) depends on data, and nothing in the forward bounds it; give it when capturing: "
+                f"capture(..., **{{{name!r}: 12}}), or --set {name}=12 on the command line"
+            )
+        if value is not None and not 0 <= value <= (value if bound is None else _hint(bound)):
+            limits = "at least 0" if bound is None else f"from 0 to {_hint(bound)}"
+            raise CaptureError(f"size {name!r} ({of}) must be {limits}, got {value}")
+        return name, value
+
+    def _fix(self, name: str, value: int, of: str, bound: Any, stated: str) -> int:
+        limits = "" if bound is None else f" (0 to {bound if isinstance(bound, int) else self.expression(bound)})"
+        self._fixed[name] = (value, f"{of}{limits}; fixed when captured: {stated}")
+        return value
+
+    def _limit(self, symbol: Any, high: int) -> None:
+        # What lies beyond the bound need not be asked, and leaves no guard.
+        from torch.utils._sympy.value_ranges import ValueRanges
+
+        self._environment.var_to_range[symbol] = ValueRanges(0, high)
+
+    def is_of_data(self, size: Any) -> bool:
+        """Whether a length depends on a size that depends on data."""
+        return bool(self._of_data) and hasattr(size, "node") and not self._of_data.keys().isdisjoint(
+            size.node.expr.free_symbols
+        )
+
+    def is_given(self, module: str, what: str) -> bool:
+        """Whether the next size of this name has a value."""
+        return self._data_names.peek(module, what) in self._given
+
+    @property
+    def symbolic(self) -> bool:
+        """Whether symbolic integers may flow."""
+        return bool(self._open) or self._may_depend_on_data
+
     def dispatching(self) -> contextlib.AbstractContextManager[Any]:
         """What must be active while symbolic integers flow: shape rules that know them."""
-        if not self._open:
+        if not self.symbolic:
             return contextlib.nullcontext()
         from torch._dispatch.python import enable_python_dispatcher
 
@@ -67,21 +197,49 @@ class SizeSpace:
         """The `Expr` of a symbolic integer, or of torch's expression for one."""
         return to_expr(size.node.expr if hasattr(size, "node") else size, self._symbols)
 
-    def check_guards(self) -> None:
-        """Hands what the forward assumed about open sizes over to the graph.
+    def finish(self) -> None:
+        """Declares the sizes that depend on data, and hands what the forward assumed about sizes over to the graph.
 
         Raises:
-            CaptureError: The forward fixed a size to one value.
+            CaptureError: The forward fixed a size to one value, or a value was given for a size that it does not have.
         """
+        known = [*(size.name for size in self._of_data.values()), *self._fixed]
+        for name in self._given:
+            if name not in known:
+                listed = ", ".join(known) if known else "none"
+                raise CaptureError(f"unknown size {name!r}; the sizes of this model that depend on data: {listed}")
+        for name, (value, origin) in self._fixed.items():
+            self._builder.size(name, default=value, minimum=value, maximum=value, origin=origin)
         if self._environment is None:
             return
-        for symbol, value in self._environment.replacements.items():
-            name = self._names.get(symbol.name, symbol.name)
-            raise CaptureError(
-                f"size {name!r} cannot stay open: the forward requires it to be {value}; leave it out of dynamic"
-            )
+        replaced = self._environment.replacements
+        for symbol, value in replaced.items():
+            if symbol not in self._of_data:
+                name = self._names.get(symbol.name, symbol.name)
+                raise CaptureError(
+                    f"size {name!r} cannot stay open: the forward requires it to be {value}; leave it out of dynamic"
+                )
+        for symbol, size in self._of_data.items():
+            # The forward found that it equals an expression in other sizes: then it is that.
+            if symbol not in replaced or replaced[symbol].is_number:
+                self._declare(size)
+            if symbol in replaced and replaced[symbol].is_number:
+                self._builder.guard(self._symbols[symbol.name], "==", int(replaced[symbol]))
         for guard in self._environment.guards:
-            self._add_guard(guard.expr)
+            self._add_guard(self._environment.replace(guard.expr))
+
+    def _declare(self, size: _SizeOfData) -> None:
+        try:
+            bound = None if size.bound is None else self._limit_of(size.bound)
+            default = self._limit_of(size.default)
+        except ExpressionError:  # limited by a size that turned out to equal a later one
+            bound, default = None, _hint(size.default)
+        self._symbols[size.symbol.name] = self._builder.size(
+            size.name, default=default, minimum=0, maximum=bound, origin=size.origin
+        )
+
+    def _limit_of(self, limit: Any) -> int | Expr:
+        return limit if isinstance(limit, int) else self.expression(limit)
 
     def _add_guard(self, condition: Any) -> None:
         relation = _RELATIONS.get(type(condition).__name__)
@@ -92,6 +250,10 @@ class SizeSpace:
         except ExpressionError:
             return
         self._builder.guard(left, relation, right)
+
+
+def _hint(size: Any) -> int:
+    return size if isinstance(size, int) else int(size.node.hint)
 
 
 _RELATIONS = {

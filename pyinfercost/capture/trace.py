@@ -28,6 +28,7 @@ def trace_graph(
     dynamic: Dynamic | None = None,
     *,
     model: str = "",
+    sizes: Mapping[str, int] | None = None,
 ) -> Graph:
     """Runs `module(*args, **kwargs)` once on meta tensors and records every ATen call.
 
@@ -40,58 +41,89 @@ def trace_graph(
             kept open in the graph; the lengths of the example are its default. For a nested input it holds for every
             tensor in it.
         model: A name for the graph.
+        sizes: Values of sizes that depend on data (`{"roi_heads.nms": 100}`): the forward is captured at these. The
+            others are at their defaults: as many as there can be, or equal shares where one of several is chosen.
 
     Raises:
         CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
     """
+    from .symbols import NeedsOpenSizesError
+
+    name = model or type(module).__name__
+    try:
+        return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=False)
+    except NeedsOpenSizesError:
+        pass  # with symbolic integers from the start, which are slower
+    return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=True)
+
+
+def _trace(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Dynamic,
+    name: str,
+    given: Mapping[str, int],
+    *,
+    of_data: bool,
+) -> Graph:
     import torch
 
+    from .autocast import autocast_of_meta_tensors
     from .inputs import meta_inputs, stand_in
     from .packed_weights import PackedWeights
     from .recorder import Recorder
     from .symbols import SizeSpace
     from .values import Values
 
-    builder = GraphBuilder(model or type(module).__name__)
-    sizes = SizeSpace(builder)
+    builder = GraphBuilder(name)
+    sizes = SizeSpace(builder, given, of_data=of_data)
     # Made in inference mode, as everything computed from them is: torch keeps no versions of views of such tensors, so
     # that one result can stand for another.
     with torch.inference_mode():
-        inputs = meta_inputs(args, dict(kwargs or {}), dynamic or {}, sizes)
+        inputs = meta_inputs(args, kwargs, dynamic, sizes)
         packed = PackedWeights(module)
         weights = stand_in(module, with_numbers=bool(packed.all))
-    recorder = Recorder(Values(inputs.given), packed)
+    recorder = Recorder(Values(inputs.given), sizes, packed)
     try:
         with (
             _as_it_was(module),
             torch.inference_mode(),
             torch.random.fork_rng(devices=[]),
             _without_fast_path(),
+            autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
+            recorder.data.functions(),
             recorder.mode(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
             output = torch.func.functional_call(module, dict(weights), inputs.args, inputs.kwargs, tie_weights=False)
     except Exception as error:
         raise _explained(error, recorder) from error
-    sizes.check_guards()
+    sizes.finish()
     return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output)
 
 
 @contextlib.contextmanager
 def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
-    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers."""
+    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers.
+
+    Random numbers that it draws from Python and from numpy are put back too.
+    """
+    import numpy as np
+
     kept: list[tuple[Any, Any]] = [
         (values, values.copy())
         for part in module.modules()
         for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
     ]
-    drawn = random.getstate()
+    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
     try:
         yield
     finally:
         random.setstate(drawn)
+        np.random.set_state(drawn_by_numpy)  # noqa: NPY002
         for values, before in kept:
             for name in [name for name in values if name not in before]:
                 if isinstance(values, dict):

@@ -32,6 +32,16 @@ class Values:
 
     def __init__(self, given: dict[int, torch.Tensor]) -> None:
         self._known = dict(given)
+        self._producers: dict[int, Call] = {}  # id of a tensor -> the call that made its value
+        self._read = 0  # calls that are in it
+
+    def remember(self, tensor: torch.Tensor, real: torch.Tensor) -> None:
+        """States the value of a meta tensor."""
+        self._known[id(tensor)] = real
+
+    def known(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """The value of a meta tensor if it was given or stated, without computing anything."""
+        return self._known.get(id(tensor))
 
     def of(self, tensor: torch.Tensor, calls: Sequence[Call]) -> torch.Tensor:
         """The value of a tensor.
@@ -42,10 +52,18 @@ class Values:
         if tensor.device.type != "meta":
             return tensor
         if id(tensor) not in self._known:
-            self._compute(tensor, _producers(calls))
+            self._read_on(calls)
+            self._compute(tensor)
         return self._known[id(tensor)]
 
-    def _compute(self, tensor: torch.Tensor, producers: dict[int, Call]) -> None:
+    def _read_on(self, calls: Sequence[Call]) -> None:
+        for call in calls[self._read :]:
+            # Not one that handed its operand on, as `to` may.
+            handed_on = set() if call.op._schema.is_mutable else {id(t) for t in _operands(call)}
+            self._producers |= {id(part): call for part in _tensors(call.result) if id(part) not in handed_on}
+        self._read = len(calls)
+
+    def _compute(self, tensor: torch.Tensor) -> None:
         # Depth first without recursion: a chain of calls may be long.
         waiting = [tensor]
         while waiting:
@@ -53,7 +71,7 @@ class Values:
             if id(current) in self._known:
                 waiting.pop()
                 continue
-            call = producers.get(id(current))
+            call = self._producers.get(id(current))
             if call is None:
                 raise UnknownValueError("it depends on a weight, or on an input that was given without values")
             missing = [t for t in _operands(call) if t.device.type == "meta" and id(t) not in self._known]
@@ -84,15 +102,6 @@ class Values:
         if isinstance(value, torch.SymInt):
             raise UnknownValueError(f"it depends on the open size {value}")
         return value
-
-
-def _producers(calls: Sequence[Call]) -> dict[int, Call]:
-    """id of a tensor -> the call that made its value: not one that handed its operand on, as `to` may."""
-    producers: dict[int, Call] = {}
-    for call in calls:
-        handed_on = set() if call.op._schema.is_mutable else {id(t) for t in _operands(call)}
-        producers |= {id(part): call for part in _tensors(call.result) if id(part) not in handed_on}
-    return producers
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

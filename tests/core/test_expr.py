@@ -105,7 +105,7 @@ def test_what_people_write_is_understood(text: str, means: Expr) -> None:
         ("max(a", "expected ')' at position 5"),
         ("(a", "expected ')'"),
         ("a b", "expected an operator at position 2"),
-        ("sin(a)", "expected one of max, min, ceil_div"),
+        ("sin(a)", "expected one of max, min, ceil_div, gcd, n_log2_n"),
     ],
 )
 def test_text_that_cannot_be_read(text: str, expected: str) -> None:

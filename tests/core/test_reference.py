@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from reference import Array, Scalar, Tally, apply, numbers, pooling
-from reference_elements import POINTWISE, REDUCTIONS, ROWS, Definition, layer_norm, reduced, rms_norm
+from reference_elements import POINTWISE, Definition
+from reference_rows import REDUCTIONS, ROWS, layer_norm, masked_softmax, reduced, rms_norm
 from single_node import T, work_of
 
+import pyinfercost as ic
 from pyinfercost import _core
 
 SHAPE = (2, 3)
@@ -25,7 +27,13 @@ def rows_of(family: str) -> list[str]:
 # ---- every row is covered --------------------------------------------------------------------------------------------
 
 # The number of comparisons depends on the data; the convention is one per element.
-DATA_DEPENDENT = {"aten.topk", "aten.sort", "aten.argsort"}
+DATA_DEPENDENT = {
+    f"aten.{name}"
+    for name in (
+        *("topk", "sort", "argsort", "msort", "kthvalue", "median", "nanmedian", "mode", "quantile", "nanquantile"),
+        *("_unique", "_unique2", "unique_dim", "unique_consecutive", "unique_dim_consecutive"),
+    )
+}
 NORMALIZATIONS = {
     "aten.layer_norm",
     "aten.native_layer_norm",
@@ -40,20 +48,24 @@ NORMALIZATIONS = {
     "aten._native_batch_norm_legit",
     "aten._native_batch_norm_legit_no_training",
     "aten._batch_norm_no_update",
+    "aten._batch_norm_impl_index",
+    "aten._native_batch_norm_legit_functional",
+    "aten.miopen_batch_norm",
 }
+ALWAYS_TRAINING = {"aten._batch_norm_with_update", "aten._batch_norm_with_update_functional"}
 
 
 @pytest.mark.parametrize(
     ("family", "tested"),
     [
         ("pointwise", {d.op for d in POINTWISE}),
-        ("reduction", {*REDUCTIONS, *ROWS, "aten.diff"} | DATA_DEPENDENT),
-        ("normalization", {*ROWS} | NORMALIZATIONS),
+        ("reduction", {*REDUCTIONS, *ROWS, "aten.diff", "aten.trace"} | DATA_DEPENDENT),
+        ("normalization", {*ROWS, "aten._masked_softmax"} | NORMALIZATIONS | ALWAYS_TRAINING),
     ],
 )
 def test_every_row_has_a_definition(family: str, tested: set[str]) -> None:
     missing = set(rows_of(family)) - tested
-    assert not missing, f"give these rows a definition in tests/reference_elements.py: {sorted(missing)}"
+    assert not missing, f"give these rows a definition in tests/reference_*.py: {sorted(missing)}"
 
 
 # ---- element by element ----------------------------------------------------------------------------------------------
@@ -112,6 +124,20 @@ def test_scans_and_softmax(op: str) -> None:
     assert work.pointwise_flops == 5 * counted(ROWS[op]) > 0
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_masked_softmax(masked: bool) -> None:
+    mask = {"mask": T((5, 6), "bool")} if masked else {}
+    work = work_of("aten._masked_softmax", {"self": T((5, 6))} | mask, T((5, 6)))
+    assert work.pointwise_flops == 5 * counted(lambda x: masked_softmax(x, x if masked else None))
+
+
+def test_trace() -> None:
+    tally = Tally()
+    x = numbers(tally, (4, 6))
+    reduced([x[i, i] for i in range(4)], 0.0, lambda a, y: a + y)
+    assert work_of("aten.trace", {"self": T(x.shape)}, T(())).pointwise_flops == tally.pointwise > 0
+
+
 def test_differences_of_neighbours() -> None:
     tally = Tally()
     row = numbers(tally, (6,))
@@ -150,6 +176,13 @@ def test_batch_norm(op: str, training: bool) -> None:
     assert work.pointwise_flops == 2 * 3 * 4 * per_row // 6  # counted() takes rows of 6
 
 
+@pytest.mark.parametrize("op", sorted(ALWAYS_TRAINING))
+def test_batch_norm_that_updates_its_statistics(op: str) -> None:
+    affine = {name: T((3,), role="parameter") for name in ("weight", "bias")}
+    work = work_of(op, {"input": T((2, 3, 4)), **affine}, T((2, 3, 4)))
+    assert work.pointwise_flops == 2 * 3 * 4 * counted(lambda x: layer_norm(x, x, x)) // 6
+
+
 # ---- windows ---------------------------------------------------------------------------------------------------------
 
 
@@ -178,34 +211,44 @@ def test_pooling(kind: str, pool: Callable[[Any], Scalar], axes: int) -> None:
         assert work.pointwise_flops == tally.pointwise > 0
 
 
+# Windows that share elements are read by both: lengths that do not divide, and more results than elements.
+@pytest.mark.parametrize(("length", "results"), [(4, 2), (5, 3), (7, 4), (3, 5), (4, 4), (4, 1)])
 @pytest.mark.parametrize("op", [op for op in rows_of("pooling") if "adaptive" in op])
-def test_adaptive_pooling(op: str) -> None:
+def test_adaptive_pooling(op: str, length: int, results: int) -> None:
     axes = int(op[-2])
     tally = Tally()
-    x = numbers(tally, (2, 3, *(4,) * axes))
-    result = pooling(x, (2,) * axes, (2,) * axes, maximum if "max" in op else average)
-    work = work_of(op, {"self": T(x.shape), "output_size": [2] * axes}, T(result.shape))
+    x = numbers(tally, (1, 2, *(length,) * axes))
+    starts = [length * i // results for i in range(results)]
+    ends = [-(-length * (i + 1) // results) for i in range(results)]
+    for channel in range(2):
+        for at in np.ndindex(*(results,) * axes):
+            window = x[(0, channel, *(slice(starts[i], ends[i]) for i in at))].ravel()
+            (maximum if "max" in op else average)(window)
+    shape = (1, 2, *(results,) * axes)
+    work = work_of(op, {"self": T(x.shape), "output_size": [results] * axes}, T(shape))
     assert work.pointwise_flops == tally.pointwise > 0
 
 
-@pytest.mark.parametrize("op", [op for op in rows_of("pooling") if "upsample" in op])
-def test_resampling(op: str) -> None:
-    """Each result is a weighted sum of its neighbours, with weights that whole rows and columns share."""
-    neighbours = {"nearest": 0, "linear": 2, "bilinear": 4, "bicubic": 16}[
-        op.split("upsample_")[1].split("_", maxsplit=1)[0].rstrip("12d")
-    ]
-    tally = Tally()
-    for _ in range(3 * 8 * 8):
-        if neighbours:
-            np.dot(numbers(tally, (neighbours,)), np.full(neighbours, 0.25))
-    work = work_of(op, {"self": T((3, 4, 4))}, T((3, 8, 8)))
-    assert work.pointwise_flops == tally.pointwise
+def test_adaptive_pooling_with_open_sizes() -> None:
+    """The same expression serves lengths that divide and lengths that do not."""
+    h = ic.Expr("h")
+    builder = ic.GraphBuilder()
+    size = builder.size("h", default=7)
+    x, y = builder.tensor("float32", (1, 2, size, 8), role="input"), builder.tensor("float32", (1, 2, 7, 7))
+    builder.node("aten.adaptive_avg_pool2d.default", {"self": x, "output_size": [7, 7]}, [y])
+    graph = builder.build([x], [y])
+    assert ic.count(graph).total.pointwise_flops == 2 * (h + 7 - ic.Expr("gcd(7, h)")) * 14
+    for length in (7, 8, 14):
+        covered = sum(-(-length * (i + 1) // 7) - length * i // 7 for i in range(7))
+        assert ic.count(graph, h=length).total.pointwise_flops == 2 * covered * 14
 
 
 # ---- rows that only move ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("op", [op for op in rows_of("movement") if op not in {"aten.bernoulli", "aten.col2im"}])
+@pytest.mark.parametrize(
+    "op", [op for op in rows_of("movement") + rows_of("creation") if op not in {"aten.bernoulli", "aten.col2im"}]
+)
 def test_moving_computes_nothing(op: str) -> None:
     work = work_of(op, {"self": T(SHAPE), "src": T(SHAPE)}, T(SHAPE))
     assert (work.contraction_flops, work.pointwise_flops) == (0, 0)
@@ -231,6 +274,7 @@ def overlapped(columns: Array) -> None:
         ("aten.scatter_add", "src"),
         ("aten.scatter_reduce", "src"),
         ("aten.index_add", "source"),
+        ("aten.index_reduce", "source"),
     ],
 )
 def test_scattered_sums(op: str, values: str) -> None:
@@ -240,9 +284,32 @@ def test_scattered_sums(op: str, values: str) -> None:
     assert work_of(op, arguments, T((9, 3))).pointwise_flops == tally.pointwise
 
 
-@pytest.mark.parametrize(
-    "op", [op for op in rows_of("indexing") if op not in {"aten.scatter_add", "aten.scatter_reduce", "aten.index_add"}]
-)
+SUMS = {f"aten.{name}" for name in ("scatter_add", "scatter_reduce", "index_add", "index_reduce")}
+BAGS = {"aten.embedding_bag", "aten._embedding_bag", "aten._embedding_bag_forward_only"}
+
+
+@pytest.mark.parametrize("op", [op for op in rows_of("indexing") if op not in SUMS | BAGS])
 def test_gathering_computes_nothing(op: str) -> None:
     work = work_of(op, {"self": T((9, 3)), "indices": T((4,), "int64"), "src": T((4, 3))}, T((4, 3)))
     assert (work.contraction_flops, work.pointwise_flops) == (0, 0)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("mode", [0, 1, 2], ids=["sum", "mean", "max"])
+@pytest.mark.parametrize("op", sorted(BAGS))
+def test_embedding_bags(op: str, mode: int, weighted: bool) -> None:
+    """Seven rows of three elements in two bags."""
+    tally = Tally()
+    table = numbers(tally, (9, 3))
+    for bag in ([0, 4, 4, 8, 2], [1, 1]):
+        rows = [table[i] * (0.5 if weighted else 1) if weighted else table[i] for i in bag]
+        for column in range(3):
+            values = [row[column] for row in rows]
+            result = maximum(values) if mode == 2 else reduced(values, 0.0, lambda a, x: a + x)
+            _ = result / len(bag) if mode == 1 else result
+    given = {"weight": T((9, 3)), "indices": T((7,), "int64"), "offsets": T((2,), "int64"), "mode": mode}
+    weights = {"per_sample_weights": T((7,))} if weighted else {}
+    work = work_of(op, given | weights, T((2, 3)), T((7,), "int64"))
+    assert work.pointwise_flops == tally.pointwise > 0
+    assert work.bytes_read == 4 * 7 * 3 + 8 * (7 + 2) + (4 * 7 if weighted else 0)
+    assert work.bytes_written == 4 * 6

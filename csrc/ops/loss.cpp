@@ -1,0 +1,180 @@
+// Losses, and distances between vectors. A mean or a sum over all elements is one more per element.
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+// torch's numbers for none, mean and sum.
+bool is_reduced(const Call& call) {
+    return !(call.integer("reduction", 1) == Expr(0));
+}
+
+void elementwise(const Call& call, Work& work, int each) {
+    const TensorIndex self = call.first_operand();
+    work.kind = is_reduced(call) ? WorkKind::reduction : WorkKind::pointwise;
+    work.dtype = arithmetic_dtype(call);
+    const Expr elements = call.numel(is_reduced(call) ? self : call.output());
+    work.pointwise_flops = elements * (each + (is_reduced(call) ? 1 : 0));
+}
+template <int N>
+void loss(const Call& call, Work& work) {
+    elementwise(call, work, N + (call.has("weight") ? 1 : 0));
+}
+// log_weight = (pos_weight - 1) * target + 1 multiplies the logarithm
+void logits(const Call& call, Work& work) {
+    elementwise(call, work, 8 + (call.has("weight") ? 1 : 0) + (call.has("pos_weight") ? 4 : 0));
+}
+
+// One logarithm of each row is picked and negated.
+void negative_log_likelihood(const Call& call, Work& work) {
+    const Expr picked = call.numel(call.require_tensor("target"));
+    work.kind = is_reduced(call) ? WorkKind::reduction : WorkKind::gather;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = picked * (1 + (call.has("weight") ? 1 : 0) + (is_reduced(call) ? 1 : 0));
+}
+void picked_bytes(const Call& call, Work& work) {
+    const TensorIndex target = call.require_tensor("target");
+    call.read(work, call.require_tensor("self"), call.numel(target));
+    call.read(work, target);
+    if (call.has("weight")) call.read(work, call.require_tensor("weight"), call.numel(target));
+    write_all(call, work);
+}
+constexpr TrafficShape picks{picked_bytes, never};
+
+// log_softmax, then the likelihood; targets that are probabilities are a product and a sum over all classes.
+void cross_entropy(const Call& call, Work& work) {
+    const TensorIndex self = call.require_tensor("self");
+    const TensorIndex target = call.require_tensor("target");
+    const Expr all = call.numel(self);
+    if (call.same_shape(self, target)) {
+        elementwise(call, work, 0);
+        work.pointwise_flops = all * (7 + (call.has("weight") ? 1 : 0));
+    } else {
+        negative_log_likelihood(call, work);
+        work.pointwise_flops += all * 5;
+    }
+}
+// The logarithms are written by one kernel and read by the next: all of them, or those that are picked.
+void cross_entropy_bytes(const Call& call, Work& work) {
+    stream_all.bytes(call, work);
+    const TensorIndex self = call.require_tensor("self");
+    const TensorIndex target = call.require_tensor("target");
+    call.write(work, self, call.numel(self));
+    call.read(work, self, call.numel(call.same_shape(self, target) ? self : target));
+}
+constexpr TrafficShape in_two_passes{cross_entropy_bytes, never};
+
+// Forward sums over a lattice of steps x (2 * length + 1) states, each from three: 2 max, 3 subtract, 3 exp,
+// 2 add, log, add the maximum, add the emission.
+void connectionist(const Call& call, Work& work) {
+    const TensorIndex probabilities = call.require_tensor("log_probs");
+    const TensorIndex targets = call.require_tensor("targets");
+    const std::vector<Expr> steps = call.integers("input_lengths");
+    const std::vector<Expr> lengths = call.integers("target_lengths");
+    Expr states;
+    const bool listed = call.tensor("input_lengths") == kNoTensor;
+    if (listed && !steps.empty() && steps.size() == lengths.size()) {
+        for (std::size_t i = 0; i < steps.size(); ++i) states += steps[i] * (2 * lengths[i] + 1);
+    } else {  // lengths in tensors: all are as long as they can be
+        const Expr batch = call.rank(probabilities) == 3 ? call.dim(probabilities, 1) : Expr(1);
+        const Expr longest = call.rank(targets) == 2 ? call.dim(targets, 1) : call.numel(targets) / batch;
+        states = batch * call.dim(probabilities, 0) * (2 * longest + 1);
+    }
+    work.kind = WorkKind::scan;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = states * 13;
+}
+
+// ---- distances ----------------------------------------------------------------------------------------
+
+// Squares and products of pairs, per element of the longer operand.
+template <int N>
+void pairwise(const Call& call, Work& work) {
+    Expr elements;
+    call.for_each_input([&](TensorIndex t) { elements = Expr::maximum(elements, call.numel(t)); });
+    work.kind = WorkKind::reduction;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = elements * N;
+}
+
+// Above this many rows torch takes Euclidean distances apart: |a|^2 + |b|^2 - 2ab as one product.
+constexpr std::int64_t kFewRows = 25;
+
+void euclidean(const Call& call, Work& work) {
+    const TensorIndex a = call.require_tensor("x1");
+    const TensorIndex b = call.require_tensor("x2");
+    const Expr p = call.dim(a, -2);
+    const Expr r = call.dim(b, -2);
+    const Expr batch = call.numel(call.output()) / (p * r);
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), batch, p, r, call.dim(a, -1) + 2);
+    // Norms of the rows of both, then max and sqrt per pair.
+    work.pointwise_flops = batch * ((p + r) * call.dim(a, -1) * 2 + p * r * 2);
+}
+void all_pairs(const Call& call, Work& work) {
+    const TensorIndex a = call.require_tensor("x1");
+    const TensorIndex b = call.require_tensor("x2");
+    const Argument* power = call.find("p");
+    const bool two = !power || (power->kind == ArgKind::real ? power->real == 2 : power->value == 2);
+    const Expr mode = call.integer("compute_mode", 0);
+    const Expr p = call.dim(a, -2);
+    const Expr r = call.dim(b, -2);
+    const bool few =
+        p.is_constant() && r.is_constant() && p.constant() <= kFewRows && r.constant() <= kFewRows;
+    if (two && (mode == Expr(1) || (mode == Expr(0) && !few))) return euclidean(call, work);
+    work.kind = WorkKind::reduction;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(call.output()) * call.dim(a, -1) * 3;
+}
+void own_pairs(const Call& call, Work& work) {
+    work.kind = WorkKind::reduction;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(call.output()) * call.dim(call.first_operand(), -1) * 3;
+}
+
+constexpr std::string_view kSquare = "2 per element: subtract, square; 1 more when reduced";
+constexpr std::string_view kHuber =
+    "8 per element: subtract, abs, compare, two pieces, select; 1 more when reduced";
+constexpr std::string_view kNll = "1 per target, 1 more with a weight, 1 more when reduced";
+constexpr std::string_view kCtc =
+    "13 per step and state: log of a sum of three exponentials, and the emission";
+constexpr std::string_view kPairs =
+    "3 per pair and component: subtract, power, add; a matrix product for Euclidean distances of over 25 "
+    "rows";
+
+constexpr OpRule kRows[] = {
+    {"aten.mse_loss",                         loss<2>,                 stream_all,    kSquare                                            },
+    {"aten.l1_loss",                          loss<2>,                 stream_all,    "2 per element: subtract, abs; 1 more when reduced"},
+    {"aten.smooth_l1_loss",                   loss<8>,                 stream_all,    kHuber                                             },
+    {"aten.huber_loss",                       loss<8>,                 stream_all,    kHuber                                             },
+    {"aten.kl_div",                           loss<3>,                 stream_all,
+     "3 per element: log or exp, subtract, multiply; 1 more when reduced"                                                                },
+    {"aten.soft_margin_loss",                 loss<5>,                 stream_all,    "5 per element; 1 more when reduced"               },
+    {"aten.binary_cross_entropy",             loss<8>,                 stream_all,
+     "8 per element, 1 more with a weight, 1 more when reduced"                                                                          },
+    {"aten.binary_cross_entropy_with_logits", logits,                  stream_all,
+     "8 per element, 1 more with a weight, 4 more with pos_weight, 1 more when reduced"                                                  },
+    {"aten.nll_loss",                         negative_log_likelihood, picks,         kNll                                               },
+    {"aten.nll_loss_nd",                      negative_log_likelihood, picks,         kNll                                               },
+    {"aten.nll_loss2d",                       negative_log_likelihood, picks,         kNll                                               },
+    {"aten.nll_loss_forward",                 negative_log_likelihood, picks,         kNll                                               },
+    {"aten.nll_loss2d_forward",               negative_log_likelihood, picks,         kNll                                               },
+    {"aten.cross_entropy_loss",               cross_entropy,           in_two_passes, "as log_softmax, then nll_loss"                    },
+    {"aten._ctc_loss",                        connectionist,           stream_all,    kCtc                                               },
+    {"aten.cosine_similarity",                pairwise<6>,             stream_all,    "6 per element: three products and their sums"     },
+    {"aten.pairwise_distance",                pairwise<4>,             stream_all,    "4 per element: subtract, add eps, power, add"     },
+    {"aten.dist",                             pairwise<3>,             stream_all,    "3 per element: subtract, power, add"              },
+    {"aten.cdist",                            all_pairs,               stream_all,    kPairs                                             },
+    {"aten._cdist_forward",                   all_pairs,               stream_all,    kPairs                                             },
+    {"aten._euclidean_dist",                  euclidean,               stream_all,    "2*p*r*(m + 2); norms, max and sqrt are pointwise" },
+    {"aten.pdist",                            own_pairs,               stream_all,    "3 per pair and component: subtract, power, add"   },
+    {"aten._pdist_forward",                   own_pairs,               stream_all,    "3 per pair and component: subtract, power, add"   },
+};
+static_assert(each_op_once(kRows));
+
+}  // namespace
+
+std::span<const OpRule> loss_rules() {
+    return kRows;
+}
+
+}  // namespace infercost

@@ -1,0 +1,1 @@
+"""Models of `diffusers` from a configuration, and what one step of their pipelines gives them."""

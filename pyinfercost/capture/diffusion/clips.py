@@ -1,0 +1,140 @@
+"""What classes of diffusers that make videos mean by an argument, where it is not what its name says elsewhere."""
+
+from __future__ import annotations
+
+import torch
+
+from .step import Rule, Step
+
+_VISION_TOKENS = 729  # of a picture of 384 pixels in patches of 14
+_CLIP_TOKENS = 257  # of a picture of 224 pixels in patches of 14, and one for all
+_FACE = 512
+
+
+def _image_states(step: Step) -> torch.Tensor | None:
+    """States of a conditioning image, for a model made for one."""
+    width = step.first("image_dim", "added_kv_proj_dim")
+    return step.empty(_CLIP_TOKENS, width) if width else None
+
+
+def _padding_mask(step: Step) -> torch.Tensor | None:
+    if not step.first("concat_padding_mask", default=True):
+        return None
+    return torch.empty((1, 1, 8 * step.side, 8 * step.side), device="meta")
+
+
+def _cosmos_latents(step: Step) -> torch.Tensor:
+    return step.clip(step.first("latent_channels") - 2)
+
+
+def _cogvideox(step: Step) -> torch.Tensor:
+    """A latent video of the size that the learned positions are for."""
+    frames = (step.first("sample_frames") - 1) // step.first("temporal_compression_ratio") + 1
+    return step.empty(frames, step.channels, step.first("sample_height"), step.first("sample_width"))
+
+
+def _grid(step: Step) -> list[torch.Tensor]:
+    height, width = (step.side // side for side in step.first("patch_size")[-2:])
+    return [torch.arange(length) for length in (step.frames, height, width)]
+
+
+_CLIP: dict[str, Rule] = {"hidden_states": Step.clip}
+_SAMPLE: dict[str, Rule] = {"sample": Step.clip}
+_WAN: dict[str, Rule] = _CLIP | {"encoder_hidden_states_image": _image_states}
+_COGVIDEOX: dict[str, Rule] = {
+    "hidden_states": _cogvideox,
+    "encoder_hidden_states": lambda step: step.states(tokens=step.first("max_text_seq_length")),
+}
+_LTX: dict[str, Rule] = {
+    "hidden_states": Step.packed_clip,
+    "num_frames": lambda step: step.frames,
+    "height": lambda step: step.side,
+    "width": lambda step: step.side,
+}
+
+CLIPS: dict[str, dict[str, Rule]] = {
+    **dict.fromkeys(
+        (
+            "AllegroTransformer3DModel",
+            "EasyAnimateTransformer3DModel",
+            "LatteTransformer3DModel",
+            "MochiTransformer3DModel",
+        ),
+        _CLIP,
+    ),
+    **dict.fromkeys(("UNet3DConditionModel", "UNetMotionModel"), _SAMPLE),
+    **dict.fromkeys(("CogVideoXTransformer3DModel", "ConsisIDTransformer3DModel"), _COGVIDEOX),
+    **dict.fromkeys(("WanTransformer3DModel", "SkyReelsV2Transformer3DModel", "ChronoEditTransformer3DModel"), _WAN),
+    "WanVACETransformer3DModel": _WAN
+    | {"control_hidden_states": lambda step: step.clip(step.first("vace_in_channels"))},
+    # The first latent frame is the reference; every other one stands for four frames of the face.
+    "WanAnimateTransformer3DModel": _WAN
+    | {
+        "pose_hidden_states": lambda step: step.empty(
+            step.first("latent_channels"), step.frames - 1, step.side, step.side
+        ),
+        "face_pixel_values": lambda step: step.empty(3, 4 * (step.frames - 2) + 1, _FACE, _FACE),
+    },
+    "AnyFlowTransformer3DModel": {"hidden_states": Step.clip_of_frames},
+    "SparseControlNetModel": _SAMPLE
+    | {
+        "controlnet_cond": lambda step: step.clip(step.first("conditioning_channels")),
+        "conditioning_mask": lambda step: step.clip(1),
+    },
+    "UNetSpatioTemporalConditionModel": {
+        "sample": Step.clip_of_frames,
+        "encoder_hidden_states": lambda step: step.states(tokens=1),
+    },
+    "I2VGenXLUNet": _SAMPLE
+    | {
+        "fps": Step.empty,
+        "image_latents": Step.clip,
+        "image_embeddings": lambda step: step.empty(step.first("cross_attention_dim")),
+    },
+    "CosmosTransformer3DModel": _CLIP | {"padding_mask": _padding_mask},
+    "CosmosControlNetModel": {
+        "controls_latents": _cosmos_latents,
+        "latents": _cosmos_latents,
+        "condition_mask": lambda step: step.clip(1),
+        "padding_mask": _padding_mask,
+    },
+    # Zeros for the picture say that the clip is made from text alone.
+    "HunyuanVideo15Transformer3DModel": _CLIP
+    | {
+        "encoder_hidden_states_2": lambda step: step.states(step.first("text_embed_2_dim")),
+        "encoder_attention_mask_2": lambda step: step.ones(step.text),
+        "image_embeds": lambda step: torch.zeros(step.batch, _VISION_TOKENS, step.first("image_embed_dim")),
+    },
+    "HunyuanVideoFramepackTransformer3DModel": _CLIP
+    | {
+        "image_embeds": lambda step: step.empty(_VISION_TOKENS, step.first("image_proj_dim")),
+        "indices_latents": lambda step: torch.arange(step.frames),
+    },
+    "JoyImageEditPlusTransformer3DModel": {
+        "hidden_states": lambda step: step.empty(step.patches, step.channels, *step.first("patch_size")),
+        "shape_list": lambda step: [[tuple(len(axis) if i else 1 for i, axis in enumerate(_grid(step)))]] * step.batch,
+    },
+    "Kandinsky5Transformer3DModel": {
+        "hidden_states": Step.clip_of_pixels,
+        "visual_rope_pos": _grid,
+        "text_rope_pos": lambda step: torch.arange(step.text),
+    },
+    # Latents, those of a picture to go on from, and a mask that says where there is one.
+    **dict.fromkeys(
+        ("Kandinsky6Transformer3DModel", "Kandinsky6SRTransformer3DModel"),
+        {"hidden_states": lambda step: step.clip_of_pixels(2 * step.channels + 1)},
+    ),
+    "Kandinsky6SRLatentUpscalerBank": {"latents": Step.clip, "scale": lambda _: 2},
+    "LTXVideoTransformer3DModel": _LTX,
+    "LTX2VideoTransformer3DModel": _LTX
+    | {
+        "audio_hidden_states": lambda step: step.empty(step.length, step.first("audio_in_channels")),
+        "audio_encoder_hidden_states": Step.states,
+        "audio_num_frames": lambda step: step.length,
+    },
+    "LTX2VideoDiffusionDecoderModel": {"z": lambda step: step.clip(step.first("latent_channels"))},
+    "SanaWMTransformer3DModel": _CLIP
+    | {"timestep": lambda step: step.empty(1, step.frames), "mask": lambda step: step.ones(step.text)},
+    "AutoencoderKLMochi": {"sample": lambda step: step.clip(3)},
+    "AutoencoderKLQwenImage21": {"sample": lambda step: step.empty(step.channels, 1, step.side, step.side)},
+}

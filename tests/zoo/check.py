@@ -1,0 +1,186 @@
+"""One model of the zoo: built, captured, counted, and everything checked that has to hold for every model."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from left_alone import Snapshot
+from torch.nn.modules.module import register_module_forward_pre_hook
+from zoo.case import Case, NotBuildableError
+
+import pyinfercost as ic
+from pyinfercost.capture.trace import CaptureError
+
+# Libraries whose products are also counted by a second counter, written apart from the rows.
+COUNTED_TWICE = ("transformers", "diffusers")
+
+
+@dataclass
+class Outcome:
+    """What came of one case.
+
+    Attributes:
+        case: `library:name`.
+        group: What the coverage page lists it under.
+        record: What the golden file keeps of it: counts, or the reason why it cannot be built.
+        failures: What did not hold, in words; empty where all did.
+        seconds: How long it took.
+    """
+
+    case: str
+    group: str
+    record: dict[str, Any] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def library(self) -> str:
+        """The part before the colon."""
+        return self.case.partition(":")[0]
+
+
+def check(case: Case) -> Outcome:
+    """Builds, captures and counts a case; what fails is in the outcome, and nothing is raised."""
+    outcome = Outcome(str(case), case.group)
+    began = time.perf_counter()
+    stage = "build"
+    try:
+        module, args, kwargs = case.build()
+        stage = "capture"
+        with _Entries() as entries:
+            before = Snapshot(module, (args, kwargs))
+            graph = ic.capture(module, args, kwargs)
+            outcome.failures += [f"left changed: {text}" for text in before.differences()]
+            stage = "capture of a forward that raises"
+            entries.raise_at = (entries.count + 1) // 2
+            outcome.failures += _raising(module, args, kwargs)
+            outcome.failures += [f"left changed by a forward that raises: {text}" for text in before.differences()]
+        stage = "count"
+        counts = ic.count(graph)
+        outcome.record = _record(graph, counts)
+        outcome.failures += [f"unmodelled: {op} ({times} times)" for op, times in counts.unmodelled.items()]
+        stage = "JSON"
+        outcome.failures += _through_json(graph, counts)
+        stage = "published figures"
+        outcome.failures += _published(case, counts)
+        if case.differs:
+            outcome.record["differs"] = case.differs
+        if case.library in COUNTED_TWICE:
+            stage = "second counter"
+            outcome.failures += _counted_again(module, args, kwargs, counts)
+    except NotBuildableError as error:
+        outcome.record = {"not_built": _one_line(str(error))}
+    except Exception as error:  # whatever a model's own code raises is a failure of its case
+        outcome.failures.append(_one_line(f"{stage}: {type(error).__name__}: {error}"))
+    outcome.seconds = time.perf_counter() - began
+    return outcome
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:600]
+
+
+class _HalfwayError(Exception):
+    """What the forward raises where the check makes it raise."""
+
+
+class _Entries:
+    """Counts the modules that a forward enters, and raises at one of them once `raise_at` is given."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.raise_at: int | None = None
+        self._left = contextlib.ExitStack()
+
+    def __enter__(self) -> _Entries:
+        self._left.callback(register_module_forward_pre_hook(self._enter).remove)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.close()
+
+    def _enter(self, _: Any, __: Any) -> None:
+        if self.raise_at is None:
+            self.count += 1
+            return
+        self.raise_at -= 1
+        if self.raise_at == 0:
+            raise _HalfwayError("on purpose")
+
+
+def _raising(module: torch.nn.Module, args: Any, kwargs: Any) -> list[str]:
+    try:
+        ic.capture(module, args, kwargs)
+    except CaptureError as error:
+        if "_HalfwayError: on purpose" in str(error):
+            return []
+        return [_one_line(f"a forward that raises halfway gave another error: {error}")]
+    return ["a forward that raises halfway was captured without an error"]
+
+
+def _record(graph: ic.Graph, counts: ic.Counts) -> dict[str, Any]:
+    total = counts.total
+    return {
+        "macs": int(total.macs),
+        "pointwise_flops": int(total.pointwise_flops),
+        "parameters": int(total.parameters),
+        "nodes": len(graph),
+        "peak_activation_bytes": int(total.peak_activation_bytes),
+        "unmodelled": dict(sorted(counts.unmodelled.items())),
+    }
+
+
+def _figures(counts: ic.Counts) -> dict[str, Any]:
+    return {
+        "total": _row(counts.total),
+        "by_op": {op: _row(row) for op, row in counts.by_op().items()},
+        "memory": [counts.memory.peak_memory_bytes, counts.memory.peak_node, counts.memory.timeline],
+        "unmodelled": counts.unmodelled,
+    }
+
+
+def _row(row: Any) -> dict[str, Any]:
+    return {**row.to_dict(), "causal_flops": row.causal_flops, "bytes_by_role": row.bytes_by_role}
+
+
+def _through_json(graph: ic.Graph, counts: ic.Counts) -> Iterator[str]:
+    here, there = _figures(counts), _figures(ic.count(ic.Graph.from_json(graph.to_json())))
+    for what, figures in here.items():
+        if figures != there[what]:
+            yield f"{what} is another after to_json and from_json"
+
+
+def _published(case: Case, counts: ic.Counts) -> list[str]:
+    found = []
+    flops, parameters = case.flops(), case.parameters()
+    if flops is not None and not agrees(int(counts.total.macs), flops / 2):
+        found.append(f"{int(counts.total.contraction_flops):,} contraction FLOPs, published are {flops:,}")
+    if parameters is not None and not agrees(int(counts.total.parameters), parameters):
+        found.append(f"{int(counts.total.parameters):,} parameters, published are {parameters:,}")
+    if case.differs:
+        return [] if found else ["agrees with the published figures, but is said to differ"]
+    return found
+
+
+def agrees(counted: int, published: float) -> bool:
+    """Whether a count is a published figure to the digits of the figure: zeros at its end stand for rounding."""
+    unit = 1
+    while published and published % (unit * 10) == 0:
+        unit *= 10
+    return counted == published if unit == 1 else abs(counted - published) <= unit / 2
+
+
+def _counted_again(module: torch.nn.Module, args: Any, kwargs: Any, counts: ic.Counts) -> list[str]:
+    if importlib.util.find_spec("zoo.flop_counter") is None:
+        return []
+    flops = importlib.import_module("zoo.flop_counter").contraction_flops(module, args, kwargs)
+    if flops is None or flops == int(counts.total.contraction_flops):
+        return []
+    return [f"{int(counts.total.contraction_flops):,} contraction FLOPs, a second counter finds {flops:,}"]

@@ -1,0 +1,78 @@
+"""Every model class of diffusers, at its default configuration where that builds, and published configurations."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import Any
+
+import diffusers
+import torch
+from zoo.case import Built, Case, NotBuildableError
+from zoo.diffusers_configs import ASSEMBLED, NEEDED, NOT_BUILT, PUBLISHED
+
+from pyinfercost.capture.diffusion.loading import with_inputs
+
+diffusers.utils.logging.set_verbosity_error()
+
+
+def cases() -> list[Case]:
+    """One case per class that diffusers exports, and one per published configuration."""
+    classes = {name: _class(name) for name in dir(diffusers) if _class(name) is not None}
+    return [
+        *(Case("diffusers", name, _group(found), partial(_build, name)) for name, found in classes.items()),
+        *(
+            Case("diffusers", name, "published", partial(_published, kind, config))
+            for name, (kind, config) in PUBLISHED.items()
+        ),
+    ]
+
+
+def _class(name: str) -> Any:
+    found = getattr(diffusers, name, None)
+    if not (inspect.isclass(found) and issubclass(found, torch.nn.Module) and found.__module__.startswith("diffusers")):
+        return None
+    return None if name == "ModelMixin" else found
+
+
+def _group(found: type) -> str:
+    """The folder of diffusers that a class lies in, and for transformers what their name says they make."""
+    parts = found.__module__.split(".")
+    if parts[1] != "models":
+        return "part of a pipeline"
+    folder = parts[2] if len(parts) > 3 else "other"
+    if folder != "transformers":
+        return folder
+    kind = "video" if "3D" in found.__name__ else "image" if "2D" in found.__name__ else "other"
+    return f"transformers, {kind}"
+
+
+def _build(name: str) -> Built:
+    if name in NOT_BUILT:
+        raise NotBuildableError(NOT_BUILT[name])
+    if name in ASSEMBLED:
+        return _assembled(name)
+    return _published(name, NEEDED.get(name, {}))
+
+
+def _published(name: str, config: dict[str, Any]) -> Built:
+    with torch.device("meta"):
+        module = getattr(diffusers, name)(**config).eval()
+    if name == "AutoencoderKLAllegro":
+        module.enable_tiling()  # it has no other way
+    loaded = with_inputs(name, module, {})
+    return loaded.module, loaded.args, loaded.kwargs
+
+
+def _assembled(name: str) -> Built:
+    parts = [_build(ASSEMBLED[name]) for _ in range(2)]
+    with torch.device("meta"):
+        module = getattr(diffusers, name)([part for part, _, _ in parts]).eval()
+    inputs = dict(parts[0][2])
+    if name == "MultiAdapter":
+        return module, (), {"xs": [inputs["x"]] * 2}
+    inputs["controlnet_cond"] = [inputs["controlnet_cond"]] * 2
+    inputs["conditioning_scale"] = [1.0, 1.0]
+    if "controlnet_mode" in inspect.signature(module.forward).parameters:
+        inputs["controlnet_mode"] = [None, None]
+    return module, (), inputs

@@ -1,0 +1,55 @@
+"""Which files list models, and the cases that they hold."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from functools import cache
+from typing import NamedTuple
+
+from zoo.case import Case
+
+# A file of cases -> the library that it needs.
+FAMILIES = {
+    "torchvision_models": "torchvision",
+    "torchvision_quantized_models": "torchvision",
+    "timm_models": "timm",
+    "transformers_models": "transformers",
+    "diffusers_models": "diffusers",
+}
+
+
+class Family(NamedTuple):
+    """One file of cases.
+
+    Attributes:
+        name: The file's name without its ending.
+        cases: What it lists, by `library:name`.
+        missing: Why there is nothing, where there is nothing.
+    """
+
+    name: str
+    cases: dict[str, Case]
+    missing: str = ""
+
+
+@cache
+def family(name: str) -> Family:
+    """The cases of one file; nothing is built yet."""
+    if importlib.util.find_spec(f"zoo.{name}") is None:
+        return Family(name, {}, f"there is no tests/zoo/{name}.py")
+    if importlib.util.find_spec(FAMILIES.get(name, "torch")) is None:
+        return Family(name, {}, f"needs {FAMILIES[name]}: pip install 'pyinfercost[models]'")
+    listed = importlib.import_module(f"zoo.{name}").cases()
+    cases = {str(case): case for case in listed}
+    if len(cases) != len(listed):
+        twice = sorted({str(case) for case in listed if sum(str(case) == str(other) for other in listed) > 1})
+        raise ValueError(f"zoo.{name} lists {', '.join(twice)} more than once; expected one case per name")
+    return Family(name, cases)
+
+
+def families(libraries: Iterable[str] = ()) -> list[Family]:
+    """All files of cases, or those of some libraries."""
+    wanted = set(libraries) or set(FAMILIES.values())
+    return [family(name) for name, library in FAMILIES.items() if library in wanted]
