@@ -37,7 +37,8 @@ template <int N>
 void per_element(const Call& call, Work& work) {
     work.kind = WorkKind::pointwise;
     work.dtype = arithmetic_dtype(call);
-    for (std::size_t i = 0; i < call.output_count(); ++i) work.pointwise_flops += call.numel(call.output(i)) * N;
+    for (std::size_t i = 0; i < call.output_count(); ++i)
+        work.pointwise_flops += call.numel(call.output(i)) * N;
 }
 constexpr WorkShape kToInteger = per_element<kQuantize>;
 constexpr WorkShape kToIntegerDynamic = per_element<kChoose + kQuantize>;
@@ -105,7 +106,7 @@ constexpr OpRule kRows[] = {
     {"aten.quantize_per_tensor",                                       kToInteger,                stream_all, kToIntegerWords                                          },
     {"aten.quantize_per_channel",                                      kToInteger,                stream_all, kToIntegerWords                                          },
     {"aten.quantize_per_tensor_dynamic",                               kToIntegerDynamic,         stream_all, kDynamicWords                                            },
-    {"aten.dequantize",                                                kToFloat,            stream_all, kToFloatWords                                            },
+    {"aten.dequantize",                                                kToFloat,                  stream_all, kToFloatWords                                            },
     {"aten.int_repr",                                                  moves<WorkKind::copy>,     stream_all, "moves bytes"                                            },
     {"aten.q_scale",                                                   no_work,                   no_traffic, "metadata only"                                          },
     {"aten.q_zero_point",                                              no_work,                   no_traffic, "metadata only"                                          },
@@ -131,6 +132,13 @@ constexpr OpRule kRows[] = {
     {"quantized_decomposed.choose_qparams_per_token_asymmetric",       kRange,                    stream_all, kRangeWords                                              },
     {"quantized_decomposed._choose_qparams_per_token_asymmetric_impl", kRange,                    stream_all, kRangeWords                                              },
     {"quantized_decomposed.convert_element_type",                      moves<WorkKind::copy>,     stream_all, "moves bytes"                                            },
+    {"torchao.quantize_affine",                                        kToInteger,                stream_all, kToIntegerWords                                          },
+    {"torchao.dequantize_affine",                                      kToFloat,                  stream_all, kToFloatWords                                            },
+    {"torchao.choose_qparams_affine",                                  kRange,                    stream_all, kRangeWords                                              },
+    {"torchao.choose_scale_float8",                                    kRange,                    stream_all, "2 per element read: abs, max"                           },
+    {"torchao.quantize_affine_float8_non_decomposed",                  per_output<3>,             stream_all,
+     "3 per element: divide, two bounds"                                                                                                                               },
+    {"torchao.dequantize_affine_float8_non_decomposed",                per_output<1>,             stream_all, "1 per element: multiply"                                },
     {"quantized.add",                                                  binary<1>,                 stream_all, kBinaryWords                                             },
     {"quantized.add_relu",                                             binary<1>,                 stream_all, kBinaryWords                                             },
     {"quantized.mul",                                                  binary<1>,                 stream_all, kBinaryWords                                             },

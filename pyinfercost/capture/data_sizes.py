@@ -129,7 +129,9 @@ class DataSizes:
         bound = least(among, self._facts.of(x).distinct)
         return self._length("unique", "different values of a tensor", bound)
 
-    def _unique(self, x: torch.Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False) -> Any:
+    def _unique(
+        self, x: torch.Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+    ) -> Any:
         del sorted
         count = self._distinct(x, x.numel())
         return self._unique_results(x, [count], x.shape if return_inverse else [0], count if return_counts else 0)
@@ -223,9 +225,7 @@ class DataSizes:
 
     # ---- ops that would ask how long a result is ---------------------------------------------------------------------
 
-    def _slice(
-        self, x: torch.Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
-    ) -> torch.Tensor:
+    def _slice(self, x: torch.Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> torch.Tensor:
         length = x.shape[dim]
         plain = step == 1 and all(v is None or (isinstance(v, int) and v >= 0) for v in (start, end))
         if not plain or not self._sizes.is_of_data(length):
@@ -360,9 +360,7 @@ class DataSizes:
             if facts.exact:  # the shares add up to the whole, as tensor-driven splits require
                 whole = facts.total
                 shares = [(i + 1) * whole // count - i * whole // count for i in range(count)]
-            self._scalars[key] = [
-                self._bounded("tolist", _COUNT, facts.high, share) for share in shares
-            ]
+            self._scalars[key] = [self._bounded("tolist", _COUNT, facts.high, share) for share in shares]
         return list(self._scalars[key])
 
 

@@ -46,6 +46,9 @@ INLINED = frozenset(
 )
 """Higher-order operators that run their subgraph once, on their last operands: its nodes take its place."""
 
+INNER_TENSOR = "export.access_subclass_inner_tensor.default"
+"""Takes one of the tensors that a parameter is made of, as a quantised weight is, by its name."""
+
 # Arguments that change where a tensor lives, never how much work it is.
 IGNORED_ARGUMENTS = frozenset({"device", "layout", "pin_memory"})
 

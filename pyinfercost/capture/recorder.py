@@ -17,6 +17,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch._higher_order_ops.out_dtype import out_dtype
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyinfercost import _core
@@ -298,12 +299,29 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
         return self._recorder.record(self, func, args, kwargs or _NO_KWARGS)
 
 
+@out_dtype.py_impl(_Mode)
+def _product_of_integers(mode: _Mode, op: OpOverload, dtype: torch.dtype, *operands: torch.Tensor) -> Any:
+    """How libraries ask for int8 times int8 in int32 on accelerators."""
+    if op is not torch.ops.aten.mm.default or dtype is not torch.int32:
+        raise NotImplementedError(f"out_dtype of {op} as {dtype}; expected aten.mm as int32")
+    with mode:
+        return torch._int_mm(*operands)
+
+
 def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
 
 # Of one name with a row, but other work: `where` of a condition alone is `nonzero`.
-_TAKEN_APART = frozenset({"aten.where.default"})
+# torchao's have rows for exported programs; run eagerly, they are the calls that they are made of.
+_TAKEN_APART = frozenset(
+    {
+        "aten.where.default",
+        "torchao.quantize_affine.default",
+        "torchao.choose_qparams_affine.default",
+        "torchao.dequantize_affine.default",
+    }
+)
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
