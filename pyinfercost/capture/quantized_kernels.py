@@ -171,6 +171,11 @@ def _matmul(a: torch.Tensor, b: torch.Tensor, scale: float, zero_point: int) -> 
     return _like(torch.matmul(_float_twin(a), _float_twin(b)), a.dtype)
 
 
+def _int4_packed(x: torch.Tensor, weight: torch.Tensor, *_: Any) -> Any:
+    # Packed for tensor cores a weight has tiles of 8 rows, otherwise rows. torch's meta kernel takes fake tensors alone.
+    return x.new_empty([x.shape[0], weight.shape[0] * (8 if weight.dim() == 4 else 1)])  # noqa: PLR2004
+
+
 # ---- element by element ----------------------------------------------------------------------------------------------
 
 
@@ -231,6 +236,7 @@ KERNELS: dict[str, Any] = {
     "aten.int_repr.default": _int_repr,
     "quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default": _linear_to_float,
     "quantized.linear_with_input_q_dq_qweight_dq_relu_output_fp32.default": _linear_to_float,
+    "aten._weight_int4pack_mm.default": _int4_packed,
     "quantized.matmul.default": _matmul,
     "quantized.conv2d_add.default": _convolution_add,
     "quantized.conv2d_add_relu.default": _convolution_add,

@@ -42,6 +42,7 @@ _LIBRARIES = (
 )
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format, PackedWeight})
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter, quantized_kernels.QuantizedMeta})
+_META = torch.device("meta")
 _NO_KWARGS: dict[str, Any] = {}
 
 
@@ -52,6 +53,7 @@ class _Operator:
     whole: bool  # has a row: not taken apart
     pure: bool  # its result follows from metadata: not in place, no out=
     packed: bool  # takes weights that are packed in script objects
+    moves: bool  # may only change where a tensor lives
     reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
     kernel: Any  # what runs it
 
@@ -183,9 +185,13 @@ class Recorder:
         packed = "quantized" in name and any("__torch__" in str(a.type) for a in schema.arguments)
         if packed:
             self.packed_ops.add(op)
-        return _Operator(whole, pure, packed, torch.Tag.inplace_view in op.tags, kernel)
+        moves = name.startswith(("aten.to.", "aten._to_copy."))
+        return _Operator(whole, pure, packed, moves, torch.Tag.inplace_view in op.tags, kernel)
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if operator.moves and args[0].device.type == "meta":  # there are no values that could be on the CPU
+            args = tuple(_META if type(a) is torch.device else a for a in args)
+            kwargs = {k: _META if type(a) is torch.device else a for k, a in kwargs.items()}
         device = kwargs.get("device")
         if device is not None and torch.device(device).type != "cpu":
             kwargs = {**kwargs, "device": torch.device("meta")}
