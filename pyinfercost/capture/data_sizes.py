@@ -7,14 +7,12 @@ on one of several (`value_facts`): then it falls evenly.
 
 from __future__ import annotations
 
-import contextlib
 import operator
 from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from .symbols import NeedsOpenSizesError
 from .value_facts import FactFinder, Facts, Size, greatest, least, op_name
@@ -325,15 +323,6 @@ class DataSizes:
             return name in {"aten.ne", "aten.gt", "aten.ge"}
         return None
 
-    def functions(self) -> contextlib.AbstractContextManager[Any]:
-        """What must be active where sizes depend on data: it knows the values that `torch.tensor` puts on meta."""
-        return _Functions(self) if self._sizes.may_depend_on_data else contextlib.nullcontext()
-
-    def remember(self, tensor: torch.Tensor, data: Any) -> None:
-        """The values of a tensor that was made from numbers."""
-        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # symbolic integers among them
-            self._values.remember(tensor, torch.tensor(data, dtype=tensor.dtype, device="cpu"))
-
     def numbers(self, tensor: torch.Tensor) -> Any:
         """What `tolist` gives: nested lists of numbers.
 
@@ -362,21 +351,6 @@ class DataSizes:
                 shares = [(i + 1) * whole // count - i * whole // count for i in range(count)]
             self._scalars[key] = [self._bounded("tolist", _COUNT, facts.high, share) for share in shares]
         return list(self._scalars[key])
-
-
-class _Functions(TorchFunctionMode):
-    def __init__(self, data: DataSizes) -> None:
-        super().__init__()
-        self._data = data
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        if func is torch.Tensor.tolist and args[0].device.type == "meta":
-            return self._data.numbers(args[0])
-        result = func(*args, **(kwargs or {}))
-        if func is torch.tensor and result.device.type == "meta":
-            self._data.remember(result, args[0] if args else kwargs["data"])
-        return result
 
 
 def _mean_of(facts: Facts, count: Size) -> Size | None:

@@ -172,7 +172,7 @@ def _matmul(a: torch.Tensor, b: torch.Tensor, scale: float, zero_point: int) -> 
 
 
 def _int4_packed(x: torch.Tensor, weight: torch.Tensor, *_: Any) -> Any:
-    # Packed for tensor cores a weight has tiles of 8 rows, otherwise rows. torch's meta kernel takes fake tensors alone.
+    # Packed for tensor cores a weight has tiles of 8 rows, otherwise rows. torch has a kernel for fake tensors alone.
     return x.new_empty([x.shape[0], weight.shape[0] * (8 if weight.dim() == 4 else 1)])  # noqa: PLR2004
 
 

@@ -3,6 +3,9 @@
 Under `torch.inference_mode` composite operators reach a dispatch mode whole: `linear`, `conv2d` and
 `scaled_dot_product_attention` arrive as such. Those with a row in the op tables are kept; others are taken apart.
 
+The model gets tensors of its own, twins of those that the record keeps, so that they die when its frames, modules and
+lists let go of them, as they would in an eager run.
+
 On meta tensors a call's result follows from dtypes, shapes, strides and arguments alone. So a call that has been seen
 with the same ones gets a copy of the earlier result's metadata: the 80th equal layer costs a dictionary look-up.
 """
@@ -17,7 +20,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch._higher_order_ops.out_dtype import out_dtype
+from torch._higher_order_ops.out_dtype import out_dtype as _out_dtype
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyinfercost import _core
@@ -25,6 +28,8 @@ from pyinfercost import _core
 from . import quantized_kernels
 from .calls import Call
 from .data_sizes import DataSizes
+from .handed_out import HandedOut
+from .meta_kernels import KERNELS as _LAYOUTS
 from .packed_weights import PackedWeight, PackedWeights
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .symbols import SizeSpace
@@ -40,9 +45,9 @@ _LIBRARIES = (
     str(Path(torch.__file__).parents[1] / "torchao") + os.sep,
     str(Path(__file__).parent) + os.sep,
 )
+_DRIVER = str(Path(__file__).with_name("trace.py"))
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format, PackedWeight})
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter, quantized_kernels.QuantizedMeta})
-_META = torch.device("meta")
 _NO_KWARGS: dict[str, Any] = {}
 
 
@@ -52,9 +57,10 @@ class _Operator:
 
     whole: bool  # has a row: not taken apart
     pure: bool  # its result follows from metadata: not in place, no out=
+    mutable: bool  # in place, or out=
     packed: bool  # takes weights that are packed in script objects
-    moves: bool  # may only change where a tensor lives
     reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
+    converts: bool  # may take a tensor to another device, as `tolist` does before it reads
     kernel: Any  # what runs it
 
 
@@ -70,10 +76,12 @@ class Recorder:
     values: Values
     sizes: SizeSpace
     packed: PackedWeights
+    follows: bool = False  # whether every call is carried out with values too
     calls: list[Call] = field(default_factory=list)
     module: str = ""
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
     earlier: dict[int, list[int]] = field(default_factory=dict)
+    handed: HandedOut = field(default_factory=HandedOut)
     packed_ops: set[Any] = field(default_factory=set)  # operators that take weights packed in script objects
     _operators: dict[Any, _Operator] = field(default_factory=dict)
     _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> its place in `_metadata`
@@ -94,7 +102,7 @@ class Recorder:
 
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if op in _SCALARS:
-            value = self._scalar(args[0])
+            value = self._scalar(self.handed.twin(args[0]))
             return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
         operator = self._operators.get(op)
         if operator is None:
@@ -109,6 +117,10 @@ class Recorder:
             args = tuple([self.packed.resolve(self.module, value) for value in args])
         # The caller of __torch_dispatch__, whose frame says where in the model this is.
         frame = sys._getframe(2)
+        given, given_kwargs = args, kwargs
+        args = self.handed.inside(args)
+        if kwargs:
+            kwargs = dict(zip(kwargs, self.handed.inside(kwargs.values()), strict=True))
         key = None
         if operator.pure:
             try:
@@ -120,17 +132,29 @@ class Recorder:
                 result, signatures = found
                 result = self._copy(result, signatures)
                 self._append(op, args, kwargs, result, frame)
-                return result
+                return self.handed.out(result)
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
             self._of_tensor.pop(id(args[0]), None)
-        result = self._run(operator, op, args, kwargs)
+        if operator.converts and _to_host(args, kwargs):
+            value = self._on_host(op, args, kwargs)
+            if value is not None:
+                return value
+            args, kwargs = _without_host(args), {**kwargs, "device": torch.device("meta")}
+        if operator.mutable:  # the model's own tensors change, and the record's follow
+            outside = self._run(operator, op, given, given_kwargs)
+            if operator.reshapes and args[0] is not given[0]:
+                args[0].data = given[0]
+            result = self.handed.inside((outside,))[0]
+        else:
+            result = self._run(operator, op, args, kwargs)
+            outside = self.handed.out_of_new(result, args, given)
         if key is not None:
             signatures = self._sign(result)
             if signatures is not None:
                 self._results[key] = (result, signatures)
         self._append(op, args, kwargs, result, frame)
-        return result
+        return outside
 
     def _scalar(self, tensor: torch.Tensor) -> Any:
         try:
@@ -139,19 +163,33 @@ class Recorder:
             told = UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}")
             return self.data.scalar(tensor, told)
 
+    def _on_host(self, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A tensor that is about to be read: its value, or None where that is not known."""
+        try:
+            value = self.values.of(args[0], self.calls)
+        except UnknownValueError:
+            return None
+        return op(value, *args[1:], **kwargs)
+
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
+        released = len(self.handed.released)
+        source = None
         while frame is not None:
             code = frame.f_code
             known = library.get(code)
             if known is None:
                 name = code.co_filename
+                if name == _DRIVER:  # who asked for the capture is no line of the model
+                    break
                 known = library[code] = name.startswith(_LIBRARIES)
             if not known:
-                self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno)))
-                return
+                source = (code, frame.f_lineno)
+                break
             frame = frame.f_back
-        self.calls.append(Call(op, args, kwargs, result, self.module, None))
+        self.calls.append(Call(op, args, kwargs, result, self.module, source, released))
+        if self.follows:
+            self.values.follow(self.calls[-1])
 
     def through_subclass(self, mode: TorchDispatchMode, op: OpOverload, types: Any, args: Any, kwargs: Any) -> Any:
         """A call on a tensor that is made of others: its own dispatch leads to calls on what lies in memory."""
@@ -180,18 +218,15 @@ class Recorder:
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
         pure = pure and name not in self.data.kernels
-        whole = known and name not in _TAKEN_APART or not op.has_kernel_for_dispatch_key(_COMPOSITE)
-        kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
+        whole = (known and name not in _TAKEN_APART) or not op.has_kernel_for_dispatch_key(_COMPOSITE)
         packed = "quantized" in name and any("__torch__" in str(a.type) for a in schema.arguments)
         if packed:
             self.packed_ops.add(op)
-        moves = name.startswith(("aten.to.", "aten._to_copy."))
-        return _Operator(whole, pure, packed, moves, torch.Tag.inplace_view in op.tags, kernel)
+        kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
+        reshapes = torch.Tag.inplace_view in op.tags
+        return _Operator(whole, pure, schema.is_mutable, packed, reshapes, op in _CONVERSIONS, kernel)
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if operator.moves and args[0].device.type == "meta":  # there are no values that could be on the CPU
-            args = tuple(_META if type(a) is torch.device else a for a in args)
-            kwargs = {k: _META if type(a) is torch.device else a for k, a in kwargs.items()}
         device = kwargs.get("device")
         if device is not None and torch.device(device).type != "cpu":
             kwargs = {**kwargs, "device": torch.device("meta")}
@@ -305,7 +340,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
         return self._recorder.record(self, func, args, kwargs or _NO_KWARGS)
 
 
-@out_dtype.py_impl(_Mode)
+@_out_dtype.py_impl(_Mode)
 def _product_of_integers(mode: _Mode, op: OpOverload, dtype: torch.dtype, *operands: torch.Tensor) -> Any:
     """How libraries ask for int8 times int8 in int32 on accelerators."""
     if op is not torch.ops.aten.mm.default or dtype is not torch.int32:
@@ -314,15 +349,29 @@ def _product_of_integers(mode: _Mode, op: OpOverload, dtype: torch.dtype, *opera
         return torch._int_mm(*operands)
 
 
+def _to_host(args: Any, kwargs: Any) -> bool:
+    device = kwargs.get("device")
+    if device is None:
+        device = next((a for a in args[1:] if isinstance(a, torch.device)), None)
+    return device is not None and torch.device(device).type == "cpu" and args[0].device.type == "meta"
+
+
+def _without_host(args: Any) -> Any:
+    """Arguments of a conversion without its device, which is then given by name."""
+    return tuple(torch.device("meta") if isinstance(a, torch.device) else a for a in args)
+
+
 def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
 
-# Of one name with a row, but other work: `where` of a condition alone is `nonzero`.
-# torchao's have rows for exported programs; run eagerly, they are the calls that they are made of.
+# With rows, for programs that have them whole. Here the first are views of `nonzero`, which knows how long it is, and
+# torchao's are the calls that they are made of.
 _TAKEN_APART = frozenset(
     {
         "aten.where.default",
+        "aten.nonzero_numpy.default",
+        "aten.argwhere.default",
         "torchao.quantize_affine.default",
         "torchao.choose_qparams_affine.default",
         "torchao.dequantize_affine.default",
@@ -349,7 +398,7 @@ def _grouped_mm(
 def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
     del key
-    if query.shape[-1] == value.shape[-1]:
+    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
         return torch.empty_like(query)
     return query.new_empty([*query.shape[:-1], value.shape[-1]])
 
@@ -357,10 +406,12 @@ def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: 
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
+    **_LAYOUTS,
     **quantized_kernels.KERNELS,
     "aten._grouped_mm.default": _grouped_mm,
     "aten.scaled_dot_product_attention.default": _attention,
 }
+_CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
 # How a forward asks for a value: `tensor.item()`, and `if tensor:`.
 _SCALARS = frozenset(
     {torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
 
@@ -47,17 +47,71 @@ def trace_graph(
     Raises:
         CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
     """
+    name = model or type(module).__name__
+    run = _run(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {})
+    run.sizes.finish()
+    return _Writer(run.builder, run.sizes, run.recorder).graph(module, run.weights, run.inputs, run.output, run.held)
+
+
+def output_on_meta(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What `module(*args, **kwargs)` returns, as `trace_graph` runs it: with meta tensors in the place of results.
+
+    Raises:
+        CaptureError: as for `trace_graph`.
+    """
+    return _run(module, args, dict(kwargs), {}, type(module).__name__, {}).output
+
+
+class _Run(NamedTuple):
+    """What one run on meta tensors left.
+
+    Attributes:
+        builder: of the graph.
+        sizes: its named sizes.
+        recorder: its calls.
+        weights: the twins of the weights, by name.
+        inputs: the meta tensors that were given, with names.
+        output: what the module returned.
+        held: tensors that were alive when it returned.
+    """
+
+    builder: GraphBuilder
+    sizes: SizeSpace
+    recorder: Recorder
+    weights: dict[str, torch.Tensor]
+    inputs: list[tuple[str, torch.Tensor]]
+    output: Any
+    held: list[torch.Tensor]
+
+
+def _run(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Dynamic,
+    name: str,
+    given: Mapping[str, int],
+) -> _Run:
+    """The cheapest run that serves: most forwards need neither values nor sizes that depend on data."""
     from .symbols import NeedsOpenSizesError
 
-    name = model or type(module).__name__
     try:
-        return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=False)
+        return _one_run(module, args, kwargs, dynamic, name, given, with_values=False, of_data=False)
+    except CaptureError as error:
+        if not _asks_for_values(str(error)):
+            raise
+    except NeedsOpenSizesError:
+        pass
+    # The first run goes back for the few values that are asked for. Where that is not enough (writes in place, tensors
+    # made from numbers on the device of an input), the second carries every call out that has values.
+    try:
+        return _one_run(module, args, kwargs, dynamic, name, given, with_values=True, of_data=False)
     except NeedsOpenSizesError:
         pass  # with symbolic integers from the start, which are slower
-    return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=True)
+    return _one_run(module, args, kwargs, dynamic, name, given, with_values=True, of_data=True)
 
 
-def _trace(
+def _one_run(
     module: torch.nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -65,11 +119,13 @@ def _trace(
     name: str,
     given: Mapping[str, int],
     *,
+    with_values: bool,
     of_data: bool,
-) -> Graph:
+) -> _Run:
     import torch
 
     from .autocast import autocast_of_meta_tensors
+    from .constants import Constants
     from .inputs import meta_inputs, stand_in
     from .packed_weights import PackedWeights
     from .recorder import Recorder
@@ -83,8 +139,9 @@ def _trace(
     with torch.inference_mode():
         inputs = meta_inputs(args, kwargs, dynamic, sizes)
         packed = PackedWeights(module)
-        weights = stand_in(module, with_numbers=bool(packed.all))
-    recorder = Recorder(Values(inputs.given), sizes, packed)
+        weights, certain = stand_in(module, with_numbers=bool(packed.all))
+    values = Values(inputs.given | certain, followed=with_values)
+    recorder = Recorder(values, sizes, packed, follows=with_values)
     try:
         with (
             _as_it_was(module),
@@ -94,15 +151,17 @@ def _trace(
             autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
-            recorder.data.functions(),
             recorder.mode(),
+            Constants(recorder) if with_values else contextlib.nullcontext(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
             output = torch.func.functional_call(module, dict(weights), inputs.args, inputs.kwargs, tie_weights=False)
+            held = recorder.handed.held()
+    except CaptureError:
+        raise  # it says all
     except Exception as error:
         raise _explained(error, recorder) from error
-    sizes.finish()
-    return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output)
+    return _Run(builder, sizes, recorder, weights, inputs.tensors, output, held)
 
 
 @contextlib.contextmanager
@@ -116,7 +175,17 @@ def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
     kept: list[tuple[Any, Any]] = [
         (values, values.copy())
         for part in module.modules()
-        for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
+        for values in (
+            vars(part),
+            part._parameters,
+            part._buffers,
+            part._modules,
+            part._non_persistent_buffers_set,
+            part._forward_hooks,  # a library may install its own in the first forward
+            part._forward_pre_hooks,
+            part._forward_hooks_with_kwargs,
+            part._forward_pre_hooks_with_kwargs,
+        )
     ]
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
     try:
@@ -176,9 +245,7 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     last = recorder.calls[-1] if recorder.calls else None
     after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {_source(last)}" if last else ""
     text = f"{type(error).__name__}: {error}"
-    if any(
-        word in text for word in ("item()", "_local_scalar_dense", "data-dependent", "is_nonzero", "value of a tensor")
-    ):
+    if _asks_for_values(text):
         advice = (
             "; a capture has shapes, and values only where they follow from real inputs: pass real tensors and leave "
             "their sizes out of dynamic, or give such values as Python numbers"
@@ -186,6 +253,10 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     else:
         advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
     return CaptureError(f"capture stopped{where}{after}: {text}{advice}")
+
+
+def _asks_for_values(text: str) -> bool:
+    return any(word in text for word in _ABOUT_VALUES)
 
 
 def _source(call: Call) -> str:
@@ -203,10 +274,19 @@ class _Writer:
         self._sizes = sizes
         self._recorder = recorder
         self._tensors: dict[int, TensorId] = {}
+        self._last_node: list[int] = []  # for each call, the last node so far
+        self._declared = 0
         self._names: dict[Any, list[str]] = {}
         self._metadata: dict[Any, tuple[str, list[Any], list[Any] | None]] = {}
 
-    def graph(self, module: torch.nn.Module, weights: Mapping[str, torch.Tensor], inputs: Any, output: Any) -> Graph:
+    def graph(
+        self,
+        module: torch.nn.Module,
+        weights: Mapping[str, torch.Tensor],
+        inputs: Any,
+        output: Any,
+        held: list[torch.Tensor],
+    ) -> Graph:
         from .tensor_parts import PLAIN, parts_of
 
         for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
@@ -227,7 +307,31 @@ class _Writer:
             self._node(call)
         results: list[TensorId] = []
         self._collect(output, results)
-        return self._builder.build(given, results)
+        return self._builder.build(given, results, held_until=self._held_until(held))
+
+    def _held_until(self, held: list[torch.Tensor]) -> list[int | None] | None:
+        """For each tensor the last node that ran before the model let go of it."""
+        released = self._recorder.handed.released
+        if not self._last_node or self._last_node[-1] < 0:
+            return None
+        until: list[int | None] = [None] * self._declared
+        at = 0
+        node = 0
+        for call, last in zip(self._recorder.calls, self._last_node, strict=True):
+            while at < call.released:
+                self._hold(until, released[at].twin, node)
+                at += 1
+            node = max(0, last)
+        for handed in released[at:]:
+            self._hold(until, handed.twin, node)
+        for tensor in held:
+            self._hold(until, tensor, node)
+        return until
+
+    def _hold(self, until: list[int | None], tensor: torch.Tensor, node: int) -> None:
+        known = self._tensors.get(id(tensor))
+        if known is not None:
+            until[known.index] = node
 
     def _node(self, call: Call) -> None:
         import torch
@@ -248,7 +352,10 @@ class _Writer:
         outputs: list[TensorId] = []
         self._collect(call.result, outputs)
         if outputs:
-            self._builder.node(str(call.op), arguments, outputs, module=call.module, source=_source(call))
+            node = self._builder.node(str(call.op), arguments, outputs, module=call.module, source=_source(call))
+            self._last_node.append(node)
+        else:
+            self._last_node.append(self._last_node[-1] if self._last_node else -1)
 
     def _argument(self, value: Any) -> Any:
         import torch
@@ -282,6 +389,7 @@ class _Writer:
                 self._collect(item, into)
 
     def _tensor(self, tensor: torch.Tensor, role: str) -> TensorId:
+        tensor = self._recorder.handed.twin(tensor)
         known = self._tensors.get(id(tensor))
         return known if known is not None else self._declare(tensor, role, "")
 
@@ -291,6 +399,7 @@ class _Writer:
             return known
         dtype, shape, strides = self._described(tensor)
         declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name, stands_for=stands_for)
+        self._declared += 1
         self._tensors[id(tensor)] = declared
         return declared
 
@@ -317,5 +426,17 @@ def _described(sizes: SizeSpace, dtype: Any, shape: Any, strides: Any) -> tuple[
     return str(dtype).removeprefix("torch."), lengths(shape), None if strides is None else lengths(strides)
 
 
+_ABOUT_VALUES = (
+    "item()",
+    "_local_scalar_dense",
+    "data-dependent",
+    "is_nonzero",
+    "value of a tensor",
+    "unallocated storage",
+    "without output_size",
+    "torch.nonzero()",
+    "out of meta tensor",
+    "meta tensors",
+)
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 _NOT_CONTAINERS = frozenset({"builtins", "torch", "sympy"})
