@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch._higher_order_ops.out_dtype import out_dtype as _out_dtype
@@ -28,6 +28,7 @@ from pyinfercost import _core
 from . import quantized_kernels
 from .calls import Call
 from .data_sizes import DataSizes
+from .fused_kernels import KERNELS as _FUSED
 from .handed_out import HandedOut
 from .meta_kernels import KERNELS as _LAYOUTS
 from .packed_weights import PackedWeight, PackedWeights
@@ -68,9 +69,9 @@ class _Operator:
 class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
-    `module` is the path of the module that is running; whoever drives the forward keeps it up to date. `values` knows
-    the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie in
-    script objects.
+    `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `values`
+    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie in
+    script objects. Of a training step, `backward_from` is the first call of backward.
     """
 
     values: Values
@@ -79,6 +80,7 @@ class Recorder:
     follows: bool = False  # whether every call is carried out with values too
     calls: list[Call] = field(default_factory=list)
     module: str = ""
+    backward_from: int | None = None
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
     earlier: dict[int, list[int]] = field(default_factory=dict)
     handed: HandedOut = field(default_factory=HandedOut)
@@ -91,10 +93,28 @@ class Recorder:
     _results: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
     _library_code: dict[CodeType, bool] = field(default_factory=dict)
     _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
+    _callers: list[str] = field(default_factory=list)  # modules that wait for the running one
     data: DataSizes = field(init=False)
 
     def __post_init__(self) -> None:
         self.data = DataSizes(self, self.values, self.sizes)
+
+    ends_by_exceptions: ClassVar[bool] = False
+
+    def enter(self, module: str | None) -> None:
+        """A module starts to run; one without a path of its own counts as part of its caller."""
+        self._callers.append(self.module)
+        if module is not None:
+            self.module = module
+
+    def leave(self) -> None:
+        """The running module ends."""
+        self.module = self._callers.pop()
+
+    def failed_in(self, error: BaseException) -> str:
+        """The module that an error stopped."""
+        del error
+        return self.module
 
     def mode(self) -> TorchDispatchMode:
         """The mode to enter around the forward."""
@@ -407,6 +427,7 @@ def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: 
 _KERNELS = {
     **_RECURRENT,
     **_LAYOUTS,
+    **_FUSED,
     **quantized_kernels.KERNELS,
     "aten._grouped_mm.default": _grouped_mm,
     "aten.scaled_dot_product_attention.default": _attention,
