@@ -34,6 +34,7 @@ from .meta_kernels import KERNELS as _LAYOUTS
 from .packed_weights import PackedWeight, PackedWeights
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .symbols import SizeSpace
+from .tensor_parts import call_on_parts
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
     `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `values`
-    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie in
-    script objects. Of a training step, `backward_from` is the first call of backward.
+    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie
+    in script objects. Of a training step, `backward_from` is the first call of backward.
     """
 
     values: Values
@@ -211,23 +212,6 @@ class Recorder:
         if self.follows:
             self.values.follow(self.calls[-1])
 
-    def through_subclass(self, mode: TorchDispatchMode, op: OpOverload, types: Any, args: Any, kwargs: Any) -> Any:
-        """A call on a tensor that is made of others: its own dispatch leads to calls on what lies in memory."""
-        with mode:
-            for kind in types:
-                try:
-                    result = kind.__torch_dispatch__(op, types, args, kwargs)
-                except NotImplementedError:
-                    continue
-                if result is not NotImplemented:
-                    return result
-            # Outside of inference mode torch takes such an operator apart before a subclass sees it.
-            result = op.decompose(*args, **kwargs)
-        if result is NotImplemented:
-            names = ", ".join(kind.__name__ for kind in types)
-            raise NotImplementedError(f"{op} is implemented by none of the tensor types {names}")
-        return result
-
     # ---- running --------------------------------------------------------------------------------------------------
 
     def _learn(self, op: OpOverload) -> _Operator:
@@ -356,7 +340,8 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if types and not _TENSORS.issuperset(types):
-            return self._recorder.through_subclass(self, func, types, args, kwargs or _NO_KWARGS)
+            with self:
+                return call_on_parts(func, types, args, kwargs or _NO_KWARGS)
         return self._recorder.record(self, func, args, kwargs or _NO_KWARGS)
 
 
@@ -400,37 +385,12 @@ _TAKEN_APART = frozenset(
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
-def _grouped_mm(
-    left: torch.Tensor, right: torch.Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None
-) -> Any:
-    # torch's own meta kernel takes bfloat16 alone; shapes follow the same rule for every dtype.
-    del bias
-    dtype = out_dtype or left.dtype
-    if left.dim() == 2 and right.dim() == 2:  # noqa: PLR2004 - ranks
-        shape = [offs.shape[0], left.shape[0], right.shape[1]]
-    elif left.dim() == 3 and right.dim() == 2:  # noqa: PLR2004
-        shape = [left.shape[1], right.shape[1]]
-    else:
-        shape = [*left.shape[:-1], right.shape[-1]]
-    return torch.empty(shape, dtype=dtype, device=left.device)
-
-
-def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
-    del key
-    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
-        return torch.empty_like(query)
-    return query.new_empty([*query.shape[:-1], value.shape[-1]])
-
-
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
     **_LAYOUTS,
     **_FUSED,
     **quantized_kernels.KERNELS,
-    "aten._grouped_mm.default": _grouped_mm,
-    "aten.scaled_dot_product_attention.default": _attention,
 }
 _CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
 # How a forward asks for a value: `tensor.item()`, and `if tensor:`.
