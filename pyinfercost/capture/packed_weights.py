@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from .symbols import CaptureError
 from .tensor_parts import Part
 
 # The attributes of torch's own quantised modules that hold such objects, directly or in a submodule.
@@ -70,6 +71,16 @@ class PackedWeight:
         """Whether another script object of the same type has the same content."""
         mine, its = _contents(self.source), _contents(other)
         return mine.keys() == its.keys() and all(_equal(mine[name], its[name]) for name in mine)
+
+
+def _read(source: Any, path: str, attribute: str) -> PackedWeight:
+    try:
+        return PackedWeight(source, path, attribute)
+    except RuntimeError as error:
+        raise CaptureError(
+            f"module {path!r} holds {source._type()} in {attribute!r}, whose weight cannot be read: {error}; "
+            "expected an engine that unpacks what it packs, such as fbgemm"
+        ) from error
 
 
 def _contents(source: Any) -> dict[str, torch.Tensor]:
@@ -133,7 +144,7 @@ class PackedWeights:
                 if type(value) is not torch.ScriptObject:
                     continue
                 if id(value) not in known:
-                    known[id(value)] = PackedWeight(value, path, attribute)
+                    known[id(value)] = _read(value, path, attribute)
                     self.all.append(known[id(value)])
                 self._of_module.setdefault(path, []).append(known[id(value)])
 

@@ -271,3 +271,15 @@ def test_a_float_module_with_a_scale_of_one_number_has_no_real_copy() -> None:
     module.register_buffer("scale", torch.ones(()))
     graph = ic.capture(module, (torch.zeros(2),))
     assert [t.role for t in graph.node(0).inputs] == ["input", "buffer"]
+
+
+@pytest.mark.skipif("qnnpack" not in torch.backends.quantized.supported_engines, reason="torch without qnnpack")
+def test_a_weight_that_its_engine_does_not_unpack_is_an_error() -> None:
+    torch.backends.quantized.engine = "qnnpack"
+    module = Quantized(a=nn.Conv3d(2, 2, 2)).eval()
+    module.qconfig = get_default_qconfig("qnnpack")
+    x = torch.randn(1, 2, 4, 4, 4)
+    prepared = prepare(module)
+    prepared(x)
+    with pytest.raises(ValueError, match=r"module 'a' holds .*Conv3d.* whose weight cannot be read"):
+        ic.capture(convert(prepared), (x,))
