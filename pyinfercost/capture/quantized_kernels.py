@@ -225,6 +225,11 @@ def _embedding_bag(
     return torch.empty([bags, packed.weight.shape[1]], device="meta")
 
 
+# torchao's operators have rows for exported programs; run eagerly, they are the calls that they are made of.
+TAKEN_APART = frozenset(
+    f"torchao.{name}.default" for name in ("quantize_affine", "choose_qparams_affine", "dequantize_affine")
+)
+
 KERNELS: dict[str, Any] = {
     "aten.quantize_per_tensor.default": _quantize_per_tensor,
     "aten.quantize_per_tensor.tensor_qparams": _quantize_per_tensor,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch._higher_order_ops.out_dtype import out_dtype as _out_dtype
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyinfercost import _core
@@ -30,6 +31,7 @@ from .calls import Call
 from .data_sizes import DataSizes
 from .fused_kernels import KERNELS as _FUSED
 from .handed_out import HandedOut
+from .higher_order import run_higher_order
 from .meta_kernels import KERNELS as _LAYOUTS
 from .packed_weights import PackedWeight, PackedWeights
 from .recurrent_kernels import KERNELS as _RECURRENT
@@ -127,6 +129,8 @@ class Recorder:
             return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
         operator = self._operators.get(op)
         if operator is None:
+            if isinstance(op, HigherOrderOperator):
+                return run_higher_order(self, mode, op, args, kwargs)
             operator = self._operators[op] = self._learn(op)
         if not operator.whole:
             with mode:
@@ -152,7 +156,7 @@ class Recorder:
             if found is not None:
                 result, signatures = found
                 result = self._copy(result, signatures)
-                self._append(op, args, kwargs, result, frame)
+                self.append(op, args, kwargs, result, frame)
                 return self.handed.out(result)
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
@@ -174,7 +178,7 @@ class Recorder:
             signatures = self._sign(result)
             if signatures is not None:
                 self._results[key] = (result, signatures)
-        self._append(op, args, kwargs, result, frame)
+        self.append(op, args, kwargs, result, frame)
         return outside
 
     def _scalar(self, tensor: torch.Tensor) -> Any:
@@ -192,7 +196,7 @@ class Recorder:
             return None
         return op(value, *args[1:], **kwargs)
 
-    def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
+    def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
         released = len(self.handed.released)
         source = None
@@ -334,6 +338,8 @@ class Recorder:
 
 
 class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves the class hook untyped
+    supports_higher_order_operators = True
+
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._recorder = recorder
@@ -370,26 +376,20 @@ def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
 
-# With rows, for programs that have them whole. Here the first are views of `nonzero`, which knows how long it is, and
-# torchao's are the calls that they are made of.
-_TAKEN_APART = frozenset(
-    {
-        "aten.where.default",
-        "aten.nonzero_numpy.default",
-        "aten.argwhere.default",
-        "torchao.quantize_affine.default",
-        "torchao.choose_qparams_affine.default",
-        "torchao.dequantize_affine.default",
-    }
-)
+# With rows, for programs that have them whole; here they are views of `nonzero`, which knows how long it is.
+_TAKEN_APART = quantized_kernels.TAKEN_APART | {
+    "aten.where.default",
+    "aten.nonzero_numpy.default",
+    "aten.argwhere.default",
+}
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
-    **_LAYOUTS,
     **_FUSED,
+    **_LAYOUTS,
     **quantized_kernels.KERNELS,
 }
 _CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
