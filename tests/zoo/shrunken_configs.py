@@ -20,7 +20,7 @@ VOCABULARY = 512
 
 # (pattern of a whole name, what it becomes when it is larger). The first that matches holds.
 _KEPT = re.compile(
-    r"num_feat_extract_layers|num_conv_.*|num_.*_conv_layers|num_feature_levels|num_channels|position_embedding_type|.*_ratio"
+    r"num_feat_extract_layers|patch_embed_hidden_size|patch_embed_hidden_size|num_conv_.*|num_.*_conv_layers|num_feature_levels|num_channels|position_embedding_type|.*_ratio"
 )
 _LARGEST: tuple[tuple[str, int], ...] = (
     (r"(.*_)?vocab_size(_.*)?|.*_vocab_size|n_tokens|codebook_size", VOCABULARY),
@@ -223,7 +223,8 @@ def _keep_relations(config: Tree, small: Tree) -> None:
         ):
             small[mamba_heads] = small[expand] * WIDTH // HEAD_DIM
     nope, rope = small.get("qk_nope_head_dim"), small.get("qk_rope_head_dim")
-    if isinstance(nope, int) and isinstance(rope, int):  # multi-head latent attention
+    if isinstance(nope, int) and isinstance(rope, int) and rope:  # multi-head latent attention
+        nope = small["qk_nope_head_dim"] = rope * max(1, config["qk_nope_head_dim"] // config["qk_rope_head_dim"])
         sums = {config["qk_rope_head_dim"]: rope, config["qk_nope_head_dim"] + config["qk_rope_head_dim"]: nope + rope}
         for name in ("head_dim", "qk_head_dim"):
             if config.get(name) in sums:

@@ -191,6 +191,28 @@ def _cutoffs(request: Request, inputs: Inputs) -> Any:
     return None if sound is None else torch.full((request.batch, 1), sound.shape[-1])
 
 
+def _image_places(request: Request, inputs: Inputs) -> Any:
+    """Which of the first tokens are places for an image."""
+    ids = inputs.kwargs.get("input_ids")
+    places = _first(request.config, "latent_query_num")
+    if ids is None or places is None:
+        return None
+    mask = torch.zeros(tuple(ids.shape), dtype=torch.bool)
+    mask[:, :places] = True
+    return mask
+
+
+def _image_places(request: Request, inputs: Inputs) -> Any:
+    """Which of the first tokens are places for an image."""
+    ids = inputs.kwargs.get("input_ids")
+    places = _first(request.config, "latent_query_num")
+    if ids is None or places is None:
+        return None
+    mask = torch.zeros(tuple(ids.shape), dtype=torch.bool)
+    mask[:, :places] = True
+    return mask
+
+
 OTHERS: dict[str, Maker] = {
     "hidden_states": _patches,
     "pixel_values": _patches,
@@ -208,6 +230,8 @@ OTHERS: dict[str, Maker] = {
     "audio_mel_mask": _unmasked,
     "encoder_hidden_states": _encoder_states,
     "input_values_cutoffs": _cutoffs,
+    "image_embeds_position_mask": _image_places,
+    "image_embeds_position_mask": _image_places,
     "qformer_input_ids": _word_ids,
     "audio_input_ids": _word_ids,
     "spectrogram": _spectrogram,
@@ -236,5 +260,6 @@ ALWAYS = frozenset(
         "visual_pos",
         "past_values",
         "input_values_cutoffs",
+        "image_embeds_position_mask",
     }
 )
