@@ -42,8 +42,7 @@ SAMPLE = (
     "audioflamingo3",
     "time_series_transformer",
 )
-# torch multiplies and does no product where one side of an einsum has a dimension of 1 to sum over: of each of 2 layers,
-# 512 positions of a window of 512 on both sides, for each of 2 samples: 2 layers * 2 samples * 512 * (2 * 512) / 2
+# torch multiplies and does no product where one side of an einsum has a dimension of 1 to sum over.
 MULTIPLIED = {"longformer": 2 * 2 * 512 * 1024}
 
 

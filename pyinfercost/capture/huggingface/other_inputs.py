@@ -231,7 +231,6 @@ OTHERS: dict[str, Maker] = {
     "encoder_hidden_states": _encoder_states,
     "input_values_cutoffs": _cutoffs,
     "image_embeds_position_mask": _image_places,
-    "image_embeds_position_mask": _image_places,
     "qformer_input_ids": _word_ids,
     "audio_input_ids": _word_ids,
     "spectrogram": _spectrogram,
