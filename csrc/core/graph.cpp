@@ -28,6 +28,16 @@ Role parse_role(std::string_view name) {
                                 "'; expected input, parameter, buffer, constant, activation or kv_cache");
 }
 
+std::string_view name_of(Phase phase) {
+    return phase == Phase::forward ? "forward" : "backward";
+}
+
+Phase parse_phase(std::string_view name) {
+    if (name == "forward") return Phase::forward;
+    if (name == "backward") return Phase::backward;
+    throw std::invalid_argument("unknown phase '" + std::string(name) + "'; expected forward or backward");
+}
+
 std::optional<std::uint32_t> Graph::find_name(std::string_view name) const {
     const auto found = name_ids_.find(std::string(name));
     if (found == name_ids_.end()) return std::nullopt;
@@ -97,8 +107,12 @@ void Graph::check_guards(const Sizes& sizes) const {
     if (raised.empty()) return;
     for (const Guard& guard : guards_) {
         bool known = true;
+        std::optional<std::string> of_data;
         for (const Expr* side : {&guard.left, &guard.right}) {
-            for (const std::string& name : side->names()) known = known && raised.contains(name);
+            for (const std::string& name : side->names()) {
+                known = known && raised.contains(name);
+                if (depends_on_data(name)) of_data = name;
+            }
         }
         if (!known || guard.holds(raised)) continue;
         std::string given;
@@ -106,7 +120,8 @@ void Graph::check_guards(const Sizes& sizes) const {
             given += (given.empty() ? "" : ", ") + name + "=" + std::to_string(value);
         throw std::invalid_argument("this graph holds only where " + guard.text() + ", got " +
                                     (given.empty() ? "the defaults" : given) +
-                                    "; capture the model again with an example of that size");
+                                    "; capture the model again with " +
+                                    (of_data ? "that value of " + *of_data : "an example of that size"));
     }
 }
 
@@ -116,6 +131,33 @@ void Graph::check_defined(TensorIndex t, const std::vector<bool>& defined, const
         node ? "node " + std::to_string(node - nodes_.data()) + " (" + ops_[node->op].full + ")"
              : "the graph's outputs";
     invalid(where + " uses tensor " + std::to_string(t) + " before any node produces it");
+}
+
+// What a node uses is held while it runs.
+void Graph::check_held_until() const {
+    if (held_until_.empty()) return;
+    if (held_until_.size() != tensors_.size()) {
+        invalid("held_until has " + std::to_string(held_until_.size()) +
+                " entries; expected one for each of " + std::to_string(tensors_.size()) + " tensors");
+    }
+    const auto count = static_cast<NodeIndex>(nodes_.size());
+    for (std::size_t t = 0; t < held_until_.size(); ++t) {
+        if (held_until_[t] < kNotObserved || held_until_[t] >= count) {
+            invalid("tensor " + std::to_string(t) + " is held until node " + std::to_string(held_until_[t]) +
+                    "; the graph has " + std::to_string(count));
+        }
+    }
+    for (NodeIndex i = 0; i < count; ++i) {
+        const Node& node = nodes_[static_cast<std::size_t>(i)];
+        const auto check = [&](std::int64_t t) {
+            const NodeIndex until = held_until_[static_cast<std::size_t>(t)];
+            if (until == kNotObserved || until >= i) return;
+            invalid("tensor " + std::to_string(t) + " is held until node " + std::to_string(until) +
+                    " but node " + std::to_string(i) + " (" + ops_[node.op].full + ") uses it");
+        };
+        for_each_input(node, check);
+        for (const std::int64_t t : node_outputs(node)) check(t);
+    }
 }
 
 void Graph::validate() const {
@@ -143,6 +185,7 @@ void Graph::validate() const {
         }
     }
     for (const TensorIndex t : outputs_) check_defined(t, defined, nullptr);
+    check_held_until();
     for (const Expr& e : expressions_) {
         for (const std::string& name : e.names()) {
             if (!sizes_.contains(name))

@@ -22,11 +22,17 @@ namespace infercost {
 using TensorIndex = std::int32_t;
 using NodeIndex = std::int32_t;
 inline constexpr TensorIndex kNoTensor = -1;
+inline constexpr NodeIndex kNotObserved = -1;
 
 enum class Role : std::uint8_t { input, parameter, buffer, constant, activation, kv_cache, count_ };
 inline constexpr std::size_t kRoleCount = static_cast<std::size_t>(Role::count_);
 std::string_view name_of(Role role);
 Role parse_role(std::string_view name);
+
+// Which half of a training step a node belongs to. A graph of inference is forward alone.
+enum class Phase : std::uint8_t { forward, backward };
+std::string_view name_of(Phase phase);
+Phase parse_phase(std::string_view name);
 
 // A length: zero or more is itself, below zero points into the graph's table of expressions.
 using Dim = std::int64_t;
@@ -43,6 +49,9 @@ struct Tensor {
     std::uint32_t name;  // of a parameter, buffer or input; 0 (empty) for activations
     Range shape;         // in dims
     Range strides;       // in dims, in elements
+    // How many elements of the user's weight it stands for: those that are packed in its bytes, none for a
+    // scale. Below zero: as many as it has.
+    std::int64_t stands_for = -1;
 };
 
 enum class ArgKind : std::uint8_t {
@@ -75,6 +84,7 @@ struct Node {
     std::uint32_t source;  // name id
     Range arguments;
     Range outputs;  // in integers
+    Phase phase = Phase::forward;
 };
 
 // "aten.conv2d.default" taken apart once per distinct op.
@@ -119,6 +129,9 @@ class Graph {
     std::span<const TensorIndex> outputs() const { return outputs_; }
     std::span<const Expr> expressions() const { return expressions_; }
     std::span<const Guard> guards() const { return guards_; }
+    // For each tensor the last node that runs while something holds it, as the captured forward showed it, or
+    // kNotObserved. Empty where nothing was observed.
+    std::span<const NodeIndex> held_until() const { return held_until_; }
     const std::string& name(std::uint32_t id) const { return names_[id]; }
     std::optional<std::uint32_t> find_name(std::string_view name) const;
 
@@ -159,6 +172,7 @@ class Graph {
   private:
     friend class GraphBuilder;
     void validate() const;
+    void check_held_until() const;
     std::optional<std::int64_t> limit(const NamedSize& size, const Replacements& known) const;
     void check_defined(TensorIndex t, const std::vector<bool>& defined, const Node* node) const;
 
@@ -178,6 +192,7 @@ class Graph {
     std::unordered_map<std::string, std::uint32_t> name_ids_;
     std::vector<TensorIndex> inputs_;
     std::vector<TensorIndex> outputs_;
+    std::vector<NodeIndex> held_until_;
 };
 
 // The only way to make a Graph. Not thread-safe; build() may be called once.
@@ -188,10 +203,12 @@ class GraphBuilder {
     Expr add_size(const std::string& name, NamedSize size);
     void add_guard(Guard guard);
     TensorIndex add_tensor(DType dtype, std::span<const Expr> shape,
-                           std::optional<std::span<const Expr>> strides, Role role, std::string_view name);
+                           std::optional<std::span<const Expr>> strides, Role role, std::string_view name,
+                           std::optional<std::int64_t> stands_for = std::nullopt);
 
     // One node: begin, any number of arguments, end.
-    void begin_node(std::string_view op, std::string_view module, std::string_view source);
+    void begin_node(std::string_view op, std::string_view module, std::string_view source,
+                    Phase phase = Phase::forward);
     void argument_none(std::string_view name);
     void argument_tensor(std::string_view name, TensorIndex tensor);
     void argument_integer(std::string_view name, const Expr& value);
@@ -203,8 +220,10 @@ class GraphBuilder {
     void argument_reals(std::string_view name, std::span<const double> values);
     NodeIndex end_node(std::span<const TensorIndex> outputs);
 
+    // `held_until` is empty, or has an entry for each tensor (see Graph::held_until).
     std::shared_ptr<const Graph> build(std::span<const TensorIndex> inputs,
-                                       std::span<const TensorIndex> outputs);
+                                       std::span<const TensorIndex> outputs,
+                                       std::vector<NodeIndex> held_until = {});
 
     const Graph& graph() const { return *graph_; }
 

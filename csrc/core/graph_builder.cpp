@@ -60,7 +60,7 @@ Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
     if (!starts || !std::all_of(name.begin(), name.end(), in_names)) {
         throw std::invalid_argument(
             "a size is called '" + name +
-            "'; expected letters, digits, underscores, and dots where it depends on data");
+            "'; expected letters, digits and underscores, with dots where it depends on data");
     }
     const bool of_data = depends_on_data(name);
     if (of_data == size.origin.empty()) {
@@ -74,6 +74,7 @@ Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
     }
     for (const Expr* limit : {&size.default_value, size.maximum ? &*size.maximum : nullptr}) {
         if (!limit) continue;
+        if (!of_data) static_cast<void>(limit->constant());
         for (const std::string& other : limit->names()) {
             if (graph_->sizes_.contains(other)) continue;
             throw std::invalid_argument("size '" + name + "' has a default or a bound in '" + other +
@@ -119,13 +120,17 @@ Range GraphBuilder::push_dims(std::span<const Expr> values) {
 
 TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
                                      std::optional<std::span<const Expr>> strides, Role role,
-                                     std::string_view name) {
+                                     std::string_view name, std::optional<std::int64_t> stands_for) {
     require_open();
+    if (stands_for && *stands_for < 0) {
+        throw std::invalid_argument("a tensor stands for " + std::to_string(*stands_for) +
+                                    " elements; expected zero or more");
+    }
     if (strides && strides->size() != shape.size()) {
         throw std::invalid_argument("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
                                     std::to_string(strides->size()) + " strides");
     }
-    Tensor tensor{dtype, role, intern(name), push_dims(shape), {}};
+    Tensor tensor{dtype, role, intern(name), push_dims(shape), {}, stands_for.value_or(-1)};
     if (strides) {
         tensor.strides = push_dims(*strides);
     } else {
@@ -142,12 +147,14 @@ TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
     return static_cast<TensorIndex>(graph_->tensors_.size() - 1);
 }
 
-void GraphBuilder::begin_node(std::string_view op, std::string_view module, std::string_view source) {
+void GraphBuilder::begin_node(std::string_view op, std::string_view module, std::string_view source,
+                              Phase phase) {
     require_open();
     node_ = Node{
-        intern_op(op), intern(module), intern(source),
-        Range{static_cast<std::uint32_t>(graph_->arguments_.size()), 0},
-        Range{}
+        intern_op(op),  intern(module),
+        intern(source), Range{static_cast<std::uint32_t>(graph_->arguments_.size()), 0},
+        Range{},
+         phase
     };
 }
 
@@ -231,7 +238,8 @@ NodeIndex GraphBuilder::end_node(std::span<const TensorIndex> outputs) {
 }
 
 std::shared_ptr<const Graph> GraphBuilder::build(std::span<const TensorIndex> inputs,
-                                                 std::span<const TensorIndex> outputs) {
+                                                 std::span<const TensorIndex> outputs,
+                                                 std::vector<NodeIndex> held_until) {
     require_open();
     for (const auto& list : {inputs, outputs}) {
         for (const TensorIndex t : list) {
@@ -243,6 +251,7 @@ std::shared_ptr<const Graph> GraphBuilder::build(std::span<const TensorIndex> in
     }
     graph_->inputs_.assign(inputs.begin(), inputs.end());
     graph_->outputs_.assign(outputs.begin(), outputs.end());
+    graph_->held_until_ = std::move(held_until);
     graph_->validate();
     std::shared_ptr<const Graph> result = std::move(graph_);
     graph_ = nullptr;

@@ -8,23 +8,28 @@ namespace infercost {
 
 const std::vector<Family>& families() {
     static const std::vector<Family> all = {
-        {"contraction",   contraction_rules()  },
-        {"convolution",   convolution_rules()  },
-        {"recurrent",     recurrent_rules()    },
-        {"multilinear",   multilinear_rules()  },
-        {"attention",     attention_rules()    },
-        {"normalization", normalization_rules()},
-        {"pointwise",     pointwise_rules()    },
-        {"reduction",     reduction_rules()    },
-        {"movement",      movement_rules()     },
-        {"indexing",      indexing_rules()     },
-        {"pooling",       pooling_rules()      },
-        {"sampling",      sampling_rules()     },
-        {"creation",      creation_rules()     },
-        {"special",       special_rules()      },
-        {"loss",          loss_rules()         },
-        {"fourier",       fourier_rules()      },
-        {"linalg",        linalg_rules()       },
+        {"contraction",          contraction_rules()         },
+        {"convolution",          convolution_rules()         },
+        {"recurrent",            recurrent_rules()           },
+        {"multilinear",          multilinear_rules()         },
+        {"attention",            attention_rules()           },
+        {"normalization",        normalization_rules()       },
+        {"pointwise",            pointwise_rules()           },
+        {"reduction",            reduction_rules()           },
+        {"movement",             movement_rules()            },
+        {"indexing",             indexing_rules()            },
+        {"pooling",              pooling_rules()             },
+        {"sampling",             sampling_rules()            },
+        {"creation",             creation_rules()            },
+        {"special",              special_rules()             },
+        {"loss",                 loss_rules()                },
+        {"fourier",              fourier_rules()             },
+        {"linalg",               linalg_rules()              },
+        {"quantized",            quantized_rules()           },
+        {"quantized elements",   quantized_element_rules()   },
+        {"backward_contraction", backward_contraction_rules()},
+        {"backward_pointwise",   backward_pointwise_rules()  },
+        {"backward_movement",    backward_movement_rules()   },
     };
     return all;
 }
@@ -114,6 +119,15 @@ void Analyzer::analyze(NodeIndex index, Work& work) {
     }
     rule->work(call, work);
     rule->traffic.bytes(call, work);
+}
+
+Expr Analyzer::workspace(NodeIndex index) const {
+    const auto at = static_cast<std::size_t>(index);
+    if (!overrides_.empty() && overrides_[at]) return {0};
+    const Node& node = graph_->nodes()[at];
+    const OpRule* rule = rules_[node.op];
+    if (!rule || !rule->traffic.workspace) return {0};
+    return rule->traffic.workspace(Call(pass_, node));
 }
 
 }  // namespace infercost

@@ -16,12 +16,21 @@ namespace infercost {
 
 using WorkShape = void (*)(const Call&, Work&);
 
-// Which bytes move, and whether the results share storage with the first operand.
+// What an eager kernel on a CPU allocates for itself and frees before it returns, at its worst moment, beside
+// its operands and results. Shapes are in workspace.hpp.
+using Workspace = Expr (*)(const Call&);
+
+// Which bytes move, whether the results share storage with the first operand, and what the kernel needs
+// beside.
 struct TrafficShape {
     void (*bytes)(const Call&, Work&);
     bool (*aliases)(const Call&);
     bool each = false;  // not with the first operand, but each result with its own
+    Workspace workspace = nullptr;
 };
+constexpr TrafficShape with(TrafficShape shape, Workspace workspace) {
+    return {shape.bytes, shape.aliases, shape.each, workspace};
+}
 
 struct OpRule {
     std::string_view op;
@@ -62,6 +71,11 @@ std::span<const OpRule> special_rules();
 std::span<const OpRule> loss_rules();
 std::span<const OpRule> fourier_rules();
 std::span<const OpRule> linalg_rules();
+std::span<const OpRule> quantized_rules();
+std::span<const OpRule> quantized_element_rules();
+std::span<const OpRule> backward_contraction_rules();
+std::span<const OpRule> backward_pointwise_rules();
+std::span<const OpRule> backward_movement_rules();
 
 // All tables; a duplicate across them throws std::logic_error when first asked for.
 const std::vector<Family>& families();
@@ -81,6 +95,8 @@ class Analyzer {
     bool has_rule(NodeIndex node) const;
     // Must be called in node order: storage that views share is learnt on the way.
     void analyze(NodeIndex node, Work& work);
+    // After analyze(); zero where the rule has no workspace, or is not the table's.
+    Expr workspace(NodeIndex node) const;
 
   private:
     std::shared_ptr<const Graph> graph_;
