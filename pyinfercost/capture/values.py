@@ -34,9 +34,6 @@ _SHAPE_ALONE = {
     _ATEN.new_ones.default: 0,
     _ATEN.new_full.default: 0,
 }
-_WITHOUT_VALUES = frozenset(
-    {_ATEN.empty.memory_format, _ATEN.empty_like.default, _ATEN.new_empty.default, _ATEN.empty_strided.default}
-)
 
 
 class UnknownValueError(ValueError):
@@ -95,7 +92,8 @@ class Values:
         if not results or (not mutable and all(id(t) in self._known for t in results)):
             return
         known = all(id(t) in self._known for t in operands)
-        if not known or self._by_chance(call.op) or any(t.numel() > _LARGEST_FOLLOWED for t in results):
+        by_chance = torch.Tag.nondeterministic_seeded in call.op.tags
+        if not known or by_chance or any(t.numel() > _LARGEST_FOLLOWED for t in results):
             if mutable:
                 self._forget([t for t in operands if id(t) in self._known])
             return
@@ -107,9 +105,6 @@ class Values:
             return
         for meta, value in zip(_tensors(call.result), _tensors(real), strict=True):
             self._known[id(meta)] = value
-
-    def _by_chance(self, op: Any) -> bool:
-        return torch.Tag.nondeterministic_seeded in op.tags or op in _WITHOUT_VALUES
 
     def _forget(self, written: list[torch.Tensor]) -> None:
         """What was written to with values that are not known is not known any more, nor are the views of it."""

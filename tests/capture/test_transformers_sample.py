@@ -9,6 +9,7 @@ import pyinfercost as ic
 pytest.importorskip("transformers")
 
 from zoo import transformers_models
+from zoo.case import NotBuildableError
 from zoo.flop_counter import independent_flops
 
 CASES = {case.name: case for case in transformers_models.cases()}
@@ -65,5 +66,9 @@ def test_every_group_has_types() -> None:
     assert {CASES[name].group for name in SAMPLE} == groups
 
 
-def test_what_is_not_built_is_no_case() -> None:
-    assert not set(transformers_models.unbuildable()) & {name.partition("#")[0] for name in CASES}
+def test_what_cannot_be_built_says_why() -> None:
+    for kind, reason in transformers_models.unbuildable().items():
+        with pytest.raises(NotBuildableError) as refused:
+            CASES[kind].build()
+        assert str(refused.value) == reason
+        assert f"{kind}#prefill" not in CASES

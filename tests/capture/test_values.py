@@ -208,3 +208,15 @@ def test_a_hook_that_a_forward_installs_is_taken_back() -> None:
     ic.capture(module, (torch.ones(1, 2),))
     assert not module.part._forward_hooks
     assert not hasattr(module, "installed")
+
+
+class RepeatsRows(torch.nn.Module):
+    def forward(self, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        return torch.repeat_interleave(x, times, dim=0)
+
+
+@pytest.mark.parametrize("times", [[3], [3, 1]])
+def test_rows_are_repeated_as_often_as_is_said(times: list[int]) -> None:
+    graph = ic.capture(RepeatsRows(), (torch.ones(len(times), 2), torch.tensor(times)))
+    assert graph.outputs[0].shape == (sum(times), 2)
+    assert not graph.sizes

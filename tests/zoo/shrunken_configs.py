@@ -58,7 +58,7 @@ _LARGEST: tuple[tuple[str, int], ...] = (
         r"|output_hidden_size|input_hidden_size|visual_dim|bottleneck_dim)",
         WIDTH,
     ),
-    (r"(.*_)?(sliding_window|attention_window_size|local_attention|attention_chunk_size|chunk_length)(_size)?", 8),
+    (r"(.*_)?(sliding_window|attention_window_size|local_attention|attention_chunk_size)(_size)?", 8),
     (r"(mamba_)?(state_size|d_state|ssm_state_size)", 16),
     (r"upsample_groups", WIDTH),
     (r"first_k_dense_replace|num_dense_layers|n_dense_layers|num_hash_layers", 1),
@@ -249,6 +249,17 @@ def _scale_sections(small: Tree) -> None:
     scaled = [max(1, part * half // sum(parts)) for part in parts]
     scaled[0] += half - sum(scaled)
     small["rope_parameters"] = {**rope, "mrope_section": scaled}
+
+
+def with_sections(small: Tree) -> None:
+    """States the sections of rotary embeddings that a config leaves to the code, whose default is for wide heads."""
+    rope = small.get("rope_parameters")
+    if "vocab_size" in small and isinstance(rope, dict) and "mrope_section" not in rope:
+        small["rope_parameters"] = {**rope, "mrope_section": [16, 24, 24]}
+        _scale_sections(small)
+    for value in small.values():
+        if isinstance(value, dict):
+            with_sections(value)
 
 
 def _move_token_ids(config: Tree, small: Tree, vocabulary: int) -> None:

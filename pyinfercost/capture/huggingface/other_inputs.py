@@ -180,7 +180,10 @@ def _mel(request: Request, _: Inputs) -> Any:
 
 
 def _encoder_states(request: Request, _: Inputs) -> Any:
-    """States of another model, for a part that attends to them."""
+    """States of another model, for a part that attends to them in every call."""
+    parameter = request.parameters["encoder_hidden_states"]
+    if parameter.default is not parameter.empty and not hasattr(request.config, "cross_attention_frequency"):
+        return None
     width = _first(request.config, "encoder_hidden_size", "cross_attention_hidden_size") or _width(request)
     return _floats(request, request.batch, _sequence(request), width)
 
@@ -259,6 +262,7 @@ ALWAYS = frozenset(
         "visual_pos",
         "past_values",
         "input_values_cutoffs",
+        "encoder_hidden_states",
         "image_embeds_position_mask",
     }
 )
