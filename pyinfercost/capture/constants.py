@@ -34,7 +34,7 @@ class Constants(TorchFunctionMode):
             if (device is not None and torch.device(device).type != "cpu") or any(t.is_meta for t in inside):
                 return self._made(func, args, kwargs)
         elif func is torch.Tensor.tolist and data.is_meta:
-            return self._recorder.data.numbers(data)
+            return self._recorder.data.numbers(self._recorder.handed.twin(data))
         elif func is torch.Tensor.new_tensor and data is not None and data.is_meta:
             return self._made(torch.tensor, args[1:], {"dtype": data.dtype, **kwargs})
         return func(*args, **kwargs)
@@ -50,14 +50,15 @@ class Constants(TorchFunctionMode):
             if not isinstance(value, torch.Tensor):
                 return value
             try:
-                return recorder.values.of(value, recorder.calls).tolist()
+                return recorder.values.of(recorder.handed.twin(value), recorder.calls).tolist()
             except UnknownValueError:
                 known = False
                 return torch.zeros(value.shape, dtype=value.dtype).tolist()
 
         with torch._C.DisableTorchFunction(), torch.utils._python_dispatch._disable_current_modes():
+            # Neither is a call of the model.
             real = maker(number(args[0]), *args[1:], **{**kwargs, "device": "cpu"})
-        return recorder.values.twin(real) if known else torch.empty_like(real, device="meta")
+            return recorder.values.twin(real) if known else torch.empty_like(real, device="meta")
 
 
 def _flat(data: Any) -> list[Any]:
