@@ -97,8 +97,12 @@ void Graph::check_guards(const Sizes& sizes) const {
     if (raised.empty()) return;
     for (const Guard& guard : guards_) {
         bool known = true;
+        std::optional<std::string> of_data;
         for (const Expr* side : {&guard.left, &guard.right}) {
-            for (const std::string& name : side->names()) known = known && raised.contains(name);
+            for (const std::string& name : side->names()) {
+                known = known && raised.contains(name);
+                if (depends_on_data(name)) of_data = name;
+            }
         }
         if (!known || guard.holds(raised)) continue;
         std::string given;
@@ -106,7 +110,8 @@ void Graph::check_guards(const Sizes& sizes) const {
             given += (given.empty() ? "" : ", ") + name + "=" + std::to_string(value);
         throw std::invalid_argument("this graph holds only where " + guard.text() + ", got " +
                                     (given.empty() ? "the defaults" : given) +
-                                    "; capture the model again with an example of that size");
+                                    "; capture the model again with " +
+                                    (of_data ? "that value of " + *of_data : "an example of that size"));
     }
 }
 

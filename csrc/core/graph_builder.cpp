@@ -60,7 +60,7 @@ Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
     if (!starts || !std::all_of(name.begin(), name.end(), in_names)) {
         throw std::invalid_argument(
             "a size is called '" + name +
-            "'; expected letters, digits, underscores, and dots where it depends on data");
+            "'; expected letters, digits and underscores, with dots where it depends on data");
     }
     const bool of_data = depends_on_data(name);
     if (of_data == size.origin.empty()) {
@@ -74,6 +74,7 @@ Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
     }
     for (const Expr* limit : {&size.default_value, size.maximum ? &*size.maximum : nullptr}) {
         if (!limit) continue;
+        if (!of_data) static_cast<void>(limit->constant());
         for (const std::string& other : limit->names()) {
             if (graph_->sizes_.contains(other)) continue;
             throw std::invalid_argument("size '" + name + "' has a default or a bound in '" + other +

@@ -2,13 +2,16 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 from operator import index
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar
 
 from .._core import Expr, Graph, NodeInfo, Work
 
 if TYPE_CHECKING:
     from .._core import Quantity, TensorInfo
+
+_Value = TypeVar("_Value")
 
 RuleResult: TypeAlias = "Work | Mapping[str, Any] | int | Expr"
 Rules: TypeAlias = Mapping[str, Callable[[NodeInfo], RuleResult]]
@@ -20,19 +23,49 @@ class SizeError(ValueError):
 
 
 def bind_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, int]:
-    """The given sizes as ints.
+    """The given sizes as ints. A name with `*` stands for all sizes of such names that are not given themselves.
 
     Raises:
         SizeError: for a name that the graph does not have, or a value outside the range that it allows.
     """
     known = graph.sizes
-    return {name: _checked(known, name, value) for name, value in sizes.items()}
+    bound = {name: _checked(known, name, value) for name, value in matched(known, sizes).items()}
+    if any(isinstance(known[name]["maximum"], Expr) for name in bound):
+        try:
+            graph.size_values(bound)
+        except ValueError as error:
+            raise SizeError(str(error)) from None
+    return bound
 
 
 def bind_all_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, int]:
     """Like `bind_sizes`, with the graph's default for each size that is not given."""
-    defaults = {name: index(_present(limits["default"])) for name, limits in graph.sizes.items()}
-    return {**defaults, **bind_sizes(graph, sizes)}
+    return graph.size_values(bind_sizes(graph, sizes))
+
+
+def matched(known: Iterable[str], sizes: Mapping[str, _Value]) -> dict[str, _Value]:
+    """The sizes with each pattern (`*.experts.nonzero*`) replaced by the names of sizes that depend on data.
+
+    Raises:
+        SizeError: for a pattern that no name matches.
+    """
+    found: dict[str, _Value] = {}
+    for name, value in sizes.items():
+        if "*" not in name:
+            found[name] = value
+            continue
+        names = [other for other in known if depends_on_data(other) and fnmatchcase(other, name)]
+        if not names:
+            raise SizeError(f"no size that depends on data matches {name!r}")
+        for other in names:
+            if other not in sizes:
+                found[other] = value
+    return found
+
+
+def depends_on_data(name: str) -> bool:
+    """Whether a size is one that depends on data: only these have a dot in their name."""
+    return "." in name
 
 
 def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[SupportsIndex]) -> list[int]:
@@ -101,7 +134,7 @@ def _streamed(tensors: "Iterable[TensorInfo]") -> "Quantity":
     return total
 
 
-def _checked(known: Mapping[str, Mapping[str, int | None]], name: str, value: SupportsIndex) -> int:
+def _checked(known: Mapping[str, Mapping[str, Any]], name: str, value: SupportsIndex) -> int:
     if name not in known:
         names = ", ".join(repr(size) for size in known)
         raise SizeError(
@@ -117,13 +150,11 @@ def _checked(known: Mapping[str, Mapping[str, int | None]], name: str, value: Su
     except TypeError:
         raise SizeError(f"size {name!r} must be a whole number, got {value!r}") from None
     low, high = known[name]["minimum"], known[name]["maximum"]
+    if isinstance(high, Expr):  # its value depends on other sizes
+        high = None
     if (low is not None and number < low) or (high is not None and number > high):
         limits = f"at least {low}" if high is None else f"from {low} to {high}"
+        if low == high:
+            limits = f"{low}, which it was captured at (give another value when capturing),"
         raise SizeError(f"size {name!r} must be {limits} in this graph, got {number}")
     return number
-
-
-def _present(default: int | None) -> int:
-    if default is None:
-        raise SizeError("a named size of this graph has no default")
-    return default

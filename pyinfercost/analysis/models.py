@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .arguments import SizeError
+from .arguments import SizeError, depends_on_data
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from .._core import Graph
 
@@ -48,9 +49,11 @@ def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None) -> Captu
     if is_file(model):
         graph = capture(model, dynamic=dynamic)
         return Captured(graph, sizes, {}, graph.model)
-    graph = capture(model, dynamic=dynamic, **sizes)
+    with _size_errors():
+        graph = capture(model, dynamic=dynamic, **sizes)
     # One fixed size is known without being asked for: a library's model runs at batch 1 unless told otherwise.
     known = {"batch": 1, **sizes} if model.partition(":")[0] in _LIBRARIES else sizes
+    known = {name: value for name, value in known.items() if not depends_on_data(name)}  # defaults of the graph now
     return Captured(graph, *_split(graph, known), model)
 
 
@@ -70,14 +73,18 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
     if is_file(model):
         graph = capture(model)
         return Captured(graph, axes, {}, graph.model)
-    loaded = load_model(model, {name: values[0] for name, values in axes.items()})
+    first = {name: values[0] for name, values in axes.items()}
+    with _size_errors():
+        loaded = load_model(model, {name: value for name, value in first.items() if not depends_on_data(name)})
     # Some models cannot leave every size open, so only those stay open that the grid varies.
     varied = {name for name, values in axes.items() if len(values) > 1}
     dynamic = {
         key: {dim: name for dim, name in names.items() if name in varied} for key, names in loaded.dynamic.items()
     }
-    graph = capture(loaded.module, loaded.args, loaded.kwargs, dynamic=dynamic)
-    free, fixed = _split(graph, axes)
+    of_data = {name: value for name, value in first.items() if depends_on_data(name) and len(axes[name]) == 1}
+    with _size_errors():
+        graph = capture(loaded.module, loaded.args, loaded.kwargs, dynamic=dynamic, **of_data)
+    free, fixed = _split(graph, {name: values for name, values in axes.items() if name not in of_data})
     for name, values in fixed.items():
         if len(values) > 1:
             names = " and ".join(graph.sizes) or "nothing"
@@ -85,7 +92,19 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
     return Captured(graph, free, {name: values[0] for name, values in fixed.items()}, model)
 
 
+@contextmanager
+def _size_errors() -> Iterator[None]:
+    """A size that a capture refuses is refused as any other."""
+    from ..capture.hf_inputs import SpecSizeError
+    from ..capture.symbols import UnknownSizeError
+
+    try:
+        yield
+    except (SpecSizeError, UnknownSizeError) as error:
+        raise SizeError(str(error)) from error
+
+
 def _split(graph: Graph, sizes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The sizes that a graph names, and the others."""
-    free = {name: value for name, value in sizes.items() if name in graph.sizes}
-    return free, {name: value for name, value in sizes.items() if name not in graph.sizes}
+    free = {name: value for name, value in sizes.items() if name in graph.sizes or depends_on_data(name)}
+    return free, {name: value for name, value in sizes.items() if name not in free}

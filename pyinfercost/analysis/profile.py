@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from .arguments import Rules, bind_all_sizes, work_overrides
+from .arguments import Rules, bind_all_sizes, depends_on_data, work_overrides
 from .estimation import Estimate, estimate_on
 from .models import Captured, graph_at
 
@@ -115,10 +116,12 @@ def profile(
             raise TypeError("a Graph is captured already: args, kwargs and dynamic go with a model")
         captured = Captured(model_or_graph, sizes, {}, model_or_graph.model)
     else:
-        from ..capture import capture
+        from ..capture import capture, is_program
 
-        graph = capture(model_or_graph, args, kwargs, dynamic=dynamic)
-        captured = Captured(graph, sizes, {}, graph.model)
+        # Sizes that depend on data are given to the capture, which goes the way that the forward goes at these.
+        of_data = {} if is_program(model_or_graph) else {n: index(v) for n, v in sizes.items() if depends_on_data(n)}
+        graph = capture(model_or_graph, args, kwargs, dynamic=dynamic, **of_data)
+        captured = Captured(graph, {n: v for n, v in sizes.items() if n not in of_data}, {}, graph.model)
     return profile_on(machine, captured, precision=precision, execution=execution, rules=rules, threads=threads)
 
 

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from .arguments import Rules, bind_all_sizes, bind_axis, work_overrides
+from .arguments import Rules, bind_axis, depends_on_data, matched, work_overrides
 from .models import Captured
 
 if TYPE_CHECKING:
@@ -147,8 +147,13 @@ def sweep_over(
     graph, sizes, fixed, called = captured
     machines = [load(machine, threads=threads) for machine in _axis("hardware", hardware)]
     ways = list(product(_axis("precision", precision), _axis("execution", execution)))
-    axes = {name: bind_axis(graph, name, values) for name, values in sizes.items()}
-    axes.update((name, [value]) for name, value in bind_all_sizes(graph, {}).items() if name not in axes)
+    axes = {name: bind_axis(graph, name, values) for name, values in matched(graph.sizes, sizes).items()}
+    # A size that depends on data and has no axis is at its default, which may differ from point to point.
+    axes.update(
+        (name, [limits["default"]])
+        for name, limits in graph.sizes.items()
+        if name not in axes and not depends_on_data(name)
+    )
     points = prod(len(values) for values in axes.values())
     grids = np.meshgrid(*(np.asarray(values, dtype=np.int64) for values in axes.values()), indexing="ij")
     columns = {name: np.ascontiguousarray(grid).reshape(points) for name, grid in zip(axes, grids, strict=True)}
@@ -184,17 +189,20 @@ def _plans(
     """A plan for each set of sizes that are 1 somewhere, with the points that it is for.
 
     At a length of 1 torch makes views where it else makes copies, so such a size is bound before planning, as
-    `estimate` binds it; the sizes above 1 stay open.
+    `estimate` binds it; so is a size that depends on data. The others stay open.
     """
     import numpy as np
 
-    singles = np.zeros(points, dtype=np.int64)
-    for bit, column in enumerate(columns.values()):
-        singles |= (column == 1).astype(np.int64) << bit
+    if not columns:
+        return [(np.arange(points), _core.plan(graph, {}, **options))]
+    keys = np.stack(
+        [column if depends_on_data(name) else np.where(column == 1, 1, -1) for name, column in columns.items()]
+    )
     plans = []
-    for mask in np.unique(singles).tolist():
-        bound = {name: 1 for bit, name in enumerate(columns) if mask >> bit & 1}
-        plans.append((np.flatnonzero(singles == mask), _core.plan(graph, bound, **options)))
+    for key in np.unique(keys, axis=1).T:
+        bound = {name: int(value) for name, value in zip(columns, key, strict=True) if value >= 0}
+        where = np.flatnonzero((keys == key[:, None]).all(axis=0))
+        plans.append((where, _core.plan(graph, bound, **options)))
     return plans
 
 

@@ -21,6 +21,11 @@ def as_inputs(args: Any) -> tuple[Any, ...]:
     return tuple(args) if isinstance(args, tuple | list) else (args,)
 
 
+def is_program(model: Any) -> bool:
+    """Whether this is a `torch.export` program."""
+    return type(model).__name__ == "ExportedProgram"
+
+
 def capture(
     model: Capturable,
     args: Any = (),
@@ -39,7 +44,8 @@ def capture(
         kwargs: Named inputs of a module.
         dynamic: Position or name of an input -> dimension -> name, for the sizes that stay open:
             `{0: {0: "batch"}}`. For programs and files it names the sizes that they were exported with.
-        **sizes: For a spec: the sizes to build its inputs at, such as `batch=8`.
+        **sizes: For a spec: the sizes to build its inputs at, such as `batch=8`. For a spec or a module: values of
+            sizes that depend on data (`**{"roi_heads.nms": 100}`), to capture what the forward does at these.
 
     Raises:
         ValueError: The model cannot be captured; the message says what was got and what was expected.
@@ -49,14 +55,17 @@ def capture(
         return model
     if isinstance(model, str | os.PathLike):
         return _from_words(os.fspath(model), args, kwargs, dynamic, sizes)
-    if sizes:
-        raise TypeError(f"sizes ({', '.join(sizes)}) belong to a spec; a module's sizes are those of its inputs")
+    fixed = [name for name in sizes if "." not in name]
+    if fixed:
+        raise TypeError(f"sizes ({', '.join(fixed)}) belong to a spec; a module's sizes are those of its inputs")
     torch = sys.modules.get("torch")  # whoever has a module has imported it
     if torch is not None and isinstance(model, torch.nn.Module):
         from .trace import trace_graph
 
-        return trace_graph(model, args, kwargs, dynamic)
-    if type(model).__name__ == "ExportedProgram":
+        return trace_graph(model, args, kwargs, dynamic, sizes=sizes)
+    if sizes:
+        raise TypeError(f"sizes ({', '.join(sizes)}) of a captured program are given when counting")
+    if is_program(model):
         from .export import graph_from_exported
 
         program: Any = model

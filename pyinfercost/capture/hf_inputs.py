@@ -36,6 +36,10 @@ class SpecError(ValueError):
     """A model that was asked for in words and cannot be had; the message says what would do."""
 
 
+class SpecSizeError(SpecError):
+    """A size that a model asked for in words does not have, or a value that it does not take."""
+
+
 class LoadedModel(NamedTuple):
     """A module with what to call it on.
 
@@ -95,13 +99,13 @@ def checked_sizes(spec: str, sizes: Mapping[str, int], defaults: Mapping[str, in
     """The defaults with the given sizes in their place.
 
     Raises:
-        SpecError: for a size that has no default, or is below 1.
+        SpecSizeError: for a size that has no default, or is below 1.
     """
     for name, value in sizes.items():
         if name not in defaults:
-            raise SpecError(f"{spec} has no size {name!r}, expected {' or '.join(defaults)}")
+            raise SpecSizeError(f"{spec} has no size {name!r}, expected {' or '.join(defaults)}")
         if value < 1:
-            raise SpecError(f"size {name} of {spec} is {value}, expected at least 1")
+            raise SpecSizeError(f"size {name} of {spec} is {value}, expected at least 1")
     return {**defaults, **sizes}
 
 

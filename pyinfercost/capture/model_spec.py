@@ -28,7 +28,7 @@ _FORMS = (
 _EXTRAS = frozenset({"torch", "torchvision", "timm", "transformers", "diffusers"})
 _DEFAULT_SIDE = 224
 _VIDEO_FRAMES = 16
-_FLOW_SIDES = (520, 960)  # what the published figures of optical-flow models were counted at
+_PUBLISHED_SIDE = 512  # what torchvision counted its figures for detection and optical flow at
 # Builders whose model is made for one image size, and the argument that says which.
 _SIZE_ARGUMENTS = {"vit_": "image_size", "maxvit_": "input_size"}
 
@@ -41,7 +41,7 @@ def load_graph(spec: str, sizes: Mapping[str, int]) -> Graph:
         sizes: size name -> value, in images, tokens or pixels. A `.pt2` or `.json` keeps its own sizes open; the given
             ones are only checked against them, bind them when counting. Every other form is traced at the given sizes,
             and what is not given has a default: `batch` 1, `image_size` what the model was published for, `sequence`
-            128, `context` 2048.
+            128, `context` 2048. A size that depends on data (`roi_heads.nms`) is given to the trace.
 
     Raises:
         SpecError: when the spec is not understood, there is no such model, or it has no such size.
@@ -57,10 +57,11 @@ def load_graph(spec: str, sizes: Mapping[str, int]) -> Graph:
         except UnicodeDecodeError as error:
             raise SpecError(f"{spec} is not UTF-8 text: {error}; expected a graph written by Graph.to_json") from error
         return _with_sizes(spec, graph, sizes)
-    loaded = load_model(spec, sizes)
+    loaded = load_model(spec, {name: value for name, value in sizes.items() if "." not in name})
     from pyinfercost.capture.trace import trace_graph
 
-    return trace_graph(loaded.module, loaded.args, loaded.kwargs, model=spec)
+    of_data = {name: value for name, value in sizes.items() if "." in name}
+    return trace_graph(loaded.module, loaded.args, loaded.kwargs, model=spec, sizes=of_data)
 
 
 def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
@@ -170,12 +171,9 @@ def _load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
     transforms = getattr(weights.transforms, "keywords", {})
     builder = models.get_model_builder(name)
     spec, family = f"torchvision:{name}", builder.__module__.split(".")[2]
-    if family == "detection":
-        raise SpecError(
-            f"{spec} finds boxes, so the shapes in it depend on what is in the picture; expected a model whose shapes "
-            "are known before it runs"
-        )
     side = _side(transforms.get("crop_size", transforms.get("resize_size")))
+    if family in {"detection", "optical_flow"}:
+        side = _PUBLISHED_SIDE
     known = checked_sizes(
         spec, sizes, {"batch": 1, "image_size": side} | ({"frames": _VIDEO_FRAMES} if family == "video" else {})
     )
@@ -194,12 +192,31 @@ def _load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
         if name.startswith(prefix):
             options[argument] = side if argument == "image_size" else (side, side)
     module = _on_meta(lambda: models.get_model(name, **options))
+    if family == "detection":
+        _freeze_as_published(module, weights)
     if family == "optical_flow":
-        height, width = (side, side) if "image_size" in sizes else _FLOW_SIDES
-        pair = (_images(known["batch"], 3, height, width), _images(known["batch"], 3, height, width))
+        pair = (_images(known["batch"], 3, side, side), _images(known["batch"], 3, side, side))
         return LoadedModel(module, pair, {}, {0: {0: "batch"}, 1: {0: "batch"}})
+    if family == "detection":  # takes a list of images, and resizes them itself
+        return LoadedModel(module, ([_images(1, 3, side, side)[0] for _ in range(known["batch"])],), {}, {})
     shape = (3, known["frames"], side, side) if family == "video" else (3, side, side)
     return LoadedModel(module, (_images(known["batch"], *shape),), {}, {0: {0: "batch"}})
+
+
+def _freeze_as_published(module: torch.nn.Module, weights: Any) -> None:
+    """Freezes the batch norms of a backbone: torchvision does where it loads weights, and these norms are what it has."""
+    import torch
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
+    if sum(p.numel() for p in module.parameters()) == weights.meta["num_params"]:
+        return
+    backbone = module.get_submodule("backbone")
+    norms = [name for name, part in backbone.named_modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    for name in norms:
+        norm = backbone.get_submodule(name)
+        path, _, attribute = name.rpartition(".")
+        with torch.device("meta"):
+            setattr(backbone.get_submodule(path), attribute, FrozenBatchNorm2d(norm.num_features, eps=norm.eps))
 
 
 def _side(size: Any) -> int:

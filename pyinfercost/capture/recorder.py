@@ -265,8 +265,8 @@ def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
 
-# Of one name with a row, but other work: `where` of a condition alone is `nonzero`.
-_TAKEN_APART = frozenset({"aten.where.default"})
+# With rows, for programs that have them whole; here they are views of `nonzero`, which knows how long it is.
+_TAKEN_APART = frozenset({"aten.where.default", "aten.nonzero_numpy.default", "aten.argwhere.default"})
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ from .expressions import ExpressionError, Symbols, to_expr
 
 class CaptureError(ValueError):
     """The forward cannot be captured; the message says where it stopped and what to do."""
+
+
+class UnknownSizeError(CaptureError):
+    """A value was given for a size that the model does not have, or one that the size does not take."""
 
 
 class NeedsOpenSizesError(BaseException):
@@ -48,7 +53,7 @@ class SizeSpace:
         self._may_depend_on_data = of_data
         self._data_names = DataNames()
         self._of_data: dict[Any, _SizeOfData] = {}
-        self._fixed: dict[str, tuple[int, str]] = {}
+        self._fixed: dict[str, tuple[int, Any, str, str]] = {}
         self._environment: Any = None
         self._open: dict[str, Any] = {}
         self._defaults: dict[str, int] = {}
@@ -147,7 +152,7 @@ class SizeSpace:
         if not self._may_depend_on_data:
             raise NeedsOpenSizesError
         name = self._data_names.next(module, what)
-        value = self._given.get(name)
+        value = self._given_value(name)
         if bound is None and value is None:
             raise CaptureError(
                 f"size {name!r} ({of}) depends on data, and nothing in the forward bounds it; give it when capturing: "
@@ -155,12 +160,16 @@ class SizeSpace:
             )
         if value is not None and not 0 <= value <= (value if bound is None else _hint(bound)):
             limits = "at least 0" if bound is None else f"from 0 to {_hint(bound)}"
-            raise CaptureError(f"size {name!r} ({of}) must be {limits}, got {value}")
+            raise UnknownSizeError(f"size {name!r} ({of}) must be {limits}, got {value}")
         return name, value
 
+    def _given_value(self, name: str) -> int | None:
+        if name in self._given:
+            return self._given[name]
+        return next((v for pattern, v in self._given.items() if "*" in pattern and fnmatch.fnmatchcase(name, pattern)), None)
+
     def _fix(self, name: str, value: int, of: str, bound: Any, stated: str) -> int:
-        limits = "" if bound is None else f" (0 to {bound if isinstance(bound, int) else self.expression(bound)})"
-        self._fixed[name] = (value, f"{of}{limits}; fixed when captured: {stated}")
+        self._fixed[name] = (value, bound, of, stated)
         return value
 
     def _limit(self, symbol: Any, high: int) -> None:
@@ -177,7 +186,7 @@ class SizeSpace:
 
     def is_given(self, module: str, what: str) -> bool:
         """Whether the next size of this name has a value."""
-        return self._data_names.peek(module, what) in self._given
+        return self._given_value(self._data_names.peek(module, what)) is not None
 
     @property
     def symbolic(self) -> bool:
@@ -205,13 +214,17 @@ class SizeSpace:
         """
         known = [*(size.name for size in self._of_data.values()), *self._fixed]
         for name in self._given:
-            if name not in known:
+            if not fnmatch.filter(known, name):
                 listed = ", ".join(known) if known else "none"
-                raise CaptureError(f"unknown size {name!r}; the sizes of this model that depend on data: {listed}")
-        for name, (value, origin) in self._fixed.items():
+                raise UnknownSizeError(f"unknown size {name!r}; the sizes of this model that depend on data: {listed}")
+        if self._environment is not None:
+            self._finish_symbols()
+        for name, (value, bound, of, stated) in self._fixed.items():
+            limits = "" if bound is None else f" (0 to {_hint(bound)})"
+            origin = f"{of}{limits}; fixed when captured: {stated}"
             self._builder.size(name, default=value, minimum=value, maximum=value, origin=origin)
-        if self._environment is None:
-            return
+
+    def _finish_symbols(self) -> None:
         replaced = self._environment.replacements
         for symbol, value in replaced.items():
             if symbol not in self._of_data:

@@ -97,6 +97,8 @@ def _trace(
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
             output = torch.func.functional_call(module, dict(weights), inputs.args, inputs.kwargs, tie_weights=False)
+    except CaptureError:
+        raise  # it says all
     except Exception as error:
         raise _explained(error, recorder) from error
     sizes.finish()

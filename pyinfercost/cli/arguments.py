@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import click
+
+# Sizes that depend on data have dots in their names, and `*` stands for several of them.
+_SIZE_NAME = re.compile(r"[A-Za-z_*][\w.*]*")
 
 
 def named_settings(settings: tuple[str, ...], batch: str | None) -> dict[str, str]:
@@ -12,7 +16,7 @@ def named_settings(settings: tuple[str, ...], batch: str | None) -> dict[str, st
     values: dict[str, str] = {}
     for setting in (*settings, *([] if batch is None else [f"batch={batch}"])):
         name, equals, value = setting.partition("=")
-        if not equals or not name.isidentifier():
+        if not equals or not _SIZE_NAME.fullmatch(name):
             raise click.UsageError(f"--set takes NAME=VALUE, such as sequence=2048; got {setting!r}")
         if name in values:
             raise click.UsageError(f"size {name!r} is given twice")

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
+from .data_sizes import data_size_lines
 from .document import LAYER_COUNTS, profile_layers
 from .rows import module_rows
 from .summary import heading, ledger, totals
@@ -42,6 +43,7 @@ def profile_markdown(profile: Profile, *, depth: int | None = None) -> str:
         "",
         *(f"- {name}: {_escaped(value)}" for name, value in totals(profile)),
         f"- {_escaped(ledger(profile))}",
+        *(f"- {_escaped(name)}: {_escaped(value)}" for name, value in data_size_lines(profile)),
     ]
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from .._core import Expr
+from .data_sizes import data_sizes
 
 if TYPE_CHECKING:
     from .._core import Quantity
@@ -51,6 +52,7 @@ def profile_document(profile: Profile) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "model": profile.model,
         "sizes": dict(profile.sizes),
+        "data_sizes": _data_sizes(profile),
         "totals": {name: _plain(getattr(counts.total, name)) for name in TOTALS},
         "coverage": {
             "nodes": counts.nodes,
@@ -60,6 +62,26 @@ def profile_document(profile: Profile) -> dict[str, Any]:
         "layers": profile_layers(profile),
         "estimate": None if profile.estimate is None else _estimate(profile.estimate),
     }
+
+
+def _data_sizes(profile: Profile) -> list[dict[str, Any]]:
+    """The sizes that depend on data: their values, bounds and defaults, as numbers and as expressions."""
+    return [
+        {
+            "name": size.names[0],
+            "value": size.values[0],
+            "bound": size.bounds[0],
+            "bound_expression": _text(profile.graph.sizes[size.names[0]]["maximum"]),
+            "default_expression": _text(profile.graph.sizes[size.names[0]]["default"]),
+            "of": size.of,
+            "choice": size.choice,
+        }
+        for size in data_sizes(profile)
+    ]
+
+
+def _text(limit: Any) -> str | None:
+    return None if limit is None else str(limit)
 
 
 def profile_layers(profile: Profile) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.arguments import depends_on_data
 from .text import percent, quantity
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def sizes_text(sizes: Mapping[str, int]) -> str:
-    """`batch=8 sequence=2048`"""
-    return " ".join(f"{name}={value}" for name, value in sizes.items())
+    """`batch=8 sequence=2048`, without those that depend on data, which have lines of their own."""
+    return " ".join(f"{name}={value}" for name, value in sizes.items() if not depends_on_data(name))
 
 
 def one_line(profile: Profile) -> str:
@@ -29,7 +30,7 @@ def one_line(profile: Profile) -> str:
 def heading(profile: Profile) -> list[tuple[str, str]]:
     """What was profiled, and how, as names and values."""
     lines = [("model", profile.model or "(unnamed graph)")]
-    if profile.sizes:
+    if sizes_text(profile.sizes):
         lines.append(("sizes", sizes_text(profile.sizes)))
     lines.append(("precision", profile.precision))
     estimate = profile.estimate

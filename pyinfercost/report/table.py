@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from .data_sizes import OF_DATA, data_size_lines
 from .rows import module_rows
 from .summary import heading, ledger, totals
 from .tabular import Column, profile_columns, sweep_axes, sweep_columns
@@ -36,6 +37,9 @@ def profile_view(profile: Profile, *, depth: int | None = None) -> RenderableTyp
             Text(f"Modules below depth {shown} of {whole} are collapsed; --depth or depth= shows more.", "dim")
         )
     parts += [Text(), _pairs(totals(profile))]
+    of_data = data_size_lines(profile)
+    if of_data:
+        parts += [Text(OF_DATA, "dim"), _pairs(of_data)]
     unmodelled = bool(profile.counts.unmodelled)
     parts.append(Text("\n" + ledger(profile), "bold red" if unmodelled else "dim"))
     return Group(*parts)

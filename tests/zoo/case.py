@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Case:
         parameters: What is known of its parameters from elsewhere, or None; rounded in the same way.
         differs: Why a count is known to differ from `flops` or `parameters`, with the arithmetic; empty where they
             have to agree. It stands on the coverage page.
+        sizes: Values of sizes that depend on data, where `flops` is known for these and not for the defaults.
     """
 
     library: str
@@ -42,6 +43,7 @@ class Case:
     flops: Callable[[], int | None] = lambda: None
     parameters: Callable[[], int | None] = lambda: None
     differs: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """The name that reports and tests show: `timm:vit_tiny_patch16_224`."""

@@ -56,11 +56,11 @@ def check(case: Case) -> Outcome:
         stage = "capture"
         with _Entries() as entries:
             before = Snapshot(module, (args, kwargs))
-            graph = ic.capture(module, args, kwargs)
+            graph = ic.capture(module, args, kwargs, **case.sizes)
             outcome.failures += [f"left changed: {text}" for text in before.differences()]
             stage = "capture of a forward that raises"
             entries.raise_at = (entries.count + 1) // 2
-            outcome.failures += _raising(module, args, kwargs)
+            outcome.failures += _raising(module, args, kwargs, case.sizes)
             outcome.failures += [f"left changed by a forward that raises: {text}" for text in before.differences()]
         stage = "count"
         counts = ic.count(graph)
@@ -115,9 +115,9 @@ class _Entries:
             raise _HalfwayError("on purpose")
 
 
-def _raising(module: torch.nn.Module, args: Any, kwargs: Any) -> list[str]:
+def _raising(module: torch.nn.Module, args: Any, kwargs: Any, sizes: Any) -> list[str]:
     try:
-        ic.capture(module, args, kwargs)
+        ic.capture(module, args, kwargs, **sizes)
     except CaptureError as error:
         if "_HalfwayError: on purpose" in str(error):
             return []
