@@ -54,6 +54,10 @@ def trace_graph(
         return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=False)
     except NeedsOpenSizesError:
         pass  # with symbolic integers from the start, which are slower
+    except CaptureError as error:
+        # `tolist` is no operator: it fails before anyone is asked, and is answered when sizes may depend on data.
+        if "Cannot copy out of meta tensor" not in str(error.__cause__):
+            raise
     return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=True)
 
 
@@ -107,7 +111,7 @@ def _trace(
 
 @contextlib.contextmanager
 def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
-    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers.
+    """Undoes what a forward does to its module's attributes: a result that it keeps, a table or a hook that it registers.
 
     Random numbers that it draws from Python and from numpy are put back too.
     """
@@ -116,7 +120,11 @@ def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
     kept: list[tuple[Any, Any]] = [
         (values, values.copy())
         for part in module.modules()
-        for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
+        for values in (
+            *(vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set),
+            *(part._forward_hooks, part._forward_pre_hooks),
+            *(part._forward_hooks_with_kwargs, part._forward_hooks_always_called, part._forward_pre_hooks_with_kwargs),
+        )
     ]
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
     try:

@@ -26,6 +26,7 @@ from zoo.check import Outcome
 from zoo.families import FAMILIES, families
 from zoo.workers import Job, run
 
+sys.stdout.reconfigure(line_buffering=True)  # so that a log file can be followed
 CONSOLE = Console()
 
 
