@@ -180,8 +180,10 @@ class SizeSpace:
 
     def is_of_data(self, size: Any) -> bool:
         """Whether a length depends on a size that depends on data."""
-        return bool(self._of_data) and hasattr(size, "node") and not self._of_data.keys().isdisjoint(
-            size.node.expr.free_symbols
+        return (
+            bool(self._of_data)
+            and hasattr(size, "node")
+            and not self._of_data.keys().isdisjoint(size.node.expr.free_symbols)
         )
 
     def is_given(self, module: str, what: str) -> bool:

@@ -95,9 +95,7 @@ def _both(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
 
 
 def _one_hot(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    return Facts(
-        low=0, high=1, distinct=2, total=call.args[0].numel(), exact=True, mean=(1, tensor.shape[-1])
-    )
+    return Facts(low=0, high=1, distinct=2, total=call.args[0].numel(), exact=True, mean=(1, tensor.shape[-1]))
 
 
 def _softmax(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
