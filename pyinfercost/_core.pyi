@@ -64,6 +64,8 @@ class TensorInfo:
     @property
     def name(self) -> str: ...
     @property
+    def stands_for(self) -> int | None: ...
+    @property
     def nbytes(self) -> Quantity: ...
 
 @final
@@ -106,6 +108,7 @@ class GraphBuilder:
         strides: Sequence[Quantity] | None = None,
         role: str = "activation",
         name: str = "",
+        stands_for: int | None = None,
     ) -> TensorId: ...
     def node(
         self,

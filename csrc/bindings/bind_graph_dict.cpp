@@ -92,6 +92,7 @@ py::dict to_dict(const Graph& graph) {
         entry["strides"] = dims_of(graph, tensor.strides);
         entry["role"] = std::string(name_of(tensor.role));
         if (!graph.name(tensor.name).empty()) entry["name"] = graph.name(tensor.name);
+        if (tensor.stands_for >= 0) entry["stands_for"] = tensor.stands_for;
         tensors.append(entry);
     }
     result["tensors"] = tensors;

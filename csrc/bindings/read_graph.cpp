@@ -190,9 +190,14 @@ GraphPtr graph_from_dict(const py::dict& data) {
         if (strides) view = *strides;
         const std::string dtype = text_field(entry, "dtype", where);
         const std::string role = text_field(entry, "role", where);
+        std::optional<std::int64_t> stands_for;
+        if (entry.contains("stands_for")) {
+            const Expr number = read_expr(entry["stands_for"], where + " stands_for");
+            stands_for = within(where, [&] { return number.constant(); });
+        }
         within(where, [&] {
             builder.add_tensor(parse_dtype(dtype), shape, view, parse_role(role),
-                               optional_text(entry, "name"));
+                               optional_text(entry, "name"), stands_for);
         });
     }
     i = 0;

@@ -127,8 +127,8 @@ void Graph::check_defined(TensorIndex t, const std::vector<bool>& defined, const
 void Graph::check_held_until() const {
     if (held_until_.empty()) return;
     if (held_until_.size() != tensors_.size()) {
-        invalid("held_until has " + std::to_string(held_until_.size()) + " entries; expected one for each of " +
-                std::to_string(tensors_.size()) + " tensors");
+        invalid("held_until has " + std::to_string(held_until_.size()) +
+                " entries; expected one for each of " + std::to_string(tensors_.size()) + " tensors");
     }
     const auto count = static_cast<NodeIndex>(nodes_.size());
     for (std::size_t t = 0; t < held_until_.size(); ++t) {

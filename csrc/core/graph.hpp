@@ -44,6 +44,9 @@ struct Tensor {
     std::uint32_t name;  // of a parameter, buffer or input; 0 (empty) for activations
     Range shape;         // in dims
     Range strides;       // in dims, in elements
+    // How many elements of the user's weight it stands for: those that are packed in its bytes, none for a
+    // scale. Below zero: as many as it has.
+    std::int64_t stands_for = -1;
 };
 
 enum class ArgKind : std::uint8_t {
@@ -194,7 +197,8 @@ class GraphBuilder {
     Expr add_size(const std::string& name, NamedSize size);
     void add_guard(Guard guard);
     TensorIndex add_tensor(DType dtype, std::span<const Expr> shape,
-                           std::optional<std::span<const Expr>> strides, Role role, std::string_view name);
+                           std::optional<std::span<const Expr>> strides, Role role, std::string_view name,
+                           std::optional<std::int64_t> stands_for = std::nullopt);
 
     // One node: begin, any number of arguments, end.
     void begin_node(std::string_view op, std::string_view module, std::string_view source);

@@ -90,7 +90,8 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
 void Counts::count_stored(CountRow& row, TensorIndex t, const Call& any) const {
     const Role role = graph_->tensors()[static_cast<std::size_t>(t)].role;
     if (role == Role::parameter) {
-        row.parameters += any.distinct(t);
+        const std::int64_t packed = graph_->tensors()[static_cast<std::size_t>(t)].stands_for;
+        row.parameters += packed < 0 ? any.distinct(t) : Expr(packed);
         row.parameter_bytes += any.weight_bytes(t);
     } else if (role == Role::buffer) {
         row.buffer_bytes += any.bytes(t);

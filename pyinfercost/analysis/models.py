@@ -95,7 +95,7 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
 @contextmanager
 def _size_errors() -> Iterator[None]:
     """A size that a capture refuses is refused as any other."""
-    from ..capture.hf_inputs import SpecSizeError
+    from ..capture.huggingface.sizes import SpecSizeError
     from ..capture.symbols import UnknownSizeError
 
     try:

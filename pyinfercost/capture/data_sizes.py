@@ -7,14 +7,12 @@ on one of several (`value_facts`): then it falls evenly.
 
 from __future__ import annotations
 
-import contextlib
 import operator
 from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from .symbols import NeedsOpenSizesError
 from .value_facts import FactFinder, Facts, Size, greatest, least, op_name
@@ -129,7 +127,9 @@ class DataSizes:
         bound = least(among, self._facts.of(x).distinct)
         return self._length("unique", "different values of a tensor", bound)
 
-    def _unique(self, x: torch.Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False) -> Any:
+    def _unique(
+        self, x: torch.Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+    ) -> Any:
         del sorted
         count = self._distinct(x, x.numel())
         return self._unique_results(x, [count], x.shape if return_inverse else [0], count if return_counts else 0)
@@ -223,9 +223,7 @@ class DataSizes:
 
     # ---- ops that would ask how long a result is ---------------------------------------------------------------------
 
-    def _slice(
-        self, x: torch.Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
-    ) -> torch.Tensor:
+    def _slice(self, x: torch.Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> torch.Tensor:
         length = x.shape[dim]
         plain = step == 1 and all(v is None or (isinstance(v, int) and v >= 0) for v in (start, end))
         if not plain or not self._sizes.is_of_data(length):
@@ -325,15 +323,6 @@ class DataSizes:
             return name in {"aten.ne", "aten.gt", "aten.ge"}
         return None
 
-    def functions(self) -> contextlib.AbstractContextManager[Any]:
-        """What must be active where sizes depend on data: it knows the values that `torch.tensor` puts on meta."""
-        return _Functions(self) if self._sizes.may_depend_on_data else contextlib.nullcontext()
-
-    def remember(self, tensor: torch.Tensor, data: Any) -> None:
-        """The values of a tensor that was made from numbers."""
-        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # symbolic integers among them
-            self._values.remember(tensor, torch.tensor(data, dtype=tensor.dtype, device="cpu"))
-
     def numbers(self, tensor: torch.Tensor) -> Any:
         """What `tolist` gives: nested lists of numbers.
 
@@ -360,25 +349,8 @@ class DataSizes:
             if facts.exact:  # the shares add up to the whole, as tensor-driven splits require
                 whole = facts.total
                 shares = [(i + 1) * whole // count - i * whole // count for i in range(count)]
-            self._scalars[key] = [
-                self._bounded("tolist", _COUNT, facts.high, share) for share in shares
-            ]
+            self._scalars[key] = [self._bounded("tolist", _COUNT, facts.high, share) for share in shares]
         return list(self._scalars[key])
-
-
-class _Functions(TorchFunctionMode):
-    def __init__(self, data: DataSizes) -> None:
-        super().__init__()
-        self._data = data
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        if func is torch.Tensor.tolist and args[0].device.type == "meta":
-            return self._data.numbers(args[0])
-        result = func(*args, **(kwargs or {}))
-        if func is torch.tensor and result.device.type == "meta":
-            self._data.remember(result, args[0] if args else kwargs["data"])
-        return result
 
 
 def _mean_of(facts: Facts, count: Size) -> Size | None:

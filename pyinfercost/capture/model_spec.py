@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Graph
-from pyinfercost.capture.hf_inputs import LoadedModel, SpecError, checked_sizes, load_hf
+from pyinfercost.capture.huggingface import LoadedModel, SpecError, checked_sizes, load_hf
 
 if TYPE_CHECKING:
     import torch

@@ -166,7 +166,9 @@ class SizeSpace:
     def _given_value(self, name: str) -> int | None:
         if name in self._given:
             return self._given[name]
-        return next((v for pattern, v in self._given.items() if "*" in pattern and fnmatch.fnmatchcase(name, pattern)), None)
+        return next(
+            (v for pattern, v in self._given.items() if "*" in pattern and fnmatch.fnmatchcase(name, pattern)), None
+        )
 
     def _fix(self, name: str, value: int, of: str, bound: Any, stated: str) -> int:
         self._fixed[name] = (value, bound, of, stated)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
 
@@ -47,21 +47,75 @@ def trace_graph(
     Raises:
         CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
     """
+    name = model or type(module).__name__
+    run = _run(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {})
+    run.sizes.finish()
+    return _Writer(run.builder, run.sizes, run.recorder).graph(module, run.weights, run.inputs, run.output, run.held)
+
+
+def output_on_meta(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What `module(*args, **kwargs)` returns, as `trace_graph` runs it: with meta tensors in the place of results.
+
+    Raises:
+        CaptureError: as for `trace_graph`.
+    """
+    return _run(module, args, dict(kwargs), {}, type(module).__name__, {}).output
+
+
+class _Run(NamedTuple):
+    """What one run on meta tensors left.
+
+    Attributes:
+        builder: of the graph.
+        sizes: its named sizes.
+        recorder: its calls.
+        weights: the twins of the weights, by name.
+        inputs: the meta tensors that were given, with names.
+        output: what the module returned.
+        held: tensors that were alive when it returned.
+    """
+
+    builder: GraphBuilder
+    sizes: SizeSpace
+    recorder: Recorder
+    weights: dict[str, torch.Tensor]
+    inputs: list[tuple[str, torch.Tensor]]
+    output: Any
+    held: list[torch.Tensor]
+
+
+def _run(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Dynamic,
+    name: str,
+    given: Mapping[str, int],
+) -> _Run:
+    """The cheapest run that serves: most forwards need neither values nor sizes that depend on data."""
     from .symbols import NeedsOpenSizesError
 
-    name = model or type(module).__name__
     try:
-        return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=False)
+        return _one_run(module, args, kwargs, dynamic, name, given, with_values=False, of_data=False)
+    except CaptureError as error:
+        if not _asks_for_values(str(error)):
+            raise
+    except NeedsOpenSizesError:
+        pass
+    # The first run goes back for the few values that are asked for. Where that is not enough (writes in place, tensors
+    # made from numbers on the device of an input), the second carries every call out that has values.
+    try:
+        return _one_run(module, args, kwargs, dynamic, name, given, with_values=True, of_data=False)
     except NeedsOpenSizesError:
         pass  # with symbolic integers from the start, which are slower
     except CaptureError as error:
         # `tolist` is no operator: it fails before anyone is asked, and is answered when sizes may depend on data.
         if "Cannot copy out of meta tensor" not in str(error.__cause__):
             raise
-    return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=True)
+    return _one_run(module, args, kwargs, dynamic, name, given, with_values=True, of_data=True)
 
 
-def _trace(
+def _one_run(
     module: torch.nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -69,12 +123,15 @@ def _trace(
     name: str,
     given: Mapping[str, int],
     *,
+    with_values: bool,
     of_data: bool,
-) -> Graph:
+) -> _Run:
     import torch
 
     from .autocast import autocast_of_meta_tensors
+    from .constants import Constants
     from .inputs import meta_inputs, stand_in
+    from .packed_weights import PackedWeights
     from .recorder import Recorder
     from .symbols import SizeSpace
     from .values import Values
@@ -85,8 +142,10 @@ def _trace(
     # that one result can stand for another.
     with torch.inference_mode():
         inputs = meta_inputs(args, kwargs, dynamic, sizes)
-        weights = stand_in(module)
-    recorder = Recorder(Values(inputs.given), sizes)
+        packed = PackedWeights(module)
+        weights, certain = stand_in(module, with_numbers=bool(packed.all))
+    values = Values(inputs.given | certain, followed=with_values)
+    recorder = Recorder(values, sizes, packed, follows=with_values)
     try:
         with (
             _as_it_was(module),
@@ -96,8 +155,8 @@ def _trace(
             autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
-            recorder.data.functions(),
             recorder.mode(),
+            Constants(recorder) if with_values else contextlib.nullcontext(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
             output = torch.func.functional_call(module, dict(weights), inputs.args, inputs.kwargs, tie_weights=False)
@@ -106,8 +165,7 @@ def _trace(
         raise  # it says all
     except Exception as error:
         raise _explained(error, recorder) from error
-    sizes.finish()
-    return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output, held)
+    return _Run(builder, sizes, recorder, weights, inputs.tensors, output, held)
 
 
 @contextlib.contextmanager
@@ -122,9 +180,16 @@ def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
         (values, values.copy())
         for part in module.modules()
         for values in (
-            *(vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set),
-            *(part._forward_hooks, part._forward_pre_hooks),
-            *(part._forward_hooks_with_kwargs, part._forward_hooks_always_called, part._forward_pre_hooks_with_kwargs),
+            vars(part),
+            part._parameters,
+            part._buffers,
+            part._modules,
+            part._non_persistent_buffers_set,
+            part._forward_hooks,  # a library may install its own in the first forward
+            part._forward_pre_hooks,
+            part._forward_hooks_with_kwargs,
+            part._forward_hooks_always_called,
+            part._forward_pre_hooks_with_kwargs,
         )
     ]
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
@@ -185,9 +250,7 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     last = recorder.calls[-1] if recorder.calls else None
     after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {_source(last)}" if last else ""
     text = f"{type(error).__name__}: {error}"
-    if any(
-        word in text for word in ("item()", "_local_scalar_dense", "data-dependent", "is_nonzero", "value of a tensor")
-    ):
+    if _asks_for_values(text):
         advice = (
             "; a capture has shapes, and values only where they follow from real inputs: pass real tensors and leave "
             "their sizes out of dynamic, or give such values as Python numbers"
@@ -195,6 +258,10 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     else:
         advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
     return CaptureError(f"capture stopped{where}{after}: {text}{advice}")
+
+
+def _asks_for_values(text: str) -> bool:
+    return any(word in text for word in _ABOUT_VALUES)
 
 
 def _source(call: Call) -> str:
@@ -225,9 +292,19 @@ class _Writer:
         output: Any,
         held: list[torch.Tensor],
     ) -> Graph:
+        from .tensor_parts import PLAIN, parts_of
+
         for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
             for name, _ in named:
-                self._declare(weights[name], role, name)
+                weight = weights[name]
+                if type(weight) in PLAIN:
+                    self._declare(weight, role, name)
+                    continue
+                for part in parts_of(name, weight):
+                    self._declare(part.tensor, role, part.name, part.stands_for)
+        for packed in self._recorder.packed.all:
+            for part in packed.parts():
+                self._declare(part.tensor, "parameter", part.name, part.stands_for)
         given = [
             self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs
         ]
@@ -267,7 +344,10 @@ class _Writer:
         names = self._names.get(call.op)
         if names is None:
             names = self._names[call.op] = [a.name for a in call.op._schema.arguments]
-        arguments = {name: self._argument(value) for name, value in zip(names, call.args, strict=False)}
+        named: Any = zip(names, call.args, strict=False)
+        if call.op in self._recorder.packed_ops:
+            named = self._recorder.packed.arguments(named)
+        arguments = {name: self._argument(value) for name, value in named}
         for name, value in call.kwargs.items():
             arguments[name] = self._argument(value)
         first = id(call.args[0]) if call.args else 0
@@ -318,12 +398,12 @@ class _Writer:
         known = self._tensors.get(id(tensor))
         return known if known is not None else self._declare(tensor, role, "")
 
-    def _declare(self, tensor: torch.Tensor, role: str, name: str) -> TensorId:
+    def _declare(self, tensor: torch.Tensor, role: str, name: str, stands_for: int | None = None) -> TensorId:
         known = self._tensors.get(id(tensor))
         if known is not None:  # tied weights, or one tensor passed twice
             return known
         dtype, shape, strides = self._described(tensor)
-        declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name)
+        declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name, stands_for=stands_for)
         self._declared += 1
         self._tensors[id(tensor)] = declared
         return declared
@@ -351,5 +431,17 @@ def _described(sizes: SizeSpace, dtype: Any, shape: Any, strides: Any) -> tuple[
     return str(dtype).removeprefix("torch."), lengths(shape), None if strides is None else lengths(strides)
 
 
+_ABOUT_VALUES = (
+    "item()",
+    "_local_scalar_dense",
+    "data-dependent",
+    "is_nonzero",
+    "value of a tensor",
+    "unallocated storage",
+    "without output_size",
+    "torch.nonzero()",
+    "out of meta tensor",
+    "meta tensors",
+)
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 _NOT_CONTAINERS = frozenset({"builtins", "torch", "sympy"})

@@ -155,7 +155,9 @@ def _clamped(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     low, high = argument(call, "min"), argument(call, "max")
     if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
         return NOTHING
-    return replace(facts, low=greatest(facts.low, low), high=least(facts.high, high), total=None, exact=False, mean=None)
+    return replace(
+        facts, low=greatest(facts.low, low), high=least(facts.high, high), total=None, exact=False, mean=None
+    )
 
 
 def _shifted(sign: int) -> Rule:
