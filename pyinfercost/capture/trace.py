@@ -442,6 +442,7 @@ _ABOUT_VALUES = (
     "torch.nonzero()",
     "out of meta tensor",
     "meta tensors",
+    "type tensor to numpy",
 )
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 _NOT_CONTAINERS = frozenset({"builtins", "torch", "sympy"})

@@ -69,3 +69,23 @@ def test_lengths_of_a_mask_as_a_list() -> None:
     graph = ic.capture(Wrapped(forward), (torch.empty(2, 3, 7, device="meta"), mask))
     assert graph.outputs[0].shape == (5, 7)
     assert not graph.sizes
+
+
+def test_loads_of_experts_as_a_numpy_array() -> None:
+    """Each token goes to the 2 best of 4 experts, in the way of models that sort tokens by expert."""
+
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        chosen = torch.topk(x @ torch.ones(6, 4), 2).indices.flatten()
+        ends = chosen.bincount(minlength=4).cpu().numpy().cumsum(0)
+        order = chosen.argsort() // 2
+        results = []
+        for expert, end in enumerate(ends):
+            start = 0 if expert == 0 else ends[expert - 1]
+            results.append(self.experts[expert](x[order[start:end]]))
+        return torch.cat(results)
+
+    experts = torch.nn.ModuleList(torch.nn.Linear(6, 6) for _ in range(4))
+    graph = ic.capture(Wrapped(forward, experts=experts), (torch.empty(10, 6, device="meta"),))
+    sizes = {name: size["default"] for name, size in graph.sizes.items()}
+    # Whoever they go to, 10 tokens with 2 experts each are 20 rows of 6 to 6; and 10 of 6 to 4 choose.
+    assert int(ic.count(graph, **sizes).total.macs) == 20 * 6 * 6 + 10 * 6 * 4
