@@ -262,7 +262,7 @@ class DataSizes:
         return self._truth(tensor, error) if tensor.dtype == torch.bool else self._number(tensor, error)
 
     def _number(self, tensor: torch.Tensor, error: UnknownValueError) -> Any:
-        """The value of a tensor of one element, in sizes: what is computed from elements is computed from their sizes."""
+        """The value of a tensor of one element, in sizes: what is computed from elements follows from their sizes."""
         call = self._facts.producer(tensor)
         name = "" if call is None else op_name(call)
         if call is not None and not tensor.is_floating_point():
