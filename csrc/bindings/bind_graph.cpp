@@ -215,8 +215,9 @@ TensorId add_tensor(GraphBuilder& builder, std::string_view dtype, const py::seq
 }
 
 NodeIndex add_node(GraphBuilder& builder, std::string_view op, const py::dict& args,
-                   const py::sequence& outputs, std::string_view module, std::string_view source) {
-    builder.begin_node(op, module, source);
+                   const py::sequence& outputs, std::string_view module, std::string_view source,
+                   std::string_view phase) {
+    builder.begin_node(op, module, source, parse_phase(phase));
     for (const auto& [name, value] : args) add_argument(builder, name.cast<std::string>(), value);
     return builder.end_node(indices_of(outputs, "a node's outputs"));
 }
@@ -278,6 +279,8 @@ void register_graph(py::module_& m) {
                                [](const NodeInfo& n) { return n.graph->ops()[n.node().op].overload; })
         .def_property_readonly("module", [](const NodeInfo& n) { return n.graph->name(n.node().module); })
         .def_property_readonly("source", [](const NodeInfo& n) { return n.graph->name(n.node().source); })
+        .def_property_readonly("phase",
+                               [](const NodeInfo& n) { return std::string(name_of(n.node().phase)); })
         .def_property_readonly("args", &arguments_of)
         .def_property_readonly("inputs", &inputs_of)
         .def_property_readonly(
@@ -301,7 +304,7 @@ void register_graph(py::module_& m) {
              "a packed "
              "weight says how many of the weight's elements it stands for.")
         .def("node", &add_node, py::arg("op"), py::arg("args"), py::arg("outputs"), py::kw_only(),
-             py::arg("module") = "", py::arg("source") = "",
+             py::arg("module") = "", py::arg("source") = "", py::arg("phase") = "forward",
              "Adds one op call, 'namespace.name.overload', with its arguments by schema name; returns its "
              "index.")
         .def(

@@ -206,7 +206,9 @@ GraphPtr graph_from_dict(const py::dict& data) {
         const auto entry = typed<py::dict>(py::reinterpret_borrow<py::object>(item), where, "an object");
         const std::string op = text_field(entry, "op", where);
         within(where, [&] {
-            builder.begin_node(op, optional_text(entry, "module"), optional_text(entry, "source"));
+            const Phase phase =
+                entry.contains("phase") ? parse_phase(text_field(entry, "phase", where)) : Phase::forward;
+            builder.begin_node(op, optional_text(entry, "module"), optional_text(entry, "source"), phase);
         });
         for (const auto& [name, value] :
              typed<py::dict>(field(entry, "args", where), where + " args", "an object")) {

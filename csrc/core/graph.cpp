@@ -28,6 +28,16 @@ Role parse_role(std::string_view name) {
                                 "'; expected input, parameter, buffer, constant, activation or kv_cache");
 }
 
+std::string_view name_of(Phase phase) {
+    return phase == Phase::forward ? "forward" : "backward";
+}
+
+Phase parse_phase(std::string_view name) {
+    if (name == "forward") return Phase::forward;
+    if (name == "backward") return Phase::backward;
+    throw std::invalid_argument("unknown phase '" + std::string(name) + "'; expected forward or backward");
+}
+
 std::optional<std::uint32_t> Graph::find_name(std::string_view name) const {
     const auto found = name_ids_.find(std::string(name));
     if (found == name_ids_.end()) return std::nullopt;

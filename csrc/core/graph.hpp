@@ -29,6 +29,11 @@ inline constexpr std::size_t kRoleCount = static_cast<std::size_t>(Role::count_)
 std::string_view name_of(Role role);
 Role parse_role(std::string_view name);
 
+// Which half of a training step a node belongs to. A graph of inference is forward alone.
+enum class Phase : std::uint8_t { forward, backward };
+std::string_view name_of(Phase phase);
+Phase parse_phase(std::string_view name);
+
 // A length: zero or more is itself, below zero points into the graph's table of expressions.
 using Dim = std::int64_t;
 
@@ -79,6 +84,7 @@ struct Node {
     std::uint32_t source;  // name id
     Range arguments;
     Range outputs;  // in integers
+    Phase phase = Phase::forward;
 };
 
 // "aten.conv2d.default" taken apart once per distinct op.
@@ -201,7 +207,8 @@ class GraphBuilder {
                            std::optional<std::int64_t> stands_for = std::nullopt);
 
     // One node: begin, any number of arguments, end.
-    void begin_node(std::string_view op, std::string_view module, std::string_view source);
+    void begin_node(std::string_view op, std::string_view module, std::string_view source,
+                    Phase phase = Phase::forward);
     void argument_none(std::string_view name);
     void argument_tensor(std::string_view name, TensorIndex tensor);
     void argument_integer(std::string_view name, const Expr& value);

@@ -147,12 +147,14 @@ TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
     return static_cast<TensorIndex>(graph_->tensors_.size() - 1);
 }
 
-void GraphBuilder::begin_node(std::string_view op, std::string_view module, std::string_view source) {
+void GraphBuilder::begin_node(std::string_view op, std::string_view module, std::string_view source,
+                              Phase phase) {
     require_open();
     node_ = Node{
-        intern_op(op), intern(module), intern(source),
-        Range{static_cast<std::uint32_t>(graph_->arguments_.size()), 0},
-        Range{}
+        intern_op(op),  intern(module),
+        intern(source), Range{static_cast<std::uint32_t>(graph_->arguments_.size()), 0},
+        Range{},
+         phase
     };
 }
 

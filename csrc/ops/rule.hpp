@@ -75,6 +75,9 @@ std::span<const OpRule> foreach_rules();
 std::span<const OpRule> transformer_rules();
 std::span<const OpRule> quantized_rules();
 std::span<const OpRule> quantized_element_rules();
+std::span<const OpRule> backward_contraction_rules();
+std::span<const OpRule> backward_pointwise_rules();
+std::span<const OpRule> backward_movement_rules();
 
 // All tables; a duplicate across them throws std::logic_error when first asked for.
 const std::vector<Family>& families();

@@ -67,6 +67,12 @@ def meta_inputs(
 
 
 def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
+    meta = _empty(tensor, name, dims, sizes)
+    # Only where gradients are kept: nothing is, in inference mode.
+    return meta.requires_grad_() if tensor.requires_grad and torch.is_grad_enabled() else meta
+
+
+def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
     if not dims:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     shape: list[Any] = list(tensor.shape)
@@ -82,7 +88,8 @@ def stand_in(
 ) -> tuple[dict[str, torch.Tensor], dict[int, torch.Tensor]]:
     """Meta twins of a module's parameters and buffers: one name for each place in a module, one twin for each tensor.
 
-    Tensors that are on meta already have twins too: a forward may write to a buffer or replace it.
+    Tensors that are on meta already have twins too: a forward may write to a buffer or replace it. Outside of inference
+    mode a twin requires a gradient where its tensor does.
 
     Args:
         module: The module.
@@ -104,8 +111,11 @@ def stand_in(
                 if with_numbers and tensor.numel() == 1 and not isinstance(tensor, torch.nn.Parameter):
                     twins[id(tensor)] = tensor.clone()
                 twin = meta_twin(tensor, twins)
+                wanted = tensor.requires_grad and torch.is_grad_enabled()
                 if isinstance(tensor, torch.nn.Parameter):
-                    twins[id(tensor)] = torch.nn.Parameter(twin, requires_grad=False)
+                    twins[id(tensor)] = torch.nn.Parameter(twin, requires_grad=wanted)
+                elif wanted:
+                    twin.requires_grad_()
             named[f"{path}.{name}" if path else name] = twins[id(tensor)]
             if name in owner._non_persistent_buffers_set and tensor.device.type == "cpu":
                 certain[id(twins[id(tensor)])] = tensor

@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch._ops import HigherOrderOperator
@@ -28,6 +28,7 @@ from pyinfercost import _core
 from . import quantized_kernels
 from .calls import Call
 from .data_sizes import DataSizes
+from .fused_kernels import KERNELS as _FUSED
 from .handed_out import HandedOut
 from .higher_order import run_higher_order
 from .meta_kernels import KERNELS as _LAYOUTS
@@ -68,9 +69,9 @@ class _Operator:
 class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
-    `module` is the path of the module that is running; whoever drives the forward keeps it up to date. `values` knows
-    the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie in
-    script objects.
+    `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `values`
+    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie
+    in script objects. Of a training step, `backward_from` is the first call of backward.
     """
 
     values: Values
@@ -79,6 +80,7 @@ class Recorder:
     follows: bool = False  # whether every call is carried out with values too
     calls: list[Call] = field(default_factory=list)
     module: str = ""
+    backward_from: int | None = None
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
     earlier: dict[int, list[int]] = field(default_factory=dict)
     handed: HandedOut = field(default_factory=HandedOut)
@@ -91,10 +93,28 @@ class Recorder:
     _results: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
     _library_code: dict[CodeType, bool] = field(default_factory=dict)
     _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
+    _callers: list[str] = field(default_factory=list)  # modules that wait for the running one
     data: DataSizes = field(init=False)
 
     def __post_init__(self) -> None:
         self.data = DataSizes(self, self.values, self.sizes)
+
+    ends_by_exceptions: ClassVar[bool] = False
+
+    def enter(self, module: str | None) -> None:
+        """A module starts to run; one without a path of its own counts as part of its caller."""
+        self._callers.append(self.module)
+        if module is not None:
+            self.module = module
+
+    def leave(self) -> None:
+        """The running module ends."""
+        self.module = self._callers.pop()
+
+    def failed_in(self, error: BaseException) -> str:
+        """The module that an error stopped."""
+        del error
+        return self.module
 
     def mode(self) -> TorchDispatchMode:
         """The mode to enter around the forward."""
@@ -133,7 +153,7 @@ class Recorder:
             if found is not None:
                 result, signatures = found
                 result = self._copy(result, signatures)
-                self.append(op, args, kwargs, result, frame)
+                self._append(op, args, kwargs, result, frame)
                 return self.handed.out(result)
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
@@ -155,7 +175,7 @@ class Recorder:
             signatures = self._sign(result)
             if signatures is not None:
                 self._results[key] = (result, signatures)
-        self.append(op, args, kwargs, result, frame)
+        self._append(op, args, kwargs, result, frame)
         return outside
 
     def _scalar(self, tensor: torch.Tensor) -> Any:
@@ -173,7 +193,7 @@ class Recorder:
             return None
         return op(value, *args[1:], **kwargs)
 
-    def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
+    def _append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
         released = len(self.handed.released)
         while frame is not None:
@@ -363,36 +383,12 @@ _TAKEN_APART = frozenset({"aten.where.default", "aten.nonzero_numpy.default", "a
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
-def _grouped_mm(
-    left: torch.Tensor, right: torch.Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None
-) -> Any:
-    # torch's own meta kernel takes bfloat16 alone; shapes follow the same rule for every dtype.
-    del bias
-    dtype = out_dtype or left.dtype
-    if left.dim() == 2 and right.dim() == 2:  # noqa: PLR2004 - ranks
-        shape = [offs.shape[0], left.shape[0], right.shape[1]]
-    elif left.dim() == 3 and right.dim() == 2:  # noqa: PLR2004
-        shape = [left.shape[1], right.shape[1]]
-    else:
-        shape = [*left.shape[:-1], right.shape[-1]]
-    return torch.empty(shape, dtype=dtype, device=left.device)
-
-
-def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
-    del key
-    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
-        return torch.empty_like(query)
-    return query.new_empty([*query.shape[:-1], value.shape[-1]])
-
-
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
+    **_FUSED,
     **_LAYOUTS,
     **quantized_kernels.KERNELS,
-    "aten._grouped_mm.default": _grouped_mm,
-    "aten.scaled_dot_product_attention.default": _attention,
 }
 _CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
 # How a forward asks for a value: `tensor.item()`, and `if tensor:`.
