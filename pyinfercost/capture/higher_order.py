@@ -116,7 +116,7 @@ def _while_loop(
             break
     last = [value for value in carried if torch.is_tensor(value)]
     results = [torch.empty_like(value) for value in last]
-    recorder.append(_WHILE_LOOP, (recorder.handed.inside(last),), {}, results, sys._getframe(3))
+    recorder._append(_WHILE_LOOP, (recorder.handed.inside(last),), {}, results, sys._getframe(3))
     handed = iter(recorder.handed.out(results))
     return tuple(next(handed) if torch.is_tensor(value) else value for value in carried)
 
@@ -135,7 +135,7 @@ def _cost(recorder: Recorder, calls: list[Call]) -> tuple[int, int, int]:
     hints: Any = _Hints()
     writer = GraphWriter(builder, hints, recorder)
     for call in calls:
-        writer.node(call)
+        writer._node(call, "forward")
     total: Any = count(builder.build([], []), {}).total
     return total.contraction_flops, total.pointwise_flops, total.bytes_read + total.bytes_written
 
@@ -164,7 +164,7 @@ def _flex_attention(
     seen = _seen_scores(recorder, query, key, block_mask)
     result = (out, *statistics)
     operands = recorder.handed.inside((query, key, value))
-    recorder.append(_FLEX_ATTENTION, operands, {} if seen is None else {"seen_scores": seen}, result, sys._getframe(3))
+    recorder._append(_FLEX_ATTENTION, operands, {} if seen is None else {"seen_scores": seen}, result, sys._getframe(3))
     return recorder.handed.out(result)
 
 

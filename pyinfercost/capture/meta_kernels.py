@@ -78,6 +78,10 @@ def _lstsq(a: torch.Tensor, b: torch.Tensor, rcond: Any = None, *, driver: str |
     return solution, a.new_empty([0]), rank, singular
 
 
+def _like_first(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
 def _with_mask(x: torch.Tensor, *_: Any, **__: Any) -> Any:
     return torch.empty_like(x), torch.empty_like(x, dtype=torch.bool)
 
@@ -128,6 +132,9 @@ KERNELS: dict[str, Any] = {
     "aten.scaled_dot_product_attention.default": _attention,
     "aten.pad.default": _pad,
     "aten.linalg_lstsq.default": _lstsq,
+    "aten.fake_quantize_per_tensor_affine.default": _like_first,
+    "aten.fake_quantize_per_tensor_affine.tensor_qparams": _like_first,
+    "aten.fake_quantize_per_channel_affine.default": _like_first,
     "aten.fake_quantize_per_tensor_affine_cachemask.default": _with_mask,
     "aten._fake_quantize_per_tensor_affine_cachemask_tensor_qparams.default": _with_mask,
     "aten.fake_quantize_per_channel_affine_cachemask.default": _with_mask,

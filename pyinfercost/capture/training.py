@@ -159,7 +159,7 @@ class TrainingRecorder(Recorder):
         else:
             self.module = self._running[bisect_right(self._changes, node._sequence_nr()) - 1]
 
-    def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
+    def _append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         if self.backward_from is None:
             self._numbers.append(_next_number())
         elif self._in_backward():
