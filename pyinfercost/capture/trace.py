@@ -181,11 +181,12 @@ def _one_run(
             autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
+            recorder.handed.running(),
             recorder.mode(),
             Constants(recorder) if with_values else contextlib.nullcontext(),
         ):
             # Ties are in the names already.
-            output = torch.func.functional_call(runs, named, inputs.args, inputs.kwargs, tie_weights=False)
+            output = torch.func.functional_call(runs, named, inputs.args, _given_up(inputs.kwargs), tie_weights=False)
             held = recorder.handed.held()
     except CaptureError:
         raise  # it says all
@@ -195,6 +196,20 @@ def _one_run(
         wanted = [*weights.values(), *(tensor for _, tensor in inputs.tensors)]
         output = [output, *{id(t): t.grad for t in wanted if t.requires_grad and t.grad is not None}.values()]
     return _Run(builder, sizes, recorder, weights, inputs.tensors, output, held)
+
+
+def _given_up(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Named inputs where only its container holds what lies in a KV cache."""
+    import torch
+
+    from .handed_out import given_up
+
+    return {
+        name: value
+        if isinstance(value, torch.Tensor) or not name.startswith("past_key_value")
+        else torch.utils._pytree.tree_map_only(torch.Tensor, given_up, value)
+        for name, value in kwargs.items()
+    }
 
 
 @contextlib.contextmanager
