@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 
 class _Handed(weakref.ref):  # type: ignore[type-arg]
@@ -124,5 +125,6 @@ def given_up(tensor: torch.Tensor) -> torch.Tensor:
     running = _RUNNING.get()
     if running is None or type(tensor) is not torch.Tensor:
         return tensor
-    given: torch.Tensor = running.out(tensor)
+    with _disable_current_modes():  # the record is not to see how the twin is made
+        given: torch.Tensor = running.out(tensor)
     return given

@@ -180,7 +180,7 @@ def test_open_sizes_have_lifetimes() -> None:
 
 @pytest.mark.parametrize("container", [True, False], ids=["in a list", "bare"])
 def test_a_cache_that_is_replaced_is_free(container: bool) -> None:
-    """A step makes a longer cache of the old one, which nothing but its container held; a bare input is its caller's."""
+    """A step makes a longer cache of the old one, which only its container held; a bare input is its caller's."""
 
     class Step(nn.Module):
         def forward(self, x: torch.Tensor, past_key_values: Any) -> Any:
