@@ -67,13 +67,10 @@ MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace) {
     use.workspace = std::move(workspace);
     use.timeline.reserve(nodes);
     Endings endings(nodes, tensors);
-    if (use.lifetimes == Lifetimes::observed) {
-        for (std::size_t t = 0; t < tensors; ++t) {
-            // A view of a cache is no storage of its own. Results of the graph end with the last node, after
-            // which nothing is looked at.
-            const bool own = static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t))) == t;
-            if (role_of(t) == Role::kv_cache && own && ends[t] != kNever) endings.add(ends[t], t);
-        }
+    // Of a cache that a step replaces. Results of the graph end with the last node, after which nothing is
+    // looked at.
+    for (std::size_t t = 0; t < graph.held_until().size(); ++t) {
+        if (role_of(t) == Role::kv_cache && graph.held_until()[t] != kNotObserved) endings.add(ends[t], t);
     }
     std::vector<bool> made(tensors, false);
     Expr live;

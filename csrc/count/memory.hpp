@@ -37,8 +37,8 @@ struct MemoryUse {
 };
 
 // A storage lives from the node that makes it until nothing holds it, and to the end if it is a result of the
-// graph. Where that was observed, a KV cache is held by its owner alone: one that a step replaces is free
-// after its last use. `pass` must have seen all nodes; `workspace` has an entry for each.
+// graph. A KV cache that was seen to be let go of is free from then on. `pass` must have seen all nodes;
+// `workspace` has an entry for each.
 MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace);
 
 }  // namespace infercost

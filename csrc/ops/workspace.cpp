@@ -167,7 +167,14 @@ Expr attention_workspace(const Call& call) {
     for (const TensorIndex t : {query, key, value}) {
         dense = dense && (call.strides(t).back() == Expr(1) || call.dim(t, -1) == Expr(1));
     }
-    if (call.rank(query) == 4 && dense && width == call.dim(value, -1)) {
+    // Keys of other heads than the queries are a matter of broadcasting, unless they were said to be grouped.
+    bool same_heads = true;
+    for (const TensorIndex t : {key, value}) {
+        same_heads = same_heads &&
+                     (call.rank(t) < 3 || call.rank(query) < 3 || call.dim(t, -3) == call.dim(query, -3));
+    }
+    const bool fused = same_heads || call.flag("enable_gqa", false);
+    if (call.rank(query) == 4 && dense && fused && width == call.dim(value, -1)) {
         // 32 queries, 64 of at least 192, 256 of at least 768: sums of steps, so that open lengths have them
         // too.
         const auto from = [&](std::int64_t length) { return Expr::minimum(1, rows / length); };
@@ -184,10 +191,13 @@ Expr attention_workspace(const Call& call) {
     const Expr scores = batch * rows * columns;
     const Expr score_bytes = call.bytes(query, scores);
     if (call.flag("is_causal", false)) total += call.bytes(query, rows * columns);
+    const auto copied = [&](TensorIndex t, const Expr& matrix) {
+        return same_heads ? folding_copy(call, t, 2) : call.bytes(t, batch * matrix);
+    };
     const Expr first = call.bytes(key, call.numel(key)) + folding_copy(call, query, 2) +
-                       folding_copy(call, key, 2) + score_bytes;
+                       copied(key, columns * width) + score_bytes;
     const Expr second = score_bytes * 2 + scores + batch * rows;
-    const Expr third = score_bytes + folding_copy(call, value, 2) + like_result(call);
+    const Expr third = score_bytes + copied(value, call.dim(value, -1) * columns) + like_result(call);
     return total + like_operand(call) + Expr::maximum(first, Expr::maximum(second, third)) -
            like_result(call);
 }

@@ -6,11 +6,14 @@ A result dies when the frames, modules and lists that hold it have let go of it,
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 
 class _Handed(weakref.ref):  # type: ignore[type-arg]
@@ -32,6 +35,15 @@ class HandedOut:
     def __init__(self) -> None:
         self.released: list[_Handed] = []
         self._by_id: dict[int, _Handed] = {}
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """While the forward runs, `given_up` hands out inputs of this capture."""
+        token = _RUNNING.set(self)
+        try:
+            yield
+        finally:
+            _RUNNING.reset(token)
 
     def twin(self, tensor: torch.Tensor) -> torch.Tensor:
         """What the record has in place of a tensor that the model holds: its twin, or the tensor itself."""
@@ -81,3 +93,16 @@ class HandedOut:
         if kind is list or kind is tuple:
             return kind([self.out_of_new(r, args, given) for r in result])
         return result
+
+
+_RUNNING: ContextVar[HandedOut | None] = ContextVar("handed out by the capture that runs", default=None)
+
+
+def given_up(tensor: torch.Tensor) -> torch.Tensor:
+    """An input that only the model holds from here on, as a cache object does; in a capture its death is noted too."""
+    running = _RUNNING.get()
+    if running is None or type(tensor) is not torch.Tensor:
+        return tensor
+    with _disable_current_modes():  # the record is not to see how the twin is made
+        given: torch.Tensor = running.out(tensor)
+    return given

@@ -185,12 +185,13 @@ def _one_run(
             autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
+            recorder.handed.running(),
             recorder.mode(),
             Constants(recorder) if with_values else contextlib.nullcontext(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
             named = {f"module.{name}" if step is not None else name: tensor for name, tensor in weights.items()}
-            output = torch.func.functional_call(runs, named, inputs.args, inputs.kwargs, tie_weights=False)
+            output = torch.func.functional_call(runs, named, inputs.args, _given_up(inputs.kwargs), tie_weights=False)
             if step is not None:
                 output = [output, *_gradients_of([*weights.values(), *(tensor for _, tensor in inputs.tensors)])]
             held = recorder.handed.held()
@@ -199,6 +200,20 @@ def _one_run(
     except Exception as error:
         raise _explained(error, recorder) from error
     return _Run(builder, sizes, recorder, weights, inputs.tensors, output, held)
+
+
+def _given_up(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Named inputs where only its container holds what lies in a KV cache."""
+    import torch
+
+    from .handed_out import given_up
+
+    return {
+        name: value
+        if isinstance(value, torch.Tensor) or not name.startswith("past_key_value")
+        else torch.utils._pytree.tree_map_only(torch.Tensor, given_up, value)
+        for name, value in kwargs.items()
+    }
 
 
 def _gradients_of(tensors: list[torch.Tensor]) -> list[torch.Tensor]:

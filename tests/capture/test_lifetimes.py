@@ -178,22 +178,24 @@ def test_open_sizes_have_lifetimes() -> None:
     assert memory.timeline == [FLOAT32 * WIDTH * 5 * n for n in (1, 2, 3)]
 
 
-def test_a_replaced_cache_is_free_after_its_last_use() -> None:
-    """A step makes a longer cache of the old one, which nothing but the cache object held."""
+@pytest.mark.parametrize("container", [True, False], ids=["in a list", "bare"])
+def test_a_cache_that_is_replaced_is_free(container: bool) -> None:
+    """A step makes a longer cache of the old one, which only its container held; a bare input is its caller's."""
 
     class Step(nn.Module):
-        def forward(self, x: torch.Tensor, past_key_values: torch.Tensor) -> Any:
-            longer = torch.cat([past_key_values, x])
-            y = longer.sum()
-            return y.exp(), longer
+        def forward(self, x: torch.Tensor, past_key_values: Any) -> Any:
+            cache = past_key_values if container else [past_key_values]
+            cache[0] = torch.cat([cache[0], x])
+            y = cache[0].sum()
+            return y.exp(), cache
 
-    graph = trace_graph(Step(), (torch.empty(1),), {"past_key_values": torch.empty(WIDTH)})
-    memory = ic.count(graph).memory
-    new, old, one = WIDTH + 1, WIDTH, 1
-    assert [live / FLOAT32 for live in memory.timeline] == [new, new - old + one, new - old + 2 * one]
+    old = torch.empty(WIDTH)
+    graph = trace_graph(Step(), (torch.empty(1),), {"past_key_values": [old] if container else old})
+    new, freed = WIDTH + 1, WIDTH if container else 0
+    assert [live / FLOAT32 for live in ic.count(graph).memory.timeline] == [new, new - freed + 1, new - freed + 2]
     # Flat inputs of an exported program belong to the caller.
     planned = ic.count(graph.without_lifetimes()).memory
-    assert [live / FLOAT32 for live in planned.timeline] == [new, new + one, new + 2 * one]
+    assert [live / FLOAT32 for live in planned.timeline] == [new, new + 1, new + 2]
 
 
 @pytest.mark.parametrize("made", ["inside", "given"])

@@ -39,16 +39,19 @@ class DecodeStep:
         return {}
 
     def __call__(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        from pyinfercost.capture.handed_out import given_up
+
         kwargs = dict(kwargs)
         for index, (layer, state) in enumerate(zip(self._layers, self._states, strict=True)):
             for attribute, value in _copied(state).items():
                 if isinstance(value, dict):
                     value |= {
-                        key: kwargs.pop(_cache_name(index, attribute, key), tensor) for key, tensor in _tensors(value)
+                        key: given_up(kwargs.pop(_cache_name(index, attribute, key), tensor))
+                        for key, tensor in _tensors(value)
                     }
                     setattr(layer, attribute, value)
                 else:
-                    setattr(layer, attribute, kwargs.pop(_cache_name(index, attribute, None), value))
+                    setattr(layer, attribute, given_up(kwargs.pop(_cache_name(index, attribute, None), value)))
         kwargs[self._argument] = self._cache
         if "encoder_last_hidden_state" in kwargs:
             from transformers.modeling_outputs import BaseModelOutput
