@@ -373,7 +373,7 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "aten.mul": operator.mul,
 }
 _SAME_ELEMENT = frozenset(
-    f"aten.{name}" for name in "view reshape squeeze unsqueeze to _to_copy clone contiguous alias detach".split()
+    f"aten.{name}" for name in ["view", "reshape", "squeeze", "unsqueeze", "to", "_to_copy", "clone", "contiguous", "alias", "detach"]
 )
 _MASKS = frozenset({torch.bool, torch.uint8})
 _NO_END = 2**63 - 1

@@ -380,8 +380,8 @@ _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
-    **_FUSED,
     **_LAYOUTS,
+    **_FUSED,
     **quantized_kernels.KERNELS,
 }
 _CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
