@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Callable, Iterator, Mapping
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -130,6 +129,10 @@ def _run(
         return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=True, of_data=False)
     except NeedsOpenSizesError:
         pass  # with symbolic integers from the start, which are slower
+    except CaptureError as error:
+        # `tolist` is no operator: it fails before anyone is asked, and is answered when sizes may depend on data.
+        if "Cannot copy out of meta tensor" not in str(error.__cause__):
+            raise
     return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=True, of_data=True)
 
 
@@ -152,6 +155,7 @@ def _one_run(
     from .inputs import meta_inputs, stand_in
     from .packed_weights import PackedWeights
     from .recorder import Recorder
+    from .surroundings import as_it_was, uncompiled, without_fast_path
     from .symbols import SizeSpace
     from .values import Values
 
@@ -173,10 +177,11 @@ def _one_run(
         runs = TrainingStep(module, step.loss, recorder)
     try:
         with (
-            _as_it_was(module),
+            as_it_was(module),
             _gradients(step is not None),
             torch.random.fork_rng(devices=[]),
-            _without_fast_path(),
+            without_fast_path(),
+            uncompiled(),
             autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
@@ -207,57 +212,6 @@ def _gradients(kept: bool) -> Iterator[None]:
 
     with torch.inference_mode(not kept), torch.set_grad_enabled(kept):
         yield
-
-
-@contextlib.contextmanager
-def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
-    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers.
-
-    Random numbers that it draws from Python and from numpy are put back too.
-    """
-    import numpy as np
-
-    kept: list[tuple[Any, Any]] = [
-        (values, values.copy())
-        for part in module.modules()
-        for values in (
-            vars(part),
-            part._parameters,
-            part._buffers,
-            part._modules,
-            part._non_persistent_buffers_set,
-            part._forward_hooks,  # a library may install its own in the first forward
-            part._forward_pre_hooks,
-            part._forward_hooks_with_kwargs,
-            part._forward_pre_hooks_with_kwargs,
-        )
-    ]
-    drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
-    try:
-        yield
-    finally:
-        random.setstate(drawn)
-        np.random.set_state(drawn_by_numpy)  # noqa: NPY002
-        for values, before in kept:
-            for name in [name for name in values if name not in before]:
-                if isinstance(values, dict):
-                    del values[name]
-                else:
-                    values.discard(name)
-            values.update(before)
-
-
-@contextlib.contextmanager
-def _without_fast_path() -> Iterator[None]:
-    """`nn.MultiheadAttention` has a fused CPU path that hides its products; the one counted is the general one."""
-    import torch
-
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @contextlib.contextmanager
@@ -319,4 +273,5 @@ _ABOUT_VALUES = (
     "torch.nonzero()",
     "out of meta tensor",
     "meta tensors",
+    "type tensor to numpy",
 )

@@ -62,7 +62,7 @@ class GraphWriter:
         ]
         backward_from = self._recorder.backward_from
         for index, call in enumerate(self._recorder.calls):
-            self._node(call, "forward" if backward_from is None or index < backward_from else "backward")
+            self.node(call, "forward" if backward_from is None or index < backward_from else "backward")
         results: list[TensorId] = []
         self._collect(output, results)
         return self._builder.build(given, results, held_until=self._held_until(held))
@@ -91,7 +91,8 @@ class GraphWriter:
         if known is not None:
             until[known.index] = node
 
-    def _node(self, call: Call, phase: str) -> None:
+    def node(self, call: Call, phase: str = "forward") -> None:
+        """Adds one call."""
         import torch
 
         names = self._names.get(call.op)
@@ -109,6 +110,9 @@ class GraphWriter:
             del self._tensors[first]
         outputs: list[TensorId] = []
         self._collect(call.result, outputs)
+        if not outputs and call.op._schema.is_mutable:  # what is written is the only result there is
+            written = [a.alias_info is not None and a.alias_info.is_write for a in call.op._schema.arguments]
+            self._collect([v for v, changed in zip(call.args, written, strict=False) if changed], outputs)
         if outputs:
             where: Any = {"module": call.module, "source": source_of(call), "phase": phase}
             self._last_node.append(self._builder.node(str(call.op), arguments, outputs, **where))
