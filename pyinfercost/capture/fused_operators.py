@@ -36,7 +36,9 @@ def _attention(
 
 
 def _dropout(input: torch.Tensor, p: float, train: bool) -> Any:
-    if train and 0 < p < 1:
+    if not train or p == 0:
+        return input  # where torch's rules in Python are in force, they would copy it
+    if p < 1:
         return torch.ops.aten.native_dropout.default(input, p, train)[0]
     return torch.ops.aten.dropout.default._op_dk(_COMPOSITE, input, p, train)
 
