@@ -6,21 +6,27 @@ raw entry belongs to which name. `data/sample_inputs` is a pickle and is never o
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyinfercost._core import Graph, GraphBuilder, TensorId
-from pyinfercost.capture.archive_weights import Archive, ArchiveError, Weight, scalar_type, weights
+from pyinfercost.capture.archive_weights import Archive, ArchiveError, Weight, element_bytes, scalar_type, weights
 from pyinfercost.capture.expressions import Size, parse_expr, symbol_name
 from pyinfercost.capture.program import (
+    CONDITION,
     IGNORED_ARGUMENTS,
     INLINED,
+    INNER_TENSOR,
+    LOOP,
+    PARAMETERS,
     InputDims,
     SizeNameError,
     SizeNames,
     SizeTable,
+    dearest,
     is_work,
     module_path,
     name_sizes,
@@ -33,6 +39,7 @@ _MODELS = "models/"
 _SCHEMA_MAJOR = 8
 _MEMORY_FORMATS = {1: "contiguous_format", 2: "channels_last", 3: "channels_last_3d", 4: "preserve_format"}
 _STRIDED = 7
+_LISTS_OF_UNIONS = frozenset({"as_optional_tensors", "as_sym_ints", "as_sym_bools", "as_sym_floats"})
 
 _Json = dict[str, Any]
 
@@ -71,7 +78,12 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
                     "save it again with torch.export.save of torch 2.8 or newer"
                 )
             tied = archive.tied_names()
-            return _Reader(program, Path(path).name, tied, dynamic).graph()
+
+            def read(choices: Mapping[str, int]) -> tuple[Graph, list[str]]:
+                reader = _Reader(program, Path(path).name, tied, dynamic, choices)
+                return reader.graph(), reader.conditions
+
+            return dearest(read)
         except (ArchiveError, SizeNameError):
             raise
         except ValueError as error:
@@ -83,7 +95,17 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
 
 
 class _Reader:
-    def __init__(self, program: _Json, model: str, tied: Mapping[str, str], dynamic: SizeNames | None) -> None:
+    def __init__(
+        self,
+        program: _Json,
+        model: str,
+        tied: Mapping[str, str],
+        dynamic: SizeNames | None,
+        choices: Mapping[str, int],
+    ) -> None:
+        self.conditions: list[str] = []  # met on the way
+        self._choices = choices
+        self._scope = ""  # of the conditions that the nodes being read stand in
         self._module: _Json = program["graph_module"]
         self._graph: _Json = self._module["graph"]
         self._builder = GraphBuilder(model)
@@ -103,7 +125,8 @@ class _Reader:
 
     def _register_inputs(self, values: dict[str, TensorId]) -> list[TensorId]:
         metas = self._graph["tensor_values"]
-        stored: dict[str, TensorId] = {}
+        stored: dict[str, Any] = {}
+        parts = self._inner_tensors()
         inputs = []
         for kind, arg, target in self._inputs():
             for name in _tensor_names(arg):
@@ -115,9 +138,30 @@ class _Reader:
                 first = self._tied.get(target, target)
                 if first not in stored:
                     role = "constant" if kind == "tensor_constant" else kind
-                    stored[first] = self._tensor(metas[name], role, target)
+                    stored[first] = self._stored(metas[name], role, target, parts.get(name, {}))
                 values[name] = stored[first]
         return inputs
+
+    def _inner_tensors(self) -> dict[str, dict[str, _Json]]:
+        """Name of a tensor that is made of others -> attribute -> the metadata of what the program takes from it."""
+        parts: dict[str, dict[str, _Json]] = {}
+        for node in self._graph["nodes"]:
+            if node["target"] == f"torch.ops.{INNER_TENSOR}":
+                whole, attribute = (_union(named["arg"])[1] for named in node["inputs"])
+                (output,) = (name for item in node["outputs"] for name in _tensor_names(item))
+                parts.setdefault(whole["name"], {})[attribute] = self._graph["tensor_values"][output]
+        return parts
+
+    def _stored(self, meta: _Json, role: str, name: str, parts: Mapping[str, _Json]) -> Any:
+        if not parts:
+            return self._tensor(meta, role, name)
+        # The largest part stands for all elements. What the program never takes is in a pickle, and not counted.
+        largest = max(parts, key=lambda attribute: _known_bytes(parts[attribute]))
+        elements = math.prod(int(size["as_int"]) for size in meta["sizes"])
+        return {
+            attribute: self._tensor(part, role, f"{name}[{attribute}]", elements if attribute == largest else 0)
+            for attribute, part in parts.items()
+        }
 
     def _inputs(self) -> Iterator[tuple[str, _Json, str]]:
         for spec in self._module["signature"]["input_specs"]:
@@ -135,8 +179,19 @@ class _Reader:
                 continue  # a function of Python on symbolic integers
             op = target.removeprefix("torch.ops.")
             if op in INLINED:
-                self._inline(node, values)
+                self._inline(node, 0, values)
+            elif op == CONDITION:
+                self._condition(node, values)
+            elif op == INNER_TENSOR:
+                whole, attribute = (_union(named["arg"])[1] for named in node["inputs"])
+                (output,) = (name for item in node["outputs"] for name in _tensor_names(item))
+                held: Any = values[whole["name"]]
+                values[output] = held[attribute]
             elif is_work(op):
+                if op == LOOP:
+                    self._inline(node, 0, values, results=False)
+                    self._inline(node, 1, values)
+
                 self._node(op, node, scope)
 
     def _node(self, op: str, node: _Json, scope: _Scope) -> None:
@@ -147,7 +202,7 @@ class _Reader:
                 outputs.append(scope.values[name])
         arguments = {}
         for position, named in enumerate(node["inputs"]):
-            name = named["name"] or f"arg{position}"
+            name = named["name"] or _name_at(op, position)
             kind, value = _union(named["arg"])
             if name not in IGNORED_ARGUMENTS and kind not in {"as_graph", "as_string_to_argument", "as_custom_obj"}:
                 arguments[name] = self._argument(kind, value, scope)
@@ -158,15 +213,28 @@ class _Reader:
         module = "" if path[0].startswith("_empty_nn_module_stack") else module_path(path[0])
         self._builder.node(op, arguments, outputs, module=module, source=source_line(metadata.get("stack_trace")))
 
-    def _inline(self, node: _Json, values: dict[str, TensorId]) -> None:
+    def _condition(self, node: _Json, values: dict[str, TensorId]) -> None:
+        name = self._scope + "+".join(n for output in node["outputs"] for n in _tensor_names(output))
+        scope = self._scope
+        self.conditions.append(name)
+        branch = self._choices.get(name, 0)
+        self._scope = f"{name}/{branch}/"
+        self._inline(node, branch, values)
+        self._scope = scope
+
+    def _inline(self, node: _Json, which: int, values: dict[str, TensorId], *, results: bool = True) -> None:
+        """Reads one of the node's subgraphs, whose placeholders stand for its last operands."""
         operands = [_union(named["arg"]) for named in node["inputs"]]
-        graph: _Json = next(value["graph"] for kind, value in operands if kind == "as_graph")
+        graph: _Json = [value["graph"] for kind, value in operands if kind == "as_graph"][which]
         inner: dict[str, TensorId] = {}
-        given = [{kind: value} for kind, value in operands[len(operands) - len(graph["inputs"]) :]]
+        given = [single for kind, value in operands for single in _single(kind, value)]
+        given = given[len(given) - len(graph["inputs"]) :]
         for placeholder, operand in zip(graph["inputs"], given, strict=True):
             for inside, outside in zip(_tensor_names(placeholder), _tensor_names(operand), strict=True):
                 inner[inside] = values[outside]
         self._walk(graph, inner)
+        if not results:
+            return
         produced = [name for output in graph["outputs"] for name in _tensor_names(output)]
         wanted = [name for output in node["outputs"] for name in _tensor_names(output)]
         for outside, inside in zip(wanted, produced, strict=True):
@@ -217,11 +285,11 @@ class _Reader:
             return int(size["as_int"])
         return parse_expr(size["as_expr"]["expr_str"], self._sizes)
 
-    def _tensor(self, meta: _Json, role: str, name: str) -> TensorId:
+    def _tensor(self, meta: _Json, role: str, name: str, stands_for: int | None = None) -> TensorId:
         strides = [self._size(s) for s in meta["strides"]] if meta["layout"] == _STRIDED else None
-        return self._builder.tensor(
-            scalar_type(meta["dtype"]), [self._size(s) for s in meta["sizes"]], strides=strides, role=role, name=name
-        )
+        shape = [self._size(s) for s in meta["sizes"]]
+        dtype = scalar_type(meta["dtype"])
+        return self._builder.tensor(dtype, shape, strides=strides, role=role, name=name, stands_for=stands_for)
 
     def _size_table(self, constraints: Mapping[str, _Json], dynamic: SizeNames | None) -> SizeTable:
         metas = self._graph["tensor_values"]
@@ -255,6 +323,23 @@ class _Scope:
 def _union(value: _Json) -> tuple[str, Any]:
     """Which alternative of a union the schema wrote, and its value."""
     return next(iter(value.items()))
+
+
+def _known_bytes(meta: _Json) -> int:
+    return element_bytes(meta["dtype"]) * math.prod(int(size["as_int"]) for size in meta["sizes"])
+
+
+def _name_at(op: str, position: int) -> str:
+    names = PARAMETERS.get(op, ())
+    return names[position] if position < len(names) else f"arg{position}"
+
+
+def _single(kind: str, value: Any) -> list[_Json]:
+    """The items of an argument that is a list: a subgraph has a placeholder for each."""
+    if isinstance(value, list):
+        item = kind.removesuffix("s")
+        return [v if kind in _LISTS_OF_UNIONS else {item: v} for v in value]
+    return [{kind: value}]
 
 
 def _symbol(size: _Json) -> str:

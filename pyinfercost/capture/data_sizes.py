@@ -262,7 +262,7 @@ class DataSizes:
         return self._truth(tensor, error) if tensor.dtype == torch.bool else self._number(tensor, error)
 
     def _number(self, tensor: torch.Tensor, error: UnknownValueError) -> Any:
-        """The value of a tensor of one element, in sizes: what is computed from elements is computed from their sizes."""
+        """The value of a tensor of one element, in sizes: what is computed from elements follows from their sizes."""
         call = self._facts.producer(tensor)
         name = "" if call is None else op_name(call)
         if call is not None and not tensor.is_floating_point():
@@ -380,7 +380,8 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "aten.mul": operator.mul,
 }
 _SAME_ELEMENT = frozenset(
-    f"aten.{name}" for name in ["view", "reshape", "squeeze", "unsqueeze", "to", "_to_copy", "clone", "contiguous", "alias", "detach"]
+    f"aten.{name}"
+    for name in ["view", "reshape", "squeeze", "unsqueeze", "to", "_to_copy", "clone", "contiguous", "alias", "detach"]
 )
 _MASKS = frozenset({torch.bool, torch.uint8})
 _NO_END = 2**63 - 1

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 from pyinfercost._core import Graph, GraphBuilder, TensorId
 from pyinfercost.capture.expressions import Size, to_expr
 from pyinfercost.capture.program import (
+    CONDITION,
     IGNORED_ARGUMENTS,
     INLINED,
+    INNER_TENSOR,
+    LOOP,
+    PARAMETERS,
     InputDims,
     SizeNames,
     SizeTable,
+    dearest,
     is_work,
     module_path,
     name_sizes,
@@ -49,11 +54,21 @@ def graph_from_exported(program: ExportedProgram, *, model: str = "", dynamic: S
         SizeNameError: when `dynamic` does not fit the program.
         ExpressionError: when a size has no integer expression.
     """
-    return _Reader(program, model, dynamic).graph()
+
+    def read(choices: Mapping[str, int]) -> tuple[Graph, list[str]]:
+        reader = _Reader(program, model, dynamic, choices)
+        return reader.graph(), reader.conditions
+
+    return dearest(read)
 
 
 class _Reader:
-    def __init__(self, program: ExportedProgram, model: str, dynamic: SizeNames | None) -> None:
+    def __init__(
+        self, program: ExportedProgram, model: str, dynamic: SizeNames | None, choices: Mapping[str, int]
+    ) -> None:
+        self.conditions: list[str] = []  # met on the way
+        self._choices = choices
+        self._scope = ""  # of the conditions that the nodes being read stand in
         self._program = program
         self._builder = GraphBuilder(model)
         self._placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
@@ -93,9 +108,11 @@ class _Reader:
 
     def _stored_tensor(
         self, name: str, value: torch.Tensor, role: str, stored: dict[Any, list[tuple[torch.Tensor, TensorId]]]
-    ) -> TensorId:
+    ) -> Any:
         # Tied weights lie in memory once.
         held = self._program.state_dict.get(name, self._program.constants.get(name))
+        if hasattr(value, "__tensor_flatten__"):
+            return self._parts(name, value, role, held, stored)
         if not _is_tensor(held):
             return self._tensor(value, role, name)
         alike = stored.setdefault((held.dtype, held.shape, held.device), [])
@@ -104,6 +121,18 @@ class _Reader:
                 return tensor
         alike.append((held, self._tensor(value, role, name)))
         return alike[-1][1]
+
+    def _parts(self, name: str, value: Any, role: str, held: Any, stored: dict[Any, Any]) -> Any:
+        """The tensors that a tensor is made of: attribute -> tensor, nested as they are."""
+        from .tensor_parts import parts_of
+
+        known = stored.setdefault("parts", {})
+        if held is None or id(held) not in known:
+            declared = {
+                part.name: self._tensor(part.tensor, role, part.name, part.stands_for) for part in parts_of(name, value)
+            }
+            known[id(held)] = _nested(name, value, declared)
+        return known[id(held)]
 
     def _walk(self, graph: torch.fx.Graph, owner: torch.nn.Module, values: dict[Any, Any]) -> list[Any]:
         for node in graph.nodes:
@@ -126,9 +155,24 @@ class _Reader:
             return
         op = _op_name(node.target)
         if op in INLINED:
-            self._inline(node, owner, values)
+            subgraph = next(a for a in node.args if getattr(a, "op", "") == "get_attr")
+            self._inline(node, subgraph, list(node.args), owner, values)
             return
+        if op == INNER_TENSOR and isinstance(values.get(node.args[0]), dict):
+            values[node] = values[node.args[0]][node.args[1]]
+            return
+        if op == CONDITION:
+            self._condition(node, owner, values)
+            return
+        if op == LOOP:
+            arguments: Any = node.args
+            condition, body, *operands = arguments
+            flat = [a for group in operands for a in group]
+            self._inline(node, condition, flat, owner, values)
+            self._inline(node, body, flat, owner, values)
         results = node.meta.get("val")
+        if not op and isinstance(values.get(node.args[0] if node.args else None), TensorId) and _is_tensor(results):
+            op = "aten.alias.default"  # functions of torch.func hide and show a dimension of a tensor
         if not op or not is_work(op):
             return
         outputs = _mapped(results, lambda v: self._tensor(v, "activation", ""))
@@ -144,12 +188,23 @@ class _Reader:
         )
         values[node] = outputs
 
-    def _inline(self, node: torch.fx.Node, owner: torch.nn.Module, values: dict[Any, Any]) -> None:
-        subgraph: Any = next(a for a in node.args if getattr(a, "op", "") == "get_attr")
+    def _condition(self, node: torch.fx.Node, owner: torch.nn.Module, values: dict[Any, Any]) -> None:
+        scope, name = self._scope, f"{self._scope}{node.name}"
+        self.conditions.append(name)
+        branch = self._choices.get(name, 0)
+        self._scope = f"{name}/{branch}/"
+        arguments: Any = node.args
+        self._inline(node, arguments[1 + branch], list(arguments[3]), owner, values)
+        self._scope = scope
+
+    def _inline(
+        self, node: torch.fx.Node, subgraph: Any, args: list[Any], owner: torch.nn.Module, values: dict[Any, Any]
+    ) -> None:
+        """Reads a subgraph whose placeholders stand for the last of `args`."""
         module: Any = owner.get_submodule(str(subgraph.target))
         graph: torch.fx.Graph = module.graph
         placeholders = [n for n in graph.nodes if n.op == "placeholder"]
-        operands = list(node.args)[len(node.args) - len(placeholders) :]
+        operands = args[len(args) - len(placeholders) :]
         inner = {p: values[a] for p, a in zip(placeholders, operands, strict=True) if a in values}
         outputs = self._walk(graph, module, inner)
         values[node] = outputs if isinstance(node.meta.get("val"), tuple | list) else outputs[0]
@@ -167,7 +222,7 @@ class _Reader:
         names = self._parameter_names.get(target)
         if names is None:
             schema = getattr(target, "_schema", None)  # higher-order operators have none
-            names = [a.name for a in schema.arguments] if schema else []
+            names = [a.name for a in schema.arguments] if schema else list(PARAMETERS.get(_op_name(target), ()))
             self._parameter_names[target] = names
         return names + [f"arg{i}" for i in range(len(names), count)]
 
@@ -177,7 +232,10 @@ class _Reader:
         if hasattr(value, "meta") and hasattr(value, "op"):  # an fx node: a tensor, or a symbolic number
             return values[value] if value in values else self._number(value.meta.get("val"))
         if isinstance(value, Sequence):
-            return [self._argument(v, values) for v in value]
+            items = [self._argument(v, values) for v in value]
+            tensors = [item for item in items if isinstance(item, TensorId)]
+            # Higher-order operators mix tensors and numbers; the tensors are what is read.
+            return items if not tensors or all(i is None or isinstance(i, TensorId) for i in items) else tensors
         text = str(value)
         return text.removeprefix("torch.")  # torch.float32 -> float32, torch.channels_last -> channels_last
 
@@ -192,7 +250,7 @@ class _Reader:
     def _size(self, value: Any) -> Size:
         return value if type(value) is int else to_expr(value.node.expr, self._sizes)
 
-    def _tensor(self, value: torch.Tensor, role: str, name: str) -> TensorId:
+    def _tensor(self, value: torch.Tensor, role: str, name: str, stands_for: int | None = None) -> TensorId:
         import torch
 
         strided = value.layout is torch.strided
@@ -202,6 +260,7 @@ class _Reader:
             strides=[self._size(s) for s in value.stride()] if strided else None,
             role=role,
             name=name,
+            stands_for=stands_for,
         )
 
 
@@ -262,6 +321,13 @@ def _same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def _is_tensor(value: Any) -> bool:
     return hasattr(value, "stride") and hasattr(value, "dtype")
+
+
+def _nested(name: str, value: Any, declared: Mapping[str, TensorId]) -> Any:
+    if name in declared:
+        return declared[name]
+    names = value.__tensor_flatten__()[0]
+    return {part: _nested(f"{name}[{part}]", getattr(value, part), declared) for part in names}
 
 
 def _mapped(value: Any, make: Any) -> Any:

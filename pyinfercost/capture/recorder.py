@@ -20,6 +20,8 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from torch._higher_order_ops.out_dtype import out_dtype as _out_dtype
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyinfercost import _core
@@ -29,22 +31,25 @@ from .calls import Call
 from .data_sizes import DataSizes
 from .fused_kernels import KERNELS as _FUSED
 from .handed_out import HandedOut
+from .higher_order import run_higher_order
 from .meta_kernels import KERNELS as _LAYOUTS
 from .packed_weights import PackedWeight, PackedWeights
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .symbols import SizeSpace
+from .tensor_parts import call_on_parts
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
-# Where calls come from that are no line of the model: torch, its library of quantised tensors, and this package's kernels.
+# Where calls come from that are no line of the model: torch, its library of quantised tensors, and this package.
 _LIBRARIES = (
     "<",
     str(Path(torch.__file__).parent) + os.sep,
     str(Path(torch.__file__).parents[1] / "torchao") + os.sep,
     str(Path(__file__).parent) + os.sep,
 )
+_DRIVER = str(Path(__file__).with_name("trace.py"))
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format, PackedWeight})
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter, quantized_kernels.QuantizedMeta})
 _NO_KWARGS: dict[str, Any] = {}
@@ -68,8 +73,8 @@ class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
     `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `values`
-    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie in
-    script objects. Of a training step, `backward_from` is the first call of backward.
+    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie
+    in script objects. Of a training step, `backward_from` is the first call of backward.
     """
 
     values: Values
@@ -124,6 +129,8 @@ class Recorder:
             return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
         operator = self._operators.get(op)
         if operator is None:
+            if isinstance(op, HigherOrderOperator):
+                return run_higher_order(self, mode, op, args, kwargs)
             operator = self._operators[op] = self._learn(op)
         if not operator.whole:
             with mode:
@@ -149,7 +156,7 @@ class Recorder:
             if found is not None:
                 result, signatures = found
                 result = self._copy(result, signatures)
-                self._append(op, args, kwargs, result, frame)
+                self.append(op, args, kwargs, result, frame)
                 return self.handed.out(result)
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
@@ -171,7 +178,7 @@ class Recorder:
             signatures = self._sign(result)
             if signatures is not None:
                 self._results[key] = (result, signatures)
-        self._append(op, args, kwargs, result, frame)
+        self.append(op, args, kwargs, result, frame)
         return outside
 
     def _scalar(self, tensor: torch.Tensor) -> Any:
@@ -189,40 +196,25 @@ class Recorder:
             return None
         return op(value, *args[1:], **kwargs)
 
-    def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
+    def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
         released = len(self.handed.released)
+        source = None
         while frame is not None:
             code = frame.f_code
             known = library.get(code)
             if known is None:
                 name = code.co_filename
+                if name == _DRIVER:  # who asked for the capture is no line of the model
+                    break
                 known = library[code] = name.startswith(_LIBRARIES)
             if not known:
-                self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno), released))
+                source = (code, frame.f_lineno)
                 break
             frame = frame.f_back
-        else:
-            self.calls.append(Call(op, args, kwargs, result, self.module, None, released))
+        self.calls.append(Call(op, args, kwargs, result, self.module, source, released))
         if self.follows:
             self.values.follow(self.calls[-1])
-
-    def through_subclass(self, mode: TorchDispatchMode, op: OpOverload, types: Any, args: Any, kwargs: Any) -> Any:
-        """A call on a tensor that is made of others: its own dispatch leads to calls on what lies in memory."""
-        with mode:
-            for kind in types:
-                try:
-                    result = kind.__torch_dispatch__(op, types, args, kwargs)
-                except NotImplementedError:
-                    continue
-                if result is not NotImplemented:
-                    return result
-            # Outside of inference mode torch takes such an operator apart before a subclass sees it.
-            result = op.decompose(*args, **kwargs)
-        if result is NotImplemented:
-            names = ", ".join(kind.__name__ for kind in types)
-            raise NotImplementedError(f"{op} is implemented by none of the tensor types {names}")
-        return result
 
     # ---- running --------------------------------------------------------------------------------------------------
 
@@ -346,14 +338,26 @@ class Recorder:
 
 
 class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves the class hook untyped
+    supports_higher_order_operators = True
+
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._recorder = recorder
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if types and not _TENSORS.issuperset(types):
-            return self._recorder.through_subclass(self, func, types, args, kwargs or _NO_KWARGS)
+            with self:
+                return call_on_parts(func, types, args, kwargs or _NO_KWARGS)
         return self._recorder.record(self, func, args, kwargs or _NO_KWARGS)
+
+
+@_out_dtype.py_impl(_Mode)
+def _product_of_integers(mode: _Mode, op: OpOverload, dtype: torch.dtype, *operands: torch.Tensor) -> Any:
+    """How libraries ask for int8 times int8 in int32 on accelerators."""
+    if op is not torch.ops.aten.mm.default or dtype is not torch.int32:
+        raise NotImplementedError(f"out_dtype of {op} as {dtype}; expected aten.mm as int32")
+    with mode:
+        return torch._int_mm(*operands)
 
 
 def _to_host(args: Any, kwargs: Any) -> bool:
@@ -373,41 +377,20 @@ def _size_key(size: Any) -> Any:
 
 
 # With rows, for programs that have them whole; here they are views of `nonzero`, which knows how long it is.
-_TAKEN_APART = frozenset({"aten.where.default", "aten.nonzero_numpy.default", "aten.argwhere.default"})
+_TAKEN_APART = quantized_kernels.TAKEN_APART | {
+    "aten.where.default",
+    "aten.nonzero_numpy.default",
+    "aten.argwhere.default",
+}
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
-
-
-def _grouped_mm(
-    left: torch.Tensor, right: torch.Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None
-) -> Any:
-    # torch's own meta kernel takes bfloat16 alone; shapes follow the same rule for every dtype.
-    del bias
-    dtype = out_dtype or left.dtype
-    if left.dim() == 2 and right.dim() == 2:  # noqa: PLR2004 - ranks
-        shape = [offs.shape[0], left.shape[0], right.shape[1]]
-    elif left.dim() == 3 and right.dim() == 2:  # noqa: PLR2004
-        shape = [left.shape[1], right.shape[1]]
-    else:
-        shape = [*left.shape[:-1], right.shape[-1]]
-    return torch.empty(shape, dtype=dtype, device=left.device)
-
-
-def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
-    del key
-    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
-        return torch.empty_like(query)
-    return query.new_empty([*query.shape[:-1], value.shape[-1]])
 
 
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
-    **_LAYOUTS,
     **_FUSED,
+    **_LAYOUTS,
     **quantized_kernels.KERNELS,
-    "aten._grouped_mm.default": _grouped_mm,
-    "aten.scaled_dot_product_attention.default": _attention,
 }
 _CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
 # How a forward asks for a value: `tensor.item()`, and `if tensor:`.

@@ -247,7 +247,12 @@ def test_adaptive_pooling_with_open_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    "op", [op for op in rows_of("movement") + rows_of("creation") if op not in {"aten.bernoulli", "aten.col2im"}]
+    "op",
+    [
+        op
+        for op in rows_of("movement") + rows_of("creation")
+        if op not in {"aten.bernoulli", "aten.col2im"}
+    ],
 )
 def test_moving_computes_nothing(op: str) -> None:
     work = work_of(op, {"self": T(SHAPE), "src": T(SHAPE)}, T(SHAPE))
