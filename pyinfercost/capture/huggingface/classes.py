@@ -55,7 +55,9 @@ def build_model(name: str, config: Any) -> Any:
         except (RuntimeError, NotImplementedError):  # it computes with such numbers and tensors on meta
             with torch.device("meta"):
                 model = model_class._from_config(config).eval()
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError) as error:
+    except ModuleNotFoundError:
+        raise  # says which
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError) as error:
         raise SpecError(
             f"hf:{name}: transformers cannot build its {model_class.__name__}: {type(error).__name__}: {error}; "
             "expected a complete config, with the values that a published model of this type states"

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 
 from . import media
 from .other_inputs import ALWAYS, OTHERS
+from .places import places_of
 from .sizes import SpecError, checked_sizes
 
 DEFAULT_SEQUENCE = 128
@@ -204,13 +204,13 @@ def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
     places = []
     if any(name in names for name in _IMAGE) and _sees(request, "image"):
         _images(request, inputs)
-        places += _places(request, inputs, "image")
+        places += places_of(request, inputs, "image")
     elif any(name in names for name in _VIDEO):
         _videos(request, inputs)
-        places += _places(request, inputs, "video")
+        places += places_of(request, inputs, "video")
     if any(name in names for name in _AUDIO) and _sees(request, "audio"):
         _audio(request, inputs)
-        places += _places(request, inputs, "audio")
+        places += places_of(request, inputs, "audio")
     return places
 
 
@@ -327,58 +327,6 @@ def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> Non
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             value = value.to(request.model.dtype)
         inputs.kwargs[target] = value
-
-
-class _Features(nn.Module):
-    """A method of a model as a forward of its own."""
-
-    def __init__(self, model: nn.Module, method: str) -> None:
-        super().__init__()
-        self.model = model
-        self.method = method
-
-    def forward(self, **kwargs: Any) -> Any:
-        return getattr(self.model, self.method)(**kwargs)
-
-
-def _places(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, int, int]]:
-    if "input_ids" not in request.parameters:
-        return []
-    token = _place_token(request.config, kind)
-    method = f"get_{kind}_features"
-    holders = (request.model, getattr(request.model, "model", None))
-    holder = next((model for model in holders if hasattr(model, method)), None)
-    if token is None or holder is None:
-        return []
-    from pyinfercost.capture.symbols import CaptureError
-    from pyinfercost.capture.trace import output_on_meta
-
-    taken = inspect.signature(getattr(holder, method)).parameters
-    given = {name: value for name, value in inputs.kwargs.items() if name in taken}
-    try:
-        features = output_on_meta(_Features(holder, method), (), given)
-    except CaptureError as error:
-        raise SpecError(
-            f"hf:{request.name}: {type(request.model).__name__}.{method} cannot tell how many tokens one {kind} takes: "
-            f"{error}"
-        ) from error
-    rows = _rows(getattr(features, "pooler_output", features))
-    return [(kind, token, rows // request.batch)]
-
-
-def _place_token(config: Any, kind: str) -> int | None:
-    for part in media.part_configs(config, ("text", "thinker"))[::-1]:
-        for name in (f"{kind}_token_id", f"{kind}_token_index", f"{kind[:3]}_context_token_id"):
-            token = getattr(part, name, None)
-            if isinstance(token, int):
-                return token
-    return None
-
-
-def _rows(features: Any) -> int:
-    if isinstance(features, torch.Tensor):
-        return features.numel() // features.shape[-1]
-    return sum(_rows(part) for part in features if part is not None)
 
 
 # ---- what else a forward takes ------------------------------------------------------------------------------------

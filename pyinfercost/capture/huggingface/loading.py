@@ -74,5 +74,14 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
     from .inputs import Request, forward_inputs
 
     request = Request(name, model, config, phase, sizes)
-    inputs = decode_inputs(request) if phase == "decode" else forward_inputs(request)
+    try:
+        inputs = decode_inputs(request) if phase == "decode" else forward_inputs(request)
+    except SpecError:
+        raise
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError) as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SpecError(
+            f"hf:{name}: the inputs of its {type(model).__name__} do not follow from its config ({text}); "
+            "give your own through package.module:callable"
+        ) from error
     return LoadedModel(model, (), inputs.kwargs, inputs.dynamic)

@@ -53,14 +53,17 @@ def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[st
     _fit_size(processor, side)
     if hasattr(processor, "apply_ocr"):
         processor.apply_ocr = False  # the words on a page are another input
-    pictures = [[torch.zeros((3, *side), dtype=torch.uint8)] for _ in range(batch)]
-    try:
-        given = processor(images=pictures, return_tensors="pt")
-    except ImportError:  # what it works with is not installed
-        return None
-    except (ValueError, TypeError, AttributeError):  # some take a flat list of images only
-        given = processor(images=[picture for (picture,) in pictures], return_tensors="pt")
-    return dict(given)
+    picture = torch.zeros((3, *side), dtype=torch.uint8)
+    flat = picture.permute(1, 2, 0).numpy()
+    # Some take a list of images for each sample, some a flat list, and some arrays alone.
+    for pictures in ([[picture]] * batch, [picture] * batch, [flat] * batch):
+        try:
+            return dict(processor(images=pictures, return_tensors="pt"))
+        except ImportError:  # what it works with is not installed
+            return None
+        except (ValueError, TypeError, AttributeError) as error:
+            refused = error
+    raise refused
 
 
 def videos(config: Any, batch: int, frames: int, side: tuple[int, int]) -> dict[str, Any] | None:

@@ -205,17 +205,6 @@ def _image_places(request: Request, inputs: Inputs) -> Any:
     return mask
 
 
-def _image_places(request: Request, inputs: Inputs) -> Any:
-    """Which of the first tokens are places for an image."""
-    ids = inputs.kwargs.get("input_ids")
-    places = _first(request.config, "latent_query_num")
-    if ids is None or places is None:
-        return None
-    mask = torch.zeros(tuple(ids.shape), dtype=torch.bool)
-    mask[:, :places] = True
-    return mask
-
-
 OTHERS: dict[str, Maker] = {
     "hidden_states": _patches,
     "pixel_values": _patches,
