@@ -120,7 +120,7 @@ class Recorder:
             return self.values.of(tensor, self.calls).item()
         except UnknownValueError as error:
             told = UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}")
-            return self.data.scalar(tensor, told)
+            return self.data.numbers.scalar(tensor, told)
 
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
@@ -146,7 +146,7 @@ class Recorder:
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
         pure = pure and name not in self.data.kernels
-        whole = known and name not in _TAKEN_APART or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        whole = (known and name not in _TAKEN_APART) or not op.has_kernel_for_dispatch_key(_COMPOSITE)
         kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
         return _Operator(whole, pure, torch.Tag.inplace_view in op.tags, kernel)
 

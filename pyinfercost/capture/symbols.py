@@ -123,7 +123,7 @@ class SizeSpace:
         elif bound is not None:
             import torch
 
-            default = torch.sym_min(default, bound)
+            default = torch.sym_min(default, bound)  # type: ignore[no-untyped-call]
         hint = _hint(default)
         truth = isinstance(bound, int) and bound == 1
         symbolic, symbol = self._symbolic(name, hint if truth else max(2, hint))
@@ -166,7 +166,9 @@ class SizeSpace:
     def _given_value(self, name: str) -> int | None:
         if name in self._given:
             return self._given[name]
-        return next((v for pattern, v in self._given.items() if "*" in pattern and fnmatch.fnmatchcase(name, pattern)), None)
+        return next(
+            (v for pattern, v in self._given.items() if "*" in pattern and fnmatch.fnmatchcase(name, pattern)), None
+        )
 
     def _fix(self, name: str, value: int, of: str, bound: Any, stated: str) -> int:
         self._fixed[name] = (value, bound, of, stated)
@@ -180,13 +182,19 @@ class SizeSpace:
 
     def is_of_data(self, size: Any) -> bool:
         """Whether a length depends on a size that depends on data."""
-        return bool(self._of_data) and hasattr(size, "node") and not self._of_data.keys().isdisjoint(
-            size.node.expr.free_symbols
+        return (
+            bool(self._of_data)
+            and hasattr(size, "node")
+            and not self._of_data.keys().isdisjoint(size.node.expr.free_symbols)
         )
 
     def is_given(self, module: str, what: str) -> bool:
         """Whether the next size of this name has a value."""
-        return self._given_value(self._data_names.peek(module, what)) is not None
+        return self._given_value(self.next_name(module, what)) is not None
+
+    def next_name(self, module: str, what: str) -> str:
+        """The name that the next size of this op will have."""
+        return self._data_names.peek(module, what)
 
     @property
     def symbolic(self) -> bool:

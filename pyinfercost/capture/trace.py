@@ -92,7 +92,7 @@ def _trace(
             autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
-            recorder.data.functions(),
+            recorder.data.numbers.functions(),
             recorder.mode(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.

@@ -95,9 +95,7 @@ def _both(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
 
 
 def _one_hot(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    return Facts(
-        low=0, high=1, distinct=2, total=call.args[0].numel(), exact=True, mean=(1, tensor.shape[-1])
-    )
+    return Facts(low=0, high=1, distinct=2, total=call.args[0].numel(), exact=True, mean=(1, tensor.shape[-1]))
 
 
 def _softmax(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
@@ -157,7 +155,9 @@ def _clamped(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     low, high = argument(call, "min"), argument(call, "max")
     if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
         return NOTHING
-    return replace(facts, low=greatest(facts.low, low), high=least(facts.high, high), total=None, exact=False, mean=None)
+    return replace(
+        facts, low=greatest(facts.low, low), high=least(facts.high, high), total=None, exact=False, mean=None
+    )
 
 
 def _shifted(sign: int) -> Rule:
@@ -253,8 +253,8 @@ def _extreme(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
 
 
 _TABLE: dict[Rule, str] = {
-    _rearranged: "view _unsafe_view reshape permute transpose t contiguous clone alias detach flatten unsqueeze squeeze "
-    "movedim swapaxes ravel view_as reshape_as lift_fresh lift_fresh_copy",
+    _rearranged: "view _unsafe_view reshape permute transpose t contiguous clone alias detach flatten unsqueeze "
+    "squeeze movedim swapaxes ravel view_as reshape_as lift_fresh lift_fresh_copy",
     _of_operand: "slice select unbind split split_with_sizes chunk narrow masked_select diagonal",
     _repeated: "expand expand_as repeat index index_select gather take tile broadcast_to roll flip",
     _cast: "to _to_copy type_as long int float",
