@@ -51,7 +51,7 @@ PYTHON_LAYERS = {
     "__main__": 4,
 }
 # Whatever pulls in torch, and torch itself: an import of a second and more that a `.pt2` file or a graph does not need.
-TORCH_LIBRARIES = {"torch", "torchvision", "timm", "transformers"}
+TORCH_LIBRARIES = {"torch", "torchvision", "timm", "transformers", "diffusers"}
 
 LONGEST_FILE = 400
 

@@ -67,6 +67,12 @@ py::dict row_dict(const CountRow& row) {
     return result;
 }
 
+py::list to_list(const std::vector<Expr>& values) {
+    py::list result;
+    for (const Expr& e : values) result.append(to_python(e));
+    return result;
+}
+
 struct RuleInfo {
     std::string op;
     std::string family;
@@ -173,10 +179,10 @@ void register_counts(py::module_& m) {
 
     py::class_<MemoryUse> memory(m, "Memory", "Live activation bytes over the node order, and their peak.");
     memory.def_property_readonly("peak_node", [](const MemoryUse& u) { return u.peak_node; })
-        .def_property_readonly("timeline", [](const MemoryUse& u) {
-            py::list result;
-            for (const Expr& e : u.timeline) result.append(to_python(e));
-            return result;
+        .def_property_readonly("timeline", [](const MemoryUse& u) { return to_list(u.timeline); })
+        .def_property_readonly("workspace", [](const MemoryUse& u) { return to_list(u.workspace); })
+        .def_property_readonly("lifetimes", [](const MemoryUse& u) {
+            return u.lifetimes == Lifetimes::observed ? "observed" : "last_use";
         });
     bind_quantities(memory, {
                                 {"input_bytes",           &MemoryUse::input_bytes          },

@@ -234,9 +234,11 @@ void add_guard(GraphBuilder& builder, const py::object& left, std::string_view r
                        to_expr(right, "the right side of a guard")});
 }
 
-GraphPtr build(GraphBuilder& builder, const py::sequence& inputs, const py::sequence& outputs) {
+GraphPtr build(GraphBuilder& builder, const py::sequence& inputs, const py::sequence& outputs,
+               const std::optional<py::sequence>& held_until) {
     return std::const_pointer_cast<Graph>(
-        builder.build(indices_of(inputs, "graph inputs"), indices_of(outputs, "graph outputs")));
+        builder.build(indices_of(inputs, "graph inputs"), indices_of(outputs, "graph outputs"),
+                      held_until ? to_held_until(*held_until) : std::vector<NodeIndex>()));
 }
 
 }  // namespace
@@ -294,8 +296,10 @@ void register_graph(py::module_& m) {
              py::arg("module") = "", py::arg("source") = "",
              "Adds one op call, 'namespace.name.overload', with its arguments by schema name; returns its "
              "index.")
-        .def("build", &build, py::arg("inputs"), py::arg("outputs"),
-             "Validates and returns the Graph; ValueError says what is wrong with it.");
+        .def("build", &build, py::arg("inputs"), py::arg("outputs"), py::kw_only(),
+             py::arg("held_until") = py::none(),
+             "Validates and returns the Graph; ValueError says what is wrong with it. held_until has for each "
+             "tensor the last node that runs while something holds it, or None where that is not known.");
 
     py::class_<Graph, GraphPtr> graph(m, "Graph",
                                       "One forward pass: op calls, tensors, named sizes. Immutable.");
@@ -327,6 +331,9 @@ void register_graph(py::module_& m) {
                 return TensorInfo{g, index};
             },
             py::arg("index"))
+        .def_property_readonly("held_until", &held_until_of,
+                               "For each tensor the last node that runs while something holds it, or None; "
+                               "None as a whole where lifetimes were not observed.")
         .def("op_counts", &op_counts)
         .def("__len__", [](const Graph& g) { return g.nodes().size(); })
         .def("__repr__", [](const Graph& g) {

@@ -118,6 +118,7 @@ py::dict to_dict(const Graph& graph) {
     for (const TensorIndex t : graph.outputs()) outputs.append(t);
     result["inputs"] = inputs;
     result["outputs"] = outputs;
+    if (!graph.held_until().empty()) result["held_until"] = held_until_of(graph);
     return result;
 }
 
@@ -129,6 +130,39 @@ std::string to_json(const Graph& graph) {
 }
 
 }  // namespace
+
+std::vector<NodeIndex> to_held_until(const py::sequence& values) {
+    std::vector<NodeIndex> result;
+    result.reserve(values.size());
+    for (const py::handle value : values) {
+        if (value.is_none()) {
+            result.push_back(kNotObserved);
+            continue;
+        }
+        if (!PyLong_Check(value.ptr()) || PyBool_Check(value.ptr())) {
+            throw py::value_error("held_until has an entry of type " +
+                                  py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>() +
+                                  "; expected the number of a node, or None");
+        }
+        const long long node = PyLong_AsLongLong(value.ptr());
+        if (node < 0 || node > INT32_MAX) {
+            PyErr_Clear();
+            throw py::value_error("held_until has an entry " + py::str(value).cast<std::string>() +
+                                  "; expected the number of a node, or None");
+        }
+        result.push_back(static_cast<NodeIndex>(node));
+    }
+    return result;
+}
+
+py::object held_until_of(const Graph& graph) {
+    if (graph.held_until().empty()) return py::none();
+    py::list result;
+    for (const NodeIndex node : graph.held_until()) {
+        result.append(node == kNotObserved ? py::object(py::none()) : py::int_(node));
+    }
+    return result;
+}
 
 void register_graph_dict(py::class_<Graph, GraphPtr>& graph) {
     graph.def("to_dict", &to_dict, "The graph as plain dicts and lists, with schema_version.")

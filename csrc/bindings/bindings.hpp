@@ -32,6 +32,10 @@ Sizes to_sizes(const py::dict& values);
 py::tuple to_python(const std::vector<Expr>& values);
 Overrides to_overrides(const py::object& values);
 
+// One entry for each tensor; None where a lifetime is not known.
+std::vector<NodeIndex> to_held_until(const py::sequence& values);
+py::object held_until_of(const Graph& graph);
+
 // Holds Python's cycle collector while a large document is made: its objects have no cycles yet, and it would
 // walk all of them again and again as they grow in number.
 class CollectorPause {

@@ -214,8 +214,12 @@ GraphPtr graph_from_dict(const py::dict& data) {
     }
     const auto inputs = read_indices(field(data, "inputs", "the document"), "'inputs'");
     const auto outputs = read_indices(field(data, "outputs", "the document"), "'outputs'");
+    std::vector<NodeIndex> held_until;
+    if (data.contains("held_until")) {
+        held_until = to_held_until(typed<py::list>(data["held_until"], "'held_until'", "a list"));
+    }
     return std::const_pointer_cast<Graph>(
-        within("the document", [&] { return builder.build(inputs, outputs); }));
+        within("the document", [&] { return builder.build(inputs, outputs, std::move(held_until)); }));
 }
 
 GraphPtr graph_from_json(const py::object& text) {

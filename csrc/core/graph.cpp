@@ -123,6 +123,33 @@ void Graph::check_defined(TensorIndex t, const std::vector<bool>& defined, const
     invalid(where + " uses tensor " + std::to_string(t) + " before any node produces it");
 }
 
+// What a node uses is held while it runs.
+void Graph::check_held_until() const {
+    if (held_until_.empty()) return;
+    if (held_until_.size() != tensors_.size()) {
+        invalid("held_until has " + std::to_string(held_until_.size()) + " entries; expected one for each of " +
+                std::to_string(tensors_.size()) + " tensors");
+    }
+    const auto count = static_cast<NodeIndex>(nodes_.size());
+    for (std::size_t t = 0; t < held_until_.size(); ++t) {
+        if (held_until_[t] < kNotObserved || held_until_[t] >= count) {
+            invalid("tensor " + std::to_string(t) + " is held until node " + std::to_string(held_until_[t]) +
+                    "; the graph has " + std::to_string(count));
+        }
+    }
+    for (NodeIndex i = 0; i < count; ++i) {
+        const Node& node = nodes_[static_cast<std::size_t>(i)];
+        const auto check = [&](std::int64_t t) {
+            const NodeIndex until = held_until_[static_cast<std::size_t>(t)];
+            if (until == kNotObserved || until >= i) return;
+            invalid("tensor " + std::to_string(t) + " is held until node " + std::to_string(until) +
+                    " but node " + std::to_string(i) + " (" + ops_[node.op].full + ") uses it");
+        };
+        for_each_input(node, check);
+        for (const std::int64_t t : node_outputs(node)) check(t);
+    }
+}
+
 void Graph::validate() const {
     std::vector<bool> defined(tensors_.size(), false);
     for (std::size_t i = 0; i < tensors_.size(); ++i) defined[i] = tensors_[i].role != Role::activation;
@@ -148,6 +175,7 @@ void Graph::validate() const {
         }
     }
     for (const TensorIndex t : outputs_) check_defined(t, defined, nullptr);
+    check_held_until();
     for (const Expr& e : expressions_) {
         for (const std::string& name : e.names()) {
             if (!sizes_.contains(name))

@@ -22,6 +22,7 @@ namespace infercost {
 using TensorIndex = std::int32_t;
 using NodeIndex = std::int32_t;
 inline constexpr TensorIndex kNoTensor = -1;
+inline constexpr NodeIndex kNotObserved = -1;
 
 enum class Role : std::uint8_t { input, parameter, buffer, constant, activation, kv_cache, count_ };
 inline constexpr std::size_t kRoleCount = static_cast<std::size_t>(Role::count_);
@@ -119,6 +120,9 @@ class Graph {
     std::span<const TensorIndex> outputs() const { return outputs_; }
     std::span<const Expr> expressions() const { return expressions_; }
     std::span<const Guard> guards() const { return guards_; }
+    // For each tensor the last node that runs while something holds it, as the captured forward showed it, or
+    // kNotObserved. Empty where nothing was observed.
+    std::span<const NodeIndex> held_until() const { return held_until_; }
     const std::string& name(std::uint32_t id) const { return names_[id]; }
     std::optional<std::uint32_t> find_name(std::string_view name) const;
 
@@ -159,6 +163,7 @@ class Graph {
   private:
     friend class GraphBuilder;
     void validate() const;
+    void check_held_until() const;
     std::optional<std::int64_t> limit(const NamedSize& size, const Replacements& known) const;
     void check_defined(TensorIndex t, const std::vector<bool>& defined, const Node* node) const;
 
@@ -178,6 +183,7 @@ class Graph {
     std::unordered_map<std::string, std::uint32_t> name_ids_;
     std::vector<TensorIndex> inputs_;
     std::vector<TensorIndex> outputs_;
+    std::vector<NodeIndex> held_until_;
 };
 
 // The only way to make a Graph. Not thread-safe; build() may be called once.
@@ -203,8 +209,10 @@ class GraphBuilder {
     void argument_reals(std::string_view name, std::span<const double> values);
     NodeIndex end_node(std::span<const TensorIndex> outputs);
 
+    // `held_until` is empty, or has an entry for each tensor (see Graph::held_until).
     std::shared_ptr<const Graph> build(std::span<const TensorIndex> inputs,
-                                       std::span<const TensorIndex> outputs);
+                                       std::span<const TensorIndex> outputs,
+                                       std::vector<NodeIndex> held_until = {});
 
     const Graph& graph() const { return *graph_; }
 

@@ -232,7 +232,8 @@ NodeIndex GraphBuilder::end_node(std::span<const TensorIndex> outputs) {
 }
 
 std::shared_ptr<const Graph> GraphBuilder::build(std::span<const TensorIndex> inputs,
-                                                 std::span<const TensorIndex> outputs) {
+                                                 std::span<const TensorIndex> outputs,
+                                                 std::vector<NodeIndex> held_until) {
     require_open();
     for (const auto& list : {inputs, outputs}) {
         for (const TensorIndex t : list) {
@@ -244,6 +245,7 @@ std::shared_ptr<const Graph> GraphBuilder::build(std::span<const TensorIndex> in
     }
     graph_->inputs_.assign(inputs.begin(), inputs.end());
     graph_->outputs_.assign(outputs.begin(), outputs.end());
+    graph_->held_until_ = std::move(held_until);
     graph_->validate();
     std::shared_ptr<const Graph> result = std::move(graph_);
     graph_ = nullptr;

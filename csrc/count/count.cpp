@@ -52,10 +52,13 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
       overrides_(std::move(overrides)) {
     Analyzer analyzer(graph_, sizes_, precision_, &overrides_);
     Work work;
+    std::vector<Expr> workspace;
+    workspace.reserve(graph_->nodes().size());
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph_->nodes().size()); ++i) {
         try {
             analyzer.analyze(i, work);
             total_.add(work);
+            workspace.push_back(analyzer.workspace(i));
         } catch (const OverflowError& error) {
             const Node& node = graph_->nodes()[static_cast<std::size_t>(i)];
             throw OverflowError("counting node " + std::to_string(i) + " (" + graph_->ops()[node.op].full +
@@ -67,7 +70,7 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
             ++unmodelled_[graph_->ops()[graph_->nodes()[static_cast<std::size_t>(i)].op].name];
         }
     }
-    memory_ = measure_memory(analyzer.pass());
+    memory_ = measure_memory(analyzer.pass(), std::move(workspace));
     const Node none{};
     const Call any(analyzer.pass(), none);
     for (std::size_t i = 0; i < graph_->tensors().size(); ++i) {

@@ -1,64 +1,101 @@
 #include "count/memory.hpp"
 
-#include <limits>
+#include <algorithm>
 
 namespace infercost {
+namespace {
 
-MemoryUse measure_memory(const Pass& pass) {
+constexpr NodeIndex kNever = -1;
+
+// For each storage, at the place of its root: the last node during which it is held.
+std::vector<NodeIndex> ends_of(const Pass& pass) {
+    const Graph& graph = pass.graph;
+    const auto last_node = static_cast<NodeIndex>(graph.nodes().size()) - 1;
+    std::vector<NodeIndex> ends(graph.tensors().size(), kNever);
+    const auto end_of = [&](std::int64_t t) -> NodeIndex& {
+        return ends[static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)))];
+    };
+    for (NodeIndex i = 0; i <= last_node; ++i) {
+        const Node& node = graph.nodes()[static_cast<std::size_t>(i)];
+        graph.for_each_input(node, [&](TensorIndex t) { end_of(t) = i; });
+        for (const std::int64_t t : graph.node_outputs(node)) end_of(t) = i;
+    }
+    const std::span<const NodeIndex> held = graph.held_until();
+    for (std::size_t t = 0; t < held.size(); ++t) {
+        NodeIndex& end = end_of(static_cast<std::int64_t>(t));
+        end = std::max(end, held[t]);
+    }
+    for (const TensorIndex t : graph.outputs()) end_of(t) = last_node;
+    return ends;
+}
+
+// Storages that stop being held after each node, in lists that are linked through `next`.
+class Endings {
+  public:
+    Endings(std::size_t nodes, std::size_t storages) : head_(nodes, kNone), next_(storages, kNone) {}
+    void add(NodeIndex node, std::size_t storage) {
+        next_[storage] = head_[static_cast<std::size_t>(node)];
+        head_[static_cast<std::size_t>(node)] = static_cast<std::int32_t>(storage);
+    }
+    template <class Visit>
+    void after(std::size_t node, Visit&& visit) const {
+        for (std::int32_t s = head_[node]; s != kNone; s = next_[static_cast<std::size_t>(s)]) {
+            visit(static_cast<std::size_t>(s));
+        }
+    }
+
+  private:
+    static constexpr std::int32_t kNone = -1;
+    std::vector<std::int32_t> head_;
+    std::vector<std::int32_t> next_;
+};
+
+}  // namespace
+
+MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace) {
     const Graph& graph = pass.graph;
     const std::size_t tensors = graph.tensors().size();
     const std::size_t nodes = graph.nodes().size();
-    constexpr NodeIndex kNever = -1;
-    constexpr NodeIndex kForever = std::numeric_limits<NodeIndex>::max();
-
-    const auto root_of = [&](std::int64_t t) {
-        return static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)));
-    };
-    const auto is_activation = [&](std::size_t root) {
-        return graph.tensors()[root].role == Role::activation;
-    };
-
-    std::vector<NodeIndex> last_use(tensors, kNever);
-    for (std::size_t i = 0; i < nodes; ++i) {
-        const Node& node = graph.nodes()[i];
-        const auto touch = [&](std::int64_t t) { last_use[root_of(t)] = static_cast<NodeIndex>(i); };
-        graph.for_each_input(node, touch);
-        for (const std::int64_t t : graph.node_outputs(node)) touch(t);
-    }
-    for (const TensorIndex t : graph.outputs()) last_use[root_of(t)] = kForever;
+    const std::vector<NodeIndex> ends = ends_of(pass);
+    const Node none{};
+    const Call any(pass, none);
+    const auto bytes_of = [&](std::size_t root) { return any.bytes(static_cast<TensorIndex>(root)); };
+    const auto role_of = [&](std::size_t t) { return graph.tensors()[t].role; };
 
     MemoryUse use;
+    use.lifetimes = graph.held_until().empty() ? Lifetimes::last_use : Lifetimes::observed;
+    use.workspace = std::move(workspace);
     use.timeline.reserve(nodes);
-    std::vector<bool> alive(tensors, false);
-    std::vector<std::size_t> dying;
+    Endings endings(nodes, tensors);
+    if (use.lifetimes == Lifetimes::observed) {
+        for (std::size_t t = 0; t < tensors; ++t) {
+            // A view of a cache is no storage of its own. Results of the graph end with the last node, after
+            // which nothing is looked at.
+            const bool own = static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t))) == t;
+            if (role_of(t) == Role::kv_cache && own && ends[t] != kNever) endings.add(ends[t], t);
+        }
+    }
+    std::vector<bool> made(tensors, false);
     Expr live;
     for (std::size_t i = 0; i < nodes; ++i) {
-        const Node& node = graph.nodes()[i];
-        const Call call(pass, node);
-        for (const std::int64_t t : graph.node_outputs(node)) {
-            const std::size_t root = root_of(t);
-            if (alive[root] || !is_activation(root)) continue;
-            alive[root] = true;
-            live += call.bytes(static_cast<TensorIndex>(root));
+        for (const std::int64_t t : graph.node_outputs(graph.nodes()[i])) {
+            const auto root = static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)));
+            if (made[root] || role_of(root) != Role::activation) continue;
+            made[root] = true;
+            const Expr bytes = bytes_of(root);
+            live += bytes;
+            endings.add(ends[root], root);
+            use.storages.push_back(
+                {static_cast<TensorIndex>(root), static_cast<NodeIndex>(i), ends[root], bytes});
         }
-        use.timeline.push_back(live);
-        const Expr peak = Expr::maximum(use.peak_activation_bytes, live);
+        const Expr needed = live + use.workspace[i];
+        use.timeline.push_back(needed);
+        const Expr peak = Expr::maximum(use.peak_activation_bytes, needed);
         if (!(peak == use.peak_activation_bytes)) {
             use.peak_activation_bytes = peak;
             use.peak_node = static_cast<NodeIndex>(i);
         }
-        dying.clear();
-        const auto collect = [&](std::int64_t t) {
-            const std::size_t root = root_of(t);
-            if (last_use[root] == static_cast<NodeIndex>(i) && alive[root]) dying.push_back(root);
-        };
-        graph.for_each_input(node, collect);
-        for (const std::int64_t t : graph.node_outputs(node)) collect(t);
-        for (const std::size_t root : dying) {
-            if (!alive[root]) continue;
-            alive[root] = false;
-            live = live - call.bytes(static_cast<TensorIndex>(root));
-        }
+        endings.after(i, [&](std::size_t root) { live = live - bytes_of(root); });
     }
     return use;
 }

@@ -116,4 +116,13 @@ void Analyzer::analyze(NodeIndex index, Work& work) {
     rule->traffic.bytes(call, work);
 }
 
+Expr Analyzer::workspace(NodeIndex index) const {
+    const auto at = static_cast<std::size_t>(index);
+    if (!overrides_.empty() && overrides_[at]) return {0};
+    const Node& node = graph_->nodes()[at];
+    const OpRule* rule = rules_[node.op];
+    if (!rule || !rule->traffic.workspace) return {0};
+    return rule->traffic.workspace(Call(pass_, node));
+}
+
 }  // namespace infercost

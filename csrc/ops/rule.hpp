@@ -16,12 +16,20 @@ namespace infercost {
 
 using WorkShape = void (*)(const Call&, Work&);
 
-// Which bytes move, and whether the results share storage with the first operand.
+// What an eager kernel on a CPU allocates for itself and frees before it returns, at its worst moment, beside its
+// operands and results. Shapes are in workspace.hpp.
+using Workspace = Expr (*)(const Call&);
+
+// Which bytes move, whether the results share storage with the first operand, and what the kernel needs beside.
 struct TrafficShape {
     void (*bytes)(const Call&, Work&);
     bool (*aliases)(const Call&);
     bool each = false;  // not with the first operand, but each result with its own
+    Workspace workspace = nullptr;
 };
+constexpr TrafficShape with(TrafficShape shape, Workspace workspace) {
+    return {shape.bytes, shape.aliases, shape.each, workspace};
+}
 
 struct OpRule {
     std::string_view op;
@@ -81,6 +89,8 @@ class Analyzer {
     bool has_rule(NodeIndex node) const;
     // Must be called in node order: storage that views share is learnt on the way.
     void analyze(NodeIndex node, Work& work);
+    // After analyze(); zero where the rule has no workspace, or is not the table's.
+    Expr workspace(NodeIndex node) const;
 
   private:
     std::shared_ptr<const Graph> graph_;

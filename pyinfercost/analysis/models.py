@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .._core import Graph
 
-_LIBRARIES = ("torchvision", "timm", "hf")
+_LIBRARIES = ("torchvision", "timm", "hf", "diffusers")
 
 
 class Captured(NamedTuple):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One recorded call: what was called on what, what came out, and where in the model."""
+class Call(NamedTuple):
+    """One recorded call: what was called on what, what came out, and where in the model.
+
+    `released` is how many of the tensors that the model was given had died when the call began.
+    """
 
     op: OpOverload
     args: tuple[Any, ...]
@@ -20,3 +21,4 @@ class Call:
     result: Any
     module: str
     source: tuple[CodeType, int] | None
+    released: int = 0

@@ -23,9 +23,9 @@ __all__ = ["LoadedModel", "SpecError", "load_graph", "load_model"]
 
 _FORMS = (
     "torchvision:NAME, timm:NAME, hf:CONFIG.json (or a folder, or a cached id; #prefill or #decode may follow), "
-    "FILE.pt2, FILE.json, or package.module:callable"
+    "diffusers:CONFIG.json (or a folder), FILE.pt2, FILE.json, or package.module:callable"
 )
-_EXTRAS = frozenset({"torch", "torchvision", "timm", "transformers"})
+_EXTRAS = frozenset({"torch", "torchvision", "timm", "transformers", "diffusers"})
 _DEFAULT_SIDE = 224
 _VIDEO_FRAMES = 16
 _PUBLISHED_SIDE = 512  # what torchvision counted its figures for detection and optical flow at
@@ -99,13 +99,17 @@ def _load(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     if scheme == "hf":
         path, _, phase = name.partition("#")
         return load_hf(path, phase, sizes)
+    if scheme == "diffusers":
+        from pyinfercost.capture.diffusion.loading import load_diffusers
+
+        return load_diffusers(name, sizes)
     if all(part.isidentifier() for part in scheme.split(".")):
         return _load_callable(spec, scheme, name, sizes)
     raise SpecError(f"model {spec!r} is not understood, expected {_FORMS}")
 
 
 def _has_scheme(spec: str) -> bool:
-    return spec.partition(":")[0] in {"torchvision", "timm", "hf"}
+    return spec.partition(":")[0] in {"torchvision", "timm", "hf", "diffusers"}
 
 
 def _file(spec: str) -> Path:

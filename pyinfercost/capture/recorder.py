@@ -3,6 +3,9 @@
 Under `torch.inference_mode` composite operators reach a dispatch mode whole: `linear`, `conv2d` and
 `scaled_dot_product_attention` arrive as such. Those with a row in the op tables are kept; others are taken apart.
 
+The model gets tensors of its own, twins of those that the record keeps, so that they die when its frames, modules and
+lists let go of them, as they would in an eager run.
+
 On meta tensors a call's result follows from dtypes, shapes, strides and arguments alone. So a call that has been seen
 with the same ones gets a copy of the earlier result's metadata: the 80th equal layer costs a dictionary look-up.
 """
@@ -23,6 +26,8 @@ from pyinfercost import _core
 
 from .calls import Call
 from .data_sizes import DataSizes
+from .handed_out import HandedOut
+from .meta_kernels import KERNELS as _LAYOUTS
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .symbols import SizeSpace
 from .values import UnknownValueError, Values
@@ -42,6 +47,7 @@ class _Operator:
 
     whole: bool  # has a row: not taken apart
     pure: bool  # its result follows from metadata: not in place, no out=
+    mutable: bool  # in place, or out=
     reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
     kernel: Any  # what runs it
 
@@ -60,6 +66,7 @@ class Recorder:
     module: str = ""
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
     earlier: dict[int, list[int]] = field(default_factory=dict)
+    handed: HandedOut = field(default_factory=HandedOut)
     _operators: dict[Any, _Operator] = field(default_factory=dict)
     _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> its place in `_metadata`
     _metadata: list[tuple[Any, ...]] = field(default_factory=list)
@@ -79,7 +86,7 @@ class Recorder:
 
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if op in _SCALARS:
-            value = self._scalar(args[0])
+            value = self._scalar(self.handed.twin(args[0]))
             return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
         operator = self._operators.get(op)
         if operator is None:
@@ -92,6 +99,10 @@ class Recorder:
             operator.whole = True
         # The caller of __torch_dispatch__, whose frame says where in the model this is.
         frame = sys._getframe(2)
+        given, given_kwargs = args, kwargs
+        args = self.handed.inside(args)
+        if kwargs:
+            kwargs = dict(zip(kwargs, self.handed.inside(kwargs.values()), strict=True))
         key = None
         if operator.pure:
             try:
@@ -103,17 +114,24 @@ class Recorder:
                 result, signatures = found
                 result = self._copy(result, signatures)
                 self._append(op, args, kwargs, result, frame)
-                return result
+                return self.handed.out(result)
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
             self._of_tensor.pop(id(args[0]), None)
-        result = self._run(operator, op, args, kwargs)
+        if operator.mutable:  # the model's own tensors change, and the record's follow
+            outside = self._run(operator, op, given, given_kwargs)
+            if operator.reshapes and args[0] is not given[0]:
+                args[0].data = given[0]
+            result = self.handed.inside((outside,))[0]
+        else:
+            result = self._run(operator, op, args, kwargs)
+            outside = self.handed.out_of_new(result, args, given)
         if key is not None:
             signatures = self._sign(result)
             if signatures is not None:
                 self._results[key] = (result, signatures)
         self._append(op, args, kwargs, result, frame)
-        return result
+        return outside
 
     def _scalar(self, tensor: torch.Tensor) -> Any:
         try:
@@ -124,6 +142,7 @@ class Recorder:
 
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
+        released = len(self.handed.released)
         while frame is not None:
             code = frame.f_code
             known = library.get(code)
@@ -131,10 +150,10 @@ class Recorder:
                 name = code.co_filename
                 known = library[code] = name.startswith((_TORCH_FOLDER, _OWN_FOLDER, "<"))
             if not known:
-                self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno)))
+                self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno), released))
                 return
             frame = frame.f_back
-        self.calls.append(Call(op, args, kwargs, result, self.module, None))
+        self.calls.append(Call(op, args, kwargs, result, self.module, None, released))
 
     # ---- running --------------------------------------------------------------------------------------------------
 
@@ -148,7 +167,7 @@ class Recorder:
         pure = pure and name not in self.data.kernels
         whole = (known and name not in _TAKEN_APART) or not op.has_kernel_for_dispatch_key(_COMPOSITE)
         kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
-        return _Operator(whole, pure, torch.Tag.inplace_view in op.tags, kernel)
+        return _Operator(whole, pure, schema.is_mutable, torch.Tag.inplace_view in op.tags, kernel)
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
@@ -288,7 +307,7 @@ def _grouped_mm(
 def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
     del key
-    if query.shape[-1] == value.shape[-1]:
+    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
         return torch.empty_like(query)
     return query.new_empty([*query.shape[:-1], value.shape[-1]])
 
@@ -296,6 +315,7 @@ def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: 
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
+    **_LAYOUTS,
     "aten._grouped_mm.default": _grouped_mm,
     "aten.scaled_dot_product_attention.default": _attention,
 }

@@ -97,12 +97,13 @@ def _trace(
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
             output = torch.func.functional_call(module, dict(weights), inputs.args, inputs.kwargs, tie_weights=False)
+            held = recorder.handed.held()
     except CaptureError:
         raise  # it says all
     except Exception as error:
         raise _explained(error, recorder) from error
     sizes.finish()
-    return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output)
+    return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output, held)
 
 
 @contextlib.contextmanager
@@ -203,10 +204,19 @@ class _Writer:
         self._sizes = sizes
         self._recorder = recorder
         self._tensors: dict[int, TensorId] = {}
+        self._last_node: list[int] = []  # for each call, the last node so far
+        self._declared = 0
         self._names: dict[Any, list[str]] = {}
         self._metadata: dict[Any, tuple[str, list[Any], list[Any] | None]] = {}
 
-    def graph(self, module: torch.nn.Module, weights: Mapping[str, torch.Tensor], inputs: Any, output: Any) -> Graph:
+    def graph(
+        self,
+        module: torch.nn.Module,
+        weights: Mapping[str, torch.Tensor],
+        inputs: Any,
+        output: Any,
+        held: list[torch.Tensor],
+    ) -> Graph:
         for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
             for name, _ in named:
                 self._declare(weights[name], role, name)
@@ -217,7 +227,31 @@ class _Writer:
             self._node(call)
         results: list[TensorId] = []
         self._collect(output, results)
-        return self._builder.build(given, results)
+        return self._builder.build(given, results, held_until=self._held_until(held))
+
+    def _held_until(self, held: list[torch.Tensor]) -> list[int | None] | None:
+        """For each tensor the last node that ran before the model let go of it."""
+        released = self._recorder.handed.released
+        if not self._last_node or self._last_node[-1] < 0:
+            return None
+        until: list[int | None] = [None] * self._declared
+        at = 0
+        node = 0
+        for call, last in zip(self._recorder.calls, self._last_node, strict=True):
+            while at < call.released:
+                self._hold(until, released[at].twin, node)
+                at += 1
+            node = max(0, last)
+        for handed in released[at:]:
+            self._hold(until, handed.twin, node)
+        for tensor in held:
+            self._hold(until, tensor, node)
+        return until
+
+    def _hold(self, until: list[int | None], tensor: torch.Tensor, node: int) -> None:
+        known = self._tensors.get(id(tensor))
+        if known is not None:
+            until[known.index] = node
 
     def _node(self, call: Call) -> None:
         import torch
@@ -235,7 +269,10 @@ class _Writer:
         outputs: list[TensorId] = []
         self._collect(call.result, outputs)
         if outputs:
-            self._builder.node(str(call.op), arguments, outputs, module=call.module, source=_source(call))
+            node = self._builder.node(str(call.op), arguments, outputs, module=call.module, source=_source(call))
+            self._last_node.append(node)
+        else:
+            self._last_node.append(self._last_node[-1] if self._last_node else -1)
 
     def _argument(self, value: Any) -> Any:
         import torch
@@ -269,6 +306,7 @@ class _Writer:
                 self._collect(item, into)
 
     def _tensor(self, tensor: torch.Tensor, role: str) -> TensorId:
+        tensor = self._recorder.handed.twin(tensor)
         known = self._tensors.get(id(tensor))
         return known if known is not None else self._declare(tensor, role, "")
 
@@ -278,6 +316,7 @@ class _Writer:
             return known
         dtype, shape, strides = self._described(tensor)
         declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name)
+        self._declared += 1
         self._tensors[id(tensor)] = declared
         return declared
 

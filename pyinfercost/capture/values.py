@@ -58,8 +58,9 @@ class Values:
 
     def _read_on(self, calls: Sequence[Call]) -> None:
         for call in calls[self._read :]:
-            # Not one that handed its operand on, as `to` may.
-            handed_on = set() if call.op._schema.is_mutable else {id(t) for t in _operands(call)}
+            # Not one that handed its operand on, as `to` may, and `detach_` of what `torch.tensor` has made.
+            writes = call.op._schema.is_mutable and call.op is not torch.ops.aten.detach_.default
+            handed_on = set() if writes else {id(t) for t in _operands(call)}
             self._producers |= {id(part): call for part in _tensors(call.result) if id(part) not in handed_on}
         self._read = len(calls)
 

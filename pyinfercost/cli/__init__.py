@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 _EPILOG = (
-    "MODEL is torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], a .pt2 file, a graph .json, or "
-    "package.module:callable. Exit codes: 0 done, 1 the job failed, 2 it was asked for wrongly."
+    "MODEL is torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, a .pt2 file, a graph "
+    ".json, or package.module:callable. Exit codes: 0 done, 1 the job failed, 2 it was asked for wrongly."
 )
 _DATA_FORMATS = ("json", "csv")
-_OPTIONAL = ("torch", "torchvision", "timm", "transformers", "pandas")
+_OPTIONAL = ("torch", "torchvision", "timm", "transformers", "diffusers", "pandas")
 _REQUIRED = ("numpy", "click", "rich")
 
 

@@ -135,6 +135,7 @@ NEEDED: dict[str, Config] = {
         "transformer_num_layers": 40,
         "mlp_ratio": 4.3637,
     },
+    "HunyuanVideoFramepackTransformer3DModel": {"has_image_proj": True, "has_clean_x_embedder": True},
     "LatteTransformer3DModel": {
         "num_attention_heads": 16,
         "attention_head_dim": 72,
@@ -168,6 +169,7 @@ NEEDED: dict[str, Config] = {
     "TransformerTemporalModel": {"in_channels": 320, "num_attention_heads": 8, "attention_head_dim": 40},
     "UNet1DModel": {
         "extra_in_channels": 16,
+        "time_embedding_dim": 16,
         "block_out_channels": (128, 128, 256, 256, 256, 256, *[512] * 7),
         "down_block_types": ("DownBlock1DNoSkip", *["DownBlock1D"] * 6, *["AttnDownBlock1D"] * 6),
         "up_block_types": (*["AttnUpBlock1D"] * 6, *["UpBlock1D"] * 6, "UpBlock1DNoSkip"),
@@ -188,6 +190,7 @@ NEEDED: dict[str, Config] = {
         "use_data_type_embedding": True,
         "ff_final_dropout": True,
     },
+    "UniDiffuserTextDecoder": {"prefix_length": 77, "prefix_inner_dim": 768, "prefix_hidden_dim": 64},
     "UNetMotionModel": {"cross_attention_dim": 768},
 }
 

@@ -65,7 +65,8 @@ def _published(name: str, config: dict[str, Any]) -> Built:
 
 
 def _assembled(name: str) -> Built:
-    parts = [_build(ASSEMBLED[name]) for _ in range(2)]
+    # The union of QwenImage takes several pictures, and is one model.
+    parts = [_build(ASSEMBLED[name]) for _ in range(1 if name.startswith("QwenImage") else 2)]
     with torch.device("meta"):
         module = getattr(diffusers, name)([part for part, _, _ in parts]).eval()
     inputs = dict(parts[0][2])
@@ -74,5 +75,5 @@ def _assembled(name: str) -> Built:
     inputs["controlnet_cond"] = [inputs["controlnet_cond"]] * 2
     inputs["conditioning_scale"] = [1.0, 1.0]
     if "controlnet_mode" in inspect.signature(module.forward).parameters:
-        inputs["controlnet_mode"] = [None, None]
+        inputs["controlnet_mode"] = [torch.zeros(1, dtype=torch.int64)] * 2
     return module, (), inputs

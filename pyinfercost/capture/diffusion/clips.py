@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from .step import Rule, Step
@@ -38,6 +40,11 @@ def _grid(step: Step) -> list[torch.Tensor]:
     return [torch.arange(length) for length in (step.frames, height, width)]
 
 
+def _states_of_frames(step: Step) -> torch.Tensor:
+    """The same text states for every frame."""
+    return torch.empty((step.batch * step.frames, step.text, step.text_width), device="meta")
+
+
 _CLIP: dict[str, Rule] = {"hidden_states": Step.clip}
 _SAMPLE: dict[str, Rule] = {"sample": Step.clip}
 _WAN: dict[str, Rule] = _CLIP | {"encoder_hidden_states_image": _image_states}
@@ -52,17 +59,43 @@ _LTX: dict[str, Rule] = {
     "width": lambda step: step.side,
 }
 
+def _sequence(step: Step) -> tuple[int, int, int]:
+    """Tokens of text, video and sound in the one sequence of MiniMax-H3."""
+    return step.text, step.frames * step.patches, step.length
+
+
+def _places(part: int) -> Rule:
+    def rule(step: Step) -> torch.Tensor:
+        lengths = _sequence(step)
+        return torch.arange(sum(lengths[:part]), sum(lengths[: part + 1]))
+
+    return rule
+
+
+_MINIMAX: dict[str, Rule] = {
+    "hidden_states": lambda step: step.empty(
+        step.frames * step.patches, step.channels * math.prod(step.first("patch_size"))
+    ),
+    "audio_hidden_states": lambda step: step.empty(step.length, step.first("audio_in_channels")),
+    "timestep_indices": lambda step: torch.empty(sum(_sequence(step)), dtype=torch.int64, device="meta"),
+    "token_tags": lambda step: torch.empty(sum(_sequence(step)), dtype=torch.int64, device="meta"),
+    "position_ids": lambda step: torch.empty(sum(_sequence(step)), 3, device="meta"),
+    "text_indices": _places(0),
+    "video_indices": _places(1),
+    "audio_indices": _places(2),
+}
+
 CLIPS: dict[str, dict[str, Rule]] = {
     **dict.fromkeys(
         (
             "AllegroTransformer3DModel",
             "EasyAnimateTransformer3DModel",
-            "LatteTransformer3DModel",
             "MochiTransformer3DModel",
         ),
         _CLIP,
     ),
-    **dict.fromkeys(("UNet3DConditionModel", "UNetMotionModel"), _SAMPLE),
+    "UNet3DConditionModel": _SAMPLE,
+    "UNetMotionModel": _SAMPLE | {"encoder_hidden_states": _states_of_frames},
     **dict.fromkeys(("CogVideoXTransformer3DModel", "ConsisIDTransformer3DModel"), _COGVIDEOX),
     **dict.fromkeys(("WanTransformer3DModel", "SkyReelsV2Transformer3DModel", "ChronoEditTransformer3DModel"), _WAN),
     "WanVACETransformer3DModel": _WAN
@@ -75,9 +108,17 @@ CLIPS: dict[str, dict[str, Rule]] = {
         ),
         "face_pixel_values": lambda step: step.empty(3, 4 * (step.frames - 2) + 1, _FACE, _FACE),
     },
-    "AnyFlowTransformer3DModel": {"hidden_states": Step.clip_of_frames},
+    "LatteTransformer3DModel": {
+        "hidden_states": lambda step: step.empty(step.channels, step.first("video_length"), step.side, step.side)
+    },
+    "AnyFlowTransformer3DModel": {
+        "hidden_states": Step.clip_of_frames,
+        "timestep": lambda step: step.empty(step.frames),
+        "r_timestep": lambda step: step.empty(step.frames),
+    },
     "SparseControlNetModel": _SAMPLE
     | {
+        "encoder_hidden_states": _states_of_frames,
         "controlnet_cond": lambda step: step.clip(step.first("conditioning_channels")),
         "conditioning_mask": lambda step: step.clip(1),
     },
@@ -135,6 +176,16 @@ CLIPS: dict[str, dict[str, Rule]] = {
     "LTX2VideoDiffusionDecoderModel": {"z": lambda step: step.clip(step.first("latent_channels"))},
     "SanaWMTransformer3DModel": _CLIP
     | {"timestep": lambda step: step.empty(1, step.frames), "mask": lambda step: step.ones(step.text)},
+    "TransformerTemporalModel": {
+        "hidden_states": lambda step: torch.empty(
+            (step.batch * step.frames, step.channels, step.side, step.side), device="meta"
+        ),
+        "encoder_hidden_states": lambda _: None,
+        "num_frames": lambda step: step.frames,
+    },
+    "MiniMaxH3Transformer3DModel": _MINIMAX,
+    "AutoencoderKLAllegro": _SAMPLE,
+    "AutoencoderKLMiniMaxH3": {"sample": lambda step: step.empty(3, 4 * step.first("clip_length"), 256, 256)},
     "AutoencoderKLMochi": {"sample": lambda step: step.clip(3)},
     "AutoencoderKLQwenImage21": {"sample": lambda step: step.empty(step.channels, 1, step.side, step.side)},
 }

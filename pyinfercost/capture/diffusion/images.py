@@ -107,6 +107,7 @@ IMAGES: dict[str, dict[str, Rule]] = {
         "img_ids": lambda _: None,
     },
     "LuminaNextDiT2DModel": {
+        "cross_attention_kwargs": lambda _: {},
         "encoder_mask": lambda step: step.ones(step.text),
         "image_rotary_emb": lambda step: torch.empty(
             (_LUMINA_POSITIONS, _LUMINA_POSITIONS, step.first("hidden_size") // step.first("num_attention_heads") // 2),
@@ -119,7 +120,7 @@ IMAGES: dict[str, dict[str, Rule]] = {
         "input_img_latents": lambda _: [],
         "input_image_sizes": lambda _: {},
         "attention_mask": lambda step: step.empty(_omnigen_tokens(step), _omnigen_tokens(step)),
-        "position_ids": lambda step: step.ids(_omnigen_tokens(step)),
+        "position_ids": lambda step: torch.arange(_omnigen_tokens(step)).expand(step.batch, -1),
     },
     "SD3ControlNetModel": {
         "controlnet_cond": lambda step: step.image(step.channels + step.first("extra_conditioning_channels"))
@@ -153,6 +154,10 @@ IMAGES: dict[str, dict[str, Rule]] = {
         "timestep_img": Step.empty,
         "timestep_text": Step.empty,
         "data_type": lambda _: None,
+    },
+    "UniDiffuserTextDecoder": {
+        "input_ids": lambda step: step.ids(step.text),
+        "prefix_embeds": lambda step: step.empty(step.first("prefix_length"), step.first("prefix_inner_dim")),
     },
     "Kandinsky3UNet": {"encoder_attention_mask": lambda step: step.ones(step.text)},
     "UNetControlNetXSModel": {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from .step import Rule, Step
 
 _NOTES, _CONTEXT = 2048, 256  # tokens of the two things that a T5 film decoder goes by
@@ -19,6 +21,16 @@ RECORDINGS: dict[str, dict[str, Rule]] = {
             step.length, step.channels - step.first("audio_acoustic_hidden_dim")
         ),
         "encoder_hidden_states": lambda step: step.states(step.first("encoder_hidden_size", "hidden_size")),
+    },
+    "AceStepConditionEncoder": {
+        "text_hidden_states": lambda step: step.states(step.first("text_hidden_dim")),
+        "text_attention_mask": lambda step: step.ones(step.text),
+        "lyric_hidden_states": lambda step: step.states(step.first("text_hidden_dim")),
+        "lyric_attention_mask": lambda step: step.ones(step.text),
+        "refer_audio_acoustic_hidden_states_packed": lambda step: step.empty(
+            step.length, step.first("timbre_hidden_dim")
+        ),
+        "refer_audio_order_mask": lambda step: torch.arange(step.batch),
     },
     "AceStepAudioTokenDetokenizer": {"hidden_states": _over_time("hidden_size")},
     "AudioLDM2ProjectionModel": {

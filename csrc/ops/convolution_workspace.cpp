@@ -1,0 +1,154 @@
+// Which way torch runs a convolution on a CPU, and what oneDNN copies on the way. The conditions are those of
+// `ConvParams::use_mkldnn` in torch's Convolution.cpp; what is allocated was read from its allocator's records.
+#include "ops/workspace.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr std::int64_t kBlock = 16;  // channels in a block, with AVX-512
+
+Expr padded(const Expr& channels) {
+    return Expr::ceil_div(channels, kBlock) * kBlock;
+}
+
+struct Lengths {
+    Expr batch = 1;
+    Expr in_channels;
+    Expr out_channels;
+    Expr groups;
+    Expr window = 1;
+    Expr in_positions;
+    Expr out_positions;
+    int spatial = 0;
+};
+
+Lengths sizes_of(const Call& call, bool transposed) {
+    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex weight = call.require_tensor("weight");
+    Lengths s;
+    s.groups = call.integer("groups", 1);
+    s.spatial = call.rank(weight) - 2;
+    const bool batched = call.rank(input) == s.spatial + 2;
+    if (batched) s.batch = call.dim(input, 0);
+    for (int axis = 2; axis < call.rank(weight); ++axis) s.window = s.window * call.dim(weight, axis);
+    s.in_channels = transposed ? call.dim(weight, 0) : call.dim(weight, 1) * s.groups;
+    s.out_channels = transposed ? call.dim(weight, 1) * s.groups : call.dim(weight, 0);
+    s.in_positions = call.numel(input) / (s.batch * s.in_channels);
+    s.out_positions = call.numel(call.output()) / (s.batch * s.out_channels);
+    return s;
+}
+
+bool all_are(const std::vector<Expr>& values, std::int64_t wanted) {
+    for (const Expr& value : values) {
+        if (!(value == Expr(wanted))) return false;
+    }
+    return true;
+}
+
+// Small float32 convolutions of one image have a kernel of torch's own. Open sizes count as large.
+bool is_native(const Call& call, const Lengths& s) {
+    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex weight = call.require_tensor("weight");
+    if (call.stored_dtype(input) != DType::float32 || !(s.groups == Expr(1)) || !(s.batch == Expr(1))) return false;
+    const auto wide = [&](int axis) {
+        const Expr length = call.dim(weight, axis);
+        return length.is_constant() && length.constant() > 3;
+    };
+    if (s.spatial >= 2 && wide(-1) && wide(-2)) return false;
+    // The product of four dimensions, of a volume too.
+    const Expr numbers = s.spatial == 3 ? call.numel(input) / call.dim(input, -1) : call.numel(input);
+    constexpr std::int64_t kSmall = 20480;
+    return numbers.is_constant() && numbers.constant() <= kSmall;
+}
+
+Expr columns(const Call& call, const Lengths& s, bool transposed) {
+    const TensorIndex input = call.require_tensor("input");
+    if (transposed) return call.bytes(input, s.out_channels * s.window * s.in_positions);
+    const bool is_product = s.window == Expr(1) && all_are(call.integers("stride"), 1) &&
+                            all_are(call.integers("padding"), 0);
+    return is_product ? Expr(0) : call.bytes(input, s.in_channels * s.window * s.out_positions);
+}
+
+enum class Layout { blocked, plain_input, columns };
+
+Layout layout_of(const Lengths& s) {
+    if (s.groups == Expr(1)) {
+        const bool few = s.in_channels.is_constant() && s.in_channels.constant() < kBlock;
+        return few && !(s.window == Expr(1)) ? Layout::plain_input : Layout::blocked;
+    }
+    const Expr in = s.in_channels / s.groups;
+    const Expr out = s.out_channels / s.groups;
+    if (in == Expr(1) && out == Expr(1)) return Layout::blocked;
+    const auto divides = [](const Expr& e) { return e.is_constant() && e.constant() % 4 == 0; };
+    return divides(in) && divides(out) ? Layout::blocked : Layout::columns;
+}
+
+// Which of two layouts an operand has decides the way: channels last stays as it is.
+bool has_channels_last(const Call& call, TensorIndex t) {
+    if (call.rank(t) < 4 || call.is_contiguous(t)) return false;
+    return call.strides(t)[1] == Expr(1);
+}
+
+Expr channels_last(const Call& call, const Lengths& s) {
+    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex weight = call.require_tensor("weight");
+    const Expr bytes = call.bytes(input, call.numel(weight));
+    const bool flat = s.window == Expr(1) || call.dim(weight, 1) == Expr(1);
+    Expr total = bytes;  // the weight as the kernel wants it
+    if (!flat && !has_channels_last(call, weight)) total += bytes;
+    if (!has_channels_last(call, input)) total += call.bytes(input, call.numel(input));
+    return total;
+}
+
+Expr blocked(const Call& call, const Lengths& s, bool transposed) {
+    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex result = call.output();
+    const auto bytes = [&](const Expr& numbers) { return call.bytes(input, numbers); };
+    const bool depthwise = !(s.groups == Expr(1)) && s.in_channels == s.groups && s.out_channels == s.groups;
+    const bool pads = s.groups == Expr(1) || depthwise;
+    const Expr in = pads ? padded(s.in_channels) : s.in_channels;
+    const Expr out = pads ? padded(s.out_channels) : s.out_channels;
+    const Expr written = bytes(call.numel(result));
+    Expr made = bytes(s.batch * out * s.out_positions);  // the result in blocks
+    Expr during = made;
+    switch (layout_of(s)) {
+        case Layout::columns:  // of one group, for each thread
+            made = written;
+            during = made + bytes(s.in_channels / s.groups * s.window * s.out_positions) * kWorkspaceThreads;
+            break;
+        case Layout::plain_input:
+            during += bytes(out * s.in_channels * s.window);
+            break;
+        case Layout::blocked:
+            during += bytes(s.batch * in * s.in_positions);
+            during += depthwise ? bytes(out * s.window) : bytes(out * in / s.groups * s.window);
+            // A pointwise convolution with a stride first gathers the positions that it uses, for each thread.
+            if (s.window == Expr(1) && !all_are(call.integers("stride"), 1)) {
+                during += bytes(in * s.out_positions) * kWorkspaceThreads;
+            }
+            break;
+    }
+    if (!(out == s.out_channels) && call.has("bias")) during += bytes(out);
+    // Once the blocks are computed the result is allocated and written; transposed ones are written twice.
+    Expr after = made;
+    if (transposed || (depthwise && s.spatial == 3)) after += written;
+    if (transposed) during += bytes(s.out_channels * s.out_positions);
+    return Expr::maximum(during - written, after);
+}
+
+}  // namespace
+
+Expr convolution_workspace(const Call& call) {
+    const bool transposed =
+        call.flag("transposed", false) || call.op().name.find("conv_transpose") != std::string::npos;
+    const TensorIndex input = call.require_tensor("input");
+    const Lengths s = sizes_of(call, transposed);
+    const bool last = has_channels_last(call, input) || has_channels_last(call, call.require_tensor("weight"));
+    const bool copied = !last && !call.is_contiguous(input);
+    const Expr copy = copied ? call.bytes(input, call.numel(input)) : Expr(0);
+    if (is_native(call, s)) return copy + columns(call, s, transposed);
+    if (last && !transposed) return channels_last(call, s);
+    return copy + blocked(call, s, transposed);
+}
+
+}  // namespace infercost

@@ -1,0 +1,182 @@
+#include "ops/workspace.hpp"
+
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr std::int64_t kFloatBytes = 4;
+
+// Channels run fastest, as `memory_format=torch.channels_last` lays them.
+bool is_channels_last(const Call& call, TensorIndex t) {
+    const int rank = call.rank(t);
+    if (rank < 4) return false;
+    const std::vector<Expr> lengths = call.shape(t);
+    const std::vector<Expr> steps = call.strides(t);
+    Expr expected = 1;
+    for (int axis : {1, 4, 3, 2, 0}) {
+        if (axis >= rank) continue;
+        const auto at = static_cast<std::size_t>(axis);
+        if (!(lengths[at] == Expr(1)) && !(steps[at] == expected)) return false;
+        expected = expected * lengths[at];
+    }
+    return !call.is_contiguous(t);
+}
+
+Expr copy_unless_contiguous(const Call& call, TensorIndex t) {
+    return call.is_contiguous(t) ? Expr(0) : call.bytes(t, call.numel(t));
+}
+
+// Two vectors with an entry for each statistic.
+Expr two_per(const Call& call, TensorIndex t, const Expr& statistics) {
+    return call.bytes(t, statistics) * 2;
+}
+
+// What a matrix product takes without copying: rows or columns that lie dense.
+bool is_matrix(const Expr& row_step, const Expr& column_step) {
+    return row_step == Expr(1) || column_step == Expr(1);
+}
+
+// All but the last `kept` dimensions laid over one another.
+std::vector<Expr> folded(const Call& call, TensorIndex t, int kept) {
+    const std::vector<Expr> lengths = call.shape(t);
+    std::vector<Expr> shape{1};
+    for (std::size_t i = 0; i + static_cast<std::size_t>(kept) < lengths.size(); ++i) {
+        shape[0] = shape[0] * lengths[i];
+    }
+    shape.insert(shape.end(), lengths.end() - kept, lengths.end());
+    return shape;
+}
+
+Expr folding_copy(const Call& call, TensorIndex t, int kept) {
+    return is_viewable(call, t, folded(call, t, kept)) ? Expr(0) : call.bytes(t, call.numel(t));
+}
+
+Expr leading(const Call& call, TensorIndex t, int kept) {
+    return folded(call, t, kept)[0];
+}
+
+}  // namespace
+
+Expr contiguous_operand(const Call& call) {
+    return copy_unless_contiguous(call, call.first_operand());
+}
+Expr like_operand(const Call& call) {
+    return call.bytes(call.first_operand(), call.numel(call.first_operand()));
+}
+Expr like_result(const Call& call) {
+    return call.bytes(call.output(), call.numel(call.output()));
+}
+Expr places_of_maxima(const Call& call) {
+    return call.numel(call.output()) * 8;
+}
+Expr roll_workspace(const Call& call) {
+    return call.integers("dims").size() > 1 ? like_result(call) : Expr(0);
+}
+
+Expr layer_norm_workspace(const Call& call) {
+    const TensorIndex input = call.require_tensor("input");
+    Expr row = 1;
+    for (const Expr& length : call.integers("normalized_shape")) row = row * length;
+    return two_per(call, input, call.numel(input) / row) + copy_unless_contiguous(call, input);
+}
+
+Expr group_norm_workspace(const Call& call) {
+    const TensorIndex input = call.require_tensor("input");
+    const Expr statistics = call.dim(input, 0) * call.integer("num_groups", 1);
+    const Expr copy = is_channels_last(call, input) ? Expr(0) : copy_unless_contiguous(call, input);
+    return two_per(call, input, statistics) + copy;
+}
+
+Expr batch_norm_workspace(const Call& call) {
+    const TensorIndex input = call.require_tensor("input");
+    return call.rank(input) < 2 ? Expr(0) : two_per(call, input, call.dim(input, 1));
+}
+
+Expr rms_norm_workspace(const Call& call) {
+    const TensorIndex input = call.require_tensor("input");
+    const Expr numbers = call.numel(input);
+    Expr row = 1;
+    for (const Expr& length : call.integers("normalized_shape")) row = row * length;
+    const Expr rows = numbers / row * kFloatBytes;
+    if (bits_of(call.stored_dtype(input)) < 32) {  // in float32, and the result is narrowed after it all
+        return numbers * kFloatBytes * 2 + rows * 2 - call.bytes(input, numbers);
+    }
+    return call.has("weight") ? call.bytes(input, numbers) + rows : rows * 2;
+}
+
+Expr interpolation_workspace(const Call& call) {
+    const TensorIndex input = call.first_operand();
+    const TensorIndex result = call.output();
+    if (call.rank(input) != 4 || is_channels_last(call, input)) return {0};
+    constexpr std::int64_t kSmall = 128;
+    const Expr sides = call.dim(result, -1) + call.dim(result, -2);
+    if (!sides.is_constant() || sides.constant() > kSmall) return {0};
+    return like_operand(call) + like_result(call);
+}
+
+Expr linear_workspace(const Call& call) {
+    const TensorIndex input = call.require_tensor("input");
+    if (const Expr copy = folding_copy(call, input, 1); !(copy == Expr(0))) return copy;
+    const std::vector<Expr> steps = call.strides(input);
+    if (steps.size() < 2 || is_matrix(steps[steps.size() - 2], steps.back())) return {0};
+    return call.bytes(input, call.numel(input));
+}
+
+Expr matmul_workspace(const Call& call) {
+    const TensorIndex a = call.require_tensor("self");
+    const TensorIndex b = call.require_tensor("other");
+    if (call.rank(a) < 3 && call.rank(b) < 3) return {0};
+    if (call.rank(b) < 3) return folding_copy(call, a, 1);
+    if (call.rank(a) < 3) return folding_copy(call, b, 2);
+    // Batches are made one, of operands that are expanded to it.
+    const Expr batch = leading(call, call.output(), 2);
+    Expr copies;
+    for (const TensorIndex t : {a, b}) {
+        const bool broadcast = !(leading(call, t, 2) == batch);
+        const Expr matrix = call.dim(t, -1) * call.dim(t, -2);
+        // One matrix for all of the batch is expanded without a copy.
+        if (broadcast && !(leading(call, t, 2) == Expr(1))) {
+            copies += call.bytes(t, batch * matrix);
+        } else if (!broadcast) {
+            copies += folding_copy(call, t, 2);
+        }
+    }
+    return copies;
+}
+
+// torch's fused kernel takes blocks of queries against blocks of keys.
+Expr attention_workspace(const Call& call) {
+    const TensorIndex query = call.require_tensor("query");
+    const TensorIndex key = call.require_tensor("key");
+    const TensorIndex value = call.require_tensor("value");
+    const TensorIndex mask = call.tensor("attn_mask");
+    const Expr rows = call.dim(query, -2);
+    const Expr columns = call.dim(key, -2);
+    const Expr width = call.dim(query, -1);
+    const Expr batch = call.numel(query) / (rows * width);
+    const bool boolean = mask != kNoTensor && call.stored_dtype(mask) == DType::boolean;
+    Expr total;
+    if (boolean) total += call.bytes(query, call.numel(mask));
+    bool dense = true;
+    for (const TensorIndex t : {query, key, value}) {
+        dense = dense && (call.strides(t).back() == Expr(1) || call.dim(t, -1) == Expr(1));
+    }
+    if (call.rank(query) == 4 && dense && width == call.dim(value, -1)) {
+        const std::int64_t length = rows.is_constant() ? rows.constant() : 768;
+        const Expr block = Expr::minimum(rows, length >= 768 ? 256 : length >= 192 ? 64 : 32);
+        const Expr keys = Expr::minimum(columns, 512);
+        const bool narrow = bits_of(call.stored_dtype(query)) < 32;
+        const Expr buffers = block * (keys + 2 + width) * kFloatBytes +
+                             (narrow ? call.bytes(query, block * keys) : Expr(0));
+        return total + batch * rows * kFloatBytes + buffers * kWorkspaceThreads;
+    }
+    // Scaled queries and keys, scores, their softmax, and which of them are minus infinity. The result comes later.
+    const Expr scores = batch * rows * columns;
+    const Expr scaled = call.bytes(key, batch * columns * width);
+    if (call.flag("is_causal", false)) total += call.bytes(query, rows * columns);
+    return total + scaled + call.bytes(query, scores) * 2 + scores + batch * rows +
+           like_operand(call) - call.bytes(call.output(), call.numel(call.output()));
+}
+
+}  // namespace infercost

@@ -1,0 +1,109 @@
+"""Kernels for meta tensors that lay results out as real ones do, and shapes of ops that torch has no meta kernel for.
+
+Run on the CPU or a GPU, convolutions and some others give their results with channels last where an operand has them
+so; torch's meta kernels make them contiguous. Strides decide which later reshapes are copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+_IMAGE, _VOLUME = 4, 5  # ranks
+
+
+def _is_channels_last(tensor: torch.Tensor) -> bool:
+    """As torch decides it: strides must grow from the channels over columns and rows to the batch.
+
+    A stride of one element may be anything, so that one channel or one pixel can be read both ways; such tensors have
+    channels last only where their strides say so. Open sizes are told apart by which stride is 1.
+    """
+    shape, strides = tensor.shape, tensor.stride()
+    order = [1, *range(tensor.dim() - 1, 1, -1), 0]
+    if any(type(n) is not int for n in (*shape, *strides)):
+        return type(strides[1]) is int and strides[1] == 1 and not (type(strides[-1]) is int and strides[-1] == 1)
+    if strides[1] == 0:
+        return False
+    least = 0
+    for axis in order:
+        if shape[axis] == 0 or strides[axis] < least or (axis == 0 and least == strides[1]):
+            return False
+        least = strides[axis] * max(shape[axis], 1)
+    return True
+
+
+def _format_of(*tensors: torch.Tensor) -> torch.memory_format | None:
+    """The format with channels last that the first of these has which has one."""
+    for tensor in tensors:
+        if tensor.dim() in {_IMAGE, _VOLUME} and _is_channels_last(tensor):
+            return torch.channels_last if tensor.dim() == _IMAGE else torch.channels_last_3d
+    return None
+
+
+def _laid_out(result: torch.Tensor, memory_format: torch.memory_format | None) -> torch.Tensor:
+    return result if memory_format is None else torch.empty_like(result, memory_format=memory_format)
+
+
+def _convolution(op: Any) -> Callable[..., torch.Tensor]:
+    def kernel(x: torch.Tensor, weight: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        result: torch.Tensor = op(x, weight, *args, **kwargs)
+        if x.dim() == weight.dim():
+            return _laid_out(result, _format_of(x, weight))
+        return _laid_out(result.unsqueeze(0), _format_of(x.unsqueeze(0), weight)).squeeze(0)
+
+    return kernel
+
+
+def _as_operand(op: Any) -> Callable[..., torch.Tensor]:
+    def kernel(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return _laid_out(op(x, *args, **kwargs), _format_of(x))
+
+    return kernel
+
+
+def _pad(x: torch.Tensor, pad: list[int], mode: str = "constant", value: float | None = None) -> torch.Tensor:
+    result: torch.Tensor = torch.ops.aten.pad.default(x, pad, mode, value)
+    return _laid_out(result, _format_of(x)) if mode in {"reflect", "replicate"} else result
+
+
+def _lstsq(a: torch.Tensor, b: torch.Tensor, rcond: Any = None, *, driver: str | None = None) -> Any:
+    del rcond
+    batch, (rows, columns) = a.shape[:-2], a.shape[-2:]
+    vector = b.dim() == a.dim() - 1
+    solution = a.new_empty([*batch, columns] if vector else [*batch, columns, b.shape[-1]])
+    rank = a.new_empty(batch if driver != "gels" else [0], dtype=torch.int64)
+    singular = a.new_empty([*batch, min(rows, columns)] if driver in {"gelsd", "gelss"} else [0])
+    return solution, a.new_empty([0]), rank, singular
+
+
+def _with_mask(x: torch.Tensor, *_: Any, **__: Any) -> Any:
+    return torch.empty_like(x), torch.empty_like(x, dtype=torch.bool)
+
+
+_CONVOLUTIONS = (
+    *(f"conv{axes}d.{kind}" for axes in (2, 3) for kind in ("default", "padding")),
+    *("conv_transpose2d.input", "conv_transpose3d.input"),
+    *("convolution.default", "_convolution.default", "_convolution_mode.default"),
+)
+_AS_OPERAND = (
+    *("group_norm.default", "roll.default", "reflection_pad2d.default", "replication_pad2d.default"),
+    *("pixel_shuffle.default", "pixel_unshuffle.default", "channel_shuffle.default", "native_channel_shuffle.default"),
+)
+
+
+def _named(name: str) -> Any:
+    base, overload = name.split(".")
+    return getattr(getattr(torch.ops.aten, base), overload)
+
+
+KERNELS: dict[str, Any] = {
+    **{f"aten.{name}": _convolution(_named(name)) for name in _CONVOLUTIONS},
+    **{f"aten.{name}": _as_operand(_named(name)) for name in _AS_OPERAND},
+    "aten.pad.default": _pad,
+    "aten.linalg_lstsq.default": _lstsq,
+    "aten.fake_quantize_per_tensor_affine_cachemask.default": _with_mask,
+    "aten._fake_quantize_per_tensor_affine_cachemask_tensor_qparams.default": _with_mask,
+    "aten.fake_quantize_per_channel_affine_cachemask.default": _with_mask,
+}
