@@ -7,6 +7,7 @@ on one of several (`value_facts`): then it falls evenly.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ class DataSizes:
             "aten.bincount.default": self._bincount,
             "aten.one_hot.default": self._one_hot,
             "torchvision.nms.default": self._nms,
+            "aten.tensor_split.tensor_indices_or_sections": self._tensor_split,
         }
         self.symbolic_kernels: dict[str, Callable[..., Any]] = (
             {"aten.slice.Tensor": self._slice, "aten.unbind.int": self._unbind} if sizes.symbolic else {}
@@ -207,6 +209,18 @@ class DataSizes:
             except UnknownValueError:
                 num_classes = self._classes("one_hot", x, 0)
         return torch.empty((*x.shape, num_classes), dtype=torch.int64, device="meta")
+
+    def _tensor_split(self, x: torch.Tensor, tensor_indices_or_sections: torch.Tensor, dim: int = 0) -> Any:
+        places = self.numbers.numbers(tensor_indices_or_sections)
+        if not isinstance(places, list):
+            return torch.tensor_split(x, int(places), dim)
+        edges = [0, *places, x.shape[dim]]
+        parts = []
+        for first, last in itertools.pairwise(edges):
+            shape: list[Any] = list(x.shape)
+            shape[dim] = last - first
+            parts.append(torch.as_strided(x, shape, x.stride(), x.storage_offset() + first * x.stride(dim)))
+        return parts
 
     # ---- ops that would ask how long a result is ---------------------------------------------------------------------
 

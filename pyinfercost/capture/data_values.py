@@ -8,6 +8,7 @@ The truth of a comparison follows from its sides, and `any` is true by default: 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -144,7 +145,7 @@ class DataValues:
     def remember(self, tensor: torch.Tensor, data: Any) -> None:
         """The values of a tensor that was made from numbers."""
         with contextlib.suppress(TypeError, ValueError, RuntimeError):  # symbolic integers among them
-            self._values.remember(tensor, torch.tensor(data, dtype=tensor.dtype, device="cpu"))
+            self._values.remember(self._recorder.handed.twin(tensor), torch.tensor(data, dtype=tensor.dtype, device="cpu"))
 
     def numbers(self, tensor: torch.Tensor) -> Any:
         """What `tolist` gives: nested lists of numbers.
@@ -152,6 +153,7 @@ class DataValues:
         Raises:
             UnknownValueError: as `scalar`.
         """
+        tensor = self._recorder.handed.twin(tensor)
         try:
             return self._values.of(tensor, self._recorder.calls).tolist()
         except UnknownValueError as error:
@@ -163,8 +165,18 @@ class DataValues:
 
     def _list(self, tensor: torch.Tensor, error: UnknownValueError) -> Any:
         facts = self._facts.of(tensor)
+        if not self._sizes.may_depend_on_data:
+            raise NeedsOpenSizesError
         if tensor.is_floating_point() or not _is_size(facts.high) or not _is_int(facts.low) or facts.low < 0:
             raise error
+        call = self._facts.producer(tensor)
+        name = "" if call is None else op_name(call)
+        if call is not None and name == "aten.cumsum":
+            return list(itertools.accumulate(self.numbers(call.args[0])))
+        if call is not None and name == "aten.slice" and call.args[0].dim() == 1:
+            return self.numbers(call.args[0])[slice(*call.args[2:])]
+        if call is not None and name in {"aten.to", "aten._to_copy"}:
+            return self.numbers(call.args[0])
         key = self._identity(tensor)
         if key not in self._scalars:
             count = int(tensor.shape[0])
@@ -172,8 +184,9 @@ class DataValues:
             if facts.exact:  # the shares add up to the whole, as tensor-driven splits require
                 whole = facts.total
                 shares = [(i + 1) * whole // count - i * whole // count for i in range(count)]
+            module = self._recorder.module
             self._scalars[key] = [
-                self._sizes.of_data(self._recorder.module, "tolist", _COUNT, facts.high, share) for share in shares
+                self._sizes.of_data(module, "tolist", _COUNT, facts.high, share, exact=facts.exact) for share in shares
             ]
         return list(self._scalars[key])
 

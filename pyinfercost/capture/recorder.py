@@ -197,6 +197,9 @@ class Recorder:
                 return copy
             if isinstance(value, list | tuple):
                 return type(value)(convert(v) for v in value)
+            if isinstance(value, torch.device) and value.type == "cpu":  # `x.cpu()`: what is on meta stays there
+                changed = True
+                return torch.device("meta")
             return value
 
         return tuple(convert(a) for a in args), {k: convert(v) for k, v in kwargs.items()}, changed

@@ -54,6 +54,10 @@ def trace_graph(
         return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=False)
     except NeedsOpenSizesError:
         pass  # with symbolic integers from the start, which are slower
+    except CaptureError as error:
+        # What `tolist` of a meta tensor says. It calls no op, so only where sizes may depend on data is it known.
+        if "tolist()" not in str(error):
+            raise
     return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=True)
 
 

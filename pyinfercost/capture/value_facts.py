@@ -65,6 +65,7 @@ class FactFinder:
         self._producers: dict[int, Call] = {}
         self._writes: dict[int, list[Any]] = {}  # id of a tensor -> what was written to it, itself or through a view
         self._known: dict[int, Facts] = {}
+        self._keep: list[torch.Tensor] = []  # their ids are in use
         self._depth = 0
         self._cut = False  # whether what is being derived goes deeper than is looked
 
@@ -79,6 +80,7 @@ class FactFinder:
             known = self._derive(value)
             if not self._cut:
                 self._known[id(value)] = known
+                self._keep.append(value)
             self._cut = self._cut and self._depth > 0
         return known
 

@@ -224,7 +224,10 @@ def _sum(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     count = call.args[0].numel() // tensor.numel()
     high = facts.high * count if isinstance(facts.high, (int, torch.SymInt)) else None
     mean = None if facts.mean is None else (facts.mean[0] * count, facts.mean[1])
-    return Facts(low=0, high=least(high, facts.total), total=facts.total, exact=facts.exact, mean=mean)
+    whole = facts.total
+    if whole is None and facts.low == 0 and facts.high == 1:  # how many are true
+        whole = call.args[0].numel()
+    return Facts(low=0, high=least(high, whole), total=whole, exact=facts.exact, mean=mean)
 
 
 def _cumulative(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
