@@ -173,6 +173,7 @@ void register_counts(py::module_& m) {
         .def_property_readonly("module", [](const LayerRow& l) { return l.module; })
         .def_property_readonly("op", [](const LayerRow& l) { return l.op; })
         .def_property_readonly("source", [](const LayerRow& l) { return l.source; })
+        .def_property_readonly("phase", [](const LayerRow& l) { return std::string(name_of(l.phase)); })
         .def_property_readonly("modelled", [](const LayerRow& l) { return l.work.modelled; })
         .def_property_readonly("work", [](const LayerRow& l) { return l.work; })
         .def_property_readonly("row", [](const LayerRow& l) { return l.row; });
@@ -185,9 +186,10 @@ void register_counts(py::module_& m) {
             return u.lifetimes == Lifetimes::observed ? "observed" : "last_use";
         });
     bind_quantities(memory, {
-                                {"input_bytes",           &MemoryUse::input_bytes          },
-                                {"peak_activation_bytes", &MemoryUse::peak_activation_bytes},
-                                {"peak_memory_bytes",     &MemoryUse::peak_memory_bytes    }
+                                {"input_bytes",              &MemoryUse::input_bytes             },
+                                {"peak_activation_bytes",    &MemoryUse::peak_activation_bytes   },
+                                {"peak_memory_bytes",        &MemoryUse::peak_memory_bytes       },
+                                {"saved_for_backward_bytes", &MemoryUse::saved_for_backward_bytes}
     });
 
     py::class_<Counts>(m, "Counts", "What a graph asks for, in total and by layer, module and op.")
@@ -199,6 +201,8 @@ void register_counts(py::module_& m) {
             py::arg("depth") = py::none(),
             "Every module path down to depth (None: all) with all that lies below it; '' is the whole model.")
         .def("by_op", &Counts::by_op)
+        .def("by_phase", &Counts::by_phase,
+             "'forward', and of a training step 'backward': a row for each, which add up to the total.")
         .def_property_readonly("unmodelled", [](const Counts& c) { return c.unmodelled(); })
         .def_property_readonly("memory", [](const Counts& c) { return c.memory(); })
         .def_property_readonly("nodes", &Counts::nodes)

@@ -204,19 +204,20 @@ std::vector<TensorIndex> indices_of(const py::sequence& tensors, const char* wha
 }
 
 TensorId add_tensor(GraphBuilder& builder, std::string_view dtype, const py::sequence& shape,
-                    const std::optional<py::sequence>& strides, std::string_view role,
-                    std::string_view name) {
+                    const std::optional<py::sequence>& strides, std::string_view role, std::string_view name,
+                    std::optional<std::int64_t> stands_for) {
     const std::vector<Expr> lengths = to_exprs(shape, "a length of a tensor");
     std::optional<std::vector<Expr>> steps;
     if (strides) steps = to_exprs(*strides, "a stride of a tensor");
     std::optional<std::span<const Expr>> view;
     if (steps) view = *steps;
-    return {builder.add_tensor(parse_dtype(dtype), lengths, view, parse_role(role), name)};
+    return {builder.add_tensor(parse_dtype(dtype), lengths, view, parse_role(role), name, stands_for)};
 }
 
 NodeIndex add_node(GraphBuilder& builder, std::string_view op, const py::dict& args,
-                   const py::sequence& outputs, std::string_view module, std::string_view source) {
-    builder.begin_node(op, module, source);
+                   const py::sequence& outputs, std::string_view module, std::string_view source,
+                   std::string_view phase) {
+    builder.begin_node(op, module, source, parse_phase(phase));
     for (const auto& [name, value] : args) add_argument(builder, name.cast<std::string>(), value);
     return builder.end_node(indices_of(outputs, "a node's outputs"));
 }
@@ -259,6 +260,11 @@ void register_graph(py::module_& m) {
         .def_property_readonly("role",
                                [](const TensorInfo& t) { return std::string(name_of(t.tensor().role)); })
         .def_property_readonly("name", [](const TensorInfo& t) { return t.graph->name(t.tensor().name); })
+        .def_property_readonly("stands_for",
+                               [](const TensorInfo& t) -> py::object {
+                                   const std::int64_t elements = t.tensor().stands_for;
+                                   return elements < 0 ? py::object(py::none()) : py::int_(elements);
+                               })
         .def_property_readonly("nbytes", [](const TensorInfo& t) {
             Expr bits = bits_of(t.tensor().dtype);
             for (const Dim d : t.graph->dims(t.tensor().shape)) bits = bits * expr_of(*t.graph, d);
@@ -273,6 +279,8 @@ void register_graph(py::module_& m) {
                                [](const NodeInfo& n) { return n.graph->ops()[n.node().op].overload; })
         .def_property_readonly("module", [](const NodeInfo& n) { return n.graph->name(n.node().module); })
         .def_property_readonly("source", [](const NodeInfo& n) { return n.graph->name(n.node().source); })
+        .def_property_readonly("phase",
+                               [](const NodeInfo& n) { return std::string(name_of(n.node().phase)); })
         .def_property_readonly("args", &arguments_of)
         .def_property_readonly("inputs", &inputs_of)
         .def_property_readonly(
@@ -291,15 +299,19 @@ void register_graph(py::module_& m) {
              "Adds a condition on sizes that the forward took for granted, such as (batch, '>=', 2).")
         .def("tensor", &add_tensor, py::arg("dtype"), py::arg("shape"), py::kw_only(),
              py::arg("strides") = py::none(), py::arg("role") = "activation", py::arg("name") = "",
-             "Declares a tensor. Roles: input, parameter, buffer, constant, activation, kv_cache.")
+             py::arg("stands_for") = py::none(),
+             "Declares a tensor. Roles: input, parameter, buffer, constant, activation, kv_cache. A part of "
+             "a packed "
+             "weight says how many of the weight's elements it stands for.")
         .def("node", &add_node, py::arg("op"), py::arg("args"), py::arg("outputs"), py::kw_only(),
-             py::arg("module") = "", py::arg("source") = "",
+             py::arg("module") = "", py::arg("source") = "", py::arg("phase") = "forward",
              "Adds one op call, 'namespace.name.overload', with its arguments by schema name; returns its "
              "index.")
-        .def("build", &build, py::arg("inputs"), py::arg("outputs"), py::kw_only(),
-             py::arg("held_until") = py::none(),
-             "Validates and returns the Graph; ValueError says what is wrong with it. held_until has for each "
-             "tensor the last node that runs while something holds it, or None where that is not known.");
+        .def(
+            "build", &build, py::arg("inputs"), py::arg("outputs"), py::kw_only(),
+            py::arg("held_until") = py::none(),
+            "Validates and returns the Graph; ValueError says what is wrong with it. held_until has for each "
+            "tensor the last node that runs while something holds it, or None where that is not known.");
 
     py::class_<Graph, GraphPtr> graph(m, "Graph",
                                       "One forward pass: op calls, tensors, named sizes. Immutable.");

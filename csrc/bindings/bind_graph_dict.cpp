@@ -92,6 +92,7 @@ py::dict to_dict(const Graph& graph) {
         entry["strides"] = dims_of(graph, tensor.strides);
         entry["role"] = std::string(name_of(tensor.role));
         if (!graph.name(tensor.name).empty()) entry["name"] = graph.name(tensor.name);
+        if (tensor.stands_for >= 0) entry["stands_for"] = tensor.stands_for;
         tensors.append(entry);
     }
     result["tensors"] = tensors;
@@ -101,6 +102,7 @@ py::dict to_dict(const Graph& graph) {
         entry["op"] = graph.ops()[node.op].full;
         if (!graph.name(node.module).empty()) entry["module"] = graph.name(node.module);
         if (!graph.name(node.source).empty()) entry["source"] = graph.name(node.source);
+        if (node.phase != Phase::forward) entry["phase"] = std::string(name_of(node.phase));
         py::dict args;
         for (const Argument& argument : graph.arguments(node)) {
             args[py::str(graph.name(argument.name))] = argument_of(graph, argument);

@@ -190,9 +190,14 @@ GraphPtr graph_from_dict(const py::dict& data) {
         if (strides) view = *strides;
         const std::string dtype = text_field(entry, "dtype", where);
         const std::string role = text_field(entry, "role", where);
+        std::optional<std::int64_t> stands_for;
+        if (entry.contains("stands_for")) {
+            const Expr number = read_expr(entry["stands_for"], where + " stands_for");
+            stands_for = within(where, [&] { return number.constant(); });
+        }
         within(where, [&] {
             builder.add_tensor(parse_dtype(dtype), shape, view, parse_role(role),
-                               optional_text(entry, "name"));
+                               optional_text(entry, "name"), stands_for);
         });
     }
     i = 0;
@@ -201,7 +206,9 @@ GraphPtr graph_from_dict(const py::dict& data) {
         const auto entry = typed<py::dict>(py::reinterpret_borrow<py::object>(item), where, "an object");
         const std::string op = text_field(entry, "op", where);
         within(where, [&] {
-            builder.begin_node(op, optional_text(entry, "module"), optional_text(entry, "source"));
+            const Phase phase =
+                entry.contains("phase") ? parse_phase(text_field(entry, "phase", where)) : Phase::forward;
+            builder.begin_node(op, optional_text(entry, "module"), optional_text(entry, "source"), phase);
         });
         for (const auto& [name, value] :
              typed<py::dict>(field(entry, "args", where), where + " args", "an object")) {

@@ -15,13 +15,17 @@ struct Row {
 // In the order of the enumeration.
 constexpr std::array<Row, kDTypeCount> kRows = {
     {
-     {"float64", 64, true},      {"float32", 32, true},         {"tf32", 32, true},
-     {"float16", 16, true},      {"bfloat16", 16, true},        {"float8_e4m3fn", 8, true},
-     {"float8_e5m2", 8, true},   {"float4_e2m1fn_x2", 8, true}, {"int64", 64, false},
-     {"int32", 32, false},       {"int16", 16, false},          {"int8", 8, false},
-     {"int4", 4, false},         {"uint64", 64, false},         {"uint32", 32, false},
-     {"uint16", 16, false},      {"uint8", 8, false},           {"bool", 8, false},
-     {"complex128", 128, false}, {"complex64", 64, false},      {"complex32", 32, false},
+     {"float64", 64, true},    {"float32", 32, true},
+     {"tf32", 32, true},       {"float16", 16, true},
+     {"bfloat16", 16, true},   {"float8_e4m3fn", 8, true},
+     {"float8_e5m2", 8, true}, {"float4_e2m1fn_x2", 8, true},
+     {"int64", 64, false},     {"int32", 32, false},
+     {"int16", 16, false},     {"int8", 8, false},
+     {"int4", 4, false},       {"int2", 2, false},
+     {"uint64", 64, false},    {"uint32", 32, false},
+     {"uint16", 16, false},    {"uint8", 8, false},
+     {"bool", 8, false},       {"complex128", 128, false},
+     {"complex64", 64, false}, {"complex32", 32, false},
      }
 };
 
@@ -46,6 +50,8 @@ constexpr Alias kAliases[] = {
     {"qint32",          DType::int32        },
     {"uint4",           DType::int4         },
     {"quint4x2",        DType::int4         },
+    {"uint2",           DType::int2         },
+    {"quint2x4",        DType::int2         },
 };
 
 }  // namespace

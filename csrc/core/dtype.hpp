@@ -21,6 +21,7 @@ enum class DType : std::uint8_t {
     int16,
     int8,
     int4,
+    int2,
     uint64,
     uint32,
     uint16,

@@ -28,6 +28,16 @@ Role parse_role(std::string_view name) {
                                 "'; expected input, parameter, buffer, constant, activation or kv_cache");
 }
 
+std::string_view name_of(Phase phase) {
+    return phase == Phase::forward ? "forward" : "backward";
+}
+
+Phase parse_phase(std::string_view name) {
+    if (name == "forward") return Phase::forward;
+    if (name == "backward") return Phase::backward;
+    throw std::invalid_argument("unknown phase '" + std::string(name) + "'; expected forward or backward");
+}
+
 std::optional<std::uint32_t> Graph::find_name(std::string_view name) const {
     const auto found = name_ids_.find(std::string(name));
     if (found == name_ids_.end()) return std::nullopt;
@@ -129,8 +139,8 @@ void Graph::check_defined(TensorIndex t, const std::vector<bool>& defined, const
 void Graph::check_held_until() const {
     if (held_until_.empty()) return;
     if (held_until_.size() != tensors_.size()) {
-        invalid("held_until has " + std::to_string(held_until_.size()) + " entries; expected one for each of " +
-                std::to_string(tensors_.size()) + " tensors");
+        invalid("held_until has " + std::to_string(held_until_.size()) +
+                " entries; expected one for each of " + std::to_string(tensors_.size()) + " tensors");
     }
     const auto count = static_cast<NodeIndex>(nodes_.size());
     for (std::size_t t = 0; t < held_until_.size(); ++t) {

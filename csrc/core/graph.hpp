@@ -29,6 +29,11 @@ inline constexpr std::size_t kRoleCount = static_cast<std::size_t>(Role::count_)
 std::string_view name_of(Role role);
 Role parse_role(std::string_view name);
 
+// Which half of a training step a node belongs to. A graph of inference is forward alone.
+enum class Phase : std::uint8_t { forward, backward };
+std::string_view name_of(Phase phase);
+Phase parse_phase(std::string_view name);
+
 // A length: zero or more is itself, below zero points into the graph's table of expressions.
 using Dim = std::int64_t;
 
@@ -44,6 +49,9 @@ struct Tensor {
     std::uint32_t name;  // of a parameter, buffer or input; 0 (empty) for activations
     Range shape;         // in dims
     Range strides;       // in dims, in elements
+    // How many elements of the user's weight it stands for: those that are packed in its bytes, none for a
+    // scale. Below zero: as many as it has.
+    std::int64_t stands_for = -1;
 };
 
 enum class ArgKind : std::uint8_t {
@@ -76,6 +84,7 @@ struct Node {
     std::uint32_t source;  // name id
     Range arguments;
     Range outputs;  // in integers
+    Phase phase = Phase::forward;
 };
 
 // "aten.conv2d.default" taken apart once per distinct op.
@@ -194,10 +203,12 @@ class GraphBuilder {
     Expr add_size(const std::string& name, NamedSize size);
     void add_guard(Guard guard);
     TensorIndex add_tensor(DType dtype, std::span<const Expr> shape,
-                           std::optional<std::span<const Expr>> strides, Role role, std::string_view name);
+                           std::optional<std::span<const Expr>> strides, Role role, std::string_view name,
+                           std::optional<std::int64_t> stands_for = std::nullopt);
 
     // One node: begin, any number of arguments, end.
-    void begin_node(std::string_view op, std::string_view module, std::string_view source);
+    void begin_node(std::string_view op, std::string_view module, std::string_view source,
+                    Phase phase = Phase::forward);
     void argument_none(std::string_view name);
     void argument_tensor(std::string_view name, TensorIndex tensor);
     void argument_integer(std::string_view name, const Expr& value);

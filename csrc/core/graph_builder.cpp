@@ -120,13 +120,17 @@ Range GraphBuilder::push_dims(std::span<const Expr> values) {
 
 TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
                                      std::optional<std::span<const Expr>> strides, Role role,
-                                     std::string_view name) {
+                                     std::string_view name, std::optional<std::int64_t> stands_for) {
     require_open();
+    if (stands_for && *stands_for < 0) {
+        throw std::invalid_argument("a tensor stands for " + std::to_string(*stands_for) +
+                                    " elements; expected zero or more");
+    }
     if (strides && strides->size() != shape.size()) {
         throw std::invalid_argument("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
                                     std::to_string(strides->size()) + " strides");
     }
-    Tensor tensor{dtype, role, intern(name), push_dims(shape), {}};
+    Tensor tensor{dtype, role, intern(name), push_dims(shape), {}, stands_for.value_or(-1)};
     if (strides) {
         tensor.strides = push_dims(*strides);
     } else {
@@ -143,12 +147,14 @@ TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
     return static_cast<TensorIndex>(graph_->tensors_.size() - 1);
 }
 
-void GraphBuilder::begin_node(std::string_view op, std::string_view module, std::string_view source) {
+void GraphBuilder::begin_node(std::string_view op, std::string_view module, std::string_view source,
+                              Phase phase) {
     require_open();
     node_ = Node{
-        intern_op(op), intern(module), intern(source),
-        Range{static_cast<std::uint32_t>(graph_->arguments_.size()), 0},
-        Range{}
+        intern_op(op),  intern(module),
+        intern(source), Range{static_cast<std::uint32_t>(graph_->arguments_.size()), 0},
+        Range{},
+         phase
     };
 }
 

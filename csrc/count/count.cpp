@@ -2,6 +2,8 @@
 
 #include <unordered_set>
 
+#include "count/saved.hpp"
+
 namespace infercost {
 namespace {
 
@@ -51,6 +53,7 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
       precision_(precision),
       overrides_(std::move(overrides)) {
     Analyzer analyzer(graph_, sizes_, precision_, &overrides_);
+    SavedForBackward saved(*graph_);
     Work work;
     std::vector<Expr> workspace;
     workspace.reserve(graph_->nodes().size());
@@ -59,6 +62,7 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
             analyzer.analyze(i, work);
             total_.add(work);
             workspace.push_back(analyzer.workspace(i));
+            saved.visit(i, work, analyzer.pass());
         } catch (const OverflowError& error) {
             const Node& node = graph_->nodes()[static_cast<std::size_t>(i)];
             throw OverflowError("counting node " + std::to_string(i) + " (" + graph_->ops()[node.op].full +
@@ -71,6 +75,7 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
         }
     }
     memory_ = measure_memory(analyzer.pass(), std::move(workspace));
+    memory_.saved_for_backward_bytes = saved.bytes();
     const Node none{};
     const Call any(analyzer.pass(), none);
     for (std::size_t i = 0; i < graph_->tensors().size(); ++i) {
@@ -90,7 +95,8 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
 void Counts::count_stored(CountRow& row, TensorIndex t, const Call& any) const {
     const Role role = graph_->tensors()[static_cast<std::size_t>(t)].role;
     if (role == Role::parameter) {
-        row.parameters += any.distinct(t);
+        const std::int64_t packed = graph_->tensors()[static_cast<std::size_t>(t)].stands_for;
+        row.parameters += packed < 0 ? any.distinct(t) : Expr(packed);
         row.parameter_bytes += any.weight_bytes(t);
     } else if (role == Role::buffer) {
         row.buffer_bytes += any.bytes(t);
@@ -131,7 +137,7 @@ std::vector<LayerRow> Counts::layers() const {
     for_each_work([&](NodeIndex i, const Node& node, const Work& work, CountRow& row, const Call& call) {
         add_operands(row, call);
         rows.push_back({i, graph_->name(node.module), graph_->ops()[node.op].name, graph_->name(node.source),
-                        work, std::move(row)});
+                        node.phase, work, std::move(row)});
     });
     return rows;
 }
@@ -162,6 +168,20 @@ std::map<std::string, CountRow> Counts::by_op() const {
         merge(into, row);
         call.for_each_input([&](TensorIndex t) {
             if (seen[op].insert(call.root(t)).second) count_stored(into, call.root(t), call);
+        });
+    });
+    return rows;
+}
+
+std::map<std::string, CountRow> Counts::by_phase() const {
+    std::map<std::string, CountRow> rows;
+    std::map<Phase, std::unordered_set<TensorIndex>> seen;
+    rows[std::string(name_of(Phase::forward))];
+    for_each_work([&](NodeIndex, const Node& node, const Work&, const CountRow& row, const Call& call) {
+        CountRow& into = rows[std::string(name_of(node.phase))];
+        merge(into, row);
+        call.for_each_input([&](TensorIndex t) {
+            if (seen[node.phase].insert(call.root(t)).second) count_stored(into, call.root(t), call);
         });
     });
     return rows;

@@ -37,6 +37,7 @@ struct LayerRow {
     std::string module;
     std::string op;
     std::string source;
+    Phase phase;
     Work work;
     CountRow row;
 };
@@ -56,6 +57,7 @@ class Counts {
 
     std::vector<LayerRow> layers() const;
     std::map<std::string, CountRow> by_op() const;
+    std::map<std::string, CountRow> by_phase() const;
     // Every module path down to `depth` (all when negative), each with all that lies below it; "" is the
     // model.
     std::map<std::string, CountRow> by_module(int depth) const;

@@ -23,9 +23,10 @@ struct Lifetime {
 
 struct MemoryUse {
     Lifetimes lifetimes = Lifetimes::last_use;
-    Expr input_bytes;            // inputs, caches and constants
-    Expr peak_activation_bytes;  // results of nodes and workspaces; a storage shared by views counts once
-    Expr peak_memory_bytes;      // weights, buffers, inputs and the activation peak
+    Expr input_bytes;               // inputs, caches and constants
+    Expr peak_activation_bytes;     // results of nodes and workspaces; a storage shared by views counts once
+    Expr peak_memory_bytes;         // weights, buffers, inputs and the activation peak
+    Expr saved_for_backward_bytes;  // results of forward nodes that backward reads; each storage once
     NodeIndex peak_node = -1;
     std::vector<Expr> timeline;   // held results and the workspace while each node runs
     std::vector<Expr> workspace;  // of that, what the node's kernel takes for itself
@@ -33,8 +34,8 @@ struct MemoryUse {
 };
 
 // A storage lives from the node that makes it until nothing holds it, and to the end if it is a result of the
-// graph. Where that was observed, a KV cache is held by its owner alone: one that a step replaces is free after
-// its last use. `pass` must have seen all nodes; `workspace` has an entry for each.
+// graph. Where that was observed, a KV cache is held by its owner alone: one that a step replaces is free
+// after its last use. `pass` must have seen all nodes; `workspace` has an entry for each.
 MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace);
 
 }  // namespace infercost

@@ -65,6 +65,7 @@ std::vector<DType> candidates(DType dtype) {
         case uint8:
             return {int8, bfloat16, float16, float32};
         case int4:
+        case int2:
             return {int4, int8, bfloat16, float16, float32};
         case complex128:
             return {float64};

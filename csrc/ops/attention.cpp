@@ -80,6 +80,13 @@ void operands_and_result(const Call& call, Work& work) {
 }
 constexpr TrafficShape flash{operands_and_result, never};
 
+// What a training step calls: its backward reads the statistics.
+void with_statistics(const Call& call, Work& work) {
+    operands_and_result(call, work);
+    if (call.output_count() > 1) call.write(work, call.output(1));
+}
+constexpr TrafficShape flash_for_training{with_statistics, never};
+
 constexpr std::string_view kConvention =
     "2*b*L*S*(E+Ev), dense; causal is a figure of its own; scale, mask and softmax are pointwise";
 
@@ -87,17 +94,18 @@ constexpr std::string_view kPacked =
     "as scaled_dot_product_attention; sequences of many lengths are taken as equally long";
 
 constexpr OpRule kRows[] = {
-    {"aten.scaled_dot_product_attention",                     scaled_dot_product,  flash, kConvention},
-    {"aten._scaled_dot_product_flash_attention",              scaled_dot_product,  flash, kConvention},
-    {"aten._scaled_dot_product_flash_attention_for_cpu",      scaled_dot_product,  flash, kConvention},
-    {"aten._scaled_dot_product_efficient_attention",          scaled_dot_product,  flash, kConvention},
-    {"aten._scaled_dot_product_cudnn_attention",              scaled_dot_product,  flash, kConvention},
-    {"aten._scaled_dot_product_fused_attention_overrideable", scaled_dot_product,  flash, kConvention},
-    {"aten._scaled_dot_product_attention_math",               scaled_dot_product,  flash, kConvention},
-    {"aten._scaled_dot_product_attention_math_for_mps",       scaled_dot_product,  flash, kConvention},
-    {"aten._flash_attention_forward",                         length_before_heads, flash, kPacked    },
-    {"aten._efficient_attention_forward",                     length_before_heads, flash, kPacked    },
-    {"aten._cudnn_attention_forward",                         scaled_dot_product,  flash, kConvention},
+    {"aten.scaled_dot_product_attention",                     scaled_dot_product,  flash,              kConvention},
+    {"aten._scaled_dot_product_flash_attention",              scaled_dot_product,  flash,              kConvention},
+    {"aten._scaled_dot_product_flash_attention_for_cpu",      scaled_dot_product,  flash,              kConvention},
+    {"aten._scaled_dot_product_efficient_attention",          scaled_dot_product,  flash,              kConvention},
+    {"aten._scaled_dot_product_cudnn_attention",              scaled_dot_product,  flash,              kConvention},
+    {"aten._scaled_dot_product_fused_attention_overrideable", scaled_dot_product,  flash_for_training,
+     kConvention                                                                                                  },
+    {"aten._scaled_dot_product_attention_math",               scaled_dot_product,  flash,              kConvention},
+    {"aten._scaled_dot_product_attention_math_for_mps",       scaled_dot_product,  flash,              kConvention},
+    {"aten._flash_attention_forward",                         length_before_heads, flash,              kPacked    },
+    {"aten._efficient_attention_forward",                     length_before_heads, flash,              kPacked    },
+    {"aten._cudnn_attention_forward",                         scaled_dot_product,  flash,              kConvention},
 };
 static_assert(each_op_once(kRows));
 

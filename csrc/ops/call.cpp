@@ -148,7 +148,8 @@ Expr Call::bytes(TensorIndex t, const Expr& elements) const {
 }
 
 Expr Call::weight_bytes(TensorIndex t) const {
-    return bytes_of(rank(t) >= 2 ? operand_dtype(t) : stored_dtype(t), distinct(t));
+    // The scales of a packed weight are no operand, whatever their shape.
+    return bytes_of(rank(t) >= 2 && at(t).stands_for != 0 ? operand_dtype(t) : stored_dtype(t), distinct(t));
 }
 
 Traffic Call::traffic(TensorIndex t) const {

@@ -29,11 +29,6 @@ void matrix_product(const Call& call, Work& work, const char* left, const char* 
 void mm(const Call& call, Work& work) {
     matrix_product(call, work, "self", "mat2", nullptr);
 }
-void scaled_mm(const Call& call, Work& work) {
-    matrix_product(call, work, "self", "mat2", "bias");
-    // Each accumulated element is multiplied by the product of the two scales.
-    work.pointwise_flops += call.numel(call.output());
-}
 void addmm(const Call& call, Work& work) {
     matrix_product(call, work, "mat1", "mat2", "self");
 }
@@ -118,7 +113,9 @@ Grouped grouped_pair(const Call& call) {
     return pair;
 }
 
-void grouped_mm(const Call& call, Work& work) {
+}  // namespace
+
+void grouped_product(const Call& call, Work& work) {
     const Grouped pair = grouped_pair(call);
     const Expr k = call.dim(pair.left, -1);
     const Expr n = call.dim(pair.right, -1);
@@ -131,7 +128,7 @@ void grouped_mm(const Call& call, Work& work) {
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
 }
 
-void grouped_operands(const Call& call, Work& work) {
+void grouped_traffic(const Call& call, Work& work) {
     const Grouped pair = grouped_pair(call);
     call.read_operand(work, pair.left);
     if (call.rank(pair.right) == 3) {  // experts that no row is routed to are not read
@@ -144,7 +141,10 @@ void grouped_operands(const Call& call, Work& work) {
     }
     write_all(call, work);
 }
-constexpr TrafficShape grouped{grouped_operands, never};
+
+namespace {
+
+constexpr TrafficShape grouped{grouped_traffic, never};
 
 constexpr OpRule kRows[] = {
     {"aten.linear",                      linear,           stream_operands, "2*m*n*k; bias add is pointwise"                         },
@@ -159,10 +159,9 @@ constexpr OpRule kRows[] = {
     {"aten.dot",                         dot,              stream_operands, "2*k"                                                    },
     {"aten.vdot",                        dot,              stream_operands, "2*k"                                                    },
     {"aten.einsum",                      einsum,           stream_operands, "2 x the product of all letters, left to right"          },
-    {"aten._grouped_mm",                 grouped_mm,       grouped,         "2*rows*n*k: each row meets one expert; balanced routing"},
-    {"transformers.grouped_mm_fallback", grouped_mm,       grouped,         "as aten._grouped_mm, which it stands in for"            },
-    {"aten._int_mm",                     mm,               stream_operands, "2*m*n*k on int8"                                        },
-    {"aten._scaled_mm",                  scaled_mm,        stream_operands, "2*m*n*k on fp8; scale and bias are pointwise"           },
+    {"aten._grouped_mm",                 grouped_product,  grouped,         "2*rows*n*k: each row meets one expert; balanced routing"},
+    {"transformers.grouped_mm_fallback", grouped_product,  grouped,
+     "as aten._grouped_mm, which it stands in for"                                                                                   },
     {"aten.mkldnn_linear",               linear,           stream_operands, "2*m*n*k; bias add is pointwise"                         },
     {"aten.linalg_matmul",               matmul,           stream_operands, "2*m*n*k for each broadcast batch"                       },
     {"aten._addmm_activation",           addmm_activation, stream_operands, "as addmm, then relu or gelu"                            },

@@ -1,19 +1,11 @@
 // Convolutions as implicit matrix products: every output element is a dot product over one group's window.
+#include "ops/convolution.hpp"
+
 #include "ops/shapes.hpp"
 
 namespace infercost {
-namespace {
 
-// Convolutions of libraries call it "self".
-TensorIndex input_of(const Call& call) {
-    const TensorIndex input = call.tensor("input");
-    return input != kNoTensor ? input : call.require_tensor("self");
-}
-
-// Weight is [out, in / groups, *window], or [in, out / groups, *window] when transposed.
-void convolve(const Call& call, Work& work, bool transposed) {
-    const TensorIndex input = input_of(call);
-    const TensorIndex weight = call.require_tensor("weight");
+void convolve(const Call& call, Work& work, TensorIndex input, TensorIndex weight, bool transposed) {
     const Expr groups = call.integer("groups", 1);
     Expr window = 1;
     for (int axis = 2; axis < call.rank(weight); ++axis) window = window * call.dim(weight, axis);
@@ -26,6 +18,18 @@ void convolve(const Call& call, Work& work, bool transposed) {
                     out_channels / groups, in_channels / groups * window);
     if (window.is_constant()) work.dims.window = window.constant();
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
+}
+
+namespace {
+
+// Convolutions of libraries call it "self".
+TensorIndex input_of(const Call& call) {
+    const TensorIndex input = call.tensor("input");
+    return input != kNoTensor ? input : call.require_tensor("self");
+}
+
+void convolve(const Call& call, Work& work, bool transposed) {
+    convolve(call, work, input_of(call), call.require_tensor("weight"), transposed);
 }
 void direct(const Call& call, Work& work) {
     convolve(call, work, false);

@@ -1,5 +1,6 @@
 // Which way torch runs a convolution on a CPU, and what oneDNN copies on the way. The conditions are those of
-// `ConvParams::use_mkldnn` in torch's Convolution.cpp; what is allocated was read from its allocator's records.
+// `ConvParams::use_mkldnn` in torch's Convolution.cpp; what is allocated was read from its allocator's
+// records.
 #include "ops/workspace.hpp"
 
 namespace infercost {
@@ -49,7 +50,8 @@ bool all_are(const std::vector<Expr>& values, std::int64_t wanted) {
 bool is_native(const Call& call, const Lengths& s) {
     const TensorIndex input = call.require_tensor("input");
     const TensorIndex weight = call.require_tensor("weight");
-    if (call.stored_dtype(input) != DType::float32 || !(s.groups == Expr(1)) || !(s.batch == Expr(1))) return false;
+    if (call.stored_dtype(input) != DType::float32 || !(s.groups == Expr(1)) || !(s.batch == Expr(1)))
+        return false;
     const auto wide = [&](int axis) {
         const Expr length = call.dim(weight, axis);
         return length.is_constant() && length.constant() > 3;
@@ -64,8 +66,8 @@ bool is_native(const Call& call, const Lengths& s) {
 Expr columns(const Call& call, const Lengths& s, bool transposed) {
     const TensorIndex input = call.require_tensor("input");
     if (transposed) return call.bytes(input, s.out_channels * s.window * s.in_positions);
-    const bool is_product = s.window == Expr(1) && all_are(call.integers("stride"), 1) &&
-                            all_are(call.integers("padding"), 0);
+    const bool is_product =
+        s.window == Expr(1) && all_are(call.integers("stride"), 1) && all_are(call.integers("padding"), 0);
     return is_product ? Expr(0) : call.bytes(input, s.in_channels * s.window * s.out_positions);
 }
 
@@ -122,7 +124,8 @@ Expr blocked(const Call& call, const Lengths& s, bool transposed) {
         case Layout::blocked:
             during += bytes(s.batch * in * s.in_positions);
             during += depthwise ? bytes(out * s.window) : bytes(out * in / s.groups * s.window);
-            // A pointwise convolution with a stride first gathers the positions that it uses, for each thread.
+            // A pointwise convolution with a stride first gathers the positions that it uses, for each
+            // thread.
             if (s.window == Expr(1) && !all_are(call.integers("stride"), 1)) {
                 during += bytes(in * s.out_positions) * kWorkspaceThreads;
             }
@@ -143,7 +146,8 @@ Expr convolution_workspace(const Call& call) {
         call.flag("transposed", false) || call.op().name.find("conv_transpose") != std::string::npos;
     const TensorIndex input = call.require_tensor("input");
     const Lengths s = sizes_of(call, transposed);
-    const bool last = has_channels_last(call, input) || has_channels_last(call, call.require_tensor("weight"));
+    const bool last =
+        has_channels_last(call, input) || has_channels_last(call, call.require_tensor("weight"));
     const bool copied = !last && !call.is_contiguous(input);
     const Expr copy = copied ? call.bytes(input, call.numel(input)) : Expr(0);
     if (is_native(call, s)) return copy + columns(call, s, transposed);

@@ -1,36 +1,9 @@
 // Views, copies and casts. Nothing here computes; what matters is whether bytes move.
 #include "ops/shapes.hpp"
+#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
-
-// Whether `shape` can be laid over the strides of `t` without moving bytes: each run of dimensions that
-// lies dense in memory must be cut into whole dimensions of the new shape. Lengths of 1 never matter.
-bool is_viewable(const Call& call, TensorIndex t, const std::vector<Expr>& shape) {
-    if (call.is_contiguous(t)) return true;
-    const std::vector<Expr> lengths = call.shape(t);
-    const std::vector<Expr> steps = call.strides(t);
-    std::vector<std::pair<Expr, Expr>> old_axes;  // length, stride
-    for (std::size_t i = 0; i < lengths.size(); ++i) {
-        if (!(lengths[i] == Expr(1))) old_axes.emplace_back(lengths[i], steps[i]);
-    }
-    std::vector<Expr> wanted;
-    for (const Expr& length : shape) {
-        if (!(length == Expr(1))) wanted.push_back(length);
-    }
-    std::size_t next = wanted.size();
-    Expr run = 1;
-    for (std::size_t i = old_axes.size(); i-- > 0;) {
-        run = run * old_axes[i].first;
-        const bool dense = i > 0 && old_axes[i - 1].second == old_axes[i].first * old_axes[i].second;
-        if (dense) continue;
-        Expr covered = 1;
-        while (next > 0 && !(covered == run)) covered = covered * wanted[--next];
-        if (!(covered == run)) return false;
-        run = 1;
-    }
-    return next == 0;
-}
 
 // reshape, flatten and their like are views where they can be.
 bool reshape_aliases(const Call& call) {
@@ -88,6 +61,8 @@ constexpr TrafficShape copies{copy, in_place_only};
 constexpr TrafficShape copies_part{part, in_place_only};
 constexpr TrafficShape overwrites{overwrite, always};
 
+constexpr TrafficShape kRolls = with(copies, roll_workspace);
+constexpr TrafficShape kUnfolds = with(copies, like_operand);
 constexpr WorkShape kReshape = copies_unless<reshape_aliases>;
 constexpr WorkShape kLayout = copies_unless<already_in_layout>;
 constexpr WorkShape kConvert = copies_unless<already_converted>;
@@ -163,7 +138,7 @@ constexpr OpRule kRows[] = {
     {"aten.reflection_pad2d", kCopy, copies, kMoves},
     {"aten.replication_pad1d", kCopy, copies, kMoves},
     {"aten.replication_pad2d", kCopy, copies, kMoves},
-    {"aten.roll", kCopy, copies, kMoves},
+    {"aten.roll", kCopy, kRolls, kMoves},
     {"aten.flip", kCopy, copies, kMoves},
     {"aten.rot90", kCopy, copies, kMoves},
     {"aten.repeat", kCopy, copies, kMoves},
@@ -172,7 +147,7 @@ constexpr OpRule kRows[] = {
     {"aten.channel_shuffle", kCopy, copies, kMoves},
     {"aten.pixel_shuffle", kCopy, copies, kMoves},
     {"aten.pixel_unshuffle", kCopy, copies, kMoves},
-    {"aten.im2col", kCopy, copies, kMoves},
+    {"aten.im2col", kCopy, kUnfolds, kMoves},
     {"aten.col2im", per_input<1, WorkKind::scatter>, stream_all, "1 per element read: overlaps are added"},
     {"aten.tril", kCopy, copies_part, kMoves},
     {"aten.triu", kCopy, copies_part, kMoves},

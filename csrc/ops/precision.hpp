@@ -16,10 +16,12 @@ struct Precision {
     DType operand = DType::float32;  // floating operands of contractions, as they lie in memory
     DType engine = DType::float32;   // the arithmetic of contractions
 
-    // Integers, booleans and complex numbers keep their captured dtype.
-    DType storage_of(DType captured) const { return native || !is_floating(captured) ? captured : stored; }
-    DType operand_of(DType captured) const { return native || !is_floating(captured) ? captured : operand; }
-    DType engine_of(DType captured) const { return native || !is_floating(captured) ? captured : engine; }
+    // Integers, booleans and complex numbers keep their captured dtype, and so do floats of 8 bits and
+    // fewer: who has quantised a tensor has chosen its width.
+    DType storage_of(DType captured) const { return keeps(captured) ? captured : stored; }
+    DType operand_of(DType captured) const { return keeps(captured) ? captured : operand; }
+    DType engine_of(DType captured) const { return keeps(captured) ? captured : engine; }
+    bool keeps(DType captured) const { return native || !is_floating(captured) || bits_of(captured) <= 8; }
 };
 
 // native, fp64, fp32, tf32, fp16, bf16, fp8, int8; throws std::invalid_argument listing them.

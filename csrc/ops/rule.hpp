@@ -16,11 +16,12 @@ namespace infercost {
 
 using WorkShape = void (*)(const Call&, Work&);
 
-// What an eager kernel on a CPU allocates for itself and frees before it returns, at its worst moment, beside its
-// operands and results. Shapes are in workspace.hpp.
+// What an eager kernel on a CPU allocates for itself and frees before it returns, at its worst moment, beside
+// its operands and results. Shapes are in workspace.hpp.
 using Workspace = Expr (*)(const Call&);
 
-// Which bytes move, whether the results share storage with the first operand, and what the kernel needs beside.
+// Which bytes move, whether the results share storage with the first operand, and what the kernel needs
+// beside.
 struct TrafficShape {
     void (*bytes)(const Call&, Work&);
     bool (*aliases)(const Call&);
@@ -70,6 +71,11 @@ std::span<const OpRule> special_rules();
 std::span<const OpRule> loss_rules();
 std::span<const OpRule> fourier_rules();
 std::span<const OpRule> linalg_rules();
+std::span<const OpRule> quantized_rules();
+std::span<const OpRule> quantized_element_rules();
+std::span<const OpRule> backward_contraction_rules();
+std::span<const OpRule> backward_pointwise_rules();
+std::span<const OpRule> backward_movement_rules();
 
 // All tables; a duplicate across them throws std::logic_error when first asked for.
 const std::vector<Family>& families();

@@ -42,6 +42,32 @@ bool in_place_only(const Call& call) {
     return call.in_place();
 }
 
+bool is_viewable(const Call& call, TensorIndex t, const std::vector<Expr>& shape) {
+    if (call.is_contiguous(t)) return true;
+    const std::vector<Expr> lengths = call.shape(t);
+    const std::vector<Expr> steps = call.strides(t);
+    std::vector<std::pair<Expr, Expr>> old_axes;  // length, stride
+    for (std::size_t i = 0; i < lengths.size(); ++i) {
+        if (!(lengths[i] == Expr(1))) old_axes.emplace_back(lengths[i], steps[i]);
+    }
+    std::vector<Expr> wanted;
+    for (const Expr& length : shape) {
+        if (!(length == Expr(1))) wanted.push_back(length);
+    }
+    std::size_t next = wanted.size();
+    Expr run = 1;
+    for (std::size_t i = old_axes.size(); i-- > 0;) {
+        run = run * old_axes[i].first;
+        const bool dense = i > 0 && old_axes[i - 1].second == old_axes[i].first * old_axes[i].second;
+        if (dense) continue;
+        Expr covered = 1;
+        while (next > 0 && !(covered == run)) covered = covered * wanted[--next];
+        if (!(covered == run)) return false;
+        run = 1;
+    }
+    return next == 0;
+}
+
 void nothing(const Call&, Work&) {}
 
 void write_all(const Call& call, Work& work) {

@@ -52,6 +52,10 @@ bool never(const Call& call);
 bool always(const Call& call);
 bool in_place_only(const Call& call);
 
+// Whether `shape` can be laid over the strides of `t` without moving bytes: each run of dimensions that
+// lies dense in memory must be cut into whole dimensions of the new shape. Lengths of 1 never matter.
+bool is_viewable(const Call& call, TensorIndex t, const std::vector<Expr>& shape);
+
 void read_all_write_all(const Call& call, Work& work);
 void read_operands_write_all(const Call& call, Work& work);
 void write_all(const Call& call, Work& work);

@@ -167,16 +167,17 @@ Expr attention_workspace(const Call& call) {
         const Expr block = Expr::minimum(rows, length >= 768 ? 256 : length >= 192 ? 64 : 32);
         const Expr keys = Expr::minimum(columns, 512);
         const bool narrow = bits_of(call.stored_dtype(query)) < 32;
-        const Expr buffers = block * (keys + 2 + width) * kFloatBytes +
-                             (narrow ? call.bytes(query, block * keys) : Expr(0));
+        const Expr buffers =
+            block * (keys + 2 + width) * kFloatBytes + (narrow ? call.bytes(query, block * keys) : Expr(0));
         return total + batch * rows * kFloatBytes + buffers * kWorkspaceThreads;
     }
-    // Scaled queries and keys, scores, their softmax, and which of them are minus infinity. The result comes later.
+    // Scaled queries and keys, scores, their softmax, and which of them are minus infinity. The result comes
+    // later.
     const Expr scores = batch * rows * columns;
     const Expr scaled = call.bytes(key, batch * columns * width);
     if (call.flag("is_causal", false)) total += call.bytes(query, rows * columns);
-    return total + scaled + call.bytes(query, scores) * 2 + scores + batch * rows +
-           like_operand(call) - call.bytes(call.output(), call.numel(call.output()));
+    return total + scaled + call.bytes(query, scores) * 2 + scores + batch * rows + like_operand(call) -
+           call.bytes(call.output(), call.numel(call.output()));
 }
 
 }  // namespace infercost

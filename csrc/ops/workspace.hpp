@@ -1,5 +1,6 @@
-// What eager kernels allocate for themselves on a CPU, in torch 2.13: measured op by op with torch's own records of
-// its allocator, and each named after the reason. Work buffers that every thread has are those of kWorkspaceThreads.
+// What eager kernels allocate for themselves on a CPU, in torch 2.13: measured op by op with torch's own
+// records of its allocator, and each named after the reason. Work buffers that every thread has are those of
+// kWorkspaceThreads.
 #pragma once
 
 #include "ops/rule.hpp"
@@ -12,12 +13,12 @@ inline constexpr std::int64_t kWorkspaceThreads = 2;
 // convolutions unfold their windows into columns instead.
 Expr convolution_workspace(const Call& call);
 
-// Blocks of scores per thread, the logarithm of the sums of every row, and a boolean mask as numbers. Where the fused
-// kernel does not serve, all scores, twice.
+// Blocks of scores per thread, the logarithm of the sums of every row, and a boolean mask as numbers. Where
+// the fused kernel does not serve, all scores, twice.
 Expr attention_workspace(const Call& call);
 
-// A batched operand whose leading dimensions are no one dimension in memory is copied: of `linear` the input, of
-// `matmul` what is broadcast or transposed.
+// A batched operand whose leading dimensions are no one dimension in memory is copied: of `linear` the input,
+// of `matmul` what is broadcast or transposed.
 Expr linear_workspace(const Call& call);
 Expr matmul_workspace(const Call& call);
 
@@ -35,8 +36,8 @@ Expr like_operand(const Call& call);
 Expr like_result(const Call& call);
 // The places of maxima, which pooling finds and drops.
 Expr places_of_maxima(const Call& call);
-// Values that a sort returns beside what is asked for are those of `like_operand`. Rolling along several dimensions
-// makes one result after the other.
+// Values that a sort returns beside what is asked for are those of `like_operand`. Rolling along several
+// dimensions makes one result after the other.
 Expr roll_workspace(const Call& call);
 // Small results are interpolated with channels last: copies of operand and result in that layout.
 Expr interpolation_workspace(const Call& call);

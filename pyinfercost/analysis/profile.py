@@ -119,7 +119,9 @@ def profile(
         from ..capture import capture, is_program
 
         # Sizes that depend on data are given to the capture, which goes the way that the forward goes at these.
-        of_data = {} if is_program(model_or_graph) else {n: index(v) for n, v in sizes.items() if _core.depends_on_data(n)}
+        of_data: dict[str, Any] = {}
+        if not is_program(model_or_graph):
+            of_data = {name: index(value) for name, value in sizes.items() if _core.depends_on_data(name)}
         graph = capture(model_or_graph, args, kwargs, dynamic=dynamic, **of_data)
         captured = Captured(graph, {n: v for n, v in sizes.items() if n not in of_data}, {}, graph.model)
     return profile_on(machine, captured, precision=precision, execution=execution, rules=rules, threads=threads)

@@ -18,7 +18,9 @@ def autocast_of_meta_tensors() -> Iterator[None]:
 
     original = torch.autocast.__init__
 
-    def for_meta(self: Any, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None) -> None:
+    def for_meta(
+        self: Any, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None
+    ) -> None:
         if device_type == "meta" and (not enabled or dtype is torch.float32):
             device_type, enabled = "cpu", False
         original(self, device_type, dtype, enabled, cache_enabled)

@@ -83,9 +83,10 @@ def counted_by(op: str, operands: Sequence[Operand]) -> Counted:
     if name == "index" and masks:
         return Counted("nonzero", "elements of a mask that are true", _numel(masks[0]))
     if name == "masked_select" and len(operands) > 1:
-        shapes = [list(operand.shape) for operand in operands[:2]]
+        shapes: list[list[Size]] = [list(operand.shape) for operand in operands[:2]]
         rank = max(map(len, shapes))
-        sides = [[1] * (rank - len(shape)) + shape for shape in shapes]
+        one: list[Size] = [1]
+        sides = [one * (rank - len(shape)) + shape for shape in shapes]
         broadcast = [a if isinstance(b, int) and b == 1 else b for a, b in zip(*sides, strict=True)]
         return Counted("nonzero", "elements of a mask that are true", _numel(Operand("", broadcast)))
     if "unique" in name and operands:

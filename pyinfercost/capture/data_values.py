@@ -7,14 +7,12 @@ The truth of a comparison follows from its sides, and `any` is true by default: 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from .symbols import NeedsOpenSizesError
 from .value_facts import FactFinder, Facts, Size, op_name
@@ -138,15 +136,6 @@ class DataValues:
             return name in {"aten.ne", "aten.gt", "aten.ge"}
         return None
 
-    def functions(self) -> contextlib.AbstractContextManager[Any]:
-        """What must be active where sizes depend on data: it knows the values that `torch.tensor` puts on meta."""
-        return _Functions(self) if self._sizes.may_depend_on_data else contextlib.nullcontext()
-
-    def remember(self, tensor: torch.Tensor, data: Any) -> None:
-        """The values of a tensor that was made from numbers."""
-        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # symbolic integers among them
-            self._values.remember(self._recorder.handed.twin(tensor), torch.tensor(data, dtype=tensor.dtype, device="cpu"))
-
     def numbers(self, tensor: torch.Tensor) -> Any:
         """What `tolist` gives: nested lists of numbers.
 
@@ -189,21 +178,6 @@ class DataValues:
                 self._sizes.of_data(module, "tolist", _COUNT, facts.high, share, exact=facts.exact) for share in shares
             ]
         return list(self._scalars[key])
-
-
-class _Functions(TorchFunctionMode):
-    def __init__(self, data: DataValues) -> None:
-        super().__init__()
-        self._data = data
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        if func is torch.Tensor.tolist and args[0].device.type == "meta":
-            return self._data.numbers(args[0])
-        result = func(*args, **(kwargs or {}))
-        if func is torch.tensor and result.device.type == "meta":
-            self._data.remember(result, args[0] if args else kwargs["data"])
-        return result
 
 
 def mean_of(facts: Facts, count: Size) -> Size | None:

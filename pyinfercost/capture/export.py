@@ -254,7 +254,7 @@ def _symbols_of(results: Any) -> Iterable[str]:
 
 def _operands(node: torch.fx.Node, size: Callable[[Any], Size]) -> Iterator[Operand]:
     for operand in _flat(list(node.args)):
-        value = operand.meta.get("val") if hasattr(operand, "meta") else None
+        value: Any = operand.meta.get("val") if hasattr(operand, "meta") else None
         if _is_tensor(value):
             yield Operand(str(value.dtype).removeprefix("torch."), [size(length) for length in value.shape])
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from .tensor_parts import meta_twin
+
 if TYPE_CHECKING:
     from .symbols import SizeSpace
 
@@ -65,6 +67,12 @@ def meta_inputs(
 
 
 def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
+    meta = _empty(tensor, name, dims, sizes)
+    # Only where gradients are kept: nothing is, in inference mode.
+    return meta.requires_grad_() if tensor.requires_grad and torch.is_grad_enabled() else meta
+
+
+def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
     if not dims:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     shape: list[Any] = list(tensor.shape)
@@ -75,23 +83,40 @@ def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes
     return torch.empty(shape, dtype=tensor.dtype, device="meta")
 
 
-def stand_in(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+def stand_in(
+    module: torch.nn.Module, *, with_numbers: bool = False
+) -> tuple[dict[str, torch.Tensor], dict[int, torch.Tensor]]:
     """Meta twins of a module's parameters and buffers: one name for each place in a module, one twin for each tensor.
 
-    Tensors that are on meta already have twins too: a forward may write to a buffer or replace it.
+    Tensors that are on meta already have twins too: a forward may write to a buffer or replace it. Outside of inference
+    mode a twin requires a gradient where its tensor does.
+
+    Args:
+        module: The module.
+        with_numbers: Whether buffers that hold a single number have a copy of it as their twin. Torch turns the scales
+            and zero points of quantised modules into numbers before a dispatch mode sees the call.
+
+    Returns:
+        The twins by name; and the id of a twin -> the buffer that it stands for, where no checkpoint replaces that: a
+        buffer with values that is not part of the module's state.
     """
     twins: dict[int, torch.Tensor] = {}
     named: dict[str, torch.Tensor] = {}
+    certain: dict[int, torch.Tensor] = {}
     for path, owner in module.named_modules():  # a module that is registered under two names comes once
         for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
             if tensor is None:
                 continue
             if id(tensor) not in twins:
-                twins[id(tensor)] = _twin(tensor)
+                if with_numbers and tensor.numel() == 1 and not isinstance(tensor, torch.nn.Parameter):
+                    twins[id(tensor)] = tensor.clone()
+                twin = meta_twin(tensor, twins)
+                wanted = tensor.requires_grad and torch.is_grad_enabled()
+                if isinstance(tensor, torch.nn.Parameter):
+                    twins[id(tensor)] = torch.nn.Parameter(twin, requires_grad=wanted)
+                elif wanted:
+                    twin.requires_grad_()
             named[f"{path}.{name}" if path else name] = twins[id(tensor)]
-    return named
-
-
-def _twin(tensor: torch.Tensor) -> torch.Tensor:
-    twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-    return torch.nn.Parameter(twin, requires_grad=False) if isinstance(tensor, torch.nn.Parameter) else twin
+            if name in owner._non_persistent_buffers_set and tensor.device.type == "cpu":
+                certain[id(twins[id(tensor)])] = tensor
+    return named, certain

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Graph
-from pyinfercost.capture.hf_inputs import LoadedModel, SpecError, checked_sizes, load_hf
+from pyinfercost.capture.huggingface import LoadedModel, SpecError, checked_sizes, load_hf
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LoadedModel", "SpecError", "load_graph", "load_model"]
+__all__ = ["LoadedModel", "SpecError", "load_graph", "load_model", "load_training_graph"]
 
 _FORMS = (
     "torchvision:NAME, timm:NAME, hf:CONFIG.json (or a folder, or a cached id; #prefill or #decode may follow), "
@@ -62,6 +62,16 @@ def load_graph(spec: str, sizes: Mapping[str, int]) -> Graph:
 
     of_data = {name: value for name, value in sizes.items() if "." in name}
     return trace_graph(loaded.module, loaded.args, loaded.kwargs, model=spec, sizes=of_data)
+
+
+def load_training_graph(spec: str, sizes: Mapping[str, int], loss: Callable[[Any], Any] | None = None) -> Graph:
+    """The graph of one training step of a model, as `load_graph`, which says what is raised; `loss` as in `capture`."""
+    if spec.endswith((".pt2", ".json")) and not _has_scheme(spec):
+        raise SpecError(f"{spec} holds what was captured before; expected a model, to capture a training step of")
+    loaded = load_model(spec, sizes)
+    from pyinfercost.capture.trace import trace_graph
+
+    return trace_graph(loaded.module.train(), loaded.args, loaded.kwargs, model=spec, training=True, loss=loss)
 
 
 def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:

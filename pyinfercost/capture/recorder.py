@@ -17,17 +17,20 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyinfercost import _core
 
+from . import quantized_kernels
 from .calls import Call
 from .data_sizes import DataSizes
+from .fused_kernels import KERNELS as _FUSED
 from .handed_out import HandedOut
 from .meta_kernels import KERNELS as _LAYOUTS
+from .packed_weights import PackedWeight, PackedWeights
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .symbols import SizeSpace
 from .values import UnknownValueError, Values
@@ -35,9 +38,15 @@ from .values import UnknownValueError, Values
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
-_TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
-_OWN_FOLDER = str(Path(__file__).parent) + os.sep
-_PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format})
+# Where calls come from that are no line of the model: torch, its library of quantised tensors, and this package's kernels.
+_LIBRARIES = (
+    "<",
+    str(Path(torch.__file__).parent) + os.sep,
+    str(Path(torch.__file__).parents[1] / "torchao") + os.sep,
+    str(Path(__file__).parent) + os.sep,
+)
+_PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format, PackedWeight})
+_TENSORS = frozenset({torch.Tensor, torch.nn.Parameter, quantized_kernels.QuantizedMeta})
 _NO_KWARGS: dict[str, Any] = {}
 
 
@@ -48,7 +57,9 @@ class _Operator:
     whole: bool  # has a row: not taken apart
     pure: bool  # its result follows from metadata: not in place, no out=
     mutable: bool  # in place, or out=
+    packed: bool  # takes weights that are packed in script objects
     reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
+    converts: bool  # may take a tensor to another device, as `tolist` does before it reads
     kernel: Any  # what runs it
 
 
@@ -56,17 +67,22 @@ class _Operator:
 class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
-    `module` is the path of the module that is running; whoever drives the forward keeps it up to date. `values` knows
-    the real tensors that were given as inputs, `sizes` the sizes that have names.
+    `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `values`
+    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie in
+    script objects. Of a training step, `backward_from` is the first call of backward.
     """
 
     values: Values
     sizes: SizeSpace
+    packed: PackedWeights
+    follows: bool = False  # whether every call is carried out with values too
     calls: list[Call] = field(default_factory=list)
     module: str = ""
+    backward_from: int | None = None
     # Tensors that changed shape in place: id -> the signatures they had before, in order.
     earlier: dict[int, list[int]] = field(default_factory=dict)
     handed: HandedOut = field(default_factory=HandedOut)
+    packed_ops: set[Any] = field(default_factory=set)  # operators that take weights packed in script objects
     _operators: dict[Any, _Operator] = field(default_factory=dict)
     _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> its place in `_metadata`
     _metadata: list[tuple[Any, ...]] = field(default_factory=list)
@@ -75,10 +91,28 @@ class Recorder:
     _results: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
     _library_code: dict[CodeType, bool] = field(default_factory=dict)
     _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
+    _callers: list[str] = field(default_factory=list)  # modules that wait for the running one
     data: DataSizes = field(init=False)
 
     def __post_init__(self) -> None:
         self.data = DataSizes(self, self.values, self.sizes)
+
+    ends_by_exceptions: ClassVar[bool] = False
+
+    def enter(self, module: str | None) -> None:
+        """A module starts to run; one without a path of its own counts as part of its caller."""
+        self._callers.append(self.module)
+        if module is not None:
+            self.module = module
+
+    def leave(self) -> None:
+        """The running module ends."""
+        self.module = self._callers.pop()
+
+    def failed_in(self, error: BaseException) -> str:
+        """The module that an error stopped."""
+        del error
+        return self.module
 
     def mode(self) -> TorchDispatchMode:
         """The mode to enter around the forward."""
@@ -97,6 +131,8 @@ class Recorder:
             if result is not NotImplemented:
                 return result
             operator.whole = True
+        if operator.packed:
+            args = tuple([self.packed.resolve(self.module, value) for value in args])
         # The caller of __torch_dispatch__, whose frame says where in the model this is.
         frame = sys._getframe(2)
         given, given_kwargs = args, kwargs
@@ -118,6 +154,11 @@ class Recorder:
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
             self._of_tensor.pop(id(args[0]), None)
+        if operator.converts and _to_host(args, kwargs):
+            value = self._on_host(op, args, kwargs)
+            if value is not None:
+                return value
+            args, kwargs = _without_host(args), {**kwargs, "device": torch.device("meta")}
         if operator.mutable:  # the model's own tensors change, and the record's follow
             outside = self._run(operator, op, given, given_kwargs)
             if operator.reshapes and args[0] is not given[0]:
@@ -140,6 +181,14 @@ class Recorder:
             told = UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}")
             return self.data.numbers.scalar(tensor, told)
 
+    def _on_host(self, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A tensor that is about to be read: its value, or None where that is not known."""
+        try:
+            value = self.values.of(args[0], self.calls)
+        except UnknownValueError:
+            return None
+        return op(value, *args[1:], **kwargs)
+
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
         released = len(self.handed.released)
@@ -148,12 +197,32 @@ class Recorder:
             known = library.get(code)
             if known is None:
                 name = code.co_filename
-                known = library[code] = name.startswith((_TORCH_FOLDER, _OWN_FOLDER, "<"))
+                known = library[code] = name.startswith(_LIBRARIES)
             if not known:
                 self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno), released))
-                return
+                break
             frame = frame.f_back
-        self.calls.append(Call(op, args, kwargs, result, self.module, None, released))
+        else:
+            self.calls.append(Call(op, args, kwargs, result, self.module, None, released))
+        if self.follows:
+            self.values.follow(self.calls[-1])
+
+    def through_subclass(self, mode: TorchDispatchMode, op: OpOverload, types: Any, args: Any, kwargs: Any) -> Any:
+        """A call on a tensor that is made of others: its own dispatch leads to calls on what lies in memory."""
+        with mode:
+            for kind in types:
+                try:
+                    result = kind.__torch_dispatch__(op, types, args, kwargs)
+                except NotImplementedError:
+                    continue
+                if result is not NotImplemented:
+                    return result
+            # Outside of inference mode torch takes such an operator apart before a subclass sees it.
+            result = op.decompose(*args, **kwargs)
+        if result is NotImplemented:
+            names = ", ".join(kind.__name__ for kind in types)
+            raise NotImplementedError(f"{op} is implemented by none of the tensor types {names}")
+        return result
 
     # ---- running --------------------------------------------------------------------------------------------------
 
@@ -166,13 +235,19 @@ class Recorder:
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
         pure = pure and name not in self.data.kernels
         whole = (known and name not in _TAKEN_APART) or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        packed = "quantized" in name and any("__torch__" in str(a.type) for a in schema.arguments)
+        if packed:
+            self.packed_ops.add(op)
         kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
-        return _Operator(whole, pure, schema.is_mutable, torch.Tag.inplace_view in op.tags, kernel)
+        reshapes = torch.Tag.inplace_view in op.tags
+        return _Operator(whole, pure, schema.is_mutable, packed, reshapes, op in _CONVERSIONS, kernel)
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
         if device is not None and torch.device(device).type != "cpu":
             kwargs = {**kwargs, "device": torch.device("meta")}
+        if operator.kernel is op and (quantized_kernels.is_quantized(args)):
+            return quantized_kernels.run(op, args, kwargs)
         try:
             return operator.kernel(*args, **kwargs)
         except (RuntimeError, NotImplementedError):
@@ -211,8 +286,7 @@ class Recorder:
         known = self._of_tensor.get(id(tensor))
         if known is not None:
             return known
-        kind = type(tensor)
-        if (kind is not torch.Tensor and kind is not torch.nn.Parameter) or tensor.layout is not torch.strided:
+        if type(tensor) not in _TENSORS or tensor.layout is not torch.strided:
             raise TypeError
         if tensor.dtype.is_complex:  # conjugation is a bit that metadata does not show
             raise TypeError
@@ -280,7 +354,21 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
         self._recorder = recorder
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if types and not _TENSORS.issuperset(types):
+            return self._recorder.through_subclass(self, func, types, args, kwargs or _NO_KWARGS)
         return self._recorder.record(self, func, args, kwargs or _NO_KWARGS)
+
+
+def _to_host(args: Any, kwargs: Any) -> bool:
+    device = kwargs.get("device")
+    if device is None:
+        device = next((a for a in args[1:] if isinstance(a, torch.device)), None)
+    return device is not None and torch.device(device).type == "cpu" and args[0].device.type == "meta"
+
+
+def _without_host(args: Any) -> Any:
+    """Arguments of a conversion without its device, which is then given by name."""
+    return tuple(torch.device("meta") if isinstance(a, torch.device) else a for a in args)
 
 
 def _size_key(size: Any) -> Any:
@@ -319,9 +407,12 @@ def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: 
 _KERNELS = {
     **_RECURRENT,
     **_LAYOUTS,
+    **_FUSED,
+    **quantized_kernels.KERNELS,
     "aten._grouped_mm.default": _grouped_mm,
     "aten.scaled_dot_product_attention.default": _attention,
 }
+_CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
 # How a forward asks for a value: `tensor.item()`, and `if tensor:`.
 _SCALARS = frozenset(
     {torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
 
@@ -29,6 +30,8 @@ def trace_graph(
     *,
     model: str = "",
     sizes: Mapping[str, int] | None = None,
+    training: bool = False,
+    loss: Callable[[Any], Any] | None = None,
 ) -> Graph:
     """Runs `module(*args, **kwargs)` once on meta tensors and records every ATen call.
 
@@ -43,38 +46,109 @@ def trace_graph(
         model: A name for the graph.
         sizes: Values of sizes that depend on data (`{"roi_heads.nms": 100}`): the forward is captured at these. The
             others are at their defaults: as many as there can be, or equal shares where one of several is chosen.
+        training: Whether the loss and its backward follow, so that the graph is that of a training step without its
+            optimizer. The module runs in the mode that it is in.
+        loss: From what the module returned to a scalar; None takes its `loss` if it has one, else the sum of its
+            floating tensors.
 
     Raises:
         CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
     """
-    from .symbols import NeedsOpenSizesError
-
     name = model or type(module).__name__
-    try:
-        return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=False)
-    except NeedsOpenSizesError:
-        pass  # with symbolic integers from the start, which are slower
-    except CaptureError as error:
-        # What `tolist` of a meta tensor says. It calls no op, so only where sizes may depend on data is it known.
-        if "tolist()" not in str(error):
-            raise
-    return _trace(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, of_data=True)
+    step = None
+    if training:
+        from .training import warn_of_evaluation
+
+        warn_of_evaluation(module)
+        step = _Step(loss)
+    run = _run(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, step)
+    run.sizes.finish()
+    return _Writer(run.builder, run.sizes, run.recorder).graph(module, run.weights, run.inputs, run.output, run.held)
 
 
-def _trace(
+def output_on_meta(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What `module(*args, **kwargs)` returns, as `trace_graph` runs it: with meta tensors in the place of results.
+
+    Raises:
+        CaptureError: as for `trace_graph`.
+    """
+    return _run(module, args, dict(kwargs), {}, type(module).__name__, {}, None).output
+
+
+class _Step(NamedTuple):
+    """What follows the forward: backward from a loss of what the module returned."""
+
+    loss: Callable[[Any], Any] | None
+
+
+class _Run(NamedTuple):
+    """What one run on meta tensors left.
+
+    Attributes:
+        builder: of the graph.
+        sizes: its named sizes.
+        recorder: its calls.
+        weights: the twins of the weights, by name.
+        inputs: the meta tensors that were given, with names.
+        output: what the module returned.
+        held: tensors that were alive when it returned.
+    """
+
+    builder: GraphBuilder
+    sizes: SizeSpace
+    recorder: Recorder
+    weights: dict[str, torch.Tensor]
+    inputs: list[tuple[str, torch.Tensor]]
+    output: Any
+    held: list[torch.Tensor]
+
+
+def _run(
     module: torch.nn.Module,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     dynamic: Dynamic,
     name: str,
     given: Mapping[str, int],
+    step: _Step | None,
+) -> _Run:
+    """The cheapest run that serves: most forwards need neither values nor sizes that depend on data."""
+    from .symbols import NeedsOpenSizesError
+
+    try:
+        return _one_run(module, args, kwargs, dynamic, name, given, step, with_values=False, of_data=False)
+    except CaptureError as error:
+        if not _asks_for_values(str(error)):
+            raise
+    except NeedsOpenSizesError:
+        pass
+    # The first run goes back for the few values that are asked for. Where that is not enough (writes in place, tensors
+    # made from numbers on the device of an input), the second carries every call out that has values.
+    try:
+        return _one_run(module, args, kwargs, dynamic, name, given, step, with_values=True, of_data=False)
+    except NeedsOpenSizesError:
+        pass  # with symbolic integers from the start, which are slower
+    return _one_run(module, args, kwargs, dynamic, name, given, step, with_values=True, of_data=True)
+
+
+def _one_run(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Dynamic,
+    name: str,
+    given: Mapping[str, int],
+    step: _Step | None,
     *,
+    with_values: bool,
     of_data: bool,
-) -> Graph:
+) -> _Run:
     import torch
 
     from .autocast import autocast_of_meta_tensors
+    from .constants import Constants
     from .inputs import meta_inputs, stand_in
+    from .packed_weights import PackedWeights
     from .recorder import Recorder
     from .symbols import SizeSpace
     from .values import Values
@@ -83,31 +157,53 @@ def _trace(
     sizes = SizeSpace(builder, given, of_data=of_data)
     # Made in inference mode, as everything computed from them is: torch keeps no versions of views of such tensors, so
     # that one result can stand for another.
-    with torch.inference_mode():
+    with _gradients(step is not None):
         inputs = meta_inputs(args, kwargs, dynamic, sizes)
-        weights = stand_in(module)
-    recorder = Recorder(Values(inputs.given), sizes)
+        packed = PackedWeights(module)
+        weights, certain = stand_in(module, with_numbers=bool(packed.all))
+    values = Values(inputs.given | certain, followed=with_values)
+    runs, named = module, dict(weights)  # a copy, because torch writes back what a forward assigns to buffers
+    if step is None:
+        recorder = Recorder(values, sizes, packed, follows=with_values)
+    else:
+        from .training import TrainingRecorder, TrainingStep
+
+        owners = {id(tensor): name.rpartition(".")[0] for name, tensor in reversed(weights.items())}
+        recorder = TrainingRecorder(values, sizes, packed, follows=with_values, owners=owners)
+        runs = TrainingStep(module, step.loss, recorder)
+        named = {f"module.{name}": tensor for name, tensor in weights.items()}
     try:
         with (
             _as_it_was(module),
-            torch.inference_mode(),
+            _gradients(step is not None),
             torch.random.fork_rng(devices=[]),
             _without_fast_path(),
             autocast_of_meta_tensors(),
             sizes.dispatching(),
             _module_paths(module, recorder),
-            recorder.data.numbers.functions(),
             recorder.mode(),
+            Constants(recorder) if with_values else contextlib.nullcontext(),
         ):
-            # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
-            output = torch.func.functional_call(module, dict(weights), inputs.args, inputs.kwargs, tie_weights=False)
+            # Ties are in the names already.
+            output = torch.func.functional_call(runs, named, inputs.args, inputs.kwargs, tie_weights=False)
             held = recorder.handed.held()
     except CaptureError:
         raise  # it says all
     except Exception as error:
         raise _explained(error, recorder) from error
-    sizes.finish()
-    return _Writer(builder, sizes, recorder).graph(module, weights, inputs.tensors, output, held)
+    if step is not None:
+        wanted = [*weights.values(), *(tensor for _, tensor in inputs.tensors)]
+        output = [output, *{id(t): t.grad for t in wanted if t.requires_grad and t.grad is not None}.values()]
+    return _Run(builder, sizes, recorder, weights, inputs.tensors, output, held)
+
+
+@contextlib.contextmanager
+def _gradients(kept: bool) -> Iterator[None]:
+    """Inference mode, or grad mode whatever mode the caller is in."""
+    import torch
+
+    with torch.inference_mode(not kept), torch.set_grad_enabled(kept):
+        yield
 
 
 @contextlib.contextmanager
@@ -121,7 +217,17 @@ def _as_it_was(module: torch.nn.Module) -> Iterator[None]:
     kept: list[tuple[Any, Any]] = [
         (values, values.copy())
         for part in module.modules()
-        for values in (vars(part), part._parameters, part._buffers, part._modules, part._non_persistent_buffers_set)
+        for values in (
+            vars(part),
+            part._parameters,
+            part._buffers,
+            part._modules,
+            part._non_persistent_buffers_set,
+            part._forward_hooks,  # a library may install its own in the first forward
+            part._forward_pre_hooks,
+            part._forward_hooks_with_kwargs,
+            part._forward_pre_hooks_with_kwargs,
+        )
     ]
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
     try:
@@ -157,18 +263,21 @@ def _module_paths(module: torch.nn.Module, recorder: Recorder) -> Iterator[None]
     from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
     names = {id(m): name for name, m in module.named_modules()}
-    stack: list[str] = []
+    thread = get_ident()  # the hooks are called for the modules of all threads
 
     def enter(entered: torch.nn.Module, _: Any) -> None:
-        stack.append(recorder.module)
-        name = names.get(id(entered))
-        if name is not None:
-            recorder.module = name
+        if get_ident() == thread:
+            recorder.enter(names.get(id(entered)))
 
     def leave(_: torch.nn.Module, __: Any, ___: Any) -> None:
-        recorder.module = stack.pop()
+        if get_ident() == thread:
+            recorder.leave()
 
-    hooks = (register_module_forward_pre_hook(enter), register_module_forward_hook(leave))
+    # A forward that is run again in backward, for a checkpoint, ends by an exception as soon as it has what it needs.
+    hooks = (
+        register_module_forward_pre_hook(enter),
+        register_module_forward_hook(leave, always_call=recorder.ends_by_exceptions),
+    )
     try:
         yield
     finally:
@@ -177,13 +286,12 @@ def _module_paths(module: torch.nn.Module, recorder: Recorder) -> Iterator[None]
 
 
 def _explained(error: Exception, recorder: Recorder) -> CaptureError:
-    where = f" in module {recorder.module!r}" if recorder.module else ""
+    module = recorder.failed_in(error)
+    where = f" in module {module!r}" if module else ""
     last = recorder.calls[-1] if recorder.calls else None
     after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {_source(last)}" if last else ""
     text = f"{type(error).__name__}: {error}"
-    if any(
-        word in text for word in ("item()", "_local_scalar_dense", "data-dependent", "is_nonzero", "value of a tensor")
-    ):
+    if _asks_for_values(text):
         advice = (
             "; a capture has shapes, and values only where they follow from real inputs: pass real tensors and leave "
             "their sizes out of dynamic, or give such values as Python numbers"
@@ -191,6 +299,10 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     else:
         advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
     return CaptureError(f"capture stopped{where}{after}: {text}{advice}")
+
+
+def _asks_for_values(text: str) -> bool:
+    return any(word in text for word in _ABOUT_VALUES)
 
 
 def _source(call: Call) -> str:
@@ -221,14 +333,25 @@ class _Writer:
         output: Any,
         held: list[torch.Tensor],
     ) -> Graph:
+        from .tensor_parts import PLAIN, parts_of
+
         for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
             for name, _ in named:
-                self._declare(weights[name], role, name)
+                weight = weights[name]
+                if type(weight) in PLAIN:
+                    self._declare(weight, role, name)
+                    continue
+                for part in parts_of(name, weight):
+                    self._declare(part.tensor, role, part.name, part.stands_for)
+        for packed in self._recorder.packed.all:
+            for part in packed.parts():
+                self._declare(part.tensor, "parameter", part.name, part.stands_for)
         given = [
             self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs
         ]
-        for call in self._recorder.calls:
-            self._node(call)
+        backward_from = self._recorder.backward_from
+        for index, call in enumerate(self._recorder.calls):
+            self._node(call, "forward" if backward_from is None or index < backward_from else "backward")
         results: list[TensorId] = []
         self._collect(output, results)
         return self._builder.build(given, results, held_until=self._held_until(held))
@@ -236,7 +359,7 @@ class _Writer:
     def _held_until(self, held: list[torch.Tensor]) -> list[int | None] | None:
         """For each tensor the last node that ran before the model let go of it."""
         released = self._recorder.handed.released
-        if not self._last_node or self._last_node[-1] < 0:
+        if not self._recorder.handed.observes or not self._last_node or self._last_node[-1] < 0:
             return None
         until: list[int | None] = [None] * self._declared
         at = 0
@@ -257,13 +380,21 @@ class _Writer:
         if known is not None:
             until[known.index] = node
 
-    def _node(self, call: Call) -> None:
+    def _node(self, call: Call, phase: str) -> None:
         import torch
 
+        if call.op is torch.ops.aten.detach.default and self._recorder.backward_from is not None:
+            # How autograd notes what it saves: no call of a real step, which keeps the tensor itself.
+            self._tensors[id(call.result)] = self._tensor(call.args[0], "constant")
+            self._last_node.append(self._last_node[-1] if self._last_node else -1)
+            return
         names = self._names.get(call.op)
         if names is None:
             names = self._names[call.op] = [a.name for a in call.op._schema.arguments]
-        arguments = {name: self._argument(value) for name, value in zip(names, call.args, strict=False)}
+        named: Any = zip(names, call.args, strict=False)
+        if call.op in self._recorder.packed_ops:
+            named = self._recorder.packed.arguments(named)
+        arguments = {name: self._argument(value) for name, value in named}
         for name, value in call.kwargs.items():
             arguments[name] = self._argument(value)
         first = id(call.args[0]) if call.args else 0
@@ -273,7 +404,9 @@ class _Writer:
         outputs: list[TensorId] = []
         self._collect(call.result, outputs)
         if outputs:
-            node = self._builder.node(str(call.op), arguments, outputs, module=call.module, source=_source(call))
+            node = self._builder.node(
+                str(call.op), arguments, outputs, module=call.module, source=_source(call), phase=phase
+            )
             self._last_node.append(node)
         else:
             self._last_node.append(self._last_node[-1] if self._last_node else -1)
@@ -314,12 +447,12 @@ class _Writer:
         known = self._tensors.get(id(tensor))
         return known if known is not None else self._declare(tensor, role, "")
 
-    def _declare(self, tensor: torch.Tensor, role: str, name: str) -> TensorId:
+    def _declare(self, tensor: torch.Tensor, role: str, name: str, stands_for: int | None = None) -> TensorId:
         known = self._tensors.get(id(tensor))
         if known is not None:  # tied weights, or one tensor passed twice
             return known
         dtype, shape, strides = self._described(tensor)
-        declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name)
+        declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name, stands_for=stands_for)
         self._declared += 1
         self._tensors[id(tensor)] = declared
         return declared
@@ -347,5 +480,17 @@ def _described(sizes: SizeSpace, dtype: Any, shape: Any, strides: Any) -> tuple[
     return str(dtype).removeprefix("torch."), lengths(shape), None if strides is None else lengths(strides)
 
 
+_ABOUT_VALUES = (
+    "item()",
+    "_local_scalar_dense",
+    "data-dependent",
+    "is_nonzero",
+    "value of a tensor",
+    "unallocated storage",
+    "without output_size",
+    "torch.nonzero()",
+    "out of meta tensor",
+    "meta tensors",
+)
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 _NOT_CONTAINERS = frozenset({"builtins", "torch", "sympy"})

@@ -19,6 +19,26 @@ if TYPE_CHECKING:
 _LARGEST = 2**26
 
 
+_LARGEST_FOLLOWED = 2**20
+_ATEN = torch.ops.aten
+# Operators with an operand of which only the shape matters, and its place.
+_SHAPE_ALONE = {
+    _ATEN.expand_as.default: 1,
+    _ATEN.view_as.default: 1,
+    _ATEN.reshape_as.default: 1,
+    _ATEN.type_as.default: 1,
+    _ATEN.zeros_like.default: 0,
+    _ATEN.ones_like.default: 0,
+    _ATEN.full_like.default: 0,
+    _ATEN.new_zeros.default: 0,
+    _ATEN.new_ones.default: 0,
+    _ATEN.new_full.default: 0,
+}
+_WITHOUT_VALUES = frozenset(
+    {_ATEN.empty.memory_format, _ATEN.empty_like.default, _ATEN.new_empty.default, _ATEN.empty_strided.default}
+)
+
+
 class UnknownValueError(ValueError):
     """The value depends on something that a capture does not have."""
 
@@ -28,16 +48,17 @@ class Values:
 
     Args:
         given: id of a meta tensor -> the real tensor that the caller passed in its place.
+        followed: every call is carried out with values when it is recorded (`follow`), so that writes in place are seen
+            too; else only those that lead to a value that was asked for.
     """
 
-    def __init__(self, given: dict[int, torch.Tensor]) -> None:
-        self._known = dict(given)
+    def __init__(self, given: dict[int, torch.Tensor], *, followed: bool = False) -> None:
+        # Calls that write in place are carried out too, and what the caller passed in stays as it is.
+        self._known = {key: real.clone() for key, real in given.items()} if followed else dict(given)
+        self._followed = followed
+        self._kept: list[torch.Tensor] = []
         self._producers: dict[int, Call] = {}  # id of a tensor -> the call that made its value
         self._read = 0  # calls that are in it
-
-    def remember(self, tensor: torch.Tensor, real: torch.Tensor) -> None:
-        """States the value of a meta tensor."""
-        self._known[id(tensor)] = real
 
     def known(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """The value of a meta tensor if it was given or stated, without computing anything."""
@@ -52,9 +73,51 @@ class Values:
         if tensor.device.type != "meta":
             return tensor
         if id(tensor) not in self._known:
+            if self._followed:
+                raise UnknownValueError(
+                    "it depends on a weight, on an input that was given without values, or is made by chance"
+                )
             self._read_on(calls)
             self._compute(tensor)
         return self._known[id(tensor)]
+
+    def follow(self, call: Call) -> None:
+        """Carries a call out with values, where those of all its operands are known."""
+        results = [t for t in _tensors(call.result) if t.is_meta]
+        operands = [t for t in _operands(call) if t.is_meta]
+        mutable = call.op._schema.is_mutable
+        if not results or (not mutable and all(id(t) in self._known for t in results)):
+            return
+        known = all(id(t) in self._known for t in operands)
+        if not known or self._by_chance(call.op) or any(t.numel() > _LARGEST_FOLLOWED for t in results):
+            if mutable:
+                self._forget([t for t in operands if id(t) in self._known])
+            return
+        try:
+            real = call.op(*self._real_args(call), **{name: self._real(v) for name, v in call.kwargs.items()})
+        except UnknownValueError:  # an open size
+            if mutable:
+                self._forget(operands)
+            return
+        for meta, value in zip(_tensors(call.result), _tensors(real), strict=True):
+            self._known[id(meta)] = value
+
+    def _by_chance(self, op: Any) -> bool:
+        return torch.Tag.nondeterministic_seeded in op.tags or op in _WITHOUT_VALUES
+
+    def _forget(self, written: list[torch.Tensor]) -> None:
+        """What was written to with values that are not known is not known any more, nor are the views of it."""
+        storages = {self._known[id(t)].untyped_storage().data_ptr() for t in written}
+        gone = [key for key, real in self._known.items() if real.untyped_storage().data_ptr() in storages]
+        for key in gone:
+            del self._known[key]
+
+    def twin(self, real: torch.Tensor) -> torch.Tensor:
+        """A meta tensor that stands for a real one."""
+        meta = torch.empty_strided(real.shape, real.stride(), dtype=real.dtype, device="meta")
+        self._known[id(meta)] = real
+        self._kept.append(meta)
+        return meta
 
     def _read_on(self, calls: Sequence[Call]) -> None:
         for call in calls[self._read :]:
@@ -89,9 +152,18 @@ class Values:
         if any(part.numel() > _LARGEST for part in _tensors(call.result)):
             raise UnknownValueError(f"it depends on {call.op} with a result of more than {_LARGEST} elements")
         kwargs = {name: self._real(value) for name, value in call.kwargs.items()}
-        result = call.op(*[self._real(value) for value in call.args], **kwargs)
+        result = call.op(*self._real_args(call), **kwargs)
         for meta, real in zip(_tensors(call.result), _tensors(result), strict=True):
             self._known[id(meta)] = real
+
+    def _real_args(self, call: Call) -> list[Any]:
+        shape_alone = _SHAPE_ALONE.get(call.op)
+        if shape_alone is not None and any(isinstance(n, torch.SymInt) for n in call.args[shape_alone].shape):
+            raise UnknownValueError("it depends on an open size")
+        return [
+            torch.zeros((), dtype=value.dtype).expand(value.shape) if place == shape_alone else self._real(value)
+            for place, value in enumerate(call.args)
+        ]
 
     def _real(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
@@ -112,4 +184,7 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 
 def _operands(call: Call) -> list[torch.Tensor]:
-    return _tensors(call.args) + _tensors(tuple(call.kwargs.values()))
+    """The tensors whose values a call depends on."""
+    shape_alone = _SHAPE_ALONE.get(call.op)
+    args = call.args if shape_alone is None else [a for place, a in enumerate(call.args) if place != shape_alone]
+    return _tensors(args) + _tensors(tuple(call.kwargs.values()))

@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import pyinfercost as ic
-from pyinfercost.capture.hf_inputs import SpecError
+from pyinfercost.capture.huggingface import SpecError
 from pyinfercost.capture.model_spec import load_model
 
 diffusers = pytest.importorskip("diffusers")

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import pyinfercost as ic
-from pyinfercost.capture.hf_cache import meta_answers
 from pyinfercost.capture.model_spec import LoadedModel, SpecError, load_graph, load_model
+from pyinfercost.capture.trace import output_on_meta, trace_graph
 
 CONFIGS = Path(__file__).parent / "configs"
 SMALL = {
@@ -43,19 +41,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
-class Calls(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.ops: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.ops[str(func)] += 1
-        return func(*args, **(kwargs or {}))
-
-
 def forward(loaded: LoadedModel) -> tuple[Any, Counter[str]]:
-    with torch.no_grad(), meta_answers(), Calls() as calls:
-        return loaded.module(*loaded.args, **loaded.kwargs), calls.ops
+    graph = trace_graph(loaded.module, loaded.args, loaded.kwargs)
+    return output_on_meta(loaded.module, loaded.args, loaded.kwargs), Counter(graph.op_counts())
 
 
 def on_meta(module: nn.Module) -> bool:

@@ -89,15 +89,8 @@ PRODUCTS = [
     ),
     Case("aten.linalg_matmul", {"self": (5, 2, 3), "other": (3, 4)}, mm("self", "other")),
     Case("aten.mkldnn_linear", {"self": (2, 3), "weight": (4, 3)}, lambda o: np.matmul(o["self"], o["weight"].T)),
-    Case("aten._int_mm", {"self": (2, 3), "mat2": (3, 4)}, mm("self", "mat2")),
     Case("aten.addmm", {"self": (4,), "mat1": (2, 3), "mat2": (3, 4)}, mm("mat1", "mat2"), plus("self")),
     Case("aten.addmm", {"self": (2, 4), "mat1": (2, 3), "mat2": (3, 4)}, mm("mat1", "mat2"), plus("self")),
-    Case(
-        "aten._scaled_mm",
-        {"self": (2, 3), "mat2": (3, 4), "scale_a": ()},
-        mm("self", "mat2"),
-        lambda y, o: y * o["scale_a"].item(),
-    ),
     Case("aten.bmm", {"self": (5, 2, 3), "mat2": (5, 3, 4)}, mm("self", "mat2")),
     Case(
         "aten.baddbmm",

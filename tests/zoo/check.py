@@ -180,7 +180,7 @@ def agrees(counted: int, published: float) -> bool:
 def _counted_again(module: torch.nn.Module, args: Any, kwargs: Any, counts: ic.Counts) -> list[str]:
     if importlib.util.find_spec("zoo.flop_counter") is None:
         return []
-    flops = importlib.import_module("zoo.flop_counter").contraction_flops(module, args, kwargs)
+    flops = importlib.import_module("zoo.flop_counter").independent_flops(module, args, kwargs)
     if flops is None or flops == int(counts.total.contraction_flops):
         return []
     return [f"{int(counts.total.contraction_flops):,} contraction FLOPs, a second counter finds {flops:,}"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..hf_inputs import SpecError
+from ..huggingface import SpecError
 from .clips import CLIPS
 from .images import IMAGES
 from .recordings import RECORDINGS

@@ -59,6 +59,7 @@ _LTX: dict[str, Rule] = {
     "width": lambda step: step.side,
 }
 
+
 def _sequence(step: Step) -> tuple[int, int, int]:
     """Tokens of text, video and sound in the one sequence of MiniMax-H3."""
     return step.text, step.frames * step.patches, step.length

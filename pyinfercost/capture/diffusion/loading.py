@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..hf_inputs import LoadedModel, SpecError
+from ..huggingface import LoadedModel, SpecError
 from .arguments import call_arguments
 from .step import Step
 

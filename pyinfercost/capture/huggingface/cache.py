@@ -69,20 +69,3 @@ def _tensors(value: Any) -> list[tuple[Any, Any]]:
     """The tensors of a cache attribute: itself (under None), or those of a dict under their keys."""
     items = value.items() if isinstance(value, dict) else [(None, value)]
     return [(key, tensor) for key, tensor in items if hasattr(tensor, "stride")]
-
-
-def meta_answers() -> Any:
-    """A dispatch mode that answers for meta tensors what their kernels refuse, so that a model can fill its cache."""
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class MetaAnswers(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            del types
-            if func is torch.ops.aten._local_scalar_dense.default and args[0].dtype is torch.bool:
-                return True  # the question is always whether nothing is masked
-            if func is torch.ops.aten._grouped_mm.default:  # its meta kernel knows bfloat16 only
-                return args[0].new_empty((*args[0].shape[:-1], args[1].shape[-1]))
-            return func(*args, **(kwargs or {}))
-
-    return MetaAnswers()  # type: ignore[no-untyped-call]

@@ -1,0 +1,28 @@
+#include "count/saved.hpp"
+
+namespace infercost {
+
+void SavedForBackward::visit(NodeIndex index, const Work& work, const Pass& pass) {
+    const Node& node = pass.graph.nodes()[static_cast<std::size_t>(index)];
+    const auto root_of = [&](std::int64_t t) {
+        return static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)));
+    };
+    if (node.phase == Phase::forward) {
+        for (const std::int64_t t : pass.graph.node_outputs(node)) {
+            const std::size_t root = root_of(t);
+            if (pass.graph.tensors()[root].role == Role::activation) made_[root] = true;
+        }
+        return;
+    }
+    // A view of it, or a tensor made like it, does not need what lies in it.
+    if (work.modelled && work.bytes_read() == Expr(0)) return;
+    const Call call(pass, node);
+    call.for_each_input([&](TensorIndex t) {
+        const std::size_t root = root_of(t);
+        if (!made_[root] || saved_[root]) return;
+        saved_[root] = true;
+        bytes_ += call.bytes(static_cast<TensorIndex>(root));
+    });
+}
+
+}  // namespace infercost

@@ -1,0 +1,135 @@
+// Backward of what selects, pads, looks up, pools and resamples: gradients go back to the places that were
+// read, and are added where places overlap.
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+// The operand of the forward is among the arguments for its shape alone.
+void spread_bytes(const Call& call, Work& work) {
+    const TensorIndex shape_only = call.tensor("self");
+    call.for_each_input([&](TensorIndex t) {
+        if (t != shape_only) call.read(work, t);
+    });
+    write_all(call, work);
+}
+constexpr TrafficShape spreads{spread_bytes, never};
+
+// N operations for each element of the gradient.
+template <int N>
+constexpr WorkShape spread = per_input<N, WorkKind::scatter>;
+
+// A share of the gradient (1) is added to every element of the window.
+template <int kAxes>
+void window_backward(const Call& call, Work& work) {
+    const std::vector<Expr> kernel = call.integers("kernel_size");
+    Expr window = 1;
+    for (int axis = 0; axis < kAxes; ++axis) {
+        window = window * kernel.at(kernel.size() == 1 ? 0 : static_cast<std::size_t>(axis));
+    }
+    work.kind = WorkKind::pooling;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(call.first_operand()) * (window + 1);
+}
+
+// Windows that do not overlap: each element gets one share.
+void adaptive_backward(const Call& call, Work& work) {
+    work.kind = WorkKind::pooling;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(call.first_operand()) + call.numel(call.output());
+}
+
+// Each gradient goes to its neighbours: a product and an addition each.
+template <int kNeighbours>
+constexpr WorkShape resample_backward = per_input<2 * kNeighbours, WorkKind::pooling>;
+
+// Input: 2 per neighbour. Grid: neighbour times gradient, then for each axis a product and an addition.
+// Positions and shares are the same for all channels and are not counted.
+template <int kAxes>
+void grid_backward(const Call& call, Work& work) {
+    const Expr mode = call.integer("interpolation_mode", 0);
+    const std::vector<Expr> mask = call.integers("output_mask");
+    const auto want = [&](std::size_t i) { return i >= mask.size() || !(mask[i] == Expr(0)); };
+    const bool nearest = mode == Expr(1);
+    const int linear = kAxes == 2 ? 4 : 8;
+    const int neighbours = mode == Expr(2) ? 16 : linear;
+    int each = 0;
+    if (want(0)) each += nearest ? 1 : 2 * neighbours;
+    if (want(1) && !nearest) each += neighbours * (1 + 2 * kAxes);
+    work.kind = WorkKind::scatter;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(call.first_operand()) * each;
+}
+
+// Every row of the gradient of a bag goes to all its members.
+void bag_backward(const Call& call, Work& work) {
+    work.kind = WorkKind::scatter;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(call.require_tensor("indices")) * call.dim(call.first_operand(), -1);
+}
+
+// For each pair and feature: subtract, multiply, add.
+void distance_backward(const Call& call, Work& work) {
+    work.kind = WorkKind::reduction;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = call.numel(call.first_operand()) * call.dim(call.require_tensor("x1"), -1) * 3;
+}
+
+constexpr WorkShape kCopy = moves<WorkKind::copy>;
+constexpr std::string_view kPlaced = "moves bytes: zeros, and the gradient at its place";
+constexpr std::string_view kAdded = "1 per element of the gradient: added at its place";
+constexpr std::string_view kNeighbours = "2 per element of the gradient and neighbour: product, addition";
+constexpr std::string_view kWindow = "window size + 1 per element of the gradient";
+constexpr std::string_view kAdaptive = "1 per element of the gradient and of the result";
+
+constexpr OpRule kRows[] = {
+    {"aten.slice_backward",                     kCopy,                 spreads, kPlaced                                          },
+    {"aten.select_backward",                    kCopy,                 spreads, kPlaced                                          },
+    {"aten.diagonal_backward",                  kCopy,                 spreads, kPlaced                                          },
+    {"aten.unfold_backward",                    spread<1>,             spreads, kAdded                                           },
+    {"aten.reflection_pad1d_backward",          spread<1>,             spreads, kAdded                                           },
+    {"aten.reflection_pad2d_backward",          spread<1>,             spreads, kAdded                                           },
+    {"aten.reflection_pad3d_backward",          spread<1>,             spreads, kAdded                                           },
+    {"aten.replication_pad1d_backward",         spread<1>,             spreads, kAdded                                           },
+    {"aten.replication_pad2d_backward",         spread<1>,             spreads, kAdded                                           },
+    {"aten.replication_pad3d_backward",         spread<1>,             spreads, kAdded                                           },
+    {"aten.embedding_dense_backward",           spread<1>,             spreads, kAdded                                           },
+    {"aten._embedding_bag_dense_backward",      bag_backward,          spreads,
+     "1 per index and feature: added at its place"                                                                               },
+    {"aten.max_pool2d_with_indices_backward",   spread<1>,             spreads, kAdded                                           },
+    {"aten.max_pool3d_with_indices_backward",   spread<1>,             spreads, kAdded                                           },
+    {"aten.fractional_max_pool2d_backward",     spread<1>,             spreads, kAdded                                           },
+    {"aten.fractional_max_pool3d_backward",     spread<1>,             spreads, kAdded                                           },
+    {"aten.adaptive_max_pool2d_backward",       spread<1>,             spreads, kAdded                                           },
+    {"aten.adaptive_max_pool3d_backward",       spread<1>,             spreads, kAdded                                           },
+    {"aten.avg_pool2d_backward",                window_backward<2>,    spreads, kWindow                                          },
+    {"aten.avg_pool3d_backward",                window_backward<3>,    spreads, kWindow                                          },
+    {"aten._adaptive_avg_pool2d_backward",      adaptive_backward,     spreads, kAdaptive                                        },
+    {"aten._adaptive_avg_pool3d_backward",      adaptive_backward,     spreads, kAdaptive                                        },
+    {"aten.upsample_nearest1d_backward",        spread<1>,             spreads, kAdded                                           },
+    {"aten.upsample_nearest2d_backward",        spread<1>,             spreads, kAdded                                           },
+    {"aten.upsample_nearest3d_backward",        spread<1>,             spreads, kAdded                                           },
+    {"aten._upsample_nearest_exact1d_backward", spread<1>,             spreads, kAdded                                           },
+    {"aten._upsample_nearest_exact2d_backward", spread<1>,             spreads, kAdded                                           },
+    {"aten._upsample_nearest_exact3d_backward", spread<1>,             spreads, kAdded                                           },
+    {"aten.upsample_linear1d_backward",         resample_backward<2>,  spreads, kNeighbours                                      },
+    {"aten.upsample_bilinear2d_backward",       resample_backward<4>,  spreads, kNeighbours                                      },
+    {"aten.upsample_trilinear3d_backward",      resample_backward<8>,  spreads, kNeighbours                                      },
+    {"aten.upsample_bicubic2d_backward",        resample_backward<16>, spreads, kNeighbours                                      },
+    {"aten._upsample_bilinear2d_aa_backward",   resample_backward<4>,  spreads, kNeighbours                                      },
+    {"aten._upsample_bicubic2d_aa_backward",    resample_backward<16>, spreads, kNeighbours                                      },
+    {"aten.grid_sampler_2d_backward",           grid_backward<2>,      spreads,
+     "2 per neighbour for the input, 5 for the grid"                                                                             },
+    {"aten.grid_sampler_3d_backward",           grid_backward<3>,      spreads,
+     "2 per neighbour for the input, 7 for the grid"                                                                             },
+    {"aten._cdist_backward",                    distance_backward,     spreads, "3 per pair and feature: subtract, multiply, add"},
+};
+static_assert(each_op_once(kRows));
+
+}  // namespace
+
+std::span<const OpRule> backward_movement_rules() {
+    return kRows;
+}
+
+}  // namespace infercost

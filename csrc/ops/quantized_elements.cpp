@@ -1,0 +1,187 @@
+// Quantising, dequantising, and what is done to quantised tensors element by element.
+//
+// - To quantise is 5 per element: divide by the scale, round, add the zero point, two bounds.
+// - To dequantise is 2: subtract the zero point, multiply by the scale; 1 where there is no zero point.
+// - An operation on quantised tensors dequantises its operands, does its own, and quantises its result; a
+// fused relu
+//   is one of the bounds. What needs no scale (a maximum, a relu, a copy) works on the integers as they are
+//   and has the row of its float twin.
+// - To choose scale and zero point is 2 per element: min, max; what is done once per tensor or row is not
+// counted. Sources: torch.ao.quantization.fx._decomposed, aten/src/ATen/native/quantized,
+// torchao.quantization.quant_primitives.
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr int kQuantize = 5;
+constexpr int kDequantize = 2;
+constexpr int kChoose = 2;
+
+template <int N>
+constexpr WorkShape unary = per_output<kDequantize + N + kQuantize>;
+template <int N>
+constexpr WorkShape binary = per_output<2 * kDequantize + N + kQuantize>;
+constexpr WorkShape kRange = per_input<kChoose>;
+
+// Symmetric quantisation has no zero point to subtract. One that is given as a number is given.
+void dequantize(const Call& call, Work& work) {
+    per_output<1>(call, work);
+    const bool decomposed = call.op().name.find("per_channel") != std::string::npos;
+    const bool symmetric = decomposed && !call.has("zero_points");
+    if (!symmetric) work.pointwise_flops = work.pointwise_flops * 2;
+}
+
+// A list of tensors is handled one by one.
+template <int N>
+void per_element(const Call& call, Work& work) {
+    work.kind = WorkKind::pointwise;
+    work.dtype = arithmetic_dtype(call);
+    for (std::size_t i = 0; i < call.output_count(); ++i)
+        work.pointwise_flops += call.numel(call.output(i)) * N;
+}
+constexpr WorkShape kToInteger = per_element<kQuantize>;
+constexpr WorkShape kToIntegerDynamic = per_element<kChoose + kQuantize>;
+constexpr WorkShape kToFloat = per_element<kDequantize>;
+
+// As their float twins between dequantising and quantising: see normalization.cpp.
+template <int kOwn>
+void normalize(const Call& call, Work& work) {
+    work.kind = WorkKind::normalization;
+    work.dtype = arithmetic_dtype(call);
+    const int affine = kOwn == 2 ? 0 : (call.has("weight") ? 1 : 0) + (call.has("bias") ? 1 : 0);
+    work.pointwise_flops = call.numel(call.output()) * (kDequantize + kOwn + affine + kQuantize);
+}
+
+void softmax(const Call& call, Work& work) {
+    per_output<kDequantize + 5 + kQuantize, WorkKind::softmax>(call, work);
+}
+
+template <int kAxes>
+void window(const Call& call, Work& work) {
+    work.kind = WorkKind::pooling;
+    work.dtype = arithmetic_dtype(call);
+    const std::vector<Expr> kernel = call.integers("kernel_size");
+    Expr elements = 1;
+    for (int axis = 0; axis < kAxes; ++axis) {
+        elements = elements * kernel.at(kernel.size() == 1 ? 0 : static_cast<std::size_t>(axis));
+    }
+    work.pointwise_flops = call.numel(call.output()) * elements;
+}
+
+// Each row that is asked for is dequantised; a bag adds its rows.
+template <int kPerElement>
+void embedding(const Call& call, Work& work) {
+    work.kind = WorkKind::gather;
+    const TensorIndex weight = call.require_tensor("weight");
+    work.pointwise_flops = call.numel(call.require_tensor("indices")) * call.dim(weight, 1) * kPerElement;
+}
+void rows(const Call& call, Work& work) {
+    const TensorIndex weight = call.require_tensor("weight");
+    const Expr asked = call.numel(call.require_tensor("indices"));
+    call.read(work, weight, asked * call.dim(weight, 1));
+    for (const char* name : {"weight_scale", "weight_zero_point"}) {
+        if (const TensorIndex t = call.tensor(name); t != kNoTensor) call.read(work, t, asked);
+    }
+    for (const char* name : {"indices", "offsets", "per_sample_weights", "compressed_indices_mapping"}) {
+        if (const TensorIndex t = call.tensor(name); t != kNoTensor) call.read(work, t);
+    }
+    write_all(call, work);
+}
+constexpr TrafficShape gathers{rows, never};
+
+constexpr std::string_view kToIntegerWords = "5 per element: divide, round, add, two bounds";
+constexpr std::string_view kDynamicWords = "7 per element: min, max, and quantising";
+constexpr std::string_view kToFloatWords = "2 per element: subtract, multiply; 1 without zero points";
+constexpr std::string_view kRangeWords = "2 per element read: min, max";
+constexpr std::string_view kBinaryWords =
+    "10 per element: 2 operands dequantised, the operation, the result quantised";
+constexpr std::string_view kNormalize = "as the float op, and 7 per element to dequantise and quantise";
+constexpr std::string_view kRowsRead = "2 per element of the selected rows, which are read at their width";
+constexpr std::string_view kBagRead = "3 per element of the selected rows: dequantised and added";
+constexpr std::string_view kScalar = "6 per element: the sum, quantised again";
+constexpr std::string_view kAsCat = "7 per element: dequantised and quantised with the common scale";
+
+constexpr OpRule kRows[] = {
+    {"aten.quantize_per_tensor",                                       kToInteger,                stream_all, kToIntegerWords                                          },
+    {"aten.quantize_per_channel",                                      kToInteger,                stream_all, kToIntegerWords                                          },
+    {"aten.quantize_per_tensor_dynamic",                               kToIntegerDynamic,         stream_all, kDynamicWords                                            },
+    {"aten.dequantize",                                                kToFloat,                  stream_all, kToFloatWords                                            },
+    {"aten.int_repr",                                                  moves<WorkKind::copy>,     stream_all, "moves bytes"                                            },
+    {"aten.q_scale",                                                   no_work,                   no_traffic, "metadata only"                                          },
+    {"aten.q_zero_point",                                              no_work,                   no_traffic, "metadata only"                                          },
+    {"aten.q_per_channel_scales",                                      no_work,                   no_traffic, "metadata only"                                          },
+    {"aten.q_per_channel_zero_points",                                 no_work,                   no_traffic, "metadata only"                                          },
+    {"aten._make_per_tensor_quantized_tensor",                         moves<WorkKind::copy>,     stream_all, "moves bytes"                                            },
+    {"aten._make_per_channel_quantized_tensor",                        moves<WorkKind::copy>,     stream_all, "moves bytes"                                            },
+    {"aten._choose_qparams_per_tensor",                                kRange,                    stream_all, kRangeWords                                              },
+    {"aten.quantized_max_pool1d",                                      window<1>,                 stream_all, "window size per result"                                 },
+    {"aten.quantized_max_pool2d",                                      window<2>,                 stream_all, "window size per result"                                 },
+    {"aten.quantized_max_pool3d",                                      window<3>,                 stream_all, "window size per result"                                 },
+    {"quantized_decomposed.quantize_per_tensor",                       kToInteger,                stream_all, kToIntegerWords                                          },
+    {"quantized_decomposed.quantize_per_channel",                      kToInteger,                stream_all, kToIntegerWords                                          },
+    {"quantized_decomposed.quantize_per_channel_group",                kToInteger,                stream_all, kToIntegerWords                                          },
+    {"quantized_decomposed.quantize_per_token",                        kToInteger,                stream_all, kToIntegerWords                                          },
+    {"quantized_decomposed.dequantize_per_tensor",                     dequantize,                stream_all, kToFloatWords                                            },
+    {"quantized_decomposed.dequantize_per_channel",                    dequantize,                stream_all, kToFloatWords                                            },
+    {"quantized_decomposed.dequantize_per_channel_group",              dequantize,                stream_all, kToFloatWords                                            },
+    {"quantized_decomposed.dequantize_per_token",                      dequantize,                stream_all, kToFloatWords                                            },
+    {"quantized_decomposed.choose_qparams",                            kRange,                    stream_all, kRangeWords                                              },
+    {"quantized_decomposed.choose_qparams_symmetric",                  kRange,                    stream_all, kRangeWords                                              },
+    {"quantized_decomposed.choose_qparams_per_token",                  kRange,                    stream_all, kRangeWords                                              },
+    {"quantized_decomposed.choose_qparams_per_token_asymmetric",       kRange,                    stream_all, kRangeWords                                              },
+    {"quantized_decomposed._choose_qparams_per_token_asymmetric_impl", kRange,                    stream_all, kRangeWords                                              },
+    {"quantized_decomposed.convert_element_type",                      moves<WorkKind::copy>,     stream_all, "moves bytes"                                            },
+    {"quantized.add",                                                  binary<1>,                 stream_all, kBinaryWords                                             },
+    {"quantized.add_relu",                                             binary<1>,                 stream_all, kBinaryWords                                             },
+    {"quantized.mul",                                                  binary<1>,                 stream_all, kBinaryWords                                             },
+    {"quantized.mul_relu",                                             binary<1>,                 stream_all, kBinaryWords                                             },
+    {"onednn.qadd",                                                    binary<1>,                 stream_all, kBinaryWords                                             },
+    {"onednn.qadd_relu",                                               binary<1>,                 stream_all, kBinaryWords                                             },
+    {"onednn.qmul",                                                    binary<1>,                 stream_all, kBinaryWords                                             },
+    {"quantized.add_scalar",                                           per_output<1 + kQuantize>, stream_all, kScalar                                                  },
+    {"quantized.add_scalar_relu",                                      per_output<1 + kQuantize>, stream_all, kScalar                                                  },
+    {"quantized.mul_scalar",                                           moves<WorkKind::copy>,     stream_all, "moves bytes: the factor goes on the scale"              },
+    {"quantized.mul_scalar_relu",                                      per_output<1>,             stream_all,
+     "1 per element: max; the factor goes on the scale"                                                                                                                },
+    {"quantized.cat",                                                  unary<0>,                  stream_all, kAsCat                                                   },
+    {"quantized.cat_relu",                                             unary<0>,                  stream_all, kAsCat                                                   },
+    {"quantized.relu6",                                                per_output<2>,             stream_all, "2 per element: max, min"                                },
+    {"quantized.threshold",                                            per_output<2>,             stream_all, "2 per element: compare, select"                         },
+    {"quantized.leaky_relu",                                           unary<3>,                  stream_all,
+     "leaky_relu, and 7 per element to dequantise and quantise"                                                                                                        },
+    {"quantized.prelu",                                                unary<3>,                  stream_all, "prelu, and 7 per element to dequantise and quantise"    },
+    {"quantized.elu",                                                  unary<5>,                  stream_all, "elu, and 7 per element to dequantise and quantise"      },
+    {"quantized.celu",                                                 unary<6>,                  stream_all, "celu, and 7 per element to dequantise and quantise"     },
+    {"quantized.hardswish",                                            unary<5>,                  stream_all, "hardswish, and 7 per element to dequantise and quantise"},
+    {"quantized.sigmoid",                                              unary<4>,                  stream_all, "sigmoid, and 7 per element to dequantise and quantise"  },
+    {"quantized.softmax",                                              softmax,                   stream_all, "softmax, and 7 per element to dequantise and quantise"  },
+    {"quantized.batch_norm",                                           normalize<2>,              stream_all, kNormalize                                               },
+    {"quantized.batch_norm1d",                                         normalize<2>,              stream_all, kNormalize                                               },
+    {"quantized.batch_norm2d",                                         normalize<2>,              stream_all, kNormalize                                               },
+    {"quantized.batch_norm3d",                                         normalize<2>,              stream_all, kNormalize                                               },
+    {"quantized.batch_norm_relu",                                      normalize<2>,              stream_all, kNormalize                                               },
+    {"quantized.batch_norm1d_relu",                                    normalize<2>,              stream_all, kNormalize                                               },
+    {"quantized.batch_norm2d_relu",                                    normalize<2>,              stream_all, kNormalize                                               },
+    {"quantized.batch_norm3d_relu",                                    normalize<2>,              stream_all, kNormalize                                               },
+    {"onednn.qbatch_norm2d",                                           normalize<2>,              stream_all, kNormalize                                               },
+    {"aten.quantized_batch_norm",                                      normalize<2>,              stream_all, kNormalize                                               },
+    {"quantized.layer_norm",                                           normalize<5>,              stream_all, kNormalize                                               },
+    {"quantized.group_norm",                                           normalize<5>,              stream_all, kNormalize                                               },
+    {"quantized.instance_norm",                                        normalize<5>,              stream_all, kNormalize                                               },
+    {"quantized.max_pool1d",                                           window<1>,                 stream_all, "window size per result"                                 },
+    {"quantized.max_pool2d",                                           window<2>,                 stream_all, "window size per result"                                 },
+    {"quantized.embedding_byte",                                       embedding<2>,              gathers,    kRowsRead                                                },
+    {"quantized.embedding_4bit",                                       embedding<2>,              gathers,    kRowsRead                                                },
+    {"quantized.embedding_bag_byte",                                   embedding<3>,              gathers,    kBagRead                                                 },
+    {"quantized.embedding_bag_4bit",                                   embedding<3>,              gathers,    kBagRead                                                 },
+};
+static_assert(each_op_once(kRows));
+
+}  // namespace
+
+std::span<const OpRule> quantized_element_rules() {
+    return kRows;
+}
+
+}  // namespace infercost

@@ -1,0 +1,69 @@
+"""Tensors that a model makes from Python numbers on the device of its inputs: on meta, with their values noted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from .values import UnknownValueError
+
+if TYPE_CHECKING:
+    from .recorder import Recorder
+
+_MAKERS = frozenset({torch.tensor, torch.as_tensor, torch.asarray})
+
+
+class Constants(TorchFunctionMode):
+    """Sees `torch.tensor(numbers, device="meta")`, which torch carries out without a dispatch and without values."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        kwargs = kwargs or {}
+        data: Any = args[0] if args else None
+        if func in _MAKERS and not isinstance(data, torch.Tensor):
+            device = kwargs.get("device")
+            inside = _tensors(data)
+            if any(isinstance(n, torch.SymInt) for n in _flat(data)):
+                return func(*args, **kwargs)
+            if (device is not None and torch.device(device).type != "cpu") or any(t.is_meta for t in inside):
+                return self._made(func, args, kwargs)
+        elif func is torch.Tensor.tolist and data.is_meta:
+            return self._recorder.data.numbers.numbers(data)
+        elif func is torch.Tensor.new_tensor and data is not None and data.is_meta:
+            return self._made(torch.tensor, args[1:], {"dtype": data.dtype, **kwargs})
+        return func(*args, **kwargs)
+
+    def _made(self, maker: Any, args: Any, kwargs: dict[str, Any]) -> torch.Tensor:
+        recorder = self._recorder
+        known = True
+
+        def number(value: Any) -> Any:
+            nonlocal known
+            if isinstance(value, list | tuple):
+                return type(value)(number(v) for v in value)
+            if not isinstance(value, torch.Tensor):
+                return value
+            try:
+                return recorder.values.of(value, recorder.calls).tolist()
+            except UnknownValueError:
+                known = False
+                return torch.zeros(value.shape, dtype=value.dtype).tolist()
+
+        with torch._C.DisableTorchFunction(), torch.utils._python_dispatch._disable_current_modes():
+            real = maker(number(args[0]), *args[1:], **{**kwargs, "device": "cpu"})
+            # Where no call is recorded: it is the model's tensor, and not a result with a twin in the record.
+            return recorder.values.twin(real) if known else torch.empty_like(real, device="meta")
+
+
+def _flat(data: Any) -> list[Any]:
+    return [n for item in data for n in _flat(item)] if isinstance(data, list | tuple) else [data]
+
+
+def _tensors(data: Any) -> list[torch.Tensor]:
+    return [item for item in _flat(data) if isinstance(item, torch.Tensor)]

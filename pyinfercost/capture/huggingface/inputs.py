@@ -1,0 +1,383 @@
+"""The inputs of one forward, by the names of its arguments.
+
+An argument's name says what it takes: `transformers` uses one sense for each. Text is token ids. Images, video and
+audio come from the model's own processor; where it hands over plain images, they stay shapes alone. Places for them
+among the tokens are counted by asking the model for their features.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from . import media
+from .sizes import SpecError, checked_sizes
+
+DEFAULT_SEQUENCE = 128
+DEFAULT_CONTEXT = 2048
+_DEFAULT_SIDE = 224
+_DEFAULT_FRAMES = 16
+_DEFAULT_SECONDS = 10
+_LARGEST = 2**24
+_FIRST_WORD = 3  # ids below are those of padding and of starts and ends, nearly everywhere
+# Arguments that a processor fills and a model may take; with one of these an image is more than a picture.
+_AUDIO = ("input_features", "input_values", "audio_values", "audio_input_features", "audio_features")
+_AUDIO_MASKS = (
+    "input_features_mask",
+    "feature_attention_mask",
+    "audio_attention_mask",
+    "padding_mask",
+    "attention_mask",
+)
+_IMAGE = ("pixel_values", "flattened_patches", "pixel_values_images")
+_VIDEO = ("pixel_values_videos",)
+_TOKEN_TYPES = {"image": 1, "video": 2, "audio": 3}
+
+
+@dataclass
+class Inputs:
+    """The named inputs of one call, and which of their dimensions a capture may keep open."""
+
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    dynamic: dict[int | str, dict[int, str]] = field(default_factory=dict)
+
+    def add(self, name: str, tensor: Any, **dims: int) -> None:
+        """One input; `batch=0` says that its first dimension is the size called batch."""
+        self.kwargs[name] = tensor
+        if dims:
+            self.dynamic[name] = {dim: size for size, dim in dims.items()}
+
+
+@dataclass
+class Request:
+    """One model and the sizes that were asked for; each size is looked up when an input needs it."""
+
+    name: str
+    model: Any
+    config: Any
+    phase: str
+    asked: Mapping[str, int]
+    used: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.parameters = inspect.signature(self.model.forward).parameters
+
+    @property
+    def spec(self) -> str:
+        return f"hf:{self.name}" + (f"#{self.phase}" if self.phase else "")
+
+    def size(self, name: str, default: int) -> int:
+        """A size that was asked for, or its default; noted as one that this model has."""
+        self.used.setdefault(name, default)
+        return checked_sizes(self.spec, {n: v for n, v in self.asked.items() if n == name}, {name: default})[name]
+
+    def check(self) -> None:
+        """Refuses what was asked for and no input has."""
+        checked_sizes(self.spec, self.asked, self.used)
+
+    @property
+    def batch(self) -> int:
+        return self.size("batch", 1)
+
+
+def forward_inputs(request: Request) -> Inputs:
+    """Inputs for a whole forward, or for the first step of `generate()`.
+
+    Raises:
+        SpecError: the forward takes something that a config does not tell, or a size was asked for that it has not.
+    """
+    inputs = Inputs()
+    batch = request.batch
+    text = "input_ids" in request.parameters
+    places = _media(request, inputs)
+    if text:
+        sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
+        _tokens(request, inputs, batch, sequence, places)
+    if request.config.is_encoder_decoder and "decoder_input_ids" in request.parameters:
+        _decoder_tokens(request, inputs, batch)
+    _others(request, inputs)
+    request.check()
+    inputs.kwargs |= options(request.model, last_only=request.phase == "prefill")
+    return inputs
+
+
+def positions(config: Any) -> int:
+    """How many positions the model was made for; a large number when its config does not say."""
+    try:
+        text = config.get_text_config(decoder=True)
+    except ValueError:  # several, of which none is the main one
+        return 2**31
+    limit = getattr(text, "max_position_embeddings", None) or getattr(text, "max_target_positions", None)
+    return limit if isinstance(limit, int) and limit > 0 else 2**31
+
+
+def token_ids(config: Any, batch: int, tokens: int) -> torch.Tensor:
+    """Real token ids, since a forward may look for padding or for the end among them; of millions, the shape alone."""
+    if batch * tokens > _LARGEST:
+        return torch.empty((batch, tokens), dtype=torch.int64, device="meta")
+    return torch.full((batch, tokens), word_id(config))
+
+
+def options(model: Any, *, last_only: bool) -> dict[str, Any]:
+    """What `generate()` passes beside inputs."""
+    parameters = inspect.signature(model.forward).parameters
+    given: dict[str, Any] = {}
+    if model.can_generate() and "use_cache" in parameters:
+        given["use_cache"] = True
+    if last_only and "logits_to_keep" in parameters:
+        given["logits_to_keep"] = 1
+    return given
+
+
+# ---- text ---------------------------------------------------------------------------------------------------------
+
+
+def _tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
+    if not places:
+        inputs.add("input_ids", token_ids(request.config, batch, sequence), batch=0, sequence=1)
+        return
+    # Which tokens are places for features is read from their values.
+    word = word_id(request.config)
+    row, types = [word], [0]
+    for kind, token, count in places:
+        row += [token] * count + [word]
+        types += [_TOKEN_TYPES[kind]] * count + [0]
+    rest = max(1, sequence - (len(places) + 1))
+    row += [word] * rest
+    types += [0] * rest
+    inputs.kwargs["input_ids"] = torch.tensor([row] * batch)
+    if "mm_token_type_ids" in request.parameters:
+        inputs.kwargs["mm_token_type_ids"] = torch.tensor([types] * batch)
+
+
+def word_id(config: Any) -> int:
+    """A token id that stands for nothing but itself."""
+    special: set[int] = set()
+    for part in [*media.part_configs(config, ("",))]:
+        for name, value in vars(part).items():
+            if name.endswith(("_token_id", "_token_index", "_id")) and isinstance(value, int):
+                special.add(value)
+            elif name.endswith("_token_id") and isinstance(value, list):
+                special |= set(value)
+    return next(i for i in range(_FIRST_WORD, _FIRST_WORD + len(special) + 1) if i not in special)
+
+
+def _decoder_tokens(request: Request, inputs: Inputs, batch: int) -> None:
+    if request.phase == "prefill":
+        inputs.add("decoder_input_ids", token_ids(request.config, batch, 1), batch=0)
+    else:
+        sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
+        inputs.add("decoder_input_ids", token_ids(request.config, batch, sequence), batch=0, sequence=1)
+
+
+# ---- images, video, audio -----------------------------------------------------------------------------------------
+
+
+def _media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
+    """Adds what the model sees and hears.
+
+    Returns:
+        For each kind that has places among the tokens: its name, the id of its token, how many in a sample.
+    """
+    names = request.parameters
+    places = []
+    if any(name in names for name in _IMAGE) and _sees(request, "image"):
+        _images(request, inputs)
+        places += _places(request, inputs, "image")
+    elif any(name in names for name in _VIDEO):
+        _videos(request, inputs)
+        places += _places(request, inputs, "video")
+    if any(name in names for name in _AUDIO) and _sees(request, "audio"):
+        _audio(request, inputs)
+        places += _places(request, inputs, "audio")
+    return places
+
+
+def _sees(request: Request, kind: str) -> bool:
+    """Whether a model has the part for a kind of input; a config may leave it out, and says so with None."""
+    for name in getattr(request.config, "sub_configs", None) or {}:
+        if kind[:3] in name or (kind == "image" and "vision" in name):
+            return getattr(request.config, name, None) is not None
+    return True
+
+
+def _side(request: Request) -> tuple[int, int]:
+    parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
+    side = next((p.image_size for p in parts if getattr(p, "image_size", None)), _DEFAULT_SIDE)
+    height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[-1]))
+    asked = request.size("image_size", int(height))
+    return (asked, asked) if "image_size" in request.asked else (int(height), int(width))
+
+
+def _images(request: Request, inputs: Inputs) -> None:
+    side = _side(request)
+    text = "input_ids" in request.parameters
+    processed = (
+        media.images(request.name, request.config, request.batch, side) if text or _needs_more(request) else None
+    )
+    if processed is None:
+        name = next(n for n in _IMAGE if n in request.parameters)
+        inputs.add(name, torch.empty(_picture(request, side), dtype=request.model.dtype, device="meta"), batch=0)
+        return
+    _take(request, inputs, processed)
+
+
+def _picture(request: Request, side: tuple[int, int]) -> tuple[int, ...]:
+    """The shape of plain pictures: one per sample, a pair to be matched, or the frames of a clip."""
+    from transformers.models.auto import modeling_auto as auto
+
+    parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
+    channels = next((p.num_channels for p in parts if isinstance(getattr(p, "num_channels", None), int)), 3)
+    kind = request.config.model_type
+    if kind in auto.MODEL_FOR_KEYPOINT_MATCHING_MAPPING_NAMES:
+        return (request.batch, 2, channels, *side)
+    frames = getattr(request.config, "num_frames", None)
+    if kind in auto.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES and frames:
+        return (request.batch, request.size("frames", frames), channels, *side)
+    return (request.batch, channels, *side)
+
+
+def _needs_more(request: Request) -> bool:
+    """Whether a forward takes more of an image than a picture: its grid, its size, masks of its patches."""
+    words = (
+        "grid",
+        "image_sizes",
+        "spatial_shapes",
+        "patch_attention",
+        "position_ids",
+        "aspect_ratio",
+        "num_patches",
+        "flattened",
+    )
+    return any(any(word in name for word in words) for name in request.parameters)
+
+
+def _videos(request: Request, inputs: Inputs) -> None:
+    side = _side(request)
+    parts = media.part_configs(request.config, ("vision", "video"))
+    frames = next(
+        (getattr(p, n) for p in parts for n in ("num_frames", "frames_per_clip") if getattr(p, n, None)), None
+    )
+    frames = request.size("frames", frames or _DEFAULT_FRAMES)
+    processed = media.videos(request.config, request.batch, frames, side) if "input_ids" in request.parameters else None
+    if processed is None:
+        shape = (request.batch, frames, 3, *side)
+        inputs.add("pixel_values_videos", torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
+        return
+    _take(request, inputs, processed)
+
+
+def _audio(request: Request, inputs: Inputs) -> None:
+    config = request.config
+    window = getattr(config, "max_source_positions", None)
+    if (
+        isinstance(window, int)
+        and isinstance(getattr(config, "num_mel_bins", None), int)
+        and "input_features" in request.parameters
+        and request.config.is_encoder_decoder
+    ):
+        # Whisper: a fixed window of audio, two frames for each encoder position
+        shape = (request.batch, config.num_mel_bins, 2 * window)
+        inputs.add("input_features", torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
+        return
+    processed = media.audio(config, request.batch, request.size("seconds", _DEFAULT_SECONDS))
+    if processed is None:
+        rate = getattr(config, "sampling_rate", None) or 16000
+        name = next(n for n in _AUDIO if n in request.parameters)
+        samples = rate * request.size("seconds", _DEFAULT_SECONDS)
+        inputs.add(name, torch.empty((request.batch, samples), dtype=request.model.dtype, device="meta"), batch=0)
+        return
+    _take(request, inputs, processed)
+
+
+def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> None:
+    """Adds those outputs of a processor that the forward takes, floats in the model's dtype."""
+    for name, given in processed.items():
+        value = given
+        target = name if name not in _AUDIO_MASKS else next((n for n in _AUDIO_MASKS if n in request.parameters), name)
+        if target == "attention_mask":  # of the text; and nothing is padded
+            continue
+        if target not in request.parameters:
+            continue
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            value = value.to(request.model.dtype)
+        inputs.kwargs[target] = value
+
+
+class _Features(nn.Module):
+    """A method of a model as a forward of its own."""
+
+    def __init__(self, model: nn.Module, method: str) -> None:
+        super().__init__()
+        self.model = model
+        self.method = method
+
+    def forward(self, **kwargs: Any) -> Any:
+        return getattr(self.model, self.method)(**kwargs)
+
+
+def _places(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, int, int]]:
+    if "input_ids" not in request.parameters:
+        return []
+    token = _place_token(request.config, kind)
+    method = f"get_{kind}_features"
+    holders = (request.model, getattr(request.model, "model", None))
+    holder = next((model for model in holders if hasattr(model, method)), None)
+    if token is None or holder is None:
+        return []
+    from pyinfercost.capture.symbols import CaptureError
+    from pyinfercost.capture.trace import output_on_meta
+
+    taken = inspect.signature(getattr(holder, method)).parameters
+    given = {name: value for name, value in inputs.kwargs.items() if name in taken}
+    try:
+        features = output_on_meta(_Features(holder, method), (), given)
+    except CaptureError as error:
+        raise SpecError(
+            f"hf:{request.name}: {type(request.model).__name__}.{method} cannot tell how many tokens one {kind} takes: "
+            f"{error}"
+        ) from error
+    rows = _rows(getattr(features, "pooler_output", features))
+    return [(kind, token, rows // request.batch)]
+
+
+def _place_token(config: Any, kind: str) -> int | None:
+    for part in media.part_configs(config, ("text", "thinker"))[::-1]:
+        for name in (f"{kind}_token_id", f"{kind}_token_index", f"{kind}_placeholder_id"):
+            token = getattr(part, name, None)
+            if isinstance(token, int):
+                return token
+    return None
+
+
+def _rows(features: Any) -> int:
+    if isinstance(features, torch.Tensor):
+        return features.numel() // features.shape[-1]
+    return sum(_rows(part) for part in features if part is not None)
+
+
+# ---- what else a forward takes ------------------------------------------------------------------------------------
+
+
+def _others(request: Request, inputs: Inputs) -> None:
+    """Fills the arguments that a forward requires beside text and media."""
+    from .other_inputs import ALWAYS, OTHERS
+
+    for name, parameter in request.parameters.items():
+        required = parameter.default is parameter.empty and parameter.kind <= parameter.POSITIONAL_OR_KEYWORD
+        if name in inputs.kwargs or not (required or name in ALWAYS):
+            continue
+        maker = OTHERS.get(name)
+        made = maker(request, inputs) if maker else None
+        if made is None and required:
+            raise SpecError(
+                f"hf:{request.name} is a {type(request.model).__name__} that takes {name!r}, which its config does not "
+                "tell; give your own inputs through package.module:callable"
+            )
+        if made is not None:
+            inputs.kwargs[name] = made

@@ -1,0 +1,77 @@
+"""Hugging Face models from a config alone, and the inputs that a real call would give them.
+
+No weight is made or downloaded: the model is built on the meta device. What is assumed about the call:
+
+- without a phase: one plain forward over `sequence` tokens, as `model(input_ids)` does, with logits for every token.
+  A decoder also writes its KV cache, as it does by default. An encoder-decoder gets `sequence` tokens on both sides.
+- `prefill`: the first step of `generate()`: the same, with logits for the last token only, and one token for the
+  decoder of an encoder-decoder.
+- `decode`: a later step of `generate()`: one new token against a cache that holds `context` tokens.
+
+A model that sees or hears gets one image of `image_size`, `seconds` of audio, or a clip of `frames`, for each sample;
+their places among the tokens come in addition to `sequence`.
+
+No attention mask is passed: a call without padding does not use one, and attention stays causal through SDPA's own
+flag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .classes import build_model, load_config
+from .sizes import SpecError
+
+if TYPE_CHECKING:
+    import torch
+
+PHASES = ("", "prefill", "decode")
+
+
+class LoadedModel(NamedTuple):
+    """A module with what to call it on.
+
+    Attributes:
+        module: in evaluation mode.
+        args: positional inputs.
+        kwargs: named inputs. Tensors called `past_key_values_*` are a KV cache.
+        dynamic: input position or name -> dimension -> name of the size, for a capture that keeps sizes open.
+    """
+
+    module: torch.nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    dynamic: dict[int | str, dict[int, str]]
+
+
+def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
+    """Builds a `transformers` model on the meta device with inputs for one phase.
+
+    Args:
+        name: a `config.json`, a folder that holds one, or the id of a model in the local cache. Nothing is downloaded.
+        phase: one of `PHASES`.
+        sizes: `batch` and, for text, `sequence` (default 128) or for decode `context` (default 2048, or what the
+            model's positions allow); for images `image_size`, for audio `seconds` (default 10), for video `frames`.
+
+    Raises:
+        SpecError: for a config that is not there or not understood, a size or a phase that the model does not have.
+    """
+    if phase not in PHASES:
+        raise SpecError(
+            f"phase {phase!r} of hf:{name} is unknown, expected {' or '.join(p for p in PHASES if p)} or none"
+        )
+    config = load_config(name)
+    if "image_size" in sizes and hasattr(config, "image_size"):
+        config.image_size = sizes["image_size"]
+    model = build_model(name, config)
+    if phase and not model.can_generate():
+        raise SpecError(
+            f"hf:{name} is a {type(model).__name__}, which does not generate, so it has no {phase}; leave out #{phase}"
+        )
+    from .decoding import decode_inputs
+    from .inputs import Request, forward_inputs
+
+    request = Request(name, model, config, phase, sizes)
+    inputs = decode_inputs(request) if phase == "decode" else forward_inputs(request)
+    return LoadedModel(model, (), inputs.kwargs, inputs.dynamic)

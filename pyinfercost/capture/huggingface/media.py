@@ -1,0 +1,172 @@
+"""Images, video and audio as a model's own processor hands them over: real tensors, grids and masks included.
+
+The processors of `transformers` can be made without a download. What they need to know of the model (patch sizes,
+numbers of mel bins) stands in its config; where a folder holds a `preprocessor_config.json`, that is used as it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+# A processor's attribute, and the names that configs have for it.
+_SHARED = {
+    "patch_size": ("patch_size",),
+    "temporal_patch_size": ("temporal_patch_size",),
+    "merge_size": ("spatial_merge_size", "merge_size"),
+    "spatial_merge_size": ("spatial_merge_size",),
+    "pooling_kernel_size": ("pooling_kernel_size",),
+    "feature_size": ("num_mel_bins", "n_mels", "feature_size", "num_mels", "input_feat_per_channel"),
+    "num_mel_bins": ("num_mel_bins", "n_mels"),
+    "downsample_factor": ("downsample_factor", "encoder_patch_size"),
+    "encoder_patch_size": ("encoder_patch_size", "patch_size"),
+}
+# The same for attributes that hold named lengths.
+_SHARED_LENGTHS = {"max_image_size": ("image_size",), "patch_size": ("patch_size",)}
+_NOT_SHARED = frozenset({"size", "crop_size", "return_attention_mask"})
+
+
+def part_configs(config: Any, words: tuple[str, ...]) -> list[Any]:
+    """The sub-configs of a config whose name has one of the words in it, outermost first, then the config itself."""
+    found = []
+    for name in getattr(config, "sub_configs", None) or {}:
+        part = getattr(config, name, None)
+        if part is None:
+            continue
+        if any(word in name for word in words):
+            found.append(part)
+        found += [deeper for deeper in part_configs(part, words) if deeper is not part]
+    return [*found, config]
+
+
+def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[str, Any] | None:
+    """What the image processor of the model gives for one black image per sample, or None where there is none."""
+    listed = _listed(_mapping("image_processing", "IMAGE_PROCESSOR"), config)
+    processor = _own_processor(name) or _made(listed, config, ("vision", "image", "visual"))
+    if processor is None:
+        return None
+    _fit_size(processor, side)
+    if hasattr(processor, "apply_ocr"):
+        processor.apply_ocr = False  # the words on a page are another input
+    pictures = [[torch.zeros((3, *side), dtype=torch.uint8)] for _ in range(batch)]
+    try:
+        given = processor(images=pictures, return_tensors="pt")
+    except ImportError:  # what it works with is not installed
+        return None
+    except (ValueError, TypeError, AttributeError):  # some take a flat list of images only
+        given = processor(images=[picture for (picture,) in pictures], return_tensors="pt")
+    return dict(given)
+
+
+def videos(config: Any, batch: int, frames: int, side: tuple[int, int]) -> dict[str, Any] | None:
+    """What the video processor of the model gives for one black clip per sample, or None where there is none."""
+    processor = _made(
+        _listed(_mapping("video_processing", "VIDEO_PROCESSOR"), config), config, ("vision", "video", "visual")
+    )
+    if processor is None:
+        return None
+    _fit_size(processor, side)
+    clips = [torch.zeros((frames, 3, *side), dtype=torch.uint8) for _ in range(batch)]
+    return dict(processor(videos=clips, return_tensors="pt", do_sample_frames=False))
+
+
+def audio(config: Any, batch: int, seconds: int) -> dict[str, Any] | None:
+    """What the feature extractor of the model gives for silence, or None where there is none."""
+    extractor = _made(
+        _listed(_mapping("feature_extraction", "FEATURE_EXTRACTOR"), config),
+        config,
+        ("audio", "speech", "encoder"),
+    )
+    if extractor is None:
+        return None
+    rate = getattr(extractor, "sampling_rate", 16000)
+    silence = torch.zeros(rate * seconds).numpy()
+    waves = [silence for _ in range(batch)]
+    options = {"sampling_rate": rate, "return_tensors": "pt"}
+    if "return_attention_mask" in inspect.signature(extractor.__call__).parameters:
+        options["return_attention_mask"] = True
+    return dict(extractor(waves, **options))
+
+
+def _mapping(module: str, kind: str) -> dict[str, Any]:
+    auto = importlib.import_module(f"transformers.models.auto.{module}_auto")
+    found: dict[str, Any] = getattr(auto, f"{kind}_MAPPING_NAMES")
+    return found
+
+
+def _listed(mapping: Mapping[str, Any], config: Any) -> Any:
+    """The processor of a type, or of the model that a type is a part of: one that lies in the same package."""
+    from transformers.models.auto.configuration_auto import model_type_to_module_name
+
+    if config.model_type in mapping:
+        return mapping[config.model_type]
+    package = type(config).__module__.split(".")[-2]
+    return next((value for kind, value in mapping.items() if model_type_to_module_name(kind) == package), None)
+
+
+def _own_processor(name: str) -> Any:
+    if not (Path(name) / "preprocessor_config.json").is_file():
+        return None
+    from transformers import AutoImageProcessor
+
+    return AutoImageProcessor.from_pretrained(name, local_files_only=True)  # type: ignore[no-untyped-call]
+
+
+def _made(listed: Any, config: Any, words: tuple[str, ...]) -> Any:
+    import transformers
+
+    names = listed.values() if isinstance(listed, Mapping) else [listed]
+    for class_name in names:
+        if not class_name:
+            continue
+        try:
+            found = getattr(transformers, class_name, None) or _from_module(config, class_name)
+            processor = found()
+        except ImportError:  # one of the backends is not installed
+            continue
+        return _fitted(found, processor, part_configs(config, words))
+    return None
+
+
+def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
+    """A processor with the values that the model's config has under the same name, or another name for the same."""
+    values: dict[str, Any] = {}
+    for attribute, current in vars(processor).items():
+        lengths = isinstance(current, Mapping)
+        sources = (_SHARED_LENGTHS if lengths else _SHARED).get(attribute, (attribute,))
+        value = next((getattr(p, s) for p in parts for s in sources if getattr(p, s, None) is not None), None)
+        if attribute in _NOT_SHARED or attribute.startswith("_") or value is None or value == current:
+            continue
+        if lengths and isinstance(value, int):
+            values[attribute] = dict.fromkeys(current, value)
+        elif type(value) is type(current) or (isinstance(current, list | tuple) and isinstance(value, list | tuple)):
+            values[attribute] = value
+    return made_by(**values) if values else processor
+
+
+def _from_module(config: Any, class_name: str) -> Any:
+    package = type(config).__module__.rpartition(".")[0]
+    return getattr(importlib.import_module(package), class_name)
+
+
+def _fit_size(processor: Any, side: tuple[int, int]) -> None:
+    """Sets the size that images are brought to, where the processor has one: not a range of areas."""
+    height, width = side
+    for attribute in ("size", "crop_size"):
+        size = getattr(processor, attribute, None)
+        if size is None:
+            continue
+        keys = {
+            key
+            for key in ("height", "width", "shortest_edge", "longest_edge")
+            if getattr(size, key, None) or (isinstance(size, Mapping) and size.get(key))
+        }
+        if keys == {"height", "width"}:
+            setattr(processor, attribute, type(size)(height=height, width=width))
+        elif keys == {"shortest_edge"}:
+            setattr(processor, attribute, type(size)(shortest_edge=min(side)))

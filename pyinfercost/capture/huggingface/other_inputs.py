@@ -1,0 +1,240 @@
+"""Arguments beside text, images and sound: what each name stands for, in the lengths that the config gives.
+
+Each maker returns the tensor, or None where the config does not tell its shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from . import media
+
+if TYPE_CHECKING:
+    from .inputs import Inputs, Request
+
+    Maker = Callable[[Request, Inputs], Any]
+
+_DEFAULT_SEQUENCE = 128
+_DEFAULT_SIDE = 224
+_COORDINATES = 4
+
+
+def _first(config: Any, *names: str) -> Any:
+    for part in media.part_configs(config, ("",))[::-1]:
+        for name in names:
+            value = getattr(part, name, None)
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+    return None
+
+
+def _floats(request: Request, *shape: Any) -> Any:
+    """Floats in the model's dtype as a shape alone; None where a length is not known."""
+    if any(length is None for length in shape):
+        return None
+    return torch.empty(shape, dtype=request.model.dtype, device="meta")
+
+
+def _width(request: Request) -> Any:
+    return _first(request.config, "hidden_size", "d_model", "embed_dim", "hidden_dim", "n_embd")
+
+
+def _sequence(request: Request) -> int:
+    return request.size("sequence", _DEFAULT_SEQUENCE)
+
+
+def _hidden(request: Request, _: Inputs) -> Any:
+    """Hidden states in the place of tokens."""
+    return _floats(request, request.batch, _sequence(request), _first(request.config, "input_dim") or _width(request))
+
+
+def _grid(request: Request, _: Inputs) -> Any:
+    """One image per sample as frames x rows x columns of patches, in whole merge blocks."""
+    patch = _first(request.config, "patch_size") or 14
+    merge = _first(request.config, "spatial_merge_size", "merge_size") or 1
+    side = request.size("image_size", _first(request.config, "image_size") or _DEFAULT_SIDE)
+    rows = max(1, side // patch // merge) * merge
+    return torch.tensor([[1, rows, rows]] * request.batch)
+
+
+def _patches(request: Request, inputs: Inputs) -> Any:
+    """Flat patches of the images that a grid describes; hidden states where there is no grid."""
+    grid_name = next((n for n in ("grid_thw", "image_grid_thw") if n in request.parameters), None)
+    if grid_name is None:
+        return _hidden(request, inputs)
+    grid = inputs.kwargs.setdefault(grid_name, _grid(request, inputs))
+    patch = _first(request.config, "patch_size") or 14
+    frames = _first(request.config, "temporal_patch_size") or 1
+    channels = _first(request.config, "in_channels", "in_chans", "num_channels") or 3
+    return _floats(request, int(grid.prod(-1).sum()), channels * frames * patch * patch)
+
+
+def _queries(request: Request, _: Inputs) -> Any:
+    """Learned queries of a query transformer."""
+    queries = _first(request.config, "num_query_tokens", "num_queries") or 32
+    return _floats(request, request.batch, queries, _width(request))
+
+
+def _boxes(request: Request, _: Inputs) -> Any:
+    """A box on the page for each token."""
+    if "input_ids" not in request.parameters:
+        return None
+    sides = 8 if _first(request.config, "dim_bbox") == 2 * _COORDINATES else _COORDINATES
+    return torch.zeros((request.batch, _sequence(request), sides), dtype=torch.int64 if sides == _COORDINATES else None)
+
+
+def _word_ids(request: Request, _: Inputs) -> Any:
+    from .inputs import token_ids
+
+    return token_ids(request.config, request.batch, _sequence(request))
+
+
+def _spectrogram(request: Request, _: Inputs) -> Any:
+    bins = _first(request.config, "model_in_dim", "num_mel_bins", "num_mel_channels")
+    return _floats(request, request.batch, _sequence(request), bins)
+
+
+def _past_length(request: Request) -> Any:
+    lags = getattr(request.config, "lags_sequence", None) or [0]
+    length = _first(request.config, "context_length")
+    return None if length is None else length + max(lags)
+
+
+def _past_values(request: Request, _: Inputs) -> Any:
+    width = _first(request.config, "num_input_channels") or _first(request.config, "input_size") or 1
+    length = _past_length(request)
+    if width == 1 and not hasattr(request.config, "num_input_channels"):
+        return _floats(request, request.batch, length)
+    return _floats(request, request.batch, length, width)
+
+
+def _past_mask(request: Request, inputs: Inputs) -> Any:
+    values = inputs.kwargs.get("past_values")
+    return None if values is None else torch.ones(values.shape)
+
+
+def _time_features(request: Request, _: Inputs) -> Any:
+    return _floats(
+        request,
+        request.batch,
+        _past_length(request),
+        request.config.num_time_features + len(request.config.lags_sequence or []) * 0,
+    )
+
+
+def _future_time_features(request: Request, _: Inputs) -> Any:
+    return _floats(request, request.batch, request.config.prediction_length, request.config.num_time_features)
+
+
+def _future_values(request: Request, _: Inputs) -> Any:
+    if not hasattr(request.config, "lags_sequence"):
+        return None
+    return _floats(request, request.batch, request.config.prediction_length)
+
+
+def _per_step(width: str | None, dtype: torch.dtype | None = None) -> Maker:
+    def make(request: Request, _: Inputs) -> Any:
+        if not hasattr(request.config, "state_dim"):
+            return None
+        length = 1 if width is None else getattr(request.config, width)
+        shape = (request.batch, _sequence(request)) if dtype else (request.batch, _sequence(request), length)
+        return torch.zeros(shape, dtype=dtype) if dtype else _floats(request, *shape)
+
+    return make
+
+
+def _visual_features(request: Request, _: Inputs) -> Any:
+    return _floats(request, request.batch, 36, _first(request.config, "visual_feat_dim", "visual_embedding_dim"))
+
+
+def _visual_places(request: Request, _: Inputs) -> Any:
+    return _floats(request, request.batch, 36, _first(request.config, "visual_pos_dim"))
+
+
+def _image(request: Request, _: Inputs) -> Any:
+    side = request.size("image_size", _first(request.config, "image_size") or _DEFAULT_SIDE)
+    return _floats(request, request.batch, _first(request.config, "num_channels") or 3, side, side)
+
+
+def _unmasked(request: Request, inputs: Inputs) -> Any:
+    """A mask without padding, as long as what it masks."""
+    masked = next((t for t in inputs.kwargs.values() if isinstance(t, torch.Tensor) and t.dim() > 1), None)
+    length = _sequence(request) if masked is None else masked.shape[1]
+    return torch.ones((request.batch, length), dtype=torch.bool)
+
+
+def _any_inputs(request: Request, inputs: Inputs) -> Any:
+    """What models of any modality read: rows as wide as their latents expect, or sound."""
+    width = _first(request.config, "d_model")
+    if hasattr(request.config, "d_latents"):
+        return _floats(request, request.batch, _sequence(request), width)
+    samples = (_first(request.config, "sampling_rate") or 16000) * request.size("seconds", 10)
+    return _floats(request, request.batch, samples)
+
+
+def _mel(request: Request, _: Inputs) -> Any:
+    return _floats(request, request.batch, 100 * request.size("seconds", 10), _first(request.config, "input_feat_size"))
+
+
+def _encoder_states(request: Request, _: Inputs) -> Any:
+    """States of another model, for a part that attends to them."""
+    width = _first(request.config, "encoder_hidden_size", "cross_attention_hidden_size") or _width(request)
+    return _floats(request, request.batch, _sequence(request), width)
+
+
+def _cutoffs(request: Request, inputs: Inputs) -> Any:
+    """Where in a sample's sound its pieces end: one piece."""
+    sound = inputs.kwargs.get("input_values")
+    return None if sound is None else torch.full((request.batch, 1), sound.shape[-1])
+
+
+OTHERS: dict[str, Maker] = {
+    "hidden_states": _patches,
+    "pixel_values": _patches,
+    "inputs_embeds": _hidden,
+    "context": _hidden,
+    "grid_thw": _grid,
+    "image_grid_thw": _grid,
+    "query_embeds": _queries,
+    "bbox": _boxes,
+    "image": _image,
+    "attention_mask": _unmasked,
+    "input_features_mask": _unmasked,
+    "inputs": _any_inputs,
+    "audio_mel": _mel,
+    "audio_mel_mask": _unmasked,
+    "encoder_hidden_states": _encoder_states,
+    "input_values_cutoffs": _cutoffs,
+    "qformer_input_ids": _word_ids,
+    "audio_input_ids": _word_ids,
+    "spectrogram": _spectrogram,
+    "past_values": _past_values,
+    "past_observed_mask": _past_mask,
+    "past_time_features": _time_features,
+    "future_time_features": _future_time_features,
+    "future_values": _future_values,
+    "states": _per_step("state_dim"),
+    "actions": _per_step("act_dim"),
+    "returns_to_go": _per_step(None),
+    "timesteps": _per_step(None, torch.int64),
+    "visual_feats": _visual_features,
+    "visual_pos": _visual_places,
+    "visual_embeds": _visual_features,
+}
+# Arguments with a default that a forward cannot do without.
+ALWAYS = frozenset(
+    {
+        "bbox",
+        "states",
+        "actions",
+        "returns_to_go",
+        "timesteps",
+        "visual_feats",
+        "visual_pos",
+        "past_values",
+        "input_values_cutoffs",
+    }
+)

@@ -1,0 +1,78 @@
+"""Tensors that are made of other tensors, as quantised weights are: what really lies in memory, and their meta twins.
+
+Such a tensor is a subclass with `__tensor_flatten__`, which names its inner tensors, and `__tensor_unflatten__`, which
+makes one from them. A twin is the same subclass around meta twins of the inner tensors, so that a forward goes through
+the subclass's own dispatch and arrives at the operators that run on what lies in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
+"""Types of tensors that are what lies in memory."""
+
+
+class Part(NamedTuple):
+    """One tensor that lies in memory.
+
+    Attributes:
+        name: The name of the whole and the place in it: `fc.weight[qdata]`.
+        tensor: The tensor.
+        stands_for: How many elements of the whole it stands for, or None where it is the whole.
+    """
+
+    name: str
+    tensor: torch.Tensor
+    stands_for: int | None
+
+
+def parts_of(name: str, tensor: torch.Tensor) -> list[Part]:
+    """The tensors that lie in memory for a tensor: itself, or the inner ones of a subclass.
+
+    The largest of them stands for all elements; scales and zero points are bytes beside it and no elements.
+    """
+    if not _is_made_of_parts(tensor):
+        return [Part(name, tensor, None)]
+    inner = list(_flattened(name, tensor))
+    largest = max(range(len(inner)), key=lambda i: inner[i][1].nbytes)
+    return [Part(*part, tensor.numel() if i == largest else 0) for i, part in enumerate(inner)]
+
+
+def meta_twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor]) -> torch.Tensor:
+    """A tensor of the same type and metadata on the meta device.
+
+    Args:
+        tensor: Any tensor.
+        twins: id -> twin of tensors that have one; what is made is added, so that what is shared stays shared.
+    """
+    if id(tensor) not in twins:
+        twins[id(tensor)] = _twin_of_parts(tensor, twins) if _is_made_of_parts(tensor) else _plain_twin(tensor)
+    return twins[id(tensor)]
+
+
+def _plain_twin(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _twin_of_parts(tensor: Any, twins: dict[int, torch.Tensor]) -> torch.Tensor:
+    names, context = tensor.__tensor_flatten__()
+    inner = {name: meta_twin(getattr(tensor, name), twins) for name in names}
+    twin: torch.Tensor = type(tensor).__tensor_unflatten__(inner, context, tensor.shape, tensor.stride())
+    return twin
+
+
+def _is_made_of_parts(tensor: Any) -> bool:
+    return type(tensor) not in PLAIN and is_traceable_wrapper_subclass(tensor)
+
+
+def _flattened(name: str, tensor: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    if not _is_made_of_parts(tensor):
+        yield name, tensor
+        return
+    for part in tensor.__tensor_flatten__()[0]:
+        yield from _flattened(f"{name}[{part}]", getattr(tensor, part))

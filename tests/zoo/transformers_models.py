@@ -1,0 +1,120 @@
+"""Every model type of `transformers` that can be built from a default config: shrunken, without weights, and run as its
+`hf:` spec runs it: a plain forward, and where it generates a prefill and a decode step."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from zoo.case import Built, Case
+from zoo.completions import COMPLETIONS, WIDE
+from zoo.shrunken_configs import merged, shrunken
+from zoo.transformers_unbuildable import NO_PHASE, UNBUILDABLE
+
+SIZES = {"batch": 2, "sequence": 16, "context": 16, "seconds": 1, "frames": 4}
+PHASES = ("", "prefill", "decode")
+# A group of the coverage page -> names of the tasks whose models belong to it, then words in a type's name.
+_STATE_SPACE = re.compile(
+    "mamba|rwkv|xlstm|recurrent|jamba|bamba|zamba|_h1|nemotron_h|hybrid|qwen3_next|qwen3_5|kimi_linear|minimax|lfm|lara"
+)
+_MOE = re.compile(
+    "moe|mixtral|dbrx|deepseek|gpt_oss|switch|olmoe|phimoe|arctic|jetmoe|longcat|glm4_moe|dots|axk|ernie4_5"
+)
+
+
+def unbuildable() -> dict[str, str]:
+    """Types that no config alone makes run, and why."""
+    return dict(UNBUILDABLE)
+
+
+def cases() -> list[Case]:
+    """All types; a name such as `llama#decode` says the phase."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    generating = _generating()
+    return [
+        Case("transformers", f"{kind}#{phase}" if phase else kind, group_of(kind), partial(build, kind, phase))
+        for kind in CONFIG_MAPPING_NAMES
+        for phase in PHASES
+        if kind not in UNBUILDABLE and (not phase or (kind in generating and phase not in NO_PHASE.get(kind, ())))
+    ]
+
+
+def build(kind: str, phase: str) -> Built:
+    """The model of a type with inputs, as `hf:config.json#phase` gives it."""
+    import transformers
+
+    from pyinfercost.capture.model_spec import SpecError, load_model
+
+    transformers.logging.set_verbosity_error()
+    spec = f"hf:{config_file(kind)}" + (f"#{phase}" if phase else "")
+    sizes = dict(SIZES)
+    while True:
+        try:
+            loaded = load_model(spec, sizes)
+        except SpecError as error:
+            refused = next((name for name in sizes if f"has no size {name!r}" in str(error)), None)
+            if refused is None:
+                raise
+            del sizes[refused]
+        else:
+            return loaded.module, loaded.args, loaded.kwargs
+
+
+def config_file(kind: str) -> Path:
+    """A `config.json` of a small model of the type."""
+    path = Path(_folder().name) / f"{kind}.json"
+    if not path.is_file():
+        path.write_text(json.dumps(small_config(kind), default=str), encoding="utf-8")
+    return path
+
+
+def small_config(kind: str) -> dict[str, Any]:
+    """The default config of a type, made small."""
+    from transformers import CONFIG_MAPPING
+
+    tree = CONFIG_MAPPING[kind]().to_dict()
+    return merged(shrunken(tree, narrow=kind not in WIDE), COMPLETIONS.get(kind, {})) | {"model_type": kind}
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="transformers-configs-")
+
+
+def _tasks(*names: str) -> set[str]:
+    from transformers.models.auto import modeling_auto as auto
+
+    return {kind for name in names for kind in getattr(auto, f"MODEL_FOR_{name}_MAPPING_NAMES", {})}
+
+
+@cache
+def _generating() -> set[str]:
+    """Types whose spec loads a class that generates."""
+    paired = _tasks("SEQ_TO_SEQ_CAUSAL_LM", "SPEECH_SEQ_2_SEQ")
+    return paired | _tasks("MULTIMODAL_LM", "IMAGE_TEXT_TO_TEXT") | (_tasks("CAUSAL_LM") - _tasks("MASKED_LM"))
+
+
+@cache
+def group_of(kind: str) -> str:
+    """What the coverage page lists a type under."""
+    if _STATE_SPACE.search(kind):
+        return "state-space"
+    if kind in _tasks("MULTIMODAL_LM", "IMAGE_TEXT_TO_TEXT") or "_vl" in kind or "clip" in kind:
+        return "multimodal"
+    if kind in _tasks(
+        "SPEECH_SEQ_2_SEQ", "CTC", "AUDIO_CLASSIFICATION", "TEXT_TO_WAVEFORM", "RNNT", "TDT"
+    ) or re.search("audio|speech|codec|asr|voice|wav|mimi|music", kind):
+        return "audio"
+    vision = ("IMAGE", "BACKBONE", "OBJECT_DETECTION", "DEPTH_ESTIMATION", "IMAGE_CLASSIFICATION", "MASK_GENERATION")
+    if kind in _tasks(*vision) or re.search("vision|vit|sam|detr|video", kind):
+        return "vision"
+    if _MOE.search(kind):
+        return "moe"
+    if kind in _tasks("SEQ_TO_SEQ_CAUSAL_LM"):
+        return "encoder-decoder"
+    return "decoder" if kind in _tasks("CAUSAL_LM") - _tasks("MASKED_LM") else "encoder"
