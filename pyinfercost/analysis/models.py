@@ -82,7 +82,9 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
     dynamic = {
         key: {dim: name for dim, name in names.items() if name in varied} for key, names in loaded.dynamic.items()
     }
-    of_data: dict[str, Any] = {name: value for name, value in first.items() if depends_on_data(name) and len(axes[name]) == 1}
+    of_data: dict[str, Any] = {
+        name: value for name, value in first.items() if depends_on_data(name) and len(axes[name]) == 1
+    }
     with _size_errors():
         graph = capture(loaded.module, loaded.args, loaded.kwargs, dynamic=dynamic, **of_data)
     free, fixed = _split(graph, {name: values for name, values in axes.items() if name not in of_data})
