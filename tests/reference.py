@@ -30,20 +30,20 @@ class Tally:
 
     def __init__(self, part: str = "pointwise") -> None:
         self.done: dict[str, Counter[str]] = {"contraction": Counter(), "pointwise": Counter(), "row": Counter()}
-        self._part = part
+        self.current = part
 
     def add(self, operation: str) -> None:
         """Notes one operation."""
-        self.done[self._part][operation] += 1
+        self.done[self.current][operation] += 1
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Notes what happens inside under another part."""
-        before, self._part = self._part, name
+        before, self.current = self.current, name
         try:
             yield
         finally:
-            self._part = before
+            self.current = before
 
     @property
     def multiplications(self) -> int:
@@ -262,20 +262,59 @@ def einsum(equation: str, *operands: Array) -> Array:
     for position, (operand, right) in enumerate(zip(operands[1:], letters[1:], strict=True), start=2):
         later = result + "".join(letters[position:])
         kept = "".join(c for c in dict.fromkeys(left + right) if c in later)
+        whole = joined, left
+        joined, left = _summed_alone(joined, left, operand, right, kept)
+        operand, right = _summed_alone(operand, right, *whole, kept)
         joined, left = _join(joined, left, operand, right, kept), kept
     order = [left.index(c) for c in result]
     return np.transpose(joined, order) if order else joined
 
 
+def _diagonal(a: Array, letters: str) -> tuple[Array, str]:
+    """Every letter once."""
+    distinct = "".join(dict.fromkeys(letters))
+    shape = tuple(a.shape[letters.index(c)] for c in distinct)
+    result = np.empty(shape, dtype=object)
+    for index in np.ndindex(*shape):
+        at = dict(zip(distinct, index, strict=True))
+        result[index] = a[tuple(at[c] for c in letters)]
+    return result, distinct
+
+
+def _summed_alone(a: Array, letters: str, other: Array, others: str, kept: str) -> tuple[Array, str]:
+    """Sums over the letters that nothing else has but as a length of 1, before the product."""
+    a, letters = _diagonal(a, letters)
+    longer = {c for c, n in zip(others, other.shape, strict=True) if n > 1}
+    alone = [c for c, n in zip(letters, a.shape, strict=True) if n > 1 and c not in kept and c not in longer]
+    if not alone:
+        return a, letters
+    tally = a.flat[0].tally
+    left = "".join(c for c in letters if c not in alone)
+    result = np.empty(tuple(n for c, n in zip(letters, a.shape, strict=True) if c in left), dtype=object)
+    with tally.part("pointwise"):
+        for index in np.ndindex(*result.shape):
+            at = iter(index)
+            place = tuple(next(at) if c in left else slice(None) for c in letters)
+            result[index] = np.sum(a[place], initial=Scalar(0.0, tally))
+    return result, left
+
+
 def _join(a: Array, a_letters: str, b: Array, b_letters: str, kept: str) -> Array:
-    length = dict(zip(a_letters + b_letters, a.shape + b.shape, strict=True))
+    length: dict[str, int] = {}
+    for c, n in zip(a_letters + b_letters, a.shape + b.shape, strict=True):
+        length[c] = max(n, length.get(c, 1))
     summed = [c for c in length if c not in kept]
     result = np.empty(tuple(length[c] for c in kept), dtype=object)
+    tally = a.flat[0].tally
     for outer in np.ndindex(*result.shape):
         terms = []
         for inner in itertools.product(*(range(length[c]) for c in summed)):
             at = dict(zip([*kept, *summed], [*outer, *inner], strict=True))
-            terms.append(a[tuple(at[c] for c in a_letters)] * b[tuple(at[c] for c in b_letters)])
+            a_at = tuple(at[c] if n > 1 else 0 for c, n in zip(a_letters, a.shape, strict=True))
+            b_at = tuple(at[c] if n > 1 else 0 for c, n in zip(b_letters, b.shape, strict=True))
+            # Without a sum it is a product of elements.
+            with tally.part(tally.current if any(length[c] > 1 for c in summed) else "pointwise"):
+                terms.append(a[a_at] * b[b_at])
         result[outer] = np.sum(terms)
     return result
 

@@ -201,8 +201,14 @@ void register_counts(py::module_& m) {
             py::arg("depth") = py::none(),
             "Every module path down to depth (None: all) with all that lies below it; '' is the whole model.")
         .def("by_op", &Counts::by_op)
-        .def("by_phase", &Counts::by_phase,
-             "'forward', and of a training step 'backward': a row for each, which add up to the total.")
+        .def(
+            "by_phase",
+            [](const Counts& c) {
+                py::dict rows;
+                for (auto& [phase, row] : c.by_phase()) rows[py::str(std::string(name_of(phase)))] = row;
+                return rows;
+            },
+            "'forward', and of a training step 'backward': a row for each, which add up to the total.")
         .def_property_readonly("unmodelled", [](const Counts& c) { return c.unmodelled(); })
         .def_property_readonly("memory", [](const Counts& c) { return c.memory(); })
         .def_property_readonly("nodes", &Counts::nodes)

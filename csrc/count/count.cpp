@@ -61,8 +61,8 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
         try {
             analyzer.analyze(i, work);
             total_.add(work);
-            workspace.push_back(analyzer.workspace(i));
             saved.visit(i, work, analyzer.pass());
+            workspace.push_back(analyzer.workspace(i));
         } catch (const OverflowError& error) {
             const Node& node = graph_->nodes()[static_cast<std::size_t>(i)];
             throw OverflowError("counting node " + std::to_string(i) + " (" + graph_->ops()[node.op].full +
@@ -173,12 +173,12 @@ std::map<std::string, CountRow> Counts::by_op() const {
     return rows;
 }
 
-std::map<std::string, CountRow> Counts::by_phase() const {
-    std::map<std::string, CountRow> rows;
+std::map<Phase, CountRow> Counts::by_phase() const {
+    std::map<Phase, CountRow> rows;
     std::map<Phase, std::unordered_set<TensorIndex>> seen;
-    rows[std::string(name_of(Phase::forward))];
+    rows[Phase::forward];
     for_each_work([&](NodeIndex, const Node& node, const Work&, const CountRow& row, const Call& call) {
-        CountRow& into = rows[std::string(name_of(node.phase))];
+        CountRow& into = rows[node.phase];
         merge(into, row);
         call.for_each_input([&](TensorIndex t) {
             if (seen[node.phase].insert(call.root(t)).second) count_stored(into, call.root(t), call);

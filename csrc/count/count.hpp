@@ -57,7 +57,8 @@ class Counts {
 
     std::vector<LayerRow> layers() const;
     std::map<std::string, CountRow> by_op() const;
-    std::map<std::string, CountRow> by_phase() const;
+    // Forward, and backward where the graph has it.
+    std::map<Phase, CountRow> by_phase() const;
     // Every module path down to `depth` (all when negative), each with all that lies below it; "" is the
     // model.
     std::map<std::string, CountRow> by_module(int depth) const;

@@ -146,6 +146,8 @@ namespace {
 
 constexpr TrafficShape grouped{grouped_traffic, never};
 
+constexpr TrafficShape einsum_traffic{einsum_bytes, einsum_aliases};
+
 constexpr OpRule kRows[] = {
     {"aten.linear",                      linear,           stream_operands, "2*m*n*k; bias add is pointwise"                         },
     {"aten.mm",                          mm,               stream_operands, "2*m*n*k"                                                },
@@ -158,7 +160,8 @@ constexpr OpRule kRows[] = {
     {"aten.addmv",                       addmv,            stream_operands, "2*m*k; the added vector is pointwise"                   },
     {"aten.dot",                         dot,              stream_operands, "2*k"                                                    },
     {"aten.vdot",                        dot,              stream_operands, "2*k"                                                    },
-    {"aten.einsum",                      einsum,           stream_operands, "2 x the product of all letters, left to right"          },
+    {"aten.einsum",                      einsum,           einsum_traffic,
+     "2 x the product of all letters, left to right; what is not a product with a sum is pointwise"                                  },
     {"aten._grouped_mm",                 grouped_product,  grouped,         "2*rows*n*k: each row meets one expert; balanced routing"},
     {"transformers.grouped_mm_fallback", grouped_product,  grouped,
      "as aten._grouped_mm, which it stands in for"                                                                                   },

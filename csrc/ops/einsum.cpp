@@ -2,15 +2,36 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "ops/contraction.hpp"
 #include "ops/shapes.hpp"
 
 namespace infercost {
+namespace {
 
-// "bij,bjk->bik" and all its kin: every distinct letter is a loop. More than two operands are contracted
-// from left to right, as torch does without opt_einsum; letters that no later operand needs are summed.
-void einsum(const Call& call, Work& work) {
+using Lengths = std::map<char, Expr>;
+
+// An operand with its diagonals taken: every letter once.
+struct Part {
+    std::string letters;
+    Lengths lengths;
+
+    bool has(char c) const { return letters.find(c) != std::string::npos; }
+    bool is_long(char c) const { return has(c) && !(lengths.at(c) == Expr(1)); }
+    Expr size() const {
+        Expr total = 1;
+        for (const char c : letters) total = total * lengths.at(c);
+        return total;
+    }
+};
+
+struct Equation {
+    std::vector<Part> parts;
+    std::string result;
+};
+
+Equation read_equation(const Call& call) {
     const std::string equation(call.text("equation"));
     const std::vector<TensorIndex> operands = call.tensors("tensors");
     std::string letters;
@@ -36,6 +57,8 @@ void einsum(const Call& call, Work& work) {
         return count <= 10 ? std::string("0123456789").substr(10 - count) : "";
     };
     std::size_t widest = 0;
+    Equation read;
+    std::map<char, int> uses;
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const auto rank = static_cast<std::size_t>(call.rank(operands[i]));
         if (const std::size_t dots = parts[i].find("..."); dots != std::string::npos) {
@@ -44,59 +67,113 @@ void einsum(const Call& call, Work& work) {
             widest = std::max(widest, unnamed);
         }
         if (parts[i].size() != rank) throw unreadable();
-    }
-    std::map<char, Expr> length;
-    std::map<char, int> uses;
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-        for (std::size_t axis = 0; axis < parts[i].size(); ++axis) {
-            const Expr size = call.dim(operands[i], static_cast<int>(axis));
-            Expr& known = length[parts[i][axis]];
-            if (!(size == Expr(1)) || known == Expr(0)) known = size;
-            ++uses[parts[i][axis]];
+        Part part;
+        for (std::size_t axis = 0; axis < rank; ++axis) {
+            const char c = parts[i][axis];
+            ++uses[c];
+            if (!part.has(c)) part.letters += c;
+            part.lengths[c] = call.dim(operands[i], static_cast<int>(axis));
         }
+        read.parts.push_back(std::move(part));
     }
-    std::string result;
     if (arrow != std::string::npos) {
-        result = letters.substr(arrow + 2);
-        if (const std::size_t dots = result.find("..."); dots != std::string::npos) {
-            result.replace(dots, 3, digits(widest));
+        read.result = letters.substr(arrow + 2);
+        if (const std::size_t dots = read.result.find("..."); dots != std::string::npos) {
+            read.result.replace(dots, 3, digits(widest));
         }
-    } else {
-        for (const auto& [letter, count] : uses) {
-            const bool unnamed = letter >= '0' && letter <= '9';
-            result += count == 1 || unnamed ? std::string(1, letter) : "";
-        }
+        return read;
     }
-    std::string left;  // a letter twice in one operand is its diagonal
-    for (const char c : parts[0]) left += left.find(c) == std::string::npos ? std::string(1, c) : "";
-    Expr total;
-    for (std::size_t i = 1; i < parts.size(); ++i) {
-        std::string loop = left;
-        for (const char c : parts[i]) loop += loop.find(c) == std::string::npos ? std::string(1, c) : "";
-        std::string later = result;
-        for (std::size_t j = i + 1; j < parts.size(); ++j) later += parts[j];
-        std::string next;
-        Expr batch = 1, m = 1, n = 1, k = 1, size = 1;
-        for (const char c : loop) {
-            size = size * length[c];
-            const bool kept = later.find(c) != std::string::npos;
-            const bool in_left = left.find(c) != std::string::npos;
-            const bool in_right = parts[i].find(c) != std::string::npos;
-            if (kept) next += c;
-            Expr& axis = !kept ? k : (in_left && in_right ? batch : (in_left ? m : n));
-            axis = axis * length[c];
-        }
-        total += size * 2;
-        set_contraction(work, WorkKind::gemm, call.engine_dtype(operands[0]), batch, m, n, k);
-        left = next;
+    for (const auto& [letter, count] : uses) {
+        const bool unnamed = letter >= '0' && letter <= '9';
+        read.result += count == 1 || unnamed ? std::string(1, letter) : "";
     }
-    if (parts.size() == 1) {
-        work.kind = WorkKind::reduction;
-        work.pointwise_flops = call.numel(operands[0]);
+    return read;
+}
+
+// Letters that only one of two operands has and nothing later needs are summed before the product.
+Expr sum_alone(Part& part, const Part& other, const std::string& later) {
+    std::string kept;
+    for (const char c : part.letters) {
+        const bool alone = later.find(c) == std::string::npos && part.is_long(c) && !other.is_long(c);
+        if (!alone) kept += c;
+    }
+    if (kept.size() == part.letters.size()) return 0;
+    const Expr added = part.size();
+    part.letters = kept;
+    return added;
+}
+
+bool only_moves(const Equation& equation) {
+    if (equation.parts.size() != 1) return false;
+    const std::string& letters = equation.parts[0].letters;
+    return std::all_of(letters.begin(), letters.end(),
+                       [&](char c) { return equation.result.find(c) != std::string::npos; });
+}
+
+}  // namespace
+
+// "bij,bjk->bik" and all its kin: every distinct letter is a loop. More than two operands are contracted
+// from left to right, as torch does without opt_einsum; letters that no later operand needs are summed, and a
+// product in which none is summed is pointwise.
+void einsum(const Call& call, Work& work) {
+    const DType dtype = call.engine_dtype(call.tensors("tensors").at(0));
+    Equation equation = read_equation(call);
+    if (equation.parts.size() == 1) {  // a sum, or a new view: turned around, or a diagonal
+        work.kind = only_moves(equation) ? WorkKind::free : WorkKind::reduction;
+        work.dtype = dtype;
+        if (!only_moves(equation)) work.pointwise_flops = equation.parts[0].size() * parts_of(dtype);
         return;
+    }
+    Part left = equation.parts[0];
+    Expr total;
+    Expr pointwise;
+    work.kind = WorkKind::pointwise;
+    work.dtype = dtype;
+    for (std::size_t i = 1; i < equation.parts.size(); ++i) {
+        Part right = equation.parts[i];
+        std::string later = equation.result;
+        for (std::size_t j = i + 1; j < equation.parts.size(); ++j) later += equation.parts[j].letters;
+        const Part whole = left;
+        const Expr added = sum_alone(left, right, later) + sum_alone(right, whole, later);
+        pointwise += added * parts_of(dtype);
+        Part joined;
+        Expr batch = 1, m = 1, n = 1, k = 1;
+        std::string loop = left.letters;
+        for (const char c : right.letters) loop += left.has(c) ? "" : std::string(1, c);
+        for (const char c : loop) {
+            const Expr length = left.is_long(c) || !right.has(c) ? left.lengths.at(c) : right.lengths.at(c);
+            const bool kept = later.find(c) != std::string::npos;
+            if (kept) {
+                joined.letters += c;
+                joined.lengths[c] = length;
+            }
+            const bool both = left.is_long(c) && right.is_long(c);
+            Expr& axis = !kept ? k : (both ? batch : (left.is_long(c) ? m : n));
+            axis = axis * length;
+        }
+        // Where nothing is summed it is a product of elements.
+        const bool summed = std::any_of(loop.begin(), loop.end(), [&](char c) {
+            return !joined.has(c) && left.is_long(c) && right.is_long(c);
+        });
+        if (summed) {
+            set_contraction(work, WorkKind::gemm, dtype, batch, m, n, k);
+            total += work.contraction_flops;
+        } else {
+            pointwise += batch * m * n * k * (is_complex(dtype) ? 6 : 1);
+        }
+        left = std::move(joined);
     }
     work.contraction_flops = total;
     work.causal_flops = total;
+    work.pointwise_flops = pointwise;
+}
+
+bool einsum_aliases(const Call& call) {
+    return only_moves(read_equation(call));
+}
+
+void einsum_bytes(const Call& call, Work& work) {
+    if (!einsum_aliases(call)) read_operands_write_all(call, work);
 }
 
 }  // namespace infercost

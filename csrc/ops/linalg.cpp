@@ -152,6 +152,14 @@ void svd(const Call& call, Work& work) {
         a.count * (full ? 4 * l * l * s + 8 * l * s * s + 9 * s * s * s : 14 * l * s * s + 8 * s * s * s));
 }
 
+// V * diag(1 / s) * U^T: a decomposition, a scaled factor, one product.
+void pseudo_inverse(const Call& call, Work& work) {
+    const Matrices a = matrices_in(call, call.first_operand());
+    const Expr& s = a.shorter;
+    const Expr& l = a.longer;
+    library(call, work, a.count * (14 * l * s * s + 8 * s * s * s + s * s + 2 * l * s * s));
+}
+
 void least_squares(const Call& call, Work& work) {
     const Matrices a = matrices_in(call, call.first_operand());
     const Expr& s = a.shorter;
@@ -244,6 +252,8 @@ constexpr OpRule kRows[] = {
     {"aten._linalg_svd",                svd,                         stream_all,      kSvd                                            },
     {"aten.svd",                        svd,                         stream_all,      kSvd                                            },
     {"aten.linalg_svdvals",             singular_values,             stream_all,      kValues                                         },
+    {"aten.linalg_pinv",                pseudo_inverse,              stream_all,      "as svd, then s^2 + 2ls^2"                      },
+    {"aten.pinverse",                   pseudo_inverse,              stream_all,      "as svd, then s^2 + 2ls^2"                      },
     {"aten.linalg_matrix_exp",          exponential,                 stream_operands, "2*5*n^3; squarings depend on the values"       },
     {"aten.matrix_exp",                 exponential,                 stream_operands, "2*5*n^3; squarings depend on the values"       },
     {"aten.linalg_matrix_power",        power,                       stream_operands, "2*n^3 per product, by repeated squaring"       },

@@ -30,6 +30,8 @@ const std::vector<Family>& families() {
         {"backward_contraction", backward_contraction_rules()},
         {"backward_pointwise",   backward_pointwise_rules()  },
         {"backward_movement",    backward_movement_rules()   },
+        {"foreach",              foreach_rules()             },
+        {"transformer",          transformer_rules()         },
     };
     return all;
 }

@@ -71,6 +71,8 @@ std::span<const OpRule> special_rules();
 std::span<const OpRule> loss_rules();
 std::span<const OpRule> fourier_rules();
 std::span<const OpRule> linalg_rules();
+std::span<const OpRule> foreach_rules();
+std::span<const OpRule> transformer_rules();
 std::span<const OpRule> quantized_rules();
 std::span<const OpRule> quantized_element_rules();
 std::span<const OpRule> backward_contraction_rules();

@@ -37,21 +37,22 @@ def is_file(model: str) -> bool:
     return model.endswith((".pt2", ".json")) and model.partition(":")[0] not in _LIBRARIES
 
 
-def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None) -> Captured:
+def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None, *, training: bool = False) -> Captured:
     """The graph of a model for one point.
 
     Args:
         model: a file or a spec, as in `capture`.
         sizes: size name -> value.
         dynamic: as in `capture`; only for a `.pt2` file.
+        training: as in `capture`.
     """
     from ..capture import capture
 
     if is_file(model):
-        graph = capture(model, dynamic=dynamic)
+        graph = capture(model, dynamic=dynamic, training=training)
         return Captured(graph, sizes, {}, graph.model)
     with _size_errors():
-        graph = capture(model, dynamic=dynamic, **sizes)
+        graph = capture(model, dynamic=dynamic, training=training, **sizes)
     # One fixed size is known without being asked for: a library's model runs at batch 1 unless told otherwise.
     known = {"batch": 1, **sizes} if model.partition(":")[0] in _LIBRARIES else sizes
     known = {name: value for name, value in known.items() if not depends_on_data(name)}  # defaults of the graph now
@@ -82,9 +83,7 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
     dynamic = {
         key: {dim: name for dim, name in names.items() if name in varied} for key, names in loaded.dynamic.items()
     }
-    of_data: dict[str, Any] = {
-        name: value for name, value in first.items() if depends_on_data(name) and len(axes[name]) == 1
-    }
+    of_data: dict[str, Any] = {n: value for n, value in first.items() if depends_on_data(n) and len(axes[n]) == 1}
     with _size_errors():
         graph = capture(loaded.module, loaded.args, loaded.kwargs, dynamic=dynamic, **of_data)
     free, fixed = _split(graph, {name: values for name, values in axes.items() if name not in of_data})

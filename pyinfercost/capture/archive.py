@@ -17,12 +17,16 @@ from pyinfercost.capture.archive_weights import Archive, ArchiveError, Weight, s
 from pyinfercost.capture.data_names import Operand
 from pyinfercost.capture.expressions import Size, parse_expr, symbol_name
 from pyinfercost.capture.program import (
+    CONDITION,
     IGNORED_ARGUMENTS,
     INLINED,
+    LOOP,
+    PARAMETERS,
     InputDims,
     SizeNameError,
     SizeNames,
     SizeTable,
+    dearest,
     is_work,
     module_path,
     name_sizes,
@@ -35,6 +39,7 @@ _MODELS = "models/"
 _SCHEMA_MAJOR = 8
 _MEMORY_FORMATS = {1: "contiguous_format", 2: "channels_last", 3: "channels_last_3d", 4: "preserve_format"}
 _STRIDED = 7
+_LISTS_OF_UNIONS = frozenset({"as_optional_tensors", "as_sym_ints", "as_sym_bools", "as_sym_floats"})
 
 _Json = dict[str, Any]
 
@@ -73,7 +78,12 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
                     "save it again with torch.export.save of torch 2.8 or newer"
                 )
             tied = archive.tied_names()
-            return _Reader(program, Path(path).name, tied, dynamic).graph()
+
+            def read(choices: Mapping[str, int]) -> tuple[Graph, list[str]]:
+                reader = _Reader(program, Path(path).name, tied, dynamic, choices)
+                return reader.graph(), reader.conditions
+
+            return dearest(read)
         except (ArchiveError, SizeNameError):
             raise
         except ValueError as error:
@@ -85,7 +95,17 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
 
 
 class _Reader:
-    def __init__(self, program: _Json, model: str, tied: Mapping[str, str], dynamic: SizeNames | None) -> None:
+    def __init__(
+        self,
+        program: _Json,
+        model: str,
+        tied: Mapping[str, str],
+        dynamic: SizeNames | None,
+        choices: Mapping[str, int],
+    ) -> None:
+        self.conditions: list[str] = []  # met on the way
+        self._choices = choices
+        self._scope = ""  # of the conditions that the nodes being read stand in
         self._module: _Json = program["graph_module"]
         self._graph: _Json = self._module["graph"]
         self._builder = GraphBuilder(model)
@@ -138,8 +158,14 @@ class _Reader:
             op = target.removeprefix("torch.ops.")
             self._declare_of_data(op, node, scope)
             if op in INLINED:
-                self._inline(node, values)
+                self._inline(node, 0, values)
+            elif op == CONDITION:
+                self._condition(node, values)
             elif is_work(op):
+                if op == LOOP:
+                    self._inline(node, 0, values, results=False)
+                    self._inline(node, 1, values)
+
                 self._node(op, node, scope)
 
     def _node(self, op: str, node: _Json, scope: _Scope) -> None:
@@ -150,7 +176,7 @@ class _Reader:
                 outputs.append(scope.values[name])
         arguments = {}
         for position, named in enumerate(node["inputs"]):
-            name = named["name"] or f"arg{position}"
+            name = named["name"] or _name_at(op, position)
             kind, value = _union(named["arg"])
             if name not in IGNORED_ARGUMENTS and kind not in {"as_graph", "as_string_to_argument", "as_custom_obj"}:
                 arguments[name] = self._argument(kind, value, scope)
@@ -171,15 +197,28 @@ class _Reader:
             operands = [Operand(scalar_type(m["dtype"]), [self._size(s) for s in m["sizes"]]) for m in metas]
             self._sizes.of_data(symbols, _module_of(node), op, operands)
 
-    def _inline(self, node: _Json, values: dict[str, TensorId]) -> None:
+    def _condition(self, node: _Json, values: dict[str, TensorId]) -> None:
+        name = self._scope + "+".join(n for output in node["outputs"] for n in _tensor_names(output))
+        scope = self._scope
+        self.conditions.append(name)
+        branch = self._choices.get(name, 0)
+        self._scope = f"{name}/{branch}/"
+        self._inline(node, branch, values)
+        self._scope = scope
+
+    def _inline(self, node: _Json, which: int, values: dict[str, TensorId], *, results: bool = True) -> None:
+        """Reads one of the node's subgraphs, whose placeholders stand for its last operands."""
         operands = [_union(named["arg"]) for named in node["inputs"]]
-        graph: _Json = next(value["graph"] for kind, value in operands if kind == "as_graph")
+        graph: _Json = [value["graph"] for kind, value in operands if kind == "as_graph"][which]
         inner: dict[str, TensorId] = {}
-        given = [{kind: value} for kind, value in operands[len(operands) - len(graph["inputs"]) :]]
+        given = [single for kind, value in operands for single in _single(kind, value)]
+        given = given[len(given) - len(graph["inputs"]) :]
         for placeholder, operand in zip(graph["inputs"], given, strict=True):
             for inside, outside in zip(_tensor_names(placeholder), _tensor_names(operand), strict=True):
                 inner[inside] = values[outside]
         self._walk(graph, inner)
+        if not results:
+            return
         produced = [name for output in graph["outputs"] for name in _tensor_names(output)]
         wanted = [name for output in node["outputs"] for name in _tensor_names(output)]
         for outside, inside in zip(wanted, produced, strict=True):
@@ -277,6 +316,19 @@ def _module_of(node: _Json) -> str:
 def _union(value: _Json) -> tuple[str, Any]:
     """Which alternative of a union the schema wrote, and its value."""
     return next(iter(value.items()))
+
+
+def _name_at(op: str, position: int) -> str:
+    names = PARAMETERS.get(op, ())
+    return names[position] if position < len(names) else f"arg{position}"
+
+
+def _single(kind: str, value: Any) -> list[_Json]:
+    """The items of an argument that is a list: a subgraph has a placeholder for each."""
+    if isinstance(value, list):
+        item = kind.removesuffix("s")
+        return [v if kind in _LISTS_OF_UNIONS else {item: v} for v in value]
+    return [{kind: value}]
 
 
 def _symbol(size: _Json) -> str:

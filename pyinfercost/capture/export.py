@@ -10,11 +10,15 @@ from pyinfercost._core import Graph, GraphBuilder, TensorId
 from pyinfercost.capture.data_names import Operand
 from pyinfercost.capture.expressions import Size, to_expr
 from pyinfercost.capture.program import (
+    CONDITION,
     IGNORED_ARGUMENTS,
     INLINED,
+    LOOP,
+    PARAMETERS,
     InputDims,
     SizeNames,
     SizeTable,
+    dearest,
     is_work,
     module_path,
     name_sizes,
@@ -50,11 +54,21 @@ def graph_from_exported(program: ExportedProgram, *, model: str = "", dynamic: S
         SizeNameError: when `dynamic` does not fit the program.
         ExpressionError: when a size has no integer expression.
     """
-    return _Reader(program, model, dynamic).graph()
+
+    def read(choices: Mapping[str, int]) -> tuple[Graph, list[str]]:
+        reader = _Reader(program, model, dynamic, choices)
+        return reader.graph(), reader.conditions
+
+    return dearest(read)
 
 
 class _Reader:
-    def __init__(self, program: ExportedProgram, model: str, dynamic: SizeNames | None) -> None:
+    def __init__(
+        self, program: ExportedProgram, model: str, dynamic: SizeNames | None, choices: Mapping[str, int]
+    ) -> None:
+        self.conditions: list[str] = []  # met on the way
+        self._choices = choices
+        self._scope = ""  # of the conditions that the nodes being read stand in
         self._program = program
         self._builder = GraphBuilder(model)
         self._placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
@@ -127,9 +141,21 @@ class _Reader:
             return
         op = _op_name(node.target)
         if op in INLINED:
-            self._inline(node, owner, values)
+            subgraph = next(a for a in node.args if getattr(a, "op", "") == "get_attr")
+            self._inline(node, subgraph, list(node.args), owner, values)
             return
+        if op == CONDITION:
+            self._condition(node, owner, values)
+            return
+        if op == LOOP:
+            arguments: Any = node.args
+            condition, body, *operands = arguments
+            flat = [a for group in operands for a in group]
+            self._inline(node, condition, flat, owner, values)
+            self._inline(node, body, flat, owner, values)
         results = node.meta.get("val")
+        if not op and isinstance(values.get(node.args[0] if node.args else None), TensorId) and _is_tensor(results):
+            op = "aten.alias.default"  # functions of torch.func hide and show a dimension of a tensor
         if not op:
             return
         stack = node.meta.get("nn_module_stack") or {}
@@ -148,12 +174,23 @@ class _Reader:
         )
         values[node] = outputs
 
-    def _inline(self, node: torch.fx.Node, owner: torch.nn.Module, values: dict[Any, Any]) -> None:
-        subgraph: Any = next(a for a in node.args if getattr(a, "op", "") == "get_attr")
+    def _condition(self, node: torch.fx.Node, owner: torch.nn.Module, values: dict[Any, Any]) -> None:
+        scope, name = self._scope, f"{self._scope}{node.name}"
+        self.conditions.append(name)
+        branch = self._choices.get(name, 0)
+        self._scope = f"{name}/{branch}/"
+        arguments: Any = node.args
+        self._inline(node, arguments[1 + branch], list(arguments[3]), owner, values)
+        self._scope = scope
+
+    def _inline(
+        self, node: torch.fx.Node, subgraph: Any, args: list[Any], owner: torch.nn.Module, values: dict[Any, Any]
+    ) -> None:
+        """Reads a subgraph whose placeholders stand for the last of `args`."""
         module: Any = owner.get_submodule(str(subgraph.target))
         graph: torch.fx.Graph = module.graph
         placeholders = [n for n in graph.nodes if n.op == "placeholder"]
-        operands = list(node.args)[len(node.args) - len(placeholders) :]
+        operands = args[len(args) - len(placeholders) :]
         inner = {p: values[a] for p, a in zip(placeholders, operands, strict=True) if a in values}
         outputs = self._walk(graph, module, inner)
         values[node] = outputs if isinstance(node.meta.get("val"), tuple | list) else outputs[0]
@@ -171,7 +208,7 @@ class _Reader:
         names = self._parameter_names.get(target)
         if names is None:
             schema = getattr(target, "_schema", None)  # higher-order operators have none
-            names = [a.name for a in schema.arguments] if schema else []
+            names = [a.name for a in schema.arguments] if schema else list(PARAMETERS.get(_op_name(target), ()))
             self._parameter_names[target] = names
         return names + [f"arg{i}" for i in range(len(names), count)]
 
@@ -181,7 +218,10 @@ class _Reader:
         if hasattr(value, "meta") and hasattr(value, "op"):  # an fx node: a tensor, or a symbolic number
             return values[value] if value in values else self._number(value.meta.get("val"))
         if isinstance(value, Sequence):
-            return [self._argument(v, values) for v in value]
+            items = [self._argument(v, values) for v in value]
+            tensors = [item for item in items if isinstance(item, TensorId)]
+            # Higher-order operators mix tensors and numbers; the tensors are what is read.
+            return items if not tensors or all(i is None or isinstance(i, TensorId) for i in items) else tensors
         text = str(value)
         return text.removeprefix("torch.")  # torch.float32 -> float32, torch.channels_last -> channels_last
 

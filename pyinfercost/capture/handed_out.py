@@ -24,12 +24,10 @@ class HandedOut:
     """What the model got. Twins share dtype, shape and strides, and no memory: nothing lies on the meta device.
 
     Attributes:
-        observes: Whether deaths are noted.
         released: What the model has let go of, in order. A weak reference appends itself here when its tensor dies.
     """
 
     __slots__ = ("_by_id", "released")
-    observes = True
 
     def __init__(self) -> None:
         self.released: list[_Handed] = []
@@ -82,24 +80,4 @@ class HandedOut:
             return self.out(result) if result.device.type == "meta" else result
         if kind is list or kind is tuple:
             return kind([self.out_of_new(r, args, given) for r in result])
-        return result
-
-
-class NotHandedOut(HandedOut):
-    """The model holds what the record holds: autograd keeps results beyond the model, and knows them by their identity."""
-
-    __slots__ = ()
-    observes = False
-
-    def inside(self, values: Iterable[Any]) -> Any:
-        """The arguments."""
-        return values
-
-    def out(self, result: Any) -> Any:
-        """The result."""
-        return result
-
-    def out_of_new(self, result: Any, args: tuple[Any, ...], given: tuple[Any, ...]) -> Any:
-        """The result."""
-        del args, given
         return result

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pyinfercost._core import Expr, GraphBuilder
+from pyinfercost._core import Expr, Graph, GraphBuilder, count
 from pyinfercost.capture.data_names import DataNames, Operand, counted_by
 from pyinfercost.capture.expressions import Symbols
 
@@ -46,6 +47,15 @@ INLINED = frozenset(
     }
 )
 """Higher-order operators that run their subgraph once, on their last operands: its nodes take its place."""
+
+CONDITION = "higher_order.cond"
+"""Runs one of two subgraphs: which one is data. The dearer one takes its place, so that counts are upper bounds."""
+
+LOOP = "higher_order.while_loop"
+"""Runs a condition and a body, how often is data: both take its place once, and it stays as an op without a row."""
+
+PARAMETERS = {"higher_order.flex_attention": ("query", "key", "value")}
+"""Names for the operands of higher-order operators, which have no schema."""
 
 # Arguments that change where a tensor lives, never how much work it is.
 IGNORED_ARGUMENTS = frozenset({"device", "layout", "pin_memory"})
@@ -144,6 +154,32 @@ class SizeTable(Symbols):
             self._made[name] = self._builder.size(name, default=default, minimum=minimum, maximum=maximum)
         self[symbol] = self._made[name]
         return self._made[name]
+
+
+def dearest(read: Callable[[Mapping[str, int]], tuple[Graph, Sequence[str]]]) -> Graph:
+    """The graph of a program with the dearer branch of each of its conditions.
+
+    Args:
+        read: from condition -> branch (0 or 1; 0 where none is given) to the graph and the conditions met on the way.
+    """
+    choices: dict[str, int] = {}
+    graph, conditions = read(choices)
+    waiting = list(conditions)
+    while waiting:
+        condition = waiting.pop()
+        other, conditions = read({**choices, condition: 1})
+        if _cost(other) > _cost(graph):
+            choices[condition] = 1
+            graph = other
+            waiting = [c for c in conditions if c not in choices and (c in waiting or c.startswith(f"{condition}/"))]
+    return graph
+
+
+def _cost(graph: Graph) -> tuple[int, int, int]:
+    defaults: dict[str, Any] = {name: limits["default"] for name, limits in graph.sizes.items()}
+    # Sizes that depend on data stand for their own defaults.
+    total: Any = count(graph, {name: value for name, value in defaults.items() if isinstance(value, int)}).total
+    return total.contraction_flops, total.pointwise_flops, total.bytes_read + total.bytes_written
 
 
 def is_work(op: str) -> bool:

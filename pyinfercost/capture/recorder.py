@@ -20,6 +20,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyinfercost import _core
@@ -29,6 +30,7 @@ from .calls import Call
 from .data_sizes import DataSizes
 from .fused_kernels import KERNELS as _FUSED
 from .handed_out import HandedOut
+from .higher_order import run_higher_order
 from .meta_kernels import KERNELS as _LAYOUTS
 from .packed_weights import PackedWeight, PackedWeights
 from .recurrent_kernels import KERNELS as _RECURRENT
@@ -68,8 +70,8 @@ class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
     `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `values`
-    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie in
-    script objects. Of a training step, `backward_from` is the first call of backward.
+    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie
+    in script objects. Of a training step, `backward_from` is the first call of backward.
     """
 
     values: Values
@@ -124,6 +126,8 @@ class Recorder:
             return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
         operator = self._operators.get(op)
         if operator is None:
+            if isinstance(op, HigherOrderOperator):
+                return run_higher_order(self, mode, op, args, kwargs)
             operator = self._operators[op] = self._learn(op)
         if not operator.whole:
             with mode:
@@ -149,7 +153,7 @@ class Recorder:
             if found is not None:
                 result, signatures = found
                 result = self._copy(result, signatures)
-                self._append(op, args, kwargs, result, frame)
+                self.append(op, args, kwargs, result, frame)
                 return self.handed.out(result)
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
@@ -171,7 +175,7 @@ class Recorder:
             signatures = self._sign(result)
             if signatures is not None:
                 self._results[key] = (result, signatures)
-        self._append(op, args, kwargs, result, frame)
+        self.append(op, args, kwargs, result, frame)
         return outside
 
     def _scalar(self, tensor: torch.Tensor) -> Any:
@@ -189,7 +193,7 @@ class Recorder:
             return None
         return op(value, *args[1:], **kwargs)
 
-    def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
+    def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
         released = len(self.handed.released)
         while frame is not None:
@@ -234,7 +238,7 @@ class Recorder:
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
         pure = pure and name not in self.data.kernels
-        whole = (known and name not in _TAKEN_APART) or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        whole = known and name not in _TAKEN_APART or not op.has_kernel_for_dispatch_key(_COMPOSITE)
         packed = "quantized" in name and any("__torch__" in str(a.type) for a in schema.arguments)
         if packed:
             self.packed_ops.add(op)
@@ -349,6 +353,8 @@ class Recorder:
 
 
 class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves the class hook untyped
+    supports_higher_order_operators = True
+
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._recorder = recorder
@@ -380,37 +386,12 @@ _TAKEN_APART = frozenset({"aten.where.default", "aten.nonzero_numpy.default", "a
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
-def _grouped_mm(
-    left: torch.Tensor, right: torch.Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None
-) -> Any:
-    # torch's own meta kernel takes bfloat16 alone; shapes follow the same rule for every dtype.
-    del bias
-    dtype = out_dtype or left.dtype
-    if left.dim() == 2 and right.dim() == 2:  # noqa: PLR2004 - ranks
-        shape = [offs.shape[0], left.shape[0], right.shape[1]]
-    elif left.dim() == 3 and right.dim() == 2:  # noqa: PLR2004
-        shape = [left.shape[1], right.shape[1]]
-    else:
-        shape = [*left.shape[:-1], right.shape[-1]]
-    return torch.empty(shape, dtype=dtype, device=left.device)
-
-
-def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
-    del key
-    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
-        return torch.empty_like(query)
-    return query.new_empty([*query.shape[:-1], value.shape[-1]])
-
-
 # Kernels for meta tensors where torch has none that serves.
 _KERNELS = {
     **_RECURRENT,
-    **_LAYOUTS,
     **_FUSED,
+    **_LAYOUTS,
     **quantized_kernels.KERNELS,
-    "aten._grouped_mm.default": _grouped_mm,
-    "aten.scaled_dot_product_attention.default": _attention,
 }
 _CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
 # How a forward asks for a value: `tensor.item()`, and `if tensor:`.

@@ -18,7 +18,6 @@ import torch
 
 from .calls import Call
 from .fused_operators import fused_operators
-from .handed_out import HandedOut, NotHandedOut
 from .recorder import Recorder
 from .symbols import CaptureError
 
@@ -103,7 +102,6 @@ class TrainingRecorder(Recorder):
 
     ends_by_exceptions: ClassVar[bool] = True
 
-    handed: HandedOut = field(default_factory=NotHandedOut)
     owners: dict[int, str] = field(default_factory=dict)  # id of a weight -> the module that it is registered in
     # Sequence numbers at which another module began to run, and that module.
     _changes: list[int] = field(default_factory=lambda: [0])
@@ -112,7 +110,6 @@ class TrainingRecorder(Recorder):
     _node: Any = None  # that calls now
     _depth: int = 0  # how many modules wait while backward runs: the training step itself
     _failure: tuple[BaseException | None, str] = (None, "")
-    _gradients: dict[int, torch.Tensor] = field(default_factory=dict)  # id of what would be a copy -> gradient
 
     def enter(self, module: str | None) -> None:
         if self._in_backward():  # a checkpoint runs part of the forward again
@@ -141,47 +138,32 @@ class TrainingRecorder(Recorder):
 
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if op is _DETACH and type(args[0]) is torch.Tensor and args[0].device.type == "meta":
-            return self._same(args[0].data, args[0])
-        if self._in_backward() and self._find_node():
-            if op is _NEW_EMPTY and _same_strides(args[0].stride(), args[2], args[1]):
-                result = op(*args, **kwargs)
-                self._gradients[id(result)] = args[0]
-                self._kept.append(result)
-                return result
-            if op is _COPY and id(args[0]) in self._gradients:
-                return self._same(args[0], self._gradients.pop(id(args[0])))
+            # How autograd notes what it saves and what it hands on: no call of a real step, which takes the tensor.
+            return self.handed.out(self.handed.twin(args[0]))
+        if self._in_backward():
+            self._find_node()
         return Recorder.record(self, mode, op, args, kwargs)
 
     def _in_backward(self) -> bool:
         """Whether autograd calls, and not a module that runs again."""
         return self.backward_from is not None and len(self._callers) == self._depth
 
-    def _find_node(self) -> bool:
-        """Notes the autograd node that calls and its module; whether it gives a weight its gradient."""
+    def _find_node(self) -> None:
+        """Notes the autograd node that calls, and its module."""
         node: Any = torch._C._current_autograd_node()
         self._node = node
         if node is None:
             self.module = ""
-        elif node.name() == _ACCUMULATE:
+        elif node.name() == _ACCUMULATE:  # which copies a gradient to a weight that is laid out otherwise
             self.module = self.owners.get(id(node.variable), "")
-            return True
         else:
             self.module = self._running[bisect_right(self._changes, node._sequence_nr()) - 1]
-        return False
-
-    def _same(self, tensor: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
-        """Another object for a tensor: no call of a real step, so it is written down as what leaves no node."""
-        known = self._of_tensor.get(id(original))
-        if known is not None:
-            self._of_tensor[id(tensor)] = known
-        self._append(_DETACH, (original,), {}, tensor, None)
-        return tensor
 
     def _append(self, op: OpOverload, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         if self.backward_from is None:
             self._numbers.append(_next_number())
         elif self._in_backward():
-            self.calls.append(Call(op, args, kwargs, result, self.module, self._source(), 0))
+            self.calls.append(Call(op, args, kwargs, result, self.module, self._source(), len(self.handed.released)))
             return
         # The frame is that of __torch_dispatch__, since `record` here stands between it and the recorder's own.
         Recorder._append(self, op, args, kwargs, result, None if frame is None else frame.f_back)
@@ -194,14 +176,6 @@ class TrainingRecorder(Recorder):
         return self.calls[call].source if call < len(self._numbers) else None
 
 
-def _same_strides(have: Any, want: Any, shape: Any) -> bool:
-    return all(n == 1 or a == b for n, a, b in zip(shape, have, want, strict=True))
-
-
 _next_number = torch._C._autograd._get_sequence_nr
 _ACCUMULATE = "torch::autograd::AccumulateGrad"
 _DETACH = torch.ops.aten.detach.default
-# How a gradient is copied to where a weight keeps it. A real step takes it over, which torch does where nobody else
-# holds it; a recorder holds everything. Where the layouts differ both copy.
-_NEW_EMPTY = torch.ops.aten.new_empty_strided.default
-_COPY = torch.ops.aten.copy_.default

@@ -60,6 +60,7 @@ def _format_option(*formats: str) -> Callable[[_Command], _Command]:
 @click.option("--precision", type=click.Choice(_core.precisions()), default="native", show_default=True)
 @click.option("--execution", type=click.Choice(_core.executions()), default="eager", show_default=True)
 @click.option("--depth", type=click.IntRange(min=1), help="Collapse modules below this depth.")
+@click.option("--training", is_flag=True, help="A training step without its optimizer: the forward and its backward.")
 @_format_option("table", "json", "csv", "md")
 @_model_options
 def profile(
@@ -72,6 +73,7 @@ def profile(
     execution: str,
     threads: int | None,
     depth: int | None,
+    training: bool,
     form: str,
     output: str | None,
 ) -> None:
@@ -86,7 +88,7 @@ def profile(
 
         _check_machines([] if hardware is None else [hardware], threads)
         with progress(model, quiet=form in _DATA_FORMATS):
-            captured = graph_at(model, sizes)
+            captured = graph_at(model, sizes, training=training)
         machine = None if hardware is None else load(hardware, threads=threads)
         result = profile_on(machine, captured, precision=precision, execution=execution, rules=None, threads=threads)
         if form == "json":

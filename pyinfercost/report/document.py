@@ -99,7 +99,8 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
         elif times is not None and layer.modelled:
             latency_s = 0.0
         counted = {name: _plain(getattr(layer.row, name)) for name in LAYER_COUNTS}
-        layers.append({"module": layer.module, "op": layer.op, **counted, "latency_s": latency_s, "bound": bound})
+        timed = {"latency_s": latency_s, "bound": bound}
+        layers.append({"module": layer.module, "op": layer.op, **counted, **timed, "phase": layer.phase})
     return layers
 
 

@@ -61,6 +61,11 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
             f"{quantity(total.peak_activation_bytes, 'B')}",
         ),
     ]
+    phases = profile.counts.by_phase()
+    if "backward" in phases:
+        parts = ", ".join(f"{name} {quantity(row.flops, 'FLOP')}" for name, row in phases.items())
+        saved = quantity(profile.counts.memory.saved_for_backward_bytes, "B")
+        lines.append(("training step", f"{parts}; {saved} of activations saved for backward"))
     estimate = profile.estimate
     if estimate is None:
         return lines

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import nn
 from wrapped import Wrapped
 
@@ -27,6 +28,17 @@ class Direct(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer.forward(x)
+
+
+class Twice(nn.Module):
+    """One layer, two calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 64)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.layer(self.layer(x))
 
 
 class Case(NamedTuple):
@@ -128,6 +140,13 @@ CASES = [
     Case("GRUCell", nn.GRUCell(16, 32), (t(3, 16),), 3 * 3 * 32 * (16 + 32)),
     Case("RNNCell", nn.RNNCell(16, 32), (t(3, 16),), 3 * 32 * (16 + 32)),
     Case("Bilinear", nn.Bilinear(8, 8, 4), (t(2, 8), t(2, 8)), 2 * 8 * 8 * 4),
+    Case(
+        "DeformConv2d",
+        torchvision.ops.DeformConv2d(8, 8, 3, padding=1),
+        (t(1, 8, 8, 8), t(1, 2 * 9, 8, 8)),
+        64 * 8 * 8 * 9,
+    ),
+    Case("one linear called twice", Twice(), (t(8, 64),), 2 * 8 * 64 * 64),
     Case("linear by its forward", Direct(), (t(8, 64),), 16384),
     Case("embedding", nn.Embedding(1000, 64), (torch.empty(2, 16, dtype=torch.int64, device="meta"),), 0),
     Case(
@@ -163,6 +182,13 @@ PUBLISHED = {
     "LSTM": 61440,
     "GRU": 46080,
     "Bilinear": 512,
+    "DeformConv2d": 36864,
+    "one linear called twice": 65536,
+    "attention": 16384,
+    "attention, causal": 16384,
+    "mv": 2048,
+    "einsum": 8192,
+    "embedding": 0,
     "int8 product": 65536,
     "grouped product of two experts": 32768,
 }

@@ -162,7 +162,10 @@ def test_attention(heads: int, causal: bool) -> None:
     np.testing.assert_allclose(values(got), expected.numpy(), rtol=1e-9)
 
 
-@pytest.mark.parametrize("equation", ["ij,jk->ik", "bhid,bhjd->bhij", "bii,bi->b", "i,j->ij", "ij,jk,kl->li"])
+@pytest.mark.parametrize(
+    "equation",
+    ["ij,jk->ik", "bhid,bhjd->bhij", "bii,bi->b", "i,j->ij", "ij,jk,kl->li", "bi,bj,ijk->bk", "ij,k->ik", "ii,ij->j"],
+)
 def test_einsum(equation: str) -> None:
     tally = Tally()
     lengths = dict(zip("bhdijkl", (2, 3, 2, 3, 4, 2, 3), strict=True))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
@@ -15,6 +17,7 @@ from wrapped import Wrapped
 
 import pyinfercost as ic
 from pyinfercost.capture.trace import CaptureError
+from pyinfercost.cli import main
 
 ROWS, IN, HIDDEN, OUT = 6, 16, 32, 8
 FIRST, SECOND = ROWS * IN * HIDDEN, ROWS * HIDDEN * OUT  # multiply-accumulates of the two layers
@@ -265,6 +268,17 @@ def test_fused_attention_is_one_call_each_way(options: dict[str, Any]) -> None:
     assert ic.count(graph).memory.saved_for_backward_bytes == 4 * (result + statistics)
 
 
+def test_what_is_saved_is_held_until_backward_and_gradients_to_the_end() -> None:
+    counts = ic.count(step(layers(), rows(requires_grad=True)))
+    memory, forward = counts.memory, counts.by_phase()["forward"].nodes
+    result, loss = ROWS * OUT * 4, 4
+    # Hidden units after ReLU, which needs its result alone; the result is still the caller's.
+    assert memory.saved_for_backward_bytes == ROWS * HIDDEN * 4
+    assert memory.timeline[forward - 1] == memory.saved_for_backward_bytes + result + loss
+    gradients = counts.total.parameter_bytes + ROWS * IN * 4
+    assert memory.timeline[-1] >= gradients + result + loss
+
+
 def test_attention_with_fewer_key_heads() -> None:
     module = Wrapped(attention(enable_gqa=True), q=nn.Identity())
     graph = step(module, heads(QUERY), heads((2, 2, 10, 16)), heads((2, 2, 10, 16)))
@@ -311,3 +325,24 @@ def test_a_step_takes_longer_than_its_forward(hardware: str, execution: str) -> 
     whole = ic.estimate(step(module, x), hardware=hardware, execution=execution)
     forward = ic.estimate(ic.capture(module, x), hardware=hardware, execution=execution)
     assert 1.5 * forward.latency_s < whole.latency_s < 6 * forward.latency_s
+
+
+# ---- models in words -------------------------------------------------------------------------------------------------
+
+
+def test_a_model_in_words_is_captured_in_training_mode() -> None:
+    pytest.importorskip("torchvision")
+    graph = ic.capture("torchvision:squeezenet1_1", training=True, image_size=64)
+    assert "aten.native_dropout_backward" in ops(graph)
+    with pytest.raises(ValueError, match="holds what was captured before"):
+        ic.capture("step.json", training=True)
+
+
+def test_a_training_step_on_the_command_line() -> None:
+    pytest.importorskip("torchvision")
+    arguments = ["profile", "torchvision:squeezenet1_1", "--training", "--set", "image_size=64", "--format", "json"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert {layer["phase"] for layer in document["layers"]} == {"forward", "backward"}
+    assert not document["coverage"]["unmodelled"]

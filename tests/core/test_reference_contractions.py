@@ -146,7 +146,10 @@ PRODUCTS = [
     written("bij,bjk", (2, 3, 4), (2, 4, 5), means="bij,bjk->ik"),  # nothing is said: b appears twice and is summed
     written(" i j , j k -> k i ", (2, 3), (3, 4), means="ij,jk->ki"),
     written("bii,bi->b", (2, 3, 3), (2, 3)),
-    written("i,j->ij", (3,), (4,)),
+    written("i,i->", (3,), (3,)),
+    written("bi,bj,ijk->bk", (2, 3), (2, 4), (3, 4, 5)),
+    written("bij,bjk->bik", (1, 2, 3), (5, 3, 4)),
+    written("ii,ij->j", (3, 3), (3, 4)),
     written("ij,jk,kl->il", (2, 3), (3, 4), (4, 5)),
     written("...ij,...jk->...ik", (6, 5, 2, 3), (6, 5, 3, 4), means="xyij,xyjk->xyik"),
     written("b...d,de->b...e", (2, 5, 6, 3), (3, 4), means="bxyd,de->bxye"),
@@ -199,6 +202,33 @@ def test_a_sum_written_as_einsum_is_a_reduction() -> None:
     np.sum(numbers(tally, (3, 4)), axis=1, initial=numbers(tally, ()).item())
     work = work_of("aten.einsum", {"equation": "ij->i", "tensors": [T((3, 4))]}, T((3,)))
     assert (work.kind, work.contraction_flops, work.pointwise_flops) == ("reduction", 0, tally.pointwise)
+    trace = Tally()
+    np.sum(np.diagonal(numbers(trace, (4, 4))), initial=numbers(trace, ()).item())
+    work = work_of("aten.einsum", {"equation": "ii", "tensors": [T((4, 4))]}, T(()))
+    assert (work.kind, work.contraction_flops, work.pointwise_flops) == ("reduction", 0, trace.pointwise)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("i,j->ij", [(3,), (4,)]),
+        ("bi,bi->bi", [(2, 3), (2, 3)]),
+        ("ij,k->ik", [(2, 3), (4,)]),  # j belongs to one operand alone: it is summed first
+        ("ij,jk->ik", [(2, 1), (3, 4)]),  # and so it is where the other has one element of it
+    ],
+)
+def test_an_einsum_without_a_sum_is_a_product_of_elements(equation: str, shapes: list[tuple[int, ...]]) -> None:
+    tally = Tally("contraction")
+    result = einsum(equation, *(numbers(tally, s) for s in shapes))
+    work = work_of("aten.einsum", {"equation": equation, "tensors": [T(s) for s in shapes]}, T(result.shape))
+    assert (work.kind, work.contraction_flops, work.pointwise_flops) == ("pointwise", 0, tally.pointwise)
+    assert tally.pointwise >= result.size
+
+
+@pytest.mark.parametrize(("equation", "result"), [("ij->ji", (4, 4)), ("ii->i", (4,)), ("i...->...i", (4, 4))])
+def test_an_einsum_that_only_turns_around_is_a_view(equation: str, result: tuple[int, ...]) -> None:
+    work = work_of("aten.einsum", {"equation": equation, "tensors": [T((4, 4))]}, T(result))
+    assert (work.kind, work.pointwise_flops, work.bytes_read, work.bytes_written) == ("free", 0, 0, 0)
 
 
 @pytest.mark.parametrize("equation", ["ij,jk->ik", "ijk->i", "i->i", "...ijk->i"])

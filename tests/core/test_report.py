@@ -64,6 +64,7 @@ CONTRACT: dict[str, Any] = {
             "bytes_written": int,
             "latency_s": NUMBER,
             "bound": (str, type(None)),
+            "phase": str,
         }
     ],
     "estimate": {

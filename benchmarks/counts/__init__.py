@@ -1,0 +1,1 @@
+"""What each counter says of models and modules whose work is known."""
