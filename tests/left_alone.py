@@ -74,6 +74,7 @@ class Snapshot:
             torch.nn.functional.linear,
             torch.nn.functional.scaled_dot_product_attention,
             torch.Tensor.__torch_function__,
+            torch.autocast.__init__,
             nn.Module.__call__,
             torch._C._len_torch_dispatch_stack(),
         ]

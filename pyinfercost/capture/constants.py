@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
@@ -34,10 +35,17 @@ class Constants(TorchFunctionMode):
             if (device is not None and torch.device(device).type != "cpu") or any(t.is_meta for t in inside):
                 return self._made(func, args, kwargs)
         elif func is torch.Tensor.tolist and data.is_meta:
-            return self._recorder.data.numbers.numbers(data)
+            return self._numbers(data)
+        elif func is torch.Tensor.numpy and data.is_meta:
+            numbers = self._numbers(data)
+            open_sizes = any(isinstance(n, torch.SymInt) for n in _flat(numbers))
+            return np.array(numbers, dtype=object if open_sizes else None)
         elif func is torch.Tensor.new_tensor and data is not None and data.is_meta:
             return self._made(torch.tensor, args[1:], {"dtype": data.dtype, **kwargs})
         return func(*args, **kwargs)
+
+    def _numbers(self, tensor: torch.Tensor) -> Any:
+        return self._recorder.data.numbers.numbers(tensor)
 
     def _made(self, maker: Any, args: Any, kwargs: dict[str, Any]) -> torch.Tensor:
         recorder = self._recorder
@@ -50,14 +58,14 @@ class Constants(TorchFunctionMode):
             if not isinstance(value, torch.Tensor):
                 return value
             try:
-                return recorder.values.of(value, recorder.calls).tolist()
+                return recorder.values.of(recorder.handed.twin(value), recorder.calls).tolist()
             except UnknownValueError:
                 known = False
                 return torch.zeros(value.shape, dtype=value.dtype).tolist()
 
         with torch._C.DisableTorchFunction(), torch.utils._python_dispatch._disable_current_modes():
+            # Neither is a call of the model.
             real = maker(number(args[0]), *args[1:], **{**kwargs, "device": "cpu"})
-            # Where no call is recorded: it is the model's tensor, and not a result with a twin in the record.
             return recorder.values.twin(real) if known else torch.empty_like(real, device="meta")
 
 

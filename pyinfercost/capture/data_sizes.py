@@ -130,7 +130,10 @@ class DataSizes:
         self, x: torch.Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
     ) -> Any:
         if dim is None:
-            count = self._length("unique_consecutive", "runs of equal values", x.numel())
+            try:
+                count: Size = int(torch.unique_consecutive(self._values.of(x, self._recorder.calls)).numel())
+            except UnknownValueError:
+                count = self._length("unique_consecutive", "runs of equal values", x.numel())
             inverse = x.shape if return_inverse else [0]
             return self._unique_results(x, [count], inverse, count if return_counts else 0)
         return self._unique_dim(x, dim, True, return_inverse, return_counts)
@@ -183,9 +186,13 @@ class DataSizes:
         self, x: torch.Tensor, repeats: torch.Tensor, dim: int | None = None, *, output_size: Any = None
     ) -> torch.Tensor:
         shape: list[Any] = [x.numel()] if dim is None else list(x.shape)
-        if repeats.numel() == 1:  # torch repeats every element as often
-            repeats = repeats.expand([shape[dim or 0]])
-        shape[dim or 0] = self._total(repeats, output_size)
+        along = dim or 0
+        if repeats.numel() == 1 and output_size is None:  # torch repeats every element as often
+            try:
+                output_size = int(self._values.of(repeats, self._recorder.calls).item()) * shape[along]
+            except UnknownValueError:
+                repeats = repeats.expand([shape[along]])
+        shape[along] = self._total(repeats, output_size)
         return torch.empty(shape, dtype=x.dtype, device="meta")
 
     def _bincount(self, x: torch.Tensor, weights: torch.Tensor | None = None, minlength: int = 0) -> torch.Tensor:

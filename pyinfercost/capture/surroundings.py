@@ -31,6 +31,7 @@ def as_it_was(module: torch.nn.Module) -> Iterator[None]:
             part._forward_hooks,  # a library may install its own in the first forward
             part._forward_pre_hooks,
             part._forward_hooks_with_kwargs,
+            part._forward_hooks_always_called,
             part._forward_pre_hooks_with_kwargs,
         )
     ]

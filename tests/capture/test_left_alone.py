@@ -49,6 +49,8 @@ def noisy(self: Any, x: torch.Tensor) -> torch.Tensor:
     self.net[1].num_batches_tracked = self.net[1].num_batches_tracked + 1
     self.register_buffer("table", torch.zeros(3), persistent=False)
     self.net.last = x
+    self.net[2].register_forward_hook(lambda *_: None)  # as transformers does on a first call
+    self.net[3].register_forward_pre_hook(lambda *_: None, with_kwargs=False)
     self.count = random.random() + np.random.random()  # noqa: NPY002 - the global generator, as models use it
     return self.net(x) + torch.rand(5) + F.dropout(torch.randn(5), 0.5, training=True)
 

@@ -106,7 +106,7 @@ def test_the_golden_file_is_one_line_per_case(tmp_path: Path) -> None:
     assert golden_file.differences("timm:c", records["timm:b"], stored) == ["is not in the golden file"]
     coverage_page.write(versions, records | {"timm:c": {**records["timm:b"], "unmodelled": {"aten.x": 2}}}, path)
     page = path.read_text(encoding="utf-8")
-    assert "| timm | 3 | 2 | `aten.x` (1) | 2 | 3.2e-08 to 3.2e-08 |" in page
+    assert "| timm | 3 | 2 |  | `aten.x` (1) | 2 | 3.2e-08 to 3.2e-08 |" in page
     assert "- `timm:a`: no reason" in page
 
 

@@ -73,6 +73,33 @@ PUBLISHED: dict[str, tuple[str, Config]] = {
     "animatediff/unet": ("UNetMotionModel", {"cross_attention_dim": 768, "sample_size": 64}),
 }
 
+# What `sum(p.numel() for p in model.parameters())` is of the published weights, as their files say.
+PARAMETERS = {
+    "stable-diffusion-v1-5/unet": 859_520_964,
+    "stable-diffusion-2-1/unet": 865_910_724,
+    "stable-diffusion-xl-base-1.0/unet": 2_567_463_684,
+    "stable-diffusion-v1-5/vae": 83_653_863,
+    "FLUX.1-dev/transformer": 11_901_408_320,
+    "FLUX.1-schnell/transformer": 11_891_178_560,
+    "stable-video-diffusion-img2vid/unet": 1_524_623_082,
+    "Wan2.1-T2V-1.3B/transformer": 1_418_996_800,
+}
+
+# Multiply-accumulates of one step in papers, and how far they go.
+MACS = {
+    "stable-diffusion-v1-5/unet": (
+        339 * 10**9,
+        "the 339 GMAC of one step in the literature (such as BK-SDM, Kim et al. 2023) leave out what attention "
+        "multiplies without weights: 2*4096^2*320*5 + 2*1024^2*640*5 + 2*256^2*1280*5 + 2*64^2*1280 of self-attention "
+        "and 2*77*(4096*320*5 + 1024*640*5 + 256*1280*5 + 64*1280) of cross-attention, 63.0 GMAC",
+    ),
+    "DiT-XL-2-256/transformer": (
+        118_640 * 10**6,
+        "Peebles and Xie 2023 print 118.64; diffusers embeds the time step in each of the 28 blocks and not once, "
+        "28*(256*1152 + 1152*1152) = 0.045 GMAC, and one more time for the last layer",
+    ),
+}
+
 # Configurations of classes whose defaults build nothing: as published where there is one, or one of that kind.
 NEEDED: dict[str, Config] = {
     "AudioLDM2ProjectionModel": {"text_encoder_dim": 512, "text_encoder_1_dim": 1024, "langauge_model_dim": 768},
@@ -204,7 +231,20 @@ ASSEMBLED = {
     "SD3MultiControlNetModel": "SD3ControlNetModel",
 }
 
+_FLEX = "attends through torch's FlexAttention, which refuses meta tensors; a capture does not know it yet"
+_FEATURES = "its pipeline computes features of proteins for it that its configuration does not describe"
+
 NOT_BUILT = {
+    "AnyFlowFARTransformer3DModel": _FLEX,
     "ControlNetXSAdapter": "cannot be called alone; it runs as a part of UNetControlNetXSModel",
+    "Cosmos3OmniTransformer": "is called on one sequence of several media and on the places of each in it",
+    "Kandinsky6SRTransformer3DModel": _FLEX,
+    "LTX2VideoDiffusionDecoderModel": _FLEX,
     "MotionAdapter": "only holds weights; they run as a part of UNetMotionModel",
+    "QwenImage21Transformer2DModel": "repeats text tokens by a mask that its pipeline makes from the prompt",
+    "RFD4ProteinaAutoencoder": _FEATURES,
+    "RFD4ProteinaTransformer": _FEATURES,
+    "SanaWMLTX2RefinerTransformer3DModel": "takes rotary embeddings that its pipeline makes",
+    "WanAnimate2Transformer3DModel": "takes a cache that its pipeline keeps between steps",
+    "ZImageControlNetModel": "takes its embedders from a ZImageTransformer2DModel when it is loaded",
 }

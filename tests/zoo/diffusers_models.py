@@ -9,7 +9,7 @@ from typing import Any
 import diffusers
 import torch
 from zoo.case import Built, Case, NotBuildableError
-from zoo.diffusers_configs import ASSEMBLED, NEEDED, NOT_BUILT, PUBLISHED
+from zoo.diffusers_configs import ASSEMBLED, MACS, NEEDED, NOT_BUILT, PARAMETERS, PUBLISHED
 
 from pyinfercost.capture.diffusion.loading import with_inputs
 
@@ -21,11 +21,21 @@ def cases() -> list[Case]:
     classes = {name: _class(name) for name in dir(diffusers) if _class(name) is not None}
     return [
         *(Case("diffusers", name, _group(found), partial(_build, name)) for name, found in classes.items()),
-        *(
-            Case("diffusers", name, "published", partial(_published, kind, config))
-            for name, (kind, config) in PUBLISHED.items()
-        ),
+        *(_case(name, kind, config) for name, (kind, config) in PUBLISHED.items()),
     ]
+
+
+def _case(name: str, kind: str, config: dict[str, Any]) -> Case:
+    macs, differs = MACS.get(name, (None, ""))
+    return Case(
+        "diffusers",
+        name,
+        "published",
+        partial(_published, kind, config),
+        flops=lambda: None if macs is None else 2 * macs,
+        parameters=lambda: PARAMETERS.get(name),
+        differs=differs,
+    )
 
 
 def _class(name: str) -> Any:

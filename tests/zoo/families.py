@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Iterable
-from functools import cache
-from typing import NamedTuple
+from functools import cache, partial
+from typing import NamedTuple, NoReturn
 
-from zoo.case import Case
+from zoo.case import Case, NotBuildableError
 
 # A file of cases -> the library that it needs.
 FAMILIES = {
@@ -41,12 +41,20 @@ def family(name: str) -> Family:
         return Family(name, {}, f"there is no tests/zoo/{name}.py")
     if importlib.util.find_spec(FAMILIES.get(name, "torch")) is None:
         return Family(name, {}, f"needs {FAMILIES[name]}: pip install 'pyinfercost[models]'")
-    listed = importlib.import_module(f"zoo.{name}").cases()
+    module = importlib.import_module(f"zoo.{name}")
+    listed = module.cases()
+    # A file may list apart what cannot be built, and why.
+    reasons: dict[str, str] = module.unbuildable() if hasattr(module, "unbuildable") else {}
+    listed += [Case(FAMILIES[name], case, "not built", partial(_refuse, text)) for case, text in reasons.items()]
     cases = {str(case): case for case in listed}
     if len(cases) != len(listed):
         twice = sorted({str(case) for case in listed if sum(str(case) == str(other) for other in listed) > 1})
         raise ValueError(f"zoo.{name} lists {', '.join(twice)} more than once; expected one case per name")
     return Family(name, cases)
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise NotBuildableError(reason)
 
 
 def families(libraries: Iterable[str] = ()) -> list[Family]:

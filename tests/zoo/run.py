@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from fnmatch import fnmatch
@@ -26,6 +27,7 @@ from zoo.check import Outcome
 from zoo.families import FAMILIES, families
 from zoo.workers import Job, run
 
+sys.stdout.reconfigure(line_buffering=True)  # so that a log file can be followed
 CONSOLE = Console()
 
 
@@ -40,6 +42,7 @@ def main(
     libraries: tuple[str, ...], only: str | None, sample: int | None, jobs: int, limit: float, write: bool
 ) -> None:
     """Captures, counts and checks the models of the zoo."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
     chosen, missing, whole = _chosen(libraries, only, sample)
     for text in missing:
         CONSOLE.print(f"[yellow]not here:[/] {text}")
@@ -54,7 +57,8 @@ def main(
     wrong = {case: list(outcome.failures) for case, outcome in outcomes.items()}
     if write:
         # What no longer exists goes; what was not run stays, and so does what failed before it was counted.
-        gone = {case for case in stored if whole and case.partition(":")[0] in whole and case not in outcomes}
+        finished = len(outcomes) == len(chosen)
+        gone = {case for case in stored if finished and case.partition(":")[0] in whole and case not in outcomes}
         merged = {case: record for case, record in stored.items() if case not in gone} | records
         golden_file.write(merged)
         coverage_page.write(golden_file.versions(), merged)
@@ -112,16 +116,19 @@ def _run(chosen: list[tuple[Job, str]], jobs: int, limit: float) -> dict[str, Ou
     )
     with Progress(*columns, console=CONSOLE) as progress:
         task = progress.add_task("models", total=len(chosen), failed=0)
-        for outcome in run(chosen, jobs, limit):
-            outcomes[outcome.case] = outcome
-            if outcome.failures:
-                failed += 1
-                progress.console.print(
-                    f"[red]{outcome.case}[/]: {outcome.failures[0][:200]}", highlight=False, soft_wrap=True
-                )
-            progress.update(task, advance=1, failed=failed)
-            if not CONSOLE.is_terminal and len(outcomes) % 100 == 0:
-                CONSOLE.print(f"{len(outcomes)} of {len(chosen)}, {failed} failed")
+        try:
+            for outcome in run(chosen, jobs, limit):
+                outcomes[outcome.case] = outcome
+                if outcome.failures:
+                    failed += 1
+                    progress.console.print(
+                        f"[red]{outcome.case}[/]: {outcome.failures[0][:200]}", highlight=False, soft_wrap=True
+                    )
+                progress.update(task, advance=1, failed=failed)
+                if not CONSOLE.is_terminal and len(outcomes) % 100 == 0:
+                    CONSOLE.print(f"{len(outcomes)} of {len(chosen)}, {failed} failed")
+        except KeyboardInterrupt:
+            CONSOLE.print("[yellow]interrupted: what is done counts, and with --write it is written")
     return outcomes
 
 

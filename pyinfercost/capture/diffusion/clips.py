@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 
@@ -40,6 +41,15 @@ def _grid(step: Step) -> list[torch.Tensor]:
     return [torch.arange(length) for length in (step.frames, height, width)]
 
 
+def _latents_of(frames: int, step: Step) -> torch.Tensor:
+    return step.empty(step.channels, frames, step.side, step.side)
+
+
+def _first_frames(frames: int, step: Step) -> torch.Tensor:
+    del step
+    return torch.arange(frames)
+
+
 def _states_of_frames(step: Step) -> torch.Tensor:
     """The same text states for every frame."""
     return torch.empty((step.batch * step.frames, step.text, step.text_width), device="meta")
@@ -52,6 +62,8 @@ _COGVIDEOX: dict[str, Rule] = {
     "hidden_states": _cogvideox,
     "encoder_hidden_states": lambda step: step.states(tokens=step.first("max_text_seq_length")),
 }
+# Latents, those of a picture to go on from, and a mask that says where there is one.
+_KANDINSKY6: dict[str, Rule] = {"hidden_states": lambda step: step.clip_of_pixels(2 * step.channels + 1)}
 _LTX: dict[str, Rule] = {
     "hidden_states": Step.packed_clip,
     "num_frames": lambda step: step.frames,
@@ -151,6 +163,15 @@ CLIPS: dict[str, dict[str, Rule]] = {
     | {
         "image_embeds": lambda step: step.empty(_VISION_TOKENS, step.first("image_proj_dim")),
         "indices_latents": lambda step: torch.arange(step.frames),
+        # The frame to go on from and the last one, and what went before at two and at four times the patch size.
+        **{
+            f"{kind}latents{rest}": rule
+            for rest, frames in (("_clean", 2), ("_history_2x", 2), ("_history_4x", 16))
+            for kind, rule in (
+                ("", partial(_latents_of, frames)),
+                ("indices_", partial(_first_frames, frames)),
+            )
+        },
     },
     "JoyImageEditPlusTransformer3DModel": {
         "hidden_states": lambda step: step.empty(step.patches, step.channels, *step.first("patch_size")),
@@ -161,11 +182,8 @@ CLIPS: dict[str, dict[str, Rule]] = {
         "visual_rope_pos": _grid,
         "text_rope_pos": lambda step: torch.arange(step.text),
     },
-    # Latents, those of a picture to go on from, and a mask that says where there is one.
-    **dict.fromkeys(
-        ("Kandinsky6Transformer3DModel", "Kandinsky6SRTransformer3DModel"),
-        {"hidden_states": lambda step: step.clip_of_pixels(2 * step.channels + 1)},
-    ),
+    "Kandinsky6Transformer3DModel": _KANDINSKY6,
+    "Kandinsky6SRTransformer3DModel": _KANDINSKY6,
     "Kandinsky6SRLatentUpscalerBank": {"latents": Step.clip, "scale": lambda _: 2},
     "LTXVideoTransformer3DModel": _LTX,
     "LTX2VideoTransformer3DModel": _LTX

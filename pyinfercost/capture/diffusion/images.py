@@ -86,9 +86,11 @@ IMAGES: dict[str, dict[str, Rule]] = {
     "PixArtTransformer2DModel": {"added_cond_kwargs": _resolution},
     "HunyuanDiT2DModel": _HUNYUAN_DIT,
     "HunyuanDiT2DControlNetModel": _HUNYUAN_DIT,
+    # States of the prompt for the perceiver, and for every block that they are put into.
     "BriaFibo2Transformer2DModel": {
-        "encoder_hidden_states": lambda step: step.states(tokens=step.first("gist_min_text_len")),
-        "encoder_attention_mask": lambda step: step.ones(step.first("gist_min_text_len")),
+        "encoder_hidden_states": lambda step: step.empty(
+            1 + len(step.first("injection_layer_ids")), step.first("gist_min_text_len"), step.first("cap_feat_dim")
+        ),
     },
     "ErnieImageTransformer2DModel": {
         "text_bth": lambda step: step.states(step.first("text_in_dim")),

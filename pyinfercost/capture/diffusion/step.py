@@ -49,8 +49,8 @@ class Step:
         module: The model; its configuration has all defaults filled in.
         sizes: `batch`, `sample_size` (height and width of what the model is given: latents, or pixels for an
             autoencoder), `frames` of it, `sequence` (text tokens), `length` (samples or steps of audio). What is not
-            given has a default: the model's own `sample_size`, or 64 for latents and 256 for pictures, 9 latent or 17
-            real frames, 77 tokens, 1024 latents or about 65536 samples of audio.
+            given has a default: the model's own `sample_size` up to 128, or 64 for latents and 256 for pictures, 9
+            latent or 17 real frames, 77 tokens, 1024 latents or about 65536 samples of audio.
     """
 
     def __init__(self, module: torch.nn.Module, sizes: Mapping[str, int]) -> None:
@@ -90,8 +90,9 @@ class Step:
     @property
     def length(self) -> int:
         """Samples of a recording, or latents in time."""
+        own = self.config.get("sample_size")
         if not self._pictures:
-            return self._size("length", 1024)
+            return self._size("length", own if self._rank == 1 and isinstance(own, int) else 1024)
         hop = math.prod(self.first(*_AUDIO_RATES, default=[2048]))
         return self._size("length", hop * -(-65536 // hop))
 
