@@ -97,11 +97,13 @@ void Graph::check_sizes(const Sizes& sizes) const {
 
 void Graph::check_guards(const Sizes& sizes) const {
     if (guards_.empty()) return;
+    Sizes exact;
     Sizes raised;
     for (const auto& [name, value] : replacements(sizes)) {
         if (!value.is_constant()) continue;
         const NamedSize& size = sizes_.find(name)->second;
         const bool truth = depends_on_data(name) && size.maximum && *size.maximum == Expr(1);
+        exact[name] = value.constant();
         raised[name] = truth ? value.constant() : std::max<std::int64_t>(value.constant(), 2);
     }
     if (raised.empty()) return;
@@ -114,7 +116,7 @@ void Graph::check_guards(const Sizes& sizes) const {
                 if (depends_on_data(name)) of_data = name;
             }
         }
-        if (!known || guard.holds(raised)) continue;
+        if (!known || guard.holds(exact) || guard.holds(raised)) continue;
         std::string given;
         for (const auto& [name, value] : sizes)
             given += (given.empty() ? "" : ", ") + name + "=" + std::to_string(value);

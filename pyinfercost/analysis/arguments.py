@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar
 
-from .._core import Expr, Graph, NodeInfo, Work
+from .._core import Expr, Graph, NodeInfo, Work, depends_on_data
 
 if TYPE_CHECKING:
     from .._core import Quantity, TensorInfo
@@ -61,11 +61,6 @@ def matched(known: Iterable[str], sizes: Mapping[str, _Value]) -> dict[str, _Val
             if other not in sizes:
                 found[other] = value
     return found
-
-
-def depends_on_data(name: str) -> bool:
-    """Whether a size is one that depends on data: only these have a dot in their name."""
-    return "." in name
 
 
 def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[SupportsIndex]) -> list[int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .arguments import SizeError, depends_on_data
+from .._core import depends_on_data
+from .arguments import SizeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

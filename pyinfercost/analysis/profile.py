@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from .arguments import Rules, bind_all_sizes, depends_on_data, work_overrides
+from .arguments import Rules, bind_all_sizes, work_overrides
 from .estimation import Estimate, estimate_on
 from .models import Captured, graph_at
 
@@ -121,7 +121,7 @@ def profile(
         # Sizes that depend on data are given to the capture, which goes the way that the forward goes at these.
         of_data: dict[str, Any] = {}
         if not is_program(model_or_graph):
-            of_data = {n: index(v) for n, v in sizes.items() if depends_on_data(n)}
+            of_data = {name: index(value) for name, value in sizes.items() if _core.depends_on_data(name)}
         graph = capture(model_or_graph, args, kwargs, dynamic=dynamic, **of_data)
         captured = Captured(graph, {n: v for n, v in sizes.items() if n not in of_data}, {}, graph.model)
     return profile_on(machine, captured, precision=precision, execution=execution, rules=rules, threads=threads)

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from .arguments import Rules, bind_axis, depends_on_data, matched, work_overrides
+from .arguments import Rules, bind_axis, matched, work_overrides
 from .models import Captured
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def sweep_over(
     axes.update(
         (name, [limits["default"]])
         for name, limits in graph.sizes.items()
-        if name not in axes and not depends_on_data(name)
+        if name not in axes and not _core.depends_on_data(name)
     )
     points = prod(len(values) for values in axes.values())
     grids = np.meshgrid(*(np.asarray(values, dtype=np.int64) for values in axes.values()), indexing="ij")
@@ -196,7 +196,7 @@ def _plans(
     if not columns:
         return [(np.arange(points), _core.plan(graph, {}, **options))]
     keys = np.stack(
-        [column if depends_on_data(name) else np.where(column == 1, 1, -1) for name, column in columns.items()]
+        [column if _core.depends_on_data(name) else np.where(column == 1, 1, -1) for name, column in columns.items()]
     )
     plans = []
     for key in np.unique(keys, axis=1).T:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyinfercost._core import Graph, GraphBuilder, TensorId
 from pyinfercost.capture.archive_weights import Archive, ArchiveError, Weight, element_bytes, scalar_type, weights
+from pyinfercost.capture.data_names import Operand
 from pyinfercost.capture.expressions import Size, parse_expr, symbol_name
 from pyinfercost.capture.program import (
     CONDITION,
@@ -178,6 +180,7 @@ class _Reader:
             if not target.startswith("torch.ops."):
                 continue  # a function of Python on symbolic integers
             op = target.removeprefix("torch.ops.")
+            self._declare_of_data(op, node, scope)
             if op in INLINED:
                 self._inline(node, 0, values)
             elif op == CONDITION:
@@ -206,12 +209,22 @@ class _Reader:
             kind, value = _union(named["arg"])
             if name not in IGNORED_ARGUMENTS and kind not in {"as_graph", "as_string_to_argument", "as_custom_obj"}:
                 arguments[name] = self._argument(kind, value, scope)
-        metadata = node["metadata"]
-        stack = metadata.get("nn_module_stack", "")
-        # Each entry is "key,path,type"; the last one is the module whose forward called the op.
-        path = stack.rpartition(";")[2].split(",")[1:2] or [""]
-        module = "" if path[0].startswith("_empty_nn_module_stack") else module_path(path[0])
-        self._builder.node(op, arguments, outputs, module=module, source=source_line(metadata.get("stack_trace")))
+        source = source_line(node["metadata"].get("stack_trace"))
+        self._builder.node(op, arguments, outputs, module=_module_of(node), source=source)
+
+    def _declare_of_data(self, op: str, node: _Json, scope: _Scope) -> None:
+        symbols = []
+        for output in node["outputs"]:
+            sizes = [size for name in _tensor_names(output) for size in scope.metas[name]["sizes"]]
+            kind, value = _union(output)
+            if kind == "as_sym_int" and "as_name" in value:
+                sizes.append(scope.integers[value["as_name"]])
+            texts = [size["as_expr"]["expr_str"] for size in sizes if "as_expr" in size]
+            symbols += [symbol for text in texts for symbol in _UNBACKED.findall(text)]
+        if symbols:
+            metas = [scope.metas[name] for named in node["inputs"] for name in _tensor_names(named["arg"])]
+            operands = [Operand(scalar_type(m["dtype"]), [self._size(s) for s in m["sizes"]]) for m in metas]
+            self._sizes.of_data(symbols, _module_of(node), op, operands)
 
     def _condition(self, node: _Json, values: dict[str, TensorId]) -> None:
         name = self._scope + "+".join(n for output in node["outputs"] for n in _tensor_names(output))
@@ -318,6 +331,15 @@ class _Scope:
         self.metas: _Json = graph["tensor_values"]
         self.integers: _Json = graph["sym_int_values"]
         self.others: _Json = graph.get("sym_float_values", {}) | graph.get("sym_bool_values", {})
+
+
+_UNBACKED = re.compile(r"\bu\d+\b")
+
+
+def _module_of(node: _Json) -> str:
+    # Each entry is "key,path,type"; the last one is the module whose forward called the op.
+    path = node["metadata"].get("nn_module_stack", "").rpartition(";")[2].split(",")[1:2] or [""]
+    return "" if path[0].startswith("_empty_nn_module_stack") else module_path(path[0])
 
 
 def _union(value: _Json) -> tuple[str, Any]:

@@ -45,7 +45,7 @@ class Constants(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _numbers(self, tensor: torch.Tensor) -> Any:
-        return self._recorder.data.numbers(self._recorder.handed.twin(tensor))
+        return self._recorder.data.numbers.numbers(tensor)
 
     def _made(self, maker: Any, args: Any, kwargs: dict[str, Any]) -> torch.Tensor:
         recorder = self._recorder

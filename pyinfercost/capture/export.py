@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Graph, GraphBuilder, TensorId
+from pyinfercost.capture.data_names import Operand
 from pyinfercost.capture.expressions import Size, to_expr
 from pyinfercost.capture.program import (
     CONDITION,
@@ -48,7 +49,7 @@ def graph_from_exported(program: ExportedProgram, *, model: str = "", dynamic: S
             integer input), or as torch calls them.
 
     Returns:
-        The graph. Data-dependent sizes (the output of `nonzero`) are sizes too, under torch's name for them (`u0`).
+        The graph. Sizes that depend on data (the output of `nonzero`) are sizes too, as in a trace.
 
     Raises:
         SizeNameError: when `dynamic` does not fit the program.
@@ -173,17 +174,20 @@ class _Reader:
         results = node.meta.get("val")
         if not op and isinstance(values.get(node.args[0] if node.args else None), TensorId) and _is_tensor(results):
             op = "aten.alias.default"  # functions of torch.func hide and show a dimension of a tensor
-        if not op or not is_work(op):
+        if not op:
+            return
+        stack = node.meta.get("nn_module_stack") or {}
+        path = module_path(next(reversed(stack.values()), ("",))[0])
+        self._sizes.of_data(_symbols_of(results), path, op, _operands(node, self._size))
+        if not is_work(op):
             return
         outputs = _mapped(results, lambda v: self._tensor(v, "activation", ""))
         tensors = [t for t in _flat(outputs) if isinstance(t, TensorId)]
-        stack = node.meta.get("nn_module_stack") or {}
-        path = next(reversed(stack.values()), ("",))[0]
         self._builder.node(
             op,
             self._arguments(node, values),
             tensors,
-            module=module_path(path),
+            module=path,
             source=source_line(node.meta.get("stack_trace")),
         )
         values[node] = outputs
@@ -297,6 +301,21 @@ def _symbol(size: Any) -> str:
         return ""
     expression = size.node.expr
     return str(expression.name) if expression.is_Symbol else ""
+
+
+def _symbols_of(results: Any) -> Iterable[str]:
+    """The symbols in the lengths of a call's results, or in the numbers that they are."""
+    for value in _flat(results):
+        for size in value.shape if _is_tensor(value) else (value,):
+            if type(size).__name__ == "SymInt":
+                yield from sorted(symbol.name for symbol in size.node.expr.free_symbols)
+
+
+def _operands(node: torch.fx.Node, size: Callable[[Any], Size]) -> Iterator[Operand]:
+    for operand in _flat(list(node.args)):
+        value: Any = operand.meta.get("val") if hasattr(operand, "meta") else None
+        if _is_tensor(value):
+            yield Operand(str(value.dtype).removeprefix("torch."), [size(length) for length in value.shape])
 
 
 def _bound(limit: Any) -> int | None:

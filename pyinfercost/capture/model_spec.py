@@ -214,7 +214,7 @@ def _load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
 
 
 def _freeze_as_published(module: torch.nn.Module, weights: Any) -> None:
-    """Freezes the batch norms of a backbone: torchvision does where it loads weights, and these norms are what it has."""
+    """Freezes the batch norms of a backbone, as torchvision does where it loads weights."""
     import torch
     from torchvision.ops.misc import FrozenBatchNorm2d
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pyinfercost._core import Expr, Graph, GraphBuilder, count
+from pyinfercost.capture.data_names import DataNames, Operand, counted_by
 from pyinfercost.capture.expressions import Symbols
 
 SizeNames = Mapping[int | str, Mapping[int, str]]
@@ -64,6 +65,8 @@ IGNORED_ARGUMENTS = frozenset({"device", "layout", "pin_memory"})
 
 _UNBOUNDED = 2**62  # torch writes "no upper bound" as None, an infinity, or an integer near the largest int64
 
+_UNBACKED = re.compile(r"u\d+")  # what torch calls a size that depends on data
+
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _TORCH_FRAME = re.compile(
     r"(^|[/\\])torch[/\\](nn|fx|utils|export|autograd|ao|_\w+|functional\.py|overrides\.py)([/\\]|$)|^<"
@@ -109,6 +112,36 @@ class SizeTable(Symbols):
         self._hints = hints
         self._ranges = ranges
         self._made: dict[str, Expr] = {}
+        self._data_names = DataNames()
+
+    def of_data(self, symbols: Iterable[str], module: str, op: str, operands: Iterable[Operand]) -> None:
+        """Declares the symbols that a call brings up, if they are new: lengths that depend on data.
+
+        Args:
+            symbols: those in the call's results.
+            module: path of the module that calls.
+            op: `aten.nonzero.default`.
+            operands: the tensors that the call reads.
+        """
+        for symbol in symbols:
+            if symbol in self or not _UNBACKED.fullmatch(symbol):
+                continue
+            counted = counted_by(op, list(operands))
+            low, high = self._ranges.get(symbol, (None, None))
+            minimum = max(0, low or 0)
+            bound = counted.bound if counted.bound is not None else high
+            if isinstance(bound, int) and bound >= _UNBOUNDED:
+                bound = None
+            stated, default = "as many as there can be", bound
+            if default is None:
+                stated, default = "nothing bounds it", max(1, minimum, self._hints.get(symbol, 1))
+            self[symbol] = self._builder.size(
+                self._data_names.next(module, counted.what),
+                default=default,
+                minimum=minimum,
+                maximum=bound,
+                origin=f"{counted.of}; default: {stated}",
+            )
 
     def __missing__(self, symbol: str) -> Expr:
         name = self._names.get(symbol, symbol)

@@ -186,7 +186,7 @@ class Recorder:
             return self.values.of(tensor, self.calls).item()
         except UnknownValueError as error:
             told = UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}")
-            return self.data.scalar(tensor, told)
+            return self.data.numbers.scalar(tensor, told)
 
     def _on_host(self, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A tensor that is about to be read: its value, or None where that is not known."""
@@ -264,6 +264,9 @@ class Recorder:
                 return copy
             if isinstance(value, list | tuple):
                 return type(value)(convert(v) for v in value)
+            if isinstance(value, torch.device) and value.type == "cpu":  # `x.cpu()`: what is on meta stays there
+                changed = True
+                return torch.device("meta")
             return value
 
         return tuple(convert(a) for a in args), {k: convert(v) for k, v in kwargs.items()}, changed

@@ -97,7 +97,15 @@ class SizeSpace:
         return self._may_depend_on_data
 
     def of_data(
-        self, module: str, what: str, of: str, bound: Any, default: Any = None, stated: str = "in equal shares"
+        self,
+        module: str,
+        what: str,
+        of: str,
+        bound: Any,
+        default: Any = None,
+        stated: str = "in equal shares",
+        *,
+        exact: bool = False,
     ) -> Any:
         """A symbolic integer for a size that depends on data; a plain one where a value of 0 or 1 was given.
 
@@ -108,6 +116,7 @@ class SizeSpace:
             bound: The greatest it can be; None if nothing is known.
             default: What it is unless a value is given; None for the bound.
             stated: What that default is, in words.
+            exact: Whether the forward is to meet a default of 0 or 1 as it is, and not as a length like any other.
 
         Raises:
             NeedsOpenSizesError: This capture makes no sizes that depend on data.
@@ -123,12 +132,13 @@ class SizeSpace:
         elif bound is not None:
             import torch
 
-            default = torch.sym_min(default, bound)
+            default = torch.sym_min(default, bound)  # type: ignore[no-untyped-call]
         hint = _hint(default)
         truth = isinstance(bound, int) and bound == 1
-        symbolic, symbol = self._symbolic(name, hint if truth else max(2, hint))
+        hint = hint if truth or exact else max(2, hint)
+        symbolic, symbol = self._symbolic(name, hint)
         if isinstance(bound, int):
-            self._limit(symbol, max(bound, hint, 1 if truth else 2))
+            self._limit(symbol, max(bound, hint))
         self._names[symbol.name] = name
         self._of_data[symbol] = _SizeOfData(name, symbol, bound, default, f"{of}; default: {stated}")
         return symbolic
@@ -190,7 +200,11 @@ class SizeSpace:
 
     def is_given(self, module: str, what: str) -> bool:
         """Whether the next size of this name has a value."""
-        return self._given_value(self._data_names.peek(module, what)) is not None
+        return self._given_value(self.next_name(module, what)) is not None
+
+    def next_name(self, module: str, what: str) -> str:
+        """The name that the next size of this op will have."""
+        return self._data_names.peek(module, what)
 
     @property
     def symbolic(self) -> bool:

@@ -1,8 +1,8 @@
 """What is known of a tensor's values without having them: limits that follow from the calls that made it.
 
-A capture has shapes and no values. Yet the indices of `topk` lie below the length that was searched, a one-hot row sums
-to 1, and so does a row of a softmax. From such facts follow bounds of the sizes that depend on values, and what they are
-on average where choices fall evenly: `where(expert == 3)` finds one in eight of the choices among eight experts.
+A capture has shapes and no values. Yet the indices of `topk` lie below the length that was searched, and a one-hot row
+sums to 1, as a row of a softmax does. From such facts follow bounds of the sizes that depend on values, and what these
+are on average where choices fall evenly: `where(expert == 3)` finds one in eight of the choices among eight experts.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class FactFinder:
         self._producers: dict[int, Call] = {}
         self._writes: dict[int, list[Any]] = {}  # id of a tensor -> what was written to it, itself or through a view
         self._known: dict[int, Facts] = {}
+        self._keep: list[torch.Tensor] = []  # their ids are in use
         self._depth = 0
         self._cut = False  # whether what is being derived goes deeper than is looked
 
@@ -79,6 +80,7 @@ class FactFinder:
             known = self._derive(value)
             if not self._cut:
                 self._known[id(value)] = known
+                self._keep.append(value)
             self._cut = self._cut and self._depth > 0
         return known
 
@@ -225,7 +227,7 @@ def least(left: Any, right: Any) -> Any:
     if left is None or right is None:
         return right if left is None else left
     if isinstance(left, torch.SymInt) or isinstance(right, torch.SymInt):
-        return torch.sym_min(left, right)
+        return torch.sym_min(left, right)  # type: ignore[no-untyped-call]
     return min(left, right)
 
 
@@ -234,7 +236,7 @@ def greatest(left: Any, right: Any) -> Any:
     if left is None or right is None:
         return right if left is None else left
     if isinstance(left, torch.SymInt) or isinstance(right, torch.SymInt):
-        return torch.sym_max(left, right)
+        return torch.sym_max(left, right)  # type: ignore[no-untyped-call]
     return max(left, right)
 
 
@@ -243,4 +245,5 @@ def _of_values(tensor: torch.Tensor) -> Facts:
         return NOTHING
     low, high = tensor.min().item(), tensor.max().item()
     total = tensor.sum().item() if low >= 0 else None
-    return Facts(low=low, high=high, distinct=tensor.unique().numel(), total=total, exact=total is not None)
+    distinct = int(torch.unique(tensor).numel())
+    return Facts(low=low, high=high, distinct=distinct, total=total, exact=total is not None)

@@ -224,7 +224,10 @@ def _sum(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     count = call.args[0].numel() // tensor.numel()
     high = facts.high * count if isinstance(facts.high, (int, torch.SymInt)) else None
     mean = None if facts.mean is None else (facts.mean[0] * count, facts.mean[1])
-    return Facts(low=0, high=least(high, facts.total), total=facts.total, exact=facts.exact, mean=mean)
+    whole = facts.total
+    if whole is None and facts.low == 0 and facts.high == 1:  # how many are true
+        whole = call.args[0].numel()
+    return Facts(low=0, high=least(high, whole), total=whole, exact=facts.exact, mean=mean)
 
 
 def _cumulative(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
@@ -253,8 +256,8 @@ def _extreme(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
 
 
 _TABLE: dict[Rule, str] = {
-    _rearranged: "view _unsafe_view reshape permute transpose t contiguous clone alias detach flatten unsqueeze squeeze "
-    "movedim swapaxes ravel view_as reshape_as lift_fresh lift_fresh_copy",
+    _rearranged: "view _unsafe_view reshape permute transpose t contiguous clone alias detach flatten unsqueeze "
+    "squeeze movedim swapaxes ravel view_as reshape_as lift_fresh lift_fresh_copy",
     _of_operand: "slice select unbind split split_with_sizes chunk narrow masked_select diagonal",
     _repeated: "expand expand_as repeat index index_select gather take tile broadcast_to roll flip",
     _cast: "to _to_copy type_as long int float",

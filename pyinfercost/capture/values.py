@@ -59,10 +59,6 @@ class Values:
         self._producers: dict[int, Call] = {}  # id of a tensor -> the call that made its value
         self._read = 0  # calls that are in it
 
-    def remember(self, tensor: torch.Tensor, real: torch.Tensor) -> None:
-        """States the value of a meta tensor."""
-        self._known[id(tensor)] = real
-
     def known(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """The value of a meta tensor if it was given or stated, without computing anything."""
         return self._known.get(id(tensor))
@@ -173,6 +169,8 @@ class Values:
 
     def _real_args(self, call: Call) -> list[Any]:
         shape_alone = _SHAPE_ALONE.get(call.op)
+        if shape_alone is not None and any(isinstance(n, torch.SymInt) for n in call.args[shape_alone].shape):
+            raise UnknownValueError("it depends on an open size")
         return [
             torch.zeros((), dtype=value.dtype).expand(value.shape) if place == shape_alone else self._real(value)
             for place, value in enumerate(call.args)

@@ -71,9 +71,8 @@ def data_size_lines(profile: Profile) -> list[tuple[str, str]]:
     """Names and texts, with what differs in numbers only on one line."""
     groups: dict[tuple[str, str, str], DataSize] = {}
     for size in data_sizes(profile):
-        group = groups.setdefault(
-            (_pattern(size.names[0]), size.of, size.choice), DataSize([], [], [], size.of, size.choice)
-        )
+        key = (_pattern(size.names[0]), size.of, size.choice)
+        group = groups.setdefault(key, DataSize([], [], [], size.of, size.choice))
         group.names += size.names
         group.values += size.values
         group.bounds += size.bounds

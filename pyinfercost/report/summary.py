@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.arguments import depends_on_data
+from .._core import depends_on_data
 from .text import percent, quantity
 
 if TYPE_CHECKING:

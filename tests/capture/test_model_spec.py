@@ -106,7 +106,6 @@ class TestTorchvision:
             ("torchvision:resnet51", {}, "no model 'resnet51' among its .*resnet50"),
             ("torchvision:resnet18", {"sequence": 8}, "no size 'sequence', expected batch or image_size"),
             ("torchvision:resnet18", {"batch": 0}, "size batch of torchvision:resnet18 is 0, expected at least 1"),
-            ("torchvision:ssd300_vgg16", {}, "shapes in it depend on what is in the picture"),
         ],
     )
     def test_refused(self, spec: str, sizes: dict[str, int], message: str) -> None:

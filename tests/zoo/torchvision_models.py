@@ -1,7 +1,7 @@
 """Every model that torchvision lists (quantised ones have a file of their own), once per set of published weights.
 
-The figures are those of `weights.meta`: `_ops` is in 10^9 multiply-accumulates, and was counted by torchvision on images
-of noise of 512x512 that went through the weights' own transforms; video clips had 16 frames, and detection models resize
+The figures are those of `weights.meta`: `_ops` is in 10^9 multiply-accumulates, and was counted by torchvision on noise
+of 512x512 pixels that went through the weights' own transforms; video clips had 16 frames, and detection models resize
 the image themselves.
 
 Two-stage detectors work on as many boxes as they find, so their figures hold for what the published weights found in
