@@ -264,8 +264,7 @@ def einsum(equation: str, *operands: Array) -> Array:
         kept = "".join(c for c in dict.fromkeys(left + right) if c in later)
         whole = joined, left
         joined, left = _summed_alone(joined, left, operand, right, kept)
-        operand, right = _summed_alone(operand, right, *whole, kept)
-        joined, left = _join(joined, left, operand, right, kept), kept
+        joined, left = _join(joined, left, *_summed_alone(operand, right, *whole, kept), kept), kept
     order = [left.index(c) for c in result]
     return np.transpose(joined, order) if order else joined
 

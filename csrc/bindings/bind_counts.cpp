@@ -1,5 +1,7 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings/bindings.hpp"
 #include "count/count.hpp"
 
@@ -71,6 +73,29 @@ py::list to_list(const std::vector<Expr>& values) {
     py::list result;
     for (const Expr& e : values) result.append(to_python(e));
     return result;
+}
+
+// A result that is held, as Python sees it.
+struct Held {
+    Lifetime lifetime;
+};
+
+std::vector<Held> live_at(const MemoryUse& use, NodeIndex node) {
+    if (node < 0 || static_cast<std::size_t>(node) >= use.timeline.size()) {
+        throw py::index_error("node " + std::to_string(node) + " of a graph that has " +
+                              std::to_string(use.timeline.size()));
+    }
+    std::vector<Held> held;
+    for (const Lifetime& s : use.storages) {
+        if (s.first <= node && node <= s.last) held.push_back({s});
+    }
+    const auto is_number = [](const Held& h) { return h.lifetime.bytes.is_constant(); };
+    if (std::all_of(held.begin(), held.end(), is_number)) {
+        std::stable_sort(held.begin(), held.end(), [](const Held& a, const Held& b) {
+            return a.lifetime.bytes.constant() > b.lifetime.bytes.constant();
+        });
+    }
+    return held;
 }
 
 struct RuleInfo {
@@ -178,6 +203,14 @@ void register_counts(py::module_& m) {
         .def_property_readonly("work", [](const LayerRow& l) { return l.work; })
         .def_property_readonly("row", [](const LayerRow& l) { return l.row; });
 
+    py::class_<Held>(m, "HeldStorage",
+                     "A storage that is held: its bytes, the node that made it, the last node that "
+                     "runs while it is held.")
+        .def_property_readonly("bytes", [](const Held& h) { return to_python(h.lifetime.bytes); })
+        .def_property_readonly("tensor", [](const Held& h) { return h.lifetime.tensor; })
+        .def_property_readonly("made_by", [](const Held& h) { return h.lifetime.first; })
+        .def_property_readonly("held_until", [](const Held& h) { return h.lifetime.last; });
+
     py::class_<MemoryUse> memory(m, "Memory", "Live activation bytes over the node order, and their peak.");
     memory.def_property_readonly("peak_node", [](const MemoryUse& u) { return u.peak_node; })
         .def_property_readonly("timeline", [](const MemoryUse& u) { return to_list(u.timeline); })
@@ -185,6 +218,12 @@ void register_counts(py::module_& m) {
         .def_property_readonly("lifetimes", [](const MemoryUse& u) {
             return u.lifetimes == Lifetimes::observed ? "observed" : "last_use";
         });
+    memory.def_property_readonly("peak_op", [](const MemoryUse& u) { return u.peak_op; })
+        .def_property_readonly("peak_module", [](const MemoryUse& u) { return u.peak_module; })
+        .def("live", &live_at, py::arg("node"),
+             "What is held while a node runs, largest first where sizes are numbers: results of nodes, "
+             "without the "
+             "node's workspace.");
     bind_quantities(memory, {
                                 {"input_bytes",              &MemoryUse::input_bytes             },
                                 {"peak_activation_bytes",    &MemoryUse::peak_activation_bytes   },

@@ -346,6 +346,8 @@ void register_graph(py::module_& m) {
         .def_property_readonly("held_until", &held_until_of,
                                "For each tensor the last node that runs while something holds it, or None; "
                                "None as a whole where lifetimes were not observed.")
+        .def("without_lifetimes", &Graph::without_lifetimes,
+             "The same graph without held_until: memory is then counted to the last use of each storage.")
         .def("op_counts", &op_counts)
         .def("__len__", [](const Graph& g) { return g.nodes().size(); })
         .def("__repr__", [](const Graph& g) {

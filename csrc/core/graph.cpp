@@ -194,6 +194,12 @@ void Graph::validate() const {
     }
 }
 
+std::shared_ptr<Graph> Graph::without_lifetimes() const {
+    auto copy = std::make_shared<Graph>(*this);
+    copy->held_until_.clear();
+    return copy;
+}
+
 std::string_view name_of(Guard::Relation relation) {
     constexpr std::array<std::string_view, 6> kNames = {"==", "!=", "<", "<=", ">", ">="};
     return kNames[static_cast<std::size_t>(relation)];

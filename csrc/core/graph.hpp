@@ -157,6 +157,8 @@ class Graph {
         }
     }
 
+    // The same graph without what was observed of lifetimes, as an export has it.
+    std::shared_ptr<Graph> without_lifetimes() const;
     // The table of expressions with some or all sizes replaced by values. A size that depends on data and is
     // not given is replaced by its default.
     std::vector<Expr> bind(const Sizes& sizes) const;

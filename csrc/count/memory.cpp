@@ -97,6 +97,11 @@ MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace) {
         }
         endings.after(i, [&](std::size_t root) { live = live - bytes_of(root); });
     }
+    if (use.peak_node >= 0) {
+        const Node& node = graph.nodes()[static_cast<std::size_t>(use.peak_node)];
+        use.peak_op = graph.ops()[node.op].name;
+        use.peak_module = graph.name(node.module);
+    }
     return use;
 }
 

@@ -1,6 +1,7 @@
 // Lifetimes of storages -> how much memory activations need, and which node needs most.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "ops/call.hpp"
@@ -28,6 +29,8 @@ struct MemoryUse {
     Expr peak_memory_bytes;         // weights, buffers, inputs and the activation peak
     Expr saved_for_backward_bytes;  // results of forward nodes that backward reads; each storage once
     NodeIndex peak_node = -1;
+    std::string peak_op;          // of that node
+    std::string peak_module;      // and where it stands
     std::vector<Expr> timeline;   // held results and the workspace while each node runs
     std::vector<Expr> workspace;  // of that, what the node's kernel takes for itself
     std::vector<Lifetime> storages;

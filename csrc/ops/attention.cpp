@@ -1,5 +1,6 @@
 // Scaled dot-product attention as one kernel: scores never reach memory.
 #include "ops/shapes.hpp"
+#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -79,6 +80,7 @@ void operands_and_result(const Call& call, Work& work) {
     call.write(work, call.output());
 }
 constexpr TrafficShape flash{operands_and_result, never};
+constexpr TrafficShape whole = with(flash, attention_workspace);
 
 // What a training step calls: its backward reads the statistics.
 void with_statistics(const Call& call, Work& work) {
@@ -94,7 +96,7 @@ constexpr std::string_view kPacked =
     "as scaled_dot_product_attention; sequences of many lengths are taken as equally long";
 
 constexpr OpRule kRows[] = {
-    {"aten.scaled_dot_product_attention",                     scaled_dot_product,  flash,              kConvention},
+    {"aten.scaled_dot_product_attention",                     scaled_dot_product,  whole,              kConvention},
     {"aten._scaled_dot_product_flash_attention",              scaled_dot_product,  flash,              kConvention},
     {"aten._scaled_dot_product_flash_attention_for_cpu",      scaled_dot_product,  flash,              kConvention},
     {"aten._scaled_dot_product_efficient_attention",          scaled_dot_product,  flash,              kConvention},

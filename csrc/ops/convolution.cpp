@@ -2,6 +2,7 @@
 #include "ops/convolution.hpp"
 
 #include "ops/shapes.hpp"
+#include "ops/workspace.hpp"
 
 namespace infercost {
 
@@ -93,7 +94,7 @@ void operands_and_result(const Call& call, Work& work) {
     if (const TensorIndex bias = call.tensor("bias"); bias != kNoTensor) call.read(work, bias);
     write_all(call, work);
 }
-constexpr TrafficShape operands_once{operands_and_result, never};
+constexpr TrafficShape operands_once = with({operands_and_result, never}, convolution_workspace);
 
 constexpr OpRule kRows[] = {
     {"aten.conv1d",                       direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},

@@ -222,8 +222,6 @@ constexpr OpRule kRows[] = {
     {"aten.replication_pad3d", kCopy, copies, kMoves},
     {"aten._pad_enum", kCopy, copies, kMoves},
     {"aten._pad_circular", kCopy, copies, kMoves},
-    {"aten.unfold_backward", per_input<1, WorkKind::scatter>, stream_all,
-     "1 per element read: overlaps are added"},
 };
 static_assert(each_op_once(kRows));
 

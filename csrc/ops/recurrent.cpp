@@ -120,6 +120,47 @@ void simple_cell(const Call& call, Work& work) {
     cell(call, work, kSimple);
 }
 
+// With int8 weights the input and the state of a cell are quantised as they come: 2 per element to choose a
+// scale, 5 to quantise, and 1 per sum of products for the scales. Float16 weights have none.
+void quantize_cells(const Call& call, Work& work, const Recurrence& r) {
+    Expr per_row;
+    for (const TensorIndex t : r.weights) {
+        if (t == kNoTensor || call.rank(t) < 2 || call.stored_dtype(t) != DType::int8) continue;
+        work.dtype = DType::int8;
+        per_row += call.dim(t, 1) * 7 + call.dim(t, 0);
+    }
+    work.pointwise_flops += r.rows * per_row;
+}
+void quantized_layers(const Call& call, Work& work, const CellKind& kind) {
+    layers(call, work, kind);
+    quantize_cells(call, work, layers_of(call));
+}
+void quantized_lstm(const Call& call, Work& work) {
+    quantized_layers(call, work, kLstm);
+}
+void quantized_gru(const Call& call, Work& work) {
+    quantized_layers(call, work, kGru);
+}
+void quantized_cell(const Call& call, Work& work, const CellKind& kind) {
+    Recurrence r;
+    r.input = call.require_tensor("input");
+    for (const char* name : {"w_ih", "w_hh", "b_ih", "b_hh", "bias_ih", "bias_hh"}) {
+        r.weights.push_back(call.tensor(name));
+    }
+    r.rows = call.numel(r.input) / call.dim(r.input, -1);
+    recur(call, work, kind, r);
+    quantize_cells(call, work, r);
+}
+void quantized_lstm_cell(const Call& call, Work& work) {
+    quantized_cell(call, work, kLstm);
+}
+void quantized_gru_cell(const Call& call, Work& work) {
+    quantized_cell(call, work, kGru);
+}
+void quantized_simple_cell(const Call& call, Work& work) {
+    quantized_cell(call, work, kSimple);
+}
+
 // The matrix products are calls of their own; this is what follows them.
 void fused_cell(const Call& call, Work& work, const CellKind& kind, const char* state) {
     const TensorIndex units = call.require_tensor(state);
@@ -201,22 +242,30 @@ constexpr std::string_view kLstmWords =
 constexpr std::string_view kGruWords =
     "2 * rows * weights; per unit 17: additions, 2 sigmoids, tanh, products; and the biases";
 constexpr std::string_view kSimpleWords = "2 * rows * weights; per unit 2: add, activation; and the biases";
+constexpr std::string_view kQuantizedWords =
+    "as the float layer; on int8 also 7 per element of input and state, and 1 per sum";
 constexpr std::string_view kNumbered = "as the layer of the cell that `mode` names";
 
 constexpr OpRule kRows[] = {
-    {"aten.lstm",                  lstm,            layer_traffic,   kLstmWords                  },
-    {"aten.gru",                   gru,             layer_traffic,   kGruWords                   },
-    {"aten.rnn_tanh",              simple,          layer_traffic,   kSimpleWords                },
-    {"aten.rnn_relu",              simple,          layer_traffic,   kSimpleWords                },
-    {"aten.lstm_cell",             lstm_cell,       stream_operands, kLstmWords                  },
-    {"aten.gru_cell",              gru_cell,        stream_operands, kGruWords                   },
-    {"aten.rnn_tanh_cell",         simple_cell,     stream_operands, kSimpleWords                },
-    {"aten.rnn_relu_cell",         simple_cell,     stream_operands, kSimpleWords                },
-    {"aten._thnn_fused_lstm_cell", fused_lstm_cell, stream_all,      "22 per unit and the biases"},
-    {"aten._thnn_fused_gru_cell",  fused_gru_cell,  stream_all,      "17 per unit and the biases"},
-    {"aten.mkldnn_rnn_layer",      mkldnn_layer,    library_layer,   kNumbered                   },
-    {"aten._cudnn_rnn",            cudnn_layers,    library_layers,  kNumbered                   },
-    {"aten.miopen_rnn",            cudnn_layers,    library_layers,  kNumbered                   },
+    {"aten.lstm",                                 lstm,                  layer_traffic,   kLstmWords                  },
+    {"aten.gru",                                  gru,                   layer_traffic,   kGruWords                   },
+    {"aten.rnn_tanh",                             simple,                layer_traffic,   kSimpleWords                },
+    {"aten.rnn_relu",                             simple,                layer_traffic,   kSimpleWords                },
+    {"aten.lstm_cell",                            lstm_cell,             stream_operands, kLstmWords                  },
+    {"aten.gru_cell",                             gru_cell,              stream_operands, kGruWords                   },
+    {"aten.rnn_tanh_cell",                        simple_cell,           stream_operands, kSimpleWords                },
+    {"aten.rnn_relu_cell",                        simple_cell,           stream_operands, kSimpleWords                },
+    {"aten._thnn_fused_lstm_cell",                fused_lstm_cell,       stream_all,      "22 per unit and the biases"},
+    {"aten._thnn_fused_gru_cell",                 fused_gru_cell,        stream_all,      "17 per unit and the biases"},
+    {"aten.quantized_lstm",                       quantized_lstm,        layer_traffic,   kQuantizedWords             },
+    {"aten.quantized_gru",                        quantized_gru,         layer_traffic,   kQuantizedWords             },
+    {"quantized.quantized_lstm_cell_dynamic",     quantized_lstm_cell,   stream_operands, kQuantizedWords             },
+    {"quantized.quantized_gru_cell_dynamic",      quantized_gru_cell,    stream_operands, kQuantizedWords             },
+    {"quantized.quantized_rnn_tanh_cell_dynamic", quantized_simple_cell, stream_operands, kQuantizedWords             },
+    {"quantized.quantized_rnn_relu_cell_dynamic", quantized_simple_cell, stream_operands, kQuantizedWords             },
+    {"aten.mkldnn_rnn_layer",                     mkldnn_layer,          library_layer,   kNumbered                   },
+    {"aten._cudnn_rnn",                           cudnn_layers,          library_layers,  kNumbered                   },
+    {"aten.miopen_rnn",                           cudnn_layers,          library_layers,  kNumbered                   },
 };
 static_assert(each_op_once(kRows));
 

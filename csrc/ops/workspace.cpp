@@ -127,7 +127,12 @@ Expr matmul_workspace(const Call& call) {
     const TensorIndex a = call.require_tensor("self");
     const TensorIndex b = call.require_tensor("other");
     if (call.rank(a) < 3 && call.rank(b) < 3) return {0};
-    if (call.rank(b) < 3) return folding_copy(call, a, 1);
+    if (call.rank(b) < 3) {
+        // Rows are made one dimension, at the price of a copy only where gradients of a weight would need it.
+        const bool weight = call.traffic(b) == Traffic::weight;
+        return weight || folding_copy(call, a, 1) == Expr(0) ? folding_copy(call, a, 1)
+                                                             : folding_copy(call, a, 2);
+    }
     if (call.rank(a) < 3) return folding_copy(call, b, 2);
     // Batches are made one, of operands that are expanded to it.
     const Expr batch = leading(call, call.output(), 2);
@@ -163,21 +168,28 @@ Expr attention_workspace(const Call& call) {
         dense = dense && (call.strides(t).back() == Expr(1) || call.dim(t, -1) == Expr(1));
     }
     if (call.rank(query) == 4 && dense && width == call.dim(value, -1)) {
-        const std::int64_t length = rows.is_constant() ? rows.constant() : 768;
-        const Expr block = Expr::minimum(rows, length >= 768 ? 256 : length >= 192 ? 64 : 32);
+        // 32 queries, 64 of at least 192, 256 of at least 768: sums of steps, so that open lengths have them
+        // too.
+        const auto from = [&](std::int64_t length) { return Expr::minimum(1, rows / length); };
+        const Expr block = Expr::minimum(rows, 32) + from(192) * 32 + from(768) * 192;
         const Expr keys = Expr::minimum(columns, 512);
         const bool narrow = bits_of(call.stored_dtype(query)) < 32;
         const Expr buffers =
             block * (keys + 2 + width) * kFloatBytes + (narrow ? call.bytes(query, block * keys) : Expr(0));
         return total + batch * rows * kFloatBytes + buffers * kWorkspaceThreads;
     }
-    // Scaled queries and keys, scores, their softmax, and which of them are minus infinity. The result comes
-    // later.
+    // First queries and keys are scaled, and copied where their product needs it; then the scores have a
+    // softmax beside them, and a truth for each that says whether it is minus infinity; last comes the
+    // product with the values.
     const Expr scores = batch * rows * columns;
-    const Expr scaled = call.bytes(key, batch * columns * width);
+    const Expr score_bytes = call.bytes(query, scores);
     if (call.flag("is_causal", false)) total += call.bytes(query, rows * columns);
-    return total + scaled + call.bytes(query, scores) * 2 + scores + batch * rows + like_operand(call) -
-           call.bytes(call.output(), call.numel(call.output()));
+    const Expr first = call.bytes(key, call.numel(key)) + folding_copy(call, query, 2) +
+                       folding_copy(call, key, 2) + score_bytes;
+    const Expr second = score_bytes * 2 + scores + batch * rows;
+    const Expr third = score_bytes + folding_copy(call, value, 2) + like_result(call);
+    return total + like_operand(call) + Expr::maximum(first, Expr::maximum(second, third)) -
+           like_result(call);
 }
 
 }  // namespace infercost

@@ -53,7 +53,9 @@ Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, co
         plan.kernels[static_cast<std::size_t>(index)].launches.push_back(std::move(launch.nodes));
     }
 
-    const Counts counts(graph, sizes, precision, overrides);
+    // A compiled run frees what it has used for the last time; only eager frames hold on to it.
+    const bool planned = execution == Execution::compiled && !graph->held_until().empty();
+    const Counts counts(planned ? graph->without_lifetimes() : graph, sizes, precision, overrides);
     plan.resident_bytes = counts.total().parameter_bytes + counts.total().buffer_bytes;
     plan.peak_memory_bytes = counts.total().peak_memory_bytes;
 

@@ -6,18 +6,20 @@ raw entry belongs to which name. `data/sample_inputs` is a pickle and is never o
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyinfercost._core import Graph, GraphBuilder, TensorId
-from pyinfercost.capture.archive_weights import Archive, ArchiveError, Weight, scalar_type, weights
+from pyinfercost.capture.archive_weights import Archive, ArchiveError, Weight, element_bytes, scalar_type, weights
 from pyinfercost.capture.expressions import Size, parse_expr, symbol_name
 from pyinfercost.capture.program import (
     CONDITION,
     IGNORED_ARGUMENTS,
     INLINED,
+    INNER_TENSOR,
     LOOP,
     PARAMETERS,
     InputDims,
@@ -123,7 +125,8 @@ class _Reader:
 
     def _register_inputs(self, values: dict[str, TensorId]) -> list[TensorId]:
         metas = self._graph["tensor_values"]
-        stored: dict[str, TensorId] = {}
+        stored: dict[str, Any] = {}
+        parts = self._inner_tensors()
         inputs = []
         for kind, arg, target in self._inputs():
             for name in _tensor_names(arg):
@@ -135,9 +138,30 @@ class _Reader:
                 first = self._tied.get(target, target)
                 if first not in stored:
                     role = "constant" if kind == "tensor_constant" else kind
-                    stored[first] = self._tensor(metas[name], role, target)
+                    stored[first] = self._stored(metas[name], role, target, parts.get(name, {}))
                 values[name] = stored[first]
         return inputs
+
+    def _inner_tensors(self) -> dict[str, dict[str, _Json]]:
+        """Name of a tensor that is made of others -> attribute -> the metadata of what the program takes from it."""
+        parts: dict[str, dict[str, _Json]] = {}
+        for node in self._graph["nodes"]:
+            if node["target"] == f"torch.ops.{INNER_TENSOR}":
+                whole, attribute = (_union(named["arg"])[1] for named in node["inputs"])
+                (output,) = (name for item in node["outputs"] for name in _tensor_names(item))
+                parts.setdefault(whole["name"], {})[attribute] = self._graph["tensor_values"][output]
+        return parts
+
+    def _stored(self, meta: _Json, role: str, name: str, parts: Mapping[str, _Json]) -> Any:
+        if not parts:
+            return self._tensor(meta, role, name)
+        # The largest part stands for all elements. What the program never takes is in a pickle, and not counted.
+        largest = max(parts, key=lambda attribute: _known_bytes(parts[attribute]))
+        elements = math.prod(int(size["as_int"]) for size in meta["sizes"])
+        return {
+            attribute: self._tensor(part, role, f"{name}[{attribute}]", elements if attribute == largest else 0)
+            for attribute, part in parts.items()
+        }
 
     def _inputs(self) -> Iterator[tuple[str, _Json, str]]:
         for spec in self._module["signature"]["input_specs"]:
@@ -158,6 +182,11 @@ class _Reader:
                 self._inline(node, 0, values)
             elif op == CONDITION:
                 self._condition(node, values)
+            elif op == INNER_TENSOR:
+                whole, attribute = (_union(named["arg"])[1] for named in node["inputs"])
+                (output,) = (name for item in node["outputs"] for name in _tensor_names(item))
+                held: Any = values[whole["name"]]
+                values[output] = held[attribute]
             elif is_work(op):
                 if op == LOOP:
                     self._inline(node, 0, values, results=False)
@@ -256,11 +285,11 @@ class _Reader:
             return int(size["as_int"])
         return parse_expr(size["as_expr"]["expr_str"], self._sizes)
 
-    def _tensor(self, meta: _Json, role: str, name: str) -> TensorId:
+    def _tensor(self, meta: _Json, role: str, name: str, stands_for: int | None = None) -> TensorId:
         strides = [self._size(s) for s in meta["strides"]] if meta["layout"] == _STRIDED else None
-        return self._builder.tensor(
-            scalar_type(meta["dtype"]), [self._size(s) for s in meta["sizes"]], strides=strides, role=role, name=name
-        )
+        shape = [self._size(s) for s in meta["sizes"]]
+        dtype = scalar_type(meta["dtype"])
+        return self._builder.tensor(dtype, shape, strides=strides, role=role, name=name, stands_for=stands_for)
 
     def _size_table(self, constraints: Mapping[str, _Json], dynamic: SizeNames | None) -> SizeTable:
         metas = self._graph["tensor_values"]
@@ -294,6 +323,10 @@ class _Scope:
 def _union(value: _Json) -> tuple[str, Any]:
     """Which alternative of a union the schema wrote, and its value."""
     return next(iter(value.items()))
+
+
+def _known_bytes(meta: _Json) -> int:
+    return element_bytes(meta["dtype"]) * math.prod(int(size["as_int"]) for size in meta["sizes"])
 
 
 def _name_at(op: str, position: int) -> str:

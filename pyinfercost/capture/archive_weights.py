@@ -74,6 +74,12 @@ def scalar_type(code: int) -> str:
     return _SCALAR_TYPES[code][0]
 
 
+def element_bytes(code: int) -> int:
+    """The width of that dtype."""
+    scalar_type(code)
+    return _SCALAR_TYPES[code][1]
+
+
 class Archive:
     """An open `.pt2` file.
 

@@ -45,7 +45,7 @@ class Constants(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _numbers(self, tensor: torch.Tensor) -> Any:
-        return self._recorder.data.numbers(self._recorder.handed.inside((tensor,))[0])
+        return self._recorder.data.numbers(self._recorder.handed.twin(tensor))
 
     def _made(self, maker: Any, args: Any, kwargs: dict[str, Any]) -> torch.Tensor:
         recorder = self._recorder
@@ -58,15 +58,15 @@ class Constants(TorchFunctionMode):
             if not isinstance(value, torch.Tensor):
                 return value
             try:
-                kept = recorder.handed.inside((value,))[0]
-                return recorder.values.of(kept, recorder.calls).tolist()
+                return recorder.values.of(recorder.handed.twin(value), recorder.calls).tolist()
             except UnknownValueError:
                 known = False
                 return torch.zeros(value.shape, dtype=value.dtype).tolist()
 
         with torch._C.DisableTorchFunction(), torch.utils._python_dispatch._disable_current_modes():
+            # Neither is a call of the model.
             real = maker(number(args[0]), *args[1:], **{**kwargs, "device": "cpu"})
-        return recorder.values.twin(real) if known else torch.empty_like(real, device="meta")
+            return recorder.values.twin(real) if known else torch.empty_like(real, device="meta")
 
 
 def _flat(data: Any) -> list[Any]:

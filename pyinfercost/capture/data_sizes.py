@@ -138,7 +138,10 @@ class DataSizes:
         self, x: torch.Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
     ) -> Any:
         if dim is None:
-            count = self._length("unique_consecutive", "runs of equal values", x.numel())
+            try:
+                count: Size = int(self._values.of(x, self._recorder.calls).unique_consecutive().numel())
+            except UnknownValueError:
+                count = self._length("unique_consecutive", "runs of equal values", x.numel())
             inverse = x.shape if return_inverse else [0]
             return self._unique_results(x, [count], inverse, count if return_counts else 0)
         return self._unique_dim(x, dim, True, return_inverse, return_counts)
@@ -191,9 +194,13 @@ class DataSizes:
         self, x: torch.Tensor, repeats: torch.Tensor, dim: int | None = None, *, output_size: Any = None
     ) -> torch.Tensor:
         shape = [x.numel()] if dim is None else list(x.shape)
-        if repeats.numel() == 1:  # torch repeats every element as often
-            repeats = repeats.expand([shape[dim or 0]])
-        shape[dim or 0] = self._total(repeats, output_size)
+        along = dim or 0
+        if repeats.numel() == 1 and output_size is None:  # torch repeats every element as often
+            try:
+                output_size = int(self._values.of(repeats, self._recorder.calls).item()) * shape[along]
+            except UnknownValueError:
+                repeats = repeats.expand([shape[along]])
+        shape[along] = self._total(repeats, output_size)
         return torch.empty(shape, dtype=x.dtype, device="meta")
 
     def _bincount(self, x: torch.Tensor, weights: torch.Tensor | None = None, minlength: int = 0) -> torch.Tensor:
@@ -255,7 +262,7 @@ class DataSizes:
         return self._truth(tensor, error) if tensor.dtype == torch.bool else self._number(tensor, error)
 
     def _number(self, tensor: torch.Tensor, error: UnknownValueError) -> Any:
-        """The value of a tensor of one element, in sizes: what is computed from elements is computed from their sizes."""
+        """The value of a tensor of one element, in sizes: what is computed from elements follows from their sizes."""
         call = self._facts.producer(tensor)
         name = "" if call is None else op_name(call)
         if call is not None and not tensor.is_floating_point():
@@ -373,7 +380,8 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "aten.mul": operator.mul,
 }
 _SAME_ELEMENT = frozenset(
-    f"aten.{name}" for name in "view reshape squeeze unsqueeze to _to_copy clone contiguous alias detach".split()
+    f"aten.{name}"
+    for name in ["view", "reshape", "squeeze", "unsqueeze", "to", "_to_copy", "clone", "contiguous", "alias", "detach"]
 )
 _MASKS = frozenset({torch.bool, torch.uint8})
 _NO_END = 2**63 - 1

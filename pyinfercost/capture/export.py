@@ -12,6 +12,7 @@ from pyinfercost.capture.program import (
     CONDITION,
     IGNORED_ARGUMENTS,
     INLINED,
+    INNER_TENSOR,
     LOOP,
     PARAMETERS,
     InputDims,
@@ -107,9 +108,11 @@ class _Reader:
 
     def _stored_tensor(
         self, name: str, value: torch.Tensor, role: str, stored: dict[Any, list[tuple[torch.Tensor, TensorId]]]
-    ) -> TensorId:
+    ) -> Any:
         # Tied weights lie in memory once.
         held = self._program.state_dict.get(name, self._program.constants.get(name))
+        if hasattr(value, "__tensor_flatten__"):
+            return self._parts(name, value, role, held, stored)
         if not _is_tensor(held):
             return self._tensor(value, role, name)
         alike = stored.setdefault((held.dtype, held.shape, held.device), [])
@@ -118,6 +121,18 @@ class _Reader:
                 return tensor
         alike.append((held, self._tensor(value, role, name)))
         return alike[-1][1]
+
+    def _parts(self, name: str, value: Any, role: str, held: Any, stored: dict[Any, Any]) -> Any:
+        """The tensors that a tensor is made of: attribute -> tensor, nested as they are."""
+        from .tensor_parts import parts_of
+
+        known = stored.setdefault("parts", {})
+        if held is None or id(held) not in known:
+            declared = {
+                part.name: self._tensor(part.tensor, role, part.name, part.stands_for) for part in parts_of(name, value)
+            }
+            known[id(held)] = _nested(name, value, declared)
+        return known[id(held)]
 
     def _walk(self, graph: torch.fx.Graph, owner: torch.nn.Module, values: dict[Any, Any]) -> list[Any]:
         for node in graph.nodes:
@@ -142,6 +157,9 @@ class _Reader:
         if op in INLINED:
             subgraph = next(a for a in node.args if getattr(a, "op", "") == "get_attr")
             self._inline(node, subgraph, list(node.args), owner, values)
+            return
+        if op == INNER_TENSOR and isinstance(values.get(node.args[0]), dict):
+            values[node] = values[node.args[0]][node.args[1]]
             return
         if op == CONDITION:
             self._condition(node, owner, values)
@@ -232,7 +250,7 @@ class _Reader:
     def _size(self, value: Any) -> Size:
         return value if type(value) is int else to_expr(value.node.expr, self._sizes)
 
-    def _tensor(self, value: torch.Tensor, role: str, name: str) -> TensorId:
+    def _tensor(self, value: torch.Tensor, role: str, name: str, stands_for: int | None = None) -> TensorId:
         import torch
 
         strided = value.layout is torch.strided
@@ -242,6 +260,7 @@ class _Reader:
             strides=[self._size(s) for s in value.stride()] if strided else None,
             role=role,
             name=name,
+            stands_for=stands_for,
         )
 
 
@@ -302,6 +321,13 @@ def _same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def _is_tensor(value: Any) -> bool:
     return hasattr(value, "stride") and hasattr(value, "dtype")
+
+
+def _nested(name: str, value: Any, declared: Mapping[str, TensorId]) -> Any:
+    if name in declared:
+        return declared[name]
+    names = value.__tensor_flatten__()[0]
+    return {part: _nested(f"{name}[{part}]", getattr(value, part), declared) for part in names}
 
 
 def _mapped(value: Any, make: Any) -> Any:

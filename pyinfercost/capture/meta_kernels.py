@@ -93,6 +93,29 @@ _AS_OPERAND = (
 )
 
 
+def _grouped_mm(
+    left: torch.Tensor, right: torch.Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None
+) -> Any:
+    # torch's own meta kernel takes bfloat16 alone; shapes follow the same rule for every dtype.
+    del bias
+    dtype = out_dtype or left.dtype
+    if left.dim() == 2 and right.dim() == 2:  # noqa: PLR2004 - ranks
+        shape = [offs.shape[0], left.shape[0], right.shape[1]]
+    elif left.dim() == 3 and right.dim() == 2:  # noqa: PLR2004
+        shape = [left.shape[1], right.shape[1]]
+    else:
+        shape = [*left.shape[:-1], right.shape[-1]]
+    return torch.empty(shape, dtype=dtype, device=left.device)
+
+
+def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
+    del key
+    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
+        return torch.empty_like(query)
+    return query.new_empty([*query.shape[:-1], value.shape[-1]])
+
+
 def _named(name: str) -> Any:
     base, overload = name.split(".")
     return getattr(getattr(torch.ops.aten, base), overload)
@@ -101,6 +124,8 @@ def _named(name: str) -> Any:
 KERNELS: dict[str, Any] = {
     **{f"aten.{name}": _convolution(_named(name)) for name in _CONVOLUTIONS},
     **{f"aten.{name}": _as_operand(_named(name)) for name in _AS_OPERAND},
+    "aten._grouped_mm.default": _grouped_mm,
+    "aten.scaled_dot_product_attention.default": _attention,
     "aten.pad.default": _pad,
     "aten.linalg_lstsq.default": _lstsq,
     "aten.fake_quantize_per_tensor_affine_cachemask.default": _with_mask,

@@ -13,11 +13,13 @@ from typing import Any
 
 import torch
 
+from .symbols import CaptureError
 from .tensor_parts import Part
 
 # The attributes of torch's own quantised modules that hold such objects, directly or in a submodule.
 _PRIVATE = re.compile(r"(?:^|\.)(?:_packed_params|_all_weight_values)(?:\.(\d+))?$")
 _ATTRIBUTES = frozenset({"_packed_params", "_packed_weight", "param"})
+_CELL = frozenset({"_packed_weight_ih", "_packed_weight_hh"})
 _BESIDE = ("_scale", "_zero_point")
 _CONVOLUTION = ("stride", "padding", "output_padding", "dilation", "groups")
 
@@ -46,10 +48,11 @@ class PackedWeight:
             self.settings["transposed"] = bool(source.transpose())
         self.tensors: dict[str, torch.Tensor] = {}
         self.names: dict[str, str] = {}
+        cell = attribute.removeprefix("_packed_weight") if attribute in _CELL else ""
         for name, tensor in _contents(source).items():
             twins = _twins(tensor)
             for part, twin in twins.items():
-                plain = name + number if attribute in _ATTRIBUTES else f"{attribute}[{name}]"
+                plain = name + cell + number if cell or attribute in _ATTRIBUTES else f"{attribute}[{name}]"
                 key = f"{name}_{part}" if part else name
                 self.tensors[key] = twin
                 self.names[key] = (f"{self.path}." if self.path else "") + (f"{plain}[{part}]" if part else plain)
@@ -68,6 +71,16 @@ class PackedWeight:
         """Whether another script object of the same type has the same content."""
         mine, its = _contents(self.source), _contents(other)
         return mine.keys() == its.keys() and all(_equal(mine[name], its[name]) for name in mine)
+
+
+def _read(source: Any, path: str, attribute: str) -> PackedWeight:
+    try:
+        return PackedWeight(source, path, attribute)
+    except RuntimeError as error:
+        raise CaptureError(
+            f"module {path!r} holds {source._type()} in {attribute!r}, whose weight cannot be read: {error}; "
+            "expected an engine that unpacks what it packs, such as fbgemm"
+        ) from error
 
 
 def _contents(source: Any) -> dict[str, torch.Tensor]:
@@ -131,7 +144,7 @@ class PackedWeights:
                 if type(value) is not torch.ScriptObject:
                     continue
                 if id(value) not in known:
-                    known[id(value)] = PackedWeight(value, path, attribute)
+                    known[id(value)] = _read(value, path, attribute)
                     self.all.append(known[id(value)])
                 self._of_module.setdefault(path, []).append(known[id(value)])
 
@@ -182,7 +195,12 @@ class PackedWeights:
         result: list[tuple[str, Any]] = []
         for name, value in named:
             if isinstance(value, PackedWeight):
-                result += [(k if lone else k.replace("weight", name, 1), t) for k, t in value.tensors.items()]
+                # Of several, as of a cell, the biases are arguments of their own.
+                result += [
+                    (key if lone else key.replace("weight", name, 1), tensor)
+                    for key, tensor in value.tensors.items()
+                    if lone or key != "bias"
+                ]
                 result += value.settings.items()
             elif isinstance(value, list) and value and isinstance(value[0], PackedWeight):
                 held = [item for cell in value for item in cell.tensors.items()]

@@ -47,6 +47,9 @@ INLINED = frozenset(
 )
 """Higher-order operators that run their subgraph once, on their last operands: its nodes take its place."""
 
+INNER_TENSOR = "export.access_subclass_inner_tensor.default"
+"""Takes one of the tensors that a parameter is made of, as a quantised weight is, by its name."""
+
 CONDITION = "higher_order.cond"
 """Runs one of two subgraphs: which one is data. The dearer one takes its place, so that counts are upper bounds."""
 

@@ -171,6 +171,11 @@ def _matmul(a: torch.Tensor, b: torch.Tensor, scale: float, zero_point: int) -> 
     return _like(torch.matmul(_float_twin(a), _float_twin(b)), a.dtype)
 
 
+def _int4_packed(x: torch.Tensor, weight: torch.Tensor, *_: Any) -> Any:
+    # Packed for tensor cores a weight has tiles of 8 rows, otherwise rows. torch has a kernel for fake tensors alone.
+    return x.new_empty([x.shape[0], weight.shape[0] * (8 if weight.dim() == 4 else 1)])  # noqa: PLR2004
+
+
 # ---- element by element ----------------------------------------------------------------------------------------------
 
 
@@ -220,6 +225,11 @@ def _embedding_bag(
     return torch.empty([bags, packed.weight.shape[1]], device="meta")
 
 
+# torchao's operators have rows for exported programs; run eagerly, they are the calls that they are made of.
+TAKEN_APART = frozenset(
+    f"torchao.{name}.default" for name in ("quantize_affine", "choose_qparams_affine", "dequantize_affine")
+)
+
 KERNELS: dict[str, Any] = {
     "aten.quantize_per_tensor.default": _quantize_per_tensor,
     "aten.quantize_per_tensor.tensor_qparams": _quantize_per_tensor,
@@ -231,6 +241,7 @@ KERNELS: dict[str, Any] = {
     "aten.int_repr.default": _int_repr,
     "quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default": _linear_to_float,
     "quantized.linear_with_input_q_dq_qweight_dq_relu_output_fp32.default": _linear_to_float,
+    "aten._weight_int4pack_mm.default": _int4_packed,
     "quantized.matmul.default": _matmul,
     "quantized.conv2d_add.default": _convolution_add,
     "quantized.conv2d_add_relu.default": _convolution_add,

@@ -20,6 +20,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from torch._higher_order_ops.out_dtype import out_dtype as _out_dtype
 from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -35,18 +36,20 @@ from .meta_kernels import KERNELS as _LAYOUTS
 from .packed_weights import PackedWeight, PackedWeights
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .symbols import SizeSpace
+from .tensor_parts import call_on_parts
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
-# Where calls come from that are no line of the model: torch, its library of quantised tensors, and this package's kernels.
+# Where calls come from that are no line of the model: torch, its library of quantised tensors, and this package.
 _LIBRARIES = (
     "<",
     str(Path(torch.__file__).parent) + os.sep,
     str(Path(torch.__file__).parents[1] / "torchao") + os.sep,
     str(Path(__file__).parent) + os.sep,
 )
+_DRIVER = str(Path(__file__).with_name("trace.py"))
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format, PackedWeight})
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter, quantized_kernels.QuantizedMeta})
 _NO_KWARGS: dict[str, Any] = {}
@@ -196,37 +199,22 @@ class Recorder:
     def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
         released = len(self.handed.released)
+        source = None
         while frame is not None:
             code = frame.f_code
             known = library.get(code)
             if known is None:
                 name = code.co_filename
+                if name == _DRIVER:  # who asked for the capture is no line of the model
+                    break
                 known = library[code] = name.startswith(_LIBRARIES)
             if not known:
-                self.calls.append(Call(op, args, kwargs, result, self.module, (code, frame.f_lineno), released))
+                source = (code, frame.f_lineno)
                 break
             frame = frame.f_back
-        else:
-            self.calls.append(Call(op, args, kwargs, result, self.module, None, released))
+        self.calls.append(Call(op, args, kwargs, result, self.module, source, released))
         if self.follows:
             self.values.follow(self.calls[-1])
-
-    def through_subclass(self, mode: TorchDispatchMode, op: OpOverload, types: Any, args: Any, kwargs: Any) -> Any:
-        """A call on a tensor that is made of others: its own dispatch leads to calls on what lies in memory."""
-        with mode:
-            for kind in types:
-                try:
-                    result = kind.__torch_dispatch__(op, types, args, kwargs)
-                except NotImplementedError:
-                    continue
-                if result is not NotImplemented:
-                    return result
-            # Outside of inference mode torch takes such an operator apart before a subclass sees it.
-            result = op.decompose(*args, **kwargs)
-        if result is NotImplemented:
-            names = ", ".join(kind.__name__ for kind in types)
-            raise NotImplementedError(f"{op} is implemented by none of the tensor types {names}")
-        return result
 
     # ---- running --------------------------------------------------------------------------------------------------
 
@@ -238,7 +226,7 @@ class Recorder:
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
         pure = pure and name not in self.data.kernels
-        whole = known and name not in _TAKEN_APART or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        whole = (known and name not in _TAKEN_APART) or not op.has_kernel_for_dispatch_key(_COMPOSITE)
         packed = "quantized" in name and any("__torch__" in str(a.type) for a in schema.arguments)
         if packed:
             self.packed_ops.add(op)
@@ -358,8 +346,18 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if types and not _TENSORS.issuperset(types):
-            return self._recorder.through_subclass(self, func, types, args, kwargs or _NO_KWARGS)
+            with self:
+                return call_on_parts(func, types, args, kwargs or _NO_KWARGS)
         return self._recorder.record(self, func, args, kwargs or _NO_KWARGS)
+
+
+@_out_dtype.py_impl(_Mode)
+def _product_of_integers(mode: _Mode, op: OpOverload, dtype: torch.dtype, *operands: torch.Tensor) -> Any:
+    """How libraries ask for int8 times int8 in int32 on accelerators."""
+    if op is not torch.ops.aten.mm.default or dtype is not torch.int32:
+        raise NotImplementedError(f"out_dtype of {op} as {dtype}; expected aten.mm as int32")
+    with mode:
+        return torch._int_mm(*operands)
 
 
 def _to_host(args: Any, kwargs: Any) -> bool:
@@ -379,7 +377,11 @@ def _size_key(size: Any) -> Any:
 
 
 # With rows, for programs that have them whole; here they are views of `nonzero`, which knows how long it is.
-_TAKEN_APART = frozenset({"aten.where.default", "aten.nonzero_numpy.default", "aten.argwhere.default"})
+_TAKEN_APART = quantized_kernels.TAKEN_APART | {
+    "aten.where.default",
+    "aten.nonzero_numpy.default",
+    "aten.argwhere.default",
+}
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 

@@ -16,7 +16,14 @@ def _sequence(x: torch.Tensor, state: torch.Tensor, bidirectional: bool, batch_f
 
 
 def _lstm(
-    x: torch.Tensor, hx: list[torch.Tensor], params: Any, biases: bool, layers: int, dropout: float, *flags: bool
+    x: torch.Tensor,
+    hx: list[torch.Tensor],
+    params: Any,
+    biases: bool,
+    layers: int,
+    dropout: float,
+    *flags: bool,
+    **_: Any,
 ) -> Any:
     del params, biases, layers, dropout
     return (_sequence(x, hx[0], flags[1], flags[2]), hx[0].new_empty(hx[0].shape), hx[1].new_empty(hx[1].shape))
@@ -29,10 +36,24 @@ def _one_state(
     return _sequence(x, hx, flags[1], flags[2]), hx.new_empty(hx.shape)
 
 
+def _lstm_cell(x: torch.Tensor, hx: list[torch.Tensor], *_: Any) -> Any:
+    return hx[0].new_empty(hx[0].shape), hx[1].new_empty(hx[1].shape)
+
+
+def _cell(x: torch.Tensor, hx: torch.Tensor, *_: Any) -> Any:
+    return hx.new_empty(hx.shape)
+
+
 # The flags are: train, bidirectional, batch_first.
 KERNELS: dict[str, Any] = {
     "aten.lstm.input": _lstm,
     "aten.gru.input": _one_state,
     "aten.rnn_tanh.input": _one_state,
     "aten.rnn_relu.input": _one_state,
+    "aten.quantized_lstm.input": _lstm,
+    "aten.quantized_gru.input": _one_state,
+    "quantized.quantized_lstm_cell_dynamic.default": _lstm_cell,
+    "quantized.quantized_gru_cell_dynamic.default": _cell,
+    "quantized.quantized_rnn_tanh_cell_dynamic.default": _cell,
+    "quantized.quantized_rnn_relu_cell_dynamic.default": _cell,
 }

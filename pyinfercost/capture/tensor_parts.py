@@ -7,11 +7,14 @@ the subclass's own dispatch and arrives at the operators that run on what lies i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+if TYPE_CHECKING:
+    from torch._ops import OpOverload
 
 PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
 """Types of tensors that are what lies in memory."""
@@ -53,6 +56,27 @@ def meta_twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor]) -> torch.Ten
     if id(tensor) not in twins:
         twins[id(tensor)] = _twin_of_parts(tensor, twins) if _is_made_of_parts(tensor) else _plain_twin(tensor)
     return twins[id(tensor)]
+
+
+def call_on_parts(op: OpOverload, types: Iterable[type], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A call on tensors that are made of others: their own dispatch leads to calls on what lies in memory.
+
+    Raises:
+        NotImplementedError: None of the types knows the operator.
+    """
+    for kind in types:
+        try:
+            result = kind.__torch_dispatch__(op, types, args, kwargs)  # type: ignore[attr-defined]
+        except NotImplementedError:
+            continue
+        if result is not NotImplemented:
+            return result
+    # Outside of inference mode torch takes such an operator apart before a subclass sees it.
+    result = op.decompose(*args, **kwargs)
+    if result is NotImplemented:
+        names = ", ".join(kind.__name__ for kind in types)
+        raise NotImplementedError(f"{op} is implemented by none of the tensor types {names}")
+    return result
 
 
 def _plain_twin(tensor: torch.Tensor) -> torch.Tensor:

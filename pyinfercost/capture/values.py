@@ -34,9 +34,6 @@ _SHAPE_ALONE = {
     _ATEN.new_ones.default: 0,
     _ATEN.new_full.default: 0,
 }
-_WITHOUT_VALUES = frozenset(
-    {_ATEN.empty.memory_format, _ATEN.empty_like.default, _ATEN.new_empty.default, _ATEN.empty_strided.default}
-)
 
 
 class UnknownValueError(ValueError):
@@ -57,6 +54,8 @@ class Values:
         self._known = {key: real.clone() for key, real in given.items()} if followed else dict(given)
         self._followed = followed
         self._kept: list[torch.Tensor] = []
+        self._base: dict[int, int] = {}  # a view -> what it is a view of, both by id
+        self._written: set[int] = set()  # ids of tensors that were written to in place, themselves or a view of them
         self._producers: dict[int, Call] = {}  # id of a tensor -> the call that made its value
         self._read = 0  # calls that are in it
 
@@ -76,13 +75,13 @@ class Values:
         """
         if tensor.device.type != "meta":
             return tensor
-        if id(tensor) not in self._known:
-            if self._followed:
-                raise UnknownValueError(
-                    "it depends on a weight, on an input that was given without values, or is made by chance"
-                )
+        if not self._followed:
             self._read_on(calls)
             self._compute(tensor)
+        elif id(tensor) not in self._known:
+            raise UnknownValueError(
+                "it depends on a weight, on an input that was given without values, or is made by chance"
+            )
         return self._known[id(tensor)]
 
     def follow(self, call: Call) -> None:
@@ -93,7 +92,8 @@ class Values:
         if not results or (not mutable and all(id(t) in self._known for t in results)):
             return
         known = all(id(t) in self._known for t in operands)
-        if not known or self._by_chance(call.op) or any(t.numel() > _LARGEST_FOLLOWED for t in results):
+        by_chance = torch.Tag.nondeterministic_seeded in call.op.tags
+        if not known or by_chance or any(t.numel() > _LARGEST_FOLLOWED for t in results):
             if mutable:
                 self._forget([t for t in operands if id(t) in self._known])
             return
@@ -105,9 +105,6 @@ class Values:
             return
         for meta, value in zip(_tensors(call.result), _tensors(real), strict=True):
             self._known[id(meta)] = value
-
-    def _by_chance(self, op: Any) -> bool:
-        return torch.Tag.nondeterministic_seeded in op.tags or op in _WITHOUT_VALUES
 
     def _forget(self, written: list[torch.Tensor]) -> None:
         """What was written to with values that are not known is not known any more, nor are the views of it."""
@@ -129,13 +126,27 @@ class Values:
             writes = call.op._schema.is_mutable and call.op is not torch.ops.aten.detach_.default
             handed_on = set() if writes else {id(t) for t in _operands(call)}
             self._producers |= {id(part): call for part in _tensors(call.result) if id(part) not in handed_on}
+            self._note_aliases(call)
         self._read = len(calls)
+
+    def _note_aliases(self, call: Call) -> None:
+        """Which tensors are views of which, and which of them were written to."""
+        schema = call.op._schema
+        if schema.is_mutable:
+            if torch.Tag.inplace_view not in call.op.tags:
+                written = [a for a, s in zip(call.args, schema.arguments, strict=False) if s.is_write]
+                self._written |= {self._base.get(id(t), id(t)) for t in _tensors(written)}
+        elif call.args and any(r.alias_info is not None for r in schema.returns):
+            for base in _tensors(call.args[:1]):
+                self._base |= {id(part): self._base.get(id(base), id(base)) for part in _tensors(call.result)}
 
     def _compute(self, tensor: torch.Tensor) -> None:
         # Depth first without recursion: a chain of calls may be long.
         waiting = [tensor]
         while waiting:
             current = waiting[-1]
+            if self._base.get(id(current), id(current)) in self._written:
+                raise UnknownValueError("it depends on a tensor that is written to in place")
             if id(current) in self._known:
                 waiting.pop()
                 continue

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def profile_csv(profile: Profile) -> str:
     """One line per node of the graph; the columns are the keys of `layers` in the JSON document."""
-    columns = ("module", "op", *LAYER_COUNTS, "latency_s", "bound", "phase")
+    columns = ("module", "op", *LAYER_COUNTS, "latency_s", "bound", "phase", "live_activation_bytes")
     return _csv(columns, ([layer[name] for name in columns] for layer in profile_layers(profile)))
 
 

@@ -59,6 +59,13 @@ def profile_document(profile: Profile) -> dict[str, Any]:
             "modelled_nodes": counts.modelled_nodes,
             "unmodelled": [{"op": op, "count": count} for op, count in counts.unmodelled.items()],
         },
+        "memory": {
+            "lifetimes": counts.memory.lifetimes,
+            "input_bytes": _plain(counts.memory.input_bytes),
+            "peak_node": counts.memory.peak_node,
+            "peak_op": counts.memory.peak_op,
+            "peak_module": counts.memory.peak_module,
+        },
         "layers": profile_layers(profile),
         "estimate": None if profile.estimate is None else _estimate(profile.estimate),
     }
@@ -88,7 +95,8 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
     """One object per node of the graph, in the order in which the nodes run.
 
     `latency_s` is 0 where nothing runs (a view) and null where it is not known: without hardware, or for an op that
-    is not modelled. `bound` is null where there is no time to bind.
+    is not modelled. `bound` is null where there is no time to bind. `live_activation_bytes` is what is held while the
+    node runs, its own workspace included.
     """
     times = None if profile.estimate is None else {layer.index: layer for layer in profile.estimate.layers}
     layers = []
@@ -99,8 +107,17 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
         elif times is not None and layer.modelled:
             latency_s = 0.0
         counted = {name: _plain(getattr(layer.row, name)) for name in LAYER_COUNTS}
-        timed = {"latency_s": latency_s, "bound": bound}
-        layers.append({"module": layer.module, "op": layer.op, **counted, **timed, "phase": layer.phase})
+        layers.append(
+            {
+                "module": layer.module,
+                "op": layer.op,
+                **counted,
+                "latency_s": latency_s,
+                "bound": bound,
+                "phase": layer.phase,
+                "live_activation_bytes": _plain(layer.row.peak_activation_bytes),
+            }
+        )
     return layers
 
 

@@ -58,7 +58,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         (
             "peak memory",
             f"{quantity(total.peak_memory_bytes, 'B')}, of which activations "
-            f"{quantity(total.peak_activation_bytes, 'B')}",
+            f"{quantity(total.peak_activation_bytes, 'B')}{_most(profile)}",
         ),
     ]
     phases = profile.counts.by_phase()
@@ -87,6 +87,14 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
         ("memory", memory),
     ]
+
+
+def _most(profile: Profile) -> str:
+    """Where activations need most."""
+    memory = profile.counts.memory
+    if memory.peak_node < 0:
+        return ""
+    return f", most in {memory.peak_op.removeprefix('aten.')} of {memory.peak_module or 'the model'}"
 
 
 def ledger(profile: Profile) -> str:

@@ -97,7 +97,9 @@ def test_fixed_sizes(make: Callable[[], Case], tmp_path: Path) -> None:
     expected = totals(exported)
     assert expected["contraction_flops"] > 0
     assert totals(archived) == expected
-    assert totals(traced) == expected
+    assert totals(traced.without_lifetimes()) == expected
+    # A trace has seen how long the model's own frames hold what a planner may free after its last use.
+    assert totals(traced)["peak_activation_bytes"] >= expected["peak_activation_bytes"]
 
 
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
@@ -111,7 +113,7 @@ def test_an_open_batch(make: Callable[[], Case], tmp_path: Path) -> None:
     program = export(module, args, kwargs, dynamic_shapes=shapes[0], strict=False)
     torch.export.save(program, tmp_path / "model.pt2")
     graphs = [
-        trace_graph(module, args, kwargs, dynamic),
+        trace_graph(module, args, kwargs, dynamic).without_lifetimes(),
         graph_from_exported(program),
         graph_from_archive(tmp_path / "model.pt2"),
     ]
@@ -119,7 +121,7 @@ def test_an_open_batch(make: Callable[[], Case], tmp_path: Path) -> None:
         first, *others = [totals(graph, batch=size) for graph in graphs]
         assert others == [first, first]
     # What a batch of the traced example asks for is what the same model asks for at fixed sizes.
-    assert totals(graphs[0], batch=BATCH) == totals(trace_graph(module, args, kwargs))
+    assert totals(graphs[0], batch=BATCH) == totals(trace_graph(module, args, kwargs).without_lifetimes())
 
 
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)

@@ -103,3 +103,120 @@ def test_a_tensor_that_changes_shape_in_place_has_each_shape_in_its_time() -> No
     assert shapes["aten.matmul"] == [(1, 3, 5)]
     assert shapes["aten.squeeze_"] == [(3, 4)]
     assert ic.count(graph).total.macs == 3 * 4 * 5
+
+
+class WritesInPlace(torch.nn.Module):
+    """Fills a table in place, and makes a result as long as one of its numbers."""
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        table = torch.zeros(4, dtype=torch.int64, device=x.device)
+        table[1:3] = lengths
+        lengths += 1
+        return x.expand(int(table[2].item()), *x.shape) + 1
+
+
+class WritesWhatItDoesNotKnow(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        table = torch.zeros(4, device=x.device)
+        head = table[:2]
+        table.copy_(self.weight)
+        return x * 2 if head.sum().item() > 0 else x
+
+
+class MakesTensorsFromNumbers(torch.nn.Module):
+    def forward(self, x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+        merge = torch.tensor([2], device=x.device).expand(len(grid))
+        rows = [r // m for r, m in zip(grid.tolist(), merge.tolist(), strict=True)]
+        return torch.cat([x.new_zeros(r, 3) for r in rows])
+
+
+class LooksAtAMaskAsWideAsItsInput(torch.nn.Module):
+    def forward(self, x: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        return x[keep.unsqueeze(-1).expand_as(x)]
+
+
+class MakesTwoOfOne(torch.nn.Module):
+    """Reads what it has put on the device of its input by way of a list of tensors."""
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        both = torch.tensor([lengths[0], lengths[1] * 2], device=x.device)
+        return x.expand(int(both.sum().item()), *x.shape) + 1
+
+
+def test_writes_in_place_are_seen_and_leave_the_input_alone() -> None:
+    lengths = torch.tensor([2, 3])
+    graph = ic.capture(WritesInPlace(), (torch.ones(5), lengths))
+    assert graph.outputs[0].shape == (3, 5)  # the second length
+    assert lengths.tolist() == [2, 3]
+
+
+def test_what_was_overwritten_is_not_known_any_more() -> None:
+    with pytest.raises(CaptureError, match="depends on a weight"):
+        ic.capture(WritesWhatItDoesNotKnow(), (torch.ones(2),))
+
+
+def test_tensors_made_from_numbers_keep_their_values() -> None:
+    graph = ic.capture(MakesTensorsFromNumbers(), (torch.ones(2), torch.tensor([4, 6])))
+    assert graph.outputs[0].shape == (4 // 2 + 6 // 2, 3)
+    graph = ic.capture(MakesTwoOfOne(), (torch.ones(2), torch.tensor([1, 2])))
+    assert graph.outputs[0].shape == (1 + 2 * 2, 2)
+
+
+def test_of_some_operands_only_the_shape_matters() -> None:
+    graph = ic.capture(
+        LooksAtAMaskAsWideAsItsInput(), (torch.ones(3, 4, device="meta"), torch.tensor([True, False, True]))
+    )
+    assert graph.outputs[0].shape == (2 * 4,)
+    assert not graph.sizes
+
+
+class CountsByABuffer(torch.nn.Module):
+    def __init__(self, *, persistent: bool) -> None:
+        super().__init__()
+        self.register_buffer("stride", torch.tensor(3), persistent=persistent)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.expand(int(self.stride.item()), *x.shape) + 1
+
+
+def test_a_buffer_that_no_checkpoint_replaces_has_its_value() -> None:
+    assert ic.capture(CountsByABuffer(persistent=False), (torch.ones(2),)).outputs[0].shape == (3, 2)
+    with pytest.raises(CaptureError):
+        ic.capture(CountsByABuffer(persistent=True), (torch.ones(2),))
+
+
+class InstallsAHook(torch.nn.Module):
+    """Adds a hook to its part in the first forward, and remembers that it did, as libraries do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = torch.nn.Linear(2, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not hasattr(self, "installed"):
+            self.part.register_forward_hook(lambda *_: None)
+            self.installed = True
+        return self.part(x)
+
+
+def test_a_hook_that_a_forward_installs_is_taken_back() -> None:
+    module = InstallsAHook()
+    ic.capture(module, (torch.ones(1, 2),))
+    assert not module.part._forward_hooks
+    assert not hasattr(module, "installed")
+
+
+class RepeatsRows(torch.nn.Module):
+    def forward(self, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        return torch.repeat_interleave(x, times, dim=0)
+
+
+@pytest.mark.parametrize("times", [[3], [3, 1]])
+def test_rows_are_repeated_as_often_as_is_said(times: list[int]) -> None:
+    graph = ic.capture(RepeatsRows(), (torch.ones(len(times), 2), torch.tensor(times)))
+    assert graph.outputs[0].shape == (sum(times), 2)
+    assert not graph.sizes

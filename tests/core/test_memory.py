@@ -155,3 +155,87 @@ def test_the_peak_may_depend_on_a_size() -> None:
         )
     assert ic.count(graph, batch=16).memory.peak_node == 1
     assert ic.count(graph, batch=17).memory.peak_node == 3
+
+
+# ---- lifetimes that were observed ------------------------------------------------------------------------------------
+
+
+def observed(*held_until: int | None) -> list[float]:
+    """exp, sin, cos of the input, one after the other, with the given ends for input and results."""
+    line = Line()
+    y = line.x
+    for op in ("aten.exp", "aten.sin", "aten.cos"):
+        y = line.op(op, y)
+    graph = line.builder.build([line.x], [y], held_until=held_until)
+    assert graph.held_until == list(held_until)
+    memory = ic.count(graph).memory
+    assert memory.lifetimes == "observed"
+    assert ic.count(graph.without_lifetimes()).memory.lifetimes == "last_use"
+    assert ic.Graph.from_json(graph.to_json()) == graph
+    assert graph.without_lifetimes().held_until is None
+    assert graph.without_lifetimes() != graph
+    return [live / FLOAT32 for live in memory.timeline]
+
+
+def test_a_result_is_held_as_long_as_was_seen() -> None:
+    assert observed(None, 1, 2, 2) == [10, 20, 20]
+    assert observed(None, 2, 2, 2) == [10, 20, 30]
+
+
+def test_what_was_not_seen_ends_with_its_last_use() -> None:
+    assert observed(None, None, None, None) == [10, 20, 20]
+    assert observed(None, 2, None, None) == [10, 20, 30]
+
+
+def test_a_view_that_is_held_holds_its_storage() -> None:
+    line = Line()
+    a = line.op("aten.exp", line.x)
+    v = line.op("aten.slice", a, n=1)
+    b = line.op("aten.sin", line.x)
+    c = line.op("aten.cos", b)
+    graph = line.builder.build([line.x], [c], held_until=[None, 1, 3, 3, 3])
+    assert ic.count(graph).memory.timeline == [FLOAT32 * n for n in (10, 10, 20, 30)]
+    assert v.index == 2
+
+
+@pytest.mark.parametrize(
+    ("held_until", "message"),
+    [
+        ([None, 1], "held_until has 2 entries; expected one for each of 4 tensors"),
+        ([None, 0, 2, 2], "tensor 1 is held until node 0 but node 1 .aten.sin. uses it"),
+        ([None, 1, 2, 3], "tensor 3 is held until node 3; the graph has 3"),
+        ([None, -1, 2, 2], "expected the number of a node, or None"),
+        ([None, 1.0, 2, 2], "entry of type float"),
+    ],
+)
+def test_lifetimes_that_cannot_be(held_until: list[int | None], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        observed(*held_until)
+
+
+def test_what_is_held_at_the_peak() -> None:
+    builder = ic.GraphBuilder()
+    x = builder.tensor("float32", (10,), role="input")
+    small, large = builder.tensor("float32", (10,)), builder.tensor("float32", (40,))
+    last = builder.tensor("float32", (1,))
+    builder.node("aten.exp", {"self": x}, [small], module="a")
+    builder.node("aten.repeat", {"self": small}, [large], module="b.c")
+    builder.node("aten.sum", {"self": large}, [last])
+    memory = ic.count(builder.build([x], [last])).memory
+    assert (memory.peak_node, memory.peak_op, memory.peak_module) == (1, "aten.repeat", "b.c")
+    held = [(s.bytes, s.tensor, s.made_by, s.held_until) for s in memory.live(memory.peak_node)]
+    assert held == [(FLOAT32 * 40, large.index, 1, 2), (FLOAT32 * 10, small.index, 0, 1)]
+    assert sum(s.bytes for s in memory.live(2)) == memory.timeline[2]
+    with pytest.raises(IndexError, match="node 3 of a graph that has 3"):
+        memory.live(3)
+
+
+def test_a_workspace_counts_while_its_node_runs() -> None:
+    builder = ic.GraphBuilder()
+    x = builder.tensor("float32", (8, 4), role="input")
+    y, z = builder.tensor("float32", (8, 4)), builder.tensor("float32", (8, 4))
+    builder.node("aten.layer_norm", {"input": x, "normalized_shape": [4]}, [y])
+    builder.node("aten.exp", {"self": y}, [z])
+    memory = ic.count(builder.build([x], [z])).memory
+    assert memory.workspace == [2 * 8 * FLOAT32, 0]  # mean and scale of each row
+    assert memory.timeline == [FLOAT32 * (32 + 16), FLOAT32 * 64]

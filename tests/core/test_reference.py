@@ -251,7 +251,7 @@ def test_adaptive_pooling_with_open_sizes() -> None:
     [
         op
         for op in rows_of("movement") + rows_of("creation")
-        if op not in {"aten.bernoulli", "aten.col2im", "aten.unfold_backward"}
+        if op not in {"aten.bernoulli", "aten.col2im"}
     ],
 )
 def test_moving_computes_nothing(op: str) -> None:
@@ -276,7 +276,6 @@ def overlapped(columns: Array) -> None:
     ("op", "values"),
     [
         ("aten.col2im", "self"),
-        ("aten.unfold_backward", "grad_in"),
         ("aten.scatter_add", "src"),
         ("aten.scatter_reduce", "src"),
         ("aten.index_add", "source"),
@@ -286,8 +285,7 @@ def overlapped(columns: Array) -> None:
 def test_scattered_sums(op: str, values: str) -> None:
     tally = Tally()
     overlapped(numbers(tally, (4, 3)))
-    arguments = {} if values == "grad_in" else {"self": T((9, 3)), "index": T((4,), "int64")}
-    arguments |= {values: T((4, 3))}
+    arguments = {"self": T((9, 3)), "index": T((4,), "int64")} | {values: T((4, 3))}
     assert work_of(op, arguments, T((9, 3))).pointwise_flops == tally.pointwise
 
 

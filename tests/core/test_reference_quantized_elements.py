@@ -106,6 +106,12 @@ ELEMENTS = {
             "_choose_qparams_per_token_asymmetric_impl",
         )
     },
+    "torchao.quantize_affine": QUANTIZE,
+    "torchao.dequantize_affine": DEQUANTIZE,
+    "torchao.choose_qparams_affine": CHOOSE,
+    "torchao.choose_scale_float8": CHOOSE,  # abs, max
+    "torchao.quantize_affine_float8_non_decomposed": QUANTIZE - 2,  # no rounding of its own, no zero point
+    "torchao.dequantize_affine_float8_non_decomposed": DEQUANTIZE - 1,
     **{f"quantized.{name}": 2 * DEQUANTIZE + 1 + QUANTIZE for name in ("add", "add_relu", "mul", "mul_relu")},
     **{f"onednn.{name}": 2 * DEQUANTIZE + 1 + QUANTIZE for name in ("qadd", "qadd_relu", "qmul")},
     **{f"quantized.{name}": 1 + QUANTIZE for name in ("add_scalar", "add_scalar_relu")},

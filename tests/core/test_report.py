@@ -65,8 +65,10 @@ CONTRACT: dict[str, Any] = {
             "latency_s": NUMBER,
             "bound": (str, type(None)),
             "phase": str,
+            "live_activation_bytes": int,
         }
     ],
+    "memory": {"lifetimes": str, "input_bytes": int, "peak_node": int, "peak_op": str, "peak_module": str},
     "estimate": {
         "hardware": str,
         "precision": str,
@@ -104,6 +106,9 @@ def test_the_json_document_keeps_its_contract(profile: ic.Profile) -> None:
     assert document["schema_version"] == 1
     assert document["sizes"] == {"batch": BATCH}
     assert document["totals"]["contraction_flops"] == 3 * LINEAR_FLOPS
+    live = [layer["live_activation_bytes"] for layer in document["layers"]]
+    assert live[document["memory"]["peak_node"]] == max(live) == document["totals"]["peak_activation_bytes"]
+    assert document["memory"]["lifetimes"] == "last_use"  # the toy was built by hand
     assert document["totals"]["macs"] == 3 * LINEAR_FLOPS // 2
     assert len(document["layers"]) == document["coverage"]["nodes"] == 8
     for name in ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written"):

@@ -7,6 +7,8 @@ from typing import Any
 # Types whose widths depend on each other in ways of their own: only their layers are cut.
 WIDE = frozenset(
     """
+    sam sam_hq sam2 sam2_hiera_det_model sam2_vision_model sam3 sam3_lite_text sam3_vision_model sam3_tracker
+    csm
     align align_text_model align_vision_model clap clap_audio_model clvp clvp_encoder clvp_decoder d_fine deimv2
     deepseek_ocr2_vision depth_pro edgetam edgetam_vision_model efficientloftr efficientnet fast_vlm florence2
     florence_vision glm_image glm_image_vision hunyuan_vl hunyuan_vl_vision hy_v4_vl_vision
@@ -41,7 +43,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}},
         "layer_types": ["full_attention", "full_attention"],
     },
-    "dbrx": {"attn_config": {"rope_theta": 10000.0}},
+    "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2": {
         "text_config": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
     },
@@ -89,8 +91,13 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "hunyuan_vl_text": {"head_dim": 16, **_SECTION},
     "idefics3": {"vision_config": {"image_size": 256}},
     "informer": {"prediction_length": 8, "context_length": 16},
+    "kosmos-2": {"latent_query_num": 8},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "llama4": {"vision_config": {"intermediate_size": 3072}},
+    "llama4_vision_model": {"intermediate_size": 3072},
     "ministral": {"head_dim": 16},
+    "mllama": {"vision_config": {"intermediate_layers_indices": [0, 1], "vision_output_dim": 192}},
+    "mllama_vision_model": {"intermediate_layers_indices": [0, 1], "vision_output_dim": 192},
     "molmo2": {"adapter_config": {"vision_feature_layer": [1, 0]}},
     "moonshine_streaming": {"num_key_value_heads": 4},
     "nemo_speechlm": {"audio_config": {"chunk_length": 64}, "encoder_config": {"chunk_length": 64}},
@@ -99,9 +106,15 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "nemotron3_diarization": {"audio_config": {"chunk_length": 64}, "encoder_config": {"chunk_length": 64}},
     "paddleocr_vl": {"text_config": _SECTION},
     "paddleocr_vl_text": _SECTION,
+    "nemotron_h_omni": {"img_context_token_id": 511, "image_token_id": 511},
+    "pix2struct_text_model": {"initializer_range": 0.02},
     "qwen2_vl": {"text_config": _SECTION},
     "qwen2_vl_text": _SECTION,
+    "qwen3_omni_moe": {"talker_config": {"text_config": {"shared_expert_intermediate_size": 96}}},
+    "qwen3_omni_moe_talker_text": {"shared_expert_intermediate_size": 96},
+    "recurrent_gemma": {"num_hidden_layers": 3},
     "reformer": {"axial_pos_embds_dim": [16, 48]},
+    "rf_detr": {"backbone_config": {"image_size": 560}},
     "time_series_transformer": {"prediction_length": 8, "context_length": 16},
     "timm_backbone": {"backbone": "resnet18"},
 }

@@ -64,8 +64,15 @@ def torch_counted(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
     if real is None:
         return None
     args, kwargs = tree_map_only(torch.Tensor, _real_input, (tuple(args), dict(kwargs)))
+    try:
+        return _run(real, args, kwargs, torch.enable_grad())
+    except AssertionError:  # reversible layers keep what they need for a backward pass, and insist on one
+        return _run(real, args, kwargs, torch.no_grad())
+
+
+def _run(real: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], gradients: Any) -> Counted:
     with (
-        torch.enable_grad(),
+        gradients,
         torch.random.fork_rng(devices=[]),
         sdpa_kernel(SDPBackend.MATH),
         _Executed() as executed,

@@ -20,7 +20,7 @@ VOCABULARY = 512
 
 # (pattern of a whole name, what it becomes when it is larger). The first that matches holds.
 _KEPT = re.compile(
-    r"num_feat_extract_layers|num_conv_.*|num_.*_conv_layers|num_feature_levels|num_channels|position_embedding_type|.*_ratio"
+    r"num_feat_extract_layers|patch_embed_hidden_size|patch_embed_hidden_size|num_conv_.*|num_.*_conv_layers|num_feature_levels|num_channels|position_embedding_type|.*_ratio"
 )
 _LARGEST: tuple[tuple[str, int], ...] = (
     (r"(.*_)?vocab_size(_.*)?|.*_vocab_size|n_tokens|codebook_size", VOCABULARY),
@@ -58,7 +58,7 @@ _LARGEST: tuple[tuple[str, int], ...] = (
         r"|output_hidden_size|input_hidden_size|visual_dim|bottleneck_dim)",
         WIDTH,
     ),
-    (r"(.*_)?(sliding_window|attention_window_size|local_attention|attention_chunk_size|chunk_length)(_size)?", 8),
+    (r"(.*_)?(sliding_window|attention_window_size|local_attention|attention_chunk_size)(_size)?", 8),
     (r"(mamba_)?(state_size|d_state|ssm_state_size)", 16),
     (r"upsample_groups", WIDTH),
     (r"first_k_dense_replace|num_dense_layers|n_dense_layers|num_hash_layers", 1),
@@ -223,7 +223,8 @@ def _keep_relations(config: Tree, small: Tree) -> None:
         ):
             small[mamba_heads] = small[expand] * WIDTH // HEAD_DIM
     nope, rope = small.get("qk_nope_head_dim"), small.get("qk_rope_head_dim")
-    if isinstance(nope, int) and isinstance(rope, int):  # multi-head latent attention
+    if isinstance(nope, int) and isinstance(rope, int) and rope:  # multi-head latent attention
+        nope = small["qk_nope_head_dim"] = rope * max(1, config["qk_nope_head_dim"] // config["qk_rope_head_dim"])
         sums = {config["qk_rope_head_dim"]: rope, config["qk_nope_head_dim"] + config["qk_rope_head_dim"]: nope + rope}
         for name in ("head_dim", "qk_head_dim"):
             if config.get(name) in sums:
@@ -248,6 +249,17 @@ def _scale_sections(small: Tree) -> None:
     scaled = [max(1, part * half // sum(parts)) for part in parts]
     scaled[0] += half - sum(scaled)
     small["rope_parameters"] = {**rope, "mrope_section": scaled}
+
+
+def with_sections(small: Tree) -> None:
+    """States the sections of rotary embeddings that a config leaves to the code, whose default is for wide heads."""
+    rope = small.get("rope_parameters")
+    if "vocab_size" in small and isinstance(rope, dict) and "mrope_section" not in rope:
+        small["rope_parameters"] = {**rope, "mrope_section": [16, 24, 24]}
+        _scale_sections(small)
+    for value in small.values():
+        if isinstance(value, dict):
+            with_sections(value)
 
 
 def _move_token_ids(config: Tree, small: Tree, vocabulary: int) -> None:

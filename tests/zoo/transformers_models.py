@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import tempfile
@@ -10,9 +11,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from zoo.case import Built, Case
+from zoo.case import Built, Case, NotBuildableError
 from zoo.completions import COMPLETIONS, WIDE
-from zoo.shrunken_configs import merged, shrunken
+from zoo.shrunken_configs import merged, shrunken, with_sections
 from zoo.transformers_unbuildable import NO_PHASE, UNBUILDABLE
 
 SIZES = {"batch": 2, "sequence": 16, "context": 16, "seconds": 1, "frames": 4}
@@ -32,7 +33,7 @@ def unbuildable() -> dict[str, str]:
 
 
 def cases() -> list[Case]:
-    """All types; a name such as `llama#decode` says the phase."""
+    """All types; a name such as `llama#decode` says the phase. What cannot be built says so when it is asked for."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     generating = _generating()
@@ -46,6 +47,8 @@ def cases() -> list[Case]:
 
 def build(kind: str, phase: str) -> Built:
     """The model of a type with inputs, as `hf:config.json#phase` gives it."""
+    if kind in UNBUILDABLE:
+        raise NotBuildableError(UNBUILDABLE[kind])
     import transformers
 
     from pyinfercost.capture.model_spec import SpecError, load_model
@@ -77,8 +80,17 @@ def small_config(kind: str) -> dict[str, Any]:
     """The default config of a type, made small."""
     from transformers import CONFIG_MAPPING
 
-    tree = CONFIG_MAPPING[kind]().to_dict()
-    return merged(shrunken(tree, narrow=kind not in WIDE), COMPLETIONS.get(kind, {})) | {"model_type": kind}
+    config = CONFIG_MAPPING[kind]()
+    small = shrunken(config.to_dict(), narrow=kind not in WIDE)
+    if kind not in WIDE and _turns_in_sections(type(config)):
+        with_sections(small)
+    return merged(small, COMPLETIONS.get(kind, {})) | {"model_type": kind}
+
+
+def _turns_in_sections(config_class: type) -> bool:
+    """Whether the rotary embedding of a model turns by time, height and width: then its code has sections for them."""
+    folder = Path(inspect.getfile(config_class)).parent
+    return any("mrope_section" in file.read_text(encoding="utf-8") for file in folder.glob("modeling_*.py"))
 
 
 @cache

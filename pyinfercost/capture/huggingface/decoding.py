@@ -5,7 +5,17 @@ from __future__ import annotations
 import torch
 
 from .cache import DecodeStep
-from .inputs import DEFAULT_CONTEXT, DEFAULT_SEQUENCE, Inputs, Request, options, positions, token_ids
+from .inputs import (
+    DEFAULT_CONTEXT,
+    DEFAULT_SEQUENCE,
+    Inputs,
+    Request,
+    add_media,
+    decoder_ids,
+    options,
+    positions,
+    token_ids,
+)
 from .sizes import SpecError
 
 _CACHE_ARGUMENTS = ("cache", "past_key_values", "cache_params")  # transformers has renamed it over time
@@ -32,11 +42,11 @@ def decode_inputs(request: Request) -> Inputs:
     paired = bool(config.is_encoder_decoder)
     filling = Inputs()
     if "input_ids" in request.parameters and not paired:
-        filling.add("input_ids", token_ids(config, batch, context), batch=0)
+        filling.add("input_ids", decoder_ids(config, batch, context), batch=0)
     else:
         _source(request, filling, batch)
     if paired:
-        filling.kwargs["decoder_input_ids"] = token_ids(config, batch, context)
+        filling.kwargs["decoder_input_ids"] = decoder_ids(config, batch, context)
     request.check()
     # Only the model itself knows what it keeps per layer (heads, latent vectors, a sliding window, a state), so let it
     # fill a cache.
@@ -48,7 +58,7 @@ def decode_inputs(request: Request) -> Inputs:
         ) from error
     step = DecodeStep(argument, getattr(filled, argument, None) or filled.past_key_values)
     inputs = Inputs()
-    inputs.add("decoder_input_ids" if paired else "input_ids", token_ids(config, batch, 1), batch=0)
+    inputs.add("decoder_input_ids" if paired else "input_ids", decoder_ids(config, batch, 1), batch=0)
     if paired:
         inputs.kwargs["encoder_last_hidden_state"] = torch.empty_like(filled.encoder_last_hidden_state)
         inputs.dynamic["encoder_last_hidden_state"] = {0: "batch"} | (
@@ -66,11 +76,8 @@ def decode_inputs(request: Request) -> Inputs:
 
 def _source(request: Request, inputs: Inputs, batch: int) -> None:
     """What an encoder reads."""
-    from .inputs import _media
-
-    places = _media(request, inputs)
-    del places
-    if "input_ids" in request.parameters:
+    add_media(request, inputs)
+    if "input_ids" in request.parameters and request.model.main_input_name not in inputs.kwargs:
         inputs.add(
             "input_ids",
             token_ids(request.config, batch, request.size("sequence", DEFAULT_SEQUENCE)),

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from . import media
+from .other_inputs import ALWAYS, OTHERS
 from .sizes import SpecError, checked_sizes
 
 DEFAULT_SEQUENCE = 128
@@ -94,8 +95,8 @@ def forward_inputs(request: Request) -> Inputs:
     inputs = Inputs()
     batch = request.batch
     text = "input_ids" in request.parameters
-    places = _media(request, inputs)
-    if text:
+    places = add_media(request, inputs)
+    if text and not _hears_instead(request, inputs):
         sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
         _tokens(request, inputs, batch, sequence, places)
     if request.config.is_encoder_decoder and "decoder_input_ids" in request.parameters:
@@ -139,7 +140,7 @@ def options(model: Any, *, last_only: bool) -> dict[str, Any]:
 
 def _tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
     if not places:
-        inputs.add("input_ids", token_ids(request.config, batch, sequence), batch=0, sequence=1)
+        inputs.add("input_ids", decoder_ids(request.config, batch, sequence), batch=0, sequence=1)
         return
     # Which tokens are places for features is read from their values.
     word = word_id(request.config)
@@ -167,18 +168,33 @@ def word_id(config: Any) -> int:
     return next(i for i in range(_FIRST_WORD, _FIRST_WORD + len(special) + 1) if i not in special)
 
 
+def _hears_instead(request: Request, inputs: Inputs) -> bool:
+    """Whether what an encoder hears stands in the place of token ids."""
+    return bool(request.config.is_encoder_decoder) and request.model.main_input_name in inputs.kwargs
+
+
 def _decoder_tokens(request: Request, inputs: Inputs, batch: int) -> None:
     if request.phase == "prefill":
-        inputs.add("decoder_input_ids", token_ids(request.config, batch, 1), batch=0)
+        inputs.add("decoder_input_ids", decoder_ids(request.config, batch, 1), batch=0)
     else:
         sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
-        inputs.add("decoder_input_ids", token_ids(request.config, batch, sequence), batch=0, sequence=1)
+        inputs.add("decoder_input_ids", decoder_ids(request.config, batch, sequence), batch=0, sequence=1)
+
+
+def decoder_ids(config: Any, batch: int, tokens: int) -> torch.Tensor:
+    """Ids that a decoder starts from; of sound it has several streams, beside each other or in the last dimension."""
+    for part in media.part_configs(config, ("decoder",)):
+        if hasattr(part, "num_codebooks") and hasattr(part, "audio_channels"):
+            return token_ids(config, batch * part.num_codebooks, tokens)
+        if hasattr(part, "num_channels") and "decoder" in part.model_type:
+            return token_ids(config, batch, tokens)[..., None].repeat(1, 1, part.num_channels)
+    return token_ids(config, batch, tokens)
 
 
 # ---- images, video, audio -----------------------------------------------------------------------------------------
 
 
-def _media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
+def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
     """Adds what the model sees and hears.
 
     Returns:
@@ -208,7 +224,8 @@ def _sees(request: Request, kind: str) -> bool:
 
 def _side(request: Request) -> tuple[int, int]:
     parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
-    side = next((p.image_size for p in parts if getattr(p, "image_size", None)), _DEFAULT_SIDE)
+    sides = (getattr(p, "image_size", None) or (getattr(p, "model_args", None) or {}).get("img_size") for p in parts)
+    side = next((side for side in sides if side), _DEFAULT_SIDE)
     height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[-1]))
     asked = request.size("image_size", int(height))
     return (asked, asked) if "image_size" in request.asked else (int(height), int(width))
@@ -220,6 +237,9 @@ def _images(request: Request, inputs: Inputs) -> None:
     processed = (
         media.images(request.name, request.config, request.batch, side) if text or _needs_more(request) else None
     )
+    if processed is None and "image_grid_thw" in request.parameters:
+        inputs.kwargs["pixel_values"] = OTHERS["pixel_values"](request, inputs)
+        return
     if processed is None:
         name = next(n for n in _IMAGE if n in request.parameters)
         inputs.add(name, torch.empty(_picture(request, side), dtype=request.model.dtype, device="meta"), batch=0)
@@ -348,7 +368,7 @@ def _places(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, int,
 
 def _place_token(config: Any, kind: str) -> int | None:
     for part in media.part_configs(config, ("text", "thinker"))[::-1]:
-        for name in (f"{kind}_token_id", f"{kind}_token_index", f"{kind}_placeholder_id"):
+        for name in (f"{kind}_token_id", f"{kind}_token_index", f"{kind[:3]}_context_token_id"):
             token = getattr(part, name, None)
             if isinstance(token, int):
                 return token
@@ -366,8 +386,6 @@ def _rows(features: Any) -> int:
 
 def _others(request: Request, inputs: Inputs) -> None:
     """Fills the arguments that a forward requires beside text and media."""
-    from .other_inputs import ALWAYS, OTHERS
-
     for name, parameter in request.parameters.items():
         required = parameter.default is parameter.empty and parameter.kind <= parameter.POSITIONAL_OR_KEYWORD
         if name in inputs.kwargs or not (required or name in ALWAYS):

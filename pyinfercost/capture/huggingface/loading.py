@@ -62,8 +62,9 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
             f"phase {phase!r} of hf:{name} is unknown, expected {' or '.join(p for p in PHASES if p)} or none"
         )
     config = load_config(name)
-    if "image_size" in sizes and hasattr(config, "image_size"):
-        config.image_size = sizes["image_size"]
+    for size, attribute in (("image_size", "image_size"), ("frames", "num_frames")):
+        if size in sizes and getattr(config, attribute, None) is not None:
+            setattr(config, attribute, sizes[size])
     model = build_model(name, config)
     if phase and not model.can_generate():
         raise SpecError(

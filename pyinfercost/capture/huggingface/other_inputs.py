@@ -180,7 +180,10 @@ def _mel(request: Request, _: Inputs) -> Any:
 
 
 def _encoder_states(request: Request, _: Inputs) -> Any:
-    """States of another model, for a part that attends to them."""
+    """States of another model, for a part that attends to them in every call."""
+    parameter = request.parameters["encoder_hidden_states"]
+    if parameter.default is not parameter.empty and not hasattr(request.config, "cross_attention_frequency"):
+        return None
     width = _first(request.config, "encoder_hidden_size", "cross_attention_hidden_size") or _width(request)
     return _floats(request, request.batch, _sequence(request), width)
 
@@ -189,6 +192,28 @@ def _cutoffs(request: Request, inputs: Inputs) -> Any:
     """Where in a sample's sound its pieces end: one piece."""
     sound = inputs.kwargs.get("input_values")
     return None if sound is None else torch.full((request.batch, 1), sound.shape[-1])
+
+
+def _image_places(request: Request, inputs: Inputs) -> Any:
+    """Which of the first tokens are places for an image."""
+    ids = inputs.kwargs.get("input_ids")
+    places = _first(request.config, "latent_query_num")
+    if ids is None or places is None:
+        return None
+    mask = torch.zeros(tuple(ids.shape), dtype=torch.bool)
+    mask[:, :places] = True
+    return mask
+
+
+def _image_places(request: Request, inputs: Inputs) -> Any:
+    """Which of the first tokens are places for an image."""
+    ids = inputs.kwargs.get("input_ids")
+    places = _first(request.config, "latent_query_num")
+    if ids is None or places is None:
+        return None
+    mask = torch.zeros(tuple(ids.shape), dtype=torch.bool)
+    mask[:, :places] = True
+    return mask
 
 
 OTHERS: dict[str, Maker] = {
@@ -208,6 +233,7 @@ OTHERS: dict[str, Maker] = {
     "audio_mel_mask": _unmasked,
     "encoder_hidden_states": _encoder_states,
     "input_values_cutoffs": _cutoffs,
+    "image_embeds_position_mask": _image_places,
     "qformer_input_ids": _word_ids,
     "audio_input_ids": _word_ids,
     "spectrogram": _spectrogram,
@@ -236,5 +262,7 @@ ALWAYS = frozenset(
         "visual_pos",
         "past_values",
         "input_values_cutoffs",
+        "encoder_hidden_states",
+        "image_embeds_position_mask",
     }
 )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+_FORWARD = "the forward that is measured"
+
 
 @dataclass(frozen=True)
 class Record:
@@ -21,36 +23,39 @@ class Measured:
 
     records: list[Record]
     peak_bytes: int
-    peak_at: int
+    peak_op: str
 
 
-def measure(forward: Callable[[], Any], *, warmup: bool = True) -> Measured:
-    """Runs a forward under the profiler.
+def measure(prepare: Callable[[], Callable[[], Any]]) -> Measured:
+    """Runs `prepare()` and then the forward that it returns under the profiler.
 
-    One forward before it fills what torch keeps between calls (converted weights, tables of the models).
+    What the forward frees of that which `prepare` allocated counts too; torch does not know the size of anything older.
+    It is the first forward of a module, as a capture is: tables that a module keeps are made in it.
     """
     import torch
 
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # its fused kernels are not the general path that is counted
     try:
-        with torch.inference_mode():
-            if warmup:
-                forward()
-            with torch.profiler.profile(
-                activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-            ) as profiler:
+        with (
+            torch.inference_mode(),
+            torch.profiler.profile(
+                activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
+            ) as profiler,
+        ):
+            forward = prepare()
+            with torch.profiler.record_function(_FORWARD):
                 kept = forward()
-            del kept
+        del kept
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
     records = list(_records(profiler))
-    level, peak, peak_at = 0, 0, -1
-    for index, record in enumerate(records):
+    level, peak, op = 0, 0, ""
+    for record in records:
         level += record.bytes
         if level > peak:
-            peak, peak_at = level, index
-    return Measured(records, peak, peak_at)
+            peak, op = level, record.op
+    return Measured(records, peak, op)
 
 
 def _records(profiler: Any) -> Iterator[Record]:
@@ -58,13 +63,16 @@ def _records(profiler: Any) -> Iterator[Record]:
 
     allocation = torch._C._profiler._EventType.Allocation
     found: list[tuple[int, int, Record]] = []
+    start_ns = 0
     waiting = [(event, "") for event in profiler.profiler.kineto_results.experimental_event_tree()]
     while waiting:
         event, op = waiting.pop()
         if event.tag == allocation:
             found.append((event.start_time_ns, len(found), Record(event.extra_fields.alloc_size, op)))
             continue
+        if event.name == _FORWARD:
+            start_ns = event.start_time_ns
         inner = event.name if event.name.startswith("aten::") or "::" in event.name else op
         waiting.extend((child, inner) for child in event.children)
     found.sort(key=lambda entry: entry[:2])
-    yield from (record for _, _, record in found)
+    yield from (record for time_ns, _, record in found if time_ns >= start_ns)

@@ -1,0 +1,98 @@
+"""Hugging Face models that see and hear: which class is built, and inputs that fit each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import pyinfercost as ic
+
+pytest.importorskip("transformers")
+
+from pyinfercost.capture.model_spec import LoadedModel, SpecError, load_model
+from zoo.transformers_models import config_file
+
+TEXT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 64}
+CLIP = {**TEXT, "vocab_size": None, "image_size": 32, "patch_size": 8, "model_type": "clip_vision_model"}
+LLAVA = {
+    "model_type": "llava",
+    "image_token_index": 60,
+    "text_config": {**TEXT, "model_type": "llama"},
+    "vision_config": {key: value for key, value in CLIP.items() if value is not None},
+}
+PAIR = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4, "vocab_size": 64}
+PAIR |= {"decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "pad_token_id": 0}
+WHISPER = {**PAIR, "model_type": "whisper", "num_mel_bins": 8, "max_source_positions": 20}
+
+
+def load(folder: Path, config: dict[str, Any], phase: str = "", **sizes: int) -> LoadedModel:
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return load_model(f"hf:{folder}" + (f"#{phase}" if phase else ""), sizes)
+
+
+def test_speech_is_paired_without_architectures(tmp_path: Path) -> None:
+    loaded = load(tmp_path, WHISPER, batch=2)
+    assert type(loaded.module).__name__ == "WhisperForConditionalGeneration"
+    assert loaded.kwargs["input_features"].shape == (2, 8, 40)
+    assert "input_ids" not in loaded.kwargs
+
+
+def test_an_image_has_a_place_for_each_of_its_patches(tmp_path: Path) -> None:
+    loaded = load(tmp_path, LLAVA, batch=3, sequence=10)
+    assert type(loaded.module).__name__ == "LlavaForConditionalGeneration"
+    ids = loaded.kwargs["input_ids"]
+    places = (32 // 8) ** 2
+    assert ((ids == 60).sum(-1) == places).all()
+    # one token before the image, and the rest of the ten behind it
+    assert ids.shape == (3, places + 10)
+    graph = ic.capture(loaded.module, loaded.args, loaded.kwargs)
+    assert graph.outputs[0].shape == (3, places + 10, 64)
+
+
+def test_a_larger_image_takes_more_places(tmp_path: Path) -> None:
+    grid = load_model(f"hf:{config_file('qwen2_vl')}", {"image_size": 112}).kwargs
+    # patches of 14, merged 2 by 2
+    assert grid["image_grid_thw"].tolist() == [[1, 8, 8]]
+    assert grid["pixel_values"].shape[0] == 8 * 8
+    assert int(grid["mm_token_type_ids"].sum()) == 8 * 8 // 4
+
+
+def test_a_decode_step_sees_tokens_alone(tmp_path: Path) -> None:
+    loaded = load(tmp_path, LLAVA, "decode", context=20)
+    assert "pixel_values" not in loaded.kwargs
+    assert loaded.kwargs["input_ids"].shape == (1, 1)
+    assert loaded.kwargs["past_key_values_0_keys"].shape == (1, 4, 20, 8)
+
+
+def test_a_folder_brings_its_own_processor(tmp_path: Path) -> None:
+    processor = {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 32}}
+    processor["crop_size"] = {"height": 32, "width": 32}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor), encoding="utf-8")
+    assert load(tmp_path, LLAVA).kwargs["pixel_values"].shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "hunyuan_v1_dense"}, "transformers cannot build its HunYuanDenseV1ForCausalLM: .* a complete"),
+        ({"model_type": "bark"}, "BarkModel, which has no forward"),
+        ({"model_type": "sam2_mask_decoder"}, "for which transformers has no model class"),
+        ({**TEXT, "model_type": "llama", "num_attention_heads": 5}, "its config is not one that transformers knows"),
+        ({"model_type": "jev"}, "takes 'marks', which its config does not tell; give your own inputs"),
+    ],
+)
+def test_refused(config: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=message):
+        load(tmp_path, config)
+
+
+def test_sizes_are_those_of_the_inputs(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no size 'seconds', expected batch or image_size or sequence"):
+        load(tmp_path, LLAVA, seconds=3)
+    sound = load_model(f"hf:{config_file('wav2vec2')}", {"seconds": 2}).kwargs["input_values"]
+    assert sound.shape == (1, 2 * 16000)
+    assert sound.dtype == torch.float32
