@@ -35,7 +35,9 @@ class NamedOperator:
     def __init__(self, name: str, *arguments: str) -> None:
         self._name = f"higher_order.{name}"
         self._schema = SimpleNamespace(
-            arguments=[SimpleNamespace(name=argument, alias_info=None) for argument in arguments], is_mutable=False
+            arguments=[SimpleNamespace(name=argument, alias_info=None) for argument in arguments],
+            returns=[],  # none of them shares memory with an operand
+            is_mutable=False,
         )
 
     def __str__(self) -> str:

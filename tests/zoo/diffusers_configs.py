@@ -231,15 +231,12 @@ ASSEMBLED = {
     "SD3MultiControlNetModel": "SD3ControlNetModel",
 }
 
-_FLEX = "attends through torch's FlexAttention, which refuses meta tensors; a capture does not know it yet"
 _FEATURES = "its pipeline computes features of proteins for it that its configuration does not describe"
 
 NOT_BUILT = {
-    "AnyFlowFARTransformer3DModel": _FLEX,
+    "AnyFlowFARTransformer3DModel": "its attention mask is made from the chunks that its pipeline cuts a video into",
     "ControlNetXSAdapter": "cannot be called alone; it runs as a part of UNetControlNetXSModel",
     "Cosmos3OmniTransformer": "is called on one sequence of several media and on the places of each in it",
-    "Kandinsky6SRTransformer3DModel": _FLEX,
-    "LTX2VideoDiffusionDecoderModel": _FLEX,
     "MotionAdapter": "only holds weights; they run as a part of UNetMotionModel",
     "QwenImage21Transformer2DModel": "repeats text tokens by a mask that its pipeline makes from the prompt",
     "RFD4ProteinaAutoencoder": _FEATURES,

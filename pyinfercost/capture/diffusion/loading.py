@@ -43,7 +43,7 @@ def load_diffusers(name: str, sizes: Mapping[str, int]) -> LoadedModel:
             "expected the config.json of a unet, transformer, vae or controlnet, and not that of a pipeline"
         )
     with torch.device("meta"):
-        module = model_class.from_config(config).eval()
+        module = model_class.from_config(config).eval()  # type: ignore[no-untyped-call]
     return with_inputs(f"diffusers:{name}", module, sizes)
 
 
