@@ -137,7 +137,7 @@ def _cost(recorder: Recorder, calls: list[Call]) -> tuple[int, int, int]:
     hints: Any = _Hints()
     writer = GraphWriter(builder, hints, recorder)
     for call in calls:
-        writer._node(call, "forward")
+        writer.node(call)
     total: Any = count(builder.build([], []), {}).total
     return total.contraction_flops, total.pointwise_flops, total.bytes_read + total.bytes_written
 

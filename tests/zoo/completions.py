@@ -6,18 +6,82 @@ from typing import Any
 
 # Types whose widths depend on each other in ways of their own: only their layers are cut.
 WIDE = frozenset(
-    """
-    sam sam_hq sam2 sam2_hiera_det_model sam2_vision_model sam3 sam3_lite_text sam3_vision_model sam3_tracker
-    csm
-    align align_text_model align_vision_model clap clap_audio_model clvp clvp_encoder clvp_decoder d_fine deimv2
-    deepseek_ocr2_vision depth_pro edgetam edgetam_vision_model efficientloftr efficientnet fast_vlm florence2
-    florence_vision glm_image glm_image_vision hunyuan_vl hunyuan_vl_vision hy_v4_vl_vision
-    inkling2 inkling2_loop inkling2_vision layoutlmv3 lilt llama4 llama4_vision_model mimi mobilebert
-    pp_doclayout_v2 pp_doclayout_v3 pp_doclayout_v4 pp_ocrv6_small_det gemma3n gemma3n_vision gemma3n_audio esmfold2
-    gemma4_audio glmasr_encoder molmo2_vision mobilenet_v1 mobilenet_v2 seamless_m4t seamless_m4t_v2 rt_detr rt_detr_v2
-    dots3_note_vision_encoder dots3_note_audio_encoder bros moonshine cohere_compass omdet-turbo mimi_decoder
-    mimi_encoder pe_audio pe_audio_encoder pe_audio_video pe_audio_video_encoder pe_video pe_video_encoder
-    """.split()
+    [
+        "sam",
+        "sam_hq",
+        "sam2",
+        "sam2_hiera_det_model",
+        "sam2_vision_model",
+        "sam3",
+        "sam3_lite_text",
+        "sam3_vision_model",
+        "sam3_tracker",
+        "csm",
+        "align",
+        "align_text_model",
+        "align_vision_model",
+        "clap",
+        "clap_audio_model",
+        "clvp",
+        "clvp_encoder",
+        "clvp_decoder",
+        "d_fine",
+        "deimv2",
+        "deepseek_ocr2_vision",
+        "depth_pro",
+        "edgetam",
+        "edgetam_vision_model",
+        "efficientloftr",
+        "efficientnet",
+        "fast_vlm",
+        "florence2",
+        "florence_vision",
+        "glm_image",
+        "glm_image_vision",
+        "hunyuan_vl",
+        "hunyuan_vl_vision",
+        "hy_v4_vl_vision",
+        "inkling2",
+        "inkling2_loop",
+        "inkling2_vision",
+        "layoutlmv3",
+        "lilt",
+        "llama4",
+        "llama4_vision_model",
+        "mimi",
+        "mobilebert",
+        "pp_doclayout_v2",
+        "pp_doclayout_v3",
+        "pp_doclayout_v4",
+        "pp_ocrv6_small_det",
+        "gemma3n",
+        "gemma3n_vision",
+        "gemma3n_audio",
+        "esmfold2",
+        "gemma4_audio",
+        "glmasr_encoder",
+        "molmo2_vision",
+        "mobilenet_v1",
+        "mobilenet_v2",
+        "seamless_m4t",
+        "seamless_m4t_v2",
+        "rt_detr",
+        "rt_detr_v2",
+        "dots3_note_vision_encoder",
+        "dots3_note_audio_encoder",
+        "bros",
+        "moonshine",
+        "cohere_compass",
+        "omdet-turbo",
+        "mimi_decoder",
+        "mimi_encoder",
+        "pe_audio",
+        "pe_audio_encoder",
+        "pe_audio_video",
+        "pe_audio_video_encoder",
+        "pe_video",
+        "pe_video_encoder",
+    ]
 )
 
 _SECTION = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}}
