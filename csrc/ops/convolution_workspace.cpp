@@ -1,6 +1,8 @@
 // Which way torch runs a convolution on a CPU, and what oneDNN copies on the way. The conditions are those of
 // `ConvParams::use_mkldnn` in torch's Convolution.cpp; what is allocated was read from its allocator's
 // records.
+#include <algorithm>
+
 #include "ops/workspace.hpp"
 
 namespace infercost {
@@ -23,8 +25,15 @@ struct Lengths {
     int spatial = 0;
 };
 
+// Not from the number of elements: a batch may be empty.
+Expr positions(const Call& call, TensorIndex t, int spatial) {
+    Expr product = 1;
+    for (int axis = 1; axis <= spatial; ++axis) product = product * call.dim(t, -axis);
+    return product;
+}
+
 Lengths sizes_of(const Call& call, bool transposed) {
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex input = call.first_operand();
     const TensorIndex weight = call.require_tensor("weight");
     Lengths s;
     s.groups = call.integer("groups", 1);
@@ -34,8 +43,8 @@ Lengths sizes_of(const Call& call, bool transposed) {
     for (int axis = 2; axis < call.rank(weight); ++axis) s.window = s.window * call.dim(weight, axis);
     s.in_channels = transposed ? call.dim(weight, 0) : call.dim(weight, 1) * s.groups;
     s.out_channels = transposed ? call.dim(weight, 1) * s.groups : call.dim(weight, 0);
-    s.in_positions = call.numel(input) / (s.batch * s.in_channels);
-    s.out_positions = call.numel(call.output()) / (s.batch * s.out_channels);
+    s.in_positions = positions(call, input, s.spatial);
+    s.out_positions = positions(call, call.output(), s.spatial);
     return s;
 }
 
@@ -48,7 +57,7 @@ bool all_are(const std::vector<Expr>& values, std::int64_t wanted) {
 
 // Small float32 convolutions of one image have a kernel of torch's own. Open sizes count as large.
 bool is_native(const Call& call, const Lengths& s) {
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex input = call.first_operand();
     const TensorIndex weight = call.require_tensor("weight");
     if (call.stored_dtype(input) != DType::float32 || !(s.groups == Expr(1)) || !(s.batch == Expr(1)))
         return false;
@@ -58,13 +67,15 @@ bool is_native(const Call& call, const Lengths& s) {
     };
     if (s.spatial >= 2 && wide(-1) && wide(-2)) return false;
     // The product of four dimensions, of a volume too.
-    const Expr numbers = s.spatial == 3 ? call.numel(input) / call.dim(input, -1) : call.numel(input);
+    Expr numbers = 1;
+    for (int axis = 0; axis < std::min(4, call.rank(input)); ++axis)
+        numbers = numbers * call.dim(input, axis);
     constexpr std::int64_t kSmall = 20480;
     return numbers.is_constant() && numbers.constant() <= kSmall;
 }
 
 Expr columns(const Call& call, const Lengths& s, bool transposed) {
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex input = call.first_operand();
     if (transposed) return call.bytes(input, s.out_channels * s.window * s.in_positions);
     const bool is_product =
         s.window == Expr(1) && all_are(call.integers("stride"), 1) && all_are(call.integers("padding"), 0);
@@ -92,7 +103,7 @@ bool has_channels_last(const Call& call, TensorIndex t) {
 }
 
 Expr channels_last(const Call& call, const Lengths& s) {
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex input = call.first_operand();
     const TensorIndex weight = call.require_tensor("weight");
     const Expr bytes = call.bytes(input, call.numel(weight));
     const bool flat = s.window == Expr(1) || call.dim(weight, 1) == Expr(1);
@@ -103,7 +114,7 @@ Expr channels_last(const Call& call, const Lengths& s) {
 }
 
 Expr blocked(const Call& call, const Lengths& s, bool transposed) {
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex input = call.first_operand();
     const TensorIndex result = call.output();
     const auto bytes = [&](const Expr& numbers) { return call.bytes(input, numbers); };
     const bool depthwise = !(s.groups == Expr(1)) && s.in_channels == s.groups && s.out_channels == s.groups;
@@ -144,7 +155,7 @@ Expr blocked(const Call& call, const Lengths& s, bool transposed) {
 Expr convolution_workspace(const Call& call) {
     const bool transposed =
         call.flag("transposed", false) || call.op().name.find("conv_transpose") != std::string::npos;
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex input = call.first_operand();
     const Lengths s = sizes_of(call, transposed);
     const bool last =
         has_channels_last(call, input) || has_channels_last(call, call.require_tensor("weight"));

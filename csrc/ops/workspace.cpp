@@ -75,26 +75,26 @@ Expr roll_workspace(const Call& call) {
 }
 
 Expr layer_norm_workspace(const Call& call) {
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex input = call.first_operand();
     Expr row = 1;
     for (const Expr& length : call.integers("normalized_shape")) row = row * length;
     return two_per(call, input, call.numel(input) / row) + copy_unless_contiguous(call, input);
 }
 
 Expr group_norm_workspace(const Call& call) {
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex input = call.first_operand();
     const Expr statistics = call.dim(input, 0) * call.integer("num_groups", 1);
     const Expr copy = is_channels_last(call, input) ? Expr(0) : copy_unless_contiguous(call, input);
     return two_per(call, input, statistics) + copy;
 }
 
 Expr batch_norm_workspace(const Call& call) {
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex input = call.first_operand();
     return call.rank(input) < 2 ? Expr(0) : two_per(call, input, call.dim(input, 1));
 }
 
 Expr rms_norm_workspace(const Call& call) {
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex input = call.first_operand();
     const Expr numbers = call.numel(input);
     Expr row = 1;
     for (const Expr& length : call.integers("normalized_shape")) row = row * length;
@@ -116,7 +116,7 @@ Expr interpolation_workspace(const Call& call) {
 }
 
 Expr linear_workspace(const Call& call) {
-    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex input = call.first_operand();
     if (const Expr copy = folding_copy(call, input, 1); !(copy == Expr(0))) return copy;
     const std::vector<Expr> steps = call.strides(input);
     if (steps.size() < 2 || is_matrix(steps[steps.size() - 2], steps.back())) return {0};
@@ -159,7 +159,8 @@ Expr attention_workspace(const Call& call) {
     const Expr rows = call.dim(query, -2);
     const Expr columns = call.dim(key, -2);
     const Expr width = call.dim(query, -1);
-    const Expr batch = call.numel(query) / (rows * width);
+    Expr batch = 1;
+    for (int axis = 3; axis <= call.rank(query); ++axis) batch = batch * call.dim(query, -axis);
     const bool boolean = mask != kNoTensor && call.stored_dtype(mask) == DType::boolean;
     Expr total;
     if (boolean) total += call.bytes(query, call.numel(mask));

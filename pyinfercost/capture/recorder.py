@@ -389,12 +389,7 @@ _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
 # Kernels for meta tensors where torch has none that serves.
-_KERNELS = {
-    **_RECURRENT,
-    **_FUSED,
-    **_LAYOUTS,
-    **quantized_kernels.KERNELS,
-}
+_KERNELS = {**_RECURRENT, **_FUSED, **_LAYOUTS, **quantized_kernels.KERNELS}
 _CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
 # How a forward asks for a value: `tensor.item()`, and `if tensor:`.
 _SCALARS = frozenset(

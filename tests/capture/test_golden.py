@@ -85,4 +85,4 @@ def test_the_parts_of_mixtral_by_hand() -> None:
 
 
 def test_the_stored_files_are_those_of_the_models() -> None:
-    assert {p.stem for p in path("any").parent.glob("*.json")} == set(MODELS)
+    assert {p.stem for p in path("any").parent.glob("*.json")} - {"zoo"} == set(MODELS)
