@@ -104,6 +104,7 @@ def fused_operators() -> Iterator[None]:
             _library.append(torch.library.Library("aten", "IMPL"))  # type: ignore[no-untyped-call]
             for name, kernel in _FUSED.items():
                 _library[0].impl(name, kernel, "AutogradMeta")
+            _look_up_anew()
     try:
         yield
     finally:
@@ -111,3 +112,10 @@ def fused_operators() -> Iterator[None]:
             _users -= 1
             if _users == 0:
                 _library.pop()._destroy()
+                _look_up_anew()
+
+
+def _look_up_anew() -> None:
+    """torch's dispatcher in Python keeps what it found, such as the kernel that an export met before ours was there."""
+    for name in _FUSED:
+        getattr(torch.ops.aten, name).default._dispatch_cache.clear()

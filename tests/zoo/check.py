@@ -63,7 +63,7 @@ def check(case: Case) -> Outcome:
             outcome.failures += _raising(module, args, kwargs, case.sizes)
             outcome.failures += [f"left changed by a forward that raises: {text}" for text in before.differences()]
         stage = "count"
-        sizes = {name: size["default"] for name, size in graph.sizes.items()}  # those that depend on data
+        sizes = graph.size_values({})  # at their defaults, those that depend on data too
         counts = ic.count(graph, **sizes)
         outcome.record = _record(graph, counts)
         outcome.failures += [] if len(graph) else ["nothing was recorded"]

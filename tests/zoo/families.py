@@ -45,7 +45,12 @@ def family(name: str) -> Family:
     listed = module.cases()
     # A file may list apart what cannot be built, and why.
     reasons: dict[str, str] = module.unbuildable() if hasattr(module, "unbuildable") else {}
-    listed += [Case(FAMILIES[name], case, "not built", partial(_refuse, text)) for case, text in reasons.items()]
+    known = {case.name for case in listed}
+    listed += [
+        Case(FAMILIES[name], case, "not built", partial(_refuse, text))
+        for case, text in reasons.items()
+        if case not in known  # some refuse by themselves
+    ]
     cases = {str(case): case for case in listed}
     if len(cases) != len(listed):
         twice = sorted({str(case) for case in listed if sum(str(case) == str(other) for other in listed) > 1})
