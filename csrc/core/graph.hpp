@@ -167,8 +167,9 @@ class Graph {
     // Throws std::invalid_argument for a name the graph does not have or a value outside its range.
     void check_sizes(const Sizes& sizes) const;
     // Throws std::invalid_argument where the captured forward would have gone another way. Guards over sizes
-    // that are not given are not checked. A size of 1 may count as 2: torch guards against broadcasting at every
-    // turn, and the work of a forward does not change with it. So does a size of 0, except of a truth value.
+    // that are not given are not checked. A size of 1 may count as 2: torch guards against broadcasting at
+    // every turn, and the work of a forward does not change with it. So does a size of 0, except of a truth
+    // value.
     void check_guards(const Sizes& sizes) const;
 
   private:
