@@ -112,7 +112,8 @@ def _grouped_mm(
     return torch.empty(shape, dtype=dtype, device=left.device)
 
 
-def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    """Attention by a fused kernel: one row of values for each row of queries."""
     # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
     del key
     if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
@@ -129,7 +130,7 @@ KERNELS: dict[str, Any] = {
     **{f"aten.{name}": _convolution(_named(name)) for name in _CONVOLUTIONS},
     **{f"aten.{name}": _as_operand(_named(name)) for name in _AS_OPERAND},
     "aten._grouped_mm.default": _grouped_mm,
-    "aten.scaled_dot_product_attention.default": _attention,
+    "aten.scaled_dot_product_attention.default": attention,
     "aten.pad.default": _pad,
     "aten.linalg_lstsq.default": _lstsq,
     "aten.fake_quantize_per_tensor_affine.default": _like_first,

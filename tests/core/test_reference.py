@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from element_checks import check_element_by_element, named
 from reference import Array, Scalar, Tally, apply, numbers, pooling
 from reference_elements import POINTWISE, Definition
 from reference_rows import REDUCTIONS, ROWS, layer_norm, masked_softmax, reduced, rms_norm
@@ -71,19 +72,9 @@ def test_every_row_has_a_definition(family: str, tested: set[str]) -> None:
 # ---- element by element ----------------------------------------------------------------------------------------------
 
 
-def named(definition: Definition) -> str:
-    return "-".join([definition.op.removeprefix("aten."), *map(str, definition.attributes.values())])
-
-
 @pytest.mark.parametrize("definition", POINTWISE, ids=named)
 def test_pointwise(definition: Definition) -> None:
-    tally = Tally()
-    operands = {name: numbers(tally, SHAPE, seed) for seed, name in enumerate(definition.tensors)}
-    for index in np.ndindex(*SHAPE):
-        definition(*(array[index] for array in operands.values()))
-    work = work_of(definition.op, {name: T(SHAPE) for name in operands} | definition.attributes, T(SHAPE))
-    assert work.pointwise_flops == tally.pointwise > 0
-    assert work.contraction_flops == 0
+    check_element_by_element(definition)
 
 
 def test_a_switched_off_dropout_is_free() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference_backward as backward
+from element_checks import check_element_by_element, named
 from reference import Array, Scalar, Tally, numbers, pooling
 from reference_elements import Definition
 from single_node import T, work_of
@@ -27,19 +28,9 @@ def rows_of(family: str) -> set[str]:
 # ---- element by element ----------------------------------------------------------------------------------------------
 
 
-def named(definition: Definition) -> str:
-    return "-".join([definition.op.removeprefix("aten."), *map(str, definition.attributes.values())])
-
-
 @pytest.mark.parametrize("definition", backward.ACTIVATIONS, ids=named)
 def test_element_by_element(definition: Definition) -> None:
-    tally = Tally()
-    operands = {name: numbers(tally, SHAPE, seed) for seed, name in enumerate(definition.tensors)}
-    for index in np.ndindex(*SHAPE):
-        definition(*(array[index] for array in operands.values()))
-    work = work_of(definition.op, {name: T(SHAPE) for name in operands} | definition.attributes, T(SHAPE))
-    assert work.pointwise_flops == tally.pointwise > 0
-    assert work.contraction_flops == 0
+    check_element_by_element(definition)
 
 
 def test_glu() -> None:
