@@ -13,6 +13,7 @@ from typing import Any
 
 from zoo.case import Built, Case, NotBuildableError
 from zoo.completions import COMPLETIONS, WIDE
+from zoo.given_inputs import GIVEN
 from zoo.shrunken_configs import merged, shrunken, with_sections
 from zoo.transformers_unbuildable import NO_PHASE, UNBUILDABLE
 
@@ -41,7 +42,8 @@ def cases() -> list[Case]:
         Case("transformers", f"{kind}#{phase}" if phase else kind, group_of(kind), partial(build, kind, phase))
         for kind in CONFIG_MAPPING_NAMES
         for phase in PHASES
-        if not phase or (kind in generating and kind not in UNBUILDABLE and phase not in NO_PHASE.get(kind, ()))
+        if not phase
+        or (kind in generating and kind not in (*UNBUILDABLE, *GIVEN) and phase not in NO_PHASE.get(kind, ()))
     ]
 
 
@@ -54,6 +56,8 @@ def build(kind: str, phase: str) -> Built:
     from pyinfercost.capture.model_spec import SpecError, load_model
 
     transformers.logging.set_verbosity_error()
+    if kind in GIVEN:
+        return _with_given_inputs(kind)
     spec = f"hf:{config_file(kind)}" + (f"#{phase}" if phase else "")
     sizes = dict(SIZES)
     while True:
@@ -66,6 +70,14 @@ def build(kind: str, phase: str) -> Built:
             del sizes[refused]
         else:
             return loaded.module, loaded.args, loaded.kwargs
+
+
+def _with_given_inputs(kind: str) -> Built:
+    from pyinfercost.capture.huggingface.classes import build_model, load_config
+
+    name = str(config_file(kind))
+    config = load_config(name)
+    return build_model(name, config).eval(), (), GIVEN[kind](config)
 
 
 def config_file(kind: str) -> Path:

@@ -59,7 +59,6 @@ UNBUILDABLE: dict[str, str] = {
     "sam2_video": "takes inference_session, which no config tells the shape of",
     "sam3_tracker_video": "takes inference_session, which no config tells the shape of",
     "sam3_video": "takes inference_session, which no config tells the shape of",
-    "wav2vec2-bert": "takes input_features, which no config tells the shape of",
     "neucodec": "takes input_values, which no config tells the shape of",
     "xcodec2": "takes input_values, which no config tells the shape of",
     "jev": "takes marks, which no config tells the shape of",
