@@ -36,6 +36,12 @@ _AUDIO_MASKS = (
     "padding_mask",
     "attention_mask",
 )
+# What a processor hands over -> the names that forwards have for it; a part of a model has shorter ones.
+_ALSO = dict.fromkeys(_AUDIO_MASKS, _AUDIO_MASKS) | {
+    "image_grid_thw": ("grid_thw",),
+    "image_merge_sizes": ("merge_sizes",),
+    "image_position_ids": ("pixel_position_ids",),
+}
 _IMAGE = forms.PICTURES
 _VIDEO = ("pixel_values_videos",)
 _TOKEN_TYPES = {"image": 1, "video": 2, "audio": 3}
@@ -172,8 +178,10 @@ def word_id(config: Any) -> int:
 
 
 def _hears_instead(request: Request, inputs: Inputs) -> bool:
-    """Whether what an encoder hears stands in the place of token ids."""
-    return bool(request.config.is_encoder_decoder) and request.model.main_input_name in inputs.kwargs
+    """Whether what an encoder hears stands in the place of token ids; a forward may also require both."""
+    ids = request.parameters["input_ids"]
+    required = ids.default is ids.empty
+    return bool(request.config.is_encoder_decoder) and request.model.main_input_name in inputs.kwargs and not required
 
 
 def _decoder_tokens(request: Request, inputs: Inputs, batch: int) -> None:
@@ -335,11 +343,9 @@ def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> Non
     """Adds those outputs of a processor that the forward takes, floats in the model's dtype."""
     for name, given in processed.items():
         value = given
-        target = name if name not in _AUDIO_MASKS else next((n for n in _AUDIO_MASKS if n in request.parameters), name)
+        target = next((n for n in (name, *_ALSO.get(name, ())) if n in request.parameters), name)
         if target == "attention_mask":  # of the text; and nothing is padded
             continue
-        if target not in request.parameters:  # a part that sees images alone does not say of what its grid is
-            target = target.removeprefix("image_")
         if target not in request.parameters:
             continue
         if isinstance(value, torch.Tensor) and value.is_floating_point():

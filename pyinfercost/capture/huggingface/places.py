@@ -33,8 +33,7 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
         return []
     token = _place_token(request.config, kind)
     method = f"get_{kind}_features"
-    holders = (request.model, getattr(request.model, "model", None))
-    holder = next((model for model in holders if hasattr(model, method)), None)
+    holder = next((part for part in request.model.modules() if hasattr(part, method)), None)
     if token is None or holder is None:
         return []
     from pyinfercost.capture.symbols import CaptureError
@@ -53,7 +52,7 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
 
 
 def _place_token(config: Any, kind: str) -> int | None:
-    for part in media.part_configs(config, ("text", "thinker"))[::-1]:
+    for part in media.part_configs(config, ("",))[::-1]:
         for name in (f"{kind}_token_id", f"{kind}_token_index", f"{kind[:3]}_context_token_id"):
             token = getattr(part, name, None)
             if isinstance(token, int):
