@@ -11,10 +11,10 @@ from .inputs import (
     Inputs,
     Request,
     add_media,
+    add_tokens,
     decoder_ids,
     options,
     positions,
-    token_ids,
 )
 from .sizes import SpecError
 
@@ -76,11 +76,6 @@ def decode_inputs(request: Request) -> Inputs:
 
 def _source(request: Request, inputs: Inputs, batch: int) -> None:
     """What an encoder reads."""
-    add_media(request, inputs)
+    places = add_media(request, inputs)
     if "input_ids" in request.parameters and request.model.main_input_name not in inputs.kwargs:
-        inputs.add(
-            "input_ids",
-            token_ids(request.config, batch, request.size("sequence", DEFAULT_SEQUENCE)),
-            batch=0,
-            sequence=1,
-        )
+        add_tokens(request, inputs, batch, request.size("sequence", DEFAULT_SEQUENCE), places)

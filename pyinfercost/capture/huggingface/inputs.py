@@ -105,7 +105,7 @@ def forward_inputs(request: Request) -> Inputs:
     places = add_media(request, inputs)
     if text and not _hears_instead(request, inputs):
         sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
-        _tokens(request, inputs, batch, sequence, places)
+        add_tokens(request, inputs, batch, sequence, places)
     if request.config.is_encoder_decoder and "decoder_input_ids" in request.parameters:
         _decoder_tokens(request, inputs, batch)
     _others(request, inputs)
@@ -147,7 +147,8 @@ def options(model: Any, *, last_only: bool) -> dict[str, Any]:
 # ---- text ---------------------------------------------------------------------------------------------------------
 
 
-def _tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
+def add_tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
+    """Adds token ids: `sequence` words, and beside them the places of what the model sees and hears."""
     if not places:
         inputs.add("input_ids", decoder_ids(request.config, batch, sequence), batch=0, sequence=1)
         return

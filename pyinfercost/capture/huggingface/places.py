@@ -38,7 +38,7 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
         return []
     from pyinfercost.capture.symbols import CaptureError
 
-    taken = inspect.signature(getattr(holder, method)).parameters
+    taken = _taken(holder, method)
     given = {name: value for name, value in inputs.kwargs.items() if name in taken}
     try:
         features = forms.settle(request, inputs, _Features(holder, method), given)
@@ -49,6 +49,17 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
         ) from error
     rows = _rows(getattr(features, "pooler_output", features))
     return [(kind, token, rows // request.batch)]
+
+
+def _taken(holder: nn.Module, method: str) -> set[str]:
+    """The arguments of a method; where it hands any on, those of the same method of the part that it asks."""
+    parameters = inspect.signature(getattr(holder, method)).parameters
+    names = set(parameters)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for part in holder.children():
+            if hasattr(part, method):
+                names |= _taken(part, method)
+    return names
 
 
 def _place_token(config: Any, kind: str) -> int | None:
