@@ -244,6 +244,8 @@ def _images(request: Request, inputs: Inputs) -> None:
     processed = (
         media.images(request.name, request.config, request.batch, side) if text or _needs_more(request) else None
     )
+    if processed is not None and not text and not _more_than_a_picture(request, processed):
+        processed = None
     if processed is None and "image_grid_thw" in request.parameters:
         inputs.kwargs["pixel_values"] = OTHERS["pixel_values"](request, inputs)
         return
@@ -282,6 +284,12 @@ def _needs_more(request: Request) -> bool:
         "flattened",
     )
     return any(any(word in name for word in words) for name in request.parameters)
+
+
+def _more_than_a_picture(request: Request, processed: Mapping[str, Any]) -> bool:
+    """Whether a forward takes what a processor gives beside pictures: a part of a model may take pictures alone."""
+    given = {name for name in processed if name not in _IMAGE}
+    return any(n in request.parameters for name in given for n in (name, *_ALSO.get(name, ())))
 
 
 def _videos(request: Request, inputs: Inputs) -> None:

@@ -17,7 +17,7 @@ import torch
 # A processor's attribute, and the names that configs have for it.
 _SHARED = {
     "patch_size": ("patch_size",),
-    "temporal_patch_size": ("temporal_patch_size",),
+    "temporal_patch_size": ("temporal_patch_size", "patch_temporal"),
     "merge_size": ("spatial_merge_size", "merge_size"),
     "spatial_merge_size": ("spatial_merge_size",),
     "pooling_kernel_size": ("pooling_kernel_size",),
@@ -149,6 +149,12 @@ def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
             values[attribute] = dict.fromkeys(current, value)
         elif type(value) is type(current) or (isinstance(current, list | tuple) and isinstance(value, list | tuple)):
             values[attribute] = value
+    # A processor that serves several models repeats a picture in time; a config without a word for that has no such
+    # patches.
+    if hasattr(processor, "temporal_patch_size") and not any(
+        getattr(part, name, None) for part in parts for name in _SHARED["temporal_patch_size"]
+    ):
+        values["temporal_patch_size"] = 1
     return made_by(**values) if values else processor
 
 
