@@ -163,6 +163,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "mllama": {"vision_config": {"intermediate_layers_indices": [0, 1], "vision_output_dim": 192}},
     "mllama_vision_model": {"intermediate_layers_indices": [0, 1], "vision_output_dim": 192},
     "molmo2": {"adapter_config": {"vision_feature_layer": [1, 0]}},
+    "modernvbert": {"vision_config": {"image_size": 256}},
     "moonshine_streaming": {"num_key_value_heads": 4},
     "nemo_speechlm": {"audio_config": {"chunk_length": 64}, "encoder_config": {"chunk_length": 64}},
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
@@ -179,6 +180,8 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "recurrent_gemma": {"num_hidden_layers": 3},
     "reformer": {"axial_pos_embds_dim": [16, 48]},
     "rf_detr": {"backbone_config": {"image_size": 560}},
+    "smolvlm": {"vision_config": {"image_size": 256}},
     "time_series_transformer": {"prediction_length": 8, "context_length": 16},
     "timm_backbone": {"backbone": "resnet18"},
+    "ultravbert": {"vision_config": {"image_size": 256}},
 }

@@ -7,6 +7,7 @@ among the tokens are counted by asking the model for their features.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-from . import media
+from . import forms, media
 from .other_inputs import ALWAYS, OTHERS
 from .places import places_of
 from .sizes import SpecError, checked_sizes
@@ -38,9 +39,10 @@ _AUDIO_MASKS = (
 # What a processor hands over -> the names that forwards have for it; a part of a model has shorter ones.
 _ALSO = dict.fromkeys(_AUDIO_MASKS, _AUDIO_MASKS) | {
     "image_grid_thw": ("grid_thw",),
+    "image_merge_sizes": ("merge_sizes",),
     "image_position_ids": ("pixel_position_ids",),
 }
-_IMAGE = ("pixel_values", "flattened_patches", "pixel_values_images")
+_IMAGE = forms.PICTURES
 _VIDEO = ("pixel_values_videos",)
 _TOKEN_TYPES = {"image": 1, "video": 2, "audio": 3}
 
@@ -107,6 +109,8 @@ def forward_inputs(request: Request) -> Inputs:
     if request.config.is_encoder_decoder and "decoder_input_ids" in request.parameters:
         _decoder_tokens(request, inputs, batch)
     _others(request, inputs)
+    if not places:
+        _settle_pictures(request, inputs)
     request.check()
     inputs.kwargs |= options(request.model, last_only=request.phase == "prefill")
     return inputs
@@ -244,7 +248,10 @@ def _images(request: Request, inputs: Inputs) -> None:
     processed = (
         media.images(request.name, request.config, request.batch, side) if text or _needs_more(request) else None
     )
-    if processed is not None and not text and not _more_than_a_picture(request, processed):
+    if processed is not None and (
+        not any(name in request.parameters for name in _IMAGE if name in processed)  # it is for the whole of the model
+        or (not text and not _more_than_a_picture(request, processed))
+    ):
         processed = None
     if processed is None and "image_grid_thw" in request.parameters:
         inputs.kwargs["pixel_values"] = OTHERS["pixel_values"](request, inputs)
@@ -254,6 +261,15 @@ def _images(request: Request, inputs: Inputs) -> None:
         inputs.add(name, torch.empty(_picture(request, side), dtype=request.model.dtype, device="meta"), batch=0)
         return
     _take(request, inputs, processed)
+
+
+def _settle_pictures(request: Request, inputs: Inputs) -> None:
+    """Brings pictures without places among tokens into the form that the forward takes, if any is."""
+    from pyinfercost.capture.symbols import CaptureError
+
+    if any(name in inputs.kwargs for name in _IMAGE):
+        with contextlib.suppress(CaptureError):  # whoever captures it is told what is wrong
+            forms.settle(request, inputs, request.model, inputs.kwargs)
 
 
 def _picture(request: Request, side: tuple[int, int]) -> tuple[int, ...]:
@@ -282,6 +298,8 @@ def _needs_more(request: Request) -> bool:
         "aspect_ratio",
         "num_patches",
         "flattened",
+        "target_sizes",
+        "merge_sizes",
     )
     return any(any(word in name for word in words) for name in request.parameters)
 

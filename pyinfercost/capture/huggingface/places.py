@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from . import media
+from . import forms, media
 from .sizes import SpecError
 
 if TYPE_CHECKING:
@@ -37,12 +37,11 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
     if token is None or holder is None:
         return []
     from pyinfercost.capture.symbols import CaptureError
-    from pyinfercost.capture.trace import output_on_meta
 
     taken = inspect.signature(getattr(holder, method)).parameters
     given = {name: value for name, value in inputs.kwargs.items() if name in taken}
     try:
-        features = output_on_meta(_Features(holder, method), (), given)
+        features = forms.settle(request, inputs, _Features(holder, method), given)
     except CaptureError as error:
         raise SpecError(
             f"hf:{request.name}: {type(request.model).__name__}.{method} cannot tell how many tokens one {kind} takes: "
