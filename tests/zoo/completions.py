@@ -151,8 +151,10 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}},
         "layer_types": ["full_attention", "full_attention"],
     },
+    "cvt": {"depth": [1, 2, 3]},
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2": {
+        "vision_config": {"sam_config": {"downsample_channels": [48, 64]}},
         "text_config": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
     },
     "deepseek_ocr2_text": {
@@ -161,8 +163,16 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "n_group": 1,
         "topk_group": 1,
     },
+    "deepseek_ocr2_vision": {
+        "encoder_config": {
+            "hidden_size": 896,
+            "intermediate_size": 4864,
+            "num_attention_heads": 14,
+            "num_key_value_heads": 2,
+        }
+    },
+    "deepseek_vl_hybrid": {"high_res_vision_config": {"global_attn_indexes": [1]}},
     "deepseek_v2": {"num_experts_per_tok": 2, "first_k_dense_replace": 1},
-    "depth_pro": {"patch_size": 96},
     "diffusion_gemma": {"text_config": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 48}},
     "diffusion_gemma_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 48},
     "dory": {
@@ -174,7 +184,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     },
     "dots1": {"moe_intermediate_size": 48, "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
     "dots3_note_text": {"head_dim": 24},
-    "emu3": {"vocabulary_map": {"<image>": 500, "<|visual token 000000|>": 501}, "image_token_id": 500},
+    "emu3": {"vq_config": {"hidden_size": 1024}, "vocabulary_map": {"<image>": 500, "<|visual token 000000|>": 501}, "image_token_id": 500},
     "ernie4_5_vl_moe": {"text_config": {"rope_parameters": {"mrope_section": [3, 3, 2]}}},
     "ernie4_5_vl_moe_text": {"rope_parameters": {"mrope_section": [3, 3, 2]}},
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
@@ -192,13 +202,16 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "glm_ocr": {"text_config": _SECTION},
     "glm_ocr_text": _SECTION,
     "glmga": {"text_config": _SECTION},
-    "granite4_vision": {"downsample_rate": "1/2", "deepstack_layer_map": [[-1, 0]], "spatial_target_layers": [0, 1]},
+    "granite4_vision": {"vision_config": {"patch_size": 28}, "downsample_rate": "1/2", "deepstack_layer_map": [[-1, 0]], "spatial_target_layers": [0, 1]},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16, "num_experts": 4, "moe_topk": 2},
     "hunyuan_vl_text": {"head_dim": 16, **_SECTION},
+    "hunyuan_vl": {"text_config": {"head_dim": 128}},
     "idefics3": {"vision_config": {"image_size": 256}},
     "informer": {"prediction_length": 8, "context_length": 16},
+    "instructblip": {"image_token_index": 511},
+    "instructblipvideo": {"video_token_index": 511},
     "kosmos-2": {"latent_query_num": 8},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "llama4": {"vision_config": {"intermediate_size": 3072}},

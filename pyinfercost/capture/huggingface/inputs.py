@@ -214,10 +214,13 @@ def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
     """
     names = request.parameters
     places = []
-    if any(name in names for name in _IMAGE) and _sees(request, "image"):
+    if any(name in names for name in _IMAGE) and media.sees_clips_alone(request.config):
+        _videos(request, inputs)
+        places += places_of(request, inputs, "video")
+    elif any(name in names for name in _IMAGE) and _sees(request, "image"):
         _images(request, inputs)
         places += places_of(request, inputs, "image")
-    elif any(name in names for name in _VIDEO):
+    elif any(name in names for name in _VIDEO) and _sees(request, "video"):
         _videos(request, inputs)
         places += places_of(request, inputs, "video")
     if any(name in names for name in _AUDIO) and _sees(request, "audio"):
@@ -229,18 +232,31 @@ def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
 def _sees(request: Request, kind: str) -> bool:
     """Whether a model has the part for a kind of input; a config may leave it out, and says so with None."""
     for name in getattr(request.config, "sub_configs", None) or {}:
-        if kind[:3] in name or (kind == "image" and "vision" in name):
+        if kind[:3] in name or (kind != "audio" and "vision" in name):
             return getattr(request.config, name, None) is not None
     return True
 
 
 def _side(request: Request) -> tuple[int, int]:
     parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
-    sides = (getattr(p, "image_size", None) or (getattr(p, "model_args", None) or {}).get("img_size") for p in parts)
-    side = next((side for side in sides if side), _DEFAULT_SIDE)
+    side = _implied_side(request.config) or next((side for p in parts if (side := _stated_side(p))), _DEFAULT_SIDE)
     height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[-1]))
     asked = request.size("image_size", int(height))
     return (asked, asked) if "image_size" in request.asked else (int(height), int(width))
+
+
+def _stated_side(part: Any) -> Any:
+    return getattr(part, "image_size", None) or (getattr(part, "model_args", None) or {}).get("img_size")
+
+
+def _implied_side(config: Any) -> int | None:
+    """The side of the images of a model whose config does not state it: other numbers leave one choice."""
+    if ratios := getattr(config, "scaled_images_ratios", None):  # the smallest copy of an image is one patch
+        return int(config.patch_size / min(ratios))
+    if hasattr(config, "channel_multiplier") and isinstance(getattr(config, "num_patches", None), int):
+        # so many codes in a row, each of an area that halves its side from level to level
+        return int(config.num_patches * 2 ** (len(config.channel_multiplier) - 1))
+    return None
 
 
 def _images(request: Request, inputs: Inputs) -> None:
@@ -249,8 +265,11 @@ def _images(request: Request, inputs: Inputs) -> None:
     processed = (
         media.images(request.name, request.config, request.batch, side) if text or _needs_more(request) else None
     )
-    if processed is not None and not any(name in request.parameters for name in _IMAGE if name in processed):
-        processed = None  # what it makes is for the whole model, whose part this is
+    if processed is not None and (
+        not any(name in request.parameters for name in _IMAGE if name in processed)  # it is for the whole of the model
+        or (not text and not _more_than_a_picture(request, processed))
+    ):
+        processed = None
     if processed is None and "image_grid_thw" in request.parameters:
         inputs.kwargs["pixel_values"] = OTHERS["pixel_values"](request, inputs)
         return
@@ -302,6 +321,12 @@ def _needs_more(request: Request) -> bool:
     return any(any(word in name for word in words) for name in request.parameters)
 
 
+def _more_than_a_picture(request: Request, processed: Mapping[str, Any]) -> bool:
+    """Whether a forward takes what a processor gives beside pictures: a part of a model may take pictures alone."""
+    given = {name for name in processed if name not in _IMAGE}
+    return any(n in request.parameters for name in given for n in (name, *_ALSO.get(name, ())))
+
+
 def _videos(request: Request, inputs: Inputs) -> None:
     side = _side(request)
     parts = media.part_configs(request.config, ("vision", "video"))
@@ -312,7 +337,8 @@ def _videos(request: Request, inputs: Inputs) -> None:
     processed = media.videos(request.config, request.batch, frames, side) if "input_ids" in request.parameters else None
     if processed is None:
         shape = (request.batch, frames, 3, *side)
-        inputs.add("pixel_values_videos", torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
+        name = next(n for n in (*_VIDEO, *_IMAGE) if n in request.parameters)
+        inputs.add(name, torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
         return
     _take(request, inputs, processed)
 

@@ -47,7 +47,8 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
             f"hf:{request.name}: {type(request.model).__name__}.{method} cannot tell how many tokens one {kind} takes: "
             f"{error}"
         ) from error
-    rows = _rows(getattr(features, "pooler_output", features))
+    pooled = getattr(features, "pooler_output", features)
+    rows = _rows(features.last_hidden_state if pooled is None else pooled)
     return [(kind, token, rows // request.batch)]
 
 
