@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _DEFAULT_SEQUENCE = 128
 _DEFAULT_SIDE = 224
 _COORDINATES = 4
+_LIST_DIMS = 5
 
 
 def _first(config: Any, *names: str) -> Any:
@@ -270,6 +271,14 @@ def _image_places(request: Request, inputs: Inputs) -> Any:
     return mask
 
 
+def _image_mask(request: Request, inputs: Inputs) -> Any:
+    """For each token which images it attends to: all of its sample."""
+    pictures, ids = inputs.kwargs.get("pixel_values"), inputs.kwargs.get("input_ids")
+    if pictures is None or ids is None or pictures.dim() != _LIST_DIMS:
+        return None
+    return torch.ones((*ids.shape, pictures.shape[1]), dtype=torch.int64)
+
+
 OTHERS: dict[str, Maker] = {
     "hidden_states": _patches,
     "pixel_values": _patches,
@@ -288,6 +297,7 @@ OTHERS: dict[str, Maker] = {
     "encoder_hidden_states": _encoder_states,
     "input_values_cutoffs": _cutoffs,
     "image_embeds_position_mask": _image_places,
+    "image_attention_mask": _image_mask,
     "qformer_input_ids": _word_ids,
     "audio_input_ids": _word_ids,
     "spectrogram": _spectrogram,
@@ -332,5 +342,6 @@ ALWAYS = frozenset(
         "context_input_ids",
         "context_attention_mask",
         "doc_scores",
+        "image_attention_mask",
     }
 )

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from . import forms, media
+from .other_inputs import OTHERS
 from .sizes import SpecError
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
     from pyinfercost.capture.symbols import CaptureError
 
     taken = _taken(holder, method)
+    for name, parameter in taken.items():  # a question that is asked of an image, say
+        if parameter.default is parameter.empty and name in OTHERS and name in request.parameters:
+            if name not in inputs.kwargs and (made := OTHERS[name](request, inputs)) is not None:
+                inputs.kwargs[name] = made
     given = {name: value for name, value in inputs.kwargs.items() if name in taken}
     try:
         features = forms.settle(request, inputs, _Features(holder, method), given)
@@ -47,20 +52,28 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
             f"hf:{request.name}: {type(request.model).__name__}.{method} cannot tell how many tokens one {kind} takes: "
             f"{error}"
         ) from error
-    pooled = getattr(features, "pooler_output", features)
-    rows = _rows(features.last_hidden_state if pooled is None else pooled)
-    return [(kind, token, rows // request.batch)]
+    # A model that fills each place up to a fixed number says so.
+    rows = getattr(request.config, f"{kind}_soft_tokens_per_image", None) or _rows(_made(features)) // request.batch
+    return [(kind, token, rows)]
 
 
-def _taken(holder: nn.Module, method: str) -> set[str]:
+def _made(features: Any) -> Any:
+    """What stands in the places: pooled features, else hidden states, else those of the first layer that gets some."""
+    for name in ("pooler_output", "last_hidden_state"):
+        if getattr(features, name, None) is not None:
+            return getattr(features, name)
+    layers = getattr(features, "deepstack_features", None)
+    return layers[0][1] if layers else features
+
+
+def _taken(holder: nn.Module, method: str) -> dict[str, inspect.Parameter]:
     """The arguments of a method; where it hands any on, those of the same method of the part that it asks."""
-    parameters = inspect.signature(getattr(holder, method)).parameters
-    names = set(parameters)
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+    taken = dict(inspect.signature(getattr(holder, method)).parameters)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
         for part in holder.children():
             if hasattr(part, method):
-                names |= _taken(part, method)
-    return names
+                taken |= _taken(part, method)
+    return taken
 
 
 def _place_token(config: Any, kind: str) -> int | None:
