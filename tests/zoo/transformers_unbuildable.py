@@ -148,8 +148,6 @@ UNBUILDABLE: dict[str, str] = {
     "pe_audio_encoder": "not yet: UnknownValueError: the forward asks for the value of a tensor of torch.bool: it...",
     "pe_audio_video": "not yet: UnknownValueError: the forward a ... weight, on an input that was given without v...",
     "pe_audio_video_encoder": "not yet: UnknownValueError: the forward asks for the value of ... weight, on an in...",
-    "pe_video": "not yet: AssertionError: Input height (224) doesn t match model (336).",
-    "pe_video_encoder": "not yet: AssertionError: Input height (224) doesn t match model (336).",
     "pop2piano": "not yet: ValueError: You cannot specify both input_ids and inputs_embeds at the same time",
     "qwen2_5_omni_audio_encoder": "not yet: TypeError: unsupported operand type(s) for /: NoneType and int ",
     "qwen2_audio": "not yet: TypeError: NoneType object is not subscriptable",

@@ -41,9 +41,9 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
 
     taken = _taken(holder, method)
     for name, parameter in taken.items():  # a question that is asked of an image, say
-        if parameter.default is parameter.empty and name in OTHERS and name in request.parameters:
-            if name not in inputs.kwargs and (made := OTHERS[name](request, inputs)) is not None:
-                inputs.kwargs[name] = made
+        wanted = parameter.default is parameter.empty and name in OTHERS and name in request.parameters
+        if wanted and name not in inputs.kwargs and (made := OTHERS[name](request, inputs)) is not None:
+            inputs.kwargs[name] = made
     given = {name: value for name, value in inputs.kwargs.items() if name in taken}
     try:
         features = forms.settle(request, inputs, _Features(holder, method), given)
