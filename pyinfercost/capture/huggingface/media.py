@@ -50,7 +50,7 @@ def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[st
     processor = _own_processor(name) or _made(listed, config, ("vision", "image", "visual"))
     if processor is None:
         return None
-    _fit_size(processor, side)
+    _fit_size(processor, side, part_configs(config, ("vision", "image", "visual")))
     if hasattr(processor, "apply_ocr"):
         processor.apply_ocr = False  # the words on a page are another input
     picture = torch.zeros((3, *side), dtype=torch.uint8)
@@ -75,7 +75,7 @@ def videos(config: Any, batch: int, frames: int, side: tuple[int, int]) -> dict[
     )
     if processor is None:
         return None
-    _fit_size(processor, side)
+    _fit_size(processor, side, [])
     clips = [torch.zeros((frames, 3, *side), dtype=torch.uint8) for _ in range(batch)]
     return dict(processor(videos=clips, return_tensors="pt", do_sample_frames=False))
 
@@ -167,14 +167,22 @@ def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
     return made_by(**values) if values else processor
 
 
+def _merges(part: Any) -> bool:
+    return isinstance(getattr(part, "spatial_merge_size", None), int)
+
+
 def _from_module(config: Any, class_name: str) -> Any:
     package = type(config).__module__.rpartition(".")[0]
     return getattr(importlib.import_module(package), class_name)
 
 
-def _fit_size(processor: Any, side: tuple[int, int]) -> None:
-    """Sets the size that images are brought to, where the processor has one: not a range of areas."""
+def _fit_size(processor: Any, side: tuple[int, int], parts: list[Any]) -> None:
+    """Sets the size that images are brought to, where the processor has one: not a range of areas, nor a patch's."""
     height, width = side
+    tiles = {getattr(p, "patch_size", None) for p in parts}
+    tiles |= {patch * p.spatial_merge_size for p in parts for patch in tiles if _merges(p) and isinstance(patch, int)}
+    if getattr(getattr(processor, "size", None), "height", None) in tiles - {None}:
+        return
     for attribute in ("size", "crop_size"):
         size = getattr(processor, attribute, None)
         if size is None:
