@@ -105,10 +105,10 @@ def forward_inputs(request: Request) -> Inputs:
     places = add_media(request, inputs)
     if text and not _hears_instead(request, inputs):
         sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
-        _tokens(request, inputs, batch, sequence, places)
+        add_tokens(request, inputs, batch, sequence, places)
     if request.config.is_encoder_decoder and "decoder_input_ids" in request.parameters:
         _decoder_tokens(request, inputs, batch)
-    _others(request, inputs)
+    add_others(request, inputs)
     if not places:
         _settle_pictures(request, inputs)
     request.check()
@@ -147,7 +147,10 @@ def options(model: Any, *, last_only: bool) -> dict[str, Any]:
 # ---- text ---------------------------------------------------------------------------------------------------------
 
 
-def _tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
+def add_tokens(
+    request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]
+) -> None:
+    """Adds token ids, with a place for each feature of what is seen or heard."""
     if not places:
         inputs.add("input_ids", decoder_ids(request.config, batch, sequence), batch=0, sequence=1)
         return
@@ -382,7 +385,7 @@ def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> Non
 # ---- what else a forward takes ------------------------------------------------------------------------------------
 
 
-def _others(request: Request, inputs: Inputs) -> None:
+def add_others(request: Request, inputs: Inputs) -> None:
     """Fills the arguments that a forward requires beside text and media."""
     for name, parameter in request.parameters.items():
         required = parameter.default is parameter.empty and parameter.kind <= parameter.POSITIONAL_OR_KEYWORD
