@@ -156,6 +156,7 @@ def _one_run(
     from .inputs import meta_inputs, stand_in
     from .packed_weights import PackedWeights
     from .recorder import Recorder
+    from .remembered import nothing_remembered
     from .surroundings import as_it_was, uncompiled, without_fast_path
     from .symbols import SizeSpace
     from .values import Values
@@ -179,6 +180,7 @@ def _one_run(
     try:
         with (
             as_it_was(module),
+            nothing_remembered(module),
             _gradients(step is not None),
             torch.random.fork_rng(devices=[]),
             without_fast_path(),

@@ -66,6 +66,9 @@ class FactFinder:
         self._writes: dict[int, list[Any]] = {}  # id of a tensor -> what was written to it, itself or through a view
         self._known: dict[int, Facts] = {}
         self._keep: list[torch.Tensor] = []  # their ids are in use
+        self._deriving: set[int] = (
+            set()
+        )  # a mask may be written to with what was read from it: `mask[0] |= ~mask.any()`
         self._depth = 0
         self._cut = False  # whether what is being derived goes deeper than is looked
 
@@ -76,8 +79,15 @@ class FactFinder:
             return Facts(low=value, high=value, distinct=1) if number else NOTHING
         self._read_on()
         known = self._known.get(id(value))
+        if known is None and id(value) in self._deriving:
+            self._cut = True
+            return NOTHING
         if known is None:
-            known = self._derive(value)
+            self._deriving.add(id(value))
+            try:
+                known = self._derive(value)
+            finally:
+                self._deriving.discard(id(value))
             if not self._cut:
                 self._known[id(value)] = known
                 self._keep.append(value)

@@ -93,6 +93,21 @@ _HALF_SECTION = {
         "mrope_section": [1, 1, 2],
     }
 }
+_DOTS = {
+    "head_dim": 24,
+    "per_layer_config": {
+        "2": {"num_key_value_heads": 4, "head_dim": 24, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8}
+    },
+}
+_GEMMA4_VISION = {
+    "model_type": "gemma4_vision",
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "head_dim": 16,
+}
 _FEATURES = {"vision_config": {"num_hidden_layers": 4}}
 # Type -> values that replace those of its small config.
 COMPLETIONS: dict[str, dict[str, Any]] = {
@@ -107,8 +122,11 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}},
         "layer_types": ["full_attention", "full_attention"],
     },
+    "colqwen2": {"vlm_config": {"text_config": _SECTION}},
+    "cvt": {"depth": [1, 2, 3]},
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2": {
+        "vision_config": {"sam_config": {"downsample_channels": [48, 64]}},
         "text_config": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
     },
     "deepseek_ocr2_text": {
@@ -117,8 +135,17 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "n_group": 1,
         "topk_group": 1,
     },
+    "deepseek_ocr2_vision": {
+        "encoder_config": {
+            "hidden_size": 896,
+            "intermediate_size": 4864,
+            "num_attention_heads": 14,
+            "num_key_value_heads": 2,
+        }
+    },
+    "deepseek_vl_hybrid": {"high_res_vision_config": {"global_attn_indexes": [1]}},
     "deepseek_v2": {"num_experts_per_tok": 2, "first_k_dense_replace": 1},
-    "depth_pro": {"patch_size": 96},
+    "depth_pro": {"patch_size": 96, "intermediate_hook_ids": [1, 0]},
     "diffusion_gemma": {"text_config": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 48}},
     "diffusion_gemma_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 48},
     "dory": {
@@ -129,8 +156,11 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "n_output_layers": 2,
     },
     "dots1": {"moe_intermediate_size": 48, "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
-    "dots3_note_text": {"head_dim": 24},
-    "emu3": {"vocabulary_map": {"<image>": 500, "<|visual token 000000|>": 501}, "image_token_id": 500},
+    "dots3_note": {"text_config": _DOTS, "audio_config": {"adapter_input_size": 64}},
+    "dots3_note_text": _DOTS,
+    "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
+    "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
+    "emu3": {"vq_config": {"hidden_size": 1024}, "vocabulary_map": {"<image>": 500, "<|visual token 000000|>": 501, "<|extra_200|>": 502}, "image_token_id": 500},
     "ernie4_5_vl_moe": {"text_config": {"rope_parameters": {"mrope_section": [3, 3, 2]}}},
     "ernie4_5_vl_moe_text": {"rope_parameters": {"mrope_section": [3, 3, 2]}},
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
@@ -138,6 +168,18 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 16}},
     "gemma3": {"mm_tokens_per_image": 49, "vision_config": {"image_size": 224, "patch_size": 16}},
+    "gemma4": {"vision_config": _GEMMA4_VISION},
+    "embedding_gemma2": {"vision_config": _GEMMA4_VISION},
+    "gemma4_assistant": {
+        "text_config": {
+            "model_type": "gemma4_text",
+            "num_hidden_layers": 2,
+            "num_kv_shared_layers": 2,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "hidden_size_per_layer_input": 0,
+            "vocab_size_per_layer_input": 0,
+        }
+    },
     "glm46v": {"text_config": _SECTION},
     "glm4v": {"text_config": _SECTION},
     "glm4v_moe": {"text_config": _HALF_SECTION},
@@ -148,21 +190,27 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "glm_ocr": {"text_config": _SECTION},
     "glm_ocr_text": _SECTION,
     "glmga": {"text_config": _SECTION},
-    "granite4_vision": {"downsample_rate": "1/2", "deepstack_layer_map": [[-1, 0]], "spatial_target_layers": [0, 1]},
+    "granite4_vision": {"vision_config": {"image_size": 336, "patch_size": 14}, "downsample_rate": "1/2", "deepstack_layer_map": [[-1, 0]], "spatial_target_layers": [0, 1]},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16, "num_experts": 4, "moe_topk": 2},
     "hunyuan_vl_text": {"head_dim": 16, **_SECTION},
+    "hunyuan_vl": {"text_config": {"head_dim": 128}},
     "idefics3": {"vision_config": {"image_size": 256}},
     "informer": {"prediction_length": 8, "context_length": 16},
+    "instructblip": {"image_token_index": 511},
+    "instructblipvideo": {"video_token_index": 511},
     "kosmos-2": {"latent_query_num": 8},
+    # Without stopping early: whether it would is decided by keypoints.
+    "lightglue": {"depth_confidence": -1.0, "width_confidence": -1.0},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
-    "llama4": {"vision_config": {"intermediate_size": 3072}},
     "llama4_vision_model": {"intermediate_size": 3072},
+    "lw_detr": {"projector_scale_factors": [1.0], "num_feature_levels": 1},
     "ministral": {"head_dim": 16},
     "mllama": {"vision_config": {"intermediate_layers_indices": [0, 1], "vision_output_dim": 192}},
     "mllama_vision_model": {"intermediate_layers_indices": [0, 1], "vision_output_dim": 192},
     "molmo2": {"adapter_config": {"vision_feature_layer": [1, 0]}},
+    "modernvbert": {"vision_config": {"image_size": 256}},
     "moonshine_streaming": {"num_key_value_heads": 4},
     "nemo_speechlm": {"audio_config": {"chunk_length": 64}, "encoder_config": {"chunk_length": 64}},
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
@@ -179,6 +227,9 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "recurrent_gemma": {"num_hidden_layers": 3},
     "reformer": {"axial_pos_embds_dim": [16, 48]},
     "rf_detr": {"backbone_config": {"image_size": 560}},
+    "smolvlm": {"vision_config": {"image_size": 256}},
     "time_series_transformer": {"prediction_length": 8, "context_length": 16},
     "timm_backbone": {"backbone": "resnet18"},
+    "zoedepth": {"bottleneck_features": 64},
+    "ultravbert": {"vision_config": {"image_size": 256}},
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from zoo.given_vision import GIVEN_VISION
 
 Maker = Callable[[Any], dict[str, Any]]
 
@@ -26,5 +27,6 @@ def _wav2vec2_bert(config: Any) -> dict[str, Any]:
 
 
 GIVEN: dict[str, Maker] = {
+    **GIVEN_VISION,
     "wav2vec2-bert": _wav2vec2_bert,
 }

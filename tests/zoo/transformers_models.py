@@ -90,9 +90,13 @@ def config_file(kind: str) -> Path:
 
 def small_config(kind: str) -> dict[str, Any]:
     """The default config of a type, made small."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING
 
-    config = CONFIG_MAPPING[kind]()
+    try:
+        config = CONFIG_MAPPING[kind]()
+    except StrictDataclassError:  # a default that the type itself refuses
+        config = CONFIG_MAPPING[kind](**COMPLETIONS[kind])
     small = shrunken(config.to_dict(), narrow=kind not in WIDE)
     if kind not in WIDE and _turns_in_sections(type(config)):
         with_sections(small)

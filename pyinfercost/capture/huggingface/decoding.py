@@ -11,6 +11,8 @@ from .inputs import (
     Inputs,
     Request,
     add_media,
+    add_others,
+    add_tokens,
     decoder_ids,
     options,
     positions,
@@ -76,11 +78,11 @@ def decode_inputs(request: Request) -> Inputs:
 
 def _source(request: Request, inputs: Inputs, batch: int) -> None:
     """What an encoder reads."""
-    add_media(request, inputs)
+    places = add_media(request, inputs)
     if "input_ids" in request.parameters and request.model.main_input_name not in inputs.kwargs:
-        inputs.add(
-            "input_ids",
-            token_ids(request.config, batch, request.size("sequence", DEFAULT_SEQUENCE)),
-            batch=0,
-            sequence=1,
-        )
+        sequence = request.size("sequence", DEFAULT_SEQUENCE)
+        if places:
+            add_tokens(request, inputs, batch, sequence, places)
+        else:
+            inputs.add("input_ids", token_ids(request.config, batch, sequence), batch=0, sequence=1)
+    add_others(request, inputs)

@@ -7,6 +7,7 @@ among the tokens are counted by asking the model for their features.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-from . import media
+from . import forms, media
 from .other_inputs import ALWAYS, OTHERS
 from .places import places_of
 from .sizes import SpecError, checked_sizes
@@ -35,7 +36,13 @@ _AUDIO_MASKS = (
     "padding_mask",
     "attention_mask",
 )
-_IMAGE = ("pixel_values", "flattened_patches", "pixel_values_images")
+# What a processor hands over -> the names that forwards have for it; a part of a model has shorter ones.
+_ALSO = dict.fromkeys(_AUDIO_MASKS, _AUDIO_MASKS) | {
+    "image_grid_thw": ("grid_thw",),
+    "image_merge_sizes": ("merge_sizes",),
+    "image_position_ids": ("pixel_position_ids",),
+}
+_IMAGE = forms.PICTURES
 _VIDEO = ("pixel_values_videos",)
 _TOKEN_TYPES = {"image": 1, "video": 2, "audio": 3}
 
@@ -98,10 +105,12 @@ def forward_inputs(request: Request) -> Inputs:
     places = add_media(request, inputs)
     if text and not _hears_instead(request, inputs):
         sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
-        _tokens(request, inputs, batch, sequence, places)
+        add_tokens(request, inputs, batch, sequence, places)
     if request.config.is_encoder_decoder and "decoder_input_ids" in request.parameters:
         _decoder_tokens(request, inputs, batch)
-    _others(request, inputs)
+    add_others(request, inputs)
+    if not places:
+        _settle_pictures(request, inputs)
     request.check()
     inputs.kwargs |= options(request.model, last_only=request.phase == "prefill")
     return inputs
@@ -138,7 +147,10 @@ def options(model: Any, *, last_only: bool) -> dict[str, Any]:
 # ---- text ---------------------------------------------------------------------------------------------------------
 
 
-def _tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
+def add_tokens(
+    request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]
+) -> None:
+    """Adds token ids, with a place for each feature of what is seen or heard."""
     if not places:
         inputs.add("input_ids", decoder_ids(request.config, batch, sequence), batch=0, sequence=1)
         return
@@ -169,8 +181,10 @@ def word_id(config: Any) -> int:
 
 
 def _hears_instead(request: Request, inputs: Inputs) -> bool:
-    """Whether what an encoder hears stands in the place of token ids."""
-    return bool(request.config.is_encoder_decoder) and request.model.main_input_name in inputs.kwargs
+    """Whether what an encoder hears stands in the place of token ids; a forward may also require both."""
+    ids = request.parameters["input_ids"]
+    required = ids.default is ids.empty
+    return bool(request.config.is_encoder_decoder) and request.model.main_input_name in inputs.kwargs and not required
 
 
 def _decoder_tokens(request: Request, inputs: Inputs, batch: int) -> None:
@@ -202,10 +216,13 @@ def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
     """
     names = request.parameters
     places = []
-    if any(name in names for name in _IMAGE) and _sees(request, "image"):
+    if any(name in names for name in _IMAGE) and media.sees_clips_alone(request.config):
+        _videos(request, inputs)
+        places += places_of(request, inputs, "video")
+    elif any(name in names for name in _IMAGE) and _sees(request, "image"):
         _images(request, inputs)
         places += places_of(request, inputs, "image")
-    elif any(name in names for name in _VIDEO):
+    elif any(name in names for name in _VIDEO) and _sees(request, "video"):
         _videos(request, inputs)
         places += places_of(request, inputs, "video")
     if any(name in names for name in _AUDIO) and _sees(request, "audio"):
@@ -217,18 +234,31 @@ def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
 def _sees(request: Request, kind: str) -> bool:
     """Whether a model has the part for a kind of input; a config may leave it out, and says so with None."""
     for name in getattr(request.config, "sub_configs", None) or {}:
-        if kind[:3] in name or (kind == "image" and "vision" in name):
+        if kind[:3] in name or (kind != "audio" and "vision" in name):
             return getattr(request.config, name, None) is not None
     return True
 
 
 def _side(request: Request) -> tuple[int, int]:
     parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
-    sides = (getattr(p, "image_size", None) or (getattr(p, "model_args", None) or {}).get("img_size") for p in parts)
-    side = next((side for side in sides if side), _DEFAULT_SIDE)
+    side = _implied_side(request.config) or next((side for p in parts if (side := _stated_side(p))), _DEFAULT_SIDE)
     height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[-1]))
     asked = request.size("image_size", int(height))
     return (asked, asked) if "image_size" in request.asked else (int(height), int(width))
+
+
+def _stated_side(part: Any) -> Any:
+    return getattr(part, "image_size", None) or (getattr(part, "model_args", None) or {}).get("img_size")
+
+
+def _implied_side(config: Any) -> int | None:
+    """The side of the images of a model whose config does not state it: other numbers leave one choice."""
+    if ratios := getattr(config, "scaled_images_ratios", None):  # the smallest copy of an image is one patch
+        return int(config.patch_size / min(ratios))
+    if hasattr(config, "channel_multiplier") and isinstance(getattr(config, "num_patches", None), int):
+        # so many codes in a row, each of an area that halves its side from level to level
+        return int(config.num_patches * 2 ** (len(config.channel_multiplier) - 1))
+    return None
 
 
 def _images(request: Request, inputs: Inputs) -> None:
@@ -237,6 +267,11 @@ def _images(request: Request, inputs: Inputs) -> None:
     processed = (
         media.images(request.name, request.config, request.batch, side) if text or _needs_more(request) else None
     )
+    if processed is not None and (
+        not any(name in request.parameters for name in _IMAGE if name in processed)  # it is for the whole of the model
+        or (not text and not _more_than_a_picture(request, processed))
+    ):
+        processed = None
     if processed is None and "image_grid_thw" in request.parameters:
         inputs.kwargs["pixel_values"] = OTHERS["pixel_values"](request, inputs)
         return
@@ -245,6 +280,15 @@ def _images(request: Request, inputs: Inputs) -> None:
         inputs.add(name, torch.empty(_picture(request, side), dtype=request.model.dtype, device="meta"), batch=0)
         return
     _take(request, inputs, processed)
+
+
+def _settle_pictures(request: Request, inputs: Inputs) -> None:
+    """Brings pictures without places among tokens into the form that the forward takes, if any is."""
+    from pyinfercost.capture.symbols import CaptureError
+
+    if any(name in inputs.kwargs for name in _IMAGE):
+        with contextlib.suppress(CaptureError):  # whoever captures it is told what is wrong
+            forms.settle(request, inputs, request.model, inputs.kwargs)
 
 
 def _picture(request: Request, side: tuple[int, int]) -> tuple[int, ...]:
@@ -273,8 +317,16 @@ def _needs_more(request: Request) -> bool:
         "aspect_ratio",
         "num_patches",
         "flattened",
+        "target_sizes",
+        "merge_sizes",
     )
     return any(any(word in name for word in words) for name in request.parameters)
+
+
+def _more_than_a_picture(request: Request, processed: Mapping[str, Any]) -> bool:
+    """Whether a forward takes what a processor gives beside pictures: a part of a model may take pictures alone."""
+    given = {name for name in processed if name not in _IMAGE}
+    return any(n in request.parameters for name in given for n in (name, *_ALSO.get(name, ())))
 
 
 def _videos(request: Request, inputs: Inputs) -> None:
@@ -287,7 +339,8 @@ def _videos(request: Request, inputs: Inputs) -> None:
     processed = media.videos(request.config, request.batch, frames, side) if "input_ids" in request.parameters else None
     if processed is None:
         shape = (request.batch, frames, 3, *side)
-        inputs.add("pixel_values_videos", torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
+        name = next(n for n in (*_VIDEO, *_IMAGE) if n in request.parameters)
+        inputs.add(name, torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
         return
     _take(request, inputs, processed)
 
@@ -319,7 +372,7 @@ def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> Non
     """Adds those outputs of a processor that the forward takes, floats in the model's dtype."""
     for name, given in processed.items():
         value = given
-        target = name if name not in _AUDIO_MASKS else next((n for n in _AUDIO_MASKS if n in request.parameters), name)
+        target = next((n for n in (name, *_ALSO.get(name, ())) if n in request.parameters), name)
         if target == "attention_mask":  # of the text; and nothing is padded
             continue
         if target not in request.parameters:
@@ -332,7 +385,7 @@ def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> Non
 # ---- what else a forward takes ------------------------------------------------------------------------------------
 
 
-def _others(request: Request, inputs: Inputs) -> None:
+def add_others(request: Request, inputs: Inputs) -> None:
     """Fills the arguments that a forward requires beside text and media."""
     for name, parameter in request.parameters.items():
         required = parameter.default is parameter.empty and parameter.kind <= parameter.POSITIONAL_OR_KEYWORD

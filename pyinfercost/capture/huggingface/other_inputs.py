@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _DEFAULT_SEQUENCE = 128
 _DEFAULT_SIDE = 224
 _COORDINATES = 4
+_LIST_DIMS = 5
 
 
 def _first(config: Any, *names: str) -> Any:
@@ -205,6 +206,14 @@ def _image_places(request: Request, inputs: Inputs) -> Any:
     return mask
 
 
+def _image_mask(request: Request, inputs: Inputs) -> Any:
+    """For each token which images it attends to: all of its sample."""
+    pictures, ids = inputs.kwargs.get("pixel_values"), inputs.kwargs.get("input_ids")
+    if pictures is None or ids is None or pictures.dim() != _LIST_DIMS:
+        return None
+    return torch.ones((*ids.shape, pictures.shape[1]), dtype=torch.int64)
+
+
 OTHERS: dict[str, Maker] = {
     "hidden_states": _patches,
     "pixel_values": _patches,
@@ -223,6 +232,7 @@ OTHERS: dict[str, Maker] = {
     "encoder_hidden_states": _encoder_states,
     "input_values_cutoffs": _cutoffs,
     "image_embeds_position_mask": _image_places,
+    "image_attention_mask": _image_mask,
     "qformer_input_ids": _word_ids,
     "audio_input_ids": _word_ids,
     "spectrogram": _spectrogram,
@@ -253,5 +263,6 @@ ALWAYS = frozenset(
         "input_values_cutoffs",
         "encoder_hidden_states",
         "image_embeds_position_mask",
+        "image_attention_mask",
     }
 )

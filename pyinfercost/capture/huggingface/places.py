@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from . import media
+from . import forms, media
+from .other_inputs import OTHERS
 from .sizes import SpecError
 
 if TYPE_CHECKING:
@@ -33,28 +34,40 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
         return []
     token = _place_token(request.config, kind)
     method = f"get_{kind}_features"
-    holders = (request.model, getattr(request.model, "model", None))
-    holder = next((model for model in holders if hasattr(model, method)), None)
+    holder = next((part for part in request.model.modules() if hasattr(part, method)), None)
     if token is None or holder is None:
         return []
     from pyinfercost.capture.symbols import CaptureError
-    from pyinfercost.capture.trace import output_on_meta
 
     taken = inspect.signature(getattr(holder, method)).parameters
+    for name, parameter in taken.items():  # a question that is asked of an image, say
+        if parameter.default is parameter.empty and name in OTHERS and name in request.parameters:
+            if name not in inputs.kwargs and (made := OTHERS[name](request, inputs)) is not None:
+                inputs.kwargs[name] = made
     given = {name: value for name, value in inputs.kwargs.items() if name in taken}
     try:
-        features = output_on_meta(_Features(holder, method), (), given)
+        features = forms.settle(request, inputs, _Features(holder, method), given)
     except CaptureError as error:
         raise SpecError(
             f"hf:{request.name}: {type(request.model).__name__}.{method} cannot tell how many tokens one {kind} takes: "
             f"{error}"
         ) from error
-    rows = _rows(getattr(features, "pooler_output", features))
-    return [(kind, token, rows // request.batch)]
+    # A model that fills each place up to a fixed number says so.
+    rows = getattr(request.config, f"{kind}_soft_tokens_per_image", None) or _rows(_made(features)) // request.batch
+    return [(kind, token, rows)]
+
+
+def _made(features: Any) -> Any:
+    """What stands in the places: pooled features, else hidden states, else those of the first layer that gets some."""
+    for name in ("pooler_output", "last_hidden_state"):
+        if getattr(features, name, None) is not None:
+            return getattr(features, name)
+    layers = getattr(features, "deepstack_features", None)
+    return layers[0][1] if layers else features
 
 
 def _place_token(config: Any, kind: str) -> int | None:
-    for part in media.part_configs(config, ("text", "thinker"))[::-1]:
+    for part in media.part_configs(config, ("",))[::-1]:
         for name in (f"{kind}_token_id", f"{kind}_token_index", f"{kind[:3]}_context_token_id"):
             token = getattr(part, name, None)
             if isinstance(token, int):
