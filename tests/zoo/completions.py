@@ -63,6 +63,8 @@ WIDE = frozenset(
         "molmo2_vision",
         "mobilenet_v1",
         "mobilenet_v2",
+        "unlimited_ocr",
+        "unlimited_ocr_vision",
         "seamless_m4t",
         "seamless_m4t_v2",
         "rt_detr",
@@ -109,6 +111,48 @@ _GEMMA4_VISION = {
     "head_dim": 16,
 }
 _FEATURES = {"vision_config": {"num_hidden_layers": 4}}
+_POOLED = {"mm_tokens_per_image": 49, "vision_config": {"image_size": 224, "patch_size": 16}}
+_WINDOWS = {
+    "sliding_window": 8,
+    "layer_types": ["full_attention", "sliding_attention"],
+    "rope_parameters": {
+        kind: {"rope_type": "default", "rope_theta": 10000.0} for kind in ("full_attention", "sliding_attention")
+    },
+}
+_PE = {"img_size": [448, 448], "depth": 2, "embed_dim": 64, "num_heads": 4, "global_pool": ""}
+_PE["ref_feat_shape"] = [32, 32]
+_RATIOS = (("longratio", 7), ("midratio", 5), ("shortratio", 3))
+# The kernel, stride and padding of each convolution, as in published models for the detection of text.
+_DETECTED = {
+    "scale_factor_list": [1, 2, 4, 8],
+    "kernel_list": [3, 2, 2],
+    "intraclass_block_config": {
+        "reduce_channel": [1, 1, 0],
+        "return_channel": [1, 1, 0],
+        **{f"vertical_long_to_small_conv_{r}": [[k, 1], [1, 1], [k // 2, 0]] for r, k in _RATIOS},
+        **{f"horizontal_small_to_long_conv_{r}": [[1, k], [1, 1], [0, k // 2]] for r, k in _RATIOS},
+        **{f"symmetric_conv_long_{r}": [[k, k], [1, 1], [k // 2, k // 2]] for r, k in _RATIOS},
+    },
+}
+# Stages that halve both sides; those of the default halve the height alone, for lines of text.
+_PYRAMID = {
+    "block_configs": [
+        [[3, 96, 96, 1, True]],
+        [[3, 96, 96, 2, False]],
+        [[3, 96, 192, 2, False], [3, 192, 192, 1, True]],
+        [[3, 192, 384, 2, False]],
+    ],
+    "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    "out_indices": [1, 2, 3, 4],
+}
+_INDEXED = {
+    "indexer_n_heads": 4,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": 16,
+    "indexer_budget": 8,
+    "indexer_compress_ratio": 4,
+    "ngram_vocab_size_base": 1000,
+}
 # Type -> values that replace those of its small config.
 COMPLETIONS: dict[str, dict[str, Any]] = {
     "apertus1p5": {"text_config": {"vocab_size": 140000}, "vocab_size": 140000, "audio_token_offset": 131784},
@@ -127,7 +171,12 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2": {
         "vision_config": {"sam_config": {"downsample_channels": [48, 64]}},
-        "text_config": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
+        "text_config": {
+            "mlp_layer_types": ["dense", "sparse"],
+            "num_experts_per_tok": 2,
+            "n_group": 1,
+            "topk_group": 1,
+        },
     },
     "deepseek_ocr2_text": {
         "mlp_layer_types": ["dense", "sparse"],
@@ -160,7 +209,11 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "dots3_note_text": _DOTS,
     "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
-    "emu3": {"vq_config": {"hidden_size": 1024}, "vocabulary_map": {"<image>": 500, "<|visual token 000000|>": 501, "<|extra_200|>": 502}, "image_token_id": 500},
+    "emu3": {
+        "vq_config": {"hidden_size": 1024},
+        "vocabulary_map": {"<image>": 500, "<|visual token 000000|>": 501, "<|extra_200|>": 502},
+        "image_token_id": 500,
+    },
     "ernie4_5_vl_moe": {"text_config": {"rope_parameters": {"mrope_section": [3, 3, 2]}}},
     "ernie4_5_vl_moe_text": {"rope_parameters": {"mrope_section": [3, 3, 2]}},
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
@@ -190,7 +243,12 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "glm_ocr": {"text_config": _SECTION},
     "glm_ocr_text": _SECTION,
     "glmga": {"text_config": _SECTION},
-    "granite4_vision": {"vision_config": {"image_size": 336, "patch_size": 14}, "downsample_rate": "1/2", "deepstack_layer_map": [[-1, 0]], "spatial_target_layers": [0, 1]},
+    "granite4_vision": {
+        "vision_config": {"image_size": 336, "patch_size": 14},
+        "downsample_rate": "1/2",
+        "deepstack_layer_map": [[-1, 0]],
+        "spatial_target_layers": [0, 1],
+    },
     "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16, "num_experts": 4, "moe_topk": 2},
@@ -232,4 +290,27 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "timm_backbone": {"backbone": "resnet18"},
     "zoedepth": {"bottleneck_features": 64},
     "ultravbert": {"vision_config": {"image_size": 256}},
+    "minicpm_ocr": {"image_token_id": 511, "video_token_id": 510},
+    "minicpmv4_6": {"image_token_id": 511, "video_token_id": 510},
+    "minicpmv4_7": {"image_token_id": 511, "video_token_id": 510},
+    "muse_glimmer": {"out_hidden_size": 256},
+    "muse_spark": {"out_hidden_size": 256, "audio_config": {"out_hidden_size": 64}},
+    "pp_ocrv5_server_det": _DETECTED,
+    "pp_ocrv6_medium_det": {**_DETECTED, "backbone_config": _PYRAMID},
+    "pp_ocrv6_small_det": {"backbone_config": _PYRAMID, "layer_list_out_channels": [96, 96, 192, 384]},
+    "qwen4_exp_text": _INDEXED,
+    "qwen4_exp": {"text_config": _INDEXED},
+    "slanet": {"max_text_length": 20},
+    "slanext": {"max_text_length": 20},
+    "step3p5": _WINDOWS,
+    "step3p7": {"text_config": _WINDOWS},
+    "t5gemma2_text": {"dropout_rate": 0.0},
+    "t5gemma2_decoder": {"dropout_rate": 0.0},
+    "t5gemma2_encoder": {**_POOLED, "text_config": {"dropout_rate": 0.0}},
+    "t5gemma2": {"encoder": _POOLED},
+    "shieldgemma2": {**_POOLED, "yes_token_index": 500, "no_token_index": 501},
+    "perception_lm": {"vision_config": {"architecture": "vit_pe_core_large_patch14_336", "model_args": _PE}},
+    "vision-text-dual-encoder": {"vision_config": {"pooler_output_size": 64}},
+    "vipllava": {"vision_feature_layer": [-2, -1]},
+    "pp_doclayout_v2": {"class_thresholds": [0.5] * 25, "class_order": list(range(25))},
 }

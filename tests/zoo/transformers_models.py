@@ -18,6 +18,8 @@ from zoo.shrunken_configs import merged, shrunken, with_sections
 from zoo.transformers_unbuildable import NO_PHASE, UNBUILDABLE
 
 SIZES = {"batch": 2, "sequence": 16, "context": 16, "seconds": 1, "frames": 4}
+# Types that do not run with all of these.
+_OWN_SIZES = {"tvp": {"batch": 1}}  # its places of rows and columns have the batch as a length of their own
 PHASES = ("", "prefill", "decode")
 # A group of the coverage page -> names of the tasks whose models belong to it, then words in a type's name.
 _STATE_SPACE = re.compile(
@@ -59,7 +61,7 @@ def build(kind: str, phase: str) -> Built:
     if kind in GIVEN:
         return _with_given_inputs(kind)
     spec = f"hf:{config_file(kind)}" + (f"#{phase}" if phase else "")
-    sizes = dict(SIZES)
+    sizes = SIZES | _OWN_SIZES.get(kind, {})
     while True:
         try:
             loaded = load_model(spec, sizes)

@@ -16,7 +16,6 @@ from .inputs import (
     decoder_ids,
     options,
     positions,
-    token_ids,
 )
 from .sizes import SpecError
 

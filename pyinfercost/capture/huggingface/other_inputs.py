@@ -181,9 +181,10 @@ def _mel(request: Request, _: Inputs) -> Any:
 
 
 def _encoder_states(request: Request, _: Inputs) -> Any:
-    """States of another model, for a part that attends to them in every call."""
+    """States of another model, for a part that attends to them in every call, as a decoder alone does."""
     parameter = request.parameters["encoder_hidden_states"]
-    if parameter.default is not parameter.empty and not hasattr(request.config, "cross_attention_frequency"):
+    required = parameter.default is parameter.empty or hasattr(request.config, "cross_attention_frequency")
+    if not required and not type(request.model).__name__.endswith("Decoder"):
         return None
     width = _first(request.config, "encoder_hidden_size", "cross_attention_hidden_size") or _width(request)
     return _floats(request, request.batch, _sequence(request), width)
@@ -193,6 +194,70 @@ def _cutoffs(request: Request, inputs: Inputs) -> Any:
     """Where in a sample's sound its pieces end: one piece."""
     sound = inputs.kwargs.get("input_values")
     return None if sound is None else torch.full((request.batch, 1), sound.shape[-1])
+
+
+def _documents(request: Request, _: Inputs) -> Any:
+    """Token ids of what was looked up for each sample, the question in front of each document."""
+    from .inputs import token_ids
+
+    documents = _first(request.config, "n_docs")
+    return None if documents is None else token_ids(request.config, request.batch * documents, _sequence(request))
+
+
+def _documents_mask(request: Request, inputs: Inputs) -> Any:
+    ids = inputs.kwargs.get("context_input_ids")
+    return None if ids is None else torch.ones(ids.shape, dtype=torch.int64)
+
+
+def _document_scores(request: Request, _: Inputs) -> Any:
+    return _floats(request, request.batch, _first(request.config, "n_docs"))
+
+
+def _task(request: Request, _: Inputs) -> Any:
+    """The words that name a task, padded to their fixed length."""
+    return _floats(request, request.batch, _first(request.config, "task_seq_len"))
+
+
+def _like_pictures(_: Request, inputs: Inputs) -> Any:
+    """Other pictures of the same size: an example, and what is marked in it.
+
+    A model whose canvas is twice as high as wide has the example above the picture in it.
+    """
+    pictures = inputs.kwargs.get("pixel_values")
+    if pictures is None:
+        return None
+    height, width = pictures.shape[-2:]
+    if height == 2 * width:
+        pictures = inputs.kwargs["pixel_values"] = pictures.new_empty((*pictures.shape[:-2], width, width))
+    return torch.empty_like(pictures)
+
+
+def _feature_map(request: Request, _: Inputs) -> Any:
+    """Patches of pictures that another part has already embedded, in their rows and columns."""
+    patch, side = _first(request.config, "patch_size"), _first(request.config, "image_size")
+    rows = None if patch is None or side is None else side // patch
+    return _floats(request, request.batch, _width(request), rows, rows)
+
+
+def _block(request: Request, _: Inputs) -> Any:
+    """A block of embeddings that a drafting model fills at once."""
+    return _floats(request, request.batch, _first(request.config, "block_size"), _width(request))
+
+
+def _states_of_layers(request: Request, _: Inputs) -> Any:
+    """Hidden states of several layers of the model that is drafted for, beside each other."""
+    layers = getattr(request.config, "target_layer_ids", None)
+    return _floats(request, request.batch, _sequence(request), len(layers) * _width(request) if layers else None)
+
+
+def _series_padding(_: Request, inputs: Inputs) -> Any:
+    values = inputs.kwargs.get("past_values")
+    return None if values is None else torch.zeros(values.shape)
+
+
+def _frequency(request: Request, _: Inputs) -> Any:
+    """Which of a few kinds of time series a sample is."""
+    return None if _first(request.config, "freq_size") is None else torch.zeros((request.batch, 1), dtype=torch.int64)
 
 
 def _image_places(request: Request, inputs: Inputs) -> Any:
@@ -248,6 +313,17 @@ OTHERS: dict[str, Maker] = {
     "visual_feats": _visual_features,
     "visual_pos": _visual_places,
     "visual_embeds": _visual_features,
+    "context_input_ids": _documents,
+    "context_attention_mask": _documents_mask,
+    "doc_scores": _document_scores,
+    "task_inputs": _task,
+    "prompt_pixel_values": _like_pictures,
+    "prompt_masks": _like_pictures,
+    "patch_embeds": _feature_map,
+    "noise_embeds": _block,
+    "context_hidden_states": _states_of_layers,
+    "past_values_padding": _series_padding,
+    "freq": _frequency,
 }
 # Arguments with a default that a forward cannot do without.
 ALWAYS = frozenset(
@@ -263,6 +339,9 @@ ALWAYS = frozenset(
         "input_values_cutoffs",
         "encoder_hidden_states",
         "image_embeds_position_mask",
+        "context_input_ids",
+        "context_attention_mask",
+        "doc_scores",
         "image_attention_mask",
     }
 )

@@ -39,11 +39,11 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
         return []
     from pyinfercost.capture.symbols import CaptureError
 
-    taken = inspect.signature(getattr(holder, method)).parameters
+    taken = _taken(holder, method)
     for name, parameter in taken.items():  # a question that is asked of an image, say
-        if parameter.default is parameter.empty and name in OTHERS and name in request.parameters:
-            if name not in inputs.kwargs and (made := OTHERS[name](request, inputs)) is not None:
-                inputs.kwargs[name] = made
+        wanted = parameter.default is parameter.empty and name in OTHERS and name in request.parameters
+        if wanted and name not in inputs.kwargs and (made := OTHERS[name](request, inputs)) is not None:
+            inputs.kwargs[name] = made
     given = {name: value for name, value in inputs.kwargs.items() if name in taken}
     try:
         features = forms.settle(request, inputs, _Features(holder, method), given)
@@ -64,6 +64,16 @@ def _made(features: Any) -> Any:
             return getattr(features, name)
     layers = getattr(features, "deepstack_features", None)
     return layers[0][1] if layers else features
+
+
+def _taken(holder: nn.Module, method: str) -> dict[str, inspect.Parameter]:
+    """The arguments of a method; where it hands any on, those of the same method of the part that it asks."""
+    taken = dict(inspect.signature(getattr(holder, method)).parameters)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        for part in holder.children():
+            if hasattr(part, method):
+                taken |= _taken(part, method)
+    return taken
 
 
 def _place_token(config: Any, kind: str) -> int | None:
