@@ -138,7 +138,9 @@ class FactFinder:
                 facts = union([facts, new])
             facts = replace(facts, total=None, exact=False)
         if tensor.dtype == torch.bool:
-            facts = replace(facts, low=0, high=1, distinct=2)
+            # A truth made of numbers that are all above zero is true everywhere.
+            true = isinstance(facts.low, (int, float)) and facts.low > 0
+            facts = replace(facts, low=int(true), high=1, distinct=2 - true)
         return facts
 
 
