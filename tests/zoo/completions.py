@@ -179,6 +179,9 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "recurrent_gemma": {"num_hidden_layers": 3},
     "reformer": {"axial_pos_embds_dim": [16, 48]},
     "rf_detr": {"backbone_config": {"image_size": 560}},
+    "sapiens2": {"num_key_value_heads_per_layer": [4, 2]},
     "time_series_transformer": {"prediction_length": 8, "context_length": 16},
     "timm_backbone": {"backbone": "resnet18"},
+    "voxtral": {"audio_token_id": 24, "audio_config": {"intermediate_size": 256}},
+    "xcodec": {"codebook_dim": 128},
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import media
+from . import media, sound
 
 if TYPE_CHECKING:
     from .inputs import Inputs, Request
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _DEFAULT_SEQUENCE = 128
 _DEFAULT_SIDE = 224
 _COORDINATES = 4
+_ENCODED_WIDTHS = ("encoder_hidden_size", "cross_attention_hidden_size", "cross_hidden_size")
 
 
 def _first(config: Any, *names: str) -> Any:
@@ -46,8 +47,12 @@ def _sequence(request: Request) -> int:
     return request.size("sequence", _DEFAULT_SEQUENCE)
 
 
-def _hidden(request: Request, _: Inputs) -> Any:
-    """Hidden states in the place of tokens."""
+def _hidden(request: Request, inputs: Inputs) -> Any:
+    """Hidden states in the place of tokens; for a model that convolves along time, what its first layer reads."""
+    if "hidden_states" in request.parameters and isinstance(sound.first_layer(request.model), torch.nn.Conv1d):
+        if sound.width_of(request.model) == 1:
+            return sound.waveform(request)
+        return _latents(request, inputs)
     return _floats(request, request.batch, _sequence(request), _first(request.config, "input_dim") or _width(request))
 
 
@@ -90,6 +95,18 @@ def _word_ids(request: Request, _: Inputs) -> Any:
     from .inputs import token_ids
 
     return token_ids(request.config, request.batch, _sequence(request))
+
+
+def _sound_ids(request: Request, inputs: Inputs) -> Any:
+    """Ids of sound: for each step one of each codebook."""
+    ids = _word_ids(request, inputs)
+    codebooks = _first(request.config, "num_codebooks")
+    return ids if codebooks is None else ids[..., None].repeat(1, 1, codebooks)
+
+
+def _latents(request: Request, _: Inputs) -> Any:
+    """Steps of latent sound, channels before time as the convolution that reads them takes them."""
+    return _floats(request, request.batch, sound.width_of(request.model), _sequence(request))
 
 
 def _spectrogram(request: Request, _: Inputs) -> Any:
@@ -182,9 +199,10 @@ def _mel(request: Request, _: Inputs) -> Any:
 def _encoder_states(request: Request, _: Inputs) -> Any:
     """States of another model, for a part that attends to them in every call."""
     parameter = request.parameters["encoder_hidden_states"]
-    if parameter.default is not parameter.empty and not hasattr(request.config, "cross_attention_frequency"):
+    always = any(hasattr(request.config, name) for name in ("cross_attention_frequency", "cross_hidden_size"))
+    if parameter.default is not parameter.empty and not always:
         return None
-    width = _first(request.config, "encoder_hidden_size", "cross_attention_hidden_size") or _width(request)
+    width = _first(request.config, *_ENCODED_WIDTHS) or _width(request)
     return _floats(request, request.batch, _sequence(request), width)
 
 
@@ -224,7 +242,8 @@ OTHERS: dict[str, Maker] = {
     "input_values_cutoffs": _cutoffs,
     "image_embeds_position_mask": _image_places,
     "qformer_input_ids": _word_ids,
-    "audio_input_ids": _word_ids,
+    "audio_input_ids": _sound_ids,
+    "latents": _latents,
     "spectrogram": _spectrogram,
     "past_values": _past_values,
     "past_observed_mask": _past_mask,

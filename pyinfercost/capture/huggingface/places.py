@@ -10,6 +10,7 @@ from torch import nn
 
 from . import media
 from .sizes import SpecError
+from .sound import ARGUMENTS, MASKS
 
 if TYPE_CHECKING:
     from .inputs import Inputs, Request
@@ -32,15 +33,41 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
     if "input_ids" not in request.parameters:
         return []
     token = _place_token(request.config, kind)
-    method = f"get_{kind}_features"
-    holders = (request.model, getattr(request.model, "model", None))
-    holder = next((model for model in holders if hasattr(model, method)), None)
-    if token is None or holder is None:
+    if token is None:
         return []
+    rows = _features_of(request, inputs, kind)
+    if rows is None and kind == "audio":
+        rows = _steps_heard(request, inputs)
+    return [] if rows is None else [(kind, token, rows // request.batch)]
+
+
+def added_to_tokens(request: Request, inputs: Inputs) -> int | None:
+    """How many tokens a sample has where the features of its sound are added to theirs, one to one; else None.
+
+    So does a model that writes text and has no token in whose place they would stand.
+    """
+    stands = any(hasattr(part, name) for part in _parts(request.config) for name in _names("audio"))
+    heard = any(name in inputs.kwargs for name in ARGUMENTS)
+    if stands or not heard or not request.model.can_generate() or request.config.is_encoder_decoder:
+        return None
+    rows = _features_of(request, inputs, "audio")
+    return None if rows is None else rows // request.batch
+
+
+def _features_of(request: Request, inputs: Inputs, kind: str) -> int | None:
+    """How many rows the model makes of all that it sees or hears; None where it does not say without its text."""
+    method = f"get_{kind}_features"
+    # A model hands the call on to the one that it is made of, which names what it takes.
+    holders = (getattr(request.model, "model", None), request.model)
+    holder = next((model for model in holders if hasattr(model, method)), None)
+    if holder is None:
+        return None
     from pyinfercost.capture.symbols import CaptureError
     from pyinfercost.capture.trace import output_on_meta
 
     taken = inspect.signature(getattr(holder, method)).parameters
+    if "input_ids" in taken and taken["input_ids"].default is inspect.Parameter.empty:
+        return None
     given = {name: value for name, value in inputs.kwargs.items() if name in taken}
     try:
         features = output_on_meta(_Features(holder, method), (), given)
@@ -49,17 +76,35 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
             f"hf:{request.name}: {type(request.model).__name__}.{method} cannot tell how many tokens one {kind} takes: "
             f"{error}"
         ) from error
-    rows = _rows(getattr(features, "pooler_output", features))
-    return [(kind, token, rows // request.batch)]
+    return _rows(getattr(features, "pooler_output", features))
+
+
+def _steps_heard(request: Request, inputs: Inputs) -> int | None:
+    """How many steps the part that hears leaves of the frames that its mask counts."""
+    method = "_get_feat_extract_output_lengths"
+    part = next((part for part in request.model.modules() if hasattr(part, method)), None)
+    mask = next((inputs.kwargs[name] for name in MASKS if name in inputs.kwargs), None)
+    if part is None or mask is None:
+        return None
+    lengths = getattr(part, method)(mask.sum(-1).to(torch.int64))
+    return int((lengths[-1] if isinstance(lengths, tuple) else lengths).sum())
 
 
 def _place_token(config: Any, kind: str) -> int | None:
-    for part in media.part_configs(config, ("text", "thinker"))[::-1]:
-        for name in (f"{kind}_token_id", f"{kind}_token_index", f"{kind[:3]}_context_token_id"):
+    for part in _parts(config):
+        for name in _names(kind):
             token = getattr(part, name, None)
             if isinstance(token, int):
                 return token
     return None
+
+
+def _parts(config: Any) -> list[Any]:
+    return media.part_configs(config, ("text", "thinker"))[::-1]
+
+
+def _names(kind: str) -> tuple[str, ...]:
+    return (f"{kind}_token_id", f"{kind}_token_index", f"{kind[:3]}_context_token_id")
 
 
 def _rows(features: Any) -> int:
