@@ -167,6 +167,8 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "nemo_speechlm": {"audio_config": {"chunk_length": 64}, "encoder_config": {"chunk_length": 64}},
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
     "nemotron3_5_transcribe_audio": {"chunk_length": 64},
+    "neucodec": {"quantization_dim": 128},
+    "phi4_multimodal_audio": {"ext_pw_out_channel": 64, "depthwise_separable_out_channel": 64},
     "nemotron3_diarization": {"audio_config": {"chunk_length": 64}, "encoder_config": {"chunk_length": 64}},
     "paddleocr_vl": {"text_config": _SECTION},
     "paddleocr_vl_text": _SECTION,
@@ -184,4 +186,5 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "timm_backbone": {"backbone": "resnet18"},
     "voxtral": {"audio_token_id": 24, "audio_config": {"intermediate_size": 256}},
     "xcodec": {"codebook_dim": 128},
+    "xcodec2": {"quantization_dim": 128},
 }
