@@ -68,6 +68,7 @@ class FactFinder:
         self._keep: list[torch.Tensor] = []  # their ids are in use
         self._depth = 0
         self._cut = False  # whether what is being derived goes deeper than is looked
+        self._deriving: set[int] = set()  # tensors whose facts are being derived
 
     def of(self, value: Any) -> Facts:
         """The facts of a tensor; a number has its own value as limits."""
@@ -77,7 +78,14 @@ class FactFinder:
         self._read_on()
         known = self._known.get(id(value))
         if known is None:
-            known = self._derive(value)
+            if id(value) in self._deriving:  # it was written over with what follows from itself
+                self._cut = True
+                return NOTHING
+            self._deriving.add(id(value))
+            try:
+                known = self._derive(value)
+            finally:
+                self._deriving.discard(id(value))
             if not self._cut:
                 self._known[id(value)] = known
                 self._keep.append(value)

@@ -295,6 +295,15 @@ def test_a_forward_goes_on_where_its_check_of_itself_holds() -> None:
     assert ic.count(captured(run)).total.macs == GATE_MACS
 
 
+def test_a_tensor_may_be_written_over_with_what_follows_from_itself() -> None:
+    def run(m: Any, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = m.gate(x).softmax(-1)
+        y[:, 0] += 1e-6  # adds to a view, and puts the view back in its own place
+        return y[y > 0.5]
+
+    assert captured(run).sizes["forward.nonzero"]["maximum"] == TOKENS * EXPERTS
+
+
 def test_a_loop_over_a_length_fixes_it() -> None:
     def run(m: Any, x: torch.Tensor) -> torch.Tensor:
         return sum(m.experts[0](row) for row in x[m.gate(x)[:, 0] > 0])

@@ -136,6 +136,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
     "exaone4_5": {"text_config": {}},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
+    "fastspeech2_conformer_with_hifigan": {"vocoder_config": {"model_in_dim": 80}},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 16}},
     "gemma3": {"mm_tokens_per_image": 49, "vision_config": {"image_size": 224, "patch_size": 16}},
     "glm46v": {"text_config": _SECTION},

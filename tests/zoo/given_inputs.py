@@ -106,3 +106,13 @@ GIVEN: dict[str, Maker] = {
     "wav2vec2-bert": _wav2vec2_bert,
     "xcodec2": _speech_codec(320),
 }
+
+# Sizes that depend on data and that nothing bounds: how long speech is, which the model predicts for each token. Here
+# each of the tokens takes four frames.
+_FRAMES = 4 * SEQUENCE
+_SPOKEN = {"*.item": BATCH * _FRAMES, "*.item_2": _FRAMES, "*.repeat_interleave*": _FRAMES}
+GIVEN_SIZES: dict[str, dict[str, int]] = {
+    "fastspeech2_conformer": _SPOKEN,
+    "fastspeech2_conformer_with_hifigan": _SPOKEN,
+    "vits": {"forward.item": _FRAMES},
+}

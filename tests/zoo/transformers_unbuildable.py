@@ -96,8 +96,6 @@ UNBUILDABLE: dict[str, str] = {
     "edgetam_vision_model": "not yet: RuntimeError: Invalid channel dimensions",
     "embedding_gemma2": "not yet: ValueError: Video features were requested, but the model was initialized withou...",
     "emu3": "not yet: Input image must be either in PIL or numpy format but got <class torch.Tensor > ",
-    "fastspeech2_conformer": "not yet: UnknownValueError: the forward asks for the value of a tensor of torch.b ....",
-    "fastspeech2_conformer_with_hifigan": "not yet: UnknownValueError: the forward asks for the value of a ... we...",
     "gemma3n": "not yet: ValueError: Audio features and audio tokens do not match, tokens: tensor(..., device= me...",
     "gemma4": "not yet: TypeError: NoneType object is not callable",
     "gemma4_assistant": "not yet: ValueError: hidden_size_per_layer_input must be 0, got 256 ",
@@ -175,7 +173,6 @@ UNBUILDABLE: dict[str, str] = {
     "videoprism": "not yet: RuntimeError: Attempt ... ast a dimension of length 16 at -2! Mismatching argument at...",
     "vipllava": "not yet: IndexError: tuple index out of range",
     "vision-text-dual-encoder": "not yet: RuntimeError: a and b must have same reduction dim, but got [2, 768] X...",
-    "vits": "not yet: UnknownValueError: the forward asks for ... weight, on an input that was given without valu...",
     "xclip": "not yet: ValueError: not enough values to unpack (expected 5, got 4)",
     "xclip_vision_model": "not yet: RuntimeError: shape [0, 8, 64] is invalid for input of size 128",
 }
