@@ -241,7 +241,7 @@ def _sees(request: Request, kind: str) -> bool:
 
 def _side(request: Request) -> tuple[int, int]:
     parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
-    sides = (getattr(p, "image_size", None) or (getattr(p, "model_args", None) or {}).get("img_size") for p in parts)
+    sides = (getattr(p, "image_size", None) or media.timm_side(p) for p in parts)
     side = next((side for side in sides if side), _DEFAULT_SIDE)
     height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[-1]))
     asked = request.size("image_size", int(height))

@@ -46,6 +46,18 @@ def part_configs(config: Any, words: tuple[str, ...]) -> list[Any]:
     return [*found, config]
 
 
+def timm_side(part: Any) -> Any:
+    """The side of the images of a model of timm: its config states it, or timm does of a model that takes no other."""
+    side = (getattr(part, "model_args", None) or {}).get("img_size")
+    name = getattr(part, "architecture", None)
+    if side is not None or not isinstance(name, str) or part.model_type != "timm_wrapper":
+        return side
+    import timm
+
+    published = timm.get_pretrained_cfg(name)
+    return published.input_size[-1] if published and published.fixed_input_size else None
+
+
 def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[str, Any] | None:
     """What the image processor of the model gives for one black image per sample, or None where there is none."""
     listed = _listed(_mapping("image_processing", "IMAGE_PROCESSOR"), config)
