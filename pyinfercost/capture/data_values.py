@@ -117,6 +117,10 @@ class DataValues:
             return not self._truth(call.args[0], error)
         if call is not None and name in _SAME_ELEMENT and call.args[0].dtype == torch.bool and tensor.numel() == 1:
             return self._truth(call.args[0], error)
+        if call is not None and name == "aten.all" and _always_true(self._facts.of(call.args[0])):
+            return True
+        if name == "aten._is_all_true":  # a forward's check of itself, which goes on where it holds
+            return True
         if call is not None and name in _BY_DEFAULT:
             return self._default_truth(tensor, *_BY_DEFAULT[name])
         raise error
@@ -185,6 +189,10 @@ class DataValues:
 def mean_of(facts: Facts, count: Size) -> Size | None:
     """What so many elements come to where choices fall evenly, rounded up."""
     return None if facts.mean is None else (count * facts.mean[0] + facts.mean[1] - 1) // facts.mean[1]
+
+
+def _always_true(facts: Facts) -> bool:
+    return isinstance(facts.low, (int, float)) and facts.low > 0
 
 
 def _is_int(value: Any) -> bool:

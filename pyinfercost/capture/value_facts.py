@@ -66,11 +66,9 @@ class FactFinder:
         self._writes: dict[int, list[Any]] = {}  # id of a tensor -> what was written to it, itself or through a view
         self._known: dict[int, Facts] = {}
         self._keep: list[torch.Tensor] = []  # their ids are in use
-        self._deriving: set[int] = (
-            set()
-        )  # a mask may be written to with what was read from it: `mask[0] |= ~mask.any()`
         self._depth = 0
         self._cut = False  # whether what is being derived goes deeper than is looked
+        self._deriving: set[int] = set()  # of these; a tensor may be written to with what was read from it
 
     def of(self, value: Any) -> Facts:
         """The facts of a tensor; a number has its own value as limits."""
@@ -148,7 +146,9 @@ class FactFinder:
                 facts = union([facts, new])
             facts = replace(facts, total=None, exact=False)
         if tensor.dtype == torch.bool:
-            facts = replace(facts, low=0, high=1, distinct=2)
+            # A truth made of numbers that are all above zero is true everywhere.
+            true = isinstance(facts.low, (int, float)) and facts.low > 0
+            facts = replace(facts, low=int(true), high=1, distinct=2 - true)
         return facts
 
 

@@ -283,6 +283,38 @@ def test_a_question_about_weights_without_a_sensible_answer_stays_an_error() -> 
         ic.capture(Gated(run), (X,))
 
 
+def test_a_mask_of_ones_masks_nothing_wherever_its_places_come_from() -> None:
+    class Padded(nn.Module):
+        def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            # Which place the list names is not known on meta, and every place holds a one.
+            mask = torch.cat([mask[:, [0]], mask], dim=1).bool()
+            return x if mask.all() else x * 2
+
+    ones = torch.ones(2, 3, dtype=torch.int32)
+    assert ic.count(ic.capture(Padded(), (X, ones))).by_op().keys().isdisjoint({"aten.mul.Tensor"})
+    ones[0, 2] = 0
+    with pytest.raises(CaptureError):
+        ic.capture(Padded(), (X, ones))
+
+
+def test_a_forward_goes_on_where_its_check_of_itself_holds() -> None:
+    def run(m: Any, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = m.gate(x)
+        torch._check_tensor_all(y >= 0, lambda: "below zero")
+        return y.sqrt()
+
+    assert ic.count(captured(run)).total.macs == GATE_MACS
+
+
+def test_a_tensor_may_be_written_over_with_what_follows_from_itself() -> None:
+    def run(m: Any, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = m.gate(x).softmax(-1)
+        y[:, 0] += 1e-6  # adds to a view, and puts the view back in its own place
+        return y[y > 0.5]
+
+    assert captured(run).sizes["forward.nonzero"]["maximum"] == TOKENS * EXPERTS
+
+
 def test_a_loop_over_a_length_fixes_it() -> None:
     def run(m: Any, x: torch.Tensor) -> torch.Tensor:
         return sum(m.experts[0](row) for row in x[m.gate(x)[:, 0] > 0])

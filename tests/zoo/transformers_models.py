@@ -13,7 +13,7 @@ from typing import Any
 
 from zoo.case import Built, Case, NotBuildableError
 from zoo.completions import COMPLETIONS, WIDE
-from zoo.given_inputs import GIVEN
+from zoo.given_inputs import GIVEN, GIVEN_SIZES
 from zoo.shrunken_configs import merged, shrunken, with_sections
 from zoo.transformers_unbuildable import NO_PHASE, UNBUILDABLE
 
@@ -41,7 +41,13 @@ def cases() -> list[Case]:
 
     generating = _generating()
     return [
-        Case("transformers", f"{kind}#{phase}" if phase else kind, group_of(kind), partial(build, kind, phase))
+        Case(
+            "transformers",
+            f"{kind}#{phase}" if phase else kind,
+            group_of(kind),
+            partial(build, kind, phase),
+            sizes=GIVEN_SIZES.get(kind, {}),
+        )
         for kind in CONFIG_MAPPING_NAMES
         for phase in PHASES
         if not phase

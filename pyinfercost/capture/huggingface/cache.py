@@ -9,10 +9,18 @@ _MATRIX = 2
 
 
 class DecodeStep:
-    """Puts flat `past_key_values_*` tensors back into the model's own cache object before each call."""
+    """Puts flat `past_key_values_*` tensors back into the model's own cache object before each call.
 
-    def __init__(self, argument: str, cache: Any) -> None:
+    Args:
+        argument: What the forward calls its cache.
+        cache: The cache, filled.
+        encoder_outputs: What the encoder returned, as tensors by name and the class that holds them; None where there
+            is no encoder.
+    """
+
+    def __init__(self, argument: str, cache: Any, encoder_outputs: EncoderOutputs | None = None) -> None:
         self._argument = argument
+        self._encoder_outputs = encoder_outputs
         self._cache = cache
         halves = (
             (cache.self_attention_cache, cache.cross_attention_cache)
@@ -53,11 +61,28 @@ class DecodeStep:
                 else:
                     setattr(layer, attribute, given_up(kwargs.pop(_cache_name(index, attribute, None), value)))
         kwargs[self._argument] = self._cache
-        if "encoder_last_hidden_state" in kwargs:
-            from transformers.modeling_outputs import BaseModelOutput
-
-            kwargs["encoder_outputs"] = BaseModelOutput(last_hidden_state=kwargs.pop("encoder_last_hidden_state"))
+        if self._encoder_outputs is not None:
+            kwargs["encoder_outputs"] = self._encoder_outputs.taken_from(kwargs)
         return args, kwargs
+
+
+class EncoderOutputs:
+    """What an encoder returned: a decode step takes it again, in an object of the same class.
+
+    Attributes:
+        tensors: `encoder_last_hidden_state` and what else decoders read of it (a mask of what was padded), by name.
+    """
+
+    def __init__(self, returned: Any) -> None:
+        self._kind = type(returned)
+        self.tensors = {f"{_ENCODER}{name}": value for name, value in returned.items() if hasattr(value, "stride")}
+
+    def taken_from(self, kwargs: dict[str, Any]) -> Any:
+        """The object again, with the tensors that a call was given; they are taken out of its arguments."""
+        return self._kind(**{name.removeprefix(_ENCODER): kwargs.pop(name) for name in self.tensors})
+
+
+_ENCODER = "encoder_"
 
 
 def _cache_name(layer: int, attribute: str, key: Any) -> str:

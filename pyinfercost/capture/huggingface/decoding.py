@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 import torch
 
-from .cache import DecodeStep
+from .cache import DecodeStep, EncoderOutputs
 from .inputs import (
     DEFAULT_CONTEXT,
     DEFAULT_SEQUENCE,
@@ -13,9 +16,12 @@ from .inputs import (
     add_media,
     add_others,
     add_tokens,
+    beside_sound,
     decoder_ids,
+    hears_instead,
     options,
     positions,
+    token_ids,
 )
 from .sizes import SpecError
 
@@ -32,7 +38,7 @@ def decode_inputs(request: Request) -> Inputs:
     from pyinfercost.capture.trace import output_on_meta
 
     model, config = request.model, request.config
-    argument = next((a for a in _CACHE_ARGUMENTS if a in request.parameters), None)
+    argument = _cache_argument(request)
     if argument is None:
         raise SpecError(
             f"hf:{request.name}: {type(model).__name__} takes no cache ({' or '.join(_CACHE_ARGUMENTS)}), "
@@ -43,7 +49,7 @@ def decode_inputs(request: Request) -> Inputs:
     paired = bool(config.is_encoder_decoder)
     filling = Inputs()
     if "input_ids" in request.parameters and not paired:
-        filling.add("input_ids", decoder_ids(config, batch, context), batch=0)
+        filling.add("input_ids", beside_sound(request, decoder_ids(config, batch, context)), batch=0)
     else:
         _source(request, filling, batch)
     if paired:
@@ -52,19 +58,24 @@ def decode_inputs(request: Request) -> Inputs:
     # Only the model itself knows what it keeps per layer (heads, latent vectors, a sliding window, a state), so let it
     # fill a cache.
     try:
-        filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True))
+        with _Encoding(model) as encoding:
+            filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True))
     except CaptureError as error:
         raise SpecError(
             f"hf:{request.name}#decode: {type(model).__name__} cannot fill a cache on meta tensors: {error}"
         ) from error
-    step = DecodeStep(argument, getattr(filled, argument, None) or filled.past_key_values)
+    encoded = encoding.outputs(filled) if paired else None
+    step = DecodeStep(argument, getattr(filled, argument, None) or filled.past_key_values, encoded)
     inputs = Inputs()
-    inputs.add("decoder_input_ids" if paired else "input_ids", decoder_ids(config, batch, 1), batch=0)
+    token = decoder_ids(config, batch, 1)
     if paired:
-        inputs.kwargs["encoder_last_hidden_state"] = torch.empty_like(filled.encoder_last_hidden_state)
-        inputs.dynamic["encoder_last_hidden_state"] = {0: "batch"} | (
-            {1: "sequence"} if 1 in filling.dynamic.get("input_ids", {}) else {}
-        )
+        inputs.add("decoder_input_ids", token, batch=0)
+    else:
+        inputs.add("input_ids", beside_sound(request, token), batch=0)
+    if encoded is not None:
+        for name, tensor in encoded.tensors.items():
+            inputs.kwargs[name] = _alike(tensor)
+            inputs.dynamic[name] = {0: "batch"} | ({1: "sequence"} if 1 in filling.dynamic.get("input_ids", {}) else {})
     for key, tensor in step.tensors.items():
         inputs.kwargs[key] = tensor
         inputs.dynamic[key] = ({0: "batch"} if tensor.dim() and tensor.shape[0] == batch else {}) | step.context_dim(
@@ -78,10 +89,62 @@ def decode_inputs(request: Request) -> Inputs:
 def _source(request: Request, inputs: Inputs, batch: int) -> None:
     """What an encoder reads."""
     places = add_media(request, inputs)
-    if "input_ids" in request.parameters and request.model.main_input_name not in inputs.kwargs:
+    if "input_ids" in request.parameters and not hears_instead(request, inputs):
         sequence = request.size("sequence", DEFAULT_SEQUENCE)
         if places:
             add_tokens(request, inputs, batch, sequence, places)
         else:
             inputs.add("input_ids", token_ids(request.config, batch, sequence), batch=0, sequence=1)
     add_others(request, inputs)
+
+
+def _alike(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of its shape: a mask of what was padded masks nothing."""
+    if tensor.is_floating_point():
+        return torch.empty_like(tensor)
+    return torch.ones(tensor.shape, dtype=tensor.dtype)
+
+
+def _cache_argument(request: Request) -> str | None:
+    """What the forward calls its cache; it may hand all that it does not name itself on to the part that has one."""
+    names = [request.parameters]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in request.parameters.values()):
+        decoder = request.model.get_decoder()
+        names += [inspect.signature(decoder.forward).parameters] if decoder is not request.model else []
+    return next((argument for taken in names for argument in _CACHE_ARGUMENTS if argument in taken), None)
+
+
+class _Encoding:
+    """Notes what the encoder of a model returns while the model runs."""
+
+    def __init__(self, model: Any) -> None:
+        self._encoder = model.get_encoder() if hasattr(model, "get_encoder") else None
+        self._hook: Any = None
+        self._returned: Any = None
+
+    def __enter__(self) -> _Encoding:
+        if isinstance(self._encoder, torch.nn.Module):
+            self._hook = self._encoder.register_forward_hook(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+
+    def _note(self, _: Any, __: Any, returned: Any) -> None:
+        self._returned = returned
+
+    def outputs(self, filled: Any) -> EncoderOutputs | None:
+        """What the encoder returned; of one that is not to be found, what the model says that it was.
+
+        None where what was encoded stands in the cache, before the decoder's own tokens.
+        """
+        from transformers.modeling_outputs import BaseModelOutput
+
+        hidden = getattr(filled, "encoder_last_hidden_state", None)
+        if hidden is None:
+            return None
+        found = getattr(self._returned, "last_hidden_state", None)
+        if found is None or found.shape != hidden.shape:
+            return EncoderOutputs(BaseModelOutput(last_hidden_state=hidden))
+        return EncoderOutputs(self._returned)
