@@ -83,6 +83,9 @@ class DataSizes:
             pass
         facts = self._facts.of(mask)
         whole = mask.numel()
+        if facts.exact and mask.dtype == torch.bool:
+            counted: Size = facts.total
+            return counted
         default = facts.share
         if default is None:
             default = mean_of(facts, whole)

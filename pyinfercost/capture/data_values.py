@@ -118,6 +118,8 @@ class DataValues:
             return not self._truth(call.args[0], error)
         if call is not None and name in _SAME_ELEMENT and call.args[0].dtype == torch.bool and tensor.numel() == 1:
             return self._truth(call.args[0], error)
+        if name == "aten._is_all_true":  # what a check asks before it raises: whether all arguments are valid
+            return True
         if call is not None and name == "aten.any":
             key = self._identity(tensor)
             if key not in self._scalars:

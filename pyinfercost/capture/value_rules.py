@@ -21,7 +21,6 @@ from .value_facts import (
     Size,
     argument,
     greatest,
-    is_int,
     least,
     op_name,
     parts,
@@ -64,14 +63,18 @@ def _cast(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
         return facts
     if facts.low is None or facts.high is None:  # rounding makes a total of fractions too high, never too low
         return Facts(distinct=facts.distinct, total=facts.total)
-    if facts.whole and is_int(facts.low) and is_int(facts.high):
-        return facts
     low, high = int(facts.low), int(facts.high)
     distinct = least(facts.distinct, high - low + 1)
+    if facts.whole:  # nothing is rounded
+        return replace(facts, low=low, high=high, distinct=distinct)
     return Facts(low=low, high=high, distinct=distinct, total=facts.total, whole=True)
 
 
 def _joined(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
+    joined = parts(call.args[0])
+    negated = finder.producer(joined[-1])
+    if negated is not None and op_name(negated) in _NEGATIONS and len(joined) == 2 and negated.args[0] is joined[0]:  # noqa: PLR2004
+        return Facts(total=joined[0].numel(), exact=True)  # of an element and its opposite one is true
     return union([finder.of(part) for part in parts(call.args[0])])
 
 
@@ -259,6 +262,7 @@ def _extreme(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     return _searched(finder, call, tensor) if len(parts(call.result)) > 1 else _repeated(finder, call, tensor)
 
 
+_NEGATIONS = frozenset({"aten.logical_not", "aten.bitwise_not"})
 _TABLE: dict[Rule, str] = {
     rearranged: "view _unsafe_view reshape permute transpose t contiguous clone alias detach flatten unsqueeze "
     "squeeze movedim swapaxes ravel view_as reshape_as lift_fresh lift_fresh_copy",

@@ -274,6 +274,23 @@ def test_a_question_about_weights_without_a_sensible_answer_stays_an_error(quest
         ic.capture(Gated(run), (X,))
 
 
+def test_a_mask_and_its_opposite_together_have_a_known_length() -> None:
+    def run(m: Any, x: torch.Tensor) -> torch.Tensor:
+        mask = m.gate(x) > 0
+        both = torch.cat([x[:, :EXPERTS], x[:, :EXPERTS]], 1)[torch.cat([mask, ~mask], 1)]
+        return both.reshape(TOKENS, EXPERTS)
+
+    graph = captured(run)
+    assert graph.sizes == {}
+    assert graph.outputs[0].shape == (TOKENS, EXPERTS)
+
+
+def test_a_check_of_arguments_passes() -> None:
+    # A distribution asks whether all its probabilities are valid before it raises.
+    graph = captured(lambda m, x: torch.distributions.Categorical(logits=m.gate(x), validate_args=True).entropy())
+    assert graph.outputs[0].shape == (TOKENS,)
+
+
 def test_a_loop_over_a_length_fixes_it() -> None:
     def run(m: Any, x: torch.Tensor) -> torch.Tensor:
         return sum(m.experts[0](row) for row in x[m.gate(x)[:, 0] > 0])

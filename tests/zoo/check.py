@@ -194,6 +194,6 @@ def _counted_again(module: torch.nn.Module, args: Any, kwargs: Any) -> int | Non
     on_meta = torch.utils._pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), (args, kwargs))
     try:
         flops: int | None = count(module, *on_meta)
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError, ValueError):
         return None
     return flops

@@ -93,6 +93,10 @@ _HALF_SECTION = {
         "mrope_section": [1, 1, 2],
     }
 }
+_COMPASS_ROPE = {
+    "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}},
+    "layer_types": ["full_attention", "full_attention"],
+}
 _FEATURES = {"vision_config": {"num_hidden_layers": 4}}
 # Type -> values that replace those of its small config.
 COMPLETIONS: dict[str, dict[str, Any]] = {
@@ -101,12 +105,12 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "autoformer": {"prediction_length": 8, "context_length": 16},
     "aya_vision": {"vision_config": {"image_size": 364}},
     "bamba": {"attn_layer_indices": [1]},
+    "bert-generation": {"is_decoder": True},
     "blip-2": {"image_token_index": 511},
+    "blt": {"num_hidden_layers": 2},
     "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGAZ": 501}, "image_token_id": 500},
-    "cohere_compass_text": {
-        "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}},
-        "layer_types": ["full_attention", "full_attention"],
-    },
+    "cohere_compass": {"text_config": {**_COMPASS_ROPE, "hidden_size": 3584, "num_attention_heads": 28}},
+    "cohere_compass_text": _COMPASS_ROPE,
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2": {
         "text_config": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
@@ -179,6 +183,24 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "recurrent_gemma": {"num_hidden_layers": 3},
     "reformer": {"axial_pos_embds_dim": [16, 48]},
     "rf_detr": {"backbone_config": {"image_size": 560}},
+    "hrm_text": {"num_layers_per_stack": 2, "num_hidden_layers": 16},
+    "xlstm": {"hidden_size": 128, "embedding_dim": 128},
+    "xmod": {"default_language": "en_XX"},
+    "zamba": {
+        "num_hidden_layers": 4,
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        "attention_hidden_size": 128,
+        "attention_head_dim": 32,
+        "mamba_dt_rank": 4,
+    },
+    "zamba2": {
+        "num_hidden_layers": 4,
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        "hybrid_layer_ids": [1, 3],
+        "attention_hidden_size": 128,
+        "attention_head_dim": 32,
+        "mamba_headdim": 16,
+    },
     "time_series_transformer": {"prediction_length": 8, "context_length": 16},
     "timm_backbone": {"backbone": "resnet18"},
 }

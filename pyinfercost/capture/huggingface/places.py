@@ -33,7 +33,7 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
         return []
     token = _place_token(request.config, kind)
     method = f"get_{kind}_features"
-    holders = (request.model, getattr(request.model, "model", None))
+    holders = (request.model, getattr(request.model, "model", None), request.model.base_model)
     holder = next((model for model in holders if hasattr(model, method)), None)
     if token is None or holder is None:
         return []
