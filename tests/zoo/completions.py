@@ -107,7 +107,12 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1]},
     "bert-generation": {"is_decoder": True},
     "blip-2": {"image_token_index": 511},
-    "blt": {"num_hidden_layers": 2},
+    "blt": {
+        "num_hidden_layers": 2,
+        "encoder_config": {"hidden_size_global": 128},
+        "decoder_config": {"hidden_size_global": 128},
+        "global_config": {"hidden_size": 128, "head_dim": 32},
+    },
     "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGAZ": 501}, "image_token_id": 500},
     "cohere_compass": {"text_config": {**_COMPASS_ROPE, "hidden_size": 3584, "num_attention_heads": 28}},
     "cohere_compass_text": _COMPASS_ROPE,
