@@ -295,4 +295,5 @@ _ABOUT_VALUES = (
     "out of meta tensor",
     "meta tensors",
     "type tensor to numpy",
+    "device='meta'",  # a text with such a tensor in it, for instance as the key of an expert
 )

@@ -111,7 +111,9 @@ def test_bounds_and_defaults_follow_open_sizes() -> None:
     tokens = ic.Expr.size("tokens")
     assert graph.sizes["forward.nonzero"]["maximum"] == tokens
     for number in (8, 32, 33):
-        share = -(-number // EXPERTS)
+        share = (
+            number + EXPERTS - 1 - 3
+        ) // EXPERTS  # what is left over goes to the first ones, and this is the fourth
         assert ic.count(graph, tokens=number).total.macs == number * WIDTH * EXPERTS + share * EXPERT_MACS
         assert ic.estimate(graph, hardware="l4", tokens=number).sizes["forward.nonzero"] == share
     found: dict[str, Any] = {"forward.nonzero": 9}
@@ -313,6 +315,23 @@ def test_a_tensor_may_be_written_over_with_what_follows_from_itself() -> None:
         return y[y > 0.5]
 
     assert captured(run).sizes["forward.nonzero"]["maximum"] == TOKENS * EXPERTS
+
+
+def test_a_mask_and_its_opposite_together_have_a_known_length() -> None:
+    def run(m: Any, x: torch.Tensor) -> torch.Tensor:
+        mask = m.gate(x) > 0
+        both = torch.cat([x[:, :EXPERTS], x[:, :EXPERTS]], 1)[torch.cat([mask, ~mask], 1)]
+        return both.reshape(TOKENS, EXPERTS)
+
+    graph = captured(run)
+    assert graph.sizes == {}
+    assert graph.outputs[0].shape == (TOKENS, EXPERTS)
+
+
+def test_a_check_of_arguments_passes() -> None:
+    # A distribution asks whether all its probabilities are valid before it raises.
+    graph = captured(lambda m, x: torch.distributions.Categorical(logits=m.gate(x), validate_args=True).entropy())
+    assert graph.outputs[0].shape == (TOKENS,)
 
 
 def test_a_loop_over_a_length_fixes_it() -> None:

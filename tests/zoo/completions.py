@@ -110,6 +110,10 @@ _GEMMA4_VISION = {
     "num_key_value_heads": 4,
     "head_dim": 16,
 }
+_COMPASS_ROPE = {
+    "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}},
+    "layer_types": ["full_attention", "full_attention"],
+}
 _FEATURES = {"vision_config": {"num_hidden_layers": 4}}
 _POOLED = {"mm_tokens_per_image": 49, "vision_config": {"image_size": 224, "patch_size": 16}}
 _WINDOWS = {
@@ -160,14 +164,19 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "autoformer": {"prediction_length": 8, "context_length": 16},
     "aya_vision": {"vision_config": {"image_size": 364}},
     "bamba": {"attn_layer_indices": [1]},
+    "bert-generation": {"is_decoder": True},
     "blip-2": {"image_token_index": 511},
-    "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGAZ": 501}, "image_token_id": 500},
-    "cohere_compass_text": {
-        "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}},
-        "layer_types": ["full_attention", "full_attention"],
+    "blt": {
+        "num_hidden_layers": 2,
+        "encoder_config": {"hidden_size_global": 128},
+        "decoder_config": {"hidden_size_global": 128},
+        "global_config": {"hidden_size": 128, "head_dim": 32},
     },
     "colqwen2": {"vlm_config": {"text_config": _SECTION}},
     "cvt": {"depth": [1, 2, 3]},
+    "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGAZ": 501}, "image_token_id": 500},
+    "cohere_compass": {"text_config": {**_COMPASS_ROPE, "hidden_size": 3584, "num_attention_heads": 28}},
+    "cohere_compass_text": _COMPASS_ROPE,
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2": {
         "vision_config": {"sam_config": {"downsample_channels": [48, 64]}},
@@ -289,6 +298,24 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "reformer": {"axial_pos_embds_dim": [16, 48]},
     "rf_detr": {"backbone_config": {"image_size": 560}},
     "smolvlm": {"vision_config": {"image_size": 256}},
+    "hrm_text": {"num_layers_per_stack": 2, "num_hidden_layers": 16},
+    "xlstm": {"hidden_size": 128, "embedding_dim": 128},
+    "xmod": {"default_language": "en_XX"},
+    "zamba": {
+        "num_hidden_layers": 4,
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        "attention_hidden_size": 128,
+        "attention_head_dim": 32,
+        "mamba_dt_rank": 4,
+    },
+    "zamba2": {
+        "num_hidden_layers": 4,
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        "hybrid_layer_ids": [1, 3],
+        "attention_hidden_size": 128,
+        "attention_head_dim": 32,
+        "mamba_headdim": 16,
+    },
     "time_series_transformer": {"prediction_length": 8, "context_length": 16},
     "timm_backbone": {"backbone": "resnet18"},
     "zoedepth": {"bottleneck_features": 64},

@@ -133,6 +133,23 @@ def _qwen2_5_omni_token2wav(config: Any) -> dict[str, Any]:
     }
 
 
+def _blt_local_encoder(_: Any) -> dict[str, Any]:
+    """Bytes, and which of eight patches each belongs to."""
+    return {
+        "input_ids": torch.empty((BATCH, SEQUENCE), dtype=torch.int64, device="meta"),
+        "num_patches": SEQUENCE // 2,
+        "patch_ids": torch.empty((BATCH, SEQUENCE), dtype=torch.int64, device="meta"),
+    }
+
+
+def _blt_local_decoder(config: Any) -> dict[str, Any]:
+    """States of bytes by the local encoder, and of patches by the global transformer."""
+    return {
+        "inputs_embeds": _floats(BATCH, SEQUENCE, config.hidden_size),
+        "patch_embeds": _floats(BATCH, SEQUENCE // 2, config.hidden_size_global),
+    }
+
+
 GIVEN: dict[str, Maker] = {
     **GIVEN_VISION,
     "esmfold2": _esmfold2,
@@ -147,6 +164,8 @@ GIVEN: dict[str, Maker] = {
     "qwen3_omni_moe_talker_code_predictor": _talker,
     "qwen3_omni_moe_talker_text": _talker,
     "voxtral_realtime_text": _voxtral_realtime_text,
+    "blt_local_decoder": _blt_local_decoder,
+    "blt_local_encoder": _blt_local_encoder,
     "wav2vec2-bert": _wav2vec2_bert,
     "xcodec2": _speech_codec(320),
 }

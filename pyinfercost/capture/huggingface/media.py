@@ -74,7 +74,9 @@ def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[st
         try:
             made = processor(images=pictures, return_tensors="pt")
             # The oldest hands over the tensor alone, of pictures that belong to one text.
-            return {"pixel_values": made.unflatten(0, (batch, -1))} if isinstance(made, torch.Tensor) else dict(made)
+            if isinstance(made, torch.Tensor):
+                return {"pixel_values": made.reshape(batch, -1, *made.shape[1:])}
+            return dict(made)
         except ImportError:  # what it works with is not installed
             return None
         except (ValueError, TypeError, AttributeError) as error:

@@ -297,7 +297,14 @@ def _image_mask(request: Request, inputs: Inputs) -> Any:
     return torch.ones((*ids.shape, pictures.shape[1]), dtype=torch.int64)
 
 
+def _languages(request: Request, _: Inputs) -> Any:
+    """The language of each sample, of a model with adapters for several and no default: its first one."""
+    open_choice = hasattr(request.config, "languages") and request.config.default_language is None
+    return torch.zeros(request.batch, dtype=torch.int64) if open_choice else None
+
+
 OTHERS: dict[str, Maker] = {
+    "lang_ids": _languages,
     "hidden_states": _patches,
     "pixel_values": _patches,
     "inputs_embeds": _hidden,
@@ -347,6 +354,7 @@ OTHERS: dict[str, Maker] = {
 # Arguments with a default that a forward cannot do without.
 ALWAYS = frozenset(
     {
+        "lang_ids",
         "bbox",
         "states",
         "actions",
