@@ -102,7 +102,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "aya_vision": {"vision_config": {"image_size": 364}},
     "bamba": {"attn_layer_indices": [1]},
     "blip-2": {"image_token_index": 511},
-    "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGAZ": 501}, "image_token_id": 500},
+    "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGIBJBZ": 501}, "image_token_id": 500},
     "cohere_compass_text": {
         "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}},
         "layer_types": ["full_attention", "full_attention"],
