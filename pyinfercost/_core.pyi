@@ -68,6 +68,8 @@ class TensorInfo:
     @property
     def stands_for(self) -> int | None: ...
     @property
+    def storage_elements(self) -> int | None: ...
+    @property
     def nbytes(self) -> Quantity: ...
 
 @final
@@ -113,6 +115,7 @@ class GraphBuilder:
         role: str = "activation",
         name: str = "",
         stands_for: int | None = None,
+        storage_elements: int | None = None,
     ) -> TensorId: ...
     def node(
         self,

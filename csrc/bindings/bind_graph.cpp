@@ -203,15 +203,21 @@ std::vector<TensorIndex> indices_of(const py::sequence& tensors, const char* wha
     return result;
 }
 
+// Below zero stands for none.
+py::object optional_count(std::int64_t elements) {
+    return elements < 0 ? py::object(py::none()) : py::int_(elements);
+}
+
 TensorId add_tensor(GraphBuilder& builder, std::string_view dtype, const py::sequence& shape,
                     const std::optional<py::sequence>& strides, std::string_view role, std::string_view name,
-                    std::optional<std::int64_t> stands_for) {
+                    std::optional<std::int64_t> stands_for, std::optional<std::int64_t> storage_elements) {
     const std::vector<Expr> lengths = to_exprs(shape, "a length of a tensor");
     std::optional<std::vector<Expr>> steps;
     if (strides) steps = to_exprs(*strides, "a stride of a tensor");
     std::optional<std::span<const Expr>> view;
     if (steps) view = *steps;
-    return {builder.add_tensor(parse_dtype(dtype), lengths, view, parse_role(role), name, stands_for)};
+    return {builder.add_tensor(parse_dtype(dtype), lengths, view, parse_role(role), name, stands_for,
+                               storage_elements)};
 }
 
 NodeIndex add_node(GraphBuilder& builder, std::string_view op, const py::dict& args,
@@ -261,10 +267,10 @@ void register_graph(py::module_& m) {
                                [](const TensorInfo& t) { return std::string(name_of(t.tensor().role)); })
         .def_property_readonly("name", [](const TensorInfo& t) { return t.graph->name(t.tensor().name); })
         .def_property_readonly("stands_for",
-                               [](const TensorInfo& t) -> py::object {
-                                   const std::int64_t elements = t.tensor().stands_for;
-                                   return elements < 0 ? py::object(py::none()) : py::int_(elements);
-                               })
+                               [](const TensorInfo& t) { return optional_count(t.tensor().stands_for); })
+        .def_property_readonly(
+            "storage_elements",
+            [](const TensorInfo& t) { return optional_count(t.tensor().storage_elements); })
         .def_property_readonly("nbytes", [](const TensorInfo& t) {
             Expr bits = bits_of(t.tensor().dtype);
             for (const Dim d : t.graph->dims(t.tensor().shape)) bits = bits * expr_of(*t.graph, d);
@@ -299,10 +305,11 @@ void register_graph(py::module_& m) {
              "Adds a condition on sizes that the forward took for granted, such as (batch, '>=', 2).")
         .def("tensor", &add_tensor, py::arg("dtype"), py::arg("shape"), py::kw_only(),
              py::arg("strides") = py::none(), py::arg("role") = "activation", py::arg("name") = "",
-             py::arg("stands_for") = py::none(),
+             py::arg("stands_for") = py::none(), py::arg("storage_elements") = py::none(),
              "Declares a tensor. Roles: input, parameter, buffer, constant, activation, kv_cache. A part of "
              "a packed "
-             "weight says how many of the weight's elements it stands for.")
+             "weight says how many of the weight's elements it stands for; a view that alone keeps a larger "
+             "storage alive says how many elements that has.")
         .def("node", &add_node, py::arg("op"), py::arg("args"), py::arg("outputs"), py::kw_only(),
              py::arg("module") = "", py::arg("source") = "", py::arg("phase") = "forward",
              "Adds one op call, 'namespace.name.overload', with its arguments by schema name; returns its "

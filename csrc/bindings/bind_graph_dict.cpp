@@ -93,6 +93,7 @@ py::dict to_dict(const Graph& graph) {
         entry["role"] = std::string(name_of(tensor.role));
         if (!graph.name(tensor.name).empty()) entry["name"] = graph.name(tensor.name);
         if (tensor.stands_for >= 0) entry["stands_for"] = tensor.stands_for;
+        if (tensor.storage_elements >= 0) entry["storage_elements"] = tensor.storage_elements;
         tensors.append(entry);
     }
     result["tensors"] = tensors;

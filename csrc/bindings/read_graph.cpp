@@ -190,14 +190,16 @@ GraphPtr graph_from_dict(const py::dict& data) {
         if (strides) view = *strides;
         const std::string dtype = text_field(entry, "dtype", where);
         const std::string role = text_field(entry, "role", where);
-        std::optional<std::int64_t> stands_for;
-        if (entry.contains("stands_for")) {
-            const Expr number = read_expr(entry["stands_for"], where + " stands_for");
-            stands_for = within(where, [&] { return number.constant(); });
-        }
+        const auto elements = [&](const char* key) -> std::optional<std::int64_t> {
+            if (!entry.contains(key)) return std::nullopt;
+            const Expr number = read_expr(entry[key], where + " " + key);
+            return within(where, [&] { return number.constant(); });
+        };
+        const std::optional<std::int64_t> stands_for = elements("stands_for");
+        const std::optional<std::int64_t> storage_elements = elements("storage_elements");
         within(where, [&] {
             builder.add_tensor(parse_dtype(dtype), shape, view, parse_role(role),
-                               optional_text(entry, "name"), stands_for);
+                               optional_text(entry, "name"), stands_for, storage_elements);
         });
     }
     i = 0;

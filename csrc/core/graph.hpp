@@ -52,6 +52,9 @@ struct Tensor {
     // How many elements of the user's weight it stands for: those that are packed in its bytes, none for a
     // scale. Below zero: as many as it has.
     std::int64_t stands_for = -1;
+    // Of a view that alone keeps a larger storage alive: the elements of that. Below zero: no more than its
+    // own.
+    std::int64_t storage_elements = -1;
 };
 
 enum class ArgKind : std::uint8_t {
@@ -207,7 +210,8 @@ class GraphBuilder {
     void add_guard(Guard guard);
     TensorIndex add_tensor(DType dtype, std::span<const Expr> shape,
                            std::optional<std::span<const Expr>> strides, Role role, std::string_view name,
-                           std::optional<std::int64_t> stands_for = std::nullopt);
+                           std::optional<std::int64_t> stands_for = std::nullopt,
+                           std::optional<std::int64_t> storage_elements = std::nullopt);
 
     // One node: begin, any number of arguments, end.
     void begin_node(std::string_view op, std::string_view module, std::string_view source,

@@ -120,8 +120,13 @@ Range GraphBuilder::push_dims(std::span<const Expr> values) {
 
 TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
                                      std::optional<std::span<const Expr>> strides, Role role,
-                                     std::string_view name, std::optional<std::int64_t> stands_for) {
+                                     std::string_view name, std::optional<std::int64_t> stands_for,
+                                     std::optional<std::int64_t> storage_elements) {
     require_open();
+    if (storage_elements && *storage_elements < 0) {
+        throw std::invalid_argument("a tensor's storage has " + std::to_string(*storage_elements) +
+                                    " elements; expected zero or more");
+    }
     if (stands_for && *stands_for < 0) {
         throw std::invalid_argument("a tensor stands for " + std::to_string(*stands_for) +
                                     " elements; expected zero or more");
@@ -130,7 +135,13 @@ TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
         throw std::invalid_argument("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
                                     std::to_string(strides->size()) + " strides");
     }
-    Tensor tensor{dtype, role, intern(name), push_dims(shape), {}, stands_for.value_or(-1)};
+    Tensor tensor{dtype,
+                  role,
+                  intern(name),
+                  push_dims(shape),
+                  {},
+                  stands_for.value_or(-1),
+                  storage_elements.value_or(-1)};
     if (strides) {
         tensor.strides = push_dims(*strides);
     } else {

@@ -83,7 +83,7 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
         count_stored(total_, t, any);
         const Role role = graph_->tensors()[i].role;
         if (role == Role::input || role == Role::kv_cache || role == Role::constant) {
-            memory_.input_bytes += any.bytes(t);
+            memory_.input_bytes += any.storage_bytes(t);
         }
     }
     total_.peak_activation_bytes = memory_.peak_activation_bytes;

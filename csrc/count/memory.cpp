@@ -59,7 +59,7 @@ MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace) {
     const std::vector<NodeIndex> ends = ends_of(pass);
     const Node none{};
     const Call any(pass, none);
-    const auto bytes_of = [&](std::size_t root) { return any.bytes(static_cast<TensorIndex>(root)); };
+    const auto bytes_of = [&](std::size_t root) { return any.storage_bytes(static_cast<TensorIndex>(root)); };
     const auto role_of = [&](std::size_t t) { return graph.tensors()[t].role; };
 
     MemoryUse use;

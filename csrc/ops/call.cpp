@@ -147,6 +147,11 @@ Expr Call::bytes(TensorIndex t, const Expr& elements) const {
     return bytes_of(stored_dtype(t), elements);
 }
 
+Expr Call::storage_bytes(TensorIndex t) const {
+    const std::int64_t elements = at(t).storage_elements;
+    return elements < 0 ? bytes(t) : bytes_of(stored_dtype(t), elements);
+}
+
 Expr Call::weight_bytes(TensorIndex t) const {
     // The scales of a packed weight are no operand, whatever their shape.
     return bytes_of(rank(t) >= 2 && at(t).stands_for != 0 ? operand_dtype(t) : stored_dtype(t), distinct(t));

@@ -84,6 +84,7 @@ class Call {
     DType stored_dtype(TensorIndex t) const;  // as captured, after the precision
     Expr bytes(TensorIndex t) const { return bytes(t, distinct(t)); }
     Expr bytes(TensorIndex t, const Expr& elements) const;
+    Expr storage_bytes(TensorIndex t) const;  // what is free when nothing holds it any more
     // A parameter as it is stored for this precision: matrices at operand width, vectors as stored.
     Expr weight_bytes(TensorIndex t) const;
     TensorIndex root(TensorIndex t) const { return pass_.storage.root(t); }

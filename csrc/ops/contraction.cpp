@@ -147,7 +147,7 @@ namespace {
 
 constexpr TrafficShape grouped{grouped_traffic, never};
 
-constexpr TrafficShape einsum_traffic{einsum_bytes, einsum_aliases};
+constexpr TrafficShape einsum_traffic = with({einsum_bytes, einsum_aliases}, einsum_workspace);
 constexpr TrafficShape kLinear = with(stream_operands, linear_workspace);
 constexpr TrafficShape kMatmul = with(stream_operands, matmul_workspace);
 

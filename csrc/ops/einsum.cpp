@@ -16,6 +16,7 @@ using Lengths = std::map<char, Expr>;
 struct Part {
     std::string letters;
     Lengths lengths;
+    Lengths strides;
 
     bool has(char c) const { return letters.find(c) != std::string::npos; }
     bool is_long(char c) const { return has(c) && !(lengths.at(c) == Expr(1)); }
@@ -73,6 +74,7 @@ Equation read_equation(const Call& call) {
             ++uses[c];
             if (!part.has(c)) part.letters += c;
             part.lengths[c] = call.dim(operands[i], static_cast<int>(axis));
+            part.strides[c] = part.strides[c] + call.strides(operands[i])[axis];
         }
         read.parts.push_back(std::move(part));
     }
@@ -110,7 +112,91 @@ bool only_moves(const Equation& equation) {
                        [&](char c) { return equation.result.find(c) != std::string::npos; });
 }
 
+// The letters of one product of two operands, as torch groups them: all in the order of the result, and then
+// of the alphabet.
+struct Roles {
+    std::string batch, left, right, summed;
+
+    Roles(const Part& a, const Part& b, const std::string& result, const std::string& later) {
+        std::string order = a.letters;
+        for (const char c : b.letters) order += a.has(c) ? "" : std::string(1, c);
+        const auto place = [&](char c) {
+            const std::size_t at = result.find(c);
+            return at == std::string::npos ? result.size() + static_cast<std::size_t>(c) : at;
+        };
+        std::sort(order.begin(), order.end(), [&](char x, char y) { return place(x) < place(y); });
+        for (const char c : order) {
+            const bool kept = later.find(c) != std::string::npos;
+            const bool both = a.is_long(c) && b.is_long(c);
+            if (!kept && !both) continue;
+            (!kept ? summed : both ? batch : a.is_long(c) ? left : right) += c;
+        }
+    }
+};
+
+Expr product_of(const Part& part, const std::string& letters) {
+    Expr total = 1;
+    for (const char c : letters) total = total * part.lengths.at(c);
+    return total;
+}
+
+// Elements that are copied where an operand of a batched product cannot be seen as one matrix for each batch.
+Expr copied_for(const Part& part, const std::vector<std::string>& axes) {
+    std::vector<Expr> lengths, strides, shape;
+    for (const std::string& letters : axes) {
+        for (const char c : letters) {
+            lengths.push_back(part.lengths.at(c));
+            strides.push_back(part.strides.at(c));
+        }
+        shape.push_back(product_of(part, letters));
+    }
+    return is_viewable(lengths, strides, shape) ? Expr(0) : part.size();
+}
+
+Part joined_of(const Part& a, const Part& b, const Roles& roles) {
+    Part joined;
+    joined.letters = roles.batch + roles.left + roles.right;
+    Expr step = 1;
+    for (std::size_t i = joined.letters.size(); i-- > 0;) {
+        const char c = joined.letters[i];
+        joined.lengths[c] = a.is_long(c) || !b.has(c) ? a.lengths.at(c) : b.lengths.at(c);
+        joined.strides[c] = step;
+        step = step * joined.lengths[c];
+    }
+    return joined;
+}
+
 }  // namespace
+
+// Copies of operands whose letters do not fold into a batch, rows and columns as they lie in memory, and what
+// several operands leave between them.
+Expr einsum_workspace(const Call& call) {
+    const Equation equation = read_equation(call);
+    if (equation.parts.size() < 2) return {0};
+    const Expr result = call.numel(call.output());
+    Part left = equation.parts[0];
+    Expr before, most;
+    for (std::size_t i = 1; i < equation.parts.size(); ++i) {
+        Part right = equation.parts[i];
+        std::string later = equation.result;
+        for (std::size_t j = i + 1; j < equation.parts.size(); ++j) later += equation.parts[j].letters;
+        const Part whole = left;
+        Expr needed = before;
+        if (!(sum_alone(left, right, later) == Expr(0))) needed += left.size();
+        if (!(sum_alone(right, whole, later) == Expr(0))) needed += right.size();
+        const Roles roles(left, right, equation.result, later);
+        if (!roles.summed.empty()) {
+            needed += copied_for(left, {roles.batch, roles.left, roles.summed});
+            needed += copied_for(right, {roles.batch, roles.summed, roles.right});
+        }
+        left = joined_of(left, right, roles);
+        const bool last = i + 1 == equation.parts.size();
+        before = left.size();
+        // The result stands in the timeline already, also while what leads to it is made.
+        most = Expr::maximum(most, last ? needed : needed + before - result);
+    }
+    return call.bytes(call.output(), most);
+}
 
 // "bij,bjk->bik" and all its kin: every distinct letter is a loop. More than two operands are contracted
 // from left to right, as torch does without opt_einsum; letters that no later operand needs are summed, and a

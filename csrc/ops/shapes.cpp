@@ -43,12 +43,14 @@ bool in_place_only(const Call& call) {
 }
 
 bool is_viewable(const Call& call, TensorIndex t, const std::vector<Expr>& shape) {
-    if (call.is_contiguous(t)) return true;
-    const std::vector<Expr> lengths = call.shape(t);
-    const std::vector<Expr> steps = call.strides(t);
+    return call.is_contiguous(t) || is_viewable(call.shape(t), call.strides(t), shape);
+}
+
+bool is_viewable(const std::vector<Expr>& lengths, const std::vector<Expr>& strides,
+                 const std::vector<Expr>& shape) {
     std::vector<std::pair<Expr, Expr>> old_axes;  // length, stride
     for (std::size_t i = 0; i < lengths.size(); ++i) {
-        if (!(lengths[i] == Expr(1))) old_axes.emplace_back(lengths[i], steps[i]);
+        if (!(lengths[i] == Expr(1))) old_axes.emplace_back(lengths[i], strides[i]);
     }
     std::vector<Expr> wanted;
     for (const Expr& length : shape) {

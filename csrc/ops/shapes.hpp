@@ -55,6 +55,8 @@ bool in_place_only(const Call& call);
 // Whether `shape` can be laid over the strides of `t` without moving bytes: each run of dimensions that
 // lies dense in memory must be cut into whole dimensions of the new shape. Lengths of 1 never matter.
 bool is_viewable(const Call& call, TensorIndex t, const std::vector<Expr>& shape);
+bool is_viewable(const std::vector<Expr>& lengths, const std::vector<Expr>& strides,
+                 const std::vector<Expr>& shape);
 
 void read_all_write_all(const Call& call, Work& work);
 void read_operands_write_all(const Call& call, Work& work);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,12 +22,20 @@ class MetaInputs(NamedTuple):
         kwargs: named inputs.
         tensors: the meta tensors among them, with a name for each.
         given: id of a meta tensor -> the real tensor that it stands for.
+        storage_elements: id of a meta tensor of a KV cache -> elements of the larger storage that it alone keeps, as a
+            window of what a prefill has made does.
     """
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     tensors: list[tuple[str, torch.Tensor]]
     given: dict[int, torch.Tensor]
+    storage_elements: dict[int, int]
+
+
+def is_cache(name: str) -> bool:
+    """Whether an input of this name is a KV cache."""
+    return name.startswith("past_key_value")
 
 
 def meta_inputs(
@@ -45,6 +54,7 @@ def meta_inputs(
             listed = ", ".join(repr(k) for k in known)
             raise ValueError(f"dynamic names input {key!r}; expected one of {listed}")
     tensors: list[tuple[str, torch.Tensor]] = []
+    originals: list[tuple[str, torch.Tensor]] = []
     seen: dict[int, torch.Tensor] = {}
     given: dict[int, torch.Tensor] = {}
 
@@ -53,6 +63,7 @@ def meta_inputs(
             if id(value) not in seen:
                 meta = seen[id(value)] = _meta_tensor(value, name, dims, sizes)
                 tensors.append((name, meta))
+                originals.append((name, value))
                 # With an open size the values are those of one example, and prove nothing about others.
                 if not dims and value.device.type == "cpu":
                     given[id(meta)] = value
@@ -63,7 +74,22 @@ def meta_inputs(
 
     new_args = tuple(convert(a, f"arg{i}", dynamic.get(i, {})) for i, a in enumerate(args))
     new_kwargs = {k: convert(v, k, dynamic.get(k, {})) for k, v in kwargs.items()}
-    return MetaInputs(new_args, new_kwargs, tensors, given)
+    windows = _larger_storages([(name, tensor, seen[id(tensor)]) for name, tensor in originals])
+    return MetaInputs(new_args, new_kwargs, tensors, given, windows)
+
+
+def _larger_storages(inputs: list[tuple[str, torch.Tensor, torch.Tensor]]) -> dict[int, int]:
+    strided = [
+        (name, t.untyped_storage(), t.element_size(), meta)
+        for name, t, meta in inputs
+        if type(t) is torch.Tensor and t.layout is torch.strided and not meta._has_symbolic_sizes_strides
+    ]
+    holders = Counter(storage._cdata for _, storage, _, _ in strided)
+    return {
+        id(meta): storage.nbytes() // width
+        for name, storage, width, meta in strided
+        if is_cache(name) and holders[storage._cdata] == 1 and storage.nbytes() > meta.numel() * width
+    }
 
 
 def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:

@@ -15,6 +15,7 @@ from .writer import GraphWriter, source_of
 if TYPE_CHECKING:
     import torch
 
+    from .inputs import MetaInputs
     from .recorder import Recorder
     from .symbols import SizeSpace
 
@@ -90,7 +91,7 @@ class _Run(NamedTuple):
         sizes: its named sizes.
         recorder: its calls.
         weights: the twins of the weights, by name.
-        inputs: the meta tensors that were given, with names.
+        inputs: what was given.
         output: what the module returned.
         held: tensors that were alive when it returned.
     """
@@ -99,7 +100,7 @@ class _Run(NamedTuple):
     sizes: SizeSpace
     recorder: Recorder
     weights: dict[str, torch.Tensor]
-    inputs: list[tuple[str, torch.Tensor]]
+    inputs: MetaInputs
     output: Any
     held: list[torch.Tensor]
 
@@ -199,7 +200,7 @@ def _one_run(
         raise  # it says all
     except Exception as error:
         raise _explained(error, recorder) from error
-    return _Run(builder, sizes, recorder, weights, inputs.tensors, output, held)
+    return _Run(builder, sizes, recorder, weights, inputs, output, held)
 
 
 def _given_up(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -207,10 +208,11 @@ def _given_up(kwargs: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from .handed_out import given_up
+    from .inputs import is_cache
 
     return {
         name: value
-        if isinstance(value, torch.Tensor) or not name.startswith("past_key_value")
+        if isinstance(value, torch.Tensor) or not is_cache(name)
         else torch.utils._pytree.tree_map_only(torch.Tensor, given_up, value)
         for name, value in kwargs.items()
     }

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from .calls import Call
+    from .inputs import MetaInputs
     from .recorder import Recorder
     from .symbols import SizeSpace
 
@@ -40,10 +41,11 @@ class GraphWriter:
         self,
         module: torch.nn.Module,
         weights: Mapping[str, torch.Tensor],
-        inputs: Any,
+        inputs: MetaInputs,
         output: Any,
         held: list[torch.Tensor],
     ) -> Graph:
+        from .inputs import is_cache
         from .tensor_parts import PLAIN, parts_of
 
         for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
@@ -58,7 +60,13 @@ class GraphWriter:
             for part in packed.parts():
                 self._declare(part.tensor, "parameter", part.name, part.stands_for)
         given = [
-            self._declare(t, "kv_cache" if name.startswith("past_key_value") else "input", name) for name, t in inputs
+            self._declare(
+                t,
+                "kv_cache" if is_cache(name) else "input",
+                name,
+                storage_elements=inputs.storage_elements.get(id(t)),
+            )
+            for name, t in inputs.tensors
         ]
         backward_from = self._recorder.backward_from
         for index, call in enumerate(self._recorder.calls):
@@ -155,12 +163,27 @@ class GraphWriter:
         known = self._tensors.get(id(tensor))
         return known if known is not None else self._declare(tensor, role, "")
 
-    def _declare(self, tensor: torch.Tensor, role: str, name: str, stands_for: int | None = None) -> TensorId:
+    def _declare(
+        self,
+        tensor: torch.Tensor,
+        role: str,
+        name: str,
+        stands_for: int | None = None,
+        storage_elements: int | None = None,
+    ) -> TensorId:
         known = self._tensors.get(id(tensor))
         if known is not None:  # tied weights, or one tensor passed twice
             return known
         dtype, shape, strides = self._described(tensor)
-        declared = self._builder.tensor(dtype, shape, strides=strides, role=role, name=name, stands_for=stands_for)
+        declared = self._builder.tensor(
+            dtype,
+            shape,
+            strides=strides,
+            role=role,
+            name=name,
+            stands_for=stands_for,
+            storage_elements=storage_elements,
+        )
         self._declared += 1
         self._tensors[id(tensor)] = declared
         return declared

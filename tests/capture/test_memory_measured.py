@@ -131,6 +131,43 @@ def test_a_decoder_and_its_cache(cached: int) -> None:
     assert memory.peak_activation_bytes == pytest.approx(measure(prepare).peak_bytes, rel=NEAR)
 
 
+def test_a_window_of_a_larger_storage_frees_all_of_it() -> None:
+    """After a prefill the cache of sliding attention is a view of all that it saw, and the step lets go of that."""
+
+    class Window(nn.Module):
+        def forward(self, x: torch.Tensor, past_key_values: list[torch.Tensor]) -> torch.Tensor:
+            keys = past_key_values[0]
+            past_key_values[0] = torch.cat([keys, x], 1)
+            del keys
+            return torch.cat([x] * 500, 1)
+
+    def caches() -> list[torch.Tensor]:
+        return [torch.randn(2, 400, 64)[:, -20:]]
+
+    def prepare() -> Callable[[], Any]:
+        own = caches()
+        return lambda: module(x, own)
+
+    module, x = Window().eval(), torch.randn(2, 1, 64)
+    graph = trace_graph(module, (x,), {"past_key_values": caches()})
+    counts = ic.count(graph)
+    assert counts.memory.peak_activation_bytes == measure(prepare).peak_bytes
+    assert counts.memory.input_bytes == (2 * 400 * 64 + 2 * 64) * 4
+    again = ic.count(ic.Graph.from_json(graph.to_json()))
+    assert again.memory.peak_activation_bytes == counts.memory.peak_activation_bytes
+    assert [t.storage_elements for t in ic.Graph.from_json(graph.to_json()).inputs] == [None, 2 * 400 * 64]
+
+
+def test_two_windows_of_one_storage_are_not_freed_twice() -> None:
+    class Windows(nn.Module):
+        def forward(self, x: torch.Tensor, past_key_values: list[torch.Tensor]) -> torch.Tensor:
+            return x + past_key_values[0].sum() + past_key_values[1].sum()
+
+    whole = torch.randn(2, 400, 64)
+    graph = trace_graph(Windows(), (torch.randn(2),), {"past_key_values": [whole[:, :20], whole[:, 20:40]]})
+    assert [t.storage_elements for t in graph.inputs] == [None, None, None]
+
+
 def channels_last(*shape: int) -> torch.Tensor:
     return torch.randn(*shape).to(memory_format=torch.channels_last)
 
@@ -161,6 +198,21 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "matmul, one matrix": (torch.matmul, (transposed(2, 100, 64), torch.randn(64, 32))),
     "matmul, one matrix for heads": (torch.matmul, (split_heads(2, 4, 50, 32), torch.randn(32, 50))),
     "matmul, broadcast": (torch.matmul, (torch.randn(2, 4, 50, 32), torch.randn(2, 1, 32, 50))),
+    "einsum, as they lie": (torch.einsum, ("bij,bjk->bik", torch.randn(4, 50, 60), torch.randn(4, 60, 70))),
+    "einsum, heads": (torch.einsum, ("bhqd,bhkd->bhqk", split_heads(2, 4, 50, 32), split_heads(2, 4, 60, 32))),
+    "einsum, middle letters": (torch.einsum, ("bqhd,bkhd->bhqk", torch.randn(2, 50, 4, 32), torch.randn(2, 60, 4, 32))),
+    "einsum, a view that overlaps": (
+        torch.einsum,
+        (
+            "bcxd,bcyd->bcxy",
+            torch.randn(2, 120, 32).as_strided((2, 5, 40, 32), (3840, 640, 32, 1)),
+            torch.randn(2, 5, 40, 32),
+        ),
+    ),
+    "einsum, a letter alone": (torch.einsum, ("bijx,bjk->bik", torch.randn(4, 50, 60, 8), torch.randn(4, 60, 70))),
+    "einsum, an ellipsis": (torch.einsum, ("...ij,...jk->...ik", transposed(2, 4, 50, 60), torch.randn(2, 4, 60, 70))),
+    "einsum, three": (torch.einsum, ("ij,jk,kl->il", torch.randn(50, 60), torch.randn(60, 200), torch.randn(200, 30))),
+    "einsum, elements": (torch.einsum, ("bi,bj->bij", torch.randn(4, 50), torch.randn(4, 60))),
     "layer_norm": (F.layer_norm, (torch.randn(2, 100, 64), (64,))),
     "layer_norm, transposed": (F.layer_norm, (transposed(2, 100, 64), (64,))),
     "group_norm": (F.group_norm, (torch.randn(2, 32, 14, 14), 8)),

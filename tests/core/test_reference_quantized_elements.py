@@ -36,6 +36,11 @@ def test_a_packed_weight_is_half_a_byte_per_element() -> None:
     assert ic.Graph.from_json(graph.to_json()) == graph
 
 
+def test_a_storage_has_no_negative_number_of_elements() -> None:
+    with pytest.raises(ValueError, match=r"storage has -1 elements; expected zero or more"):
+        ic.GraphBuilder("x").tensor("float32", (2,), role="kv_cache", storage_elements=-1)
+
+
 def test_a_tensor_stands_for_no_negative_number_of_elements() -> None:
     with pytest.raises(ValueError, match="stands for -1 elements; expected zero or more"):
         ic.GraphBuilder("x").tensor("int8", (2,), role="parameter", stands_for=-1)
