@@ -110,6 +110,10 @@ _GEMMA4_VISION = {
     "num_key_value_heads": 4,
     "head_dim": 16,
 }
+_COMPASS_ROPE = {
+    "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}},
+    "layer_types": ["full_attention", "full_attention"],
+}
 _FEATURES = {"vision_config": {"num_hidden_layers": 4}}
 _POOLED = {"mm_tokens_per_image": 49, "vision_config": {"image_size": 224, "patch_size": 16}}
 _WINDOWS = {
@@ -160,13 +164,19 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "autoformer": {"prediction_length": 8, "context_length": 16},
     "aya_vision": {"vision_config": {"image_size": 364}},
     "bamba": {"attn_layer_indices": [1]},
+    "bert-generation": {"is_decoder": True},
     "blip-2": {"image_token_index": 511},
-    "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGAZ": 501}, "image_token_id": 500},
-    "cohere_compass_text": {
-        "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}},
-        "layer_types": ["full_attention", "full_attention"],
+    "blt": {
+        "num_hidden_layers": 2,
+        "encoder_config": {"hidden_size_global": 128},
+        "decoder_config": {"hidden_size_global": 128},
+        "global_config": {"hidden_size": 128, "head_dim": 32},
     },
+    "colqwen2": {"vlm_config": {"text_config": _SECTION}},
     "cvt": {"depth": [1, 2, 3]},
+    "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGIBJBZ": 501}, "image_token_id": 500},
+    "cohere_compass": {"text_config": {**_COMPASS_ROPE, "hidden_size": 3584, "num_attention_heads": 28}},
+    "cohere_compass_text": _COMPASS_ROPE,
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2": {
         "vision_config": {"sam_config": {"downsample_channels": [48, 64]}},
@@ -204,7 +214,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "n_output_layers": 2,
     },
     "dots1": {"moe_intermediate_size": 48, "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
-    "dots3_note": {"text_config": _DOTS},
+    "dots3_note": {"text_config": _DOTS, "audio_config": {"adapter_input_size": 64}},
     "dots3_note_text": _DOTS,
     "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
@@ -218,11 +228,21 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
     "exaone4_5": {"text_config": {}},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
+    "fastspeech2_conformer_with_hifigan": {"vocoder_config": {"model_in_dim": 80}},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 16}},
     "gemma3": {"mm_tokens_per_image": 49, "vision_config": {"image_size": 224, "patch_size": 16}},
     "gemma4": {"vision_config": _GEMMA4_VISION},
     "embedding_gemma2": {"vision_config": _GEMMA4_VISION},
-    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0, "num_kv_shared_layers": 2}},
+    "gemma4_assistant": {
+        "text_config": {
+            "model_type": "gemma4_text",
+            "num_hidden_layers": 2,
+            "num_kv_shared_layers": 2,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "hidden_size_per_layer_input": 0,
+            "vocab_size_per_layer_input": 0,
+        }
+    },
     "glm46v": {"text_config": _SECTION},
     "glm4v": {"text_config": _SECTION},
     "glm4v_moe": {"text_config": _HALF_SECTION},
@@ -263,6 +283,8 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "nemo_speechlm": {"audio_config": {"chunk_length": 64}, "encoder_config": {"chunk_length": 64}},
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
     "nemotron3_5_transcribe_audio": {"chunk_length": 64},
+    "neucodec": {"quantization_dim": 128},
+    "phi4_multimodal_audio": {"ext_pw_out_channel": 64, "depthwise_separable_out_channel": 64},
     "nemotron3_diarization": {"audio_config": {"chunk_length": 64}, "encoder_config": {"chunk_length": 64}},
     "paddleocr_vl": {"text_config": _SECTION},
     "paddleocr_vl_text": _SECTION,
@@ -276,6 +298,24 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "reformer": {"axial_pos_embds_dim": [16, 48]},
     "rf_detr": {"backbone_config": {"image_size": 560}},
     "smolvlm": {"vision_config": {"image_size": 256}},
+    "hrm_text": {"num_layers_per_stack": 2, "num_hidden_layers": 16},
+    "xlstm": {"hidden_size": 128, "embedding_dim": 128},
+    "xmod": {"default_language": "en_XX"},
+    "zamba": {
+        "num_hidden_layers": 4,
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        "attention_hidden_size": 128,
+        "attention_head_dim": 32,
+        "mamba_dt_rank": 4,
+    },
+    "zamba2": {
+        "num_hidden_layers": 4,
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        "hybrid_layer_ids": [1, 3],
+        "attention_hidden_size": 128,
+        "attention_head_dim": 32,
+        "mamba_headdim": 16,
+    },
     "time_series_transformer": {"prediction_length": 8, "context_length": 16},
     "timm_backbone": {"backbone": "resnet18"},
     "zoedepth": {"bottleneck_features": 64},
@@ -306,4 +346,8 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "uvdoc": {
         "backbone_config": {"out_features": [f"stage{i}" for i in range(1, 7)], "out_indices": list(range(1, 7))}
     },
+    "sapiens2": {"num_key_value_heads_per_layer": [4, 2]},
+    "voxtral": {"audio_token_id": 24, "audio_config": {"intermediate_size": 256}},
+    "xcodec": {"codebook_dim": 128},
+    "xcodec2": {"quantization_dim": 128},
 }

@@ -255,7 +255,8 @@ def _scale_sections(small: Tree) -> None:
 def with_sections(small: Tree) -> None:
     """States the sections of rotary embeddings that a config leaves to the code, whose default is for wide heads."""
     rope = small.get("rope_parameters")
-    if "vocab_size" in small and isinstance(rope, dict) and "mrope_section" not in rope:
+    flat = isinstance(rope, dict) and rope and not any(isinstance(value, dict) for value in rope.values())
+    if "vocab_size" in small and flat and "mrope_section" not in rope:
         small["rope_parameters"] = {**rope, "mrope_section": [16, 24, 24]}
         _scale_sections(small)
     for value in small.values():

@@ -13,7 +13,7 @@ from typing import Any
 
 from zoo.case import Built, Case, NotBuildableError
 from zoo.completions import COMPLETIONS, WIDE
-from zoo.given_inputs import GIVEN
+from zoo.given_inputs import GIVEN, GIVEN_SIZES
 from zoo.shrunken_configs import merged, shrunken, with_sections
 from zoo.transformers_unbuildable import NO_PHASE, UNBUILDABLE
 
@@ -41,7 +41,13 @@ def cases() -> list[Case]:
 
     generating = _generating()
     return [
-        Case("transformers", f"{kind}#{phase}" if phase else kind, group_of(kind), partial(build, kind, phase))
+        Case(
+            "transformers",
+            f"{kind}#{phase}" if phase else kind,
+            group_of(kind),
+            partial(build, kind, phase),
+            sizes=GIVEN_SIZES.get(kind, {}),
+        )
         for kind in CONFIG_MAPPING_NAMES
         for phase in PHASES
         if not phase
@@ -92,9 +98,13 @@ def config_file(kind: str) -> Path:
 
 def small_config(kind: str) -> dict[str, Any]:
     """The default config of a type, made small."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING
 
-    config = CONFIG_MAPPING[kind]()
+    try:
+        config = CONFIG_MAPPING[kind]()
+    except StrictDataclassError:  # a default that the type itself refuses
+        config = CONFIG_MAPPING[kind](**COMPLETIONS[kind])
     small = shrunken(config.to_dict(), narrow=kind not in WIDE)
     if kind not in WIDE and _turns_in_sections(type(config)):
         with_sections(small)

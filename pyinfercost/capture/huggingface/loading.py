@@ -75,8 +75,12 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
             f"hf:{name} is a {type(model).__name__}, which does not generate, so it has no {phase}; leave out #{phase}"
         )
     from .decoding import decode_inputs
+    from .generation import decoding_part
     from .inputs import Request, forward_inputs
 
+    if phase == "decode":
+        model = decoding_part(model)
+        config = model.config
     request = Request(name, model, config, phase, sizes)
     try:
         inputs = decode_inputs(request) if phase == "decode" else forward_inputs(request)

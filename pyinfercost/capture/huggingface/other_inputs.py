@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import media
+from . import media, sound
 
 if TYPE_CHECKING:
     from .inputs import Inputs, Request
@@ -21,6 +21,7 @@ _DEFAULT_SEQUENCE = 128
 _DEFAULT_SIDE = 224
 _COORDINATES = 4
 _LIST_DIMS = 5
+_ENCODED_WIDTHS = ("encoder_hidden_size", "cross_attention_hidden_size", "cross_hidden_size")
 
 
 def _first(config: Any, *names: str) -> Any:
@@ -47,8 +48,12 @@ def _sequence(request: Request) -> int:
     return request.size("sequence", _DEFAULT_SEQUENCE)
 
 
-def _hidden(request: Request, _: Inputs) -> Any:
-    """Hidden states in the place of tokens."""
+def _hidden(request: Request, inputs: Inputs) -> Any:
+    """Hidden states in the place of tokens; for a model that convolves along time, what its first layer reads."""
+    if "hidden_states" in request.parameters and isinstance(sound.first_layer(request.model), torch.nn.Conv1d):
+        if sound.width_of(request.model) == 1:
+            return sound.waveform(request)
+        return _latents(request, inputs)
     return _floats(request, request.batch, _sequence(request), _first(request.config, "input_dim") or _width(request))
 
 
@@ -91,6 +96,18 @@ def _word_ids(request: Request, _: Inputs) -> Any:
     from .inputs import token_ids
 
     return token_ids(request.config, request.batch, _sequence(request))
+
+
+def _sound_ids(request: Request, inputs: Inputs) -> Any:
+    """Ids of sound: for each step one of each codebook."""
+    ids = _word_ids(request, inputs)
+    codebooks = _first(request.config, "num_codebooks")
+    return ids if codebooks is None else ids[..., None].repeat(1, 1, codebooks)
+
+
+def _latents(request: Request, _: Inputs) -> Any:
+    """Steps of latent sound, channels before time as the convolution that reads them takes them."""
+    return _floats(request, request.batch, sound.width_of(request.model), _sequence(request))
 
 
 def _spectrogram(request: Request, _: Inputs) -> Any:
@@ -183,10 +200,11 @@ def _mel(request: Request, _: Inputs) -> Any:
 def _encoder_states(request: Request, _: Inputs) -> Any:
     """States of another model, for a part that attends to them in every call, as a decoder alone does."""
     parameter = request.parameters["encoder_hidden_states"]
-    required = parameter.default is parameter.empty or hasattr(request.config, "cross_attention_frequency")
+    always = any(hasattr(request.config, name) for name in ("cross_attention_frequency", "cross_hidden_size"))
+    required = always or parameter.default is parameter.empty
     if not required and not type(request.model).__name__.endswith("Decoder"):
         return None
-    width = _first(request.config, "encoder_hidden_size", "cross_attention_hidden_size") or _width(request)
+    width = _first(request.config, *_ENCODED_WIDTHS) or _width(request)
     return _floats(request, request.batch, _sequence(request), width)
 
 
@@ -279,7 +297,14 @@ def _image_mask(request: Request, inputs: Inputs) -> Any:
     return torch.ones((*ids.shape, pictures.shape[1]), dtype=torch.int64)
 
 
+def _languages(request: Request, _: Inputs) -> Any:
+    """The language of each sample, of a model with adapters for several and no default: its first one."""
+    open_choice = hasattr(request.config, "languages") and request.config.default_language is None
+    return torch.zeros(request.batch, dtype=torch.int64) if open_choice else None
+
+
 OTHERS: dict[str, Maker] = {
+    "lang_ids": _languages,
     "hidden_states": _patches,
     "pixel_values": _patches,
     "inputs_embeds": _hidden,
@@ -299,7 +324,8 @@ OTHERS: dict[str, Maker] = {
     "image_embeds_position_mask": _image_places,
     "image_attention_mask": _image_mask,
     "qformer_input_ids": _word_ids,
-    "audio_input_ids": _word_ids,
+    "audio_input_ids": _sound_ids,
+    "latents": _latents,
     "spectrogram": _spectrogram,
     "past_values": _past_values,
     "past_observed_mask": _past_mask,
@@ -328,6 +354,7 @@ OTHERS: dict[str, Maker] = {
 # Arguments with a default that a forward cannot do without.
 ALWAYS = frozenset(
     {
+        "lang_ids",
         "bbox",
         "states",
         "actions",

@@ -24,7 +24,7 @@ def side_of(request: Request) -> tuple[int, int]:
 
 
 def _stated(part: Any) -> Any:
-    return getattr(part, "image_size", None) or (getattr(part, "model_args", None) or {}).get("img_size")
+    return getattr(part, "image_size", None) or media.timm_side(part)
 
 
 def _implied(config: Any) -> int | None:
@@ -41,7 +41,9 @@ def _built(model: Any) -> tuple[int, int] | None:
     """What a part from another library (timm) was built for, which its config may name by an architecture alone."""
     for part in model.modules():
         settings = getattr(part, "pretrained_cfg", None)
-        size = settings.get("input_size") if isinstance(settings, Mapping) else None
+        if not isinstance(settings, Mapping):
+            continue
+        size = settings.get("input_size")
         if size is not None and settings.get("fixed_input_size"):
             return int(size[-2]), int(size[-1])
     return None
