@@ -293,10 +293,9 @@ def test_a_mask_of_ones_masks_nothing_wherever_its_places_come_from() -> None:
             return x if mask.all() else x * 2
 
     ones = torch.ones(2, 3, dtype=torch.int32)
-    assert ic.count(ic.capture(Padded(), (X, ones))).by_op().keys().isdisjoint({"aten.mul.Tensor"})
+    assert ic.count(ic.capture(Padded(), (X, ones))).by_op().keys().isdisjoint({"aten.mul"})
     ones[0, 2] = 0
-    with pytest.raises(CaptureError):
-        ic.capture(Padded(), (X, ones))
+    assert "aten.mul" in ic.count(ic.capture(Padded(), (X, ones))).by_op()
 
 
 def test_a_forward_goes_on_where_its_check_of_itself_holds() -> None:
