@@ -112,13 +112,28 @@ def _grouped_mm(
     return torch.empty(shape, dtype=dtype, device=left.device)
 
 
-def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    """Attention by a fused kernel: one row of values for each row of queries."""
+def attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, enable_gqa: bool = False, **__: Any
+) -> torch.Tensor:
+    """Attention by a fused kernel: one row of values for each row of queries.
+
+    Raises:
+        RuntimeError: Operands that do not go together, as a real run says it.
+    """
+    if query.shape[-1] != key.shape[-1]:
+        raise RuntimeError(
+            f"queries {list(query.shape)} and keys {list(key.shape)} are to be equally wide for attention"
+        )
+    others: list[Any] = [key.shape[:-2], value.shape[:-2]]
+    if enable_gqa:  # one head of keys serves several heads of queries
+        others = [(*shape[:-1], query.shape[-3]) if query.shape[-3] % shape[-1] == 0 else shape for shape in others]
+    batch = query.shape[:-2]
+    if any(shape != batch for shape in others):
+        batch = torch.broadcast_shapes(batch, *others)  # type: ignore[no-untyped-call]
     # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
-    del key
-    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
+    if batch == query.shape[:-2] and query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
         return torch.empty_like(query)
-    return query.new_empty([*query.shape[:-1], value.shape[-1]])
+    return query.new_empty([*batch, query.shape[-2], value.shape[-1]])
 
 
 def _named(name: str) -> Any:

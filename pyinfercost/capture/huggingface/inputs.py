@@ -140,7 +140,10 @@ def options(model: Any, *, last_only: bool) -> dict[str, Any]:
 
 def _tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
     if not places:
-        inputs.add("input_ids", decoder_ids(request.config, batch, sequence), batch=0, sequence=1)
+        # Where a decoder has ids of its own, these are the text that an encoder reads.
+        paired = request.config.is_encoder_decoder and "decoder_input_ids" in request.parameters
+        ids = token_ids if paired else decoder_ids
+        inputs.add("input_ids", ids(request.config, batch, sequence), batch=0, sequence=1)
         return
     # Which tokens are places for features is read from their values.
     word = word_id(request.config)
