@@ -47,7 +47,8 @@ void attend(const Call& call, Work& work, const Expr& batch, const Expr& rows, c
 }
 
 // query [..., L, E], key [..., S, E], value [..., S, Ev]. Batch and heads are those of the result, so that
-// grouped-query attention (fewer key heads) does the work of all query heads and reads only its own keys.
+// grouped-query attention (fewer key heads) does the work of all query heads and reads only its own keys, and
+// queries of one sample may meet the keys of many.
 void scaled_dot_product(const Call& call, Work& work) {
     const TensorIndex query = call.require_tensor("query");
     const Expr rows = call.dim(query, -2);

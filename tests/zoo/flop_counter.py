@@ -183,7 +183,7 @@ def real_copy(module: nn.Module) -> nn.Module:
 
 def _real_input(tensor: torch.Tensor) -> torch.Tensor:
     if not tensor.is_meta:
-        return tensor
+        return tensor.clone()  # a forward may write into it
     if tensor.is_floating_point() or tensor.is_complex():
         return torch.randn(tensor.shape, dtype=tensor.dtype)
     return torch.ones(tensor.shape, dtype=tensor.dtype)
