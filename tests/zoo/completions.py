@@ -127,7 +127,12 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2": {
         "vision_config": {"sam_config": {"downsample_channels": [48, 64]}},
-        "text_config": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
+        "text_config": {
+            "mlp_layer_types": ["dense", "sparse"],
+            "num_experts_per_tok": 2,
+            "n_group": 1,
+            "topk_group": 1,
+        },
     },
     "deepseek_ocr2_text": {
         "mlp_layer_types": ["dense", "sparse"],
@@ -160,7 +165,11 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "dots3_note_text": _DOTS,
     "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
-    "emu3": {"vq_config": {"hidden_size": 1024}, "vocabulary_map": {"<image>": 500, "<|visual token 000000|>": 501, "<|extra_200|>": 502}, "image_token_id": 500},
+    "emu3": {
+        "vq_config": {"hidden_size": 1024},
+        "vocabulary_map": {"<image>": 500, "<|visual token 000000|>": 501, "<|extra_200|>": 502},
+        "image_token_id": 500,
+    },
     "ernie4_5_vl_moe": {"text_config": {"rope_parameters": {"mrope_section": [3, 3, 2]}}},
     "ernie4_5_vl_moe_text": {"rope_parameters": {"mrope_section": [3, 3, 2]}},
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
@@ -190,7 +199,12 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "glm_ocr": {"text_config": _SECTION},
     "glm_ocr_text": _SECTION,
     "glmga": {"text_config": _SECTION},
-    "granite4_vision": {"vision_config": {"image_size": 336, "patch_size": 14}, "downsample_rate": "1/2", "deepstack_layer_map": [[-1, 0]], "spatial_target_layers": [0, 1]},
+    "granite4_vision": {
+        "vision_config": {"image_size": 336, "patch_size": 14},
+        "downsample_rate": "1/2",
+        "deepstack_layer_map": [[-1, 0]],
+        "spatial_target_layers": [0, 1],
+    },
     "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16, "num_experts": 4, "moe_topk": 2},

@@ -26,6 +26,8 @@ def decoding_part(model: Any) -> Any:
 
 def _takes_tokens_alone(part: Any) -> bool:
     """Not one that attends to an encoder in each step."""
-    return part.can_generate() and not getattr(part.config, "is_encoder_decoder", False) and not hasattr(
-        part.config, "encoder_hidden_size"
+    return (
+        part.can_generate()
+        and not getattr(part.config, "is_encoder_decoder", False)
+        and not hasattr(part.config, "encoder_hidden_size")
     )

@@ -17,12 +17,12 @@ import torch
 
 from . import forms, media
 from .other_inputs import ALWAYS, OTHERS
+from .pictures import plain_shape, side_of
 from .places import places_of
 from .sizes import SpecError, checked_sizes
 
 DEFAULT_SEQUENCE = 128
 DEFAULT_CONTEXT = 2048
-_DEFAULT_SIDE = 224
 _DEFAULT_FRAMES = 16
 _DEFAULT_SECONDS = 10
 _LARGEST = 2**24
@@ -147,9 +147,7 @@ def options(model: Any, *, last_only: bool) -> dict[str, Any]:
 # ---- text ---------------------------------------------------------------------------------------------------------
 
 
-def add_tokens(
-    request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]
-) -> None:
+def add_tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
     """Adds token ids, with a place for each feature of what is seen or heard."""
     if not places:
         inputs.add("input_ids", decoder_ids(request.config, batch, sequence), batch=0, sequence=1)
@@ -239,30 +237,8 @@ def _sees(request: Request, kind: str) -> bool:
     return True
 
 
-def _side(request: Request) -> tuple[int, int]:
-    parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
-    side = _implied_side(request.config) or next((side for p in parts if (side := _stated_side(p))), _DEFAULT_SIDE)
-    height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[-1]))
-    asked = request.size("image_size", int(height))
-    return (asked, asked) if "image_size" in request.asked else (int(height), int(width))
-
-
-def _stated_side(part: Any) -> Any:
-    return getattr(part, "image_size", None) or (getattr(part, "model_args", None) or {}).get("img_size")
-
-
-def _implied_side(config: Any) -> int | None:
-    """The side of the images of a model whose config does not state it: other numbers leave one choice."""
-    if ratios := getattr(config, "scaled_images_ratios", None):  # the smallest copy of an image is one patch
-        return int(config.patch_size / min(ratios))
-    if hasattr(config, "channel_multiplier") and isinstance(getattr(config, "num_patches", None), int):
-        # so many codes in a row, each of an area that halves its side from level to level
-        return int(config.num_patches * 2 ** (len(config.channel_multiplier) - 1))
-    return None
-
-
 def _images(request: Request, inputs: Inputs) -> None:
-    side = _side(request)
+    side = side_of(request)
     text = "input_ids" in request.parameters
     processed = (
         media.images(request.name, request.config, request.batch, side) if text or _needs_more(request) else None
@@ -277,7 +253,7 @@ def _images(request: Request, inputs: Inputs) -> None:
         return
     if processed is None:
         name = next(n for n in _IMAGE if n in request.parameters)
-        inputs.add(name, torch.empty(_picture(request, side), dtype=request.model.dtype, device="meta"), batch=0)
+        inputs.add(name, torch.empty(plain_shape(request, side), dtype=request.model.dtype, device="meta"), batch=0)
         return
     _take(request, inputs, processed)
 
@@ -289,21 +265,6 @@ def _settle_pictures(request: Request, inputs: Inputs) -> None:
     if any(name in inputs.kwargs for name in _IMAGE):
         with contextlib.suppress(CaptureError):  # whoever captures it is told what is wrong
             forms.settle(request, inputs, request.model, inputs.kwargs)
-
-
-def _picture(request: Request, side: tuple[int, int]) -> tuple[int, ...]:
-    """The shape of plain pictures: one per sample, a pair to be matched, or the frames of a clip."""
-    from transformers.models.auto import modeling_auto as auto
-
-    parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
-    channels = next((p.num_channels for p in parts if isinstance(getattr(p, "num_channels", None), int)), 3)
-    kind = request.config.model_type
-    if kind in auto.MODEL_FOR_KEYPOINT_MATCHING_MAPPING_NAMES:
-        return (request.batch, 2, channels, *side)
-    frames = getattr(request.config, "num_frames", None)
-    if kind in auto.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES and frames:
-        return (request.batch, request.size("frames", frames), channels, *side)
-    return (request.batch, channels, *side)
 
 
 def _needs_more(request: Request) -> bool:
@@ -330,7 +291,7 @@ def _more_than_a_picture(request: Request, processed: Mapping[str, Any]) -> bool
 
 
 def _videos(request: Request, inputs: Inputs) -> None:
-    side = _side(request)
+    side = side_of(request)
     parts = media.part_configs(request.config, ("vision", "video"))
     frames = next(
         (getattr(p, n) for p in parts for n in ("num_frames", "frames_per_clip") if getattr(p, n, None)), None

@@ -60,7 +60,11 @@ def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[st
         try:
             made = processor(images=pictures, return_tensors="pt")
             # The oldest hands over the tensor alone, of pictures that belong to one text.
-            return {"pixel_values": made.unflatten(0, (batch, -1))} if isinstance(made, torch.Tensor) else dict(made)
+            return (
+                {"pixel_values": made.reshape(batch, -1, *made.shape[1:])}
+                if isinstance(made, torch.Tensor)
+                else dict(made)
+            )
         except ImportError:  # what it works with is not installed
             return None
         except (ValueError, TypeError, AttributeError) as error:
@@ -167,10 +171,6 @@ def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
     return made_by(**values) if values else processor
 
 
-def _merges(part: Any) -> bool:
-    return isinstance(getattr(part, "spatial_merge_size", None), int)
-
-
 def _from_module(config: Any, class_name: str) -> Any:
     package = type(config).__module__.rpartition(".")[0]
     return getattr(importlib.import_module(package), class_name)
@@ -179,9 +179,9 @@ def _from_module(config: Any, class_name: str) -> Any:
 def _fit_size(processor: Any, side: tuple[int, int], parts: list[Any]) -> None:
     """Sets the size that images are brought to, where the processor has one: not a range of areas, nor a patch's."""
     height, width = side
-    tiles = {getattr(p, "patch_size", None) for p in parts}
-    tiles |= {patch * p.spatial_merge_size for p in parts for patch in tiles if _merges(p) and isinstance(patch, int)}
-    if getattr(getattr(processor, "size", None), "height", None) in tiles - {None}:
+    patches = {p.patch_size for p in parts if isinstance(getattr(p, "patch_size", None), int)}
+    merges = {p.spatial_merge_size for p in parts if isinstance(getattr(p, "spatial_merge_size", None), int)} | {1}
+    if getattr(getattr(processor, "size", None), "height", None) in {p * m for p in patches for m in merges}:
         return
     for attribute in ("size", "crop_size"):
         size = getattr(processor, attribute, None)

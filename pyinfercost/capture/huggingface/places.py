@@ -41,9 +41,10 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
 
     taken = inspect.signature(getattr(holder, method)).parameters
     for name, parameter in taken.items():  # a question that is asked of an image, say
-        if parameter.default is parameter.empty and name in OTHERS and name in request.parameters:
-            if name not in inputs.kwargs and (made := OTHERS[name](request, inputs)) is not None:
-                inputs.kwargs[name] = made
+        if parameter.default is not parameter.empty or name in inputs.kwargs or name not in request.parameters:
+            continue
+        if name in OTHERS and (made := OTHERS[name](request, inputs)) is not None:
+            inputs.kwargs[name] = made
     given = {name: value for name, value in inputs.kwargs.items() if name in taken}
     try:
         features = forms.settle(request, inputs, _Features(holder, method), given)

@@ -1,0 +1,50 @@
+"""How large the pictures of a model are, and how many belong together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import media
+
+if TYPE_CHECKING:
+    from .inputs import Request
+
+_DEFAULT_SIDE = 224
+
+
+def side_of(request: Request) -> tuple[int, int]:
+    """Height and width: as asked for, as the config states or implies, else those that most models have."""
+    parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
+    side = _implied_side(request.config) or next((side for p in parts if (side := _stated_side(p))), _DEFAULT_SIDE)
+    height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[-1]))
+    asked = request.size("image_size", int(height))
+    return (asked, asked) if "image_size" in request.asked else (int(height), int(width))
+
+
+def plain_shape(request: Request, side: tuple[int, int]) -> tuple[int, ...]:
+    """The shape of plain pictures: one per sample, a pair to be matched, or the frames of a clip."""
+    from transformers.models.auto import modeling_auto as auto
+
+    parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
+    channels = next((p.num_channels for p in parts if isinstance(getattr(p, "num_channels", None), int)), 3)
+    kind = request.config.model_type
+    if kind in auto.MODEL_FOR_KEYPOINT_MATCHING_MAPPING_NAMES:
+        return (request.batch, 2, channels, *side)
+    frames = getattr(request.config, "num_frames", None)
+    if kind in auto.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES and frames:
+        return (request.batch, request.size("frames", frames), channels, *side)
+    return (request.batch, channels, *side)
+
+
+def _stated_side(part: Any) -> Any:
+    return getattr(part, "image_size", None) or (getattr(part, "model_args", None) or {}).get("img_size")
+
+
+def _implied_side(config: Any) -> int | None:
+    """The side of the images of a model whose config does not state it: other numbers leave one choice."""
+    if ratios := getattr(config, "scaled_images_ratios", None):  # the smallest copy of an image is one patch
+        return int(config.patch_size / min(ratios))
+    if hasattr(config, "channel_multiplier") and isinstance(getattr(config, "num_patches", None), int):
+        # so many codes in a row, each of an area that halves its side from level to level
+        return int(config.num_patches * 2 ** (len(config.channel_multiplier) - 1))
+    return None
