@@ -122,6 +122,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}},
         "layer_types": ["full_attention", "full_attention"],
     },
+    "colmodernvbert": {"vlm_config": {"vision_config": {"image_size": 256}}},
     "colqwen2": {"vlm_config": {"text_config": _SECTION}},
     "cvt": {"depth": [1, 2, 3]},
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
@@ -209,7 +210,12 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16, "num_experts": 4, "moe_topk": 2},
     "hunyuan_vl_text": {"head_dim": 16, **_SECTION},
-    "hunyuan_vl": {"text_config": {"head_dim": 128}},
+    "hunyuan_vl": {
+        "text_config": {
+            "head_dim": 128,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [16, 16, 16, 16]},
+        }
+    },
     "idefics3": {"vision_config": {"image_size": 256}},
     "informer": {"prediction_length": 8, "context_length": 16},
     "instructblip": {"image_token_index": 511},
