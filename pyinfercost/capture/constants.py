@@ -41,6 +41,8 @@ class Constants(TorchFunctionMode):
             numbers = self._numbers(data)
             open_sizes = any(isinstance(n, torch.SymInt) for n in _flat(numbers))
             return np.array(numbers, dtype=object if open_sizes else None)
+        elif func is torch.Tensor.__format__ and data.is_meta and data.dim() == 0:
+            return format(data.item(), *args[1:])  # of other tensors on meta torch gives no value to format
         elif func is torch.Tensor.new_tensor and data is not None and data.is_meta:
             return self._made(torch.tensor, args[1:], {"dtype": data.dtype, **kwargs})
         elif func in _INDEXED and data.is_meta:

@@ -84,7 +84,14 @@ class DataSizes:
             pass
         facts = self._facts.of(mask)
         whole = mask.numel()
-        default = None if facts.mean is None else (whole * facts.mean[0] + facts.mean[1] - 1) // facts.mean[1]
+        if facts.exact and mask.dtype == torch.bool:
+            counted: Size = facts.total
+            return counted
+        default = facts.share
+        if default is None:
+            default = mean_of(facts, whole)
+        elif not isinstance(default, int):  # of an open number of choices: the forward may ask whether there are any
+            default = greatest(default, 1)
         total = facts.total if isinstance(facts.total, (int, torch.SymInt)) else None
         return self._length("nonzero", "elements of a mask that are true", least(whole, total), default)
 

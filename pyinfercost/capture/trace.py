@@ -266,7 +266,8 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     where = f" in module {module!r}" if module else ""
     last = recorder.calls[-1] if recorder.calls else None
     after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {source_of(last)}" if last else ""
-    text = f"{type(error).__name__}: {error}"
+    # Torch lists all backends of an operator that has no kernel, after an empty line.
+    text = f"{type(error).__name__}: {str(error).partition(_NO_KERNEL)[0].rstrip()}"
     if _asks_for_values(text):
         advice = (
             "; a capture has shapes, and values only where they follow from real inputs: pass real tensors and leave "
@@ -281,6 +282,7 @@ def _asks_for_values(text: str) -> bool:
     return any(word in text for word in _ABOUT_VALUES)
 
 
+_NO_KERNEL = "\n\nCPU: registered at"
 _ABOUT_VALUES = (
     "item()",
     "_local_scalar_dense",
@@ -293,4 +295,5 @@ _ABOUT_VALUES = (
     "out of meta tensor",
     "meta tensors",
     "type tensor to numpy",
+    "device='meta'",  # a text with such a tensor in it, for instance as the key of an expert
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 import torch
 
-from .cache import DecodeStep
+from .cache import DecodeStep, EncoderOutputs
 from .inputs import (
     DEFAULT_CONTEXT,
     DEFAULT_SEQUENCE,
@@ -13,14 +16,17 @@ from .inputs import (
     add_media,
     add_others,
     add_tokens,
+    beside_sound,
     decoder_ids,
+    hears_instead,
     options,
     positions,
     token_ids,
 )
 from .sizes import SpecError
 
-_CACHE_ARGUMENTS = ("cache", "past_key_values", "cache_params")  # transformers has renamed it over time
+# transformers has renamed it over time; what a recurrent model carries on has names of its own.
+_CACHE_ARGUMENTS = ("cache", "past_key_values", "cache_params", "state")
 
 
 def decode_inputs(request: Request) -> Inputs:
@@ -33,18 +39,16 @@ def decode_inputs(request: Request) -> Inputs:
     from pyinfercost.capture.trace import output_on_meta
 
     model, config = request.model, request.config
-    argument = next((a for a in _CACHE_ARGUMENTS if a in request.parameters), None)
-    if argument is None:
-        raise SpecError(
-            f"hf:{request.name}: {type(model).__name__} takes no cache ({' or '.join(_CACHE_ARGUMENTS)}), "
-            "so a decode step is its prefill"
-        )
+    taken = {name for name, parameter in request.parameters.items() if parameter.default is not parameter.empty}
+    others = any(parameter.kind == parameter.VAR_KEYWORD for parameter in request.parameters.values())
+    if not others and taken.isdisjoint(_CACHE_ARGUMENTS):
+        raise _without_cache(request)
     batch = request.batch
     context = request.size("context", max(1, min(DEFAULT_CONTEXT, positions(config) - 1)))
     paired = bool(config.is_encoder_decoder)
     filling = Inputs()
     if "input_ids" in request.parameters and not paired:
-        filling.add("input_ids", decoder_ids(config, batch, context), batch=0)
+        filling.add("input_ids", beside_sound(request, decoder_ids(config, batch, context)), batch=0)
     else:
         _source(request, filling, batch)
     if paired:
@@ -53,19 +57,32 @@ def decode_inputs(request: Request) -> Inputs:
     # Only the model itself knows what it keeps per layer (heads, latent vectors, a sliding window, a state), so let it
     # fill a cache.
     try:
-        filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True))
+        with _Encoding(model) as encoding:
+            own = _own_cache(request, taken)
+            filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True) | own)
     except CaptureError as error:
         raise SpecError(
             f"hf:{request.name}#decode: {type(model).__name__} cannot fill a cache on meta tensors: {error}"
         ) from error
-    step = DecodeStep(argument, getattr(filled, argument, None) or filled.past_key_values)
+    found = [(name, cache) for name in _CACHE_ARGUMENTS if (cache := getattr(filled, name, None)) is not None]
+    argument, cache = next(iter(found or own.items()), ("", None))
+    if cache is None:
+        raise _without_cache(request)
+    if argument not in taken and not others:  # its result has it by an older name
+        argument = next(name for name in _CACHE_ARGUMENTS if name in taken)
+    encoded = encoding.outputs(filled) if paired else None
+    step = DecodeStep(argument, cache, encoded)
     inputs = Inputs()
-    inputs.add("decoder_input_ids" if paired else "input_ids", decoder_ids(config, batch, 1), batch=0)
+    tokens = 1 if paired else _tokens_of_step(request, argument, cache, context)
+    token = decoder_ids(config, batch, tokens)
     if paired:
-        inputs.kwargs["encoder_last_hidden_state"] = torch.empty_like(filled.encoder_last_hidden_state)
-        inputs.dynamic["encoder_last_hidden_state"] = {0: "batch"} | (
-            {1: "sequence"} if 1 in filling.dynamic.get("input_ids", {}) else {}
-        )
+        inputs.add("decoder_input_ids", token, batch=0)
+    else:
+        inputs.add("input_ids", beside_sound(request, token), batch=0)
+    if encoded is not None:
+        for name, tensor in encoded.tensors.items():
+            inputs.kwargs[name] = _alike(tensor)
+            inputs.dynamic[name] = {0: "batch"} | ({1: "sequence"} if 1 in filling.dynamic.get("input_ids", {}) else {})
     for key, tensor in step.tensors.items():
         inputs.kwargs[key] = tensor
         inputs.dynamic[key] = ({0: "batch"} if tensor.dim() and tensor.shape[0] == batch else {}) | step.context_dim(
@@ -76,13 +93,91 @@ def decode_inputs(request: Request) -> Inputs:
     return inputs
 
 
+def _tokens_of_step(request: Request, argument: str, cache: Any, context: int) -> int:
+    """How many tokens `generate()` hands over: the new one, unless the model cuts off the others itself."""
+    from transformers import GenerationMixin
+
+    prepare = type(request.model).prepare_inputs_for_generation
+    if prepare is GenerationMixin.prepare_inputs_for_generation or "next_sequence_length" not in (
+        inspect.signature(prepare).parameters
+    ):
+        return 1
+    ids = decoder_ids(request.config, request.batch, context + 1)
+    given = {argument: cache, "next_sequence_length": 1, "use_cache": True}
+    prepared = request.model.prepare_inputs_for_generation(ids, is_first_iteration=False, **given)
+    return int(prepared["input_ids"].shape[1])
+
+
+def _without_cache(request: Request) -> SpecError:
+    names = " or ".join(_CACHE_ARGUMENTS)
+    return SpecError(
+        f"hf:{request.name}: {type(request.model).__name__} takes and gives no cache ({names}), so "
+        "a decode step is its prefill, or its generate() runs a part in turn: give that part's config"
+    )
+
+
+def _own_cache(request: Request, taken: set[str]) -> dict[str, Any]:
+    """A new cache, as `generate()` makes one, for a model that fills it and does not hand it on with its result."""
+    from transformers import DynamicCache
+
+    fields = inspect.signature(request.model.forward).return_annotation
+    handed_on = getattr(fields, "__dataclass_fields__", None)
+    name = next((name for name in ("cache", "past_key_values") if name in taken), None)
+    if name is None or handed_on is None or any(n in handed_on for n in _CACHE_ARGUMENTS):
+        return {}
+    return {name: DynamicCache(config=request.config.get_text_config(decoder=True))}
+
+
 def _source(request: Request, inputs: Inputs, batch: int) -> None:
     """What an encoder reads."""
     places = add_media(request, inputs)
-    if "input_ids" in request.parameters and request.model.main_input_name not in inputs.kwargs:
+    if "input_ids" in request.parameters and not hears_instead(request, inputs):
         sequence = request.size("sequence", DEFAULT_SEQUENCE)
         if places:
             add_tokens(request, inputs, batch, sequence, places)
         else:
             inputs.add("input_ids", token_ids(request.config, batch, sequence), batch=0, sequence=1)
     add_others(request, inputs)
+
+
+def _alike(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of its shape: a mask of what was padded masks nothing."""
+    if tensor.is_floating_point():
+        return torch.empty_like(tensor)
+    return torch.ones(tensor.shape, dtype=tensor.dtype)
+
+
+class _Encoding:
+    """Notes what the encoder of a model returns while the model runs."""
+
+    def __init__(self, model: Any) -> None:
+        self._encoder = model.get_encoder() if hasattr(model, "get_encoder") else None
+        self._hook: Any = None
+        self._returned: Any = None
+
+    def __enter__(self) -> _Encoding:
+        if isinstance(self._encoder, torch.nn.Module):
+            self._hook = self._encoder.register_forward_hook(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+
+    def _note(self, _: Any, __: Any, returned: Any) -> None:
+        self._returned = returned
+
+    def outputs(self, filled: Any) -> EncoderOutputs | None:
+        """What the encoder returned; of one that is not to be found, what the model says that it was.
+
+        None where what was encoded stands in the cache, before the decoder's own tokens.
+        """
+        from transformers.modeling_outputs import BaseModelOutput
+
+        hidden = getattr(filled, "encoder_last_hidden_state", None)
+        if hidden is None:
+            return None
+        found = getattr(self._returned, "last_hidden_state", None)
+        if found is None or found.shape != hidden.shape:
+            return EncoderOutputs(BaseModelOutput(last_hidden_state=hidden))
+        return EncoderOutputs(self._returned)

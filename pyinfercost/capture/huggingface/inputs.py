@@ -15,29 +15,20 @@ from typing import Any
 
 import torch
 
-from . import forms, media
+from . import forms, media, sound
 from .other_inputs import ALWAYS, OTHERS
-from .pictures import plain_shape, side_of
-from .places import places_of
+from .places import added_to_tokens, places_of
+from .sides import plain_shape, side_of
 from .sizes import SpecError, checked_sizes
 
 DEFAULT_SEQUENCE = 128
 DEFAULT_CONTEXT = 2048
 _DEFAULT_FRAMES = 16
-_DEFAULT_SECONDS = 10
 _LARGEST = 2**24
 _FIRST_WORD = 3  # ids below are those of padding and of starts and ends, nearly everywhere
 # Arguments that a processor fills and a model may take; with one of these an image is more than a picture.
-_AUDIO = ("input_features", "input_values", "audio_values", "audio_input_features", "audio_features")
-_AUDIO_MASKS = (
-    "input_features_mask",
-    "feature_attention_mask",
-    "audio_attention_mask",
-    "padding_mask",
-    "attention_mask",
-)
 # What a processor hands over -> the names that forwards have for it; a part of a model has shorter ones.
-_ALSO = dict.fromkeys(_AUDIO_MASKS, _AUDIO_MASKS) | {
+_ALSO = {
     "image_grid_thw": ("grid_thw",),
     "image_merge_sizes": ("merge_sizes",),
     "image_position_ids": ("pixel_position_ids",),
@@ -103,10 +94,12 @@ def forward_inputs(request: Request) -> Inputs:
     batch = request.batch
     text = "input_ids" in request.parameters
     places = add_media(request, inputs)
-    if text and not _hears_instead(request, inputs):
-        sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
+    if text and not hears_instead(request, inputs):
+        sequence = added_to_tokens(request, inputs)
+        if sequence is None:
+            sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
         add_tokens(request, inputs, batch, sequence, places)
-    if request.config.is_encoder_decoder and "decoder_input_ids" in request.parameters:
+    if _has_decoder(request):
         _decoder_tokens(request, inputs, batch)
     add_others(request, inputs)
     if not places:
@@ -114,6 +107,24 @@ def forward_inputs(request: Request) -> Inputs:
     request.check()
     inputs.kwargs |= options(request.model, last_only=request.phase == "prefill")
     return inputs
+
+
+def beside_sound(request: Request, ids: torch.Tensor) -> torch.Tensor:
+    """Ids of text with those of sound beside each, where the model embeds them together.
+
+    Its embedding then moves each id to the place of its own kind, by as many offsets.
+    """
+    codebooks = getattr(request.config, "num_codebooks", None)
+    if codebooks is None or not hasattr(request.model, "get_input_embeddings"):
+        return ids
+    embedding = request.model.get_input_embeddings()
+    offsets = [buffer for buffer in embedding.buffers() if buffer.shape == (codebooks + 1,)]
+    return ids[..., None].repeat(1, 1, codebooks + 1) if offsets else ids
+
+
+def _has_decoder(request: Request) -> bool:
+    """Whether the forward takes tokens for a decoder beside what an encoder reads."""
+    return bool(request.config.is_encoder_decoder) and "decoder_input_ids" in request.parameters
 
 
 def positions(config: Any) -> int:
@@ -148,9 +159,11 @@ def options(model: Any, *, last_only: bool) -> dict[str, Any]:
 
 
 def add_tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
-    """Adds token ids, with a place for each feature of what is seen or heard."""
+    """Adds token ids: `sequence` words, and beside them the places of what the model sees and hears."""
     if not places:
-        inputs.add("input_ids", decoder_ids(request.config, batch, sequence), batch=0, sequence=1)
+        made = token_ids if _has_decoder(request) else decoder_ids  # an encoder reads words
+        ids = made(request.config, batch, sequence)
+        inputs.add("input_ids", beside_sound(request, ids), batch=0, sequence=1)
         return
     # Which tokens are places for features is read from their values.
     word = word_id(request.config)
@@ -178,11 +191,14 @@ def word_id(config: Any) -> int:
     return next(i for i in range(_FIRST_WORD, _FIRST_WORD + len(special) + 1) if i not in special)
 
 
-def _hears_instead(request: Request, inputs: Inputs) -> bool:
+def hears_instead(request: Request, inputs: Inputs) -> bool:
     """Whether what an encoder hears stands in the place of token ids; a forward may also require both."""
     ids = request.parameters["input_ids"]
-    required = ids.default is ids.empty
-    return bool(request.config.is_encoder_decoder) and request.model.main_input_name in inputs.kwargs and not required
+    if not request.config.is_encoder_decoder or ids.default is ids.empty:
+        return False
+    # An encoder of its own for sound leaves the other one to text.
+    hears = not request.config.sub_configs and any(name in inputs.kwargs for name in sound.ARGUMENTS)
+    return hears or request.model.main_input_name in inputs.kwargs
 
 
 def _decoder_tokens(request: Request, inputs: Inputs, batch: int) -> None:
@@ -223,8 +239,8 @@ def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
     elif any(name in names for name in _VIDEO) and _sees(request, "video"):
         _videos(request, inputs)
         places += places_of(request, inputs, "video")
-    if any(name in names for name in _AUDIO) and _sees(request, "audio"):
-        _audio(request, inputs)
+    if any(name in names for name in sound.ARGUMENTS) and _sees(request, "audio"):
+        _take(request, inputs, sound.heard(request))
         places += places_of(request, inputs, "audio")
     return places
 
@@ -306,29 +322,6 @@ def _videos(request: Request, inputs: Inputs) -> None:
     _take(request, inputs, processed)
 
 
-def _audio(request: Request, inputs: Inputs) -> None:
-    config = request.config
-    window = getattr(config, "max_source_positions", None)
-    if (
-        isinstance(window, int)
-        and isinstance(getattr(config, "num_mel_bins", None), int)
-        and "input_features" in request.parameters
-        and request.config.is_encoder_decoder
-    ):
-        # Whisper: a fixed window of audio, two frames for each encoder position
-        shape = (request.batch, config.num_mel_bins, 2 * window)
-        inputs.add("input_features", torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
-        return
-    processed = media.audio(config, request.batch, request.size("seconds", _DEFAULT_SECONDS))
-    if processed is None:
-        rate = getattr(config, "sampling_rate", None) or 16000
-        name = next(n for n in _AUDIO if n in request.parameters)
-        samples = rate * request.size("seconds", _DEFAULT_SECONDS)
-        inputs.add(name, torch.empty((request.batch, samples), dtype=request.model.dtype, device="meta"), batch=0)
-        return
-    _take(request, inputs, processed)
-
-
 def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> None:
     """Adds those outputs of a processor that the forward takes, floats in the model's dtype."""
     for name, given in processed.items():
@@ -340,7 +333,7 @@ def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> Non
             continue
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             value = value.to(request.model.dtype)
-        inputs.kwargs[target] = value
+        inputs.kwargs[name] = value
 
 
 # ---- what else a forward takes ------------------------------------------------------------------------------------

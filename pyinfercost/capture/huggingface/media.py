@@ -28,6 +28,8 @@ _SHARED = {
 }
 # The same for attributes that hold named lengths.
 _SHARED_LENGTHS = {"max_image_size": ("image_size",), "patch_size": ("patch_size",)}
+# A way of working that a config states as a truth: attribute -> the name in the config, and the value for each truth.
+_CHOICES = {"truncation": ("enable_fusion", {True: "fusion", False: "rand_trunc"})}
 _NOT_SHARED = frozenset({"size", "crop_size", "return_attention_mask"})
 
 
@@ -42,6 +44,18 @@ def part_configs(config: Any, words: tuple[str, ...]) -> list[Any]:
             found.append(part)
         found += [deeper for deeper in part_configs(part, words) if deeper is not part]
     return [*found, config]
+
+
+def timm_side(part: Any) -> Any:
+    """The side of the images of a model of timm: its config states it, or timm does of a model that takes no other."""
+    side = (getattr(part, "model_args", None) or {}).get("img_size")
+    name = getattr(part, "architecture", None)
+    if side is not None or not isinstance(name, str) or part.model_type != "timm_wrapper":
+        return side
+    import timm
+
+    published = timm.get_pretrained_cfg(name)
+    return published.input_size[-1] if published and published.fixed_input_size else None
 
 
 def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[str, Any] | None:
@@ -60,11 +74,9 @@ def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[st
         try:
             made = processor(images=pictures, return_tensors="pt")
             # The oldest hands over the tensor alone, of pictures that belong to one text.
-            return (
-                {"pixel_values": made.reshape(batch, -1, *made.shape[1:])}
-                if isinstance(made, torch.Tensor)
-                else dict(made)
-            )
+            if isinstance(made, torch.Tensor):
+                return {"pixel_values": made.reshape(batch, -1, *made.shape[1:])}
+            return dict(made)
         except ImportError:  # what it works with is not installed
             return None
         except (ValueError, TypeError, AttributeError) as error:
@@ -93,11 +105,7 @@ def sees_clips_alone(config: Any) -> bool:
 
 def audio(config: Any, batch: int, seconds: int) -> dict[str, Any] | None:
     """What the feature extractor of the model gives for silence, or None where there is none."""
-    extractor = _made(
-        _listed(_mapping("feature_extraction", "FEATURE_EXTRACTOR"), config),
-        config,
-        ("audio", "speech", "encoder"),
-    )
+    extractor = _made(_extractor_of(config), config, ("audio", "speech", "encoder"))
     if extractor is None:
         return None
     rate = getattr(extractor, "sampling_rate", 16000)
@@ -107,6 +115,28 @@ def audio(config: Any, batch: int, seconds: int) -> dict[str, Any] | None:
     if "return_attention_mask" in inspect.signature(extractor.__call__).parameters:
         options["return_attention_mask"] = True
     return dict(extractor(waves, **options))
+
+
+def _extractor_of(config: Any) -> Any:
+    """The feature extractor of a type, or of the part of it that hears."""
+    mapping = _mapping("feature_extraction", "FEATURE_EXTRACTOR")
+    parts = [config, *part_configs(config, ("audio", "speech"))]
+    return next((found for part in parts if (found := _listed(mapping, part)) is not None), None)
+
+
+def extractor_defaults(config: Any) -> dict[str, Any]:
+    """What the feature extractor of a model is made with when nothing is said, also where it cannot be made here."""
+    import transformers
+
+    name = _extractor_of(config)
+    if not isinstance(name, str):
+        return {}
+    # The library has a stand-in under the name of a class that needs something that is not installed.
+    stand_in = getattr(transformers, name, None)
+    made_by = getattr(importlib.import_module(stand_in.__module__), name) if stand_in else _from_module(config, name)
+    parameters = inspect.signature(made_by.__init__).parameters.values()
+    stated = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {n: v for n, v in vars(made_by).items() if isinstance(v, int)} | stated
 
 
 def _mapping(module: str, kind: str) -> dict[str, Any]:
@@ -168,6 +198,10 @@ def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
         getattr(part, name, None) for part in parts for name in _SHARED["temporal_patch_size"]
     ):
         values["temporal_patch_size"] = 1
+    for attribute, (name, ways) in _CHOICES.items():
+        chosen = next((value for p in parts if isinstance(value := getattr(p, name, None), bool)), None)
+        if chosen is not None and hasattr(processor, attribute):
+            values[attribute] = ways[chosen]
     return made_by(**values) if values else processor
 
 
