@@ -215,7 +215,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "n_output_layers": 2,
     },
     "dots1": {"moe_intermediate_size": 48, "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
-    "dots3_note": {"text_config": _DOTS, "audio_config": {"adapter_input_size": 64}},
+    "dots3_note": {"text_config": _DOTS, "audio_config": {"adapter_input_size": 64, "conv_output_size": 1024}},
     "dots3_note_text": _DOTS,
     "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},

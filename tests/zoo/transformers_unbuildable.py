@@ -64,11 +64,12 @@ UNBUILDABLE: dict[str, str] = {
 # a BLIP takes no cache, because `generate()` runs its language model; a step of XLNet is three tokens with masks of
 # their own, against `mems`.
 NO_PHASE: dict[str, tuple[str, ...]] = {
+    "granite4_vision": ("decode",),  # its text model makes no cache for itself, and takes the class of no other
+    "idefics": ("decode",),  # each token attends to states of its images, which the caller keeps
     "openai-gpt": ("decode",),
     "pi0": ("prefill", "decode"),
     "shieldgemma2": ("prefill", "decode"),
     "voxtral_realtime": ("decode",),  # each token hears more, against a cache of the encoder too
     "blip": ("decode",),
-    "blip-2": ("decode",),
     "xlnet": ("decode",),
 }

@@ -333,7 +333,7 @@ def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> Non
             continue
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             value = value.to(request.model.dtype)
-        inputs.kwargs[name] = value
+        inputs.kwargs[target] = value
 
 
 # ---- what else a forward takes ------------------------------------------------------------------------------------
