@@ -161,6 +161,11 @@ def test_generate_hands_over_to_a_language_model(kind: str) -> None:
     assert step.kwargs["past_key_values_0_keys"].shape[2] == 20
 
 
+def test_a_cache_for_a_model_that_makes_none_for_itself() -> None:
+    inputs = zoo_model("granite4_vision", "decode", context=20).kwargs
+    assert inputs["past_key_values_1_keys"].shape[2] == 20
+
+
 def test_tokens_beside_pictures_that_a_forward_requires() -> None:
     inputs = zoo_model("grounding-dino", sequence=12).kwargs
     assert inputs["input_ids"].shape == (1, 12)
