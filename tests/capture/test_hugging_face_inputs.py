@@ -102,3 +102,86 @@ def test_sizes_are_those_of_the_inputs(tmp_path: Path) -> None:
     sound = load_model(f"hf:{config_file('wav2vec2')}", {"seconds": 2}).kwargs["input_values"]
     assert sound.shape == (1, 2 * 16000)
     assert sound.dtype == torch.float32
+
+
+def test_text_beside_a_decoder_of_several_streams_is_of_one() -> None:
+    kwargs = load_model(f"hf:{config_file('musicgen')}", {"batch": 2, "sequence": 16}).kwargs
+    assert kwargs["input_ids"].shape == (2, 16)
+    assert kwargs["decoder_input_ids"].shape == (2 * 4, 16)  # one row for each codebook
+
+
+def test_states_that_a_cache_keeps_beside_its_layers_are_inputs_too() -> None:
+    loaded = load_model(f"hf:{config_file('minimax')}#decode", {"batch": 2, "context": 16})
+    states = {name: tensor.shape for name, tensor in loaded.kwargs.items() if "linear_cache" in name}
+    assert list(states.values()) == [(2, 4, 16, 16)]
+    first, second = (ic.capture(loaded.module, (), loaded.kwargs) for _ in range(2))
+    assert first.to_json() == second.to_json()
+    roles = {tensor.name: tensor.role for tensor in first.inputs}
+    assert all(roles[name] == "kv_cache" for name in states)
+
+
+def zoo_model(kind: str, phase: str = "", **sizes: int) -> LoadedModel:
+    return load_model(f"hf:{config_file(kind)}" + (f"#{phase}" if phase else ""), sizes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "grid", "width"),
+    [
+        ("cosmos3_edge_vision", "grid_thw", 3 * 16 * 16),
+        ("dots3_note_vision_encoder", "grid_thw", 3 * 14 * 14),  # of one frame: its config has no word for more
+        ("qwen2_vl", "image_grid_thw", 3 * 2 * 14 * 14),
+    ],
+)
+def test_patches_are_those_of_their_grid(kind: str, grid: str, width: int) -> None:
+    inputs = zoo_model(kind).kwargs
+    assert inputs["pixel_values"].shape == (int(inputs[grid].prod()), width)
+
+
+def test_a_part_sees_plain_pictures_where_it_takes_nothing_else_of_them() -> None:
+    assert zoo_model("idefics2_vision").kwargs["pixel_values"].shape == (1, 3, 224, 224)
+
+
+def test_a_processor_of_clips_alone_makes_clips() -> None:
+    inputs = zoo_model("instructblipvideo", frames=4).kwargs
+    assert inputs["pixel_values"].shape == (1, 4, 3, 224, 224)
+    assert inputs["qformer_input_ids"].shape[0] == 1
+
+
+@pytest.mark.parametrize(("kind", "side"), [("depth_pro", 96 * 4), ("janus_vqgan", 32 * 16)])
+def test_a_side_may_follow_from_other_numbers(kind: str, side: int) -> None:
+    assert zoo_model(kind).kwargs["pixel_values"].shape == (1, 3, side, side)
+
+
+def test_tiles_of_a_picture_keep_their_size() -> None:
+    inputs = zoo_model("inkling2").kwargs
+    # each token stands for 40 x 40 pixels of the 224 x 224
+    assert inputs["pixel_values"].shape[:3] == (6 * 6, 40, 40)
+
+
+def test_each_token_attends_to_the_images_of_its_sample() -> None:
+    inputs = zoo_model("idefics", sequence=12).kwargs
+    assert inputs["pixel_values"].shape[:2] == (1, 1)
+    assert inputs["image_attention_mask"].shape == (1, 12, 1)
+
+
+def test_places_of_a_fixed_number() -> None:
+    inputs = zoo_model("gemma3n").kwargs
+    config = zoo_model("gemma3n").module.config
+    assert int((inputs["input_ids"] == config.audio_token_id).sum()) == config.audio_soft_tokens_per_image
+
+
+@pytest.mark.parametrize("kind", ["blip-2", "instructblip", "kosmos-2"])
+def test_generate_hands_over_to_a_language_model(kind: str) -> None:
+    whole, step = zoo_model(kind, "prefill").module, zoo_model(kind, "decode", context=20)
+    assert type(step.module) in {type(part) for part in whole.children()}
+    assert step.kwargs["past_key_values_0_keys"].shape[2] == 20
+
+
+def test_a_cache_for_a_model_that_makes_none_for_itself() -> None:
+    inputs = zoo_model("granite4_vision", "decode", context=20).kwargs
+    assert inputs["past_key_values_1_keys"].shape[2] == 20
+
+
+def test_tokens_beside_pictures_that_a_forward_requires() -> None:
+    inputs = zoo_model("grounding-dino", sequence=12).kwargs
+    assert inputs["input_ids"].shape == (1, 12)

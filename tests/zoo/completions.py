@@ -172,6 +172,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "decoder_config": {"hidden_size_global": 128},
         "global_config": {"hidden_size": 128, "head_dim": 32},
     },
+    "colmodernvbert": {"vlm_config": {"vision_config": {"image_size": 256}}},
     "colqwen2": {"vlm_config": {"text_config": _SECTION}},
     "cvt": {"depth": [1, 2, 3]},
     "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGIBJBZ": 501}, "image_token_id": 500},
@@ -214,7 +215,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "n_output_layers": 2,
     },
     "dots1": {"moe_intermediate_size": 48, "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
-    "dots3_note": {"text_config": _DOTS, "audio_config": {"adapter_input_size": 64}},
+    "dots3_note": {"text_config": _DOTS, "audio_config": {"adapter_input_size": 64, "conv_output_size": 1024}},
     "dots3_note_text": _DOTS,
     "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
@@ -228,6 +229,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
     "exaone4_5": {"text_config": {}},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
+    "florence2": {"text_config": {"vocab_size": 51290}},
     "fastspeech2_conformer_with_hifigan": {"vocoder_config": {"model_in_dim": 80}},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 16}},
     "gemma3": {"mm_tokens_per_image": 49, "vision_config": {"image_size": 224, "patch_size": 16}},
@@ -263,7 +265,12 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16, "num_experts": 4, "moe_topk": 2},
     "hunyuan_vl_text": {"head_dim": 16, **_SECTION},
-    "hunyuan_vl": {"text_config": {"head_dim": 128}},
+    "hunyuan_vl": {
+        "text_config": {
+            "head_dim": 128,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [16, 16, 16, 16]},
+        }
+    },
     "idefics3": {"vision_config": {"image_size": 256}},
     "informer": {"prediction_length": 8, "context_length": 16},
     "instructblip": {"image_token_index": 511},

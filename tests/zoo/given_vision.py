@@ -107,6 +107,12 @@ def _mask_decoder(config: Any) -> dict[str, Any]:
     }
 
 
+def _tiles(config: Any) -> dict[str, Any]:
+    """Tiles of a picture, each as two equal frames, with channels last."""
+    tile = (config.temporal_patch_size, config.patch_size, config.patch_size, config.num_channels)
+    return {"pixel_values": _floats(BATCH * (_IMAGE // config.patch_size + 1) ** 2, *tile)}
+
+
 GIVEN_VISION: dict[str, Any] = {
     "colqwen2": _padded_patches,
     "deepseek_ocr2_encoder": _patches_and_queries,
@@ -114,6 +120,7 @@ GIVEN_VISION: dict[str, Any] = {
     "gemma4_assistant": _assistant,
     "gemma4_unified_assistant": _assistant,
     "glm_image": _image_to_image,
+    "inkling_vision": _tiles,
     "molmo2_adapter": _pooled_patches,
     "sam3_detr_decoder": _detr_decoder,
     "sam3_detr_encoder": _detr_encoder,

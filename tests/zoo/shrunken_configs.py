@@ -173,7 +173,7 @@ def _cut_layers(small: Tree) -> set[str]:
             kept_layers += [
                 index
                 for index in sorted({len(kinds) - 1 - kinds[::-1].index(kind) for kind in kinds})
-                if index >= count - shared
+                if index >= count - shared and index not in kept_layers
             ]
             small["num_kv_shared_layers"] = len([index for index in kept_layers if index >= count - shared])
         if len(kept_layers) == 1:

@@ -60,11 +60,14 @@ def decode_inputs(request: Request) -> Inputs:
         with _Encoding(model) as encoding:
             own = _own_cache(request, taken)
             filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True) | own)
+            if not own and not _handed_on(filled):  # it makes none for itself
+                own = _new_cache(request, taken)
+                filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True) | own)
     except CaptureError as error:
         raise SpecError(
             f"hf:{request.name}#decode: {type(model).__name__} cannot fill a cache on meta tensors: {error}"
         ) from error
-    found = [(name, cache) for name in _CACHE_ARGUMENTS if (cache := getattr(filled, name, None)) is not None]
+    found = _handed_on(filled)
     argument, cache = next(iter(found or own.items()), ("", None))
     if cache is None:
         raise _without_cache(request)
@@ -118,14 +121,23 @@ def _without_cache(request: Request) -> SpecError:
 
 def _own_cache(request: Request, taken: set[str]) -> dict[str, Any]:
     """A new cache, as `generate()` makes one, for a model that fills it and does not hand it on with its result."""
-    from transformers import DynamicCache
-
     fields = inspect.signature(request.model.forward).return_annotation
     handed_on = getattr(fields, "__dataclass_fields__", None)
-    name = next((name for name in ("cache", "past_key_values") if name in taken), None)
-    if name is None or handed_on is None or any(n in handed_on for n in _CACHE_ARGUMENTS):
+    if handed_on is None or any(n in handed_on for n in _CACHE_ARGUMENTS):
         return {}
-    return {name: DynamicCache(config=request.config.get_text_config(decoder=True))}
+    return _new_cache(request, taken)
+
+
+def _handed_on(filled: Any) -> list[tuple[str, Any]]:
+    """The caches of a result, by their names."""
+    return [(name, cache) for name in _CACHE_ARGUMENTS if (cache := getattr(filled, name, None)) is not None]
+
+
+def _new_cache(request: Request, taken: set[str]) -> dict[str, Any]:
+    from transformers import DynamicCache
+
+    name = next((name for name in ("cache", "past_key_values") if name in taken), None)
+    return {} if name is None else {name: DynamicCache(config=request.config.get_text_config(decoder=True))}
 
 
 def _source(request: Request, inputs: Inputs, batch: int) -> None:

@@ -18,7 +18,7 @@ import torch
 from . import forms, media, sound
 from .other_inputs import ALWAYS, OTHERS
 from .places import added_to_tokens, places_of
-from .sides import side_of
+from .sides import plain_shape, side_of
 from .sizes import SpecError, checked_sizes
 
 DEFAULT_SEQUENCE = 128
@@ -269,7 +269,7 @@ def _images(request: Request, inputs: Inputs) -> None:
         return
     if processed is None:
         name = next(n for n in _IMAGE if n in request.parameters)
-        inputs.add(name, torch.empty(_picture(request, side), dtype=request.model.dtype, device="meta"), batch=0)
+        inputs.add(name, torch.empty(plain_shape(request, side), dtype=request.model.dtype, device="meta"), batch=0)
         return
     _take(request, inputs, processed)
 
@@ -281,21 +281,6 @@ def _settle_pictures(request: Request, inputs: Inputs) -> None:
     if any(name in inputs.kwargs for name in _IMAGE):
         with contextlib.suppress(CaptureError):  # whoever captures it is told what is wrong
             forms.settle(request, inputs, request.model, inputs.kwargs)
-
-
-def _picture(request: Request, side: tuple[int, int]) -> tuple[int, ...]:
-    """The shape of plain pictures: one per sample, a pair to be matched, or the frames of a clip."""
-    from transformers.models.auto import modeling_auto as auto
-
-    parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
-    channels = next((p.num_channels for p in parts if isinstance(getattr(p, "num_channels", None), int)), 3)
-    kind = request.config.model_type
-    if kind in auto.MODEL_FOR_KEYPOINT_MATCHING_MAPPING_NAMES:
-        return (request.batch, 2, channels, *side)
-    frames = getattr(request.config, "num_frames", None)
-    if kind in auto.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES and frames:
-        return (request.batch, request.size("frames", frames), channels, *side)
-    return (request.batch, channels, *side)
 
 
 def _needs_more(request: Request) -> bool:

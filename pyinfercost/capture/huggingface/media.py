@@ -205,10 +205,6 @@ def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
     return made_by(**values) if values else processor
 
 
-def _merges(part: Any) -> bool:
-    return isinstance(getattr(part, "spatial_merge_size", None), int)
-
-
 def _from_module(config: Any, class_name: str) -> Any:
     package = type(config).__module__.rpartition(".")[0]
     return getattr(importlib.import_module(package), class_name)
@@ -217,9 +213,9 @@ def _from_module(config: Any, class_name: str) -> Any:
 def _fit_size(processor: Any, side: tuple[int, int], parts: list[Any]) -> None:
     """Sets the size that images are brought to, where the processor has one: not a range of areas, nor a patch's."""
     height, width = side
-    tiles = {getattr(p, "patch_size", None) for p in parts}
-    tiles |= {patch * p.spatial_merge_size for p in parts for patch in tiles if _merges(p) and isinstance(patch, int)}
-    if getattr(getattr(processor, "size", None), "height", None) in tiles - {None}:
+    patches = {p.patch_size for p in parts if isinstance(getattr(p, "patch_size", None), int)}
+    merges = {p.spatial_merge_size for p in parts if isinstance(getattr(p, "spatial_merge_size", None), int)} | {1}
+    if getattr(getattr(processor, "size", None), "height", None) in {p * m for p in patches for m in merges}:
         return
     for attribute in ("size", "crop_size"):
         size = getattr(processor, attribute, None)

@@ -124,7 +124,7 @@ def _place_token(config: Any, kind: str) -> int | None:
 
 
 def _parts(config: Any) -> list[Any]:
-    return media.part_configs(config, ("text", "thinker"))[::-1]
+    return media.part_configs(config, ("text", "thinker", "vlm"))[::-1]
 
 
 def _names(kind: str) -> tuple[str, ...]:

@@ -23,6 +23,21 @@ def side_of(request: Request) -> tuple[int, int]:
     return (asked, asked) if "image_size" in request.asked else (height, width)
 
 
+def plain_shape(request: Request, side: tuple[int, int]) -> tuple[int, ...]:
+    """The shape of plain pictures: one per sample, a pair to be matched, or the frames of a clip."""
+    from transformers.models.auto import modeling_auto as auto
+
+    parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
+    channels = next((p.num_channels for p in parts if isinstance(getattr(p, "num_channels", None), int)), 3)
+    kind = request.config.model_type
+    if kind in auto.MODEL_FOR_KEYPOINT_MATCHING_MAPPING_NAMES:
+        return (request.batch, 2, channels, *side)
+    frames = getattr(request.config, "num_frames", None)
+    if kind in auto.MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES and frames:
+        return (request.batch, request.size("frames", frames), channels, *side)
+    return (request.batch, channels, *side)
+
+
 def _stated(part: Any) -> Any:
     return getattr(part, "image_size", None) or media.timm_side(part)
 
