@@ -351,6 +351,9 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "vision-text-dual-encoder": {"vision_config": {"pooler_output_size": 64}},
     "vipllava": {"vision_feature_layer": [-2, -1]},
     "pp_doclayout_v2": {"class_thresholds": [0.5] * 25, "class_order": list(range(25))},
+    "uvdoc": {
+        "backbone_config": {"out_features": [f"stage{i}" for i in range(1, 7)], "out_indices": list(range(1, 7))}
+    },
     "voxtral": {"audio_token_id": 24, "audio_config": {"intermediate_size": 256}},
     "xcodec": {"codebook_dim": 128},
     "xcodec2": {"quantization_dim": 128},
