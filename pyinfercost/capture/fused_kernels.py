@@ -13,7 +13,7 @@ from .meta_kernels import attention
 def _attention_in_training(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any
 ) -> tuple[Any, ...]:
-    result = attention(query, key, value)
+    result = attention(query, key, value, enable_gqa=True)  # whether there are fewer key heads was checked before
     # One number per row of scores is what backward needs of them. The rest is for sequences of many lengths and for
     # dropout.
     row = query.new_empty(query.shape[:-1], dtype=torch.float32)

@@ -48,7 +48,7 @@ UNBUILDABLE: dict[str, str] = {
     "inkling_mm_model": "needs scipy, which is not installed",
     "inkling_vision": "needs scipy, which is not installed",
     "videomt": "needs scipy, which is not installed",
-    "higgs_audio_v2_tokenizer": "needs torchaudio, which is not installed",
+    "higgs_audio_v2_tokenizer": "needs torchaudio, of which there is no release for torch 2.13",
     "omdet-turbo": "takes classes_input_ids, which no config tells the shape of",
     "sam3_lite_text_mask_decoder": "takes decoder_queries, which no config tells the shape of",
     "sam3_mask_decoder": "takes decoder_queries, which no config tells the shape of",
