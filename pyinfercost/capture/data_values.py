@@ -3,6 +3,7 @@
 A number of things (how many are true, how many a bin holds) becomes a named size. A value that the forward computes
 with (a coordinate, an index) is fixed in the middle of its range, which the calls that made it limit (`value_facts`).
 The truth of a comparison follows from its sides, and `any` is true by default: then the work that it guards is done.
+`all` is false by default: it ends a loop, or guards a way that is shorter.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .symbols import NeedsOpenSizesError
-from .value_facts import FactFinder, Facts, Size, op_name
-from .value_rules import argument
+from .value_facts import Classes, FactFinder, Facts, Size, argument, op_name
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
@@ -93,11 +93,14 @@ class DataValues:
             if not known and not self._sizes.is_given(self._recorder.module, "item"):
                 raise error if tensor.is_floating_point() else self._unbounded(error)
             high, module = facts.high if known else None, self._recorder.module
-            if facts.mean is None and facts.total is None:  # a value, and not a number of things
+            if _is_int(facts.low) and _is_int(facts.high) and facts.low == facts.high:
+                self._scalars[key] = facts.low
+            elif facts.mean is None and facts.total is None:  # a value, and not a number of things
                 low = max(0, int(facts.low)) if isinstance(facts.low, (int, float)) else 0
                 self._scalars[key] = self._sizes.of_value(module, "item", _VALUE, low, high)
             else:
-                self._scalars[key] = self._sizes.of_data(module, "item", _COUNT, high, mean_of(facts, 1))
+                share = mean_of(facts, 1) if facts.share is None else facts.share
+                self._scalars[key] = self._sizes.of_data(module, "item", _COUNT, high, share)
         return self._scalars[key]
 
     def _unbounded(self, error: UnknownValueError) -> UnknownValueError:
@@ -120,14 +123,15 @@ class DataValues:
             return True
         if name == "aten._is_all_true":  # a forward's check of itself, which goes on where it holds
             return True
-        if call is not None and name == "aten.any":
-            key = self._identity(tensor)
-            if key not in self._scalars:
-                self._scalars[key] = self._sizes.of_data(
-                    self._recorder.module, "any", "whether any element is true", 1, 1
-                )
-            return self._scalars[key] == 1
+        if call is not None and name in _BY_DEFAULT:
+            return self._default_truth(tensor, *_BY_DEFAULT[name])
         raise error
+
+    def _default_truth(self, tensor: torch.Tensor, what: str, of: str, default: int) -> Any:
+        key = self._identity(tensor)
+        if key not in self._scalars:
+            self._scalars[key] = self._sizes.of_data(self._recorder.module, what, of, 1, default)
+        return self._scalars[key] == 1
 
     def _decided(self, name: str, left: Facts, right: Facts) -> bool | None:
         """What a comparison gives for all values within the limits, None where they leave it open."""
@@ -175,8 +179,10 @@ class DataValues:
             count = int(tensor.shape[0])
             shares: list[Any] = [None] * count
             if facts.exact:  # the shares add up to the whole, as tensor-driven splits require
-                whole = facts.total
-                shares = [(i + 1) * whole // count - i * whole // count for i in range(count)]
+                among = facts.classes
+                if among is None or among.first is None:
+                    among = Classes(0, count, 0, facts.total)
+                shares = [among.share(i) for i in range(count)]
             module = self._recorder.module
             self._scalars[key] = [
                 self._sizes.of_data(module, "tolist", _COUNT, facts.high, share, exact=facts.exact) for share in shares
@@ -201,6 +207,11 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, (int, torch.SymInt))
 
 
+# A reduction to one truth -> the name of its size, in words, and what it is by default.
+_BY_DEFAULT = {
+    "aten.any": ("any", "whether any element is true", 1),
+    "aten.all": ("all", "whether all elements are true", 0),
+}
 _VALUE = "a value that the forward computes with"
 _COUNT = "a number of things, used as a size"
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {

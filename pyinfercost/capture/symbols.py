@@ -116,7 +116,7 @@ class SizeSpace:
             bound: The greatest it can be; None if nothing is known.
             default: What it is unless a value is given; None for the bound.
             stated: What that default is, in words.
-            exact: Whether the forward is to meet a default of 0 or 1 as it is, and not as a length like any other.
+            exact: Whether the forward is to meet a default of 1 as it is, and not as a length like any other.
 
         Raises:
             NeedsOpenSizesError: This capture makes no sizes that depend on data.
@@ -135,7 +135,7 @@ class SizeSpace:
             default = torch.sym_min(default, bound)  # type: ignore[no-untyped-call]
         hint = _hint(default)
         truth = isinstance(bound, int) and bound == 1
-        hint = hint if truth or exact else max(2, hint)
+        hint = hint if truth or exact or hint == 0 else max(2, hint)
         symbolic, symbol = self._symbolic(name, hint)
         if isinstance(bound, int):
             self._limit(symbol, max(bound, hint))

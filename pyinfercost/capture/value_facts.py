@@ -25,6 +25,31 @@ _DEEPEST = 200  # calls between a tensor and what is known of it
 
 
 @dataclass(frozen=True)
+class Classes:
+    """Classes that choices fall on, along a dimension of a tensor that says which.
+
+    Attributes:
+        dim: The dimension along which the classes lie.
+        count: How many of them choices can fall on.
+        first: The place of the first of these.
+        choices: How many choices there are in all.
+    """
+
+    dim: int
+    count: Any
+    first: Any
+    choices: Any
+
+    def share(self, place: Any) -> Size:
+        """What falls to the class at a place: shares are equal, and the first ones get what is left over."""
+        rank = place - self.first if is_int(place) and is_int(self.first) else 0
+        if is_int(self.count) and not 0 <= rank < self.count:
+            return 0
+        share: Size = (self.choices + self.count - 1 - rank) // self.count
+        return share
+
+
+@dataclass(frozen=True)
 class Facts:
     """Limits of a tensor's values; None where nothing is known.
 
@@ -36,6 +61,11 @@ class Facts:
         exact: Whether the sum is `total`.
         mean: The value of one element on average where choices fall evenly, as numerator and denominator.
         whole: Whether the values are whole numbers, whatever their dtype.
+        classes: Where the tensor says which of several classes choices fell on.
+        share: What the sum over the tensor is where choices fall evenly.
+        hit: Of a mask of classes: the place of the first that is true; the others follow it, as shares have it.
+        places: Of rows that say where a mask of one dimension is true, in order: the place of the first, and how much
+            further each may lie.
     """
 
     low: Any = None
@@ -45,6 +75,14 @@ class Facts:
     exact: bool = False
     mean: tuple[Any, Any] | None = None
     whole: bool = False
+    classes: Classes | None = None
+    share: Any = None
+    hit: int | None = None
+    places: tuple[Any, Any] | None = None
+
+    def of_elements(self) -> Facts:
+        """What goes on holding for some of the elements, in any order."""
+        return replace(self, exact=False, classes=None, share=None, hit=None, places=None)
 
 
 NOTHING = Facts()
@@ -68,7 +106,7 @@ class FactFinder:
         self._keep: list[torch.Tensor] = []  # their ids are in use
         self._depth = 0
         self._cut = False  # whether what is being derived goes deeper than is looked
-        self._deriving: set[int] = set()  # tensors whose facts are being derived
+        self._deriving: set[int] = set()  # of these; a tensor may be written to with what was read from it
 
     def of(self, value: Any) -> Facts:
         """The facts of a tensor; a number has its own value as limits."""
@@ -77,10 +115,10 @@ class FactFinder:
             return Facts(low=value, high=value, distinct=1) if number else NOTHING
         self._read_on()
         known = self._known.get(id(value))
+        if known is None and id(value) in self._deriving:
+            self._cut = True
+            return NOTHING
         if known is None:
-            if id(value) in self._deriving:  # it was written over with what follows from itself
-                self._cut = True
-                return NOTHING
             self._deriving.add(id(value))
             try:
                 known = self._derive(value)
@@ -144,7 +182,7 @@ class FactFinder:
             for write in writes:
                 new = _scaled_by(facts, write.factor) if isinstance(write, _Scaling) else self.of(write)
                 facts = union([facts, new])
-            facts = replace(facts, total=None, exact=False)
+            facts = replace(facts.of_elements(), total=None)
         if tensor.dtype == torch.bool:
             # A truth made of numbers that are all above zero is true everywhere.
             true = isinstance(facts.low, (int, float)) and facts.low > 0
@@ -194,6 +232,11 @@ _METADATA_ONLY = frozenset(
 )
 
 
+def is_int(value: Any) -> bool:
+    """Whether a limit is a plain number."""
+    return isinstance(value, int)
+
+
 def union(facts: list[Facts]) -> Facts:
     """What holds for a value that may be any of several."""
 
@@ -214,6 +257,14 @@ def union(facts: list[Facts]) -> Facts:
 def op_name(call: Call) -> str:
     """`aten.add` of `aten.add.Tensor`."""
     return ".".join(str(call.op).split(".")[:2])
+
+
+def argument(call: Call, name: str, default: Any = None) -> Any:
+    """The value of an argument by its schema name."""
+    for place, declared in enumerate(call.op._schema.arguments):
+        if declared.name == name:
+            return call.args[place] if place < len(call.args) else call.kwargs.get(name, default)
+    return default
 
 
 def parts(value: Any) -> list[torch.Tensor]:
@@ -253,7 +304,8 @@ def greatest(left: Any, right: Any) -> Any:
 def _of_values(tensor: torch.Tensor) -> Facts:
     if tensor.numel() == 0 or tensor.is_complex():
         return NOTHING
-    low, high = tensor.min().item(), tensor.max().item()
-    total = tensor.sum().item() if low >= 0 else None
-    distinct = int(torch.unique(tensor).numel())
+    with torch.utils._python_dispatch._disable_current_modes():  # these are no calls of the model
+        low, high = tensor.min().item(), tensor.max().item()
+        total = tensor.sum().item() if low >= 0 else None
+        distinct = int(torch.unique(tensor).numel())
     return Facts(low=low, high=high, distinct=distinct, total=total, exact=total is not None)

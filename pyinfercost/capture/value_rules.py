@@ -12,19 +12,24 @@ from typing import Any
 import torch
 
 from .calls import Call
-from .value_facts import NOTHING, FactFinder, Facts, Size, greatest, least, parts, union
+from .value_classes import equal, indexed, masked, one_hot, picked, reached, rearranged, scattered, summed
+from .value_facts import (
+    NOTHING,
+    Classes,
+    FactFinder,
+    Facts,
+    Size,
+    argument,
+    greatest,
+    least,
+    op_name,
+    parts,
+    union,
+)
 
 Rule = Callable[[FactFinder, Call, torch.Tensor], Facts]
 
 _LARGEST_DENOMINATOR = 10**6  # of a threshold such as 0.05
-
-
-def argument(call: Call, name: str, default: Any = None) -> Any:
-    """The value of an argument by its schema name."""
-    for place, declared in enumerate(call.op._schema.arguments):
-        if declared.name == name:
-            return call.args[place] if place < len(call.args) else call.kwargs.get(name, default)
-    return default
 
 
 def _length(tensor: torch.Tensor, dim: int | None) -> Size:
@@ -39,21 +44,19 @@ def _indices(length: Size) -> Facts:
 
 def _of_operand(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     """The same elements, or some of them."""
-    return replace(finder.of(call.args[0]), exact=False)
-
-
-def _rearranged(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
-    return finder.of(call.args[0])
+    return finder.of(call.args[0]).of_elements()
 
 
 def _repeated(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     """Elements of the operand, any of them several times."""
-    return replace(finder.of(call.args[0]), total=None, exact=False)
+    return replace(finder.of(call.args[0]).of_elements(), total=None)
 
 
 def _cast(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     facts = finder.of(call.args[0])
     source: torch.Tensor = call.args[0]
+    if tensor.dtype == torch.bool and source.dtype != torch.bool:
+        return reached(facts) if facts.whole or not source.is_floating_point() else NOTHING
     if not source.is_floating_point():
         return facts
     if tensor.is_floating_point():
@@ -62,10 +65,16 @@ def _cast(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
         return Facts(distinct=facts.distinct, total=facts.total)
     low, high = int(facts.low), int(facts.high)
     distinct = least(facts.distinct, high - low + 1)
+    if facts.whole:  # nothing is rounded
+        return replace(facts, low=low, high=high, distinct=distinct)
     return Facts(low=low, high=high, distinct=distinct, total=facts.total, whole=True)
 
 
 def _joined(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
+    joined = parts(call.args[0])
+    negated = finder.producer(joined[-1])
+    if negated is not None and op_name(negated) in _NEGATIONS and len(joined) == 2 and negated.args[0] is joined[0]:  # noqa: PLR2004
+        return Facts(total=joined[0].numel(), exact=True)  # of an element and its opposite one is true
     return union([finder.of(part) for part in parts(call.args[0])])
 
 
@@ -75,27 +84,24 @@ def _chosen(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     return replace(union([finder.of(value) for value in call.args[1:3]]), total=None)
 
 
-def _equal(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
-    left, right = finder.of(call.args[0]), finder.of(call.args[1])
-    choices = greatest(left.distinct, right.distinct)
-    return Facts(mean=None if choices is None else (1, choices))
-
-
 def _above(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     """At most `total / threshold` elements of zero or more reach a threshold."""
     facts, threshold = finder.of(call.args[0]), call.args[1]
+    if type(threshold) in (int, float) and threshold == 0 and op_name(call) not in {"aten.ge", "aten.greater_equal"}:
+        return reached(facts) if facts.whole or not call.args[0].is_floating_point() else NOTHING
     if facts.total is None or not isinstance(threshold, (int, float)) or threshold <= 0:
         return NOTHING
     exact = Fraction(threshold).limit_denominator(_LARGEST_DENOMINATOR)
     return Facts(total=facts.total * exact.denominator // exact.numerator)
 
 
+def _unequal(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
+    """`counts != 0` of numbers of things."""
+    return _above(finder, call, tensor) if type(call.args[1]) is int and call.args[1] == 0 else NOTHING
+
+
 def _both(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     return Facts(total=least(finder.of(call.args[0]).total, finder.of(call.args[1]).total))
-
-
-def _one_hot(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    return Facts(low=0, high=1, distinct=2, total=call.args[0].numel(), exact=True, mean=(1, tensor.shape[-1]))
 
 
 def _softmax(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
@@ -109,7 +115,7 @@ def _sigmoid(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
 def _searched(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     """`topk`, `sort`, `max` along a dimension: values, and where they were."""
     if parts(call.result)[0] is tensor:
-        return replace(finder.of(call.args[0]), exact=False)
+        return finder.of(call.args[0]).of_elements()
     return _indices(_length(call.args[0], argument(call, "dim", -1)))
 
 
@@ -119,17 +125,23 @@ def _position(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
 
 def _nonzero(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     lengths = call.args[0].shape
-    return _indices(reduce(greatest, lengths)) if lengths else NOTHING
+    if not lengths:
+        return NOTHING
+    if len(lengths) > 1:
+        return _indices(reduce(greatest, lengths))
+    hit = finder.of(call.args[0]).hit
+    places = (0, lengths[0] - call.result.shape[0]) if hit is None else (hit, 0)
+    return replace(_indices(lengths[0]), places=places)
 
 
 def _unique(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     found = parts(call.result)
     if tensor is found[0]:
-        return replace(finder.of(call.args[0]), total=None, exact=False, mean=None)
+        return replace(finder.of(call.args[0]).of_elements(), total=None, mean=None)
     if tensor is found[1]:
         return _indices(found[0].shape[0])
     whole = call.args[0].numel()
-    return Facts(low=0, high=whole, total=whole, exact=True, mean=(whole, found[0].shape[0]))
+    return _counts(whole, found[0].shape[0])
 
 
 def _arange(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
@@ -155,9 +167,8 @@ def _clamped(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     low, high = argument(call, "min"), argument(call, "max")
     if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
         return NOTHING
-    return replace(
-        facts, low=greatest(facts.low, low), high=least(facts.high, high), total=None, exact=False, mean=None
-    )
+    facts = replace(facts.of_elements(), total=None, mean=None)
+    return replace(facts, low=greatest(facts.low, low), high=least(facts.high, high))
 
 
 def _shifted(sign: int) -> Rule:
@@ -175,6 +186,9 @@ def _shifted(sign: int) -> Rule:
 
 def _scaled(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     """Values times a number of zero or more."""
+    left_out = masked(finder, call)
+    if left_out is not None:
+        return left_out
     facts, factor = (finder.of(operand) for operand in call.args[:2])
     if factor.low is None or factor.low != factor.high:
         facts, factor = factor, facts
@@ -217,19 +231,6 @@ def _remainder(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     return _indices(divisor)
 
 
-def _sum(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    facts = finder.of(call.args[0])
-    if facts.low is None or facts.high is None or facts.low < 0:
-        return NOTHING
-    count = call.args[0].numel() // tensor.numel()
-    high = facts.high * count if isinstance(facts.high, (int, torch.SymInt)) else None
-    mean = None if facts.mean is None else (facts.mean[0] * count, facts.mean[1])
-    whole = facts.total
-    if whole is None and facts.low == 0 and facts.high == 1:  # how many are true
-        whole = call.args[0].numel()
-    return Facts(low=0, high=least(high, whole), total=whole, exact=facts.exact, mean=mean)
-
-
 def _cumulative(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     facts = finder.of(call.args[0])
     if facts.low is None or facts.high is None or facts.low < 0:
@@ -242,7 +243,13 @@ def _bincount(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     if argument(call, "weights") is not None:
         return NOTHING
     whole = call.args[0].numel()
-    return Facts(low=0, high=whole, total=whole, exact=True, mean=(whole, tensor.shape[0]))
+    return _counts(whole, tensor.shape[0])
+
+
+def _counts(whole: Size, classes: Size) -> Facts:
+    """How often each of several things occurs."""
+    among = Classes(0, classes, 0, whole)
+    return Facts(low=0, high=whole, total=whole, exact=True, mean=(whole, classes), whole=True, classes=among)
 
 
 def _random(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
@@ -255,18 +262,23 @@ def _extreme(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     return _searched(finder, call, tensor) if len(parts(call.result)) > 1 else _repeated(finder, call, tensor)
 
 
+_NEGATIONS = frozenset({"aten.logical_not", "aten.bitwise_not"})
 _TABLE: dict[Rule, str] = {
-    _rearranged: "view _unsafe_view reshape permute transpose t contiguous clone alias detach flatten unsqueeze "
+    rearranged: "view _unsafe_view reshape permute transpose t contiguous clone alias detach flatten unsqueeze "
     "squeeze movedim swapaxes ravel view_as reshape_as lift_fresh lift_fresh_copy",
-    _of_operand: "slice select unbind split split_with_sizes chunk narrow masked_select diagonal",
-    _repeated: "expand expand_as repeat index index_select gather take tile broadcast_to roll flip",
+    picked: "select unbind",
+    _of_operand: "slice split split_with_sizes chunk narrow masked_select diagonal",
+    _repeated: "expand expand_as repeat index_select gather take tile broadcast_to roll flip",
+    indexed: "index",
     _cast: "to _to_copy type_as long int float",
     _joined: "cat concat stack hstack vstack",
     _chosen: "where",
-    _equal: "eq",
-    _above: "gt ge",
+    equal: "eq",
+    _above: "gt ge greater greater_equal",
+    _unequal: "ne",
     _both: "__and__ bitwise_and logical_and",
-    _one_hot: "one_hot",
+    one_hot: "one_hot",
+    scattered: "scatter",
     _softmax: "softmax _softmax",
     _sigmoid: "sigmoid",
     _searched: "topk sort kthvalue",
@@ -280,7 +292,7 @@ _TABLE: dict[Rule, str] = {
     _rounded: "ceil floor round trunc",
     _divided: "floor_divide div",
     _remainder: "remainder",
-    _sum: "sum",
+    summed: "sum",
     _cumulative: "cumsum",
     _bincount: "bincount",
     _random: "randint",

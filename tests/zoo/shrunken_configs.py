@@ -21,6 +21,7 @@ VOCABULARY = 512
 # (pattern of a whole name, what it becomes when it is larger). The first that matches holds.
 _KEPT = re.compile(
     r"num_feat_extract_layers|patch_embed_hidden_size|patch_embed_hidden_size|num_conv_.*|num_.*_conv_layers|num_feature_levels|num_channels|position_embedding_type|.*_ratio"
+    r"|keypoint_decoder_dim"
 )
 _LARGEST: tuple[tuple[str, int], ...] = (
     (r"(.*_)?vocab_size(_.*)?|.*_vocab_size|n_tokens|codebook_size", VOCABULARY),
@@ -254,7 +255,8 @@ def _scale_sections(small: Tree) -> None:
 def with_sections(small: Tree) -> None:
     """States the sections of rotary embeddings that a config leaves to the code, whose default is for wide heads."""
     rope = small.get("rope_parameters")
-    if "vocab_size" in small and isinstance(rope, dict) and "mrope_section" not in rope:
+    flat = isinstance(rope, dict) and rope and not any(isinstance(value, dict) for value in rope.values())
+    if "vocab_size" in small and flat and "mrope_section" not in rope:
         small["rope_parameters"] = {**rope, "mrope_section": [16, 24, 24]}
         _scale_sections(small)
     for value in small.values():

@@ -18,6 +18,8 @@ from zoo.shrunken_configs import merged, shrunken, with_sections
 from zoo.transformers_unbuildable import NO_PHASE, UNBUILDABLE
 
 SIZES = {"batch": 2, "sequence": 16, "context": 16, "seconds": 1, "frames": 4}
+# Types that do not run with all of these.
+_OWN_SIZES = {"tvp": {"batch": 1}}  # its places of rows and columns have the batch as a length of their own
 PHASES = ("", "prefill", "decode")
 # A group of the coverage page -> names of the tasks whose models belong to it, then words in a type's name.
 _STATE_SPACE = re.compile(
@@ -65,7 +67,7 @@ def build(kind: str, phase: str) -> Built:
     if kind in GIVEN:
         return _with_given_inputs(kind)
     spec = f"hf:{config_file(kind)}" + (f"#{phase}" if phase else "")
-    sizes = dict(SIZES)
+    sizes = SIZES | _OWN_SIZES.get(kind, {})
     while True:
         try:
             loaded = load_model(spec, sizes)
@@ -96,9 +98,13 @@ def config_file(kind: str) -> Path:
 
 def small_config(kind: str) -> dict[str, Any]:
     """The default config of a type, made small."""
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING
 
-    config = CONFIG_MAPPING[kind]()
+    try:
+        config = CONFIG_MAPPING[kind]()
+    except StrictDataclassError:  # a default that the type itself refuses
+        config = CONFIG_MAPPING[kind](**COMPLETIONS[kind])
     small = shrunken(config.to_dict(), narrow=kind not in WIDE)
     if kind not in WIDE and _turns_in_sections(type(config)):
         with_sections(small)

@@ -151,7 +151,11 @@ def _from_module(config: Any) -> Any:
         if not entry.name.startswith("modeling_"):
             continue
         module = importlib.import_module(f"{package.__name__}.{entry.name}")
-        for found in vars(module).values():
+        # The whole of a part has the name of its config; before it in the file stand layers made from the same one.
+        stem = type(config).__name__.removesuffix("Config")
+        for found in sorted(
+            vars(module).values(), key=lambda v: getattr(v, "__name__", "") not in (stem, f"{stem}Model")
+        ):
             if (
                 isinstance(found, type)
                 and issubclass(found, PreTrainedModel)

@@ -14,6 +14,8 @@ from .inputs import (
     Inputs,
     Request,
     add_media,
+    add_others,
+    add_tokens,
     beside_sound,
     decoder_ids,
     hears_instead,
@@ -23,7 +25,8 @@ from .inputs import (
 )
 from .sizes import SpecError
 
-_CACHE_ARGUMENTS = ("cache", "past_key_values", "cache_params")  # transformers has renamed it over time
+# transformers has renamed it over time; what a recurrent model carries on has names of its own.
+_CACHE_ARGUMENTS = ("cache", "past_key_values", "cache_params", "state")
 
 
 def decode_inputs(request: Request) -> Inputs:
@@ -36,12 +39,10 @@ def decode_inputs(request: Request) -> Inputs:
     from pyinfercost.capture.trace import output_on_meta
 
     model, config = request.model, request.config
-    argument = _cache_argument(request)
-    if argument is None:
-        raise SpecError(
-            f"hf:{request.name}: {type(model).__name__} takes no cache ({' or '.join(_CACHE_ARGUMENTS)}), "
-            "so a decode step is its prefill"
-        )
+    taken = {name for name, parameter in request.parameters.items() if parameter.default is not parameter.empty}
+    others = any(parameter.kind == parameter.VAR_KEYWORD for parameter in request.parameters.values())
+    if not others and taken.isdisjoint(_CACHE_ARGUMENTS):
+        raise _without_cache(request)
     batch = request.batch
     context = request.size("context", max(1, min(DEFAULT_CONTEXT, positions(config) - 1)))
     paired = bool(config.is_encoder_decoder)
@@ -57,15 +58,23 @@ def decode_inputs(request: Request) -> Inputs:
     # fill a cache.
     try:
         with _Encoding(model) as encoding:
-            filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True))
+            own = _own_cache(request, taken)
+            filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True) | own)
     except CaptureError as error:
         raise SpecError(
             f"hf:{request.name}#decode: {type(model).__name__} cannot fill a cache on meta tensors: {error}"
         ) from error
+    found = [(name, cache) for name in _CACHE_ARGUMENTS if (cache := getattr(filled, name, None)) is not None]
+    argument, cache = next(iter(found or own.items()), ("", None))
+    if cache is None:
+        raise _without_cache(request)
+    if argument not in taken and not others:  # its result has it by an older name
+        argument = next(name for name in _CACHE_ARGUMENTS if name in taken)
     encoded = encoding.outputs(filled) if paired else None
-    step = DecodeStep(argument, getattr(filled, argument, None) or filled.past_key_values, encoded)
+    step = DecodeStep(argument, cache, encoded)
     inputs = Inputs()
-    token = decoder_ids(config, batch, 1)
+    tokens = 1 if paired else _tokens_of_step(request, argument, cache, context)
+    token = decoder_ids(config, batch, tokens)
     if paired:
         inputs.add("decoder_input_ids", token, batch=0)
     else:
@@ -84,16 +93,51 @@ def decode_inputs(request: Request) -> Inputs:
     return inputs
 
 
+def _tokens_of_step(request: Request, argument: str, cache: Any, context: int) -> int:
+    """How many tokens `generate()` hands over: the new one, unless the model cuts off the others itself."""
+    from transformers import GenerationMixin
+
+    prepare = type(request.model).prepare_inputs_for_generation
+    if prepare is GenerationMixin.prepare_inputs_for_generation or "next_sequence_length" not in (
+        inspect.signature(prepare).parameters
+    ):
+        return 1
+    ids = decoder_ids(request.config, request.batch, context + 1)
+    given = {argument: cache, "next_sequence_length": 1, "use_cache": True}
+    prepared = request.model.prepare_inputs_for_generation(ids, is_first_iteration=False, **given)
+    return int(prepared["input_ids"].shape[1])
+
+
+def _without_cache(request: Request) -> SpecError:
+    names = " or ".join(_CACHE_ARGUMENTS)
+    return SpecError(
+        f"hf:{request.name}: {type(request.model).__name__} takes and gives no cache ({names}), so "
+        "a decode step is its prefill, or its generate() runs a part in turn: give that part's config"
+    )
+
+
+def _own_cache(request: Request, taken: set[str]) -> dict[str, Any]:
+    """A new cache, as `generate()` makes one, for a model that fills it and does not hand it on with its result."""
+    from transformers import DynamicCache
+
+    fields = inspect.signature(request.model.forward).return_annotation
+    handed_on = getattr(fields, "__dataclass_fields__", None)
+    name = next((name for name in ("cache", "past_key_values") if name in taken), None)
+    if name is None or handed_on is None or any(n in handed_on for n in _CACHE_ARGUMENTS):
+        return {}
+    return {name: DynamicCache(config=request.config.get_text_config(decoder=True))}
+
+
 def _source(request: Request, inputs: Inputs, batch: int) -> None:
     """What an encoder reads."""
-    add_media(request, inputs)
+    places = add_media(request, inputs)
     if "input_ids" in request.parameters and not hears_instead(request, inputs):
-        inputs.add(
-            "input_ids",
-            token_ids(request.config, batch, request.size("sequence", DEFAULT_SEQUENCE)),
-            batch=0,
-            sequence=1,
-        )
+        sequence = request.size("sequence", DEFAULT_SEQUENCE)
+        if places:
+            add_tokens(request, inputs, batch, sequence, places)
+        else:
+            inputs.add("input_ids", token_ids(request.config, batch, sequence), batch=0, sequence=1)
+    add_others(request, inputs)
 
 
 def _alike(tensor: torch.Tensor) -> torch.Tensor:
@@ -101,15 +145,6 @@ def _alike(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.is_floating_point():
         return torch.empty_like(tensor)
     return torch.ones(tensor.shape, dtype=tensor.dtype)
-
-
-def _cache_argument(request: Request) -> str | None:
-    """What the forward calls its cache; it may hand all that it does not name itself on to the part that has one."""
-    names = [request.parameters]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in request.parameters.values()):
-        decoder = request.model.get_decoder()
-        names += [inspect.signature(decoder.forward).parameters] if decoder is not request.model else []
-    return next((argument for taken in names for argument in _CACHE_ARGUMENTS if argument in taken), None)
 
 
 class _Encoding:

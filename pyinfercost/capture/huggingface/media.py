@@ -17,7 +17,7 @@ import torch
 # A processor's attribute, and the names that configs have for it.
 _SHARED = {
     "patch_size": ("patch_size",),
-    "temporal_patch_size": ("temporal_patch_size",),
+    "temporal_patch_size": ("temporal_patch_size", "patch_temporal"),
     "merge_size": ("spatial_merge_size", "merge_size"),
     "spatial_merge_size": ("spatial_merge_size",),
     "pooling_kernel_size": ("pooling_kernel_size",),
@@ -64,7 +64,7 @@ def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[st
     processor = _own_processor(name) or _made(listed, config, ("vision", "image", "visual"))
     if processor is None:
         return None
-    _fit_size(processor, side)
+    _fit_size(processor, side, part_configs(config, ("vision", "image", "visual")))
     if hasattr(processor, "apply_ocr"):
         processor.apply_ocr = False  # the words on a page are another input
     picture = torch.zeros((3, *side), dtype=torch.uint8)
@@ -72,7 +72,11 @@ def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[st
     # Some take a list of images for each sample, some a flat list, and some arrays alone.
     for pictures in ([[picture]] * batch, [picture] * batch, [flat] * batch):
         try:
-            return dict(processor(images=pictures, return_tensors="pt"))
+            made = processor(images=pictures, return_tensors="pt")
+            # The oldest hands over the tensor alone, of pictures that belong to one text.
+            if isinstance(made, torch.Tensor):
+                return {"pixel_values": made.reshape(batch, -1, *made.shape[1:])}
+            return dict(made)
         except ImportError:  # what it works with is not installed
             return None
         except (ValueError, TypeError, AttributeError) as error:
@@ -87,9 +91,16 @@ def videos(config: Any, batch: int, frames: int, side: tuple[int, int]) -> dict[
     )
     if processor is None:
         return None
-    _fit_size(processor, side)
+    _fit_size(processor, side, [])
     clips = [torch.zeros((frames, 3, *side), dtype=torch.uint8) for _ in range(batch)]
     return dict(processor(videos=clips, return_tensors="pt", do_sample_frames=False))
+
+
+def sees_clips_alone(config: Any) -> bool:
+    """Whether a type has a processor of clips and none of images: then its pictures are the frames of a clip."""
+    kinds = (("video_processing", "VIDEO_PROCESSOR"), ("image_processing", "IMAGE_PROCESSOR"))
+    clips, images = (_listed(_mapping(*kind), config) for kind in kinds)
+    return clips is not None and images is None
 
 
 def audio(config: Any, batch: int, seconds: int) -> dict[str, Any] | None:
@@ -181,6 +192,12 @@ def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
             values[attribute] = dict.fromkeys(current, value)
         elif type(value) is type(current) or (isinstance(current, list | tuple) and isinstance(value, list | tuple)):
             values[attribute] = value
+    # A processor that serves several models repeats a picture in time; a config without a word for that has no such
+    # patches.
+    if hasattr(processor, "temporal_patch_size") and not any(
+        getattr(part, name, None) for part in parts for name in _SHARED["temporal_patch_size"]
+    ):
+        values["temporal_patch_size"] = 1
     for attribute, (name, ways) in _CHOICES.items():
         chosen = next((value for p in parts if isinstance(value := getattr(p, name, None), bool)), None)
         if chosen is not None and hasattr(processor, attribute):
@@ -188,14 +205,22 @@ def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
     return made_by(**values) if values else processor
 
 
+def _merges(part: Any) -> bool:
+    return isinstance(getattr(part, "spatial_merge_size", None), int)
+
+
 def _from_module(config: Any, class_name: str) -> Any:
     package = type(config).__module__.rpartition(".")[0]
     return getattr(importlib.import_module(package), class_name)
 
 
-def _fit_size(processor: Any, side: tuple[int, int]) -> None:
-    """Sets the size that images are brought to, where the processor has one: not a range of areas."""
+def _fit_size(processor: Any, side: tuple[int, int], parts: list[Any]) -> None:
+    """Sets the size that images are brought to, where the processor has one: not a range of areas, nor a patch's."""
     height, width = side
+    tiles = {getattr(p, "patch_size", None) for p in parts}
+    tiles |= {patch * p.spatial_merge_size for p in parts for patch in tiles if _merges(p) and isinstance(patch, int)}
+    if getattr(getattr(processor, "size", None), "height", None) in tiles - {None}:
+        return
     for attribute in ("size", "crop_size"):
         size = getattr(processor, attribute, None)
         if size is None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _DEFAULT_SEQUENCE = 128
 _DEFAULT_SIDE = 224
 _COORDINATES = 4
+_LIST_DIMS = 5
 _ENCODED_WIDTHS = ("encoder_hidden_size", "cross_attention_hidden_size", "cross_hidden_size")
 
 
@@ -197,10 +198,11 @@ def _mel(request: Request, _: Inputs) -> Any:
 
 
 def _encoder_states(request: Request, _: Inputs) -> Any:
-    """States of another model, for a part that attends to them in every call."""
+    """States of another model, for a part that attends to them in every call, as a decoder alone does."""
     parameter = request.parameters["encoder_hidden_states"]
     always = any(hasattr(request.config, name) for name in ("cross_attention_frequency", "cross_hidden_size"))
-    if parameter.default is not parameter.empty and not always:
+    required = always or parameter.default is parameter.empty
+    if not required and not type(request.model).__name__.endswith("Decoder"):
         return None
     width = _first(request.config, *_ENCODED_WIDTHS) or _width(request)
     return _floats(request, request.batch, _sequence(request), width)
@@ -210,6 +212,70 @@ def _cutoffs(request: Request, inputs: Inputs) -> Any:
     """Where in a sample's sound its pieces end: one piece."""
     sound = inputs.kwargs.get("input_values")
     return None if sound is None else torch.full((request.batch, 1), sound.shape[-1])
+
+
+def _documents(request: Request, _: Inputs) -> Any:
+    """Token ids of what was looked up for each sample, the question in front of each document."""
+    from .inputs import token_ids
+
+    documents = _first(request.config, "n_docs")
+    return None if documents is None else token_ids(request.config, request.batch * documents, _sequence(request))
+
+
+def _documents_mask(request: Request, inputs: Inputs) -> Any:
+    ids = inputs.kwargs.get("context_input_ids")
+    return None if ids is None else torch.ones(ids.shape, dtype=torch.int64)
+
+
+def _document_scores(request: Request, _: Inputs) -> Any:
+    return _floats(request, request.batch, _first(request.config, "n_docs"))
+
+
+def _task(request: Request, _: Inputs) -> Any:
+    """The words that name a task, padded to their fixed length."""
+    return _floats(request, request.batch, _first(request.config, "task_seq_len"))
+
+
+def _like_pictures(_: Request, inputs: Inputs) -> Any:
+    """Other pictures of the same size: an example, and what is marked in it.
+
+    A model whose canvas is twice as high as wide has the example above the picture in it.
+    """
+    pictures = inputs.kwargs.get("pixel_values")
+    if pictures is None:
+        return None
+    height, width = pictures.shape[-2:]
+    if height == 2 * width:
+        pictures = inputs.kwargs["pixel_values"] = pictures.new_empty((*pictures.shape[:-2], width, width))
+    return torch.empty_like(pictures)
+
+
+def _feature_map(request: Request, _: Inputs) -> Any:
+    """Patches of pictures that another part has already embedded, in their rows and columns."""
+    patch, side = _first(request.config, "patch_size"), _first(request.config, "image_size")
+    rows = None if patch is None or side is None else side // patch
+    return _floats(request, request.batch, _width(request), rows, rows)
+
+
+def _block(request: Request, _: Inputs) -> Any:
+    """A block of embeddings that a drafting model fills at once."""
+    return _floats(request, request.batch, _first(request.config, "block_size"), _width(request))
+
+
+def _states_of_layers(request: Request, _: Inputs) -> Any:
+    """Hidden states of several layers of the model that is drafted for, beside each other."""
+    layers = getattr(request.config, "target_layer_ids", None)
+    return _floats(request, request.batch, _sequence(request), len(layers) * _width(request) if layers else None)
+
+
+def _series_padding(_: Request, inputs: Inputs) -> Any:
+    values = inputs.kwargs.get("past_values")
+    return None if values is None else torch.zeros(values.shape)
+
+
+def _frequency(request: Request, _: Inputs) -> Any:
+    """Which of a few kinds of time series a sample is."""
+    return None if _first(request.config, "freq_size") is None else torch.zeros((request.batch, 1), dtype=torch.int64)
 
 
 def _image_places(request: Request, inputs: Inputs) -> Any:
@@ -223,7 +289,22 @@ def _image_places(request: Request, inputs: Inputs) -> Any:
     return mask
 
 
+def _image_mask(request: Request, inputs: Inputs) -> Any:
+    """For each token which images it attends to: all of its sample."""
+    pictures, ids = inputs.kwargs.get("pixel_values"), inputs.kwargs.get("input_ids")
+    if pictures is None or ids is None or pictures.dim() != _LIST_DIMS:
+        return None
+    return torch.ones((*ids.shape, pictures.shape[1]), dtype=torch.int64)
+
+
+def _languages(request: Request, _: Inputs) -> Any:
+    """The language of each sample, of a model with adapters for several and no default: its first one."""
+    open_choice = hasattr(request.config, "languages") and request.config.default_language is None
+    return torch.zeros(request.batch, dtype=torch.int64) if open_choice else None
+
+
 OTHERS: dict[str, Maker] = {
+    "lang_ids": _languages,
     "hidden_states": _patches,
     "pixel_values": _patches,
     "inputs_embeds": _hidden,
@@ -241,6 +322,7 @@ OTHERS: dict[str, Maker] = {
     "encoder_hidden_states": _encoder_states,
     "input_values_cutoffs": _cutoffs,
     "image_embeds_position_mask": _image_places,
+    "image_attention_mask": _image_mask,
     "qformer_input_ids": _word_ids,
     "audio_input_ids": _sound_ids,
     "latents": _latents,
@@ -257,10 +339,22 @@ OTHERS: dict[str, Maker] = {
     "visual_feats": _visual_features,
     "visual_pos": _visual_places,
     "visual_embeds": _visual_features,
+    "context_input_ids": _documents,
+    "context_attention_mask": _documents_mask,
+    "doc_scores": _document_scores,
+    "task_inputs": _task,
+    "prompt_pixel_values": _like_pictures,
+    "prompt_masks": _like_pictures,
+    "patch_embeds": _feature_map,
+    "noise_embeds": _block,
+    "context_hidden_states": _states_of_layers,
+    "past_values_padding": _series_padding,
+    "freq": _frequency,
 }
 # Arguments with a default that a forward cannot do without.
 ALWAYS = frozenset(
     {
+        "lang_ids",
         "bbox",
         "states",
         "actions",
@@ -272,5 +366,9 @@ ALWAYS = frozenset(
         "input_values_cutoffs",
         "encoder_hidden_states",
         "image_embeds_position_mask",
+        "context_input_ids",
+        "context_attention_mask",
+        "doc_scores",
+        "image_attention_mask",
     }
 )

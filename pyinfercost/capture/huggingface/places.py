@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from . import media
+from . import forms, media
+from .other_inputs import OTHERS
 from .sizes import SpecError
 from .sound import ARGUMENTS, MASKS
 
@@ -38,7 +39,10 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
     rows = _features_of(request, inputs, kind)
     if rows is None and kind == "audio":
         rows = _steps_heard(request, inputs)
-    return [] if rows is None else [(kind, token, rows // request.batch)]
+    if rows is None:
+        return []
+    # A model that fills each place up to a fixed number says so.
+    return [(kind, token, getattr(request.config, f"{kind}_soft_tokens_per_image", None) or rows // request.batch)]
 
 
 def added_to_tokens(request: Request, inputs: Inputs) -> int | None:
@@ -57,26 +61,46 @@ def added_to_tokens(request: Request, inputs: Inputs) -> int | None:
 def _features_of(request: Request, inputs: Inputs, kind: str) -> int | None:
     """How many rows the model makes of all that it sees or hears; None where it does not say without its text."""
     method = f"get_{kind}_features"
-    # A model hands the call on to the one that it is made of, which names what it takes.
-    holders = (getattr(request.model, "model", None), request.model)
-    holder = next((model for model in holders if hasattr(model, method)), None)
+    holder = next((part for part in request.model.modules() if hasattr(part, method)), None)
     if holder is None:
         return None
     from pyinfercost.capture.symbols import CaptureError
-    from pyinfercost.capture.trace import output_on_meta
 
-    taken = inspect.signature(getattr(holder, method)).parameters
+    taken = _taken(holder, method)
     if "input_ids" in taken and taken["input_ids"].default is inspect.Parameter.empty:
         return None
+    for name, parameter in taken.items():  # a question that is asked of an image, say
+        wanted = parameter.default is parameter.empty and name in OTHERS and name in request.parameters
+        if wanted and name not in inputs.kwargs and (made := OTHERS[name](request, inputs)) is not None:
+            inputs.kwargs[name] = made
     given = {name: value for name, value in inputs.kwargs.items() if name in taken}
     try:
-        features = output_on_meta(_Features(holder, method), (), given)
+        features = forms.settle(request, inputs, _Features(holder, method), given)
     except CaptureError as error:
         raise SpecError(
             f"hf:{request.name}: {type(request.model).__name__}.{method} cannot tell how many tokens one {kind} takes: "
             f"{error}"
         ) from error
-    return _rows(getattr(features, "pooler_output", features))
+    return _rows(_made(features))
+
+
+def _made(features: Any) -> Any:
+    """What stands in the places: pooled features, else hidden states, else those of the first layer that gets some."""
+    for name in ("pooler_output", "last_hidden_state"):
+        if getattr(features, name, None) is not None:
+            return getattr(features, name)
+    layers = getattr(features, "deepstack_features", None)
+    return layers[0][1] if layers else features
+
+
+def _taken(holder: nn.Module, method: str) -> dict[str, inspect.Parameter]:
+    """The arguments of a method; where it hands any on, those of the same method of the part that it asks."""
+    taken = dict(inspect.signature(getattr(holder, method)).parameters)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        for part in holder.children():
+            if hasattr(part, method):
+                taken |= _taken(part, method)
+    return taken
 
 
 def _steps_heard(request: Request, inputs: Inputs) -> int | None:
