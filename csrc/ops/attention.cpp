@@ -47,12 +47,13 @@ void attend(const Call& call, Work& work, const Expr& batch, const Expr& rows, c
 }
 
 // query [..., L, E], key [..., S, E], value [..., S, Ev]. Batch and heads are those of the result, so that
-// grouped-query attention (fewer key heads) does the work of all query heads and reads only its own keys.
+// grouped-query attention (fewer key heads) does the work of all query heads and reads only its own keys, and
+// queries of one sample may meet the keys of many.
 void scaled_dot_product(const Call& call, Work& work) {
     const TensorIndex query = call.require_tensor("query");
     const Expr rows = call.dim(query, -2);
     const Expr columns = call.dim(call.require_tensor("key"), -2);
-    const Expr batch = call.numel(query) / (rows * call.dim(query, -1));
+    const Expr batch = call.numel(call.output()) / (rows * call.dim(call.require_tensor("value"), -1));
     attend(call, work, batch, rows, columns);
 }
 

@@ -31,6 +31,7 @@ const std::vector<Family>& families() {
         {"backward_pointwise",   backward_pointwise_rules()  },
         {"backward_movement",    backward_movement_rules()   },
         {"foreach",              foreach_rules()             },
+        {"sparse",               sparse_rules()              },
         {"transformer",          transformer_rules()         },
     };
     return all;

@@ -72,6 +72,7 @@ std::span<const OpRule> loss_rules();
 std::span<const OpRule> fourier_rules();
 std::span<const OpRule> linalg_rules();
 std::span<const OpRule> foreach_rules();
+std::span<const OpRule> sparse_rules();
 std::span<const OpRule> transformer_rules();
 std::span<const OpRule> quantized_rules();
 std::span<const OpRule> quantized_element_rules();

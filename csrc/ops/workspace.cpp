@@ -160,7 +160,7 @@ Expr attention_workspace(const Call& call) {
     const Expr columns = call.dim(key, -2);
     const Expr width = call.dim(query, -1);
     Expr batch = 1;
-    for (int axis = 3; axis <= call.rank(query); ++axis) batch = batch * call.dim(query, -axis);
+    for (int axis = 3; axis <= call.rank(query); ++axis) batch = batch * call.dim(call.output(), -axis);
     const bool boolean = mask != kNoTensor && call.stored_dtype(mask) == DType::boolean;
     Expr total;
     if (boolean) total += call.bytes(query, call.numel(mask));
@@ -174,7 +174,11 @@ Expr attention_workspace(const Call& call) {
         same_heads = same_heads &&
                      (call.rank(t) < 3 || call.rank(query) < 3 || call.dim(t, -3) == call.dim(query, -3));
     }
-    const bool fused = same_heads || call.flag("enable_gqa", false);
+    // So are queries or keys of fewer samples.
+    const auto repeated = [&](TensorIndex t) {
+        return call.rank(t) >= 4 && call.dim(t, -4) != call.dim(call.output(), -4);
+    };
+    const bool fused = !repeated(query) && !repeated(key) && (same_heads || call.flag("enable_gqa", false));
     if (call.rank(query) == 4 && dense && fused && width == call.dim(value, -1)) {
         // 32 queries, 64 of at least 192, 256 of at least 768: sums of steps, so that open lengths have them
         // too.
@@ -193,9 +197,10 @@ Expr attention_workspace(const Call& call) {
     const Expr score_bytes = call.bytes(query, scores);
     if (call.flag("is_causal", false)) total += call.bytes(query, rows * columns);
     const auto copied = [&](TensorIndex t, const Expr& matrix) {
-        return same_heads ? folding_copy(call, t, 2) : call.bytes(t, batch * matrix);
+        return same_heads && !repeated(t) ? folding_copy(call, t, 2) : call.bytes(t, batch * matrix);
     };
-    const Expr first = call.bytes(key, call.numel(key)) + folding_copy(call, query, 2) +
+    const Expr first = call.bytes(key, call.numel(key)) +
+                       (repeated(query) ? copied(query, rows * width) : folding_copy(call, query, 2)) +
                        copied(key, columns * width) + score_bytes;
     const Expr second = score_bytes * 2 + scores + batch * rows;
     const Expr third = score_bytes + copied(value, call.dim(value, -1) * columns) + like_result(call);

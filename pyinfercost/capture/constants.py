@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from .recorder import Recorder
 
 _MAKERS = frozenset({torch.tensor, torch.as_tensor, torch.asarray})
+_INDEXED = frozenset({torch.Tensor.__getitem__, torch.Tensor.__setitem__})
 
 
 class Constants(TorchFunctionMode):
-    """Sees `torch.tensor(numbers, device="meta")`, which torch carries out without a dispatch and without values."""
+    """Sees `torch.tensor(numbers, device="meta")` and kin, which torch carries out without a dispatch or values."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
@@ -44,7 +45,18 @@ class Constants(TorchFunctionMode):
             return format(data.item(), *args[1:])  # of other tensors on meta torch gives no value to format
         elif func is torch.Tensor.new_tensor and data is not None and data.is_meta:
             return self._made(torch.tensor, args[1:], {"dtype": data.dtype, **kwargs})
+        elif func in _INDEXED and data.is_meta:
+            return func(data, self._index(args[1]), *args[2:])
         return func(*args, **kwargs)
+
+    def _index(self, index: Any) -> Any:
+        """An index with tensors in the place of lists of numbers, which torch would turn into tensors out of sight."""
+        if isinstance(index, tuple):
+            return tuple(self._index(part) for part in index)
+        numbers = _flat(index) if isinstance(index, list) else []
+        if numbers and all(type(n) in (int, bool) for n in numbers):
+            return self._made(torch.tensor, (index,), {})
+        return index
 
     def _numbers(self, tensor: torch.Tensor) -> Any:
         return self._recorder.data.numbers.numbers(tensor)

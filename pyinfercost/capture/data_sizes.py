@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .data_values import DataValues, mean_of
-from .value_facts import FactFinder, Size, greatest, least
+from .value_facts import FactFinder, Size, greatest, least, parts
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class DataSizes:
             "torchvision.nms.default": self._nms,
             "aten.tensor_split.tensor_indices_or_sections": self._tensor_split,
         }
+        self.kernels = {name: _unless_real(name, kernel) for name, kernel in self.kernels.items()}
         self.symbolic_kernels: dict[str, Callable[..., Any]] = (
             {"aten.slice.Tensor": self._slice, "aten.unbind.int": self._unbind} if sizes.symbolic else {}
         )
@@ -107,6 +108,8 @@ class DataSizes:
         return torch.empty((count,), dtype=x.dtype, device="meta")
 
     def _index(self, x: torch.Tensor, indices: Any) -> torch.Tensor:
+        if not x.is_meta:  # torch would make the result where x is, and leave its values to chance
+            x = torch.empty_like(x, device="meta")
         if not any(i is not None and i.dtype in _MASKS for i in indices):
             return _tensor(torch.ops.aten.index.Tensor(x, indices))
         places: list[torch.Tensor | None] = []
@@ -256,6 +259,20 @@ class DataSizes:
         if not self._sizes.is_of_data(x.shape[dim]):
             return torch.ops.aten.unbind.int(x, dim)
         return [x.select(dim, place) for place in range(int(x.shape[dim]))]
+
+
+def _unless_real(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """The op itself where all its operands are real tensors, which the model has made for itself; else its kernel."""
+    namespace, packet, overload = name.split(".")
+    op = getattr(getattr(getattr(torch.ops, namespace), packet), overload) if namespace == "aten" else None
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        operands = [*parts(args), *parts(list(kwargs.values()))]
+        if op is not None and operands and not any(operand.is_meta for operand in operands):
+            return op(*args, **kwargs)
+        return kernel(*args, **kwargs)
+
+    return run
 
 
 _MASKS = frozenset({torch.bool, torch.uint8})

@@ -3,6 +3,7 @@
 A number of things (how many are true, how many a bin holds) becomes a named size. A value that the forward computes
 with (a coordinate, an index) is fixed in the middle of its range, which the calls that made it limit (`value_facts`).
 The truth of a comparison follows from its sides, and `any` is true by default: then the work that it guards is done.
+`all` is false by default: it ends a loop, or guards a way that is shorter.
 """
 
 from __future__ import annotations
@@ -118,16 +119,19 @@ class DataValues:
             return not self._truth(call.args[0], error)
         if call is not None and name in _SAME_ELEMENT and call.args[0].dtype == torch.bool and tensor.numel() == 1:
             return self._truth(call.args[0], error)
-        if name == "aten._is_all_true":  # what a check asks before it raises: whether all arguments are valid
+        if call is not None and name == "aten.all" and _always_true(self._facts.of(call.args[0])):
             return True
-        if call is not None and name == "aten.any":
-            key = self._identity(tensor)
-            if key not in self._scalars:
-                self._scalars[key] = self._sizes.of_data(
-                    self._recorder.module, "any", "whether any element is true", 1, 1
-                )
-            return self._scalars[key] == 1
+        if name == "aten._is_all_true":  # a forward's check of itself, which goes on where it holds
+            return True
+        if call is not None and name in _BY_DEFAULT:
+            return self._default_truth(tensor, *_BY_DEFAULT[name])
         raise error
+
+    def _default_truth(self, tensor: torch.Tensor, what: str, of: str, default: int) -> Any:
+        key = self._identity(tensor)
+        if key not in self._scalars:
+            self._scalars[key] = self._sizes.of_data(self._recorder.module, what, of, 1, default)
+        return self._scalars[key] == 1
 
     def _decided(self, name: str, left: Facts, right: Facts) -> bool | None:
         """What a comparison gives for all values within the limits, None where they leave it open."""
@@ -191,6 +195,10 @@ def mean_of(facts: Facts, count: Size) -> Size | None:
     return None if facts.mean is None else (count * facts.mean[0] + facts.mean[1] - 1) // facts.mean[1]
 
 
+def _always_true(facts: Facts) -> bool:
+    return isinstance(facts.low, (int, float)) and facts.low > 0
+
+
 def _is_int(value: Any) -> bool:
     return isinstance(value, int)
 
@@ -199,6 +207,11 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, (int, torch.SymInt))
 
 
+# A reduction to one truth -> the name of its size, in words, and what it is by default.
+_BY_DEFAULT = {
+    "aten.any": ("any", "whether any element is true", 1),
+    "aten.all": ("all", "whether all elements are true", 0),
+}
 _VALUE = "a value that the forward computes with"
 _COUNT = "a number of things, used as a size"
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {

@@ -65,7 +65,7 @@ def meta_inputs(
                 tensors.append((name, meta))
                 originals.append((name, value))
                 # With an open size the values are those of one example, and prove nothing about others.
-                if not dims and value.device.type == "cpu":
+                if not dims and value.device.type == "cpu" and value.layout is torch.strided:
                     given[id(meta)] = value
             return seen[id(value)]
         if type(value) not in torch.utils._pytree.SUPPORTED_NODES:
@@ -99,6 +99,10 @@ def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes
 
 
 def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
+    if tensor.layout is not torch.strided:
+        if dims:
+            raise ValueError(f"dynamic names a dimension of input {name!r}, which is sparse: its sizes are fixed")
+        return meta_twin(tensor, {})
     if not dims:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     shape: list[Any] = list(tensor.shape)

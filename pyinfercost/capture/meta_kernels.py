@@ -112,13 +112,19 @@ def _grouped_mm(
     return torch.empty(shape, dtype=dtype, device=left.device)
 
 
-def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+def attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, enable_gqa: bool = False, **__: Any
+) -> torch.Tensor:
     """Attention by a fused kernel: one row of values for each row of queries."""
+    heads = -3 if enable_gqa else -2  # fewer key heads than query heads are shared, and not broadcast
+    before: Any = query.shape[:-2]
+    if query.shape[:heads] != key.shape[:heads]:
+        outer: Any = torch.broadcast_shapes(query.shape[:heads], key.shape[:heads], value.shape[:heads])  # type: ignore[no-untyped-call]
+        before = (*outer, *query.shape[heads:-2])
     # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
-    del key
-    if query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
+    if before == query.shape[:-2] and query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
         return torch.empty_like(query)
-    return query.new_empty([*query.shape[:-1], value.shape[-1]])
+    return query.new_empty([*before, query.shape[-2], value.shape[-1]])
 
 
 def _named(name: str) -> Any:

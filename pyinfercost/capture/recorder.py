@@ -35,6 +35,7 @@ from .higher_order import run_higher_order
 from .meta_kernels import KERNELS as _LAYOUTS
 from .packed_weights import PackedWeight, PackedWeights
 from .recurrent_kernels import KERNELS as _RECURRENT
+from .sparse_tensors import CONSTRUCTORS
 from .symbols import SizeSpace
 from .tensor_parts import call_on_parts
 from .values import UnknownValueError, Values
@@ -348,6 +349,8 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
         self._recorder = recorder
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in CONSTRUCTORS:
+            return CONSTRUCTORS[func](*args, **(kwargs or {}))
         if types and not _TENSORS.issuperset(types):
             with self:
                 return call_on_parts(func, types, args, kwargs or _NO_KWARGS)

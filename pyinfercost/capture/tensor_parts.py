@@ -64,10 +64,12 @@ def call_on_parts(op: OpOverload, types: Iterable[type], args: tuple[Any, ...], 
     Raises:
         NotImplementedError: None of the types knows the operator.
     """
+    refused = ""
     for kind in types:
         try:
             result = kind.__torch_dispatch__(op, types, args, kwargs)  # type: ignore[attr-defined]
-        except NotImplementedError:
+        except NotImplementedError as error:
+            refused = f": {error}" if str(error) else refused
             continue
         if result is not NotImplemented:
             return result
@@ -75,11 +77,15 @@ def call_on_parts(op: OpOverload, types: Iterable[type], args: tuple[Any, ...], 
     result = op.decompose(*args, **kwargs)
     if result is NotImplemented:
         names = ", ".join(kind.__name__ for kind in types)
-        raise NotImplementedError(f"{op} is implemented by none of the tensor types {names}")
+        raise NotImplementedError(f"{op} is implemented by none of the tensor types {names}{refused}")
     return result
 
 
 def _plain_twin(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.layout is not torch.strided:
+        from .sparse_tensors import sparse_twin
+
+        return sparse_twin(tensor)
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 

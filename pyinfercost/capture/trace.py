@@ -165,6 +165,7 @@ def _one_run(
     from .inputs import meta_inputs, stand_in
     from .packed_weights import PackedWeights
     from .recorder import Recorder
+    from .remembered import nothing_remembered
     from .surroundings import as_it_was, uncompiled, without_fast_path
     from .symbols import SizeSpace
     from .values import Values
@@ -188,6 +189,7 @@ def _one_run(
     try:
         with (
             as_it_was(module),
+            nothing_remembered(module),
             _gradients(step is not None),
             torch.random.fork_rng(devices=[]),
             without_fast_path(),
@@ -273,7 +275,8 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     where = f" in module {module!r}" if module else ""
     last = recorder.calls[-1] if recorder.calls else None
     after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {source_of(last)}" if last else ""
-    text = f"{type(error).__name__}: {error}"
+    # Torch lists all backends of an operator that has no kernel, after an empty line.
+    text = f"{type(error).__name__}: {str(error).partition(_NO_KERNEL)[0].rstrip()}"
     if _asks_for_values(text):
         advice = (
             "; a capture has shapes, and values only where they follow from real inputs: pass real tensors and leave "
@@ -288,6 +291,7 @@ def _asks_for_values(text: str) -> bool:
     return any(word in text for word in _ABOUT_VALUES)
 
 
+_NO_KERNEL = "\n\nCPU: registered at"
 _ABOUT_VALUES = (
     "item()",
     "_local_scalar_dense",

@@ -106,6 +106,7 @@ class FactFinder:
         self._keep: list[torch.Tensor] = []  # their ids are in use
         self._depth = 0
         self._cut = False  # whether what is being derived goes deeper than is looked
+        self._deriving: set[int] = set()  # of these; a tensor may be written to with what was read from it
 
     def of(self, value: Any) -> Facts:
         """The facts of a tensor; a number has its own value as limits."""
@@ -114,8 +115,15 @@ class FactFinder:
             return Facts(low=value, high=value, distinct=1) if number else NOTHING
         self._read_on()
         known = self._known.get(id(value))
+        if known is None and id(value) in self._deriving:
+            self._cut = True
+            return NOTHING
         if known is None:
-            known = self._derive(value)
+            self._deriving.add(id(value))
+            try:
+                known = self._derive(value)
+            finally:
+                self._deriving.discard(id(value))
             if not self._cut:
                 self._known[id(value)] = known
                 self._keep.append(value)
@@ -176,7 +184,9 @@ class FactFinder:
                 facts = union([facts, new])
             facts = replace(facts.of_elements(), total=None)
         if tensor.dtype == torch.bool:
-            facts = replace(facts, low=0, high=1, distinct=2)
+            # A truth made of numbers that are all above zero is true everywhere.
+            true = isinstance(facts.low, (int, float)) and facts.low > 0
+            facts = replace(facts, low=int(true), high=1, distinct=2 - true)
         return facts
 
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 # A mask of a batch of long sequences is this large; what is larger is not a question about a mask.
 _LARGEST = 2**26
-
-
-_LARGEST_FOLLOWED = 2**20
+# Where every call is carried out, what is larger than this counts against a budget: a forward that looks for padding in
+# its pictures is followed, one that makes a large mask in each of many layers is not followed for long.
+_SMALL_FOLLOWED = 2**20
+_BUDGET_BYTES = 2**29
 _ATEN = torch.ops.aten
 # Operators with an operand of which only the shape matters, and its place.
 _SHAPE_ALONE = {
@@ -53,6 +54,7 @@ class Values:
         # Calls that write in place are carried out too, and what the caller passed in stays as it is.
         self._known = {key: real.clone() for key, real in given.items()} if followed else dict(given)
         self._followed = followed
+        self._budget_bytes = _BUDGET_BYTES
         self._kept: list[torch.Tensor] = []
         self._base: dict[int, int] = {}  # a view -> what it is a view of, both by id
         self._written: set[int] = set()  # ids of tensors that were written to in place, themselves or a view of them
@@ -89,7 +91,7 @@ class Values:
             return
         known = all(id(t) in self._known for t in operands)
         by_chance = torch.Tag.nondeterministic_seeded in call.op.tags
-        if not known or by_chance or any(t.numel() > _LARGEST_FOLLOWED for t in results):
+        if not known or by_chance or not self._affords(call, results):
             if mutable:
                 self._forget([t for t in operands if id(t) in self._known])
             return
@@ -101,6 +103,17 @@ class Values:
             return
         for meta, value in zip(_tensors(call.result), _tensors(real), strict=True):
             self._known[id(meta)] = value
+
+    def _affords(self, call: Call, results: list[torch.Tensor]) -> bool:
+        """Whether values of this size are carried along; what is made anew and large is taken from the budget."""
+        if any(r.alias_info is not None for r in call.op._schema.returns):
+            return True
+        large = [t for t in results if t.numel() > _SMALL_FOLLOWED]
+        size = sum(t.numel() * t.element_size() for t in large)
+        if any(t.numel() > _LARGEST for t in large) or size > self._budget_bytes:
+            return False
+        self._budget_bytes -= size
+        return True
 
     def _forget(self, written: list[torch.Tensor]) -> None:
         """What was written to with values that are not known is not known any more, nor are the views of it."""

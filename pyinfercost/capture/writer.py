@@ -67,13 +67,10 @@ class GraphWriter:
             for part in packed.parts():
                 self._declare(part.tensor, "parameter", part.name, part.stands_for)
         given = [
-            self._declare(
-                t,
-                "kv_cache" if is_cache(name) else "input",
-                name,
-                storage_elements=inputs.storage_elements.get(id(t)),
-            )
-            for name, t in inputs.tensors
+            self._declare(part.tensor, "kv_cache" if is_cache(name) else "input", part.name, part.stands_for, held)
+            for name, tensor in inputs.tensors
+            for held in [inputs.storage_elements.get(id(tensor))]
+            for part in parts_of(name, tensor)
         ]
         backward_from = self._recorder.backward_from
         for index, call in enumerate(self._recorder.calls):
@@ -155,8 +152,10 @@ class GraphWriter:
     def _collect(self, value: Any, into: list[TensorId]) -> None:
         import torch
 
+        from .tensor_parts import parts_of
+
         if isinstance(value, torch.Tensor):
-            into.append(self._tensor(value, "activation"))
+            into += [self._tensor(part.tensor, "activation") for part in parts_of("", value)]
         elif isinstance(value, list | tuple):
             for item in value:
                 self._collect(item, into)

@@ -62,6 +62,11 @@ def test_a_larger_image_takes_more_places(tmp_path: Path) -> None:
     assert int(grid["mm_token_type_ids"].sum()) == 8 * 8 // 4
 
 
+def test_a_model_of_timm_that_takes_one_size_alone_gets_it() -> None:
+    kwargs = load_model(f"hf:{config_file('pe_video_encoder')}", {"frames": 2}).kwargs
+    assert kwargs["pixel_values_videos"].shape == (1, 2, 3, 336, 336)  # as the name of its architecture ends
+
+
 def test_a_decode_step_sees_tokens_alone(tmp_path: Path) -> None:
     loaded = load(tmp_path, LLAVA, "decode", context=20)
     assert "pixel_values" not in loaded.kwargs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -104,3 +105,48 @@ def test_captures_inside_no_grad_or_autocast_are_the_same() -> None:
             return network().eval()
 
     assert ic.capture(on_meta(), (x,)) == plain
+
+
+def behind_a_decorator(function: Callable[..., Any]) -> Callable[..., Any]:
+    remembering = functools.lru_cache(maxsize=1)(function)
+
+    def decorated(*args: Any) -> Any:
+        return remembering(*args)
+
+    return decorated
+
+
+class Remembers(nn.Module):
+    """Results kept by functions: of the file, of the class, and within what a decorator has made."""
+
+    @staticmethod
+    @functools.lru_cache
+    def table(length: int, device: torch.device) -> torch.Tensor:
+        return torch.arange(length, device=device).float()
+
+    @behind_a_decorator
+    def scaled(self, length: int, device: torch.device) -> torch.Tensor:
+        return self.table(length, device) * 2
+
+    def forward(self, x: torch.Tensor) -> Any:
+        y = self.scaled(x.shape[0], x.device)
+        return x + self.scaled(x.shape[0], x.device), y, doubled(x.shape[0], x.device)
+
+
+@functools.lru_cache
+def doubled(length: int, device: torch.device) -> torch.Tensor:
+    return torch.arange(length, device=device) + 1
+
+
+def test_what_functions_remember_is_theirs() -> None:
+    """A capture sees none of it and adds nothing to it: or the work of a second capture would be less."""
+    module, x = Remembers(), torch.zeros(3, device="meta")
+    module(x)  # on the device where a capture runs
+    before = module.scaled(3, x.device), module.table(3, x.device), doubled(3, x.device)
+    graph = ic.capture(module, (x,))
+    # the table once, although it is asked for twice
+    assert ops(graph) == ["aten.arange", "aten.to", "aten.mul", "aten.add", "aten.arange", "aten.add"]
+    assert ic.capture(module, (x,)) == graph
+    after = module.scaled(3, x.device), module.table(3, x.device), doubled(3, x.device)
+    assert all(a is b for a, b in zip(before, after, strict=True))
+    assert Remembers.table.cache_info().misses == 1

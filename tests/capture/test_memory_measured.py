@@ -224,6 +224,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "attention": (attend, (split_heads(2, 4, 100, 32),) * 3),
     "attention, long": (attend, (split_heads(1, 2, 800, 32),) * 3),
     "attention, mask": (attend, (*(split_heads(2, 4, 100, 32),) * 3, torch.ones(100, 100, dtype=torch.bool))),
+    "attention, one query for all": (attend, (torch.randn(1, 4, 3, 32), *(torch.randn(7, 4, 100, 32),) * 2)),
     "attention, unfused": (
         attend,
         (split_heads(2, 4, 100, 32), split_heads(2, 4, 100, 32), split_heads(2, 4, 100, 16)),

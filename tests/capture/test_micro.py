@@ -92,6 +92,8 @@ CASES = [
         (t(1, 8, 16, 8), t(1, 2, 16, 8), t(1, 2, 16, 8)),
         2 * 8 * 16 * 16 * 8,
     ),
+    # queries that are the same for all samples meet the keys of each: the work is that of the result
+    Case("attention, one query for all", attention(), (t(1, 4, 3, 8), *[t(7, 4, 16, 8)] * 2), 7 * 2 * 4 * 3 * 16 * 8),
     Case("attention, causal", attention(is_causal=True), tuple(HEADS), 16384),
     Case(
         "MultiheadAttention",

@@ -220,3 +220,41 @@ def test_rows_are_repeated_as_often_as_is_said(times: list[int]) -> None:
     graph = ic.capture(RepeatsRows(), (torch.ones(len(times), 2), torch.tensor(times)))
     assert graph.outputs[0].shape == (sum(times), 2)
     assert not graph.sizes
+
+
+class PicksRowsOfATableOfItsOwn(torch.nn.Module):
+    """Chooses by a mask among numbers that lie on the CPU, and by numbers in brackets among those of its input."""
+
+    def forward(self, x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(6).reshape(2, 3)
+        kept = places[places != 4]
+        order = torch.argsort(kept)  # wrong numbers would be no places
+        return x[kept][order].repeat_interleave(grid[:, [0, 2, 1]].prod(1), dim=0)
+
+
+def test_numbers_of_the_models_own_are_chosen_from_as_they_are() -> None:
+    graph = ic.capture(PicksRowsOfATableOfItsOwn(), (torch.ones(6, 2), torch.tensor([[1, 1, 2]] * 5)))
+    assert graph.outputs[0].shape == (10, 2)
+    assert not graph.sizes
+
+
+class MarksOneOfItsOwn(torch.nn.Module):
+    """Writes to a mask what was read from it, and keeps what it marks."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        real = (x == 0).sum(-1) != x.shape[-1]
+        real[0] |= ~torch.any(real)
+        return x[real]
+
+
+def test_a_mask_that_is_written_to_with_what_was_read_from_it() -> None:
+    rows = torch.zeros(4, 3)
+    assert ic.capture(MarksOneOfItsOwn(), (rows,)).outputs[0].shape == (1, 3)
+    (length,) = ic.capture(MarksOneOfItsOwn(), (rows.to("meta"),)).sizes.values()
+    assert length["maximum"] == 4
+
+
+def test_pictures_are_looked_through_where_a_mask_is_written() -> None:
+    rows = torch.ones(4, 2**19)
+    rows[1:3] = 0
+    assert ic.capture(MarksOneOfItsOwn(), (rows,)).outputs[0].shape == (2, 2**19)

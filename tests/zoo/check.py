@@ -185,15 +185,16 @@ def agrees(counted: int, published: float) -> bool:
 
 
 def _counted_again(module: torch.nn.Module, args: Any, kwargs: Any) -> int | None:
-    """Contraction FLOPs by the second counter; None where it has no rule for something, or where a forward asks for
-    values, which its run on meta tensors has not got.
+    """Contraction FLOPs by the second counter; None where it has no rule for something, or cannot run the forward.
+
+    It gets a copy of the inputs as they are: a forward may look for the places of an image among real token ids.
     """
     if importlib.util.find_spec("zoo.flop_counter") is None:
         return None
     count = importlib.import_module("zoo.flop_counter").independent_flops
-    on_meta = torch.utils._pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), (args, kwargs))
+    copied = torch.utils._pytree.tree_map_only(torch.Tensor, torch.clone, (args, kwargs))
     try:
-        flops: int | None = count(module, *on_meta)
-    except (RuntimeError, NotImplementedError, ValueError):
+        flops: int | None = count(module, *copied)
+    except (RuntimeError, NotImplementedError):
         return None
     return flops

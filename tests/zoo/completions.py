@@ -63,6 +63,8 @@ WIDE = frozenset(
         "molmo2_vision",
         "mobilenet_v1",
         "mobilenet_v2",
+        "unlimited_ocr",
+        "unlimited_ocr_vision",
         "seamless_m4t",
         "seamless_m4t_v2",
         "rt_detr",
@@ -93,11 +95,68 @@ _HALF_SECTION = {
         "mrope_section": [1, 1, 2],
     }
 }
+_DOTS = {
+    "head_dim": 24,
+    "per_layer_config": {
+        "2": {"num_key_value_heads": 4, "head_dim": 24, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8}
+    },
+}
+_GEMMA4_VISION = {
+    "model_type": "gemma4_vision",
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "head_dim": 16,
+}
 _COMPASS_ROPE = {
     "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}},
     "layer_types": ["full_attention", "full_attention"],
 }
 _FEATURES = {"vision_config": {"num_hidden_layers": 4}}
+_POOLED = {"mm_tokens_per_image": 49, "vision_config": {"image_size": 224, "patch_size": 16}}
+_WINDOWS = {
+    "sliding_window": 8,
+    "layer_types": ["full_attention", "sliding_attention"],
+    "rope_parameters": {
+        kind: {"rope_type": "default", "rope_theta": 10000.0} for kind in ("full_attention", "sliding_attention")
+    },
+}
+_PE = {"img_size": [448, 448], "depth": 2, "embed_dim": 64, "num_heads": 4, "global_pool": ""}
+_PE["ref_feat_shape"] = [32, 32]
+_RATIOS = (("longratio", 7), ("midratio", 5), ("shortratio", 3))
+# The kernel, stride and padding of each convolution, as in published models for the detection of text.
+_DETECTED = {
+    "scale_factor_list": [1, 2, 4, 8],
+    "kernel_list": [3, 2, 2],
+    "intraclass_block_config": {
+        "reduce_channel": [1, 1, 0],
+        "return_channel": [1, 1, 0],
+        **{f"vertical_long_to_small_conv_{r}": [[k, 1], [1, 1], [k // 2, 0]] for r, k in _RATIOS},
+        **{f"horizontal_small_to_long_conv_{r}": [[1, k], [1, 1], [0, k // 2]] for r, k in _RATIOS},
+        **{f"symmetric_conv_long_{r}": [[k, k], [1, 1], [k // 2, k // 2]] for r, k in _RATIOS},
+    },
+}
+# Stages that halve both sides; those of the default halve the height alone, for lines of text.
+_PYRAMID = {
+    "block_configs": [
+        [[3, 96, 96, 1, True]],
+        [[3, 96, 96, 2, False]],
+        [[3, 96, 192, 2, False], [3, 192, 192, 1, True]],
+        [[3, 192, 384, 2, False]],
+    ],
+    "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    "out_indices": [1, 2, 3, 4],
+}
+_INDEXED = {
+    "indexer_n_heads": 4,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": 16,
+    "indexer_budget": 8,
+    "indexer_compress_ratio": 4,
+    "ngram_vocab_size_base": 1000,
+}
 # Type -> values that replace those of its small config.
 COMPLETIONS: dict[str, dict[str, Any]] = {
     "apertus1p5": {"text_config": {"vocab_size": 140000}, "vocab_size": 140000, "audio_token_offset": 131784},
@@ -113,12 +172,20 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "decoder_config": {"hidden_size_global": 128},
         "global_config": {"hidden_size": 128, "head_dim": 32},
     },
-    "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGAZ": 501}, "image_token_id": 500},
+    "colqwen2": {"vlm_config": {"text_config": _SECTION}},
+    "cvt": {"depth": [1, 2, 3]},
+    "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGIBJBZ": 501}, "image_token_id": 500},
     "cohere_compass": {"text_config": {**_COMPASS_ROPE, "hidden_size": 3584, "num_attention_heads": 28}},
     "cohere_compass_text": _COMPASS_ROPE,
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2": {
-        "text_config": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
+        "vision_config": {"sam_config": {"downsample_channels": [48, 64]}},
+        "text_config": {
+            "mlp_layer_types": ["dense", "sparse"],
+            "num_experts_per_tok": 2,
+            "n_group": 1,
+            "topk_group": 1,
+        },
     },
     "deepseek_ocr2_text": {
         "mlp_layer_types": ["dense", "sparse"],
@@ -126,8 +193,17 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "n_group": 1,
         "topk_group": 1,
     },
+    "deepseek_ocr2_vision": {
+        "encoder_config": {
+            "hidden_size": 896,
+            "intermediate_size": 4864,
+            "num_attention_heads": 14,
+            "num_key_value_heads": 2,
+        }
+    },
+    "deepseek_vl_hybrid": {"high_res_vision_config": {"global_attn_indexes": [1]}},
     "deepseek_v2": {"num_experts_per_tok": 2, "first_k_dense_replace": 1},
-    "depth_pro": {"patch_size": 96},
+    "depth_pro": {"patch_size": 96, "intermediate_hook_ids": [1, 0]},
     "diffusion_gemma": {"text_config": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 48}},
     "diffusion_gemma_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 48},
     "dory": {
@@ -138,15 +214,35 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "n_output_layers": 2,
     },
     "dots1": {"moe_intermediate_size": 48, "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
-    "dots3_note_text": {"head_dim": 24},
-    "emu3": {"vocabulary_map": {"<image>": 500, "<|visual token 000000|>": 501}, "image_token_id": 500},
+    "dots3_note": {"text_config": _DOTS, "audio_config": {"adapter_input_size": 64}},
+    "dots3_note_text": _DOTS,
+    "edgetam": {"vision_config": {"backbone_config": {"architecture": "repvit_m1"}}},
+    "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
+    "emu3": {
+        "vq_config": {"hidden_size": 1024},
+        "vocabulary_map": {"<image>": 500, "<|visual token 000000|>": 501, "<|extra_200|>": 502},
+        "image_token_id": 500,
+    },
     "ernie4_5_vl_moe": {"text_config": {"rope_parameters": {"mrope_section": [3, 3, 2]}}},
     "ernie4_5_vl_moe_text": {"rope_parameters": {"mrope_section": [3, 3, 2]}},
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
     "exaone4_5": {"text_config": {}},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
+    "fastspeech2_conformer_with_hifigan": {"vocoder_config": {"model_in_dim": 80}},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 16}},
     "gemma3": {"mm_tokens_per_image": 49, "vision_config": {"image_size": 224, "patch_size": 16}},
+    "gemma4": {"vision_config": _GEMMA4_VISION},
+    "embedding_gemma2": {"vision_config": _GEMMA4_VISION},
+    "gemma4_assistant": {
+        "text_config": {
+            "model_type": "gemma4_text",
+            "num_hidden_layers": 2,
+            "num_kv_shared_layers": 2,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "hidden_size_per_layer_input": 0,
+            "vocab_size_per_layer_input": 0,
+        }
+    },
     "glm46v": {"text_config": _SECTION},
     "glm4v": {"text_config": _SECTION},
     "glm4v_moe": {"text_config": _HALF_SECTION},
@@ -157,25 +253,38 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "glm_ocr": {"text_config": _SECTION},
     "glm_ocr_text": _SECTION,
     "glmga": {"text_config": _SECTION},
-    "granite4_vision": {"downsample_rate": "1/2", "deepstack_layer_map": [[-1, 0]], "spatial_target_layers": [0, 1]},
+    "granite4_vision": {
+        "vision_config": {"image_size": 336, "patch_size": 14},
+        "downsample_rate": "1/2",
+        "deepstack_layer_map": [[-1, 0]],
+        "spatial_target_layers": [0, 1],
+    },
     "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16, "num_experts": 4, "moe_topk": 2},
     "hunyuan_vl_text": {"head_dim": 16, **_SECTION},
+    "hunyuan_vl": {"text_config": {"head_dim": 128}},
     "idefics3": {"vision_config": {"image_size": 256}},
     "informer": {"prediction_length": 8, "context_length": 16},
+    "instructblip": {"image_token_index": 511},
+    "instructblipvideo": {"video_token_index": 511},
     "kosmos-2": {"latent_query_num": 8},
+    # Without stopping early: whether it would is decided by keypoints.
+    "lightglue": {"depth_confidence": -1.0, "width_confidence": -1.0},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
-    "llama4": {"vision_config": {"intermediate_size": 3072}},
     "llama4_vision_model": {"intermediate_size": 3072},
+    "lw_detr": {"projector_scale_factors": [1.0], "num_feature_levels": 1},
     "ministral": {"head_dim": 16},
     "mllama": {"vision_config": {"intermediate_layers_indices": [0, 1], "vision_output_dim": 192}},
     "mllama_vision_model": {"intermediate_layers_indices": [0, 1], "vision_output_dim": 192},
     "molmo2": {"adapter_config": {"vision_feature_layer": [1, 0]}},
+    "modernvbert": {"vision_config": {"image_size": 256}},
     "moonshine_streaming": {"num_key_value_heads": 4},
     "nemo_speechlm": {"audio_config": {"chunk_length": 64}, "encoder_config": {"chunk_length": 64}},
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
     "nemotron3_5_transcribe_audio": {"chunk_length": 64},
+    "neucodec": {"quantization_dim": 128},
+    "phi4_multimodal_audio": {"ext_pw_out_channel": 64, "depthwise_separable_out_channel": 64},
     "nemotron3_diarization": {"audio_config": {"chunk_length": 64}, "encoder_config": {"chunk_length": 64}},
     "paddleocr_vl": {"text_config": _SECTION},
     "paddleocr_vl_text": _SECTION,
@@ -188,6 +297,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "recurrent_gemma": {"num_hidden_layers": 3},
     "reformer": {"axial_pos_embds_dim": [16, 48]},
     "rf_detr": {"backbone_config": {"image_size": 560}},
+    "smolvlm": {"vision_config": {"image_size": 256}},
     "hrm_text": {"num_layers_per_stack": 2, "num_hidden_layers": 16},
     "xlstm": {"hidden_size": 128, "embedding_dim": 128},
     "xmod": {"default_language": "en_XX"},
@@ -208,4 +318,33 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     },
     "time_series_transformer": {"prediction_length": 8, "context_length": 16},
     "timm_backbone": {"backbone": "resnet18"},
+    "zoedepth": {"bottleneck_features": 64},
+    "ultravbert": {"vision_config": {"image_size": 256}},
+    "minicpm_ocr": {"image_token_id": 511, "video_token_id": 510},
+    "minicpmv4_6": {"image_token_id": 511, "video_token_id": 510},
+    "minicpmv4_7": {"image_token_id": 511, "video_token_id": 510},
+    "muse_glimmer": {"out_hidden_size": 256},
+    "muse_spark": {"out_hidden_size": 256, "audio_config": {"out_hidden_size": 64}},
+    "pp_ocrv5_server_det": _DETECTED,
+    "pp_ocrv6_medium_det": {**_DETECTED, "backbone_config": _PYRAMID},
+    "pp_ocrv6_small_det": {"backbone_config": _PYRAMID, "layer_list_out_channels": [96, 96, 192, 384]},
+    "qwen4_exp_text": _INDEXED,
+    "qwen4_exp": {"text_config": _INDEXED},
+    "slanet": {"max_text_length": 20},
+    "slanext": {"max_text_length": 20},
+    "step3p5": _WINDOWS,
+    "step3p7": {"text_config": _WINDOWS},
+    "t5gemma2_text": {"dropout_rate": 0.0},
+    "t5gemma2_decoder": {"dropout_rate": 0.0},
+    "t5gemma2_encoder": {**_POOLED, "text_config": {"dropout_rate": 0.0}},
+    "t5gemma2": {"encoder": _POOLED},
+    "shieldgemma2": {**_POOLED, "yes_token_index": 500, "no_token_index": 501},
+    "perception_lm": {"vision_config": {"architecture": "vit_pe_core_large_patch14_336", "model_args": _PE}},
+    "vision-text-dual-encoder": {"vision_config": {"pooler_output_size": 64}},
+    "vipllava": {"vision_feature_layer": [-2, -1]},
+    "pp_doclayout_v2": {"class_thresholds": [0.5] * 25, "class_order": list(range(25))},
+    "sapiens2": {"num_key_value_heads_per_layer": [4, 2]},
+    "voxtral": {"audio_token_id": 24, "audio_config": {"intermediate_size": 256}},
+    "xcodec": {"codebook_dim": 128},
+    "xcodec2": {"quantization_dim": 128},
 }

@@ -1,14 +1,18 @@
-"""Work of a real run as torch's own counter sees it: a count that shares nothing with this package but the model.
+"""Work of a forward as torch's own counter sees it: a count that shares nothing with this package but the model.
 
 The counter has rules for products, convolutions and attention. It does not know every product: a module that runs one
 without a rule is not comparable. Attention is forced into its products, because the counter has no rule for the fused
 CPU kernel; gradients are on, because `nn.MultiheadAttention` else takes a path of its own; experts run one by one,
 because the counter has no rule for grouped products.
+
+A model is run with weights where they fit. A larger one is run as it is, on meta tensors, as far as its forward asks
+for no values: torch's own shape rules then say what its products are as long as.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -25,15 +29,37 @@ from pyinfercost import _core
 _CONTRACTIONS = frozenset(
     {"contraction", "convolution", "attention", "multilinear", "recurrent", "einsum", "quantized"}
 )
-# Real weights beyond this would take too long to make and to run.
+# Real weights beyond this, and a forward of more products, would take too long.
 _MOST_PARAMETERS = 200_000_000
+_MOST_FLOPS = 400_000_000_000
+
+
+def _euclidean(x1: Any, x2: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+    """Squares of norms and ones beside both operands: |a|^2 + |b|^2 - 2ab as one product."""
+    return 2 * math.prod(out_shape) * (x1[-1] + 2)
+
+
+# What the counter has no rule for, by the lengths of the operands.
+_RULES: dict[Any, Any] = {
+    torch.ops.aten.mv: lambda matrix, *_, **__: 2 * math.prod(matrix),
+    torch.ops.aten.addmv: lambda _, matrix, *__, **___: 2 * math.prod(matrix),
+    torch.ops.aten.dot: lambda vector, *_, **__: 2 * vector[0],
+    torch.ops.aten._euclidean_dist: _euclidean,
+}
 
 
 class Counted(NamedTuple):
-    """What torch's counter counted, and the contractions that were executed and that it has no rule for."""
+    """What torch's counter made of a forward.
 
-    flops: int
-    without_rule: tuple[str, ...]
+    Attributes:
+        flops: What it counted; None where it could not run the forward.
+        reason: Why the count says nothing about the forward, in words; empty where it does.
+        by_module: FLOPs by the path of a module, those of its parts included.
+    """
+
+    flops: int | None
+    reason: str = ""
+    by_module: Mapping[str, int] = {}
 
 
 class _Executed(TorchDispatchMode):
@@ -48,65 +74,109 @@ class _Executed(TorchDispatchMode):
 
 
 def independent_flops(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
-    """Contraction FLOPs of one forward by torch's counter.
-
-    Returns:
-        The count; None where the counter has no rule for something that ran, or there is no real run to count: the
-        module is too large for one, or brings a hook that needs its own weights.
-    """
+    """Contraction FLOPs of one forward by torch's counter; None where they say nothing about it."""
     counted = torch_counted(module, args, kwargs)
-    return None if counted is None or counted.without_rule else counted.flops
+    return None if counted.reason else counted.flops
 
 
-def torch_counted(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Counted | None:
-    """Runs a module under torch's counter: with real weights, where it can be made again from its config."""
-    real = real_copy(module)
-    if real is None:
-        return None
-    args, kwargs = tree_map_only(torch.Tensor, _real_input, (tuple(args), dict(kwargs)))
+def torch_counted(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], expected: int = 0) -> Counted:
+    """Runs a module under torch's counter, with real weights or on meta tensors, as far as one of them goes.
+
+    Args:
+        module: As a capture gets it. It stays as it is.
+        args: Its positional inputs. Those with values are used as they are; the others are invented.
+        kwargs: Its named inputs, likewise.
+        expected: About how many FLOPs the forward has, for a choice between the two.
+    """
+    parameters = sum(p.numel() for p in module.parameters() if p.is_meta)
+    small = parameters <= _MOST_PARAMETERS and expected <= _MOST_FLOPS
+    bearable = parameters <= 3 * _MOST_PARAMETERS and expected <= 10 * _MOST_FLOPS
+    ways = (_with_weights, _on_meta) if small else (_on_meta, _with_weights) if bearable else (_on_meta,)
+    reasons = []
+    for way in ways:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                return way(module, args, kwargs)
+        except Exception as error:  # whatever a model's own code raises
+            text = str(error).strip().partition("\n")[0]
+            reasons.append(f"{_WAYS[way]}, {type(error).__name__}: {text}")
+    return Counted(None, "; ".join(reasons))
+
+
+def _with_weights(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Counted:
+    real = real_copy(module) if any(p.is_meta for p in module.parameters()) else module
+    return _with_or_without_gradients(real, *tree_map_only(torch.Tensor, _real_input, (args, kwargs)))
+
+
+def _on_meta(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Counted:
+    on_meta = copy.deepcopy(module).to("meta")
+    return _with_or_without_gradients(
+        on_meta, *tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), (args, kwargs))
+    )
+
+
+_WAYS = {_with_weights: "with weights", _on_meta: "on meta tensors"}
+
+
+def _with_or_without_gradients(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Counted:
     try:
-        return _run(real, args, kwargs, torch.enable_grad())
+        return _run(module, args, kwargs, torch.enable_grad())
     except AssertionError:  # reversible layers keep what they need for a backward pass, and insist on one
-        return _run(real, args, kwargs, torch.no_grad())
+        return _run(module, args, kwargs, torch.no_grad())
 
 
-def _run(real: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], gradients: Any) -> Counted:
+def _run(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], gradients: Any) -> Counted:
     with (
         gradients,
-        torch.random.fork_rng(devices=[]),
+        # Nothing is kept for a backward pass that does not come.
+        torch.autograd.graph.saved_tensors_hooks(lambda _: None, lambda _: None),
         sdpa_kernel(SDPBackend.MATH),
         _Executed() as executed,
-        FlopCounterMode(display=False) as counter,
+        FlopCounterMode(display=False, custom_mapping=_RULES) as counter,
     ):
-        real(*args, **kwargs)
-    return Counted(counter.get_total_flops(), tuple(sorted(str(op) for op in executed.ops if _lacks_rule(op))))
+        module(*args, **kwargs)
+    unknown = sorted(str(op) for op in executed.ops if _lacks_rule(op))
+    root = type(module).__name__
+    by_module = {
+        "" if path == "Global" else path.removeprefix(root).lstrip("."): sum(ops.values())
+        for path, ops in counter.get_flop_counts().items()
+    }
+    return Counted(counter.get_total_flops(), f"no rule for {', '.join(unknown)}" if unknown else "", by_module)
 
 
-def real_copy(module: nn.Module) -> nn.Module | None:
-    """The module itself where it has weights; on meta, one like it with weights, made from its config."""
-    if not any(p.is_meta for p in module.parameters()):
-        return module
-    if module._forward_pre_hooks or sum(p.numel() for p in module.parameters()) > _MOST_PARAMETERS:
-        return None
+def real_copy(module: nn.Module) -> nn.Module:
+    """A module like one on meta, with weights, made from its config.
+
+    Raises:
+        NotImplementedError: There is no config to make it from.
+    """
     make: Any = type(module)
     if hasattr(module, "_from_config"):
-        config = copy.deepcopy(module.config)
-        made = make._from_config(config).eval()
+        made = make._from_config(copy.deepcopy(module.config)).eval()
         for part in made.modules():
             if hasattr(part, "config") and hasattr(part.config, "_experts_implementation"):
                 part.config._experts_implementation = "eager"
-        return made
-    return make.from_config(module.config).eval() if hasattr(module, "from_config") else None
+    elif hasattr(module, "from_config"):
+        made = make.from_config(module.config).eval()
+    else:
+        raise NotImplementedError("no config to make it from")
+    # What was set after it was made: tiles of an autoencoder; and what puts a cache together from its inputs.
+    for mine, its in zip(made.modules(), module.modules(), strict=True):
+        vars(mine).update({name: value for name, value in vars(its).items() if isinstance(value, (bool, int, float))})
+    for name in ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"):
+        setattr(made, name, copy.deepcopy(getattr(module, name)))
+    return made
 
 
 def _real_input(tensor: torch.Tensor) -> torch.Tensor:
     if not tensor.is_meta:
         return tensor
-    if tensor.is_floating_point():
+    if tensor.is_floating_point() or tensor.is_complex():
         return torch.randn(tensor.shape, dtype=tensor.dtype)
     return torch.ones(tensor.shape, dtype=tensor.dtype)
 
 
 def _lacks_rule(op: Any) -> bool:
     rule = _core.find_rule(str(op))
-    return rule is not None and rule.family in _CONTRACTIONS and op._overloadpacket not in flop_registry
+    return rule is not None and rule.family in _CONTRACTIONS and op._overloadpacket not in {*flop_registry, *_RULES}

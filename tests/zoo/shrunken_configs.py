@@ -21,6 +21,7 @@ VOCABULARY = 512
 # (pattern of a whole name, what it becomes when it is larger). The first that matches holds.
 _KEPT = re.compile(
     r"num_feat_extract_layers|patch_embed_hidden_size|patch_embed_hidden_size|num_conv_.*|num_.*_conv_layers|num_feature_levels|num_channels|position_embedding_type|.*_ratio"
+    r"|keypoint_decoder_dim"
 )
 _LARGEST: tuple[tuple[str, int], ...] = (
     (r"(.*_)?vocab_size(_.*)?|.*_vocab_size|n_tokens|codebook_size", VOCABULARY),

@@ -15,12 +15,12 @@ class DecodeStep:
     Args:
         argument: The name by which the forward takes its cache.
         cache: What the model itself has filled.
-        encoded: The type of what its encoder gives; None where it has no encoder.
+        encoder_outputs: What its encoder returned; None where it has no encoder.
     """
 
-    def __init__(self, argument: str, cache: Any, encoded: Any = None) -> None:
+    def __init__(self, argument: str, cache: Any, encoder_outputs: EncoderOutputs | None = None) -> None:
         self._argument = argument
-        self._encoded = encoded
+        self._encoder_outputs = encoder_outputs
         layered = hasattr(cache, "self_attention_cache") or hasattr(cache, "layers")
         self._parts: _Layers | _State = _Layers(cache) if layered else _State(cache)
         self.tensors: dict[str, Any] = self._parts.tensors
@@ -34,8 +34,8 @@ class DecodeStep:
     def __call__(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = dict(kwargs)
         kwargs[self._argument] = self._parts.filled(kwargs)
-        if "encoder_last_hidden_state" in kwargs:
-            kwargs["encoder_outputs"] = self._encoded(last_hidden_state=kwargs.pop("encoder_last_hidden_state"))
+        if self._encoder_outputs is not None:
+            kwargs["encoder_outputs"] = self._encoder_outputs.taken_from(kwargs)
         return args, kwargs
 
 
@@ -129,6 +129,25 @@ def _rebuilt(value: Any, of_leaf: Callable[[str, Any], Any], path: str = "") -> 
     twin = copy.copy(value)
     vars(twin).update(parts)
     return twin
+
+
+class EncoderOutputs:
+    """What an encoder returned: a decode step takes it again, in an object of the same class.
+
+    Attributes:
+        tensors: `encoder_last_hidden_state` and what else decoders read of it (a mask of what was padded), by name.
+    """
+
+    def __init__(self, returned: Any) -> None:
+        self._kind = type(returned)
+        self.tensors = {f"{_ENCODER}{name}": value for name, value in returned.items() if hasattr(value, "stride")}
+
+    def taken_from(self, kwargs: dict[str, Any]) -> Any:
+        """The object again, with the tensors that a call was given; they are taken out of its arguments."""
+        return self._kind(**{name.removeprefix(_ENCODER): kwargs.pop(name) for name in self.tensors})
+
+
+_ENCODER = "encoder_"
 
 
 def _cache_name(layer: int, attribute: str, key: Any) -> str:

@@ -121,6 +121,8 @@ def _from_mappings(config: Any) -> Any:
     mappings = [names(task) for task in (_PAIRED if getattr(config, "is_encoder_decoder", False) else ())]
     # BERT and its kin are listed as causal language models too, but nobody means that by "a BERT".
     mappings += [names(task) for task in _SINGLE if task != "CAUSAL_LM" or kind not in names("MASKED_LM")]
+    # A language model that hears may be listed among those that map speech to text, and has no encoder of text.
+    mappings += [names(task) for task in _PAIRED]
     mappings.append(auto.MODEL_MAPPING_NAMES)
     mappings += [
         value for key, value in vars(auto).items() if key.startswith("MODEL_FOR_") and key.endswith("_MAPPING_NAMES")
@@ -149,7 +151,11 @@ def _from_module(config: Any) -> Any:
         if not entry.name.startswith("modeling_"):
             continue
         module = importlib.import_module(f"{package.__name__}.{entry.name}")
-        for found in vars(module).values():
+        # The whole of a part has the name of its config; before it in the file stand layers made from the same one.
+        stem = type(config).__name__.removesuffix("Config")
+        for found in sorted(
+            vars(module).values(), key=lambda v: getattr(v, "__name__", "") not in (stem, f"{stem}Model")
+        ):
             if (
                 isinstance(found, type)
                 and issubclass(found, PreTrainedModel)

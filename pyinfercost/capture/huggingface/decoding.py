@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from .cache import DecodeStep
+from .cache import DecodeStep, EncoderOutputs
 from .inputs import (
     DEFAULT_CONTEXT,
     DEFAULT_SEQUENCE,
     Inputs,
     Request,
     add_media,
+    add_others,
+    add_tokens,
+    beside_sound,
     decoder_ids,
+    hears_instead,
     options,
     positions,
     token_ids,
@@ -46,7 +48,7 @@ def decode_inputs(request: Request) -> Inputs:
     paired = bool(config.is_encoder_decoder)
     filling = Inputs()
     if "input_ids" in request.parameters and not paired:
-        filling.add("input_ids", decoder_ids(config, batch, context), batch=0)
+        filling.add("input_ids", beside_sound(request, decoder_ids(config, batch, context)), batch=0)
     else:
         _source(request, filling, batch)
     if paired:
@@ -55,7 +57,7 @@ def decode_inputs(request: Request) -> Inputs:
     # Only the model itself knows what it keeps per layer (heads, latent vectors, a sliding window, a state), so let it
     # fill a cache.
     try:
-        with _output_type_of_encoder(model) as encoded:
+        with _Encoding(model) as encoding:
             own = _own_cache(request, taken)
             filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True) | own)
     except CaptureError as error:
@@ -68,15 +70,19 @@ def decode_inputs(request: Request) -> Inputs:
         raise _without_cache(request)
     if argument not in taken and not others:  # its result has it by an older name
         argument = next(name for name in _CACHE_ARGUMENTS if name in taken)
-    step = DecodeStep(argument, cache, encoded[0])
+    encoded = encoding.outputs(filled) if paired else None
+    step = DecodeStep(argument, cache, encoded)
     inputs = Inputs()
     tokens = 1 if paired else _tokens_of_step(request, argument, cache, context)
-    inputs.add("decoder_input_ids" if paired else "input_ids", decoder_ids(config, batch, tokens), batch=0)
+    token = decoder_ids(config, batch, tokens)
     if paired:
-        inputs.kwargs["encoder_last_hidden_state"] = torch.empty_like(filled.encoder_last_hidden_state)
-        inputs.dynamic["encoder_last_hidden_state"] = {0: "batch"} | (
-            {1: "sequence"} if 1 in filling.dynamic.get("input_ids", {}) else {}
-        )
+        inputs.add("decoder_input_ids", token, batch=0)
+    else:
+        inputs.add("input_ids", beside_sound(request, token), batch=0)
+    if encoded is not None:
+        for name, tensor in encoded.tensors.items():
+            inputs.kwargs[name] = _alike(tensor)
+            inputs.dynamic[name] = {0: "batch"} | ({1: "sequence"} if 1 in filling.dynamic.get("input_ids", {}) else {})
     for key, tensor in step.tensors.items():
         inputs.kwargs[key] = tensor
         inputs.dynamic[key] = ({0: "batch"} if tensor.dim() and tensor.shape[0] == batch else {}) | step.context_dim(
@@ -122,33 +128,56 @@ def _own_cache(request: Request, taken: set[str]) -> dict[str, Any]:
     return {name: DynamicCache(config=request.config.get_text_config(decoder=True))}
 
 
-@contextlib.contextmanager
-def _output_type_of_encoder(model: Any) -> Iterator[list[Any]]:
-    """A list whose first entry becomes the type of what the encoder gives: a forward may look for more than states."""
-    from transformers.modeling_outputs import BaseModelOutput
-
-    found: list[Any] = [BaseModelOutput]
-
-    def note(_: Any, __: Any, output: Any) -> None:
-        if "last_hidden_state" in getattr(output, "__dataclass_fields__", {}):
-            found[0] = type(output)
-
-    encoder = model.get_encoder() if model.config.is_encoder_decoder else None
-    handle = encoder.register_forward_hook(note) if isinstance(encoder, torch.nn.Module) else None
-    try:
-        yield found
-    finally:
-        if handle is not None:
-            handle.remove()
-
-
 def _source(request: Request, inputs: Inputs, batch: int) -> None:
     """What an encoder reads."""
-    add_media(request, inputs)
-    if "input_ids" in request.parameters and request.model.main_input_name not in inputs.kwargs:
-        inputs.add(
-            "input_ids",
-            token_ids(request.config, batch, request.size("sequence", DEFAULT_SEQUENCE)),
-            batch=0,
-            sequence=1,
-        )
+    places = add_media(request, inputs)
+    if "input_ids" in request.parameters and not hears_instead(request, inputs):
+        sequence = request.size("sequence", DEFAULT_SEQUENCE)
+        if places:
+            add_tokens(request, inputs, batch, sequence, places)
+        else:
+            inputs.add("input_ids", token_ids(request.config, batch, sequence), batch=0, sequence=1)
+    add_others(request, inputs)
+
+
+def _alike(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of its shape: a mask of what was padded masks nothing."""
+    if tensor.is_floating_point():
+        return torch.empty_like(tensor)
+    return torch.ones(tensor.shape, dtype=tensor.dtype)
+
+
+class _Encoding:
+    """Notes what the encoder of a model returns while the model runs."""
+
+    def __init__(self, model: Any) -> None:
+        self._encoder = model.get_encoder() if hasattr(model, "get_encoder") else None
+        self._hook: Any = None
+        self._returned: Any = None
+
+    def __enter__(self) -> _Encoding:
+        if isinstance(self._encoder, torch.nn.Module):
+            self._hook = self._encoder.register_forward_hook(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+
+    def _note(self, _: Any, __: Any, returned: Any) -> None:
+        self._returned = returned
+
+    def outputs(self, filled: Any) -> EncoderOutputs | None:
+        """What the encoder returned; of one that is not to be found, what the model says that it was.
+
+        None where what was encoded stands in the cache, before the decoder's own tokens.
+        """
+        from transformers.modeling_outputs import BaseModelOutput
+
+        hidden = getattr(filled, "encoder_last_hidden_state", None)
+        if hidden is None:
+            return None
+        found = getattr(self._returned, "last_hidden_state", None)
+        if found is None or found.shape != hidden.shape:
+            return EncoderOutputs(BaseModelOutput(last_hidden_state=hidden))
+        return EncoderOutputs(self._returned)

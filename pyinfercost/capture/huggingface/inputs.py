@@ -7,6 +7,7 @@ among the tokens are counted by asking the model for their features.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,28 +15,25 @@ from typing import Any
 
 import torch
 
-from . import media
+from . import forms, media, sound
 from .other_inputs import ALWAYS, OTHERS
-from .places import places_of
+from .places import added_to_tokens, places_of
+from .sides import side_of
 from .sizes import SpecError, checked_sizes
 
 DEFAULT_SEQUENCE = 128
 DEFAULT_CONTEXT = 2048
-_DEFAULT_SIDE = 224
 _DEFAULT_FRAMES = 16
-_DEFAULT_SECONDS = 10
 _LARGEST = 2**24
 _FIRST_WORD = 3  # ids below are those of padding and of starts and ends, nearly everywhere
 # Arguments that a processor fills and a model may take; with one of these an image is more than a picture.
-_AUDIO = ("input_features", "input_values", "audio_values", "audio_input_features", "audio_features")
-_AUDIO_MASKS = (
-    "input_features_mask",
-    "feature_attention_mask",
-    "audio_attention_mask",
-    "padding_mask",
-    "attention_mask",
-)
-_IMAGE = ("pixel_values", "flattened_patches", "pixel_values_images")
+# What a processor hands over -> the names that forwards have for it; a part of a model has shorter ones.
+_ALSO = {
+    "image_grid_thw": ("grid_thw",),
+    "image_merge_sizes": ("merge_sizes",),
+    "image_position_ids": ("pixel_position_ids",),
+}
+_IMAGE = forms.PICTURES
 _VIDEO = ("pixel_values_videos",)
 _TOKEN_TYPES = {"image": 1, "video": 2, "audio": 3}
 
@@ -96,15 +94,37 @@ def forward_inputs(request: Request) -> Inputs:
     batch = request.batch
     text = "input_ids" in request.parameters
     places = add_media(request, inputs)
-    if text and not _hears_instead(request, inputs):
-        sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
-        _tokens(request, inputs, batch, sequence, places)
-    if request.config.is_encoder_decoder and "decoder_input_ids" in request.parameters:
+    if text and not hears_instead(request, inputs):
+        sequence = added_to_tokens(request, inputs)
+        if sequence is None:
+            sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
+        add_tokens(request, inputs, batch, sequence, places)
+    if _has_decoder(request):
         _decoder_tokens(request, inputs, batch)
-    _others(request, inputs)
+    add_others(request, inputs)
+    if not places:
+        _settle_pictures(request, inputs)
     request.check()
     inputs.kwargs |= options(request.model, last_only=request.phase == "prefill")
     return inputs
+
+
+def beside_sound(request: Request, ids: torch.Tensor) -> torch.Tensor:
+    """Ids of text with those of sound beside each, where the model embeds them together.
+
+    Its embedding then moves each id to the place of its own kind, by as many offsets.
+    """
+    codebooks = getattr(request.config, "num_codebooks", None)
+    if codebooks is None or not hasattr(request.model, "get_input_embeddings"):
+        return ids
+    embedding = request.model.get_input_embeddings()
+    offsets = [buffer for buffer in embedding.buffers() if buffer.shape == (codebooks + 1,)]
+    return ids[..., None].repeat(1, 1, codebooks + 1) if offsets else ids
+
+
+def _has_decoder(request: Request) -> bool:
+    """Whether the forward takes tokens for a decoder beside what an encoder reads."""
+    return bool(request.config.is_encoder_decoder) and "decoder_input_ids" in request.parameters
 
 
 def positions(config: Any) -> int:
@@ -138,9 +158,12 @@ def options(model: Any, *, last_only: bool) -> dict[str, Any]:
 # ---- text ---------------------------------------------------------------------------------------------------------
 
 
-def _tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
+def add_tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
+    """Adds token ids: `sequence` words, and beside them the places of what the model sees and hears."""
     if not places:
-        inputs.add("input_ids", decoder_ids(request.config, batch, sequence), batch=0, sequence=1)
+        made = token_ids if _has_decoder(request) else decoder_ids  # an encoder reads words
+        ids = made(request.config, batch, sequence)
+        inputs.add("input_ids", beside_sound(request, ids), batch=0, sequence=1)
         return
     # Which tokens are places for features is read from their values.
     word = word_id(request.config)
@@ -168,9 +191,14 @@ def word_id(config: Any) -> int:
     return next(i for i in range(_FIRST_WORD, _FIRST_WORD + len(special) + 1) if i not in special)
 
 
-def _hears_instead(request: Request, inputs: Inputs) -> bool:
-    """Whether what an encoder hears stands in the place of token ids."""
-    return bool(request.config.is_encoder_decoder) and request.model.main_input_name in inputs.kwargs
+def hears_instead(request: Request, inputs: Inputs) -> bool:
+    """Whether what an encoder hears stands in the place of token ids; a forward may also require both."""
+    ids = request.parameters["input_ids"]
+    if not request.config.is_encoder_decoder or ids.default is ids.empty:
+        return False
+    # An encoder of its own for sound leaves the other one to text.
+    hears = not request.config.sub_configs and any(name in inputs.kwargs for name in sound.ARGUMENTS)
+    return hears or request.model.main_input_name in inputs.kwargs
 
 
 def _decoder_tokens(request: Request, inputs: Inputs, batch: int) -> None:
@@ -202,14 +230,17 @@ def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
     """
     names = request.parameters
     places = []
-    if any(name in names for name in _IMAGE) and _sees(request, "image"):
-        _images(request, inputs)
-        places += places_of(request, inputs, "image")
-    elif any(name in names for name in _VIDEO):
+    if any(name in names for name in _IMAGE) and media.sees_clips_alone(request.config):
         _videos(request, inputs)
         places += places_of(request, inputs, "video")
-    if any(name in names for name in _AUDIO) and _sees(request, "audio"):
-        _audio(request, inputs)
+    elif any(name in names for name in _IMAGE) and _sees(request, "image"):
+        _images(request, inputs)
+        places += places_of(request, inputs, "image")
+    elif any(name in names for name in _VIDEO) and _sees(request, "video"):
+        _videos(request, inputs)
+        places += places_of(request, inputs, "video")
+    if any(name in names for name in sound.ARGUMENTS) and _sees(request, "audio"):
+        _take(request, inputs, sound.heard(request))
         places += places_of(request, inputs, "audio")
     return places
 
@@ -217,26 +248,22 @@ def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
 def _sees(request: Request, kind: str) -> bool:
     """Whether a model has the part for a kind of input; a config may leave it out, and says so with None."""
     for name in getattr(request.config, "sub_configs", None) or {}:
-        if kind[:3] in name or (kind == "image" and "vision" in name):
+        if kind[:3] in name or (kind != "audio" and "vision" in name):
             return getattr(request.config, name, None) is not None
     return True
 
 
-def _side(request: Request) -> tuple[int, int]:
-    parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
-    sides = (getattr(p, "image_size", None) or (getattr(p, "model_args", None) or {}).get("img_size") for p in parts)
-    side = next((side for side in sides if side), _DEFAULT_SIDE)
-    height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[-1]))
-    asked = request.size("image_size", int(height))
-    return (asked, asked) if "image_size" in request.asked else (int(height), int(width))
-
-
 def _images(request: Request, inputs: Inputs) -> None:
-    side = _side(request)
+    side = side_of(request)
     text = "input_ids" in request.parameters
     processed = (
         media.images(request.name, request.config, request.batch, side) if text or _needs_more(request) else None
     )
+    if processed is not None and (
+        not any(name in request.parameters for name in _IMAGE if name in processed)  # it is for the whole of the model
+        or (not text and not _more_than_a_picture(request, processed))
+    ):
+        processed = None
     if processed is None and "image_grid_thw" in request.parameters:
         inputs.kwargs["pixel_values"] = OTHERS["pixel_values"](request, inputs)
         return
@@ -245,6 +272,15 @@ def _images(request: Request, inputs: Inputs) -> None:
         inputs.add(name, torch.empty(_picture(request, side), dtype=request.model.dtype, device="meta"), batch=0)
         return
     _take(request, inputs, processed)
+
+
+def _settle_pictures(request: Request, inputs: Inputs) -> None:
+    """Brings pictures without places among tokens into the form that the forward takes, if any is."""
+    from pyinfercost.capture.symbols import CaptureError
+
+    if any(name in inputs.kwargs for name in _IMAGE):
+        with contextlib.suppress(CaptureError):  # whoever captures it is told what is wrong
+            forms.settle(request, inputs, request.model, inputs.kwargs)
 
 
 def _picture(request: Request, side: tuple[int, int]) -> tuple[int, ...]:
@@ -273,12 +309,20 @@ def _needs_more(request: Request) -> bool:
         "aspect_ratio",
         "num_patches",
         "flattened",
+        "target_sizes",
+        "merge_sizes",
     )
     return any(any(word in name for word in words) for name in request.parameters)
 
 
+def _more_than_a_picture(request: Request, processed: Mapping[str, Any]) -> bool:
+    """Whether a forward takes what a processor gives beside pictures: a part of a model may take pictures alone."""
+    given = {name for name in processed if name not in _IMAGE}
+    return any(n in request.parameters for name in given for n in (name, *_ALSO.get(name, ())))
+
+
 def _videos(request: Request, inputs: Inputs) -> None:
-    side = _side(request)
+    side = side_of(request)
     parts = media.part_configs(request.config, ("vision", "video"))
     frames = next(
         (getattr(p, n) for p in parts for n in ("num_frames", "frames_per_clip") if getattr(p, n, None)), None
@@ -287,30 +331,8 @@ def _videos(request: Request, inputs: Inputs) -> None:
     processed = media.videos(request.config, request.batch, frames, side) if "input_ids" in request.parameters else None
     if processed is None:
         shape = (request.batch, frames, 3, *side)
-        inputs.add("pixel_values_videos", torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
-        return
-    _take(request, inputs, processed)
-
-
-def _audio(request: Request, inputs: Inputs) -> None:
-    config = request.config
-    window = getattr(config, "max_source_positions", None)
-    if (
-        isinstance(window, int)
-        and isinstance(getattr(config, "num_mel_bins", None), int)
-        and "input_features" in request.parameters
-        and request.config.is_encoder_decoder
-    ):
-        # Whisper: a fixed window of audio, two frames for each encoder position
-        shape = (request.batch, config.num_mel_bins, 2 * window)
-        inputs.add("input_features", torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
-        return
-    processed = media.audio(config, request.batch, request.size("seconds", _DEFAULT_SECONDS))
-    if processed is None:
-        rate = getattr(config, "sampling_rate", None) or 16000
-        name = next(n for n in _AUDIO if n in request.parameters)
-        samples = rate * request.size("seconds", _DEFAULT_SECONDS)
-        inputs.add(name, torch.empty((request.batch, samples), dtype=request.model.dtype, device="meta"), batch=0)
+        name = next(n for n in (*_VIDEO, *_IMAGE) if n in request.parameters)
+        inputs.add(name, torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
         return
     _take(request, inputs, processed)
 
@@ -319,20 +341,20 @@ def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> Non
     """Adds those outputs of a processor that the forward takes, floats in the model's dtype."""
     for name, given in processed.items():
         value = given
-        target = name if name not in _AUDIO_MASKS else next((n for n in _AUDIO_MASKS if n in request.parameters), name)
+        target = next((n for n in (name, *_ALSO.get(name, ())) if n in request.parameters), name)
         if target == "attention_mask":  # of the text; and nothing is padded
             continue
         if target not in request.parameters:
             continue
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             value = value.to(request.model.dtype)
-        inputs.kwargs[target] = value
+        inputs.kwargs[name] = value
 
 
 # ---- what else a forward takes ------------------------------------------------------------------------------------
 
 
-def _others(request: Request, inputs: Inputs) -> None:
+def add_others(request: Request, inputs: Inputs) -> None:
     """Fills the arguments that a forward requires beside text and media."""
     for name, parameter in request.parameters.items():
         required = parameter.default is parameter.empty and parameter.kind <= parameter.POSITIONAL_OR_KEYWORD

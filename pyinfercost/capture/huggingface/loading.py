@@ -61,18 +61,26 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
         raise SpecError(
             f"phase {phase!r} of hf:{name} is unknown, expected {' or '.join(p for p in PHASES if p)} or none"
         )
+    from . import media
+
     config = load_config(name)
-    for size, attribute in (("image_size", "image_size"), ("frames", "num_frames")):
-        if size in sizes and getattr(config, attribute, None) is not None:
-            setattr(config, attribute, sizes[size])
+    if "image_size" in sizes and getattr(config, "image_size", None) is not None:
+        config.image_size = sizes["image_size"]
+    for part in media.part_configs(config, ("",)):  # a model is made for so many frames, wherever that is said
+        if "frames" in sizes and isinstance(getattr(part, "num_frames", None), int):
+            part.num_frames = sizes["frames"]
     model = build_model(name, config)
     if phase and not model.can_generate():
         raise SpecError(
             f"hf:{name} is a {type(model).__name__}, which does not generate, so it has no {phase}; leave out #{phase}"
         )
     from .decoding import decode_inputs
+    from .generation import decoding_part
     from .inputs import Request, forward_inputs
 
+    if phase == "decode":
+        model = decoding_part(model)
+        config = model.config
     request = Request(name, model, config, phase, sizes)
     try:
         inputs = decode_inputs(request) if phase == "decode" else forward_inputs(request)

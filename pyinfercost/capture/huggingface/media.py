@@ -17,7 +17,7 @@ import torch
 # A processor's attribute, and the names that configs have for it.
 _SHARED = {
     "patch_size": ("patch_size",),
-    "temporal_patch_size": ("temporal_patch_size",),
+    "temporal_patch_size": ("temporal_patch_size", "patch_temporal"),
     "merge_size": ("spatial_merge_size", "merge_size"),
     "spatial_merge_size": ("spatial_merge_size",),
     "pooling_kernel_size": ("pooling_kernel_size",),
@@ -28,6 +28,8 @@ _SHARED = {
 }
 # The same for attributes that hold named lengths.
 _SHARED_LENGTHS = {"max_image_size": ("image_size",), "patch_size": ("patch_size",)}
+# A way of working that a config states as a truth: attribute -> the name in the config, and the value for each truth.
+_CHOICES = {"truncation": ("enable_fusion", {True: "fusion", False: "rand_trunc"})}
 _NOT_SHARED = frozenset({"size", "crop_size", "return_attention_mask"})
 
 
@@ -44,13 +46,25 @@ def part_configs(config: Any, words: tuple[str, ...]) -> list[Any]:
     return [*found, config]
 
 
+def timm_side(part: Any) -> Any:
+    """The side of the images of a model of timm: its config states it, or timm does of a model that takes no other."""
+    side = (getattr(part, "model_args", None) or {}).get("img_size")
+    name = getattr(part, "architecture", None)
+    if side is not None or not isinstance(name, str) or part.model_type != "timm_wrapper":
+        return side
+    import timm
+
+    published = timm.get_pretrained_cfg(name)
+    return published.input_size[-1] if published and published.fixed_input_size else None
+
+
 def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[str, Any] | None:
     """What the image processor of the model gives for one black image per sample, or None where there is none."""
     listed = _listed(_mapping("image_processing", "IMAGE_PROCESSOR"), config)
     processor = _own_processor(name) or _made(listed, config, ("vision", "image", "visual"))
     if processor is None:
         return None
-    _fit_size(processor, side)
+    _fit_size(processor, side, part_configs(config, ("vision", "image", "visual")))
     if hasattr(processor, "apply_ocr"):
         processor.apply_ocr = False  # the words on a page are another input
     picture = torch.zeros((3, *side), dtype=torch.uint8)
@@ -58,7 +72,11 @@ def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[st
     # Some take a list of images for each sample, some a flat list, and some arrays alone.
     for pictures in ([[picture]] * batch, [picture] * batch, [flat] * batch):
         try:
-            return dict(processor(images=pictures, return_tensors="pt"))
+            made = processor(images=pictures, return_tensors="pt")
+            # The oldest hands over the tensor alone, of pictures that belong to one text.
+            if isinstance(made, torch.Tensor):
+                return {"pixel_values": made.reshape(batch, -1, *made.shape[1:])}
+            return dict(made)
         except ImportError:  # what it works with is not installed
             return None
         except (ValueError, TypeError, AttributeError) as error:
@@ -73,18 +91,21 @@ def videos(config: Any, batch: int, frames: int, side: tuple[int, int]) -> dict[
     )
     if processor is None:
         return None
-    _fit_size(processor, side)
+    _fit_size(processor, side, [])
     clips = [torch.zeros((frames, 3, *side), dtype=torch.uint8) for _ in range(batch)]
     return dict(processor(videos=clips, return_tensors="pt", do_sample_frames=False))
 
 
+def sees_clips_alone(config: Any) -> bool:
+    """Whether a type has a processor of clips and none of images: then its pictures are the frames of a clip."""
+    kinds = (("video_processing", "VIDEO_PROCESSOR"), ("image_processing", "IMAGE_PROCESSOR"))
+    clips, images = (_listed(_mapping(*kind), config) for kind in kinds)
+    return clips is not None and images is None
+
+
 def audio(config: Any, batch: int, seconds: int) -> dict[str, Any] | None:
     """What the feature extractor of the model gives for silence, or None where there is none."""
-    extractor = _made(
-        _listed(_mapping("feature_extraction", "FEATURE_EXTRACTOR"), config),
-        config,
-        ("audio", "speech", "encoder"),
-    )
+    extractor = _made(_extractor_of(config), config, ("audio", "speech", "encoder"))
     if extractor is None:
         return None
     rate = getattr(extractor, "sampling_rate", 16000)
@@ -94,6 +115,28 @@ def audio(config: Any, batch: int, seconds: int) -> dict[str, Any] | None:
     if "return_attention_mask" in inspect.signature(extractor.__call__).parameters:
         options["return_attention_mask"] = True
     return dict(extractor(waves, **options))
+
+
+def _extractor_of(config: Any) -> Any:
+    """The feature extractor of a type, or of the part of it that hears."""
+    mapping = _mapping("feature_extraction", "FEATURE_EXTRACTOR")
+    parts = [config, *part_configs(config, ("audio", "speech"))]
+    return next((found for part in parts if (found := _listed(mapping, part)) is not None), None)
+
+
+def extractor_defaults(config: Any) -> dict[str, Any]:
+    """What the feature extractor of a model is made with when nothing is said, also where it cannot be made here."""
+    import transformers
+
+    name = _extractor_of(config)
+    if not isinstance(name, str):
+        return {}
+    # The library has a stand-in under the name of a class that needs something that is not installed.
+    stand_in = getattr(transformers, name, None)
+    made_by = getattr(importlib.import_module(stand_in.__module__), name) if stand_in else _from_module(config, name)
+    parameters = inspect.signature(made_by.__init__).parameters.values()
+    stated = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {n: v for n, v in vars(made_by).items() if isinstance(v, int)} | stated
 
 
 def _mapping(module: str, kind: str) -> dict[str, Any]:
@@ -149,7 +192,21 @@ def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
             values[attribute] = dict.fromkeys(current, value)
         elif type(value) is type(current) or (isinstance(current, list | tuple) and isinstance(value, list | tuple)):
             values[attribute] = value
+    # A processor that serves several models repeats a picture in time; a config without a word for that has no such
+    # patches.
+    if hasattr(processor, "temporal_patch_size") and not any(
+        getattr(part, name, None) for part in parts for name in _SHARED["temporal_patch_size"]
+    ):
+        values["temporal_patch_size"] = 1
+    for attribute, (name, ways) in _CHOICES.items():
+        chosen = next((value for p in parts if isinstance(value := getattr(p, name, None), bool)), None)
+        if chosen is not None and hasattr(processor, attribute):
+            values[attribute] = ways[chosen]
     return made_by(**values) if values else processor
+
+
+def _merges(part: Any) -> bool:
+    return isinstance(getattr(part, "spatial_merge_size", None), int)
 
 
 def _from_module(config: Any, class_name: str) -> Any:
@@ -157,9 +214,13 @@ def _from_module(config: Any, class_name: str) -> Any:
     return getattr(importlib.import_module(package), class_name)
 
 
-def _fit_size(processor: Any, side: tuple[int, int]) -> None:
-    """Sets the size that images are brought to, where the processor has one: not a range of areas."""
+def _fit_size(processor: Any, side: tuple[int, int], parts: list[Any]) -> None:
+    """Sets the size that images are brought to, where the processor has one: not a range of areas, nor a patch's."""
     height, width = side
+    tiles = {getattr(p, "patch_size", None) for p in parts}
+    tiles |= {patch * p.spatial_merge_size for p in parts for patch in tiles if _merges(p) and isinstance(patch, int)}
+    if getattr(getattr(processor, "size", None), "height", None) in tiles - {None}:
+        return
     for attribute in ("size", "crop_size"):
         size = getattr(processor, attribute, None)
         if size is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from . import media
+from . import media, sound
 
 if TYPE_CHECKING:
     from .inputs import Inputs, Request
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _DEFAULT_SEQUENCE = 128
 _DEFAULT_SIDE = 224
 _COORDINATES = 4
+_LIST_DIMS = 5
+_ENCODED_WIDTHS = ("encoder_hidden_size", "cross_attention_hidden_size", "cross_hidden_size")
 
 
 def _first(config: Any, *names: str) -> Any:
@@ -46,8 +48,12 @@ def _sequence(request: Request) -> int:
     return request.size("sequence", _DEFAULT_SEQUENCE)
 
 
-def _hidden(request: Request, _: Inputs) -> Any:
-    """Hidden states in the place of tokens."""
+def _hidden(request: Request, inputs: Inputs) -> Any:
+    """Hidden states in the place of tokens; for a model that convolves along time, what its first layer reads."""
+    if "hidden_states" in request.parameters and isinstance(sound.first_layer(request.model), torch.nn.Conv1d):
+        if sound.width_of(request.model) == 1:
+            return sound.waveform(request)
+        return _latents(request, inputs)
     return _floats(request, request.batch, _sequence(request), _first(request.config, "input_dim") or _width(request))
 
 
@@ -90,6 +96,18 @@ def _word_ids(request: Request, _: Inputs) -> Any:
     from .inputs import token_ids
 
     return token_ids(request.config, request.batch, _sequence(request))
+
+
+def _sound_ids(request: Request, inputs: Inputs) -> Any:
+    """Ids of sound: for each step one of each codebook."""
+    ids = _word_ids(request, inputs)
+    codebooks = _first(request.config, "num_codebooks")
+    return ids if codebooks is None else ids[..., None].repeat(1, 1, codebooks)
+
+
+def _latents(request: Request, _: Inputs) -> Any:
+    """Steps of latent sound, channels before time as the convolution that reads them takes them."""
+    return _floats(request, request.batch, sound.width_of(request.model), _sequence(request))
 
 
 def _spectrogram(request: Request, _: Inputs) -> Any:
@@ -180,11 +198,13 @@ def _mel(request: Request, _: Inputs) -> Any:
 
 
 def _encoder_states(request: Request, _: Inputs) -> Any:
-    """States of another model, for a part that attends to them in every call."""
+    """States of another model, for a part that attends to them in every call, as a decoder alone does."""
     parameter = request.parameters["encoder_hidden_states"]
-    if parameter.default is not parameter.empty and not hasattr(request.config, "cross_attention_frequency"):
+    always = any(hasattr(request.config, name) for name in ("cross_attention_frequency", "cross_hidden_size"))
+    required = always or parameter.default is parameter.empty
+    if not required and not type(request.model).__name__.endswith("Decoder"):
         return None
-    width = _first(request.config, "encoder_hidden_size", "cross_attention_hidden_size") or _width(request)
+    width = _first(request.config, *_ENCODED_WIDTHS) or _width(request)
     return _floats(request, request.batch, _sequence(request), width)
 
 
@@ -192,6 +212,70 @@ def _cutoffs(request: Request, inputs: Inputs) -> Any:
     """Where in a sample's sound its pieces end: one piece."""
     sound = inputs.kwargs.get("input_values")
     return None if sound is None else torch.full((request.batch, 1), sound.shape[-1])
+
+
+def _documents(request: Request, _: Inputs) -> Any:
+    """Token ids of what was looked up for each sample, the question in front of each document."""
+    from .inputs import token_ids
+
+    documents = _first(request.config, "n_docs")
+    return None if documents is None else token_ids(request.config, request.batch * documents, _sequence(request))
+
+
+def _documents_mask(request: Request, inputs: Inputs) -> Any:
+    ids = inputs.kwargs.get("context_input_ids")
+    return None if ids is None else torch.ones(ids.shape, dtype=torch.int64)
+
+
+def _document_scores(request: Request, _: Inputs) -> Any:
+    return _floats(request, request.batch, _first(request.config, "n_docs"))
+
+
+def _task(request: Request, _: Inputs) -> Any:
+    """The words that name a task, padded to their fixed length."""
+    return _floats(request, request.batch, _first(request.config, "task_seq_len"))
+
+
+def _like_pictures(_: Request, inputs: Inputs) -> Any:
+    """Other pictures of the same size: an example, and what is marked in it.
+
+    A model whose canvas is twice as high as wide has the example above the picture in it.
+    """
+    pictures = inputs.kwargs.get("pixel_values")
+    if pictures is None:
+        return None
+    height, width = pictures.shape[-2:]
+    if height == 2 * width:
+        pictures = inputs.kwargs["pixel_values"] = pictures.new_empty((*pictures.shape[:-2], width, width))
+    return torch.empty_like(pictures)
+
+
+def _feature_map(request: Request, _: Inputs) -> Any:
+    """Patches of pictures that another part has already embedded, in their rows and columns."""
+    patch, side = _first(request.config, "patch_size"), _first(request.config, "image_size")
+    rows = None if patch is None or side is None else side // patch
+    return _floats(request, request.batch, _width(request), rows, rows)
+
+
+def _block(request: Request, _: Inputs) -> Any:
+    """A block of embeddings that a drafting model fills at once."""
+    return _floats(request, request.batch, _first(request.config, "block_size"), _width(request))
+
+
+def _states_of_layers(request: Request, _: Inputs) -> Any:
+    """Hidden states of several layers of the model that is drafted for, beside each other."""
+    layers = getattr(request.config, "target_layer_ids", None)
+    return _floats(request, request.batch, _sequence(request), len(layers) * _width(request) if layers else None)
+
+
+def _series_padding(_: Request, inputs: Inputs) -> Any:
+    values = inputs.kwargs.get("past_values")
+    return None if values is None else torch.zeros(values.shape)
+
+
+def _frequency(request: Request, _: Inputs) -> Any:
+    """Which of a few kinds of time series a sample is."""
+    return None if _first(request.config, "freq_size") is None else torch.zeros((request.batch, 1), dtype=torch.int64)
 
 
 def _image_places(request: Request, inputs: Inputs) -> Any:
@@ -203,6 +287,14 @@ def _image_places(request: Request, inputs: Inputs) -> Any:
     mask = torch.zeros(tuple(ids.shape), dtype=torch.bool)
     mask[:, :places] = True
     return mask
+
+
+def _image_mask(request: Request, inputs: Inputs) -> Any:
+    """For each token which images it attends to: all of its sample."""
+    pictures, ids = inputs.kwargs.get("pixel_values"), inputs.kwargs.get("input_ids")
+    if pictures is None or ids is None or pictures.dim() != _LIST_DIMS:
+        return None
+    return torch.ones((*ids.shape, pictures.shape[1]), dtype=torch.int64)
 
 
 def _languages(request: Request, _: Inputs) -> Any:
@@ -230,8 +322,10 @@ OTHERS: dict[str, Maker] = {
     "encoder_hidden_states": _encoder_states,
     "input_values_cutoffs": _cutoffs,
     "image_embeds_position_mask": _image_places,
+    "image_attention_mask": _image_mask,
     "qformer_input_ids": _word_ids,
-    "audio_input_ids": _word_ids,
+    "audio_input_ids": _sound_ids,
+    "latents": _latents,
     "spectrogram": _spectrogram,
     "past_values": _past_values,
     "past_observed_mask": _past_mask,
@@ -245,6 +339,17 @@ OTHERS: dict[str, Maker] = {
     "visual_feats": _visual_features,
     "visual_pos": _visual_places,
     "visual_embeds": _visual_features,
+    "context_input_ids": _documents,
+    "context_attention_mask": _documents_mask,
+    "doc_scores": _document_scores,
+    "task_inputs": _task,
+    "prompt_pixel_values": _like_pictures,
+    "prompt_masks": _like_pictures,
+    "patch_embeds": _feature_map,
+    "noise_embeds": _block,
+    "context_hidden_states": _states_of_layers,
+    "past_values_padding": _series_padding,
+    "freq": _frequency,
 }
 # Arguments with a default that a forward cannot do without.
 ALWAYS = frozenset(
@@ -261,5 +366,9 @@ ALWAYS = frozenset(
         "input_values_cutoffs",
         "encoder_hidden_states",
         "image_embeds_position_mask",
+        "context_input_ids",
+        "context_attention_mask",
+        "doc_scores",
+        "image_attention_mask",
     }
 )

@@ -1,0 +1,60 @@
+// Products with a sparse matrix, as a capture records them: on the values and indices that lie in memory
+// (`capture/sparse_tensors.py`), whatever the layout. A value that is stored is one that is multiplied, zero
+// or not.
+#include "ops/contraction.hpp"
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+Expr stored(const Call& call) {
+    return call.numel(call.require_tensor("values"));
+}
+
+// Every stored value meets one row (or column) of the dense operand, `width` numbers.
+void products(const Call& call, Work& work, TensorIndex dense, const Expr& width) {
+    const Expr values = stored(call);
+    const Expr rows = Expr::maximum(1, call.integer("rows", 1));
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(dense), 1, rows, width,
+                    Expr::ceil_div(values, rows));
+    work.contraction_flops = values * width * (is_complex(work.dtype) ? 8 : 2);
+    work.causal_flops = work.contraction_flops;
+}
+
+void sparse_product(const Call& call, Work& work) {
+    const TensorIndex dense = call.require_tensor("dense");
+    const Expr inner = Expr::maximum(1, call.integer("inner", 1));
+    products(call, work, dense, call.numel(dense) / inner);
+    if (call.has("added")) work.pointwise_flops = call.numel(call.output());
+}
+
+// A dense product of which only the places of stored values are wanted.
+void sampled_product(const Call& call, Work& work) {
+    const TensorIndex left = call.require_tensor("left");
+    products(call, work, left, call.dim(left, -1));
+    work.pointwise_flops = stored(call);
+}
+
+void every_input(const Call& call, Work& work) {
+    call.for_each_input([&](TensorIndex t) { call.read(work, t); });
+    write_all(call, work);
+}
+
+constexpr TrafficShape as_stored{every_input, never};
+
+constexpr OpRule kRows[] = {
+    {"pyinfercost.sparse_product",  sparse_product,           as_stored,
+     "2 x stored values x columns of the dense operand; an added tensor is pointwise"},
+    {"pyinfercost.sparse_sampled",  sampled_product,          as_stored,
+     "2 x stored values x the inner length; scaling and adding is pointwise"         },
+    {"pyinfercost.sparse_to_dense", moves<WorkKind::scatter>, as_stored,
+     "no arithmetic: values are laid out"                                            },
+};
+
+}  // namespace
+
+std::span<const OpRule> sparse_rules() {
+    return kRows;
+}
+
+}  // namespace infercost

@@ -1,0 +1,49 @@
+"""Height and width of the pictures that a model was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import media
+
+if TYPE_CHECKING:
+    from .inputs import Request
+
+_DEFAULT_SIDE = 224
+
+
+def side_of(request: Request) -> tuple[int, int]:
+    """Height and width in pixels: what was asked for, else what the config or the model says, else a default."""
+    parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
+    stated = next((side for part in parts if (side := _stated(part))), None)
+    side = _implied(request.config) or stated or _built(request.model) or _DEFAULT_SIDE
+    height, width = (side, side) if isinstance(side, int) else (int(side[0]), int(side[-1]))
+    asked = request.size("image_size", height)
+    return (asked, asked) if "image_size" in request.asked else (height, width)
+
+
+def _stated(part: Any) -> Any:
+    return getattr(part, "image_size", None) or media.timm_side(part)
+
+
+def _implied(config: Any) -> int | None:
+    """The side of the images of a model whose config does not state it: other numbers leave one choice."""
+    if ratios := getattr(config, "scaled_images_ratios", None):  # the smallest copy of an image is one patch
+        return int(config.patch_size / min(ratios))
+    if hasattr(config, "channel_multiplier") and isinstance(getattr(config, "num_patches", None), int):
+        # so many codes in a row, each of an area that halves its side from level to level
+        return int(config.num_patches * 2 ** (len(config.channel_multiplier) - 1))
+    return None
+
+
+def _built(model: Any) -> tuple[int, int] | None:
+    """What a part from another library (timm) was built for, which its config may name by an architecture alone."""
+    for part in model.modules():
+        settings = getattr(part, "pretrained_cfg", None)
+        if not isinstance(settings, Mapping):
+            continue
+        size = settings.get("input_size")
+        if size is not None and settings.get("fixed_input_size"):
+            return int(size[-2]), int(size[-1])
+    return None

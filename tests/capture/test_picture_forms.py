@@ -1,0 +1,101 @@
+"""The form of pictures that a forward takes is found on shapes; parts get what the processor makes for them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("transformers")
+
+from zoo.transformers_models import config_file
+
+from pyinfercost.capture.huggingface import forms
+from pyinfercost.capture.huggingface.inputs import Inputs, Request
+from pyinfercost.capture.model_spec import load_model
+from pyinfercost.capture.symbols import CaptureError
+
+BATCH, FRAMES, SIDE, PATCH = 2, 4, 16, 8
+
+
+class Sees(nn.Module):
+    """A forward that takes `pixel_values` of one shape."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return pixel_values.view(self.shape) * 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "config"),
+    [
+        ((BATCH, 3, SIDE, SIDE), {}),
+        ((BATCH, 1, 3, SIDE, SIDE), {}),
+        ((BATCH, FRAMES, 3, SIDE, SIDE), {"num_frames": FRAMES}),
+        ((BATCH, 4, 3 * PATCH**2), {"patch_size": PATCH}),
+    ],
+)
+def test_the_form_that_runs_is_found(shape: tuple[int, ...], config: dict[str, int]) -> None:
+    inputs = Inputs()
+    inputs.add("pixel_values", torch.empty((BATCH, 3, SIDE, SIDE), device="meta"), batch=0)
+
+    class Exact(Sees):
+        def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+            if tuple(pixel_values.shape) != self.shape:
+                raise ValueError("not enough values to unpack")
+            return pixel_values * 1
+
+    forward = Exact(*shape)
+    settings = SimpleNamespace(sub_configs={}, **config)
+    request = Request("config.json", forward, settings, "", {"batch": BATCH})
+    forms.settle(request, inputs, forward, inputs.kwargs)
+    assert inputs.kwargs["pixel_values"].shape == shape
+    assert ("pixel_values" in inputs.dynamic) == (shape == (BATCH, 3, SIDE, SIDE))
+
+
+def test_a_list_of_pictures_is_taken_apart_for_a_part_that_sees_one() -> None:
+    inputs = Inputs({"pixel_values": torch.ones((BATCH, 5, 3, SIDE, SIDE))})
+
+    class SeesOne(nn.Module):
+        def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+            count, channels, height, width = pixel_values.shape
+            return pixel_values.view(count * channels, height * width) * 1
+
+    request = Request("config.json", SeesOne(), SimpleNamespace(sub_configs={}), "", {"batch": BATCH})
+    forms.settle(request, inputs, request.model, inputs.kwargs)
+    assert inputs.kwargs["pixel_values"].shape == (BATCH * 5, 3, SIDE, SIDE)
+
+
+def test_what_no_form_gets_through_says_what_is_wrong_with_the_first() -> None:
+    given: dict[str, Any] = {"pixel_values": torch.ones((BATCH, 3, SIDE, SIDE))}
+    request = Request("config.json", Sees(7), SimpleNamespace(sub_configs={}), "", {"batch": BATCH})
+    with pytest.raises(CaptureError, match=r"invalid for input of size 1536"):
+        forms.settle(request, Inputs(given), request.model, given)
+
+
+@pytest.mark.parametrize(
+    ("kind", "argument", "shape"),
+    [
+        ("xclip_vision_model", "pixel_values", (2 * FRAMES, 3, 224, 224)),
+        ("minicpm_ocr_vision", "target_sizes", (2, 2)),
+        ("video_llama_3_vision", "merge_sizes", (2,)),
+    ],
+)
+def test_a_part_of_a_model_gets_what_the_whole_would_hand_it(kind: str, argument: str, shape: tuple[int, ...]) -> None:
+    sizes = {"batch": 2, "frames": FRAMES} if kind.startswith("xclip") else {"batch": 2}
+    loaded = load_model(f"hf:{config_file(kind)}", sizes)
+    assert loaded.kwargs[argument].shape == shape
+
+
+def test_a_processor_hands_over_what_the_features_alone_take() -> None:
+    """The method that the whole model hands on to a part of it takes the size of what is merged."""
+    loaded = load_model(f"hf:{config_file('video_llama_3')}", {"sequence": 8})
+    ids, grid = loaded.kwargs["input_ids"], loaded.kwargs["image_grid_thw"]
+    merged = int(loaded.kwargs["image_merge_sizes"][0]) ** 2
+    assert ids.shape[1] == 8 + int(grid.prod()) // merged
