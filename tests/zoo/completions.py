@@ -353,7 +353,6 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "uvdoc": {
         "backbone_config": {"out_features": [f"stage{i}" for i in range(1, 7)], "out_indices": list(range(1, 7))}
     },
-    "sapiens2": {"num_key_value_heads_per_layer": [4, 2]},
     "voxtral": {"audio_token_id": 24, "audio_config": {"intermediate_size": 256}},
     "xcodec": {"codebook_dim": 128},
     "xcodec2": {"quantization_dim": 128},

@@ -46,7 +46,7 @@ UNBUILDABLE: dict[str, str] = {
     "dinat": "needs natten, which is not installed",
     "eomt": "asks a number of its checkpoint whether attention in a layer is masked",
     "eomt_dinov3": "asks a number of its checkpoint whether attention in a layer is masked",
-    "higgs_audio_v2_tokenizer": "needs torchaudio, which is not installed",
+    "higgs_audio_v2_tokenizer": "needs torchaudio, of which there is no release for this torch",
     "omdet-turbo": "asks for the value of a mask of its classes and task, and keeps them from call to call",
     "edgetam_video": "takes inference_session, an object with a clip, prompts and what earlier frames left",
     "sam2_video": "takes inference_session, an object with a clip, prompts and what earlier frames left",
