@@ -304,6 +304,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "recurrent_gemma": {"num_hidden_layers": 3},
     "reformer": {"axial_pos_embds_dim": [16, 48]},
     "rf_detr": {"backbone_config": {"image_size": 560}},
+    "sapiens2": {"num_key_value_heads_per_layer": [4, 2]},
     "smolvlm": {"vision_config": {"image_size": 256}},
     "hrm_text": {"num_layers_per_stack": 2, "num_hidden_layers": 16},
     "xlstm": {"hidden_size": 128, "embedding_dim": 128},
