@@ -53,7 +53,10 @@ void scaled_dot_product(const Call& call, Work& work) {
     const TensorIndex query = call.require_tensor("query");
     const Expr rows = call.dim(query, -2);
     const Expr columns = call.dim(call.require_tensor("key"), -2);
-    const Expr batch = call.numel(call.output()) / (rows * call.dim(call.require_tensor("value"), -1));
+    // One sequence may meet the keys of many; a result without columns says nothing, and then it does not.
+    const Expr value_width = call.dim(call.require_tensor("value"), -1);
+    const Expr batch = value_width == Expr(0) ? call.numel(query) / (rows * call.dim(query, -1))
+                                              : call.numel(call.output()) / (rows * value_width);
     attend(call, work, batch, rows, columns);
 }
 

@@ -111,6 +111,8 @@ Grouped grouped_pair(const Call& call) {
     }
     pair.used = pair.groups;
     if (call.rank(pair.left) == 2) pair.used = Expr::minimum(pair.groups, call.dim(pair.left, 0));
+    // No argument of the operator: what a capture was told of the routing.
+    if (call.has("groups_used")) pair.used = call.integer("groups_used", 1);
     return pair;
 }
 

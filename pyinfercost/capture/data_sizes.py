@@ -159,7 +159,11 @@ class DataSizes:
         del sorted
         shape: list[Any] = list(x.shape)
         length = shape[dim]
-        shape[dim] = count = self._length("unique", "different slices of a tensor", length)
+        try:
+            count: Size = torch.unique(self._values.of(x, self._recorder.calls), dim=dim).shape[dim]
+        except UnknownValueError:
+            count = self._length("unique", "different slices of a tensor", length)
+        shape[dim] = count
         return self._unique_results(x, shape, [length] if return_inverse else [0], count if return_counts else 0)
 
     def _unique_results(self, x: torch.Tensor, shape: Any, inverse: Any, counts: Any) -> Any:

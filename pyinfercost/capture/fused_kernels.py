@@ -9,11 +9,14 @@ import torch
 
 from .meta_kernels import attention
 
+_MATRIX = 2
+
 
 def _attention_in_training(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any
 ) -> tuple[Any, ...]:
-    result = attention(query, key, value)
+    # Its call does not say whether heads of keys are shared.
+    result = attention(query, key, value, enable_gqa=query.dim() > _MATRIX)
     # One number per row of scores is what backward needs of them. The rest is for sequences of many lengths and for
     # dropout.
     row = query.new_empty(query.shape[:-1], dtype=torch.float32)

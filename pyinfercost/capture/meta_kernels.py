@@ -115,16 +115,25 @@ def _grouped_mm(
 def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, enable_gqa: bool = False, **__: Any
 ) -> torch.Tensor:
-    """Attention by a fused kernel: one row of values for each row of queries."""
-    heads = -3 if enable_gqa else -2  # fewer key heads than query heads are shared, and not broadcast
-    before: Any = query.shape[:-2]
-    if query.shape[:heads] != key.shape[:heads]:
-        outer: Any = torch.broadcast_shapes(query.shape[:heads], key.shape[:heads], value.shape[:heads])  # type: ignore[no-untyped-call]
-        before = (*outer, *query.shape[heads:-2])
+    """Attention by a fused kernel: one row of values for each row of queries.
+
+    Raises:
+        RuntimeError: Operands that do not go together, as a real run says it.
+    """
+    if query.shape[-1] != key.shape[-1]:
+        raise RuntimeError(
+            f"queries {list(query.shape)} and keys {list(key.shape)} are to be equally wide for attention"
+        )
+    others: list[Any] = [key.shape[:-2], value.shape[:-2]]
+    if enable_gqa:  # one head of keys serves several heads of queries
+        others = [(*shape[:-1], query.shape[-3]) if query.shape[-3] % shape[-1] == 0 else shape for shape in others]
+    batch = query.shape[:-2]
+    if any(shape != batch for shape in others):
+        batch = torch.broadcast_shapes(batch, *others)  # type: ignore[no-untyped-call]
     # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
-    if before == query.shape[:-2] and query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
+    if batch == query.shape[:-2] and query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
         return torch.empty_like(query)
-    return query.new_empty([*before, query.shape[-2], value.shape[-1]])
+    return query.new_empty([*batch, query.shape[-2], value.shape[-1]])
 
 
 def _named(name: str) -> Any:

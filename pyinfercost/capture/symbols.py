@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,13 +224,20 @@ class SizeSpace:
         """The `Expr` of a symbolic integer, or of torch's expression for one."""
         return to_expr(size.node.expr if hasattr(size, "node") else size, self._symbols)
 
-    def finish(self) -> None:
+    def finish(self, routings: Sequence[tuple[str, Any]] = ()) -> list[Expr | None]:
         """Declares the sizes that depend on data, and hands what the forward assumed about sizes over to the graph.
+
+        Args:
+            routings: For every routing of grouped products the module, and how many groups can get rows.
+
+        Returns:
+            For every routing how many groups get rows; None where that was not given.
 
         Raises:
             CaptureError: The forward fixed a size to one value, or a value was given for a size that it does not have.
         """
-        known = [*(size.name for size in self._of_data.values()), *self._fixed]
+        names = [self._data_names.next(module, "groups") for module, _ in routings]
+        known = [*(size.name for size in self._of_data.values()), *self._fixed, *names]
         for name in self._given:
             if not fnmatch.filter(known, name):
                 listed = ", ".join(known) if known else "none"
@@ -241,6 +248,16 @@ class SizeSpace:
             limits = "" if bound is None else f" (0 to {_hint(bound)})"
             origin = f"{of}{limits}; fixed when captured: {stated}"
             self._builder.size(name, default=value, minimum=value, maximum=value, origin=origin)
+        return [self._groups(name, bound) for name, (_, bound) in zip(names, routings, strict=True)]
+
+    def _groups(self, name: str, bound: Any) -> Expr | None:
+        value = self._given_value(name)
+        if value is None:
+            return None
+        if not 1 <= value <= _hint(bound):
+            raise UnknownSizeError(f"size {name!r} ({_GROUPS}) must be from 1 to {_hint(bound)}, got {value}")
+        origin = f"{_GROUPS}; default: as given when capturing"
+        return self._builder.size(name, default=value, maximum=self._limit_of(bound), origin=origin)
 
     def _finish_symbols(self) -> None:
         replaced = self._environment.replacements
@@ -287,6 +304,7 @@ def _hint(size: Any) -> int:
     return size if isinstance(size, int) else int(size.node.hint)
 
 
+_GROUPS = "groups of a product, such as experts, that any row is routed to"
 _RELATIONS = {
     "Equality": "==",
     "Unequality": "!=",

@@ -62,8 +62,17 @@ def trace_graph(
         warn_of_evaluation(module)
         step = _Step(loss)
     run = _run(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, step)
-    run.sizes.finish()
-    return GraphWriter(run.builder, run.sizes, run.recorder).graph(
+    from .group_sizes import routings
+
+    found = routings(run.recorder.calls)
+    used = run.sizes.finish([(routing.module, routing.bound) for routing in found])
+    of_calls = {
+        id(call): groups
+        for routing, groups in zip(found, used, strict=True)
+        for call in routing.calls
+        if groups is not None
+    }
+    return GraphWriter(run.builder, run.sizes, run.recorder, of_calls).graph(
         module, run.weights, run.inputs, run.output, run.held
     )
 

@@ -56,7 +56,8 @@ def _cast(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     facts = finder.of(call.args[0])
     source: torch.Tensor = call.args[0]
     if tensor.dtype == torch.bool and source.dtype != torch.bool:
-        return reached(facts) if facts.whole or not source.is_floating_point() else NOTHING
+        truths = reached(facts) if facts.whole or not source.is_floating_point() else NOTHING
+        return replace(truths, low=facts.low)  # above zero all are true
     if not source.is_floating_point():
         return facts
     if tensor.is_floating_point():

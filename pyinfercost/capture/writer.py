@@ -27,8 +27,15 @@ def source_of(call: Call) -> str:
 class GraphWriter:
     """Turns recorded calls into nodes."""
 
-    def __init__(self, builder: GraphBuilder, sizes: SizeSpace, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        builder: GraphBuilder,
+        sizes: SizeSpace,
+        recorder: Recorder,
+        groups_used: Mapping[int, Expr] | None = None,  # id of a call -> how many groups of its product get rows
+    ) -> None:
         self._builder = builder
+        self._groups_used = groups_used or {}
         self._sizes = sizes
         self._recorder = recorder
         self._tensors: dict[int, TensorId] = {}
@@ -109,6 +116,8 @@ class GraphWriter:
         arguments = {name: self._argument(value) for name, value in named}
         for name, value in call.kwargs.items():
             arguments[name] = self._argument(value)
+        if id(call) in self._groups_used:
+            arguments["groups_used"] = self._groups_used[id(call)]
         first = id(call.args[0]) if call.args else 0
         if first in self._recorder.earlier and torch.Tag.inplace_view in call.op.tags:
             self._recorder.earlier[first].pop(0)

@@ -288,15 +288,14 @@ def test_a_question_about_weights_without_a_sensible_answer_stays_an_error() -> 
 def test_a_mask_of_ones_masks_nothing_wherever_its_places_come_from() -> None:
     class Padded(nn.Module):
         def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            # Which place the list names is not known on meta, and every place holds a one.
-            mask = torch.cat([mask[:, [0]], mask], dim=1).bool()
+            # Which place is chosen depends on values that are not there, and every place holds a one.
+            mask = torch.cat([mask[:, x.argmax(0)[:1] % 3], mask], dim=1).bool()
             return x if mask.all() else x * 2
 
     ones = torch.ones(2, 3, dtype=torch.int32)
-    assert ic.count(ic.capture(Padded(), (X, ones))).by_op().keys().isdisjoint({"aten.mul.Tensor"})
+    assert ic.count(ic.capture(Padded(), (X, ones))).by_op().keys().isdisjoint({"aten.mul"})
     ones[0, 2] = 0
-    with pytest.raises(CaptureError):
-        ic.capture(Padded(), (X, ones))
+    assert "aten.mul" in ic.count(ic.capture(Padded(), (X, ones))).by_op()
 
 
 def test_a_forward_goes_on_where_its_check_of_itself_holds() -> None:

@@ -104,6 +104,22 @@ def test_sizes_are_those_of_the_inputs(tmp_path: Path) -> None:
     assert sound.dtype == torch.float32
 
 
+def test_text_beside_a_decoder_of_several_streams_is_of_one() -> None:
+    kwargs = load_model(f"hf:{config_file('musicgen')}", {"batch": 2, "sequence": 16}).kwargs
+    assert kwargs["input_ids"].shape == (2, 16)
+    assert kwargs["decoder_input_ids"].shape == (2 * 4, 16)  # one row for each codebook
+
+
+def test_states_that_a_cache_keeps_beside_its_layers_are_inputs_too() -> None:
+    loaded = load_model(f"hf:{config_file('minimax')}#decode", {"batch": 2, "context": 16})
+    states = {name: tensor.shape for name, tensor in loaded.kwargs.items() if "linear_cache" in name}
+    assert list(states.values()) == [(2, 4, 16, 16)]
+    first, second = (ic.capture(loaded.module, (), loaded.kwargs) for _ in range(2))
+    assert first.to_json() == second.to_json()
+    roles = {tensor.name: tensor.role for tensor in first.inputs}
+    assert all(roles[name] == "kv_cache" for name in states)
+
+
 def zoo_model(kind: str, phase: str = "", **sizes: int) -> LoadedModel:
     return load_model(f"hf:{config_file(kind)}" + (f"#{phase}" if phase else ""), sizes)
 

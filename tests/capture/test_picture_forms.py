@@ -99,3 +99,32 @@ def test_a_processor_hands_over_what_the_features_alone_take() -> None:
     ids, grid = loaded.kwargs["input_ids"], loaded.kwargs["image_grid_thw"]
     merged = int(loaded.kwargs["image_merge_sizes"][0]) ** 2
     assert ids.shape[1] == 8 + int(grid.prod()) // merged
+
+
+@pytest.mark.parametrize(
+    ("kind", "shapes"),
+    [
+        ("rag", {"context_input_ids": (10, 6), "context_attention_mask": (10, 6), "doc_scores": (2, 5)}),
+        ("seggpt", {"pixel_values": (2, 3, 448, 448), "prompt_pixel_values": (2, 3, 448, 448)}),
+        ("timesfm", {"past_values_padding": (2, 512), "freq": (2, 1)}),
+        ("muse_glimmer_assistant", {"noise_embeds": (2, 16, 64), "context_hidden_states": (2, 6, 5 * 64)}),
+        ("unlimited_ocr_vision_encoder", {"patch_embeds": (2, 64, 16, 16)}),
+        ("t5gemma2_decoder", {"encoder_hidden_states": (2, 6, 64)}),
+    ],
+)
+def test_other_arguments_follow_from_the_config(kind: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    sizes = {"batch": 2} | ({} if kind in {"seggpt", "timesfm", "unlimited_ocr_vision_encoder"} else {"sequence": 6})
+    given = load_model(f"hf:{config_file(kind)}", sizes).kwargs
+    assert {name: tuple(given[name].shape) for name in shapes} == shapes
+
+
+def test_a_part_of_another_library_says_what_it_was_built_for() -> None:
+    """The config of the part names an architecture, and no side."""
+    given = load_model(f"hf:{config_file('pe_video_encoder')}", {"frames": 2}).kwargs
+    assert given["pixel_values_videos"].shape == (1, 2, 3, 336, 336)
+
+
+def test_a_decode_step_fills_its_cache_with_the_image_in_its_place() -> None:
+    """The encoder reads the image among the words, and every step attends to both."""
+    given = load_model(f"hf:{config_file('t5gemma2')}#decode", {"sequence": 6, "context": 4}).kwargs
+    assert given["encoder_last_hidden_state"].shape[1] == 49 + 6

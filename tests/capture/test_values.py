@@ -258,3 +258,16 @@ def test_pictures_are_looked_through_where_a_mask_is_written() -> None:
     rows = torch.ones(4, 2**19)
     rows[1:3] = 0
     assert ic.capture(MarksOneOfItsOwn(), (rows,)).outputs[0].shape == (2, 2**19)
+
+
+class CountsPairs(torch.nn.Module):
+    """Sees which pairs of an input there are."""
+
+    def forward(self, pairs: torch.Tensor) -> torch.Tensor:
+        return torch.unique(pairs, dim=0) * 2
+
+
+def test_slices_that_differ_are_counted_where_their_values_are_known() -> None:
+    graph = ic.capture(CountsPairs(), (torch.tensor([[1, 2], [3, 4], [1, 2]]),))
+    assert graph.outputs[0].shape == (2, 2)
+    assert not graph.sizes

@@ -229,6 +229,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
     "exaone4_5": {"text_config": {}},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
+    "florence2": {"text_config": {"vocab_size": 51290}},
     "fastspeech2_conformer_with_hifigan": {"vocoder_config": {"model_in_dim": 80}},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 16}},
     "gemma3": {"mm_tokens_per_image": 49, "vision_config": {"image_size": 224, "patch_size": 16}},
@@ -304,6 +305,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "recurrent_gemma": {"num_hidden_layers": 3},
     "reformer": {"axial_pos_embds_dim": [16, 48]},
     "rf_detr": {"backbone_config": {"image_size": 560}},
+    "sapiens2": {"num_key_value_heads_per_layer": [4, 2]},
     "smolvlm": {"vision_config": {"image_size": 256}},
     "hrm_text": {"num_layers_per_stack": 2, "num_hidden_layers": 16},
     "xlstm": {"hidden_size": 128, "embedding_dim": 128},
@@ -350,7 +352,9 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "vision-text-dual-encoder": {"vision_config": {"pooler_output_size": 64}},
     "vipllava": {"vision_feature_layer": [-2, -1]},
     "pp_doclayout_v2": {"class_thresholds": [0.5] * 25, "class_order": list(range(25))},
-    "sapiens2": {"num_key_value_heads_per_layer": [4, 2]},
+    "uvdoc": {
+        "backbone_config": {"out_features": [f"stage{i}" for i in range(1, 7)], "out_indices": list(range(1, 7))}
+    },
     "voxtral": {"audio_token_id": 24, "audio_config": {"intermediate_size": 256}},
     "xcodec": {"codebook_dim": 128},
     "xcodec2": {"quantization_dim": 128},

@@ -15,15 +15,17 @@ import copy
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from zoo.executed import Executed
 
 from pyinfercost import _core
+from pyinfercost.capture.autocast import autocast_of_meta_tensors
 
 # Families of the op tables whose rows count contractions.
 _CONTRACTIONS = frozenset(
@@ -31,7 +33,8 @@ _CONTRACTIONS = frozenset(
 )
 # Real weights beyond this, and a forward of more products, would take too long.
 _MOST_PARAMETERS = 200_000_000
-_MOST_FLOPS = 400_000_000_000
+_MOST_FLOPS = 300_000_000_000
+_LONGEST = 160  # characters of a reason
 
 
 def _euclidean(x1: Any, x2: Any, *_: Any, out_shape: Any, **__: Any) -> int:
@@ -45,6 +48,10 @@ _RULES: dict[Any, Any] = {
     torch.ops.aten.addmv: lambda _, matrix, *__, **___: 2 * math.prod(matrix),
     torch.ops.aten.dot: lambda vector, *_, **__: 2 * vector[0],
     torch.ops.aten._euclidean_dist: _euclidean,
+    # One layer of an LSTM or GRU in one direction: both matrices at each step.
+    torch.ops.aten.mkldnn_rnn_layer: lambda x, of_input, of_state, *_, **__: (
+        2 * x[0] * x[1] * (math.prod(of_input) + math.prod(of_state))
+    ),
 }
 
 
@@ -55,22 +62,13 @@ class Counted(NamedTuple):
         flops: What it counted; None where it could not run the forward.
         reason: Why the count says nothing about the forward, in words; empty where it does.
         by_module: FLOPs by the path of a module, those of its parts included.
+        lengths: Path of a module and `nonzero` -> how many elements of each of its masks were true.
     """
 
     flops: int | None
     reason: str = ""
     by_module: Mapping[str, int] = {}
-
-
-class _Executed(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.ops: set[Any] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        self.ops.add(func)
-        return func(*args, **(kwargs or {}))
+    lengths: Mapping[str, list[int]] = {}
 
 
 def independent_flops(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
@@ -90,8 +88,9 @@ def torch_counted(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
     """
     parameters = sum(p.numel() for p in module.parameters() if p.is_meta)
     small = parameters <= _MOST_PARAMETERS and expected <= _MOST_FLOPS
-    bearable = parameters <= 3 * _MOST_PARAMETERS and expected <= 10 * _MOST_FLOPS
-    ways = (_with_weights, _on_meta) if small else (_on_meta, _with_weights) if bearable else (_on_meta,)
+    bearable = parameters <= 3 * _MOST_PARAMETERS and expected <= 3 * _MOST_FLOPS
+    meta = (_on_meta, _on_meta_with_values)
+    ways = (_with_weights, *meta) if small else (*meta, _with_weights) if bearable else meta
     reasons = []
     for way in ways:
         try:
@@ -99,8 +98,10 @@ def torch_counted(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
                 torch.manual_seed(0)
                 return way(module, args, kwargs)
         except Exception as error:  # whatever a model's own code raises
-            text = str(error).strip().partition("\n")[0]
+            text = str(error).strip().partition("\n")[0].partition(". ")[0][:_LONGEST].rstrip(".")
             reasons.append(f"{_WAYS[way]}, {type(error).__name__}: {text}")
+    if not small and _with_weights not in ways:
+        reasons.append("too large to run with weights")
     return Counted(None, "; ".join(reasons))
 
 
@@ -110,13 +111,22 @@ def _with_weights(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
 
 
 def _on_meta(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Counted:
-    on_meta = copy.deepcopy(module).to("meta")
-    return _with_or_without_gradients(
-        on_meta, *tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), (args, kwargs))
-    )
+    args, kwargs = tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), (args, kwargs))
+    return _on_meta_with_values(copy.deepcopy(module).to("meta"), args, kwargs)
 
 
-_WAYS = {_with_weights: "with weights", _on_meta: "on meta tensors"}
+def _on_meta_with_values(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Counted:
+    """On meta tensors but for inputs that have values, which a forward may ask for."""
+    # Shapes do not depend on where values lie, but some of torch's shape rules insist on one device.
+    with autocast_of_meta_tensors(), mock.patch("torch._prims_common.check_same_device"):
+        return _with_or_without_gradients(module, args, kwargs)
+
+
+_WAYS = {
+    _with_weights: "with weights",
+    _on_meta: "on meta tensors",
+    _on_meta_with_values: "on meta tensors but for inputs with values",
+}
 
 
 def _with_or_without_gradients(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Counted:
@@ -132,7 +142,7 @@ def _run(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], gr
         # Nothing is kept for a backward pass that does not come.
         torch.autograd.graph.saved_tensors_hooks(lambda _: None, lambda _: None),
         sdpa_kernel(SDPBackend.MATH),
-        _Executed() as executed,
+        Executed(module) as executed,
         FlopCounterMode(display=False, custom_mapping=_RULES) as counter,
     ):
         module(*args, **kwargs)
@@ -142,7 +152,9 @@ def _run(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], gr
         "" if path == "Global" else path.removeprefix(root).lstrip("."): sum(ops.values())
         for path, ops in counter.get_flop_counts().items()
     }
-    return Counted(counter.get_total_flops(), f"no rule for {', '.join(unknown)}" if unknown else "", by_module)
+    return Counted(
+        counter.get_total_flops(), f"no rule for {', '.join(unknown)}" if unknown else "", by_module, executed.lengths
+    )
 
 
 def real_copy(module: nn.Module) -> nn.Module:
@@ -171,7 +183,7 @@ def real_copy(module: nn.Module) -> nn.Module:
 
 def _real_input(tensor: torch.Tensor) -> torch.Tensor:
     if not tensor.is_meta:
-        return tensor
+        return tensor.clone()  # a forward may write into it
     if tensor.is_floating_point() or tensor.is_complex():
         return torch.randn(tensor.shape, dtype=tensor.dtype)
     return torch.ones(tensor.shape, dtype=tensor.dtype)

@@ -50,7 +50,9 @@ class _Layers:
             else (cache,)
         )
         self._growing = len(halves[0].layers)
-        self._layers = [layer for half in halves for layer in half.layers]
+        self._layers: list[Any] = [layer for half in halves for layer in half.layers]
+        # Some caches also keep a list of states of their own beside their layers.
+        self._layers += [half for half in halves if any(_listed(value) for value in vars(half).values())]
         # A layer also counts tokens and marks what it has seen; each call starts from the state after the prefill.
         self._states = [_copied(vars(layer)) for layer in self._layers]
         self.tensors = {
@@ -70,11 +72,9 @@ class _Layers:
 
         for index, (layer, state) in enumerate(zip(self._layers, self._states, strict=True)):
             for attribute, value in _copied(state).items():
-                if isinstance(value, dict):
-                    value |= {
-                        key: given_up(kwargs.pop(_cache_name(index, attribute, key), tensor))
-                        for key, tensor in _tensors(value)
-                    }
+                if isinstance(value, (dict, list)):
+                    for key, tensor in _tensors(value):
+                        value[key] = given_up(kwargs.pop(_cache_name(index, attribute, key), tensor))
                     setattr(layer, attribute, value)
                 else:
                     setattr(layer, attribute, given_up(kwargs.pop(_cache_name(index, attribute, None), value)))
@@ -155,10 +155,18 @@ def _cache_name(layer: int, attribute: str, key: Any) -> str:
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: dict(value) if isinstance(value, dict) else value for name, value in state.items()}
+    return {
+        name: dict(value) if isinstance(value, dict) else list(value) if _listed(value) else value
+        for name, value in state.items()
+    }
 
 
 def _tensors(value: Any) -> list[tuple[Any, Any]]:
-    """The tensors of a cache attribute: itself (under None), or those of a dict under their keys."""
-    items = value.items() if isinstance(value, dict) else [(None, value)]
+    """The tensors of a cache attribute: itself (under None), or those of a dict or a list under their keys."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if _listed(value) else [(None, value)]
     return [(key, tensor) for key, tensor in items if hasattr(tensor, "stride")]
+
+
+def _listed(value: Any) -> bool:
+    """Whether a value is a list with tensors in it."""
+    return isinstance(value, list) and any(hasattr(entry, "stride") for entry in value)
