@@ -275,6 +275,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "informer": {"prediction_length": 8, "context_length": 16},
     "instructblip": {"image_token_index": 511},
     "instructblipvideo": {"video_token_index": 511},
+    "janus_vqgan": {"num_patches": 8},
     "kosmos-2": {"latent_query_num": 8},
     # Without stopping early: whether it would is decided by keypoints.
     "lightglue": {"depth_confidence": -1.0, "width_confidence": -1.0},
