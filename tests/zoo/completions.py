@@ -176,7 +176,9 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "colqwen2": {"vlm_config": {"text_config": _SECTION}},
     "cvt": {"depth": [1, 2, 3]},
     "chameleon": {"vocabulary_map": {"<image>": 500, "IMGIMGIBJBZ": 501}, "image_token_id": 500},
-    "cohere_compass": {"text_config": {**_COMPASS_ROPE, "hidden_size": 3584, "num_attention_heads": 28}},
+    "cohere_compass": {
+        "text_config": {**_COMPASS_ROPE, "hidden_size": 3584, "num_attention_heads": 28, "num_key_value_heads": 4}
+    },
     "cohere_compass_text": _COMPASS_ROPE,
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_ocr2": {

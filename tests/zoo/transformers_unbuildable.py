@@ -60,6 +60,7 @@ UNBUILDABLE: dict[str, str] = {
 # a BLIP takes no cache, because `generate()` runs its language model; a step of XLNet is three tokens with masks of
 # their own, against `mems`.
 NO_PHASE: dict[str, tuple[str, ...]] = {
+    "evolla": ("decode",),  # each token attends to its protein, which is read again
     "idefics": ("decode",),  # each token attends to states of its images, which the caller keeps
     "openai-gpt": ("decode",),
     "pi0": ("prefill", "decode"),

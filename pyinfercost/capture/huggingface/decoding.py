@@ -100,9 +100,11 @@ def _tokens_of_step(request: Request, argument: str, cache: Any, context: int) -
     """How many tokens `generate()` hands over: the new one, unless the model cuts off the others itself."""
     from transformers import GenerationMixin
 
-    prepare = type(request.model).prepare_inputs_for_generation
-    if prepare is GenerationMixin.prepare_inputs_for_generation or "next_sequence_length" not in (
-        inspect.signature(prepare).parameters
+    prepare = getattr(type(request.model), "prepare_inputs_for_generation", None)
+    if (
+        prepare is None
+        or prepare is GenerationMixin.prepare_inputs_for_generation
+        or "next_sequence_length" not in (inspect.signature(prepare).parameters)
     ):
         return 1
     ids = decoder_ids(request.config, request.batch, context + 1)

@@ -202,7 +202,8 @@ def _encoder_states(request: Request, _: Inputs) -> Any:
     parameter = request.parameters["encoder_hidden_states"]
     always = any(hasattr(request.config, name) for name in ("cross_attention_frequency", "cross_hidden_size"))
     required = always or parameter.default is parameter.empty
-    if not required and not type(request.model).__name__.endswith("Decoder"):
+    attends = type(request.model).__name__.endswith("Decoder") and getattr(request.config, "add_cross_attention", True)
+    if not required and not attends:
         return None
     width = _first(request.config, *_ENCODED_WIDTHS) or _width(request)
     return _floats(request, request.batch, _sequence(request), width)
