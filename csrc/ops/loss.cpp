@@ -41,6 +41,30 @@ void picked_bytes(const Call& call, Work& work) {
 }
 constexpr TrafficShape picks{picked_bytes, never};
 
+// Each class of a row but the right one, against its margin: subtract, add, compare, sum.
+void multi_margin(const Call& call, Work& work) {
+    const TensorIndex self = call.require_tensor("self");
+    const Expr classes = call.dim(self, -1);
+    const Expr rows = call.numel(self) / classes;
+    const bool squared = call.integer("p", 1) == Expr(2);
+    const int each = 3 + (squared ? 1 : 0) + (call.has("weight") ? 1 : 0);
+    work.kind = WorkKind::reduction;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = rows * (classes - 1) * each + rows * (2 + (is_reduced(call) ? 1 : 0));
+}
+
+// Every target of a row against every other class. How many targets there are is data: no more pairs than
+// where half of the classes are.
+void multilabel_margin(const Call& call, Work& work) {
+    const TensorIndex self = call.require_tensor("self");
+    const Expr classes = call.dim(self, -1);
+    const Expr rows = call.numel(self) / classes;
+    const Expr targets = classes / 2;
+    work.kind = WorkKind::reduction;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = rows * targets * (1 + (classes - targets) * 3) + rows * (is_reduced(call) ? 2 : 1);
+}
+
 // log_softmax, then the likelihood; targets that are probabilities are a product and a sum over all classes.
 void cross_entropy(const Call& call, Work& work) {
     const TensorIndex self = call.require_tensor("self");
@@ -159,6 +183,10 @@ constexpr OpRule kRows[] = {
     {"aten.nll_loss_forward",                 negative_log_likelihood, picks,         kNll                                               },
     {"aten.nll_loss2d_forward",               negative_log_likelihood, picks,         kNll                                               },
     {"aten.cross_entropy_loss",               cross_entropy,           in_two_passes, "as log_softmax, then nll_loss"                    },
+    {"aten.multi_margin_loss",                multi_margin,            stream_all,
+     "3 per wrong class, 1 more for p = 2, 1 more with a weight; 2 per row, 1 more when reduced"                                         },
+    {"aten.multilabel_margin_loss_forward",   multilabel_margin,       stream_all,
+     "3 per target and other class, for half of the classes as targets: an upper bound; 1 or 2 per row"                                  },
     {"aten._ctc_loss",                        connectionist,           stream_all,    kCtc                                               },
     {"aten.cosine_similarity",                pairwise<6>,             stream_all,    "6 per element: three products and their sums"     },
     {"aten.pairwise_distance",                pairwise<4>,             stream_all,    "4 per element: subtract, add eps, power, add"     },

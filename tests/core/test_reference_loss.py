@@ -119,6 +119,42 @@ def test_cross_entropy_with_probabilities() -> None:
     assert work_of("aten.cross_entropy_loss", given, T(())).pointwise_flops == tally.pointwise
 
 
+@pytest.mark.parametrize("weight", [True, False])
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("reduction", [NONE, MEAN], ids=["none", "mean"])
+def test_margins_of_classes(reduction: int, p: int, weight: bool) -> None:
+    tally = Tally()
+    x, weights, target = numbers(tally, (4, 9)), numbers(tally, (9,), 1), [2, 0, 8, 5]
+    values = []
+    for row, right in zip(x, target, strict=True):
+        margin = 1.0 - row[right]
+        terms = [apply("maximum", margin + row[j], 0.0) for j in range(9) if j != right]
+        terms = [t * t for t in terms] if p == 2 else terms
+        terms = [t * weights[right] for t in terms] if weight else terms
+        values.append(total(terms) / 9)
+    if reduction == MEAN:
+        total(values)
+    given = {"self": T((4, 9)), "target": T((4,), "int64"), "p": p, "reduction": reduction}
+    work = work_of("aten.multi_margin_loss", given | ({"weight": T((9,))} if weight else {}), T(()))
+    assert work.pointwise_flops == tally.pointwise
+
+
+def test_margins_of_labels_are_at_most_those_of_half_of_the_classes() -> None:
+    def counted(targets: int) -> int:
+        tally = Tally()
+        for row in numbers(tally, (4, 8)):
+            terms = []
+            for right in row[:targets]:
+                margin = 1.0 - right
+                terms += [apply("maximum", margin + other, 0.0) for other in row[targets:]]
+            _ = total(terms) / 8 if terms else 0
+        return tally.pointwise
+
+    given = {"self": T((4, 8)), "target": T((4, 8), "int64"), "reduction": NONE}
+    work = work_of("aten.multilabel_margin_loss_forward", given, T((4,)))
+    assert work.pointwise_flops == max(counted(targets) for targets in range(9)) == counted(4)
+
+
 @pytest.mark.parametrize("lengths", [True, False], ids=["lists", "tensors"])
 def test_connectionist_temporal_classification(lengths: bool) -> None:
     """Each of 2 * length + 1 states comes from three of the step before."""
@@ -209,5 +245,6 @@ def test_pairs_of_one_set(op: str) -> None:
 
 def test_every_row_is_among_the_cases() -> None:
     tested = {*LOSSES, *PICKING, *PAIRWISE, "cross_entropy_loss", "_ctc_loss"}
+    tested |= {"multi_margin_loss", "multilabel_margin_loss_forward"}
     tested |= {"cdist", "_cdist_forward", "_euclidean_dist", "pdist", "_pdist_forward"}
     assert {r.op for r in _core.rules() if r.family == "loss"} == {f"aten.{op}" for op in tested}
