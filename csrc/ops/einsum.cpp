@@ -129,7 +129,7 @@ struct Roles {
             const bool kept = later.find(c) != std::string::npos;
             const bool both = a.is_long(c) && b.is_long(c);
             if (!kept && !both) continue;
-            (!kept ? summed : both ? batch : a.is_long(c) ? left : right) += c;
+            (!kept ? summed : both ? batch : a.is_long(c) || !b.has(c) ? left : right) += c;
         }
     }
 };

@@ -36,6 +36,35 @@ def _one_state(
     return _sequence(x, hx, flags[1], flags[2]), hx.new_empty(hx.shape)
 
 
+def _lstm_of_packed(
+    data: torch.Tensor,
+    batch_sizes: torch.Tensor,
+    hx: list[torch.Tensor],
+    params: Any,
+    biases: bool,
+    layers: int,
+    dropout: float,
+    *flags: bool,
+) -> Any:
+    """Sequences of many lengths, one time step after the other: each row of the data is one step of one of them."""
+    del batch_sizes
+    return _lstm(data, hx, params, biases, layers, dropout, *flags, False)
+
+
+def _one_state_of_packed(
+    data: torch.Tensor,
+    batch_sizes: torch.Tensor,
+    hx: torch.Tensor,
+    params: Any,
+    biases: bool,
+    layers: int,
+    dropout: float,
+    *flags: bool,
+) -> Any:
+    del batch_sizes
+    return _one_state(data, hx, params, biases, layers, dropout, *flags, False)
+
+
 def _lstm_cell(x: torch.Tensor, hx: list[torch.Tensor], *_: Any) -> Any:
     return hx[0].new_empty(hx[0].shape), hx[1].new_empty(hx[1].shape)
 
@@ -47,6 +76,10 @@ def _cell(x: torch.Tensor, hx: torch.Tensor, *_: Any) -> Any:
 # The flags are: train, bidirectional, batch_first.
 KERNELS: dict[str, Any] = {
     "aten.lstm.input": _lstm,
+    "aten.lstm.data": _lstm_of_packed,
+    "aten.gru.data": _one_state_of_packed,
+    "aten.rnn_tanh.data": _one_state_of_packed,
+    "aten.rnn_relu.data": _one_state_of_packed,
     "aten.gru.input": _one_state,
     "aten.rnn_tanh.input": _one_state,
     "aten.rnn_relu.input": _one_state,

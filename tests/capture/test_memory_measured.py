@@ -211,6 +211,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     ),
     "einsum, a letter alone": (torch.einsum, ("bijx,bjk->bik", torch.randn(4, 50, 60, 8), torch.randn(4, 60, 70))),
     "einsum, an ellipsis": (torch.einsum, ("...ij,...jk->...ik", transposed(2, 4, 50, 60), torch.randn(2, 4, 60, 70))),
+    "einsum, lengths of one": (torch.einsum, ("blij,bijk->blik", torch.randn(4, 1, 50, 1), torch.randn(4, 50, 1, 70))),
     "einsum, three": (torch.einsum, ("ij,jk,kl->il", torch.randn(50, 60), torch.randn(60, 200), torch.randn(200, 30))),
     "einsum, elements": (torch.einsum, ("bi,bj->bij", torch.randn(4, 50), torch.randn(4, 60))),
     "layer_norm": (F.layer_norm, (torch.randn(2, 100, 64), (64,))),

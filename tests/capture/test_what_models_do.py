@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from wrapped import Wrapped
 
 import pyinfercost as ic
@@ -89,3 +90,13 @@ def test_loads_of_experts_as_a_numpy_array() -> None:
     sizes = {name: size["default"] for name, size in graph.sizes.items()}
     # Whoever they go to, 10 tokens with 2 experts each are 20 rows of 6 to 6; and 10 of 6 to 4 choose.
     assert int(ic.count(graph, **sizes).total.macs) == 20 * 6 * 6 + 10 * 6 * 4
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+def test_packed_sequences_run_their_own_steps_alone(kind: type[nn.RNNBase], gates: int) -> None:
+    lengths, width, hidden = [7, 5, 2], 32, 16
+    packed = nn.utils.rnn.pack_padded_sequence(torch.randn(3, 7, width), lengths, batch_first=True)
+    counts = ic.count(ic.capture(kind(width, hidden, num_layers=2, bidirectional=True).eval(), (packed,)))
+    first, second = (gates * hidden * (inputs + hidden) for inputs in (width, 2 * hidden))
+    assert counts.total.macs == sum(lengths) * 2 * (first + second)
+    assert not counts.unmodelled
