@@ -230,7 +230,8 @@ def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
     """
     names = request.parameters
     places = []
-    if any(name in names for name in _IMAGE) and media.sees_clips_alone(request.config):
+    clips_have_a_name = any(name in names for name in _VIDEO)
+    if not clips_have_a_name and any(n in names for n in _IMAGE) and media.sees_clips_alone(request.config):
         _videos(request, inputs)
         places += places_of(request, inputs, "video")
     elif any(name in names for name in _IMAGE) and _sees(request, "image"):
