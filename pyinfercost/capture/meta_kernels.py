@@ -112,8 +112,19 @@ def _grouped_mm(
     return torch.empty(shape, dtype=dtype, device=left.device)
 
 
+def _differ(length: Any, other: Any) -> bool:
+    """Whether two lengths are known to differ; open ones are not compared, which would fix them."""
+    return type(length) is int and type(other) is int and length != other
+
+
 def attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, enable_gqa: bool = False, **__: Any
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    *_: Any,
+    enable_gqa: bool = False,
+    **__: Any,
 ) -> torch.Tensor:
     """Attention by a fused kernel: one row of values for each row of queries.
 
@@ -130,6 +141,16 @@ def attention(
     batch = query.shape[:-2]
     if any(shape != batch for shape in others):
         batch = torch.broadcast_shapes(batch, *others)  # type: ignore[no-untyped-call]
+    rows, columns = query.shape[-2], key.shape[-2]
+    if _differ(columns, value.shape[-2]):
+        raise RuntimeError(
+            f"keys {list(key.shape)} and values {list(value.shape)} are to be equally many for attention"
+        )
+    if attn_mask is not None:
+        scores = (*batch, rows, columns)
+        masked = zip(reversed(attn_mask.shape), reversed(scores), strict=False)
+        if attn_mask.dim() > len(scores) or any(m != 1 and _differ(m, n) for m, n in masked):
+            raise RuntimeError(f"a mask {list(attn_mask.shape)} does not go with scores {list(scores)} of attention")
     # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
     if batch == query.shape[:-2] and query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
         return torch.empty_like(query)

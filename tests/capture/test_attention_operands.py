@@ -23,6 +23,7 @@ REFUSED = {
     "another batch": ((8, 4, 3, 8), (2, 4, 5, 8), (2, 4, 5, 8), False),
     "fewer heads": ((2, 4, 3, 8), (2, 16, 5, 8), (2, 16, 5, 8), False),
     "heads that do not divide": ((2, 4, 3, 8), (2, 3, 5, 8), (2, 3, 5, 8), True),
+    "fewer values than keys": ((2, 4, 3, 8), (2, 4, 5, 8), (2, 4, 4, 8), False),
     "other widths": ((2, 4, 3, 8), (2, 4, 5, 6), (2, 4, 5, 6), False),
 }
 
@@ -54,4 +55,21 @@ def test_as_torch_refuses_it(name: str) -> None:
     with pytest.raises(RuntimeError):
         module(*operands)
     with pytest.raises(CaptureError):
+        ic.capture(module, operands)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 1, 1, 5), (1, 4, 3, 1), (2, 4, 3, 5)], ids=str)
+def test_a_mask_as_torch_broadcasts_it(shape: tuple[int, ...]) -> None:
+    module = Wrapped(lambda _, q, k, v, mask: F.scaled_dot_product_attention(q, k, v, mask))
+    operands = (*(torch.ones(s) for s in RUNS["equal"][:3]), torch.ones(shape, dtype=torch.bool))
+    assert ic.capture(module, operands).outputs[0].shape == tuple(module(*operands).shape)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 1, 5, 5), (3, 1, 1, 5)], ids=str)
+def test_a_mask_that_torch_refuses(shape: tuple[int, ...]) -> None:
+    module = Wrapped(lambda _, q, k, v, mask: F.scaled_dot_product_attention(q, k, v, mask))
+    operands = (*(torch.ones(s) for s in RUNS["equal"][:3]), torch.ones(shape, dtype=torch.bool))
+    with pytest.raises(RuntimeError):
+        module(*operands)
+    with pytest.raises(CaptureError, match="does not go with scores"):
         ic.capture(module, operands)

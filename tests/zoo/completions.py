@@ -247,6 +247,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
             "vocab_size_per_layer_input": 0,
         }
     },
+    "gemma4_unified_assistant": {"text_config": {"num_kv_shared_layers": 4}},
     "glm46v": {"text_config": _SECTION},
     "glm4v": {"text_config": _SECTION},
     "glm4v_moe": {"text_config": _HALF_SECTION},

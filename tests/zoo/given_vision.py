@@ -17,6 +17,16 @@ def _floats(*shape: int) -> torch.Tensor:
     return torch.empty(shape, device="meta")
 
 
+def _block_assistant(config: Any) -> dict[str, Any]:
+    """Drafting a block: noise in its place, states of the large model, and a mask over both."""
+    width = len(config.target_layer_ids) * config.hidden_size
+    return {
+        "noise_embeds": _floats(BATCH, config.block_size, config.hidden_size),
+        "context_hidden_states": _floats(BATCH, CONTEXT, width),
+        "attention_mask": torch.ones((BATCH, 1, config.block_size, CONTEXT + config.block_size), dtype=torch.bool),
+    }
+
+
 def _assistant(config: Any) -> dict[str, Any]:
     """Drafting one token: states of the large model beside the token, and keys and values of its last layers."""
     text = config.text_config
@@ -119,6 +129,7 @@ GIVEN_VISION: dict[str, Any] = {
     "florence_vision": _picture,
     "gemma4_assistant": _assistant,
     "gemma4_unified_assistant": _assistant,
+    "muse_glimmer_assistant": _block_assistant,
     "glm_image": _image_to_image,
     "inkling_vision": _tiles,
     "molmo2_adapter": _pooled_patches,
