@@ -133,3 +133,34 @@ def test_modules_agree(make: Callable[[], Case]) -> None:
     contraction = [{name: row.contraction_flops for name, row in rows.items()} for rows in (traced, exported)]
     assert contraction[0] == contraction[1]
     assert len(contraction[0]) > 10
+
+
+@torch.library.custom_op("pyinfercost_tests::scaled", mutates_args=())
+def scaled(x: torch.Tensor, times: int) -> torch.Tensor:
+    return x * times
+
+
+@scaled.register_fake
+def _(x: torch.Tensor, times: int) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+def test_a_rule_for_a_custom_op_serves_through_every_door(tmp_path: Path) -> None:
+    class Scales(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return scaled(x, 3).relu()
+
+    args = (torch.zeros(BATCH, 8),)
+    program = export(Scales(), args)
+    torch.export.save(program, tmp_path / "scales.pt2")
+
+    def rule(node: Any) -> ic.Work:
+        rows, columns = node.inputs[0].shape
+        return ic.Work(contraction_flops=2 * rows * columns * node.args["times"])
+
+    doors = trace_graph(Scales(), args), graph_from_exported(program), graph_from_archive(tmp_path / "scales.pt2")
+    for graph in doors:
+        assert ic.count(graph).unmodelled == {"pyinfercost_tests.scaled": 1}
+        counts = ic.count(graph, rules={"pyinfercost_tests::scaled": rule})
+        assert counts.unmodelled == {}
+        assert counts.total.contraction_flops == 2 * BATCH * 8 * 3
