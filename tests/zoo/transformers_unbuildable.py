@@ -52,8 +52,6 @@ UNBUILDABLE: dict[str, str] = {
     "sam2_video": "takes inference_session, an object with a clip, prompts and what earlier frames left",
     "sam3_tracker_video": "takes inference_session, an object with a clip, prompts and what earlier frames left",
     "sam3_video": "takes inference_session, an object with a clip, prompts and what earlier frames left",
-    # Not captured yet.
-    "dots3_note": "not yet: ValueError: num_key_value_heads must match num_attention_heads ",
     "llama4": "its forward raises in this release of transformers, with weights too: it asks for image_outputs",
 }
 # Types that generate, but not in these phases: OpenAI GPT keeps nothing, so that a step is its prefill; the forward of
