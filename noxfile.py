@@ -72,7 +72,7 @@ def golden(session: nox.Session) -> None:
 @nox.session
 def zoo(session: nox.Session) -> None:
     """Every public model of four libraries, captured, counted and checked: `nox -s zoo -- --library timm`."""
-    session.install(".[models,test]", "scipy")
+    session.install(".[models,test]")
     session.run("python", "tests/zoo/run.py", *session.posargs)
 
 
