@@ -35,21 +35,15 @@ void sampled_product(const Call& call, Work& work) {
     work.pointwise_flops = stored(call);
 }
 
-void every_input(const Call& call, Work& work) {
-    call.for_each_input([&](TensorIndex t) { call.read(work, t); });
-    write_all(call, work);
-}
-
-constexpr TrafficShape as_stored{every_input, never};
-
 constexpr OpRule kRows[] = {
-    {"pyinfercost.sparse_product",  sparse_product,           as_stored,
+    {"pyinfercost.sparse_product",  sparse_product,           stream_all,
      "2 x stored values x columns of the dense operand; an added tensor is pointwise"},
-    {"pyinfercost.sparse_sampled",  sampled_product,          as_stored,
+    {"pyinfercost.sparse_sampled",  sampled_product,          stream_all,
      "2 x stored values x the inner length; scaling and adding is pointwise"         },
-    {"pyinfercost.sparse_to_dense", moves<WorkKind::scatter>, as_stored,
+    {"pyinfercost.sparse_to_dense", moves<WorkKind::scatter>, stream_all,
      "no arithmetic: values are laid out"                                            },
 };
+static_assert(each_op_once(kRows));
 
 }  // namespace
 

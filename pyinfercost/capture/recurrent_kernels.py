@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -36,33 +37,14 @@ def _one_state(
     return _sequence(x, hx, flags[1], flags[2]), hx.new_empty(hx.shape)
 
 
-def _lstm_of_packed(
-    data: torch.Tensor,
-    batch_sizes: torch.Tensor,
-    hx: list[torch.Tensor],
-    params: Any,
-    biases: bool,
-    layers: int,
-    dropout: float,
-    *flags: bool,
-) -> Any:
-    """Sequences of many lengths, one time step after the other: each row of the data is one step of one of them."""
-    del batch_sizes
-    return _lstm(data, hx, params, biases, layers, dropout, *flags, False)
+def _of_packed(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """The same of sequences of many lengths, one time step after the other: each row of the data is a step of one."""
 
+    def run(data: torch.Tensor, batch_sizes: torch.Tensor, *args: Any) -> Any:
+        del batch_sizes
+        return kernel(data, *args, False)  # there is no batch dimension that could come first
 
-def _one_state_of_packed(
-    data: torch.Tensor,
-    batch_sizes: torch.Tensor,
-    hx: torch.Tensor,
-    params: Any,
-    biases: bool,
-    layers: int,
-    dropout: float,
-    *flags: bool,
-) -> Any:
-    del batch_sizes
-    return _one_state(data, hx, params, biases, layers, dropout, *flags, False)
+    return run
 
 
 def _lstm_cell(x: torch.Tensor, hx: list[torch.Tensor], *_: Any) -> Any:
@@ -76,10 +58,10 @@ def _cell(x: torch.Tensor, hx: torch.Tensor, *_: Any) -> Any:
 # The flags are: train, bidirectional, batch_first.
 KERNELS: dict[str, Any] = {
     "aten.lstm.input": _lstm,
-    "aten.lstm.data": _lstm_of_packed,
-    "aten.gru.data": _one_state_of_packed,
-    "aten.rnn_tanh.data": _one_state_of_packed,
-    "aten.rnn_relu.data": _one_state_of_packed,
+    "aten.lstm.data": _of_packed(_lstm),
+    "aten.gru.data": _of_packed(_one_state),
+    "aten.rnn_tanh.data": _of_packed(_one_state),
+    "aten.rnn_relu.data": _of_packed(_one_state),
     "aten.gru.input": _one_state,
     "aten.rnn_tanh.input": _one_state,
     "aten.rnn_relu.input": _one_state,

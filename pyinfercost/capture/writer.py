@@ -152,9 +152,11 @@ class GraphWriter:
     def _collect(self, value: Any, into: list[TensorId]) -> None:
         import torch
 
-        from .tensor_parts import parts_of
+        if type(value) is torch.Tensor:
+            into.append(self._tensor(value, "activation"))
+        elif isinstance(value, torch.Tensor):
+            from .tensor_parts import parts_of
 
-        if isinstance(value, torch.Tensor):
             into += [self._tensor(part.tensor, "activation") for part in parts_of("", value)]
         elif isinstance(value, list | tuple):
             for item in value:
