@@ -1,0 +1,230 @@
+"""The grammar of conditions: which of Python's expressions say something about columns."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+EXAMPLE = "fits_in_memory and latency_s <= 0.05 and hardware == 'l4'"
+
+# Text, or a name with dots. `layers.0.nms` is a column, too, and no attribute chain of Python's. With middle dots,
+# which Python takes for letters, each name is one identifier, and every character stays where it was.
+_TOKEN = re.compile(
+    r"""(?P<text>'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|(?P<name>(?<![\w.])[^\W\d]\w*(?:\.\w+)+)|(?P<space>\s+)|(?P<comment>\#)"""
+)
+_DOT = "\N{MIDDLE DOT}"
+_DEEPEST = 100  # far below where recursion ends, far above what anyone writes
+
+_COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.In, ast.NotIn)
+_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow)
+_UNSUPPORTED: dict[type[ast.AST], str] = {
+    ast.Attribute: "an attribute",
+    ast.Await: "'await'",
+    ast.BitAnd: "'&' (write 'and')",
+    ast.BitOr: "'|' (write 'or')",
+    ast.BitXor: "'^' (a power is written '**')",
+    ast.Call: "a call",
+    ast.Dict: "a dict",
+    ast.DictComp: "a comprehension",
+    ast.GeneratorExp: "a comprehension",
+    ast.IfExp: "'if ... else'",
+    ast.Invert: "'~' (write 'not')",
+    ast.Is: "'is' (write '==')",
+    ast.IsNot: "'is not' (write '!=')",
+    ast.JoinedStr: "an f-string",
+    ast.LShift: "'<<'",
+    ast.Lambda: "'lambda'",
+    ast.List: "a list that does not follow 'in'",
+    ast.ListComp: "a comprehension",
+    ast.MatMult: "'@'",
+    ast.NamedExpr: "':='",
+    ast.RShift: "'>>'",
+    ast.Set: "a set (write a tuple)",
+    ast.SetComp: "a comprehension",
+    ast.Starred: "'*' in a tuple",
+    ast.Subscript: "a subscript",
+    ast.Tuple: "a tuple that does not follow 'in'",
+    ast.UAdd: "a '+' without a left side",
+}
+
+
+class ConditionError(ValueError):
+    """A condition that cannot be read, or that does not suit the columns it is asked of."""
+
+
+@dataclass(frozen=True)
+class Syntax:
+    """A condition that was read: its text, its tree, and the columns that it names in the order in which it does."""
+
+    text: str
+    source: str
+    body: ast.expr
+    names: tuple[str, ...]
+
+    def quote(self, node: ast.expr) -> str:
+        """The part of the text that a node stands for."""
+        encoded = self.source.encode()  # the tree counts bytes
+        start = len(encoded[: node.col_offset].decode())
+        return self.text[start : len(encoded[: node.end_col_offset].decode())]
+
+    def error(self, problem: str) -> ConditionError:
+        """What to raise: the condition, then the problem."""
+        return ConditionError(f"condition {self.text!r}: {problem}")
+
+
+def column_of(node: ast.Name) -> str:
+    """The column that a name in the tree stands for."""
+    return node.id.replace(_DOT, ".")
+
+
+def terms(body: ast.expr) -> list[ast.expr]:
+    """The parts that must all hold: what the outermost `and` joins."""
+    if isinstance(body, ast.BoolOp) and isinstance(body.op, ast.And):
+        return [term for value in body.values for term in terms(value)]
+    return [body]
+
+
+def unknown_column(name: str, known: Iterable[str]) -> str:
+    """Says that there is no such column, and which there are, the nearest first."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    listed = ", ".join([*near, *(other for other in names if other not in near)])
+    return f"unknown column {name!r}; " + (f"the columns are {listed}" if listed else "there are no columns")
+
+
+def read(text: str) -> Syntax:
+    """Reads a condition.
+
+    Raises:
+        ConditionError: for what is not a condition in this grammar.
+    """
+    clean, source = _one_line(text)
+    if not clean:
+        raise ConditionError(f"a condition is empty; expected one like {EXAMPLE!r}")
+    try:
+        body = ast.parse(source, mode="eval").body
+    except SyntaxError as error:
+        place = (error.offset or 0) - 1
+        rest = clean[place : place + 20] if place >= 0 else ""
+        where = f"at character {place + 1}, {rest!r}" if rest else "at its end"
+        raise ConditionError(
+            f"condition {clean!r}: {error.msg.replace(_DOT, '.')} {where}; expected one like {EXAMPLE!r}"
+        ) from None
+    except (ValueError, MemoryError, RecursionError) as error:
+        raise ConditionError(f"a condition cannot be read: {str(error) or 'it nests too deeply'}") from None
+    syntax = Syntax(clean, source, body, ())
+    names: dict[str, None] = {}
+    _Reader(syntax, names).truth(body, 0)
+    return Syntax(clean, source, body, tuple(names))
+
+
+def _one_line(text: str) -> tuple[str, str]:
+    """The text with each stretch of white space as one blank, and the same for Python's parser."""
+    clean: list[str] = []
+    source: list[str] = []
+    end = 0
+    text = text.strip()
+    for match in _TOKEN.finditer(text):
+        if match["comment"]:
+            raise ConditionError(f"condition {text!r}: '#' does not begin a comment here; leave it out")
+        token = " " if match["space"] else match[0]
+        clean += (text[end : match.start()], token)
+        source += (text[end : match.start()], token.replace(".", _DOT) if match["name"] else token)
+        end = match.end()
+    return "".join([*clean, text[end:]]), "".join([*source, text[end:]])
+
+
+class _Reader:
+    """Walks a tree, notes the columns, and refuses what no condition may hold."""
+
+    def __init__(self, syntax: Syntax, names: dict[str, None]) -> None:
+        self.syntax = syntax
+        self.names = names
+
+    def truth(self, node: ast.expr, depth: int) -> None:
+        """What is true or false of a row."""
+        self._not_too_deep(depth)
+        if isinstance(node, ast.BoolOp):
+            for value in node.values:
+                self.truth(value, depth + 1)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            self.truth(node.operand, depth + 1)
+        elif isinstance(node, (ast.Compare, ast.Name)) or _is_bool(node):
+            self.value(node, depth)
+        else:
+            self.value(node, depth)  # names what is unsupported first
+            raise self.syntax.error(
+                f"{self.syntax.quote(node)!r} is a value and neither true nor false; "
+                f"compare it with something, as in {self.syntax.quote(node) + ' > 0'!r}"
+            )
+
+    def value(self, node: ast.expr, depth: int) -> None:
+        """What has a number or a text in each row."""
+        self._not_too_deep(depth)
+        if isinstance(node, ast.Name):
+            self.names.setdefault(column_of(node))
+        elif isinstance(node, ast.Constant):
+            self._literal(node)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            self.truth(node, depth)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            self.value(node.operand, depth + 1)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, _ARITHMETIC):
+            self.value(node.left, depth + 1)
+            self.value(node.right, depth + 1)
+        elif isinstance(node, ast.Compare):
+            self.value(node.left, depth + 1)
+            for op, right in zip(node.ops, node.comparators, strict=True):
+                if not isinstance(op, _COMPARISONS):
+                    raise self._unsupported(op, node)
+                if isinstance(op, (ast.In, ast.NotIn)):
+                    if right is not node.comparators[-1]:
+                        raise self.syntax.error("'in' ends a chain of comparisons; join what follows it with 'and'")
+                    self._members(right)
+                else:
+                    self.value(right, depth + 1)
+        elif isinstance(node, ast.BoolOp):
+            # Python's `(a or b) == 5` compares whichever of the two it picks; nobody means that of columns.
+            raise self.syntax.error(
+                f"{self.syntax.quote(node)!r} is true or false and cannot be compared or calculated with; "
+                "compare each of its parts"
+            )
+        else:
+            raise self._unsupported(node.op if isinstance(node, (ast.BinOp, ast.UnaryOp)) else node, node)
+
+    def _members(self, node: ast.expr) -> None:
+        if not isinstance(node, (ast.Tuple, ast.List)):
+            raise self.syntax.error(
+                f"'in' takes a tuple of numbers or of texts, as in ('fp16', 'bf16'); got {self.syntax.quote(node)!r}"
+            )
+        for member in node.elts:
+            number = member.operand if isinstance(member, ast.UnaryOp) and isinstance(member.op, ast.USub) else member
+            if not isinstance(number, ast.Constant):
+                raise self.syntax.error(
+                    f"a tuple after 'in' holds numbers and texts only, got {self.syntax.quote(member)!r}"
+                )
+            self._literal(number)
+            if number is not member and isinstance(number.value, str):
+                raise self.syntax.error(f"{self.syntax.quote(member)!r} calculates with text")
+
+    def _literal(self, node: ast.Constant) -> None:
+        if not isinstance(node.value, (int, float, str)):
+            raise self.syntax.error(f"{self.syntax.quote(node)!r} is not supported; expected a number or a text")
+
+    def _unsupported(self, what: ast.AST, node: ast.expr) -> ConditionError:
+        named = _UNSUPPORTED.get(type(what), f"{type(what).__name__!r}")
+        return self.syntax.error(
+            f"{named} is not supported, got {self.syntax.quote(node)!r}; a condition has names of columns, numbers, "
+            "texts, arithmetic, comparisons, 'in', 'and', 'or', 'not'"
+        )
+
+    def _not_too_deep(self, depth: int) -> None:
+        if depth > _DEEPEST:
+            raise ConditionError(f"a condition nests more than {_DEEPEST} levels deep; join several with 'and'")
+
+
+def _is_bool(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, bool)
