@@ -392,7 +392,7 @@ class Attributes:
 @law(max_examples=300)
 @given(text=conditions, rows=st.lists(points, min_size=1, max_size=6))
 def test_a_condition_means_what_python_means(text: str, rows: list[tuple[Any, ...]]) -> None:
-    columns = {name: np.array(column) for name, column in zip(("a", "b", "x.y", "f", "t"), zip(*rows, strict=True), strict=True)}
+    columns = {name: np.array([row[place] for row in rows]) for place, name in enumerate(("a", "b", "x.y", "f", "t"))}
     expected = [
         bool(eval(text, {"__builtins__": {}}, {"a": a, "b": b, "x": Attributes(y), "f": f, "t": t}))
         for a, b, y, f, t in rows
