@@ -403,6 +403,20 @@ class Plan:
     def kernel_of_node(self, node: int) -> int: ...
     def kernels(self) -> list[dict[str, Any]]: ...
 
+@final
+class PlanFamily:
+    """The plans of a graph for one way of running it: sizes of 1 and sizes that depend on data are bound."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        precision: str = "native",
+        execution: str = "eager",
+        overrides: Mapping[int, Work] | None = None,
+    ) -> None: ...
+    def plan_for(self, sizes: Mapping[str, int]) -> Plan: ...
+
 def plan(
     graph: Graph,
     sizes: Mapping[str, int],
@@ -419,7 +433,21 @@ def evaluate(
     hardware: Hardware,
     *,
     points: int,
+    threads: int = 1,
+    simd: str | None = None,
 ) -> dict[str, NDArray[np.float64]]: ...
+def evaluate_grid(
+    family: PlanFamily,
+    axes: Sequence[tuple[str, NDArray[np.int64], int]],
+    hardware: Hardware,
+    *,
+    first: int,
+    points: int,
+    out: Mapping[str, NDArray[np.float64]],
+    threads: int = 1,
+    simd: str | None = None,
+) -> None: ...
+def simd_levels() -> list[str]: ...
 def evaluate_point(plan: Plan, sizes: Mapping[str, int], hardware: Hardware) -> dict[str, float]: ...
 def evaluate_kernels(
     plan: Plan,

@@ -140,6 +140,36 @@ void bind_quantities(py::class_<Class>& bound, const std::type_identity_t<Member
     }
 }
 
+std::vector<Expr*> quantities_of(Work& work) {
+    std::vector<Expr*> all = {&work.contraction_flops, &work.causal_flops, &work.pointwise_flops,
+                              &work.dims.batch,        &work.dims.m,       &work.dims.n,
+                              &work.dims.k,            &work.dims.n_value};
+    for (Expr& e : work.read) all.push_back(&e);
+    for (Expr& e : work.written) all.push_back(&e);
+    return all;
+}
+
+// Quantities travel as text, since atoms are interned in each process.
+py::tuple work_state(const Work& work) {
+    Work copy = work;
+    std::vector<std::string> texts;
+    for (const Expr* e : quantities_of(copy)) texts.push_back(e->text());
+    return py::make_tuple(std::string(name_of(work.kind)), std::string(name_of(work.dtype)), work.modelled,
+                          work.dims.window, texts);
+}
+
+Work work_from_state(const py::tuple& state) {
+    Work work;
+    work.kind = parse_work_kind(state[0].cast<std::string>());
+    work.dtype = parse_dtype(state[1].cast<std::string>());
+    work.modelled = state[2].cast<bool>();
+    work.dims.window = state[3].cast<std::int64_t>();
+    const auto texts = state[4].cast<std::vector<std::string>>();
+    const std::vector<Expr*> quantities = quantities_of(work);
+    for (std::size_t i = 0; i < quantities.size(); ++i) *quantities[i] = Expr::parse(texts.at(i));
+    return work;
+}
+
 }  // namespace
 
 Overrides to_overrides(const py::object& values) {
@@ -163,7 +193,8 @@ void register_counts(py::module_& m) {
         .def_property_readonly("bytes_written", [](const Work& w) { return to_python(w.bytes_written()); })
         .def_property_readonly("bytes_by_role",
                                [](const Work& w) { return bytes_by_role(w.read, w.written); })
-        .def_property_readonly("dimensions", &dimensions_of);
+        .def_property_readonly("dimensions", &dimensions_of)
+        .def(py::pickle(&work_state, &work_from_state));
     bind_quantities(work, {
                               {"contraction_flops", &Work::contraction_flops},
                               {"pointwise_flops",   &Work::pointwise_flops  },

@@ -62,6 +62,15 @@ Hardware make_hardware(std::string id, std::string name, std::string_view kind, 
     return h;
 }
 
+Named overheads_of(const Hardware& h) {
+    return {
+        {"dispatch",       h.overheads.dispatch_s      },
+        {"launch_gap",     h.overheads.launch_gap_s    },
+        {"replay_gap",     h.overheads.replay_gap_s    },
+        {"kernel_minimum", h.overheads.kernel_minimum_s}
+    };
+}
+
 // A hypothetical machine: what would more cores, arithmetic or bandwidth buy?
 Hardware scaled(const Hardware& h, double cores, double compute, double bandwidth) {
     for (const auto& [what, factor] : {
@@ -75,7 +84,8 @@ Hardware scaled(const Hardware& h, double cores, double compute, double bandwidt
         }
     }
     Hardware result = h;
-    result.cores *= cores;
+    result.cores = std::max(1.0, std::round(h.cores * cores));  // a machine has whole cores
+    cores = result.cores / h.cores;
     for (Rates* rates : {&result.matrix, &result.vector}) {
         for (double& rate : *rates) rate *= cores * compute;
     }
@@ -86,6 +96,27 @@ Hardware scaled(const Hardware& h, double cores, double compute, double bandwidt
         if (!dram) result.memory[i].capacity_bytes *= cores;
     }
     return result;
+}
+
+// What make_hardware takes, in its order.
+py::tuple state_of(const Hardware& h) {
+    std::vector<Level> levels;
+    for (const MemoryLevel& l : h.memory) levels.emplace_back(l.name, l.capacity_bytes, l.bandwidth_byte_per_s);
+    std::optional<std::array<double, 3>> array;
+    if (h.array) array = {h.array->rows, h.array->cols, h.array->units};
+    return py::make_tuple(h.id, h.name, std::string(name_of(h.kind)), h.family, h.cores, h.clock_hz,
+                          from_rates(h.matrix), from_rates(h.vector), levels, array, h.sparsity_2_4,
+                          overheads_of(h), Named(h.achieved.begin(), h.achieved.end()), h.power_w,
+                          h.links_byte_per_s, std::pair{h.band_low, h.band_high});
+}
+
+Hardware from_state(const py::tuple& s) {
+    return make_hardware(s[0].cast<std::string>(), s[1].cast<std::string>(), s[2].cast<std::string>(),
+                         s[3].cast<std::string>(), s[4].cast<double>(), s[5].cast<double>(),
+                         s[6].cast<Named>(), s[7].cast<Named>(), s[8].cast<std::vector<Level>>(),
+                         s[9].cast<std::optional<std::array<double, 3>>>(), s[10].cast<double>(),
+                         s[11].cast<Named>(), s[12].cast<Named>(), s[13].cast<Named>(), s[14].cast<Named>(),
+                         s[15].cast<std::pair<double, double>>());
 }
 
 }  // namespace
@@ -127,15 +158,7 @@ void register_hardware(py::module_& m) {
                                    if (!h.array) return std::nullopt;
                                    return std::tuple{h.array->rows, h.array->cols, h.array->units};
                                })
-        .def_property_readonly("overheads_s",
-                               [](const Hardware& h) {
-                                   return Named{
-                                       {"dispatch",       h.overheads.dispatch_s      },
-                                       {"launch_gap",     h.overheads.launch_gap_s    },
-                                       {"replay_gap",     h.overheads.replay_gap_s    },
-                                       {"kernel_minimum", h.overheads.kernel_minimum_s}
-                                   };
-                               })
+        .def_property_readonly("overheads_s", &overheads_of)
         .def_property_readonly("achieved",
                                [](const Hardware& h) { return Named(h.achieved.begin(), h.achieved.end()); })
         .def_property_readonly("power_w", [](const Hardware& h) { return h.power_w; })
@@ -144,7 +167,8 @@ void register_hardware(py::module_& m) {
         .def_property_readonly("band", [](const Hardware& h) { return std::pair{h.band_low, h.band_high}; })
         .def("scaled", &scaled, py::kw_only(), py::arg("cores") = 1.0, py::arg("compute") = 1.0,
              py::arg("bandwidth") = 1.0,
-             "A hypothetical machine with these factors on cores, arithmetic, DRAM bandwidth.")
+             "A hypothetical machine with these factors on cores (to whole ones), arithmetic, DRAM bandwidth.")
+        .def(py::pickle(&state_of, &from_state))
         .def("__repr__", [](const Hardware& h) { return "Hardware('" + h.id + "')"; });
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/graph.hpp"
 #include "count/count.hpp"
+#include "plan/plan.hpp"
 
 namespace infercost {
 
@@ -51,6 +52,9 @@ class CollectorPause {
     bool was_enabled_;
 };
 
+// The nodes of each launch of a kernel.
+std::vector<std::vector<NodeIndex>> launches_of(const Kernel& kernel);
+
 // The JSON of a graph: written in bind_graph_dict.cpp, read in read_graph.cpp.
 inline constexpr int kGraphSchemaVersion = 1;
 std::shared_ptr<Graph> graph_from_dict(const py::dict& data);
@@ -61,6 +65,7 @@ void register_graph(py::module_& m);
 void register_graph_dict(py::class_<Graph, std::shared_ptr<Graph>>& graph);
 void register_counts(py::module_& m);
 void register_hardware(py::module_& m);
-void register_estimate(py::module_& m);
+void register_plan(py::module_& m);
+void register_evaluate(py::module_& m);
 
 }  // namespace infercost

@@ -19,5 +19,6 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_graph(m);
     infercost::register_counts(m);
     infercost::register_hardware(m);
-    infercost::register_estimate(m);
+    infercost::register_plan(m);
+    infercost::register_evaluate(m);
 }

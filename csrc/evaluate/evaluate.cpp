@@ -1,132 +1,258 @@
 #include "evaluate/evaluate.hpp"
 
 #include <algorithm>
+#include <exception>
+#include <mutex>
 #include <stdexcept>
+#include <thread>
 
-#include "evaluate/columns.hpp"
+#include "evaluate/bound_plan.hpp"
 
 namespace infercost {
 namespace {
 
-void check(const Plan& plan, const SizeColumns& sizes, std::size_t points) {
-    for (const auto& [name, column] : sizes) {
-        if (column.size() != points) {
-            throw std::invalid_argument("size '" + name + "' has " + std::to_string(column.size()) +
-                                        " values; expected " + std::to_string(points));
-        }
-        if (column.empty()) continue;
-        const auto [low, high] = std::minmax_element(column.begin(), column.end());
-        plan.graph->check_sizes({
-            {name, *low}
-        });
-        plan.graph->check_sizes({
-            {name, *high}
-        });
-    }
-    for (const std::string& name : plan.names) {
-        if (!sizes.contains(name)) throw std::invalid_argument("size '" + name + "' is not given");
-    }
-    if (plan.graph->guards().empty()) return;
-    Sizes point = plan.bound;
-    for (std::size_t i = 0; i < points; ++i) {
-        for (const auto& [name, column] : sizes) point[name] = column[i];
-        plan.graph->check_guards(point);
-    }
-}
+// Fewer points than this are not worth a thread.
+constexpr std::size_t kPointsPerThread = 64 * kBlock;
 
-// The quantities of a kernel that depend on sizes, for one block.
-struct KernelColumns {
-    Block contraction, pointwise, weights, others, written, batch, m, n, k, n_value;
+// The plans of a family on one machine, bound when first met.
+class Plans {
+  public:
+    Plans(PlanFamily& family, const Hardware& hardware, std::span<const std::string> names)
+        : family_(&family), hardware_(hardware), names_(names) {}
+    Plans(std::shared_ptr<const Plan> plan, const Hardware& hardware, std::span<const std::string> names)
+        : hardware_(hardware), names_(names) {
+        bound_.emplace(Sizes{}, std::make_unique<BoundPlan>(std::move(plan), hardware, names));
+    }
+
+    bool single() const { return family_ == nullptr; }
+    // `bound` are the sizes of a point that its plan binds; none for a single plan.
+    const BoundPlan& at(const Sizes& bound) {
+        const std::scoped_lock lock(mutex_);
+        std::unique_ptr<BoundPlan>& slot = bound_[bound];
+        if (!slot) slot = std::make_unique<BoundPlan>(family_->plan_for(bound), hardware_, names_);
+        return *slot;
+    }
+
+  private:
+    PlanFamily* family_ = nullptr;
+    const Hardware& hardware_;
+    std::span<const std::string> names_;
+    std::mutex mutex_;
+    std::map<Sizes, std::unique_ptr<BoundPlan>> bound_;
 };
 
-KernelBlock load(const Kernel& kernel, BlockEvaluator& evaluator, KernelColumns& c, const Block& footprint) {
-    const Work& work = kernel.work;
-    const Expr weights = work.read[static_cast<std::size_t>(Traffic::weight)];
-    evaluator.evaluate(work.contraction_flops, c.contraction.data());
-    evaluator.evaluate(work.pointwise_flops, c.pointwise.data());
-    evaluator.evaluate(weights, c.weights.data());
-    evaluator.evaluate(work.bytes_read() - weights + work.bytes_written(), c.others.data());
-    evaluator.evaluate(work.bytes_written(), c.written.data());
-    evaluator.evaluate(work.dims.batch, c.batch.data());
-    evaluator.evaluate(work.dims.m, c.m.data());
-    evaluator.evaluate(work.dims.n, c.n.data());
-    evaluator.evaluate(work.dims.k, c.k.data());
-    evaluator.evaluate(work.dims.n_value, c.n_value.data());
-    return {
-        work.kind,          work.dtype,           bits_of(work.dtype), static_cast<double>(work.dims.window),
-        evaluator.points(), c.contraction.data(), c.pointwise.data(),  c.weights.data(),
-        c.others.data(),    c.written.data(),     c.batch.data(),      c.m.data(),
-        c.n.data(),         c.k.data(),           c.n_value.data(),    footprint.data()};
-}
-
-// Runs every kernel over every block. `visit(kernel index, first point, count, times)`.
-template <class Visit>
-void for_each_block(const Plan& plan, const SizeColumns& sizes, std::size_t points, const Hardware& hardware,
-                    std::vector<double>& peak_memory, Visit&& visit) {
-    check(plan, sizes, points);
-    peak_memory.resize(points);
-    KernelColumns columns;
-    Block footprint;
-    Block compute, dram, cache, launch;
-    const KernelTimes times{compute.data(), dram.data(), cache.data(), launch.data()};
-    for (std::size_t begin = 0; begin < points; begin += kBlock) {
-        BlockEvaluator evaluator(sizes, begin, std::min(kBlock, points - begin));
-        evaluator.evaluate(plan.peak_memory_bytes, footprint.data());
-        std::copy_n(footprint.begin(), evaluator.points(),
-                    peak_memory.begin() + static_cast<std::ptrdiff_t>(begin));
-        for (std::size_t k = 0; k < plan.kernels.size(); ++k) {
-            const KernelBlock block = load(plan.kernels[k], evaluator, columns, footprint);
-            time_kernel(hardware, plan.execution, block, times);
-            visit(k, begin, evaluator.points(), times);
+// A stretch of a grid, block by block; each thread has one.
+class Walker {
+  public:
+    Walker(Plans& plans, const Graph& graph, std::span<const SizeAxis> axes,
+           std::span<const std::string> names, const Columns& out, Isa isa)
+        : plans_(plans), graph_(graph), axes_(axes), names_(names), out_(out), isa_(isa) {
+        sizes_.resize(axes.size() * kBlock);
+        gathered_.resize(axes.size() * kBlock);
+        for (std::size_t a = 0; a < axes.size(); ++a) {
+            const auto& values = axes[a].values;
+            if (plans.single()) continue;
+            const bool binds = std::any_of(values.begin(), values.end(), [&](std::int64_t value) {
+                return PlanFamily::binds(axes[a].name, value);
+            });
+            if (binds) binding_.push_back(a);
+            const NamedSize& size = graph.sizes().find(axes[a].name)->second;
+            limits_vary_ = limits_vary_ || (size.maximum && !size.maximum->is_constant());
         }
     }
+
+    // Points `begin` .. `end` of the output, which are `first` further on in the grid.
+    void run(std::uint64_t first, std::size_t begin, std::size_t end) {
+        for (std::size_t at = begin; at < end; at += kBlock) {
+            const std::size_t points = std::min(kBlock, end - at);
+            for (std::size_t a = 0; a < axes_.size(); ++a)
+                fill(axes_[a], first + at, points, &sizes_[a * kBlock]);
+            if (limits_vary_) check_limits(points);
+            block(at, points);
+        }
+    }
+
+  private:
+    static void fill(const SizeAxis& axis, std::uint64_t from, std::size_t points, double* out) {
+        std::uint64_t position = from / axis.repeat % axis.values.size();
+        std::uint64_t left = axis.repeat - from % axis.repeat;  // points that still have this value
+        for (std::size_t i = 0; i < points;) {
+            const auto run = static_cast<std::size_t>(std::min<std::uint64_t>(left, points - i));
+            std::fill_n(out + i, run, static_cast<double>(axis.values[position]));
+            i += run;
+            left = axis.repeat;
+            if (++position == axis.values.size()) position = 0;
+        }
+    }
+
+    // Which sizes the plan of a point binds.
+    Sizes bound_at(std::size_t i) const {
+        Sizes bound;
+        for (const std::size_t a : binding_) {
+            const auto value = static_cast<std::int64_t>(sizes_[a * kBlock + i]);
+            if (PlanFamily::binds(axes_[a].name, value)) bound.emplace(axes_[a].name, value);
+        }
+        return bound;
+    }
+
+    bool same_plan(std::size_t i, std::size_t j) const {
+        return std::all_of(binding_.begin(), binding_.end(), [&](std::size_t a) {
+            const double x = sizes_[a * kBlock + i];
+            const double y = sizes_[a * kBlock + j];
+            return depends_on_data(axes_[a].name) ? x == y : (x == 1) == (y == 1);
+        });
+    }
+
+    void block(std::size_t at, std::size_t points) {
+        std::size_t done = 0;
+        while (done < points && same_plan(0, done)) ++done;
+        if (done == points) {
+            plans_.at(bound_at(0)).run({names_, sizes_.data(), points}, isa_, scratch_, result_);
+            write(at, points, nullptr);
+            return;
+        }
+        // Points of one plan are put together, run, and written to where they came from.
+        std::vector<bool> taken(points, false);
+        for (std::size_t i = 0; i < points; ++i) {
+            if (taken[i]) continue;
+            std::size_t count = 0;
+            for (std::size_t j = i; j < points; ++j) {
+                if (taken[j] || !same_plan(i, j)) continue;
+                taken[j] = true;
+                for (std::size_t a = 0; a < axes_.size(); ++a) {
+                    gathered_[a * kBlock + count] = sizes_[a * kBlock + j];
+                }
+                places_[count++] = j;
+            }
+            plans_.at(bound_at(i)).run({names_, gathered_.data(), count}, isa_, scratch_, result_);
+            write(at, count, places_.data());
+        }
+    }
+
+    void write(std::size_t at, std::size_t count, const std::size_t* places) const {
+        const auto put = [&](std::span<double> out, auto&& value) {
+            if (out.empty()) return;
+            if (places) {
+                for (std::size_t i = 0; i < count; ++i) out[at + places[i]] = value(i);
+            } else {
+                for (std::size_t i = 0; i < count; ++i) out[at + i] = value(i);
+            }
+        };
+        const BlockResult& r = result_;
+        put(out_.latency_s, [&](std::size_t i) { return r.latency[i]; });
+        put(out_.compute_s, [&](std::size_t i) { return r.compute[i]; });
+        put(out_.dram_s, [&](std::size_t i) { return r.dram[i]; });
+        put(out_.cache_s, [&](std::size_t i) { return r.cache[i]; });
+        put(out_.launch_s, [&](std::size_t i) { return r.launch[i]; });
+        put(out_.peak_memory_bytes, [&](std::size_t i) { return r.footprint[i]; });
+    }
+
+    // Only where a limit depends on other sizes: the others were checked once, by their axes.
+    void check_limits(std::size_t points) const {
+        for (std::size_t i = 0; i < points; ++i) {
+            Sizes point;
+            for (std::size_t a = 0; a < axes_.size(); ++a) {
+                point[axes_[a].name] = static_cast<std::int64_t>(sizes_[a * kBlock + i]);
+            }
+            graph_.check_sizes(point);
+        }
+    }
+
+    Plans& plans_;
+    const Graph& graph_;
+    std::span<const SizeAxis> axes_;
+    std::span<const std::string> names_;
+    const Columns& out_;
+    Isa isa_;
+    std::vector<std::size_t> binding_;  // axes that have values which a plan binds
+    bool limits_vary_ = false;
+    std::vector<double> sizes_;     // kBlock values for each axis
+    std::vector<double> gathered_;  // the same, of one plan's points
+    std::array<std::size_t, kBlock> places_{};
+    std::vector<double> scratch_;
+    BlockResult result_;
+};
+
+void check_axes(const Graph& graph, std::span<const SizeAxis> axes, std::size_t points) {
+    for (const SizeAxis& axis : axes) {
+        if (axis.repeat == 0 || (axis.values.empty() && points > 0)) {
+            throw std::invalid_argument("size '" + axis.name + "' has no values");
+        }
+        if (axis.values.empty()) continue;
+        const auto [low, high] = std::minmax_element(axis.values.begin(), axis.values.end());
+        graph.check_sizes({
+            {axis.name, *low}
+        });
+        graph.check_sizes({
+            {axis.name, *high}
+        });
+    }
+}
+
+void walk(Plans& plans, const Graph& graph, std::span<const SizeAxis> axes,
+          std::span<const std::string> names, std::uint64_t first, std::size_t points, const Columns& out,
+          const EvaluateOptions& options) {
+    const std::size_t worth = std::max<std::size_t>(points / kPointsPerThread, 1);
+    const std::size_t threads = std::clamp<std::size_t>(options.threads, 1, worth);
+    const std::size_t blocks = (points + kBlock - 1) / kBlock;
+    std::vector<std::exception_ptr> errors(threads);
+    const auto part = [&](std::size_t t) {
+        try {
+            Walker walker(plans, graph, axes, names, out, options.isa);
+            walker.run(first, std::min(points, blocks * t / threads * kBlock),
+                       std::min(points, blocks * (t + 1) / threads * kBlock));
+        } catch (...) {
+            errors[t] = std::current_exception();
+        }
+    };
+    std::vector<std::thread> others;
+    for (std::size_t t = 1; t < threads; ++t) others.emplace_back(part, t);
+    part(0);
+    for (std::thread& other : others) other.join();
+    // The first in the order of the grid, whichever thread was the first to see one.
+    for (const std::exception_ptr& error : errors) {
+        if (error) std::rethrow_exception(error);
+    }
+}
+
+std::vector<std::string> names_of(std::span<const SizeAxis> axes) {
+    std::vector<std::string> names;
+    for (const SizeAxis& axis : axes) names.push_back(axis.name);
+    return names;
 }
 
 }  // namespace
 
-Columns evaluate(const Plan& plan, const SizeColumns& sizes, std::size_t points, const Hardware& hardware) {
-    Columns result;
-    for (std::vector<double>* column :
-         {&result.latency_s, &result.compute_s, &result.dram_s, &result.cache_s, &result.launch_s}) {
-        column->assign(points, 0.0);
-    }
-    for_each_block(plan, sizes, points, hardware, result.peak_memory_bytes,
-                   [&](std::size_t k, std::size_t begin, std::size_t count, const KernelTimes& times) {
-                       const auto launches = static_cast<double>(plan.kernels[k].launches.size());
-                       for (std::size_t i = 0; i < count; ++i) {
-                           const double compute = times.compute[i];
-                           const double dram = times.dram[i];
-                           const double cache = times.cache[i];
-                           const double longest = std::max({compute, dram, cache});
-                           const std::size_t at = begin + i;
-                           result.latency_s[at] += launches * (times.launch[i] + longest);
-                           result.launch_s[at] += launches * times.launch[i];
-                           std::vector<double>& bound = compute == longest ? result.compute_s
-                                                        : dram == longest  ? result.dram_s
-                                                                           : result.cache_s;
-                           bound[at] += launches * longest;
-                       }
-                   });
-    return result;
+void evaluate(PlanFamily& family, std::span<const SizeAxis> axes, const Hardware& hardware,
+              std::uint64_t first, std::size_t points, const Columns& out, const EvaluateOptions& options) {
+    const Graph& graph = *family.graph();
+    check_axes(graph, axes, points);
+    const std::vector<std::string> names = names_of(axes);
+    Plans plans(family, hardware, names);
+    walk(plans, graph, axes, names, first, points, out, options);
 }
 
-std::vector<KernelEstimate> evaluate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware) {
-    std::vector<std::int64_t> values;
-    values.reserve(sizes.size());
-    SizeColumns columns;
+void evaluate(const std::shared_ptr<const Plan>& plan, std::span<const SizeAxis> axes,
+              const Hardware& hardware, std::uint64_t first, std::size_t points, const Columns& out,
+              const EvaluateOptions& options) {
+    check_axes(*plan->graph, axes, points);
+    const std::vector<std::string> names = names_of(axes);
+    Plans plans(plan, hardware, names);
+    walk(plans, *plan->graph, axes, names, first, points, out, options);
+}
+
+std::vector<KernelSeconds> evaluate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware,
+                                            Isa isa) {
+    plan.graph->check_sizes(sizes);
+    std::vector<std::string> names;
+    std::vector<double> values(sizes.size() * kBlock);
     for (const auto& [name, value] : sizes) {
-        values.push_back(value);
-        columns[name] = {&values.back(), 1};
+        values[names.size() * kBlock] = static_cast<double>(value);
+        names.push_back(name);
     }
-    std::vector<KernelEstimate> result(plan.kernels.size());
-    std::vector<double> peak;
-    for_each_block(plan, columns, 1, hardware, peak,
-                   [&](std::size_t k, std::size_t, std::size_t, const KernelTimes& times) {
-                       const double longest = std::max({times.compute[0], times.dram[0], times.cache[0]});
-                       result[k] = {times.launch[0] + longest, times.compute[0], times.dram[0],
-                                    times.cache[0], times.launch[0]};
-                   });
-    return result;
+    // Not owned: the plan outlives the call.
+    const BoundPlan bound(std::shared_ptr<const Plan>(&plan, [](const Plan*) {}), hardware, names);
+    return bound.terms({names, values.data(), 1}, isa);
 }
 
 }  // namespace infercost

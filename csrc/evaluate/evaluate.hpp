@@ -1,42 +1,58 @@
-// Plan x sizes x Hardware -> columns. The only evaluator: one estimate is a sweep of one point.
+// Plans x sizes x Hardware -> columns. The only evaluator: one estimate is a grid of one point.
+//
+// A point's result depends on nothing but the point: not on the block it stands in, on the threads, nor on the
+// instruction set.
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "hardware/machine.hpp"
-#include "plan/plan.hpp"
+#include "evaluate/run.hpp"
+#include "hardware/hardware.hpp"
+#include "plan/family.hpp"
+#include "simd/isa.hpp"
 
 namespace infercost {
 
-// Values of the plan's open sizes, one column each, all of one length.
-using SizeColumns = std::map<std::string, std::span<const std::int64_t>, std::less<>>;
+// One size of a grid: at point i it is values[(i / repeat) % values.size()]. A column of its own has repeat 1 and a
+// value for each point.
+struct SizeAxis {
+    std::string name;
+    std::span<const std::int64_t> values;
+    std::uint64_t repeat = 1;
+};
 
+// Where results go, one value for each point. Empty columns are left out.
 struct Columns {
-    std::vector<double> latency_s;
+    std::span<double> latency_s;
     // Latency by what it was spent on: each kernel's launch, and its longest other term.
-    std::vector<double> compute_s;
-    std::vector<double> dram_s;
-    std::vector<double> cache_s;
-    std::vector<double> launch_s;
-    std::vector<double> peak_memory_bytes;
+    std::span<double> compute_s;
+    std::span<double> dram_s;
+    std::span<double> cache_s;
+    std::span<double> launch_s;
+    std::span<double> peak_memory_bytes;
 };
 
-// Throws std::invalid_argument for a size that is missing, unknown or out of its range.
-Columns evaluate(const Plan& plan, const SizeColumns& sizes, std::size_t points, const Hardware& hardware);
-
-struct KernelEstimate {
-    double latency_s = 0;  // of one launch
-    double compute_s = 0;
-    double dram_s = 0;
-    double cache_s = 0;
-    double launch_s = 0;
+struct EvaluateOptions {
+    unsigned threads = 1;
+    Isa isa = best_isa();
 };
 
-// The same arithmetic for one point, kernel by kernel in the plan's order.
-std::vector<KernelEstimate> evaluate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware);
+// Points first .. first + points of a grid. Throws std::invalid_argument for a size that is missing, unknown, out
+// of its range, or on the far side of a guard.
+void evaluate(PlanFamily& family, std::span<const SizeAxis> axes, const Hardware& hardware,
+              std::uint64_t first, std::size_t points, const Columns& out,
+              const EvaluateOptions& options = {});
+// The same for one plan, whatever the sizes.
+void evaluate(const std::shared_ptr<const Plan>& plan, std::span<const SizeAxis> axes,
+              const Hardware& hardware, std::uint64_t first, std::size_t points, const Columns& out,
+              const EvaluateOptions& options = {});
+
+// The same arithmetic for one point, kernel by kernel in the plan's order, for one launch of each.
+std::vector<KernelSeconds> evaluate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware,
+                                            Isa isa = best_isa());
 
 }  // namespace infercost

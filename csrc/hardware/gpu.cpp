@@ -1,134 +1,94 @@
-// GPU: work is cut into tiles, tiles are dealt to cores in waves, and a wave takes as long as its slowest
-// tile.
-//
-// Source of the mechanism: NVIDIA's "Matrix Multiplication Background" (tile and wave quantisation) and the
-// measured step shapes of published GEMM tables. The tile menu is cuBLAS's public list; nothing is fitted.
+// GPU: what can be looked up before any size is known.
+#include "hardware/gpu.hpp"
+
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "hardware/machine.hpp"
 
 namespace infercost {
 namespace {
 
-struct Tile {
-    double rows;
-    double cols;
-};
-constexpr Tile kTiles[] = {
-    {256, 128},
-    {128, 256},
-    {128, 128},
-    {256, 64 },
-    {64,  256},
-    {128, 64 },
-    {64,  128},
-    {64,  64 },
-    {64,  32 },
-    {32,  64 }
-};
+static_assert(std::size(kTiles) == kTileCount);
 
-// Splitting the reduction over cores pays only while each part still has this much of it.
-constexpr double kSplitLength = 256;
-
-// Flash attention works on blocks of this many query rows, and splits long key ranges likewise.
-constexpr double kQueryRows = 128;
-constexpr double kKeyColumns = 512;
-// The smallest number of rows that a matrix instruction takes: a decode step pads its one query to it.
-constexpr double kInstructionRows = 16;
-
-struct Rate {
-    double per_core;  // FLOP/s of one core
-    double cores;
-    double cache_byte_per_s;
-    double operand_bytes;
-};
-
-// Seconds of compute and of operand traffic between cache and cores, for the best tile of the menu. Each
-// operand element that is fetched serves `reuse` places of the product.
-void best_tile(const Rate& rate, double batch, double m, double n, double k, double reuse, double& compute,
-               double& cache) {
-    double best = std::numeric_limits<double>::infinity();
-    for (const Tile& tile : kTiles) {
-        const double tiles = batch * ceil_div(m, tile.rows) * ceil_div(n, tile.cols);
-        const double wanted = std::floor(rate.cores / tiles);
-        const double splits = std::clamp(wanted, 1.0, std::max(1.0, std::floor(k / kSplitLength)));
-        const double waves = ceil_div(tiles * splits, rate.cores);
-        const double busy = waves * 2.0 * tile.rows * tile.cols * (k / splits) / rate.per_core;
-        const double bytes = tiles * (tile.rows + tile.cols) * k * rate.operand_bytes;
-        const double fetch = bytes / (reuse * rate.cache_byte_per_s);
-        const double slower = std::max(busy, fetch);
-        if (slower < best) {
-            best = slower;
-            compute = busy;
-            cache = fetch;
-        }
-    }
+// A tile can win unless another one with as many rows covers the columns with as many, but narrower tiles.
+bool can_win(const Tile& tile, const Affine& n) {
+    if (!is_constant(n)) return true;
+    const auto count = [&](const Tile& t) { return std::ceil(n.constant / kTileSides[t.cols]); };
+    return std::none_of(std::begin(kTiles), std::end(kTiles), [&](const Tile& other) {
+        return other.rows == tile.rows && kTileSides[other.cols] < kTileSides[tile.cols] &&
+               count(other) == count(tile);
+    });
 }
 
-double attention_seconds(const Rate& rate, const KernelBlock& kernel, std::size_t i) {
-    const double rows = kernel.m[i];
-    const double row_blocks = ceil_div(rows, kQueryRows);
-    const double block_rows =
-        rows >= kQueryRows ? kQueryRows : ceil_div(rows, kInstructionRows) * kInstructionRows;
-    const double blocks = kernel.batch[i] * row_blocks;
-    const double splits = std::clamp(std::floor(rate.cores / blocks), 1.0,
-                                     std::max(1.0, std::floor(kernel.n[i] / kKeyColumns)));
-    const double waves = ceil_div(blocks * splits, rate.cores);
-    const double block_flops = 2.0 * block_rows * kernel.n[i] / splits * (kernel.k[i] + kernel.n_value[i]);
-    return waves * block_flops / rate.per_core;
+// Whether arithmetic takes longer than fetching operands, however many of these tiles there are.
+bool computes(const Tile& tile, const GpuCosts& costs) {
+    const double rows = kTileSides[tile.rows];
+    const double cols = kTileSides[tile.cols];
+    constexpr double kRounding = 1 + 1e-9;
+    return (rows + cols) * costs.operand_bytes * costs.fetch_s_per_byte * kRounding <=
+           2.0 * rows * cols * costs.core_s_per_flop / costs.cores;
+}
+
+bool divides(const Tile& a, const Tile& b) {
+    return (a.rows != b.rows || a.cols != b.cols) && kTileSides[a.rows] <= kTileSides[b.rows] &&
+           kTileSides[a.cols] <= kTileSides[b.cols];
+}
+
+// The menu of a kernel. Where no tile's count is below a third of the cores, a tile that computes is never better
+// than one that computes and divides it, q times smaller: there are at most q times as many of the smaller, so
+// they take at most q times the waves, each q times shorter, and at most two parts of a split are lost. What such
+// a tile could gain comes last. Those that compute come first, so that ties fall the same way with and without
+// the rest.
+void choose_tiles(GpuCosts& costs, const Affine& n) {
+    const auto divided = [&](const Tile& tile) {
+        return computes(tile, costs) &&
+               std::any_of(std::begin(kTiles), std::end(kTiles), [&](const Tile& other) {
+                   return divides(other, tile) && computes(other, costs) && can_win(other, n);
+               });
+    };
+    const auto append = [&](auto&& wanted) {
+        for (int t = 0; t < kTileCount; ++t) {
+            if (can_win(kTiles[t], n) && wanted(kTiles[t])) costs.tiles[costs.tile_count++] = t;
+        }
+    };
+    append([&](const Tile& tile) { return computes(tile, costs) && !divided(tile); });
+    append([&](const Tile& tile) { return !computes(tile, costs); });
+    costs.busy_tile_count = costs.tile_count;
+    append(divided);
+}
+
+GpuCosts::Shape shape_of(const KernelTerms& terms) {
+    if (is_zero(terms.contraction_flops)) return GpuCosts::Shape::none;
+    if (terms.kind == WorkKind::attention) return GpuCosts::Shape::attention;
+    // A user's rule may give no dimensions.
+    return is_zero(terms.m) ? GpuCosts::Shape::unshaped : GpuCosts::Shape::tiles;
 }
 
 }  // namespace
 
-void time_on_gpu(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
-                 const KernelTimes& times) {
-    const Engine engine = contraction_engine(hardware, kernel.dtype);
-    const Engine vector = vector_engine(hardware, kernel.dtype);
-    const MemoryLevel* last = hardware.last_cache();
-    const Rate rate{engine.flop_per_s / hardware.cores, hardware.cores,
-                    last ? last->bandwidth_byte_per_s : std::numeric_limits<double>::infinity(),
-                    kernel.operand_bits / 8.0};
-    time_memory(hardware, kernel, times);
-
-    const Overheads& over = hardware.overheads;
-    const double gap = execution == Execution::replayed ? over.replay_gap_s : over.launch_gap_s;
-    const double minimum = is_contraction(kernel.kind) ? over.kernel_minimum_s : 0.0;
+GpuCosts Binder::gpu(const KernelTerms& terms) {
+    const auto& [engine, vector] = engines(terms.dtype);
+    const MemoryLevel* last = hardware_.last_cache();
+    const Overheads& over = hardware_.overheads;
+    GpuCosts costs;
+    costs.shape = shape_of(terms);
+    costs.cores = hardware_.cores;
+    costs.engine_s_per_flop = seconds_per(engine.flop_per_s);
+    costs.core_s_per_flop = hardware_.cores * costs.engine_s_per_flop;
+    costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
+    costs.operand_bytes = terms.operand_bits / 8.0;
+    // A convolution's window slides over shared memory: its overlap is read once.
+    const double reuse = terms.kind == WorkKind::convolution ? terms.window : 1.0;
+    costs.fetch_s_per_byte = last ? 1.0 / (reuse * last->bandwidth_byte_per_s) : 0.0;
+    const double gap = execution_ == Execution::replayed ? over.replay_gap_s : over.launch_gap_s;
+    costs.floor_s = gap + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
     // In eager execution the host may be slower than the device: then its time is what is seen.
-    const double dispatch = execution == Execution::eager ? over.dispatch_s : 0.0;
-
-    for (std::size_t i = 0; i < kernel.points; ++i) {
-        double compute = 0;
-        double tiles_cache = 0;
-        if (kernel.kind == WorkKind::attention) {
-            compute = attention_seconds(rate, kernel, i);
-        } else if (kernel.contraction_flops[i] > 0 && kernel.m[i] > 0) {
-            // A convolution's window slides over shared memory: its overlap is read once.
-            const double reuse = kernel.kind == WorkKind::convolution ? kernel.window : 1.0;
-            best_tile(rate, kernel.batch[i], kernel.m[i], kernel.n[i], kernel.k[i], reuse, compute,
-                      tiles_cache);
-            if (kernel.kind == WorkKind::convolution) {
-                // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no
-                // padding to tiles.
-                const double direct = kernel.contraction_flops[i] / vector.flop_per_s;
-                if (direct < std::max(compute, tiles_cache)) {
-                    compute = direct;
-                    tiles_cache = 0;
-                }
-            }
-        } else if (kernel.contraction_flops[i] > 0) {
-            compute = kernel.contraction_flops[i] / engine.flop_per_s;  // a user's rule gives no dimensions
-        }
-        if (kernel.pointwise_flops[i] > 0 && vector.flop_per_s > 0) {
-            // Epilogues overlap with the matrix unit; alone they are all there is.
-            compute = std::max(compute, kernel.pointwise_flops[i] / vector.flop_per_s);
-        }
-        times.compute[i] = compute;
-        times.cache[i] = std::max(times.cache[i], tiles_cache);
-        const double busy = std::max({compute, times.dram[i], times.cache[i]});
-        times.launch[i] = std::max(gap + minimum, dispatch - busy);
-    }
+    costs.dispatch_s = execution_ == Execution::eager ? over.dispatch_s : 0.0;
+    // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
+    costs.direct = terms.kind == WorkKind::convolution && vector.flop_per_s > 0;
+    choose_tiles(costs, terms.n);
+    return costs;
 }
 
 }  // namespace infercost

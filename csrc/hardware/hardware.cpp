@@ -101,7 +101,7 @@ MachineKind parse_machine_kind(std::string_view name) {
 }
 
 void Hardware::validate() const {
-    require(cores > 0, id, "cores", cores, "more than zero");
+    require(cores >= 1 && cores == std::floor(cores), id, "cores", cores, "a whole number above zero");
     if (memory.empty())
         throw std::invalid_argument("hardware '" + id + "' has no memory; expected at least dram");
     for (const MemoryLevel& level : memory) {

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "core/dtype.hpp"
+#include "hardware/costs.hpp"
 
 namespace infercost {
 
-enum class MachineKind { gpu, cpu, systolic };
 std::string_view name_of(MachineKind kind);
 MachineKind parse_machine_kind(std::string_view name);
 

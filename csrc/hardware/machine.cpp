@@ -1,53 +1,57 @@
 #include "hardware/machine.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace infercost {
 
-void time_kernel(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
-                 const KernelTimes& times) {
-    switch (hardware.kind) {
-        case MachineKind::gpu:
-            return time_on_gpu(hardware, execution, kernel, times);
-        case MachineKind::cpu:
-            return time_on_cpu(hardware, execution, kernel, times);
-        case MachineKind::systolic:
-            return time_on_systolic(hardware, execution, kernel, times);
+MemoryCosts Binder::memory() const {
+    const auto reached = [&](const char* key) {
+        const auto found = hardware_.achieved.find(key);
+        return found == hardware_.achieved.end() ? 1.0 : found->second;
+    };
+    MemoryCosts costs;
+    costs.dram_s_per_byte = 1.0 / (hardware_.dram().bandwidth_byte_per_s * reached("dram"));
+    const MemoryLevel* last = hardware_.last_cache();
+    if (!last) return costs;
+    costs.last_capacity = last->capacity_bytes;
+    costs.last_cache_s_per_byte = 1.0 / (last->bandwidth_byte_per_s * reached("cache"));
+    costs.caches = static_cast<int>(hardware_.memory.size()) - 1;
+    if (costs.caches > kMaxCaches) {
+        throw std::invalid_argument("hardware '" + hardware_.id + "' has " + std::to_string(costs.caches) +
+                                    " cache levels; expected at most " + std::to_string(kMaxCaches));
     }
+    for (int i = 0; i < costs.caches; ++i) {
+        const MemoryLevel& level = hardware_.memory[static_cast<std::size_t>(i)];
+        costs.capacity[i] = level.capacity_bytes;
+        costs.s_per_byte[i] =
+            1.0 / (std::max(last->bandwidth_byte_per_s, level.bandwidth_byte_per_s) * reached("cache"));
+    }
+    return costs;
 }
 
-void time_memory(const Hardware& hardware, const KernelBlock& kernel, const KernelTimes& times) {
-    const auto reached = [&](const char* key) {
-        const auto found = hardware.achieved.find(key);
-        return found == hardware.achieved.end() ? 1.0 : found->second;
-    };
-    const double dram = hardware.dram().bandwidth_byte_per_s * reached("dram");
-    const MemoryLevel* last = hardware.last_cache();
-    const double last_capacity = last ? last->capacity_bytes : 0.0;
-    for (std::size_t i = 0; i < kernel.points; ++i) {
-        const double weights = kernel.weight_bytes[i];
-        const double others = kernel.other_bytes[i];
-        // Activations were written a moment ago: a working set that fits the last cache is still in it.
-        // Weights were last read one whole forward ago: they stay only if everything fits.
-        const double cold_weights = kernel.footprint[i] > last_capacity ? weights : 0.0;
-        const double cold_others = weights + others > last_capacity ? others : 0.0;
-        times.dram[i] = (cold_weights + cold_others) / dram;
-        times.cache[i] = 0.0;
+const Binder::Engines& Binder::engines(DType dtype) {
+    std::optional<Engines>& slot = engines_[static_cast<std::size_t>(dtype)];
+    if (!slot) slot = {contraction_engine(hardware_, dtype), vector_engine(hardware_, dtype)};
+    return *slot;
+}
+
+BoundKernel Binder::bind(const KernelTerms& terms) {
+    BoundKernel kernel;
+    kernel.machine = hardware_.kind;
+    kernel.terms = terms;
+    switch (hardware_.kind) {
+        case MachineKind::gpu:
+            kernel.gpu = gpu(terms);
+            break;
+        case MachineKind::cpu:
+            kernel.cpu = cpu(terms);
+            break;
+        case MachineKind::systolic:
+            kernel.systolic = systolic(terms);
+            break;
     }
-    if (!last) return;
-    // The innermost level that holds the working set serves it; each pass through the last one is paid too.
-    const double cache_fraction = reached("cache");
-    for (std::size_t i = 0; i < kernel.points; ++i) {
-        const double bytes = kernel.weight_bytes[i] + kernel.other_bytes[i];
-        double bandwidth = last->bandwidth_byte_per_s;
-        for (std::size_t level = 0; level + 1 < hardware.memory.size(); ++level) {
-            if (bytes <= hardware.memory[level].capacity_bytes) {
-                bandwidth = std::max(bandwidth, hardware.memory[level].bandwidth_byte_per_s);
-                break;
-            }
-        }
-        times.cache[i] = bytes / (bandwidth * cache_fraction);
-    }
+    return kernel;
 }
 
 }  // namespace infercost

@@ -1,61 +1,42 @@
-// Kernel x Hardware -> seconds, for a block of points at a time. A machine model knows no ops: it sees a
-// kernel's kind, dimensions, FLOPs and bytes.
+// A kernel on a machine: everything that does not depend on sizes is looked up here once; what is left for each
+// point is plain arithmetic (gpu_model.hpp, cpu_model.hpp, systolic_model.hpp). A machine model knows no ops: it
+// sees a kernel's kind, dimensions, FLOPs and bytes.
 #pragma once
 
-#include <cstddef>
+#include <array>
+#include <optional>
 
-#include "core/kinds.hpp"
+#include "hardware/costs.hpp"
 #include "hardware/hardware.hpp"
 
 namespace infercost {
 
-// How many points are evaluated together: small enough to stay in the first cache.
-inline constexpr std::size_t kBlock = 256;
+// Looks up once per dtype what the kernels of a plan share.
+class Binder {
+  public:
+    Binder(const Hardware& hardware, Execution execution) : hardware_(hardware), execution_(execution) {}
 
-// One kernel over a block of points; every pointer has `points` values.
-struct KernelBlock {
-    WorkKind kind;
-    DType dtype;
-    int operand_bits;  // width of a contraction's operands
-    double window;     // elements of a convolution's kernel
-    std::size_t points;
-    const double* contraction_flops;
-    const double* pointwise_flops;
-    const double* weight_bytes;  // read, and the same in every call
-    const double* other_bytes;   // activations, caches and indices, read and written
-    const double* written_bytes;
-    const double* batch;
-    const double* m;
-    const double* n;
-    const double* k;
-    const double* n_value;
-    const double* footprint;  // bytes of weights and activations of the whole plan
+    MemoryCosts memory() const;
+    // The only place that chooses by kind of machine, but for the loop that runs the models.
+    BoundKernel bind(const KernelTerms& terms);
+
+  private:
+    struct Engines {
+        Engine contraction;
+        Engine vector;
+    };
+    const Engines& engines(DType dtype);
+    GpuCosts gpu(const KernelTerms& terms);
+    CpuCosts cpu(const KernelTerms& terms);
+    SystolicCosts systolic(const KernelTerms& terms);
+
+    const Hardware& hardware_;
+    Execution execution_;
+    std::array<std::optional<Engines>, kDTypeCount> engines_;
 };
 
-// Seconds of each term; the kernel takes launch + max(compute, dram, cache).
-struct KernelTimes {
-    double* compute;
-    double* dram;
-    double* cache;
-    double* launch;
-};
-
-// The model for a kind of machine: the only place that chooses by kind.
-void time_kernel(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
-                 const KernelTimes& times);
-
-void time_on_gpu(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
-                 const KernelTimes& times);
-void time_on_cpu(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
-                 const KernelTimes& times);
-void time_on_systolic(const Hardware& hardware, Execution execution, const KernelBlock& kernel,
-                      const KernelTimes& times);
-
-// What bytes cost at dram and at the innermost cache that holds them.
-void time_memory(const Hardware& hardware, const KernelBlock& kernel, const KernelTimes& times);
-
-inline double ceil_div(double a, double b) {
-    return __builtin_ceil(a / b);
+inline double seconds_per(double rate) {
+    return rate > 0 ? 1.0 / rate : 0.0;
 }
 
 }  // namespace infercost

@@ -1,6 +1,6 @@
 #include "plan/plan.hpp"
 
-#include <set>
+#include <algorithm>
 #include <unordered_map>
 
 namespace infercost {
@@ -11,6 +11,56 @@ bool runs(const Work& work) {
     if (!work.modelled || work.kind == WorkKind::free) return false;
     return !(work.bytes_read() == Expr(0) && work.bytes_written() == Expr(0) &&
              work.contraction_flops == Expr(0) && work.pointwise_flops == Expr(0));
+}
+
+KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
+    const Work& work = kernel.work;
+    const Expr weights = work.read[static_cast<std::size_t>(Traffic::weight)];
+    return {work.kind,
+            work.dtype,
+            bits_of(work.dtype),
+            static_cast<double>(work.dims.window),
+            static_cast<double>(kernel.launches.size()),
+            tape.add(work.contraction_flops),
+            tape.add(work.pointwise_flops),
+            tape.add(weights),
+            tape.add(work.bytes_read() - weights + work.bytes_written()),
+            tape.add(work.bytes_written()),
+            tape.add(work.dims.batch),
+            tape.add(work.dims.m),
+            tape.add(work.dims.n),
+            tape.add(work.dims.k),
+            tape.add(work.dims.n_value)};
+}
+
+// The guards that the sizes which are bound do not settle.
+std::vector<PlanGuard> open_guards(const Plan& plan, Tape& tape) {
+    std::vector<PlanGuard> open;
+    const Replacements exact = plan.graph->replacements(plan.bound);
+    Replacements raised = exact;
+    for (auto& [name, value] : raised) {
+        if (value.is_constant() && value.constant() < 2 && !depends_on_data(name)) value = 2;
+    }
+    for (const Guard& guard : plan.graph->guards()) {
+        const auto holds = [&](const Replacements& sizes) {
+            const Guard bound{guard.left.substitute(sizes), guard.relation, guard.right.substitute(sizes)};
+            return bound.left.is_constant() && bound.right.is_constant() && bound.holds({});
+        };
+        if (holds(exact) || holds(raised)) continue;
+        open.push_back({tape.add(guard.left.substitute(exact)), guard.relation,
+                        tape.add(guard.right.substitute(exact))});
+    }
+    return open;
+}
+
+// Splits what depends on sizes from what does not.
+void lower(Plan& plan) {
+    plan.terms.reserve(plan.kernels.size());
+    for (const Kernel& kernel : plan.kernels) plan.terms.push_back(terms_of(kernel, plan.tape));
+    plan.footprint = plan.tape.add(plan.peak_memory_bytes);
+    plan.guards = open_guards(plan, plan.tape);
+    plan.names = plan.tape.size_names();
+    std::sort(plan.names.begin(), plan.names.end());
 }
 
 }  // namespace
@@ -59,21 +109,7 @@ Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, co
     plan.resident_bytes = counts.total().parameter_bytes + counts.total().buffer_bytes;
     plan.peak_memory_bytes = counts.total().peak_memory_bytes;
 
-    std::set<std::string> names;
-    const auto collect = [&](const Expr& e) {
-        for (const std::string& name : e.names()) names.insert(name);
-    };
-    for (const Kernel& kernel : plan.kernels) {
-        const Work& w = kernel.work;
-        for (const Expr* e : {&w.contraction_flops, &w.pointwise_flops, &w.dims.batch, &w.dims.m, &w.dims.n,
-                              &w.dims.k, &w.dims.n_value}) {
-            collect(*e);
-        }
-        collect(w.bytes_read());
-        collect(w.bytes_written());
-    }
-    collect(plan.peak_memory_bytes);
-    plan.names.assign(names.begin(), names.end());
+    lower(plan);
     return plan;
 }
 

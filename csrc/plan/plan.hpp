@@ -10,6 +10,7 @@
 #include "core/kinds.hpp"
 #include "count/count.hpp"
 #include "ops/rule.hpp"
+#include "plan/tape.hpp"
 
 namespace infercost {
 
@@ -17,6 +18,14 @@ struct Kernel {
     std::string name;  // of the op that leads it
     Work work;
     std::vector<std::vector<NodeIndex>> launches;  // nodes of each launch: one in eager, several when fused
+};
+
+// A guard of the graph over sizes that are open, by its sides on the tape. Where it fails the graph is asked: a
+// size of 1 may count as 2.
+struct PlanGuard {
+    Affine left;
+    Guard::Relation relation;
+    Affine right;
 };
 
 struct Plan {
@@ -29,7 +38,12 @@ struct Plan {
     Expr resident_bytes;             // weights and buffers
     Expr peak_memory_bytes;          // weights, buffers, inputs and the activation peak
     Sizes bound;                     // sizes that the plan fixed
-    std::vector<std::string> names;  // sizes that are still open
+    std::vector<std::string> names;  // sizes that are still open, sorted
+    // What depends on sizes: the columns, and the kernels' quantities in terms of them, in the order of `kernels`.
+    Tape tape;
+    std::vector<KernelTerms> terms;
+    Affine footprint;  // peak_memory_bytes
+    std::vector<PlanGuard> guards;
 };
 
 // `sizes` may bind some or all sizes; the rest become columns of an evaluation.

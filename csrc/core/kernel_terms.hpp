@@ -1,0 +1,44 @@
+// What a plan hands to machine models: the quantities of a kernel, each a constant plus a coefficient times a
+// column. Columns are what depends on sizes; there are few of them, and they are computed once per block of
+// points.
+#pragma once
+
+#include "core/dtype.hpp"
+#include "core/kinds.hpp"
+
+namespace infercost {
+
+// constant + coefficient * columns[column][point]. Plain data: it crosses into code for other instruction sets.
+struct Affine {
+    double constant = 0;
+    double coefficient = 0;
+    int column = 0;
+};
+
+inline bool is_constant(const Affine& a) {
+    return a.coefficient == 0;
+}
+// A quantity that is nothing at every point.
+inline bool is_zero(const Affine& a) {
+    return a.coefficient == 0 && a.constant == 0;
+}
+
+struct KernelTerms {
+    WorkKind kind;
+    DType dtype;
+    int operand_bits;  // width of a contraction's operands
+    double window;     // elements of a convolution's kernel
+    double launches;   // how often the plan runs it
+    Affine contraction_flops;
+    Affine pointwise_flops;
+    Affine weight_bytes;  // read, and the same in every call
+    Affine other_bytes;   // activations, caches and indices, read and written
+    Affine written_bytes;
+    Affine batch;
+    Affine m;
+    Affine n;
+    Affine k;
+    Affine n_value;
+};
+
+}  // namespace infercost

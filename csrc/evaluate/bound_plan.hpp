@@ -1,0 +1,48 @@
+// A plan on a machine, ready to run blocks of points.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "evaluate/run.hpp"
+#include "hardware/machine.hpp"
+#include "plan/plan.hpp"
+#include "simd/isa.hpp"
+
+namespace infercost {
+
+// Values of sizes at the points of one block.
+struct SizeBlock {
+    std::span<const std::string> names;
+    const double* values;  // kBlock for each name
+    std::size_t points;
+};
+
+struct BlockResult {
+    alignas(64) std::array<double, kBlock> latency, compute, dram, cache, launch, footprint;
+};
+
+class BoundPlan {
+  public:
+    // `names` are those of the blocks that it will be given. Throws std::invalid_argument where the plan needs more.
+    BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware, std::span<const std::string> names);
+
+    const Plan& plan() const { return *plan_; }
+    // `scratch` grows to what the plan's columns need, and may be used for other plans after.
+    void run(const SizeBlock& sizes, Isa isa, std::vector<double>& scratch, BlockResult& result) const;
+    std::vector<KernelSeconds> terms(const SizeBlock& sizes, Isa isa) const;
+
+  private:
+    BlockInput fill(const SizeBlock& sizes, std::vector<double>& scratch, double* footprint) const;
+    void check_guards(const SizeBlock& sizes, const double* columns) const;
+
+    std::shared_ptr<const Plan> plan_;
+    std::vector<BoundKernel> kernels_;
+    MemoryCosts memory_;
+    std::vector<std::size_t> inputs_;  // of the tape, as indices into the names
+};
+
+}  // namespace infercost

@@ -1,0 +1,80 @@
+// What the machine models share, for one instruction set: reading quantities, and what bytes cost. A model turns
+// one kernel at a vector of points into seconds of each term; the kernel takes launch + max(compute, dram, cache).
+#pragma once
+
+#include "hardware/costs.hpp"
+#include "simd/vec.hpp"
+
+namespace infercost::INFERCOST_ISA {
+
+struct Times {
+    Vec compute;
+    Vec dram;
+    Vec cache;
+    Vec launch;
+    Vec busy;   // the longest of compute, dram and cache
+    Vec total;  // launch + busy, rounded once: it never falls while busy rises
+};
+
+// A quantity, with its constants held in registers.
+struct Quantity {
+    Vec constant;
+    Vec coefficient;
+    const double* column;
+
+    INFERCOST_INLINE Vec at(int i) const { return constant + coefficient * load(column + i); }
+};
+
+// The columns of one block of points: `stride` values each.
+struct BlockColumns {
+    const double* columns;
+    int stride;
+    const double* footprint;  // bytes of weights and activations of the whole plan
+
+    INFERCOST_INLINE Quantity operator[](const Affine& a) const {
+        return {splat(a.constant), splat(a.coefficient), columns + static_cast<long>(a.column) * stride};
+    }
+};
+
+INFERCOST_INLINE Vec ceil_div(Vec a, Vec b) {
+    return ceil(a / b);
+}
+INFERCOST_INLINE Vec clamp(Vec a, Vec low, Vec high) {
+    return min(max(a, low), high);
+}
+
+// What bytes cost at dram and at the innermost cache that holds them.
+struct MemoryModel {
+    Quantity weights;
+    Quantity others;
+    const double* footprint;
+    const MemoryCosts& costs;
+
+    INFERCOST_INLINE MemoryModel(const MemoryCosts& memory, const KernelTerms& terms,
+                                 const BlockColumns& block)
+        : weights(block[terms.weight_bytes]),
+          others(block[terms.other_bytes]),
+          footprint(block.footprint),
+          costs(memory) {}
+
+    INFERCOST_INLINE void time(int i, Vec& dram, Vec& cache) const {
+        const Vec weight_bytes = weights.at(i);
+        const Vec other_bytes = others.at(i);
+        const Vec bytes = weight_bytes + other_bytes;
+        const Vec last = splat(costs.last_capacity);
+        // Activations were written a moment ago: a working set that fits the last cache is still in it.
+        // Weights were last read one whole forward ago: they stay only if everything fits.
+        const Vec cold_weights = only(last < load(footprint + i), weight_bytes);
+        const Vec cold_others = only(last < bytes, other_bytes);
+        dram = (cold_weights + cold_others) * splat(costs.dram_s_per_byte);
+        // The innermost level that holds the working set serves it; each pass through the last one is paid too.
+        Vec s_per_byte = splat(costs.last_cache_s_per_byte);
+        for (int level = costs.caches - 1; level >= 0; --level) {
+            s_per_byte =
+                select(splat(costs.capacity[level]) >= bytes, splat(costs.s_per_byte[level]), s_per_byte);
+        }
+        cache = bytes * s_per_byte;
+    }
+};
+
+}  // namespace infercost::INFERCOST_ISA

@@ -1,0 +1,32 @@
+#include "plan/family.hpp"
+
+namespace infercost {
+namespace {
+
+// A grid over a size that depends on data has a plan for each of its values; only so many are kept.
+constexpr std::size_t kKeptPlans = 512;
+
+}  // namespace
+
+PlanFamily::PlanFamily(std::shared_ptr<const Graph> graph, const Precision& precision, Execution execution,
+                       Overrides overrides)
+    : graph_(std::move(graph)),
+      precision_(precision),
+      execution_(execution),
+      overrides_(std::move(overrides)) {}
+
+std::shared_ptr<const Plan> PlanFamily::plan_for(const Sizes& point) {
+    Sizes bound;
+    for (const auto& [name, value] : point) {
+        if (binds(name, value)) bound.emplace(name, value);
+    }
+    const std::scoped_lock lock(mutex_);
+    const auto found = plans_.find(bound);
+    if (found != plans_.end()) return found->second;
+    auto plan = std::make_shared<const Plan>(make_plan(graph_, bound, precision_, execution_, overrides_));
+    if (plans_.size() >= kKeptPlans) plans_.clear();
+    plans_.emplace(std::move(bound), plan);
+    return plan;
+}
+
+}  // namespace infercost

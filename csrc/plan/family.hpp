@@ -1,0 +1,38 @@
+// All plans of a graph for one way of running it. At a length of 1 torch makes views where it else makes copies, so
+// such a size is bound before planning; so is a size that depends on data. All others stay open. One point and a
+// grid of points get their plans here, by the same rule: that is why they agree.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "plan/plan.hpp"
+
+namespace infercost {
+
+class PlanFamily {
+  public:
+    PlanFamily(std::shared_ptr<const Graph> graph, const Precision& precision, Execution execution,
+               Overrides overrides);
+
+    const std::shared_ptr<const Graph>& graph() const { return graph_; }
+    Execution execution() const { return execution_; }
+
+    // Whether the plan of a point depends on this value of a size.
+    static bool binds(std::string_view size, std::int64_t value) {
+        return value == 1 || depends_on_data(size);
+    }
+    // The plan for a point. Made when first asked for; safe from any thread.
+    std::shared_ptr<const Plan> plan_for(const Sizes& point);
+
+  private:
+    std::shared_ptr<const Graph> graph_;
+    Precision precision_;
+    Execution execution_;
+    Overrides overrides_;
+    std::mutex mutex_;
+    std::map<Sizes, std::shared_ptr<const Plan>> plans_;
+};
+
+}  // namespace infercost

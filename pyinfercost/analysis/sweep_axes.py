@@ -1,0 +1,198 @@
+"""From what a caller of `sweep` gives to the axes of a grid, with every name and value checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from operator import index
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .arguments import SizeError, bind_axis, matched
+from .condition_syntax import unknown_column
+from .grid import Axis, Grid
+from .sweep_spec import SCALES, WAY, SweepSpec, scale_column
+
+if TYPE_CHECKING:
+    from .._core import Graph, Hardware, Work
+    from .models import Captured
+
+
+def make_spec(
+    captured: Captured,
+    *,
+    hardware: Any,
+    precision: Any,
+    execution: Any,
+    devices: Any,
+    scale: Mapping[str, Any] | None,
+    points: Any,
+    usd_per_h: Any,
+    overrides: Mapping[int, Work] | None,
+    threads: int | None,
+) -> SweepSpec:
+    """The spec of a sweep from the arguments of `sweep`.
+
+    Raises:
+        ValueError: for an axis without values, or an unknown size, hardware, precision, execution or scale.
+    """
+    graph, sizes, fixed, called = captured
+    listed = _listed(points)
+    given = {"hardware": hardware, "precision": precision, "execution": execution, "devices": devices}
+    for name in listed:
+        if given.get(name) is not None or name in sizes:
+            raise ValueError(f"{name!r} is given as an axis and in points; give it once")
+    machines: list[Hardware] = []
+    axes: list[Axis] = []
+    if listed:
+        axes.append(_joint_axis(graph, listed, machines, threads))
+    for name, default in (("hardware", None), ("precision", "native"), ("execution", "eager"), ("devices", None)):
+        values = default if given[name] is None else given[name]
+        if name == "hardware" and values is None and name not in listed:
+            raise ValueError("sweep needs hardware: one or several ids, files or Hardware, as an axis or in points")
+        if name not in listed and values is not None:
+            axes.append(Axis((name,), (tuple(_way_values(name, values, machines, threads)),)))
+        if name == "hardware":
+            axes += _scale_axes(scale or {})
+    axes += [Axis((name,), ((value,),)) for name, value in fixed.items()]
+    named = {name: bind_axis(graph, name, values) for name, values in matched(graph.sizes, sizes).items()}
+    # A size that depends on data and has no axis is at its default, which may differ from point to point.
+    named.update(
+        (name, [limits["default"]])
+        for name, limits in graph.sizes.items()
+        if name not in named and name not in listed and not _core.depends_on_data(name)
+    )
+    axes += [Axis((name,), (tuple(values),)) for name, values in named.items()]
+    grid = Grid(axes)
+    if "devices" in grid.names and set(grid.values("devices")) != {1} and "batch" not in grid.names:
+        raise SizeError(
+            "devices share out the batch, and this graph has no size 'batch'; capture it with "
+            "dynamic={0: {0: 'batch'}} and its like, or leave devices out"
+        )
+    open_sizes = tuple(name for name in grid.names if name in graph.sizes)
+    spec = SweepSpec(called, graph, overrides, tuple(machines), grid, open_sizes, _prices(usd_per_h, machines))
+    spec.check()
+    return spec
+
+
+def as_axis(name: str, values: Any) -> list[Any]:
+    """One or several values as a list."""
+    if isinstance(values, (str, PathLike, _core.Hardware)):
+        return [values]
+    if not isinstance(values, Iterable):
+        if name == "devices":
+            return [values]
+        raise TypeError(f"{name} must be one or several names, got {values!r}")
+    axis = list(values)
+    if not axis:
+        raise ValueError(f"{name} has no values to sweep over")
+    return axis
+
+
+def _way_values(name: str, values: Any, machines: list[Hardware], threads: int | None) -> list[Any]:
+    """The values of an axis that is no size; machines become numbers in `machines`."""
+    axis = as_axis(name, values)
+    if name == "hardware":
+        from ..hardware import load
+
+        numbers = []
+        for machine in axis:
+            machines.append(load(machine, threads=threads))
+            numbers.append(len(machines) - 1)
+        return numbers
+    if name == "devices":
+        counts = [_whole(name, count) for count in axis]
+        if min(counts) < 1:
+            raise ValueError(f"devices must be at least 1, got {min(counts)}")
+        return counts
+    known = _core.precisions() if name == "precision" else _core.executions()
+    for value in axis:
+        if value not in known:
+            raise ValueError(f"unknown {name} {value!r}; expected {', '.join(known)}")
+    return axis
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be whole numbers, got {value!r}") from None
+
+
+def _scale_axes(scale: Mapping[str, Any]) -> list[Axis]:
+    """Axes of hypothetical machines: factors on what the catalogue says."""
+    axes = []
+    for name, values in scale.items():
+        if name not in SCALES:
+            raise ValueError(f"cannot scale {name!r}; expected {', '.join(SCALES)}")
+        factors = [float(value) for value in (values if isinstance(values, Iterable) else [values])]
+        if not factors:
+            raise ValueError(f"scale of {name} has no values to sweep over")
+        for factor in factors:
+            if not (factor > 0 and isfinite(factor)):
+                raise ValueError(f"{name} is scaled by {factor}; expected more than zero")
+        axes.append(Axis((scale_column(name),), (tuple(factors),)))
+    return axes
+
+
+def _listed(points: Any) -> dict[str, list[Any]]:
+    """A list of points as columns: given as mappings, as a mapping of columns, or as a data frame."""
+    if points is None:
+        return {}
+    if hasattr(points, "columns") and hasattr(points, "__getitem__"):
+        columns = {str(name): list(points[name]) for name in points.columns}
+    elif isinstance(points, Mapping):
+        columns = {str(name): as_axis(name, values) for name, values in points.items()}
+    elif isinstance(points, Sequence) and points and all(isinstance(point, Mapping) for point in points):
+        names = list(points[0])
+        for number, point in enumerate(points):
+            if set(point) != set(names):
+                raise ValueError(
+                    f"points must all have the same names: point 0 has {sorted(names)}, point {number} {sorted(point)}"
+                )
+        columns = {name: [point[name] for point in points] for name in names}
+    else:
+        raise ValueError(
+            f"points must be a list of {{name: value}}, or columns of one length by name, and not empty; got {points!r}"
+        )
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
+        raise ValueError(f"points must have columns of one length above zero, got {lengths or 'none'}")
+    return columns
+
+
+def _joint_axis(graph: Graph, listed: dict[str, list[Any]], machines: list[Hardware], threads: int | None) -> Axis:
+    """A list of points as one axis of several names."""
+    columns: list[tuple[Any, ...]] = []
+    for name, values in listed.items():
+        if name == "hardware":
+            first: dict[Any, int] = {}  # each machine is loaded once
+            for value in values:
+                if value not in first:
+                    first[value] = _way_values(name, [value], machines, threads)[0]
+            columns.append(tuple(first[value] for value in values))
+        elif name in WAY:
+            columns.append(tuple(_way_values(name, values, machines, threads)))
+        elif name in graph.sizes:
+            columns.append(tuple(bind_axis(graph, name, values)))
+        else:
+            raise SizeError(unknown_column(name, (*WAY, *graph.sizes)).replace("column", "name of a point"))
+    return Axis(tuple(listed), tuple(columns))
+
+
+def _prices(usd_per_h: Any, machines: Sequence[Hardware]) -> tuple[float, ...]:
+    """The price of each machine."""
+    if usd_per_h is None:
+        return ()
+    if isinstance(usd_per_h, Mapping):
+        missing = sorted({machine.id for machine in machines} - set(usd_per_h))
+        if missing:
+            raise ValueError(f"usd_per_h has no price of {', '.join(missing)}")
+        prices = [float(usd_per_h[machine.id]) for machine in machines]
+    else:
+        prices = [float(usd_per_h)] * len(machines)
+    for price, machine in zip(prices, machines, strict=True):
+        if not (price >= 0 and isfinite(price)):
+            raise ValueError(f"usd_per_h of {machine.id} is {price}; expected zero or more USD an hour for one device")
+    return tuple(prices)

@@ -1,0 +1,126 @@
+"""The columns of a sweep's results: a few are kept, the others are worked out when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .grid import Grid
+from .sweep_spec import COMPUTED, MachineFacts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+QUANTITIES = (
+    "latency_s",
+    "latency_low_s",
+    "latency_high_s",
+    "throughput_per_s",
+    "compute_s",
+    "dram_s",
+    "cache_s",
+    "launch_s",
+    "peak_memory_bytes",
+    "fits_in_memory",
+)
+"""The columns of a sweep behind those that say which point a row is."""
+
+_SECONDS_PER_HOUR = 3600
+
+
+class GridColumns(Mapping[str, "NDArray[Any]"]):
+    """Columns of results at points of a grid, by name.
+
+    What says which point a row is follows from its number; bands, throughput and fit follow from latency and memory.
+    So a point takes 48 bytes, and 8 more where not all points of the grid are there.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        facts: MachineFacts,
+        points: slice | NDArray[np.int64],
+        computed: Mapping[str, NDArray[np.float64]],
+    ) -> None:
+        self.grid = grid
+        self.facts = facts
+        self.points = points
+        self.computed = {name: computed[name] for name in COMPUTED}
+        priced = ("cost_usd",) if facts.usd_per_h else ()
+        self._names = (*grid.names, *QUANTITIES, *priced)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    @property
+    def rows(self) -> int:
+        """How many points there are."""
+        return len(self.computed["latency_s"])
+
+    def take(self, rows: NDArray[Any]) -> GridColumns:
+        """Some of the points: row numbers, or a mask."""
+        import numpy as np
+
+        if isinstance(self.points, slice):
+            chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+            points = np.asarray(chosen, dtype=np.int64) + self.points.start
+        else:
+            points = self.points[rows]
+        return GridColumns(
+            self.grid, self.facts, points, {name: column[rows] for name, column in self.computed.items()}
+        )
+
+    def labels(self, name: str) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
+        """A column of the grid as codes and what they stand for."""
+        values = self.grid.values(name)
+        if name == "hardware":
+            values = tuple(self.facts.ids[machine] for machine in values)
+        return self.grid.codes(name, self.points), values
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        import numpy as np
+
+        column: NDArray[Any]
+        if name in self.grid.names:
+            codes, values = self.labels(name)
+            column = np.asarray(values)[codes]
+        elif name == "peak_memory_bytes":
+            column = self.computed[name].astype(np.int64)
+        elif name in self.computed:
+            column = self.computed[name].view()
+        elif name in self:
+            column = self._derived(name)
+        else:
+            raise KeyError(name)
+        column.flags.writeable = False
+        return column
+
+    def _derived(self, name: str) -> NDArray[Any]:
+        import numpy as np
+
+        latency_s = self.computed["latency_s"]
+        if name in ("latency_low_s", "latency_high_s"):
+            return latency_s * self._of_machine([band[name == "latency_high_s"] for band in self.facts.bands])
+        if name == "fits_in_memory":
+            return self.computed["peak_memory_bytes"] <= self._of_machine(self.facts.memory_bytes)
+        items = self["batch"] if "batch" in self.grid.names else np.ones(1)
+        if name == "throughput_per_s":
+            with np.errstate(divide="ignore"):
+                return items / latency_s
+        devices = self["devices"] if "devices" in self.grid.names else np.ones(1)
+        usd_per_s = self._of_machine(self.facts.usd_per_h) / _SECONDS_PER_HOUR
+        return usd_per_s * devices * latency_s / items
+
+    def _of_machine(self, values: Any) -> NDArray[np.float64]:
+        """A fact of each row's machine."""
+        import numpy as np
+
+        of_axis = np.asarray([values[machine] for machine in self.grid.values("hardware")], dtype=np.float64)
+        return of_axis[self.grid.codes("hardware", self.points)]
