@@ -62,5 +62,6 @@ void register_graph_dict(py::class_<Graph, std::shared_ptr<Graph>>& graph);
 void register_counts(py::module_& m);
 void register_hardware(py::module_& m);
 void register_estimate(py::module_& m);
+void register_select(py::module_& m);
 
 }  // namespace infercost

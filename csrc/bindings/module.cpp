@@ -20,4 +20,5 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_counts(m);
     infercost::register_hardware(m);
     infercost::register_estimate(m);
+    infercost::register_select(m);
 }

@@ -1,0 +1,41 @@
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include "bindings/bindings.hpp"
+#include "select/pareto.hpp"
+
+namespace infercost {
+namespace {
+
+using ValueArray = py::array_t<double, py::array::c_style | py::array::forcecast>;
+
+py::array_t<std::int64_t> front_of_columns(const std::vector<ValueArray>& columns,
+                                           const std::vector<bool>& maximize) {
+    if (maximize.size() != columns.size()) {
+        throw py::value_error("maximize has " + std::to_string(maximize.size()) + " entries, expected " +
+                              std::to_string(columns.size()) + ", one for each column");
+    }
+    std::vector<std::span<const double>> objectives;
+    for (const ValueArray& column : columns) {
+        if (column.ndim() != 1) {
+            throw py::value_error("column " + std::to_string(objectives.size()) + " has " +
+                                  std::to_string(column.ndim()) + " dimensions, expected 1");
+        }
+        objectives.emplace_back(column.data(), static_cast<std::size_t>(column.shape(0)));
+    }
+    std::vector<std::int64_t> rows;
+    {
+        const py::gil_scoped_release release;
+        rows = pareto_front(objectives, maximize);
+    }
+    return py::array_t<std::int64_t>(static_cast<py::ssize_t>(rows.size()), rows.data());
+}
+
+}  // namespace
+
+void register_select(py::module_& m) {
+    m.def("pareto_front", &front_of_columns, py::arg("columns"), py::arg("maximize"),
+          "Ascending indices of the rows that no other row dominates; a row with a NaN is never among them.");
+}
+
+}  // namespace infercost
