@@ -23,12 +23,18 @@ py::array_t<std::int64_t> front_of_columns(const std::vector<ValueArray>& column
         }
         objectives.emplace_back(column.data(), static_cast<std::size_t>(column.shape(0)));
     }
-    std::vector<std::int64_t> rows;
+    auto rows = std::make_unique<std::vector<std::int64_t>>();
     {
         const py::gil_scoped_release release;
-        rows = pareto_front(objectives, maximize);
+        *rows = pareto_front(objectives, maximize);
     }
-    return py::array_t<std::int64_t>(static_cast<py::ssize_t>(rows.size()), rows.data());
+    // The array takes the vector over: a front may be as long as the columns.
+    const auto count = static_cast<py::ssize_t>(rows->size());
+    const std::int64_t* data = rows->data();
+    const py::capsule owner(rows.get(),
+                            [](void* held) { delete static_cast<std::vector<std::int64_t>*>(held); });
+    rows.release();
+    return py::array_t<std::int64_t>(count, data, owner);
 }
 
 }  // namespace

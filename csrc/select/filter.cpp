@@ -76,7 +76,8 @@ std::size_t compact(T* values, const std::int64_t* dropped, std::size_t count) {
 
 }  // namespace
 
-Filter::Filter(const Table& table) : table_(table), block_(table.objectives(), std::vector<double>(kBlock)) {
+Filter::Filter(const Table& table)
+    : table_(table), columns_(table.objectives(), std::vector<double>(kBlock)) {
     if (table.rows() >= kFewestRows) choose_pivots();
 }
 
@@ -95,7 +96,7 @@ void Filter::choose_pivots() {
         sample.rows.push_back(static_cast<std::int64_t>(row));
     }
     Candidates front = sample;
-    keep_front(front);
+    front.keep_front();
     const std::size_t step = front.size() / kMostTried + 1;
     std::vector<std::vector<double>> tried;
     for (std::size_t i = 0; i < front.size(); i += step) {
@@ -128,39 +129,35 @@ void Filter::choose_pivots() {
     }
 }
 
-std::size_t Filter::append_block(std::size_t begin, Candidates& out) {
+Block Filter::block_from(std::size_t begin) {
     count_ = std::min(kBlock, table_.rows() - begin);
     std::fill_n(dropped_.begin(), count_, 0);
-    for (std::size_t k = 0; k < block_.size(); ++k) {
+    for (std::size_t k = 0; k < columns_.size(); ++k) {
         const double* column = table_.columns[k].data() + begin;
         const double sign = table_.signs[k];
-        double* values = block_[k].data();
+        double* values = columns_[k].data();
         for (std::size_t i = 0; i < count_; ++i) {
             values[i] = sign * column[i];
             dropped_[i] |= all_bits(column[i] != column[i]);
         }
     }
-    const std::size_t end = begin + count_;
     for (std::size_t i = 0; i < count_; ++i) rows_[i] = static_cast<std::int64_t>(begin + i);
     // The first pivots drop most rows, so what is left is brought together often at first, then more rarely.
     std::size_t next = 0;
     for (std::size_t group = 1; next < pivots_.size(); group *= 2) {
         for (std::size_t i = 0; i < group && next < pivots_.size(); ++i) {
-            mark_dominated(block_, pivots_[next++], count_, dropped_.data());
+            mark_dominated(columns_, pivots_[next++], count_, dropped_.data());
         }
         if (next < pivots_.size()) drop_dropped();
     }
     drop_dropped();
-    const auto kept = static_cast<std::ptrdiff_t>(count_);
-    for (std::size_t k = 0; k < block_.size(); ++k) {
-        out.values[k].insert(out.values[k].end(), block_[k].begin(), block_[k].begin() + kept);
-    }
-    out.rows.insert(out.rows.end(), rows_.begin(), rows_.begin() + kept);
-    return end;
+    return {
+        columns_, {rows_.data(), count_}
+    };
 }
 
 void Filter::drop_dropped() {
-    for (auto& column : block_) compact(column.data(), dropped_.data(), count_);
+    for (auto& column : columns_) compact(column.data(), dropped_.data(), count_);
     count_ = compact(rows_.data(), dropped_.data(), count_);
     std::fill_n(dropped_.begin(), count_, 0);
 }

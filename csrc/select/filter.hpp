@@ -25,22 +25,23 @@ class Filter {
     // Chooses pivots from a sample of the table, or none where there are too few rows or none would help.
     explicit Filter(const Table& table);
 
-    // Appends the rows from `begin` on that have no NaN and that no pivot dominates; returns where the next
-    // block begins. O(rows x pivots), over blocks that stay in the nearest cache.
-    std::size_t append_block(std::size_t begin, Candidates& out);
-
-  private:
+    // How many rows one call looks at: what a block holds stays in the nearest cache.
     static constexpr std::size_t kBlock = 512;
 
+    // Of the rows from `begin` on, a block of them, those that have no NaN and that no pivot dominates. Good
+    // until the next call. O(rows x pivots).
+    Block block_from(std::size_t begin);
+
+  private:
     void drop_dropped();
     void choose_pivots();
 
     const Table& table_;
-    std::vector<std::vector<double>> pivots_;  // the most useful first
-    std::vector<std::vector<double>> block_;   // a column for each objective
+    std::vector<std::vector<double>> pivots_;   // the most useful first
+    std::vector<std::vector<double>> columns_;  // of the block, one for each objective
     std::array<std::int64_t, kBlock> rows_{};
-    std::array<std::int64_t, kBlock>
-        dropped_{};  // all bits or none: as wide as a double, so that loops are SIMD
+    // All bits or none, as wide as a double: then the loops over them are SIMD.
+    std::array<std::int64_t, kBlock> dropped_{};
     std::size_t count_ = 0;
 };
 

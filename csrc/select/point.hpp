@@ -40,25 +40,23 @@ std::size_t count_below(const double* values, std::size_t count, double x) {
     const double* base = values;
     while (count > 1) {
         const std::size_t half = count / 2;
-        base += below(base[half - 1]) ? half : 0;
+        base += half * static_cast<std::size_t>(below(base[half - 1]));
         count -= half;
     }
     return static_cast<std::size_t>(base - values) + (count == 1 && below(*base) ? 1 : 0);
 }
 
-// Sorts. Points are first dealt to buckets between quantiles of a sample of their first values, whatever the
-// distribution; each bucket then fits a cache while std::sort works on it. Equal first values share a bucket.
+// Deals points to buckets between quantiles of a sample of their first values, whatever the distribution, and
+// returns where each bucket ends. A bucket fits a cache while it is sorted. Points with equal first values
+// share one.
 template <std::size_t D>
-void sort_points(std::vector<Point<D>>& points) {
-    constexpr std::size_t kPointsPerBucket = 4096;
-    constexpr std::size_t kMostBuckets = 1024;
+std::vector<std::size_t> deal_points(std::vector<Point<D>>& points) {
+    constexpr std::size_t kPointsPerBucket = 2048;
+    constexpr std::size_t kMostBuckets = 2048;
     constexpr std::size_t kSamplesPerBucket = 8;
     const std::size_t n = points.size();
     const std::size_t wanted = std::min(n / kPointsPerBucket, kMostBuckets);
-    if (wanted < 4) {
-        std::sort(points.begin(), points.end());
-        return;
-    }
+    if (wanted < 4) return {n};
     std::vector<double> sample(wanted * kSamplesPerBucket);
     for (std::size_t i = 0; i < sample.size(); ++i) {
         sample[i] = points[sample_position(i, sample.size(), n)].values[0];
@@ -81,10 +79,17 @@ void sort_points(std::vector<Point<D>>& points) {
     std::vector<Point<D>> dealt(n);
     for (std::size_t i = 0; i < n; ++i) dealt[next[bucket_of[i]]++] = points[i];
     points.swap(dealt);
-    // `next` has moved on: each entry is now where its bucket ends.
-    auto begin = points.begin();
-    for (std::size_t b = 0; b + 1 < next.size(); ++b) {
-        const auto end = points.begin() + static_cast<std::ptrdiff_t>(next[b]);
+    // Each entry has moved on to the end of its bucket, the last but one to the end of all.
+    next.pop_back();
+    return next;
+}
+
+template <std::size_t D>
+void sort_points(std::vector<Point<D>>& points) {
+    const std::vector<std::size_t> ends = deal_points(points);
+    auto begin = points.begin();  // only now: dealing moves the points to other memory
+    for (const std::size_t bucket_end : ends) {
+        const auto end = points.begin() + static_cast<std::ptrdiff_t>(bucket_end);
         std::sort(begin, end);
         begin = end;
     }
