@@ -32,6 +32,10 @@ SLOW_FROM_NODES = 100_000
 SWEEP_POINTS = 100_000
 SWEEP_HARDWARE = "a100-sxm-80gb"
 
+# Fronts: rows of a table of costs.
+FRONT_ROWS = 10**7
+FRONT_NUMPY_ROWS = 10**6
+
 # Targets, as the most that is wanted: ratios to the peer's time, or seconds, or bytes.
 MAX_RATIO = {
     "capture / FlopCounterMode": 0.9,
@@ -42,4 +46,6 @@ MAX_RATIO = {
 }
 MAX_SYMBOLIC_CAPTURE_S = 2.5
 MAX_MILLION_NODES_S = 2.0
+MAX_FRONT_S = {2: 2.0, 3: 10.0}
+"""By the number of objectives."""
 MAX_RESIDENT_BYTES = 2 * 10**9

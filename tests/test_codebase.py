@@ -35,7 +35,8 @@ CPP_MAY_INCLUDE = {
     "plan": {"core", "ops", "count", "plan"},
     "hardware": {"core", "hardware"},
     "evaluate": {"core", "plan", "hardware", "evaluate"},
-    "bindings": {"core", "ops", "count", "plan", "hardware", "evaluate", "bindings"},
+    "select": {"select"},
+    "bindings": {"core", "ops", "count", "plan", "hardware", "evaluate", "select", "bindings"},
 }
 # The core neither reads nor writes anything: graphs come in as values or text, and Python opens the files.
 FORBIDDEN_CPP_HEADERS = {"<fstream>", "<filesystem>", "<iostream>"}

@@ -67,5 +67,6 @@ void register_counts(py::module_& m);
 void register_hardware(py::module_& m);
 void register_plan(py::module_& m);
 void register_evaluate(py::module_& m);
+void register_select(py::module_& m);
 
 }  // namespace infercost

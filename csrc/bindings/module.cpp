@@ -21,4 +21,5 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_hardware(m);
     infercost::register_plan(m);
     infercost::register_evaluate(m);
+    infercost::register_select(m);
 }

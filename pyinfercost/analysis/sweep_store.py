@@ -142,11 +142,11 @@ def run_to_folder(run: Run, path: Path) -> StoredSweep:
     return StoredSweep(path)
 
 
-def encoded(spec: SweepSpec, columns: GridColumns) -> memoryview:
+def encoded(spec: SweepSpec, columns: GridColumns) -> bytes:
     """A part as the bytes of a Parquet file."""
     file = io.BytesIO()
     write_parquet(Sweep(spec.model, _sizes(spec), columns), file)
-    return file.getbuffer()
+    return file.getvalue()
 
 
 def _open_folder(run: Run, path: Path) -> None:

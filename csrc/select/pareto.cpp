@@ -1,0 +1,112 @@
+#include "select/pareto.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <stdexcept>
+#include <string>
+
+#include "select/filter.hpp"
+#include "select/sweep.hpp"
+
+namespace infercost {
+namespace {
+
+// Candidates are reduced to their front when they have become this many, and again when they are some times
+// what that left, so that memory is in proportion to the front. More times where it left most of them:
+// sorting it all again then gains little, and so it costs a front of all rows a tenth more.
+constexpr std::size_t kManyCandidates = std::size_t{1} << 20;
+constexpr std::size_t kGrowth = 4;
+constexpr std::size_t kGrowthOfLargeFront = 16;
+// Above one candidate in this many rows, going through a bit per row is faster than sorting.
+constexpr std::size_t kRowsPerSorted = 64;
+
+Table make_table(std::span<const std::span<const double>> objectives, const std::vector<bool>& maximize) {
+    if (objectives.empty())
+        throw std::invalid_argument("pareto_front: got no columns, expected at least one");
+    for (std::size_t k = 1; k < objectives.size(); ++k) {
+        if (objectives[k].size() != objectives[0].size()) {
+            throw std::invalid_argument("pareto_front: column " + std::to_string(k) + " has " +
+                                        std::to_string(objectives[k].size()) + " rows, expected " +
+                                        std::to_string(objectives[0].size()) + " as in column 0");
+        }
+    }
+    if (!maximize.empty() && maximize.size() != objectives.size()) {
+        throw std::invalid_argument("pareto_front: maximize has " + std::to_string(maximize.size()) +
+                                    " entries, expected " + std::to_string(objectives.size()) +
+                                    ", one for each column");
+    }
+    Table table{objectives, std::vector<double>(objectives.size(), 1.0)};
+    for (std::size_t k = 0; k < maximize.size(); ++k) table.signs[k] = maximize[k] ? -1.0 : 1.0;
+    return table;
+}
+
+std::vector<std::int64_t> rows_of_the_best(std::span<const double> column, double sign) {
+    std::vector<std::int64_t> rows;
+    bool any = false;
+    double best = 0;
+    for (std::size_t i = 0; i < column.size(); ++i) {
+        const double value = sign * column[i];
+        if (value != value || (any && value > best)) continue;
+        if (!any || value < best) rows.clear();
+        any = true;
+        best = value;
+        rows.push_back(static_cast<std::int64_t>(i));
+    }
+    return rows;
+}
+
+// The rows of the candidates, ascending.
+template <class Store>
+std::vector<std::int64_t> sorted_rows(Store candidates, std::size_t count) {
+    std::vector<std::int64_t> rows;
+    if (candidates.size() < count / kRowsPerSorted) {
+        for (std::size_t i = 0; i < candidates.size(); ++i) rows.push_back(candidates.row(i));
+        std::sort(rows.begin(), rows.end());
+        return rows;
+    }
+    std::vector<std::uint64_t> words(count / 64 + 1);
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+        const auto row = static_cast<std::size_t>(candidates.row(i));
+        words[row / 64] |= std::uint64_t{1} << (row % 64);
+    }
+    rows.reserve(candidates.size());
+    for (std::size_t w = 0; w < words.size(); ++w) {
+        for (std::uint64_t word = words[w]; word != 0; word &= word - 1) {
+            const std::size_t row = w * 64 + static_cast<std::size_t>(std::countr_zero(word));
+            rows.push_back(static_cast<std::int64_t>(row));
+        }
+    }
+    return rows;
+}
+
+template <class Store>
+std::vector<std::int64_t> search(const Table& table, Store candidates) {
+    Filter filter(table);
+    std::size_t limit = kManyCandidates;
+    for (std::size_t row = 0; row < table.rows(); row += Filter::kBlock) {
+        if (candidates.size() >= limit) {
+            const std::size_t before = candidates.size();
+            candidates.keep_front();
+            const std::size_t growth = candidates.size() < before / 2 ? kGrowth : kGrowthOfLargeFront;
+            limit = std::max(kManyCandidates, growth * candidates.size());
+            // Room that is not used is not touched, and growing step by step would touch twice as much.
+            candidates.reserve(std::min(limit, candidates.size() + table.rows() - row) + Filter::kBlock);
+        }
+        candidates.append(filter.block_from(row));
+    }
+    candidates.keep_front();
+    return sorted_rows(std::move(candidates), table.rows());
+}
+
+}  // namespace
+
+std::vector<std::int64_t> pareto_front(std::span<const std::span<const double>> objectives,
+                                       const std::vector<bool>& maximize) {
+    const Table table = make_table(objectives, maximize);
+    if (table.objectives() == 1) return rows_of_the_best(objectives[0], table.signs[0]);
+    if (table.objectives() == 2) return search(table, PointCandidates<2>());
+    if (table.objectives() == 3) return search(table, PointCandidates<3>());
+    return search(table, Candidates(table.objectives()));
+}
+
+}  // namespace infercost

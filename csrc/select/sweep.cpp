@@ -1,0 +1,149 @@
+// The front of points in two and three objectives: sort, then one pass, O(n log n).
+#include "select/sweep.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "select/staircase.hpp"
+
+namespace infercost {
+namespace {
+
+// What has been seen so far, without the first objective: the order of the points accounts for that one.
+// Whatever covers a point here came before it, is no worse in the first objective and not equal: it
+// dominates.
+template <std::size_t D>
+class Seen;
+
+template <>
+class Seen<2> {
+  public:
+    bool covers(const Point<2>& p) const { return any_ && best_ <= p.values[1]; }
+    void add(const Point<2>& p) {
+        any_ = true;
+        best_ = p.values[1];
+    }
+
+  private:
+    bool any_ = false;  // no value of best_ could say so: an infinity is a value as any other
+    double best_ = 0;
+};
+
+template <>
+class Seen<3> {
+  public:
+    bool covers(const Point<3>& p) const { return steps_.covers(p.values[1], p.values[2]); }
+    void add(const Point<3>& p) { steps_.add(p.values[1], p.values[2]); }
+
+  private:
+    Staircase steps_;
+};
+
+// Sorting one point costs about as much as asking whether it is covered; that pays where many are.
+template <std::size_t D>
+bool is_worth_asking(std::size_t kept, std::size_t of) {
+    return D == 2 || kept < of / 2;
+}
+
+// The objective to sort by is the one that leaves the shortest staircase of the other two, as a sample has
+// it. Two objectives that only trade against each other would make one with a step for each row, too large
+// for a cache.
+std::size_t objective_to_sort_by(const std::vector<Point<3>>& points) {
+    constexpr std::size_t kSample = 4096;
+    if (points.size() < 4 * kSample) return 0;
+    std::array<std::size_t, 3> steps{};
+    for (std::size_t k = 0; k < 3; ++k) {
+        PointCandidates<2> others;
+        others.reserve(kSample);
+        for (std::size_t i = 0; i < kSample; ++i) {
+            const Point<3>& p = points[sample_position(i, kSample, points.size())];
+            others.add({
+                {p.values[(k + 1) % 3], p.values[(k + 2) % 3]},
+                p.row
+            });
+        }
+        others.keep_front();
+        steps[k] = others.size();
+    }
+    const auto best = static_cast<std::size_t>(std::min_element(steps.begin(), steps.end()) - steps.begin());
+    // Nearly as good is not worth moving all the values.
+    return steps[best] < steps[0] / 2 ? best : 0;
+}
+
+std::size_t objective_to_sort_by(const std::vector<Point<2>>& /* either will do */) {
+    return 0;
+}
+
+template <std::size_t D>
+void swap_first(std::vector<Point<D>>& points, std::size_t k) {
+    if (k == 0) return;
+    for (Point<D>& p : points) std::swap(p.values[0], p.values[k]);
+}
+
+}  // namespace
+
+template <std::size_t D>
+void PointCandidates<D>::keep_front() {
+    const std::size_t sorted_by = objective_to_sort_by(points_);
+    swap_first(points_, sorted_by);
+    Seen<D> seen;
+    std::size_t kept = 0;
+    std::size_t begin = 0;
+    bool ask_first = false;
+    for (const std::size_t end : deal_points(points_)) {
+        const auto first = points_.begin() + static_cast<std::ptrdiff_t>(begin);
+        auto last = points_.begin() + static_cast<std::ptrdiff_t>(end);
+        if (ask_first) last = std::remove_if(first, last, [&](const Point<D>& p) { return seen.covers(p); });
+        std::sort(first, last);
+        const std::size_t kept_before = kept;
+        Point<D> previous{};
+        bool keep = false;
+        for (auto it = first; it != last; ++it) {
+            const Point<D> point = *it;
+            // A point that equals the one before shares its fate, and is not held against it.
+            if (it == first || point.values != previous.values) {
+                keep = !seen.covers(point);
+                if (keep) seen.add(point);
+            }
+            if (keep) points_[kept++] = point;
+            previous = point;
+        }
+        ask_first = is_worth_asking<D>(kept - kept_before, end - begin);
+        begin = end;
+    }
+    points_.resize(kept);
+    swap_first(points_, sorted_by);
+}
+
+template class PointCandidates<2>;
+template class PointCandidates<3>;
+
+namespace {
+
+template <std::size_t D>
+void sweep(Candidates& candidates) {
+    PointCandidates<D> points;
+    Candidates front(D);
+    points.reserve(candidates.size());
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+        Point<D> point{{}, static_cast<std::int64_t>(i)};
+        for (std::size_t k = 0; k < D; ++k) point.values[k] = candidates.values[k][i];
+        points.add(point);
+    }
+    points.keep_front();
+    for (std::size_t i = 0; i < points.size(); ++i) {
+        const auto from = static_cast<std::size_t>(points.row(i));
+        for (std::size_t k = 0; k < D; ++k) front.values[k].push_back(candidates.values[k][from]);
+        front.rows.push_back(candidates.rows[from]);
+    }
+    candidates = std::move(front);
+}
+
+}  // namespace
+
+void Candidates::keep_front() {
+    if (objectives() > 3) return keep_front_by_halves(*this);
+    return objectives() == 2 ? sweep<2>(*this) : sweep<3>(*this);
+}
+
+}  // namespace infercost
