@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from .analysis.estimation import estimate as estimate
     from .analysis.profile import Profile as Profile
     from .analysis.profile import profile as profile
-    from .analysis.sweep import Sweep as Sweep
     from .analysis.sweep import sweep as sweep
+    from .analysis.sweeps.result import Sweep as Sweep
+    from .analysis.sweeps.run import SweepInterrupted as SweepInterrupted
+    from .analysis.sweeps.store import StoredSweep as StoredSweep
     from .capture import capture as capture
 
 # `capture` and `hardware` are subpackages: importing anything below them binds the module to that name here, so the
@@ -40,7 +42,9 @@ _LAZY = {
     "profile": ".analysis.profile",
     "Profile": ".analysis.profile",
     "sweep": ".analysis.sweep",
-    "Sweep": ".analysis.sweep",
+    "StoredSweep": ".analysis.sweeps.store",
+    "Sweep": ".analysis.sweeps.result",
+    "SweepInterrupted": ".analysis.sweeps.run",
 }
 
 __all__ = [
@@ -53,7 +57,9 @@ __all__ = [
     "LayerEstimate",
     "Plan",
     "Profile",
+    "StoredSweep",
     "Sweep",
+    "SweepInterrupted",
     "Work",
     "__version__",
     "capture",

@@ -30,11 +30,12 @@ CPP_FILES = sorted((ROOT / "csrc").rglob("*.[ch]pp"))
 # C++: a folder of csrc/, and the folders that it may include. Nobody includes the bindings.
 CPP_MAY_INCLUDE = {
     "core": {"core"},
+    "simd": {"simd"},
     "ops": {"core", "ops"},
     "count": {"core", "ops", "count"},
     "plan": {"core", "ops", "count", "plan"},
-    "hardware": {"core", "hardware"},
-    "evaluate": {"core", "plan", "hardware", "evaluate"},
+    "hardware": {"core", "simd", "hardware"},
+    "evaluate": {"core", "simd", "plan", "hardware", "evaluate"},
     "select": {"select"},
     "bindings": {"core", "ops", "count", "plan", "hardware", "evaluate", "select", "bindings"},
 }

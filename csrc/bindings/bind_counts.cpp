@@ -141,9 +141,14 @@ void bind_quantities(py::class_<Class>& bound, const std::type_identity_t<Member
 }
 
 std::vector<Expr*> quantities_of(Work& work) {
-    std::vector<Expr*> all = {&work.contraction_flops, &work.causal_flops, &work.pointwise_flops,
-                              &work.dims.batch,        &work.dims.m,       &work.dims.n,
-                              &work.dims.k,            &work.dims.n_value};
+    std::vector<Expr*> all = {&work.contraction_flops,
+                              &work.causal_flops,
+                              &work.pointwise_flops,
+                              &work.dims.batch,
+                              &work.dims.m,
+                              &work.dims.n,
+                              &work.dims.k,
+                              &work.dims.n_value};
     for (Expr& e : work.read) all.push_back(&e);
     for (Expr& e : work.written) all.push_back(&e);
     return all;

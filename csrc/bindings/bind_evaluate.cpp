@@ -39,7 +39,10 @@ SizeArray to_values(py::handle values, const std::string& name) {
 }
 
 SizeAxis to_axis(const std::string& name, const SizeArray& values, std::uint64_t repeat) {
-    return {name, {values.data(), static_cast<std::size_t>(values.shape(0))}, repeat};
+    return {
+        name, {values.data(), static_cast<std::size_t>(values.shape(0))},
+         repeat
+    };
 }
 
 py::dict evaluate_columns(const std::shared_ptr<Plan>& plan, const py::dict& sizes, const Hardware& hardware,
@@ -104,7 +107,11 @@ void evaluate_grid(PlanFamily& family,
 py::dict evaluate_point(const std::shared_ptr<Plan>& plan, const py::dict& sizes, const Hardware& hardware) {
     const Sizes point = to_sizes(sizes);
     std::vector<SizeAxis> axes;
-    for (const auto& [name, value] : point) axes.push_back({name, {&value, 1}, 1});
+    for (const auto& [name, value] : point)
+        axes.push_back({
+            name, {&value, 1},
+             1
+        });
     std::array<double, std::size(kFields)> values{};
     Columns columns;
     for (std::size_t f = 0; f < values.size(); ++f) columns.*kFields[f].column = {&values[f], 1};
@@ -162,7 +169,8 @@ void register_evaluate(py::module_& m) {
     m.def("evaluate_grid", &evaluate_grid, py::arg("family"), py::arg("axes"), py::arg("hardware"),
           py::kw_only(), py::arg("first"), py::arg("points"), py::arg("out"), py::arg("threads") = 1,
           py::arg("simd") = py::none(),
-          "Evaluates points first .. first + points of a grid into the given columns. Each axis is a size, its\n"
+          "Evaluates points first .. first + points of a grid into the given columns. Each axis is a size, "
+          "its\n"
           "values, and for how many points in a row a value stands: at point i it is\n"
           "values[(i // repeat) % len(values)].");
     m.def("evaluate_point", &evaluate_point, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),

@@ -101,7 +101,8 @@ Hardware scaled(const Hardware& h, double cores, double compute, double bandwidt
 // What make_hardware takes, in its order.
 py::tuple state_of(const Hardware& h) {
     std::vector<Level> levels;
-    for (const MemoryLevel& l : h.memory) levels.emplace_back(l.name, l.capacity_bytes, l.bandwidth_byte_per_s);
+    for (const MemoryLevel& l : h.memory)
+        levels.emplace_back(l.name, l.capacity_bytes, l.bandwidth_byte_per_s);
     std::optional<std::array<double, 3>> array;
     if (h.array) array = {h.array->rows, h.array->cols, h.array->units};
     return py::make_tuple(h.id, h.name, std::string(name_of(h.kind)), h.family, h.cores, h.clock_hz,
@@ -165,9 +166,10 @@ void register_hardware(py::module_& m) {
         .def_property_readonly("links_byte_per_s", [](const Hardware& h) { return h.links_byte_per_s; })
         .def_property_readonly("sparsity_2_4", [](const Hardware& h) { return h.sparsity_2_4; })
         .def_property_readonly("band", [](const Hardware& h) { return std::pair{h.band_low, h.band_high}; })
-        .def("scaled", &scaled, py::kw_only(), py::arg("cores") = 1.0, py::arg("compute") = 1.0,
-             py::arg("bandwidth") = 1.0,
-             "A hypothetical machine with these factors on cores (to whole ones), arithmetic, DRAM bandwidth.")
+        .def(
+            "scaled", &scaled, py::kw_only(), py::arg("cores") = 1.0, py::arg("compute") = 1.0,
+            py::arg("bandwidth") = 1.0,
+            "A hypothetical machine with these factors on cores (to whole ones), arithmetic, DRAM bandwidth.")
         .def(py::pickle(&state_of, &from_state))
         .def("__repr__", [](const Hardware& h) { return "Hardware('" + h.id + "')"; });
 }

@@ -26,7 +26,8 @@ py::list kernels_of(const Plan& plan) {
 }  // namespace
 
 void register_plan(py::module_& m) {
-    py::class_<Plan, std::shared_ptr<Plan>>(m, "Plan", "A Graph lowered for one way of running it; identical kernels are kept once.")
+    py::class_<Plan, std::shared_ptr<Plan>>(
+        m, "Plan", "A Graph lowered for one way of running it; identical kernels are kept once.")
         .def_property_readonly("precision", [](const Plan& p) { return std::string(p.precision.name); })
         .def_property_readonly("execution", [](const Plan& p) { return std::string(name_of(p.execution)); })
         .def_property_readonly("names", [](const Plan& p) { return p.names; })
@@ -53,8 +54,8 @@ void register_plan(py::module_& m) {
                  return std::make_shared<PlanFamily>(graph, parse_precision(precision),
                                                      parse_execution(execution), to_overrides(overrides));
              }),
-             py::arg("graph"), py::kw_only(), py::arg("precision") = "native",
-             py::arg("execution") = "eager", py::arg("overrides") = py::none())
+             py::arg("graph"), py::kw_only(), py::arg("precision") = "native", py::arg("execution") = "eager",
+             py::arg("overrides") = py::none())
         .def(
             "plan_for",
             [](PlanFamily& family, const py::dict& sizes) {

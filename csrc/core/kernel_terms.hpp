@@ -8,7 +8,8 @@
 
 namespace infercost {
 
-// constant + coefficient * columns[column][point]. Plain data: it crosses into code for other instruction sets.
+// constant + coefficient * columns[column][point]. Plain data: it crosses into code for other instruction
+// sets.
 struct Affine {
     double constant = 0;
     double coefficient = 0;

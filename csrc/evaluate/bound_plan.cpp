@@ -58,12 +58,8 @@ BlockInput BoundPlan::fill(const SizeBlock& sizes, std::vector<double>& scratch,
     plan_->tape.run(inputs.data(), sizes.points, points, scratch.data());
     check_guards(sizes, scratch.data());
     for (std::size_t i = 0; i < points; ++i) footprint[i] = at(plan_->footprint, scratch.data(), i);
-    return {kernels_.data(),
-            static_cast<int>(kernels_.size()),
-            memory_,
-            scratch.data(),
-            static_cast<int>(kBlock),
-            footprint,
+    return {kernels_.data(),         static_cast<int>(kernels_.size()), memory_,
+            scratch.data(),          static_cast<int>(kBlock),          footprint,
             static_cast<int>(points)};
 }
 

@@ -27,7 +27,8 @@ struct BlockResult {
 
 class BoundPlan {
   public:
-    // `names` are those of the blocks that it will be given. Throws std::invalid_argument where the plan needs more.
+    // `names` are those of the blocks that it will be given. Throws std::invalid_argument where the plan
+    // needs more.
     BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware, std::span<const std::string> names);
 
     const Plan& plan() const { return *plan_; }

@@ -1,7 +1,7 @@
 // Plans x sizes x Hardware -> columns. The only evaluator: one estimate is a grid of one point.
 //
-// A point's result depends on nothing but the point: not on the block it stands in, on the threads, nor on the
-// instruction set.
+// A point's result depends on nothing but the point: not on the block it stands in, on the threads, nor on
+// the instruction set.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@
 
 namespace infercost {
 
-// One size of a grid: at point i it is values[(i / repeat) % values.size()]. A column of its own has repeat 1 and a
-// value for each point.
+// One size of a grid: at point i it is values[(i / repeat) % values.size()]. A column of its own has repeat 1
+// and a value for each point.
 struct SizeAxis {
     std::string name;
     std::span<const std::int64_t> values;
@@ -41,8 +41,8 @@ struct EvaluateOptions {
     Isa isa = best_isa();
 };
 
-// Points first .. first + points of a grid. Throws std::invalid_argument for a size that is missing, unknown, out
-// of its range, or on the far side of a guard.
+// Points first .. first + points of a grid. Throws std::invalid_argument for a size that is missing, unknown,
+// out of its range, or on the far side of a guard.
 void evaluate(PlanFamily& family, std::span<const SizeAxis> axes, const Hardware& hardware,
               std::uint64_t first, std::size_t points, const Columns& out,
               const EvaluateOptions& options = {});

@@ -1,5 +1,5 @@
-// The innermost loops: all kernels of a plan over one block of points, in one instruction set. run.cpp is compiled
-// once for each of them. Only plain data crosses.
+// The innermost loops: all kernels of a plan over one block of points, in one instruction set. run.cpp is
+// compiled once for each of them. Only plain data crosses.
 #pragma once
 
 #include "hardware/costs.hpp"
@@ -37,8 +37,8 @@ struct KernelSeconds {
     double launch;
 };
 
-#define INFERCOST_DECLARE_RUN(isa)                                \
-    namespace isa {                                               \
+#define INFERCOST_DECLARE_RUN(isa)                                  \
+    namespace isa {                                                 \
     void run_block(const BlockInput& input, const BlockSums& sums); \
     void run_terms(const BlockInput& input, KernelSeconds* terms);  \
     }

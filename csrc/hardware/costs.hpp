@@ -1,6 +1,6 @@
-// What a machine makes of a kernel before any size is known. Plain data without the standard library: it is read by
-// code that is compiled for other instruction sets (see simd/vec.hpp). Rates are kept as seconds per unit, since a
-// product takes a fraction of the time of a division.
+// What a machine makes of a kernel before any size is known. Plain data without the standard library: it is
+// read by code that is compiled for other instruction sets (see simd/vec.hpp). Rates are kept as seconds per
+// unit, since a product takes a fraction of the time of a division.
 #pragma once
 
 #include "core/kernel_terms.hpp"
@@ -14,9 +14,9 @@ inline constexpr int kTileCount = 10;
 
 struct MemoryCosts {
     double dram_s_per_byte = 0;
-    double last_capacity = 0;         // of the last cache; 0 where there is none
+    double last_capacity = 0;  // of the last cache; 0 where there is none
     double last_cache_s_per_byte = 0;
-    int caches = 0;                   // levels that may serve a working set by themselves, inner to outer
+    int caches = 0;  // levels that may serve a working set by themselves, inner to outer
     double capacity[kMaxCaches] = {};
     double s_per_byte[kMaxCaches] = {};
 };

@@ -17,7 +17,7 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     costs.element_bytes = std::max(1, bits_of(terms.dtype) / 8);
     const double per_op = execution_ == Execution::eager      ? over.dispatch_s
                           : execution_ == Execution::compiled ? over.launch_gap_s
-                                                             : over.replay_gap_s;
+                                                              : over.replay_gap_s;
     costs.launch_s = per_op + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
     return costs;
 }

@@ -53,8 +53,7 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
             times.compute =
                 contraction.at(i) * padding * waves * splat(costs.engine_s_per_flop) * (cores / threads);
         } else {
-            const Vec grains =
-                ceil(written.at(i) / splat(costs.element_bytes) * splat(1.0 / kGrainElements));
+            const Vec grains = ceil(written.at(i) / splat(costs.element_bytes) * splat(1.0 / kGrainElements));
             threads = clamp(grains, one, cores);
             times.compute = contraction.at(i) * splat(costs.engine_s_per_flop);
         }

@@ -35,11 +35,11 @@ bool divides(const Tile& a, const Tile& b) {
            kTileSides[a.cols] <= kTileSides[b.cols];
 }
 
-// The menu of a kernel. Where no tile's count is below a third of the cores, a tile that computes is never better
-// than one that computes and divides it, q times smaller: there are at most q times as many of the smaller, so
-// they take at most q times the waves, each q times shorter, and at most two parts of a split are lost. What such
-// a tile could gain comes last. Those that compute come first, so that ties fall the same way with and without
-// the rest.
+// The menu of a kernel. Where no tile's count is below a third of the cores, a tile that computes is never
+// better than one that computes and divides it, q times smaller: there are at most q times as many of the
+// smaller, so they take at most q times the waves, each q times shorter, and at most two parts of a split are
+// lost. What such a tile could gain comes last. Those that compute come first, so that ties fall the same way
+// with and without the rest.
 void choose_tiles(GpuCosts& costs, const Affine& n) {
     const auto divided = [&](const Tile& tile) {
         return computes(tile, costs) &&

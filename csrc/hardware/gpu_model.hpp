@@ -1,4 +1,5 @@
-// GPU: work is cut into tiles, tiles are dealt to cores in waves, and a wave takes as long as its slowest tile.
+// GPU: work is cut into tiles, tiles are dealt to cores in waves, and a wave takes as long as its slowest
+// tile.
 #pragma once
 
 #include "hardware/gpu.hpp"
@@ -6,7 +7,8 @@
 
 namespace infercost::INFERCOST_ISA {
 
-// What a tile costs, whatever the number of rows: constant for most kernels, and then computed once per block.
+// What a tile costs, whatever the number of rows: constant for most kernels, and then computed once per
+// block.
 struct TileCosts {
     Vec columns[kTileCount];  // tiles side by side, over the whole batch
     Vec busy[kTileCount];     // seconds of one core on one tile
@@ -61,8 +63,8 @@ struct GpuTiles {
         const int tile_count = few ? costs.tile_count : costs.busy_tile_count;
         for (int t = 0; t < tile_count; ++t) {
             const Vec count = tiles.columns[t] * counts[kTiles[costs.tiles[t]].rows];
-            // ceil(count / cores) of whole numbers. The half keeps exact multiples where they are, although the
-            // reciprocal is rounded.
+            // ceil(count / cores) of whole numbers. The half keeps exact multiples where they are, although
+            // the reciprocal is rounded.
             Vec busy = ceil(count * waves_per_tile - half) * tiles.busy[t];
             // Too few tiles for the cores: one wave, and each tile's reduction is split between several.
             if (any(count < cores)) {

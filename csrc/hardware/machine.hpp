@@ -1,6 +1,6 @@
-// A kernel on a machine: everything that does not depend on sizes is looked up here once; what is left for each
-// point is plain arithmetic (gpu_model.hpp, cpu_model.hpp, systolic_model.hpp). A machine model knows no ops: it
-// sees a kernel's kind, dimensions, FLOPs and bytes.
+// A kernel on a machine: everything that does not depend on sizes is looked up here once; what is left for
+// each point is plain arithmetic (gpu_model.hpp, cpu_model.hpp, systolic_model.hpp). A machine model knows no
+// ops: it sees a kernel's kind, dimensions, FLOPs and bytes.
 #pragma once
 
 #include <array>

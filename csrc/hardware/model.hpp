@@ -1,5 +1,6 @@
-// What the machine models share, for one instruction set: reading quantities, and what bytes cost. A model turns
-// one kernel at a vector of points into seconds of each term; the kernel takes launch + max(compute, dram, cache).
+// What the machine models share, for one instruction set: reading quantities, and what bytes cost. A model
+// turns one kernel at a vector of points into seconds of each term; the kernel takes launch + max(compute,
+// dram, cache).
 #pragma once
 
 #include "hardware/costs.hpp"
@@ -67,7 +68,8 @@ struct MemoryModel {
         const Vec cold_weights = only(last < load(footprint + i), weight_bytes);
         const Vec cold_others = only(last < bytes, other_bytes);
         dram = (cold_weights + cold_others) * splat(costs.dram_s_per_byte);
-        // The innermost level that holds the working set serves it; each pass through the last one is paid too.
+        // The innermost level that holds the working set serves it; each pass through the last one is paid
+        // too.
         Vec s_per_byte = splat(costs.last_cache_s_per_byte);
         for (int level = costs.caches - 1; level >= 0; --level) {
             s_per_byte =

@@ -24,7 +24,7 @@ SystolicCosts Binder::systolic(const KernelTerms& terms) {
     }
     const double gap = execution_ == Execution::eager      ? std::max(over.dispatch_s, over.launch_gap_s)
                        : execution_ == Execution::compiled ? over.launch_gap_s
-                                                          : over.replay_gap_s;
+                                                           : over.replay_gap_s;
     costs.launch_s = gap + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
     return costs;
 }

@@ -1,6 +1,6 @@
-// All plans of a graph for one way of running it. At a length of 1 torch makes views where it else makes copies, so
-// such a size is bound before planning; so is a size that depends on data. All others stay open. One point and a
-// grid of points get their plans here, by the same rule: that is why they agree.
+// All plans of a graph for one way of running it. At a length of 1 torch makes views where it else makes
+// copies, so such a size is bound before planning; so is a size that depends on data. All others stay open.
+// One point and a grid of points get their plans here, by the same rule: that is why they agree.
 #pragma once
 
 #include <map>

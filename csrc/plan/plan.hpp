@@ -20,8 +20,8 @@ struct Kernel {
     std::vector<std::vector<NodeIndex>> launches;  // nodes of each launch: one in eager, several when fused
 };
 
-// A guard of the graph over sizes that are open, by its sides on the tape. Where it fails the graph is asked: a
-// size of 1 may count as 2.
+// A guard of the graph over sizes that are open, by its sides on the tape. Where it fails the graph is asked:
+// a size of 1 may count as 2.
 struct PlanGuard {
     Affine left;
     Guard::Relation relation;
@@ -39,7 +39,8 @@ struct Plan {
     Expr peak_memory_bytes;          // weights, buffers, inputs and the activation peak
     Sizes bound;                     // sizes that the plan fixed
     std::vector<std::string> names;  // sizes that are still open, sorted
-    // What depends on sizes: the columns, and the kernels' quantities in terms of them, in the order of `kernels`.
+    // What depends on sizes: the columns, and the kernels' quantities in terms of them, in the order of
+    // `kernels`.
     Tape tape;
     std::vector<KernelTerms> terms;
     Affine footprint;  // peak_memory_bytes

@@ -29,8 +29,8 @@ class Tape {
     const std::vector<std::string>& size_names() const { return size_names_; }
     std::size_t column_count() const { return steps_.size(); }
 
-    // Fills `columns` (column_count() x kBlock) at `points` points; sizes[s][i] is the value of a size. What lies
-    // behind the last point is filled with that point again, up to `padded`.
+    // Fills `columns` (column_count() x kBlock) at `points` points; sizes[s][i] is the value of a size. What
+    // lies behind the last point is filled with that point again, up to `padded`.
     void run(const double* const* sizes, std::size_t points, std::size_t padded, double* columns) const;
 
   private:
@@ -39,7 +39,7 @@ class Tape {
         Kind kind;
         Atom::Kind function = Atom::Kind::size;
         std::size_t size = 0;
-        double constant = 0;           // of a sum
+        double constant = 0;             // of a sum
         std::vector<Affine> operands{};  // of products (coefficient 1), sums and functions
     };
 

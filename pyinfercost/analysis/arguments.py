@@ -38,11 +38,6 @@ def bind_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, in
     return bound
 
 
-def bind_all_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, int]:
-    """Like `bind_sizes`, with the graph's default for each size that is not given."""
-    return graph.size_values(bind_sizes(graph, sizes))
-
-
 def matched(known: Iterable[str], sizes: Mapping[str, _Value]) -> dict[str, _Value]:
     """The sizes with each pattern (`*.experts.nonzero*`) replaced by the names of sizes that depend on data.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import isfinite
+from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from .arguments import Rules, bind_all_sizes, work_overrides
+from .arguments import Rules, SizeError, bind_sizes, work_overrides
+from .plans import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +59,7 @@ class Estimate:
     execution: str
     sizes: Mapping[str, int]
     threads: int | None
+    devices: int
     latency_s: float
     latency_low_s: float
     latency_high_s: float
@@ -77,6 +80,7 @@ def estimate(
     execution: str = "eager",
     rules: Rules | None = None,
     threads: int | None = None,
+    devices: SupportsIndex = 1,
     **sizes: SupportsIndex,
 ) -> Estimate:
     """Predicts the latency of one forward on a machine.
@@ -88,6 +92,8 @@ def estimate(
         execution: `"eager"`, `"compiled"` (ops are fused), or `"replayed"` (a captured graph of launches).
         rules: work of the caller's own ops, as in `count`.
         threads: threads to run on; only for a CPU. None takes all cores.
+        devices: how many of these machines share out the batch. Each holds the whole model, nothing passes between
+            them, and the largest share, ceil(batch / devices), sets latency and memory.
         **sizes: values of the graph's named sizes; a size left out takes the graph's default.
 
     Raises:
@@ -95,53 +101,71 @@ def estimate(
     """
     from ..hardware import load
 
-    bound_sizes = bind_all_sizes(graph, sizes)
     return estimate_on(
         load(hardware, threads=threads),
         graph,
-        bound_sizes,
+        bind_sizes(graph, sizes),
         fixed={},
         precision=precision,
         execution=execution,
         overrides=work_overrides(graph, rules),
         threads=threads,
+        devices=devices,
     )
 
 
 def estimate_on(
     machine: Hardware,
     graph: Graph,
-    sizes: Mapping[str, int],
+    given: Mapping[str, int],
     *,
     fixed: Mapping[str, int],
     precision: str,
     execution: str,
     overrides: Mapping[int, Work] | None,
     threads: int | None,
+    devices: SupportsIndex = 1,
 ) -> Estimate:
-    """`estimate` with all looked up: the machine, a value for each size, Work by node, `Captured.fixed`."""
-    plan = _core.plan(graph, sizes, precision=precision, execution=execution, overrides=overrides)
-    totals = _core.evaluate_point(plan, {}, machine)
+    """`estimate` with all looked up: the machine, values that `bind_sizes` took, Work by node, `Captured.fixed`."""
+    sizes = graph.size_values(given)
+    # As in a sweep: a size that depends on data and is not given stays an expression in the others.
+    point = {name: size for name, size in sizes.items() if name in given or not _core.depends_on_data(name)}
+    shared_by = _devices(devices, graph)
+    if shared_by > 1:
+        point["batch"] = -(-point["batch"] // shared_by)
+    plan = family_of(graph, precision, execution, overrides).plan_for(point)
+    totals = _core.evaluate_point(plan, point, machine)
     binding_s = {bound: totals[f"{bound}_s"] for bound in BOUNDS}
     latency_s = totals["latency_s"]
     known_sizes = {**fixed, **sizes}
+    low, high = machine.band
     return Estimate(
         hardware=machine.id,
         precision=precision,
         execution=execution,
         sizes=known_sizes,
         threads=threads,
+        devices=shared_by,
         latency_s=latency_s,
-        latency_low_s=totals["latency_low_s"],
-        latency_high_s=totals["latency_high_s"],
+        latency_low_s=latency_s * low,
+        latency_high_s=latency_s * high,
         throughput_per_s=_rate(known_sizes.get("batch", 1), latency_s),
         energy_j=None,
         cost_usd=None,
-        fits_in_memory=bool(totals["fits_in_memory"]),
+        fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes,
         memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         bound=_shares(binding_s),
-        layers=_layers(graph, _core.evaluate_kernels(plan, sizes, machine)),
+        layers=_layers(graph, _core.evaluate_kernels(plan, point, machine)),
     )
+
+
+def _devices(devices: SupportsIndex, graph: Graph) -> int:
+    count = index(devices)
+    if count < 1:
+        raise ValueError(f"devices must be at least 1, got {count}")
+    if count > 1 and "batch" not in graph.sizes:
+        raise SizeError("devices share out the batch, and this graph has no size 'batch'")
+    return count
 
 
 def _rate(items: int, latency_s: float) -> float:

@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from .arguments import Rules, bind_all_sizes, work_overrides
+from .arguments import Rules, bind_sizes, work_overrides
 from .estimation import Estimate, estimate_on
 from .models import Captured, graph_at
 
@@ -138,7 +138,8 @@ def profile_on(
 ) -> Profile:
     """`profile` with everything looked up."""
     graph = captured.graph
-    bound_sizes = bind_all_sizes(graph, captured.sizes)
+    given = bind_sizes(graph, captured.sizes)
+    bound_sizes = graph.size_values(given)
     overrides = work_overrides(graph, rules)
     counts = _core.count(graph, bound_sizes, precision=precision, overrides=overrides)
     predicted = None
@@ -146,7 +147,7 @@ def profile_on(
         predicted = estimate_on(
             machine,
             graph,
-            bound_sizes,
+            given,
             fixed=captured.fixed,
             precision=precision,
             execution=execution,

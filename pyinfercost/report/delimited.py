@@ -13,10 +13,12 @@ from .summary import heading, ledger, totals
 from .tabular import profile_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ..analysis.profile import Profile
-    from ..analysis.sweep import Sweep
+    from ..analysis.sweeps.result import Sweep
+
+_POINTS_AT_ONCE = 2**14
 
 
 def profile_csv(profile: Profile) -> str:
@@ -27,7 +29,17 @@ def profile_csv(profile: Profile) -> str:
 
 def sweep_csv(sweep: Sweep) -> str:
     """One line per point."""
-    return _csv(sweep.columns, (row.values() for row in sweep.rows()))
+    return "".join(sweep_csv_lines(sweep))
+
+
+def sweep_csv_lines(sweep: Sweep) -> Iterator[str]:
+    """The same in pieces of some thousand lines, so that a long sweep never is one text."""
+    import numpy as np
+
+    yield _csv(sweep.columns, ())
+    for first in range(0, len(sweep), _POINTS_AT_ONCE):
+        part = sweep.take(np.arange(first, min(first + _POINTS_AT_ONCE, len(sweep))))
+        yield _csv(None, (row.values() for row in part.rows()))
 
 
 def profile_markdown(profile: Profile, *, depth: int | None = None) -> str:
@@ -63,9 +75,10 @@ def _pipes(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+def _csv(columns: Sequence[str] | None, rows: Iterable[Iterable[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    if columns is not None:
+        writer.writerow(columns)
     writer.writerows(rows)
     return text.getvalue()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .._core import Quantity
     from ..analysis.estimation import Estimate
     from ..analysis.profile import Profile
-    from ..analysis.sweep import Sweep
+    from ..analysis.sweeps.result import Sweep
 
 SCHEMA_VERSION = 1
 

@@ -53,15 +53,14 @@ class _Bar:
         if self._show is None:
             if elapsed_s < self._patience_s or done >= self._total:
                 return
-            self._open()
-        assert self._show is not None
+            self._show = self._open()
         self._show(done)
 
     def close(self) -> None:
         if self._stop is not None:
             self._stop()
 
-    def _open(self) -> None:
+    def _open(self) -> Callable[[int], None]:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -82,4 +81,5 @@ class _Bar:
             elapsed_s = max(time.monotonic() - self._start_s, 1e-9)
             bar.update(task, completed=done, rate=(done - self._first) / elapsed_s)
 
-        self._show, self._stop = show, bar.stop
+        self._stop = bar.stop
+        return show

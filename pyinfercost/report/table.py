@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType
 
     from ..analysis.profile import Profile
-    from ..analysis.sweep import Sweep
+    from ..analysis.sweeps.result import Sweep
 
 _BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "launch": "magenta"}
 _NARROWEST = 6

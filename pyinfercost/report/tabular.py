@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .._core import Quantity
     from ..analysis.profile import Profile
-    from ..analysis.sweep import Sweep
+    from ..analysis.sweeps.result import Sweep
     from .rows import Row
 
 

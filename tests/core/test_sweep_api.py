@@ -60,7 +60,7 @@ def test_columns_have_types_and_cannot_be_changed(grid: ic.Sweep) -> None:
 
 
 def test_an_unknown_column_lists_the_columns(grid: ic.Sweep) -> None:
-    with pytest.raises(KeyError, match="no column 'latency'; this sweep has hardware, precision"):
+    with pytest.raises(KeyError, match="no column 'latency'; the columns are latency_s, latency_low_s"):
         grid["latency"]
 
 

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .choosing import NothingFitsError, objectives
-from .conditions import Condition
-from .sweep import Sweep, _front
-from .sweep_frames import library, write_parquet
-from .sweep_run import Run, SweepInterrupted, _sizes
+from ..choosing import NothingFitsError, objectives
+from ..conditions import Condition
+from .frames import library, write_parquet
+from .result import Sweep
+from .run import Run, SweepInterrupted, sizes_of
 
 if TYPE_CHECKING:
-    from .sweep import Where
-    from .sweep_columns import GridColumns
-    from .sweep_spec import SweepSpec
+    from .columns import GridColumns
+    from .result import Where
+    from .spec import SweepSpec
 
 MANIFEST = "_sweep.json"
 SCHEMA_VERSION = 1
@@ -91,7 +91,7 @@ class StoredSweep:
                 failure = error
                 continue
             given = {} if maximize is None else {"maximize" if maximize else "minimize": (objective,)}
-            ((_, most),) = objectives((objective,), known=part._data, **given)
+            ((_, most),) = objectives((objective,), known=part.data, **given)
             if found is None or (point[objective] > found[objective] if most else point[objective] < found[objective]):
                 found = point
         if found is None:
@@ -145,13 +145,13 @@ def run_to_folder(run: Run, path: Path) -> StoredSweep:
 def encoded(spec: SweepSpec, columns: GridColumns) -> bytes:
     """A part as the bytes of a Parquet file."""
     file = io.BytesIO()
-    write_parquet(Sweep(spec.model, _sizes(spec), columns), file)
+    write_parquet(Sweep(spec.model, sizes_of(spec), columns), file)
     return file.getvalue()
 
 
 def _open_folder(run: Run, path: Path) -> None:
     """Makes the folder, or sees that it holds this very sweep."""
-    from .sweep_columns import QUANTITIES
+    from .columns import QUANTITIES
 
     spec = run.spec
     priced = ("cost_usd",) if spec.usd_per_h else ()
@@ -164,7 +164,7 @@ def _open_folder(run: Run, path: Path) -> None:
         "chunk_points": run.chunk_points,
         "parts": run.chunks,
         "columns": [*spec.grid.names, *QUANTITIES, *priced],
-        "sizes": list(_sizes(spec)),
+        "sizes": list(sizes_of(spec)),
     }
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"{path} is a file; expected a folder for the parts of a sweep")

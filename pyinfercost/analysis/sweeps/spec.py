@@ -1,4 +1,4 @@
-"""What a sweep computes, as data: a graph, machines and axes. It pickles small, and any stretch of it is computed alone."""
+"""What a sweep computes, as data: graph, machines and axes. It pickles small; any stretch of it is computed alone."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
+from ... import _core
+from ..plans import family_of
 from .grid import Grid
-from .plans import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph, Hardware, PlanFamily, Work
+    from ..._core import Graph, Hardware, PlanFamily, Work
 
 WAY = ("hardware", "precision", "execution", "devices")
 SCALES = ("cores", "compute", "bandwidth")
@@ -106,7 +106,8 @@ class SweepSpec:
             self._compute_mixed(first, points, out, threads)
 
     @cached_property
-    def _way_names(self) -> tuple[str, ...]:
+    def way_names(self) -> tuple[str, ...]:
+        """The names of the grid that say on what and how the model runs."""
         scales = tuple(scale_column(scale) for scale in SCALES)
         return tuple(name for name in self.grid.names if name in (*WAY, *scales))
 
@@ -114,7 +115,7 @@ class SweepSpec:
     def _way_depth(self) -> int:
         """How many axes there are before the first that has a size, or a fixed one."""
         for depth, axis in enumerate(self.grid.axes):
-            if not any(name in self._way_names for name in axis.names):
+            if not any(name in self.way_names for name in axis.names):
                 return depth
         return len(self.grid.axes)
 
@@ -122,19 +123,17 @@ class SweepSpec:
     def _ways_are_outermost(self) -> bool:
         outer = self.grid.axes[: self._way_depth]
         names = [name for axis in outer for name in axis.names]
-        return sorted(names) == sorted(self._way_names)
+        return sorted(names) == sorted(self.way_names)
 
     def _way_at(self, point: int) -> tuple[Any, ...]:
-        return tuple(self.grid.at(name, point) for name in self._way_names)
+        return tuple(self.grid.at(name, point) for name in self.way_names)
 
     def _compute_way(
         self, way: tuple[Any, ...], offset: int, out: Mapping[str, NDArray[np.float64]], threads: int
     ) -> None:
         """Points `offset` .. of the sizes alone, for one way of running them."""
-        named = dict(zip(self._way_names, way, strict=True))
-        axes = [
-            (name, self._shares(name, named.get("devices", 1)), self.grid.repeat(name)) for name in self.open_sizes
-        ]
+        named = dict(zip(self.way_names, way, strict=True))
+        axes = [(name, self._shares(name, named.get("devices", 1)), self.grid.repeat(name)) for name in self.open_sizes]
         points = len(next(iter(out.values())))
         _core.evaluate_grid(
             self._family(named["precision"], named["execution"]),
@@ -151,14 +150,14 @@ class SweepSpec:
         import numpy as np
 
         stretch = slice(first, first + points)
-        codes = np.stack([self.grid.codes(name, stretch) for name in self._way_names])
+        codes = np.stack([self.grid.codes(name, stretch) for name in self.way_names])
         ways, group = np.unique(codes, axis=1, return_inverse=True)
         order = np.argsort(group, kind="stable")
         bounds = np.searchsorted(group[order], np.arange(ways.shape[1] + 1))
         for number, way in enumerate(ways.T):
             rows = order[bounds[number] : bounds[number + 1]]
             named = {
-                name: self.grid.values(name)[code] for name, code in zip(self._way_names, way.tolist(), strict=True)
+                name: self.grid.values(name)[code] for name, code in zip(self.way_names, way.tolist(), strict=True)
             }
             axes = []
             for name in self.open_sizes:
@@ -191,7 +190,7 @@ class SweepSpec:
         return families[precision, execution]
 
     def _machine(self, named: Mapping[str, Any]) -> Hardware:
-        machine = self.machines[named["hardware"]]
+        machine: Hardware = self.machines[named["hardware"]]
         scales = {scale: named[scale_column(scale)] for scale in SCALES if scale_column(scale) in named}
         return machine.scaled(**scales) if scales else machine
 

@@ -8,29 +8,29 @@ from operator import index
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
-from .arguments import SizeError, bind_axis, matched
-from .condition_syntax import unknown_column
+from ... import _core
+from ..arguments import SizeError, bind_axis, matched
+from ..condition_syntax import unknown_column
 from .grid import Axis, Grid
-from .sweep_spec import SCALES, WAY, SweepSpec, scale_column
+from .spec import SCALES, WAY, SweepSpec, scale_column
 
 if TYPE_CHECKING:
-    from .._core import Graph, Hardware, Work
-    from .models import Captured
+    from ..._core import Graph, Hardware, Work
+    from ..models import Captured
 
 
 def make_spec(
     captured: Captured,
     *,
-    hardware: Any,
-    precision: Any,
-    execution: Any,
-    devices: Any,
-    scale: Mapping[str, Any] | None,
-    points: Any,
-    usd_per_h: Any,
-    overrides: Mapping[int, Work] | None,
-    threads: int | None,
+    hardware: Any = None,
+    precision: Any = None,
+    execution: Any = None,
+    devices: Any = None,
+    scale: Mapping[str, Any] | None = None,
+    points: Any = None,
+    usd_per_h: Any = None,
+    overrides: Mapping[int, Work] | None = None,
+    threads: int | None = None,
 ) -> SweepSpec:
     """The spec of a sweep from the arguments of `sweep`.
 
@@ -94,7 +94,7 @@ def _way_values(name: str, values: Any, machines: list[Hardware], threads: int |
     """The values of an axis that is no size; machines become numbers in `machines`."""
     axis = as_axis(name, values)
     if name == "hardware":
-        from ..hardware import load
+        from ...hardware import load
 
         numbers = []
         for machine in axis:

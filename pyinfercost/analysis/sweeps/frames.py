@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .sweep_columns import GridColumns
+from .columns import GridColumns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from .sweep import Sweep
+    from .result import Sweep
 
 ROWS_PER_GROUP = 2**20
 
@@ -65,9 +65,14 @@ def write_parquet(sweep: Sweep, path: Path | Any, columns: Iterable[str] | None 
     table = to_arrow(sweep, columns)
     # Times hardly ever repeat: a dictionary of them would be made and thrown away. What says which point a row is
     # repeats all the time.
-    identity = [name for name in table.column_names if name in sweep._identity()]
+    identity = [name for name in table.column_names if name in sweep.identity()]
     parquet.write_table(
-        table, path, compression="snappy", use_dictionary=identity, write_statistics=identity, row_group_size=ROWS_PER_GROUP
+        table,
+        path,
+        compression="snappy",
+        use_dictionary=identity,
+        write_statistics=identity,
+        row_group_size=ROWS_PER_GROUP,
     )
 
 
@@ -79,8 +84,8 @@ def _codes(sweep: Sweep, name: str) -> tuple[Any, tuple[str, ...]]:
     """A column of texts as codes and the distinct texts."""
     import numpy as np
 
-    if isinstance(sweep._data, GridColumns):
-        codes, values = sweep._data.labels(name)
+    if isinstance(sweep.data, GridColumns):
+        codes, values = sweep.data.labels(name)
     else:
         texts, codes = np.unique(sweep[name], return_inverse=True)
         values = tuple(texts.tolist())

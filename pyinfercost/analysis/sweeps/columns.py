@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .grid import Grid
-from .sweep_spec import COMPUTED, MachineFacts
+from .spec import COMPUTED, MachineFacts
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .sweep import Sweep
-from .sweep_columns import GridColumns
-from .sweep_spec import COMPUTED, SweepSpec
+from .columns import GridColumns
+from .result import Sweep
+from .spec import COMPUTED, SweepSpec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .conditions import Condition
+    from ..conditions import Condition
 
 CHUNK_POINTS = 2**20
 """Points of a chunk: some tenths of a second, and 50 MB of results."""
@@ -84,9 +84,9 @@ class Run:
         return sum(self.stretch(chunk).stop - self.stretch(chunk).start for chunk in chunks)
 
     @contextmanager
-    def reporting(self, done: int = 0) -> Iterator[ProgressCallback]:
+    def reporting(self, done: int = 0) -> Iterator[Callable[[int], None]]:
         """A function to call with the number of points done; it shows what the caller wants to see."""
-        from ..report.progress import reporting
+        from ...report.progress import reporting
 
         with reporting(self.progress, len(self.spec), done) as report:
             yield report
@@ -148,8 +148,8 @@ class Run:
         if not left:
             return
         warnings.warn(
-            f"{len(left)} of {len(wanted)} parts of the sweep failed on the executor ({type(reason).__name__}: {reason}); "
-            "they are computed in this process",
+            f"{len(left)} of {len(wanted)} parts of the sweep failed on the executor "
+            f"({type(reason).__name__}: {reason}); they are computed in this process",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -237,7 +237,7 @@ def _run_in_place(run: Run) -> Sweep:
     def so_far() -> Sweep:
         computed = {name: column[:done] for name, column in columns.items()}
         data = GridColumns(spec.grid, spec.facts(), slice(0, done), computed)
-        return Sweep(spec.model, _sizes(spec), data, complete=done == len(spec))
+        return Sweep(spec.model, sizes_of(spec), data, complete=done == len(spec))
 
     try:
         with run.reporting() as report:
@@ -265,12 +265,12 @@ def _joined(run: Run, done: Mapping[int, tuple[Any, Computed]]) -> Sweep:
     points = [np.arange(p.start, p.stop) if isinstance(p, slice) else p for p, _ in chunks]
     computed = {name: np.concatenate([part[name] for _, part in chunks] or [np.empty(0)]) for name in COMPUTED}
     data = GridColumns(spec.grid, spec.facts(), np.concatenate(points or empty), computed)
-    return Sweep(spec.model, _sizes(spec), data, complete=len(done) == run.chunks)
+    return Sweep(spec.model, sizes_of(spec), data, complete=len(done) == run.chunks)
 
 
-def _sizes(spec: SweepSpec) -> tuple[str, ...]:
+def sizes_of(spec: SweepSpec) -> tuple[str, ...]:
     """The columns of a sweep that are sizes, open ones and fixed ones."""
-    return tuple(name for name in spec.grid.names if name not in spec._way_names)
+    return tuple(name for name in spec.grid.names if name not in spec.way_names)
 
 
 def _check_memory(points: int) -> None:
