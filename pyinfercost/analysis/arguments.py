@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar
 from .._core import Expr, Graph, NodeInfo, Work, depends_on_data
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .._core import Quantity, TensorInfo
 
 _Value = TypeVar("_Value")
@@ -58,20 +61,31 @@ def matched(known: Iterable[str], sizes: Mapping[str, _Value]) -> dict[str, _Val
     return found
 
 
-def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[SupportsIndex]) -> list[int]:
+def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[SupportsIndex]) -> "NDArray[np.int64]":
     """The values of one axis of a sweep; a single number is an axis of one.
 
     Raises:
         SizeError: as `bind_sizes`, and for an axis without values.
     """
+    import numpy as np
+
     known = graph.sizes
     if isinstance(values, SupportsIndex) and not hasattr(values, "__len__"):
-        return [_checked(known, name, values)]
+        return np.asarray([_checked(known, name, values)], dtype=np.int64)
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise SizeError(f"size {name!r} must be a whole number or several of them, got {values!r}")
-    axis = [_checked(known, name, value) for value in values]
-    if not axis:
-        raise SizeError(f"size {name!r} has no values to sweep over")
+    # Long axes are ranges and arrays: their ends say whether all of them are in range.
+    if isinstance(values, range) and values:
+        axis = np.arange(values.start, values.stop, values.step, dtype=np.int64)
+    elif isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu" and values.size:
+        axis = np.array(values, dtype=np.int64)
+    else:
+        axis = np.asarray([_checked(known, name, value) for value in values], dtype=np.int64)
+        if not axis.size:
+            raise SizeError(f"size {name!r} has no values to sweep over")
+    for end in (axis.min(), axis.max()):
+        _checked(known, name, end)
+    axis.flags.writeable = False
     return axis
 
 

@@ -117,7 +117,7 @@ def sweep_over(
     rules: Rules | None = None,
     **axes: Any,
 ) -> Sweep | StoredSweep:
-    """`sweep` of what may have been captured at fixed sizes, which get columns, too; `axes` are those of `make_spec`."""
+    """`sweep` of what may have been captured at fixed sizes, which get columns, too; `axes` as in `make_spec`."""
     from .sweeps.run import Run, run_in_memory
 
     spec = make_spec(captured, overrides=work_overrides(captured.graph, rules), **axes)

@@ -59,11 +59,11 @@ def make_spec(
     named = {name: bind_axis(graph, name, values) for name, values in matched(graph.sizes, sizes).items()}
     # A size that depends on data and has no axis is at its default, which may differ from point to point.
     named.update(
-        (name, [limits["default"]])
+        (name, bind_axis(graph, name, limits["default"]))
         for name, limits in graph.sizes.items()
         if name not in named and name not in listed and not _core.depends_on_data(name)
     )
-    axes += [Axis((name,), (tuple(values),)) for name, values in named.items()]
+    axes += [Axis((name,), (values,)) for name, values in named.items()]
     grid = Grid(axes)
     if "devices" in grid.names and set(grid.values("devices")) != {1} and "batch" not in grid.names:
         raise SizeError(
@@ -164,7 +164,7 @@ def _listed(points: Any) -> dict[str, list[Any]]:
 
 def _joint_axis(graph: Graph, listed: dict[str, list[Any]], machines: list[Hardware], threads: int | None) -> Axis:
     """A list of points as one axis of several names."""
-    columns: list[tuple[Any, ...]] = []
+    columns: list[Any] = []
     for name, values in listed.items():
         if name == "hardware":
             first: dict[Any, int] = {}  # each machine is loaded once
@@ -175,7 +175,7 @@ def _joint_axis(graph: Graph, listed: dict[str, list[Any]], machines: list[Hardw
         elif name in WAY:
             columns.append(tuple(_way_values(name, values, machines, threads)))
         elif name in graph.sizes:
-            columns.append(tuple(bind_axis(graph, name, values)))
+            columns.append(bind_axis(graph, name, values))
         else:
             raise SizeError(unknown_column(name, (*WAY, *graph.sizes)).replace("column", "name of a point"))
     return Axis(tuple(listed), tuple(columns))

@@ -19,11 +19,11 @@ class Axis:
 
     Attributes:
         names: what varies.
-        columns: for each name its values along the axis, all of one length.
+        columns: for each name its values along the axis, all of one length: an array of int64 for a size, else a tuple.
     """
 
     names: tuple[str, ...]
-    columns: tuple[tuple[Any, ...], ...]
+    columns: tuple[Sequence[Any] | NDArray[np.int64], ...]
 
     def __len__(self) -> int:
         return len(self.columns[0])
@@ -39,7 +39,7 @@ class Grid:
     def __init__(self, axes: Sequence[Axis]) -> None:
         self.axes = tuple(axes)
         self.size = prod(len(axis) for axis in self.axes)
-        self._places: dict[str, tuple[tuple[Any, ...], int]] = {}
+        self._places: dict[str, tuple[Any, int]] = {}
         repeat = self.size
         for axis in self.axes:
             repeat = repeat // len(axis) if len(axis) else 0
@@ -54,8 +54,8 @@ class Grid:
         """The names of all axes, in order."""
         return tuple(self._places)
 
-    def values(self, name: str) -> tuple[Any, ...]:
-        """The values of a name along its axis."""
+    def values(self, name: str) -> Any:
+        """The values of a name along its axis: an array of int64 for a size, else a tuple."""
         return self._places[name][0]
 
     def repeat(self, name: str) -> int:

@@ -228,5 +228,7 @@ def front_rows(data: Mapping[str, NDArray[Any]], chosen: list[tuple[str, bool]])
     """The rows of the Pareto front."""
     import numpy as np
 
+    from ..._core import pareto_front
+
     columns = [np.ascontiguousarray(data[name], dtype=np.float64) for name, _ in chosen]
     return pareto_front(columns, [most for _, most in chosen])

@@ -63,7 +63,7 @@ class SweepSpec:
     @cached_property
     def key(self) -> str:
         """A hash of all that the results depend on, this version of the package included."""
-        axes = [(axis.names, axis.columns) for axis in self.grid.axes]
+        axes = [(axis.names, [list(column) for column in axis.columns]) for axis in self.grid.axes]
         works = sorted((node, work.__getstate__()) for node, work in (self.overrides or {}).items())
         parts = (
             _core.__version__,
