@@ -28,6 +28,23 @@ bool holds(Guard::Relation relation, double a, double b) {
     return false;
 }
 
+struct Loops {
+    decltype(&baseline::run_tape) run_tape;
+    decltype(&baseline::run_block) run_block;
+    decltype(&baseline::run_terms) run_terms;
+};
+
+const Loops& loops(Isa isa) {
+    static constexpr Loops kBaseline{baseline::run_tape, baseline::run_block, baseline::run_terms};
+#ifdef INFERCOST_X86_DISPATCH
+    static constexpr Loops kAvx2{avx2::run_tape, avx2::run_block, avx2::run_terms};
+    static constexpr Loops kAvx512{avx512::run_tape, avx512::run_block, avx512::run_terms};
+    if (isa == Isa::avx512) return kAvx512;
+    if (isa == Isa::avx2) return kAvx2;
+#endif
+    return kBaseline;
+}
+
 std::size_t padded(std::size_t points) {
     return (points + kLanes - 1) / kLanes * kLanes;
 }
@@ -48,18 +65,38 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
     for (const KernelTerms& terms : plan_->terms) kernels_.push_back(binder.bind(terms));
 }
 
-BlockInput BoundPlan::fill(const SizeBlock& sizes, std::vector<double>& scratch, double* footprint) const {
-    const std::size_t needed = plan_->tape.column_count() * kBlock;
+BlockInput BoundPlan::fill(const SizeBlock& sizes, Isa isa, std::vector<double>& scratch,
+                           double* footprint) const {
+    // The columns, and behind them the least value of each.
+    const Tape& tape = plan_->tape;
+    const std::size_t needed = tape.column_count() * (kBlock + 1);
     if (scratch.size() < needed) scratch.resize(needed);
+    double* const least = scratch.data() + tape.column_count() * kBlock;
+    const std::size_t points = padded(sizes.points);
     std::vector<const double*> inputs;
     inputs.reserve(inputs_.size());
-    for (const std::size_t input : inputs_) inputs.push_back(sizes.values + input * kBlock);
-    const std::size_t points = padded(sizes.points);
-    plan_->tape.run(inputs.data(), sizes.points, points, scratch.data());
+    for (const std::size_t input : inputs_) {
+        double* const values = sizes.values + input * kBlock;
+        std::fill(values + sizes.points, values + points, values[sizes.points - 1]);
+        inputs.push_back(values);
+    }
+    const TapeInput steps{tape.steps().data(), static_cast<int>(tape.steps().size()), tape.operands().data(),
+                          inputs.data(), static_cast<int>(kBlock)};
+    loops(isa).run_tape(steps, static_cast<int>(points), scratch.data(), least);
     check_guards(sizes, scratch.data());
-    for (std::size_t i = 0; i < points; ++i) footprint[i] = at(plan_->footprint, scratch.data(), i);
-    return {kernels_.data(),         static_cast<int>(kernels_.size()), memory_,
-            scratch.data(),          static_cast<int>(kBlock),          footprint,
+    double least_footprint = at(plan_->footprint, scratch.data(), 0);
+    for (std::size_t i = 0; i < points; ++i) {
+        footprint[i] = at(plan_->footprint, scratch.data(), i);
+        least_footprint = std::min(least_footprint, footprint[i]);
+    }
+    return {kernels_.data(),
+            static_cast<int>(kernels_.size()),
+            memory_,
+            scratch.data(),
+            static_cast<int>(kBlock),
+            least,
+            footprint,
+            least_footprint,
             static_cast<int>(points)};
 }
 
@@ -78,41 +115,20 @@ void BoundPlan::check_guards(const SizeBlock& sizes, const double* columns) cons
 
 void BoundPlan::run(const SizeBlock& sizes, Isa isa, std::vector<double>& scratch,
                     BlockResult& result) const {
-    const BlockInput input = fill(sizes, scratch, result.footprint.data());
+    const BlockInput input = fill(sizes, isa, scratch, result.footprint.data());
     const BlockSums sums{result.latency.data(), result.compute.data(), result.dram.data(),
                          result.cache.data(), result.launch.data()};
     for (double* sum : {sums.latency, sums.compute, sums.dram, sums.cache, sums.launch})
         std::fill_n(sum, input.points, 0.0);
-    switch (isa) {
-#ifdef INFERCOST_X86_DISPATCH
-        case Isa::avx512:
-            return avx512::run_block(input, sums);
-        case Isa::avx2:
-            return avx2::run_block(input, sums);
-#endif
-        default:
-            return baseline::run_block(input, sums);
-    }
+    loops(isa).run_block(input, sums);
 }
 
 std::vector<KernelSeconds> BoundPlan::terms(const SizeBlock& sizes, Isa isa) const {
     std::vector<double> scratch;
     std::array<double, kBlock> footprint;
-    const BlockInput input = fill(sizes, scratch, footprint.data());
+    const BlockInput input = fill(sizes, isa, scratch, footprint.data());
     std::vector<KernelSeconds> terms(kernels_.size());
-    switch (isa) {
-#ifdef INFERCOST_X86_DISPATCH
-        case Isa::avx512:
-            avx512::run_terms(input, terms.data());
-            break;
-        case Isa::avx2:
-            avx2::run_terms(input, terms.data());
-            break;
-#endif
-        default:
-            baseline::run_terms(input, terms.data());
-            break;
-    }
+    loops(isa).run_terms(input, terms.data());
     return terms;
 }
 

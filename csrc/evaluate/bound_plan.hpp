@@ -17,7 +17,7 @@ namespace infercost {
 // Values of sizes at the points of one block.
 struct SizeBlock {
     std::span<const std::string> names;
-    const double* values;  // kBlock for each name
+    double* values;  // kBlock for each name; what lies behind the last point is filled with it
     std::size_t points;
 };
 
@@ -37,7 +37,7 @@ class BoundPlan {
     std::vector<KernelSeconds> terms(const SizeBlock& sizes, Isa isa) const;
 
   private:
-    BlockInput fill(const SizeBlock& sizes, std::vector<double>& scratch, double* footprint) const;
+    BlockInput fill(const SizeBlock& sizes, Isa isa, std::vector<double>& scratch, double* footprint) const;
     void check_guards(const SizeBlock& sizes, const double* columns) const;
 
     std::shared_ptr<const Plan> plan_;

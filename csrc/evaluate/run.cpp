@@ -1,5 +1,6 @@
 #include "evaluate/run.hpp"
 
+#include "evaluate/tape_run.hpp"
 #include "hardware/cpu_model.hpp"
 #include "hardware/gpu_model.hpp"
 #include "hardware/systolic_model.hpp"
@@ -44,7 +45,8 @@ struct Keep {
 
 template <class Sink>
 void run_kernel(const BoundKernel& kernel, const BlockInput& input, Sink sink) {
-    const BlockColumns block{input.columns, input.stride, input.footprint};
+    const BlockColumns block{input.columns, input.stride, input.least, input.footprint,
+                             input.least_footprint};
     switch (kernel.machine) {
         case MachineKind::gpu:
             return run_gpu(kernel, input.memory, block, input.points, sink);
@@ -56,6 +58,10 @@ void run_kernel(const BoundKernel& kernel, const BlockInput& input, Sink sink) {
 }
 
 }  // namespace
+
+void run_tape(const TapeInput& tape, int points, double* columns, double* least) {
+    TapeRunner{tape, columns, points}.run(least);
+}
 
 void run_block(const BlockInput& input, const BlockSums& sums) {
     for (int k = 0; k < input.kernel_count; ++k) {

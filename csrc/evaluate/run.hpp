@@ -3,8 +3,17 @@
 #pragma once
 
 #include "hardware/costs.hpp"
+#include "plan/tape_step.hpp"
 
 namespace infercost {
+
+struct TapeInput {
+    const TapeStep* steps;
+    int step_count;
+    const Affine* operands;
+    const double* const* sizes;  // filled up to `points` of the block
+    int stride;                  // between columns
+};
 
 struct BlockInput {
     const BoundKernel* kernels;
@@ -12,7 +21,9 @@ struct BlockInput {
     MemoryCosts memory;
     const double* columns;  // `stride` values each, filled up to `points`
     int stride;
+    const double* least;  // the least value of each column
     const double* footprint;
+    double least_footprint;
     int points;  // rounded up to kLanes
 };
 
@@ -37,10 +48,12 @@ struct KernelSeconds {
     double launch;
 };
 
-#define INFERCOST_DECLARE_RUN(isa)                                  \
-    namespace isa {                                                 \
-    void run_block(const BlockInput& input, const BlockSums& sums); \
-    void run_terms(const BlockInput& input, KernelSeconds* terms);  \
+// run_tape fills the columns at `points` points, rounded up to kLanes, and `least` of each.
+#define INFERCOST_DECLARE_RUN(isa)                                                          \
+    namespace isa {                                                                         \
+    void run_tape(const TapeInput& tape, int points, double* columns, double* least);       \
+    void run_block(const BlockInput& input, const BlockSums& sums);                         \
+    void run_terms(const BlockInput& input, KernelSeconds* terms);                          \
     }
 INFERCOST_DECLARE_RUN(baseline)
 INFERCOST_DECLARE_RUN(avx2)

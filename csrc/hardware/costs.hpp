@@ -11,6 +11,7 @@ enum class MachineKind { gpu, cpu, systolic };
 
 inline constexpr int kMaxCaches = 7;
 inline constexpr int kTileCount = 10;
+inline constexpr int kSideCount = 4;
 
 struct MemoryCosts {
     double dram_s_per_byte = 0;
@@ -36,6 +37,7 @@ struct GpuCosts {
     int tile_count = 0;
     int busy_tile_count = 0;
     int tiles[kTileCount] = {};
+    bool busy_sides[kSideCount] = {};  // numbers of rows that those few have
 };
 
 struct CpuCosts {

@@ -55,6 +55,7 @@ void choose_tiles(GpuCosts& costs, const Affine& n) {
     append([&](const Tile& tile) { return computes(tile, costs) && !divided(tile); });
     append([&](const Tile& tile) { return !computes(tile, costs); });
     costs.busy_tile_count = costs.tile_count;
+    for (int t = 0; t < costs.busy_tile_count; ++t) costs.busy_sides[kTiles[costs.tiles[t]].rows] = true;
     append(divided);
 }
 

@@ -4,10 +4,11 @@
 // measured step shapes of published GEMM tables. The tile menu is cuBLAS's public list; nothing is fitted.
 #pragma once
 
+#include "hardware/costs.hpp"
+
 namespace infercost {
 
 // Sides of tiles are kTileSides[...]: lengths of a product are rounded up to each of them once.
-inline constexpr int kSideCount = 4;
 inline constexpr double kTileSides[kSideCount] = {256, 128, 64, 32};
 
 struct Tile {

@@ -44,32 +44,45 @@ struct GpuTiles {
         tiles.most_splits = max(splat(1.0), floor(length * splat(1.0 / kSplitLength)));
     }
 
+    // Whether each tile of the menu makes work for all cores, at every point of the block.
+    static INFERCOST_INLINE bool ample(const GpuCosts& costs, const KernelTerms& terms,
+                                       const BlockColumns& block) {
+        // No tile is larger than 256 x 128 or 128 x 256.
+        const double places = block.least(terms.batch) * block.least(terms.m) * block.least(terms.n);
+        return places >= costs.cores * kTileSides[0] * kTileSides[1];
+    }
+
     // Seconds of compute and of operand traffic between cache and cores, for the best tile of the menu.
+    template <bool ample>
     INFERCOST_INLINE void best(int i, const TileCosts& tiles, Vec& compute, Vec& cache) const {
         const Vec rows = m.at(i);
-        Vec counts[kSideCount];
-        for (int side = 0; side < kSideCount; ++side) {
-            counts[side] = ceil(rows * splat(1.0 / kTileSides[side]));
-        }
         const Vec cores = splat(costs.cores);
         const Vec waves_per_tile = splat(1.0 / costs.cores);
         const Vec half = splat(0.5 / costs.cores);
+        Vec counts[kSideCount];
+        for (int side = 0; side < kSideCount; ++side) {
+            if (ample && !costs.busy_sides[side]) continue;
+            counts[side] = ceil(rows * splat(1.0 / kTileSides[side]));
+        }
+        int tile_count = costs.busy_tile_count;
+        if constexpr (!ample) {
+            const Vec fewest = min(counts[0] * tiles.widest[1], counts[1] * tiles.widest[0]);
+            if (any(splat(3.0) * fewest < cores + splat(1.0))) tile_count = costs.tile_count;
+        }
         Vec best = splat(__builtin_inf());
         compute = splat(0.0);
         cache = splat(0.0);
-        // No tile is larger than 256 x 128 or 128 x 256.
-        const Vec fewest = min(counts[0] * tiles.widest[1], counts[1] * tiles.widest[0]);
-        const bool few = any(splat(3.0) * fewest < cores + splat(1.0));
-        const int tile_count = few ? costs.tile_count : costs.busy_tile_count;
         for (int t = 0; t < tile_count; ++t) {
             const Vec count = tiles.columns[t] * counts[kTiles[costs.tiles[t]].rows];
-            // ceil(count / cores) of whole numbers. The half keeps exact multiples where they are, although
-            // the reciprocal is rounded.
+            // ceil(count / cores) of whole numbers. The half keeps exact multiples where they are, although the
+            // reciprocal is rounded.
             Vec busy = ceil(count * waves_per_tile - half) * tiles.busy[t];
-            // Too few tiles for the cores: one wave, and each tile's reduction is split between several.
-            if (any(count < cores)) {
-                const Vec splits = max(splat(1.0), min(floor(cores / count), tiles.most_splits));
-                busy = busy / splits;
+            if constexpr (!ample) {
+                // Too few tiles for the cores: one wave, and each tile's reduction is split between several.
+                if (any(count < cores)) {
+                    const Vec splits = max(splat(1.0), min(floor(cores / count), tiles.most_splits));
+                    busy = busy / splits;
+                }
             }
             const Vec fetch = count * tiles.fetch[t];
             const Vec slower = max(busy, fetch);
@@ -102,7 +115,8 @@ struct GpuAttention {
     }
 };
 
-template <GpuCosts::Shape shape, bool constant_tiles, class Sink>
+// `easy`: nothing is in a cache, and there is work for all cores.
+template <GpuCosts::Shape shape, bool constant_tiles, bool easy, class Sink>
 INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memory, const BlockColumns& block,
                               int points, Sink& sink) {
     using Shape = GpuCosts::Shape;
@@ -119,14 +133,18 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
 
     for (int i = 0; i < points; i += Vec::lanes) {
         Times times;
-        bytes.time(i, times.dram, times.cache);
+        if constexpr (easy) {
+            bytes.stream(i, times.dram, times.cache);
+        } else {
+            bytes.time(i, times.dram, times.cache);
+        }
         times.compute = splat(0.0);
         if constexpr (shape == Shape::attention) {
             times.compute = attention.seconds(i);
         } else if constexpr (shape == Shape::tiles) {
             if constexpr (!constant_tiles) tiles.prepare(i, tile_costs);
             Vec fetch;
-            tiles.best(i, tile_costs, times.compute, fetch);
+            tiles.template best<easy>(i, tile_costs, times.compute, fetch);
             if (costs.direct) {
                 const Vec direct = contraction.at(i) * splat(costs.vector_s_per_flop);
                 const Mask faster = direct < max(times.compute, fetch);
@@ -151,18 +169,22 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
                               int points, Sink& sink) {
     using Shape = GpuCosts::Shape;
     const KernelTerms& terms = kernel.terms;
+    const bool streams = MemoryModel::streams(memory, terms, block);
     switch (kernel.gpu.shape) {
         case Shape::none:
-            return run_gpu<Shape::none, false>(kernel, memory, block, points, sink);
+            return streams ? run_gpu<Shape::none, false, true>(kernel, memory, block, points, sink)
+                           : run_gpu<Shape::none, false, false>(kernel, memory, block, points, sink);
         case Shape::attention:
-            return run_gpu<Shape::attention, false>(kernel, memory, block, points, sink);
+            return run_gpu<Shape::attention, false, false>(kernel, memory, block, points, sink);
         case Shape::unshaped:
-            return run_gpu<Shape::unshaped, false>(kernel, memory, block, points, sink);
+            return run_gpu<Shape::unshaped, false, false>(kernel, memory, block, points, sink);
         case Shape::tiles:
             if (terms.n.coefficient == 0 && terms.k.coefficient == 0 && terms.batch.coefficient == 0) {
-                return run_gpu<Shape::tiles, true>(kernel, memory, block, points, sink);
+                return streams && GpuTiles::ample(kernel.gpu, terms, block)
+                           ? run_gpu<Shape::tiles, true, true>(kernel, memory, block, points, sink)
+                           : run_gpu<Shape::tiles, true, false>(kernel, memory, block, points, sink);
             }
-            return run_gpu<Shape::tiles, false>(kernel, memory, block, points, sink);
+            return run_gpu<Shape::tiles, false, false>(kernel, memory, block, points, sink);
     }
 }
 

@@ -30,10 +30,17 @@ struct Quantity {
 struct BlockColumns {
     const double* columns;
     int stride;
+    const double* lowest;     // the least value of each column
     const double* footprint;  // bytes of weights and activations of the whole plan
+    double lowest_footprint;
 
     INFERCOST_INLINE Quantity operator[](const Affine& a) const {
         return {splat(a.constant), splat(a.coefficient), columns + static_cast<long>(a.column) * stride};
+    }
+
+    // A quantity is nowhere in the block below this; -1 where that is not known.
+    INFERCOST_INLINE double least(const Affine& a) const {
+        return a.coefficient >= 0 ? a.constant + a.coefficient * lowest[a.column] : -1.0;
     }
 };
 
@@ -57,6 +64,23 @@ struct MemoryModel {
           others(block[terms.other_bytes]),
           footprint(block.footprint),
           costs(memory) {}
+
+    // Whether no cache holds anything, at no point of the block.
+    static INFERCOST_INLINE bool streams(const MemoryCosts& memory, const KernelTerms& terms,
+                                         const BlockColumns& block) {
+        const double bytes = block.least(terms.weight_bytes) + block.least(terms.other_bytes);
+        for (int level = 0; level < memory.caches; ++level) {
+            if (memory.capacity[level] >= bytes) return false;
+        }
+        return block.lowest_footprint > memory.last_capacity;
+    }
+
+    // The same as time() where streams() holds.
+    INFERCOST_INLINE void stream(int i, Vec& dram, Vec& cache) const {
+        const Vec bytes = weights.at(i) + others.at(i);
+        dram = bytes * splat(costs.dram_s_per_byte);
+        cache = bytes * splat(costs.last_cache_s_per_byte);
+    }
 
     INFERCOST_INLINE void time(int i, Vec& dram, Vec& cache) const {
         const Vec weight_bytes = weights.at(i);

@@ -1,33 +1,28 @@
 #include "plan/tape.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <numeric>
 
 namespace infercost {
 namespace {
 
-double apply(Atom::Kind kind, double a, double b) {
-    switch (kind) {
+TapeStep::Kind kind_of(Atom::Kind function) {
+    switch (function) {
         case Atom::Kind::floor_div:
-            return std::floor(a / b);
+            return TapeStep::Kind::floor_div;
         case Atom::Kind::modulo:
-            return a - b * std::floor(a / b);
+            return TapeStep::Kind::modulo;
         case Atom::Kind::maximum:
-            return a > b ? a : b;
+            return TapeStep::Kind::maximum;
         case Atom::Kind::minimum:
-            return a < b ? a : b;
-        case Atom::Kind::gcd:
-            return static_cast<double>(std::gcd(static_cast<std::int64_t>(a), static_cast<std::int64_t>(b)));
+            return TapeStep::Kind::minimum;
         case Atom::Kind::size:
+            return TapeStep::Kind::size;
+        case Atom::Kind::gcd:
         case Atom::Kind::n_log2_n:
             break;
     }
-    return a;
-}
-
-double at(const Affine& a, const double* columns, std::size_t i) {
-    return a.constant + a.coefficient * columns[static_cast<std::size_t>(a.column) * kBlock + i];
+    return TapeStep::Kind::scalar;
 }
 
 // The text of a product of atoms, by which it is found again.
@@ -41,13 +36,25 @@ std::string key_of(const Monomial& monomial) {
 
 }  // namespace
 
-Tape::Tape() {
-    push("1", {.kind = Kind::one});
+double tape_scalar(bool gcd, const double* operands) {
+    if (!gcd) {
+        const double n = operands[0];
+        return n > 1 ? std::round(n * std::log2(n)) : 0;
+    }
+    return static_cast<double>(
+        std::gcd(static_cast<std::int64_t>(operands[0]), static_cast<std::int64_t>(operands[1])));
 }
 
-int Tape::push(const std::string& key, Step step) {
+Tape::Tape() {
+    push("1", {TapeStep::Kind::one, false, 0, 0, 0, 0});
+}
+
+int Tape::push(const std::string& key, TapeStep step, const std::vector<Affine>& operands) {
+    step.first_operand = static_cast<int>(operands_.size());
+    step.operand_count = static_cast<int>(operands.size());
+    operands_.insert(operands_.end(), operands.begin(), operands.end());
     const auto column = static_cast<int>(steps_.size());
-    steps_.push_back(std::move(step));
+    steps_.push_back(step);
     known_.emplace(key, column);
     return column;
 }
@@ -70,7 +77,7 @@ Affine Tape::add(const Expr& e) {
     if (parts.size() == 1) return {constant, parts[0].coefficient, parts[0].column};
     const auto found = known_.find(key);
     if (found != known_.end()) return {0, 1, found->second};
-    return {0, 1, push(key, {.kind = Kind::sum, .constant = constant, .operands = std::move(parts)})};
+    return {0, 1, push(key, {TapeStep::Kind::sum, false, 0, constant, 0, 0}, parts)};
 }
 
 int Tape::monomial_column(const Monomial& monomial) {
@@ -78,12 +85,12 @@ int Tape::monomial_column(const Monomial& monomial) {
     const std::string key = key_of(monomial);
     const auto found = known_.find(key);
     if (found != known_.end()) return found->second;
-    Step step{.kind = Kind::product};
+    std::vector<Affine> factors;
     for (const Factor& factor : monomial) {
         const int column = atom_column(factor.atom);
-        for (int i = 0; i < factor.power; ++i) step.operands.push_back({0, 1, column});
+        for (int i = 0; i < factor.power; ++i) factors.push_back({0, 1, column});
     }
-    return push(key, std::move(step));
+    return push(key, {TapeStep::Kind::product, false, 0, 0, 0, 0}, factors);
 }
 
 int Tape::atom_column(const Atom* atom) {
@@ -92,53 +99,12 @@ int Tape::atom_column(const Atom* atom) {
     if (found != known_.end()) return found->second;
     if (atom->kind == Atom::Kind::size) {
         size_names_.push_back(atom->text);
-        return push(key, {.kind = Kind::size, .size = size_names_.size() - 1});
+        const auto size = static_cast<int>(size_names_.size()) - 1;
+        return push(key, {TapeStep::Kind::size, false, size, 0, 0, 0});
     }
-    Step step{.kind = Kind::function, .function = atom->kind};
-    for (const Expr& operand : atom->operands) step.operands.push_back(add(operand));
-    return push(key, std::move(step));
-}
-
-void Tape::run(const double* const* sizes, std::size_t points, std::size_t padded, double* columns) const {
-    for (std::size_t s = 0; s < steps_.size(); ++s) {
-        const Step& step = steps_[s];
-        double* const out = columns + s * kBlock;
-        switch (step.kind) {
-            case Kind::one:
-                std::fill_n(out, points, 1.0);
-                break;
-            case Kind::size:
-                std::copy_n(sizes[step.size], points, out);
-                break;
-            case Kind::product:
-                std::fill_n(out, points, 1.0);
-                for (const Affine& factor : step.operands) {
-                    const double* column = columns + static_cast<std::size_t>(factor.column) * kBlock;
-                    for (std::size_t i = 0; i < points; ++i) out[i] *= column[i];
-                }
-                break;
-            case Kind::sum:
-                std::fill_n(out, points, step.constant);
-                for (const Affine& part : step.operands) {
-                    for (std::size_t i = 0; i < points; ++i) out[i] += at(part, columns, i);
-                }
-                break;
-            case Kind::function:
-                for (std::size_t i = 0; i < points; ++i) out[i] = at(step.operands[0], columns, i);
-                if (step.function == Atom::Kind::n_log2_n) {
-                    for (std::size_t i = 0; i < points; ++i) {
-                        out[i] = out[i] > 1 ? std::round(out[i] * std::log2(out[i])) : 0;
-                    }
-                }
-                for (std::size_t n = 1; n < step.operands.size(); ++n) {
-                    for (std::size_t i = 0; i < points; ++i) {
-                        out[i] = apply(step.function, out[i], at(step.operands[n], columns, i));
-                    }
-                }
-                break;
-        }
-        std::fill(out + points, out + padded, out[points - 1]);
-    }
+    std::vector<Affine> operands;
+    for (const Expr& operand : atom->operands) operands.push_back(add(operand));
+    return push(key, {kind_of(atom->kind), atom->kind == Atom::Kind::gcd, 0, 0, 0, 0}, operands);
 }
 
 }  // namespace infercost

@@ -12,6 +12,7 @@
 
 #include "core/expr.hpp"
 #include "core/kernel_terms.hpp"
+#include "plan/tape_step.hpp"
 
 namespace infercost {
 
@@ -29,25 +30,17 @@ class Tape {
     const std::vector<std::string>& size_names() const { return size_names_; }
     std::size_t column_count() const { return steps_.size(); }
 
-    // Fills `columns` (column_count() x kBlock) at `points` points; sizes[s][i] is the value of a size. What
-    // lies behind the last point is filled with that point again, up to `padded`.
-    void run(const double* const* sizes, std::size_t points, std::size_t padded, double* columns) const;
+    // Step i fills column i.
+    const std::vector<TapeStep>& steps() const { return steps_; }
+    const std::vector<Affine>& operands() const { return operands_; }
 
   private:
-    enum class Kind : std::uint8_t { one, size, product, sum, function };
-    struct Step {
-        Kind kind;
-        Atom::Kind function = Atom::Kind::size;
-        std::size_t size = 0;
-        double constant = 0;             // of a sum
-        std::vector<Affine> operands{};  // of products (coefficient 1), sums and functions
-    };
-
     int atom_column(const Atom* atom);
     int monomial_column(const Monomial& monomial);
-    int push(const std::string& key, Step step);
+    int push(const std::string& key, TapeStep step, const std::vector<Affine>& operands = {});
 
-    std::vector<Step> steps_;
+    std::vector<TapeStep> steps_;
+    std::vector<Affine> operands_;
     std::vector<std::string> size_names_;
     std::unordered_map<std::string, int> known_;
 };

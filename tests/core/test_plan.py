@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from single_node import FLOAT32, T, single_node
-from toy_graphs import BLOCKS, blocks
+from toy_graphs import BLOCKS, blocks, transformer
 
 import pyinfercost as ic
 from pyinfercost import _core
@@ -17,81 +17,6 @@ from pyinfercost import _core
 MACHINES = ["a100-sxm-80gb", "epyc-7763", "tpu-v5e"]  # one of each kind
 EXECUTIONS = _core.executions()
 PRECISIONS = ["fp32", "bf16", "int8"]
-
-
-def transformer(layers: int = 2, width: int = 64, heads: int = 4) -> ic.Graph:
-    """Blocks of attention and a feed-forward part, with norms, residuals, casts, views and a convolution in front."""
-    builder = ic.GraphBuilder("transformer")
-    batch, sequence = builder.size("batch", default=2), builder.size("sequence", default=16)
-
-    def run(op: str, arguments: dict[str, Any], *shape: Any, module: str = "") -> ic._core.TensorId:
-        y = builder.tensor("float32", shape)
-        builder.node(f"aten.{op}", arguments, [y], module=module)
-        return y
-
-    def linear(x: ic._core.TensorId, k: int, n: int, module: str) -> ic._core.TensorId:
-        weight = builder.tensor("float32", (n, k), role="parameter", name=f"{module}.weight")
-        bias = builder.tensor("float32", (n,), role="parameter", name=f"{module}.bias")
-        return run("linear", {"input": x, "weight": weight, "bias": bias}, batch, sequence, n, module=module)
-
-    def norm(x: ic._core.TensorId, module: str) -> ic._core.TensorId:
-        weight = builder.tensor("float32", (width,), role="parameter", name=f"{module}.weight")
-        return run(
-            "layer_norm",
-            {"input": x, "normalized_shape": [width], "weight": weight, "eps": 1e-5},
-            batch,
-            sequence,
-            width,
-            module=module,
-        )
-
-    pixels = builder.tensor("float32", (batch, 3, sequence, 8), role="input", name="x")
-    patch = builder.tensor("float32", (width, 3, 1, 8), role="parameter", name="patch.weight")
-    x = run("conv2d", {"input": pixels, "weight": patch}, batch, width, sequence, 1, module="patch")
-    x = run("relu_", {"self": x}, batch, width, sequence, 1, module="patch")
-    x = run("reshape", {"self": x, "shape": [-1]}, batch, sequence, width)
-    for i in range(layers):
-        split = [
-            run(
-                "transpose",
-                {"self": linear(norm(x, f"{i}.norm"), width, width, f"{i}.{name}")},
-                batch,
-                heads,
-                sequence,
-                width // heads,
-            )
-            for name in "qkv"
-        ]
-        mixed = run(
-            "scaled_dot_product_attention",
-            dict(zip(("query", "key", "value"), split, strict=True)),
-            batch,
-            heads,
-            sequence,
-            width // heads,
-        )
-        x = run(
-            "add",
-            {
-                "self": x,
-                "other": linear(run("reshape", {"self": mixed}, batch, sequence, width), width, width, f"{i}.o"),
-            },
-            batch,
-            sequence,
-            width,
-        )
-        wide = run(
-            "gelu", {"self": linear(norm(x, f"{i}.norm2"), width, 4 * width, f"{i}.up")}, batch, sequence, 4 * width
-        )
-        x = run("add", {"self": x, "other": linear(wide, 4 * width, width, f"{i}.down")}, batch, sequence, width)
-    y = run(
-        "softmax",
-        {"self": run("mul", {"self": x, "other": 0.5}, batch, sequence, width), "dim": -1},
-        batch,
-        sequence,
-        width,
-    )
-    return builder.build([pixels], [y])
 
 
 @pytest.fixture(scope="module", params=[blocks, transformer])
