@@ -31,7 +31,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         text = f"{line.title:<44} {line.ours_s:>9.4f} s"
         if line.peer:
             low, high = line.quartiles
-            text += f"  {line.ratio:>7.3f} ({low:.3f} .. {high:.3f}) of {line.peer}, {line.peer_s:.4f} s"
+            text += f"  {line.ratio:>7.3g} ({low:.3g} .. {high:.3g}) of {line.peer}, {line.peer_s:.4f} s"
             text += f", {line.pairs} pairs"
         if line.target:
             text += f"  [target {line.target}: {'met' if line.met else 'MISSED'}]"

@@ -57,7 +57,7 @@ def versus(title: str, peer: str, ours_s: Sequence[float], peer_s: Sequence[floa
             ratio=middle,
             quartiles=(low, high),
             pairs=len(ratios),
-            target="" if max_ratio is None else f"<= {max_ratio:.2f}",
+            target="" if max_ratio is None else f"<= {max_ratio:.3g}",
             met=None if max_ratio is None else middle <= max_ratio,
         )
     )

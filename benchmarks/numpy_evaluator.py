@@ -1,6 +1,6 @@
 """The GPU model in numpy, over columns of points: what sweeps are measured against, and a second opinion on them.
 
-The same formulas over the same kernels, written as one would write them with numpy: constants hoisted, one pass over all
+The same formulas over the same kernels, as one writes them with numpy: constants hoisted, one pass over all
 points of a chunk that fits the second cache. Only GPUs, only plans whose products have one varying length.
 """
 

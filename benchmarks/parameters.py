@@ -28,9 +28,12 @@ GRAPHS = (1_000, 10_000, 100_000, 1_000_000)
 JSON_NODES = 100_000
 SLOW_FROM_NODES = 100_000
 
-# Sweep: points in a column of batches.
-SWEEP_POINTS = 100_000
+# Sweep.
+SWEEP_POINTS = 1_000_000
 SWEEP_HARDWARE = "a100-sxm-80gb"
+SWEEP_NUMPY_POINTS = 100_000
+SWEEP_SAMPLE = 10_000
+SWEEP_STORED_POINTS = 10**8
 
 # Fronts: rows of a table of costs.
 FRONT_ROWS = 10**7
@@ -43,7 +46,12 @@ MAX_RATIO = {
     "archive / import torch": 1 / 3,
     "import pyinfercost / import numpy": 1.5,
     "profile hf / bare script": 1.3,
+    "sweep / numpy": 1 / 20,
+    "sweep / retracing": 1e-5,
+    "two threads / one": 1 / 1.8,
 }
+MIN_POINTS_PER_S = 3_000_000
+MAX_STORED_S = 120.0
 MAX_SYMBOLIC_CAPTURE_S = 2.5
 MAX_MILLION_NODES_S = 2.0
 MAX_FRONT_S = {2: 2.0, 3: 10.0}

@@ -49,11 +49,11 @@ struct KernelSeconds {
 };
 
 // run_tape fills the columns at `points` points, rounded up to kLanes, and `least` of each.
-#define INFERCOST_DECLARE_RUN(isa)                                                          \
-    namespace isa {                                                                         \
-    void run_tape(const TapeInput& tape, int points, double* columns, double* least);       \
-    void run_block(const BlockInput& input, const BlockSums& sums);                         \
-    void run_terms(const BlockInput& input, KernelSeconds* terms);                          \
+#define INFERCOST_DECLARE_RUN(isa)                                                    \
+    namespace isa {                                                                   \
+    void run_tape(const TapeInput& tape, int points, double* columns, double* least); \
+    void run_block(const BlockInput& input, const BlockSums& sums);                   \
+    void run_terms(const BlockInput& input, KernelSeconds* terms);                    \
     }
 INFERCOST_DECLARE_RUN(baseline)
 INFERCOST_DECLARE_RUN(avx2)

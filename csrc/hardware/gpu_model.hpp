@@ -74,8 +74,8 @@ struct GpuTiles {
         cache = splat(0.0);
         for (int t = 0; t < tile_count; ++t) {
             const Vec count = tiles.columns[t] * counts[kTiles[costs.tiles[t]].rows];
-            // ceil(count / cores) of whole numbers. The half keeps exact multiples where they are, although the
-            // reciprocal is rounded.
+            // ceil(count / cores) of whole numbers. The half keeps exact multiples where they are, although
+            // the reciprocal is rounded.
             Vec busy = ceil(count * waves_per_tile - half) * tiles.busy[t];
             if constexpr (!ample) {
                 // Too few tiles for the cores: one wave, and each tile's reduction is split between several.

@@ -1,0 +1,10 @@
+// Every function of a set is inlined: see simd/vec.hpp for why.
+#pragma once
+
+#if defined(_MSC_VER)
+#define INFERCOST_INLINE __forceinline
+#define INFERCOST_LAMBDA
+#else
+#define INFERCOST_INLINE inline __attribute__((always_inline))
+#define INFERCOST_LAMBDA __attribute__((always_inline))
+#endif
