@@ -12,6 +12,7 @@ from .arguments import Rules, work_overrides
 from .conditions import Condition
 from .models import Captured
 from .sweeps.axes import make_spec
+from .sweeps.columns import GridColumns
 from .sweeps.result import Sweep
 
 if TYPE_CHECKING:
@@ -121,7 +122,10 @@ def sweep_over(
     from .sweeps.run import Run, run_in_memory
 
     spec = make_spec(captured, overrides=work_overrides(captured.graph, rules), **axes)
-    run = Run(spec, Condition.all_of(where), executor=executor, workers=workers, progress=progress)
+    condition = Condition.all_of(where)
+    if condition is not None:
+        condition.mask(GridColumns.empty(spec.grid, spec.facts()), rows=0)  # a wrong one is refused before the work
+    run = Run(spec, condition, executor=executor, workers=workers, progress=progress)
     if out is None:
         return run_in_memory(run)
     from .sweeps.store import run_to_folder

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _core
 from ..arguments import SizeError, bind_axis, matched
-from ..condition_syntax import unknown_column
 from .grid import Axis, Grid
 from .spec import SCALES, WAY, SweepSpec, scale_column
 
@@ -177,7 +176,7 @@ def _joint_axis(graph: Graph, listed: dict[str, list[Any]], machines: list[Hardw
         elif name in graph.sizes:
             columns.append(bind_axis(graph, name, values))
         else:
-            raise SizeError(unknown_column(name, (*WAY, *graph.sizes)).replace("column", "name of a point"))
+            raise SizeError(f"a point of a sweep has no {name!r}; it has {', '.join((*WAY, *graph.sizes))}")
     return Axis(tuple(listed), tuple(columns))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .grid import Grid
-from .spec import COMPUTED, MachineFacts
+from .spec import COMPUTED, SCALES, WAY, MachineFacts, scale_column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,13 @@ QUANTITIES = (
 _SECONDS_PER_HOUR = 3600
 
 
+def column_names(grid: Grid, *, priced: bool) -> tuple[str, ...]:
+    """The columns of a sweep: on what and how the model runs, the sizes, and the results."""
+    ways = [name for name in (*WAY[:1], *map(scale_column, SCALES), *WAY[1:]) if name in grid.names]
+    sizes = [name for name in grid.names if name not in ways]
+    return (*ways, *sizes, *QUANTITIES, *(("cost_usd",) if priced else ()))
+
+
 class GridColumns(Mapping[str, "NDArray[Any]"]):
     """Columns of results at points of a grid, by name.
 
@@ -47,8 +54,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         self.facts = facts
         self.points = points
         self.computed = {name: computed[name] for name in COMPUTED}
-        priced = ("cost_usd",) if facts.usd_per_h else ()
-        self._names = (*grid.names, *QUANTITIES, *priced)
+        self._names = column_names(grid, priced=bool(facts.usd_per_h))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -58,6 +64,13 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
+
+    @classmethod
+    def empty(cls, grid: Grid, facts: MachineFacts) -> GridColumns:
+        """The columns of no point: what a condition is checked against before anything is computed."""
+        import numpy as np
+
+        return cls(grid, facts, slice(0, 0), {name: np.empty(0) for name in COMPUTED})
 
     @property
     def rows(self) -> int:

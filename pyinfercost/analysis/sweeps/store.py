@@ -151,10 +151,9 @@ def encoded(spec: SweepSpec, columns: GridColumns) -> bytes:
 
 def _open_folder(run: Run, path: Path) -> None:
     """Makes the folder, or sees that it holds this very sweep."""
-    from .columns import QUANTITIES
+    from .columns import column_names
 
     spec = run.spec
-    priced = ("cost_usd",) if spec.usd_per_h else ()
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "key": spec.key,
@@ -163,7 +162,7 @@ def _open_folder(run: Run, path: Path) -> None:
         "points": len(spec),
         "chunk_points": run.chunk_points,
         "parts": run.chunks,
-        "columns": [*spec.grid.names, *QUANTITIES, *priced],
+        "columns": list(column_names(spec.grid, priced=bool(spec.usd_per_h))),
         "sizes": list(sizes_of(spec)),
     }
     if path.exists() and not path.is_dir():
