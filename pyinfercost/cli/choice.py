@@ -94,7 +94,9 @@ class Choice:
             if self.where is not None:
                 self.where.mask(row, rows=1)
             for name in self._objectives:
-                if name in row and name not in (*DIRECTIONS, *self.maximize, *self.minimize, *_TEXTS):
+                if name not in row:
+                    raise ObjectiveError(unknown_column(name, row))
+                if name not in (*DIRECTIONS, *self.maximize, *self.minimize, *_TEXTS):
                     raise click.UsageError(
                         f"whether more or less of {name!r} is better is not known; say --maximize {name} or "
                         f"--minimize {name}"

@@ -74,10 +74,11 @@ def show_answer(answer: Answer, form: str, output: str | None, limit: int | None
 def _nothing(answer: Answer) -> str:
     """Why there are no points."""
     where, computed = answer.choice.where, answer.result
-    if where is None or (answer.stopped and not len(computed)):
-        return "No point was computed"
+    if where is None or not (answer.filtered or len(computed)):
+        return "no point was computed"
     if answer.filtered:
-        return f"none of {answer.points:,} points satisfies {where}"
+        points = "the points that were computed" if answer.stopped else f"{answer.points:,} points"
+        return f"none of {points} satisfies {where}"
     shortfall = where.shortfall(computed.data, rows=len(computed))  # type: ignore[union-attr]
     return f"none of {len(computed):,} points satisfies {where}\n{shortfall}"
 
@@ -117,7 +118,7 @@ def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
         searched = answer.stopped
     lines = [("points", searched)]
     if answer.choice.where is not None:
-        lines.append(("where", f"{answer.choice.where} ({found:,} points)"))
+        lines.append(("where", f"{answer.choice.where} ({found:,} point{'' if found == 1 else 's'})"))
     if words := answer.choice.words():
         lines.append(("best" if answer.choice.best else "chosen", words))
     if isinstance(answer.price, float):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .rows import Row
 
 _SCALE = "_scale"
+_UNITS = (("latency_s", "s"), ("peak_memory_bytes", "B"))  # a band has the unit of its time
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,7 @@ def _varies(sweep: Sweep, name: str, cells: Sequence[str]) -> bool:
 
 def sweep_columns(shown: Sweep) -> list[Column]:
     """The results of a sweep that people compare: how fast, within which band, bound by what, whether it fits."""
-    time = scale_for(max(shown["latency_s"].tolist(), default=0.0), "s")  # one unit for a time and its band
-    memory = scale_for(max(shown["peak_memory_bytes"].tolist(), default=0), "B")
+    time, memory = (_usual_scale(shown[name].tolist(), unit) for name, unit in _UNITS)
     columns = []
     for name, title, scale, spare in (
         ("latency_s", "latency", time, 0),
@@ -120,6 +120,11 @@ def sweep_columns(shown: Sweep) -> list[Column]:
     fits = ["yes" if fits else "NO" for fits in shown["fits_in_memory"].tolist()]
     columns.append(Column("fits", "", fits, numeric=False))
     return columns
+
+
+def _usual_scale(values: Sequence[float], unit: str) -> Scale:
+    """The unit of the value in the middle: points may be orders of magnitude apart, and one slow machine is one."""
+    return scale_for(sorted(values)[(len(values) - 1) // 2] if values else 0.0, unit)
 
 
 def _scaled(
