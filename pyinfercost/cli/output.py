@@ -14,9 +14,13 @@ from ..analysis.arguments import SizeError
 from ..analysis.models import is_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rich.console import RenderableType
+
+
+STOPPED = 130
+"""The exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 
 
 @contextmanager
@@ -28,8 +32,13 @@ def messages_for_people() -> Iterator[None]:
             warnings.showwarning = _warn
         try:
             yield
-        except (click.ClickException, click.exceptions.Exit):
-            raise
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            raise  # whoever read stdout has seen enough: click knows what to do
+        except KeyboardInterrupt:
+            if debug:
+                raise
+            click.echo("Stopped", err=True)
+            raise click.exceptions.Exit(STOPPED) from None
         except SizeError as error:
             if debug:
                 raise
@@ -47,14 +56,15 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
     click.echo(f"Warning: {message}", err=True)
 
 
-def progress(model: str, *, quiet: bool) -> AbstractContextManager[object]:
+def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContextManager[object]:
     """A sign of life on a terminal while a model is captured: importing torch takes seconds.
 
     Args:
         model: what is captured.
         quiet: whether rich must not be imported for it.
+        silent: whether nothing is to be shown at all.
     """
-    if not sys.stderr.isatty() or is_file(model):
+    if silent or not sys.stderr.isatty() or is_file(model):
         return nullcontext()
     if quiet:
         click.echo(f"Capturing {model} ...", err=True)
@@ -91,7 +101,25 @@ def show(view: RenderableType, output: str | None, *, width: int = 100) -> None:
 
 def write(text: str, output: str | None) -> None:
     """Data, to stdout or to a file."""
+    write_pieces((text,), output)
+
+
+def write_pieces(pieces: Iterable[str], output: str | None) -> None:
+    """Data that is made piece by piece, to stdout or to a file."""
     if output is None:
-        click.echo(text, nl=False)
+        for piece in pieces:
+            click.echo(piece, nl=False)
     else:
-        Path(output).write_text(text, encoding="utf-8")
+        with Path(output).open("w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
+
+
+def check_writable(output: str) -> None:
+    """Refuses a file that cannot be written, before long work is done for it.
+
+    Raises:
+        FileNotFoundError: where its folder is not there.
+    """
+    folder = Path(output).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"cannot write {output}: there is no folder {folder}")

@@ -122,9 +122,12 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
 
 
 def sweep_document(sweep: Sweep) -> dict[str, Any]:
-    """The JSON object of a sweep: `points` holds one object per row, with the columns as keys."""
+    """The JSON object of a sweep: `points` holds one object per row, with the columns as keys.
+
+    `complete` is false where the sweep was stopped before all points of its grid were computed.
+    """
     points = [{name: _finite(value) for name, value in row.items()} for row in sweep.rows()]
-    return {"schema_version": SCHEMA_VERSION, "model": sweep.model, "points": points}
+    return {"schema_version": SCHEMA_VERSION, "model": sweep.model, "complete": sweep.complete, "points": points}
 
 
 def as_json(document: Any, *, indent: int | None = 2) -> str:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._core import depends_on_data
-from .text import percent, quantity
+from .text import percent, quantity, significant
+
+BOUNDS = ("compute", "dram", "cache", "launch")
+"""What can set the time of a kernel."""
+ITEMS_OF_A_PRICE = 1_000_000
+"""What one item costs is a figure with too many zeros to read."""
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ..analysis.profile import Profile
 
@@ -87,6 +92,32 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
         ("memory", memory),
     ]
+
+
+def point_lines(point: Mapping[str, Any], identity: Iterable[str]) -> list[tuple[str, str]]:
+    """One point of a sweep, as names and values."""
+    lines = [(name, f"{point[name]:g}" if isinstance(point[name], float) else str(point[name])) for name in identity]
+    latency_s = point["latency_s"]
+    shares = sorted(((point[f"{name}_s"], name) for name in BOUNDS), reverse=True)
+    memory = quantity(point["peak_memory_bytes"], "B")
+    lines += [
+        (
+            "latency",
+            f"{quantity(latency_s, 's')} "
+            f"({quantity(point['latency_low_s'], 's')} to {quantity(point['latency_high_s'], 's')})",
+        ),
+        ("throughput", f"{significant(point['throughput_per_s'])} per second"),
+        (
+            "bound by",
+            ", ".join(f"{name} {percent(time / latency_s)} %" for time, name in shares if time > 0) or "nothing",
+        ),
+        ("memory", f"{memory}, which {'fits' if point['fits_in_memory'] else 'DOES NOT FIT'}"),
+    ]
+    if "cost_usd" in point:
+        lines.append(
+            ("cost", f"{significant(point['cost_usd'] * ITEMS_OF_A_PRICE)} USD per million items of the batch")
+        )
+    return lines
 
 
 def _most(profile: Profile) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from .data_sizes import OF_DATA, data_size_lines
 from .rows import module_rows
-from .summary import heading, ledger, totals
+from .summary import heading, ledger, point_lines, totals
 from .tabular import Column, profile_columns, sweep_axes, sweep_columns
 
 if TYPE_CHECKING:
@@ -45,11 +45,35 @@ def profile_view(profile: Profile, *, depth: int | None = None) -> RenderableTyp
     return Group(*parts)
 
 
-def sweep_view(sweep: Sweep) -> RenderableType:
-    """What all points share, and one row per point."""
-    shared, axes = sweep_axes(sweep)
-    heading_pairs = [("model", sweep.model or "(unnamed graph)"), *shared]
-    return Group(_pairs(heading_pairs), Text(), _Grid([*axes, *sweep_columns(sweep)], total=False))
+def sweep_view(
+    sweep: Sweep, about: Sequence[tuple[str, str]] = (), *, shown: int | None = None, points: int | None = None
+) -> RenderableType:
+    """What all points share, what was asked, and one row per point.
+
+    Args:
+        sweep: the points.
+        about: names and values that say what was searched.
+        shown: how many points get rows, the first ones; all if left out.
+        points: how many points there are, where that is more than `sweep` has.
+    """
+    import numpy as np
+
+    points = len(sweep) if points is None else points
+    rows = sweep.take(np.arange(len(sweep) if shown is None else shown))
+    shared, axes = sweep_axes(sweep, rows)
+    parts: list[RenderableType] = [_pairs([("model", sweep.model or "(unnamed graph)"), *shared, *about])]
+    if len(rows):
+        parts += [Text(), _Grid([*axes, *sweep_columns(rows)], total=False)]
+    if len(rows) < points:
+        more = "--limit shows more, --format csv all, --where and --pareto choose"
+        parts.append(Text(f"{len(rows):,} of {points:,} points; {more}.", "dim"))
+    return Group(*parts)
+
+
+def point_view(sweep: Sweep, about: Sequence[tuple[str, str]] = ()) -> RenderableType:
+    """One point, the first, in words."""
+    named = [("model", sweep.model or "(unnamed graph)"), *about]
+    return Group(_pairs(named), Text(), _pairs(point_lines(sweep.row(0), sweep.identity())))
 
 
 def pairs_view(pairs: Sequence[tuple[str, str]]) -> RenderableType:
@@ -96,6 +120,11 @@ class _Grid:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         widths, gap = self._widths(options.max_width)
+        most = max((column.spare for column in self.columns), default=0)
+        if most and sum(widths) + len(gap) * (len(widths) - 1) > options.max_width:
+            needed = [column for column in self.columns if column.spare < most]
+            yield from _Grid(needed, self.total).__rich_console__(console, options)
+            return
         rule = "-" * (sum(widths) + len(gap) * (len(widths) - 1))
         yield self._line([column.name for column in self.columns], widths, gap, "bold")
         if any(column.unit for column in self.columns):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .text import percent, scale_for, significant
+from .summary import BOUNDS, ITEMS_OF_A_PRICE
+from .text import Scale, percent, scale_for, significant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
     from ..analysis.sweeps.result import Sweep
     from .rows import Row
 
+_SCALE = "_scale"
+_UNITS = (("latency_s", "s"), ("peak_memory_bytes", "B"))  # a band has the unit of its time
+
 
 @dataclass(frozen=True)
 class Column:
     """A column: its name, the unit of its numbers, and its cells, the last of them the total where there is one.
 
-    A flexible column gives way where the table is wider than the page.
+    A flexible column gives way where the table is wider than the page. Where that is not enough, columns to spare are
+    left out, those of the greatest `spare` first.
     """
 
     name: str
@@ -28,6 +33,7 @@ class Column:
     cells: list[str]
     numeric: bool = True
     flexible: bool = False
+    spare: int = 0
 
 
 def profile_columns(profile: Profile, rows: Sequence[Row]) -> list[Column]:
@@ -55,36 +61,70 @@ def profile_columns(profile: Profile, rows: Sequence[Row]) -> list[Column]:
     ]
 
 
-def sweep_axes(sweep: Sweep) -> tuple[list[tuple[str, str]], list[Column]]:
-    """What says which point a row is: names and values that all points share, and columns for those that differ."""
+def sweep_axes(sweep: Sweep, shown: Sweep) -> tuple[list[tuple[str, str]], list[Column]]:
+    """What says which point a row is: names and values that all points share, and columns for those that differ.
+
+    Args:
+        sweep: all points.
+        shown: those that get rows.
+    """
     shared, columns = [], []
-    for name in ("hardware", "precision", "execution", *sweep.sizes):
-        cells = [str(value) for value in sweep[name].tolist()]
-        if len(set(cells)) == 1:
-            shared.append((name, cells[0]))
-        else:
-            columns.append(Column(name, "", cells, numeric=name in sweep.sizes))
+    for name in sweep.identity():
+        cells = [f"{value:g}" if isinstance(value, float) else str(value) for value in shown[name].tolist()]
+        scale = name.endswith(_SCALE)
+        title = name.removesuffix(_SCALE)
+        if _varies(sweep, name, cells):
+            text = name in ("hardware", "precision", "execution")
+            columns.append(Column(title, "x" if scale else "", cells, numeric=not text))
+        elif cells:
+            shared.append((title, f"x {cells[0]}" if scale else cells[0]))
     return shared, columns
 
 
-def sweep_columns(sweep: Sweep) -> list[Column]:
+def _varies(sweep: Sweep, name: str, cells: Sequence[str]) -> bool:
+    """Whether the points differ in a column, without making the column where the grid knows."""
+    import numpy as np
+
+    from ..analysis.sweeps.columns import GridColumns
+
+    if not cells or len(set(cells)) > 1 or len(cells) == len(sweep):
+        return len(set(cells)) > 1
+    if not isinstance(sweep.data, GridColumns):
+        column = sweep[name]
+        return bool((column != column[0]).any())
+    if len(sweep.data.grid.values(name)) == 1:
+        return False
+    codes, values = sweep.data.labels(name)
+    return len({values[code] for code in np.flatnonzero(np.bincount(codes, minlength=len(values)))}) > 1
+
+
+def sweep_columns(shown: Sweep) -> list[Column]:
     """The results of a sweep that people compare: how fast, within which band, bound by what, whether it fits."""
-    points = sweep.rows()
+    time, memory = (_usual_scale(shown[name].tolist(), unit) for name, unit in _UNITS)
     columns = []
-    for name, title, unit in (
-        ("latency_s", "latency", "s"),
-        ("latency_low_s", "low", "s"),
-        ("latency_high_s", "high", "s"),
-        ("peak_memory_bytes", "memory", "B"),
+    for name, title, scale, spare in (
+        ("latency_s", "latency", time, 0),
+        ("latency_low_s", "low", time, 4),
+        ("latency_high_s", "high", time, 4),
+        ("throughput_per_s", "throughput", Scale(1.0, "per s", 0), 1),
+        ("peak_memory_bytes", "memory", memory, 2),
     ):
-        scale = scale_for(max(point[name] for point in points), unit)
-        columns.append(Column(title, scale.unit, [significant(point[name] / scale.factor) for point in points]))
-    rates = [significant(point["throughput_per_s"]) for point in points]
-    columns.insert(-1, Column("throughput", "per s", rates))
-    bounds = [max(("compute", "dram", "cache", "launch"), key=lambda name: point[f"{name}_s"]) for point in points]
-    columns.append(Column("bound", "", bounds, numeric=False))
-    columns.append(Column("fits", "", ["yes" if point["fits_in_memory"] else "NO" for point in points], numeric=False))
+        cells = [significant(value / scale.factor) for value in shown[name].tolist()]
+        columns.append(Column(title, scale.unit, cells, spare=spare))
+    if "cost_usd" in shown:
+        cells = [significant(value * ITEMS_OF_A_PRICE) for value in shown["cost_usd"].tolist()]
+        columns.append(Column("cost", "USD/1M", cells))
+    times = [shown[f"{bound}_s"].tolist() for bound in BOUNDS]
+    bounds = [BOUNDS[point.index(max(point))] for point in zip(*times, strict=True)]
+    columns.append(Column("bound", "", bounds, numeric=False, spare=3))
+    fits = ["yes" if fits else "NO" for fits in shown["fits_in_memory"].tolist()]
+    columns.append(Column("fits", "", fits, numeric=False))
     return columns
+
+
+def _usual_scale(values: Sequence[float], unit: str) -> Scale:
+    """The unit of the value in the middle: points may be orders of magnitude apart, and one slow machine is one."""
+    return scale_for(sorted(values)[(len(values) - 1) // 2] if values else 0.0, unit)
 
 
 def _scaled(

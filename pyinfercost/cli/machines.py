@@ -1,0 +1,54 @@
+"""Which machines a command line means: ids, files, `all`, or a kind of machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from .._core import Hardware
+
+ALL = "all"
+KINDS = ("cpu", "gpu", "systolic")
+
+
+def machine_of(name: str, threads: int | None) -> Hardware:
+    """One machine. An unknown name is wrong usage; a file that does not do fails."""
+    from ..hardware import HardwareFileError, MissingFactError, load
+
+    try:
+        return load(name, threads=threads)
+    except (HardwareFileError, MissingFactError):
+        raise  # the name is right, the file is not
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def machines_of(text: str, threads: int | None) -> list[Hardware]:
+    """The machines of a list with commas, each once: ids, files, `all`, `cpu`, `gpu`, `systolic`.
+
+    Machines of a group that lack a fact which estimates need are left out and named on stderr.
+    """
+    machines: dict[str, Hardware] = {}
+    lacking: list[str] = []
+    for name in text.split(","):
+        is_group = name == ALL or name in KINDS
+        machines.update(_group(name, threads, lacking) if is_group else {name: machine_of(name, threads)})
+    if lacking:
+        click.echo(f"Left out, since facts are missing: {', '.join(dict.fromkeys(lacking))}", err=True)
+    return list(machines.values())
+
+
+def _group(group: str, threads: int | None, lacking: list[str]) -> dict[str, Hardware]:
+    from ..hardware import MissingFactError, describe, names
+
+    found = {}
+    for name in names():
+        if group != ALL and describe(name)["kind"] != group:
+            continue
+        try:
+            found[name] = machine_of(name, threads)
+        except MissingFactError:
+            lacking.append(name)
+    return found

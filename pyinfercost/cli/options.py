@@ -1,0 +1,33 @@
+"""What several commands have in common: their last lines of help, and options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+EPILOG = (
+    "MODEL is torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, a .pt2 file, a graph "
+    ".json, or package.module:callable. Exit codes: 0 done, 1 the job failed, 2 it was asked for wrongly, 130 stopped."
+)
+
+
+def model_options(command: _Command) -> _Command:
+    """The model, and where what is said of it goes."""
+    for option in (
+        click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout."),
+        click.option("--threads", type=click.IntRange(min=1), help="Threads to run on; only for a CPU."),
+        click.argument("model"),
+    ):
+        command = option(command)
+    return command
+
+
+def format_option(*formats: str) -> Callable[[_Command], _Command]:
+    """How to show results."""
+    return click.option(
+        "--format", "form", type=click.Choice(formats), default="table", show_default=True, help="How to show it."
+    )

@@ -1,0 +1,161 @@
+"""What a sweep found, as a table, CSV, JSON or Parquet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from .choice import as_sweep, joined
+from .output import STOPPED, show, write_pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..analysis.sweeps.result import Sweep
+    from ..analysis.sweeps.store import StoredSweep
+    from .choice import Choice
+
+FORMATS = ("table", "csv", "json", "parquet")
+ROWS_OF_A_TABLE = 40
+
+
+@dataclass
+class Answer:
+    """What came of a sweep.
+
+    Attributes:
+        choice: which points are wanted.
+        result: the points that were computed.
+        points: how many points the grid has.
+        filtered: whether `result` has only points that satisfy the condition.
+        price: USD for an hour of a device, for all machines or by id.
+        folder: where the points are kept.
+        stopped: how far it came, where it was stopped.
+    """
+
+    choice: Choice
+    result: Sweep | StoredSweep
+    points: int
+    filtered: bool
+    price: float | dict[str, float] | None = None
+    folder: str | None = None
+    stopped: str = ""
+
+
+def show_answer(answer: Answer, form: str, output: str | None, limit: int | None) -> None:
+    """Shows or writes the points that are wanted.
+
+    Raises:
+        ClickException: where there should be a best point and nothing satisfies the condition.
+        Exit: with 130, where the sweep was stopped.
+    """
+    if answer.stopped:
+        again = f"; the same command goes on from there, in {answer.folder}" if answer.folder else ""
+        click.echo(f"Sweep {answer.stopped}{again}", err=True)
+    choice = answer.choice
+    matching = answer.result
+    if choice.where is not None and not answer.filtered:
+        matching = matching.where(choice.where)
+    found = len(matching)
+    if not found:
+        told = _nothing(answer)
+        if choice.best is not None and not answer.stopped:
+            raise click.ClickException(told)
+        click.echo(told, err=True)
+    if found or not answer.stopped:
+        _show(answer, matching if not found else choice.of(matching), found, form, output, limit)
+    if answer.stopped:
+        raise click.exceptions.Exit(STOPPED)
+
+
+def _nothing(answer: Answer) -> str:
+    """Why there are no points."""
+    where, computed = answer.choice.where, answer.result
+    if where is None or not (answer.filtered or len(computed)):
+        return "no point was computed"
+    if answer.filtered:
+        points = "the points that were computed" if answer.stopped else f"{answer.points:,} points"
+        return f"none of {points} satisfies {where}"
+    shortfall = where.shortfall(computed.data, rows=len(computed))  # type: ignore[union-attr]
+    return f"none of {len(computed):,} points satisfies {where}\n{shortfall}"
+
+
+def _show(
+    answer: Answer, chosen: Sweep | StoredSweep, found: int, form: str, output: str | None, limit: int | None
+) -> None:
+    if form == "table":
+        _show_table(answer, chosen, found, output, limit or ROWS_OF_A_TABLE)
+    elif form == "csv":
+        write_pieces(_csv(chosen, limit), output)
+    else:
+        points = chosen.where(None) if limit is None else _first(chosen, limit)
+        if form == "json":
+            write_pieces((points.to_json(), "\n"), output)
+        elif output is not None:
+            points.to_parquet(output)
+
+
+def _show_table(answer: Answer, chosen: Sweep | StoredSweep, found: int, output: str | None, limit: int) -> None:
+    from ..analysis.sweeps.result import Sweep
+    from ..report.table import point_view, sweep_view
+
+    about = _about(answer, found)
+    shown = _first(chosen, limit)
+    if answer.choice.is_one_point and len(shown):
+        show(point_view(shown, about), output)
+        return
+    whole = chosen if isinstance(chosen, Sweep) else _ends(chosen, shown)
+    show(sweep_view(whole, about, shown=len(shown), points=len(chosen)), output)
+
+
+def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
+    """What was searched, and what was looked for."""
+    searched = f"{answer.points:,}"
+    if answer.stopped:
+        searched = answer.stopped
+    lines = [("points", searched)]
+    if answer.choice.where is not None:
+        lines.append(("where", f"{answer.choice.where} ({found:,} point{'' if found == 1 else 's'})"))
+    if words := answer.choice.words():
+        lines.append(("best" if answer.choice.best else "chosen", words))
+    if isinstance(answer.price, float):
+        lines.append(("price", f"{answer.price:g} USD an hour for a device"))
+    elif answer.price:
+        lines.append(("price", ", ".join(f"{name} {price:g}" for name, price in answer.price.items()) + " USD an hour"))
+    if answer.folder:
+        lines.append(("kept in", answer.folder))
+    return lines
+
+
+def _first(chosen: Sweep | StoredSweep, limit: int) -> Sweep:
+    """The first points."""
+    import numpy as np
+
+    from ..analysis.sweeps.result import Sweep
+
+    if isinstance(chosen, Sweep):
+        return chosen.take(np.arange(min(limit, len(chosen))))
+    return as_sweep(chosen, chosen.dataset().head(limit).to_pydict())
+
+
+def _ends(stored: StoredSweep, first: Sweep) -> Sweep:
+    """The first points and the last: in a grid, what does not differ between these is the same everywhere."""
+    from ..analysis.sweeps.frames import library
+
+    file = library("pyarrow.parquet", "a stored sweep").ParquetFile(stored.parts[-1])
+    last = file.read_row_group(file.num_row_groups - 1) if file.num_row_groups else file.read()
+    return joined(stored, [first, as_sweep(stored, last.slice(max(len(last) - 1, 0)).to_pydict())])
+
+
+def _csv(chosen: Sweep | StoredSweep, limit: int | None) -> Iterator[str]:
+    """Lines, in pieces."""
+    from ..analysis.sweeps.result import Sweep
+    from ..report.delimited import sweep_csv_lines
+
+    if limit is not None:
+        chosen = _first(chosen, limit)
+    for number, part in enumerate([chosen] if isinstance(chosen, Sweep) else chosen):
+        yield from islice(sweep_csv_lines(part), 1 if number else 0, None)  # the names of the columns once
