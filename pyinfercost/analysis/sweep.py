@@ -124,6 +124,6 @@ def sweep_over(
     run = Run(spec, Condition.all_of(where), executor=executor, workers=workers, progress=progress)
     if out is None:
         return run_in_memory(run)
-    from .sweeps.store import run_to_folder
+    from .sweeps.folder import run_to_folder
 
     return run_to_folder(run, Path(out))
