@@ -35,10 +35,10 @@ def test_a_function_is_told_up_to_the_total() -> None:
         blocks(),
         hardware=["t4", "a100-sxm-80gb"],
         batch=range(1, 4097),
-        scale={"bandwidth": [1 + step / 100 for step in range(100)]},
+        scale={"bandwidth": [1 + step / 100 for step in range(200)]},
         progress=lambda done, total: seen.append((done, total)),
     )
-    points = 2 * 4096 * 100
+    points = 2 * 4096 * 200
     done = [now for now, _ in seen]
     assert len(seen) > 5
     assert done == sorted(set(done))

@@ -25,6 +25,9 @@ CHUNK_POINTS = 2**20
 SMALL_CHUNK_POINTS = 2**16
 """Points of a chunk at least, where there is a choice: below, what a chunk costs by itself begins to show."""
 
+IN_PLACE_POINTS = 2**18
+"""Points between two looks at progress and at Ctrl-C, where nothing is handed over."""
+
 TASKS_PER_WORKER = 4
 """Chunks for each worker, so that none of them waits long for the last one."""
 
@@ -217,8 +220,8 @@ def _by_chunks(run: Run, gathered: Gathered) -> Generator[None, None, None]:
 
 def _in_place(run: Run, gathered: Gathered) -> Generator[None, None, None]:
     """Without a filter, and in this process, results are written to where they stay."""
-    for first in range(0, len(run.spec), SMALL_CHUNK_POINTS):
-        stretch = slice(first, min(first + SMALL_CHUNK_POINTS, len(run.spec)))
+    for first in range(0, len(run.spec), IN_PLACE_POINTS):
+        stretch = slice(first, min(first + IN_PLACE_POINTS, len(run.spec)))
         try:
             run.spec.compute(first, gathered.views(stretch), threads=run.threads)
         except OF_A_POINT:
