@@ -67,11 +67,13 @@ def sweep(
         threads: threads of the machines that are swept over; only if every machine is a CPU.
         out: a folder for a grid that is larger than memory: it is written as Parquet files, part by part, and a
             `StoredSweep` comes back. The same call goes on where an earlier one was stopped.
-        executor: any `concurrent.futures.Executor`; parts of the grid are computed there. What travels is the graph
-            as data, never the module.
-        workers: threads of this process to compute with, where no executor is given; all cores if left out.
-        progress: whether to show how far it is on stderr; a function that is called with points done and points in
-            all; None shows it on a terminal, after a second.
+        executor: any `concurrent.futures.Executor` (of dask, `client.get_executor()`); parts of the grid are computed
+            there. What travels is the graph as data, never the module. What its workers cannot do, because they died
+            say, is done in this process, with one warning.
+        workers: threads of this process to compute with; all cores if left out, and at most four for each core.
+            Results depend on neither.
+        progress: whether to show how far it is on stderr, with rate and time left; a function that is called with
+            points done and points in all; None shows it on a terminal, after a second.
         **sizes: one value or several for each named size; a size left out takes the graph's default.
 
     Returns:
@@ -81,6 +83,8 @@ def sweep(
         ValueError: for an axis without values, or an unknown size, hardware, precision or execution. Where it is
             found on the way, the exception has what was computed before as `partial`.
         SweepInterrupted: a `KeyboardInterrupt` that has what was computed as `partial`.
+        FileExistsError: where `out` holds another sweep, or something else.
+        MemoryError: for more points than fit this machine's memory, where `out` is left out.
     """
     return sweep_over(
         Captured(graph, sizes, {}, graph.model),
@@ -128,6 +132,6 @@ def sweep_over(
     run = Run(spec, condition, executor=executor, workers=workers, progress=progress)
     if out is None:
         return run_in_memory(run)
-    from .sweeps.store import run_to_folder
+    from .sweeps.folder import run_to_folder
 
     return run_to_folder(run, Path(out))

@@ -209,13 +209,9 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
         raise click.UsageError("--knee needs whole curves in memory, and --out is for what is larger; leave one out")
     if form == "parquet" and not choice.chooses:
         raise click.UsageError("--out writes Parquet already; leave --format parquet out, or pick points")
-    from ..analysis.sweeps.store import MANIFEST
+    from ..analysis.sweeps.folder import check_folder
 
-    path = Path(folder)
-    if path.is_file():
-        raise FileExistsError(f"{folder} is a file; expected a folder for the parts of a sweep")
-    if path.is_dir() and any(path.iterdir()) and not (path / MANIFEST).exists():
-        raise FileExistsError(f"{folder} is not empty and holds no sweep; give another folder")
+    check_folder(Path(folder))
 
 
 def _check_columns(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from threading import Lock, Timer
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,11 +25,13 @@ def reporting(
         progress: True shows a bar on stderr at once, None shows it on a terminal after a second, False never; a
             function is called with points done and points in all.
         total: points in all.
-        done: points that were there before.
+        done: points that were there before; where there are some, a function is called with them first.
     """
     if callable(progress):
+        if done:
+            progress(done, total)
         yield lambda now: progress(now, total)
-    elif progress is False or (progress is None and not sys.stderr.isatty()):
+    elif progress is False or (progress is None and not (sys.stderr is not None and sys.stderr.isatty())):
         yield lambda now: None
     else:
         bar = _Bar(total, done, patience_s=0.0 if progress else PATIENCE_S)
@@ -38,48 +42,71 @@ def reporting(
 
 
 class _Bar:
-    """A bar of rich that appears once the job has taken its time; a job of less never imports rich."""
+    """A bar of rich that appears once the job has taken its time; a job of less never imports rich.
+
+    It appears whether or not anything is done by then, so that a timer opens it, on a thread of its own.
+    """
 
     def __init__(self, total: int, done: int, patience_s: float) -> None:
         self._total = total
-        self._first = done
-        self._patience_s = patience_s
+        self._first = self._done = done
         self._start_s = time.monotonic()
-        self._stop: Callable[[], None] | None = None
-        self._show: Callable[[int], None] | None = None
+        self._lock = Lock()
+        self._closed = False
+        self._bar: Any = None
+        self._task: Any = None
+        self._timer = Timer(patience_s, self._open)
+        self._timer.daemon = True
+        if patience_s > 0:
+            self._timer.start()
+        else:
+            self._open()
 
     def update(self, done: int) -> None:
-        elapsed_s = time.monotonic() - self._start_s
-        if self._show is None:
-            if elapsed_s < self._patience_s or done >= self._total:
-                return
-            self._show = self._open()
-        self._show(done)
+        with self._lock:
+            self._done = done
+            self._show()
 
     def close(self) -> None:
-        if self._stop is not None:
-            self._stop()
+        self._timer.cancel()
+        with self._lock:
+            self._closed = True
+            if self._bar is not None:
+                self._bar.stop()
 
-    def _open(self) -> Callable[[int], None]:
+    def _open(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
-        console = Console(stderr=True)
-        bar = Progress(
-            TextColumn("sweep"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} % of {task.total:,.0f} points"),
-            TextColumn("{task.fields[rate]:,.0f} points/s"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
-        task = bar.add_task("sweep", total=self._total, completed=self._first, rate=0.0)
-        bar.start()
+        with self._lock:
+            if self._closed:
+                return
+            self._bar = Progress(
+                TextColumn("sweep"),
+                BarColumn(),
+                TextColumn("{task.percentage:3.0f} % of {task.total:,.0f} points{task.fields[pace]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._bar.add_task("sweep", total=self._total, completed=self._first, pace="")
+            self._show()
+            self._bar.start()
 
-        def show(done: int) -> None:
-            elapsed_s = max(time.monotonic() - self._start_s, 1e-9)
-            bar.update(task, completed=done, rate=(done - self._first) / elapsed_s)
+    def _show(self) -> None:
+        if self._bar is not None:
+            elapsed_s = time.monotonic() - self._start_s
+            self._bar.update(
+                self._task, completed=self._done, pace=pace(self._done - self._first, elapsed_s, self._left)
+            )
 
-        self._stop = bar.stop
-        return show
+    @property
+    def _left(self) -> int:
+        return self._total - self._done
+
+
+def pace(done: int, elapsed_s: float, left: int) -> str:
+    """The rate and the time left, in words; nothing where nothing is done yet."""
+    if done <= 0 or elapsed_s <= 0:
+        return ""
+    rate = done / elapsed_s
+    return f", {rate:,.0f} a second, {timedelta(seconds=round(left / rate))} left"

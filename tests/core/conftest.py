@@ -27,6 +27,4 @@ def grid() -> ic.Sweep:
 def parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sweeps come in parts of 100 points."""
     pytest.importorskip("pyarrow")
-    monkeypatch.setattr(
-        "pyinfercost.analysis.sweeps.run.Run.__post_init__", lambda run: setattr(run, "chunk_points", 100)
-    )
+    monkeypatch.setattr("pyinfercost.analysis.sweeps.folder.CHUNK_POINTS", 100)

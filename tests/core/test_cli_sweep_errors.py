@@ -278,18 +278,19 @@ def test_ctrl_c_before_the_sweep(toy: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_ctrl_c_in_a_folder_says_that_it_goes_on(
     toy: str, grid: ic.Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pyinfercost.analysis.sweeps import run
+    from pyinfercost.analysis.sweeps import folder
 
-    compute = run.compute
+    write_whole, written = folder.write_whole, []
 
-    def once(spec: Any, condition: Any, stretch: slice, threads: int) -> Any:
-        if stretch.start:
+    def once(target: Path, data: Any, **options: Any) -> None:
+        if len(written) == 2:  # the manifest and a part
             raise KeyboardInterrupt
-        return compute(spec, condition, stretch, threads)
+        written.append(target)
+        write_whole(target, data, **options)
 
     arguments = (toy, *TWO, *BATCHES, *PRICE, "--out", str(tmp_path / "kept"))
     with monkeypatch.context() as patched:
-        patched.setattr(run, "compute", once)
+        patched.setattr(folder, "write_whole", once)
         result = sweep(*arguments)
     assert result.exit_code == 130
     assert result.stderr.startswith("Sweep stopped after 100 of 512 points; the same command goes on from there")

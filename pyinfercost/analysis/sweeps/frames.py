@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 from .columns import GridColumns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from .result import Sweep
 
-ROWS_PER_GROUP = 2**20
+TEXTS = ("hardware", "precision", "execution")
+"""The columns that hold text."""
+
+ROWS_PER_GROUP = 2**17
+"""Rows that a reader can pick out by their least and greatest values, and that writing holds in memory at a time."""
 
 
 def library(name: str, what: str) -> Any:
@@ -32,7 +36,7 @@ def to_pandas(sweep: Sweep) -> Any:
     pandas = library("pandas", "to_pandas")
     columns = {}
     for name in sweep.columns:
-        if _is_text(sweep, name):
+        if name in TEXTS:
             codes, texts = _codes(sweep, name)
             columns[name] = pandas.Categorical.from_codes(codes, categories=list(texts))
         else:
@@ -45,39 +49,77 @@ def to_arrow(sweep: Sweep, columns: Iterable[str] | None = None) -> Any:
     arrow = library("pyarrow", "to_arrow")
     table = {}
     for name in sweep.columns if columns is None else columns:
-        if _is_text(sweep, name):
+        if name in TEXTS:
             codes, texts = _codes(sweep, name)
-            table[name] = arrow.DictionaryArray.from_arrays(codes.astype("int32"), list(texts))
+            table[name] = arrow.DictionaryArray.from_arrays(codes.astype("int32"), arrow.array(texts, arrow.string()))
         else:
             table[name] = arrow.array(sweep[name])
     return arrow.table(table)
 
 
 def to_polars(sweep: Sweep) -> Any:
-    """The columns as a `polars.DataFrame`."""
+    """The columns as a `polars.DataFrame`, texts as categories."""
     polars = library("polars", "to_polars")
     return polars.from_arrow(to_arrow(sweep))
 
 
-def write_parquet(sweep: Sweep, path: Path | Any, columns: Iterable[str] | None = None) -> None:
-    """The columns as one Parquet file, or into an open one."""
+def write_parquet(sweep: Sweep, file: Path | Any) -> None:
+    """The columns as one Parquet file, or into an open one; a row group at a time, so that little is in memory."""
+    arrow = library("pyarrow", "to_parquet")
     parquet = library("pyarrow.parquet", "to_parquet")
-    table = to_arrow(sweep, columns)
-    # Times hardly ever repeat: a dictionary of them would be made and thrown away. What says which point a row is
-    # repeats all the time.
-    identity = [name for name in table.column_names if name in sweep.identity()]
-    parquet.write_table(
-        table,
-        path,
-        compression="snappy",
-        use_dictionary=identity,
-        write_statistics=identity,
-        row_group_size=ROWS_PER_GROUP,
-    )
+    writer = None
+    try:
+        for part in _stretches(sweep, ROWS_PER_GROUP):
+            table = to_arrow(part)
+            if writer is None:
+                writer = parquet.ParquetWriter(file, table.schema, **_encodings(table))
+            writer.write_table(arrow.table(table.columns, schema=writer.schema), ROWS_PER_GROUP)
+    finally:
+        if writer is not None:
+            writer.close()
 
 
-def _is_text(sweep: Sweep, name: str) -> bool:
-    return name in ("hardware", "precision", "execution")
+def _stretches(sweep: Sweep, rows: int) -> Iterator[Sweep]:
+    """The sweep in pieces; one without rows where it has none."""
+    import numpy as np
+
+    from .result import Sweep
+
+    for first in range(0, len(sweep) or 1, rows):
+        last = min(first + rows, len(sweep))
+        data = sweep.data
+        if isinstance(data, GridColumns) and isinstance(data.points, slice):
+            points = slice(data.points.start + first, data.points.start + last)
+            computed = {name: column[first:last] for name, column in data.computed.items()}
+            yield Sweep(sweep.model, sweep.sizes, GridColumns(data.grid, data.facts, points, computed))
+        else:
+            yield sweep.take(np.arange(first, last))
+
+
+def _encodings(table: Any) -> dict[str, Any]:
+    """How each column is written.
+
+    Neighbours of a grid are alike: whole numbers go up in equal steps, of which Parquet keeps the differences, and
+    times share the upper bytes, which compress once the bytes are sorted by place. Texts and
+    scales are few, and have dictionaries.
+    """
+    encodings: dict[str, str] = {}
+    few: list[str] = []
+    for field in table.schema:
+        kind = str(field.type)
+        if kind == "int64":
+            encodings[field.name] = "DELTA_BINARY_PACKED"
+        elif kind == "double" and not field.name.endswith("_scale"):
+            encodings[field.name] = "BYTE_STREAM_SPLIT"
+        elif kind != "bool":
+            few.append(field.name)
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": few or False,
+        "column_encoding": encodings,
+        "write_statistics": True,
+    }
 
 
 def _codes(sweep: Sweep, name: str) -> tuple[Any, tuple[str, ...]]:

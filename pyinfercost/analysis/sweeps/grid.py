@@ -79,8 +79,13 @@ class Grid:
         start = first // repeat
         runs = (last - 1) // repeat - start + 1 if last > first else 0
         codes = np.arange(start, start + runs, dtype=np.int64) % len(values)
-        if repeat > 1:
-            codes = np.repeat(codes, repeat)[first - start * repeat : last - start * repeat]
+        if repeat > 1 and runs:
+            # No more than is asked for: a run of an outer axis may be longer than memory.
+            lengths = np.full(runs, min(repeat, last - first), dtype=np.int64)
+            lengths[0] = min((start + 1) * repeat, last) - first
+            if runs > 1:
+                lengths[-1] = last - (start + runs - 1) * repeat
+            codes = np.repeat(codes, lengths)
         return codes
 
     def column(self, name: str, points: slice | NDArray[np.int64]) -> NDArray[Any]:

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .columns import GridColumns
-from .result import Sweep
+from .gathered import Gathered
 from .spec import COMPUTED, SweepSpec
+from .tasks import OF_A_POINT, RemoteTasks, Tasks, cores, workers_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ..conditions import Condition
+    from .result import Sweep
 
 CHUNK_POINTS = 2**20
-"""Points of a chunk: some tenths of a second, and 50 MB of results."""
+"""Points of a chunk at most: some tenths of a second on one core, and 50 MB of results."""
+
+SMALL_CHUNK_POINTS = 2**16
+"""Points of a chunk at least, where there is a choice: below, what a chunk costs by itself begins to show."""
+
+IN_PLACE_POINTS = 2**18
+"""Points between two looks at progress and at Ctrl-C, where nothing is handed over."""
+
+TASKS_PER_WORKER = 4
+"""Chunks for each worker, so that none of them waits long for the last one."""
+
+WORKERS_PER_CORE = 4
+"""Threads for each core at most: more of them compute no faster, and each holds a chunk."""
 
 ProgressCallback: TypeAlias = Callable[[int, int], None]
-Computed: TypeAlias = "dict[str, NDArray[np.float64]]"
 Encode: TypeAlias = "Callable[[SweepSpec, GridColumns], Any]"
 
 
@@ -39,6 +48,10 @@ class SweepInterrupted(KeyboardInterrupt):
     def __init__(self, partial: Any, done: int, total: int) -> None:
         super().__init__(f"stopped after {done:,} of {total:,} points; what was computed is in .partial")
         self.partial = partial
+        self._counts = (done, total)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.partial, *self._counts)
 
 
 @dataclass
@@ -51,7 +64,7 @@ class Run:
         executor: where to compute; None is this process.
         workers: threads of this process; None takes all cores.
         progress: as in `sweep`.
-        chunk_points: points of a chunk.
+        chunk_points: points of a chunk; None takes what suits the number of workers. Results do not depend on it.
     """
 
     spec: SweepSpec
@@ -59,27 +72,39 @@ class Run:
     executor: Executor | None = None
     workers: int | None = None
     progress: bool | ProgressCallback | None = None
-    chunk_points: int = field(default=CHUNK_POINTS)
+    chunk_points: int | None = None
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers must be at least 1, got {self.workers}")
+        given: object = self.executor
+        if given is not None and not isinstance(given, Executor):
+            hint = "; of a dask client, client.get_executor()" if hasattr(given, "get_executor") else ""
+            raise TypeError(f"executor must be a concurrent.futures.Executor{hint}, got {given!r}")
+        if self.workers is not None:
+            try:
+                self.workers = index(self.workers)
+            except TypeError:
+                raise ValueError(f"workers must be a whole number, got {self.workers!r}") from None
+            if self.workers < 1:
+                raise ValueError(f"workers must be at least 1, got {self.workers}")
+        self.parallel = self.threads if self.executor is None else workers_of(self.executor)
+        share = -(-len(self.spec) // (TASKS_PER_WORKER * self.parallel))
+        self.size = self.chunk_points or min(max(share, SMALL_CHUNK_POINTS), CHUNK_POINTS)
 
     @property
     def chunks(self) -> int:
         """How many chunks there are."""
-        return -(-len(self.spec) // self.chunk_points)
+        return -(-len(self.spec) // self.size)
 
     @property
     def threads(self) -> int:
         """Threads of this process to compute with."""
-        return self.workers or os.cpu_count() or 1
+        return min(self.workers or cores(), WORKERS_PER_CORE * cores())
 
     def stretch(self, chunk: int) -> slice:
         """The points of a chunk."""
-        return slice(chunk * self.chunk_points, min((chunk + 1) * self.chunk_points, len(self.spec)))
+        return slice(chunk * self.size, min((chunk + 1) * self.size, len(self.spec)))
 
-    def points_of(self, chunks: Mapping[int, Any]) -> int:
+    def points_of(self, chunks: Iterable[int]) -> int:
         """How many points these chunks have."""
         return sum(self.stretch(chunk).stop - self.stretch(chunk).start for chunk in chunks)
 
@@ -91,70 +116,55 @@ class Run:
         with reporting(self.progress, len(self.spec), done) as report:
             yield report
 
-    def results(self, wanted: list[int], encode: Encode) -> Iterator[tuple[int, Any]]:
+    def results(self, wanted: Iterable[int], encode: Encode) -> Generator[tuple[int, Any], None, None]:
         """The chunks' encoded results, in the order in which they are done.
 
         Args:
             wanted: numbers of chunks.
             encode: makes of a chunk's columns what is passed on; runs where the chunk is computed.
         """
-        if self.executor is None:
-            for chunk in wanted:
-                yield chunk, encode(self.spec, compute(self.spec, self.condition, self.stretch(chunk), self.threads))
+        if self.executor is not None:
+            yield from self._on_executor(self.executor, wanted, encode)
+        elif self.threads > 1 and self.chunks > 1:
+            yield from self._on_threads(wanted, encode)
         else:
-            yield from self._remote(self.executor, wanted, encode)
+            yield from self._here(wanted, encode)
 
-    def _remote(self, executor: Executor, wanted: list[int], encode: Encode) -> Iterator[tuple[int, Any]]:
-        data, key = self.spec.to_bytes(), self.spec.key
-        waiting = iter(wanted)
-        running: dict[Future[Any], int] = {}
-        left: list[int] = []
-        reason: BaseException | None = None
-
-        def submit() -> bool:
-            chunk = next(waiting, None)
-            if chunk is None:
-                return False
-            try:
-                running[executor.submit(work, data, key, self.condition, self.stretch(chunk), encode)] = chunk
-            except RuntimeError as error:  # a pool that is broken, or shut down
-                nonlocal reason
-                reason = error
-                left.extend((chunk, *waiting))
-                return False
-            return True
-
-        try:
-            # A window of tasks: enough to keep all workers busy, and no more results than fit.
-            window = 2 * (getattr(executor, "_max_workers", None) or os.cpu_count() or 1) + 2
-            while len(running) < window and submit():
-                pass
-            while running:
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    chunk = running.pop(future)
-                    submit()
-                    error = future.exception() if not future.cancelled() else RuntimeError("the task was cancelled")
-                    if error is None:
-                        yield chunk, future.result()
-                    elif isinstance(error, (ValueError, ArithmeticError, MemoryError)):
-                        raise error  # of the point, and the same anywhere
-                    else:
-                        reason = error
-                        left.append(chunk)
-        finally:
-            for future in running:
-                future.cancel()
-        if not left:
-            return
-        warnings.warn(
-            f"{len(left)} of {len(wanted)} parts of the sweep failed on the executor "
-            f"({type(reason).__name__}: {reason}); they are computed in this process",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        for chunk in sorted(left):
+    def _here(self, wanted: Iterable[int], encode: Encode) -> Iterator[tuple[int, Any]]:
+        for chunk in wanted:
             yield chunk, encode(self.spec, compute(self.spec, self.condition, self.stretch(chunk), self.threads))
+
+    def _on_threads(self, wanted: Iterable[int], encode: Encode) -> Iterator[tuple[int, Any]]:
+        """Filters and encodings run beside the evaluation of other chunks: all of them let go of Python's lock."""
+
+        def task(chunk: int) -> Any:
+            return encode(self.spec, compute(self.spec, self.condition, self.stretch(chunk), 1))
+
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="sweep")
+        try:
+            tasks = Tasks(lambda chunk: pool.submit(task, chunk), wanted, self.threads + 1, (BaseException,))
+            yield from tasks.results()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _on_executor(self, executor: Executor, wanted: Iterable[int], encode: Encode) -> Iterator[tuple[int, Any]]:
+        # Some more than there are workers, so that none of them waits for the next task to arrive.
+        window = self.parallel + max(self.parallel // 4, 2)
+        stretches = ((chunk, self.stretch(chunk)) for chunk in wanted)
+        tasks = RemoteTasks(executor, self.spec, stretches, (self.condition, encode), window)
+        yield from tasks.results()
+        if tasks.failed:
+            import warnings
+
+            reason = next(iter(tasks.failed.values()))
+            warnings.warn(
+                f"{len(tasks.failed)} of {self.chunks} parts of the sweep failed on the executor "
+                f"({type(reason).__name__}: {reason}); they are computed in this process",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            left = Run(self.spec, self.condition, workers=self.workers, chunk_points=self.size)
+            yield from left.results(sorted(tasks.failed), encode)
 
 
 def compute(spec: SweepSpec, condition: Condition | None, stretch: slice, threads: int) -> GridColumns:
@@ -168,26 +178,7 @@ def compute(spec: SweepSpec, condition: Condition | None, stretch: slice, thread
     return columns if condition is None else columns.take(condition.mask(columns, rows=points))
 
 
-def work(data: bytes, key: str, condition: Condition | None, stretch: slice, encode: Encode) -> Any:
-    """What a worker does: one stretch of a sweep that it got as data, on one thread."""
-    spec = _spec(key, data)
-    return encode(spec, compute(spec, condition, stretch, 1))
-
-
-@lru_cache(maxsize=4)
-def _known_spec(key: str) -> list[SweepSpec]:
-    return []
-
-
-def _spec(key: str, data: bytes) -> SweepSpec:
-    """A worker reads a sweep once, and its plans are made once."""
-    held = _known_spec(key)
-    if not held:
-        held.append(SweepSpec.from_bytes(data))
-    return held[0]
-
-
-def plain(spec: SweepSpec, columns: GridColumns) -> tuple[Any, Computed]:
+def plain(spec: SweepSpec, columns: GridColumns) -> tuple[Any, Mapping[str, Any]]:
     """Columns as they are."""
     return columns.points, columns.computed
 
@@ -197,91 +188,65 @@ def run_in_memory(run: Run) -> Sweep:
 
     Raises:
         SweepInterrupted: on Ctrl-C, with what was computed.
-        MemoryError: where the grid is larger than this machine's memory.
+        MemoryError: where the results are larger than this machine's memory.
     """
-    if run.condition is None:
-        _check_memory(len(run.spec))
-    done: dict[int, tuple[Any, Computed]] = {}
-    try:
-        if run.condition is None and run.executor is None:
-            return _run_in_place(run)
-        with run.reporting() as report:
-            for chunk, result in run.results(list(range(run.chunks)), plain):
-                done[chunk] = result
-                report(run.points_of(done))
-    except _Stopped as stopped:
-        raise stopped.error from stopped.error.__cause__
-    except KeyboardInterrupt:
-        raise SweepInterrupted(_joined(run, done), run.points_of(done), len(run.spec)) from None
-    except Exception as error:
-        error.partial = _joined(run, done)  # type: ignore[attr-defined]
-        raise
-    return _joined(run, done)
-
-
-class _Stopped(Exception):
-    """Carries an exception that has its partial result past the handlers above."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-def _run_in_place(run: Run) -> Sweep:
-    """Without a filter, and in this process, results are written to where they stay."""
-    import numpy as np
-
-    spec = run.spec
-    columns = {name: np.empty(len(spec)) for name in COMPUTED}
-    done = 0
-
-    def so_far() -> Sweep:
-        computed = {name: column[:done] for name, column in columns.items()}
-        data = GridColumns(spec.grid, spec.facts(), slice(0, done), computed)
-        return Sweep(spec.model, sizes_of(spec), data, complete=done == len(spec))
-
-    try:
-        with run.reporting() as report:
-            for chunk in range(run.chunks):
-                stretch = run.stretch(chunk)
-                part = {name: column[stretch] for name, column in columns.items()}
-                spec.compute(stretch.start, part, threads=run.threads)
-                done = stretch.stop
-                report(done)
-    except KeyboardInterrupt:
-        raise _Stopped(SweepInterrupted(so_far(), done, len(spec))) from None
-    except Exception as error:
-        error.partial = so_far()  # type: ignore[attr-defined]
-        raise _Stopped(error) from None
-    return so_far()
-
-
-def _joined(run: Run, done: Mapping[int, tuple[Any, Computed]]) -> Sweep:
-    """The chunks in the order of the grid, whatever the order in which they came."""
-    import numpy as np
-
-    spec = run.spec
-    chunks = [done[chunk] for chunk in sorted(done)]
-    empty: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
-    points = [np.arange(p.start, p.stop) if isinstance(p, slice) else p for p, _ in chunks]
-    computed = {name: np.concatenate([part[name] for _, part in chunks] or [np.empty(0)]) for name in COMPUTED}
-    data = GridColumns(spec.grid, spec.facts(), np.concatenate(points or empty), computed)
-    return Sweep(spec.model, sizes_of(spec), data, complete=len(done) == run.chunks)
-
-
-def sizes_of(spec: SweepSpec) -> tuple[str, ...]:
-    """The columns of a sweep that are sizes, open ones and fixed ones."""
-    return tuple(name for name in spec.grid.names if name not in spec.way_names)
-
-
-def _check_memory(points: int) -> None:
-    """Refuses a grid whose results cannot be in memory, before hours of work show it."""
-    needed = points * 8 * len(COMPUTED)
-    try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return
-    if needed > 0.8 * there:
+    memory = _memory_bytes()
+    points = len(run.spec) if run.condition is None else 0
+    if points * Gathered.POINT_BYTES > memory:
         raise MemoryError(
-            f"{points:,} points take {needed / 1e9:.0f} GB, and this machine has {there / 1e9:.0f} GB: give out=FOLDER "
-            "to write them to disk, or where= to keep fewer"
+            f"{points:,} points take {points * Gathered.POINT_BYTES / 1e9:.0f} GB, and this machine has "
+            f"{memory / 1e9:.0f} GB to give: give out=FOLDER to write them to disk, or where= to keep fewer"
         )
+    gathered = Gathered(run, memory)
+    steps = _in_place(run, gathered) if run.executor is None and run.condition is None else _by_chunks(run, gathered)
+    try:
+        with run.reporting() as report, closing(steps):
+            for _ in steps:
+                report(gathered.points_done)
+    except KeyboardInterrupt:
+        raise SweepInterrupted(gathered.sweep(), gathered.points_done, len(run.spec)) from None
+    except Exception as error:
+        error.partial = gathered.sweep()  # type: ignore[attr-defined]
+        raise
+    return gathered.sweep()
+
+
+def _by_chunks(run: Run, gathered: Gathered) -> Generator[None, None, None]:
+    with closing(run.results(range(run.chunks), plain)) as results:
+        for chunk, (points, computed) in results:
+            gathered.add(chunk, points, computed)
+            yield
+
+
+def _in_place(run: Run, gathered: Gathered) -> Generator[None, None, None]:
+    """Without a filter, and in this process, results are written to where they stay."""
+    for first in range(0, len(run.spec), IN_PLACE_POINTS):
+        stretch = slice(first, min(first + IN_PLACE_POINTS, len(run.spec)))
+        try:
+            run.spec.compute(first, gathered.views(stretch), threads=run.threads)
+        except OF_A_POINT:
+            _up_to_the_error(run.spec, stretch, gathered)
+            raise
+        gathered.up_to(stretch.stop)
+        yield
+
+
+def _up_to_the_error(spec: SweepSpec, stretch: slice, gathered: Gathered) -> None:
+    """Computes what lies before the first point that raises: twice what a chunk costs."""
+    first, last = stretch.start, stretch.stop  # the point lies in between
+    while last - first > 1:
+        middle = (first + last) // 2
+        try:
+            spec.compute(first, gathered.views(slice(first, middle)))
+            first = middle
+        except OF_A_POINT:
+            last = middle
+    gathered.up_to(first)
+
+
+def _memory_bytes() -> float:
+    """What results may take of this machine's memory, before hours of work show that they do not fit."""
+    try:
+        return 0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")

@@ -63,7 +63,11 @@ class SweepSpec:
     @cached_property
     def key(self) -> str:
         """A hash of all that the results depend on, this version of the package included."""
-        axes = [(axis.names, [list(column) for column in axis.columns]) for axis in self.grid.axes]
+        # Arrays as bytes: their repr is slow, and differs between versions of numpy.
+        axes = [
+            (axis.names, [c.tobytes() if hasattr(c, "tobytes") else list(c) for c in axis.columns])
+            for axis in self.grid.axes
+        ]
         works = sorted((node, work.__getstate__()) for node, work in (self.overrides or {}).items())
         parts = (
             _core.__version__,

@@ -1,55 +1,56 @@
-"""Sweeps on disk: a folder of Parquet files, written part by part, which a later call can complete."""
+"""Sweeps on disk: a folder of Parquet files that any reader takes, and choosing among more points than fit memory."""
 
 from __future__ import annotations
 
-import io
-import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..choosing import NothingFitsError, objectives
+from ..choosing import NothingFitsError, best_rows, objectives
+from ..condition_syntax import unknown_column
 from ..conditions import Condition
-from .frames import library, write_parquet
-from .result import Sweep
-from .run import Run, SweepInterrupted, sizes_of
+from .folder import part_file, read_manifest, whole
+from .frames import TEXTS, library
+from .result import Sweep, front_rows
 
 if TYPE_CHECKING:
-    from .columns import GridColumns
-    from .result import Where
-    from .spec import SweepSpec
+    import numpy as np
+    from numpy.typing import NDArray
 
-MANIFEST = "_sweep.json"
-SCHEMA_VERSION = 1
+    from .result import Where
 
 
 class StoredSweep:
     """A sweep in a folder: Parquet files that any reader of data sets takes, and a manifest.
 
+    Iterating gives the parts, each as a `Sweep` that reads a column when it is asked for. `where`, `pareto` and `best`
+    first read the columns that they need, part by part, and then the other columns of what they chose.
+
     Attributes:
         path: the folder.
         model: what the model is called.
         sizes: the columns that are sizes.
+        parts: the files that are there.
         complete: whether all parts are there.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Opens a folder that `sweep(..., out=path)` wrote.
+        """Opens a folder that `sweep(..., out=path)` wrote, to the end or not.
 
         Raises:
             FileNotFoundError: where there is no sweep.
         """
         self.path = Path(path)
-        self._manifest = _read_manifest(self.path)
+        self._manifest = read_manifest(self.path)
         self.model: str = self._manifest["model"]
         self.sizes: tuple[str, ...] = tuple(self._manifest["sizes"])
-        self.parts = [part for n in range(self._manifest["parts"]) if (part := _part(self.path, n)).exists()]
+        self.parts = [part for n in range(self._manifest["parts"]) if whole(part := part_file(self.path, n))]
         self.complete = len(self.parts) == self._manifest["parts"]
 
     def __len__(self) -> int:
-        parquet = library("pyarrow.parquet", "a stored sweep")
-        return sum(parquet.read_metadata(part).num_rows for part in self.parts)
+        return sum(data.rows for data in self._data)
 
     def __repr__(self) -> str:
         partial = "" if self.complete else f", {len(self.parts)} of {self._manifest['parts']} parts"
@@ -63,141 +64,162 @@ class StoredSweep:
     def __iter__(self) -> Iterator[Sweep]:
         """The parts, one after the other, each as a `Sweep`."""
         for part in self.parts:
-            yield self._read(part)
+            yield Sweep(self.model, self.sizes, PartColumns(part, self.columns), complete=self.complete)
 
     def dataset(self) -> Any:
-        """The files as a `pyarrow.dataset.Dataset`."""
+        """The files as a `pyarrow.dataset.Dataset`.
+
+        Raises:
+            ValueError: where no part is there yet.
+        """
+        self._check_parts()
         datasets = library("pyarrow.dataset", "a stored sweep")
         return datasets.dataset([str(part) for part in self.parts], format="parquet")
 
     def where(self, condition: Where) -> Sweep:
         """The points that satisfy a condition, in memory."""
+        self._check_parts()
         parsed = Condition.all_of(condition)
-        return _joined([part.where(parsed) for part in self], self)
+        return self._taken((data, _rows_of(data, parsed)) for data in self._each())
 
     def pareto(self, *names: str, maximize: str | Iterable[str] = (), minimize: str | Iterable[str] = ()) -> Sweep:
         """As `Sweep.pareto`: the front of the parts' fronts."""
-        fronts = [part.pareto(*names, maximize=maximize, minimize=minimize) for part in self]
-        return _joined(fronts, self).pareto(*names, maximize=maximize, minimize=minimize)
+        import numpy as np
 
-    def best(self, objective: str, *, where: Where = None, maximize: bool | None = None) -> dict[str, Any]:
+        self._check_parts()
+        said = {"maximize": maximize, "minimize": minimize}
+        chosen = objectives(names, known=self._data[0], **said)
+        rows, found = [], []
+        for data in self._each():
+            rows.append(front_rows(data, chosen))
+            found.append([data.at(name, rows[-1]) for name, _ in chosen])
+        columns = {
+            name: np.concatenate(values) for (name, _), values in zip(chosen, zip(*found, strict=True), strict=True)
+        }
+        kept = np.zeros(len(columns[chosen[0][0]]), dtype=np.bool_)
+        kept[front_rows(columns, chosen)] = True
+        masks = np.split(kept, np.cumsum([len(part) for part in rows])[:-1])
+        front = self._taken((data, part[mask]) for data, part, mask in zip(self._each(), rows, masks, strict=True))
+        return front.pareto(*names, **said)
+
+    def best(
+        self, objective: str, *, where: Where = None, per: str | Iterable[str] = (), maximize: bool | None = None
+    ) -> Any:
         """As `Sweep.best`: the best of the parts' best points."""
-        found: dict[str, Any] | None = None
-        failure: NothingFitsError | None = None
-        for part in self:
-            try:
-                point = part.best(objective, where=where, maximize=maximize)
-            except NothingFitsError as error:
-                failure = error
-                continue
-            given = {} if maximize is None else {"maximize" if maximize else "minimize": (objective,)}
-            ((_, most),) = objectives((objective,), known=part.data, **given)
-            if found is None or (point[objective] > found[objective] if most else point[objective] < found[objective]):
-                found = point
-        if found is None:
-            raise failure or NothingFitsError(f"{self!r} has no points")
-        return found
+        self._check_parts()
+        given = {} if maximize is None else {"maximize" if maximize else "minimize": (objective,)}
+        ((name, most),) = objectives((objective,), known=self._data[0], **given)
+        condition = Condition.all_of(where)
+        per = (per,) if isinstance(per, str) else tuple(per)
+        rows, values = [], []
+        for number, data in enumerate(self._each()):
+            rows.append(best_rows(data, name, most, condition, per))
+            if not per and len(rows[-1]):
+                values.append((data[name][rows[-1][0]].item(), number))
+        if per:
+            found = self._taken(zip(self._each(), rows, strict=True))
+            return found.take(best_rows(found.data, name, most, None, per))
+        if not values:
+            raise NothingFitsError(self._nothing_fits(name, condition))
+        _, number = min(values, key=lambda pair: (-pair[0] if most else pair[0], pair[1]))
+        return self._taken([(self._data[number], rows[number])]).row(0)
 
-    def _read(self, part: Path) -> Sweep:
+    @cached_property
+    def _data(self) -> list[PartColumns]:
+        return [PartColumns(part, self.columns) for part in self.parts]
+
+    def _each(self) -> Iterator[PartColumns]:
+        """The parts' columns; what was read of one is let go before the next."""
+        for data in self._data:
+            yield data
+            data.forget()
+
+    def _check_parts(self) -> None:
+        if not self.parts:
+            raise ValueError(f"{self!r} has no points yet")
+
+    def _taken(self, chosen: Iterable[tuple[PartColumns, NDArray[Any]]]) -> Sweep:
+        """Rows of parts as one Sweep; a part without chosen rows is not read, but for one that gives the types."""
+        import numpy as np
+
+        read = [{name: data.at(name, rows) for name in self.columns} for data, rows in chosen if len(rows)]
+        if not read:
+            data = self._data[0]
+            read = [{name: data.at(name, np.empty(0, dtype=np.int64)) for name in self.columns}]
+            data.forget()
+        columns = {name: np.concatenate([part[name] for part in read]) for name in self.columns}
+        return Sweep(self.model, self.sizes, columns, complete=self.complete)
+
+    def _nothing_fits(self, objective: str, condition: Condition | None) -> str:
+        points = len(self)
+        if not points:
+            return "there are no points to choose from"
+        if condition is None:
+            return f"{objective} is nan at each of {points:,} points"
+        last = next(data for data in reversed(self._data) if data.rows)
+        shortfall = condition.shortfall(last, rows=last.rows)
+        last.forget()
+        among = f"; of the {last.rows:,} in the last part:" if len(self.parts) > 1 else ""
+        return f"none of {points:,} points satisfies {condition}{among}\n{shortfall}"
+
+
+class PartColumns(Mapping[str, "NDArray[Any]"]):
+    """The columns of one part, each read when it is first asked for."""
+
+    def __init__(self, path: Path, names: tuple[str, ...]) -> None:
+        self.path = path
+        self._names = names
+        self._read: dict[str, NDArray[Any]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self:
+            raise KeyError(unknown_column(name, self._names))
+        if name not in self._read:
+            self._read[name] = self._column(name)
+        return self._read[name]
+
+    @cached_property
+    def rows(self) -> int:
+        """How many points there are."""
+        parquet = library("pyarrow.parquet", "a stored sweep")
+        return int(parquet.read_metadata(self.path).num_rows)
+
+    def at(self, name: str, rows: NDArray[Any]) -> NDArray[Any]:
+        """A column at some rows; the column itself is not kept."""
+        taken: NDArray[Any] = (self._read[name] if name in self._read else self._column(name))[rows]
+        return taken
+
+    def forget(self) -> None:
+        """Lets go of what was read."""
+        self._read.clear()
+
+    def _column(self, name: str) -> NDArray[Any]:
         import numpy as np
 
         parquet = library("pyarrow.parquet", "a stored sweep")
-        table = parquet.read_table(part, partitioning=None)
-        data = {}
-        for name in table.column_names:
-            column = table.column(name)
-            text = name in ("hardware", "precision", "execution")
-            data[name] = np.asarray(column.to_pylist(), dtype=str) if text else column.to_numpy()
-        return Sweep(self.model, self.sizes, data, complete=self.complete)
+        with parquet.ParquetFile(self.path) as file:
+            chunks = file.read(columns=[name]).column(name).chunks
+        if name not in TEXTS:
+            values = [chunk.to_numpy(zero_copy_only=False) for chunk in chunks]
+            column = np.concatenate(values) if len(values) != 1 else values[0]
+        else:
+            texts = [np.asarray(c.dictionary.to_pylist() or [""], dtype=str)[c.indices.to_numpy()] for c in chunks]
+            column = np.concatenate(texts) if texts else np.empty(0, dtype=str)
+        column.flags.writeable = False
+        return column
 
 
-def run_to_folder(run: Run, path: Path) -> StoredSweep:
-    """Computes a sweep into a folder; parts that are there already are kept.
-
-    A part is written under another name and then renamed, so that what is there is whole. Parts are encoded where
-    they are computed; only this process writes.
-
-    Raises:
-        FileExistsError: where the folder holds something else.
-        SweepInterrupted: on Ctrl-C; the same call goes on from there.
-    """
-    library("pyarrow.parquet", "out=FOLDER")
-    _open_folder(run, path)
-    missing = [number for number in range(run.chunks) if not _part(path, number).exists()]
-    there = {number: None for number in range(run.chunks) if number not in set(missing)}
-    try:
-        with run.reporting(run.points_of(there)) as report:
-            for number, data in run.results(missing, encoded):
-                target = _part(path, number)
-                partial = target.with_suffix(f".{os.getpid()}.tmp")
-                partial.write_bytes(data)
-                partial.replace(target)
-                there[number] = None
-                report(run.points_of(there))
-    except KeyboardInterrupt:
-        raise SweepInterrupted(StoredSweep(path), run.points_of(there), len(run.spec)) from None
-    except Exception as error:
-        error.partial = StoredSweep(path)  # type: ignore[attr-defined]
-        raise
-    return StoredSweep(path)
-
-
-def encoded(spec: SweepSpec, columns: GridColumns) -> bytes:
-    """A part as the bytes of a Parquet file."""
-    file = io.BytesIO()
-    write_parquet(Sweep(spec.model, sizes_of(spec), columns), file)
-    return file.getvalue()
-
-
-def _open_folder(run: Run, path: Path) -> None:
-    """Makes the folder, or sees that it holds this very sweep."""
-    from .columns import column_names
-
-    spec = run.spec
-    manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "key": spec.key,
-        "where": None if run.condition is None else run.condition.text,
-        "model": spec.model,
-        "points": len(spec),
-        "chunk_points": run.chunk_points,
-        "parts": run.chunks,
-        "columns": list(column_names(spec.grid, priced=bool(spec.usd_per_h))),
-        "sizes": list(sizes_of(spec)),
-    }
-    if path.exists() and not path.is_dir():
-        raise FileExistsError(f"{path} is a file; expected a folder for the parts of a sweep")
-    if (path / MANIFEST).exists():
-        if _read_manifest(path) != manifest:
-            raise FileExistsError(
-                f"{path} holds another sweep (of {_read_manifest(path)['model']!r}; a graph, an axis, a filter or the "
-                "version differs); give another folder, or remove this one"
-            )
-        return
-    if path.exists() and any(path.iterdir()):
-        raise FileExistsError(f"{path} is not empty and holds no sweep; give another folder")
-    path.mkdir(parents=True, exist_ok=True)
-    (path / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / MANIFEST
-    if not file.exists():
-        raise FileNotFoundError(f"{path} holds no sweep: it has no {MANIFEST}")
-    manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        raise ValueError(f"{file} has schema_version {manifest.get('schema_version')!r}; expected {SCHEMA_VERSION}")
-    return manifest
-
-
-def _part(path: Path, number: int) -> Path:
-    return path / f"part-{number:08d}.parquet"
-
-
-def _joined(parts: list[Sweep], stored: StoredSweep) -> Sweep:
+def _rows_of(data: PartColumns, condition: Condition | None) -> NDArray[np.int64]:
+    """The rows that satisfy a condition."""
     import numpy as np
 
-    if not parts:
-        raise ValueError(f"{stored!r} has no points yet")
-    data = {name: np.concatenate([part[name] for part in parts]) for name in stored.columns}
-    return Sweep(stored.model, stored.sizes, data, complete=stored.complete)
+    return np.arange(data.rows) if condition is None else np.flatnonzero(condition.mask(data, rows=data.rows))
