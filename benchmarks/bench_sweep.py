@@ -34,6 +34,7 @@ from pyinfercost.hardware import load
 pytest.importorskip("torch", reason="needs torch: pip install 'pyinfercost[models]'")
 
 Columns = dict[str, NDArray[np.float64]]
+THREADED_POINTS = 4 * SWEEP_POINTS
 TORCH_NAMES = {"native": "float32", "fp16": "float16"}
 
 
@@ -177,18 +178,18 @@ def bench_two_threads(benchmark: Any, resnet50: ic.Graph) -> None:
     """Two threads against one."""
     family = _core.PlanFamily(resnet50)
     machine = load(SWEEP_HARDWARE)
-    axes = [("batch", np.arange(2, SWEEP_POINTS + 2), 1)]
-    out = {threads: columns(SWEEP_POINTS) for threads in (1, 2)}
+    axes = [("batch", np.arange(2, THREADED_POINTS + 2), 1)]
+    out = {threads: columns(THREADED_POINTS) for threads in (1, 2)}
 
     def run(threads: int) -> Columns:
-        _core.evaluate_grid(family, axes, machine, first=0, points=SWEEP_POINTS, out=out[threads], threads=threads)
+        _core.evaluate_grid(family, axes, machine, first=0, points=THREADED_POINTS, out=out[threads], threads=threads)
         return out[threads]
 
     if (os.cpu_count() or 1) < 2:
         pytest.skip("needs two cores")
     race(
         benchmark,
-        f"two threads, {SWEEP_POINTS:,} points",
+        f"two threads, {THREADED_POINTS:,} points",
         lambda: run(2),
         {"one thread": lambda: run(1)},
         rounds=2 * SLOW_ROUNDS + 1,

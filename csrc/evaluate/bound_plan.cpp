@@ -65,12 +65,12 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
     for (const KernelTerms& terms : plan_->terms) kernels_.push_back(binder.bind(terms));
 }
 
-BlockInput BoundPlan::fill(const SizeBlock& sizes, Isa isa, std::vector<double>& scratch,
+BlockInput BoundPlan::fill(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch,
                            double* footprint) const {
     // The columns, and behind them the least value of each.
     const Tape& tape = plan_->tape;
     const std::size_t needed = tape.column_count() * (kBlock + 1);
-    if (scratch.size() < needed) scratch.resize(needed);
+    scratch.grow(needed);
     double* const least = scratch.data() + tape.column_count() * kBlock;
     const std::size_t points = padded(sizes.points);
     std::vector<const double*> inputs;
@@ -113,8 +113,7 @@ void BoundPlan::check_guards(const SizeBlock& sizes, const double* columns) cons
     }
 }
 
-void BoundPlan::run(const SizeBlock& sizes, Isa isa, std::vector<double>& scratch,
-                    BlockResult& result) const {
+void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const {
     const BlockInput input = fill(sizes, isa, scratch, result.footprint.data());
     const BlockSums sums{result.latency.data(), result.compute.data(), result.dram.data(),
                          result.cache.data(), result.launch.data()};
@@ -124,8 +123,8 @@ void BoundPlan::run(const SizeBlock& sizes, Isa isa, std::vector<double>& scratc
 }
 
 std::vector<KernelSeconds> BoundPlan::terms(const SizeBlock& sizes, Isa isa) const {
-    std::vector<double> scratch;
-    std::array<double, kBlock> footprint;
+    AlignedColumns scratch;
+    alignas(64) std::array<double, kBlock> footprint;
     const BlockInput input = fill(sizes, isa, scratch, footprint.data());
     std::vector<KernelSeconds> terms(kernels_.size());
     loops(isa).run_terms(input, terms.data());

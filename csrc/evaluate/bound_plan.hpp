@@ -14,6 +14,25 @@
 
 namespace infercost {
 
+// Doubles that start at a cache line: a vector that lies across two of them takes twice as long to load.
+class AlignedColumns {
+  public:
+    explicit AlignedColumns(std::size_t count = 0) { grow(count); }
+    // What was in there is kept.
+    void grow(std::size_t count) {
+        if (lines_.size() * kPerLine < count) lines_.resize((count + kPerLine - 1) / kPerLine);
+    }
+    double* data() { return lines_.empty() ? nullptr : lines_.front().values; }
+    const double* data() const { return lines_.empty() ? nullptr : lines_.front().values; }
+
+  private:
+    static constexpr std::size_t kPerLine = 8;
+    struct alignas(64) Line {
+        double values[kPerLine];
+    };
+    std::vector<Line> lines_;
+};
+
 // Values of sizes at the points of one block.
 struct SizeBlock {
     std::span<const std::string> names;
@@ -33,11 +52,11 @@ class BoundPlan {
 
     const Plan& plan() const { return *plan_; }
     // `scratch` grows to what the plan's columns need, and may be used for other plans after.
-    void run(const SizeBlock& sizes, Isa isa, std::vector<double>& scratch, BlockResult& result) const;
+    void run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const;
     std::vector<KernelSeconds> terms(const SizeBlock& sizes, Isa isa) const;
 
   private:
-    BlockInput fill(const SizeBlock& sizes, Isa isa, std::vector<double>& scratch, double* footprint) const;
+    BlockInput fill(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, double* footprint) const;
     void check_guards(const SizeBlock& sizes, const double* columns) const;
 
     std::shared_ptr<const Plan> plan_;

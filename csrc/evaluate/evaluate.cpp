@@ -1,7 +1,9 @@
 #include "evaluate/evaluate.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
+#include <limits>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -11,8 +13,8 @@
 namespace infercost {
 namespace {
 
-// Fewer points than this are not worth a thread.
-constexpr std::size_t kPointsPerThread = 64 * kBlock;
+// What a thread takes at once: a millisecond's work or so.
+constexpr std::size_t kChunk = 32 * kBlock;
 
 // The plans of a family on one machine, bound when first met.
 class Plans {
@@ -24,7 +26,6 @@ class Plans {
         bound_.emplace(Sizes{}, std::make_unique<BoundPlan>(std::move(plan), hardware, names));
     }
 
-    bool single() const { return family_ == nullptr; }
     // `bound` are the sizes of a point that its plan binds; none for a single plan.
     const BoundPlan& at(const Sizes& bound) {
         const std::scoped_lock lock(mutex_);
@@ -41,33 +42,62 @@ class Plans {
     std::map<Sizes, std::unique_ptr<BoundPlan>> bound_;
 };
 
+// What is the same for all points of a grid.
+struct AxisFacts {
+    std::vector<std::size_t> binding;  // axes that have values which a plan binds
+    bool limits_vary = false;          // a size's maximum depends on other sizes
+};
+
+AxisFacts check_axes(const Graph& graph, std::span<const SizeAxis> axes, std::size_t points) {
+    AxisFacts facts;
+    for (std::size_t a = 0; a < axes.size(); ++a) {
+        const SizeAxis& axis = axes[a];
+        if (axis.repeat == 0 || (axis.values.empty() && points > 0)) {
+            throw std::invalid_argument("size '" + axis.name + "' has no values");
+        }
+        if (axis.values.empty()) continue;
+        std::int64_t low = axis.values[0];
+        std::int64_t high = axis.values[0];
+        for (const std::int64_t value : axis.values) {
+            low = std::min(low, value);
+            high = std::max(high, value);
+        }
+        graph.check_sizes({
+            {axis.name, low}
+        });
+        graph.check_sizes({
+            {axis.name, high}
+        });
+        if (PlanFamily::binds(axis.name, low))
+            facts.binding.push_back(a);  // 1 is the least that others may be
+        const NamedSize& size = graph.sizes().find(axis.name)->second;
+        facts.limits_vary = facts.limits_vary || (size.maximum && !size.maximum->is_constant());
+    }
+    return facts;
+}
+
 // A stretch of a grid, block by block; each thread has one.
 class Walker {
   public:
     Walker(Plans& plans, const Graph& graph, std::span<const SizeAxis> axes,
-           std::span<const std::string> names, const Columns& out, Isa isa)
-        : plans_(plans), graph_(graph), axes_(axes), names_(names), out_(out), isa_(isa) {
-        sizes_.resize(axes.size() * kBlock);
-        gathered_.resize(axes.size() * kBlock);
-        for (std::size_t a = 0; a < axes.size(); ++a) {
-            const auto& values = axes[a].values;
-            if (plans.single()) continue;
-            const bool binds = std::any_of(values.begin(), values.end(), [&](std::int64_t value) {
-                return PlanFamily::binds(axes[a].name, value);
-            });
-            if (binds) binding_.push_back(a);
-            const NamedSize& size = graph.sizes().find(axes[a].name)->second;
-            limits_vary_ = limits_vary_ || (size.maximum && !size.maximum->is_constant());
-        }
-    }
+           std::span<const std::string> names, const AxisFacts& facts, const Columns& out, Isa isa)
+        : plans_(plans),
+          graph_(graph),
+          axes_(axes),
+          names_(names),
+          facts_(facts),
+          out_(out),
+          isa_(isa),
+          sizes_(axes.size() * kBlock),
+          gathered_(axes.size() * kBlock) {}
 
     // Points `begin` .. `end` of the output, which are `first` further on in the grid.
     void run(std::uint64_t first, std::size_t begin, std::size_t end) {
         for (std::size_t at = begin; at < end; at += kBlock) {
             const std::size_t points = std::min(kBlock, end - at);
             for (std::size_t a = 0; a < axes_.size(); ++a)
-                fill(axes_[a], first + at, points, &sizes_[a * kBlock]);
-            if (limits_vary_) check_limits(points);
+                fill(axes_[a], first + at, points, sizes_.data() + a * kBlock);
+            if (facts_.limits_vary) check_limits(points);
             block(at, points);
         }
     }
@@ -88,17 +118,17 @@ class Walker {
     // Which sizes the plan of a point binds.
     Sizes bound_at(std::size_t i) const {
         Sizes bound;
-        for (const std::size_t a : binding_) {
-            const auto value = static_cast<std::int64_t>(sizes_[a * kBlock + i]);
+        for (const std::size_t a : facts_.binding) {
+            const auto value = static_cast<std::int64_t>(sizes_.data()[a * kBlock + i]);
             if (PlanFamily::binds(axes_[a].name, value)) bound.emplace(axes_[a].name, value);
         }
         return bound;
     }
 
     bool same_plan(std::size_t i, std::size_t j) const {
-        return std::all_of(binding_.begin(), binding_.end(), [&](std::size_t a) {
-            const double x = sizes_[a * kBlock + i];
-            const double y = sizes_[a * kBlock + j];
+        return std::all_of(facts_.binding.begin(), facts_.binding.end(), [&](std::size_t a) {
+            const double x = sizes_.data()[a * kBlock + i];
+            const double y = sizes_.data()[a * kBlock + j];
             return depends_on_data(axes_[a].name) ? x == y : (x == 1) == (y == 1);
         });
     }
@@ -120,7 +150,7 @@ class Walker {
                 if (taken[j] || !same_plan(i, j)) continue;
                 taken[j] = true;
                 for (std::size_t a = 0; a < axes_.size(); ++a) {
-                    gathered_[a * kBlock + count] = sizes_[a * kBlock + j];
+                    gathered_.data()[a * kBlock + count] = sizes_.data()[a * kBlock + j];
                 }
                 places_[count++] = j;
             }
@@ -152,7 +182,7 @@ class Walker {
         for (std::size_t i = 0; i < points; ++i) {
             Sizes point;
             for (std::size_t a = 0; a < axes_.size(); ++a) {
-                point[axes_[a].name] = static_cast<std::int64_t>(sizes_[a * kBlock + i]);
+                point[axes_[a].name] = static_cast<std::int64_t>(sizes_.data()[a * kBlock + i]);
             }
             graph_.check_sizes(point);
         }
@@ -162,57 +192,50 @@ class Walker {
     const Graph& graph_;
     std::span<const SizeAxis> axes_;
     std::span<const std::string> names_;
+    const AxisFacts& facts_;
     const Columns& out_;
     Isa isa_;
-    std::vector<std::size_t> binding_;  // axes that have values which a plan binds
-    bool limits_vary_ = false;
-    std::vector<double> sizes_;     // kBlock values for each axis
-    std::vector<double> gathered_;  // the same, of one plan's points
+    AlignedColumns sizes_;     // kBlock values for each axis
+    AlignedColumns gathered_;  // the same, of one plan's points
     std::array<std::size_t, kBlock> places_{};
-    std::vector<double> scratch_;
+    AlignedColumns scratch_;
     BlockResult result_;
 };
 
-void check_axes(const Graph& graph, std::span<const SizeAxis> axes, std::size_t points) {
-    for (const SizeAxis& axis : axes) {
-        if (axis.repeat == 0 || (axis.values.empty() && points > 0)) {
-            throw std::invalid_argument("size '" + axis.name + "' has no values");
-        }
-        if (axis.values.empty()) continue;
-        const auto [low, high] = std::minmax_element(axis.values.begin(), axis.values.end());
-        graph.check_sizes({
-            {axis.name, *low}
-        });
-        graph.check_sizes({
-            {axis.name, *high}
-        });
-    }
-}
-
 void walk(Plans& plans, const Graph& graph, std::span<const SizeAxis> axes,
-          std::span<const std::string> names, std::uint64_t first, std::size_t points, const Columns& out,
-          const EvaluateOptions& options) {
-    const std::size_t worth = std::max<std::size_t>(points / kPointsPerThread, 1);
-    const std::size_t threads = std::clamp<std::size_t>(options.threads, 1, worth);
-    const std::size_t blocks = (points + kBlock - 1) / kBlock;
-    std::vector<std::exception_ptr> errors(threads);
-    const auto part = [&](std::size_t t) {
+          std::span<const std::string> names, const AxisFacts& facts, std::uint64_t first, std::size_t points,
+          const Columns& out, const EvaluateOptions& options) {
+    const std::size_t chunks = (points + kChunk - 1) / kChunk;
+    const std::size_t threads = std::clamp<std::size_t>(options.threads, 1, std::max<std::size_t>(chunks, 1));
+    // Chunks are taken in order, by whoever is free: a core that others use too does less.
+    std::atomic<std::size_t> next = 0;
+    struct Failure {
+        std::size_t chunk = std::numeric_limits<std::size_t>::max();
+        std::exception_ptr error;
+    };
+    std::vector<Failure> failures(threads);
+    const auto take = [&](std::size_t t) {
+        std::size_t chunk = 0;
         try {
-            Walker walker(plans, graph, axes, names, out, options.isa);
-            walker.run(first, std::min(points, blocks * t / threads * kBlock),
-                       std::min(points, blocks * (t + 1) / threads * kBlock));
+            Walker walker(plans, graph, axes, names, facts, out, options.isa);
+            while ((chunk = next++) < chunks) {
+                walker.run(first, chunk * kChunk, std::min(points, (chunk + 1) * kChunk));
+            }
         } catch (...) {
-            errors[t] = std::current_exception();
+            failures[t] = {chunk, std::current_exception()};
+            next = chunks;
         }
     };
     std::vector<std::thread> others;
-    for (std::size_t t = 1; t < threads; ++t) others.emplace_back(part, t);
-    part(0);
+    for (std::size_t t = 1; t < threads; ++t) others.emplace_back(take, t);
+    take(0);
     for (std::thread& other : others) other.join();
-    // The first in the order of the grid, whichever thread was the first to see one.
-    for (const std::exception_ptr& error : errors) {
-        if (error) std::rethrow_exception(error);
-    }
+    // The first in the order of the grid, whichever thread was the first to see one: all chunks before it
+    // were taken before it.
+    const Failure& earliest =
+        *std::min_element(failures.begin(), failures.end(),
+                          [](const Failure& x, const Failure& y) { return x.chunk < y.chunk; });
+    if (earliest.error) std::rethrow_exception(earliest.error);
 }
 
 std::vector<std::string> names_of(std::span<const SizeAxis> axes) {
@@ -226,28 +249,29 @@ std::vector<std::string> names_of(std::span<const SizeAxis> axes) {
 void evaluate(PlanFamily& family, std::span<const SizeAxis> axes, const Hardware& hardware,
               std::uint64_t first, std::size_t points, const Columns& out, const EvaluateOptions& options) {
     const Graph& graph = *family.graph();
-    check_axes(graph, axes, points);
+    const AxisFacts facts = check_axes(graph, axes, points);
     const std::vector<std::string> names = names_of(axes);
     Plans plans(family, hardware, names);
-    walk(plans, graph, axes, names, first, points, out, options);
+    walk(plans, graph, axes, names, facts, first, points, out, options);
 }
 
 void evaluate(const std::shared_ptr<const Plan>& plan, std::span<const SizeAxis> axes,
               const Hardware& hardware, std::uint64_t first, std::size_t points, const Columns& out,
               const EvaluateOptions& options) {
-    check_axes(*plan->graph, axes, points);
+    AxisFacts facts = check_axes(*plan->graph, axes, points);
+    facts = {};  // one plan for all, as the caller has chosen
     const std::vector<std::string> names = names_of(axes);
     Plans plans(plan, hardware, names);
-    walk(plans, *plan->graph, axes, names, first, points, out, options);
+    walk(plans, *plan->graph, axes, names, facts, first, points, out, options);
 }
 
 std::vector<KernelSeconds> evaluate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware,
                                             Isa isa) {
     plan.graph->check_sizes(sizes);
     std::vector<std::string> names;
-    std::vector<double> values(sizes.size() * kBlock);
+    AlignedColumns values(sizes.size() * kBlock);
     for (const auto& [name, value] : sizes) {
-        values[names.size() * kBlock] = static_cast<double>(value);
+        values.data()[names.size() * kBlock] = static_cast<double>(value);
         names.push_back(name);
     }
     // Not owned: the plan outlives the call.
