@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from toy_graphs import blocks
@@ -68,7 +69,7 @@ def test_a_short_job_does_not_import_rich() -> None:
         "with reporting(None, 10) as report:\n    report(10)\n"
         "sys.exit('rich' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
 
 
 def test_a_bar_appears_in_time_even_if_nothing_is_done_yet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -269,6 +269,7 @@ def test_a_real_interrupt_leaves_a_usable_result(graph: ic.Graph, tmp_path: Path
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=tmp_path,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"

@@ -44,9 +44,17 @@ def expected(spec: SweepSpec) -> ic.Sweep:
 class Unreliable(ThreadPoolExecutor):
     """Its `submit` fails after some tasks, or some of its tasks do, or are cancelled without a word."""
 
-    def __init__(self, *, submits: int = 10**9, failing: tuple[int, ...] = (), cancelled: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        submits: int = 10**9,
+        failing: tuple[int, ...] = (),
+        losing: tuple[int, ...] = (),
+        cancelled: tuple[int, ...] = (),
+    ) -> None:
         super().__init__(2)
-        self.submits, self.failing, self.cancelled, self.number = submits, failing, cancelled, -1
+        self.submits, self.number = submits, -1
+        self.failing, self.losing, self.cancelled = failing, losing, cancelled
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         self.number += 1
@@ -56,6 +64,8 @@ class Unreliable(ThreadPoolExecutor):
             future: Future[Any] = Future()
             future.cancel()
             return future
+        if self.number in self.losing:
+            return super().submit(int, "no result")
         if self.number in self.failing:
             return super().submit(os.stat, "/no such file")
         return super().submit(fn, *args, **kwargs)
@@ -67,6 +77,7 @@ class Unreliable(ThreadPoolExecutor):
         ({"submits": 5}, "19 of 24 parts .* failed on the executor .RuntimeError: cannot schedule"),
         ({"submits": 0}, "24 of 24 parts"),
         ({"failing": (0, 7)}, "2 of 24 parts .*FileNotFoundError"),
+        ({"losing": (5,)}, "1 of 24 parts .*ValueError"),  # as dask's executor does when a result goes with its worker
         ({"cancelled": (3,)}, "1 of 24 parts .*CancelledError"),
     ],
 )

@@ -17,12 +17,24 @@ if TYPE_CHECKING:
     from ..conditions import Condition
 
 OF_A_POINT = (ValueError, ArithmeticError)
-"""What a point raises, wherever it is computed; anything else that comes from a worker is the worker's trouble."""
+"""What a point raises, wherever it is computed."""
 
 NO_WORKERS_S = 20.0
 """How long a cluster may be without any worker, once it has had some: they are started anew in less."""
 
 _LOOK_AGAIN_S = 1.0
+
+
+class Refused(Exception):
+    """What a point raised on a worker, as the worker returns it.
+
+    An exception that a future has itself is trouble of the executor's, whatever its type: dask's has a ValueError when
+    a result is lost with its worker.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class Tasks:
@@ -148,12 +160,19 @@ class RemoteTasks(Tasks):
                 self._stretches[number] = stretch
                 yield number
 
-        super().__init__(self._to_executor, numbers(), window, OF_A_POINT)
+        super().__init__(self._to_executor, numbers(), window, (Refused,))
         self._executor, self._job = executor, job
         self._key, self._data = spec.key, spec.to_bytes()
         self._with_data = window
         self._had_workers = bool(worker_count(executor))
         self._alone_since: float | None = None
+
+    def results(self) -> Iterator[tuple[int, Any]]:
+        """As of `Tasks`; what a point raised is raised as it was."""
+        try:
+            yield from super().results()
+        except Refused as refused:
+            raise refused.error from None
 
     def _to_executor(self, number: int, data: bytes | None = None) -> Future[Any]:
         if data is None and self._with_data > 0:
@@ -186,7 +205,8 @@ class RemoteTasks(Tasks):
                     self.failed[number] = broken
             else:
                 del self._stretches[number]
-                yield number, error, result
+                refused = isinstance(result, Refused)
+                yield (number, result, None) if refused else (number, error, result)
 
 
 _known: dict[str, SweepSpec] = {}
@@ -205,14 +225,18 @@ def do(
     """What a worker does: one stretch of a sweep, on one thread.
 
     Returns:
-        What `encode` makes of it; None where this process does not know the sweep and got no data.
+        What `encode` makes of it; None where this process does not know the sweep and got no data; `Refused` where a
+        point raises.
     """
     from .run import compute
 
     if version != _core.__version__:
         raise RuntimeError(f"the worker has pyinfercost {_core.__version__}, the caller {version}")
     spec = _spec(key, data)
-    return None if spec is None else encode(spec, compute(spec, condition, stretch, 1))
+    try:
+        return None if spec is None else encode(spec, compute(spec, condition, stretch, 1))
+    except OF_A_POINT as error:
+        return Refused(error)
 
 
 def _spec(key: str, data: bytes | None) -> SweepSpec | None:
