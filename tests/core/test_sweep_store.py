@@ -9,23 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stored_sweeps import AXES, BATCH, PARTS, POINTS, check_equal, content, run_of
 from toy_graphs import blocks
 
 import pyinfercost as ic
 from pyinfercost.analysis.choosing import NothingFitsError
-from pyinfercost.analysis.conditions import Condition
-from pyinfercost.analysis.models import Captured
 from pyinfercost.analysis.sweeps import store
-from pyinfercost.analysis.sweeps.axes import make_spec
 from pyinfercost.analysis.sweeps.folder import run_to_folder
-from pyinfercost.analysis.sweeps.run import Run
 
 pytest.importorskip("pyarrow")
-
-AXES: dict[str, Any] = {"hardware": ["a100-sxm-80gb", "t4"], "precision": ["fp32", "fp16"], "usd_per_h": 2.5}
-BATCH = range(1, 1001)
-POINTS = 4000
-PARTS = 10
 
 
 @pytest.fixture(scope="module")
@@ -38,26 +30,9 @@ def expected(graph: ic.Graph) -> ic.Sweep:
     return ic.sweep(graph, batch=BATCH, **AXES)
 
 
-def run_of(where: str | None = None, **options: Any) -> Run:
-    spec = make_spec(Captured(blocks(), {"batch": BATCH}, {}, "toy"), **AXES)
-    return Run(spec, Condition.all_of(where), **{"chunk_points": POINTS // PARTS, **options})
-
-
 @pytest.fixture
 def stored(tmp_path: Path) -> ic.StoredSweep:
     return run_to_folder(run_of(), tmp_path / "grid")
-
-
-def check_equal(sweep: ic.Sweep, expected: ic.Sweep) -> None:
-    assert sweep.columns == expected.columns
-    assert len(sweep) == len(expected)
-    for name in expected.columns:
-        assert sweep[name].dtype.kind == expected[name].dtype.kind, name
-        assert (sweep[name] == expected[name]).all(), name
-
-
-def content(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 # ---- what is written ----
