@@ -26,7 +26,7 @@ class Tape {
     // Adds what is needed for an expression, once.
     Affine add(const Expr& e);
 
-    // Named sizes that the steps read, in the order of `sizes` of run().
+    // Named sizes that the steps read; a step of kind size has its place in this list.
     const std::vector<std::string>& size_names() const { return size_names_; }
     std::size_t column_count() const { return steps_.size(); }
 
