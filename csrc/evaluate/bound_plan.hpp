@@ -40,8 +40,8 @@ struct SizeBlock {
     std::size_t points;
 };
 
-// A line longer than a block: columns half a page apart share the low bits of their addresses, and a load then
-// waits for the store to another one.
+// A line longer than a block: columns half a page apart share the low bits of their addresses, and a load
+// then waits for the store to another one.
 struct BlockResult {
     alignas(64) std::array<double, kBlock + 8> latency, compute, dram, cache, launch, footprint;
 };
