@@ -34,7 +34,7 @@ struct Loops {
     decltype(&baseline::run_terms) run_terms;
 };
 
-const Loops& loops(Isa isa) {
+const Loops& loops([[maybe_unused]] Isa isa) {
     static constexpr Loops kBaseline{baseline::run_tape, baseline::run_block, baseline::run_terms};
 #ifdef INFERCOST_X86_DISPATCH
     static constexpr Loops kAvx2{avx2::run_tape, avx2::run_block, avx2::run_terms};
