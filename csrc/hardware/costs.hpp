@@ -30,9 +30,8 @@ struct GpuCosts {
     double vector_s_per_flop = 0;  // 0: no vector engine
     double fetch_s_per_byte = 0;   // of operands, from the last cache to the cores
     double operand_bytes = 0;
-    double floor_s = 0;     // launch gap, and what the smallest contraction costs beyond it
-    double dispatch_s = 0;  // host time of an op in eager execution
-    bool direct = false;    // a convolution may run on the vector unit instead
+    double floor_s = 0;   // launch gap, and what the smallest contraction costs beyond it
+    bool direct = false;  // a convolution may run on the vector unit instead
     // Tiles of the menu that can win; the first few of them suffice where there is work for all cores.
     int tile_count = 0;
     int busy_tile_count = 0;
@@ -66,6 +65,7 @@ struct SystolicCosts {
 // A kernel with what one machine makes of its kind and dtype; one of the three is set.
 struct BoundKernel {
     MachineKind machine = MachineKind::gpu;
+    double spread = 0;  // of its time, as a fraction
     KernelTerms terms{};
     GpuCosts gpu;
     CpuCosts cpu;

@@ -84,8 +84,6 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.fetch_s_per_byte = last ? 1.0 / (reuse * last->bandwidth_byte_per_s) : 0.0;
     const double gap = execution_ == Execution::replayed ? over.replay_gap_s : over.launch_gap_s;
     costs.floor_s = gap + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
-    // In eager execution the host may be slower than the device: then its time is what is seen.
-    costs.dispatch_s = execution_ == Execution::eager ? over.dispatch_s : 0.0;
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
     costs.direct = terms.kind == WorkKind::convolution && vector.flop_per_s > 0;
     choose_tiles(costs, terms.n);

@@ -158,8 +158,8 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
         // Epilogues overlap with the matrix unit; alone they are all there is.
         times.compute = max(times.compute, pointwise.at(i) * splat(costs.vector_s_per_flop));
         times.busy = max(max(times.compute, times.dram), times.cache);
-        times.launch = max(splat(costs.floor_s), splat(costs.dispatch_s) - times.busy);
-        times.total = max(splat(costs.floor_s) + times.busy, splat(costs.dispatch_s));
+        times.launch = splat(costs.floor_s);
+        times.total = splat(costs.floor_s) + times.busy;
         sink(i, times);
     }
 }

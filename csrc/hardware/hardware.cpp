@@ -120,8 +120,7 @@ void Hardware::validate() const {
         }
     }
     require(any > 0, id, "the sum of all peak rates", any, "at least one peak rate");
-    require(band_low > 0 && band_low <= 1, id, "band low", band_low, "(0, 1]");
-    require(band_high >= 1, id, "band high", band_high, "1 or more");
+    require(spread >= 0 && std::isfinite(spread), id, "spread", spread, "zero or more");
 }
 
 Engine vector_engine(const Hardware& hardware, DType dtype) {

@@ -10,7 +10,8 @@ from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .calibration import Calibration, calibration
+from .calibration import CALIBRATIONS, Calibration
+from .calibration import calibration as constants_of
 from .device import CATALOG, DeviceFile, read_device
 from .schema import CACHE_LEVELS, CORE_DTYPES, OVERHEAD_KEYS, HardwareError
 
@@ -39,7 +40,9 @@ def names() -> list[str]:
     return sorted(path.stem for path in CATALOG.glob("*.toml"))
 
 
-def load(hardware: Source | _core.Hardware, *, threads: int | None = None) -> _core.Hardware:
+def load(
+    hardware: Source | _core.Hardware, *, threads: int | None = None, calibration: Source | None = None
+) -> _core.Hardware:
     """Load a device.
 
     Args:
@@ -49,6 +52,7 @@ def load(hardware: Source | _core.Hardware, *, threads: int | None = None) -> _c
             the cores in use; a shared cache keeps its size; DRAM bandwidth is that of the sheet or the family's
             `dram_gb_per_s_per_core` times the cores in use, whichever is lower. Power figures stay those of the whole
             package. By default all cores.
+        calibration: A folder of calibration files that stand in for the package's own.
 
     Returns:
         The device in base units, with its family's constants. Levels of cache whose bandwidth is unknown are left out.
@@ -69,7 +73,8 @@ def load(hardware: Source | _core.Hardware, *, threads: int | None = None) -> _c
             )
         return hardware
     device = _find(hardware)
-    return _core.Hardware(**core_arguments(device, calibration(device), threads=threads))
+    folder = CALIBRATIONS if calibration is None else Path(calibration)
+    return _core.Hardware(**core_arguments(device, constants_of(device, folder), threads=threads))
 
 
 def describe(hardware: Source) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def describe(hardware: Source) -> dict[str, Any]:
         it cannot be loaded; and `calibration`, with `fitted`, the `values` by table and the `origin` of each key.
     """
     device = _find(hardware)
-    constants = calibration(device)
+    constants = constants_of(device)
     described: dict[str, Any] = {key: _plain(value) for key, value in device.data.items() if key != "calibration"}
     described["path"] = str(device.path)
     described["missing"] = device.missing()
@@ -160,7 +165,8 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
         "overheads_s": {key: constants[f"overheads.{key}_us"] * _MICRO for key in OVERHEAD_KEYS},
         "achieved": dict(constants.data["achieved"]),
-        "band": (constants["band.low"], constants["band.high"]),
+        "constants": _kernel_constants(constants),
+        "spread": constants["band.spread"],
         "power_w": _power(device, constants),
         "links_byte_per_s": {
             link: bandwidth * _GIGA
@@ -168,6 +174,18 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
             if (bandwidth := device.get(f"link.{link}.bandwidth_gb_per_s")) is not None
         },
     }
+
+
+def _kernel_constants(constants: Calibration) -> dict[str, float]:
+    """What the machine models look up by name, in seconds: `kernel.softmax.minimum_s` from `minimum_us`."""
+    found = {}
+    for table, values in constants.data.items():
+        if not table.startswith("kernel."):
+            continue
+        for key, value in values.items():
+            in_us = key.endswith("_us")
+            found[f"{table}.{key.removesuffix('_us') + '_s' if in_us else key}"] = value * _MICRO if in_us else value
+    return found
 
 
 def _cores_in_use(device: DeviceFile, cores: int, threads: int | None) -> int:

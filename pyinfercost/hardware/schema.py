@@ -115,6 +115,35 @@ ACHIEVED_KEYS = (
 OVERHEAD_KEYS = ("dispatch", "launch_gap", "replay_gap", "kernel_minimum")
 CACHE_LEVELS = ("l1", "l2", "scratchpad", "llc")
 
+KERNEL_CLASSES = (
+    "gemm",
+    "convolution",
+    "attention",
+    "pointwise",
+    "reduction",
+    "softmax",
+    "normalization",
+    "pooling",
+    "gather",
+    "scatter",
+    "copy",
+    "fill",
+    "sort",
+    "scan",
+    "library",
+)
+"""The kinds of kernels that the core tells apart, as it spells them."""
+
+# What a family's kernels of one class reach, relative to what [achieved] says of the machine, and their extra floor.
+_KERNEL = {
+    "dram": _POSITIVE,
+    "compute": _POSITIVE,
+    "cache": _POSITIVE,
+    "minimum_us": _NOT_NEGATIVE,
+    "spread": _NOT_NEGATIVE,
+    "rows": _COUNT,
+}
+
 _CALIBRATION_TABLES: dict[str, Field | Table] = {
     "overheads": Table({"source": _NEED_TEXT, **{f"{key}_us": _NOT_NEGATIVE for key in OVERHEAD_KEYS}}),
     "achieved": Table({"source": _NEED_TEXT, **dict.fromkeys(ACHIEVED_KEYS, _FRACTION)}),
@@ -125,8 +154,9 @@ _CALIBRATION_TABLES: dict[str, Field | Table] = {
             "scratchpad_over_dram_bandwidth": Field("number", low=1),
         }
     ),
-    # Error band of an estimate, as factors of its latency; high is at least 1, which the core checks.
-    "band": Table({"source": _NEED_TEXT, "low": _FRACTION, "high": _POSITIVE}),
+    # Four of five measurements lie within latency / (1 + spread) and latency x (1 + spread).
+    "band": Table({"source": _NEED_TEXT, "spread": _NOT_NEGATIVE}),
+    "kernel": Table({name: Table({"source": _NEED_TEXT, **_KERNEL}) for name in KERNEL_CLASSES}),
     "limits": Table({"source": _NEED_TEXT, "dram_gb_per_s_per_core": _POSITIVE}),
     "assumed": Table(  # stands in for a fact that a sheet does not give
         {
