@@ -20,4 +20,4 @@ def band(latency_s: Seconds, spread_s: Seconds) -> tuple[Seconds, Seconds]:
         The ends of the band: as many times less as it is more.
     """
     high_s = latency_s + spread_s  # type: ignore[operator]
-    return latency_s * (latency_s / (high_s + _LEAST_S)), high_s  # type: ignore[operator]
+    return latency_s * (latency_s / (high_s + _LEAST_S)), high_s
