@@ -348,7 +348,7 @@ class Hardware:
         power_w: Mapping[str, float],
         links_byte_per_s: Mapping[str, float],
         spread: float = 0.0,
-        constants: Mapping[str, float] = ...,
+        constants: Mapping[str, float] = {},
     ) -> None: ...
     @property
     def id(self) -> str: ...

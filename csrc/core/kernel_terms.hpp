@@ -40,6 +40,10 @@ struct KernelTerms {
     Affine n;
     Affine k;
     Affine n_value;
+    Affine causal_flops;  // of the contraction, where masked-out halves are skipped
+    Affine shared;
+    Affine squares_2;
+    Affine squares_4;
 };
 
 }  // namespace infercost

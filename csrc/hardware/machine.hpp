@@ -30,6 +30,8 @@ class Binder {
     };
     const Engines& engines(DType dtype);
     GpuCosts gpu(const KernelTerms& terms);
+    RowCosts gpu_rows(const KernelTerms& terms) const;
+    AttentionCosts gpu_attention(double core_s_per_flop) const;
     CpuCosts cpu(const KernelTerms& terms);
     SystolicCosts systolic(const KernelTerms& terms);
 

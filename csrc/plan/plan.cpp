@@ -30,7 +30,11 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
             tape.add(work.dims.m),
             tape.add(work.dims.n),
             tape.add(work.dims.k),
-            tape.add(work.dims.n_value)};
+            tape.add(work.dims.n_value),
+            tape.add(work.causal_flops),
+            tape.add(work.dims.shared),
+            tape.add(work.dims.squares_2),
+            tape.add(work.dims.squares_4)};
 }
 
 // The guards that the sizes which are bound do not settle.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .device import DeviceFile, lookup
-from .schema import CALIBRATION, KERNEL_CLASSES, KINDS, HardwareFileError, check, read_toml
+from .schema import CALIBRATION, KERNEL_CLASSES, KINDS, MODEL_TABLES, HardwareFileError, check, read_toml
 
 CALIBRATIONS = Path(__file__).parent / "calibration"
 
@@ -22,8 +22,10 @@ _TABLES = (
     "achieved",
     "cache",
     "limits",
+    "power",
     "assumed",
     "band",
+    *MODEL_TABLES,
     *(f"kernel.{name}" for name in KERNEL_CLASSES),
 )
 _REQUIRED = (
@@ -45,8 +47,8 @@ class Calibration:
     """The constants that apply to one device, in the units of the files.
 
     Attributes:
-        data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits`, `assumed`, `band`, and
-            `kernel.softmax` and its like.
+        data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits`, `power`,
+            `assumed`, `band`, `kernel.softmax` and its like, and the tables of single models.
         origin: Dotted key -> the file it came from, and the source that file cites.
         fitted: Whether all of it was fitted to measurements, rather than taken over from publications.
     """
