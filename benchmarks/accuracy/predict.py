@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyinfercost import _core
+from pyinfercost.analysis.bands import band
 from pyinfercost.analysis.plans import family_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 Failed = Callable[["Case", int, str], None]
 """Called with a case, the place of a row in it, and why that row has no prediction."""
+
+_REFUSED = (ValueError, RuntimeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -47,39 +50,43 @@ def predict(cases: Sequence[Case], machines: Mapping[str, Hardware], failed: Fai
         failed: told of rows that have no prediction.
     """
     latency_s = np.full(sum(len(case) for case in cases), np.nan)
-    low_s, high_s = latency_s.copy(), latency_s.copy()
+    spread_s = latency_s.copy()
     first = 0
     for case in cases:
         rows = slice(first, first + len(case))
         first = rows.stop
-        machine = machines[case.hardware]
-        _evaluate(case, machine, latency_s[rows], failed)
-        low, high = machine.band
-        low_s[rows] = latency_s[rows] * low
-        high_s[rows] = latency_s[rows] * high
+        out = {"latency_s": latency_s[rows], "spread_s": spread_s[rows]}
+        _evaluate(case, machines[case.hardware], out, failed)
+    low_s, high_s = band(latency_s, spread_s)
     return Predicted(latency_s, low_s, high_s)
 
 
-def _evaluate(case: Case, machine: Hardware, out_s: NDArray[np.float64], failed: Failed) -> None:
+def _evaluate(case: Case, machine: Hardware, out: Mapping[str, NDArray[np.float64]], failed: Failed) -> None:
     """The latencies of a case; where they cannot be had at once, row by row, so that one row costs no other."""
     try:
         family = family_of(case.graph, case.precision, case.execution)
         axes = [(name, values, 1) for name, values in case.sizes.items()]
-        _core.evaluate_grid(family, axes, machine, first=0, points=len(case), out={"latency_s": out_s})
+        _core.evaluate_grid(family, axes, machine, first=0, points=len(case), out=out)
         return
-    except (ValueError, RuntimeError, OverflowError) as error:
+    except _REFUSED as error:
         if len(case) == 1:
-            out_s[:] = np.nan
-            failed(case, 0, reason_of(error))
+            _refuse(case, 0, error, out, failed)
             return
     for place in range(len(case)):
+        row = slice(place, place + 1)
         try:
-            axes = [(name, values[place : place + 1], 1) for name, values in case.sizes.items()]
             family = family_of(case.graph, case.precision, case.execution)
-            _core.evaluate_grid(family, axes, machine, first=0, points=1, out={"latency_s": out_s[place : place + 1]})
-        except (ValueError, RuntimeError, OverflowError) as error:
-            out_s[place] = np.nan
-            failed(case, place, reason_of(error))
+            axes = [(name, values[row], 1) for name, values in case.sizes.items()]
+            one = {name: values[row] for name, values in out.items()}
+            _core.evaluate_grid(family, axes, machine, first=0, points=1, out=one)
+        except _REFUSED as error:
+            _refuse(case, place, error, out, failed)
+
+
+def _refuse(case: Case, place: int, error: Exception, out: Mapping[str, NDArray[np.float64]], failed: Failed) -> None:
+    for values in out.values():
+        values[place] = np.nan  # what was written before it failed is no prediction
+    failed(case, place, reason_of(error))
 
 
 def reason_of(error: BaseException) -> str:
