@@ -14,6 +14,7 @@ import logging
 import multiprocessing
 import os
 import re
+import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -135,37 +136,45 @@ def _is_kept(wanted: Wanted, folder: Path) -> bool:
 
 def _results(missing: list[Wanted], build: Build, folder: Path, workers: int) -> Iterator[tuple[Wanted, str | None]]:
     """Each model with the reason why it has no graph, None where it has one; a few at a time are with the workers."""
-    if len(missing) <= 1 or workers <= 1:
+    # What shares a model goes to one process in a row, which then builds it once.
+    together: dict[tuple[str, str], list[Wanted]] = {}
+    for wanted in missing:
+        together.setdefault((wanted.library, wanted.model), []).append(wanted)
+    if len(together) <= 1 or workers <= 1:
         for wanted in missing:
             yield wanted, capture_to(wanted, build, folder)
         return
-    waiting = iter(missing)
+    waiting = iter(together.values())
     # Spawned: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
-        running: dict[Future[str | None], Wanted] = {}
+        running: dict[Future[list[str | None]], list[Wanted]] = {}
         try:
             while True:
-                while len(running) < 2 * workers and (wanted := next(waiting, None)) is not None:
-                    running[pool.submit(capture_to, wanted, build, folder)] = wanted
+                while len(running) < 2 * workers and (some := next(waiting, None)) is not None:
+                    running[pool.submit(_capture_all, some, build, folder)] = some
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    wanted = running.pop(future)
+                    some = running.pop(future)
                     try:
-                        yield wanted, future.result()
+                        yield from zip(some, future.result(), strict=True)
                     except BrokenProcessPool:
-                        yield wanted, "a capturing process died"
-                        for other in (*running.values(), *waiting):
-                            yield other, "a capturing process died"
+                        for lost in (some, *running.values(), *waiting):
+                            yield from ((wanted, "a capturing process died") for wanted in lost)
                         return
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _capture_all(some: list[Wanted], build: Build, folder: Path) -> list[str | None]:
+    return [capture_to(wanted, build, folder) for wanted in some]
+
+
 def _begin() -> None:
     """In a process that captures: one thread, no download, and no words about optional libraries that are not there."""
     os.environ["HF_HUB_OFFLINE"] = "1"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops who gave the work; what has begun is finished and kept
     logging.disable(logging.WARNING)
     import torch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pyinfercost as ic
@@ -30,12 +31,12 @@ def build(wanted: Wanted, batch: int | None) -> ic.Graph:
         warnings.simplefilter("ignore")
         model = _model(wanted.model, recipe["parameters_m"])
         images = torch.empty(batch or 2, 3, image_size, image_size, device="meta")
-        if channels_last:
-            model = model.to(memory_format=torch.channels_last)
-            images = images.to(memory_format=torch.channels_last)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        model, images = model.to(memory_format=layout), images.to(memory_format=layout)
         return ic.capture(model, (images,), dynamic={0: {0: "batch"}} if batch is None else None)
 
 
+@lru_cache(maxsize=1)
 def _model(name: str, parameters_m: str) -> Any:
     """The module on meta, with its branches joined where that is what was timed."""
     import timm
