@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from . import judge as judging
+from .captures import Capturing
 from .figures import Line
 from .leaving_out import constants_without
 from .machines import load_machines
@@ -58,8 +59,9 @@ def _judge(options: argparse.Namespace, problems: Problems, found: list[Line]) -
         return constants_without(device, options.measured, options.cache)
 
     machines = load_machines(tables, constants, problems)
-    how = judging.Options(options.cache, options.sample, options.workers, _bar if sys.stderr.isatty() else _dots)
-    for lines in judging.judge(tables, machines, how):
+    progress = _bar if sys.stderr.isatty() else _dots
+    capturing = Capturing(options.cache / "graphs", options.workers, progress)
+    for lines in judging.judge(tables, machines, capturing, options.sample):
         found.extend(lines)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,26 +20,10 @@ from .tables import collectives
 if TYPE_CHECKING:
     from pyinfercost import Hardware
 
+    from .captures import Capturing
     from .cases import Case
 
 OUT_OF_SCOPE = {"serving": "a server under load is no forward pass; queues and scheduling are not modelled"}
-
-
-@dataclass(frozen=True)
-class Options:
-    """How tables are judged.
-
-    Attributes:
-        cache: where graphs of whole models are kept; None keeps none.
-        sample: how many models, or rows of a group, are judged; None for all.
-        workers: processes that capture models.
-        progress: told of (done, total) captures.
-    """
-
-    cache: Path | None = None
-    sample: int | None = None
-    workers: int = 2
-    progress: Callable[[int, int], None] = lambda done, total: None
 
 
 def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list[Table]:
@@ -74,25 +57,36 @@ def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list
     return found
 
 
-def cases_of(table: Table, options: Options) -> list[Case]:
-    """The cases of one table; whole models are captured, or come from the cache."""
-    kind = kinds.OPS[table.name]
-    return kind.cases(table)
+def judge(
+    tables: Sequence[Table], machines: Mapping[str, Hardware], capturing: Capturing, sample: int | None = None
+) -> Iterator[list[Line]]:
+    """The lines of each table, table by table.
 
-
-def judge(tables: Sequence[Table], machines: Mapping[str, Hardware], options: Options) -> Iterator[list[Line]]:
-    """The lines of each table, table by table."""
+    Args:
+        tables: what is judged.
+        machines: the machine of each device; rows of others are left out.
+        capturing: how graphs of whole models are had.
+        sample: how many models, or rows of a group, are judged; None for all.
+    """
     for table in tables:
-        judged = without_missing(table, dict(machines))
-        if options.sample is not None:
-            kind = kinds.OPS.get(table.name)
-            by, groups = (kind.sample_by, kind.groups) if kind else ((), ("device", "op", "dtype"))
-            judged = sampled(judged, options.sample, by, groups)
-        yield _collectives(judged, machines) if table.name == "collectives" else _cases(judged, machines, options)
+        judged = sampled_table(without_missing(table, machines), sample)
+        if table.name == "collectives":
+            yield _collectives(judged, machines)
+        else:
+            yield _cases(judged, machines, capturing)
 
 
-def _cases(table: Table, machines: Mapping[str, Hardware], options: Options) -> list[Line]:
-    cases = cases_of(table, options)
+def sampled_table(table: Table, sample: int | None) -> Table:
+    """The table, or so many of its models or of each group of its rows."""
+    if sample is None:
+        return table
+    kind = kinds.KINDS.get(table.name)
+    by, groups = (kind.sample_by, kind.groups) if kind else ((), ("device", "software", "op", "dtype"))
+    return sampled(table, sample, by, groups)
+
+
+def _cases(table: Table, machines: Mapping[str, Hardware], capturing: Capturing) -> list[Line]:
+    cases = kinds.KINDS[table.name].cases(table, capturing)
 
     def failed(case: Case, place: int, reason: str) -> None:
         del place
@@ -110,5 +104,5 @@ def _collectives(table: Table, machines: Mapping[str, Hardware]) -> list[Line]:
     return lines(groups, measured, predicted, np.asarray(roofline))
 
 
-ORDER = (*kinds.OPS, "collectives")
-"""Tables that are judged, cheap ones first."""
+ORDER = (*kinds.KINDS, "collectives")
+"""Tables that are judged, in this order."""

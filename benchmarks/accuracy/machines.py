@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +68,7 @@ def _unknown(device: str, tables: list[Table]) -> str:
     return f"{', '.join(table.path.name for table in tables)}: unknown hardware {device!r}"
 
 
-def without_missing(table: Table, machines: dict[str, Hardware]) -> Table:
+def without_missing(table: Table, machines: Mapping[str, Hardware]) -> Table:
     """The rows of devices that have a machine."""
     kept = [row for row, device in enumerate(table.text("device")) if device in machines]
     return table if len(kept) == len(table) else table.only(kept)

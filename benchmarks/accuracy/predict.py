@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Failed = Callable[["Case", int, str], None]
 """Called with a case, the place of a row in it, and why that row has no prediction."""
 
+_REFUSED = (ValueError, RuntimeError, OverflowError)
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -48,14 +50,14 @@ def predict(cases: Sequence[Case], machines: Mapping[str, Hardware], failed: Fai
         failed: told of rows that have no prediction.
     """
     latency_s = np.full(sum(len(case) for case in cases), np.nan)
-    low_s, high_s, spread_s = latency_s.copy(), latency_s.copy(), latency_s.copy()
+    spread_s = latency_s.copy()
     first = 0
     for case in cases:
         rows = slice(first, first + len(case))
         first = rows.stop
-        machine = machines[case.hardware]
-        _evaluate(case, machine, {"latency_s": latency_s[rows], "spread_s": spread_s[rows]}, failed)
-        low_s[rows], high_s[rows] = band(latency_s[rows], spread_s[rows])
+        out = {"latency_s": latency_s[rows], "spread_s": spread_s[rows]}
+        _evaluate(case, machines[case.hardware], out, failed)
+    low_s, high_s = band(latency_s, spread_s)
     return Predicted(latency_s, low_s, high_s)
 
 
@@ -66,20 +68,25 @@ def _evaluate(case: Case, machine: Hardware, out: Mapping[str, NDArray[np.float6
         axes = [(name, values, 1) for name, values in case.sizes.items()]
         _core.evaluate_grid(family, axes, machine, first=0, points=len(case), out=out)
         return
-    except (ValueError, RuntimeError, OverflowError) as error:
+    except _REFUSED as error:
         if len(case) == 1:
-            out["latency_s"][:] = np.nan
-            failed(case, 0, reason_of(error))
+            _refuse(case, 0, error, out, failed)
             return
     for place in range(len(case)):
+        row = slice(place, place + 1)
         try:
-            one = {name: column[place : place + 1] for name, column in out.items()}
-            axes = [(name, values[place : place + 1], 1) for name, values in case.sizes.items()]
             family = family_of(case.graph, case.precision, case.execution)
+            axes = [(name, values[row], 1) for name, values in case.sizes.items()]
+            one = {name: values[row] for name, values in out.items()}
             _core.evaluate_grid(family, axes, machine, first=0, points=1, out=one)
-        except (ValueError, RuntimeError, OverflowError) as error:
-            out["latency_s"][place] = np.nan
-            failed(case, place, reason_of(error))
+        except _REFUSED as error:
+            _refuse(case, place, error, out, failed)
+
+
+def _refuse(case: Case, place: int, error: Exception, out: Mapping[str, NDArray[np.float64]], failed: Failed) -> None:
+    for values in out.values():
+        values[place] = np.nan  # what was written before it failed is no prediction
+    failed(case, place, reason_of(error))
 
 
 def reason_of(error: BaseException) -> str:

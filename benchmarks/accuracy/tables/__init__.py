@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import attention, fp32_ops, gemm, llm_layers, moe
+from . import attention, fp32_ops, gemm, language, llm_layers, moe, vision
 
 if TYPE_CHECKING:
+    from ..captures import Capturing
     from ..cases import Case
     from ..measured import Table
 
@@ -23,20 +24,26 @@ class Kind:
         groups: columns of which each combination is sampled.
     """
 
-    cases: Callable[[Table], list[Case]]
+    cases: Callable[[Table, Capturing], list[Case]]
     sample_by: tuple[str, ...] = ()
     groups: tuple[str, ...] = ("device", "software", "dtype", "op", "phase", "kv_dtype", "routing")
 
 
-OPS = {
-    "gemm": Kind(gemm.cases),
-    "gemm_power": Kind(gemm.cases),
-    "attention": Kind(attention.cases),
-    "moe": Kind(moe.cases),
-    "llm_layers": Kind(llm_layers.cases),
+def _of_operators(cases: Callable[[Table], list[Case]]) -> Kind:
+    return Kind(lambda table, _: cases(table))
+
+
+KINDS = {
+    "gemm": _of_operators(gemm.cases),
+    "gemm_power": _of_operators(gemm.cases),
+    "attention": _of_operators(attention.cases),
+    "moe": _of_operators(moe.cases),
+    "llm_layers": _of_operators(llm_layers.cases),
     **dict.fromkeys(
         ("fp32_linear", "fp32_bmm", "fp32_conv2d", "fp32_elementwise", "fp32_layernorm", "fp32_softmax"),
-        Kind(fp32_ops.cases),
+        _of_operators(fp32_ops.cases),
     ),
+    "models_language_fp32": Kind(language.cases, sample_by=("model",)),
+    "models_vision": Kind(vision.cases, sample_by=("model",)),
 }
-"""Tables of which each row is a few operators."""
+"""How each table becomes cases, cheap ones first."""
