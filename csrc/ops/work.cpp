@@ -28,7 +28,7 @@ Expr Work::bytes_written() const {
 Work Work::substitute(const Sizes& sizes) const {
     Work bound = *this;
     for (Expr* e : {&bound.contraction_flops, &bound.causal_flops, &bound.pointwise_flops, &bound.dims.batch,
-                    &bound.dims.m, &bound.dims.n, &bound.dims.k, &bound.dims.n_value}) {
+                    &bound.dims.m, &bound.dims.n, &bound.dims.k, &bound.dims.n_value, &bound.strided_bytes}) {
         *e = e->substitute(sizes);
     }
     for (Expr& e : bound.read) e = e.substitute(sizes);
@@ -46,7 +46,7 @@ std::size_t Work::hash() const {
     mix(pointwise_flops);
     for (const Expr& e : read) mix(e);
     for (const Expr& e : written) mix(e);
-    for (const Expr* e : {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value}) mix(*e);
+    for (const Expr* e : {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value, &strided_bytes}) mix(*e);
     return seed;
 }
 
