@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "bindings/bindings.hpp"
+#include "plan/lowering.hpp"
 #include "count/count.hpp"
 
 namespace infercost {
@@ -203,8 +204,12 @@ void register_counts(py::module_& m) {
     bind_quantities(work, {
                               {"contraction_flops", &Work::contraction_flops},
                               {"pointwise_flops",   &Work::pointwise_flops  },
-                              {"causal_flops",      &Work::causal_flops     }
+                              {"causal_flops",      &Work::causal_flops     },
+                              {"strided_bytes",     &Work::strided_bytes    }
     });
+    work.def_property_readonly("channels_first", [](const Work& w) { return w.channels_first; })
+        .def_property_readonly("broadcast", [](const Work& w) { return w.broadcast; })
+        .def_property_readonly("mixed", [](const Work& w) { return w.mixed; });
 
     py::class_<CountRow> row(m, "CountRow",
                              "One line of Counts: the whole model, a module, an op, or a single node.");
@@ -300,7 +305,9 @@ void register_counts(py::module_& m) {
         "count",
         [](const std::shared_ptr<Graph>& graph, const py::dict& sizes, const std::string& precision,
            const py::object& overrides) {
-            return Counts(graph, to_sizes(sizes), parse_precision(precision), to_overrides(overrides));
+            const Precision way = parse_precision(precision);
+            Lowered lowered = lower_precision(graph, way, to_overrides(overrides));
+            return Counts(lowered.graph, to_sizes(sizes), way, std::move(lowered.overrides));
         },
         py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
         py::arg("overrides") = py::none(),

@@ -2,6 +2,7 @@
 
 #include "bindings/bindings.hpp"
 #include "plan/family.hpp"
+#include "plan/lowering.hpp"
 
 namespace infercost {
 
@@ -30,6 +31,9 @@ void register_plan(py::module_& m) {
         m, "Plan", "A Graph lowered for one way of running it; identical kernels are kept once.")
         .def_property_readonly("precision", [](const Plan& p) { return std::string(p.precision.name); })
         .def_property_readonly("execution", [](const Plan& p) { return std::string(name_of(p.execution)); })
+        .def_property_readonly(
+            "graph", [](const Plan& p) { return std::const_pointer_cast<Graph>(p.graph); },
+            "What is run: the captured graph with the nodes that the precision adds to it.")
         .def_property_readonly("names", [](const Plan& p) { return p.names; })
         .def_property_readonly("kernel_count", [](const Plan& p) { return p.kernels.size(); })
         .def_property_readonly("launch_count", [](const Plan& p) { return p.launch_count; })
@@ -66,8 +70,11 @@ void register_plan(py::module_& m) {
         "plan",
         [](const std::shared_ptr<Graph>& graph, const py::dict& sizes, const std::string& precision,
            const std::string& execution, const py::object& overrides) {
-            return std::make_shared<Plan>(make_plan(graph, to_sizes(sizes), parse_precision(precision),
-                                                    parse_execution(execution), to_overrides(overrides)));
+            const Precision way = parse_precision(precision);
+            const Execution run = parse_execution(execution);
+            const Lowered lowered = lower_precision(graph, way, to_overrides(overrides));
+            return std::make_shared<Plan>(
+                make_plan(lowered.graph, to_sizes(sizes), way, run, lowered.overrides));
         },
         py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
         py::arg("execution") = "eager", py::arg("overrides") = py::none(),

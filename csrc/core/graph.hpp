@@ -118,6 +118,7 @@ std::string_view name_of(Guard::Relation relation);
 Guard::Relation parse_relation(std::string_view name);
 
 class GraphBuilder;
+class GraphRewriter;
 
 class Graph {
   public:
@@ -177,6 +178,7 @@ class Graph {
 
   private:
     friend class GraphBuilder;
+    friend class GraphRewriter;
     void validate() const;
     void check_held_until() const;
     std::optional<std::int64_t> limit(const NamedSize& size, const Replacements& known) const;

@@ -44,6 +44,11 @@ struct KernelTerms {
     Affine shared;
     Affine squares_2;
     Affine squares_4;
+    // How it meets memory.
+    Affine strided_bytes;  // read across the order in which they lie: neighbours of the result are far apart
+    bool channels_first;   // a convolution that reads or writes its channels outside its pixels (NCHW)
+    bool broadcast;        // elementwise: an operand is smaller than the result and repeated over it
+    bool mixed;            // elementwise: operands and result differ in width, cast on the way
 };
 
 }  // namespace infercost

@@ -25,7 +25,7 @@ struct GpuMemory {
           weights(block[terms.weight_bytes]),
           others(block[terms.other_bytes]),
           written(block[terms.written_bytes]),
-          strided(block[Affine{}]) {}
+          strided(block[terms.strided_bytes]) {}
 
     // `again`: bytes that are read once more.
     template <bool streams>

@@ -7,17 +7,18 @@ namespace {
 
 using enum DType;
 
-// fp8 and int8 narrow the operands of contractions only; everything between them stays in bf16. The
-// kernels that quantise activations are not counted here.
+// fp8 and int8 narrow the operands of contractions only; everything between them stays in bf16.
 constexpr Precision kPrecisions[] = {
-    {"native", true,  float32,  float32,       float32      },
-    {"fp64",   false, float64,  float64,       float64      },
-    {"fp32",   false, float32,  float32,       float32      },
-    {"tf32",   false, float32,  float32,       tfloat32     },
-    {"fp16",   false, float16,  float16,       float16      },
-    {"bf16",   false, bfloat16, bfloat16,      bfloat16     },
-    {"fp8",    false, bfloat16, float8_e4m3fn, float8_e4m3fn},
-    {"int8",   false, bfloat16, int8,          int8         },
+    {"native",   true,  float32,  float32,       float32,       {}      },
+    {"fp64",     false, float64,  float64,       float64,       {}      },
+    {"fp32",     false, float32,  float32,       float32,       {}      },
+    {"tf32",     false, float32,  float32,       tfloat32,      {}      },
+    {"fp16",     false, float16,  float16,       float16,       {}      },
+    {"bf16",     false, bfloat16, bfloat16,      bfloat16,      {}      },
+    {"amp_fp16", true,  float32,  float32,       float32,       float16 },
+    {"amp_bf16", true,  float32,  float32,       float32,       bfloat16},
+    {"fp8",      false, bfloat16, float8_e4m3fn, float8_e4m3fn, {}      },
+    {"int8",     false, bfloat16, int8,          int8,          {}      },
 };
 
 }  // namespace

@@ -45,6 +45,11 @@ struct Work {
     std::array<Expr, kTrafficCount> read;
     std::array<Expr, kTrafficCount> written;
     Dimensions dims;
+    // How the kernel meets memory; filled in by plans (plan/access.hpp).
+    Expr strided_bytes;  // of those read: across the order in which the result is written
+    bool channels_first = false;
+    bool broadcast = false;
+    bool mixed = false;
 
     Expr bytes_read() const;
     Expr bytes_written() const;

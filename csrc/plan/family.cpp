@@ -1,5 +1,7 @@
 #include "plan/family.hpp"
 
+#include "plan/lowering.hpp"
+
 namespace infercost {
 namespace {
 
@@ -8,12 +10,13 @@ constexpr std::size_t kKeptPlans = 512;
 
 }  // namespace
 
-PlanFamily::PlanFamily(std::shared_ptr<const Graph> graph, const Precision& precision, Execution execution,
-                       Overrides overrides)
-    : graph_(std::move(graph)),
-      precision_(precision),
-      execution_(execution),
-      overrides_(std::move(overrides)) {}
+PlanFamily::PlanFamily(const std::shared_ptr<const Graph>& graph, const Precision& precision,
+                       Execution execution, const Overrides& overrides)
+    : precision_(precision), execution_(execution) {
+    Lowered lowered = lower_precision(graph, precision, overrides);
+    graph_ = std::move(lowered.graph);
+    overrides_ = std::move(lowered.overrides);
+}
 
 std::shared_ptr<const Plan> PlanFamily::plan_for(const Sizes& point) {
     Sizes bound;

@@ -13,9 +13,10 @@ namespace infercost {
 
 class PlanFamily {
   public:
-    PlanFamily(std::shared_ptr<const Graph> graph, const Precision& precision, Execution execution,
-               Overrides overrides);
+    PlanFamily(const std::shared_ptr<const Graph>& graph, const Precision& precision, Execution execution,
+               const Overrides& overrides);
 
+    // With the nodes that the precision adds.
     const std::shared_ptr<const Graph>& graph() const { return graph_; }
     Execution execution() const { return execution_; }
 

@@ -1,135 +1,133 @@
-// What a compiler of tensor programs does to memory traffic: results that only the next kernel needs are
-// never written. Pointwise and normalising work joins the kernel that produces its operand.
-#include <numeric>
+// What a compiler of tensor programs makes of launches: kernels that read each value once, keep what passes
+// between their parts in registers, and write what others read.
+#include <algorithm>
 
-#include "plan/plan.hpp"
+#include "plan/loops.hpp"
 
 namespace infercost {
 namespace {
 
-bool joins_producer(WorkKind kind) {
-    return kind == WorkKind::pointwise || kind == WorkKind::copy;
-}
-
-// Whether pointwise work may run in the epilogue of this kernel.
-bool takes_epilogue(WorkKind kind) {
+// The kind of a kernel is that of its most particular part.
+int rank_of(WorkKind kind) {
     switch (kind) {
-        case WorkKind::pointwise:
-        case WorkKind::reduction:
-        case WorkKind::softmax:
-        case WorkKind::normalization:
-        case WorkKind::copy:
         case WorkKind::fill:
+            return 0;
+        case WorkKind::copy:
+            return 1;
+        case WorkKind::pointwise:
+            return 2;
         case WorkKind::gather:
+            return 3;
         case WorkKind::pooling:
-            return true;
+            return 4;
+        case WorkKind::reduction:
+            return 5;
+        case WorkKind::softmax:
+            return 6;
+        case WorkKind::normalization:
+            return 7;
         default:
-            return false;
+            return 8;
     }
 }
 
-// Reductions over the rows of what precedes them can read it from registers too.
-bool absorbs_producer(WorkKind kind) {
-    return joins_producer(kind) || kind == WorkKind::normalization || kind == WorkKind::softmax ||
-           kind == WorkKind::reduction;
-}
+class Fuser {
+  public:
+    explicit Fuser(const Loops& all) : all_(all), read_(all.values.size(), false), inside_(all.values.size(), -1) {}
 
-// For each operand of each launch: how many launches read the same value. In-place ops give a storage a new
-// value, so `relu_` and what follows it read two different ones.
-std::vector<std::vector<std::int32_t>> count_readers(const Pass& pass,
-                                                     const std::vector<FusedLaunch>& launches) {
-    const Graph& graph = pass.graph;
-    const auto root = [&](std::int64_t t) {
-        return static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)));
-    };
-    std::vector<std::int32_t> value_of(graph.tensors().size(),
-                                       -1);  // of a storage, numbered as they are written
-    std::vector<std::int32_t> readers;       // of a value
-    const auto value = [&](std::size_t storage) {
-        if (value_of[storage] < 0) {
-            value_of[storage] = static_cast<std::int32_t>(readers.size());
-            readers.push_back(0);
+    std::vector<FusedLaunch> run() {
+        const std::vector<std::vector<std::int32_t>> groups = group_loops(all_);
+        for (std::size_t g = 0; g < groups.size(); ++g) {
+            mark_inside(groups[g], static_cast<std::int32_t>(g));
+            for_each_read(groups[g], static_cast<std::int32_t>(g), [&](const Stream& stream) {
+                if (stream.value != kNoValue) read_[static_cast<std::size_t>(stream.value)] = true;
+            });
         }
-        return static_cast<std::size_t>(value_of[storage]);
-    };
-    std::vector<std::vector<std::size_t>> read(launches.size());
-    for (std::size_t i = 0; i < launches.size(); ++i) {
-        const Node& node = graph.nodes()[static_cast<std::size_t>(launches[i].nodes.front())];
-        graph.for_each_input(node, [&](TensorIndex t) {
-            read[i].push_back(value(root(t)));
-            ++readers[read[i].back()];
+        std::vector<FusedLaunch> launches;
+        launches.reserve(groups.size());
+        for (std::size_t g = 0; g < groups.size(); ++g) {
+            mark_inside(groups[g], static_cast<std::int32_t>(g));
+            launches.push_back(kernel(groups[g], static_cast<std::int32_t>(g)));
+        }
+        return launches;
+    }
+
+  private:
+    const Loop& loop(std::int32_t i) const { return all_.loops[static_cast<std::size_t>(i)]; }
+
+    void mark_inside(const std::vector<std::int32_t>& group, std::int32_t g) {
+        for (const std::int32_t i : group) {
+            for (const Stream& stream : loop(i).writes) inside_[static_cast<std::size_t>(stream.value)] = g;
+        }
+    }
+    bool made_inside(ValueIndex v, std::int32_t g) const {
+        if (v == kNoValue || inside_[static_cast<std::size_t>(v)] != g) return false;
+        // A part of a concatenation does not make the whole.
+        return all_.values[static_cast<std::size_t>(v)].producers.size() == 1;
+    }
+
+    template <class Visit>
+    void for_each_read(const std::vector<std::int32_t>& group, std::int32_t g, Visit&& visit) const {
+        for (const std::int32_t i : group) {
+            for (const Stream& stream : loop(i).reads) {
+                if (!made_inside(stream.value, g)) visit(stream);
+            }
+        }
+    }
+
+    FusedLaunch kernel(const std::vector<std::int32_t>& group, std::int32_t g) const {
+        FusedLaunch launch;
+        const Loop& lead = loop(group.front());
+        if (group.size() == 1 && lead.kind == LoopClass::library) {
+            launch.nodes = {lead.node};
+            launch.work = lead.work;
+            return launch;
+        }
+        launch.work.kind = WorkKind::fill;
+        for (const std::int32_t i : group) {
+            const Loop& part = loop(i);
+            Work& work = launch.work;
+            if (launch.nodes.empty() || launch.nodes.back() != part.node) launch.nodes.push_back(part.node);
+            launch.nodes.insert(launch.nodes.end(), part.twins.begin(), part.twins.end());
+            work.contraction_flops += part.work.contraction_flops;
+            work.causal_flops += part.work.causal_flops;
+            work.pointwise_flops += part.work.pointwise_flops;
+            if (i == group.front() || rank_of(part.work.kind) > rank_of(work.kind)) {
+                work.kind = part.work.kind;
+                work.dtype = part.work.dtype;
+            }
+            for (const Stream& stream : part.writes) {
+                const Value& value = all_.values[static_cast<std::size_t>(stream.value)];
+                const bool needed = value.escapes || read_[static_cast<std::size_t>(stream.value)];
+                if (needed) work.written[static_cast<std::size_t>(stream.role)] += stream.bytes;
+            }
+        }
+        // Each operand once, and each view of one.
+        std::vector<const Stream*> seen;
+        for_each_read(group, g, [&](const Stream& stream) {
+            const auto same = [&](const Stream* other) {
+                return stream.value != kNoValue && other->value == stream.value && other->bytes == stream.bytes;
+            };
+            if (std::any_of(seen.begin(), seen.end(), same)) return;
+            seen.push_back(&stream);
+            launch.work.read[static_cast<std::size_t>(stream.role)] += stream.bytes;
+            if (stream.across) launch.work.strided_bytes += stream.bytes;
         });
-        for (const std::int64_t out : graph.node_outputs(node)) value_of[root(out)] = -1;
+        std::sort(launch.nodes.begin(), launch.nodes.end());
+        launch.nodes.erase(std::unique(launch.nodes.begin(), launch.nodes.end()), launch.nodes.end());
+        return launch;
     }
-    std::vector<std::vector<std::int32_t>> result(launches.size());
-    for (std::size_t i = 0; i < launches.size(); ++i) {
-        for (const std::size_t v : read[i]) result[i].push_back(readers[v]);
-    }
-    return result;
-}
+
+    const Loops& all_;
+    std::vector<bool> read_;            // by a kernel that does not make it
+    std::vector<std::int32_t> inside_;  // the last kernel that was found to make it
+};
 
 }  // namespace
 
 std::vector<FusedLaunch> fuse(const Pass& pass, std::vector<FusedLaunch> launches) {
-    const Graph& graph = pass.graph;
-    const std::size_t tensors = graph.tensors().size();
-    std::vector<std::int32_t> producer(tensors, -1);  // group that last wrote a storage
-    std::vector<bool> escapes(tensors, false);        // a result of the graph
-    const auto root = [&](std::int64_t t) {
-        return static_cast<std::size_t>(pass.storage.root(static_cast<TensorIndex>(t)));
-    };
-    for (const TensorIndex t : graph.outputs()) escapes[root(t)] = true;
-
-    std::vector<std::size_t> group(launches.size());
-    std::iota(group.begin(), group.end(), std::size_t{0});
-    const std::vector<std::vector<std::int32_t>> readers = count_readers(pass, launches);
-
-    for (std::size_t i = 0; i < launches.size(); ++i) {
-        FusedLaunch& launch = launches[i];
-        const NodeIndex index = launch.nodes.front();
-        const Node& node = graph.nodes()[static_cast<std::size_t>(index)];
-        const Call call(pass, node);
-        if (absorbs_producer(launch.work.kind)) {
-            std::size_t operand = 0;
-            graph.for_each_input(node, [&](TensorIndex t) {
-                const std::int32_t others = readers[i][operand++];
-                const std::int32_t from = producer[root(t)];
-                const bool last_value = call.in_place() && root(call.output()) == root(t);
-                if (from < 0 || others != 1 || (escapes[root(t)] && !last_value)) return;
-                FusedLaunch& target = launches[group[static_cast<std::size_t>(from)]];
-                if (!takes_epilogue(target.work.kind) || group[i] != i) return;
-                // The tensor between them is neither written nor read.
-                const Expr bytes = call.bytes(t);
-                const auto role = static_cast<std::size_t>(call.traffic(t));
-                const bool whole = (target.work.written[role] - bytes).is_nonnegative() &&
-                                   (launch.work.read[role] - bytes).is_nonnegative();
-                if (!whole) return;
-                target.work.written[role] = target.work.written[role] - bytes;
-                launch.work.read[role] = launch.work.read[role] - bytes;
-                for (std::size_t r = 0; r < kTrafficCount; ++r) {
-                    target.work.read[r] += launch.work.read[r];
-                    target.work.written[r] += launch.work.written[r];
-                }
-                target.work.pointwise_flops += launch.work.pointwise_flops;
-                // A caller's own rule may give a pointwise op multiply-accumulates.
-                target.work.contraction_flops += launch.work.contraction_flops;
-                target.work.causal_flops += launch.work.causal_flops;
-                // The pass over memory takes the shape of its heaviest part.
-                if (launch.work.kind != WorkKind::pointwise) target.work.kind = launch.work.kind;
-                target.nodes.push_back(index);
-                group[i] = group[static_cast<std::size_t>(from)];
-            });
-        }
-        for (const std::int64_t out : graph.node_outputs(node)) {
-            producer[root(out)] = static_cast<std::int32_t>(group[i]);
-        }
-    }
-
-    std::vector<FusedLaunch> result;
-    for (std::size_t i = 0; i < launches.size(); ++i) {
-        if (group[i] == i) result.push_back(std::move(launches[i]));
-    }
-    return result;
+    const Loops loops = to_loops(pass, std::move(launches));
+    return Fuser(loops).run();
 }
 
 }  // namespace infercost

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "plan/access.hpp"
+
 namespace infercost {
 namespace {
 
@@ -34,7 +36,11 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
             tape.add(work.causal_flops),
             tape.add(work.dims.shared),
             tape.add(work.dims.squares_2),
-            tape.add(work.dims.squares_4)};
+            tape.add(work.dims.squares_4),
+            tape.add(work.strided_bytes),
+            work.channels_first,
+            work.broadcast,
+            work.mixed};
 }
 
 // The guards that the sizes which are bound do not settle.
@@ -82,7 +88,11 @@ Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, co
     Work work;
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph->nodes().size()); ++i) {
         analyzer.analyze(i, work);
-        if (runs(work)) launches.push_back({{i}, work});
+        if (!runs(work)) continue;
+        set_access(Call(analyzer.pass(), graph->nodes()[static_cast<std::size_t>(i)]), work);
+        const bool opaque = std::any_of(overrides.begin(), overrides.end(),
+                                        [i](const auto& given) { return given.first == i; });
+        launches.push_back({{i}, work, opaque});
     }
     if (execution == Execution::compiled) launches = fuse(analyzer.pass(), std::move(launches));
 

@@ -156,7 +156,7 @@ def estimate_on(
         fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes,
         memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         bound=_shares(binding_s),
-        layers=_layers(graph, _core.evaluate_kernels(plan, point, machine)),
+        layers=_layers(plan.graph, _core.evaluate_kernels(plan, point, machine)),
     )
 
 

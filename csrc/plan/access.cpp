@@ -1,0 +1,79 @@
+#include "plan/access.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr int kNoAxis = -1;
+
+// The dimension along which neighbours in memory lie, kNoAxis where there is none.
+int innermost(const std::vector<Expr>& lengths, const std::vector<Expr>& strides) {
+    for (std::size_t i = lengths.size(); i-- > 0;) {
+        if (!(lengths[i] == Expr(1)) && strides[i] == Expr(1)) return static_cast<int>(i);
+    }
+    return kNoAxis;
+}
+
+// Neighbours of the result along `axis` are no neighbours in the operand: each of its cache lines is read for
+// one element at a time. An operand that is the same along that axis is read as a constant.
+bool across(const std::vector<Expr>& lengths, const std::vector<Expr>& strides, std::size_t axis) {
+    return !(lengths[axis] == Expr(1)) && !(strides[axis] == Expr(1)) && !(strides[axis] == Expr(0));
+}
+
+void set_elementwise(const Call& call, Work& work) {
+    if (call.output_count() == 0) return;
+    const TensorIndex result = call.output();
+    const std::vector<Expr> lengths = call.shape(result);
+    const int axis = innermost(lengths, call.strides(result));
+    const bool computes = work.kind == WorkKind::pointwise;
+    call.for_each_input([&](TensorIndex t) {
+        const std::vector<Expr> operand = call.shape(t);
+        const std::vector<Expr> strides = call.strides(t);
+        if (computes) {
+            work.broadcast = work.broadcast || !(call.distinct(t) == call.numel(result));
+            work.mixed = work.mixed || (is_floating(call.stored_dtype(t)) &&
+                                        call.stored_dtype(t) != call.stored_dtype(result) &&
+                                        is_floating(call.stored_dtype(result)));
+        }
+        if (operand.empty() || axis == kNoAxis) return;
+        // Of a copy to another shape (reshape) the last dimension of both runs fastest.
+        std::size_t own = operand.size() - 1;
+        if (operand.size() == lengths.size()) {
+            own = static_cast<std::size_t>(axis);
+        } else if (computes && operand.size() < lengths.size()) {  // broadcast from the right
+            const std::size_t missing = lengths.size() - operand.size();
+            if (static_cast<std::size_t>(axis) < missing) return;
+            own = static_cast<std::size_t>(axis) - missing;
+        }
+        if (across(operand, strides, own)) work.strided_bytes += call.bytes(t);
+    });
+}
+
+// One value of each channel lies beside the next only in the formats with channels last.
+bool has_channels_first(const Call& call, TensorIndex t) {
+    const std::vector<Expr> lengths = call.shape(t);
+    const std::vector<Expr> strides = call.strides(t);
+    if (lengths.size() < 3 || lengths[1] == Expr(1) || strides[1] == Expr(1)) return false;
+    for (std::size_t i = 2; i < lengths.size(); ++i) {
+        if (!(lengths[i] == Expr(1))) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+void set_access(const Call& call, Work& work) {
+    switch (work.kind) {
+        case WorkKind::pointwise:
+        case WorkKind::copy:
+            set_elementwise(call, work);
+            break;
+        case WorkKind::convolution:
+            work.channels_first = has_channels_first(call, call.first_operand()) ||
+                                  (call.output_count() > 0 && has_channels_first(call, call.output()));
+            break;
+        default:
+            break;
+    }
+}
+
+}  // namespace infercost

@@ -1,0 +1,63 @@
+// Launches as a compiler of tensor programs sees them: loops over a space of indices that read and write
+// values, or calls of a library that it leaves as they are.
+#pragma once
+
+#include <vector>
+
+#include "plan/plan.hpp"
+
+namespace infercost {
+
+using ValueIndex = std::int32_t;
+inline constexpr ValueIndex kNoValue = -1;
+
+// What a loop reads or writes of one value.
+struct Stream {
+    ValueIndex value;  // kNoValue: of several operands together, which no one else reads
+    TensorIndex tensor;
+    Expr bytes;
+    Traffic role;
+    bool across;   // against the order in which it lies
+    bool counted;  // among the reads that decide whether a result is kept; a lone number is not
+};
+
+enum class LoopClass : std::uint8_t {
+    library,    // a kernel of a library: reads and writes memory, whatever comes before and after
+    pointwise,  // each element of the result for itself
+    window,     // the same, but it reads each element of its operand several times
+    reduction,  // over rows: `length` elements become one, or are scaled by what they became
+    closed      // a loop of its own that can take in what precedes it, and nothing else
+};
+
+struct Loop {
+    LoopClass kind = LoopClass::library;
+    NodeIndex node = 0;
+    std::vector<NodeIndex> twins;  // nodes that compute the very same
+    Work work;
+    Expr results = 1;  // the space that it runs over: results x length
+    Expr length = 1;
+    std::vector<Stream> reads;
+    std::vector<Stream> writes;
+    int uses = 1;  // how often the body reads each operand
+};
+
+// One content of one storage: an op in place gives the storage another.
+struct Value {
+    std::vector<std::int32_t> producers;  // loops; none for what the graph is given
+    std::vector<std::int32_t> readers;
+    bool escapes = false;  // a result of the graph, or of a storage that outlives it
+};
+
+struct Loops {
+    std::vector<Loop> loops;  // in an order in which they can run
+    std::vector<Value> values;
+    // Pairs in which the second must not run before the first has ended: never one kernel.
+    std::vector<std::pair<std::int32_t, std::int32_t>> barriers;
+};
+
+Loops to_loops(const Pass& pass, std::vector<FusedLaunch> launches);
+
+// The loops that become one kernel each; a loop whose result is never kept is in each kernel that reads it.
+std::vector<std::vector<std::int32_t>> group_loops(const Loops& loops);
+
+}  // namespace infercost

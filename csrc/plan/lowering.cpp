@@ -1,0 +1,21 @@
+#include "plan/lowering.hpp"
+
+namespace infercost {
+
+Lowered lower_precision(const std::shared_ptr<const Graph>& graph, const Precision& precision,
+                        const Overrides& overrides) {
+    if (!precision.autocast) return {graph, overrides};
+    Rewritten rewritten = autocast(*graph, *precision.autocast);
+    Lowered lowered{std::move(rewritten.graph), overrides};
+    for (auto& [node, work] : lowered.overrides) {
+        // What is no node of the graph stays so, and is refused where the rules are looked up.
+        if (node >= 0 && static_cast<std::size_t>(node) < rewritten.place_of.size()) {
+            node = rewritten.place_of[static_cast<std::size_t>(node)];
+        } else {
+            node = static_cast<NodeIndex>(lowered.graph->nodes().size());
+        }
+    }
+    return lowered;
+}
+
+}  // namespace infercost
