@@ -28,6 +28,7 @@ struct KernelTerms {
     WorkKind kind;
     DType dtype;
     int operand_bits;  // width of a contraction's operands
+    int weight_bits;   // of weights that are widened as they are read; 0: of operand_bits
     double window;     // elements of a convolution's kernel
     double launches;   // how often the plan runs it
     Affine contraction_flops;

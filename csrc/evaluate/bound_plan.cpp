@@ -61,6 +61,7 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
     }
     Binder binder(hardware, plan_->execution);
     memory_ = binder.memory();
+    start_s_ = binder.start_s();
     spread_ = hardware.spread;
     host_s_ = binder.host_s() * static_cast<double>(plan_->launch_count);
     kernels_.reserve(plan_->terms.size());
@@ -122,10 +123,10 @@ void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, Bl
     for (double* sum : {sums.latency, sums.compute, sums.dram, sums.cache, sums.launch, sums.spread})
         std::fill_n(sum, input.points, 0.0);
     loops(isa).run_block(input, sums);
-    if (host_s_ == 0) return;
+    if (host_s_ == 0 && start_s_ == 0) return;
     // The host runs ahead of the device: what is seen is the slower of the two.
     for (int i = 0; i < input.points; ++i) {
-        const double wait = std::max(0.0, host_s_ - sums.latency[i]);
+        const double wait = start_s_ + std::max(0.0, host_s_ - sums.latency[i]);
         sums.latency[i] += wait;
         sums.launch[i] += wait;
         sums.spread[i] += wait * spread_;
@@ -138,11 +139,12 @@ std::vector<KernelSeconds> BoundPlan::terms(const SizeBlock& sizes, Isa isa) con
     const BlockInput input = fill(sizes, isa, scratch, footprint.data());
     std::vector<KernelSeconds> terms(kernels_.size());
     loops(isa).run_terms(input, terms.data());
-    if (host_s_ == 0) return terms;
+    if ((host_s_ == 0 && start_s_ == 0) || terms.empty()) return terms;
     // Time that the device waits for the host is shared by all launches.
     double device_s = 0;
     for (std::size_t k = 0; k < terms.size(); ++k) device_s += kernels_[k].terms.launches * terms[k].latency;
-    const double wait = std::max(0.0, host_s_ - device_s) / static_cast<double>(plan_->launch_count);
+    const double wait =
+        (start_s_ + std::max(0.0, host_s_ - device_s)) / static_cast<double>(plan_->launch_count);
     for (KernelSeconds& kernel : terms) {
         kernel.latency += wait;
         kernel.launch += wait;

@@ -64,6 +64,7 @@ class BoundPlan {
     std::shared_ptr<const Plan> plan_;
     std::vector<BoundKernel> kernels_;
     MemoryCosts memory_;
+    double start_s_ = 0;
     double spread_ = 0;                // of what the host spends
     double host_s_ = 0;                // what the host spends on issuing all ops, while the device runs
     std::vector<std::size_t> inputs_;  // of the tape, as indices into the names

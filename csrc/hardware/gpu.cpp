@@ -13,8 +13,7 @@ namespace {
 GpuCosts::Shape shape_of(const KernelTerms& terms) {
     using Shape = GpuCosts::Shape;
     if (is_zero(terms.contraction_flops)) {
-        const bool rows = terms.kind == WorkKind::softmax || terms.kind == WorkKind::normalization;
-        return rows && !is_zero(terms.n) ? Shape::rows : Shape::none;
+        return is_zero(terms.n) ? Shape::none : Shape::rows;
     }
     if (terms.kind == WorkKind::attention) return Shape::attention;
     // A user's rule may give no dimensions.
@@ -33,11 +32,21 @@ std::string class_of(const KernelTerms& terms) {
            ".";
 }
 
-TileCosts tile_costs(const Hardware& hardware, bool matrix, double core_s_per_flop,
+// Kernels of products by what they multiply: the constants of each stand in a table of their own, and where
+// one says nothing, those of the matrix unit hold.
+std::string tiles_of(const KernelTerms& terms, const Engine& engine) {
+    if (!engine.matrix) return "tiles_vector.";
+    if (terms.weight_bits > 0) return terms.weight_bits <= 4 ? "tiles_weight4." : "tiles_weight8.";
+    if (engine.dtype == DType::int8) return "tiles_int8.";
+    const bool fp8 = engine.dtype == DType::float8_e4m3fn || engine.dtype == DType::float8_e5m2;
+    return fp8 ? "tiles_fp8." : "tiles_matrix.";
+}
+
+TileCosts tile_costs(const Hardware& hardware, const std::string& table, double core_s_per_flop,
                      double stream_s_per_byte) {
-    const std::string table = matrix ? "tiles_matrix." : "tiles_vector.";
     const auto constant = [&](const char* key, double otherwise) {
-        return hardware.constant(table + key, otherwise);
+        return hardware.constant(table + key,
+                                 hardware.constant(std::string("tiles_matrix.") + key, otherwise));
     };
     TileCosts costs;
     costs.core_s_per_flop = core_s_per_flop;
@@ -57,7 +66,8 @@ TileCosts tile_costs(const Hardware& hardware, bool matrix, double core_s_per_fl
 
 RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     const bool softmax = terms.kind == WorkKind::softmax;
-    const std::string table = softmax ? "softmax_rows." : "norm_rows.";
+    const bool norm = terms.kind == WorkKind::normalization;
+    const std::string table = softmax ? "softmax_rows." : norm ? "norm_rows." : "quantize_rows.";
     const auto constant = [&](const char* key, double otherwise) {
         return hardware_.constant(table + key, otherwise);
     };
@@ -110,7 +120,12 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     const auto of_class = [&](const char* key, double otherwise) {
         return hardware_.constant(name + key, otherwise);
     };
-    const double compute = of_class("compute", 1);
+    const std::string table = tiles_of(terms, engine);
+    const bool product = terms.kind == WorkKind::gemm;
+    const auto of_tiles = [&](const char* key, double otherwise) {
+        return product ? hardware_.constant(table + key, otherwise) : otherwise;
+    };
+    const double compute = of_class("compute", 1) * of_tiles("compute", 1);
     const double core_s_per_flop = hardware_.cores * seconds_per(engine.flop_per_s);
     GpuCosts costs;
     costs.shape = shape_of(terms);
@@ -118,12 +133,13 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / compute;
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
     const double gap = execution_ == Execution::replayed ? over.replay_gap_s : over.launch_gap_s;
-    costs.floor_s = gap + of_class("minimum_s", is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
-    costs.dram_factor = 1 / of_class("dram", 1);
+    costs.floor_s = gap + of_class("minimum_s", is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0) +
+                    of_tiles("minimum_s", 0);
+    costs.dram_factor = 1 / (of_class("dram", 1) * of_tiles("dram", 1));
     costs.turnaround = hardware_.constant("stream.turnaround", 0);
     costs.strided_factor = hardware_.constant("stream.strided", 0);
     costs.menu = engine.matrix ? kMatrixTiles : kVectorTiles;
-    costs.tiles = tile_costs(hardware_, engine.matrix, core_s_per_flop / compute, memory().dram_s_per_byte);
+    costs.tiles = tile_costs(hardware_, table, core_s_per_flop / compute, memory().dram_s_per_byte);
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
     costs.direct = terms.kind == WorkKind::convolution && vector.flop_per_s > 0;
     costs.direct_s_per_flop = costs.vector_s_per_flop / hardware_.constant("kernel.depthwise.compute", 1);

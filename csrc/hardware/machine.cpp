@@ -35,6 +35,10 @@ double Binder::host_s() const {
     return runs_ahead ? hardware_.overheads.dispatch_s : 0.0;
 }
 
+double Binder::start_s() const {
+    return execution_ == Execution::replayed ? 0.0 : hardware_.constant("forward.start_s", 0);
+}
+
 const Binder::Engines& Binder::engines(DType dtype) {
     std::optional<Engines>& slot = engines_[static_cast<std::size_t>(dtype)];
     if (!slot) slot = {contraction_engine(hardware_, dtype), vector_engine(hardware_, dtype)};

@@ -20,6 +20,8 @@ class Binder {
     // What the host spends on issuing one op while the device runs those before it; 0 where it waits for
     // each.
     double host_s() const;
+    // From the host's call until the first kernel runs, and from the last one back.
+    double start_s() const;
     // The only place that chooses by kind of machine, but for the loop that runs the models.
     BoundKernel bind(const KernelTerms& terms);
 

@@ -151,6 +151,7 @@ void dynamic_4bit(const Call& call, Work& work) {
 void weight_only(const Call& call, Work& work) {
     const TensorIndex input = input_of(call);
     product(call, work, call.engine_dtype(input), call.dim(input, -1));
+    work.dims.weight_bits = 8;
     work.pointwise_flops = call.numel(call.output()) * (call.has("bias") ? 2 : 1);
 }
 // With a scale and a zero for each group of a row both go on the weight: multiply, add.
@@ -158,6 +159,7 @@ void weight_only_groups(const Call& call, Work& work) {
     const TensorIndex input = input_of(call);
     const Expr k = call.dim(input, -1);
     product(call, work, call.engine_dtype(input), k);
+    work.dims.weight_bits = 4;
     work.pointwise_flops = work.dims.n * k * 2;
 }
 // A float16 weight under a wider activation: nothing has a scale.

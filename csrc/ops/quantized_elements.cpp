@@ -40,6 +40,16 @@ void per_element(const Call& call, Work& work) {
     for (std::size_t i = 0; i < call.output_count(); ++i)
         work.pointwise_flops += call.numel(call.output(i)) * N;
 }
+// A scale for each row is found by a block that goes along it twice.
+void to_float8(const Call& call, Work& work) {
+    per_output<3>(call, work);
+    const TensorIndex input = call.first_operand();
+    const TensorIndex scale = call.tensor("scale");
+    if (scale == kNoTensor || call.rank(input) == 0 || call.numel(scale) == Expr(1)) return;
+    work.dims.m = 1;
+    for (int axis = 0; axis + 1 < call.rank(input); ++axis) work.dims.m *= call.dim(input, axis);
+    work.dims.n = call.dim(input, -1);
+}
 constexpr WorkShape kToInteger = per_element<kQuantize>;
 constexpr WorkShape kToIntegerDynamic = per_element<kChoose + kQuantize>;
 constexpr WorkShape kToFloat = per_element<kDequantize>;
@@ -136,7 +146,7 @@ constexpr OpRule kRows[] = {
     {"torchao.dequantize_affine",                                      kToFloat,                  stream_all, kToFloatWords                                            },
     {"torchao.choose_qparams_affine",                                  kRange,                    stream_all, kRangeWords                                              },
     {"torchao.choose_scale_float8",                                    kRange,                    stream_all, "2 per element read: abs, max"                           },
-    {"torchao.quantize_affine_float8_non_decomposed",                  per_output<3>,             stream_all,
+    {"torchao.quantize_affine_float8_non_decomposed",                  to_float8,                 stream_all,
      "3 per element: divide, two bounds"                                                                                                                               },
     {"torchao.dequantize_affine_float8_non_decomposed",                per_output<1>,             stream_all, "1 per element: multiply"                                },
     {"quantized.add",                                                  binary<1>,                 stream_all, kBinaryWords                                             },

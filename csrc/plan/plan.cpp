@@ -21,6 +21,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
     return {work.kind,
             work.dtype,
             bits_of(work.dtype),
+            work.dims.weight_bits,
             static_cast<double>(work.dims.window),
             static_cast<double>(kernel.launches.size()),
             tape.add(work.contraction_flops),

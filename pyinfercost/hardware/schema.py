@@ -145,6 +145,9 @@ _KERNEL = {
     "rows": _COUNT,
 }
 _TILES = {
+    "compute": _POSITIVE,  # of what the engine reaches
+    "dram": _POSITIVE,
+    "minimum_us": _NOT_NEGATIVE,
     "operand_ns_per_element": _NOT_NEGATIVE,  # latency of fetching operands, per element of the reduction
     "exposed_operands": _NOT_NEGATIVE,  # share of the shorter of arithmetic and that latency which is not hidden
     "round_us": _NOT_NEGATIVE,  # a further round of tiles on a core
@@ -169,8 +172,14 @@ _MODEL_TABLES = {
     },
     "tiles_matrix": _TILES,
     "tiles_vector": _TILES,
+    "tiles_int8": _TILES,
+    "tiles_fp8": _TILES,
+    "tiles_weight8": _TILES,  # weights that are widened to the activations' dtype as they are read
+    "tiles_weight4": _TILES,
     "softmax_rows": _ROWS,
     "norm_rows": _ROWS,
+    "quantize_rows": _ROWS,
+    "forward": {"start_us": _NOT_NEGATIVE},  # from the host's call until the first kernel runs, and back
     "attention": {
         "matrix": _POSITIVE,  # time of the products over that at what matrix products reach
         "exponential": _NOT_NEGATIVE,  # time of the exponentials over that of 16 a clock and core
