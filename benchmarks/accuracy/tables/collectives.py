@@ -52,8 +52,8 @@ def predicted(
     """Predictions of all rows.
 
     Returns:
-        Each row's group (`part` is the op and the number of GPUs), what was measured, what is predicted, and a roofline:
-        what leaves each GPU (bytes x (n - 1) / n, twice for an all-reduce) over its link, all in seconds.
+        Each row's group (`part` is the op and the number of GPUs), what was measured, what is predicted, and a
+        roofline: what leaves each GPU (bytes x (n - 1) / n, twice for an all-reduce) over its link; in seconds.
     """
     groups: list[Group] = []
     sizes, measured_s = table.integers("elements"), table.seconds()

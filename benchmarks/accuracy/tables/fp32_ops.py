@@ -50,10 +50,8 @@ def cases(table: Table) -> list[Case]:
             continue
         names, build = recipe
         columns: dict[str, NDArray[np.int64]] = {name: table.integers(name)[rows] for name in names}
-        if op in ("conv", "conv2d"):
-            graph = convolution(int(kernel), int(stride or 1), int(padding or 0))
-        else:
-            graph = build(op)
+        window = op in ("conv", "conv2d")
+        graph = convolution(int(kernel), int(stride or 1), int(padding or 0)) if window else build(op)
         group = Group(table.name, device, software, precision or "fp32", "eager", op)
         found.append(Case(group, graph, precision or "fp32", "eager", columns, measured_s[rows], rows, op))
     return found
