@@ -30,7 +30,8 @@ _INTERRUPTED = 130
 def main(arguments: list[str] | None = None) -> int:
     """Runs, prints, and returns the exit code: 2 for what cannot be judged, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
-    problems, found, code = Problems(), [], 0
+    problems, code = Problems(), 0
+    found: list[Line] = []
     try:
         if not options.measured.is_dir():
             raise MeasuredError(f"{options.measured} is no folder")

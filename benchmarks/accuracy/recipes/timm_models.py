@@ -51,7 +51,7 @@ def _model(name: str, parameters_m: str) -> Any:
     timed, count = float(parameters_m), _count_m(model)
     if abs(timed - count) <= _ROUNDED:
         return model
-    from timm.utils import reparameterize_model
+    from timm.utils.model import reparameterize_model
 
     with torch.device("meta"):  # where it makes its convolutions
         joined = reparameterize_model(model)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyinfercost as ic
 
-Shape = list["int | ic.Expr"]
+Shape = Sequence["int | ic.Expr"]
 
 BYTE_DTYPES = {
     "bfloat16": "bfloat16",
