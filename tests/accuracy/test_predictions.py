@@ -13,7 +13,7 @@ from benchmarks.accuracy.cases import Case, measured_s
 from benchmarks.accuracy.measured import Problems, read_table
 from benchmarks.accuracy.predict import predict
 from benchmarks.accuracy.roofline import roofline_s
-from benchmarks.accuracy.tables import KINDS
+from benchmarks.accuracy.tables import KINDS, gemm
 from benchmarks.accuracy.tables.routing import routed
 
 PLAIN = [name for name in KINDS if not name.startswith("models_")]
@@ -109,6 +109,20 @@ def test_bytes_of_products(measured: Path, name: str, flops: int, read: int, wri
     (case,) = (case for case in cases_of(measured, "gemm") if case.group.precision == name)
     total = ic.count(case.graph, **{size: int(values[0]) for size, values in case.sizes.items()}).total
     assert (total.contraction_flops, total.bytes_read, total.bytes_written) == (flops, read, written)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "operand", "scales"),
+    [("fp8", 64 * 4096, 4 * 64), ("fp8_block", 64 * 4096, 4 * 64 * 32), ("nvfp4", 64 * 4096 // 2, 64 * 256)],
+)
+def test_narrow_products_read_what_was_quantised(dtype: str, operand: int, scales: int) -> None:
+    graph = gemm.product(dtype)
+    assert graph is not None
+    quantise, product = ic.count(graph, m=64, n=32, k=4096).layers
+    assert quantise.work.bytes_read == 2 * 64 * 4096 + scales
+    assert quantise.work.bytes_written == operand
+    assert product.work.contraction_flops == 2 * 64 * 32 * 4096
+    assert product.work.bytes_by_role["activation_read"] == operand + scales
 
 
 def test_attention_is_grouped_causal_and_writes_its_cache(measured: Path) -> None:

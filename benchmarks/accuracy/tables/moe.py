@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..cases import Case, Group
-from .graphs import BYTE_DTYPES, OpGraph, quantised_rows
+from .graphs import NARROW, OpGraph, quantised_rows
 from .routing import routed
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from ..measured import Table
 
-_DTYPES = ("bfloat16", "float16", "fp8")
+_PLAIN = ("bfloat16", "float16")
 
 
 def cases(table: Table) -> list[Case]:
@@ -49,10 +49,10 @@ def cases(table: Table) -> list[Case]:
     measured_s = table.seconds()
     found = []
     for (device, software, dtype, routing), rows in table.groups("device", "software", "dtype", "routing"):
-        if dtype not in _DTYPES:
+        if dtype not in (*_PLAIN, *NARROW):
             table.problems.add(table.name, "dtype unknown", dtype, len(rows))
             continue
-        columns = _sizes(table, rows, routing, passes_all=dtype != "fp8")
+        columns = _sizes(table, rows, routing, passes_all=dtype in _PLAIN)
         if columns is None:
             table.problems.add(table.name, "routing unknown", routing, len(rows))
             continue
@@ -112,24 +112,28 @@ def layer(dtype: str, shared: bool) -> ic.Graph:
     ops = OpGraph("mixture of experts")
     tokens, top_k, hidden, intermediate = (ops.size(name) for name in ("tokens", "top_k", "hidden", "intermediate"))
     experts, rows, used, passed = (ops.size(name) for name in ("experts", "rows", "used", "passed"))
-    between = "bfloat16" if dtype == "fp8" else dtype
-    operand = BYTE_DTYPES[dtype]
+    narrow = NARROW.get(dtype)
+    between = "bfloat16" if narrow else dtype
     chosen = ops.given("int32", [tokens, top_k])
     ops.call("aten.sort", {"self": chosen}, "int32", [tokens * top_k])
     ends = ops.given("int32", [experts])
 
     def product(width: ic.Expr, result: ic.Expr, scale: object) -> None:
         """A row of `width` for each pair of token and expert, times the expert's [width, result]."""
-        arguments = {
-            "self": ops.given(operand, [rows, width]),
-            "mat2": ops.given(operand, [experts, width, result], "parameter"),
-            "offs": ends,
-            "groups_used": used,
-        }
-        if dtype == "fp8":
-            arguments |= {"scale_a": scale, "scale_b": ops.given("float32", [experts, result], "parameter")}
-        op = "aten._scaled_grouped_mm" if dtype == "fp8" else "aten._grouped_mm"
-        ops.call(op, arguments, between, [rows, result])
+        if narrow:
+            arguments = {
+                "self": ops.given(narrow.dtype, [rows, narrow.width(width)]),
+                "mat2": ops.given(narrow.dtype, [experts, narrow.width(width), result], "parameter"),
+                "scale_a": scale,
+                "scale_b": ops.given(narrow.scale, [experts, narrow.scales(width), result], "parameter"),
+            }
+        else:
+            arguments = {
+                "self": ops.given(dtype, [rows, width]),
+                "mat2": ops.given(dtype, [experts, width, result], "parameter"),
+            }
+        op = "aten._scaled_grouped_mm" if narrow else "aten._grouped_mm"
+        ops.call(op, {**arguments, "offs": ends, "groups_used": used}, between, [rows, result])
 
     elsewhere = ops.size("elsewhere") if shared else None
 
@@ -139,14 +143,14 @@ def layer(dtype: str, shared: bool) -> ic.Graph:
             ops.call("aten.fill.Scalar", {"value": 0}, between, [elsewhere, width])
 
     source, scale = ops.given(between, [tokens, hidden]), None
-    if dtype == "fp8":
-        _, scale = quantised_rows(ops, source, tokens, hidden)
+    if narrow:
+        _, scale = quantised_rows(ops, source, tokens, hidden, narrow)
     product(hidden, 2 * intermediate, scale)
     zeros(2 * intermediate)
     both = ops.given(between, [passed, 2 * intermediate])
     act = ops.call("aten.glu", {"self": both, "dim": -1}, between, [passed, intermediate])
-    if dtype == "fp8":
-        _, scale = quantised_rows(ops, act, passed, intermediate)
+    if narrow:
+        _, scale = quantised_rows(ops, act, passed, intermediate, narrow)
     product(intermediate, hidden, scale)
     zeros(hidden)
     parts = ops.given(between, [passed, hidden])
