@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pyinfercost as ic
@@ -107,6 +108,28 @@ def test_vision_models(judge: Judge, measured: Path, tmp_path: Path, capsys: Out
     assert judge("--table", "models_vision", "--format", "json") == 0
     assert capsys.readouterr().out == captured.out
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.gz")} == kept
+
+
+def test_several_processes(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    from benchmarks.accuracy.recipes import timm_models
+
+    recipe = (("image_size", "64"), ("layout", "nchw"), ("parameters_m", ""))
+    models = [Wanted("timm", name, recipe, (1,)) for name in ("test_resnet", "no_such_model", "test_efficientnet")]
+    progress: list[tuple[int, int]] = []
+    capturing = Capturing(tmp_path, workers=2, progress=lambda done, total: progress.append((done, total)))
+    graphs = captured(models, timm_models.build, capturing)
+    assert progress == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    resnet, missing, efficientnet = (graphs.graph(wanted, 1) for wanted in models)
+    assert resnet is not None
+    assert efficientnet is not None
+    assert missing is None
+    assert "no such model" in graphs.reason(models[1])
+    (direct,) = captured([models[0]], timm_models.build, Capturing(tmp_path / "here", workers=1)).by_graph(
+        models[0], np.array([4, 8]), np.array([0, 1])
+    )
+    assert direct[0].tolist() == [0, 1]
+    assert direct[1] == resnet, "the same graph from another process"
 
 
 def test_joined_branches_where_they_were_timed(tmp_path: Path) -> None:

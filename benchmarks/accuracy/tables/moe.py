@@ -14,8 +14,8 @@ Decisions, and what in the data speaks for them:
   0.75 on 16 to 64 and 0.77 on 128 and more; without them it falls to 0.11.
 - fp8 rows are another kernel: they scale with a rank's own rows (predicted / measured is 0.21 to 0.23 above 1,024
   tokens at every number of ranks), so that activation and sum go over these. They take four to five times of what
-  their FLOPs and bytes need, and up to 4 times as long as bf16 rows of equal sizes, which nothing on a data sheet
-  explains.
+  their FLOPs and bytes need, and twice
+  (median) of what bf16 rows of equal sizes take, which nothing on a data sheet explains.
 - fp8: `aten._scaled_grouped_mm`, and a kernel that quantises rows before each product: the floor is 7 us above the
   one of bf16.
 - Routing decides how many rows a rank gets and how many of its experts are read, see `routing.py`. How uneven they
