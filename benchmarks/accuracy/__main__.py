@@ -7,7 +7,8 @@ DIR holds tables of measurements in one schema (`gemm.csv`, `models_vision.csv`,
 catalogue alone. One line for each table, device, software, precision and execution: how many rows, the mean, median
 and 90th percentile of |predicted / measured - 1|, the geometric mean of predicted / measured, the rank correlation,
 the share of rows inside the error band, and the errors of the plain roofline of the same kernels. What is left out is
-named on stderr. Whole models are captured once and kept in the cache."""
+named on stderr. Whole models are captured once and kept in the cache.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ _INTERRUPTED = 130
 def main(arguments: list[str] | None = None) -> int:
     """Runs, prints, and returns the exit code: 2 for what cannot be judged, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
-    problems, found, code = Problems(), [], 0
+    problems, code = Problems(), 0
+    found: list[Line] = []
     try:
         if not options.measured.is_dir():
             raise MeasuredError(f"{options.measured} is no folder")

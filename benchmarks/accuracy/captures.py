@@ -3,7 +3,8 @@
 A model is a `Wanted`: what to build, in plain data, and in which words its graph is kept. A file's name holds a
 digest of all that the graph follows from: the model, the library that builds it, torch, and the sources of this
 package's capture and of the recipe. A model whose capture with an open batch fails is captured at each batch that its
-rows have."""
+rows have.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Every kernel of an eager run takes max(FLOPs / dense peak of its dtype, bytes / bandwidth of the memory) of the data
 sheet, with its exact FLOPs and bytes. Nothing is fused, nothing is cached, nothing takes time to start, and a device
-is as fast as its sheet says. Masked halves of causal attention are not computed."""
+is as fast as its sheet says. Masked halves of causal attention are not computed.
+"""
 
 from __future__ import annotations
 

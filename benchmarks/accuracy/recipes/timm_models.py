@@ -51,9 +51,10 @@ def _model(name: str, parameters_m: str) -> Any:
     timed, count = float(parameters_m), _count_m(model)
     if abs(timed - count) <= _ROUNDED:
         return model
-    from timm.utils import reparameterize_model
+    from timm.utils.model import reparameterize_model
 
-    joined = reparameterize_model(model)
+    with torch.device("meta"):  # where it makes its convolutions
+        joined = reparameterize_model(model)
     if abs(timed - _count_m(joined)) <= _ROUNDED:
         return joined
     if abs(count / timed - 1) > _OTHER_MODEL:

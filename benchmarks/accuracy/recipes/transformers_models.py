@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyinfercost as ic
 
@@ -27,7 +27,8 @@ def build(wanted: Wanted, batch: int | None) -> ic.Graph:
         path.write_text(json.dumps(json.loads(recipe["config"])), encoding="utf-8")
         loaded = load_hf(str(path), "", {"batch": batch or 2, "sequence": int(recipe["sequence"])})
     if recipe["attention"]:
-        loaded.module.set_attn_implementation(recipe["attention"])
+        model: Any = loaded.module
+        model.set_attn_implementation(recipe["attention"])
     # Only the batch stays open: lengths differ between few rows, and masks are made of them.
     open_batch = {
         place: {dimension: name for dimension, name in names.items() if name == "batch"}

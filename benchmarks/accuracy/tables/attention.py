@@ -12,7 +12,8 @@ Decisions, and what in the data speaks for them:
 - A kernel that writes the new keys and values into the cache, in its dtype, runs first: among context rows of 16 to
   64 tokens a megabyte of keys and values takes 1.35 to 1.45 times as long as one of queries, which are read and
   written once as results: three passes against two. Of an fp8 cache it takes 1.1 times as long: three passes, two of
-  them at half the width."""
+  them at half the width.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """`collectives.csv`: one NCCL call between GPUs of a node.
 
 The size of a message is `elements` times the width of `dtype`, of the whole result: an int8 row takes as long as a
-half row with half as many elements, and an all-gather of 537 MB between 8 H100 (1,401 us) moves 335 GB/s over each
-link if that is all that arrives at a GPU, its own eighth included. Execution is the collective's own: no kernel of a
-model is in it.
+half row with half as many elements, and of the 537 MB that 8 H100 gather in 1,401 us seven eighths arrive at each of
+them, at 335 of its link's 450 GB/s. Execution is the collective's own: no kernel of a model is in it.
 
 Collectives are predicted by `pyinfercost.collective(op, size_bytes, hardware=, devices=)`, not by graphs; where the
 package has no such function the table is skipped.
@@ -52,8 +51,8 @@ def predicted(
     """Predictions of all rows.
 
     Returns:
-        Each row's group (`part` is the op and the number of GPUs), what was measured, what is predicted, and a roofline:
-        what leaves each GPU (bytes x (n - 1) / n, twice for an all-reduce) over its link, all in seconds.
+        Each row's group (`part` is the op and the number of GPUs), what was measured, what is predicted, and a
+        roofline: what leaves each GPU (bytes x (n - 1) / n, twice for an all-reduce) over its link; in seconds.
     """
     groups: list[Group] = []
     sizes, measured_s = table.integers("elements"), table.seconds()

@@ -8,7 +8,7 @@ Decisions, and what in the data speaks for them:
   a number, two times: 3.3 and 2.2 passes at the data sheet's bandwidth on V100. relu, gelu and tanh are not in place
   (2.2).
 - softmax and layer_norm go along rows; layer_norm has weight and bias, as in the models that these tables are for.
-- linear has a bias (as `nn.Linear` has); it changes no row by more than a percent.
+- linear has a bias, as `nn.Linear` has.
 - bmm is `[batch, m, k] @ [batch, k, n]`: the FLOP rates 2*batch*m*n*k / latency stay below the fp32 peak of each
   card.
 - conv2d has no bias. It ran with cuDNN's autotuning: on V100 half of the rows are above 60 % of the fp32 peak and the
@@ -50,10 +50,8 @@ def cases(table: Table) -> list[Case]:
             continue
         names, build = recipe
         columns: dict[str, NDArray[np.int64]] = {name: table.integers(name)[rows] for name in names}
-        if op in ("conv", "conv2d"):
-            graph = convolution(int(kernel), int(stride or 1), int(padding or 0))
-        else:
-            graph = build(op)
+        window = op in ("conv", "conv2d")
+        graph = convolution(int(kernel), int(stride or 1), int(padding or 0)) if window else build(op)
         group = Group(table.name, device, software, precision or "fp32", "eager", op)
         found.append(Case(group, graph, precision or "fp32", "eager", columns, measured_s[rows], rows, op))
     return found

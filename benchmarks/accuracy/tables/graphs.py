@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyinfercost as ic
 
-Shape = list["int | ic.Expr"]
+Shape = Sequence["int | ic.Expr"]
 
 BYTE_DTYPES = {
     "bfloat16": "bfloat16",
@@ -61,14 +62,48 @@ class OpGraph:
         return self._builder.build(self._inputs, self._results)
 
 
-def quantised_rows(ops: OpGraph, activation: Any, rows: Any, width: Any) -> tuple[Any, Any]:
-    """Dynamic quantisation to e4m3 with a scale for each row, as serving engines do before an fp8 product.
+@dataclass(frozen=True)
+class Narrow:
+    """A dtype that both operands of a product are brought to.
 
-    One kernel: it reads a row, finds its largest magnitude, and writes the row as fp8 and its scale.
+    Attributes:
+        dtype: what their elements lie in memory as.
+        packed: how many values one element of that dtype holds.
+        group: how many values of a row share a scale; None for the whole row.
+        scale: the dtype of scales.
+    """
+
+    dtype: str
+    packed: int = 1
+    group: int | None = None
+    scale: str = "float32"
+
+    def width(self, values: ic.Expr) -> ic.Expr:
+        """Elements in a row of so many values."""
+        return values if self.packed == 1 else values // self.packed
+
+    def scales(self, values: ic.Expr) -> ic.Expr | int:
+        """Scales of a row of so many values."""
+        return 1 if self.group is None else ic.Expr.ceil_div(values, self.group)
+
+
+NARROW = {
+    "fp8": Narrow("float8_e4m3fn"),
+    "fp8_block": Narrow("float8_e4m3fn", group=128),
+    "nvfp4": Narrow("float4_e2m1fn_x2", packed=2, group=16, scale="float8_e4m3fn"),
+}
+"""Floating dtypes of products for which activations are quantised on the way."""
+
+
+def quantised_rows(ops: OpGraph, activation: Any, rows: ic.Expr, width: ic.Expr, narrow: Narrow) -> tuple[Any, Any]:
+    """Dynamic quantisation with scales for each row, as serving engines do before a product.
+
+    One kernel: it reads a row, finds the largest magnitude, and writes the row in the narrow dtype and its scales.
 
     Returns:
         The quantised rows, and their scales.
     """
-    scale = ops.given("float32", [rows, 1])
+    scale = ops.given(narrow.scale, [rows, narrow.scales(width)])
     arguments = {"input": activation, "scale": scale}
-    return ops.call("torchao.quantize_affine_float8_non_decomposed", arguments, "float8_e4m3fn", [rows, width]), scale
+    op = "torchao.quantize_affine_float8_non_decomposed"
+    return ops.call(op, arguments, narrow.dtype, [rows, narrow.width(width)]), scale

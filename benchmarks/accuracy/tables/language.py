@@ -6,12 +6,14 @@ Decisions, and what in the data speaks for them:
   the table; logits for every token. An encoder-decoder gets `sequence` tokens on both sides.
 - Attention is `eager`: products and a softmax of their own. These runs are older than fused attention in
   transformers, the tables of single ops of the same source hold those products and softmaxes, and with it predicted /
-  measured differs least between the models of one card (V100: 1.01 to 1.12; with fused attention 0.85 to 1.05).
+  measured differs least between the models of one card (BERT, GPT and OPT on V100: 1.01 to 1.12; with fused attention
+  0.85 to 1.05).
 - `fused` rows were run by a compiler that fuses operators, and are predicted as `compiled`: they take 11 to 15 %
-  less, which no fused attention explains (BERT at 512 tokens gains most), and the prediction of both kinds is then
-  off by the same factor. Others are `eager`. `part` says which.
+  less, most for BERT at 512 tokens, where attention is least, and as compiled they are predicted within 8 %. Others are
+  `eager`. `part` says which.
 - `switchxl4` is a Switch transformer of four experts, each token to one of them: equal shares, as everywhere where
-  the routing is data."""
+  the routing is data.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@
 the tokens (between 0.01 and 2 where there are fewer rows than experts), all are scaled to tokens x top_k rows, and
 the rank that is looked at is the one with the most rows. That is how the harness that these tables come from draws
 its routing (its source, from memory); here it is the mean of seeded draws, so that a prediction is the same every
-time."""
+time.
+"""
 
 from __future__ import annotations
 

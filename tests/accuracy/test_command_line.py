@@ -1,0 +1,163 @@
+"""What `python -m benchmarks.accuracy` prints, and what it makes of folders that are not as expected."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Judge = Callable[..., int]
+Captured = pytest.CaptureFixture[str]
+
+KEYS = {
+    "table", "device", "software", "precision", "execution", "part", "rows", "mape", "median", "p90", "bias",
+    "spearman", "in_band", "roofline_mape", "roofline_median",
+}  # fmt: skip
+
+
+def rows_of(capsys: Captured) -> list[dict[str, Any]]:
+    document = json.loads(capsys.readouterr().out)
+    assert list(document) == ["rows"]
+    found: list[dict[str, Any]] = document["rows"]
+    return found
+
+
+def test_json_of_every_table(judge: Judge, measured: Path, capsys: Captured) -> None:
+    (measured / "collectives.csv").unlink()
+    assert judge("--format", "json") == 0
+    rows = rows_of(capsys)
+    assert all(set(row) == KEYS for row in rows)
+    tables = {path.stem for path in measured.glob("*.csv")}
+    assert {row["table"] for row in rows} == tables
+    for table in tables:
+        lines = (measured / f"{table}.csv").read_text(encoding="utf-8").splitlines()
+        (total,) = (row for row in rows if row["table"] == table and row["device"] == "all")
+        parts = [row["rows"] for row in rows if row["table"] == table and row["device"] != "all"]
+        assert (total["software"], total["precision"], total["execution"], total["part"]) == ("all", "all", "all", "")
+        assert total["rows"] == sum(parts) == len(lines) - 1, f"every row of {table} has a prediction"
+    for row in rows:
+        assert row["rows"] >= 1
+        assert 0 <= row["in_band"] <= 1
+        for name in ("mape", "median", "p90", "bias", "roofline_mape", "roofline_median"):
+            assert math.isfinite(row[name])
+            assert row[name] >= 0
+
+
+def test_groups_are_told_apart(judge: Judge, capsys: Captured) -> None:
+    assert judge("--table", "gemm", "--table", "attention", "--format", "json") == 0
+    found = {(r["table"], r["device"], r["precision"], r["execution"], r["part"]): r["rows"] for r in rows_of(capsys)}
+    assert found == {
+        ("gemm", "a100-sxm-80gb", "bfloat16", "replayed", ""): 2,
+        ("gemm", "a100-sxm-80gb", "int4_wo", "replayed", ""): 1,
+        ("gemm", "a100-sxm-80gb", "int8_wo", "replayed", ""): 1,
+        ("gemm", "a100-sxm-80gb", "sq", "replayed", ""): 1,
+        ("gemm", "mi300x", "fp8", "replayed", ""): 1,
+        ("gemm", "all", "all", "all", ""): 6,
+        ("attention", "l4", "bfloat16", "replayed", "context"): 1,
+        ("attention", "l4", "bfloat16, kv fp8", "replayed", "generation"): 1,
+        ("attention", "all", "all", "all", ""): 2,
+    }
+
+
+@pytest.mark.parametrize(("form", "mark"), [("table", "MAPE"), ("md", "|---|")])
+def test_forms_for_people(judge: Judge, capsys: Captured, form: str, mark: str) -> None:
+    assert judge("--table", "gemm", "--format", form) == 0
+    out = capsys.readouterr().out
+    assert mark in out
+    assert "a100-sxm-80gb" in out
+
+
+def test_a_device_that_is_not_in_the_catalogue(judge: Judge, measured: Path, capsys: Captured) -> None:
+    path = measured / "gemm.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("mi300x", "mi300y"), encoding="utf-8")
+    assert judge("--table", "gemm") == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "gemm.csv" in captured.err
+    assert "'mi300y'" in captured.err
+    assert "mi300x" in captured.err.split("nearest")[1]
+
+
+def test_what_is_not_there_is_said_and_the_rest_goes_on(judge: Judge, measured: Path, capsys: Captured) -> None:
+    for name in ("fp32_bmm", "moe"):
+        (measured / f"{name}.csv").unlink()
+    (measured / "serving.csv").write_text("device\n", encoding="utf-8")
+    (measured / "weather.csv").write_text("device\n", encoding="utf-8")
+    assert judge("--format", "json") == 0
+    captured = capsys.readouterr()
+    assert {row["table"] for row in json.loads(captured.out)["rows"]} >= {"gemm", "attention", "fp32_linear"}
+    for name in ("fp32_bmm", "moe", "models_vision", "serving", "weather"):
+        assert f"{name}: skipped" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "word"),
+    [
+        ("gemm", "a100-sxm-80gb,engine 1,int3_wo,64,64,64,10\n", "int3_wo"),
+        ("fp32_elementwise", "t4,erfinv,64,64,10\n", "erfinv"),
+        ("moe", "h100-sxm-80gb,engine 1,bfloat16,64,64,64,2,8,1,1,whimsical,10\n", "whimsical"),
+        ("attention", "l4,engine 1,sideways,1,1,1,1,1,64,bfloat16,bfloat16,10\n", "sideways"),
+        ("llm_layers", "a100-sxm-80gb,m,64,2,4096,11008,32,32,32768,True,attn_flip,20\n", "attn_flip"),
+    ],
+)
+def test_a_row_that_cannot_be_predicted_is_counted(
+    judge: Judge, measured: Path, capsys: Captured, table: str, line: str, word: str
+) -> None:
+    path = measured / f"{table}.csv"
+    before = len(path.read_text(encoding="utf-8").splitlines()) - 1
+    path.write_text(path.read_text(encoding="utf-8") + line, encoding="utf-8")
+    assert judge("--table", table, "--format", "json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["rows"][-1]["rows"] == before
+    (said,) = (text for text in captured.err.splitlines() if "1 rows not predicted" in text)
+    assert word in said
+
+
+def test_a_table_that_cannot_be_read(judge: Judge, measured: Path, capsys: Captured) -> None:
+    (measured / "gemm.csv").write_text("device,dtype,m,n,latency_us\na100-sxm-80gb,bfloat16,1,1,3\n", encoding="utf-8")
+    assert judge("--table", "gemm") == 2
+    assert "no column 'k'" in capsys.readouterr().err
+
+
+def test_a_sample_is_the_same_every_time(judge: Judge, measured: Path, capsys: Captured) -> None:
+    path = measured / "fp32_softmax.csv"
+    lines = [f"t4,softmax,{rows},1024,{rows // 20}\n" for rows in range(16384, 16384 + 40)]
+    path.write_text("device,op,rows,columns,latency_us\n" + "".join(lines), encoding="utf-8")
+    outputs = []
+    for _ in range(2):
+        assert judge("--table", "fp32_softmax", "--sample", "7", "--format", "json") == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert json.loads(outputs[0])["rows"][0]["rows"] == 7
+
+
+def test_ctrl_c_shows_what_was_finished(judge: Judge, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.accuracy import tables
+
+    def stopped(*_: object) -> list[Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(tables.KINDS, "attention", tables.Kind(stopped))
+    assert judge("--format", "json") == 130
+    captured = capsys.readouterr()
+    assert {row["table"] for row in json.loads(captured.out)["rows"]} == {"gemm", "gemm_power"}
+    assert "stopped" in captured.err
+
+
+def test_another_folder_of_constants(judge: Judge, tmp_path: Path, capsys: Captured) -> None:
+    import pyinfercost.hardware.calibration as shipped
+
+    folder = tmp_path / "constants"
+    folder.mkdir()
+    for path in shipped.CALIBRATIONS.glob("*.toml"):
+        text = path.read_text(encoding="utf-8")
+        (folder / path.name).write_text(text.replace("\ndram = 0.", "\ndram = 0.0"), encoding="utf-8")
+    biases = []
+    for arguments in ((), ("--calibration", str(folder))):
+        assert judge("--table", "fp32_softmax", "--format", "json", *arguments) == 0
+        biases.append(rows_of(capsys)[0]["bias"])
+    assert biases[1] > 5 * biases[0], "a tenth of the bandwidth"
