@@ -22,6 +22,7 @@ constexpr Field kFields[] = {
     {"dram_s",            &Columns::dram_s           },
     {"cache_s",           &Columns::cache_s          },
     {"launch_s",          &Columns::launch_s         },
+    {"spread_s",          &Columns::spread_s         },
     {"peak_memory_bytes", &Columns::peak_memory_bytes},
 };
 
@@ -129,6 +130,26 @@ const char* bound_of(const KernelSeconds& e) {
     return e.dram == longest ? "dram" : "cache";
 }
 
+// What the kernel would take with every core busy at the achieved peak, and with all bytes from dram: beside
+// its terms they show which effect decided.
+struct Ideal {
+    double compute_s;
+    double stream_s;
+};
+
+Ideal ideal_of(const Work& work, const Sizes& sizes, const Hardware& hardware) {
+    const auto value = [&](const Expr& e) { return static_cast<double>(e.evaluate(sizes)); };
+    const auto seconds = [&](const Expr& flops, const Engine& engine) {
+        return engine.flop_per_s > 0 ? value(flops) / engine.flop_per_s : 0.0;
+    };
+    const auto dram = hardware.achieved.find("dram");
+    const double reached = dram == hardware.achieved.end() ? 1.0 : dram->second;
+    return {
+        std::max(seconds(work.contraction_flops, contraction_engine(hardware, work.dtype)),
+                 seconds(work.pointwise_flops, vector_engine(hardware, work.dtype))),
+        value(work.bytes_read() + work.bytes_written()) / (hardware.dram().bandwidth_byte_per_s * reached)};
+}
+
 std::string note_of(const Work& work, const Hardware& hardware) {
     if (!is_contraction(work.kind)) return {};
     const Engine engine = contraction_engine(hardware, work.dtype);
@@ -138,7 +159,8 @@ std::string note_of(const Work& work, const Hardware& hardware) {
 }
 
 py::list kernel_estimates(const Plan& plan, const py::dict& sizes, const Hardware& hardware) {
-    const std::vector<KernelSeconds> estimates = evaluate_kernels(plan, to_sizes(sizes), hardware);
+    const Sizes point = to_sizes(sizes);
+    const std::vector<KernelSeconds> estimates = evaluate_kernels(plan, point, hardware);
     py::list result;
     for (std::size_t i = 0; i < estimates.size(); ++i) {
         const Kernel& kernel = plan.kernels[i];
@@ -154,6 +176,9 @@ py::list kernel_estimates(const Plan& plan, const py::dict& sizes, const Hardwar
         entry["cache_s"] = e.cache;
         entry["launch_s"] = e.launch;
         entry["bound"] = bound_of(e);
+        const Ideal ideal = ideal_of(kernel.work, point, hardware);
+        entry["ideal_compute_s"] = ideal.compute_s;
+        entry["stream_s"] = ideal.stream_s;
         entry["note"] = note_of(kernel.work, hardware);
         result.append(entry);
     }

@@ -40,6 +40,10 @@ struct KernelTerms {
     Affine n;
     Affine k;
     Affine n_value;
+    Affine causal_flops;  // of the contraction, where masked-out halves are skipped
+    Affine shared;
+    Affine squares_2;
+    Affine squares_4;
     // How it meets memory.
     Affine strided_bytes;  // read across the order in which they lie: neighbours of the result are far apart
     bool channels_first;   // a convolution that reads or writes its channels outside its pixels (NCHW)

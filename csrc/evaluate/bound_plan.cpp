@@ -61,6 +61,8 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
     }
     Binder binder(hardware, plan_->execution);
     memory_ = binder.memory();
+    spread_ = hardware.spread;
+    host_s_ = binder.host_s() * static_cast<double>(plan_->launch_count);
     kernels_.reserve(plan_->terms.size());
     for (const KernelTerms& terms : plan_->terms) kernels_.push_back(binder.bind(terms));
 }
@@ -116,10 +118,18 @@ void BoundPlan::check_guards(const SizeBlock& sizes, const double* columns) cons
 void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const {
     const BlockInput input = fill(sizes, isa, scratch, result.footprint.data());
     const BlockSums sums{result.latency.data(), result.compute.data(), result.dram.data(),
-                         result.cache.data(), result.launch.data()};
-    for (double* sum : {sums.latency, sums.compute, sums.dram, sums.cache, sums.launch})
+                         result.cache.data(),   result.launch.data(),  result.spread.data()};
+    for (double* sum : {sums.latency, sums.compute, sums.dram, sums.cache, sums.launch, sums.spread})
         std::fill_n(sum, input.points, 0.0);
     loops(isa).run_block(input, sums);
+    if (host_s_ == 0) return;
+    // The host runs ahead of the device: what is seen is the slower of the two.
+    for (int i = 0; i < input.points; ++i) {
+        const double wait = std::max(0.0, host_s_ - sums.latency[i]);
+        sums.latency[i] += wait;
+        sums.launch[i] += wait;
+        sums.spread[i] += wait * spread_;
+    }
 }
 
 std::vector<KernelSeconds> BoundPlan::terms(const SizeBlock& sizes, Isa isa) const {
@@ -128,6 +138,15 @@ std::vector<KernelSeconds> BoundPlan::terms(const SizeBlock& sizes, Isa isa) con
     const BlockInput input = fill(sizes, isa, scratch, footprint.data());
     std::vector<KernelSeconds> terms(kernels_.size());
     loops(isa).run_terms(input, terms.data());
+    if (host_s_ == 0) return terms;
+    // Time that the device waits for the host is shared by all launches.
+    double device_s = 0;
+    for (std::size_t k = 0; k < terms.size(); ++k) device_s += kernels_[k].terms.launches * terms[k].latency;
+    const double wait = std::max(0.0, host_s_ - device_s) / static_cast<double>(plan_->launch_count);
+    for (KernelSeconds& kernel : terms) {
+        kernel.latency += wait;
+        kernel.launch += wait;
+    }
     return terms;
 }
 

@@ -43,7 +43,7 @@ struct SizeBlock {
 // A line longer than a block: columns half a page apart share the low bits of their addresses, and a load
 // then waits for the store to another one.
 struct BlockResult {
-    alignas(64) std::array<double, kBlock + 8> latency, compute, dram, cache, launch, footprint;
+    alignas(64) std::array<double, kBlock + 8> latency, compute, dram, cache, launch, spread, footprint;
 };
 
 class BoundPlan {
@@ -64,6 +64,8 @@ class BoundPlan {
     std::shared_ptr<const Plan> plan_;
     std::vector<BoundKernel> kernels_;
     MemoryCosts memory_;
+    double spread_ = 0;                // of what the host spends
+    double host_s_ = 0;                // what the host spends on issuing all ops, while the device runs
     std::vector<std::size_t> inputs_;  // of the tape, as indices into the names
 };
 

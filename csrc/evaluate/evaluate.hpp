@@ -33,6 +33,7 @@ struct Columns {
     std::span<double> dram_s;
     std::span<double> cache_s;
     std::span<double> launch_s;
+    std::span<double> spread_s;  // latency may be this much more, or as many times less
     std::span<double> peak_memory_bytes;
 };
 

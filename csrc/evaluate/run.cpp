@@ -12,6 +12,7 @@ namespace {
 struct Accumulate {
     const BlockSums& sums;
     Vec launches;
+    double spread;
 
     INFERCOST_INLINE void operator()(int i, const Times& times) const {
         const Vec spent = launches * times.busy;
@@ -24,6 +25,7 @@ struct Accumulate {
         store(sums.dram + i, load(sums.dram + i) + only(dram_alone, spent));
         store(sums.cache + i, load(sums.cache + i) + only(cache, spent));
         store(sums.launch + i, load(sums.launch + i) + launches * times.launch);
+        store(sums.spread + i, load(sums.spread + i) + launches * times.total * splat(spread));
     }
 };
 
@@ -66,7 +68,7 @@ void run_tape(const TapeInput& tape, int points, double* columns, double* least)
 void run_block(const BlockInput& input, const BlockSums& sums) {
     for (int k = 0; k < input.kernel_count; ++k) {
         const BoundKernel& kernel = input.kernels[k];
-        run_kernel(kernel, input, Accumulate{sums, splat(kernel.terms.launches)});
+        run_kernel(kernel, input, Accumulate{sums, splat(kernel.terms.launches), kernel.spread});
     }
 }
 

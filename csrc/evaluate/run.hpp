@@ -37,6 +37,7 @@ struct BlockSums {
     double* dram;
     double* cache;
     double* launch;
+    double* spread;  // how far the latency may be off
 };
 
 // The terms of one launch of one kernel; latency is launch + max(the others).

@@ -10,8 +10,11 @@ namespace infercost {
 enum class MachineKind { gpu, cpu, systolic };
 
 inline constexpr int kMaxCaches = 7;
-inline constexpr int kTileCount = 10;
-inline constexpr int kSideCount = 4;
+
+struct Tile {
+    double rows;
+    double cols;
+};
 
 struct MemoryCosts {
     double dram_s_per_byte = 0;
@@ -22,22 +25,73 @@ struct MemoryCosts {
     double s_per_byte[kMaxCaches] = {};
 };
 
+// Cores that work on tiles of a product, on the matrix or on the vector unit.
+struct TileCosts {
+    double core_s_per_flop = 0;   // one core at what it reaches
+    double operand_s = 0;         // latency of fetching operands, per element of the reduction
+    double exposed_operands = 0;  // share of the shorter of arithmetic and latency that is not hidden
+    double round_s = 0;           // a further round of tiles on a core: its pipeline drains and fills
+    double exposed_memory = 0;    // share of the shorter of cores and dram that is not hidden
+    double split_length = 0;      // the least length of a part of a split reduction
+    double split_s = 0;           // the pass that adds the parts up
+    double split_s_per_element = 0;
+    double depth_overhead = 0;  // elements of the reduction that filling the pipeline is worth
+};
+
+// Kernels that go along rows (softmax, norms), and how much of a row still lies in a cache when it is read
+// again.
+struct RowCosts {
+    double element_bytes = 4;
+    double threads = 0;   // of one core
+    double block = 0;     // threads of a block of rows; 0: as softmax chooses
+    double held = 0;      // longest row that registers hold
+    double passes = 0;    // more reads of a row that is not held
+    double l1_bytes = 0;  // of one core that hold rows in flight
+    double l2_bytes = 0;
+    double l1_in_l2 = 0;  // 1: both together hold the rows of all cores
+    double width = 1;     // how gradually a cache overflows
+    double trip_s = 0;    // of a block over its part of a row
+    double element_s = 0;
+};
+
+struct AttentionCosts {
+    double core_s_per_flop = 0;
+    double exponential_s = 0;  // of a core
+    double tile_s = 0;         // to start a tile of queries
+    double longest = 0;        // share of the longest tile that comes on top of the mean
+    double exposed_memory = 0;
+    double decode_start_s = 0;
+    double decode_s_per_byte = 0;  // of one core: its own speed, or its share of dram
+    double combine_s = 0;
+    double combine_split_s = 0;
+};
+
+// Winograd's algorithms for convolutions.
+struct WinogradCosts {
+    double fused_s_per_flop = 0;  // of a core; 0: there are none
+    double product_s_per_flop = 0;
+    double pass_s_per_byte = 0;
+    double element_bytes = 4;
+    double launch_s = 0;
+};
+
 struct GpuCosts {
-    enum class Shape { none, tiles, attention, unshaped } shape = Shape::none;
+    enum class Shape { none, rows, tiles, winograd, attention, unshaped } shape = Shape::none;
     double cores = 0;
-    double core_s_per_flop = 0;    // one core of the contraction engine
-    double engine_s_per_flop = 0;  // all of them
+    double engine_s_per_flop = 0;  // all cores of the contraction engine
     double vector_s_per_flop = 0;  // 0: no vector engine
-    double fetch_s_per_byte = 0;   // of operands, from the last cache to the cores
-    double operand_bytes = 0;
-    double floor_s = 0;     // launch gap, and what the smallest contraction costs beyond it
-    double dispatch_s = 0;  // host time of an op in eager execution
-    bool direct = false;    // a convolution may run on the vector unit instead
-    // Tiles of the menu that can win; the first few of them suffice where there is work for all cores.
-    int tile_count = 0;
-    int busy_tile_count = 0;
-    int tiles[kTileCount] = {};
-    bool busy_sides[kSideCount] = {};  // numbers of rows that those few have
+    double floor_s = 0;            // launch gap, and what the smallest kernel costs beyond it
+    double dram_factor = 1;        // time of a byte over that of a stream
+    double turnaround = 0;         // of dram between reading and writing
+    double strided_factor = 0;     // a byte that is read across its order, on top of a streamed one
+    double transposed_factor = 0;  // a convolution's bytes, where they are first brought into another order
+    bool direct = false;           // a convolution may run on the vector unit instead
+    double direct_s_per_flop = 0;
+    const Tile* menu = nullptr;
+    TileCosts tiles;
+    RowCosts rows;
+    AttentionCosts attention;
+    WinogradCosts winograd;
 };
 
 struct CpuCosts {
@@ -66,6 +120,7 @@ struct SystolicCosts {
 // A kernel with what one machine makes of its kind and dtype; one of the three is set.
 struct BoundKernel {
     MachineKind machine = MachineKind::gpu;
+    double spread = 0;  // of its time, as a fraction
     KernelTerms terms{};
     GpuCosts gpu;
     CpuCosts cpu;

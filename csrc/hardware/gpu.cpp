@@ -3,92 +3,141 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "hardware/machine.hpp"
 
 namespace infercost {
 namespace {
 
-static_assert(std::size(kTiles) == kTileCount);
-
-// A tile can win unless another one with as many rows covers the columns with as many, but narrower tiles.
-bool can_win(const Tile& tile, const Affine& n) {
-    if (!is_constant(n)) return true;
-    const auto count = [&](const Tile& t) { return std::ceil(n.constant / kTileSides[t.cols]); };
-    return std::none_of(std::begin(kTiles), std::end(kTiles), [&](const Tile& other) {
-        return other.rows == tile.rows && kTileSides[other.cols] < kTileSides[tile.cols] &&
-               count(other) == count(tile);
-    });
-}
-
-// Whether arithmetic takes longer than fetching operands, however many of these tiles there are.
-bool computes(const Tile& tile, const GpuCosts& costs) {
-    const double rows = kTileSides[tile.rows];
-    const double cols = kTileSides[tile.cols];
-    constexpr double kRounding = 1 + 1e-9;
-    return (rows + cols) * costs.operand_bytes * costs.fetch_s_per_byte * kRounding <=
-           2.0 * rows * cols * costs.core_s_per_flop / costs.cores;
-}
-
-bool divides(const Tile& a, const Tile& b) {
-    return (a.rows != b.rows || a.cols != b.cols) && kTileSides[a.rows] <= kTileSides[b.rows] &&
-           kTileSides[a.cols] <= kTileSides[b.cols];
-}
-
-// The menu of a kernel. Where no tile's count is below a third of the cores, a tile that computes is never
-// better than one that computes and divides it, q times smaller: there are at most q times as many of the
-// smaller, so they take at most q times the waves, each q times shorter, and at most two parts of a split are
-// lost. What such a tile could gain comes last. Those that compute come first, so that ties fall the same way
-// with and without the rest.
-void choose_tiles(GpuCosts& costs, const Affine& n) {
-    const auto divided = [&](const Tile& tile) {
-        return computes(tile, costs) &&
-               std::any_of(std::begin(kTiles), std::end(kTiles), [&](const Tile& other) {
-                   return divides(other, tile) && computes(other, costs) && can_win(other, n);
-               });
-    };
-    const auto append = [&](auto&& wanted) {
-        for (int t = 0; t < kTileCount; ++t) {
-            if (can_win(kTiles[t], n) && wanted(kTiles[t])) costs.tiles[costs.tile_count++] = t;
-        }
-    };
-    append([&](const Tile& tile) { return computes(tile, costs) && !divided(tile); });
-    append([&](const Tile& tile) { return !computes(tile, costs); });
-    costs.busy_tile_count = costs.tile_count;
-    for (int t = 0; t < costs.busy_tile_count; ++t) costs.busy_sides[kTiles[costs.tiles[t]].rows] = true;
-    append(divided);
-}
-
 GpuCosts::Shape shape_of(const KernelTerms& terms) {
-    if (is_zero(terms.contraction_flops)) return GpuCosts::Shape::none;
-    if (terms.kind == WorkKind::attention) return GpuCosts::Shape::attention;
+    using Shape = GpuCosts::Shape;
+    if (is_zero(terms.contraction_flops)) {
+        const bool rows = terms.kind == WorkKind::softmax || terms.kind == WorkKind::normalization;
+        return rows && !is_zero(terms.n) ? Shape::rows : Shape::none;
+    }
+    if (terms.kind == WorkKind::attention) return Shape::attention;
     // A user's rule may give no dimensions.
-    return is_zero(terms.m) ? GpuCosts::Shape::unshaped : GpuCosts::Shape::tiles;
+    return is_zero(terms.m) ? Shape::unshaped : Shape::tiles;
+}
+
+// A convolution with one channel to a group: nothing is reduced but its window.
+bool is_depthwise(const KernelTerms& terms) {
+    return terms.kind == WorkKind::convolution && is_constant(terms.k) && terms.k.constant == terms.window &&
+           !(is_constant(terms.batch) && terms.batch.constant == 1);
+}
+
+// What a class of kernels is called in calibration files.
+std::string class_of(const KernelTerms& terms) {
+    return "kernel." + (is_depthwise(terms) ? std::string("depthwise") : std::string(name_of(terms.kind))) +
+           ".";
+}
+
+TileCosts tile_costs(const Hardware& hardware, bool matrix, double core_s_per_flop,
+                     double stream_s_per_byte) {
+    const std::string table = matrix ? "tiles_matrix." : "tiles_vector.";
+    const auto constant = [&](const char* key, double otherwise) {
+        return hardware.constant(table + key, otherwise);
+    };
+    TileCosts costs;
+    costs.core_s_per_flop = core_s_per_flop;
+    costs.operand_s = constant("operand_s_per_element", 0);
+    costs.exposed_operands = constant("exposed_operands", 0);
+    costs.round_s = constant("round_s", 0);
+    costs.exposed_memory = constant("exposed_memory", 0);
+    costs.split_length = constant("split_length", 512);
+    costs.split_s = constant("split_s", 0);
+    // Each part is written and read once, in fp32.
+    costs.split_s_per_element = constant("split_bytes", 0) * 8 * stream_s_per_byte;
+    costs.depth_overhead = constant("depth_overhead", 0);
+    return costs;
 }
 
 }  // namespace
 
+RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
+    const bool softmax = terms.kind == WorkKind::softmax;
+    const std::string table = softmax ? "softmax_rows." : "norm_rows.";
+    const auto constant = [&](const char* key, double otherwise) {
+        return hardware_.constant(table + key, otherwise);
+    };
+    const auto capacity = [&](std::string_view name) {
+        for (const MemoryLevel& level : hardware_.memory) {
+            if (level.name == name) return level.capacity_bytes;
+        }
+        return 1.0;
+    };
+    RowCosts costs;
+    costs.element_bytes = std::max(1, terms.operand_bits / 8);
+    costs.threads = hardware_.constant("limits.threads_per_core", 2048);
+    costs.block = softmax ? 0 : 128;
+    costs.held = softmax ? 1024 : 0;
+    costs.passes = softmax ? 2 : 1;
+    costs.l1_bytes = constant("l1_share", 1) * capacity("l1") / hardware_.cores;
+    costs.l2_bytes = constant("l2_share", 1) * capacity("l2");
+    costs.l1_in_l2 = softmax ? 0 : 1;
+    costs.width = constant("width", 1);
+    costs.trip_s = constant("trip_s", 0);
+    costs.element_s = constant("element_s", 0);
+    return costs;
+}
+
+AttentionCosts Binder::gpu_attention(double core_s_per_flop) const {
+    const auto constant = [&](const char* key, double otherwise) {
+        return hardware_.constant(std::string("attention.") + key, otherwise);
+    };
+    const double clock_s = hardware_.clock_hz > 0 ? 1.0 / hardware_.clock_hz : 0.0;
+    const double share_s =
+        hardware_.cores / (hardware_.dram().bandwidth_byte_per_s * constant("decode_dram", 1));
+    const double own = constant("decode_byte_per_clock", 0);
+    AttentionCosts costs;
+    costs.core_s_per_flop = core_s_per_flop * constant("matrix", 1);
+    costs.exponential_s = constant("exponential", 0) / 16 * clock_s;
+    costs.tile_s = constant("tile_clocks", 0) * clock_s;
+    costs.longest = constant("longest", 0);
+    costs.exposed_memory = constant("exposed_memory", 0);
+    costs.decode_start_s = constant("decode_clocks", 0) * clock_s;
+    costs.decode_s_per_byte = std::max(share_s, own > 0 ? clock_s / own : 0.0);
+    costs.combine_s = constant("combine_s", 0);
+    costs.combine_split_s = constant("combine_split_s", 0);
+    return costs;
+}
+
 GpuCosts Binder::gpu(const KernelTerms& terms) {
     const auto& [engine, vector] = engines(terms.dtype);
-    const MemoryLevel* last = hardware_.last_cache();
     const Overheads& over = hardware_.overheads;
+    const std::string name = class_of(terms);
+    const auto of_class = [&](const char* key, double otherwise) {
+        return hardware_.constant(name + key, otherwise);
+    };
+    const double compute = of_class("compute", 1);
+    const double core_s_per_flop = hardware_.cores * seconds_per(engine.flop_per_s);
     GpuCosts costs;
     costs.shape = shape_of(terms);
     costs.cores = hardware_.cores;
-    costs.engine_s_per_flop = seconds_per(engine.flop_per_s);
-    costs.core_s_per_flop = hardware_.cores * costs.engine_s_per_flop;
+    costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / compute;
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
-    costs.operand_bytes = terms.operand_bits / 8.0;
-    // A convolution's window slides over shared memory: its overlap is read once.
-    const double reuse = terms.kind == WorkKind::convolution ? terms.window : 1.0;
-    costs.fetch_s_per_byte = last ? 1.0 / (reuse * last->bandwidth_byte_per_s) : 0.0;
     const double gap = execution_ == Execution::replayed ? over.replay_gap_s : over.launch_gap_s;
-    costs.floor_s = gap + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
-    // In eager execution the host may be slower than the device: then its time is what is seen.
-    costs.dispatch_s = execution_ == Execution::eager ? over.dispatch_s : 0.0;
+    costs.floor_s = gap + of_class("minimum_s", is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
+    costs.dram_factor = 1 / of_class("dram", 1);
+    costs.turnaround = hardware_.constant("stream.turnaround", 0);
+    costs.strided_factor = hardware_.constant("stream.strided", 0);
+    costs.menu = engine.matrix ? kMatrixTiles : kVectorTiles;
+    costs.tiles = tile_costs(hardware_, engine.matrix, core_s_per_flop / compute, memory().dram_s_per_byte);
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
     costs.direct = terms.kind == WorkKind::convolution && vector.flop_per_s > 0;
-    choose_tiles(costs, terms.n);
+    costs.direct_s_per_flop = costs.vector_s_per_flop / hardware_.constant("kernel.depthwise.compute", 1);
+    if (costs.shape == GpuCosts::Shape::rows) costs.rows = gpu_rows(terms);
+    if (costs.shape == GpuCosts::Shape::attention) costs.attention = gpu_attention(core_s_per_flop);
+    const double fused = hardware_.constant("winograd.fused", 0);
+    if (costs.shape == GpuCosts::Shape::tiles && !engine.matrix && fused > 0 && !is_zero(terms.squares_4)) {
+        costs.shape = GpuCosts::Shape::winograd;
+        costs.winograd.fused_s_per_flop = core_s_per_flop / fused;
+        costs.winograd.product_s_per_flop = core_s_per_flop / hardware_.constant("winograd.products", 1);
+        costs.winograd.pass_s_per_byte = memory().dram_s_per_byte * hardware_.constant("winograd.passes", 1);
+        costs.winograd.element_bytes = terms.operand_bits / 8.0;
+        costs.winograd.launch_s = gap;
+    }
     return costs;
 }
 

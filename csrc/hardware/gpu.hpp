@@ -1,40 +1,45 @@
-// What both halves of the GPU model know: the menu of tiles, and what flash attention works on.
+// What both halves of the GPU model know: the menus of tiles, and what attention works on.
 //
 // Source of the mechanism: NVIDIA's "Matrix Multiplication Background" (tile and wave quantisation) and the
-// measured step shapes of published GEMM tables. The tile menu is cuBLAS's public list; nothing is fitted.
+// measured step shapes of published tables of products. Menus are a few of cuBLAS's public list: tables of
+// measurements tell more of them hardly apart.
 #pragma once
 
 #include "hardware/costs.hpp"
 
 namespace infercost {
 
-// Sides of tiles are kTileSides[...]: lengths of a product are rounded up to each of them once.
-inline constexpr double kTileSides[kSideCount] = {256, 128, 64, 32};
-
-struct Tile {
-    int rows;  // index into kTileSides
-    int cols;
+inline constexpr int kTileCount = 4;
+inline constexpr Tile kMatrixTiles[kTileCount] = {
+    {256, 128},
+    {128, 128},
+    {64,  64 },
+    {128, 32 }
 };
-inline constexpr Tile kTiles[] = {
-    {0, 1},
-    {1, 0},
-    {1, 1},
-    {0, 2},
-    {2, 0},
-    {1, 2},
-    {2, 1},
-    {2, 2},
-    {2, 3},
-    {3, 2}
+inline constexpr Tile kVectorTiles[kTileCount] = {
+    {128, 128},
+    {128, 64 },
+    {64,  64 },
+    {128, 32 }
 };
+// Accumulators of this many elements fill a core: smaller tiles lie side by side, up to eight.
+inline constexpr double kResidentElements = 2.0 * 128 * 128;
+inline constexpr double kMostResident = 8;
 
-// Splitting the reduction over cores pays only while each part still has this much of it.
-inline constexpr double kSplitLength = 256;
-
-// Flash attention works on blocks of this many query rows, and splits long key ranges likewise.
+// Attention: a tile holds this many query rows, of all heads that share keys; keys come in blocks.
 inline constexpr double kQueryRows = 128;
-inline constexpr double kKeyColumns = 512;
-// The smallest number of rows that a matrix instruction takes: a decode step pads its one query to it.
-inline constexpr double kInstructionRows = 16;
+inline constexpr double kInstructionRows = 64;
+inline constexpr double kKeyBlock = 64;
+inline constexpr double kLeastSplitKeys = 128;
+inline constexpr double kMostSplits = 128;
+// With fewer query rows than this against the same keys, keys are streamed and queries held.
+inline constexpr double kDecodeRows = 16;
+
+// Fused Winograd: a block has 32 squares of 2 x 2 and 64 channels, and 16 products.
+inline constexpr double kFusedSquares = 32;
+inline constexpr double kFusedChannels = 64;
+inline constexpr double kFusedProducts = 16;
+// Winograd with separate transforms: 36 products stand for a square of 4 x 4.
+inline constexpr double kSquareProducts = 36;
 
 }  // namespace infercost

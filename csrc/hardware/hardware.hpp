@@ -53,11 +53,18 @@ struct Hardware {
     double sparsity_2_4 = 1;
     Overheads overheads;
     std::map<std::string, double, std::less<>> achieved;  // fraction of a peak that is reached
+    // What a model of machines knows of a family, as table.key, in seconds and bytes: `kernel.softmax.dram`.
+    std::map<std::string, double, std::less<>> constants;
     std::map<std::string, double> power_w;
     std::map<std::string, double> links_byte_per_s;
-    double band_low = 1;  // latency times these is the error band
-    double band_high = 1;
+    // Four of five measurements lie between latency / (1 + spread) and latency x (1 + spread); kernels of a
+    // class may have their own, `kernel.softmax.spread`.
+    double spread = 0;
 
+    double constant(std::string_view key, double otherwise) const {
+        const auto found = constants.find(key);
+        return found == constants.end() ? otherwise : found->second;
+    }
     const MemoryLevel& dram() const { return memory.back(); }
     // The last level before dram, nullptr where there is none.
     const MemoryLevel* last_cache() const { return memory.size() > 1 ? &memory[memory.size() - 2] : nullptr; }

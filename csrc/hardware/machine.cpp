@@ -30,6 +30,11 @@ MemoryCosts Binder::memory() const {
     return costs;
 }
 
+double Binder::host_s() const {
+    const bool runs_ahead = hardware_.kind == MachineKind::gpu && execution_ == Execution::eager;
+    return runs_ahead ? hardware_.overheads.dispatch_s : 0.0;
+}
+
 const Binder::Engines& Binder::engines(DType dtype) {
     std::optional<Engines>& slot = engines_[static_cast<std::size_t>(dtype)];
     if (!slot) slot = {contraction_engine(hardware_, dtype), vector_engine(hardware_, dtype)};
@@ -40,6 +45,8 @@ BoundKernel Binder::bind(const KernelTerms& terms) {
     BoundKernel kernel;
     kernel.machine = hardware_.kind;
     kernel.terms = terms;
+    kernel.spread =
+        hardware_.constant("kernel." + std::string(name_of(terms.kind)) + ".spread", hardware_.spread);
     switch (hardware_.kind) {
         case MachineKind::gpu:
             kernel.gpu = gpu(terms);

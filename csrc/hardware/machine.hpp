@@ -17,6 +17,9 @@ class Binder {
     Binder(const Hardware& hardware, Execution execution) : hardware_(hardware), execution_(execution) {}
 
     MemoryCosts memory() const;
+    // What the host spends on issuing one op while the device runs those before it; 0 where it waits for
+    // each.
+    double host_s() const;
     // The only place that chooses by kind of machine, but for the loop that runs the models.
     BoundKernel bind(const KernelTerms& terms);
 
@@ -27,6 +30,8 @@ class Binder {
     };
     const Engines& engines(DType dtype);
     GpuCosts gpu(const KernelTerms& terms);
+    RowCosts gpu_rows(const KernelTerms& terms) const;
+    AttentionCosts gpu_attention(double core_s_per_flop) const;
     CpuCosts cpu(const KernelTerms& terms);
     SystolicCosts systolic(const KernelTerms& terms);
 

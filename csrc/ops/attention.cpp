@@ -30,6 +30,9 @@ void attend(const Call& call, Work& work, const Expr& batch, const Expr& rows, c
     work.kind = WorkKind::attention;
     work.dtype = call.engine_dtype(query);
     work.dims = {batch, rows, columns, width, value_width, 1};
+    const Expr key_elements = columns * width;
+    const TensorIndex key = call.require_tensor("key");
+    work.dims.shared = key_elements == Expr(0) ? batch : call.numel(key) / key_elements;
     work.contraction_flops = scores * 2 * (width + value_width);
     // scale, then a softmax (max, subtract, exp, sum, divide); a mask is one more addition
     bool masked = false;

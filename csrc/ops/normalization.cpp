@@ -11,6 +11,19 @@ void normalize(const Call& call, Work& work, int per_element) {
     work.pointwise_flops = call.numel(call.first_operand()) * per_element;
 }
 
+// The last `count` axes are normalised together.
+void set_rows(const Call& call, Work& work, int count) {
+    const TensorIndex self = call.first_operand();
+    Expr rows = 1;
+    Expr length = 1;
+    for (int axis = 0; axis < call.rank(self); ++axis) {
+        Expr& side = axis < call.rank(self) - count ? rows : length;
+        side *= call.dim(self, axis);
+    }
+    work.dims.m = rows;
+    work.dims.n = length;
+}
+
 int affine(const Call& call) {
     return (call.has("weight") ? 1 : 0) + (call.has("bias") ? 1 : 0);
 }
@@ -18,10 +31,22 @@ int affine(const Call& call) {
 // mean: 1; variance: subtract, square, add; then scale, and weight and bias where given
 void layer_norm(const Call& call, Work& work) {
     normalize(call, work, 5 + affine(call));
+    set_rows(call, work, static_cast<int>(call.integers("normalized_shape").size()));
+}
+// The channels of a group and all positions are normalised together.
+void group_norm(const Call& call, Work& work) {
+    normalize(call, work, 5 + affine(call));
+    const TensorIndex self = call.first_operand();
+    if (call.rank(self) < 2) return;
+    const Expr groups = call.integer(call.has("num_groups") ? "num_groups" : "group", 1);
+    work.dims.m = call.dim(self, 0) * groups;
+    work.dims.n = call.dim(self, 1) / groups;
+    for (int axis = 2; axis < call.rank(self); ++axis) work.dims.n *= call.dim(self, axis);
 }
 // square, add; then scale, and weight where given
 void rms_norm(const Call& call, Work& work) {
     normalize(call, work, 3 + affine(call));
+    set_rows(call, work, static_cast<int>(call.integers("normalized_shape").size()));
 }
 
 // Statistics are constants at inference: one multiply and one add per element.
@@ -39,15 +64,26 @@ void weight_norm(const Call& call, Work& work) {
     normalize(call, work, 3);
 }
 
+void softmax(const Call& call, Work& work) {
+    per_output<5, WorkKind::softmax>(call, work);
+    const TensorIndex self = call.first_operand();
+    const Expr axis = call.integer("dim", -1);
+    if (!axis.is_constant() || call.rank(self) == 0) return;
+    const auto along =
+        static_cast<int>(axis.constant() < 0 ? axis.constant() + call.rank(self) : axis.constant());
+    work.dims.m = 1;
+    work.dims.n = call.dim(self, along);
+    for (int i = 0; i < call.rank(self); ++i) {
+        if (i != along) work.dims.m *= call.dim(self, i);
+    }
+}
+
 // 5 as softmax, and a selection by the mask.
 void masked_softmax(const Call& call, Work& work) {
     work.kind = WorkKind::softmax;
     work.dtype = arithmetic_dtype(call);
     work.pointwise_flops = call.numel(call.output()) * (call.has("mask") ? 6 : 5);
 }
-
-template <int N>
-constexpr WorkShape softmax = per_output<N, WorkKind::softmax>;
 
 constexpr TrafficShape kBatchNorm = with(stream_all, batch_norm_workspace);
 constexpr TrafficShape kLayerNorm = with(stream_all, layer_norm_workspace);
@@ -66,19 +102,19 @@ constexpr OpRule kRows[] = {
     {"aten.cudnn_batch_norm",                     batch_norm,          stream_all,  "2 per element; as layer_norm in training"        },
     {"aten.layer_norm",                           layer_norm,          kLayerNorm,  "5 per element, and 1 each for weight and bias"   },
     {"aten.native_layer_norm",                    layer_norm,          kContiguous, "5 per element, and 1 each for weight and bias"   },
-    {"aten.group_norm",                           layer_norm,          kGroupNorm,  "5 per element, and 1 each for weight and bias"   },
-    {"aten.native_group_norm",                    layer_norm,          stream_all,  "5 per element, and 1 each for weight and bias"   },
+    {"aten.group_norm",                           group_norm,          kGroupNorm,  "5 per element, and 1 each for weight and bias"   },
+    {"aten.native_group_norm",                    group_norm,          stream_all,  "5 per element, and 1 each for weight and bias"   },
     {"aten.instance_norm",                        layer_norm,          stream_all,  "5 per element, and 1 each for weight and bias"   },
     {"aten.rms_norm",                             rms_norm,            kRmsNorm,    "4 per element with weight, 3 without"            },
     {"aten._fused_rms_norm",                      rms_norm,            stream_all,  "4 per element with weight, 3 without"            },
-    {"aten.softmax",                              softmax<5>,          kContiguous, "5 per element: max, subtract, exp, sum, divide"  },
-    {"aten._softmax",                             softmax<5>,          kContiguous, "5 per element: max, subtract, exp, sum, divide"  },
-    {"aten._safe_softmax",                        softmax<5>,          kContiguous, "5 per element: max, subtract, exp, sum, divide"  },
-    {"aten.log_softmax",                          softmax<5>,          kContiguous, "5 per element: max, subtract, exp, sum, subtract"},
-    {"aten._log_softmax",                         softmax<5>,          kContiguous, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten.softmax",                              softmax,             kContiguous, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten._softmax",                             softmax,             kContiguous, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten._safe_softmax",                        softmax,             kContiguous, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten.log_softmax",                          softmax,             kContiguous, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten._log_softmax",                         softmax,             kContiguous, "5 per element: max, subtract, exp, sum, subtract"},
     {"aten._masked_softmax",                      masked_softmax,      stream_all,  "5 per element, and 1 for the mask"               },
-    {"aten.special_softmax",                      softmax<5>,          stream_all,  "5 per element: max, subtract, exp, sum, divide"  },
-    {"aten.special_log_softmax",                  softmax<5>,          stream_all,  "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten.special_softmax",                      softmax,             stream_all,  "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten.special_log_softmax",                  softmax,             stream_all,  "5 per element: max, subtract, exp, sum, subtract"},
     {"aten._batch_norm_impl_index",               batch_norm,          stream_all,  "2 per element; as layer_norm in training"        },
     {"aten._batch_norm_with_update",              batch_norm_training, stream_all,  "as layer_norm"                                   },
     {"aten._batch_norm_with_update_functional",   batch_norm_training, stream_all,  "as layer_norm"                                   },

@@ -28,7 +28,8 @@ Expr Work::bytes_written() const {
 Work Work::substitute(const Sizes& sizes) const {
     Work bound = *this;
     for (Expr* e : {&bound.contraction_flops, &bound.causal_flops, &bound.pointwise_flops, &bound.dims.batch,
-                    &bound.dims.m, &bound.dims.n, &bound.dims.k, &bound.dims.n_value, &bound.strided_bytes}) {
+                    &bound.dims.m, &bound.dims.n, &bound.dims.k, &bound.dims.n_value, &bound.dims.shared,
+                    &bound.dims.squares_2, &bound.dims.squares_4, &bound.strided_bytes}) {
         *e = e->substitute(sizes);
     }
     for (Expr& e : bound.read) e = e.substitute(sizes);
@@ -46,7 +47,9 @@ std::size_t Work::hash() const {
     mix(pointwise_flops);
     for (const Expr& e : read) mix(e);
     for (const Expr& e : written) mix(e);
-    for (const Expr* e : {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value, &strided_bytes}) mix(*e);
+    for (const Expr* e : {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value, &dims.shared,
+                          &dims.squares_2, &dims.squares_4, &strided_bytes})
+        mix(*e);
     return seed;
 }
 

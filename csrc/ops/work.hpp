@@ -17,6 +17,8 @@ std::string_view name_of(Traffic traffic);
 
 // A (possibly batched, grouped or implicit) matrix product: `batch` times [m, k] x [k, n].
 // For attention it is the score product (m queries, n keys, k head width); `n_value` is the width of a value.
+// Where rows are reduced (norms, softmax, sums), m is how many and n is their length.
+// Where rows are normalised (norms, softmax), m is how many and n is their length.
 // For a convolution m is batch x output positions, n the output channels and k the reduction of one group.
 struct Dimensions {
     Expr batch = 0;
@@ -25,6 +27,11 @@ struct Dimensions {
     Expr k = 0;
     Expr n_value = 0;
     std::int64_t window = 1;  // elements of the convolution kernel
+    Expr shared = 0;          // attention: sets of keys, fewer than `batch` where heads share them
+    // A 3 x 3 convolution of stride 1: how many squares of 2 x 2 and of 4 x 4 cover its result. Winograd's
+    // algorithms work on these; 0 where they do not apply.
+    Expr squares_2 = 0;
+    Expr squares_4 = 0;
     bool operator==(const Dimensions&) const = default;
 };
 

@@ -36,6 +36,9 @@ INFERCOST_INLINE Vec operator*(Vec a, Vec b) {
 INFERCOST_INLINE Vec operator/(Vec a, Vec b) {
     return {_mm256_div_pd(a.v, b.v)};
 }
+INFERCOST_INLINE Vec sqrt(Vec a) {
+    return {_mm256_sqrt_pd(a.v)};
+}
 INFERCOST_INLINE Vec max(Vec a, Vec b) {
     return {_mm256_max_pd(a.v, b.v)};
 }

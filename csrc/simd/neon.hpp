@@ -36,6 +36,9 @@ INFERCOST_INLINE Vec operator*(Vec a, Vec b) {
 INFERCOST_INLINE Vec operator/(Vec a, Vec b) {
     return {vdivq_f64(a.v, b.v)};
 }
+INFERCOST_INLINE Vec sqrt(Vec a) {
+    return {vsqrtq_f64(a.v)};
+}
 INFERCOST_INLINE Vec max(Vec a, Vec b) {  // not vmaxq: it orders zeros by sign
     return {vbslq_f64(vcgtq_f64(a.v, b.v), a.v, b.v)};
 }

@@ -36,6 +36,9 @@ INFERCOST_INLINE Vec operator*(Vec a, Vec b) {
 INFERCOST_INLINE Vec operator/(Vec a, Vec b) {
     return {a.v / b.v};
 }
+INFERCOST_INLINE Vec sqrt(Vec a) {
+    return {::sqrt(a.v)};
+}
 INFERCOST_INLINE Vec max(Vec a, Vec b) {
     return {a.v > b.v ? a.v : b.v};
 }

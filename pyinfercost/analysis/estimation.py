@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
 from .arguments import Rules, SizeError, bind_sizes, work_overrides
+from .bands import band
 from .plans import family_of
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def estimate_on(
     binding_s = {bound: totals[f"{bound}_s"] for bound in BOUNDS}
     latency_s = totals["latency_s"]
     known_sizes = {**fixed, **sizes}
-    low, high = machine.band
+    low_s, high_s = band(latency_s, totals["spread_s"])
     return Estimate(
         hardware=machine.id,
         precision=precision,
@@ -147,8 +148,8 @@ def estimate_on(
         threads=threads,
         devices=shared_by,
         latency_s=latency_s,
-        latency_low_s=latency_s * low,
-        latency_high_s=latency_s * high,
+        latency_low_s=low_s,
+        latency_high_s=high_s,
         throughput_per_s=_rate(known_sizes.get("batch", 1), latency_s),
         energy_j=None,
         cost_usd=None,

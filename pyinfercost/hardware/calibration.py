@@ -13,11 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from .device import DeviceFile, lookup
-from .schema import CALIBRATION, KINDS, HardwareFileError, check, read_toml
+from .schema import CALIBRATION, KERNEL_CLASSES, KINDS, MODEL_TABLES, HardwareFileError, check, read_toml
 
 CALIBRATIONS = Path(__file__).parent / "calibration"
 
-_TABLES = ("overheads", "achieved", "cache", "limits", "assumed", "band")
+_TABLES = (
+    "overheads",
+    "achieved",
+    "cache",
+    "limits",
+    "power",
+    "assumed",
+    "band",
+    *MODEL_TABLES,
+    *(f"kernel.{name}" for name in KERNEL_CLASSES),
+)
 _REQUIRED = (
     "overheads.dispatch_us",
     "overheads.launch_gap_us",
@@ -28,8 +38,7 @@ _REQUIRED = (
     "achieved.dram",
     "achieved.cache",
     "assumed.clock_ghz",
-    "band.low",
-    "band.high",
+    "band.spread",
 )
 
 
@@ -38,7 +47,8 @@ class Calibration:
     """The constants that apply to one device, in the units of the files.
 
     Attributes:
-        data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits`, `assumed` and `band`.
+        data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits`, `power`,
+            `assumed`, `band`, `kernel.softmax` and its like, and the tables of single models.
         origin: Dotted key -> the file it came from, and the source that file cites.
         fitted: Whether all of it was fitted to measurements, rather than taken over from publications.
     """
@@ -49,7 +59,8 @@ class Calibration:
 
     def get(self, dotted: str) -> float | None:
         """The value under a dotted key such as `overheads.dispatch_us`, or None."""
-        value = lookup(self.data, dotted)
+        table, _, key = dotted.rpartition(".")
+        value = self.data.get(table, {}).get(key)
         return None if value is None else float(value)
 
     def __getitem__(self, dotted: str) -> float:
@@ -59,13 +70,17 @@ class Calibration:
         return value
 
 
-def families() -> list[str]:
+def families(folder: Path = CALIBRATIONS) -> list[str]:
     """The families that have a file of their own, and the three kinds; no file is opened."""
-    return sorted(path.stem for path in CALIBRATIONS.glob("*.toml"))
+    return sorted(path.stem for path in folder.glob("*.toml"))
 
 
-def calibration(device: DeviceFile) -> Calibration:
+def calibration(device: DeviceFile, folder: Path = CALIBRATIONS) -> Calibration:
     """Gather the constants for a device: its own file's (outside the catalogue), its family's, its kind's.
+
+    Args:
+        device: The device.
+        folder: Where the files of families and kinds are.
 
     Raises:
         HardwareFileError: The family is unknown or belongs to another kind, or a file breaks the schema.
@@ -76,7 +91,7 @@ def calibration(device: DeviceFile) -> Calibration:
         layers.append((device.path, device.data["calibration"]))
     stem: str | None = device.family
     while stem is not None and len(layers) <= len(KINDS):
-        path = CALIBRATIONS / f"{stem}.toml"
+        path = folder / f"{stem}.toml"
         content = _read(path, device)
         layers.append((path, content))
         fitted = fitted and bool(content["fitted"])
@@ -92,9 +107,10 @@ def calibration(device: DeviceFile) -> Calibration:
 
 def _read(path: Path, device: DeviceFile) -> dict[str, Any]:
     if not path.is_file():
-        near = difflib.get_close_matches(path.stem, families(), n=3, cutoff=0.3)
+        known = families(path.parent)
+        near = difflib.get_close_matches(path.stem, known, n=3, cutoff=0.3)
         raise HardwareFileError(
-            f"{device.path}: 'family' is {device.family!r}; expected one of {', '.join(families())}"
+            f"{device.path}: 'family' is {device.family!r}; expected one of {', '.join(known)}"
             + (f"; nearest: {', '.join(near)}" if near else "")
             + f". {device.kind!r} alone stands for any other {device.kind}."
         )
@@ -112,7 +128,7 @@ def _merge(layers: list[tuple[Path, Mapping[str, Any]]], *, fitted: bool) -> Cal
     origin: dict[str, tuple[Path, str]] = {}
     for path, content in reversed(layers):  # the kind first, so that what is more particular overwrites it
         for name in _TABLES:
-            table = content.get(name, {})
+            table = lookup(content, name) or {}
             for key, value in table.items():
                 if key == "source":
                     continue

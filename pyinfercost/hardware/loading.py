@@ -10,9 +10,10 @@ from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .calibration import Calibration, calibration
+from .calibration import CALIBRATIONS, Calibration
+from .calibration import calibration as constants_of
 from .device import CATALOG, DeviceFile, read_device
-from .schema import CACHE_LEVELS, CORE_DTYPES, OVERHEAD_KEYS, HardwareError
+from .schema import CACHE_LEVELS, CORE_DTYPES, MODEL_TABLES, OVERHEAD_KEYS, HardwareError
 
 if TYPE_CHECKING:
     from pyinfercost import _core
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Source: TypeAlias = "str | os.PathLike[str]"
 
 _KIBI, _MEBI, _GIBI = 2.0**10, 2.0**20, 2.0**30
-_MICRO, _GIGA, _TERA = 1e-6, 1e9, 1e12
+_NANO, _MICRO, _GIGA, _TERA = 1e-9, 1e-6, 1e9, 1e12
 
 
 class UnknownHardwareError(HardwareError, KeyError):
@@ -39,7 +40,9 @@ def names() -> list[str]:
     return sorted(path.stem for path in CATALOG.glob("*.toml"))
 
 
-def load(hardware: Source | _core.Hardware, *, threads: int | None = None) -> _core.Hardware:
+def load(
+    hardware: Source | _core.Hardware, *, threads: int | None = None, calibration: Source | None = None
+) -> _core.Hardware:
     """Load a device.
 
     Args:
@@ -49,6 +52,7 @@ def load(hardware: Source | _core.Hardware, *, threads: int | None = None) -> _c
             the cores in use; a shared cache keeps its size; DRAM bandwidth is that of the sheet or the family's
             `dram_gb_per_s_per_core` times the cores in use, whichever is lower. Power figures stay those of the whole
             package. By default all cores.
+        calibration: A folder of calibration files that stand in for the package's own.
 
     Returns:
         The device in base units, with its family's constants. Levels of cache whose bandwidth is unknown are left out.
@@ -69,7 +73,8 @@ def load(hardware: Source | _core.Hardware, *, threads: int | None = None) -> _c
             )
         return hardware
     device = _find(hardware)
-    return _core.Hardware(**core_arguments(device, calibration(device), threads=threads))
+    folder = CALIBRATIONS if calibration is None else Path(calibration)
+    return _core.Hardware(**core_arguments(device, constants_of(device, folder), threads=threads))
 
 
 def describe(hardware: Source) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def describe(hardware: Source) -> dict[str, Any]:
         it cannot be loaded; and `calibration`, with `fitted`, the `values` by table and the `origin` of each key.
     """
     device = _find(hardware)
-    constants = calibration(device)
+    constants = constants_of(device)
     described: dict[str, Any] = {key: _plain(value) for key, value in device.data.items() if key != "calibration"}
     described["path"] = str(device.path)
     described["missing"] = device.missing()
@@ -159,8 +164,9 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
         "array": None if array is None else (array["rows"], array["cols"], array["units"]),
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
         "overheads_s": {key: constants[f"overheads.{key}_us"] * _MICRO for key in OVERHEAD_KEYS},
-        "achieved": dict(constants.data["achieved"]),
-        "band": (constants["band.low"], constants["band.high"]),
+        "achieved": _achieved(device, constants),
+        "constants": _kernel_constants(constants),
+        "spread": constants["band.spread"],
         "power_w": _power(device, constants),
         "links_byte_per_s": {
             link: bandwidth * _GIGA
@@ -168,6 +174,43 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
             if (bandwidth := device.get(f"link.{link}.bandwidth_gb_per_s")) is not None
         },
     }
+
+
+def _kernel_constants(constants: Calibration) -> dict[str, float]:
+    """What the machine models look up by name, in seconds: `kernel.softmax.minimum_s` from `minimum_us`."""
+    found = {}
+    for table, values in constants.data.items():
+        if table not in (*MODEL_TABLES, "limits") and not table.startswith("kernel."):
+            continue
+        for key, value in values.items():
+            name, seconds = key, value
+            for unit, scale in (("_us", _MICRO), ("_ns", _NANO)):
+                if unit in key:
+                    name, seconds = key.replace(unit, "_s"), value * scale
+            found[f"{table}.{name}"] = seconds
+    return found
+
+
+def _achieved(device: DeviceFile, constants: Calibration) -> dict[str, float]:
+    """What is reached of each peak: no more than the power budget pays for.
+
+    A device sustains the clock at which static power, which grows with the board's, and the energy of arithmetic add up
+    to its limit. Energy per FLOP is a fact of the process and the engine, so that it is a constant of a family.
+    """
+    achieved = dict(constants.data["achieved"])
+    tdp_w = device.get("power.tdp_w")
+    if tdp_w is None:
+        return achieved
+    dynamic_w = (1 - (constants.get("power.static_fraction") or 0)) * tdp_w - (constants.get("power.static_w") or 0)
+    for engine in ("matrix", "vector"):
+        for dtype, peak in (device.get(f"compute.{engine}_tflop_per_s") or {}).items():
+            pj_per_flop = constants.get(f"power.pj_per_flop_{engine}_{dtype}")
+            if dtype not in CORE_DTYPES or pj_per_flop is None:
+                continue
+            key = f"{engine}_{dtype}"
+            reached = achieved.get(key, achieved[engine])
+            achieved[key] = min(reached, dynamic_w / (pj_per_flop * peak))  # W / (pJ x TFLOP/s) is a fraction
+    return achieved
 
 
 def _cores_in_use(device: DeviceFile, cores: int, threads: int | None) -> int:

@@ -96,6 +96,7 @@ _COUNT = Field("integer", low=1)
 _POSITIVE = Field("number", above=0)
 _NOT_NEGATIVE = Field("number", low=0)
 _FRACTION = Field("number", above=0, high=1)
+_REACHED = Field("number", above=0, high=1.5)  # some boards clock above their sheet
 _VERSION = Field("integer", low=SCHEMA_VERSION, high=SCHEMA_VERSION, required=True)
 _RATES = Table(dict.fromkeys((*CORE_DTYPES, *VARIANT_DTYPES), _POSITIVE))
 
@@ -115,9 +116,85 @@ ACHIEVED_KEYS = (
 OVERHEAD_KEYS = ("dispatch", "launch_gap", "replay_gap", "kernel_minimum")
 CACHE_LEVELS = ("l1", "l2", "scratchpad", "llc")
 
+KERNEL_CLASSES = (
+    "gemm",
+    "convolution",
+    "depthwise",
+    "attention",
+    "pointwise",
+    "reduction",
+    "softmax",
+    "normalization",
+    "pooling",
+    "gather",
+    "scatter",
+    "copy",
+    "fill",
+    "sort",
+    "scan",
+    "library",
+)
+"""The kinds of kernels that the core tells apart, as it spells them, and depthwise convolutions apart from others."""
+
+# What a family's kernels of one class reach, relative to what [achieved] says of the machine, and their own floor.
+_KERNEL = {
+    "dram": _POSITIVE,
+    "compute": _POSITIVE,
+    "minimum_us": _NOT_NEGATIVE,
+    "spread": _NOT_NEGATIVE,
+    "rows": _COUNT,
+}
+_TILES = {
+    "operand_ns_per_element": _NOT_NEGATIVE,  # latency of fetching operands, per element of the reduction
+    "exposed_operands": _NOT_NEGATIVE,  # share of the shorter of arithmetic and that latency which is not hidden
+    "round_us": _NOT_NEGATIVE,  # a further round of tiles on a core
+    "exposed_memory": _NOT_NEGATIVE,  # share of the shorter of cores and dram which is not hidden
+    "split_length": _POSITIVE,  # the least length of a part of a split reduction
+    "split_us": _NOT_NEGATIVE,  # the pass that adds the parts up
+    "split_bytes": _NOT_NEGATIVE,  # share of the parts' bytes that comes from dram
+    "depth_overhead": _NOT_NEGATIVE,  # elements of the reduction that filling the pipeline is worth
+}
+_ROWS = {
+    "l1_share": _NOT_NEGATIVE,  # of the innermost cache that holds rows until they are read again
+    "l2_share": _POSITIVE,
+    "width": _POSITIVE,  # how gradually a cache overflows: 1 is from half to one and a half times its size
+    "trip_us": _NOT_NEGATIVE,  # of a block's threads over four elements each
+    "element_ns": _NOT_NEGATIVE,  # of a block over an element of its row
+}
+_MODEL_TABLES = {
+    "stream": {
+        "turnaround": _NOT_NEGATIVE,  # bytes' worth of pause for each byte both read and written
+        "strided": _NOT_NEGATIVE,  # bytes' worth of a byte read across its order, on top of its own
+        "transposed": _NOT_NEGATIVE,  # passes over a convolution's bytes to bring them into its order and back
+    },
+    "tiles_matrix": _TILES,
+    "tiles_vector": _TILES,
+    "softmax_rows": _ROWS,
+    "norm_rows": _ROWS,
+    "attention": {
+        "matrix": _POSITIVE,  # time of the products over that at what matrix products reach
+        "exponential": _NOT_NEGATIVE,  # time of the exponentials over that of 16 a clock and core
+        "tile_clocks": _NOT_NEGATIVE,  # to start a tile of queries
+        "longest": _NOT_NEGATIVE,  # of the longest tile, on top of the mean of all
+        "exposed_memory": _NOT_NEGATIVE,
+        "decode_clocks": _NOT_NEGATIVE,  # to start a block of keys
+        "decode_byte_per_clock": _POSITIVE,  # of one core
+        "decode_dram": _POSITIVE,
+        "combine_us": _NOT_NEGATIVE,
+        "combine_split_us": _NOT_NEGATIVE,
+    },
+    "winograd": {
+        "fused": _POSITIVE,  # share of the products' peak that one fused kernel reaches
+        "products": _POSITIVE,  # the same of the products between separate transforms
+        "passes": _POSITIVE,  # time of the transforms over that of a stream
+    },
+}
+MODEL_TABLES = tuple(_MODEL_TABLES)
+"""Tables of constants that only one model of machines reads; `loading` hands them on by name."""
+
 _CALIBRATION_TABLES: dict[str, Field | Table] = {
     "overheads": Table({"source": _NEED_TEXT, **{f"{key}_us": _NOT_NEGATIVE for key in OVERHEAD_KEYS}}),
-    "achieved": Table({"source": _NEED_TEXT, **dict.fromkeys(ACHIEVED_KEYS, _FRACTION)}),
+    "achieved": Table({"source": _NEED_TEXT, **dict.fromkeys(ACHIEVED_KEYS, _REACHED)}),
     "cache": Table(
         {
             "source": _NEED_TEXT,
@@ -125,9 +202,20 @@ _CALIBRATION_TABLES: dict[str, Field | Table] = {
             "scratchpad_over_dram_bandwidth": Field("number", low=1),
         }
     ),
-    # Error band of an estimate, as factors of its latency; high is at least 1, which the core checks.
-    "band": Table({"source": _NEED_TEXT, "low": _FRACTION, "high": _POSITIVE}),
-    "limits": Table({"source": _NEED_TEXT, "dram_gb_per_s_per_core": _POSITIVE}),
+    # Four of five measurements lie within latency / (1 + spread) and latency x (1 + spread).
+    "band": Table({"source": _NEED_TEXT, "spread": _NOT_NEGATIVE}),
+    "kernel": Table({name: Table({"source": _NEED_TEXT, **_KERNEL}) for name in KERNEL_CLASSES}),
+    **{name: Table({"source": _NEED_TEXT, **keys}) for name, keys in _MODEL_TABLES.items()},
+    "limits": Table({"source": _NEED_TEXT, "dram_gb_per_s_per_core": _POSITIVE, "threads_per_core": _COUNT}),
+    # A rate is not above what (1 - static_fraction) x tdp - static_w pays for.
+    "power": Table(
+        {
+            "source": _NEED_TEXT,
+            "static_fraction": _NOT_NEGATIVE,
+            "static_w": _NOT_NEGATIVE,
+            **{f"pj_per_flop_{engine}_{name}": _POSITIVE for engine in ("matrix", "vector") for name in CORE_DTYPES},
+        }
+    ),
     "assumed": Table(  # stands in for a fact that a sheet does not give
         {
             "source": _NEED_TEXT,

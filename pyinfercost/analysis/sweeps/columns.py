@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..bands import band
 from .grid import Grid
 from .spec import COMPUTED, SCALES, WAY, MachineFacts, scale_column
 
@@ -39,8 +40,8 @@ def column_names(grid: Grid, *, priced: bool) -> tuple[str, ...]:
 class GridColumns(Mapping[str, "NDArray[Any]"]):
     """Columns of results at points of a grid, by name.
 
-    What says which point a row is follows from its number; bands, throughput and fit follow from latency and memory.
-    So a point takes 48 bytes, and 8 more where not all points of the grid are there.
+    What says which point a row is follows from its number; bands, throughput and fit follow from what is kept.
+    So a point takes 56 bytes, and 8 more where not all points of the grid are there.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
             column = np.asarray(values)[codes]
         elif name == "peak_memory_bytes":
             column = self.computed[name].astype(np.int64)
-        elif name in self.computed:
+        elif name in self and name in self.computed:
             column = self.computed[name].view()
         elif name in self:
             column = self._derived(name)
@@ -120,7 +121,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
 
         latency_s = self.computed["latency_s"]
         if name in ("latency_low_s", "latency_high_s"):
-            return latency_s * self._of_machine([band[name == "latency_high_s"] for band in self.facts.bands])
+            return band(latency_s, self.computed["spread_s"])[name == "latency_high_s"]
         if name == "fits_in_memory":
             return self.computed["peak_memory_bytes"] <= self._of_machine(self.facts.memory_bytes)
         items = self["batch"] if "batch" in self.grid.names else np.ones(1)

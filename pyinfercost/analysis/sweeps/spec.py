@@ -26,7 +26,7 @@ WAY = ("hardware", "precision", "execution", "devices")
 SCALES = ("cores", "compute", "bandwidth")
 """What `Hardware.scaled` scales; the columns are called `cores_scale` and so on."""
 
-COMPUTED = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s", "peak_memory_bytes")
+COMPUTED = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s", "spread_s", "peak_memory_bytes")
 """What the evaluator gives; other columns follow from these and from the point."""
 
 
@@ -203,7 +203,6 @@ class SweepSpec:
         return MachineFacts(
             ids=tuple(machine.id for machine in self.machines),
             memory_bytes=tuple(machine.memory_bytes for machine in self.machines),
-            bands=tuple(machine.band for machine in self.machines),
             usd_per_h=self.usd_per_h,
         )
 
@@ -234,9 +233,8 @@ class SweepSpec:
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """Per machine of a sweep: its id, its memory in bytes, its error band, the price of one device in USD an hour."""
+    """Per machine of a sweep: its id, its memory in bytes, the price of one device in USD an hour."""
 
     ids: tuple[str, ...]
     memory_bytes: tuple[float, ...]
-    bands: tuple[tuple[float, float], ...]
     usd_per_h: tuple[float, ...]

@@ -1,0 +1,230 @@
+"""Graphs of whole models: captured once, by several processes, and kept on disk.
+
+A model is a `Wanted`: what to build, in plain data, and in which words its graph is kept. A file's name holds a
+digest of all that the graph follows from: the model, the library that builds it, torch, and the sources of this
+package's capture and of the recipe. A model whose capture with an open batch fails is captured at each batch that its
+rows have."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.metadata
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pyinfercost as ic
+from pyinfercost import Graph
+
+from .measured import Rows
+from .predict import reason_of
+
+BATCH = "batch"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A model whose graph is wanted.
+
+    Attributes:
+        library: what builds it, such as `timm`; its version is part of the digest.
+        model: its name.
+        recipe: the rest of what it is built from, as (name, value) pairs.
+        batches: the batches of its rows, for a capture that has to fix them.
+    """
+
+    library: str
+    model: str
+    recipe: tuple[tuple[str, Any], ...]
+    batches: tuple[int, ...] = field(default=(), compare=False)
+
+    def name(self, batch: int | None = None) -> str:
+        """The name of the file that keeps its graph."""
+        parts = (self.library, _version(self.library), _version("torch"), _sources(), self.model, self.recipe, batch)
+        digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+        return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', self.model)[:60]}-{digest}.json.gz"
+
+
+@dataclass(frozen=True)
+class Capturing:
+    """How models are captured.
+
+    Attributes:
+        folder: where graphs are kept.
+        workers: how many processes capture.
+        progress: told of (done, total) when something is captured.
+    """
+
+    folder: Path
+    workers: int = 2
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+
+Build = Callable[[Wanted, "int | None"], Graph]
+"""Captures a model with an open batch, or at a batch. A function of a module: other processes call it."""
+
+
+class Captured:
+    """The graphs of models by what was wanted and batch, loaded when they are asked for and then kept."""
+
+    def __init__(self, folder: Path, failed: Mapping[Wanted, str]) -> None:
+        self._folder = folder
+        self._loaded: dict[str, Graph | None] = {}
+        self._failed = failed
+
+    def graph(self, wanted: Wanted, batch: int) -> Graph | None:
+        """The graph of a model: with an open batch, else at this batch, else None."""
+        for name in (wanted.name(), wanted.name(batch)):
+            if name not in self._loaded:
+                path = self._folder / name
+                self._loaded[name] = _read(path) if path.is_file() else None
+            if self._loaded[name] is not None:
+                return self._loaded[name]
+        return None
+
+    def by_graph(self, wanted: Wanted, batches: Rows, rows: Rows) -> list[tuple[Rows, Graph | None]]:
+        """Rows of one model with the graph of each: one for all of them where the batch is open."""
+        graph = self.graph(wanted, int(batches[rows[0]]))
+        if graph is None or BATCH in graph.sizes:
+            return [(rows, graph)]
+        return [(rows[batches[rows] == batch], self.graph(wanted, int(batch))) for batch in np.unique(batches[rows])]
+
+    def reason(self, wanted: Wanted) -> str:
+        """Why a model has no graph."""
+        return self._failed.get(wanted, "it could not be captured")
+
+
+def captured(models: Iterable[Wanted], build: Build, capturing: Capturing) -> Captured:
+    """Captures what the folder does not hold yet.
+
+    Args:
+        models: what is wanted.
+        build: captures one model.
+        capturing: where, and by how many.
+    """
+    folder = capturing.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [wanted for wanted in dict.fromkeys(models) if not _is_kept(wanted, folder)]
+    failed: dict[Wanted, str] = {}
+    if missing:
+        capturing.progress(0, len(missing))
+    for done, (wanted, reason) in enumerate(_results(missing, build, folder, capturing.workers), 1):
+        if reason is not None:
+            failed[wanted] = reason
+        capturing.progress(done, len(missing))
+    return Captured(folder, failed)
+
+
+def _is_kept(wanted: Wanted, folder: Path) -> bool:
+    if (folder / wanted.name()).is_file():
+        return True
+    return bool(wanted.batches) and all((folder / wanted.name(batch)).is_file() for batch in wanted.batches)
+
+
+def _results(missing: list[Wanted], build: Build, folder: Path, workers: int) -> Iterator[tuple[Wanted, str | None]]:
+    """Each model with the reason why it has no graph, None where it has one; a few at a time are with the workers."""
+    # What shares a model goes to one process in a row, which then builds it once.
+    together: dict[tuple[str, str], list[Wanted]] = {}
+    for wanted in missing:
+        together.setdefault((wanted.library, wanted.model), []).append(wanted)
+    if len(together) <= 1 or workers <= 1:
+        for wanted in missing:
+            yield wanted, capture_to(wanted, build, folder)
+        return
+    waiting = iter(together.values())
+    # Spawned: torch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
+        running: dict[Future[list[str | None]], list[Wanted]] = {}
+        try:
+            while True:
+                while len(running) < 2 * workers and (some := next(waiting, None)) is not None:
+                    running[pool.submit(_capture_all, some, build, folder)] = some
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    some = running.pop(future)
+                    try:
+                        yield from zip(some, future.result(), strict=True)
+                    except BrokenProcessPool:
+                        for lost in (some, *running.values(), *waiting):
+                            yield from ((wanted, "a capturing process died") for wanted in lost)
+                        return
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _capture_all(some: list[Wanted], build: Build, folder: Path) -> list[str | None]:
+    return [capture_to(wanted, build, folder) for wanted in some]
+
+
+def _begin() -> None:
+    """In a process that captures: one thread, no download, and no words about optional libraries that are not there."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops who gave the work; what has begun is finished and kept
+    logging.disable(logging.WARNING)
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def capture_to(wanted: Wanted, build: Build, folder: Path) -> str | None:
+    """Captures a model into the folder.
+
+    Returns:
+        None, or why there is no graph of it.
+    """
+    try:
+        _keep(build(wanted, None), folder / wanted.name())
+        return None
+    except Exception as error:
+        reason = reason_of(error)
+    for batch in wanted.batches:
+        try:
+            _keep(build(wanted, batch), folder / wanted.name(batch))
+        except Exception:
+            return reason
+    return None if wanted.batches else reason
+
+
+def _read(path: Path) -> Graph:
+    return Graph.from_json(gzip.decompress(path.read_bytes()).decode())
+
+
+def _keep(graph: Graph, path: Path) -> None:
+    """Writes a graph under its final name only when it is whole."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(gzip.compress(graph.to_json().encode(), compresslevel=1))
+    Path(file.name).replace(path)
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+@cache
+def _sources() -> str:
+    """A digest of what makes a graph of a module: the package's capture, and the recipes."""
+    digest = hashlib.sha256()
+    folders = (Path(ic.__file__).parent / "capture", Path(__file__).parent / "recipes")
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

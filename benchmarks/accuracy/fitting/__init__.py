@@ -1,0 +1,1 @@
+"""Fits the constants of families of machines to measured rows."""

@@ -1,0 +1,48 @@
+"""Machines under other constants than their files have, without writing files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyinfercost import _core
+from pyinfercost.hardware.calibration import CALIBRATIONS, Calibration, calibration
+from pyinfercost.hardware.device import CATALOG, DeviceFile, read_device
+from pyinfercost.hardware.loading import core_arguments
+
+if TYPE_CHECKING:
+    from pyinfercost import Hardware
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device of the catalogue, whose constants may be changed before it is made."""
+
+    device: DeviceFile
+    constants: Calibration
+
+    @staticmethod
+    def find(hardware: str, folder: Path = CALIBRATIONS) -> Machine:
+        """The device of an id, with the constants of a folder."""
+        device = read_device(CATALOG / f"{hardware}.toml", catalogued=True)
+        return Machine(device, calibration(device, folder))
+
+    @property
+    def family(self) -> str:
+        """The family whose constants it takes."""
+        return self.device.family
+
+    @property
+    def kind(self) -> str:
+        """The kind of machine, whose constants it takes where its family has none."""
+        return self.device.kind
+
+    def make(self, changed: Mapping[str, float]) -> Hardware:
+        """The machine with some constants set, by dotted key and in the units of the files."""
+        data = {table: dict(values) for table, values in self.constants.data.items()}
+        for dotted, value in changed.items():
+            table, _, key = dotted.rpartition(".")
+            data.setdefault(table, {})[key] = value
+        return _core.Hardware(**core_arguments(self.device, replace(self.constants, data=data)))

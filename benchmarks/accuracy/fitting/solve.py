@@ -1,0 +1,146 @@
+"""Robust least squares on logarithms of predicted / measured, over many tables at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from ..cases import Case
+from ..predict import predict
+from .machines import Machine
+from .parameters import Parameter
+
+_STEP = 0.01  # of a logarithm, for derivatives: models have corners, a smaller one would see only one side
+_ORDINARY_ERROR = 0.12  # residuals beyond it weigh linearly, as they do in a mean absolute error
+_ROWS_OF_A_BLOCK = 100.0  # what each block weighs, however many rows it has
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of one table, device and precision; all blocks weigh the same."""
+
+    table: str
+    hardware: str
+    cases: tuple[Case, ...]
+    measured_s: NDArray[np.float64]
+
+    @property
+    def weight(self) -> float:
+        """The square root of what one row weighs."""
+        return float(np.sqrt(_ROWS_OF_A_BLOCK / len(self.measured_s)))
+
+
+def blocks_of(cases: Sequence[Case]) -> list[Block]:
+    """Cases put together by table, device, precision, execution and part."""
+    found: dict[object, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.group, []).append(case)
+    return [
+        Block(some[0].group.table, some[0].hardware, tuple(some), np.concatenate([case.measured_s for case in some]))
+        for some in found.values()
+    ]
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """One number that is solved for: a parameter of a kind, or a family's difference from it."""
+
+    parameter: Parameter
+    family: str | None = None
+
+    def touches(self, block: Block, machine: Machine) -> bool:
+        """Whether a block's predictions depend on it."""
+        return block.table in self.parameter.tables and (
+            machine.family == self.family if self.family else machine.kind == self.parameter.kind
+        )
+
+
+class Problem:
+    """The unknowns, and what residuals they leave."""
+
+    def __init__(self, parameters: Sequence[Parameter], blocks: Sequence[Block], machines: Mapping[str, Machine]) -> None:
+        self.blocks = list(blocks)
+        self.machines = machines
+        self.unknowns = [Unknown(parameter) for parameter in parameters]
+        for parameter in parameters:
+            families = {
+                machines[block.hardware].family
+                for block in blocks
+                if block.table in parameter.tables and machines[block.hardware].kind == parameter.kind
+            }
+            if parameter.family_sd > 0:
+                self.unknowns += [Unknown(parameter, family) for family in sorted(families)]
+        rows = [len(block.measured_s) for block in blocks]
+        self.places = [slice(end - count, end) for end, count in zip(np.cumsum(rows), rows, strict=True)]
+        self.total_rows = sum(rows)
+
+    def constants(self, x: NDArray[np.float64], machine: Machine) -> dict[str, float]:
+        """What a machine's constants are at `x`, by dotted key."""
+        logs: dict[str, float] = {}
+        for unknown, value in zip(self.unknowns, x, strict=True):
+            if unknown.parameter.kind == machine.kind and unknown.family in (None, machine.family):
+                logs[unknown.parameter.key] = logs.get(unknown.parameter.key, 0.0) + float(value)
+        limits = {u.parameter.key: u.parameter for u in self.unknowns if u.parameter.kind == machine.kind}
+        return {key: float(np.clip(np.exp(log), limits[key].low, limits[key].high)) for key, log in logs.items()}
+
+    def start(self) -> NDArray[np.float64]:
+        """The values that the parameters start from, families like their kinds."""
+        return np.array([0.0 if unknown.family else np.log(unknown.parameter.start) for unknown in self.unknowns])
+
+    def fill(self, x: NDArray[np.float64], out: NDArray[np.float64], chosen: Sequence[int]) -> None:
+        """Writes the weighted residuals of some blocks."""
+        made = {
+            hardware: self.machines[hardware].make(self.constants(x, self.machines[hardware]))
+            for hardware in {self.blocks[b].hardware for b in chosen}
+        }
+        for b in chosen:
+            block = self.blocks[b]
+            predicted_s = predict(block.cases, made).latency_s
+            with np.errstate(invalid="ignore", divide="ignore"):
+                residual = np.log(predicted_s / block.measured_s)
+            out[self.places[b]] = np.nan_to_num(residual, nan=0.0, posinf=3.0, neginf=-3.0) * block.weight
+
+    def prior(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What it costs to be far from where the parameters start."""
+        start = self.start()
+        sd = np.array([u.parameter.family_sd if u.family else u.parameter.sd for u in self.unknowns])
+        return (x - start) / sd * _ORDINARY_ERROR * np.sqrt(_ROWS_OF_A_BLOCK) * 0.1
+
+    def residuals(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """All weighted residuals, and the priors behind them."""
+        out = np.empty(self.total_rows)
+        self.fill(x, out, range(len(self.blocks)))
+        return np.concatenate([out, self.prior(x)])
+
+    def jacobian(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Differences of residuals, of the blocks that an unknown touches only."""
+        here = self.residuals(x)
+        result = np.zeros((len(here), len(x)))
+        for j, unknown in enumerate(self.unknowns):
+            moved = x.copy()
+            moved[j] += _STEP
+            chosen = [
+                b for b, block in enumerate(self.blocks) if unknown.touches(block, self.machines[block.hardware])
+            ]
+            there = here[: self.total_rows].copy()
+            self.fill(moved, there, chosen)
+            result[: self.total_rows, j] = (there - here[: self.total_rows]) / _STEP
+            result[self.total_rows :, j] = (self.prior(moved) - here[self.total_rows :]) / _STEP
+        return result
+
+    def solve(self, iterations: int = 15) -> NDArray[np.float64]:
+        """The values that leave the least residuals, as logarithms and differences of such."""
+        solution = least_squares(
+            self.residuals,
+            self.start(),
+            jac=self.jacobian,
+            loss="soft_l1",
+            f_scale=_ORDINARY_ERROR,
+            max_nfev=iterations,
+            x_scale=np.array([0.3 if u.family is None else 0.1 for u in self.unknowns]),
+        )
+        return np.asarray(solution.x)

@@ -1,0 +1,95 @@
+"""Seconds for cases on machines, without a line of Python for each row.
+
+Plans depend on neither sizes nor machines. They are made when a case is first predicted and kept as long as its graph
+is, so predicting the same cases again, with other constants in the machines, costs only the evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyinfercost import _core
+from pyinfercost.analysis.bands import band
+from pyinfercost.analysis.plans import family_of
+
+if TYPE_CHECKING:
+    from pyinfercost import Hardware
+
+    from .cases import Case
+
+Failed = Callable[["Case", int, str], None]
+"""Called with a case, the place of a row in it, and why that row has no prediction."""
+
+_REFUSED = (ValueError, RuntimeError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Seconds of all rows, case after case; not a number where a row could not be predicted."""
+
+    latency_s: NDArray[np.float64]
+    low_s: NDArray[np.float64]
+    high_s: NDArray[np.float64]
+
+
+def _ignore(case: Case, place: int, reason: str) -> None:
+    """Leaves what failed to the caller, who sees it as not a number."""
+
+
+def predict(cases: Sequence[Case], machines: Mapping[str, Hardware], failed: Failed = _ignore) -> Predicted:
+    """Predicts every row.
+
+    Args:
+        cases: what to predict.
+        machines: the machine of each hardware id in `cases`; it may be any `Hardware`.
+        failed: told of rows that have no prediction.
+    """
+    latency_s = np.full(sum(len(case) for case in cases), np.nan)
+    spread_s = latency_s.copy()
+    first = 0
+    for case in cases:
+        rows = slice(first, first + len(case))
+        first = rows.stop
+        out = {"latency_s": latency_s[rows], "spread_s": spread_s[rows]}
+        _evaluate(case, machines[case.hardware], out, failed)
+    low_s, high_s = band(latency_s, spread_s)
+    return Predicted(latency_s, low_s, high_s)
+
+
+def _evaluate(case: Case, machine: Hardware, out: Mapping[str, NDArray[np.float64]], failed: Failed) -> None:
+    """The latencies of a case; where they cannot be had at once, row by row, so that one row costs no other."""
+    try:
+        family = family_of(case.graph, case.precision, case.execution)
+        axes = [(name, values, 1) for name, values in case.sizes.items()]
+        _core.evaluate_grid(family, axes, machine, first=0, points=len(case), out=out)
+        return
+    except _REFUSED as error:
+        if len(case) == 1:
+            _refuse(case, 0, error, out, failed)
+            return
+    for place in range(len(case)):
+        row = slice(place, place + 1)
+        try:
+            family = family_of(case.graph, case.precision, case.execution)
+            axes = [(name, values[row], 1) for name, values in case.sizes.items()]
+            one = {name: values[row] for name, values in out.items()}
+            _core.evaluate_grid(family, axes, machine, first=0, points=1, out=one)
+        except _REFUSED as error:
+            _refuse(case, place, error, out, failed)
+
+
+def _refuse(case: Case, place: int, error: Exception, out: Mapping[str, NDArray[np.float64]], failed: Failed) -> None:
+    for values in out.values():
+        values[place] = np.nan  # what was written before it failed is no prediction
+    failed(case, place, reason_of(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split())
+    return text[:200] if text else type(error).__name__

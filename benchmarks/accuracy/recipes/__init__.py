@@ -1,0 +1,1 @@
+"""How models of libraries are built and captured; these modules run in processes of their own."""

@@ -1,0 +1,36 @@
+"""A model of transformers from its config alone."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyinfercost as ic
+
+if TYPE_CHECKING:
+    from ..captures import Wanted
+
+
+def build(wanted: Wanted, batch: int | None) -> ic.Graph:
+    """Captures one plain forward; `recipe` has `config` (JSON), `sequence`, and `attention` (as transformers calls it).
+
+    Raises:
+        ValueError: transformers does not know the config.
+    """
+    from pyinfercost.capture.huggingface import load_hf
+
+    recipe = dict(wanted.recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.json"
+        path.write_text(json.dumps(json.loads(recipe["config"])), encoding="utf-8")
+        loaded = load_hf(str(path), "", {"batch": batch or 2, "sequence": int(recipe["sequence"])})
+    if recipe["attention"]:
+        loaded.module.set_attn_implementation(recipe["attention"])
+    # Only the batch stays open: lengths differ between few rows, and masks are made of them.
+    open_batch = {
+        place: {dimension: name for dimension, name in names.items() if name == "batch"}
+        for place, names in loaded.dynamic.items()
+    }
+    return ic.capture(loaded.module, loaded.args, loaded.kwargs, dynamic=open_batch if batch is None else None)

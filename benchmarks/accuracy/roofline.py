@@ -1,0 +1,79 @@
+"""The plain roofline of the same cases: what to beat.
+
+Every kernel of an eager run takes max(FLOPs / dense peak of its dtype, bytes / bandwidth of the memory) of the data
+sheet, with its exact FLOPs and bytes. Nothing is fused, nothing is cached, nothing takes time to start, and a device
+is as fast as its sheet says. Masked halves of causal attention are not computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyinfercost.analysis.plans import family_of
+
+if TYPE_CHECKING:
+    from pyinfercost import Expr, Hardware
+
+    from .cases import Case
+
+_CONTRACTIONS = ("gemm", "convolution", "attention")
+# Which engine multiplies where a device has none for a dtype, narrow to wide.
+_INSTEAD = {
+    "float8_e4m3fn": ("float8_e5m2", "bfloat16", "float16"),
+    "float8_e5m2": ("float8_e4m3fn", "bfloat16", "float16"),
+    "int8": ("bfloat16", "float16"),
+    "bfloat16": ("float16",),
+    "float16": ("bfloat16",),
+    "tf32": (),
+}
+
+
+def roofline_s(cases: Sequence[Case], machines: Mapping[str, Hardware]) -> NDArray[np.float64]:
+    """Seconds of all rows, case after case; not a number where a case has no plan."""
+    found = []
+    for case in cases:
+        try:
+            found.append(_of_case(case, machines[case.hardware]))
+        except (ValueError, RuntimeError, OverflowError):
+            found.append(np.full(len(case), np.nan))
+    return np.concatenate(found) if found else np.empty(0)
+
+
+def peak_flop_per_s(machine: Hardware, dtype: str) -> float:
+    """The data sheet's dense peak for products of a dtype; that of the vector unit where no matrix unit takes it."""
+    for name in (dtype, *_INSTEAD.get(dtype, ())):
+        if name in machine.matrix_flop_per_s and name != "float32":
+            return machine.matrix_flop_per_s[name]
+    known = machine.vector_flop_per_s
+    rates = [known[name] for name in (dtype, "float32") if name in known] or list(machine.matrix_flop_per_s.values())
+    return rates[0]
+
+
+def _of_case(case: Case, machine: Hardware) -> NDArray[np.float64]:
+    def column(quantity: Expr | int) -> NDArray[np.float64] | float:
+        if isinstance(quantity, int):
+            return float(quantity)
+        return quantity.evaluate_columns(sizes).astype(np.float64)
+
+    total_s = np.zeros(len(case))
+    bandwidth = machine.bandwidth_byte_per_s
+    vector = peak_flop_per_s(machine, "float32")
+    # Rows of size 1 have plans of their own, as everywhere.
+    ones = np.stack([values == 1 for values in case.sizes.values()]) if case.sizes else np.zeros((0, len(case)), bool)
+    family = family_of(case.graph, case.precision, "eager")
+    for pattern in np.unique(ones, axis=1).T:
+        some = np.flatnonzero((ones == pattern[:, None]).all(axis=0))
+        sizes = {name: np.ascontiguousarray(values[some]) for name, values in case.sizes.items()}
+        plan = family.plan_for({name: int(values[0]) for name, values in sizes.items()})
+        for kernel in plan.kernels():
+            work = kernel["work"]
+            if work.kind in _CONTRACTIONS:
+                compute_s = column(work.causal_flops) / peak_flop_per_s(machine, work.dtype)
+            else:
+                compute_s = column(work.pointwise_flops) / vector
+            moved_s = (column(work.bytes_read) + column(work.bytes_written)) / bandwidth
+            total_s[some] += len(kernel["launches"]) * np.maximum(compute_s, moved_s)
+    return total_s

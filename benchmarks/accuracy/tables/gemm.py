@@ -1,0 +1,98 @@
+"""`gemm.csv` and `gemm_power.csv`: one product `[m, k] @ [k, n]` in a serving engine.
+
+Decisions, and what in the data speaks for them:
+
+- Execution is `replayed`: the tables say that a CUDA graph was timed, and the smallest bf16 rows (2.3 to 2.7 us on
+  A100, H100, H200) lie below what a launch from a stream takes. Rows of TensorRT-LLM on A100 are the exception: they
+  are whole multiples of 1.024 us and none is below 7 us, the resolution and the cost of an event timer around a lone
+  launch. They are still judged as `replayed`: the timer is no property of the device, and three quarters of the rows
+  are above 20 us.
+- bfloat16, float16, float32: `aten.linear` without bias. Its output has the input's dtype.
+- int8_wo: `aten._weight_int8pack_mm`; int4_wo: `aten._weight_int4pack_mm` with a scale and a zero for 128 weights.
+  One kernel each that dequantises in registers: long rows of few tokens stream the weight at up to 87 % of the
+  bandwidth at one byte and at half a byte a weight.
+- sq: `aten._int_mm` with a bf16 result, whose scales are applied in its epilogue. Quantising the activation is not in
+  the rows: they stay below the bf16 ones wherever the weight is streamed, and their floor is 1 us below that of
+  int8_wo, which quantises nothing either.
+- fp8: `aten._scaled_mm` after one kernel that quantises the activation row by row. Its floor is 2.2 us above the one
+  of bf16, one launch and not two, so no separate pass finds the scale; and what it takes grows with the number of
+  rows even where rows are 32 elements long (16 us at 2,049), so a scale belongs to a row.
+- fp8_block and others of which there is no row here are named on stderr and left out.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ..cases import Case, Group
+from .graphs import BYTE_DTYPES, OpGraph, quantised_rows
+
+if TYPE_CHECKING:
+    import pyinfercost as ic
+
+    from ..measured import Table
+
+_INT4_GROUP = 128
+_PLAIN = ("bfloat16", "float16", "float32")
+_ALIASES = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32"}
+
+
+def cases(table: Table) -> list[Case]:
+    """The cases of one table of products."""
+    sizes = {name: table.integers(name) for name in ("m", "n", "k")}
+    measured_s = table.seconds()
+    found = []
+    for (device, software, dtype), rows in table.groups("device", "software", "dtype"):
+        graph = product(_ALIASES.get(dtype, dtype))
+        if graph is None:
+            table.problems.add(table.name, "dtype unknown", dtype, len(rows))
+            continue
+        group = Group(table.name, device, software, dtype, "replayed")
+        columns = {name: values[rows] for name, values in sizes.items()}
+        found.append(Case(group, graph, "native", "replayed", columns, measured_s[rows], rows, dtype))
+    return found
+
+
+@cache
+def product(dtype: str) -> ic.Graph | None:
+    """The graph of a product, None for a dtype that is not known."""
+    ops = OpGraph(f"gemm {dtype}")
+    m, n, k = (ops.size(name) for name in ("m", "n", "k"))
+    if dtype in _PLAIN:
+        activation, weight = ops.given(dtype, [m, k]), ops.given(dtype, [n, k], "parameter")
+        ops.call("aten.linear", {"input": activation, "weight": weight}, dtype, [m, n])
+    elif dtype == "int8_wo":
+        arguments = {
+            "self": ops.given("bfloat16", [m, k]),
+            "mat2": ops.given("int8", [n, k], "parameter"),
+            "scales": ops.given("bfloat16", [n], "parameter"),
+        }
+        ops.call("aten._weight_int8pack_mm", arguments, "bfloat16", [m, n])
+    elif dtype == "int4_wo":
+        groups = type(k).ceil_div(k, _INT4_GROUP)
+        arguments = {
+            "self": ops.given("bfloat16", [m, k]),
+            "mat2": ops.given("int4", [n, k], "parameter"),
+            "qGroupSize": _INT4_GROUP,
+            "qScaleAndZeros": ops.given("bfloat16", [groups, n, 2], "parameter"),
+        }
+        ops.call("aten._weight_int4pack_mm", arguments, "bfloat16", [m, n])
+    elif dtype in ("sq", "int8"):
+        arguments = {"self": ops.given("int8", [m, k]), "mat2": ops.given("int8", [k, n], "parameter")}
+        ops.call("aten._int_mm", arguments, "bfloat16", [m, n])
+    elif dtype in ("fp8", "fp8_static"):
+        if dtype == "fp8":
+            activation, scale = quantised_rows(ops, ops.given("bfloat16", [m, k]), m, k)
+        else:
+            activation, scale = ops.given(BYTE_DTYPES["fp8"], [m, k]), ops.given("float32", [1])
+        arguments = {
+            "self": activation,
+            "mat2": ops.given(BYTE_DTYPES["fp8"], [k, n], "parameter"),
+            "scale_a": scale,
+            "scale_b": ops.given("float32", [1, n], "parameter"),
+        }
+        ops.call("aten._scaled_mm", arguments, "bfloat16", [m, n])
+    else:
+        return None
+    return ops.build()

@@ -1,0 +1,66 @@
+"""`models_vision.csv`: a forward of a timm model, per batch.
+
+Decisions, and what in the data speaks for them:
+
+- The model is `timm.create_model(model)`, on images of `image_size`. Where the count of parameters in a row is the
+  one after `timm.utils.reparameterize_model`, the model with its branches joined was timed and is what is captured.
+  Where the parameters of what timm builds today differ by more than 2 %, the row is left out.
+- Execution and precision are in the table. `amp_fp16` and `amp_bf16` are predicted as such by a package that knows
+  autocast, else as fp16 and bf16. `layout` is the part of a line; `nhwc` is `channels_last`, model and images.
+- Batches differ from row to row, so that a graph has an open batch and serves all of them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyinfercost import _core
+
+from ..captures import BATCH, Capturing, Wanted, captured
+from ..cases import Case, Group
+from ..recipes import timm_models
+
+if TYPE_CHECKING:
+    from ..measured import Table
+
+_WITHOUT_AUTOCAST = {"amp_fp16": "fp16", "amp_bf16": "bf16", "amp": "fp16"}
+
+
+def cases(table: Table, capturing: Capturing) -> list[Case]:
+    """The cases of the table of vision models, one for each model, image size, layout and way of running it."""
+    batches = table.integers("batch")
+    wanted: dict[tuple[str, ...], Wanted] = {}
+    for key, rows in table.groups("model", "image_size", "layout", "parameters_m"):
+        model, image_size, layout, parameters_m = key
+        recipe = (("image_size", image_size), ("layout", layout or "nchw"), ("parameters_m", parameters_m))
+        wanted[key] = Wanted("timm", model, recipe, tuple(np.unique(batches[rows]).tolist()))
+    graphs = captured(wanted.values(), timm_models.build, capturing)
+    measured_s = table.seconds()
+    found = []
+    names = ("model", "image_size", "layout", "parameters_m", "device", "software", "precision", "execution")
+    for key, rows in table.groups(*names):
+        model, _, layout, _, device, software, precision, execution = key
+        group = Group(table.name, device, software, precision, execution or "eager", layout)
+        run_precision = precision_of(precision)
+        if run_precision is None or group.execution not in _core.executions():
+            table.problems.add(table.name, "precision or execution unknown", f"{precision} {execution}", len(rows))
+            continue
+        for some, graph in graphs.by_graph(wanted[key[:4]], batches, rows):
+            if graph is None:
+                table.problems.add(table.name, graphs.reason(wanted[key[:4]]), model, len(some))
+                continue
+            sizes = {BATCH: batches[some]} if BATCH in graph.sizes else {}
+            found.append(Case(group, graph, run_precision, group.execution, sizes, measured_s[some], some, model))
+    return found
+
+
+@cache
+def precision_of(label: str) -> str | None:
+    """The package's name of a precision, None for one that is not known."""
+    known = _core.precisions()
+    if label in known:
+        return label
+    return _WITHOUT_AUTOCAST.get(label)

@@ -1,0 +1,166 @@
+// Matrix products on a GPU, and convolutions as such: directly, or by one of Winograd's algorithms.
+#pragma once
+
+#include "hardware/gpu.hpp"
+#include "hardware/model.hpp"
+
+namespace infercost::INFERCOST_ISA {
+
+// What the tiles of a product cost, whatever its number of rows.
+struct TilesOfProduct {
+    Vec columns[kTileCount];  // tiles side by side, over the whole batch
+    Vec busy[kTileCount];     // seconds of arithmetic of one core on one tile
+    Vec latency;              // seconds of fetching operands, of a round of tiles
+    Vec most_parts;
+};
+
+// Keeps whole numbers where they are, although a reciprocal is rounded.
+constexpr double kRounding = 1e-9;
+
+struct Products {
+    const TileCosts& costs;
+    const Tile* menu;
+    double cores;
+    double core_s_per_flop;
+
+    INFERCOST_INLINE void prepare(Vec batch, Vec n, Vec k, TilesOfProduct& tiles) const {
+        const Vec depth = (k + splat(costs.depth_overhead)) * splat(2.0 * core_s_per_flop);
+        for (int t = 0; t < kTileCount; ++t) {
+            tiles.columns[t] = ceil(n * splat(1.0 / menu[t].cols)) * batch;
+            tiles.busy[t] = depth * splat(menu[t].rows * menu[t].cols);
+        }
+        tiles.latency = k * splat(costs.operand_s);
+        tiles.most_parts = max(splat(1.0), floor(k * splat(1.0 / costs.split_length)));
+    }
+
+    // Seconds of the cores, with the best tile of the menu. `places`: elements of the result, for what a
+    // split costs.
+    template <bool ample>
+    INFERCOST_INLINE Vec seconds(Vec m, Vec places, const TilesOfProduct& tiles) const {
+        const Vec one = splat(1.0);
+        const Vec per_core = splat(1.0 / cores);
+        Vec best = splat(__builtin_inf());
+        for (int t = 0; t < kTileCount; ++t) {
+            const double resident = resident_tiles(menu[t]);
+            const Vec count = ceil(m * splat(1.0 / menu[t].rows)) * tiles.columns[t];
+            Vec busy = tiles.busy[t];
+            Vec latency = tiles.latency;
+            Vec of_a_core = count * per_core;
+            Vec split_s = splat(0.0);
+            if constexpr (!ample) {
+                // Too few tiles for the cores: each tile's reduction is split between several.
+                const Vec parts = max(one, min(floor(splat(cores) / count), tiles.most_parts));
+                busy = busy / parts;
+                latency = latency / parts;
+                of_a_core = of_a_core * parts;
+                split_s = only(one < parts,
+                               splat(costs.split_s) + parts * places * splat(costs.split_s_per_element));
+            }
+            of_a_core = ceil(of_a_core - splat(kRounding));
+            const Vec rounds = ceil(of_a_core * splat(1.0 / resident));
+            const Vec compute = of_a_core * busy;
+            const Vec waited = rounds * latency;
+            const Vec spent = max(compute, waited) + splat(costs.exposed_operands) * min(compute, waited) +
+                              (rounds - one) * splat(costs.round_s) + split_s;
+            best = min(best, spent);
+        }
+        return best;
+    }
+
+    static INFERCOST_INLINE double resident_tiles(const Tile& tile) {
+        const double fit = kResidentElements / (tile.rows * tile.cols);
+        return fit > kMostResident ? kMostResident : fit;
+    }
+};
+
+struct GpuTiles {
+    Products products;
+    Quantity batch, m, n, k;
+
+    INFERCOST_INLINE GpuTiles(const GpuCosts& costs, const KernelTerms& terms, const BlockColumns& block)
+        : products{costs.tiles, costs.menu, costs.cores, costs.tiles.core_s_per_flop},
+          batch(block[terms.batch]),
+          m(block[terms.m]),
+          n(block[terms.n]),
+          k(block[terms.k]) {}
+
+    INFERCOST_INLINE void prepare(int i, TilesOfProduct& tiles) const {
+        products.prepare(batch.at(i), n.at(i), k.at(i), tiles);
+    }
+
+    template <bool ample>
+    INFERCOST_INLINE Vec seconds(int i, const TilesOfProduct& tiles) const {
+        const Vec rows = m.at(i);
+        return products.template seconds<ample>(rows, batch.at(i) * rows * n.at(i), tiles);
+    }
+
+    // Whether each tile of the menu makes work for all cores, at every point of the block: then no reduction
+    // is split. No tile is larger than the first.
+    static INFERCOST_INLINE bool ample(const GpuCosts& costs, const KernelTerms& terms,
+                                       const BlockColumns& block) {
+        const double places = block.least(terms.batch) * block.least(terms.m) * block.least(terms.n);
+        return places >= costs.cores * costs.menu[0].rows * costs.menu[0].cols;
+    }
+};
+
+struct WinogradProducts {
+    TilesOfProduct separate;
+    Vec fused_columns;
+    Vec fused_s;        // of a block
+    Vec transformed_s;  // of the weights
+    Vec square_s;       // of one square's inputs and results
+};
+
+// F(4x4, 3x3) with transforms as passes over memory, or F(2x2, 3x3) in one kernel (Lavin and Gray, "Fast
+// Algorithms for Convolutional Neural Networks", 2016).
+struct GpuWinograd {
+    const GpuCosts& costs;
+    Products products;
+    Quantity m, n, k, squares_2, squares_4;
+
+    INFERCOST_INLINE GpuWinograd(const GpuCosts& gpu, const KernelTerms& terms, const BlockColumns& block)
+        : costs(gpu),
+          products{gpu.tiles, gpu.menu, gpu.cores, gpu.winograd.product_s_per_flop},
+          m(block[terms.m]),
+          n(block[terms.n]),
+          k(block[terms.k]),
+          squares_2(block[terms.squares_2]),
+          squares_4(block[terms.squares_4]) {}
+
+    INFERCOST_INLINE void prepare(int i, WinogradProducts& squares) const {
+        const WinogradCosts& w = costs.winograd;
+        const Vec channels = k.at(i) * splat(1.0 / 9);
+        const Vec results = n.at(i);
+        products.prepare(splat(kSquareProducts), results, channels, squares.separate);
+        const Vec depth = ceil(channels * splat(1.0 / 8)) * splat(8.0) + splat(costs.tiles.depth_overhead);
+        squares.fused_columns = ceil(results * splat(1.0 / kFusedChannels));
+        squares.fused_s =
+            depth * splat(2 * kFusedProducts * kFusedSquares * kFusedChannels * w.fused_s_per_flop);
+        const Vec pass = splat(w.pass_s_per_byte * w.element_bytes);
+        squares.transformed_s =
+            channels * results * splat(9 + kSquareProducts) * pass + splat(3 * w.launch_s);
+        squares.square_s = (channels + results) * pass;
+    }
+
+    template <bool ample>
+    INFERCOST_INLINE Vec seconds(int i, const WinogradProducts& squares) const {
+        const Vec large = squares_4.at(i);
+        const Vec moved = m.at(i) + splat(kSquareProducts) * large;
+        const Vec separate = squares.transformed_s + moved * squares.square_s +
+                             products.template seconds<ample>(large, splat(kSquareProducts) * large * n.at(i),
+                                                              squares.separate);
+        const Vec blocks = ceil(squares_2.at(i) * splat(1.0 / kFusedSquares)) * squares.fused_columns;
+        const Vec fused = ceil(blocks * splat(1.0 / costs.cores) - splat(kRounding)) * squares.fused_s +
+                          splat(costs.winograd.launch_s);
+        return min(separate, fused);
+    }
+
+    static INFERCOST_INLINE bool ample(const GpuCosts& costs, const KernelTerms& terms,
+                                       const BlockColumns& block) {
+        const double places = kSquareProducts * block.least(terms.squares_4) * block.least(terms.n);
+        return places >= costs.cores * costs.menu[0].rows * costs.menu[0].cols &&
+               GpuTiles::ample(costs, terms, block);
+    }
+};
+
+}  // namespace infercost::INFERCOST_ISA
