@@ -1,5 +1,6 @@
 #include "ops/workspace.hpp"
 
+#include "ops/operand_copies.hpp"
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -23,37 +24,9 @@ bool is_channels_last(const Call& call, TensorIndex t) {
     return !call.is_contiguous(t);
 }
 
-Expr copy_unless_contiguous(const Call& call, TensorIndex t) {
-    return call.is_contiguous(t) ? Expr(0) : call.bytes(t, call.numel(t));
-}
-
 // Two vectors with an entry for each statistic.
 Expr two_per(const Call& call, TensorIndex t, const Expr& statistics) {
     return call.bytes(t, statistics) * 2;
-}
-
-// What a matrix product takes without copying: rows or columns that lie dense.
-bool is_matrix(const Expr& row_step, const Expr& column_step) {
-    return row_step == Expr(1) || column_step == Expr(1);
-}
-
-// All but the last `kept` dimensions laid over one another.
-std::vector<Expr> folded(const Call& call, TensorIndex t, int kept) {
-    const std::vector<Expr> lengths = call.shape(t);
-    std::vector<Expr> shape{1};
-    for (std::size_t i = 0; i + static_cast<std::size_t>(kept) < lengths.size(); ++i) {
-        shape[0] = shape[0] * lengths[i];
-    }
-    shape.insert(shape.end(), lengths.end() - kept, lengths.end());
-    return shape;
-}
-
-Expr folding_copy(const Call& call, TensorIndex t, int kept) {
-    return is_viewable(call, t, folded(call, t, kept)) ? Expr(0) : call.bytes(t, call.numel(t));
-}
-
-Expr leading(const Call& call, TensorIndex t, int kept) {
-    return folded(call, t, kept)[0];
 }
 
 }  // namespace
@@ -113,41 +86,6 @@ Expr interpolation_workspace(const Call& call) {
     const Expr sides = call.dim(result, -1) + call.dim(result, -2);
     if (!sides.is_constant() || sides.constant() > kSmall) return {0};
     return like_operand(call) + like_result(call);
-}
-
-Expr linear_workspace(const Call& call) {
-    const TensorIndex input = call.first_operand();
-    if (const Expr copy = folding_copy(call, input, 1); !(copy == Expr(0))) return copy;
-    const std::vector<Expr> steps = call.strides(input);
-    if (steps.size() < 2 || is_matrix(steps[steps.size() - 2], steps.back())) return {0};
-    return call.bytes(input, call.numel(input));
-}
-
-Expr matmul_workspace(const Call& call) {
-    const TensorIndex a = call.require_tensor("self");
-    const TensorIndex b = call.require_tensor("other");
-    if (call.rank(a) < 3 && call.rank(b) < 3) return {0};
-    if (call.rank(b) < 3) {
-        // Rows are made one dimension, at the price of a copy only where gradients of a weight would need it.
-        const bool weight = call.traffic(b) == Traffic::weight;
-        return weight || folding_copy(call, a, 1) == Expr(0) ? folding_copy(call, a, 1)
-                                                             : folding_copy(call, a, 2);
-    }
-    if (call.rank(a) < 3) return folding_copy(call, b, 2);
-    // Batches are made one, of operands that are expanded to it.
-    const Expr batch = leading(call, call.output(), 2);
-    Expr copies;
-    for (const TensorIndex t : {a, b}) {
-        const bool broadcast = !(leading(call, t, 2) == batch);
-        const Expr matrix = call.dim(t, -1) * call.dim(t, -2);
-        // One matrix for all of the batch is expanded without a copy.
-        if (broadcast && !(leading(call, t, 2) == Expr(1))) {
-            copies += call.bytes(t, batch * matrix);
-        } else if (!broadcast) {
-            copies += folding_copy(call, t, 2);
-        }
-    }
-    return copies;
 }
 
 // torch's fused kernel takes blocks of queries against blocks of keys.

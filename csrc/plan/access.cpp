@@ -48,6 +48,8 @@ void set_elementwise(const Call& call, Work& work) {
     });
 }
 
+}  // namespace
+
 // One value of each channel lies beside the next only in the formats with channels last.
 bool has_channels_first(const Call& call, TensorIndex t) {
     const std::vector<Expr> lengths = call.shape(t);
@@ -58,8 +60,6 @@ bool has_channels_first(const Call& call, TensorIndex t) {
     }
     return false;
 }
-
-}  // namespace
 
 void set_access(const Call& call, Work& work) {
     switch (work.kind) {
@@ -74,6 +74,20 @@ void set_access(const Call& call, Work& work) {
         default:
             break;
     }
+}
+
+Work copy_work(const Call& call, TensorIndex t, const Expr& bytes) {
+    Work work;
+    work.kind = WorkKind::copy;
+    work.dtype = call.stored_dtype(t);
+    call.read(work, t);
+    work.written[static_cast<std::size_t>(Traffic::activation)] = bytes;
+    // The copy has the last dimension fastest.
+    const std::vector<Expr> lengths = call.shape(t);
+    if (!lengths.empty() && across(lengths, call.strides(t), lengths.size() - 1)) {
+        work.strided_bytes = call.bytes(t);
+    }
+    return work;
 }
 
 }  // namespace infercost

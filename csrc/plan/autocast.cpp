@@ -67,13 +67,19 @@ class Autocast {
 
     const Tensor& captured(TensorIndex t) const { return from_.tensors()[static_cast<std::size_t>(t)]; }
 
+    // What has no elements is a placeholder (a cache before its first step), made in the dtype of its neighbours.
+    bool is_empty(TensorIndex t) const {
+        const std::span<const Dim> shape = from_.dims(captured(t).shape);
+        return std::find(shape.begin(), shape.end(), 0) != shape.end();
+    }
+
     // The dtype of torch's promotion over floating operands: those with dimensions come before scalars. As
     // captured, or as they are now.
     std::optional<DType> promote(const Node& node, bool as_captured) const {
         std::optional<DType> found[2];
         from_.for_each_input(node, [&](TensorIndex t) {
             const DType dtype = as_captured ? captured(t).dtype : rewriter_.dtype(t);
-            if (!is_floating(dtype) || bits_of(dtype) <= 8) return;
+            if (!is_floating(dtype) || bits_of(dtype) <= 8 || is_empty(t)) return;
             std::optional<DType>& slot = found[captured(t).shape.count == 0];
             slot = slot ? promoted(*slot, dtype) : dtype;
         });

@@ -2,6 +2,7 @@
 // between their parts in registers, and write what others read.
 #include <algorithm>
 
+#include "plan/layout.hpp"
 #include "plan/loops.hpp"
 
 namespace infercost {
@@ -126,7 +127,8 @@ class Fuser {
 }  // namespace
 
 std::vector<FusedLaunch> fuse(const Pass& pass, std::vector<FusedLaunch> launches) {
-    const Loops loops = to_loops(pass, std::move(launches));
+    const bool channels_last = prefers_channels_last(pass, launches);
+    const Loops loops = to_loops(pass, std::move(launches), channels_last);
     return Fuser(loops).run();
 }
 

@@ -7,6 +7,9 @@
 #include <array>
 #include <unordered_map>
 
+#include "ops/operand_copies.hpp"
+#include "plan/access.hpp"
+
 namespace infercost {
 namespace {
 
@@ -19,8 +22,12 @@ constexpr std::int64_t kRanksOfImages = 4;
 
 class Reader {
   public:
-    Reader(const Pass& pass, std::vector<FusedLaunch> launches)
-        : pass_(pass), graph_(pass.graph), launches_(std::move(launches)), current_(graph_.tensors().size(), kNoValue) {}
+    Reader(const Pass& pass, std::vector<FusedLaunch> launches, bool channels_last)
+        : pass_(pass),
+          graph_(pass.graph),
+          launches_(std::move(launches)),
+          channels_last_(channels_last),
+          current_(graph_.tensors().size(), kNoValue) {}
 
     Loops run() {
         std::size_t next = 0;
@@ -41,10 +48,12 @@ class Reader {
     std::size_t root(TensorIndex t) const { return static_cast<std::size_t>(pass_.storage.root(t)); }
     Value& at(ValueIndex v) { return result_.values[static_cast<std::size_t>(v)]; }
 
-    // A node that launches nothing and gives no new storage is another name for its operand.
+    // A node that launches nothing and gives no new storage is another name for its operand, or its operand.
     bool is_view(const Node& node) const {
         for (const std::int64_t out : graph_.node_outputs(node)) {
-            if (root(static_cast<TensorIndex>(out)) == static_cast<std::size_t>(out)) return false;
+            bool own = root(static_cast<TensorIndex>(out)) != static_cast<std::size_t>(out);
+            graph_.for_each_input(node, [&](TensorIndex t) { own = own || t == out; });
+            if (!own) return false;
         }
         return true;
     }
@@ -70,6 +79,7 @@ class Reader {
         loop.work = std::move(launch.work);
         classify(loop, call, launch.opaque);
         read(loop, call);
+        if (loop.kind == LoopClass::library && !launch.opaque) copy_operands(loop, call);
         if (loop.kind == LoopClass::pointwise && named(call.op(), {"aten.cat", "aten.stack"}) &&
             loop.reads.size() > 1) {
             add_parts(std::move(loop), call);
@@ -224,6 +234,45 @@ class Reader {
         }
     }
 
+    // A library takes operands in one layout. What lies otherwise goes through a loop before it, which takes in
+    // what comes before. Weights are laid out anew in every run: a compiler that does not know their values
+    // cannot keep them so.
+    void copy_operands(Loop& loop, const Call& call) {
+        for (const OperandCopy& copy : product_copies(call)) copy_operand(loop, call, copy.tensor, copy.bytes);
+        if (loop.work.kind != WorkKind::convolution || !channels_last_) return;
+        loop.work.channels_first = false;
+        std::size_t position = 0;
+        call.for_each_input([&](TensorIndex t) {
+            const bool given = graph_.tensors()[root(t)].role != Role::activation;
+            if (position++ < 2 && call.rank(t) >= kRanksOfImages && given && has_channels_first(call, t)) {
+                copy_operand(loop, call, t, call.bytes(t, call.numel(t)));
+            }
+        });
+    }
+
+    void copy_operand(Loop& loop, const Call& call, TensorIndex t, const Expr& bytes) {
+        Loop copy;
+        copy.kind = LoopClass::pointwise;
+        copy.node = loop.node;
+        copy.work = copy_work(call, t, bytes);
+        copy.results = call.numel(t);
+        const auto made = static_cast<ValueIndex>(result_.values.size());
+        result_.values.emplace_back();
+        for (Stream& stream : loop.reads) {
+            if (stream.tensor != t) continue;
+            if (copy.reads.empty()) {
+                copy.reads.push_back(stream);
+                copy.reads.back().bytes = call.bytes(t);
+                copy.reads.back().across = !(copy.work.strided_bytes == Expr(0));
+            }
+            stream.value = made;
+        }
+        copy.writes = {
+            {made, t, bytes, Traffic::activation, false, false}
+        };
+        push(std::move(copy));
+    }
+
     std::int32_t push(Loop loop) {
         const auto index = static_cast<std::int32_t>(result_.loops.size());
         for (const Stream& stream : loop.reads) {
@@ -286,6 +335,7 @@ class Reader {
     const Pass& pass_;
     const Graph& graph_;
     std::vector<FusedLaunch> launches_;
+    bool channels_last_;
     std::vector<ValueIndex> current_;  // of the storage with this root
     std::unordered_map<std::int64_t, std::int32_t> casts_;
     Loops result_;
@@ -293,8 +343,8 @@ class Reader {
 
 }  // namespace
 
-Loops to_loops(const Pass& pass, std::vector<FusedLaunch> launches) {
-    return Reader(pass, std::move(launches)).run();
+Loops to_loops(const Pass& pass, std::vector<FusedLaunch> launches, bool channels_last) {
+    return Reader(pass, std::move(launches), channels_last).run();
 }
 
 }  // namespace infercost

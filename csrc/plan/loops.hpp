@@ -55,7 +55,8 @@ struct Loops {
     std::vector<std::pair<std::int32_t, std::int32_t>> barriers;
 };
 
-Loops to_loops(const Pass& pass, std::vector<FusedLaunch> launches);
+// `channels_last`: the compiler has decided to run convolutions in that layout.
+Loops to_loops(const Pass& pass, std::vector<FusedLaunch> launches, bool channels_last);
 
 // The loops that become one kernel each; a loop whose result is never kept is in each kernel that reads it.
 std::vector<std::vector<std::int32_t>> group_loops(const Loops& loops);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "ops/operand_copies.hpp"
 #include "plan/access.hpp"
 
 namespace infercost {
@@ -13,6 +14,12 @@ bool runs(const Work& work) {
     if (!work.modelled || work.kind == WorkKind::free) return false;
     return !(work.bytes_read() == Expr(0) && work.bytes_written() == Expr(0) &&
              work.contraction_flops == Expr(0) && work.pointwise_flops == Expr(0));
+}
+
+// What a kernel is called: by the op that leads it, unless it only brings that op's operands into order.
+std::string name_of(const Work& work, const std::string& op) {
+    const bool product = op == "aten.linear" || op == "aten.matmul" || op.find("conv") != std::string::npos;
+    return work.kind == WorkKind::copy && product ? op + ".operand" : op;
 }
 
 KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
@@ -90,9 +97,17 @@ Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, co
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph->nodes().size()); ++i) {
         analyzer.analyze(i, work);
         if (!runs(work)) continue;
-        set_access(Call(analyzer.pass(), graph->nodes()[static_cast<std::size_t>(i)]), work);
+        const Call call(analyzer.pass(), graph->nodes()[static_cast<std::size_t>(i)]);
+        set_access(call, work);
         const bool opaque = std::any_of(overrides.begin(), overrides.end(),
                                         [i](const auto& given) { return given.first == i; });
+        if (!opaque && execution != Execution::compiled) {
+            for (const OperandCopies& copies : {product_copies(call), row_copies(call)}) {
+                for (const OperandCopy& copy : copies) {
+                    launches.push_back({{i}, copy_work(call, copy.tensor, copy.bytes)});
+                }
+            }
+        }
         launches.push_back({{i}, work, opaque});
     }
     if (execution == Execution::compiled) launches = fuse(analyzer.pass(), std::move(launches));
@@ -112,7 +127,7 @@ Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, co
             index = static_cast<std::int32_t>(plan.kernels.size());
             known.emplace(hash, index);
             const Node& lead = graph->nodes()[static_cast<std::size_t>(launch.nodes.front())];
-            plan.kernels.push_back({graph->ops()[lead.op].name, launch.work, {}});
+            plan.kernels.push_back({name_of(launch.work, graph->ops()[lead.op].name), launch.work, {}});
         }
         for (const NodeIndex node : launch.nodes) plan.kernel_of_node[static_cast<std::size_t>(node)] = index;
         plan.kernels[static_cast<std::size_t>(index)].launches.push_back(std::move(launch.nodes));

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -179,22 +179,30 @@ def _shares(parts: Mapping[str, float]) -> dict[str, float]:
 
 
 def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate, ...]:
-    """One LayerEstimate per node that a kernel covers, in the order of the graph."""
-    layers = []
+    """One LayerEstimate per node that a kernel covers, in the order of the graph.
+
+    A node that several kernels run has their times together, and is named and bound by the longest of them.
+    """
+    layers: dict[int, LayerEstimate] = {}
     for kernel in kernels:
         for launch in kernel["launches"]:
             for node_index in launch:
                 node = graph.node(node_index)
                 carries = node_index == launch[0]
-                layers.append(
-                    LayerEstimate(
-                        index=node_index,
-                        module=node.module,
-                        op=node.op,
-                        kernel=kernel["name"],
-                        bound=kernel["bound"],
-                        note=kernel["note"] if carries else f"in the kernel of node {launch[0]}",
-                        **{name: kernel[name] if carries else 0.0 for name in _TIMES},
-                    )
+                layer = LayerEstimate(
+                    index=node_index,
+                    module=node.module,
+                    op=node.op,
+                    kernel=kernel["name"],
+                    bound=kernel["bound"],
+                    note=kernel["note"] if carries else f"in the kernel of node {launch[0]}",
+                    **{name: kernel[name] if carries else 0.0 for name in _TIMES},
                 )
-    return tuple(sorted(layers, key=lambda layer: layer.index))
+                known = layers.get(node_index)
+                layers[node_index] = layer if known is None else _together(known, layer)
+    return tuple(layers[node_index] for node_index in sorted(layers))
+
+
+def _together(one: LayerEstimate, other: LayerEstimate) -> LayerEstimate:
+    longest = one if one.latency_s >= other.latency_s else other
+    return replace(longest, **{name: getattr(one, name) + getattr(other, name) for name in _TIMES})

@@ -1,0 +1,117 @@
+#include "ops/operand_copies.hpp"
+
+#include "ops/shapes.hpp"
+#include "ops/workspace.hpp"
+
+namespace infercost {
+
+Expr copy_unless_contiguous(const Call& call, TensorIndex t) {
+    return call.is_contiguous(t) ? Expr(0) : call.bytes(t, call.numel(t));
+}
+
+namespace {
+
+// What a matrix product takes without copying: rows or columns that lie dense.
+bool is_matrix(const Expr& row_step, const Expr& column_step) {
+    return row_step == Expr(1) || column_step == Expr(1);
+}
+
+// All but the last `kept` dimensions laid over one another.
+std::vector<Expr> folded(const Call& call, TensorIndex t, int kept) {
+    const std::vector<Expr> lengths = call.shape(t);
+    std::vector<Expr> shape{1};
+    for (std::size_t i = 0; i + static_cast<std::size_t>(kept) < lengths.size(); ++i) {
+        shape[0] = shape[0] * lengths[i];
+    }
+    shape.insert(shape.end(), lengths.end() - kept, lengths.end());
+    return shape;
+}
+
+}  // namespace
+
+Expr folding_copy(const Call& call, TensorIndex t, int kept) {
+    return is_viewable(call, t, folded(call, t, kept)) ? Expr(0) : call.bytes(t, call.numel(t));
+}
+
+namespace {
+
+Expr leading(const Call& call, TensorIndex t, int kept) {
+    return folded(call, t, kept)[0];
+}
+
+OperandCopies one(TensorIndex t, const Expr& bytes) {
+    if (bytes == Expr(0)) return {};
+    return {
+        {t, bytes}
+    };
+}
+
+OperandCopies matmul_copies(const Call& call) {
+    const TensorIndex a = call.require_tensor("self");
+    const TensorIndex b = call.require_tensor("other");
+    if (call.rank(a) < 3 && call.rank(b) < 3) return {};
+    if (call.rank(b) < 3) {
+        // Rows are made one dimension, at the price of a copy only where gradients of a weight would need it.
+        const Expr rows = folding_copy(call, a, 1);
+        const bool weight = call.traffic(b) == Traffic::weight;
+        return one(a, weight || rows == Expr(0) ? rows : folding_copy(call, a, 2));
+    }
+    if (call.rank(a) < 3) return one(b, folding_copy(call, b, 2));
+    // Batches are made one, of operands that are expanded to it.
+    const Expr batch = leading(call, call.output(), 2);
+    OperandCopies copies;
+    for (const TensorIndex t : {a, b}) {
+        const bool broadcast = !(leading(call, t, 2) == batch);
+        const Expr matrix = call.dim(t, -1) * call.dim(t, -2);
+        Expr bytes;
+        // One matrix for all of the batch is expanded without a copy.
+        if (broadcast && !(leading(call, t, 2) == Expr(1))) {
+            bytes = call.bytes(t, batch * matrix);
+        } else if (!broadcast) {
+            bytes = folding_copy(call, t, 2);
+        }
+        if (!(bytes == Expr(0))) copies.push_back({t, bytes});
+    }
+    return copies;
+}
+
+OperandCopies linear_copies(const Call& call) {
+    const TensorIndex input = call.first_operand();
+    if (const Expr copy = folding_copy(call, input, 1); !(copy == Expr(0))) return one(input, copy);
+    const std::vector<Expr> steps = call.strides(input);
+    if (steps.size() < 2 || is_matrix(steps[steps.size() - 2], steps.back())) return {};
+    return one(input, call.bytes(input, call.numel(input)));
+}
+
+Expr total(const OperandCopies& copies) {
+    Expr bytes;
+    for (const OperandCopy& copy : copies) bytes += copy.bytes;
+    return bytes;
+}
+
+}  // namespace
+
+OperandCopies product_copies(const Call& call) {
+    const std::string_view op = call.op().name;
+    if (op == "aten.matmul") return matmul_copies(call);
+    if (op == "aten.linear") return linear_copies(call);
+    return {};
+}
+
+OperandCopies row_copies(const Call& call) {
+    const std::string_view op = call.op().name;
+    for (const std::string_view rows : {"aten.layer_norm", "aten.native_layer_norm", "aten.softmax", "aten._softmax",
+                                        "aten.log_softmax", "aten._log_softmax"}) {
+        if (op == rows) return one(call.first_operand(), copy_unless_contiguous(call, call.first_operand()));
+    }
+    return {};
+}
+
+Expr linear_workspace(const Call& call) {
+    return total(linear_copies(call));
+}
+Expr matmul_workspace(const Call& call) {
+    return total(matmul_copies(call));
+}
+
+}  // namespace infercost

@@ -1,0 +1,12 @@
+// Whether a compiler runs the convolutions of a graph with channels last.
+#pragma once
+
+#include <vector>
+
+#include "plan/plan.hpp"
+
+namespace infercost {
+
+bool prefers_channels_last(const Pass& pass, const std::vector<FusedLaunch>& launches);
+
+}  // namespace infercost
