@@ -24,6 +24,7 @@ _TABLES = (
     "limits",
     "assumed",
     "band",
+    "collectives",
     *(f"kernel.{name}" for name in KERNEL_CLASSES),
 )
 _REQUIRED = (
@@ -45,8 +46,8 @@ class Calibration:
     """The constants that apply to one device, in the units of the files.
 
     Attributes:
-        data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits`, `assumed`, `band`, and
-            `kernel.softmax` and its like.
+        data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits`, `assumed`, `band`,
+            `collectives`, and `kernel.softmax` and its like.
         origin: Dotted key -> the file it came from, and the source that file cites.
         fitted: Whether all of it was fitted to measurements, rather than taken over from publications.
     """
