@@ -19,6 +19,8 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from . import hardware as hardware
+    from .analysis.collectives import CollectiveEstimate as CollectiveEstimate
+    from .analysis.collectives import collective as collective
     from .analysis.counting import count as count
     from .analysis.estimation import Estimate as Estimate
     from .analysis.estimation import LayerEstimate as LayerEstimate
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 # name must mean the module in every case. `pyinfercost.capture` is a module that can be called.
 _MODULES = ("capture", "hardware")
 _LAZY = {
+    "collective": ".analysis.collectives",
+    "CollectiveEstimate": ".analysis.collectives",
     "count": ".analysis.counting",
     "estimate": ".analysis.estimation",
     "Estimate": ".analysis.estimation",
@@ -48,6 +52,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "CollectiveEstimate",
     "Counts",
     "Estimate",
     "Expr",
@@ -63,6 +68,7 @@ __all__ = [
     "Work",
     "__version__",
     "capture",
+    "collective",
     "count",
     "estimate",
     "hardware",

@@ -10,6 +10,7 @@ import click
 
 from .. import _core
 from .arguments import named_settings, whole_number
+from .collective_command import collective
 from .machines import machine_of
 from .options import EPILOG, format_option, model_options
 from .output import messages_for_people, progress, show, show_pairs, write
@@ -78,6 +79,7 @@ def profile(
 
 
 main.add_command(sweep)
+main.add_command(collective)
 
 
 @main.command()

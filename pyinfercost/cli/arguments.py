@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from math import isfinite
 
 import click
 
 # Sizes that depend on data have dots in their names, and `*` stands for several of them.
 _SIZE_NAME = re.compile(r"[A-Za-z_*][\w.*]*")
+_BYTE_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
 _MOST_FACTORS = 100_000
 _DECIMALS = 12  # of a factor: what a step of 0.1 adds up to is not exact
 
@@ -33,6 +35,22 @@ def whole_number(name: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise click.UsageError(f"{_titled(name)} must be a whole number, got {text!r}") from None
+
+
+def byte_sizes(text: str) -> list[int]:
+    """Sizes such as `512`, `64MiB`, `1.5GB`, or several with commas; binary and decimal units mean what they say."""
+    return [_byte_size(part.strip()) for part in text.split(",")]
+
+
+def _byte_size(text: str) -> int:
+    match = _BYTE_SIZE.fullmatch(text)
+    if match is None:
+        raise click.UsageError(f"a size is a number of bytes such as 512, 64MiB or 1.5GB; got {text!r}")
+    number, prefix, binary = match.groups()
+    size = Fraction(number) * (1024 if binary else 1000) ** (" kmgt".index(prefix.lower()) if prefix else 0)
+    if size.denominator != 1:
+        raise click.UsageError(f"a size is a whole number of bytes; {text!r} is {float(size):g}")
+    return int(size)
 
 
 def axis_values(name: str, text: str) -> Sequence[int]:

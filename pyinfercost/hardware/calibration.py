@@ -26,6 +26,7 @@ _TABLES = (
     "assumed",
     "band",
     *MODEL_TABLES,
+    "collectives",
     *(f"kernel.{name}" for name in KERNEL_CLASSES),
 )
 _REQUIRED = (
@@ -48,7 +49,7 @@ class Calibration:
 
     Attributes:
         data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits`, `power`,
-            `assumed`, `band`, `kernel.softmax` and its like, and the tables of single models.
+            `assumed`, `band`, `collectives`, `kernel.softmax` and its like, and the tables of single models.
         origin: Dotted key -> the file it came from, and the source that file cites.
         fitted: Whether all of it was fitted to measurements, rather than taken over from publications.
     """

@@ -165,7 +165,7 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
         "overheads_s": {key: constants[f"overheads.{key}_us"] * _MICRO for key in OVERHEAD_KEYS},
         "achieved": _achieved(device, constants),
-        "constants": _kernel_constants(constants),
+        "constants": {**_named_constants(constants), **_link_facts(device)},
         "spread": constants["band.spread"],
         "power_w": _power(device, constants),
         "links_byte_per_s": {
@@ -176,11 +176,11 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
     }
 
 
-def _kernel_constants(constants: Calibration) -> dict[str, float]:
-    """What the machine models look up by name, in seconds: `kernel.softmax.minimum_s` from `minimum_us`."""
+def _named_constants(constants: Calibration) -> dict[str, float]:
+    """What models look up by name, in seconds: `kernel.softmax.minimum_s` from `minimum_us`."""
     found = {}
     for table, values in constants.data.items():
-        if table not in (*MODEL_TABLES, "limits") and not table.startswith("kernel."):
+        if table not in (*MODEL_TABLES, "limits", "collectives") and not table.startswith("kernel."):
             continue
         for key, value in values.items():
             name, seconds = key, value
@@ -211,6 +211,18 @@ def _achieved(device: DeviceFile, constants: Calibration) -> dict[str, float]:
             reached = achieved.get(key, achieved[engine])
             achieved[key] = min(reached, dynamic_w / (pj_per_flop * peak))  # W / (pJ x TFLOP/s) is a fraction
     return achieved
+
+
+def _link_facts(device: DeviceFile) -> dict[str, float]:
+    """How the links are wired, for collectives; only a PCIe link leads to other devices by way of the host."""
+    facts = {}
+    if str(device.get("link.host.kind")).startswith("PCIe"):
+        facts["link.host.shared"] = 1.0
+    for key in ("peers", "reduces"):
+        value = device.get(f"link.device.{key}")
+        if value is not None:
+            facts[f"link.device.{key}"] = float(value)
+    return facts
 
 
 def _cores_in_use(device: DeviceFile, cores: int, threads: int | None) -> int:

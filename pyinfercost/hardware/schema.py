@@ -106,7 +106,15 @@ _CACHE = {
     "capacity_mib": _POSITIVE,  # shared by all cores
     "bandwidth_gb_per_s": _POSITIVE,  # of all cores together
 }
-_LINK = Table({"kind": _NEED_TEXT, "bandwidth_gb_per_s": _POSITIVE})
+_LINK_KEYS = {"kind": _NEED_TEXT, "bandwidth_gb_per_s": _POSITIVE}
+_LINK = Table(_LINK_KEYS)
+_DEVICE_LINK = Table(
+    {
+        **_LINK_KEYS,
+        "peers": _COUNT,  # how many devices it divides among; absent: the whole of it leads to any of them
+        "reduces": Field("boolean"),  # whether the switch adds up what devices send (NVLink SHARP)
+    }
+)
 
 ACHIEVED_KEYS = (
     "dram",
@@ -201,6 +209,29 @@ _MODEL_TABLES = {
 MODEL_TABLES = tuple(_MODEL_TABLES)
 """Tables of constants that only one model of machines reads; `loading` hands them on by name."""
 
+COLLECTIVES_KEYS: Mapping[str, Field] = MappingProxyType(
+    {
+        "base_us": _POSITIVE,  # one call, before any step
+        "hop_us": _POSITIVE,  # a step from device to device over their link
+        "host_hop_us": _POSITIVE,  # the same through the host
+        "ll_share": _FRACTION,  # what the protocols reach of the link: LL (half of its bytes are flags, few in flight),
+        "ll128_us": _NOT_NEGATIVE,  # LL128 (120 of 128 bytes are data) and how much later it begins,
+        "ll128_share": _FRACTION,
+        "simple_us": _NOT_NEGATIVE,  # Simple (whole buffers, then a fence) and how much later it begins
+        "simple_share": _FRACTION,
+        "own_copy": _NOT_NEGATIVE,  # a byte of its own part that a device copies, in bytes over the link
+        "alltoall_step": _NOT_NEGATIVE,  # what a further peer of an all-to-all costs, in steps
+        "switch_us": _NOT_NEGATIVE,  # a reduction in the switch: how much later it begins,
+        "switch_share": _POSITIVE,  # what it reaches of the link, both directions counted,
+        "switch_devices": _COUNT,  # and from how many devices on it is used
+        "host_share": _FRACTION,  # what two devices reach of the host's link with Simple; LL half of it
+        "host_sharing": _NOT_NEGATIVE,  # rate ~ flows^-host_sharing: 0 paths of their own, 1 one shared root complex
+        "spread": _NOT_NEGATIVE,  # of latencies over the devices' link, as in [band]
+        "host_spread": _NOT_NEGATIVE,  # of those through the host
+    }
+)
+"""Constants of collective operations; `pyinfercost.analysis.collective_times` has the formula."""
+
 _CALIBRATION_TABLES: dict[str, Field | Table] = {
     "overheads": Table({"source": _NEED_TEXT, **{f"{key}_us": _NOT_NEGATIVE for key in OVERHEAD_KEYS}}),
     "achieved": Table({"source": _NEED_TEXT, **dict.fromkeys(ACHIEVED_KEYS, _REACHED)}),
@@ -225,6 +256,7 @@ _CALIBRATION_TABLES: dict[str, Field | Table] = {
             **{f"pj_per_flop_{engine}_{name}": _POSITIVE for engine in ("matrix", "vector") for name in CORE_DTYPES},
         }
     ),
+    "collectives": Table({"source": _NEED_TEXT, **COLLECTIVES_KEYS}),
     "assumed": Table(  # stands in for a fact that a sheet does not give
         {
             "source": _NEED_TEXT,
@@ -303,7 +335,7 @@ DEVICE = Table(
                 ),
             }
         ),
-        "link": Table({"host": _LINK, "pcie": _LINK, "device": _LINK}),
+        "link": Table({"host": _LINK, "pcie": _LINK, "device": _DEVICE_LINK}),
         "power": Table(dict.fromkeys(("tdp_w", "max_turbo_w", "mean_w", "idle_w"), _POSITIVE)),
         "calibration": Table(_CALIBRATION_TABLES),  # measured on this very machine; refused in the catalogue
     }

@@ -24,7 +24,7 @@ _POINTS_AT_ONCE = 2**14
 def profile_csv(profile: Profile) -> str:
     """One line per node of the graph; the columns are the keys of `layers` in the JSON document."""
     columns = ("module", "op", *LAYER_COUNTS, "latency_s", "bound", "phase", "live_activation_bytes")
-    return _csv(columns, ([layer[name] for name in columns] for layer in profile_layers(profile)))
+    return csv_text(columns, ([layer[name] for name in columns] for layer in profile_layers(profile)))
 
 
 def sweep_csv(sweep: Sweep) -> str:
@@ -36,10 +36,10 @@ def sweep_csv_lines(sweep: Sweep) -> Iterator[str]:
     """The same in pieces of some thousand lines, so that a long sweep never is one text."""
     import numpy as np
 
-    yield _csv(sweep.columns, ())
+    yield csv_text(sweep.columns, ())
     for first in range(0, len(sweep), _POINTS_AT_ONCE):
         part = sweep.take(np.arange(first, min(first + _POINTS_AT_ONCE, len(sweep))))
-        yield _csv(None, (row.values() for row in part.rows()))
+        yield csv_text(None, (row.values() for row in part.rows()))
 
 
 def profile_markdown(profile: Profile, *, depth: int | None = None) -> str:
@@ -75,7 +75,8 @@ def _pipes(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _csv(columns: Sequence[str] | None, rows: Iterable[Iterable[Any]]) -> str:
+def csv_text(columns: Sequence[str] | None, rows: Iterable[Iterable[Any]]) -> str:
+    """Lines of CSV, with a header where columns are named."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if columns is not None:

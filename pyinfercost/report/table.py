@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from .collectives import collective_columns, collective_heading
 from .data_sizes import OF_DATA, data_size_lines
 from .rows import module_rows
 from .summary import heading, ledger, point_lines, totals
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderableType
 
+    from ..analysis.collectives import CollectiveEstimate
     from ..analysis.profile import Profile
     from ..analysis.sweeps.result import Sweep
 
@@ -74,6 +76,11 @@ def point_view(sweep: Sweep, about: Sequence[tuple[str, str]] = ()) -> Renderabl
     """One point, the first, in words."""
     named = [("model", sweep.model or "(unnamed graph)"), *about]
     return Group(_pairs(named), Text(), _pairs(point_lines(sweep.row(0), sweep.identity())))
+
+
+def collective_view(estimate: CollectiveEstimate[Any, Any]) -> RenderableType:
+    """What all sizes share, and one row per size."""
+    return Group(_pairs(collective_heading(estimate)), Text(), _Grid(collective_columns(estimate), total=False))
 
 
 def pairs_view(pairs: Sequence[tuple[str, str]]) -> RenderableType:
