@@ -24,6 +24,10 @@ inline bool is_zero(const Affine& a) {
     return a.coefficient == 0 && a.constant == 0;
 }
 
+inline bool is_one(const Affine& a) {
+    return a.coefficient == 0 && a.constant == 1;
+}
+
 struct KernelTerms {
     WorkKind kind;
     DType dtype;
@@ -40,6 +44,8 @@ struct KernelTerms {
     Affine n;
     Affine k;
     Affine n_value;
+    Affine loops[kLoopCount];  // in hundredths of an element
+    Affine copied_bytes;       // into the layout of a library and out of it
 };
 
 }  // namespace infercost

@@ -40,7 +40,12 @@ struct Work {
     std::array<Expr, kTrafficCount> read;
     std::array<Expr, kTrafficCount> written;
     Dimensions dims;
+    // What vector units and libraries of a CPU do beyond that: loops by what they cost, in hundredths of an
+    // element, and bytes that are copied into a layout of the library's own before the kernel and out of it.
+    std::array<Expr, kLoopCount> loops;
+    Expr copied_bytes;
 
+    Expr& loop(Loop kind_of_loop) { return loops[static_cast<std::size_t>(kind_of_loop)]; }
     Expr bytes_read() const;
     Expr bytes_written() const;
     Work substitute(const Sizes& sizes) const;

@@ -111,6 +111,7 @@ std::vector<FusedLaunch> fuse(const Pass& pass, std::vector<FusedLaunch> launche
                     target.work.written[r] += launch.work.written[r];
                 }
                 target.work.pointwise_flops += launch.work.pointwise_flops;
+                for (std::size_t l = 0; l < kLoopCount; ++l) target.work.loops[l] += launch.work.loops[l];
                 // A caller's own rule may give a pointwise op multiply-accumulates.
                 target.work.contraction_flops += launch.work.contraction_flops;
                 target.work.causal_flops += launch.work.causal_flops;

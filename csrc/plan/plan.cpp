@@ -13,10 +13,18 @@ bool runs(const Work& work) {
              work.contraction_flops == Expr(0) && work.pointwise_flops == Expr(0));
 }
 
+// A library copies what it is given into the layout that it computes in. A compiler hands activations over in a
+// layout that it takes as it is; weights are copied still, once by the compiler where their window has to
+// become the outer axis.
+Expr copied(const Analyzer& analyzer, NodeIndex node, const Work& work, Execution execution) {
+    if (execution == Execution::eager) return analyzer.workspace(node);
+    return work.read[static_cast<std::size_t>(Traffic::weight)] * (work.dims.window > 1 ? 2 : 1);
+}
+
 KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
     const Work& work = kernel.work;
     const Expr weights = work.read[static_cast<std::size_t>(Traffic::weight)];
-    return {work.kind,
+    KernelTerms terms{work.kind,
             work.dtype,
             bits_of(work.dtype),
             static_cast<double>(work.dims.window),
@@ -30,7 +38,11 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
             tape.add(work.dims.m),
             tape.add(work.dims.n),
             tape.add(work.dims.k),
-            tape.add(work.dims.n_value)};
+            tape.add(work.dims.n_value),
+            {},
+            tape.add(work.copied_bytes)};
+    for (std::size_t i = 0; i < kLoopCount; ++i) terms.loops[i] = tape.add(work.loops[i]);
+    return terms;
 }
 
 // The guards that the sizes which are bound do not settle.
@@ -78,7 +90,9 @@ Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, co
     Work work;
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph->nodes().size()); ++i) {
         analyzer.analyze(i, work);
-        if (runs(work)) launches.push_back({{i}, work});
+        if (!runs(work)) continue;
+        if (work.kind == WorkKind::convolution) work.copied_bytes = copied(analyzer, i, work, execution);
+        launches.push_back({{i}, work});
     }
     if (execution == Execution::compiled) launches = fuse(analyzer.pass(), std::move(launches));
 

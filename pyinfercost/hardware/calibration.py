@@ -24,6 +24,7 @@ _TABLES = (
     "limits",
     "assumed",
     "band",
+    "cpu",
     *(f"kernel.{name}" for name in KERNEL_CLASSES),
 )
 _REQUIRED = (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .calibration import CALIBRATIONS, Calibration
 from .calibration import calibration as constants_of
 from .device import CATALOG, DeviceFile, read_device
-from .schema import CACHE_LEVELS, CORE_DTYPES, OVERHEAD_KEYS, HardwareError
+from .schema import CACHE_LEVELS, CORE_DTYPES, OVERHEAD_KEYS, PAGE_BYTES, HardwareError
 
 if TYPE_CHECKING:
     from pyinfercost import _core
@@ -165,7 +165,7 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
         "overheads_s": {key: constants[f"overheads.{key}_us"] * _MICRO for key in OVERHEAD_KEYS},
         "achieved": dict(constants.data["achieved"]),
-        "constants": _kernel_constants(constants),
+        "constants": {**_kernel_constants(constants), **_cpu_constants(constants, clock_hz)},
         "spread": constants["band.spread"],
         "power_w": _power(device, constants),
         "links_byte_per_s": {
@@ -185,6 +185,23 @@ def _kernel_constants(constants: Calibration) -> dict[str, float]:
         for key, value in values.items():
             in_us = key.endswith("_us")
             found[f"{table}.{key.removesuffix('_us') + '_s' if in_us else key}"] = value * _MICRO if in_us else value
+    return found
+
+
+def _cpu_constants(constants: Calibration, clock_hz: float) -> dict[str, float]:
+    """Loops, packing and overheads of a CPU in seconds: of an element, on one core (loops) or on all of them."""
+    found = {}
+    for key, value in constants.data["cpu"].items():
+        if key.endswith(("_per_clock_per_core", "_per_clock")):
+            found[f"cpu.{key.partition('_per_clock')[0]}_s"] = 1.0 / (value * clock_hz)
+        elif key == "parallel_region_us_per_thread":
+            found["cpu.region_s"] = value * _MICRO
+        elif key == "page_fault_us":
+            found["cpu.fault_s_per_byte"] = value * _MICRO / PAGE_BYTES
+        elif key.endswith("_us"):
+            found[f"cpu.{key.removesuffix('_us')}_s"] = value * _MICRO
+        else:
+            found[f"cpu.{key}"] = value
     return found
 
 
