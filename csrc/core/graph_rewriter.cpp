@@ -60,7 +60,10 @@ TensorIndex GraphRewriter::add_like(TensorIndex t, DType dtype) {
 }
 
 TensorIndex GraphRewriter::add_scalar(DType dtype) {
-    Tensor tensor{dtype, Role::activation, 0, {0, 0}, {0, 0}};
+    Tensor tensor{
+        dtype, Role::activation, 0, {0, 0},
+           {0, 0}
+    };
     graph_->tensors_.push_back(tensor);
     return static_cast<TensorIndex>(graph_->tensors_.size() - 1);
 }

@@ -24,7 +24,9 @@ class GraphRewriter {
 
     const Graph& graph() const { return *graph_; }  // as far as it is rewritten
     DType dtype(TensorIndex t) const { return graph_->tensors_[static_cast<std::size_t>(t)].dtype; }
-    void set_dtype(TensorIndex t, DType dtype) { graph_->tensors_[static_cast<std::size_t>(t)].dtype = dtype; }
+    void set_dtype(TensorIndex t, DType dtype) {
+        graph_->tensors_[static_cast<std::size_t>(t)].dtype = dtype;
+    }
 
     // A new activation of the lengths of `t`, dense, its dimensions in the same order in memory.
     TensorIndex add_like(TensorIndex t, DType dtype);

@@ -24,6 +24,10 @@ inline bool is_zero(const Affine& a) {
     return a.coefficient == 0 && a.constant == 0;
 }
 
+inline bool is_one(const Affine& a) {
+    return a.coefficient == 0 && a.constant == 1;
+}
+
 struct KernelTerms {
     WorkKind kind;
     DType dtype;
@@ -50,6 +54,8 @@ struct KernelTerms {
     bool channels_first;   // a convolution that reads or writes its channels outside its pixels (NCHW)
     bool broadcast;        // elementwise: an operand is smaller than the result and repeated over it
     bool mixed;            // elementwise: operands and result differ in width, cast on the way
+    Affine loops[kLoopCount];  // in hundredths of an element
+    Affine copied_bytes;       // into the layout of a library and out of it
 };
 
 }  // namespace infercost

@@ -100,8 +100,8 @@ OperandCopies product_copies(const Call& call) {
 
 OperandCopies row_copies(const Call& call) {
     const std::string_view op = call.op().name;
-    for (const std::string_view rows : {"aten.layer_norm", "aten.native_layer_norm", "aten.softmax", "aten._softmax",
-                                        "aten.log_softmax", "aten._log_softmax"}) {
+    for (const std::string_view rows : {"aten.layer_norm", "aten.native_layer_norm", "aten.softmax",
+                                        "aten._softmax", "aten.log_softmax", "aten._log_softmax"}) {
         if (op == rows) return one(call.first_operand(), copy_unless_contiguous(call, call.first_operand()));
     }
     return {};

@@ -29,7 +29,8 @@ struct Precision {
     bool keeps(DType captured) const { return native || !is_floating(captured) || bits_of(captured) <= 8; }
 };
 
-// native, fp64, fp32, tf32, fp16, bf16, amp_fp16, amp_bf16, fp8, int8; throws std::invalid_argument listing them.
+// native, fp64, fp32, tf32, fp16, bf16, amp_fp16, amp_bf16, fp8, int8; throws std::invalid_argument listing
+// them.
 Precision parse_precision(std::string_view name);
 std::vector<std::string> precision_names();
 

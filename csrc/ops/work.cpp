@@ -34,6 +34,8 @@ Work Work::substitute(const Sizes& sizes) const {
     }
     for (Expr& e : bound.read) e = e.substitute(sizes);
     for (Expr& e : bound.written) e = e.substitute(sizes);
+    for (Expr& e : bound.loops) e = e.substitute(sizes);
+    bound.copied_bytes = bound.copied_bytes.substitute(sizes);
     return bound;
 }
 
@@ -47,6 +49,8 @@ std::size_t Work::hash() const {
     mix(pointwise_flops);
     for (const Expr& e : read) mix(e);
     for (const Expr& e : written) mix(e);
+    for (const Expr& e : loops) mix(e);
+    mix(copied_bytes);
     for (const Expr* e : {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value, &dims.shared,
                           &dims.squares_2, &dims.squares_4, &strided_bytes})
         mix(*e);

@@ -32,8 +32,8 @@ class Autocast {
     void visit(const Node& node) {
         const OpName& op = from_.ops()[node.op];
         replaced_.clear();
-        const CastPolicy policy = has_dtype(node) && cast_policy(op) != CastPolicy::full ? CastPolicy::none
-                                                                                          : cast_policy(op);
+        const CastPolicy policy =
+            has_dtype(node) && cast_policy(op) != CastPolicy::full ? CastPolicy::none : cast_policy(op);
         switch (policy) {
             case CastPolicy::none:
                 break;
@@ -67,7 +67,8 @@ class Autocast {
 
     const Tensor& captured(TensorIndex t) const { return from_.tensors()[static_cast<std::size_t>(t)]; }
 
-    // What has no elements is a placeholder (a cache before its first step), made in the dtype of its neighbours.
+    // What has no elements is a placeholder (a cache before its first step), made in the dtype of its
+    // neighbours.
     bool is_empty(TensorIndex t) const {
         const std::span<const Dim> shape = from_.dims(captured(t).shape);
         return std::find(shape.begin(), shape.end(), 0) != shape.end();
@@ -97,12 +98,14 @@ class Autocast {
     }
 
     TensorIndex cast(const Node& node, TensorIndex t, DType dtype) {
-        // The cache holds parameters cast to the lower precision, and them alone: no views of them, no buffers.
-        // All else is cast anew for each reader.
+        // The cache holds parameters cast to the lower precision, and them alone: no views of them, no
+        // buffers. All else is cast anew for each reader.
         const bool cached = captured(t).role == Role::parameter && dtype == lower_;
         if (const auto found = cached_.find(t); cached && found != cached_.end()) return found->second;
         const TensorIndex result = rewriter_.add_like(t, dtype);
-        const std::pair<std::string_view, TensorIndex> operand[] = {{"self", t}};
+        const std::pair<std::string_view, TensorIndex> operand[] = {
+            {"self", t}
+        };
         rewriter_.insert("aten._to_copy.default", node, operand, result);
         if (cached) {
             rewriter_.hold(result);
@@ -169,17 +172,42 @@ class Autocast {
     // kept in float32 by the kernel, as weights of a batch norm are.
     static bool as_first(std::string_view name) {
         constexpr std::string_view kNames[] = {
-            "batch_norm",       "native_batch_norm", "_native_batch_norm_legit",
-            "_native_batch_norm_legit_no_training",  "cudnn_batch_norm",
-            "_batch_norm_impl_index", "instance_norm", "view_as", "expand_as", "reshape_as", "masked_fill",
-            "masked_scatter",   "scatter",           "scatter_reduce", "index_copy", "index_fill", "index_add",
-            "slice_scatter",    "select_scatter",    "diagonal_scatter", "copy", "fill", "new_zeros",
-            "new_empty",        "new_ones",          "new_full",  "zeros_like", "ones_like", "empty_like",
-            "full_like",        "fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine",
+            "batch_norm",
+            "native_batch_norm",
+            "_native_batch_norm_legit",
+            "_native_batch_norm_legit_no_training",
+            "cudnn_batch_norm",
+            "_batch_norm_impl_index",
+            "instance_norm",
+            "view_as",
+            "expand_as",
+            "reshape_as",
+            "masked_fill",
+            "masked_scatter",
+            "scatter",
+            "scatter_reduce",
+            "index_copy",
+            "index_fill",
+            "index_add",
+            "slice_scatter",
+            "select_scatter",
+            "diagonal_scatter",
+            "copy",
+            "fill",
+            "new_zeros",
+            "new_empty",
+            "new_ones",
+            "new_full",
+            "zeros_like",
+            "ones_like",
+            "empty_like",
+            "full_like",
+            "fake_quantize_per_tensor_affine",
+            "fake_quantize_per_channel_affine",
         };
         constexpr std::string_view kSpace = "aten.";
-        return name.starts_with(kSpace) &&
-               std::find(std::begin(kNames), std::end(kNames), name.substr(kSpace.size())) != std::end(kNames);
+        return name.starts_with(kSpace) && std::find(std::begin(kNames), std::end(kNames),
+                                                     name.substr(kSpace.size())) != std::end(kNames);
     }
 
     const Graph& from_;

@@ -34,7 +34,8 @@ int rank_of(WorkKind kind) {
 
 class Fuser {
   public:
-    explicit Fuser(const Loops& all) : all_(all), read_(all.values.size(), false), inside_(all.values.size(), -1) {}
+    explicit Fuser(const Loops& all)
+        : all_(all), read_(all.values.size(), false), inside_(all.values.size(), -1) {}
 
     std::vector<FusedLaunch> run() {
         const std::vector<std::vector<std::int32_t>> groups = group_loops(all_);
@@ -93,6 +94,7 @@ class Fuser {
             work.contraction_flops += part.work.contraction_flops;
             work.causal_flops += part.work.causal_flops;
             work.pointwise_flops += part.work.pointwise_flops;
+            for (std::size_t l = 0; l < kLoopCount; ++l) work.loops[l] += part.work.loops[l];
             if (i == group.front() || rank_of(part.work.kind) > rank_of(work.kind)) {
                 work.kind = part.work.kind;
                 work.dtype = part.work.dtype;
@@ -107,7 +109,8 @@ class Fuser {
         std::vector<const Stream*> seen;
         for_each_read(group, g, [&](const Stream& stream) {
             const auto same = [&](const Stream* other) {
-                return stream.value != kNoValue && other->value == stream.value && other->bytes == stream.bytes;
+                return stream.value != kNoValue && other->value == stream.value &&
+                       other->bytes == stream.bytes;
             };
             if (std::any_of(seen.begin(), seen.end(), same)) return;
             seen.push_back(&stream);

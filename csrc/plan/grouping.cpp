@@ -12,7 +12,8 @@
 namespace infercost {
 namespace {
 
-constexpr std::size_t kReadsToReuse = 4;       // realize_reads_threshold: more, and several readers share one result
+constexpr std::size_t kReadsToReuse =
+    4;  // realize_reads_threshold: more, and several readers share one result
 constexpr std::size_t kReadsToAccumulate = 8;  // realize_acc_reads_threshold: more, and it is kept anyway
 constexpr std::size_t kLoopsInKernel = 64;     // max_fusion_size
 
@@ -20,7 +21,8 @@ using LoopIndex = std::int32_t;
 
 class Grouper {
   public:
-    explicit Grouper(const Loops& loops) : all_(loops), kept_(loops.loops.size(), true), bodies_(loops.loops.size()) {}
+    explicit Grouper(const Loops& loops)
+        : all_(loops), kept_(loops.loops.size(), true), bodies_(loops.loops.size()) {}
 
     std::vector<std::vector<LoopIndex>> run() {
         for (LoopIndex i = 0; i < count(); ++i) decide(i);
@@ -151,8 +153,8 @@ class Grouper {
         }
     }
 
-    // Kept loops that read a value, themselves or through loops inside of them. Only few of the many readers of
-    // one value (a mask, a table of positions) are looked at.
+    // Kept loops that read a value, themselves or through loops inside of them. Only few of the many readers
+    // of one value (a mask, a table of positions) are looked at.
     std::vector<LoopIndex> readers_of(ValueIndex v) const {
         constexpr std::size_t kLooked = 8;
         std::vector<LoopIndex> result;
@@ -210,7 +212,8 @@ class Grouper {
                     if (group != from) return true;
                     continue;
                 }
-                if (next < 0 || groups_[at(next)].visited == visit_ || groups_[at(next)].last < first) continue;
+                if (next < 0 || groups_[at(next)].visited == visit_ || groups_[at(next)].last < first)
+                    continue;
                 groups_[at(next)].visited = visit_;
                 open.push_back(next);
             }

@@ -1,6 +1,6 @@
-// Source: GraphLowering.decide_layout_opt in torch/_inductor/graph.py of PyTorch 2.13, for inference on a GPU; its
-// factors are torch's own measurements of how long convolutions of a class take with channels last. On a CPU torch
-// always decides for channels last.
+// Source: GraphLowering.decide_layout_opt in torch/_inductor/graph.py of PyTorch 2.13, for inference on a
+// GPU; its factors are torch's own measurements of how long convolutions of a class take with channels last.
+// On a CPU torch always decides for channels last.
 #include "plan/layout.hpp"
 
 namespace infercost {

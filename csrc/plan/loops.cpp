@@ -172,9 +172,8 @@ class Reader {
             }
             loop.length = call.numel(input) / call.dim(input, 1);
         } else if (named(call.op(), {"group_norm", "instance_norm"})) {
-            const Expr groups = named(call.op(), {"group_norm"})
-                                    ? call.integer("num_groups", 1)
-                                    : call.dim(input, 1);
+            const Expr groups =
+                named(call.op(), {"group_norm"}) ? call.integer("num_groups", 1) : call.dim(input, 1);
             loop.length = call.numel(input) / (call.dim(input, 0) * groups);
         } else if (loop.work.kind == WorkKind::softmax) {
             const Expr axis = call.integer("dim", -1);
@@ -193,7 +192,8 @@ class Reader {
     void read(Loop& loop, const Call& call) {
         std::array<Expr, kTrafficCount> sums;
         std::vector<Stream> streams;
-        const std::vector<Expr> out = call.output_count() > 0 ? call.strides(call.output()) : std::vector<Expr>();
+        const std::vector<Expr> out =
+            call.output_count() > 0 ? call.strides(call.output()) : std::vector<Expr>();
         call.for_each_input([&](TensorIndex t) {
             const Traffic role = call.traffic(t);
             sums[static_cast<std::size_t>(role)] += call.bytes(t);
@@ -206,7 +206,8 @@ class Reader {
             for (Stream& stream : streams) {
                 if (static_cast<std::size_t>(stream.role) == r) stream.bytes = 0;
             }
-            streams.push_back({kNoValue, kNoTensor, loop.work.read[r], static_cast<Traffic>(r), false, false});
+            streams.push_back(
+                {kNoValue, kNoTensor, loop.work.read[r], static_cast<Traffic>(r), false, false});
         }
         loop.reads = std::move(streams);
     }
@@ -234,11 +235,12 @@ class Reader {
         }
     }
 
-    // A library takes operands in one layout. What lies otherwise goes through a loop before it, which takes in
-    // what comes before. Weights are laid out anew in every run: a compiler that does not know their values
-    // cannot keep them so.
+    // A library takes operands in one layout. What lies otherwise goes through a loop before it, which takes
+    // in what comes before. Weights are laid out anew in every run: a compiler that does not know their
+    // values cannot keep them so.
     void copy_operands(Loop& loop, const Call& call) {
-        for (const OperandCopy& copy : product_copies(call)) copy_operand(loop, call, copy.tensor, copy.bytes);
+        for (const OperandCopy& copy : product_copies(call))
+            copy_operand(loop, call, copy.tensor, copy.bytes);
         if (loop.work.kind != WorkKind::convolution || !channels_last_) return;
         loop.work.channels_first = false;
         std::size_t position = 0;

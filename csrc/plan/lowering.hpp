@@ -17,9 +17,10 @@ struct Lowered {
 Lowered lower_precision(const std::shared_ptr<const Graph>& graph, const Precision& precision,
                         const Overrides& overrides);
 
-// Mixed precision as torch.autocast("cuda") runs a model: casts become nodes (aten._to_copy), dtypes of results
-// follow torch's policy and its rules of promotion. A parameter is cast once and its copy is held to the end of
-// the forward; any other tensor is cast once for each op that reads it, of which a compiler keeps one.
+// Mixed precision as torch.autocast("cuda") runs a model: casts become nodes (aten._to_copy), dtypes of
+// results follow torch's policy and its rules of promotion. A parameter is cast once and its copy is held to
+// the end of the forward; any other tensor is cast once for each op that reads it, of which a compiler keeps
+// one.
 Rewritten autocast(const Graph& graph, DType lower);
 
 }  // namespace infercost

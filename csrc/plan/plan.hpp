@@ -51,9 +51,10 @@ struct Plan {
 Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
                Execution execution, const Overrides& overrides);
 
-// The launches of compiled execution, as torch's inductor makes them: pointwise work, reductions and what lies
-// between them become one kernel where they run over the same space; kernels of libraries stay as they are. A
-// node may be in several kernels: what is cheap is computed anew for each reader, and some ops are two kernels.
+// The launches of compiled execution, as torch's inductor makes them: pointwise work, reductions and what
+// lies between them become one kernel where they run over the same space; kernels of libraries stay as they
+// are. A node may be in several kernels: what is cheap is computed anew for each reader, and some ops are two
+// kernels.
 struct FusedLaunch {
     std::vector<NodeIndex> nodes;
     Work work;

@@ -62,7 +62,9 @@ class Unknown:
 class Problem:
     """The unknowns, and what residuals they leave."""
 
-    def __init__(self, parameters: Sequence[Parameter], blocks: Sequence[Block], machines: Mapping[str, Machine]) -> None:
+    def __init__(
+        self, parameters: Sequence[Parameter], blocks: Sequence[Block], machines: Mapping[str, Machine]
+    ) -> None:
         self.blocks = list(blocks)
         self.machines = machines
         self.unknowns = [Unknown(parameter) for parameter in parameters]
@@ -123,9 +125,7 @@ class Problem:
         for j, unknown in enumerate(self.unknowns):
             moved = x.copy()
             moved[j] += _STEP
-            chosen = [
-                b for b, block in enumerate(self.blocks) if unknown.touches(block, self.machines[block.hardware])
-            ]
+            chosen = [b for b, block in enumerate(self.blocks) if unknown.touches(block, self.machines[block.hardware])]
             there = here[: self.total_rows].copy()
             self.fill(moved, there, chosen)
             result[: self.total_rows, j] = (there - here[: self.total_rows]) / _STEP
