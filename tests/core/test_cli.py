@@ -267,7 +267,7 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch: py
     assert "which is not installed: pip install 'pyinfercost[models]'" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("profile",), ("sweep",), ("hardware",), ("info",)])
+@pytest.mark.parametrize("arguments", [(), ("profile",), ("sweep",), ("collective",), ("hardware",), ("info",)])
 def test_help(arguments: tuple[str, ...]) -> None:
     result = invoke(*arguments, "--help")
     assert result.exit_code == 0

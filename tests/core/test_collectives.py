@@ -1,0 +1,214 @@
+"""Collective operations: what the formula says at its ends, which way the bytes go, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pyinfercost as ic
+from pyinfercost.analysis.collective_times import OPERATIONS, CollectiveError, UnknownCollectiveError, path_between
+from pyinfercost.hardware.device import CATALOG
+
+H100 = ic.hardware.load("h100-sxm-80gb")
+SIZES = [0, 1, 512, 2**14, 2**20, 2**24, 2**30]
+SPREAD_OVER_A_MACHINE = st.sampled_from(["h100-sxm-80gb", "a100-sxm-80gb", "l40s", "rtx-3090", "mi300x"])
+
+
+def known(machine: ic.Hardware, key: str) -> float:
+    return machine.constants[f"collectives.{key}"]
+
+
+@given(
+    op=st.sampled_from(sorted(OPERATIONS)),
+    hardware=SPREAD_OVER_A_MACHINE,
+    devices=st.integers(2, 8),
+    sizes=st.lists(st.integers(0, 2**36), min_size=2, max_size=20),
+)
+def test_a_larger_message_takes_no_less_time(op: str, hardware: str, devices: int, sizes: list[int]) -> None:
+    found = ic.collective(op, sorted(sizes), hardware=hardware, devices=devices)
+    assert (np.diff(found.latency_s) >= 0).all()
+    assert (found.latency_s > 0).all()
+    assert (found.latency_low_s < found.latency_s).all()
+    assert (found.latency_s < found.latency_high_s).all()
+
+
+def test_an_array_has_what_each_size_alone_has() -> None:
+    many = ic.collective("all_reduce", np.array(SIZES), hardware=H100, devices=8)
+    for row, size in enumerate(SIZES):
+        one = ic.collective("all_reduce", size, hardware=H100, devices=8)
+        assert {name: column[row] for name, column in many.columns().items()} == {
+            name: column[0] for name, column in one.columns().items()
+        }
+        assert isinstance(one.latency_s, float)
+        assert isinstance(one.size_bytes, int)
+    assert ic.collective("send", [], hardware=H100, devices=2).latency_s.shape == (0,)
+
+
+def test_protocols_that_begin_late_are_for_large_messages() -> None:
+    found = ic.collective("all_gather", [2**power for power in range(36)], hardware=H100, devices=8)
+    order = ["LL", "LL128", "Simple"]
+    places = [order.index(protocol) for protocol in found.protocol]
+    assert places == sorted(places)
+    assert set(places) == {0, 1, 2}
+    assert (found.bound[0], found.bound[-1]) == ("latency", "link")  # and back where a later start is the cheaper one
+
+
+def test_no_bytes_take_start_and_steps() -> None:
+    for op, steps in (("all_reduce", 14), ("all_gather", 7), ("reduce_scatter", 7), ("broadcast", 7), ("send", 1)):
+        found = ic.collective(op, 0, hardware=H100, devices=8)
+        assert found.latency_s == pytest.approx(known(H100, "base_s") + steps * known(H100, "hop_s"))
+        assert (found.bound, found.protocol, found.bus_bandwidth_byte_per_s) == ("latency", "LL", 0)
+    alltoall = ic.collective("alltoall", 0, hardware=H100, devices=8)
+    steps = 1 + 7 * known(H100, "alltoall_step")
+    assert alltoall.latency_s == pytest.approx(known(H100, "base_s") + steps * known(H100, "hop_s"))
+
+
+def test_many_bytes_take_what_the_link_takes() -> None:
+    size, rate = 1e15, 450e9 * known(H100, "simple_share")
+    own = known(H100, "own_copy") / 4  # its part of four
+    for op, carried in (("all_reduce", 1.5 + own), ("all_gather", 0.75 + own), ("broadcast", 1.0), ("send", 1.0)):
+        found = ic.collective(op, size, hardware=H100, devices=4)
+        assert found.latency_s == pytest.approx(size * carried / rate, rel=1e-6)
+        assert (found.bound, found.protocol, found.link) == ("link", "Simple", "device")
+    gathered = ic.collective("all_gather", size, hardware=H100, devices=4)
+    assert gathered.bus_bandwidth_byte_per_s == pytest.approx(rate * 0.75 / (0.75 + own), rel=1e-6)
+
+
+def test_a_switch_adds_up_floats_of_enough_devices() -> None:
+    def algorithm(dtype: str, devices: int, hardware: str = "h100-sxm-80gb", op: str = "all_reduce") -> str:
+        return ic.collective(op, 2**30, hardware=hardware, devices=devices, dtype=dtype).algorithm
+
+    assert algorithm("fp16", 8) == algorithm("bfloat16", 8) == "switch"
+    assert algorithm("fp16", 4) == algorithm("int8", 8) == algorithm("fp8", 8) == "ring"
+    assert algorithm("fp16", 8, "a100-sxm-80gb") == "ring"  # its switch passes on and does not add
+    assert algorithm("fp16", 8, op="all_gather") == "ring"
+    assert algorithm("fp16", 8, op="alltoall") == "direct"
+
+
+@pytest.mark.parametrize("hardware", ["h100-sxm-80gb", "tpu-v5e", "apple-m1", "epyc-9654"])
+@pytest.mark.parametrize("op", sorted(OPERATIONS))
+def test_one_device_costs_nothing(op: str, hardware: str) -> None:
+    found = ic.collective(op, [0, 2**30], hardware=hardware, devices=1)
+    for column in (found.latency_s, found.latency_low_s, found.latency_high_s, found.bus_bandwidth_byte_per_s):
+        assert column.tolist() == [0, 0]
+    assert (found.link, found.algorithm.tolist()) == ("none", ["none", "none"])
+
+
+# The way between devices
+
+
+def test_a_mesh_gives_each_peer_its_share() -> None:
+    mi300x = ic.hardware.load("mi300x")  # seven links of 64 GB/s, one to each of seven others
+    assert [path_between(mi300x, n).byte_per_s for n in (2, 4, 8)] == pytest.approx([64e9, 192e9, 448e9])
+    assert ic.collective("send", 1e15, hardware=mi300x, devices=8).latency_s == pytest.approx(
+        1e15 / (64e9 * known(mi300x, "simple_share")), rel=1e-6
+    )
+
+
+def test_more_than_a_pair_goes_through_the_host() -> None:
+    rtx_3090 = ic.hardware.load("rtx-3090")  # a bridge joins two
+    assert path_between(rtx_3090, 2).link == "device"
+    four, eight = path_between(rtx_3090, 4), path_between(rtx_3090, 8)
+    assert (four.link, four.byte_per_s, four.shared) == ("host", 31.5e9, 1)  # two flows, one from each pair
+    assert eight.shared == pytest.approx(0.5 ** known(rtx_3090, "host_sharing"))
+
+
+def test_cards_on_pcie_share_the_host() -> None:
+    t4 = ic.hardware.load("t4")
+    rates = [1e15 / ic.collective("send", 1e15, hardware=t4, devices=2).latency_s]
+    rates += [
+        1e15
+        * (1 - 1 / n + known(t4, "own_copy") / n)
+        / ic.collective("all_gather", 1e15, hardware=t4, devices=n).latency_s
+        for n in (2, 4, 8)
+    ]
+    first, halved = 15.75e9 * known(t4, "host_share"), 0.5 ** known(t4, "host_sharing")
+    assert rates == pytest.approx([first, first, first * halved, first * halved**2], rel=1e-6)
+    assert halved == pytest.approx(0.5, rel=0.05)  # of a family without rows: one root complex for all
+    assert set(ic.collective("all_reduce", SIZES, hardware=t4, devices=4).protocol) == {"LL", "Simple"}
+
+
+def test_every_gpu_with_a_way_to_others_can_be_timed() -> None:
+    timed = 0
+    for name in ic.hardware.names():
+        if ic.hardware.describe(name)["kind"] != "gpu":
+            continue
+        machine = ic.hardware.load(name)
+        try:
+            found = ic.collective("all_reduce", SIZES, hardware=machine, devices=8)
+        except CollectiveError as error:
+            assert "has no link to other devices" in str(error)  # noqa: PT017
+            assert "link.host.shared" not in machine.constants or "host" not in machine.links_byte_per_s
+        else:
+            timed += 1
+            assert np.isfinite(found.latency_s).all()
+    assert timed > 40
+
+
+@pytest.mark.parametrize("hardware", ["a100-sxm-80gb", "h100-sxm-80gb"])
+def test_measured_calls_are_met(shared: Path, hardware: str) -> None:
+    """The rows that the constants were fitted to, as they are in the files."""
+    with (shared / "measured" / "collectives.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["device"] == hardware]
+    assert len(rows) == 504
+    ratios, inside = [], []
+    for row in rows:
+        dtype, width = {"half": ("fp16", 2), "int8": ("int8", 1)}[row["dtype"]]
+        size, measured_s = int(row["elements"]) * width, float(row["latency_us"]) * 1e-6
+        found = ic.collective(row["op"], size, hardware=hardware, devices=int(row["gpus"]), dtype=dtype)
+        ratios.append(found.latency_s / measured_s)
+        inside.append(found.latency_low_s <= measured_s <= found.latency_high_s)
+    assert np.abs(np.array(ratios) - 1).mean() < 0.1
+    assert 0.7 < np.mean(inside) < 0.9  # four of five
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"op": "allreduce"}, r"unknown collective 'allreduce'; expected one of all_reduce.*nearest is 'all_reduce'"),
+        ({"dtype": "tf32"}, r"unknown dtype 'tf32'; expected one of fp64, fp32"),
+        ({"devices": 0}, r"devices is 0; expected a whole number, 1 or more"),
+        ({"devices": True}, r"devices is True; expected a whole number"),
+        ({"size_bytes": -1}, r"size_bytes has -1; expected 0 or more"),
+        ({"size_bytes": [1.0, math.nan]}, r"size_bytes has nan"),
+        ({"size_bytes": "64MiB"}, r"size_bytes is '64MiB'; expected a number of bytes"),
+        ({"size_bytes": [[1]]}, r"size_bytes is \[\[1\]\]; expected"),
+    ],
+)
+def test_a_wrong_argument_is_named(wrong: dict[str, object], message: str) -> None:
+    arguments: dict[str, object] = {"op": "all_reduce", "size_bytes": 1, "hardware": H100, "devices": 2, **wrong}
+    with pytest.raises(UnknownCollectiveError, match=message):
+        ic.collective(arguments.pop("op"), arguments.pop("size_bytes"), **arguments)  # type: ignore[call-overload]
+
+
+def test_a_machine_that_cannot_be_timed_says_what_it_lacks() -> None:
+    with pytest.raises(CollectiveError, match=r"'apple-m1' has no link to other devices; expected \[link.device\]"):
+        ic.collective("all_reduce", 1, hardware="apple-m1", devices=2)
+    with pytest.raises(CollectiveError, match=r"'tpu-v5e' has no constant collectives\.\w+.*family 'google-tpu'"):
+        ic.collective("all_reduce", 1, hardware="tpu-v5e", devices=2)
+    with pytest.raises(ic.hardware.UnknownHardwareError, match="h100-sxm-80gb"):
+        ic.collective("all_reduce", 1, hardware="h100", devices=2)
+
+
+def test_a_file_of_ones_own_may_say_how_it_is_wired(tmp_path: Path) -> None:
+    text = (CATALOG / "a100-sxm-80gb.toml").read_text(encoding="utf-8")
+    path = tmp_path / "pair.toml"
+    path.write_text(
+        text.replace("bandwidth_gb_per_s = 300.0", "bandwidth_gb_per_s = 300.0\npeers = 1"), encoding="utf-8"
+    )
+    assert ic.collective("all_gather", 1, hardware=path, devices=2).link == "device"
+    assert ic.collective("all_gather", 1, hardware=path, devices=4).link == "host"
+    path.write_text(
+        text.replace("bandwidth_gb_per_s = 300.0", "bandwidth_gb_per_s = 300.0\npeers = 0"), encoding="utf-8"
+    )
+    with pytest.raises(ic.hardware.HardwareFileError, match=r"link\.device\.peers"):
+        ic.hardware.load(path)
