@@ -80,7 +80,8 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     RowCosts costs;
     costs.element_bytes = std::max(1, terms.operand_bits / 8);
     costs.threads = hardware_.constant("limits.threads_per_core", 2048);
-    costs.block = softmax ? 0 : 128;
+    // Norms have blocks of 128 threads; quantising kernels of serving engines give a whole core to a row.
+    costs.block = softmax ? 0 : norm ? 128 : costs.threads;
     costs.held = softmax ? 1024 : 0;
     costs.passes = softmax ? 2 : 1;
     costs.l1_bytes = constant("l1_share", 1) * capacity("l1") / hardware_.cores;

@@ -16,6 +16,7 @@ from .parameters import Parameter
 
 _STEP = 0.01  # of a logarithm, for derivatives: models have corners, a smaller one would see only one side
 _ORDINARY_ERROR = 0.12  # residuals beyond it weigh linearly, as they do in a mean absolute error
+_FAMILY_RANGE = 2.0  # of a logarithm
 _ROWS_OF_A_BLOCK = 100.0  # what each block weighs, however many rows it has
 
 
@@ -93,6 +94,12 @@ class Problem:
         """The values that the parameters start from, families like their kinds."""
         return np.array([0.0 if unknown.family else np.log(unknown.parameter.start) for unknown in self.unknowns])
 
+    def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the most that each may be; a family is within a factor of its kind."""
+        low = [-_FAMILY_RANGE if u.family else np.log(u.parameter.low) - 1e-6 for u in self.unknowns]
+        high = [_FAMILY_RANGE if u.family else np.log(u.parameter.high) + 1e-6 for u in self.unknowns]
+        return np.array(low), np.array(high)
+
     def fill(self, x: NDArray[np.float64], out: NDArray[np.float64], chosen: Sequence[int]) -> None:
         """Writes the weighted residuals of some blocks."""
         made = {
@@ -138,6 +145,7 @@ class Problem:
             self.residuals,
             self.start(),
             jac=self.jacobian,
+            bounds=self.bounds(),
             loss="soft_l1",
             f_scale=_ORDINARY_ERROR,
             max_nfev=iterations,

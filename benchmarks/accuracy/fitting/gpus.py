@@ -1,0 +1,130 @@
+"""The constants of GPUs that are fitted, class of kernel by class of kernel."""
+
+from __future__ import annotations
+
+from .parameters import Parameter
+
+_PRODUCTS = ("gemm", "gemm_power", "llm_layers", "moe")
+_FP32 = ("fp32_linear", "fp32_bmm", "models_language_fp32")
+_ATTENTION = ("attention",)
+_WHOLE = ("models_vision", "models_language_fp32")
+_STREAMS = ("fp32_elementwise", "fp32_softmax", "fp32_layernorm", "llm_layers", *_WHOLE)
+_EAGER = (
+    "fp32_linear",
+    "fp32_bmm",
+    "fp32_conv2d",
+    "fp32_elementwise",
+    "fp32_softmax",
+    "fp32_layernorm",
+)
+
+
+def _gpu(
+    key: str,
+    start: float,
+    low: float,
+    high: float,
+    tables: tuple[str, ...],
+    sd: float = 1.0,
+    family_sd: float = 0.0,
+) -> Parameter:
+    return Parameter("gpu", key, start, low, high, tables, sd, family_sd)
+
+
+STREAMS = (
+    _gpu("achieved.dram", 0.95, 0.6, 1.0, (*_STREAMS, *_PRODUCTS, *_ATTENTION, "fp32_conv2d"), 0.03, 0.02),
+    _gpu("stream.turnaround", 0.16, 0.01, 2.0, _STREAMS, 0.3, 1.0),
+    _gpu("forward.start_us", 18.0, 1.0, 60.0, _EAGER, 0.5),
+    _gpu("kernel.pointwise.minimum_us", 0.7, 0.05, 3.0, ("models_vision",), 0.5),
+    _gpu("kernel.gather.dram", 0.6, 0.05, 1.5, ("llm_layers", "models_vision"), 1.0),
+    _gpu("kernel.copy.dram", 0.9, 0.2, 1.5, ("llm_layers", *_WHOLE), 0.2),
+    _gpu("stream.strided", 0.5, 0.01, 5.0, ("llm_layers", *_WHOLE), 1.0),
+)
+
+ROWS = (
+    _gpu("softmax_rows.l1_share", 1.35, 0.2, 5.0, ("fp32_softmax",), 0.5),
+    _gpu("softmax_rows.l2_share", 0.95, 0.2, 5.0, ("fp32_softmax",), 0.5),
+    _gpu("softmax_rows.trip_us", 0.63, 0.05, 5.0, ("fp32_softmax",), 0.5),
+    _gpu("norm_rows.l1_share", 0.36, 0.05, 5.0, ("fp32_layernorm",), 0.5),
+    _gpu("norm_rows.l2_share", 0.82, 0.2, 5.0, ("fp32_layernorm",), 0.5),
+    _gpu("norm_rows.element_ns", 0.5, 0.01, 5.0, ("fp32_layernorm", "llm_layers"), 0.5),
+    _gpu("kernel.normalization.minimum_us", 1.0, 0.05, 4.0, ("models_vision",), 0.5),
+    _gpu("kernel.softmax.minimum_us", 1.0, 0.05, 8.0, ("models_vision",), 0.3),
+    _gpu("quantize_rows.element_ns", 0.3, 0.01, 5.0, ("gemm", "moe"), 0.5),
+    _gpu("quantize_rows.trip_us", 0.3, 0.01, 5.0, ("gemm", "moe"), 0.5),
+)
+
+
+def _tiles(table: str, tables: tuple[str, ...], family_sd: float, start: dict[str, float]) -> tuple[Parameter, ...]:
+    return (
+        _gpu(f"{table}.exposed_memory", start["exposed_memory"], 0.01, 1.0, tables, 0.7, family_sd),
+        _gpu(f"{table}.operand_ns_per_element", start["operand"], 0.05, 20.0, tables, 0.7, family_sd),
+        _gpu(f"{table}.exposed_operands", start["exposed_operands"], 0.01, 3.0, tables, 0.5),
+        _gpu(f"{table}.round_us", start["round"], 0.05, 8.0, tables, 0.5, family_sd / 2),
+    )
+
+
+_MATRIX = {"exposed_memory": 0.35, "operand": 2.0, "exposed_operands": 0.5, "round": 1.9}
+_VECTOR = {"exposed_memory": 0.13, "operand": 2.8, "exposed_operands": 1.5, "round": 3.0}
+
+
+def _narrow(table: str) -> tuple[Parameter, ...]:
+    """Products of quantised operands, in kernels of their own."""
+    return (
+        _gpu(f"{table}.compute", 0.95, 0.1, 1.5, ("gemm", "moe"), 0.3),
+        _gpu(f"{table}.dram", 0.95, 0.1, 1.5, ("gemm", "moe"), 0.3),
+        _gpu(f"{table}.minimum_us", 3.0, 0.01, 15.0, ("gemm", "moe"), 1.0),
+        _gpu(f"{table}.split_us", 3.0, 0.01, 15.0, ("gemm", "moe"), 1.0),
+        *_tiles(table, ("gemm", "moe"), 0.0, _MATRIX),
+    )
+
+
+PRODUCTS = (
+    _gpu("overheads.kernel_minimum_us", 1.3, 0.1, 6.0, (*_PRODUCTS, *_FP32, "models_vision"), 0.5, 0.3),
+    _gpu("achieved.matrix", 0.93, 0.4, 1.3, (*_PRODUCTS, *_ATTENTION, "models_vision"), 0.05, 0.07),
+    _gpu("kernel.gemm.dram", 0.95, 0.5, 1.1, (*_PRODUCTS, *_FP32, "models_vision"), 0.05),
+    *_tiles("tiles_matrix", (*_PRODUCTS, "models_vision"), 1.2, _MATRIX),
+    _gpu("tiles_matrix.split_us", 2.0, 0.1, 15.0, _PRODUCTS, 0.5),
+    _gpu("tiles_matrix.split_bytes", 0.2, 0.01, 2.0, _PRODUCTS, 0.7),
+    *_narrow("tiles_int8"),
+    *_narrow("tiles_fp8"),
+    *_narrow("tiles_weight8"),
+    *_narrow("tiles_weight4"),
+    _gpu("achieved.vector", 0.93, 0.4, 1.3, (*_FP32, "fp32_conv2d"), 0.05, 0.07),
+    *_tiles("tiles_vector", (*_FP32, "fp32_conv2d"), 0.4, _VECTOR),
+    _gpu("power.pj_per_flop_vector_fp32", 11.2, 2.0, 30.0, (*_FP32, "fp32_conv2d"), 0.2),
+)
+
+ATTENTION = (
+    _gpu("attention.matrix", 1.0, 0.3, 3.0, (*_ATTENTION, "models_vision"), 0.2, 0.1),
+    _gpu("attention.exponential", 0.9, 0.05, 4.0, (*_ATTENTION, "models_vision"), 0.2, 0.1),
+    _gpu("attention.tile_clocks", 3500.0, 100.0, 2e4, (*_ATTENTION, "models_vision"), 0.5, 0.4),
+    _gpu("attention.longest", 0.45, 0.01, 2.0, _ATTENTION, 0.5, 0.3),
+    _gpu("attention.exposed_memory", 0.9, 0.01, 3.0, _ATTENTION, 0.5, 0.3),
+    _gpu("attention.decode_clocks", 3500.0, 100.0, 2e4, _ATTENTION, 0.5, 0.6),
+    _gpu("attention.decode_byte_per_clock", 14.0, 2.0, 200.0, _ATTENTION, 0.5, 0.6),
+    _gpu("attention.combine_us", 1.5, 0.05, 20.0, _ATTENTION, 0.8, 0.8),
+    _gpu("attention.combine_split_us", 0.08, 0.001, 1.0, _ATTENTION, 0.5),
+    _gpu("kernel.attention.minimum_us", 6.0, 0.5, 20.0, _ATTENTION, 0.5, 0.2),
+)
+
+CONVOLUTIONS = (
+    _gpu("winograd.fused", 0.46, 0.2, 2.0, ("fp32_conv2d",), 0.3),
+    _gpu("winograd.products", 0.56, 0.2, 1.2, ("fp32_conv2d",), 0.3),
+    _gpu("winograd.passes", 0.55, 0.1, 3.0, ("fp32_conv2d",), 0.5),
+    _gpu("kernel.convolution.compute", 0.95, 0.5, 1.2, ("fp32_conv2d", "models_vision"), 0.1, 0.05),
+    _gpu("kernel.convolution.dram", 0.9, 0.3, 1.2, ("models_vision",), 0.15),
+    _gpu("kernel.depthwise.compute", 0.15, 0.01, 1.0, ("models_vision",), 0.7, 0.2),
+    _gpu("kernel.depthwise.dram", 0.7, 0.1, 1.2, ("models_vision",), 0.3),
+    _gpu("stream.transposed", 1.5, 0.05, 6.0, ("models_vision",), 0.4),
+)
+
+WHOLE_MODELS = (
+    _gpu("kernel.pointwise.dram", 0.95, 0.5, 1.1, ("models_vision",), 0.1),
+    _gpu("kernel.normalization.dram", 0.95, 0.3, 1.2, ("models_vision",), 0.15),
+    _gpu("kernel.softmax.dram", 0.95, 0.3, 1.2, ("models_vision",), 0.15),
+    _gpu("kernel.reduction.dram", 0.85, 0.1, 1.2, ("models_vision",), 0.3),
+    _gpu("kernel.pooling.dram", 0.8, 0.1, 1.2, ("models_vision",), 0.3),
+)
+
+PARAMETERS = (*STREAMS, *ROWS, *PRODUCTS, *ATTENTION, *CONVOLUTIONS, *WHOLE_MODELS)
