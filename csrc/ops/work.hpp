@@ -18,7 +18,6 @@ std::string_view name_of(Traffic traffic);
 // A (possibly batched, grouped or implicit) matrix product: `batch` times [m, k] x [k, n].
 // For attention it is the score product (m queries, n keys, k head width); `n_value` is the width of a value.
 // Where rows are reduced (norms, softmax, sums), m is how many and n is their length.
-// Where rows are normalised (norms, softmax), m is how many and n is their length.
 // For a convolution m is batch x output positions, n the output channels and k the reduction of one group.
 struct Dimensions {
     Expr batch = 0;

@@ -98,6 +98,11 @@ class Fuser {
             if (i == group.front() || rank_of(part.work.kind) > rank_of(work.kind)) {
                 work.kind = part.work.kind;
                 work.dtype = part.work.dtype;
+                work.dims = part.work.dims;
+                if (part.kind == LoopClass::reduction) {
+                    work.dims.m = part.results;
+                    work.dims.n = part.length;
+                }
             }
             for (const Stream& stream : part.writes) {
                 const Value& value = all_.values[static_cast<std::size_t>(stream.value)];

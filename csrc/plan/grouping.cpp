@@ -52,6 +52,7 @@ class Grouper {
         std::vector<LoopIndex> loops;
         Expr results = 1;
         Expr length = 1;
+        bool inner = true;
         bool open = false;  // can be fused with others
         std::size_t kept = 0;
         LoopIndex first = 0;
@@ -121,6 +122,7 @@ class Grouper {
         group.loops = body.loops;
         group.results = self.results;
         group.length = self.length;
+        group.inner = self.inner;
         group.open = self.kind != LoopClass::library && self.kind != LoopClass::closed;
         group.kept = 1;
         group.first = group.last = i;
@@ -156,7 +158,7 @@ class Grouper {
     // Kept loops that read a value, themselves or through loops inside of them. Only few of the many readers
     // of one value (a mask, a table of positions) are looked at.
     std::vector<LoopIndex> readers_of(ValueIndex v) const {
-        constexpr std::size_t kLooked = 8;
+        constexpr std::size_t kLooked = 64;
         std::vector<LoopIndex> result;
         const std::vector<LoopIndex>& readers = value(v).readers;
         for (std::size_t r = readers.size(); r-- > 0 && result.size() < kLooked;) {
@@ -194,7 +196,8 @@ class Grouper {
         if (reduces == other_reduces) return one.results == two.results && one.length == two.length;
         const Group& rows = reduces ? one : two;
         const Group& elements = reduces ? two : one;
-        return elements.results == rows.results * rows.length || elements.results == rows.results;
+        // Where rows lie across the order of the elements, the two go through memory in different ways.
+        return (rows.inner && elements.results == rows.results * rows.length) || elements.results == rows.results;
     }
 
     // Whether `from` needs `to` by way of a third group.
@@ -233,6 +236,7 @@ class Grouper {
         if (!(source.length == Expr(1))) {
             target.results = source.results;
             target.length = source.length;
+            target.inner = source.inner;
         }
         target.kept += source.kept;
         target.first = std::min(target.first, source.first);

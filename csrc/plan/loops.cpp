@@ -1,6 +1,6 @@
-// Launches -> loops. Conventions are those of torch's inductor: pooling and resampling are loops, a
-// normalisation over rows is one loop, one over planes (group norm, batch statistics) is two with the whole
-// tensor between them, a concatenation is a loop for each of its parts.
+// Launches -> loops, by the conventions of torch's inductor: statistics over planes (group norm, batch
+// statistics) are a loop before the one that uses them, a concatenation is a loop for each of its parts unless
+// it can be read in place, and a bias is added by the loop that follows a product.
 #include "plan/loops.hpp"
 
 #include <algorithm>
@@ -13,11 +13,6 @@
 namespace infercost {
 namespace {
 
-bool named(const OpName& op, std::initializer_list<std::string_view> parts) {
-    return std::any_of(parts.begin(), parts.end(),
-                       [&](std::string_view part) { return op.name.find(part) != std::string::npos; });
-}
-
 constexpr std::int64_t kRanksOfImages = 4;
 
 class Reader {
@@ -27,7 +22,15 @@ class Reader {
           graph_(pass.graph),
           launches_(std::move(launches)),
           channels_last_(channels_last),
-          current_(graph_.tensors().size(), kNoValue) {}
+          current_(graph_.tensors().size(), kNoValue),
+          readers_(graph_.tensors().size()) {
+        for (std::size_t i = 0; i < launches_.size(); ++i) {
+            const Node& node = graph_.nodes()[static_cast<std::size_t>(launches_[i].nodes.front())];
+            graph_.for_each_input(node, [&](TensorIndex t) {
+                readers_[root(t)].push_back(static_cast<std::int32_t>(i));
+            });
+        }
+    }
 
     Loops run() {
         std::size_t next = 0;
@@ -77,19 +80,100 @@ class Reader {
         Loop loop;
         loop.node = launch.nodes.front();
         loop.work = std::move(launch.work);
-        classify(loop, call, launch.opaque);
+        if (!launch.opaque && call.output_count() > 0) classify(loop, call, channels_last_);
         read(loop, call);
-        if (loop.kind == LoopClass::library && !launch.opaque) copy_operands(loop, call);
-        if (loop.kind == LoopClass::pointwise && named(call.op(), {"aten.cat", "aten.stack"}) &&
-            loop.reads.size() > 1) {
+        if (loop.kind == LoopClass::library) {
+            if (!launch.opaque) copy_operands(loop, call);
+            if (!launch.opaque && adds_bias_apart(loop, call)) {
+                add_bias(std::move(loop), call);
+                return;
+            }
+        } else if (joins(call) && loop.reads.size() > 1 && !reads_in_place(loop, call)) {
             add_parts(std::move(loop), call);
             return;
-        }
-        if (loop.kind == LoopClass::reduction && over_planes(call)) {
+        } else if (!loop.inner && loop.uses > 1) {
             add_statistics(loop, call);
         }
         write(loop, call);
         push(std::move(loop));
+    }
+
+    static bool joins(const Call& call) {
+        return call.op().name == "aten.cat" || call.op().name == "aten.stack";
+    }
+
+    // Whether all who read this result compute element by element.
+    bool feeds_pointwise(const Call& call) const {
+        const std::vector<std::int32_t>& readers = readers_[root(call.output())];
+        return std::all_of(readers.begin(), readers.end(), [&](std::int32_t reader) {
+            const FusedLaunch& launch = launches_[static_cast<std::size_t>(reader)];
+            const Node& node = graph_.nodes()[static_cast<std::size_t>(launch.nodes.front())];
+            const WorkKind kind = launch.work.kind;
+            return !launch.opaque &&
+                   (kind == WorkKind::pointwise || kind == WorkKind::copy ||
+                    (kind == WorkKind::normalization && graph_.ops()[node.op].name == "aten.batch_norm"));
+        }) && !readers.empty();
+    }
+
+    // On a GPU a bias is taken out of a convolution always, and out of a matrix product where what follows can
+    // add it.
+    bool adds_bias_apart(const Loop& loop, const Call& call) const {
+        if (call.tensor("bias") == kNoTensor || call.output_count() != 1) return false;
+        return loop.work.kind == WorkKind::convolution ||
+               (loop.work.kind == WorkKind::gemm && feeds_pointwise(call));
+    }
+
+    void add_bias(Loop product, const Call& call) {
+        const TensorIndex bias = call.tensor("bias");
+        const TensorIndex result = call.output();
+        Loop sum;
+        sum.kind = LoopClass::pointwise;
+        sum.node = product.node;
+        sum.work.kind = WorkKind::pointwise;
+        sum.work.dtype = call.stored_dtype(result);
+        sum.work.pointwise_flops = product.work.pointwise_flops;
+        product.work.pointwise_flops = 0;
+        sum.results = call.numel(result);
+        const auto made = static_cast<ValueIndex>(result_.values.size());
+        result_.values.emplace_back();
+        const Stream passed{made, result, call.bytes(result), call.traffic(result), false, true};
+        for (const Stream& stream : product.reads) {
+            if (stream.tensor != bias) continue;
+            sum.reads.push_back(stream);
+            sum.reads.back().bytes = call.bytes(bias);
+            product.work.read[static_cast<std::size_t>(stream.role)] =
+                product.work.read[static_cast<std::size_t>(stream.role)] - call.bytes(bias);
+        }
+        std::erase_if(product.reads, [&](const Stream& stream) { return stream.tensor == bias; });
+        sum.reads.push_back(passed);
+        product.writes = {passed};
+        push(std::move(product));
+        write(sum, call, false);
+        push(std::move(sum));
+    }
+
+    // A concatenation that whoever reads it can read from its parts: few of them, none of which is there in
+    // memory for others too. Parts that cannot be written to their place by who makes them are better read so.
+    bool reads_in_place(const Loop& loop, const Call& call) {
+        constexpr std::size_t kParts = 8;   // max_pointwise_cat_inputs
+        constexpr std::size_t kComplex = 2;  // max_complex_pointwise_cat_inputs
+        if (loop.reads.size() > kParts) return false;
+        bool any = false;
+        bool all = true;
+        for (const Stream& stream : loop.reads) {
+            if (stream.value == kNoValue) return false;
+            const Value& part = at(stream.value);
+            bool copied = part.producers.size() == 1;
+            if (copied) {
+                const Loop& producer = result_.loops[static_cast<std::size_t>(part.producers.front())];
+                copied = producer.kind == LoopClass::library || producer.kind == LoopClass::pointwise;
+                if (producer.kind != LoopClass::library && loop.reads.size() > kComplex) return false;
+            }
+            any = any || copied;
+            all = all && copied;
+            if (readers_[root(stream.tensor)].size() > 1) return false;
+        }
+        return (any && feeds_pointwise(call)) || all;
     }
 
     // Equal expressions are computed once.
@@ -109,91 +193,11 @@ class Reader {
         return true;
     }
 
-    static bool over_planes(const Call& call) {
-        if (named(call.op(), {"group_norm", "instance_norm"})) {
-            return call.rank(call.first_operand()) >= kRanksOfImages;
-        }
-        return named(call.op(), {"batch_norm"});
-    }
-
-    void classify(Loop& loop, const Call& call, bool opaque) const {
-        if (opaque || call.output_count() == 0) return;
-        const Expr results = call.numel(call.output());
-        loop.results = results;
-        switch (loop.work.kind) {
-            case WorkKind::pointwise:
-            case WorkKind::copy:
-            case WorkKind::fill:
-            case WorkKind::gather:
-                loop.kind = LoopClass::pointwise;
-                return;
-            case WorkKind::scatter:
-            case WorkKind::scan:
-                loop.kind = LoopClass::closed;
-                return;
-            case WorkKind::pooling: {
-                loop.kind = LoopClass::window;
-                // One result for a whole plane is a mean or a maximum.
-                const TensorIndex input = call.first_operand();
-                bool whole = named(call.op(), {"adaptive"});
-                for (int axis = 2; whole && axis < call.rank(call.output()); ++axis) {
-                    whole = call.dim(call.output(), axis) == Expr(1);
-                }
-                if (whole && call.rank(call.output()) > 2) {
-                    loop.kind = LoopClass::reduction;
-                    loop.length = call.numel(input) / results;
-                }
-                return;
-            }
-            case WorkKind::reduction:
-                loop.kind = LoopClass::reduction;
-                loop.length = call.numel(call.first_operand()) / results;
-                return;
-            case WorkKind::softmax:
-            case WorkKind::normalization:
-                classify_rows(loop, call);
-                return;
-            default:
-                return;
-        }
-    }
-
-    void classify_rows(Loop& loop, const Call& call) const {
-        const TensorIndex input = call.first_operand();
-        loop.kind = LoopClass::reduction;
-        loop.uses = 2;
-        if (named(call.op(), {"batch_norm"})) {
-            const bool training = call.flag("training", false) || call.flag("train", false) ||
-                                  named(call.op(), {"with_update"});
-            if (!training) {
-                loop.kind = LoopClass::pointwise;  // statistics are constants
-                loop.uses = 1;
-                return;
-            }
-            loop.length = call.numel(input) / call.dim(input, 1);
-        } else if (named(call.op(), {"group_norm", "instance_norm"})) {
-            const Expr groups =
-                named(call.op(), {"group_norm"}) ? call.integer("num_groups", 1) : call.dim(input, 1);
-            loop.length = call.numel(input) / (call.dim(input, 0) * groups);
-        } else if (loop.work.kind == WorkKind::softmax) {
-            const Expr axis = call.integer("dim", -1);
-            loop.length = call.rank(input) == 0
-                              ? Expr(1)
-                              : call.dim(input, axis.is_constant() ? static_cast<int>(axis.constant()) : -1);
-        } else if (call.has("normalized_shape")) {
-            for (const Expr& length : call.integers("normalized_shape")) loop.length = loop.length * length;
-        } else {
-            loop.length = loop.results;
-        }
-        loop.results = loop.results / loop.length;
-    }
-
     // Its operands one by one where they add up to what the rule says, else the role's bytes together.
     void read(Loop& loop, const Call& call) {
         std::array<Expr, kTrafficCount> sums;
         std::vector<Stream> streams;
-        const std::vector<Expr> out =
-            call.output_count() > 0 ? call.strides(call.output()) : std::vector<Expr>();
+        const std::vector<Expr> out = call.output_count() > 0 ? call.strides(call.output()) : std::vector<Expr>();
         call.for_each_input([&](TensorIndex t) {
             const Traffic role = call.traffic(t);
             sums[static_cast<std::size_t>(role)] += call.bytes(t);
@@ -206,13 +210,13 @@ class Reader {
             for (Stream& stream : streams) {
                 if (static_cast<std::size_t>(stream.role) == r) stream.bytes = 0;
             }
-            streams.push_back(
-                {kNoValue, kNoTensor, loop.work.read[r], static_cast<Traffic>(r), false, false});
+            streams.push_back({kNoValue, kNoTensor, loop.work.read[r], static_cast<Traffic>(r), false, false});
         }
         loop.reads = std::move(streams);
     }
 
-    void write(Loop& loop, const Call& call) {
+    // `exact`: the rule's bytes where they are not those of the results.
+    void write(Loop& loop, const Call& call, bool exact = true) {
         std::array<Expr, kTrafficCount> sums;
         for (std::size_t i = 0; i < call.output_count(); ++i) {
             const TensorIndex t = call.output(i);
@@ -225,7 +229,7 @@ class Reader {
             loop.writes.push_back({renew(t), t, call.bytes(t), call.traffic(t), false, false});
         }
         for (std::size_t r = 0; r < kTrafficCount; ++r) {
-            if (sums[r] == loop.work.written[r]) continue;
+            if (!exact || sums[r] == loop.work.written[r]) continue;
             bool given = false;
             for (Stream& stream : loop.writes) {
                 if (static_cast<std::size_t>(stream.role) != r) continue;
@@ -235,12 +239,11 @@ class Reader {
         }
     }
 
-    // A library takes operands in one layout. What lies otherwise goes through a loop before it, which takes
-    // in what comes before. Weights are laid out anew in every run: a compiler that does not know their
-    // values cannot keep them so.
+    // A library takes operands in one layout. What lies otherwise goes through a loop before it, which takes in
+    // what comes before. Weights are laid out anew in every run: a compiler that does not know their values
+    // cannot keep them so.
     void copy_operands(Loop& loop, const Call& call) {
-        for (const OperandCopy& copy : product_copies(call))
-            copy_operand(loop, call, copy.tensor, copy.bytes);
+        for (const OperandCopy& copy : product_copies(call)) copy_operand(loop, call, copy.tensor, copy.bytes);
         if (loop.work.kind != WorkKind::convolution || !channels_last_) return;
         loop.work.channels_first = false;
         std::size_t position = 0;
@@ -321,6 +324,7 @@ class Reader {
         statistics.work.pointwise_flops = call.numel(call.first_operand()) * kPerElement;
         statistics.results = loop.results;
         statistics.length = loop.length;
+        statistics.inner = loop.inner;
         const TensorIndex input = call.first_operand();
         for (const Stream& stream : loop.reads) {
             if (stream.tensor == input) statistics.reads.push_back(stream);
@@ -328,10 +332,13 @@ class Reader {
         const std::int32_t before = push(std::move(statistics));
         result_.barriers.emplace_back(before, before + 1);
         loop.work.pointwise_flops = loop.work.pointwise_flops - call.numel(input) * kPerElement;
+        loop.work.kind = WorkKind::pointwise;
+        loop.work.dims = {};
         loop.kind = LoopClass::pointwise;
         loop.results = call.numel(call.output());
         loop.length = 1;
         loop.uses = 1;
+        loop.inner = true;
     }
 
     const Pass& pass_;
@@ -339,6 +346,7 @@ class Reader {
     std::vector<FusedLaunch> launches_;
     bool channels_last_;
     std::vector<ValueIndex> current_;  // of the storage with this root
+    std::vector<std::vector<std::int32_t>> readers_;  // launches, of a storage
     std::unordered_map<std::int64_t, std::int32_t> casts_;
     Loops result_;
 };

@@ -38,7 +38,8 @@ struct Loop {
     Expr length = 1;
     std::vector<Stream> reads;
     std::vector<Stream> writes;
-    int uses = 1;  // how often the body reads each operand
+    int uses = 1;        // how often the body reads each operand
+    bool inner = true;   // of a reduction: rows lie dense, as a loop over all elements meets them
 };
 
 // One content of one storage: an op in place gives the storage another.
@@ -54,6 +55,9 @@ struct Loops {
     // Pairs in which the second must not run before the first has ended: never one kernel.
     std::vector<std::pair<std::int32_t, std::int32_t>> barriers;
 };
+
+// Fills in what kind of loop a launch is, and its space.
+void classify(Loop& loop, const Call& call, bool channels_last);
 
 // `channels_last`: the compiler has decided to run convolutions in that layout.
 Loops to_loops(const Pass& pass, std::vector<FusedLaunch> launches, bool channels_last);

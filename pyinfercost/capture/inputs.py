@@ -110,7 +110,24 @@ def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: Size
         if not -len(shape) <= dim < len(shape):
             raise ValueError(f"dynamic names dimension {dim} of input {name!r}, which has {len(shape)} dimensions")
         shape[dim] = sizes.open(size, shape[dim])
-    return torch.empty(shape, dtype=tensor.dtype, device="meta")
+    strides: list[Any] = list(tensor.stride())
+    step: Any = 1
+    for dim in reversed(_order_in_memory(tensor)):
+        strides[dim] = step
+        step = step * shape[dim]
+    return torch.empty_strided(shape, strides, dtype=tensor.dtype, device="meta")
+
+
+def _order_in_memory(tensor: torch.Tensor) -> list[int]:
+    """Dimensions from the slowest to the fastest where a tensor is dense, as with `channels_last`; else as they come."""
+    given = list(range(tensor.dim()))
+    order = sorted(given, key=lambda dim: -tensor.stride(dim))  # stable: equal strides as they come
+    step = 1
+    for dim in reversed(order):
+        if tensor.shape[dim] != 1 and tensor.stride(dim) != step:
+            return given
+        step *= tensor.shape[dim]
+    return given if tensor.is_contiguous() else order
 
 
 def stand_in(

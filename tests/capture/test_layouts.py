@@ -128,3 +128,18 @@ def test_channels_last_reaches_the_end(weights_last: bool, input_last: bool) -> 
     assert strides_of(graph) == real
     # Flattening rows of pixels moves nothing where channels lie last or first.
     assert not [row for row in ic.count(graph).layers if row.op == "aten.flatten" and row.work.kind != "free"]
+
+
+@pytest.mark.parametrize("weights_last", [False, True])
+def test_open_sizes_keep_the_layout_of_an_input(weights_last: bool) -> None:
+    model = Block().eval()
+    model = model.to(memory_format=LAST) if weights_last else model
+    x = torch.ones(2, 4, 12, 12).to(memory_format=LAST)
+    fixed = ic.capture(model, (x,))
+    graph = ic.capture(model, (x,), dynamic={0: {0: "batch"}})
+    assert [bound(tensor, batch=2) for tensor in graph.inputs] == [tuple(x.stride())]
+    assert [bound(tensor, batch=2) for tensor in graph.outputs] == strides_of(fixed)
+
+
+def bound(tensor: Any, **sizes: int) -> tuple[int, ...]:
+    return tuple(stride if isinstance(stride, int) else stride.evaluate(sizes) for stride in tensor.strides)

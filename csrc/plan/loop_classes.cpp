@@ -1,0 +1,110 @@
+// What kind of loop a launch is. Conventions are those of torch's inductor: pooling and resampling are loops,
+// a batch norm with constant statistics is pointwise, a norm or a softmax is a reduction whose rows are scaled
+// by what they became.
+#include <algorithm>
+
+#include "plan/loops.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr int kRankOfImages = 4;
+
+bool named(const OpName& op, std::initializer_list<std::string_view> parts) {
+    return std::any_of(parts.begin(), parts.end(),
+                       [&](std::string_view part) { return op.name.find(part) != std::string::npos; });
+}
+
+// One result for each whole plane of the operand: a mean or a maximum.
+bool pools_planes(const Call& call) {
+    if (!named(call.op(), {"adaptive"}) || call.rank(call.output()) < 3) return false;
+    for (int axis = 2; axis < call.rank(call.output()); ++axis) {
+        if (!(call.dim(call.output(), axis) == Expr(1))) return false;
+    }
+    return true;
+}
+
+// Whether the axes that are reduced lie innermost, as they were captured or with channels last.
+bool reduces_inner(const Call& call, bool channels_last) {
+    const int rank = call.rank(call.first_operand());
+    std::vector<bool> reduced(static_cast<std::size_t>(rank), !call.has("dim"));
+    for (const Expr& dim : call.integers("dim")) {
+        if (!dim.is_constant()) return false;
+        const std::int64_t axis = dim.constant() < 0 ? dim.constant() + rank : dim.constant();
+        if (axis >= 0 && axis < rank) reduced[static_cast<std::size_t>(axis)] = true;
+    }
+    if (std::all_of(reduced.begin(), reduced.end(), [](bool r) { return r; })) return true;
+    if (rank == kRankOfImages && channels_last) return reduced[1];
+    return reduced.back();
+}
+
+void classify_rows(Loop& loop, const Call& call, bool channels_last) {
+    const TensorIndex input = call.first_operand();
+    loop.kind = LoopClass::reduction;
+    loop.uses = 2;
+    if (named(call.op(), {"batch_norm"})) {
+        const bool training = call.flag("training", false) || call.flag("train", false) ||
+                              named(call.op(), {"with_update"});
+        if (!training) {
+            loop.kind = LoopClass::pointwise;
+            loop.uses = 1;
+            return;
+        }
+        loop.length = call.numel(input) / call.dim(input, 1);
+        loop.inner = false;
+    } else if (named(call.op(), {"group_norm", "instance_norm"})) {
+        const Expr groups =
+            named(call.op(), {"group_norm"})
+                ? call.integer(call.has("num_groups") ? "num_groups" : "group", 1)
+                : call.dim(input, 1);
+        loop.length = call.numel(input) / (call.dim(input, 0) * groups);
+        loop.inner = call.rank(input) < kRankOfImages || (!channels_last && call.is_contiguous(input));
+    } else if (!(loop.work.dims.n == Expr(0))) {
+        loop.length = loop.work.dims.n;
+    } else {
+        loop.length = loop.results;
+    }
+    loop.results = loop.results / loop.length;
+}
+
+}  // namespace
+
+void classify(Loop& loop, const Call& call, bool channels_last) {
+    loop.results = call.numel(call.output());
+    switch (loop.work.kind) {
+        case WorkKind::pointwise:
+            // In parts, these read their operand more than once: x * sigmoid(x).
+            if (named(call.op(), {"aten.silu", "aten.gelu", "aten.hardswish", "aten.mish", "aten.elu"})) loop.uses = 2;
+            [[fallthrough]];
+        case WorkKind::copy:
+        case WorkKind::fill:
+        case WorkKind::gather:
+            loop.kind = LoopClass::pointwise;
+            return;
+        case WorkKind::scatter:
+        case WorkKind::scan:
+            loop.kind = LoopClass::closed;
+            return;
+        case WorkKind::pooling:
+            loop.kind = LoopClass::window;
+            if (pools_planes(call)) {
+                loop.kind = LoopClass::reduction;
+                loop.length = call.numel(call.first_operand()) / loop.results;
+                loop.inner = !channels_last;
+            }
+            return;
+        case WorkKind::reduction:
+            loop.kind = LoopClass::reduction;
+            loop.length = call.numel(call.first_operand()) / loop.results;
+            loop.inner = reduces_inner(call, channels_last);
+            return;
+        case WorkKind::softmax:
+        case WorkKind::normalization:
+            classify_rows(loop, call, channels_last);
+            return;
+        default:
+            return;
+    }
+}
+
+}  // namespace infercost
