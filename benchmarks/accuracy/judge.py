@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import tables as kinds
 from .cases import group_of_row, measured_s
 from .figures import Line, lines
 from .machines import without_missing
 from .measured import Problems, Table, read_table, sampled
-from .predict import predict
+from .predict import Plans, Predicted, predict
 from .roofline import roofline_s
 from .tables import collectives
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .captures import Capturing
     from .cases import Case
 
+_GRAPHS_AT_ONCE = 128
 OUT_OF_SCOPE = {"serving": "a server under load is no forward pass; queues and scheduling are not modelled"}
 
 
@@ -92,8 +94,27 @@ def _cases(table: Table, machines: Mapping[str, Hardware], capturing: Capturing)
         del place
         table.problems.add(table.name, reason, case.subject)
 
-    predicted = predict(cases, machines, failed)
-    return lines(group_of_row(cases), measured_s(cases), predicted, roofline_s(cases, machines))
+    ordered: list[Case] = []
+    columns: list[list[NDArray[np.float64]]] = [[], [], [], []]
+    for some in _parts(cases):
+        plans = Plans()
+        found = predict(some, machines, failed, plans=plans, threads=capturing.workers)
+        ordered += some
+        parts = (found.latency_s, found.low_s, found.high_s, roofline_s(some, machines, plans=plans))
+        for column, part in zip(columns, parts, strict=True):
+            column.append(part)
+    *predicted, roofline = (np.concatenate([*column, np.empty(0)]) for column in columns)
+    return lines(group_of_row(ordered), measured_s(ordered), Predicted(*predicted), roofline)
+
+
+def _parts(cases: Sequence[Case]) -> Iterator[list[Case]]:
+    """The cases in parts of so many graphs: the plans of all models at once would fill gigabytes."""
+    of_graph: dict[int, list[Case]] = {}
+    for case in cases:
+        of_graph.setdefault(id(case.graph), []).append(case)
+    graphs = list(of_graph.values())
+    for first in range(0, len(graphs), _GRAPHS_AT_ONCE):
+        yield [case for some in graphs[first : first + _GRAPHS_AT_ONCE] for case in some]
 
 
 def _collectives(table: Table, machines: Mapping[str, Hardware]) -> list[Line]:

@@ -1,12 +1,14 @@
 """Seconds for cases on machines, without a line of Python for each row.
 
-Plans depend on neither sizes nor machines. They are made when a case is first predicted and kept as long as its graph
-is, so predicting the same cases again, with other constants in the machines, costs only the evaluation.
+Plans depend on neither sizes nor machines. They are made when a case is first predicted and kept (as long as its graph,
+or as the caller's `Plans`), so predicting the same cases again, with other constants in the machines, costs only the
+evaluation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,8 @@ from pyinfercost.analysis.bands import band
 from pyinfercost.analysis.plans import family_of
 
 if TYPE_CHECKING:
-    from pyinfercost import Hardware
+    from pyinfercost import Graph, Hardware
+    from pyinfercost._core import PlanFamily
 
     from .cases import Case
 
@@ -41,32 +44,79 @@ def _ignore(case: Case, place: int, reason: str) -> None:
     """Leaves what failed to the caller, who sees it as not a number."""
 
 
-def predict(cases: Sequence[Case], machines: Mapping[str, Hardware], failed: Failed = _ignore) -> Predicted:
+class Plans:
+    """Plans that live as long as this does, in place of as long as their graphs: those of a folder fill gigabytes."""
+
+    def __init__(self) -> None:
+        self._families: dict[tuple[int, str, str], tuple[Graph, PlanFamily]] = {}
+
+    def of(self, case: Case) -> PlanFamily:
+        """The plans of a case's graph for its way of running."""
+        key = (id(case.graph), case.precision, case.execution)
+        if key not in self._families:
+            family = _core.PlanFamily(case.graph, precision=case.precision, execution=case.execution)
+            self._families[key] = case.graph, family  # the graph, so that its id stays its own
+        return self._families[key][1]
+
+
+class _PlansOfGraphs(Plans):
+    def of(self, case: Case) -> PlanFamily:
+        return family_of(case.graph, case.precision, case.execution)
+
+
+KEPT: Plans = _PlansOfGraphs()
+"""Plans that are shared with the rest of the package, and kept as long as their graphs are."""
+
+
+def predict(
+    cases: Sequence[Case],
+    machines: Mapping[str, Hardware],
+    failed: Failed = _ignore,
+    *,
+    plans: Plans = KEPT,
+    threads: int = 1,
+) -> Predicted:
     """Predicts every row.
 
     Args:
         cases: what to predict.
         machines: the machine of each hardware id in `cases`; it may be any `Hardware`.
         failed: told of rows that have no prediction.
+        plans: where plans are kept.
+        threads: how many threads evaluate; results do not depend on it. The core releases Python's lock.
     """
     latency_s = np.full(sum(len(case) for case in cases), np.nan)
     spread_s = latency_s.copy()
+    of_graph: dict[int, list[tuple[Case, slice]]] = {}
     first = 0
     for case in cases:
         rows = slice(first, first + len(case))
         first = rows.stop
-        out = {"latency_s": latency_s[rows], "spread_s": spread_s[rows]}
-        _evaluate(case, machines[case.hardware], out, failed)
+        of_graph.setdefault(id(case.graph), []).append((case, rows))
+
+    def run(some: list[tuple[Case, slice]]) -> None:
+        for case, rows in some:
+            out = {"latency_s": latency_s[rows], "spread_s": spread_s[rows]}
+            _evaluate(case, machines[case.hardware], plans, out, failed)
+
+    if threads == 1 or len(of_graph) == 1:
+        for some in of_graph.values():
+            run(some)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(run, of_graph.values()):
+                pass
     low_s, high_s = band(latency_s, spread_s)
     return Predicted(latency_s, low_s, high_s)
 
 
-def _evaluate(case: Case, machine: Hardware, out: Mapping[str, NDArray[np.float64]], failed: Failed) -> None:
+def _evaluate(
+    case: Case, machine: Hardware, plans: Plans, out: Mapping[str, NDArray[np.float64]], failed: Failed
+) -> None:
     """The latencies of a case; where they cannot be had at once, row by row, so that one row costs no other."""
     try:
-        family = family_of(case.graph, case.precision, case.execution)
         axes = [(name, values, 1) for name, values in case.sizes.items()]
-        _core.evaluate_grid(family, axes, machine, first=0, points=len(case), out=out)
+        _core.evaluate_grid(plans.of(case), axes, machine, first=0, points=len(case), out=out)
         return
     except _REFUSED as error:
         if len(case) == 1:
@@ -75,10 +125,9 @@ def _evaluate(case: Case, machine: Hardware, out: Mapping[str, NDArray[np.float6
     for place in range(len(case)):
         row = slice(place, place + 1)
         try:
-            family = family_of(case.graph, case.precision, case.execution)
             axes = [(name, values[row], 1) for name, values in case.sizes.items()]
             one = {name: values[row] for name, values in out.items()}
-            _core.evaluate_grid(family, axes, machine, first=0, points=1, out=one)
+            _core.evaluate_grid(plans.of(case), axes, machine, first=0, points=1, out=one)
         except _REFUSED as error:
             _refuse(case, place, error, out, failed)
 

@@ -8,12 +8,13 @@ is as fast as its sheet says. Masked halves of causal attention are not computed
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyinfercost.analysis.plans import family_of
+from .predict import KEPT, Plans
 
 if TYPE_CHECKING:
     from pyinfercost import Expr, Hardware
@@ -32,12 +33,12 @@ _INSTEAD = {
 }
 
 
-def roofline_s(cases: Sequence[Case], machines: Mapping[str, Hardware]) -> NDArray[np.float64]:
-    """Seconds of all rows, case after case; not a number where a case has no plan."""
+def roofline_s(cases: Sequence[Case], machines: Mapping[str, Hardware], *, plans: Plans = KEPT) -> NDArray[np.float64]:
+    """Seconds of all rows, case after case; not a number where a case has no plan. `plans` is where plans are kept."""
     found = []
     for case in cases:
         try:
-            found.append(_of_case(case, machines[case.hardware]))
+            found.append(_of_case(case, machines[case.hardware], plans))
         except (ValueError, RuntimeError, OverflowError):
             found.append(np.full(len(case), np.nan))
     return np.concatenate(found) if found else np.empty(0)
@@ -53,7 +54,7 @@ def peak_flop_per_s(machine: Hardware, dtype: str) -> float:
     return rates[0]
 
 
-def _of_case(case: Case, machine: Hardware) -> NDArray[np.float64]:
+def _of_case(case: Case, machine: Hardware, plans: Plans) -> NDArray[np.float64]:
     def column(quantity: Expr | int) -> NDArray[np.float64] | float:
         if isinstance(quantity, int):
             return float(quantity)
@@ -64,7 +65,7 @@ def _of_case(case: Case, machine: Hardware) -> NDArray[np.float64]:
     vector = peak_flop_per_s(machine, "float32")
     # Rows of size 1 have plans of their own, as everywhere.
     ones = np.stack([values == 1 for values in case.sizes.values()]) if case.sizes else np.zeros((0, len(case)), bool)
-    family = family_of(case.graph, case.precision, "eager")
+    family = plans.of(replace(case, execution="eager"))
     for pattern in np.unique(ones, axis=1).T:
         some = np.flatnonzero((ones == pattern[:, None]).all(axis=0))
         sizes = {name: np.ascontiguousarray(values[some]) for name, values in case.sizes.items()}

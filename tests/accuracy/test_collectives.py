@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import pyinfercost as ic
@@ -26,14 +27,17 @@ def test_a_message_is_elements_times_their_width(
 ) -> None:
     asked = []
 
-    def collective(op: str, size_bytes: int, *, hardware: ic.Hardware, devices: int) -> SimpleNamespace:
-        asked.append((op, size_bytes, hardware.id, devices))
-        return SimpleNamespace(latency_s=30e-6, latency_low_s=20e-6, latency_high_s=50e-6)
+    def collective(
+        op: str, size_bytes: np.ndarray, *, hardware: ic.Hardware, devices: int, dtype: str
+    ) -> SimpleNamespace:
+        asked.append((op, size_bytes.tolist(), hardware.id, devices, dtype))
+        ones = np.ones(len(size_bytes))
+        return SimpleNamespace(latency_s=30e-6 * ones, latency_low_s=20e-6 * ones, latency_high_s=50e-6 * ones)
 
     monkeypatch.setattr(ic, "collective", collective, raising=False)
     assert judge("--table", "collectives", "--format", "json") == 0
     line, total = json.loads(capsys.readouterr().out)["rows"]
-    assert asked == [("all_reduce", 2 * 1048576, "h100-sxm-80gb", 8)]
+    assert asked == [("all_reduce", [2 * 1048576], "h100-sxm-80gb", 8, "fp16")]
     assert (line["execution"], line["part"], line["precision"]) == ("collective", "all_reduce x8", "half")
     assert line["mape"] == pytest.approx(0.25)
     assert line["in_band"] == 1

@@ -11,7 +11,7 @@ import pyinfercost as ic
 from benchmarks.accuracy.captures import Capturing
 from benchmarks.accuracy.cases import Case, measured_s
 from benchmarks.accuracy.measured import Problems, read_table
-from benchmarks.accuracy.predict import predict
+from benchmarks.accuracy.predict import Plans, predict
 from benchmarks.accuracy.roofline import roofline_s
 from benchmarks.accuracy.tables import KINDS, gemm
 from benchmarks.accuracy.tables.routing import routed
@@ -56,6 +56,17 @@ def test_all_that_runs_is_modelled(measured: Path, name: str) -> None:
     for case in cases_of(measured, name):
         counts = ic.count(case.graph, **{size: int(values[0]) for size, values in case.sizes.items()})
         assert counts.unmodelled == {}
+
+
+def test_threads_and_plans_of_the_callers_own_change_nothing(measured: Path) -> None:
+    cases = [case for name in ("gemm", "attention", "llm_layers") for case in cases_of(measured, name)]
+    machines = machines_of(cases)
+    expected, plans = predict(cases, machines), Plans()
+    for threads in (1, 2):
+        found = predict(cases, machines, plans=plans, threads=threads)
+        assert found.latency_s.tolist() == expected.latency_s.tolist()
+        assert found.high_s.tolist() == expected.high_s.tolist()
+    assert roofline_s(cases, machines, plans=plans).tolist() == roofline_s(cases, machines).tolist()
 
 
 def test_other_constants_need_no_new_cases(measured: Path) -> None:

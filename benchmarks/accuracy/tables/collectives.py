@@ -4,8 +4,8 @@ The size of a message is `elements` times the width of `dtype`, of the whole res
 half row with half as many elements, and of the 537 MB that 8 H100 gather in 1,401 us seven eighths arrive at each of
 them, at 335 of its link's 450 GB/s. Execution is the collective's own: no kernel of a model is in it.
 
-Collectives are predicted by `pyinfercost.collective(op, size_bytes, hardware=, devices=)`, not by graphs; where the
-package has no such function the table is skipped.
+Collectives are predicted by `pyinfercost.collective(op, size_bytes, hardware=, devices=, dtype=)`, not by graphs;
+where the package has no such function the table is skipped.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..measured import Table
 
 _BYTES = {"half": 2, "float16": 2, "bfloat16": 2, "int8": 1, "fp8": 1, "float": 4, "float32": 4}
+_NAMES = {"half": "fp16", "float16": "fp16", "bfloat16": "bf16", "float": "fp32", "float32": "fp32"}
 
 
 def predictor() -> Callable[..., Any] | None:
@@ -36,12 +37,14 @@ def predictor() -> Callable[..., Any] | None:
     return found
 
 
-def predict_collective(op: str, size_bytes: int, machine: Hardware, devices: int) -> tuple[float, float, float]:
-    """Latency of a collective in seconds: expected, and the ends of its error band."""
+def predict_collective(
+    op: str, size_bytes: NDArray[np.int64], machine: Hardware, devices: int, dtype: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Latencies of a collective in seconds: expected, and the ends of their error bands."""
     function = predictor()
     if function is None:
         raise RuntimeError("pyinfercost has no function `collective`")
-    found = function(op, size_bytes, hardware=machine, devices=devices)
+    found = function(op, size_bytes, hardware=machine, devices=devices, dtype=_NAMES.get(dtype, dtype))
     return found.latency_s, found.latency_low_s, found.latency_high_s
 
 
@@ -54,21 +57,21 @@ def predicted(
         Each row's group (`part` is the op and the number of GPUs), what was measured, what is predicted, and a
         roofline: what leaves each GPU (bytes x (n - 1) / n, twice for an all-reduce) over its link; in seconds.
     """
-    groups: list[Group] = []
-    sizes, measured_s = table.integers("elements"), table.seconds()
-    gpus, ops, dtypes = table.integers("gpus"), table.text("op"), table.text("dtype")
-    devices, software = table.text("device"), table.text("software", "")
+    groups = [Group(table.name, "")] * len(table)
+    elements = table.integers("elements")
     columns = np.full((4, len(table)), np.nan)
-    for row, (device, op, dtype) in enumerate(zip(devices, ops, dtypes, strict=True)):
-        groups.append(Group(table.name, device, software[row], dtype, "collective", f"{op} x{gpus[row]}"))
+    for (device, software, op, dtype, gpus), rows in table.groups("device", "software", "op", "dtype", "gpus"):
+        group = Group(table.name, device, software, dtype, "collective", f"{op} x{gpus}")
+        for row in rows:
+            groups[row] = group
         if dtype not in _BYTES:
-            table.problems.add(table.name, "dtype unknown", dtype)
+            table.problems.add(table.name, "dtype unknown", dtype, len(rows))
             continue
-        size_bytes, machine, count = int(sizes[row]) * _BYTES[dtype], machines[device], int(gpus[row])
+        size_bytes, machine, count = elements[rows] * _BYTES[dtype], machines[device], int(gpus)
         link = machine.links_byte_per_s.get("device", machine.links_byte_per_s.get("host", np.nan))
-        columns[3, row] = size_bytes * (count - 1) / count * (2 if op == "all_reduce" else 1) / link
+        columns[3, rows] = size_bytes * ((count - 1) / count * (2 if op == "all_reduce" else 1) / link)
         try:
-            columns[:3, row] = predict_collective(op, size_bytes, machine, count)
+            columns[:3, rows] = predict_collective(op, size_bytes, machine, count, dtype)
         except (ValueError, TypeError, RuntimeError) as error:
-            table.problems.add(table.name, reason_of(error), op)
-    return groups, measured_s, Predicted(*columns[:3]), columns[3]
+            table.problems.add(table.name, reason_of(error), op, len(rows))
+    return groups, table.seconds(), Predicted(*columns[:3]), columns[3]
