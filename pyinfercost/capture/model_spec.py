@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Graph
+from pyinfercost.capture.building import build_device
 from pyinfercost.capture.huggingface import LoadedModel, SpecError, checked_sizes, load_hf
 
 if TYPE_CHECKING:
@@ -159,17 +160,17 @@ def _on_meta(build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
             del types
             kwargs = dict(kwargs or {})
             if func is torch.empty:
-                kwargs["device"] = "meta"
+                kwargs["device"] = build_device()
             return func(*args, **kwargs)
 
     try:
-        with torch.device("meta"):
+        with torch.device(build_device()):
             return build().eval()
     except (RuntimeError, NotImplementedError):
         # Some models compute their own widths with tensors, which meta tensors cannot; weights alone are made with
         # `torch.empty`.
         with WeightsOnMeta():
-            return build().to("meta").eval()
+            return build().to(build_device()).eval()
 
 
 def _load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
@@ -225,7 +226,7 @@ def _freeze_as_published(module: torch.nn.Module, weights: Any) -> None:
     for name in norms:
         norm = backbone.get_submodule(name)
         path, _, attribute = name.rpartition(".")
-        with torch.device("meta"):
+        with torch.device(build_device()):
             setattr(backbone.get_submodule(path), attribute, FrozenBatchNorm2d(norm.num_features, eps=norm.eps))
 
 

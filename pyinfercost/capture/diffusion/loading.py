@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..building import build_device
 from ..huggingface import LoadedModel, SpecError
 from .arguments import call_arguments
 from .step import Step
@@ -42,7 +43,7 @@ def load_diffusers(name: str, sizes: Mapping[str, int]) -> LoadedModel:
             f"diffusers:{name} has _class_name {kind!r}, which is no model of diffusers {diffusers.__version__}; "
             "expected the config.json of a unet, transformer, vae or controlnet, and not that of a pipeline"
         )
-    with torch.device("meta"):
+    with torch.device(build_device()):
         module = model_class.from_config(config).eval()  # type: ignore[no-untyped-call]
     return with_inputs(f"diffusers:{name}", module, sizes)
 

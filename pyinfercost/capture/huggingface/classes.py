@@ -7,6 +7,8 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
+from ..building import build_device
+
 from .sizes import SpecError
 
 # Where a config names no architecture: what people mean by a model of its type, in this order.
@@ -50,10 +52,10 @@ def build_model(name: str, config: Any) -> Any:
     model_class = model_class_of(name, config)
     try:
         try:
-            with torch.device("meta"), _literals_with_values():
+            with torch.device(build_device()), _literals_with_values():
                 model = model_class._from_config(config).eval()
         except (RuntimeError, NotImplementedError):  # it computes with such numbers and tensors on meta
-            with torch.device("meta"):
+            with torch.device(build_device()):
                 model = model_class._from_config(config).eval()
     except ModuleNotFoundError:
         raise  # says which
