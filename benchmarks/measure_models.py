@@ -5,8 +5,8 @@
 
 Columns: device, software, precision, layout, execution, model, image_size, batch, parameters_m, latency_ms. A row that
 is in the file already is not measured again, so a run that was stopped goes on where it was. Models are prepared
-(built, compiled, warmed up) in groups, then a group is timed at one stretch; with `--lock`, other jobs that hold a shared
-lock on that file wait for this stretch, as `flock -s FILE command` does.
+(built, compiled, warmed up) in groups, then a group is timed at one stretch; with `--lock`, other jobs that hold a
+shared lock on that file wait for this stretch, as `flock -s FILE command` does.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--models", type=Path, help="a file with one spec a line; by default a list of this script's")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--execution", nargs="+", default=["eager", "compiled"], choices=["eager", "compiled", "replayed"])
+    parser.add_argument(
+        "--execution", nargs="+", default=["eager", "compiled"], choices=["eager", "compiled", "replayed"]
+    )
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="cpu")

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .analysis.sweeps.run import SweepInterrupted as SweepInterrupted
     from .analysis.sweeps.store import StoredSweep as StoredSweep
     from .capture import capture as capture
+    from .measuring.calibration import calibrate as calibrate
+    from .measuring.measure import measure as measure
+    from .measuring.result import Measurement as Measurement
 
 # `capture` and `hardware` are subpackages: importing anything below them binds the module to that name here, so the
 # name must mean the module in every case. `pyinfercost.capture` is a module that can be called.
@@ -45,6 +48,9 @@ _LAZY = {
     "LayerEstimate": ".analysis.estimation",
     "profile": ".analysis.profile",
     "Profile": ".analysis.profile",
+    "calibrate": ".measuring.calibration",
+    "measure": ".measuring.measure",
+    "Measurement": ".measuring.result",
     "sweep": ".analysis.sweep",
     "StoredSweep": ".analysis.sweeps.store",
     "Sweep": ".analysis.sweeps.result",
@@ -60,6 +66,7 @@ __all__ = [
     "GraphBuilder",
     "Hardware",
     "LayerEstimate",
+    "Measurement",
     "Plan",
     "Profile",
     "StoredSweep",
@@ -67,11 +74,13 @@ __all__ = [
     "SweepInterrupted",
     "Work",
     "__version__",
+    "calibrate",
     "capture",
     "collective",
     "count",
     "estimate",
     "hardware",
+    "measure",
     "profile",
     "sweep",
 ]

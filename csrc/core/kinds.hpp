@@ -2,6 +2,7 @@
 // run.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -34,6 +35,14 @@ WorkKind parse_work_kind(std::string_view name);
 inline bool is_contraction(WorkKind kind) {
     return kind == WorkKind::gemm || kind == WorkKind::convolution || kind == WorkKind::attention;
 }
+
+// Loops over elements that cost more than the arithmetic in them. `special`: exp and kin, in vectors of torch's
+// own; `library`: in eager execution by a vendor's; `row`: rows that are passed over several times; `window`:
+// an element of a pooling window.
+enum class SlowLoop : std::uint8_t { special, library, row, softmax, window, count_ };
+inline constexpr std::size_t kSlowLoopCount = static_cast<std::size_t>(SlowLoop::count_);
+inline constexpr std::int64_t kSlowLoopUnit = 100;  // quantities of loops are in hundredths
+std::string_view name_of(SlowLoop loop);
 
 // eager: one kernel per op, issued by the host. compiled: ops are fused. replayed: a recorded graph of
 // launches.

@@ -16,8 +16,9 @@ struct Accumulate {
 
     INFERCOST_INLINE void operator()(int i, const Times& times) const {
         const Vec spent = launches * times.busy;
-        const Mask compute = times.compute >= times.busy;
-        const Mask dram = times.dram >= times.busy;
+        const Vec longest = max(max(times.compute, times.dram), times.cache);
+        const Mask compute = times.compute >= longest;
+        const Mask dram = times.dram >= longest;
         const Mask dram_alone = both(dram, neither(compute, compute));
         const Mask cache = neither(compute, dram);
         store(sums.latency + i, load(sums.latency + i) + launches * times.total);

@@ -1,24 +1,79 @@
-// CPU: what can be looked up before any size is known.
+// CPU: what can be looked up before any size is known. Rates of loops, and which share of the peak each kind
+// of product reaches, are constants of a family or were measured on the machine itself (`cpu.*`); without
+// them a loop costs its bytes and FLOPs.
 #include <algorithm>
 
 #include "hardware/machine.hpp"
 
 namespace infercost {
+namespace {
+
+constexpr double kViewShare = 0.6;
+constexpr double kOpsInsideNorms = 3.0;
+// Threads that stay together wait for each other once, and need not be woken.
+constexpr double kJoinShare = 0.25;
+
+bool is_depthwise(const KernelTerms& terms) {
+    return is_constant(terms.k) && terms.k.constant == terms.window && !is_one(terms.batch);
+}
+
+// The constant that says which share of the peak a contraction reaches.
+const char* share_of(const KernelTerms& terms) {
+    if (terms.kind == WorkKind::attention) return "cpu.attention";
+    if (terms.kind != WorkKind::convolution) return "cpu.product";
+    if (is_depthwise(terms)) return "cpu.depthwise";
+    if (!is_one(terms.batch)) return "cpu.grouped";
+    return terms.window > 1 ? "cpu.convolution" : "cpu.pixelwise";
+}
+
+}  // namespace
 
 CpuCosts Binder::cpu(const KernelTerms& terms) {
     const auto& [engine, vector] = engines(terms.dtype);
     const Overheads& over = hardware_.overheads;
+    const bool compiled = execution_ != Execution::eager;
     CpuCosts costs;
     costs.cores = hardware_.cores;
-    costs.shaped = !is_zero(terms.contraction_flops) && !is_zero(terms.m);
+    costs.depthwise = terms.kind == WorkKind::convolution && is_depthwise(terms);
+    costs.shaped = !is_zero(terms.contraction_flops) && !is_zero(terms.m) && !costs.depthwise;
     costs.matrix = engine.matrix;
-    costs.engine_s_per_flop = seconds_per(engine.flop_per_s);
+    costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / hardware_.constant(share_of(terms), 1.0);
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
     costs.element_bytes = std::max(1, bits_of(terms.dtype) / 8);
     const double per_op = execution_ == Execution::eager      ? over.dispatch_s
                           : execution_ == Execution::compiled ? over.launch_gap_s
                                                               : over.replay_gap_s;
     costs.launch_s = per_op + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
+    if (terms.kind == WorkKind::convolution) costs.launch_s += hardware_.constant("cpu.convolution_s", 0.0);
+    // Issuing an op that only makes a view takes the host as long as half an op with a result. Statistics are
+    // looked at and results made by several ops inside of a norm.
+    if (!compiled) {
+        const double inner = terms.kind == WorkKind::normalization ? kOpsInsideNorms : 0.0;
+        costs.launch_s += over.dispatch_s * (inner + kViewShare * terms.views);
+    }
+    const double region_s = hardware_.constant("cpu.region_s", 0.0);
+    costs.launch_s = terms.opened * costs.launch_s;
+    costs.region_s = terms.opened * region_s + (1.0 - terms.opened) * region_s * kJoinShare;
+    costs.fault_s_per_byte = hardware_.constant("cpu.fault_s_per_byte", 0.0);
+
+    for (std::size_t i = 0; i < kSlowLoopCount; ++i) {
+        SlowLoop loop = static_cast<SlowLoop>(i);
+        // A compiler has vectors of its own for every function.
+        if (loop == SlowLoop::library && compiled) loop = SlowLoop::special;
+        const double element_s = hardware_.constant("cpu." + std::string(name_of(loop)) + "_s", 0.0);
+        // It keeps channels innermost, where a window is vectors too.
+        const double vectors = loop == SlowLoop::window && compiled ? kCompiledWindow : 1.0;
+        costs.loop_s[i] = element_s * vectors / static_cast<double>(kSlowLoopUnit);
+    }
+    costs.rows = !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::row)]) ||
+                 !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::softmax)]) ||
+                 !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::window)]);
+    if (terms.kind == WorkKind::gemm) {
+        costs.packing_s = hardware_.constant("cpu.packing_s", 0.0);
+        costs.gemv_s = hardware_.constant("cpu.gemv_s", 0.0);
+    }
+    costs.copies_activations = !compiled;
+    costs.reorder_s = hardware_.constant("cpu.transpose_s", 0.0);
     return costs;
 }
 

@@ -1,4 +1,6 @@
 // CPU: threads share the work while there is enough of it, caches serve what fits, each op pays its dispatch.
+// What a kernel does beside its arithmetic (copies into a layout, passes over memory) comes before or after
+// it, so that times add up.
 #pragma once
 
 #include "hardware/model.hpp"
@@ -7,6 +9,8 @@ namespace infercost::INFERCOST_ISA {
 
 // torch's grain size: a loop over fewer elements than this is not split between threads.
 constexpr double kGrainElements = 32768;
+// Rows and windows are split sooner.
+constexpr double kRowGrainElements = 2048;
 
 // A blocked matrix product hands out panels of about this size, and pads columns to vector registers.
 constexpr double kPanelRows = 32;
@@ -14,6 +18,9 @@ constexpr double kPanelCols = 64;
 constexpr double kVectorColumns = 16;
 constexpr double kTileRows = 16;  // of a matrix unit such as AMX
 constexpr double kMostPadding = 16;
+
+// Beyond this glibc maps new memory for each result (DEFAULT_MMAP_THRESHOLD_MAX), whose pages fault one by one.
+constexpr double kMappedBytes = 32.0 * 1024 * 1024;
 
 template <class Sink>
 INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memory, const BlockColumns& block,
@@ -24,16 +31,21 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
     const Quantity contraction = block[terms.contraction_flops];
     const Quantity pointwise = block[terms.pointwise_flops];
     const Quantity written = block[terms.written_bytes];
+    const Quantity copied = block[terms.copied_bytes];
+    const Quantity strided = block[terms.strided_bytes];
     const Quantity batch = block[terms.batch];
     const Quantity m = block[terms.m];
     const Quantity n = block[terms.n];
+    const Vec zero = splat(0.0);
     const Vec one = splat(1.0);
     const Vec cores = splat(costs.cores);
+    const Vec per_element = splat(1.0 / costs.element_bytes);
 
     for (int i = 0; i < points; i += Vec::lanes) {
         Times times;
         bytes.time(i, times.dram, times.cache);
-        times.compute = splat(0.0);
+        times.compute = zero;
+        const Vec weights = bytes.weights.at(i);
         Vec threads;
         if (costs.shaped) {
             const Vec rows = max(m.at(i), one);
@@ -53,15 +65,40 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
             times.compute =
                 contraction.at(i) * padding * waves * splat(costs.engine_s_per_flop) * (cores / threads);
         } else {
-            const Vec grains = ceil(written.at(i) / splat(costs.element_bytes) * splat(1.0 / kGrainElements));
-            threads = clamp(grains, one, cores);
-            times.compute = contraction.at(i) * splat(costs.engine_s_per_flop);
+            // Of the operands or the result, whichever is larger: a reduction is split by what it reads.
+            const Vec moved = max(written.at(i), bytes.others.at(i) - written.at(i)) * per_element;
+            const Vec grain = splat(1.0 / (costs.rows || costs.depthwise ? kRowGrainElements : kGrainElements));
+            threads = clamp(ceil(moved * grain), one, cores);
+            times.compute = contraction.at(i) * splat(costs.engine_s_per_flop) * (cores / threads);
         }
         const Vec idle = cores / threads;
-        times.compute = times.compute + pointwise.at(i) * splat(costs.vector_s_per_flop) * idle;
-        times.cache = times.cache * idle;  // private caches of idle cores serve nobody
-        times.busy = max(max(times.compute, times.dram), times.cache);
-        times.launch = splat(costs.launch_s);
+        Vec loops = zero;
+        constexpr int kLoops = static_cast<int>(kSlowLoopCount);
+        for (int loop = 0; loop < kLoops; ++loop) {
+            if (costs.loop_s[loop] > 0) {
+                loops = loops + block[terms.slow_loops[loop]].at(i) * splat(costs.loop_s[loop]);
+            }
+        }
+        // A library brings weights into its own order, element by element.
+        const Vec all_copied = copied.at(i);
+        const Vec reordered = costs.copies_activations ? min(weights, all_copied) : all_copied;
+        loops = loops + (reordered + strided.at(i)) * per_element * splat(costs.reorder_s);
+        times.compute =
+            times.compute + loops / threads + pointwise.at(i) * splat(costs.vector_s_per_flop) * idle;
+        // Activations are streamed into the new order and out of it: written and read once more.
+        const Vec streamed = all_copied - reordered;
+        times.cache = (times.cache + splat(2.0 * memory.last_cache_s_per_byte) * streamed) * idle;
+        // Weights are brought into panels as they come from memory, whatever the threads; a lone row streams
+        // them.
+        if (costs.packing_s > 0) {
+            const Vec streams = select(one < m.at(i), splat(costs.packing_s), splat(costs.gemv_s));
+            times.cache = max(times.cache, weights * per_element * streams);
+        }
+        const Vec mapped = only(splat(kMappedBytes) < written.at(i), written.at(i)) +
+                           only(splat(kMappedBytes) < all_copied, all_copied);
+        times.dram = times.dram + mapped * splat(costs.fault_s_per_byte);
+        times.busy = times.compute + max(times.dram, times.cache);
+        times.launch = splat(costs.launch_s) + only(one < threads, threads * splat(costs.region_s));
         times.total = times.launch + times.busy;
         sink(i, times);
     }

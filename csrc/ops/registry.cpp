@@ -2,6 +2,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "ops/slow_loops.hpp"
 #include "ops/rule.hpp"
 
 namespace infercost {
@@ -122,6 +123,7 @@ void Analyzer::analyze(NodeIndex index, Work& work) {
     }
     rule->work(call, work);
     rule->traffic.bytes(call, work);
+    add_slow_loops(call, work);
 }
 
 Expr Analyzer::workspace(NodeIndex index) const {

@@ -11,7 +11,9 @@ import click
 from .. import _core
 from .arguments import named_settings, whole_number
 from .collective_command import collective
+from .calibrate_command import calibrate
 from .machines import machine_of
+from .measure_command import measure
 from .options import EPILOG, format_option, model_options
 from .output import messages_for_people, progress, show, show_pairs, write
 from .sweep_command import sweep
@@ -80,6 +82,8 @@ def profile(
 
 main.add_command(sweep)
 main.add_command(collective)
+main.add_command(calibrate)
+main.add_command(measure)
 
 
 @main.command()

@@ -27,6 +27,7 @@ _TABLES = (
     "band",
     *MODEL_TABLES,
     "collectives",
+    "cpu",
     *(f"kernel.{name}" for name in KERNEL_CLASSES),
 )
 _REQUIRED = (

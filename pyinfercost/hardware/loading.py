@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .calibration import CALIBRATIONS, Calibration
 from .calibration import calibration as constants_of
 from .device import CATALOG, DeviceFile, read_device
-from .schema import CACHE_LEVELS, CORE_DTYPES, MODEL_TABLES, OVERHEAD_KEYS, HardwareError
+from .schema import CACHE_LEVELS, CORE_DTYPES, MODEL_TABLES, OVERHEAD_KEYS, PAGE_BYTES, HardwareError
 
 if TYPE_CHECKING:
     from pyinfercost import _core
@@ -165,7 +165,11 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
         "overheads_s": {key: constants[f"overheads.{key}_us"] * _MICRO for key in OVERHEAD_KEYS},
         "achieved": _achieved(device, constants),
-        "constants": {**_named_constants(constants), **_link_facts(device)},
+        "constants": {
+            **_named_constants(constants),
+            **_link_facts(device),
+            **_cpu_constants(constants, clock_hz),
+        },
         "spread": constants["band.spread"],
         "power_w": _power(device, constants),
         "links_byte_per_s": {
@@ -223,6 +227,23 @@ def _link_facts(device: DeviceFile) -> dict[str, float]:
         if value is not None:
             facts[f"link.device.{key}"] = float(value)
     return facts
+
+
+def _cpu_constants(constants: Calibration, clock_hz: float) -> dict[str, float]:
+    """Loops, packing and overheads of a CPU in seconds: of an element, on one core (loops) or on all of them."""
+    found = {}
+    for key, value in constants.data["cpu"].items():
+        if key.endswith(("_per_clock_per_core", "_per_clock")):
+            found[f"cpu.{key.partition('_per_clock')[0]}_s"] = 1.0 / (value * clock_hz)
+        elif key == "parallel_region_us_per_thread":
+            found["cpu.region_s"] = value * _MICRO
+        elif key == "page_fault_us":
+            found["cpu.fault_s_per_byte"] = value * _MICRO / PAGE_BYTES
+        elif key.endswith("_us"):
+            found[f"cpu.{key.removesuffix('_us')}_s"] = value * _MICRO
+        else:
+            found[f"cpu.{key}"] = value
+    return found
 
 
 def _cores_in_use(device: DeviceFile, cores: int, threads: int | None) -> int:

@@ -43,6 +43,7 @@ class Probe:
         return torch.randn(*shape, device=self.device).to(dtype)
 
     def image(self, batch: int, channels: int, side: int) -> torch.Tensor:
+        """With channels innermost."""
         return self.random(batch, channels, side, side).contiguous(memory_format=_LAST_LAYOUT)
 
     # Peaks
@@ -59,24 +60,10 @@ class Probe:
         a, b = (self.random(_SIDE, _SIDE, dtype=_DTYPES[dtype]) for _ in range(2))
         return self._rate(lambda: torch.mm(a, b), 2.0 * _SIDE**3)
 
-    def convolution_flop_per_s(self) -> float:
-        """Of a 3x3 convolution between 128 channels, whose weights are few beside its pixels."""
-        x, w = self.image(2, 128, 28), self.image(128, 128, 3)
-        seconds = self.seconds(lambda: F.conv2d(x, w, padding=1))
-        return 2.0 * 2 * 128 * 128 * 9 * 28 * 28 / seconds
-
-    def depthwise_flop_per_s(self) -> float:
-        x, w = self.image(1, 144, 56), self.image(144, 1, 3)
-        return 2.0 * 144 * 9 * 56 * 56 / self.seconds(lambda: F.conv2d(x, w, padding=1, groups=144))
-
-    def grouped_flop_per_s(self) -> float:
-        """Four channels to a group, as ResNeXt has."""
-        x, w = self.image(1, 128, 56), self.image(128, 4, 3)
-        return 2.0 * 128 * 4 * 9 * 56 * 56 / self.seconds(lambda: F.conv2d(x, w, padding=1, groups=32))
-
-    def attention_flop_per_s(self) -> float:
-        q = self.random(1, 12, 197, 64)
-        return 4.0 * 12 * 197 * 197 * 64 / self.seconds(lambda: F.scaled_dot_product_attention(q, q, q))
+    def product(self, name: str) -> tuple[float, float, float]:
+        """FLOPs, bytes of activations and seconds of one of `PRODUCTS`."""
+        call, flops, moved = PRODUCTS[name](self)
+        return flops, moved, self.seconds(call)
 
     def _rate(self, call: Callable[[], object], work: float) -> float | None:
         try:
@@ -132,17 +119,15 @@ class Probe:
         share = self.random(grain)
         whole = self.random(grain * threads)
         with on_threads(threads):
-            parallel = self.short_seconds(lambda: whole.neg_())
+            parallel = self.short_seconds(whole.neg_)
         with on_threads(1):
-            alone = self.short_seconds(lambda: share.neg_())
+            alone = self.short_seconds(share.neg_)
         return max(0.0, parallel - alone)
 
-    # Loops: results a second
-
-    def loop_per_s(self, name: str) -> float:
-        """Elements a second of one of `LOOPS`."""
+    def loop(self, name: str) -> tuple[float, float]:
+        """Elements and seconds of one of `LOOPS`."""
         call, elements = LOOPS[name](self)
-        return elements / self.seconds(call)
+        return elements, self.seconds(call)
 
 
 def _pointwise(function: Callable[[torch.Tensor], Any]) -> Callable[[Probe], tuple[Callable[[], object], float]]:
@@ -184,12 +169,39 @@ def _gemv(probe: Probe) -> tuple[Callable[[], object], float]:
     return lambda: F.linear(x, w), float(w.numel())
 
 
+def _convolution(
+    channels: int, results: int, side: int, window: int, *, groups: int = 1, batch: int = 1
+) -> Callable[[Probe], tuple[Callable[[], object], float, float]]:
+    def make(probe: Probe) -> tuple[Callable[[], object], float, float]:
+        x, w = probe.image(batch, channels, side), probe.image(results, channels // groups, window)
+        flops = 2.0 * batch * results * side**2 * (channels // groups) * window**2
+        moved = _FLOAT_BYTES * batch * (channels + results) * side**2
+        return lambda: F.conv2d(x, w, padding=window // 2, groups=groups), flops, moved
+
+    return make
+
+
+def _attention(probe: Probe) -> tuple[Callable[[], object], float, float]:
+    q = probe.random(1, 12, 197, 64)
+    return lambda: F.scaled_dot_product_attention(q, q, q), 4.0 * 12 * 197 * 197 * 64, 4.0 * _FLOAT_BYTES * q.numel()
+
+
+# Weights are few beside pixels; channels last, which a library takes as they are. Four channels to a group as in
+# ResNeXt, a channel to a group as in MobileNet.
+PRODUCTS: dict[str, Callable[[Probe], tuple[Callable[[], object], float, float]]] = {
+    "pixelwise": _convolution(64, 256, 56, 1),
+    "convolution": _convolution(128, 128, 28, 3, batch=2),
+    "grouped": _convolution(128, 128, 56, 3, groups=32),
+    "depthwise": _convolution(144, 144, 56, 3, groups=144),
+    "attention": _attention,
+}
+
 LOOPS: dict[str, Callable[[Probe], tuple[Callable[[], object], float]]] = {
     "special": _pointwise(torch.sigmoid),
     "library": _pointwise(torch.tanh),
     "row": _rows,
     "softmax": _softmax,
-    "pooling": _pooling,
+    "window": _pooling,
     "transpose": _transpose,
     "packing": _packing,
     "gemv": _gemv,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..building import build_device
-
 from .sizes import SpecError
 
 # Where a config names no architecture: what people mean by a model of its type, in this order.

@@ -1,0 +1,63 @@
+"""`pyinfercost calibrate`: a hardware file of the machine that it runs on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from .options import EPILOG
+from .output import check_writable, messages_for_people, write
+
+
+@click.command(epilog=EPILOG)
+@click.option("--out", "output", metavar="FILE", help="The file to write, such as this.toml; by default stdout.")
+@click.option("--threads", type=click.IntRange(min=1), help="How many threads to measure; by default all cores.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=40.0, show_default=True, help="Of measurements.")
+@click.option("--no-compile", is_flag=True, help="Leave out torch.compile, which needs a C++ compiler.")
+def calibrate(*, output: str | None, threads: int | None, device: str, seconds: float, no_compile: bool) -> None:
+    """Measure this machine and write a hardware file for --hardware.
+
+    It takes about a minute and wants the machine to itself. No model is run: peaks of matrix products, bandwidths,
+    what an op and a kernel cost to start, and how fast loops go, all of torch as it is installed.
+    """
+    with messages_for_people():
+        if output is not None:
+            check_writable(output)
+        with _reporting() as report:
+            if device == "cuda":
+                from ..measuring.cuda import calibrate_cuda
+
+                measured = calibrate_cuda(budget_s=seconds, report=report)
+            else:
+                from ..measuring.calibration import calibrate as measure
+
+                measured = measure(threads=threads, budget_s=seconds, compiled=not no_compile, report=report)
+        write(measured.to_toml(), output)
+        for note in measured.notes:
+            click.echo(note, err=True)
+        if output is not None:
+            click.echo(f"Wrote {output}: use it as --hardware ./{output}", err=True)
+
+
+@contextmanager
+def _reporting() -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal's stderr, with what is being measured; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _what, _share: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("importing torch", total=1.0)
+        yield lambda what, share: bar.update(task, completed=share, description=what)

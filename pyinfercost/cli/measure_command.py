@@ -1,0 +1,85 @@
+"""`pyinfercost measure`: a model as it runs on this machine, beside what is predicted."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from .arguments import named_settings, whole_number
+from .machines import machine_of
+from .options import EPILOG, format_option, model_options
+from .output import messages_for_people, show, write
+
+if TYPE_CHECKING:
+    from ..measuring.result import Measurement
+
+_MOST_LAYERS = 30
+
+
+@click.command(epilog=EPILOG)
+@click.option("--hardware", "-H", help="Predict with this id or TOML file, such as what `calibrate` wrote.")
+@click.option("--batch", metavar="N", help="Short for --set batch=N.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=N", help="The value of a named size; repeatable.")
+@click.option(
+    "--execution", type=click.Choice(["eager", "compiled", "replayed"]), default="eager", show_default=True,
+    help="replayed needs CUDA.",
+)  # fmt: skip
+@click.option("--precision", type=click.Choice(["native", "fp32", "bf16", "fp16"]), default="native", show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="Where to run, as torch spells it.")
+@click.option("--seconds", type=click.FloatRange(min=0.0), default=2.0, show_default=True, help="Of timed runs.")
+@click.option("--limit", type=click.IntRange(min=0), default=_MOST_LAYERS, show_default=True, help="Layers in a table.")
+@format_option("table", "json", "csv", "md")
+@model_options
+def measure(
+    *,
+    model: str,
+    hardware: str | None,
+    batch: str | None,
+    settings: tuple[str, ...],
+    execution: str,
+    precision: str,
+    device: str,
+    seconds: float,
+    threads: int | None,
+    limit: int,
+    form: str,
+    output: str | None,
+) -> None:
+    """Run a model here, and say how far predictions lie from it, worst layers first.
+
+    Weights are drawn at random; none is downloaded. With --hardware each layer's prediction stands beside what it took.
+    """
+    sizes = {name: whole_number(name, value) for name, value in named_settings(settings, batch).items()}
+    with messages_for_people():
+        from ..measuring.measure import measure as run
+
+        machine = None if hardware is None else machine_of(hardware, threads)
+        if sys.stderr.isatty():
+            click.echo(f"Running {model} ...", err=True)
+        result = run(
+            model,
+            hardware=machine,
+            execution=execution,
+            precision=precision,
+            threads=threads,
+            device=device,
+            seconds=seconds,
+            **sizes,
+        )
+        show_measurement(result, form, output, limit)
+
+
+def show_measurement(result: Measurement, form: str, output: str | None, limit: int = _MOST_LAYERS) -> None:
+    """A measurement in one of the four formats."""
+    if form == "json":
+        write(result.to_json() + "\n", output)
+    elif form == "csv":
+        write(result.to_csv(), output)
+    elif form == "md":
+        write(result.to_markdown(), output)
+    else:
+        from ..report.measured import measured_view
+
+        show(measured_view(result, limit=limit), output)

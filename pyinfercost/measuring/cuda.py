@@ -1,0 +1,174 @@
+"""Measures a CUDA GPU and writes a hardware file of it: peaks, bandwidths, and what launches cost.
+
+Nothing here has been run on a GPU by the project's own tests; the file says what was measured, and by what.
+"""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from typing import Any
+
+from ..hardware.schema import SCHEMA_VERSION
+from .calibration import Calibrated, Report, identity, rounded
+
+_GIGA, _TERA, _MICRO, _MEBI = 1e9, 1e12, 1e-6, 2.0**20
+# Compute capability -> the family of constants behind what is not measured.
+_FAMILIES = {
+    (6, 0): "nvidia-pascal", (6, 1): "nvidia-pascal", (7, 0): "nvidia-volta", (7, 5): "nvidia-turing",
+    (8, 0): "nvidia-ampere-ga100", (8, 6): "nvidia-ampere-ga10x", (8, 7): "nvidia-ampere-orin", (8, 9): "nvidia-ada",
+    (9, 0): "nvidia-hopper", (10, 0): "nvidia-blackwell", (12, 0): "nvidia-blackwell-sm120",
+}  # fmt: skip
+_SIDE = 8192  # of the square products that a peak is read from
+_KERNELS = 200  # of a chain that launches are timed over
+
+
+def calibrate_cuda(*, budget_s: float = 40.0, report: Report | None = None) -> Calibrated:
+    """Measures the first CUDA device.
+
+    Args:
+        budget_s: seconds for the measurements in all.
+        report: called as the work goes on.
+
+    Raises:
+        ImportError: torch is not installed.
+        ValueError: torch sees no CUDA device.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "a calibration measures torch, which is not installed: pip install 'pyinfercost[torch]'", name=error.name
+        ) from error
+    if not torch.cuda.is_available():
+        raise ValueError(f"torch {torch.__version__} sees no CUDA device here; expected one, or --device cpu")
+    from .clock import Budget
+    from .probes import Probe
+
+    tell = report or (lambda _what, _share: None)
+    each_s = budget_s / 12
+    probe = Probe(Budget(warm_up_s=each_s / 3, measure_s=each_s * 2 / 3), "cuda")
+    facts = torch.cuda.get_device_properties(0)
+    notes: list[str] = []
+    matrix: dict[str, float] = {}
+    for step, dtype in enumerate(("fp32", "tf32", "bf16", "fp16")):
+        tell(f"matrix products in {dtype}", step / 8)
+        rate = _product_flop_per_s(probe, dtype)
+        if rate is None:
+            notes.append(f"torch has no matrix product in {dtype} here")
+        else:
+            matrix[dtype] = rate
+    tell("memory", 0.5)
+    l2_bytes = float(getattr(facts, "L2_cache_size", 0))
+    dram = probe.stream_byte_per_s(max(1024 * _MEBI, 16 * l2_bytes))
+    cache = probe.stream_byte_per_s(l2_bytes / 2) if l2_bytes else {}
+    told = ", ".join(f"{way} {value / _GIGA:.0f}" for way, value in dram.items())
+    notes.append(f"dram, GB/s: {told}")
+    tell("launches", 0.75)
+    dispatch_s, gap_s, replay_s = _launches(probe)
+    tell("done", 1.0)
+
+    day = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    source = (
+        f"measured on this machine by `pyinfercost calibrate --device cuda` on {day}: torch {torch.__version__}, CUDA "
+        f"{torch.version.cuda}, Python {platform.python_version()}, {platform.platform()}"
+    )
+    fp32 = matrix.pop("fp32", None)
+    memory: dict[str, Any] = {}
+    if cache:
+        memory["llc"] = {
+            "capacity_mib": rounded(l2_bytes / _MEBI),
+            "bandwidth_gb_per_s": rounded(cache["add"] / _GIGA),
+        }
+    memory["dram"] = {
+        "capacity_gb": rounded(facts.total_memory / _GIGA),
+        "bandwidth_gb_per_s": rounded(dram["add"] / _GIGA),
+    }
+    compute: dict[str, Any] = {
+        "cores": facts.multi_processor_count,
+        "compute_capability": f"{facts.major}.{facts.minor}",
+    }
+    if matrix:
+        compute["matrix_tflop_per_s"] = {dtype: rounded(rate / _TERA) for dtype, rate in matrix.items()}
+    if fp32 is not None:
+        compute["vector_tflop_per_s"] = {"fp32": rounded(fp32 / _TERA)}
+    return Calibrated(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "id": identity(facts.name),
+            "name": facts.name,
+            "vendor": "NVIDIA",
+            "kind": "gpu",
+            "family": _FAMILIES.get((facts.major, facts.minor), "gpu"),
+            "verified": True,
+            "source": {"text": source, "notes": notes},
+            "compute": compute,
+            "memory": memory,
+            "calibration": {
+                "overheads": {
+                    "source": source,
+                    "dispatch_us": rounded(dispatch_s / _MICRO),
+                    "launch_gap_us": rounded(gap_s / _MICRO),
+                    "replay_gap_us": rounded(replay_s / _MICRO),
+                },
+                "achieved": {
+                    "source": source + "; rates of this file are what was reached",
+                    **dict.fromkeys(("matrix", "vector", "dram", "cache"), 1.0),
+                },
+            },
+        },
+        notes,
+    )
+
+
+def _product_flop_per_s(probe: Any, dtype: str) -> float | None:
+    import torch
+
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(dtype, torch.float32)
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = dtype == "tf32"
+    try:
+        a, b = (probe.random(_SIDE, _SIDE, dtype=kind) for _ in range(2))
+        return float(2.0 * _SIDE**3 / probe.seconds(lambda: torch.mm(a, b)))
+    except RuntimeError:
+        return None
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _launches(probe: Any) -> tuple[float, float, float]:
+    """Host time of an op, and device time of the smallest kernel, issued one by one and replayed from a graph."""
+    import time
+
+    import torch
+
+    x = probe.random(64)
+
+    def chain() -> None:
+        for _ in range(_KERNELS):
+            x.neg_()
+
+    def issue() -> float:
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        chain()
+        return time.perf_counter() - start  # before the device is done
+
+    with torch.inference_mode():
+        chain()
+        dispatch_s = sorted(issue() for _ in range(20))[10] / _KERNELS
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            chain()
+    replay_s = probe.seconds(graph.replay) / _KERNELS
+    # A long kernel first lets the host run ahead, so that what is left is the device's own gap.
+    big = probe.random(4096, 4096)
+
+    def behind() -> None:
+        for _ in range(4):
+            torch.mm(big, big)
+        chain()
+
+    alone_s = probe.seconds(lambda: [torch.mm(big, big) for _ in range(4)])
+    gap_s = max(replay_s, (probe.seconds(behind) - alone_s) / _KERNELS)
+    return dispatch_s, gap_s, replay_s

@@ -1,0 +1,133 @@
+"""Runs a model on this machine and sets what it took beside what is predicted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from .result import MeasuredLayer, Measurement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._core import Graph, Hardware
+    from ..analysis.estimation import Estimate
+
+_WARM_UP = 0.3  # of the seconds that are timed
+
+
+def measure(
+    model: Any,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    hardware: str | PathLike[str] | Hardware | None = None,
+    execution: str = "eager",
+    precision: str = "native",
+    threads: int | None = None,
+    device: str = "cpu",
+    seconds: float = 2.0,
+    **sizes: SupportsIndex,
+) -> Measurement:
+    """Runs a forward here: in total, and in eager execution module by module.
+
+    Args:
+        model: a module, or a spec such as `"torchvision:resnet50"`, whose weights are drawn as its constructor does;
+            no weight is downloaded. What lies on the meta device gets values.
+        args: positional inputs of a module, a tuple or a lone input.
+        kwargs: named inputs of a module.
+        hardware: an id, a path or a `Hardware` to predict with, such as the file that `pyinfercost calibrate` writes;
+            None measures only.
+        execution: `"eager"`, `"compiled"` or `"replayed"` (CUDA).
+        precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast. A module that is given is
+            cast in place.
+        threads: threads to run on; by default those that torch uses.
+        device: where to run, as torch spells it.
+        seconds: how long to time; it is warmed up before, and modules are timed after for as long.
+        **sizes: for a spec: the sizes to run at, such as `batch=8`.
+
+    Raises:
+        ImportError: torch, or the library that a spec names, is not installed; the message names the extra.
+        ValueError: an argument is not one of those above.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "measuring runs torch, which is not installed: pip install 'pyinfercost[torch]'", name=error.name
+        ) from error
+    from ..capture import as_inputs, capture
+    from ..capture.huggingface import LoadedModel
+    from ..hardware import load
+    from .clock import Budget, time_call
+    from .layers import module_seconds
+    from .running import forward_of, real_inputs, real_model, waiting_for
+
+    machine = None if hardware is None else load(hardware, threads=threads)
+    given = {name: int(value) for name, value in sizes.items()}
+    if isinstance(model, (str, PathLike)):
+        name = fspath(model)
+        loaded = real_model(name, given, device)
+    elif given:
+        raise TypeError(f"sizes ({', '.join(given)}) belong to a spec; a module's sizes are those of its inputs")
+    else:
+        name = type(model).__name__
+        loaded = real_inputs(LoadedModel(model, as_inputs(args), dict(kwargs or {}), {}), device)
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        # The cast is done in here; what is captured below has the dtypes that run.
+        forward = forward_of(loaded, execution=execution, precision=precision)
+        wait = waiting_for(device)
+        timing = time_call(forward, Budget(_WARM_UP * seconds, seconds), wait)
+        by_module = module_seconds(loaded.module, forward, seconds, wait) if execution == "eager" else {}
+        used = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+    graph = capture(loaded.module, loaded.args, loaded.kwargs)
+    estimate = None if machine is None else _estimate(machine, graph, execution)
+    return Measurement(
+        model=name,
+        sizes=given,
+        execution=execution,
+        precision=precision,
+        device=device,
+        threads=used,
+        hardware=None if machine is None else machine.id,
+        runs=timing.runs,
+        measured_s=timing.median_s,
+        measured_low_s=timing.low_s,
+        measured_high_s=timing.high_s,
+        predicted_s=None if estimate is None else estimate.latency_s,
+        predicted_low_s=None if estimate is None else estimate.latency_low_s,
+        predicted_high_s=None if estimate is None else estimate.latency_high_s,
+        layers=_layers(graph, by_module, estimate),
+    )
+
+
+def _estimate(machine: Hardware, graph: Graph, execution: str) -> Estimate:
+    from ..analysis.estimation import estimate
+
+    return estimate(graph, hardware=machine, execution=execution)
+
+
+def _layers(graph: Graph, by_module: Mapping[str, float], estimate: Estimate | None) -> tuple[MeasuredLayer, ...]:
+    """Modules that call ops themselves; one that only calls others is left out where it took no prediction."""
+    ops: dict[str, list[str]] = defaultdict(list)
+    for index in range(len(graph)):
+        node = graph.node(index)
+        ops[node.module].append(node.op)
+    predicted: dict[str, float] = defaultdict(float)
+    for layer in () if estimate is None else estimate.layers:
+        predicted[layer.module] += layer.latency_s
+    return tuple(
+        MeasuredLayer(
+            module=path,
+            ops=tuple(dict.fromkeys(ops.get(path, ()))),
+            measured_s=seconds,
+            predicted_s=None if estimate is None else predicted.get(path, 0.0),
+        )
+        for path, seconds in by_module.items()
+    )

@@ -1,0 +1,132 @@
+"""What a CPU makes of kernels: loops, layouts, regions, new memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import pyinfercost as ic
+
+ELEMENTS = 2**20
+CORES = 4
+
+
+def machine(**constants: float) -> ic.Hardware:
+    """A CPU where arithmetic and bytes cost next to nothing: what is left is what a test sets."""
+    return ic.Hardware(
+        id="toy",
+        name="toy",
+        kind="cpu",
+        family="toy",
+        cores=CORES,
+        clock_hz=1e9,
+        matrix_flop_per_s={},
+        vector_flop_per_s={"float32": 1e30},
+        memory=[("llc", 1e12, 1e30), ("dram", 1e15, 1e30)],
+        overheads_s={"dispatch": 0.0, "launch_gap": 0.0, "replay_gap": 0.0, "kernel_minimum": 0.0},
+        achieved={},
+        power_w={},
+        links_byte_per_s={},
+        constants={f"cpu.{name}": value for name, value in constants.items()},
+    )
+
+
+def one_op(op: str, shape: tuple[int, ...] = (ELEMENTS,), **arguments: Any) -> ic.Graph:
+    builder = ic.GraphBuilder(op)
+    x = builder.tensor("float32", shape, role="input", name="x")
+    y = builder.tensor("float32", shape)
+    builder.node(f"aten.{op}", {"self": x, **arguments}, [y])
+    return builder.build([x], [y])
+
+
+def convolution(channels: int, side: int, window: int, groups: int = 1) -> ic.Graph:
+    builder = ic.GraphBuilder("convolution")
+    shape = (2, channels, side, side)
+    x = builder.tensor("float32", shape, role="input", name="x")
+    w = builder.tensor("float32", (channels, channels // groups, window, window), role="parameter", name="w")
+    y = builder.tensor("float32", shape)
+    arguments = {"input": x, "weight": w, "padding": [window // 2] * 2, "stride": [1, 1], "groups": groups}
+    builder.node("aten.conv2d.default", arguments, [y])
+    return builder.build([x], [y])
+
+
+def seconds(graph: ic.Graph, hardware: ic.Hardware, execution: str = "eager") -> float:
+    return ic.estimate(graph, hardware=hardware, execution=execution).latency_s
+
+
+def test_special_functions_cost_what_a_core_needs_for_each_element() -> None:
+    hardware = machine(special_s=1e-9)
+    assert seconds(one_op("sigmoid"), hardware) == pytest.approx(ELEMENTS * 1e-9 / CORES, rel=1e-6)
+    assert seconds(one_op("mish"), hardware) == pytest.approx(3 * ELEMENTS * 1e-9 / CORES, rel=1e-6)
+    assert seconds(one_op("relu"), hardware) < 1e-9
+
+
+def test_a_compiler_has_vectors_for_what_eager_leaves_to_a_library() -> None:
+    hardware = machine(special_s=1e-9, library_s=5e-9)
+    assert seconds(one_op("tanh"), hardware) == pytest.approx(5 * seconds(one_op("tanh"), hardware, "compiled"))
+
+
+def test_loops_of_a_fused_kernel_add_up() -> None:
+    builder = ic.GraphBuilder("chain")
+    x = builder.tensor("float32", (ELEMENTS,), role="input", name="x")
+    hidden, y = builder.tensor("float32", (ELEMENTS,)), builder.tensor("float32", (ELEMENTS,))
+    builder.node("aten.sigmoid", {"self": x}, [hidden])
+    builder.node("aten.silu", {"self": hidden}, [y])
+    graph = builder.build([x], [y])
+    assert seconds(graph, machine(special_s=1e-9), "compiled") == pytest.approx(2 * ELEMENTS * 1e-9 / CORES, rel=1e-6)
+
+
+@pytest.mark.parametrize(("elements", "threads"), [(1000, 1), (32768, 1), (32769, 2), (65536, 2), (2**20, CORES)])
+def test_a_loop_pays_for_each_thread_that_shares_it(elements: int, threads: int) -> None:
+    region = 0.0 if threads == 1 else threads * 1e-6
+    assert seconds(one_op("relu", (elements,)), machine(region_s=1e-6)) == pytest.approx(region, abs=1e-12)
+
+
+def test_memory_that_is_mapped_anew_faults() -> None:
+    hardware = machine(fault_s_per_byte=1e-10)
+    limit = 32 * 2**20 // 4  # elements of 32 MiB, beyond which glibc maps memory for each result
+    assert seconds(one_op("relu", (limit,)), hardware) < 1e-9
+    assert seconds(one_op("relu", (limit + 1,)), hardware) == pytest.approx(4 * (limit + 1) * 1e-10, rel=1e-6)
+
+
+def test_a_library_reorders_weights_and_eager_activations() -> None:
+    channels, side = 64, 32
+    graph, weights = convolution(channels, side, 3), 64 * 64 * 9
+    reordering = machine(transpose_s=1e-9)
+    assert seconds(graph, reordering) == pytest.approx(weights * 1e-9 / CORES, rel=1e-6)
+    # The compiler turns the window outwards first.
+    assert seconds(graph, reordering, "compiled") == pytest.approx(2 * weights * 1e-9 / CORES, rel=1e-6)
+
+
+def test_each_kind_of_convolution_has_its_share_of_the_peak() -> None:
+    shares = {"convolution": 0.5, "pixelwise": 0.25, "grouped": 0.125, "depthwise": 0.0625}
+    state = machine(**shares).scaled(compute=1e-18)  # 1 TFLOP/s
+    graphs = {
+        "convolution": convolution(64, 64, 3),
+        "pixelwise": convolution(64, 64, 1),
+        "grouped": convolution(64, 64, 3, groups=4),
+        "depthwise": convolution(64, 64, 3, groups=64),
+    }
+    for name, graph in graphs.items():
+        flops = ic.count(graph).total.contraction_flops
+        assert seconds(graph, state) >= flops / 1e12 / shares[name] * (1 - 1e-9)
+        assert seconds(graph, state) < 2 * flops / 1e12 / shares[name]
+
+
+def test_a_lone_row_streams_weights_and_more_rows_pack_them() -> None:
+    builder = ic.GraphBuilder("linear")
+    rows = builder.size("rows", default=2)
+    x = builder.tensor("float32", (rows, 256), role="input", name="x")
+    w = builder.tensor("float32", (512, 256), role="parameter", name="w")
+    y = builder.tensor("float32", (rows, 512))
+    builder.node("aten.linear.default", {"input": x, "weight": w}, [y])
+    graph = builder.build([x], [y])
+    hardware = machine(packing_s=3e-9, gemv_s=1e-9)
+    assert ic.estimate(graph, hardware=hardware, rows=1).latency_s == pytest.approx(256 * 512 * 1e-9, rel=1e-6)
+    assert ic.estimate(graph, hardware=hardware, rows=8).latency_s == pytest.approx(256 * 512 * 3e-9, rel=1e-6)
+
+
+def test_what_binds_is_the_longest_term_although_they_add_up() -> None:
+    estimate = ic.estimate(one_op("sigmoid"), hardware=machine(special_s=1e-9))
+    assert estimate.bound["compute"] == pytest.approx(1.0)
