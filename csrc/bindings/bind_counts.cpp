@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "bindings/bindings.hpp"
-#include "plan/lowering.hpp"
 #include "count/count.hpp"
+#include "plan/lowering.hpp"
 
 namespace infercost {
 namespace {

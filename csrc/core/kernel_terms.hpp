@@ -57,7 +57,7 @@ struct KernelTerms {
     bool broadcast;        // elementwise: an operand is smaller than the result and repeated over it
     bool mixed;            // elementwise: operands and result differ in width, cast on the way
     Affine slow_loops[kSlowLoopCount];  // in hundredths of an element
-    Affine copied_bytes;       // into the layout of a library and out of it
+    Affine copied_bytes;                // into the layout of a library and out of it
 };
 
 }  // namespace infercost

@@ -36,9 +36,9 @@ inline bool is_contraction(WorkKind kind) {
     return kind == WorkKind::gemm || kind == WorkKind::convolution || kind == WorkKind::attention;
 }
 
-// Loops over elements that cost more than the arithmetic in them. `special`: exp and kin, in vectors of torch's
-// own; `library`: in eager execution by a vendor's; `row`: rows that are passed over several times; `window`:
-// an element of a pooling window.
+// Loops over elements that cost more than the arithmetic in them. `special`: exp and kin, in vectors of
+// torch's own; `library`: in eager execution by a vendor's; `row`: rows that are passed over several times;
+// `window`: an element of a pooling window.
 enum class SlowLoop : std::uint8_t { special, library, row, softmax, window, count_ };
 inline constexpr std::size_t kSlowLoopCount = static_cast<std::size_t>(SlowLoop::count_);
 inline constexpr std::int64_t kSlowLoopUnit = 100;  // quantities of loops are in hundredths

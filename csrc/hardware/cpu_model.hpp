@@ -19,7 +19,8 @@ constexpr double kVectorColumns = 16;
 constexpr double kTileRows = 16;  // of a matrix unit such as AMX
 constexpr double kMostPadding = 16;
 
-// Beyond this glibc maps new memory for each result (DEFAULT_MMAP_THRESHOLD_MAX), whose pages fault one by one.
+// Beyond this glibc maps new memory for each result (DEFAULT_MMAP_THRESHOLD_MAX), whose pages fault one by
+// one.
 constexpr double kMappedBytes = 32.0 * 1024 * 1024;
 
 template <class Sink>
@@ -67,7 +68,8 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
         } else {
             // Of the operands or the result, whichever is larger: a reduction is split by what it reads.
             const Vec moved = max(written.at(i), bytes.others.at(i) - written.at(i)) * per_element;
-            const Vec grain = splat(1.0 / (costs.rows || costs.depthwise ? kRowGrainElements : kGrainElements));
+            const Vec grain =
+                splat(1.0 / (costs.rows || costs.depthwise ? kRowGrainElements : kGrainElements));
             threads = clamp(ceil(moved * grain), one, cores);
             times.compute = contraction.at(i) * splat(costs.engine_s_per_flop) * (cores / threads);
         }

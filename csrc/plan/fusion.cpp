@@ -34,7 +34,8 @@ int rank_of(WorkKind kind) {
 
 class Fuser {
   public:
-    explicit Fuser(const Loops& all) : all_(all), read_(all.values.size(), false), inside_(all.values.size(), -1) {}
+    explicit Fuser(const Loops& all)
+        : all_(all), read_(all.values.size(), false), inside_(all.values.size(), -1) {}
 
     std::vector<FusedLaunch> run() {
         const std::vector<std::vector<std::int32_t>> groups = group_loops(all_);
@@ -108,7 +109,8 @@ class Fuser {
         std::vector<const Stream*> seen;
         for_each_read(group, g, [&](const Stream& stream) {
             const auto same = [&](const Stream* other) {
-                return stream.value != kNoValue && other->value == stream.value && other->bytes == stream.bytes;
+                return stream.value != kNoValue && other->value == stream.value &&
+                       other->bytes == stream.bytes;
             };
             if (std::any_of(seen.begin(), seen.end(), same)) return;
             seen.push_back(&stream);

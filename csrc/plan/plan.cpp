@@ -22,16 +22,16 @@ std::string name_of(const Work& work, const std::string& op) {
     return work.kind == WorkKind::copy && product ? op + ".operand" : op;
 }
 
-// A library copies what it is given into the layout that it computes in. A compiler hands activations over in a
-// layout that it takes as it is; weights are copied still, once by the compiler where their window has to
+// A library copies what it is given into the layout that it computes in. A compiler hands activations over in
+// a layout that it takes as it is; weights are copied still, once by the compiler where their window has to
 // become the outer axis.
 Expr copied(const Analyzer& analyzer, NodeIndex node, const Work& work, Execution execution) {
     if (execution == Execution::eager) return analyzer.workspace(node);
     return work.read[static_cast<std::size_t>(Traffic::weight)] * (work.dims.window > 1 ? 2 : 1);
 }
 
-// Whether a compiler leaves this launch to a library. Loops that follow each other it writes into one function,
-// whose threads stay together.
+// Whether a compiler leaves this launch to a library. Loops that follow each other it writes into one
+// function, whose threads stay together.
 bool is_call(const FusedLaunch& launch) {
     switch (launch.work.kind) {
         case WorkKind::gemm:
@@ -51,33 +51,33 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
     const Work& work = kernel.work;
     const Expr weights = work.read[static_cast<std::size_t>(Traffic::weight)];
     KernelTerms terms{work.kind,
-            work.dtype,
-            bits_of(work.dtype),
-            work.dims.weight_bits,
-            static_cast<double>(work.dims.window),
-            static_cast<double>(kernel.launches.size()),
-            static_cast<double>(kernel.views) / static_cast<double>(kernel.launches.size()),
-            static_cast<double>(kernel.opened) / static_cast<double>(kernel.launches.size()),
-            tape.add(work.contraction_flops),
-            tape.add(work.pointwise_flops),
-            tape.add(weights),
-            tape.add(work.bytes_read() - weights + work.bytes_written()),
-            tape.add(work.bytes_written()),
-            tape.add(work.dims.batch),
-            tape.add(work.dims.m),
-            tape.add(work.dims.n),
-            tape.add(work.dims.k),
-            tape.add(work.dims.n_value),
-            tape.add(work.causal_flops),
-            tape.add(work.dims.shared),
-            tape.add(work.dims.squares_2),
-            tape.add(work.dims.squares_4),
-            tape.add(work.strided_bytes),
-            work.channels_first,
-            work.broadcast,
-            work.mixed,
-            {},
-            tape.add(work.copied_bytes)};
+                      work.dtype,
+                      bits_of(work.dtype),
+                      work.dims.weight_bits,
+                      static_cast<double>(work.dims.window),
+                      static_cast<double>(kernel.launches.size()),
+                      static_cast<double>(kernel.views) / static_cast<double>(kernel.launches.size()),
+                      static_cast<double>(kernel.opened) / static_cast<double>(kernel.launches.size()),
+                      tape.add(work.contraction_flops),
+                      tape.add(work.pointwise_flops),
+                      tape.add(weights),
+                      tape.add(work.bytes_read() - weights + work.bytes_written()),
+                      tape.add(work.bytes_written()),
+                      tape.add(work.dims.batch),
+                      tape.add(work.dims.m),
+                      tape.add(work.dims.n),
+                      tape.add(work.dims.k),
+                      tape.add(work.dims.n_value),
+                      tape.add(work.causal_flops),
+                      tape.add(work.dims.shared),
+                      tape.add(work.dims.squares_2),
+                      tape.add(work.dims.squares_4),
+                      tape.add(work.strided_bytes),
+                      work.channels_first,
+                      work.broadcast,
+                      work.mixed,
+                      {},
+                      tape.add(work.copied_bytes)};
     for (std::size_t i = 0; i < kSlowLoopCount; ++i) terms.slow_loops[i] = tape.add(work.slow_loops[i]);
     return terms;
 }

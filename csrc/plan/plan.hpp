@@ -18,8 +18,8 @@ struct Kernel {
     std::string name;  // of the op that leads it
     Work work;
     std::vector<std::vector<NodeIndex>> launches;  // nodes of each launch: one in eager, several when fused
-    std::int64_t views = 0;   // nodes that only make views, before its launches (eager)
-    std::int64_t opened = 0;  // launches that do not continue the loops before them
+    std::int64_t views = 0;                        // nodes that only make views, before its launches (eager)
+    std::int64_t opened = 0;                       // launches that do not continue the loops before them
 };
 
 // A guard of the graph over sizes that are open, by its sides on the tape. Where it fails the graph is asked:
@@ -53,9 +53,10 @@ struct Plan {
 Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
                Execution execution, const Overrides& overrides);
 
-// The launches of compiled execution, as torch's inductor makes them: pointwise work, reductions and what lies
-// between them become one kernel where they run over the same space; kernels of libraries stay as they are. A
-// node may be in several kernels: what is cheap is computed anew for each reader, and some ops are two kernels.
+// The launches of compiled execution, as torch's inductor makes them: pointwise work, reductions and what
+// lies between them become one kernel where they run over the same space; kernels of libraries stay as they
+// are. A node may be in several kernels: what is cheap is computed anew for each reader, and some ops are two
+// kernels.
 struct FusedLaunch {
     std::vector<NodeIndex> nodes;
     Work work;

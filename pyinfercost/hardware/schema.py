@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from .cpu_keys import CPU_RATES, CPU_TIMES
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -232,24 +234,6 @@ COLLECTIVES_KEYS: Mapping[str, Field] = MappingProxyType(
 )
 """Constants of collective operations; `pyinfercost.analysis.collective_times` has the formula."""
 
-CPU_LOOPS = ("special", "library", "row", "softmax", "window", "transpose")
-"""Loops that cost more than their arithmetic, as the core spells them."""
-CPU_SHARES = ("product", "pixelwise", "convolution", "grouped", "depthwise", "attention")
-"""Kinds of products: convolutions of 1x1 windows are `pixelwise`."""
-
-# What torch reaches on a CPU. Rates are in elements for each clock of a core; `packing` and `gemv`, of weights that
-# come from memory, for each clock of the whole, since they hardly grow with threads.
-_CPU = {
-    **{f"{loop}_per_clock_per_core": _POSITIVE for loop in CPU_LOOPS},
-    "packing_per_clock": _POSITIVE,
-    "gemv_per_clock": _POSITIVE,
-    **dict.fromkeys(CPU_SHARES, _POSITIVE),  # of what [achieved] says of matrix products
-    "convolution_us": _NOT_NEGATIVE,  # beyond another op: its descriptors are looked up
-    "parallel_region_us_per_thread": _NOT_NEGATIVE,
-    "page_fault_us": _NOT_NEGATIVE,
-}
-PAGE_BYTES = 4096
-
 _CALIBRATION_TABLES: dict[str, Field | Table] = {
     "overheads": Table({"source": _NEED_TEXT, **{f"{key}_us": _NOT_NEGATIVE for key in OVERHEAD_KEYS}}),
     "achieved": Table({"source": _NEED_TEXT, **dict.fromkeys(ACHIEVED_KEYS, _REACHED)}),
@@ -275,8 +259,9 @@ _CALIBRATION_TABLES: dict[str, Field | Table] = {
         }
     ),
     "collectives": Table({"source": _NEED_TEXT, **COLLECTIVES_KEYS}),
-    "cpu": Table({"source": _NEED_TEXT, **_CPU}),
-    "limits": Table({"source": _NEED_TEXT, "dram_gb_per_s_per_core": _POSITIVE}),
+    "cpu": Table(
+        {"source": _NEED_TEXT, **dict.fromkeys(CPU_RATES, _POSITIVE), **dict.fromkeys(CPU_TIMES, _NOT_NEGATIVE)}
+    ),
     "assumed": Table(  # stands in for a fact that a sheet does not give
         {
             "source": _NEED_TEXT,

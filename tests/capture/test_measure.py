@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from torch import nn
 
 import pyinfercost as ic
+from pyinfercost.capture.huggingface import LoadedModel
 from pyinfercost.capture.model_spec import load_model
 from pyinfercost.cli import main
 from pyinfercost.measuring.running import forward_of, real_inputs, real_model
@@ -60,9 +61,7 @@ def test_a_module_on_meta_gets_values() -> None:
     assert torch.isfinite(result).all()
 
 
-def load_like(module: nn.Module, x: torch.Tensor):  # noqa: ANN201
-    from pyinfercost.capture.huggingface import LoadedModel
-
+def load_like(module: nn.Module, x: torch.Tensor) -> LoadedModel:
     return LoadedModel(module, (x,), {}, {})
 
 
