@@ -10,8 +10,8 @@ import click
 
 from .. import _core
 from .arguments import named_settings, whole_number
-from .collective_command import collective
 from .calibrate_command import calibrate
+from .collective_command import collective
 from .machines import machine_of
 from .measure_command import check_measurable, measure, write_both
 from .options import EPILOG, format_option, model_options
