@@ -127,8 +127,12 @@ def measure_group(group: list[Job], arguments: argparse.Namespace) -> list[dict[
     _models.clear()
     torch._dynamo.reset()  # not between models of a group: what was compiled would be gone when it is timed
     gc.collect()
-    with locked(arguments.lock, exclusive=False):
-        prepared = [one for job in group if (one := prepare(job, arguments)) is not None]
+    prepared = []
+    for job in group:
+        with locked(arguments.lock, exclusive=False):  # one by one: whoever waits to time gets a turn between
+            one = prepare(job, arguments)
+        if one is not None:
+            prepared.append(one)
     with locked(arguments.lock, exclusive=True):
         for one in prepared:
             timing = time_call(one.forward, budget, wait)

@@ -152,7 +152,7 @@ std::vector<Expr*> quantities_of(Work& work) {
                               &work.dims.n_value};
     for (Expr& e : work.read) all.push_back(&e);
     for (Expr& e : work.written) all.push_back(&e);
-    for (Expr& e : work.loops) all.push_back(&e);
+    for (Expr& e : work.slow_loops) all.push_back(&e);
     all.push_back(&work.copied_bytes);
     return all;
 }

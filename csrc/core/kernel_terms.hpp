@@ -35,6 +35,8 @@ struct KernelTerms {
     int weight_bits;   // of weights that are widened as they are read; 0: of operand_bits
     double window;     // elements of a convolution's kernel
     double launches;   // how often the plan runs it
+    double views;      // eager: ops that only make views, issued before it; the mean over its launches
+    double opened;     // compiled: share of launches that do not continue the loop nest before them
     Affine contraction_flops;
     Affine pointwise_flops;
     Affine weight_bytes;  // read, and the same in every call
@@ -54,8 +56,8 @@ struct KernelTerms {
     bool channels_first;   // a convolution that reads or writes its channels outside its pixels (NCHW)
     bool broadcast;        // elementwise: an operand is smaller than the result and repeated over it
     bool mixed;            // elementwise: operands and result differ in width, cast on the way
-    Affine loops[kLoopCount];  // in hundredths of an element
-    Affine copied_bytes;       // into the layout of a library and out of it
+    Affine slow_loops[kSlowLoopCount];  // in hundredths of an element
+    Affine copied_bytes;                // into the layout of a library and out of it
 };
 
 }  // namespace infercost

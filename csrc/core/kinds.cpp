@@ -12,8 +12,8 @@ constexpr std::array<std::string_view, kWorkKindCount> kKindNames = {
     "softmax", "normalization", "pooling",     "gather",    "scatter",   "copy",
     "fill",    "sort",          "scan",        "library",   "unknown"};
 constexpr std::array<std::string_view, 3> kExecutionNames = {"eager", "compiled", "replayed"};
-constexpr std::array<std::string_view, kLoopCount> kLoopNames = {"special", "library", "row",
-                                                                 "softmax", "window",  "transpose"};
+constexpr std::array<std::string_view, kSlowLoopCount> kSlowLoopNames = {"special", "library", "row",
+                                                                         "softmax", "window"};
 
 template <class Enum, std::size_t N>
 Enum parse(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {
@@ -35,8 +35,8 @@ WorkKind parse_work_kind(std::string_view name) {
     return parse<WorkKind>(kKindNames, name, "kind of work");
 }
 
-std::string_view name_of(VectorLoop loop) {
-    return kLoopNames[static_cast<std::size_t>(loop)];
+std::string_view name_of(SlowLoop loop) {
+    return kSlowLoopNames[static_cast<std::size_t>(loop)];
 }
 
 std::string_view name_of(Execution execution) {

@@ -38,11 +38,11 @@ inline bool is_contraction(WorkKind kind) {
 
 // Loops over elements that cost more than the arithmetic in them. `special`: exp and kin, in vectors of
 // torch's own; `library`: in eager execution by a vendor's; `row`: rows that are passed over several times;
-// `window`: an element of a pooling window; `transpose`: a copy between two orders of axes.
-enum class VectorLoop : std::uint8_t { special, library, row, softmax, window, transpose, count_ };
-inline constexpr std::size_t kLoopCount = static_cast<std::size_t>(VectorLoop::count_);
-inline constexpr std::int64_t kLoopUnit = 100;  // quantities of loops are in hundredths
-std::string_view name_of(VectorLoop loop);
+// `window`: an element of a pooling window.
+enum class SlowLoop : std::uint8_t { special, library, row, softmax, window, count_ };
+inline constexpr std::size_t kSlowLoopCount = static_cast<std::size_t>(SlowLoop::count_);
+inline constexpr std::int64_t kSlowLoopUnit = 100;  // quantities of loops are in hundredths
+std::string_view name_of(SlowLoop loop);
 
 // eager: one kernel per op, issued by the host. compiled: ops are fused. replayed: a recorded graph of
 // launches.

@@ -105,15 +105,15 @@ struct CpuCosts {
     double vector_s_per_flop = 0;
     double element_bytes = 1;
     double launch_s = 0;
-    bool depthwise = false;           // a convolution of each channel by itself
-    bool rows = false;                // a loop that is split by rows
-    bool copies_activations = false;  // a library copies activations into its layout, too
-    double region_s = 0;              // of a parallel loop, for each thread
-    double fault_s_per_byte = 0;      // of memory that is mapped anew
-    double loop_s[kLoopCount] = {};   // a hundredth of an element, on one core
-    double reorder_s = 0;             // an element of weights into a library's order, on one core
-    double packing_s = 0;             // an element of weights into panels, on all cores; 0: not known
-    double gemv_s = 0;                // an element of weights that meet a lone row, on all cores
+    bool depthwise = false;              // a convolution of each channel by itself
+    bool rows = false;                   // a loop that is split by rows
+    bool copies_activations = false;     // a library copies activations into its layout, too
+    double region_s = 0;                 // of a parallel loop, for each thread
+    double fault_s_per_byte = 0;         // of memory that is mapped anew
+    double loop_s[kSlowLoopCount] = {};  // a hundredth of an element, on one core
+    double reorder_s = 0;                // an element from one order of axes into another, on one core
+    double packing_s = 0;                // an element of weights into panels, on all cores; 0: not known
+    double gemv_s = 0;                   // an element of weights that meet a lone row, on all cores
 };
 
 struct SystolicCosts {

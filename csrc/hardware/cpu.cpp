@@ -8,6 +8,11 @@
 namespace infercost {
 namespace {
 
+constexpr double kViewShare = 0.6;
+constexpr double kOpsInsideNorms = 3.0;
+// Threads that stay together wait for each other once, and need not be woken.
+constexpr double kJoinShare = 0.25;
+
 bool is_depthwise(const KernelTerms& terms) {
     return is_constant(terms.k) && terms.k.constant == terms.window && !is_one(terms.batch);
 }
@@ -40,21 +45,29 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
                                                               : over.replay_gap_s;
     costs.launch_s = per_op + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
     if (terms.kind == WorkKind::convolution) costs.launch_s += hardware_.constant("cpu.convolution_s", 0.0);
-    costs.region_s = hardware_.constant("cpu.region_s", 0.0);
+    // Issuing an op that only makes a view takes the host as long as half an op with a result. Statistics are
+    // looked at and results made by several ops inside of a norm.
+    if (!compiled) {
+        const double inner = terms.kind == WorkKind::normalization ? kOpsInsideNorms : 0.0;
+        costs.launch_s += over.dispatch_s * (inner + kViewShare * terms.views);
+    }
+    const double region_s = hardware_.constant("cpu.region_s", 0.0);
+    costs.launch_s = terms.opened * costs.launch_s;
+    costs.region_s = terms.opened * region_s + (1.0 - terms.opened) * region_s * kJoinShare;
     costs.fault_s_per_byte = hardware_.constant("cpu.fault_s_per_byte", 0.0);
 
-    for (std::size_t i = 0; i < kLoopCount; ++i) {
-        VectorLoop loop = static_cast<VectorLoop>(i);
+    for (std::size_t i = 0; i < kSlowLoopCount; ++i) {
+        SlowLoop loop = static_cast<SlowLoop>(i);
         // A compiler has vectors of its own for every function.
-        if (loop == VectorLoop::library && compiled) loop = VectorLoop::special;
+        if (loop == SlowLoop::library && compiled) loop = SlowLoop::special;
         const double element_s = hardware_.constant("cpu." + std::string(name_of(loop)) + "_s", 0.0);
         // It keeps channels innermost, where a window is vectors too.
-        const double vectors = loop == VectorLoop::window && compiled ? kCompiledWindow : 1.0;
-        costs.loop_s[i] = element_s * vectors / static_cast<double>(kLoopUnit);
+        const double vectors = loop == SlowLoop::window && compiled ? kCompiledWindow : 1.0;
+        costs.loop_s[i] = element_s * vectors / static_cast<double>(kSlowLoopUnit);
     }
-    costs.rows = !is_zero(terms.loops[static_cast<std::size_t>(VectorLoop::row)]) ||
-                 !is_zero(terms.loops[static_cast<std::size_t>(VectorLoop::softmax)]) ||
-                 !is_zero(terms.loops[static_cast<std::size_t>(VectorLoop::window)]);
+    costs.rows = !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::row)]) ||
+                 !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::softmax)]) ||
+                 !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::window)]);
     if (terms.kind == WorkKind::gemm) {
         costs.packing_s = hardware_.constant("cpu.packing_s", 0.0);
         costs.gemv_s = hardware_.constant("cpu.gemv_s", 0.0);

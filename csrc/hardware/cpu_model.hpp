@@ -33,6 +33,7 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
     const Quantity pointwise = block[terms.pointwise_flops];
     const Quantity written = block[terms.written_bytes];
     const Quantity copied = block[terms.copied_bytes];
+    const Quantity strided = block[terms.strided_bytes];
     const Quantity batch = block[terms.batch];
     const Quantity m = block[terms.m];
     const Quantity n = block[terms.n];
@@ -74,15 +75,16 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
         }
         const Vec idle = cores / threads;
         Vec loops = zero;
-        for (int loop = 0; loop < static_cast<int>(kLoopCount); ++loop) {
+        constexpr int kLoops = static_cast<int>(kSlowLoopCount);
+        for (int loop = 0; loop < kLoops; ++loop) {
             if (costs.loop_s[loop] > 0) {
-                loops = loops + block[terms.loops[loop]].at(i) * splat(costs.loop_s[loop]);
+                loops = loops + block[terms.slow_loops[loop]].at(i) * splat(costs.loop_s[loop]);
             }
         }
         // A library brings weights into its own order, element by element.
         const Vec all_copied = copied.at(i);
         const Vec reordered = costs.copies_activations ? min(weights, all_copied) : all_copied;
-        loops = loops + reordered * per_element * splat(costs.reorder_s);
+        loops = loops + (reordered + strided.at(i)) * per_element * splat(costs.reorder_s);
         times.compute =
             times.compute + loops / threads + pointwise.at(i) * splat(costs.vector_s_per_flop) * idle;
         // Activations are streamed into the new order and out of it: written and read once more.

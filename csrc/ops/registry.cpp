@@ -2,7 +2,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "ops/loops.hpp"
+#include "ops/slow_loops.hpp"
 #include "ops/rule.hpp"
 
 namespace infercost {
@@ -123,7 +123,7 @@ void Analyzer::analyze(NodeIndex index, Work& work) {
     }
     rule->work(call, work);
     rule->traffic.bytes(call, work);
-    add_loops(call, work);
+    add_slow_loops(call, work);
 }
 
 Expr Analyzer::workspace(NodeIndex index) const {

@@ -34,7 +34,7 @@ Work Work::substitute(const Sizes& sizes) const {
     }
     for (Expr& e : bound.read) e = e.substitute(sizes);
     for (Expr& e : bound.written) e = e.substitute(sizes);
-    for (Expr& e : bound.loops) e = e.substitute(sizes);
+    for (Expr& e : bound.slow_loops) e = e.substitute(sizes);
     bound.copied_bytes = bound.copied_bytes.substitute(sizes);
     return bound;
 }
@@ -54,6 +54,8 @@ std::size_t Work::hash() const {
     for (const Expr* e : {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value, &dims.shared,
                           &dims.squares_2, &dims.squares_4, &strided_bytes})
         mix(*e);
+    for (const Expr& e : slow_loops) mix(e);
+    mix(copied_bytes);
     return seed;
 }
 

@@ -52,10 +52,10 @@ struct Work {
     bool mixed = false;
     // What vector units and libraries of a CPU do beyond that: loops by what they cost, in hundredths of an
     // element, and bytes that are copied into a layout of the library's own before the kernel and out of it.
-    std::array<Expr, kLoopCount> loops;
+    std::array<Expr, kSlowLoopCount> slow_loops;
     Expr copied_bytes;
 
-    Expr& loop(VectorLoop kind_of_loop) { return loops[static_cast<std::size_t>(kind_of_loop)]; }
+    Expr& slow_loop(SlowLoop kind_of_loop) { return slow_loops[static_cast<std::size_t>(kind_of_loop)]; }
     Expr bytes_read() const;
     Expr bytes_written() const;
     Work substitute(const Sizes& sizes) const;

@@ -94,7 +94,7 @@ class Fuser {
             work.contraction_flops += part.work.contraction_flops;
             work.causal_flops += part.work.causal_flops;
             work.pointwise_flops += part.work.pointwise_flops;
-            for (std::size_t l = 0; l < kLoopCount; ++l) work.loops[l] += part.work.loops[l];
+            for (std::size_t l = 0; l < kSlowLoopCount; ++l) work.slow_loops[l] += part.work.slow_loops[l];
             if (i == group.front() || rank_of(part.work.kind) > rank_of(work.kind)) {
                 work.kind = part.work.kind;
                 work.dtype = part.work.dtype;

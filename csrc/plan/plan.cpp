@@ -30,6 +30,23 @@ Expr copied(const Analyzer& analyzer, NodeIndex node, const Work& work, Executio
     return work.read[static_cast<std::size_t>(Traffic::weight)] * (work.dims.window > 1 ? 2 : 1);
 }
 
+// Whether a compiler leaves this launch to a library. Loops that follow each other it writes into one
+// function, whose threads stay together.
+bool is_call(const FusedLaunch& launch) {
+    switch (launch.work.kind) {
+        case WorkKind::gemm:
+        case WorkKind::convolution:
+        case WorkKind::attention:
+        case WorkKind::sort:
+        case WorkKind::scan:
+        case WorkKind::library:
+        case WorkKind::unknown:
+            return true;
+        default:
+            return launch.opaque;
+    }
+}
+
 KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
     const Work& work = kernel.work;
     const Expr weights = work.read[static_cast<std::size_t>(Traffic::weight)];
@@ -39,6 +56,8 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
                       work.dims.weight_bits,
                       static_cast<double>(work.dims.window),
                       static_cast<double>(kernel.launches.size()),
+                      static_cast<double>(kernel.views) / static_cast<double>(kernel.launches.size()),
+                      static_cast<double>(kernel.opened) / static_cast<double>(kernel.launches.size()),
                       tape.add(work.contraction_flops),
                       tape.add(work.pointwise_flops),
                       tape.add(weights),
@@ -59,7 +78,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
                       work.mixed,
                       {},
                       tape.add(work.copied_bytes)};
-    for (std::size_t i = 0; i < kLoopCount; ++i) terms.loops[i] = tape.add(work.loops[i]);
+    for (std::size_t i = 0; i < kSlowLoopCount; ++i) terms.slow_loops[i] = tape.add(work.slow_loops[i]);
     return terms;
 }
 
@@ -111,6 +130,7 @@ Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, co
         if (!runs(work)) continue;
         const Call call(analyzer.pass(), graph->nodes()[static_cast<std::size_t>(i)]);
         set_access(call, work);
+        if (work.kind == WorkKind::convolution) work.copied_bytes = copied(analyzer, i, work, execution);
         const bool opaque = std::any_of(overrides.begin(), overrides.end(),
                                         [i](const auto& given) { return given.first == i; });
         if (!opaque && execution != Execution::compiled) {
@@ -128,6 +148,8 @@ Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, co
     plan.kernel_of_node.assign(graph->nodes().size(), -1);
     plan.launch_count = static_cast<std::int64_t>(launches.size());
     std::unordered_multimap<std::size_t, std::int32_t> known;
+    NodeIndex last_node = -1;
+    bool after_loop = false;
     for (FusedLaunch& launch : launches) {
         const std::size_t hash = launch.work.hash();
         std::int32_t index = -1;
@@ -140,10 +162,18 @@ Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, co
             index = static_cast<std::int32_t>(plan.kernels.size());
             known.emplace(hash, index);
             const Node& lead = graph->nodes()[static_cast<std::size_t>(launch.nodes.front())];
-            plan.kernels.push_back({name_of(launch.work, graph->ops()[lead.op].name), launch.work, {}});
+            plan.kernels.push_back({name_of(launch.work, graph->ops()[lead.op].name), launch.work, {}, 0, 0});
         }
         for (const NodeIndex node : launch.nodes) plan.kernel_of_node[static_cast<std::size_t>(node)] = index;
-        plan.kernels[static_cast<std::size_t>(index)].launches.push_back(std::move(launch.nodes));
+        Kernel& kernel = plan.kernels[static_cast<std::size_t>(index)];
+        if (execution == Execution::eager) {
+            const NodeIndex node = launch.nodes.front();
+            kernel.views += std::max(0, node - last_node - 1);
+            last_node = node;
+        }
+        kernel.opened += execution == Execution::eager || !after_loop || is_call(launch);
+        after_loop = !is_call(launch);
+        kernel.launches.push_back(std::move(launch.nodes));
     }
 
     // A compiled run frees what it has used for the last time; only eager frames hold on to it.

@@ -18,6 +18,8 @@ struct Kernel {
     std::string name;  // of the op that leads it
     Work work;
     std::vector<std::vector<NodeIndex>> launches;  // nodes of each launch: one in eager, several when fused
+    std::int64_t views = 0;                        // nodes that only make views, before its launches (eager)
+    std::int64_t opened = 0;                       // launches that do not continue the loops before them
 };
 
 // A guard of the graph over sizes that are open, by its sides on the tape. Where it fails the graph is asked:

@@ -13,7 +13,7 @@ from .arguments import named_settings, whole_number
 from .calibrate_command import calibrate
 from .collective_command import collective
 from .machines import machine_of
-from .measure_command import measure
+from .measure_command import check_measurable, measure, write_both
 from .options import EPILOG, format_option, model_options
 from .output import messages_for_people, progress, show, show_pairs, write
 from .sweep_command import sweep
@@ -40,6 +40,7 @@ def main(context: click.Context, debug: bool) -> None:
 @click.option("--execution", type=click.Choice(_core.executions()), default="eager", show_default=True)
 @click.option("--depth", type=click.IntRange(min=1), help="Collapse modules below this depth.")
 @click.option("--training", is_flag=True, help="A training step without its optimizer: the forward and its backward.")
+@click.option("--measure", "measured", is_flag=True, help="Run the model here as well: as `measure` does.")
 @format_option("table", "json", "csv", "md")
 @model_options
 def profile(
@@ -53,6 +54,7 @@ def profile(
     threads: int | None,
     depth: int | None,
     training: bool,
+    measured: bool,
     form: str,
     output: str | None,
 ) -> None:
@@ -60,6 +62,8 @@ def profile(
     sizes = {name: whole_number(name, value) for name, value in named_settings(settings, batch).items()}
     if threads is not None and hardware is None:
         raise click.UsageError("--threads needs --hardware")
+    if measured:
+        check_measurable(model, form, precision, training=training)
     with messages_for_people():
         from ..analysis.models import graph_at
         from ..analysis.profile import profile_on
@@ -68,7 +72,12 @@ def profile(
         with progress(model, quiet=form in _DATA_FORMATS):
             captured = graph_at(model, sizes, training=training)
         result = profile_on(machine, captured, precision=precision, execution=execution, rules=None, threads=threads)
-        if form == "json":
+        if measured:
+            from ..measuring.measure import measure as run
+
+            ran = run(model, hardware=machine, execution=execution, precision=precision, threads=threads, **sizes)
+            write_both(result, ran, form, output, depth)
+        elif form == "json":
             write(result.to_json() + "\n", output)
         elif form == "csv":
             write(result.to_csv(), output)

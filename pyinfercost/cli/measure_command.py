@@ -13,9 +13,11 @@ from .options import EPILOG, format_option, model_options
 from .output import messages_for_people, show, write
 
 if TYPE_CHECKING:
+    from ..analysis.profile import Profile
     from ..measuring.result import Measurement
 
 _MOST_LAYERS = 30
+_PRECISIONS = ("native", "fp32", "bf16", "fp16")
 
 
 @click.command(epilog=EPILOG)
@@ -26,7 +28,7 @@ _MOST_LAYERS = 30
     "--execution", type=click.Choice(["eager", "compiled", "replayed"]), default="eager", show_default=True,
     help="replayed needs CUDA.",
 )  # fmt: skip
-@click.option("--precision", type=click.Choice(["native", "fp32", "bf16", "fp16"]), default="native", show_default=True)
+@click.option("--precision", type=click.Choice(_PRECISIONS), default="native", show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Where to run, as torch spells it.")
 @click.option("--seconds", type=click.FloatRange(min=0.0), default=2.0, show_default=True, help="Of timed runs.")
 @click.option("--limit", type=click.IntRange(min=0), default=_MOST_LAYERS, show_default=True, help="Layers in a table.")
@@ -83,3 +85,37 @@ def show_measurement(result: Measurement, form: str, output: str | None, limit: 
         from ..report.measured import measured_view
 
         show(measured_view(result, limit=limit), output)
+
+
+def check_measurable(model: str, form: str, precision: str, *, training: bool) -> None:
+    """Refuses what `profile --measure` cannot run or show.
+
+    Raises:
+        click.UsageError: saying why.
+    """
+    if training:
+        raise click.UsageError("--measure runs a forward; leave out --training")
+    if model.endswith((".pt2", ".json")):
+        raise click.UsageError(f"--measure builds the model and runs it; {model} holds what was captured before")
+    if precision not in _PRECISIONS:
+        raise click.UsageError(f"--measure runs {', '.join(_PRECISIONS)}; got --precision {precision}")
+    if form == "csv":
+        raise click.UsageError("--measure has two tables; use `pyinfercost measure --format csv` for its own")
+
+
+def write_both(profile: Profile, ran: Measurement, form: str, output: str | None, depth: int | None) -> None:
+    """A profile with the measurement after it; in JSON under `measured`."""
+    if form == "json":
+        from ..report.document import as_json
+
+        write(as_json({**profile.to_dict(), "measured": ran.to_dict()}) + "\n", output)
+    elif form == "md":
+        write(profile.to_markdown(depth=depth) + "\n" + ran.to_markdown(), output)
+    else:
+        from rich.console import Group
+        from rich.text import Text
+
+        from ..report.measured import measured_view
+        from ..report.table import profile_view
+
+        show(Group(profile_view(profile, depth=depth), Text(), measured_view(ran, limit=_MOST_LAYERS)), output)

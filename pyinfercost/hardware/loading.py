@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .calibration import CALIBRATIONS, Calibration
 from .calibration import calibration as constants_of
+from .cpu_keys import PAGE_BYTES
 from .device import CATALOG, DeviceFile, read_device
 from .schema import CACHE_LEVELS, CORE_DTYPES, MODEL_TABLES, OVERHEAD_KEYS, PAGE_BYTES, HardwareError
 
@@ -165,7 +166,11 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
         "overheads_s": {key: constants[f"overheads.{key}_us"] * _MICRO for key in OVERHEAD_KEYS},
         "achieved": _achieved(device, constants),
-        "constants": {**_named_constants(constants), **_link_facts(device), **_cpu_constants(constants, clock_hz)},
+        "constants": {
+            **_named_constants(constants),
+            **_link_facts(device),
+            **_cpu_constants(constants, clock_hz),
+        },
         "spread": constants["band.spread"],
         "power_w": _power(device, constants),
         "links_byte_per_s": {

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from .cpu_keys import CPU_RATES, CPU_TIMES
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -275,7 +277,9 @@ _CALIBRATION_TABLES: dict[str, Field | Table] = {
         }
     ),
     "collectives": Table({"source": _NEED_TEXT, **COLLECTIVES_KEYS}),
-    "cpu": Table({"source": _NEED_TEXT, **_CPU}),
+    "cpu": Table(
+        {"source": _NEED_TEXT, **dict.fromkeys(CPU_RATES, _POSITIVE), **dict.fromkeys(CPU_TIMES, _NOT_NEGATIVE)}
+    ),
     "assumed": Table(  # stands in for a fact that a sheet does not give
         {
             "source": _NEED_TEXT,

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..hardware.schema import CPU_LOOPS, SCHEMA_VERSION
+from ..hardware.cpu_keys import CPU_LOOPS
+from ..hardware.schema import SCHEMA_VERSION
 from .machine import Machine, this_machine
 from .toml import as_toml
 

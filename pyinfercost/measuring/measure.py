@@ -59,12 +59,11 @@ def measure(
         ) from error
     from ..capture import as_inputs, capture
     from ..capture.huggingface import LoadedModel
-    from ..hardware import load
     from .clock import Budget, time_call
     from .layers import module_seconds
     from .running import forward_of, real_inputs, real_model, waiting_for
 
-    machine = None if hardware is None else load(hardware, threads=threads)
+    machine = _machine(hardware, threads)
     given = {name: int(value) for name, value in sizes.items()}
     if isinstance(model, (str, PathLike)):
         name = fspath(model)
@@ -105,6 +104,16 @@ def measure(
         predicted_high_s=None if estimate is None else estimate.latency_high_s,
         layers=_layers(graph, by_module, estimate),
     )
+
+
+def _machine(hardware: str | PathLike[str] | Hardware | None, threads: int | None) -> Hardware | None:
+    """What to predict with; one that is loaded already has its threads."""
+    from .._core import Hardware as Loaded
+    from ..hardware import load
+
+    if hardware is None or isinstance(hardware, Loaded):
+        return hardware
+    return load(hardware, threads=threads)
 
 
 def _estimate(machine: Hardware, graph: Graph, execution: str) -> Estimate:

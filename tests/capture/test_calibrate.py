@@ -11,7 +11,7 @@ from toy_graphs import blocks
 
 import pyinfercost as ic
 from pyinfercost.cli import main
-from pyinfercost.hardware.schema import CPU_LOOPS, CPU_SHARES
+from pyinfercost.hardware.cpu_keys import CPU_LOOPS, CPU_SHARES
 from pyinfercost.measuring.calibration import Calibrated
 
 QUICK_S = 0.3  # of measurements in all

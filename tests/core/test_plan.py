@@ -192,9 +192,10 @@ def test_kernels_sum_to_the_latency(graph: ic.Graph, machine: str, execution: st
     spent = whole["compute_s"] + whole["dram_s"] + whole["cache_s"] + whole["launch_s"]
     assert spent == pytest.approx(whole["latency_s"], rel=1e-12)
     for k in kernels:
-        assert k["latency_s"] == pytest.approx(
-            k["launch_s"] + max(k["compute_s"], k["dram_s"], k["cache_s"]), rel=1e-12
-        )
+        memory_s = max(k["dram_s"], k["cache_s"])
+        # What a CPU's kernel does beside its arithmetic comes before or after it.
+        busy_s = k["compute_s"] + memory_s if hardware.kind == "cpu" else max(k["compute_s"], memory_s)
+        assert k["latency_s"] == pytest.approx(k["launch_s"] + busy_s, rel=1e-12)
         assert k["bound"] in {"compute", "dram", "cache", "launch"}
         assert k["launch_s"] > 0
 
