@@ -38,6 +38,11 @@ struct TileCosts {
     double split_length = 0;      // the least length of a part of a split reduction
     double split_s = 0;           // the pass that adds the parts up
     double split_s_per_element = 0;
+    // Rows of operands further apart than `page_bytes` ask for more pages than a core's TLB holds.
+    double page_bytes = 0;  // 0: it holds them all
+    double page_cost = 0;
+    double page_most = 0;
+    double operand_bytes = 4;
     double depth_overhead = 0;  // elements of the reduction that filling the pipeline is worth
 };
 

@@ -43,7 +43,7 @@ std::string tiles_of(const KernelTerms& terms, const Engine& engine) {
 }
 
 TileCosts tile_costs(const Hardware& hardware, const std::string& table, double core_s_per_flop,
-                     double stream_s_per_byte) {
+                     double stream_s_per_byte, double operand_bytes) {
     const auto constant = [&](const char* key, double otherwise) {
         return hardware.constant(table + key,
                                  hardware.constant(std::string("tiles_matrix.") + key, otherwise));
@@ -59,6 +59,10 @@ TileCosts tile_costs(const Hardware& hardware, const std::string& table, double 
     // Each part is written and read once, in fp32.
     costs.split_s_per_element = constant("split_bytes", 0) * 8 * stream_s_per_byte;
     costs.depth_overhead = constant("depth_overhead", 0);
+    costs.page_bytes = constant("page_kib", 0) * 1024;
+    costs.page_cost = constant("page_cost", 0);
+    costs.page_most = constant("page_most", 0);
+    costs.operand_bytes = operand_bytes;
     return costs;
 }
 
@@ -140,7 +144,8 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.turnaround = hardware_.constant("stream.turnaround", 0);
     costs.strided_factor = hardware_.constant("stream.strided", 0);
     costs.menu = engine.matrix ? kMatrixTiles : kVectorTiles;
-    costs.tiles = tile_costs(hardware_, table, core_s_per_flop / compute, memory().dram_s_per_byte);
+    costs.tiles = tile_costs(hardware_, table, core_s_per_flop / compute, memory().dram_s_per_byte,
+                             terms.operand_bits / 8.0);
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
     costs.direct = terms.kind == WorkKind::convolution && vector.flop_per_s > 0;
     costs.direct_s_per_flop = costs.vector_s_per_flop / hardware_.constant("kernel.depthwise.compute", 1);

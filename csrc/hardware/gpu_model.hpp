@@ -28,8 +28,8 @@ struct GpuMemory {
           strided(block[terms.strided_bytes]) {}
 
     // `again`: bytes that are read once more.
-    // Products find little in a cache: measured ones take as long as if nothing were there, and their operands
-    // are read in an order of their own.
+    // Products find little in a cache: measured ones take as long as if nothing were there, and their
+    // operands are read in an order of their own.
     INFERCOST_INLINE void time_products(int i, Vec& dram, Vec& cache) const {
         const Vec bytes = weights.at(i) + others.at(i);
         dram = bytes * splat(memory.dram_s_per_byte * costs.dram_factor);

@@ -24,7 +24,12 @@ struct Products {
     double core_s_per_flop;
 
     INFERCOST_INLINE void prepare(Vec batch, Vec n, Vec k, TilesOfProduct& tiles) const {
-        const Vec depth = (k + splat(costs.depth_overhead)) * splat(2.0 * core_s_per_flop);
+        Vec depth = (k + splat(costs.depth_overhead)) * splat(2.0 * core_s_per_flop);
+        if (costs.page_bytes > 0) {
+            const Vec beyond = k * splat(costs.operand_bytes / costs.page_bytes) - splat(1.0);
+            depth =
+                depth + depth * splat(costs.page_cost) * clamp(beyond, splat(0.0), splat(costs.page_most));
+        }
         for (int t = 0; t < kTileCount; ++t) {
             tiles.columns[t] = ceil(n * splat(1.0 / menu[t].cols)) * batch;
             tiles.busy[t] = depth * splat(menu[t].rows * menu[t].cols);

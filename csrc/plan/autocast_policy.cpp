@@ -136,9 +136,8 @@ constexpr std::string_view kFullSoftmax[] = {"softmax", "log_softmax", "_softmax
 constexpr std::string_view kFullScan[] = {"cumprod", "cumsum"};
 
 constexpr std::string_view kWidest[] = {
-    "addcdiv",         "addcmul",   "atan2",       "bilinear",
-    "cross",           "dot",       "vdot",        "grid_sampler",
-    "index_put",       "tensordot", "scatter_add", "grid_sampler_2d",
+    "addcdiv",         "addcmul",   "atan2",     "bilinear",    "cross",           "dot", "vdot",
+    "grid_sampler",    "index_put", "tensordot", "scatter_add", "grid_sampler_2d",
     "grid_sampler_3d",  // what grid_sampler calls
 };
 

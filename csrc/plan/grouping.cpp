@@ -197,7 +197,8 @@ class Grouper {
         const Group& rows = reduces ? one : two;
         const Group& elements = reduces ? two : one;
         // Where rows lie across the order of the elements, the two go through memory in different ways.
-        return (rows.inner && elements.results == rows.results * rows.length) || elements.results == rows.results;
+        return (rows.inner && elements.results == rows.results * rows.length) ||
+               elements.results == rows.results;
     }
 
     // Whether `from` needs `to` by way of a third group.

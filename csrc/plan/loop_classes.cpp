@@ -1,6 +1,6 @@
 // What kind of loop a launch is. Conventions are those of torch's inductor: pooling and resampling are loops,
-// a batch norm with constant statistics is pointwise, a norm or a softmax is a reduction whose rows are scaled
-// by what they became.
+// a batch norm with constant statistics is pointwise, a norm or a softmax is a reduction whose rows are
+// scaled by what they became.
 #include <algorithm>
 
 #include "plan/loops.hpp"
@@ -43,8 +43,8 @@ void classify_rows(Loop& loop, const Call& call, bool channels_last) {
     loop.kind = LoopClass::reduction;
     loop.uses = 2;
     if (named(call.op(), {"batch_norm"})) {
-        const bool training = call.flag("training", false) || call.flag("train", false) ||
-                              named(call.op(), {"with_update"});
+        const bool training =
+            call.flag("training", false) || call.flag("train", false) || named(call.op(), {"with_update"});
         if (!training) {
             loop.kind = LoopClass::pointwise;
             loop.uses = 1;
@@ -53,10 +53,9 @@ void classify_rows(Loop& loop, const Call& call, bool channels_last) {
         loop.length = call.numel(input) / call.dim(input, 1);
         loop.inner = false;
     } else if (named(call.op(), {"group_norm", "instance_norm"})) {
-        const Expr groups =
-            named(call.op(), {"group_norm"})
-                ? call.integer(call.has("num_groups") ? "num_groups" : "group", 1)
-                : call.dim(input, 1);
+        const Expr groups = named(call.op(), {"group_norm"})
+                                ? call.integer(call.has("num_groups") ? "num_groups" : "group", 1)
+                                : call.dim(input, 1);
         loop.length = call.numel(input) / (call.dim(input, 0) * groups);
         loop.inner = call.rank(input) < kRankOfImages || (!channels_last && call.is_contiguous(input));
     } else if (!(loop.work.dims.n == Expr(0))) {
@@ -74,7 +73,8 @@ void classify(Loop& loop, const Call& call, bool channels_last) {
     switch (loop.work.kind) {
         case WorkKind::pointwise:
             // In parts, these read their operand more than once: x * sigmoid(x).
-            if (named(call.op(), {"aten.silu", "aten.gelu", "aten.hardswish", "aten.mish", "aten.elu"})) loop.uses = 2;
+            if (named(call.op(), {"aten.silu", "aten.gelu", "aten.hardswish", "aten.mish", "aten.elu"}))
+                loop.uses = 2;
             [[fallthrough]];
         case WorkKind::copy:
         case WorkKind::fill:

@@ -1,6 +1,6 @@
 // Launches -> loops, by the conventions of torch's inductor: statistics over planes (group norm, batch
-// statistics) are a loop before the one that uses them, a concatenation is a loop for each of its parts unless
-// it can be read in place, and a bias is added by the loop that follows a product.
+// statistics) are a loop before the one that uses them, a concatenation is a loop for each of its parts
+// unless it can be read in place, and a bias is added by the loop that follows a product.
 #include "plan/loops.hpp"
 
 #include <algorithm>
@@ -26,9 +26,8 @@ class Reader {
           readers_(graph_.tensors().size()) {
         for (std::size_t i = 0; i < launches_.size(); ++i) {
             const Node& node = graph_.nodes()[static_cast<std::size_t>(launches_[i].nodes.front())];
-            graph_.for_each_input(node, [&](TensorIndex t) {
-                readers_[root(t)].push_back(static_cast<std::int32_t>(i));
-            });
+            graph_.for_each_input(
+                node, [&](TensorIndex t) { readers_[root(t)].push_back(static_cast<std::int32_t>(i)); });
         }
     }
 
@@ -105,18 +104,21 @@ class Reader {
     // Whether all who read this result compute element by element.
     bool feeds_pointwise(const Call& call) const {
         const std::vector<std::int32_t>& readers = readers_[root(call.output())];
-        return std::all_of(readers.begin(), readers.end(), [&](std::int32_t reader) {
-            const FusedLaunch& launch = launches_[static_cast<std::size_t>(reader)];
-            const Node& node = graph_.nodes()[static_cast<std::size_t>(launch.nodes.front())];
-            const WorkKind kind = launch.work.kind;
-            return !launch.opaque &&
-                   (kind == WorkKind::pointwise || kind == WorkKind::copy ||
-                    (kind == WorkKind::normalization && graph_.ops()[node.op].name == "aten.batch_norm"));
-        }) && !readers.empty();
+        return std::all_of(
+                   readers.begin(), readers.end(),
+                   [&](std::int32_t reader) {
+                       const FusedLaunch& launch = launches_[static_cast<std::size_t>(reader)];
+                       const Node& node = graph_.nodes()[static_cast<std::size_t>(launch.nodes.front())];
+                       const WorkKind kind = launch.work.kind;
+                       return !launch.opaque && (kind == WorkKind::pointwise || kind == WorkKind::copy ||
+                                                 (kind == WorkKind::normalization &&
+                                                  graph_.ops()[node.op].name == "aten.batch_norm"));
+                   }) &&
+               !readers.empty();
     }
 
-    // On a GPU a bias is taken out of a convolution always, and out of a matrix product where what follows can
-    // add it.
+    // On a GPU a bias is taken out of a convolution always, and out of a matrix product where what follows
+    // can add it.
     bool adds_bias_apart(const Loop& loop, const Call& call) const {
         if (call.tensor("bias") == kNoTensor || call.output_count() != 1) return false;
         return loop.work.kind == WorkKind::convolution ||
@@ -153,9 +155,10 @@ class Reader {
     }
 
     // A concatenation that whoever reads it can read from its parts: few of them, none of which is there in
-    // memory for others too. Parts that cannot be written to their place by who makes them are better read so.
+    // memory for others too. Parts that cannot be written to their place by who makes them are better read
+    // so.
     bool reads_in_place(const Loop& loop, const Call& call) {
-        constexpr std::size_t kParts = 8;   // max_pointwise_cat_inputs
+        constexpr std::size_t kParts = 8;    // max_pointwise_cat_inputs
         constexpr std::size_t kComplex = 2;  // max_complex_pointwise_cat_inputs
         if (loop.reads.size() > kParts) return false;
         bool any = false;
@@ -197,7 +200,8 @@ class Reader {
     void read(Loop& loop, const Call& call) {
         std::array<Expr, kTrafficCount> sums;
         std::vector<Stream> streams;
-        const std::vector<Expr> out = call.output_count() > 0 ? call.strides(call.output()) : std::vector<Expr>();
+        const std::vector<Expr> out =
+            call.output_count() > 0 ? call.strides(call.output()) : std::vector<Expr>();
         call.for_each_input([&](TensorIndex t) {
             const Traffic role = call.traffic(t);
             sums[static_cast<std::size_t>(role)] += call.bytes(t);
@@ -210,7 +214,8 @@ class Reader {
             for (Stream& stream : streams) {
                 if (static_cast<std::size_t>(stream.role) == r) stream.bytes = 0;
             }
-            streams.push_back({kNoValue, kNoTensor, loop.work.read[r], static_cast<Traffic>(r), false, false});
+            streams.push_back(
+                {kNoValue, kNoTensor, loop.work.read[r], static_cast<Traffic>(r), false, false});
         }
         loop.reads = std::move(streams);
     }
@@ -239,11 +244,12 @@ class Reader {
         }
     }
 
-    // A library takes operands in one layout. What lies otherwise goes through a loop before it, which takes in
-    // what comes before. Weights are laid out anew in every run: a compiler that does not know their values
-    // cannot keep them so.
+    // A library takes operands in one layout. What lies otherwise goes through a loop before it, which takes
+    // in what comes before. Weights are laid out anew in every run: a compiler that does not know their
+    // values cannot keep them so.
     void copy_operands(Loop& loop, const Call& call) {
-        for (const OperandCopy& copy : product_copies(call)) copy_operand(loop, call, copy.tensor, copy.bytes);
+        for (const OperandCopy& copy : product_copies(call))
+            copy_operand(loop, call, copy.tensor, copy.bytes);
         if (loop.work.kind != WorkKind::convolution || !channels_last_) return;
         loop.work.channels_first = false;
         std::size_t position = 0;
@@ -345,7 +351,7 @@ class Reader {
     const Graph& graph_;
     std::vector<FusedLaunch> launches_;
     bool channels_last_;
-    std::vector<ValueIndex> current_;  // of the storage with this root
+    std::vector<ValueIndex> current_;                 // of the storage with this root
     std::vector<std::vector<std::int32_t>> readers_;  // launches, of a storage
     std::unordered_map<std::int64_t, std::int32_t> casts_;
     Loops result_;

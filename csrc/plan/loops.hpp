@@ -38,8 +38,8 @@ struct Loop {
     Expr length = 1;
     std::vector<Stream> reads;
     std::vector<Stream> writes;
-    int uses = 1;        // how often the body reads each operand
-    bool inner = true;   // of a reduction: rows lie dense, as a loop over all elements meets them
+    int uses = 1;       // how often the body reads each operand
+    bool inner = true;  // of a reduction: rows lie dense, as a loop over all elements meets them
 };
 
 // One content of one storage: an op in place gives the storage another.

@@ -165,6 +165,9 @@ _TILES = {
     "split_length": _POSITIVE,  # the least length of a part of a split reduction
     "split_us": _NOT_NEGATIVE,  # the pass that adds the parts up
     "split_bytes": _NOT_NEGATIVE,  # share of the parts' bytes that comes from dram
+    "page_kib": _NOT_NEGATIVE,  # rows of operands further apart miss the TLB of a core; 0: never
+    "page_cost": _NOT_NEGATIVE,
+    "page_most": _NOT_NEGATIVE,
     "depth_overhead": _NOT_NEGATIVE,  # elements of the reduction that filling the pipeline is worth
 }
 _ROWS = {
