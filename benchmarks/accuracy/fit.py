@@ -61,7 +61,7 @@ def load_cases(
     wanted = [name for name in KINDS if any(name in parameter.tables for parameter in parameters)]
     kinds = {parameter.kind for parameter in parameters}
     problems = Problems()
-    capturing = Capturing((cache or default_cache()) / "graphs", 2, False)
+    capturing = Capturing((cache or default_cache()) / "graphs")
     cases: list[Case] = []
     for table in judging.read_tables(measured, wanted, problems):
         used = _of_kinds(table, kinds, without)

@@ -141,29 +141,13 @@ void bind_quantities(py::class_<Class>& bound, const std::type_identity_t<Member
     }
 }
 
-std::vector<Expr*> quantities_of(Work& work) {
-    std::vector<Expr*> all = {&work.contraction_flops,
-                              &work.causal_flops,
-                              &work.pointwise_flops,
-                              &work.dims.batch,
-                              &work.dims.m,
-                              &work.dims.n,
-                              &work.dims.k,
-                              &work.dims.n_value};
-    for (Expr& e : work.read) all.push_back(&e);
-    for (Expr& e : work.written) all.push_back(&e);
-    for (Expr& e : work.slow_loops) all.push_back(&e);
-    all.push_back(&work.copied_bytes);
-    return all;
-}
-
 // Quantities travel as text, since atoms are interned in each process.
 py::tuple work_state(const Work& work) {
     Work copy = work;
     std::vector<std::string> texts;
-    for (const Expr* e : quantities_of(copy)) texts.push_back(e->text());
+    for (const Expr* e : copy.quantities()) texts.push_back(e->text());
     return py::make_tuple(std::string(name_of(work.kind)), std::string(name_of(work.dtype)), work.modelled,
-                          work.dims.window, texts);
+                          work.dims.window, work.dims.weight_bits, texts);
 }
 
 Work work_from_state(const py::tuple& state) {
@@ -172,8 +156,9 @@ Work work_from_state(const py::tuple& state) {
     work.dtype = parse_dtype(state[1].cast<std::string>());
     work.modelled = state[2].cast<bool>();
     work.dims.window = state[3].cast<std::int64_t>();
-    const auto texts = state[4].cast<std::vector<std::string>>();
-    const std::vector<Expr*> quantities = quantities_of(work);
+    work.dims.weight_bits = state[4].cast<int>();
+    const auto texts = state[5].cast<std::vector<std::string>>();
+    const std::vector<Expr*> quantities = work.quantities();
     for (std::size_t i = 0; i < quantities.size(); ++i) *quantities[i] = Expr::parse(texts.at(i));
     return work;
 }

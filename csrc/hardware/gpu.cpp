@@ -143,6 +143,10 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.dram_factor = 1 / (of_class("dram", 1) * of_tiles("dram", 1));
     costs.turnaround = hardware_.constant("stream.turnaround", 0);
     costs.strided_factor = hardware_.constant("stream.strided", 0);
+    // Libraries of the matrix unit keep channels innermost: what comes otherwise is turned, and turned back.
+    if (terms.channels_first && engine.matrix && !is_depthwise(terms)) {
+        costs.transposed_factor = hardware_.constant("stream.transposed", 0);
+    }
     costs.menu = engine.matrix ? kMatrixTiles : kVectorTiles;
     costs.tiles = tile_costs(hardware_, table, core_s_per_flop / compute, memory().dram_s_per_byte,
                              terms.operand_bits / 8.0);

@@ -9,26 +9,16 @@
 
 namespace infercost {
 
-inline constexpr int kTileCount = 8;
+inline constexpr int kTileCount = 3;
 inline constexpr Tile kMatrixTiles[kTileCount] = {
     {256, 128},
-    {128, 256},
     {128, 128},
-    {128, 64 },
-    {64,  128},
-    {64,  64 },
-    {64,  32 },
-    {32,  64 }
+    {64,  64 }
 };
 inline constexpr Tile kVectorTiles[kTileCount] = {
     {128, 128},
     {128, 64 },
-    {64,  128},
-    {64,  64 },
-    {64,  32 },
-    {32,  64 },
-    {128, 32 },
-    {32,  128}
+    {64,  64 }
 };
 // Accumulators of this many elements fill a core: smaller tiles lie side by side, up to eight.
 inline constexpr double kResidentElements = 2.0 * 128 * 128;

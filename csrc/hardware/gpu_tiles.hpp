@@ -10,6 +10,7 @@ namespace infercost::INFERCOST_ISA {
 struct TilesOfProduct {
     Vec columns[kTileCount];  // tiles side by side, over the whole batch
     Vec busy[kTileCount];     // seconds of arithmetic of one core on one tile
+    Vec spent[kTileCount];    // with what waiting for operands adds, where cores have as many as they hold
     Vec latency;              // seconds of fetching operands, of a round of tiles
     Vec most_parts;
 };
@@ -35,41 +36,46 @@ struct Products {
             tiles.busy[t] = depth * splat(menu[t].rows * menu[t].cols);
         }
         tiles.latency = k * splat(costs.operand_s);
+        for (int t = 0; t < kTileCount; ++t) {
+            tiles.spent[t] = of_a_tile(tiles.busy[t], tiles.latency, splat(1.0 / resident_tiles(menu[t])));
+        }
         tiles.most_parts = max(splat(1.0), floor(k * splat(1.0 / costs.split_length)));
     }
 
     // Seconds of the cores, with the best tile of the menu. `places`: elements of the result, for what a
-    // split costs.
+    // split costs. `ample`: there is work for all cores, each as many tiles as it holds at once.
     template <bool ample>
     INFERCOST_INLINE Vec seconds(Vec m, Vec places, const TilesOfProduct& tiles) const {
         const Vec one = splat(1.0);
         const Vec per_core = splat(1.0 / cores);
         Vec best = splat(__builtin_inf());
         for (int t = 0; t < kTileCount; ++t) {
-            const double resident = resident_tiles(menu[t]);
             const Vec count = ceil(m * splat(1.0 / menu[t].rows)) * tiles.columns[t];
-            Vec busy = tiles.busy[t];
-            Vec latency = tiles.latency;
             Vec of_a_core = count * per_core;
+            Vec spent = tiles.spent[t];
             Vec split_s = splat(0.0);
-            if constexpr (!ample) {
+            if constexpr (ample) {
+                of_a_core = ceil(of_a_core - splat(kRounding));
+            } else {
                 // Too few tiles for the cores: each tile's reduction is split between several.
                 const Vec parts = max(one, min(floor(splat(cores) / count), tiles.most_parts));
-                busy = busy / parts;
-                latency = latency / parts;
-                of_a_core = of_a_core * parts;
+                of_a_core = ceil(of_a_core * parts - splat(kRounding));
+                const Vec rounds = max(one / of_a_core, splat(1.0 / resident_tiles(menu[t])));
+                spent = of_a_tile(tiles.busy[t] / parts, tiles.latency / parts, rounds);
                 split_s = only(one < parts,
                                splat(costs.split_s) + parts * places * splat(costs.split_s_per_element));
             }
-            of_a_core = ceil(of_a_core - splat(kRounding));
-            const Vec rounds = ceil(of_a_core * splat(1.0 / resident));
-            const Vec compute = of_a_core * busy;
-            const Vec waited = rounds * latency;
-            const Vec spent = max(compute, waited) + splat(costs.exposed_operands) * min(compute, waited) +
-                              (rounds - one) * splat(costs.round_s) + split_s;
-            best = min(best, spent);
+            best = min(best, of_a_core * spent + split_s);
         }
-        return best;
+        // The last round drains behind the others.
+        return max(splat(0.0), best - splat(costs.round_s));
+    }
+
+    // What a tile of a core takes, its share of a round's latency among them. `rounds`: per tile.
+    INFERCOST_INLINE Vec of_a_tile(Vec busy, Vec latency, Vec rounds) const {
+        const Vec waited = latency * rounds;
+        return max(busy, waited) + splat(costs.exposed_operands) * min(busy, waited) +
+               rounds * splat(costs.round_s);
     }
 
     static INFERCOST_INLINE double resident_tiles(const Tile& tile) {

@@ -25,17 +25,29 @@ Expr Work::bytes_written() const {
     return sum_of(written);
 }
 
+std::vector<Expr*> Work::quantities() {
+    std::vector<Expr*> all = {&contraction_flops,
+                              &causal_flops,
+                              &pointwise_flops,
+                              &dims.batch,
+                              &dims.m,
+                              &dims.n,
+                              &dims.k,
+                              &dims.n_value,
+                              &dims.shared,
+                              &dims.squares_2,
+                              &dims.squares_4,
+                              &strided_bytes,
+                              &copied_bytes};
+    for (Expr& e : read) all.push_back(&e);
+    for (Expr& e : written) all.push_back(&e);
+    for (Expr& e : slow_loops) all.push_back(&e);
+    return all;
+}
+
 Work Work::substitute(const Sizes& sizes) const {
     Work bound = *this;
-    for (Expr* e : {&bound.contraction_flops, &bound.causal_flops, &bound.pointwise_flops, &bound.dims.batch,
-                    &bound.dims.m, &bound.dims.n, &bound.dims.k, &bound.dims.n_value, &bound.dims.shared,
-                    &bound.dims.squares_2, &bound.dims.squares_4, &bound.strided_bytes}) {
-        *e = e->substitute(sizes);
-    }
-    for (Expr& e : bound.read) e = e.substitute(sizes);
-    for (Expr& e : bound.written) e = e.substitute(sizes);
-    for (Expr& e : bound.slow_loops) e = e.substitute(sizes);
-    bound.copied_bytes = bound.copied_bytes.substitute(sizes);
+    for (Expr* e : bound.quantities()) *e = e->substitute(sizes);
     return bound;
 }
 
@@ -45,17 +57,12 @@ std::size_t Work::hash() const {
         seed ^= e.hash() + 0x9e3779b97f4a7c15ULL + (seed << 6) + (seed >> 2);
     };
     mix(contraction_flops);
-    mix(causal_flops);
     mix(pointwise_flops);
     for (const Expr& e : read) mix(e);
     for (const Expr& e : written) mix(e);
-    for (const Expr& e : loops) mix(e);
-    mix(copied_bytes);
-    for (const Expr* e : {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value, &dims.shared,
-                          &dims.squares_2, &dims.squares_4, &strided_bytes})
+    for (const Expr* e :
+         {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value, &strided_bytes, &copied_bytes})
         mix(*e);
-    for (const Expr& e : slow_loops) mix(e);
-    mix(copied_bytes);
     return seed;
 }
 

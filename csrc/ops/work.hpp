@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "core/dtype.hpp"
 #include "core/expr.hpp"
@@ -58,6 +59,7 @@ struct Work {
     Expr& slow_loop(SlowLoop kind_of_loop) { return slow_loops[static_cast<std::size_t>(kind_of_loop)]; }
     Expr bytes_read() const;
     Expr bytes_written() const;
+    std::vector<Expr*> quantities();  // all of them
     Work substitute(const Sizes& sizes) const;
     bool operator==(const Work&) const = default;
     std::size_t hash() const;

@@ -14,7 +14,7 @@ from .calibration import CALIBRATIONS, Calibration
 from .calibration import calibration as constants_of
 from .cpu_keys import PAGE_BYTES
 from .device import CATALOG, DeviceFile, read_device
-from .schema import CACHE_LEVELS, CORE_DTYPES, MODEL_TABLES, OVERHEAD_KEYS, PAGE_BYTES, HardwareError
+from .schema import CACHE_LEVELS, CORE_DTYPES, MODEL_TABLES, OVERHEAD_KEYS, HardwareError
 
 if TYPE_CHECKING:
     from pyinfercost import _core

@@ -253,7 +253,6 @@ _CPU = {
     "parallel_region_us_per_thread": _NOT_NEGATIVE,
     "page_fault_us": _NOT_NEGATIVE,
 }
-PAGE_BYTES = 4096
 
 _CALIBRATION_TABLES: dict[str, Field | Table] = {
     "overheads": Table({"source": _NEED_TEXT, **{f"{key}_us": _NOT_NEGATIVE for key in OVERHEAD_KEYS}}),

@@ -109,6 +109,8 @@ ATTENTION = (
 )
 
 CONVOLUTIONS = (
+    _gpu("kernel.convolution.minimum_us", 5.0, 0.1, 40.0, ("fp32_conv2d", "models_vision"), 0.7),
+    _gpu("tiles_vector.depth_overhead", 8.0, 0.01, 64.0, ("fp32_conv2d", *_FP32), 0.7),
     _gpu("winograd.fused", 0.46, 0.2, 2.0, ("fp32_conv2d",), 0.3),
     _gpu("winograd.products", 0.56, 0.2, 1.2, ("fp32_conv2d",), 0.3),
     _gpu("winograd.passes", 0.55, 0.1, 3.0, ("fp32_conv2d",), 0.5),

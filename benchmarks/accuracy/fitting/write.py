@@ -1,0 +1,105 @@
+"""Writes fitted constants into calibration files, in place: what was not fitted stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tomlkit
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .solve import Problem
+
+_DIGITS = 4
+_MARK = "fitted: "
+
+
+def write(
+    folder: Path,
+    problem: Problem,
+    x: NDArray[np.float64],
+    spreads: Mapping[str | None, Mapping[str, tuple[float, int]]],
+    measured: Path,
+) -> None:
+    """Writes a kind's constants to its file and families' to theirs, where these differ and have rows.
+
+    Args:
+        folder: the calibration files.
+        problem: what was solved.
+        x: its solution.
+        spreads: by family and key, with rows, from `spreads.spreads`.
+        measured: the folder of measurements, which sources name.
+    """
+    kinds = {unknown.parameter.kind for unknown in problem.unknowns}
+    families = {machine.family: machine for machine in problem.machines.values()}
+    fitted = {unknown.parameter.key for unknown in problem.unknowns}
+    differing = {(u.parameter.key, u.family) for u in problem.unknowns if u.family}
+    for path in folder.glob("*.toml"):
+        document = tomlkit.parse(path.read_text(encoding="utf-8"))
+        if path.stem in kinds:
+            values = {
+                u.parameter.key: float(np.exp(v))
+                for u, v in zip(problem.unknowns, x, strict=True)
+                if u.parameter.kind == path.stem and u.family is None
+            }
+            rows, of = problem.total_rows, spreads[None]
+        elif path.stem in families:
+            machine = families[path.stem]
+            values = {
+                key: value for key, value in problem.constants(x, machine).items() if (key, path.stem) in differing
+            }
+            rows = sum(
+                len(block.measured_s)
+                for block in problem.blocks
+                if problem.machines[block.hardware].family == path.stem
+            )
+            of = {key: value for key, value in spreads[path.stem].items() if key != "band.spread" or value[1]}
+        else:
+            # What an earlier fit left here is no longer known; what others published is.
+            if _forget(document, fitted):
+                path.write_text(tomlkit.dumps(document), encoding="utf-8")
+            continue
+        _forget(document, fitted)
+        source = f"{_MARK}{rows} rows, python -m benchmarks.accuracy.fit; tables and their sources in benchmarks/README.md"
+        for dotted, value in {**values, **{key: spread for key, (spread, _) in of.items()}}.items():
+            _set(document, dotted, value, source)
+        if path.stem in kinds:
+            document["fitted"] = True
+        path.write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
+def _table(document: tomlkit.TOMLDocument, dotted: str, *, make: bool) -> tomlkit.items.Table | None:
+    parent: tomlkit.TOMLDocument | tomlkit.items.Table = document
+    parts = dotted.split(".")
+    for place, part in enumerate(parts):
+        if part not in parent:
+            if not make:
+                return None
+            parent[part] = tomlkit.table(is_super_table=place + 1 < len(parts))
+        parent = parent[part]  # type: ignore[assignment]
+    return parent  # type: ignore[return-value]
+
+
+def _set(document: tomlkit.TOMLDocument, dotted: str, value: float, source: str) -> None:
+    name, _, key = dotted.rpartition(".")
+    table = _table(document, name, make=True)
+    assert table is not None
+    before = str(table.get("source", ""))
+    kept = before.partition(_MARK)[0].rstrip("; ")
+    table["source"] = f"{kept}; {source}" if kept else source
+    table[key] = float(f"{value:.{_DIGITS}g}")
+
+
+def _forget(document: tomlkit.TOMLDocument, fitted: set[str]) -> bool:
+    """Takes fitted keys out of tables that an earlier fit wrote to; whether there were any."""
+    found = False
+    for dotted in fitted:
+        name, _, key = dotted.rpartition(".")
+        table = _table(document, name, make=False)
+        if table is not None and key in table and _MARK in str(table.get("source", "")):
+            del table[key]
+            found = True
+    return found
