@@ -169,6 +169,8 @@ _TILES = {
     "page_cost": _NOT_NEGATIVE,
     "page_most": _NOT_NEGATIVE,
     "depth_overhead": _NOT_NEGATIVE,  # elements of the reduction that filling the pipeline is worth
+    "by_rows": _NOT_NEGATIVE,  # 1: the tile follows from the number of rows; otherwise it is the fastest
+    "direct": _POSITIVE,  # of the vector unit, what kernels without tiles reach on few rows
 }
 _ROWS = {
     "l1_share": _NOT_NEGATIVE,  # of the innermost cache that holds rows until they are read again
