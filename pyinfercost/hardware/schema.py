@@ -151,6 +151,7 @@ _KERNEL = {
     "dram": _POSITIVE,
     "compute": _POSITIVE,
     "minimum_us": _NOT_NEGATIVE,
+    "issue_byte_per_clock": _POSITIVE,  # results of one core, where instructions are the limit
     "spread": _NOT_NEGATIVE,
     "rows": _COUNT,
 }
@@ -178,6 +179,7 @@ _ROWS = {
     "width": _POSITIVE,  # how gradually a cache overflows: 1 is from half to one and a half times its size
     "trip_us": _NOT_NEGATIVE,  # of a block's threads over four elements each
     "element_ns": _NOT_NEGATIVE,  # of a block over an element of its row
+    "issue_byte_per_clock": _POSITIVE,  # results of one core, where instructions are the limit
 }
 _MODEL_TABLES = {
     "stream": {
@@ -189,11 +191,14 @@ _MODEL_TABLES = {
     "tiles_vector": _TILES,
     "tiles_int8": _TILES,
     "tiles_fp8": _TILES,
+    "tiles_grouped": _TILES,  # several matrices of weights: mixtures of experts
+    "tiles_grouped8": _TILES,
     "tiles_weight8": _TILES,  # weights that are widened to the activations' dtype as they are read
     "tiles_weight4": _TILES,
     "softmax_rows": _ROWS,
     "norm_rows": _ROWS,
     "quantize_rows": _ROWS,
+    "token_rows": _ROWS,  # of serving engines: a block of threads for each token
     "forward": {"start_us": _NOT_NEGATIVE},  # from the host's call until the first kernel runs, and back
     "attention": {
         "matrix": _POSITIVE,  # time of the products over that at what matrix products reach
