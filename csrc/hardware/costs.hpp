@@ -50,7 +50,7 @@ struct TileCosts {
 // Kernels that go along rows (softmax, norms), and how much of a row still lies in a cache when it is read
 // again.
 struct RowCosts {
-    bool issued = false;  // rows in flight are held up by issuing instructions, and not by their latency
+    double issue_s = 0;  // of an element, where rows in flight wait for instructions; 0: for latencies
     double element_bytes = 4;
     double threads = 0;   // of one core
     double block = 0;     // threads of a block of rows; 0: as softmax chooses

@@ -99,7 +99,9 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     // Norms have blocks of 128 threads; quantising kernels of serving engines give a whole core to a row.
     costs.block = fixed ? terms.window : softmax ? 0 : norm ? 128 : costs.threads;
     costs.held = softmax ? 1024 : 0;
-    costs.issued = fixed;
+    if (fixed && hardware_.clock_hz > 0) {
+        costs.issue_s = 1 / (constant("issue_per_clock", 1) * hardware_.clock_hz * hardware_.cores);
+    }
     costs.passes = fixed ? 0 : softmax ? 2 : 1;
     costs.l1_bytes = constant("l1_share", 1) * capacity("l1") / hardware_.cores;
     costs.l2_bytes = constant("l2_share", 1) * capacity("l2");
@@ -161,10 +163,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
         costs.transposed_factor = hardware_.constant("stream.transposed", 0);
     }
     const bool few_rows = terms.weight_bits > 0 || is_grouped(terms);
-    const double issued = of_class("issue_byte_per_clock", 0);
-    const double per_clock = terms.window > 1 && costs.shape == GpuCosts::Shape::rows
-                                 ? hardware_.constant("token_rows.issue_byte_per_clock", 0)
-                                 : issued;
+    const double per_clock = of_class("issue_byte_per_clock", 0);
     if (per_clock > 0 && hardware_.clock_hz > 0) {
         costs.issue_s_per_byte = 1 / (per_clock * hardware_.clock_hz * hardware_.cores);
     }

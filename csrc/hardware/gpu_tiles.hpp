@@ -74,8 +74,8 @@ struct Products {
             of_a_core = ceil(of_a_core * parts - splat(kRounding));
             const Vec rounds = max(one / of_a_core, splat(1.0 / resident_tiles(menu[t])));
             const Vec spent = of_a_tile(tiles.busy[t] / parts, tiles.latency / parts, rounds);
-            const Vec split_s = only(
-                one < parts, splat(costs.split_s) + parts * places * splat(costs.split_s_per_element));
+            const Vec split_s =
+                only(one < parts, splat(costs.split_s) + parts * places * splat(costs.split_s_per_element));
             return of_a_core * spent + split_s;
         }
     }

@@ -14,19 +14,20 @@ TensorIndex result_of(const Call& call) {
     return named != kNoTensor ? named : call.require_tensor("out");
 }
 
-// A block goes along the last axis of `of`.
-void along(const Call& call, Work& work, TensorIndex of) {
+// A block goes along the last axis of `of`, and touches memory so often for each of its elements.
+void along(const Call& call, Work& work, TensorIndex of, int accesses) {
+    const Expr width = call.dim(of, -1);
     work.dtype = call.operand_dtype(of);
-    work.dims.n = call.dim(of, -1);
-    work.dims.m = call.numel(of) / work.dims.n;
+    work.dims.n = width * accesses;
+    work.dims.m = call.numel(of) / width;
     work.dims.window = kThreads;
 }
 
-template <int kFlops>
-void gated(const Call& call, Work& work) {
+template <int kFlops, int kAccesses>
+void activation(const Call& call, Work& work) {
     work.kind = WorkKind::pointwise;
     work.pointwise_flops = call.numel(result_of(call)) * kFlops;
-    along(call, work, result_of(call));
+    along(call, work, result_of(call), kAccesses);
 }
 
 // Square, add; then scale and weight; and the residual is added before.
@@ -34,7 +35,7 @@ void rms_norm(const Call& call, Work& work) {
     work.kind = WorkKind::normalization;
     const TensorIndex input = call.require_tensor("input");
     work.pointwise_flops = call.numel(input) * (call.has("residual") ? 5 : 4);
-    along(call, work, input);
+    along(call, work, input, call.has("residual") ? 5 : 4);
 }
 
 // Each pair of elements turns: four products and two sums. A token's heads lie side by side.
@@ -45,8 +46,8 @@ void rotary(const Call& call, Work& work) {
         if (const TensorIndex t = call.tensor(name); t != kNoTensor) elements += call.numel(t);
     }
     work.pointwise_flops = elements * 3;
-    along(call, work, call.require_tensor("query"));  // each head of it
-    work.dims.m = elements / work.dims.n;
+    along(call, work, call.require_tensor("query"), 3);  // each head of it
+    work.dims.m = elements / call.dim(call.require_tensor("query"), -1);
 }
 
 void reads_then_writes(const Call& call, Work& work) {
@@ -76,12 +77,14 @@ constexpr TrafficShape kStream{reads_then_writes, never};
 constexpr TrafficShape kTurn{turns, never};
 
 constexpr OpRule kRows[] = {
-    {"_C.silu_and_mul",        gated<5>, kStream, "5 per element: sigmoid and two products"       },
-    {"_C.gelu_and_mul",        gated<9>, kStream, "9 per element: as aten.gelu, and a product"    },
-    {"_C.gelu_tanh_and_mul",   gated<9>, kStream, "9 per element: as aten.gelu, and a product"    },
-    {"_C.rms_norm",            rms_norm, kStream, "4 per element: square, add, scale, weight"     },
-    {"_C.fused_add_rms_norm",  rms_norm, kStream, "5 per element: a sum, then as rms_norm"        },
-    {"_C.rotary_embedding",    rotary,   kTurn,   "3 per element of queries and keys: pairs turn" },
+    {"_C.silu_and_mul", activation<5, 4>, kStream, "5 per element: sigmoid and two products"},
+    {"_C.gelu_and_mul", activation<6, 4>, kStream, "6 per element: as aten.gelu, and a product"},
+    {"_C.gelu_new", activation<9, 2>, kStream, "9 per element: as aten.gelu with tanh"},
+    {"_C.gelu_fast", activation<9, 2>, kStream, "9 per element: as aten.gelu with tanh"},
+    {"_C.gelu_tanh_and_mul", activation<10, 4>, kStream, "10 per element: as aten.gelu, and a product"},
+    {"_C.rms_norm", rms_norm, kStream, "4 per element: square, add, scale, weight"},
+    {"_C.fused_add_rms_norm", rms_norm, kStream, "5 per element: a sum, then as rms_norm"},
+    {"_C.rotary_embedding", rotary, kTurn, "3 per element of queries and keys: pairs turn"},
 };
 static_assert(each_op_once(kRows));
 

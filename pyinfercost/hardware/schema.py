@@ -179,12 +179,13 @@ _ROWS = {
     "width": _POSITIVE,  # how gradually a cache overflows: 1 is from half to one and a half times its size
     "trip_us": _NOT_NEGATIVE,  # of a block's threads over four elements each
     "element_ns": _NOT_NEGATIVE,  # of a block over an element of its row
-    "issue_byte_per_clock": _POSITIVE,  # results of one core, where instructions are the limit
+    "issue_per_clock": _POSITIVE,  # elements of one core, read or written, where instructions are the limit
 }
 _MODEL_TABLES = {
     "stream": {
         "turnaround": _NOT_NEGATIVE,  # bytes' worth of pause for each byte both read and written
-        "strided": _NOT_NEGATIVE,  # bytes' worth of a byte read across its order, on top of its own
+        "resident": _NOT_NEGATIVE,  # of the last cache, what of it holds a working set until it is used again
+    "strided": _NOT_NEGATIVE,  # bytes' worth of a byte read across its order, on top of its own
         "transposed": _NOT_NEGATIVE,  # passes over a convolution's bytes to bring them into its order and back
     },
     "tiles_matrix": _TILES,

@@ -51,8 +51,8 @@ ROWS = (
     _gpu("norm_rows.element_ns", 0.5, 0.01, 5.0, ("fp32_layernorm",), 0.5),
     _gpu("kernel.normalization.minimum_us", 1.0, 0.05, 4.0, ("models_vision",), 0.5),
     _gpu("kernel.softmax.minimum_us", 1.0, 0.05, 8.0, ("models_vision",), 0.3),
-    _gpu("token_rows.issue_byte_per_clock", 2.4, 0.1, 20.0, ("llm_layers",), 0.5),
-    _gpu("token_rows.element_ns", 0.6, 0.01, 5.0, ("llm_layers",), 0.5),
+    _gpu("token_rows.issue_per_clock", 3.5, 0.1, 20.0, ("llm_layers",), 0.5),
+    _gpu("token_rows.element_ns", 0.2, 0.01, 5.0, ("llm_layers",), 0.5),
     _gpu("quantize_rows.element_ns", 0.3, 0.01, 5.0, ("gemm",), 0.5),
     _gpu("quantize_rows.trip_us", 0.3, 0.01, 5.0, ("gemm",), 0.5),
 )
