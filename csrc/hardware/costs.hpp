@@ -44,6 +44,7 @@ struct TileCosts {
     double page_most = 0;
     double operand_bytes = 4;
     double depth_overhead = 0;  // elements of the reduction that filling the pipeline is worth
+    double edge = 0;            // what a tile of 64 x 64 takes longer for a result than one of 128 x 128
     bool by_rows = false;       // the tile follows from the number of rows; otherwise it is the fastest
 };
 

@@ -70,6 +70,7 @@ TileCosts tile_costs(const Hardware& hardware, const std::string& table, double 
     costs.page_cost = constant("page_cost", 0);
     costs.page_most = constant("page_most", 0);
     costs.operand_bytes = operand_bytes;
+    costs.edge = constant("edge", 0);
     costs.by_rows = constant("by_rows", 0) > 0;
     return costs;
 }

@@ -33,7 +33,7 @@ struct Products {
         }
         for (int t = 0; t < kTileCount; ++t) {
             tiles.columns[t] = ceil(n * splat(1.0 / menu[t].cols)) * batch * splat(1.0 / cores);
-            tiles.busy[t] = depth * splat(menu[t].rows * menu[t].cols);
+            tiles.busy[t] = depth * splat(work_of(menu[t]));
         }
         tiles.latency = k * splat(costs.operand_s);
         for (int t = 0; t < kTileCount; ++t) {
@@ -84,6 +84,13 @@ struct Products {
         const Vec waited = latency * rounds;
         return max(busy, waited) + splat(costs.exposed_operands) * min(busy, waited) +
                rounds * splat(costs.round_s);
+    }
+
+    // Results of a tile, and what fetching operands for its edges adds: more of them in a small tile. A tile of
+    // 128 x 128 is what the engine's rate is about.
+    INFERCOST_INLINE double work_of(const Tile& tile) const {
+        const double edges = 64.0 / tile.rows + 64.0 / tile.cols - 1.0;
+        return tile.rows * tile.cols * (1.0 + costs.edge * edges);
     }
 
     static INFERCOST_INLINE double resident_tiles(const Tile& tile) {
