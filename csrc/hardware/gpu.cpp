@@ -13,7 +13,8 @@ namespace {
 GpuCosts::Shape shape_of(const KernelTerms& terms) {
     using Shape = GpuCosts::Shape;
     if (is_zero(terms.contraction_flops)) {
-        return is_zero(terms.n) ? Shape::none : Shape::rows;
+        // Sums are spread over threads however long their rows are.
+        return is_zero(terms.n) || terms.kind == WorkKind::reduction ? Shape::none : Shape::rows;
     }
     if (terms.kind == WorkKind::attention) return Shape::attention;
     // A user's rule may give no dimensions.
@@ -166,7 +167,8 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
         costs.transposed_factor = hardware_.constant("stream.transposed", 0);
     }
     const bool few_rows = terms.weight_bits > 0 || is_grouped(terms);
-    const double per_clock = of_class("issue_byte_per_clock", 0);
+    // A compiler's kernels are its own.
+    const double per_clock = execution_ == Execution::compiled ? 0 : of_class("issue_byte_per_clock", 0);
     if (per_clock > 0 && hardware_.clock_hz > 0) {
         costs.issue_s_per_byte = 1 / (per_clock * hardware_.clock_hz * hardware_.cores);
     }

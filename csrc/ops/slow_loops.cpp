@@ -37,6 +37,7 @@ const std::unordered_map<std::string_view, LoopCost>& costs() {
         {"aten.layer_norm",        {SlowLoop::row, 1.0}     },
         {"aten.native_layer_norm", {SlowLoop::row, 1.0}     },
         {"aten.group_norm",        {SlowLoop::row, 1.0}     },
+        {"timm.fast_group_norm",   {SlowLoop::row, 1.0}     },
         {"aten.native_group_norm", {SlowLoop::row, 1.0}     },
         {"aten.instance_norm",     {SlowLoop::row, 1.0}     },
         {"aten.rms_norm",          {SlowLoop::row, 1.0}     },

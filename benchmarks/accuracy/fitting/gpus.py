@@ -37,7 +37,7 @@ STREAMS = (
     _gpu("forward.start_us", 18.0, 1.0, 60.0, _EAGER, 0.5),
     _gpu("kernel.pointwise.minimum_us", 0.7, 0.05, 3.0, ("models_vision", "llm_layers"), 0.5),
     _gpu("kernel.gather.dram", 0.9, 0.1, 1.5, ("models_vision",), 0.3),
-    _gpu("kernel.gather.issue_byte_per_clock", 1.0, 0.05, 20.0, ("llm_layers", "models_vision"), 1.0),
+    _gpu("kernel.gather.issue_byte_per_clock", 1.0, 0.05, 20.0, ("llm_layers",), 1.0),
     _gpu("kernel.copy.dram", 0.9, 0.2, 1.5, ("llm_layers", *_WHOLE), 0.2),
     _gpu("stream.strided", 0.5, 0.01, 5.0, ("llm_layers", *_WHOLE), 1.0),
 )
