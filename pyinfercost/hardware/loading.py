@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .calibration import CALIBRATIONS, Calibration
 from .calibration import calibration as constants_of
+from .calibration_schema import MODEL_TABLES, OVERHEAD_KEYS
 from .cpu_keys import PAGE_BYTES
 from .device import CATALOG, DeviceFile, read_device
-from .schema import CACHE_LEVELS, CORE_DTYPES, MODEL_TABLES, OVERHEAD_KEYS, HardwareError
+from .schema import CACHE_LEVELS, CORE_DTYPES, HardwareError
 
 if TYPE_CHECKING:
     from pyinfercost import _core
