@@ -99,9 +99,7 @@ class NumpyEvaluator:
             cache_s = (kernel.weights + others) * self.cache_s
             return floor_s + np.maximum(np.maximum(kernel.pointwise(x) / self.vector, dram_s), cache_s)
         compute = self._of(kernel, "compute") * self._own(kernel, "compute", 1.0)
-        compute_s = self._product_s(
-            self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k
-        )
+        compute_s = self._product_s(self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k)
         if kernel.squares_4(1.0) > 0 and not self.on_matrix and self.constants.get("winograd.fused", 0.0) > 0:
             compute_s = np.minimum(compute_s, self._winograd_s(kernel, x))
         if kernel.kind == "convolution" and self.vector > 0:
