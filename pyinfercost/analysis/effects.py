@@ -53,7 +53,7 @@ EFFECTS = tuple(
             "vector unit only",
             "emulated precision",
             "Winograd",
-            "direct convolution",
+            "direct kernel",
             "key and value reads",
             "dram bandwidth",
             "cache-resident",
@@ -108,7 +108,7 @@ def _resource(kernel: Mapping[str, Any]) -> str:
     if kernel["algorithm"] == "winograd":
         return "Winograd"
     if kernel["algorithm"] == "direct":
-        return "direct convolution"
+        return "direct kernel"
     if kernel["engine"] == "matrix":
         return "matrix unit"
     product = kernel["kind"] in ("gemm", "convolution", "attention")
