@@ -102,8 +102,9 @@ class NumpyEvaluator:
         compute_s = self._product_s(self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k)
         if kernel.squares_4(1.0) > 0 and not self.on_matrix and self.constants.get("winograd.fused", 0.0) > 0:
             compute_s = np.minimum(compute_s, self._winograd_s(kernel, x))
-        if kernel.kind == "convolution" and self.vector > 0:
-            direct = self.constants.get("kernel.depthwise.compute", 1.0) * self.vector
+        depthwise = self.constants.get("kernel.depthwise.compute", 1.0) if kernel.kind == "convolution" else 0.0
+        direct = self.vector * self._own(kernel, "direct", depthwise)
+        if direct > 0:
             compute_s = np.minimum(compute_s, kernel.flops(x) / direct)
         dram_s = (kernel.weights + others) * (self.dram_s * slower)
         rest_s = self._tiles("exposed_memory") * np.minimum(compute_s, dram_s)

@@ -1,7 +1,9 @@
 #include "evaluate/explain.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <deque>
 
 #include "evaluate/bound_plan.hpp"
 #include "hardware/gpu.hpp"
@@ -11,14 +13,6 @@ namespace {
 
 using Shape = GpuCosts::Shape;
 using Term = double KernelSeconds::*;
-
-// A menu of one tile is that tile as often as the loops look at it.
-template <int t>
-constexpr Tile kMatrixAlone[kTileCount] = {kMatrixTiles[t], kMatrixTiles[t], kMatrixTiles[t]};
-template <int t>
-constexpr Tile kVectorAlone[kTileCount] = {kVectorTiles[t], kVectorTiles[t], kVectorTiles[t]};
-constexpr const Tile* kMatrixMenus[kTileCount] = {kMatrixAlone<0>, kMatrixAlone<1>, kMatrixAlone<2>};
-constexpr const Tile* kVectorMenus[kTileCount] = {kVectorAlone<0>, kVectorAlone<1>, kVectorAlone<2>};
 
 // Times that differ by rounding are the same.
 constexpr double kSame = 1e-9;
@@ -87,11 +81,13 @@ class Explainer {
             case Shape::tiles:
             case Shape::winograd:
                 for (int t = 0; t < kTileCount; ++t) {
+                    // A menu of one tile is that tile as often as the loops look at it.
+                    menus_.emplace_back().fill(kernel.gpu.menu[t]);
                     without(kernel, [&](BoundKernel& k) {
                         k.gpu.shape = Shape::tiles;
                         k.gpu.direct = false;
                         k.gpu.vector_s_per_flop = 0;
-                        k.gpu.menu = (k.gpu.menu == kMatrixTiles ? kMatrixMenus : kVectorMenus)[t];
+                        k.gpu.menu = menus_.back().data();
                     });
                 }
                 without(kernel, [](BoundKernel& k) {
@@ -199,11 +195,12 @@ class Explainer {
     }
 
     void product(const GpuCosts& costs, const Work& work) {
-        double best = answers_[next_].compute;
+        const double m = value(work.dims.m);
+        double best = answer().compute;
         int chosen = 0;
-        for (int t = 0; t < kTileCount; ++t) {
+        for (int t = 1; t < kTileCount; ++t) {
             const double tile_s = answer().compute;
-            if (tile_s < best) {
+            if (costs.tiles.by_rows ? m <= kMostRows[t] : tile_s < best) {
                 best = tile_s;
                 chosen = t;
             }
@@ -219,7 +216,6 @@ class Explainer {
         const Tile tile = costs.menu[chosen];
         const TileCosts& c = costs.tiles;
         const double batch = value(work.dims.batch);
-        const double m = value(work.dims.m);
         const double n = value(work.dims.n);
         const double k = value(work.dims.k);
         Tiling tiling;
@@ -254,6 +250,7 @@ class Explainer {
     SizeBlock block_;
     const Sizes& sizes_;
     const Hardware& hardware_;
+    std::deque<std::array<Tile, kTileCount>> menus_;  // a deque: what is asked points into it
     std::vector<BoundKernel> asked_;
     std::vector<std::size_t> first_;  // question of each kernel
     std::vector<KernelSeconds> answers_;

@@ -44,6 +44,7 @@ struct TileCosts {
     double page_most = 0;
     double operand_bytes = 4;
     double depth_overhead = 0;  // elements of the reduction that filling the pipeline is worth
+    bool by_rows = false;       // the tile follows from the number of rows; otherwise it is the fastest
 };
 
 // Kernels that go along rows (softmax, norms), and how much of a row still lies in a cache when it is read

@@ -63,6 +63,7 @@ TileCosts tile_costs(const Hardware& hardware, const std::string& table, double 
     costs.page_cost = constant("page_cost", 0);
     costs.page_most = constant("page_most", 0);
     costs.operand_bytes = operand_bytes;
+    costs.by_rows = constant("by_rows", 0) > 0;
     return costs;
 }
 
@@ -147,12 +148,17 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     if (terms.channels_first && engine.matrix && !is_depthwise(terms)) {
         costs.transposed_factor = hardware_.constant("stream.transposed", 0);
     }
-    costs.menu = engine.matrix ? kMatrixTiles : kVectorTiles;
+    costs.menu = !engine.matrix ? kVectorTiles : terms.weight_bits > 0 ? kWidenedTiles : kMatrixTiles;
     costs.tiles = tile_costs(hardware_, table, core_s_per_flop / compute, memory().dram_s_per_byte,
                              terms.operand_bits / 8.0);
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
     costs.direct = terms.kind == WorkKind::convolution && vector.flop_per_s > 0;
     costs.direct_s_per_flop = costs.vector_s_per_flop / hardware_.constant("kernel.depthwise.compute", 1);
+    // Products of few rows have kernels on the vector unit, whose columns go to threads.
+    if (product && of_tiles("direct", 0) > 0) {
+        costs.direct = true;
+        costs.direct_s_per_flop = costs.vector_s_per_flop / of_tiles("direct", 1);
+    }
     if (costs.shape == GpuCosts::Shape::rows) costs.rows = gpu_rows(terms);
     if (costs.shape == GpuCosts::Shape::attention) costs.attention = gpu_attention(core_s_per_flop);
     const double fused = hardware_.constant("winograd.fused", 0);

@@ -46,29 +46,38 @@ struct Products {
     // split costs. `ample`: there is work for all cores, each as many tiles as it holds at once.
     template <bool ample>
     INFERCOST_INLINE Vec seconds(Vec m, Vec places, const TilesOfProduct& tiles) const {
-        const Vec one = splat(1.0);
-        const Vec per_core = splat(1.0 / cores);
-        Vec best = splat(__builtin_inf());
-        for (int t = 0; t < kTileCount; ++t) {
-            const Vec count = ceil(m * splat(1.0 / menu[t].rows)) * tiles.columns[t];
-            Vec of_a_core = count * per_core;
-            Vec spent = tiles.spent[t];
-            Vec split_s = splat(0.0);
-            if constexpr (ample) {
-                of_a_core = ceil(of_a_core - splat(kRounding));
+        Vec best = of_tile<ample>(0, m, places, tiles);
+        for (int t = 1; t < kTileCount; ++t) {
+            const Vec found = of_tile<ample>(t, m, places, tiles);
+            if (costs.by_rows) {
+                const auto larger = splat(kMostRows[t]) < m;
+                best = only(larger, best) + (found - only(larger, found));
             } else {
-                // Too few tiles for the cores: each tile's reduction is split between several.
-                const Vec parts = max(one, min(floor(splat(cores) / count), tiles.most_parts));
-                of_a_core = ceil(of_a_core * parts - splat(kRounding));
-                const Vec rounds = max(one / of_a_core, splat(1.0 / resident_tiles(menu[t])));
-                spent = of_a_tile(tiles.busy[t] / parts, tiles.latency / parts, rounds);
-                split_s = only(one < parts,
-                               splat(costs.split_s) + parts * places * splat(costs.split_s_per_element));
+                best = min(best, found);
             }
-            best = min(best, of_a_core * spent + split_s);
         }
         // The last round drains behind the others.
         return max(splat(0.0), best - splat(costs.round_s));
+    }
+
+    // Seconds with one tile of the menu, and a last round's drain.
+    template <bool ample>
+    INFERCOST_INLINE Vec of_tile(int t, Vec m, Vec places, const TilesOfProduct& tiles) const {
+        const Vec one = splat(1.0);
+        const Vec count = ceil(m * splat(1.0 / menu[t].rows)) * tiles.columns[t];
+        Vec of_a_core = count * splat(1.0 / cores);
+        if constexpr (ample) {
+            return ceil(of_a_core - splat(kRounding)) * tiles.spent[t];
+        } else {
+            // Too few tiles for the cores: each tile's reduction is split between several.
+            const Vec parts = max(one, min(floor(splat(cores) / count), tiles.most_parts));
+            of_a_core = ceil(of_a_core * parts - splat(kRounding));
+            const Vec rounds = max(one / of_a_core, splat(1.0 / resident_tiles(menu[t])));
+            const Vec spent = of_a_tile(tiles.busy[t] / parts, tiles.latency / parts, rounds);
+            const Vec split_s =
+                only(one < parts, splat(costs.split_s) + parts * places * splat(costs.split_s_per_element));
+            return of_a_core * spent + split_s;
+        }
     }
 
     // What a tile of a core takes, its share of a round's latency among them. `rounds`: per tile.

@@ -71,6 +71,8 @@ _TILES = {
     "page_cost": NOT_NEGATIVE,
     "page_most": NOT_NEGATIVE,
     "depth_overhead": NOT_NEGATIVE,  # elements of the reduction that filling the pipeline is worth
+    "by_rows": NOT_NEGATIVE,  # 1: the tile follows from the number of rows; otherwise it is the fastest
+    "direct": POSITIVE,  # of the vector unit, what kernels without tiles reach on few rows
 }
 _ROWS = {
     "l1_share": NOT_NEGATIVE,  # of the innermost cache that holds rows until they are read again

@@ -193,6 +193,27 @@ GPU_CASES: dict[str, tuple[ic.Graph, ic.Hardware, str, float]] = {
         "start of tiles",
         100,
     ),
+    # 8192 rows of 64 elements, each element of which takes a core a second: 16 blocks of 128 threads to a core.
+    "row latency": (
+        single_node("aten.softmax", {"self": T((8192, 64)), "dim": -1}, T((8192, 64))),
+        machine(**with_(softmax_rows__element_s=1.0)),
+        "row latency",
+        100,
+    ),
+    # Rows that no cache holds are read three times and written once: two of four passes are too many.
+    "long rows": (
+        single_node("aten.softmax", {"self": T((8192, 8192)), "dim": -1}, T((8192, 8192))),
+        machine(memory=[("l1", 1.0, FREE), ("l2", 1.0, FREE), ("dram", 1e15, BYTE_PER_S)]),
+        "rows read again",
+        50,
+    ),
+    # Half of what is moved is read across its order, which costs three times as much on top.
+    "across": (
+        single_node("aten.clone", {"self": T((1024, 1024), strides=(1, 1024))}, T((1024, 1024))),
+        machine(memory=[("l2", 1.0, FREE), ("dram", 1e15, BYTE_PER_S)], **with_(stream__strided=3)),
+        "strided reads",
+        100 * 3 / 5,
+    ),
     "one query": (
         attention(1, 4096),
         machine(memory=[("l2", 1.0, FREE), ("dram", 1e15, FREE)], **with_(attention__decode_byte_per_clock=1.0)),

@@ -74,7 +74,6 @@ def _narrow(table: str) -> tuple[Parameter, ...]:
         _gpu(f"{table}.compute", 0.95, 0.1, 1.5, ("gemm", "moe"), 0.3),
         _gpu(f"{table}.dram", 0.95, 0.1, 1.5, ("gemm", "moe"), 0.3),
         _gpu(f"{table}.minimum_us", 3.0, 0.01, 15.0, ("gemm", "moe"), 1.0),
-        _gpu(f"{table}.split_us", 3.0, 0.01, 15.0, ("gemm", "moe"), 1.0),
         *_tiles(table, ("gemm", "moe"), 0.0, _MATRIX),
     )
 
@@ -85,9 +84,12 @@ PRODUCTS = (
     _gpu("kernel.gemm.dram", 0.95, 0.5, 1.1, (*_PRODUCTS, *_FP32, "models_vision"), 0.05),
     *_tiles("tiles_matrix", (*_PRODUCTS, "models_vision"), 1.2, _MATRIX),
     _gpu("tiles_matrix.split_us", 2.0, 0.1, 15.0, _PRODUCTS, 0.5),
-    _gpu("tiles_matrix.split_bytes", 0.2, 0.01, 2.0, _PRODUCTS, 0.7),
+    _gpu("tiles_matrix.split_bytes", 0.2, 0.01, 6.0, _PRODUCTS, 0.7),
+    _gpu("tiles_int8.direct", 0.3, 0.01, 2.0, ("gemm",), 1.0),
     *_narrow("tiles_int8"),
     *_narrow("tiles_fp8"),
+    _gpu("tiles_weight8.split_us", 3.0, 0.01, 15.0, ("gemm", "moe"), 1.0),
+    _gpu("tiles_weight4.split_us", 3.0, 0.01, 15.0, ("gemm", "moe"), 1.0),
     *_narrow("tiles_weight8"),
     *_narrow("tiles_weight4"),
     _gpu("achieved.vector", 0.93, 0.4, 1.3, (*_FP32, "fp32_conv2d"), 0.05, 0.07),
