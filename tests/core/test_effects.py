@@ -36,9 +36,10 @@ def machine(kind: str = "gpu", **changes: Any) -> ic.Hardware:
     return ic.Hardware(id="toy", name="toy", kind=kind, family="toy", **facts)
 
 
-def product(m: int, n: int, k: int) -> ic.Graph:
+def product(m: int, n: int, k: int, dtype: str = "float32") -> ic.Graph:
     """[m, k] x [k, n]."""
-    return single_node("aten.mm", {"self": T((m, k)), "mat2": T((k, n), role="parameter")}, T((m, n)))
+    weight = T((k, n), dtype, role="parameter")
+    return single_node("aten.mm", {"self": T((m, k), dtype), "mat2": weight}, T((m, n), dtype))
 
 
 def add(elements: int) -> ic.Graph:
@@ -234,6 +235,16 @@ def test_tiles_are_counted() -> None:
     # 4 x 10^-3 s: two rounds of 64 x 64 x 256 multiply-adds on a core of a GFLOP/s.
     assert kernel["compute_s"] == pytest.approx(2 * 256 * ONE_TILE)
     assert kernel["ideal_compute_s"] == pytest.approx(109 / 108 * 256 * ONE_TILE)
+
+
+@pytest.mark.parametrize(("rows", "tile"), [(64, (64, 64)), (65, (128, 128)), (1024, (128, 128)), (1025, (256, 128))])
+def test_a_library_may_choose_its_tile_by_rows_alone(rows: int, tile: tuple[int, int]) -> None:
+    gpu = machine(matrix_flop_per_s={"float8_e4m3fn": FLOP_PER_S}, **with_(tiles_fp8__by_rows=1))
+    (kernel,) = _core.evaluate_kernels(_core.plan(product(rows, 64, 256, "float8_e4m3fn"), {}), {}, gpu)
+    assert kernel["tiling"]["tile"] == tile
+    # Whole tiles in whole rounds.
+    busy_s = kernel["tiling"]["rounds"] * tile[0] * tile[1] / (64 * 64) * 256 * ONE_TILE
+    assert kernel["compute_s"] == pytest.approx(busy_s)
 
 
 @pytest.mark.parametrize(
