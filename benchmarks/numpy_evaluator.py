@@ -51,7 +51,8 @@ class NumpyEvaluator:
         self.on_matrix = self.matrix >= self.vector
         self.core_s_per_flop = machine.cores / max(self.matrix, self.vector)
         self.dram_s = 1.0 / (machine.bandwidth_byte_per_s * machine.achieved.get("dram", 1.0))
-        _, self.last_capacity, last_bandwidth = machine.memory[-2]
+        _, last_capacity, last_bandwidth = machine.memory[-2]
+        self.last_capacity = last_capacity * self.constants.get("stream.resident", 1.0)
         self.cache_s = 1.0 / (last_bandwidth * machine.achieved.get("cache", 1.0))
         over = machine.overheads_s
         self.gap_s = over["replay_gap" if plan.execution == "replayed" else "launch_gap"]
@@ -97,7 +98,11 @@ class NumpyEvaluator:
             cold = np.where(fits, 0.0, others + turnaround + across)
             dram_s = (cold + kernel.weights) * (self.dram_s * slower)
             cache_s = (kernel.weights + others) * self.cache_s
-            return floor_s + np.maximum(np.maximum(kernel.pointwise(x) / self.vector, dram_s), cache_s)
+            compute_s = kernel.pointwise(x) / self.vector
+            if issued := self._of(kernel, "issue_byte_per_clock", 0.0):
+                per_s = issued * self.machine.clock_hz * self.machine.cores
+                compute_s = np.maximum(compute_s, written / per_s)
+            return floor_s + np.maximum(np.maximum(compute_s, dram_s), cache_s)
         compute = self._of(kernel, "compute") * self._own(kernel, "compute", 1.0)
         compute_s = self._product_s(self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k)
         if kernel.squares_4(1.0) > 0 and not self.on_matrix and self.constants.get("winograd.fused", 0.0) > 0:

@@ -33,7 +33,7 @@ struct KernelTerms {
     DType dtype;
     int operand_bits;  // width of a contraction's operands
     int weight_bits;   // of weights that are widened as they are read; 0: of operand_bits
-    double window;     // elements of a convolution's kernel
+    double window;     // elements of a convolution's kernel; threads to a row
     double launches;   // how often the plan runs it
     double views;      // eager: ops that only make views, issued before it; the mean over its launches
     double opened;     // compiled: share of launches that do not continue the loop nest before them

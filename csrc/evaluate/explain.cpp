@@ -105,8 +105,9 @@ class Explainer {
                 });
             case Shape::rows:
                 without(kernel, [](BoundKernel& k) { k.gpu.rows.passes = 0; });
-                [[fallthrough]];
+                return without(kernel, [](BoundKernel& k) { k.gpu.strided_factor = 0; });
             case Shape::none:
+                without(kernel, [](BoundKernel& k) { k.gpu.issue_s_per_byte = 0; });
                 return without(kernel, [](BoundKernel& k) { k.gpu.strided_factor = 0; });
             case Shape::unshaped:
                 return;
@@ -186,8 +187,9 @@ class Explainer {
             case Shape::rows:
                 lost("again", &KernelSeconds::dram);
                 lost("strided", &KernelSeconds::dram);
-                return add_rest("rows", 0);
+                return add_rest(costs.rows.issue_s > 0 ? "issue" : "rows", 0);
             case Shape::none:
+                lost("issue", &KernelSeconds::compute);
                 return lost("strided", &KernelSeconds::dram);
             case Shape::unshaped:
                 return;

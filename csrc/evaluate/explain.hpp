@@ -37,8 +37,8 @@ struct Explanation {
     Algorithm algorithm = Algorithm::none;
     std::optional<Tiling> tiling;
     // Of a term, beyond what is ideal: host, start, regions (launch); power, padding, waves, depth, pages,
-    // operands, split, exponentials, keys, starts, rows, idle, loops, reorder (compute); strided, again,
-    // transposes, faults (dram); packing (cache).
+    // operands, split, exponentials, keys, starts, rows, issue, idle, loops, reorder (compute); strided,
+    // again, transposes, faults (dram); packing (cache).
     std::vector<Part> parts;
 };
 

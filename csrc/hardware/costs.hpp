@@ -50,6 +50,7 @@ struct TileCosts {
 // Kernels that go along rows (softmax, norms), and how much of a row still lies in a cache when it is read
 // again.
 struct RowCosts {
+    double issue_s = 0;  // of an element, where rows in flight wait for instructions; 0: for latencies
     double element_bytes = 4;
     double threads = 0;   // of one core
     double block = 0;     // threads of a block of rows; 0: as softmax chooses
@@ -94,6 +95,7 @@ struct GpuCosts {
     double turnaround = 0;         // of dram between reading and writing
     double strided_factor = 0;     // a byte that is read across its order, on top of a streamed one
     double transposed_factor = 0;  // a convolution's bytes, where they are first brought into another order
+    double issue_s_per_byte = 0;   // of results, where instructions and not bytes are the limit; 0: never
     bool direct = false;           // a convolution may run on the vector unit instead
     double direct_s_per_flop = 0;
     const Tile* menu = nullptr;

@@ -26,6 +26,12 @@ bool is_depthwise(const KernelTerms& terms) {
            !(is_constant(terms.batch) && terms.batch.constant == 1);
 }
 
+// Several matrices of weights, each with rows of its own: a mixture of experts.
+bool is_grouped(const KernelTerms& terms) {
+    return terms.kind == WorkKind::gemm && !is_zero(terms.weight_bytes) &&
+           !(is_constant(terms.batch) && terms.batch.constant == 1);
+}
+
 // What a class of kernels is called in calibration files.
 std::string class_of(const KernelTerms& terms) {
     return "kernel." + (is_depthwise(terms) ? std::string("depthwise") : std::string(name_of(terms.kind))) +
@@ -36,6 +42,7 @@ std::string class_of(const KernelTerms& terms) {
 // one says nothing, those of the matrix unit hold.
 std::string tiles_of(const KernelTerms& terms, const Engine& engine) {
     if (!engine.matrix) return "tiles_vector.";
+    if (is_grouped(terms)) return terms.operand_bits <= 8 ? "tiles_grouped8." : "tiles_grouped.";
     if (terms.weight_bits > 0) return terms.weight_bits <= 4 ? "tiles_weight4." : "tiles_weight8.";
     if (engine.dtype == DType::int8) return "tiles_int8.";
     const bool fp8 = engine.dtype == DType::float8_e4m3fn || engine.dtype == DType::float8_e5m2;
@@ -72,7 +79,11 @@ TileCosts tile_costs(const Hardware& hardware, const std::string& table, double 
 RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     const bool softmax = terms.kind == WorkKind::softmax;
     const bool norm = terms.kind == WorkKind::normalization;
-    const std::string table = softmax ? "softmax_rows." : norm ? "norm_rows." : "quantize_rows.";
+    const bool fixed = terms.window > 1;  // how many threads a block has is the op's own
+    const std::string table = fixed     ? "token_rows."
+                              : softmax ? "softmax_rows."
+                              : norm    ? "norm_rows."
+                                        : "quantize_rows.";
     const auto constant = [&](const char* key, double otherwise) {
         return hardware_.constant(table + key, otherwise);
     };
@@ -86,9 +97,12 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     costs.element_bytes = std::max(1, terms.operand_bits / 8);
     costs.threads = hardware_.constant("limits.threads_per_core", 2048);
     // Norms have blocks of 128 threads; quantising kernels of serving engines give a whole core to a row.
-    costs.block = softmax ? 0 : norm ? 128 : costs.threads;
+    costs.block = fixed ? terms.window : softmax ? 0 : norm ? 128 : costs.threads;
     costs.held = softmax ? 1024 : 0;
-    costs.passes = softmax ? 2 : 1;
+    if (fixed && hardware_.clock_hz > 0) {
+        costs.issue_s = 1 / (constant("issue_per_clock", 1) * hardware_.clock_hz * hardware_.cores);
+    }
+    costs.passes = fixed ? 0 : softmax ? 2 : 1;
     costs.l1_bytes = constant("l1_share", 1) * capacity("l1") / hardware_.cores;
     costs.l2_bytes = constant("l2_share", 1) * capacity("l2");
     costs.l1_in_l2 = softmax ? 0 : 1;
@@ -148,7 +162,12 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     if (terms.channels_first && engine.matrix && !is_depthwise(terms)) {
         costs.transposed_factor = hardware_.constant("stream.transposed", 0);
     }
-    costs.menu = !engine.matrix ? kVectorTiles : terms.weight_bits > 0 ? kWidenedTiles : kMatrixTiles;
+    const bool few_rows = terms.weight_bits > 0 || is_grouped(terms);
+    const double per_clock = of_class("issue_byte_per_clock", 0);
+    if (per_clock > 0 && hardware_.clock_hz > 0) {
+        costs.issue_s_per_byte = 1 / (per_clock * hardware_.clock_hz * hardware_.cores);
+    }
+    costs.menu = !engine.matrix ? kVectorTiles : few_rows ? kWidenedTiles : kMatrixTiles;
     costs.tiles = tile_costs(hardware_, table, core_s_per_flop / compute, memory().dram_s_per_byte,
                              terms.operand_bits / 8.0);
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.

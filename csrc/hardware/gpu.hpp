@@ -15,7 +15,7 @@ inline constexpr Tile kMatrixTiles[kTileCount] = {
     {128, 128},
     {64,  64 }
 };
-// Of weights that are widened on the way: CUTLASS's, down to the rows of one instruction.
+// Of weights that are widened on the way and of experts: down to the rows of one instruction.
 inline constexpr Tile kWidenedTiles[kTileCount] = {
     {128, 128},
     {32,  128},

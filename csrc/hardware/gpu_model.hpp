@@ -116,6 +116,9 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
         }
         // Epilogues overlap with the matrix unit; alone they are all there is.
         times.compute = max(times.compute, pointwise.at(i) * splat(costs.vector_s_per_flop));
+        if (costs.issue_s_per_byte > 0) {
+            times.compute = max(times.compute, bytes.written.at(i) * splat(costs.issue_s_per_byte));
+        }
         times.busy = max(max(times.compute, times.dram), times.cache) + rest;
         if (tiled && costs.transposed_factor > 0) {
             // Kernels of their own, before and after.

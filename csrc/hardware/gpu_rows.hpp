@@ -49,7 +49,9 @@ struct GpuRows {
         rows.again = select(held, zero, splat(row.passes) * l1_miss * l2_miss);
         const Vec trips = ceil(length / (splat(4.0) * block)) * splat((row.passes + 1) * row.trip_s);
         rows.block_s = select(held, zero, trips) + length * splat(row.element_s);
-        rows.row_s = rows.block_s / (blocks * splat(costs.cores));
+        // Blocks that go along a token element by element wait for instructions, and alone for each other.
+        rows.row_s =
+            row.issue_s > 0 ? length * splat(row.issue_s) : rows.block_s / (blocks * splat(costs.cores));
     }
 
     INFERCOST_INLINE Vec again(int i, const RowsOfLength& rows) const {

@@ -14,7 +14,7 @@ MemoryCosts Binder::memory() const {
     costs.dram_s_per_byte = 1.0 / (hardware_.dram().bandwidth_byte_per_s * reached("dram"));
     const MemoryLevel* last = hardware_.last_cache();
     if (!last) return costs;
-    costs.last_capacity = last->capacity_bytes;
+    costs.last_capacity = last->capacity_bytes * hardware_.constant("stream.resident", 1);
     costs.last_cache_s_per_byte = 1.0 / (last->bandwidth_byte_per_s * reached("cache"));
     costs.caches = static_cast<int>(hardware_.memory.size()) - 1;
     if (costs.caches > kMaxCaches) {

@@ -26,6 +26,7 @@ const std::vector<Family>& families() {
         {"loss",                 loss_rules()                },
         {"fourier",              fourier_rules()             },
         {"linalg",               linalg_rules()              },
+        {"serving",              serving_rules()             },
         {"quantized",            quantized_rules()           },
         {"quantized elements",   quantized_element_rules()   },
         {"backward_contraction", backward_contraction_rules()},

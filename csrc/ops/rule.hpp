@@ -74,6 +74,7 @@ std::span<const OpRule> linalg_rules();
 std::span<const OpRule> foreach_rules();
 std::span<const OpRule> sparse_rules();
 std::span<const OpRule> transformer_rules();
+std::span<const OpRule> serving_rules();
 std::span<const OpRule> quantized_rules();
 std::span<const OpRule> quantized_element_rules();
 std::span<const OpRule> backward_contraction_rules();

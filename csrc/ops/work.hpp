@@ -26,7 +26,7 @@ struct Dimensions {
     Expr n = 0;
     Expr k = 0;
     Expr n_value = 0;
-    std::int64_t window = 1;  // elements of the convolution kernel
+    std::int64_t window = 1;  // elements of the convolution kernel; where rows are gone along, threads to one
     int weight_bits = 0;      // of weights that are narrower than the activations they are widened to
     Expr shared = 0;          // attention: sets of keys, fewer than `batch` where heads share them
     // A 3 x 3 convolution of stride 1: how many squares of 2 x 2 and of 4 x 4 cover its result. Winograd's

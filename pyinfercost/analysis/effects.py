@@ -31,6 +31,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {
         "exponentials": "exponentials",
         "starts": "start of tiles",
         "rows": "row latency",
+        "issue": "instruction issue",
         "idle": "idle cores",
         "loops": "slow loops",
         "reorder": "layout copies",

@@ -53,6 +53,7 @@ _KERNEL = {
     "dram": POSITIVE,
     "compute": POSITIVE,
     "minimum_us": NOT_NEGATIVE,
+    "issue_byte_per_clock": POSITIVE,  # results of one core, where instructions are the limit
     "spread": NOT_NEGATIVE,
     "rows": COUNT,
 }
@@ -80,10 +81,12 @@ _ROWS = {
     "width": POSITIVE,  # how gradually a cache overflows: 1 is from half to one and a half times its size
     "trip_us": NOT_NEGATIVE,  # of a block's threads over four elements each
     "element_ns": NOT_NEGATIVE,  # of a block over an element of its row
+    "issue_per_clock": POSITIVE,  # elements of one core, read or written, where instructions are the limit
 }
 _MODEL_TABLES = {
     "stream": {
         "turnaround": NOT_NEGATIVE,  # bytes' worth of pause for each byte both read and written
+        "resident": NOT_NEGATIVE,  # of the last cache, what of it holds a working set until it is used again
         "strided": NOT_NEGATIVE,  # bytes' worth of a byte read across its order, on top of its own
         "transposed": NOT_NEGATIVE,  # passes over a convolution's bytes to bring them into its order and back
     },
@@ -91,11 +94,14 @@ _MODEL_TABLES = {
     "tiles_vector": _TILES,
     "tiles_int8": _TILES,
     "tiles_fp8": _TILES,
+    "tiles_grouped": _TILES,  # several matrices of weights: mixtures of experts
+    "tiles_grouped8": _TILES,
     "tiles_weight8": _TILES,  # weights that are widened to the activations' dtype as they are read
     "tiles_weight4": _TILES,
     "softmax_rows": _ROWS,
     "norm_rows": _ROWS,
     "quantize_rows": _ROWS,
+    "token_rows": _ROWS,  # of serving engines: a block of threads for each token
     "forward": {"start_us": NOT_NEGATIVE},  # from the host's call until the first kernel runs, and back
     "attention": {
         "matrix": POSITIVE,  # time of the products over that at what matrix products reach

@@ -201,6 +201,8 @@ GPU_CASES: dict[str, tuple[ic.Graph, ic.Hardware, str, float]] = {
         "row latency",
         100,
     ),
+    # A result of 4 bytes for each clock of a core, and nothing else that takes time.
+    "issue": (add(2**20), machine(**with_(kernel__pointwise__issue_byte_per_clock=4)), "instruction issue", 100),
     # Rows that no cache holds are read three times and written once: two of four passes are too many.
     "long rows": (
         single_node("aten.softmax", {"self": T((8192, 8192)), "dim": -1}, T((8192, 8192))),
@@ -305,7 +307,7 @@ PARTS = {
     "cache_s": {"packing"},
     "compute_s": {
         *("power", "padding", "waves", "depth", "pages", "operands", "split", "exponentials", "keys", "starts"),
-        *("rows", "idle", "loops", "reorder"),
+        *("rows", "issue", "idle", "loops", "reorder"),
     },
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .parameters import Parameter
 
-_PRODUCTS = ("gemm", "gemm_power", "llm_layers", "moe")
+_PRODUCTS = ("gemm", "gemm_power", "llm_layers")
 _FP32 = ("fp32_linear", "fp32_bmm", "models_language_fp32")
 _ATTENTION = ("attention",)
 _WHOLE = ("models_vision", "models_language_fp32")
@@ -35,8 +35,9 @@ STREAMS = (
     _gpu("achieved.dram", 0.95, 0.6, 1.0, (*_STREAMS, *_PRODUCTS, *_ATTENTION, "fp32_conv2d"), 0.03, 0.02),
     _gpu("stream.turnaround", 0.16, 0.01, 2.0, _STREAMS, 0.3, 1.0),
     _gpu("forward.start_us", 18.0, 1.0, 60.0, _EAGER, 0.5),
-    _gpu("kernel.pointwise.minimum_us", 0.7, 0.05, 3.0, ("models_vision",), 0.5),
-    _gpu("kernel.gather.dram", 0.6, 0.05, 1.5, ("llm_layers", "models_vision"), 1.0),
+    _gpu("kernel.pointwise.minimum_us", 0.7, 0.05, 3.0, ("models_vision", "llm_layers"), 0.5),
+    _gpu("kernel.gather.dram", 0.9, 0.1, 1.5, ("models_vision",), 0.3),
+    _gpu("kernel.gather.issue_byte_per_clock", 1.0, 0.05, 20.0, ("llm_layers", "models_vision"), 1.0),
     _gpu("kernel.copy.dram", 0.9, 0.2, 1.5, ("llm_layers", *_WHOLE), 0.2),
     _gpu("stream.strided", 0.5, 0.01, 5.0, ("llm_layers", *_WHOLE), 1.0),
 )
@@ -47,11 +48,13 @@ ROWS = (
     _gpu("softmax_rows.trip_us", 0.63, 0.05, 5.0, ("fp32_softmax",), 0.5),
     _gpu("norm_rows.l1_share", 0.36, 0.05, 5.0, ("fp32_layernorm",), 0.5),
     _gpu("norm_rows.l2_share", 0.82, 0.2, 5.0, ("fp32_layernorm",), 0.5),
-    _gpu("norm_rows.element_ns", 0.5, 0.01, 5.0, ("fp32_layernorm", "llm_layers"), 0.5),
+    _gpu("norm_rows.element_ns", 0.5, 0.01, 5.0, ("fp32_layernorm",), 0.5),
     _gpu("kernel.normalization.minimum_us", 1.0, 0.05, 4.0, ("models_vision",), 0.5),
     _gpu("kernel.softmax.minimum_us", 1.0, 0.05, 8.0, ("models_vision",), 0.3),
-    _gpu("quantize_rows.element_ns", 0.3, 0.01, 5.0, ("gemm", "moe"), 0.5),
-    _gpu("quantize_rows.trip_us", 0.3, 0.01, 5.0, ("gemm", "moe"), 0.5),
+    _gpu("token_rows.issue_per_clock", 3.5, 0.1, 20.0, ("llm_layers",), 0.5),
+    _gpu("token_rows.element_ns", 0.2, 0.01, 5.0, ("llm_layers",), 0.5),
+    _gpu("quantize_rows.element_ns", 0.3, 0.01, 5.0, ("gemm",), 0.5),
+    _gpu("quantize_rows.trip_us", 0.3, 0.01, 5.0, ("gemm",), 0.5),
 )
 
 
@@ -68,13 +71,13 @@ _MATRIX = {"exposed_memory": 0.35, "operand": 2.0, "exposed_operands": 0.5, "rou
 _VECTOR = {"exposed_memory": 0.13, "operand": 2.8, "exposed_operands": 1.5, "round": 3.0}
 
 
-def _narrow(table: str) -> tuple[Parameter, ...]:
-    """Products of quantised operands, in kernels of their own."""
+def _own(table: str, tables: tuple[str, ...] = ("gemm",)) -> tuple[Parameter, ...]:
+    """Products with kernels of their own, such as those of quantised operands."""
     return (
-        _gpu(f"{table}.compute", 0.95, 0.1, 1.5, ("gemm", "moe"), 0.3),
-        _gpu(f"{table}.dram", 0.95, 0.1, 1.5, ("gemm", "moe"), 0.3),
-        _gpu(f"{table}.minimum_us", 3.0, 0.01, 15.0, ("gemm", "moe"), 1.0),
-        *_tiles(table, ("gemm", "moe"), 0.0, _MATRIX),
+        _gpu(f"{table}.compute", 0.95, 0.1, 1.5, tables, 0.3),
+        _gpu(f"{table}.dram", 0.95, 0.1, 1.5, tables, 0.3),
+        _gpu(f"{table}.minimum_us", 3.0, 0.01, 15.0, tables, 1.0),
+        *_tiles(table, tables, 0.0, _MATRIX),
     )
 
 
@@ -86,12 +89,14 @@ PRODUCTS = (
     _gpu("tiles_matrix.split_us", 2.0, 0.1, 15.0, _PRODUCTS, 0.5),
     _gpu("tiles_matrix.split_bytes", 0.2, 0.01, 6.0, _PRODUCTS, 0.7),
     _gpu("tiles_int8.direct", 0.3, 0.01, 2.0, ("gemm",), 1.0),
-    *_narrow("tiles_int8"),
-    *_narrow("tiles_fp8"),
-    _gpu("tiles_weight8.split_us", 3.0, 0.01, 15.0, ("gemm", "moe"), 1.0),
-    _gpu("tiles_weight4.split_us", 3.0, 0.01, 15.0, ("gemm", "moe"), 1.0),
-    *_narrow("tiles_weight8"),
-    *_narrow("tiles_weight4"),
+    *_own("tiles_int8"),
+    *_own("tiles_fp8"),
+    _gpu("tiles_weight8.split_us", 3.0, 0.01, 15.0, ("gemm",), 1.0),
+    _gpu("tiles_weight4.split_us", 3.0, 0.01, 15.0, ("gemm",), 1.0),
+    *_own("tiles_grouped", ("moe",)),
+    *_own("tiles_grouped8", ("moe",)),
+    *_own("tiles_weight8"),
+    *_own("tiles_weight4"),
     _gpu("achieved.vector", 0.93, 0.4, 1.3, (*_FP32, "fp32_conv2d"), 0.05, 0.07),
     *_tiles("tiles_vector", (*_FP32, "fp32_conv2d"), 0.4, _VECTOR),
     _gpu("power.pj_per_flop_vector_fp32", 11.2, 2.0, 30.0, (*_FP32, "fp32_conv2d"), 0.2),
@@ -111,7 +116,7 @@ ATTENTION = (
 )
 
 CONVOLUTIONS = (
-    _gpu("kernel.convolution.minimum_us", 5.0, 0.1, 40.0, ("fp32_conv2d", "models_vision"), 0.7),
+    _gpu("kernel.convolution.minimum_us", 5.0, 0.1, 40.0, ("models_vision",), 0.7),
     _gpu("tiles_vector.depth_overhead", 8.0, 0.01, 64.0, ("fp32_conv2d", *_FP32), 0.7),
     _gpu("winograd.fused", 0.46, 0.2, 2.0, ("fp32_conv2d",), 0.3),
     _gpu("winograd.products", 0.56, 0.2, 1.2, ("fp32_conv2d",), 0.3),
