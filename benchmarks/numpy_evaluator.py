@@ -15,8 +15,8 @@ import numpy as np
 from pyinfercost import Expr
 
 CHUNK = 8192
-MATRIX_TILES = ((256, 128), (128, 128), (64, 64))
-VECTOR_TILES = ((128, 128), (128, 64), (64, 64))
+MATRIX_TILES = ((256, 128), (128, 128), (64, 128), (64, 64))
+VECTOR_TILES = ((128, 128), (128, 64), (128, 32), (64, 64))
 RESIDENT_ELEMENTS, MOST_RESIDENT = 2 * 128 * 128, 8
 SQUARE_PRODUCTS = 36.0  # Winograd, 4 x 4 results at once
 FUSED_SQUARES, FUSED_CHANNELS, FUSED_PRODUCTS = 32.0, 64.0, 16.0  # Winograd in one kernel, 2 x 2 results at once
@@ -107,7 +107,8 @@ class NumpyEvaluator:
         compute_s = self._product_s(self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k)
         if kernel.squares_4(1.0) > 0 and not self.on_matrix and self.constants.get("winograd.fused", 0.0) > 0:
             compute_s = np.minimum(compute_s, self._winograd_s(kernel, x))
-        depthwise = self.constants.get("kernel.depthwise.compute", 1.0) if kernel.kind == "convolution" else 0.0
+        grouped = kernel.kind == "convolution" and kernel.batch != 1
+        depthwise = self.constants.get("kernel.depthwise.compute", 1.0) if grouped else 0.0
         direct = self.vector * self._own(kernel, "direct", depthwise)
         if direct > 0:
             compute_s = np.minimum(compute_s, kernel.flops(x) / direct)
@@ -135,11 +136,12 @@ class NumpyEvaluator:
         best_s = np.full(len(m), np.inf)
         for rows, cols in MATRIX_TILES if self.on_matrix else VECTOR_TILES:
             tiles = np.ceil(m / rows) * (np.ceil(n / cols) * batch)
-            parts = np.clip(np.floor(cores / tiles), 1.0, most_parts)
+            parts = np.clip(np.floor(cores / tiles + ROUNDING), 1.0, most_parts)
             of_a_core = np.ceil(tiles / cores * parts - ROUNDING)
             resident = min(RESIDENT_ELEMENTS / (rows * cols), MOST_RESIDENT)
             rounds = np.maximum(1 / of_a_core, 1 / resident)  # for each tile of a core
-            busy_s, waited_s = depth_s * rows * cols / parts, latency_s / parts * rounds
+            results = rows * cols * (1 + self._tiles("edge") * (64 / rows + 64 / cols - 1))
+            busy_s, waited_s = depth_s * results / parts, latency_s / parts * rounds
             tile_s = np.maximum(busy_s, waited_s) + exposed * np.minimum(busy_s, waited_s) + rounds * round_s
             split_s = np.where(parts > 1, self._tiles("split_s") + parts * part_s, 0.0)
             best_s = np.minimum(best_s, of_a_core * tile_s + split_s)

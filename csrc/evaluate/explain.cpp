@@ -228,8 +228,12 @@ class Explainer {
         tiling.rounds = std::ceil(tiling.tiles * tiling.parts / costs.cores);
         tiling.filled = tiling.tiles * tiling.parts / (tiling.rounds * costs.cores);
         now_->tiling = tiling;
-        // One core on its tiles: from the arithmetic of the results to that of whole tiles in whole rounds.
-        const double element_s = 2 * tile.rows * tile.cols * c.core_s_per_flop;
+        // One core on its tiles: from the arithmetic of the results to that of whole tiles in whole rounds,
+        // at the rate of this tile.
+        const double slower = 1 + c.edge * (64 / tile.rows + 64 / tile.cols - 1);
+        const double results_s = now_->ideal_compute_s * slower;
+        now_->ideal_compute_s = std::min(now_->ideal_compute_s, results_s);
+        const double element_s = 2 * tile.rows * tile.cols * slower * c.core_s_per_flop;
         const double rounds_s = tiling.rounds * element_s * k / tiling.parts;
         const double padded_s = rounds_s * tiling.filled;
         const double depth_s = rounds_s * c.depth_overhead / k;
@@ -240,7 +244,8 @@ class Explainer {
         }
         double split_s = 0;
         if (tiling.parts > 1) split_s = c.split_s + tiling.parts * batch * m * n * c.split_s_per_element;
-        add("padding", padded_s - now_->ideal_compute_s);
+        add("edges", results_s - now_->ideal_compute_s);
+        add("padding", padded_s - results_s);
         add("waves", rounds_s - padded_s);
         add("depth", depth_s);
         add("pages", pages_s);

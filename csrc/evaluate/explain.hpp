@@ -36,9 +36,9 @@ struct Explanation {
     double stream_s = 0;         // all bytes once, from dram as a stream
     Algorithm algorithm = Algorithm::none;
     std::optional<Tiling> tiling;
-    // Of a term, beyond what is ideal: host, start, regions (launch); power, padding, waves, depth, pages,
-    // operands, split, exponentials, keys, starts, rows, issue, idle, loops, reorder (compute); strided,
-    // again, transposes, faults (dram); packing (cache).
+    // Of a term, beyond what is ideal: host, start, regions (launch); power, edges, padding, waves, depth,
+    // pages, operands, split, exponentials, keys, starts, rows, issue, idle, loops, reorder (compute);
+    // strided, again, transposes, faults (dram); packing (cache).
     std::vector<Part> parts;
 };
 

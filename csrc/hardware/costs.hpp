@@ -44,6 +44,7 @@ struct TileCosts {
     double page_most = 0;
     double operand_bytes = 4;
     double depth_overhead = 0;  // elements of the reduction that filling the pipeline is worth
+    double edge = 0;            // what a tile of 64 x 64 takes longer for a result than one of 128 x 128
     bool by_rows = false;       // the tile follows from the number of rows; otherwise it is the fastest
 };
 
@@ -95,6 +96,8 @@ struct GpuCosts {
     double turnaround = 0;         // of dram between reading and writing
     double strided_factor = 0;     // a byte that is read across its order, on top of a streamed one
     double transposed_factor = 0;  // a convolution's bytes, where they are first brought into another order
+    bool pointwise = false;        // it has pointwise FLOPs, and there is a unit for them
+    bool cache_hidden = false;     // the last cache is no slower than dram
     double issue_s_per_byte = 0;   // of results, where instructions and not bytes are the limit; 0: never
     bool direct = false;           // a convolution may run on the vector unit instead
     double direct_s_per_flop = 0;

@@ -70,6 +70,7 @@ TileCosts tile_costs(const Hardware& hardware, const std::string& table, double 
     costs.page_cost = constant("page_cost", 0);
     costs.page_most = constant("page_most", 0);
     costs.operand_bytes = operand_bytes;
+    costs.edge = constant("edge", 0);
     costs.by_rows = constant("by_rows", 0) > 0;
     return costs;
 }
@@ -156,8 +157,10 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.floor_s = gap + of_class("minimum_s", is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0) +
                     of_tiles("minimum_s", 0);
     costs.dram_factor = 1 / (of_class("dram", 1) * of_tiles("dram", 1));
+    costs.pointwise = costs.vector_s_per_flop > 0 && !is_zero(terms.pointwise_flops);
+    costs.cache_hidden = memory().dram_s_per_byte * costs.dram_factor >= memory().last_cache_s_per_byte;
     costs.turnaround = hardware_.constant("stream.turnaround", 0);
-    costs.strided_factor = hardware_.constant("stream.strided", 0);
+    if (!is_zero(terms.strided_bytes)) costs.strided_factor = hardware_.constant("stream.strided", 0);
     // Libraries of the matrix unit keep channels innermost: what comes otherwise is turned, and turned back.
     if (terms.channels_first && engine.matrix && !is_depthwise(terms)) {
         costs.transposed_factor = hardware_.constant("stream.transposed", 0);
@@ -171,7 +174,8 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.tiles = tile_costs(hardware_, table, core_s_per_flop / compute, memory().dram_s_per_byte,
                              terms.operand_bits / 8.0);
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
-    costs.direct = terms.kind == WorkKind::convolution && vector.flop_per_s > 0;
+    const bool groups = !(is_constant(terms.batch) && terms.batch.constant == 1);
+    costs.direct = terms.kind == WorkKind::convolution && groups && vector.flop_per_s > 0;
     costs.direct_s_per_flop = costs.vector_s_per_flop / hardware_.constant("kernel.depthwise.compute", 1);
     // Products of few rows have kernels on the vector unit, whose columns go to threads.
     if (product && of_tiles("direct", 0) > 0) {

@@ -9,25 +9,28 @@
 
 namespace infercost {
 
-inline constexpr int kTileCount = 3;
+inline constexpr int kTileCount = 4;
 inline constexpr Tile kMatrixTiles[kTileCount] = {
     {256, 128},
     {128, 128},
+    {64,  128},
     {64,  64 }
 };
 // Of weights that are widened on the way and of experts: down to the rows of one instruction.
 inline constexpr Tile kWidenedTiles[kTileCount] = {
     {128, 128},
+    {64,  128},
     {32,  128},
     {16,  128}
 };
 inline constexpr Tile kVectorTiles[kTileCount] = {
     {128, 128},
     {128, 64 },
+    {128, 32 },
     {64,  64 }
 };
 // The most rows of a product that a library gives to a tile, where it goes by rows alone.
-inline constexpr double kMostRows[kTileCount] = {1e300, 1024, 64};
+inline constexpr double kMostRows[kTileCount] = {1e300, 1024, 128, 64};
 // Accumulators of this many elements fill a core: smaller tiles lie side by side, up to eight.
 inline constexpr double kResidentElements = 2.0 * 128 * 128;
 inline constexpr double kMostResident = 8;

@@ -27,7 +27,6 @@ struct GpuMemory {
           written(block[terms.written_bytes]),
           strided(block[terms.strided_bytes]) {}
 
-    // `again`: bytes that are read once more.
     // Products find little in a cache: measured ones take as long as if nothing were there, and their
     // operands are read in an order of their own.
     INFERCOST_INLINE void time_products(int i, Vec& dram, Vec& cache) const {
@@ -36,6 +35,7 @@ struct GpuMemory {
         cache = bytes * splat(memory.last_cache_s_per_byte);
     }
 
+    // `again`: bytes that are read once more.
     template <bool streams>
     INFERCOST_INLINE void time(int i, Vec again, Vec& dram, Vec& cache) const {
         const Vec weight_bytes = weights.at(i);
@@ -44,8 +44,8 @@ struct GpuMemory {
         // Each change between reading and writing costs the bus a pause.
         const Vec moved = other_bytes + again;
         const Vec paused = splat(costs.turnaround) * min(moved - results, results);
-        const Vec across = strided.at(i) * splat(costs.strided_factor);
-        Vec cold = moved + paused + across;
+        Vec cold = moved + paused;
+        if (costs.strided_factor > 0) cold = cold + strided.at(i) * splat(costs.strided_factor);
         if constexpr (!streams) {
             // Activations were written a moment ago: a working set that fits the last cache is still in it.
             cold = only(splat(memory.last_capacity) < weight_bytes + other_bytes, cold);
@@ -115,11 +115,16 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
             times.compute = contraction.at(i) * splat(costs.engine_s_per_flop);
         }
         // Epilogues overlap with the matrix unit; alone they are all there is.
-        times.compute = max(times.compute, pointwise.at(i) * splat(costs.vector_s_per_flop));
+        if (costs.pointwise) {
+            times.compute = max(times.compute, pointwise.at(i) * splat(costs.vector_s_per_flop));
+        }
         if (costs.issue_s_per_byte > 0) {
             times.compute = max(times.compute, bytes.written.at(i) * splat(costs.issue_s_per_byte));
         }
-        times.busy = max(max(times.compute, times.dram), times.cache) + rest;
+        times.busy = max(times.compute, times.dram);
+        // Where all bytes come from dram, a cache that is faster takes no longer.
+        if (!(easy && costs.cache_hidden)) times.busy = max(times.busy, times.cache);
+        if constexpr (shape != Shape::none && shape != Shape::unshaped) times.busy = times.busy + rest;
         if (tiled && costs.transposed_factor > 0) {
             // Kernels of their own, before and after.
             const Vec turned = bytes.others.at(i) * splat(costs.transposed_factor * memory.dram_s_per_byte);

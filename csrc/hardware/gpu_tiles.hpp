@@ -8,7 +8,7 @@ namespace infercost::INFERCOST_ISA {
 
 // What the tiles of a product cost, whatever its number of rows.
 struct TilesOfProduct {
-    Vec columns[kTileCount];  // tiles side by side, over the whole batch
+    Vec columns[kTileCount];  // tiles side by side, over the whole batch and for each core
     Vec busy[kTileCount];     // seconds of arithmetic of one core on one tile
     Vec spent[kTileCount];    // with what waiting for operands adds, where cores have as many as they hold
     Vec latency;              // seconds of fetching operands, of a round of tiles
@@ -32,8 +32,8 @@ struct Products {
                 depth + depth * splat(costs.page_cost) * clamp(beyond, splat(0.0), splat(costs.page_most));
         }
         for (int t = 0; t < kTileCount; ++t) {
-            tiles.columns[t] = ceil(n * splat(1.0 / menu[t].cols)) * batch;
-            tiles.busy[t] = depth * splat(menu[t].rows * menu[t].cols);
+            tiles.columns[t] = ceil(n * splat(1.0 / menu[t].cols)) * batch * splat(1.0 / cores);
+            tiles.busy[t] = depth * splat(work_of(menu[t]));
         }
         tiles.latency = k * splat(costs.operand_s);
         for (int t = 0; t < kTileCount; ++t) {
@@ -64,13 +64,12 @@ struct Products {
     template <bool ample>
     INFERCOST_INLINE Vec of_tile(int t, Vec m, Vec places, const TilesOfProduct& tiles) const {
         const Vec one = splat(1.0);
-        const Vec count = ceil(m * splat(1.0 / menu[t].rows)) * tiles.columns[t];
-        Vec of_a_core = count * splat(1.0 / cores);
+        Vec of_a_core = ceil(m * splat(1.0 / menu[t].rows)) * tiles.columns[t];
         if constexpr (ample) {
             return ceil(of_a_core - splat(kRounding)) * tiles.spent[t];
         } else {
             // Too few tiles for the cores: each tile's reduction is split between several.
-            const Vec parts = max(one, min(floor(splat(cores) / count), tiles.most_parts));
+            const Vec parts = max(one, min(floor(one / of_a_core + splat(kRounding)), tiles.most_parts));
             of_a_core = ceil(of_a_core * parts - splat(kRounding));
             const Vec rounds = max(one / of_a_core, splat(1.0 / resident_tiles(menu[t])));
             const Vec spent = of_a_tile(tiles.busy[t] / parts, tiles.latency / parts, rounds);
@@ -85,6 +84,13 @@ struct Products {
         const Vec waited = latency * rounds;
         return max(busy, waited) + splat(costs.exposed_operands) * min(busy, waited) +
                rounds * splat(costs.round_s);
+    }
+
+    // Results of a tile, and what fetching operands for its edges adds: more of them in a small tile. A tile
+    // of 128 x 128 is what the engine's rate is about.
+    INFERCOST_INLINE double work_of(const Tile& tile) const {
+        const double edges = 64.0 / tile.rows + 64.0 / tile.cols - 1.0;
+        return tile.rows * tile.cols * (1.0 + costs.edge * edges);
     }
 
     static INFERCOST_INLINE double resident_tiles(const Tile& tile) {

@@ -22,6 +22,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {
     },
     "compute": {
         "power": "power-limited",
+        "edges": "small tiles",
         "padding": "tile padding",
         "waves": "wave quantisation",
         "depth": "short reduction",

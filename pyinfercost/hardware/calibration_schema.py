@@ -72,6 +72,7 @@ _TILES = {
     "page_cost": NOT_NEGATIVE,
     "page_most": NOT_NEGATIVE,
     "depth_overhead": NOT_NEGATIVE,  # elements of the reduction that filling the pipeline is worth
+    "edge": NOT_NEGATIVE,  # what a tile of 64 x 64 takes longer for a result than one of 128 x 128
     "by_rows": NOT_NEGATIVE,  # 1: the tile follows from the number of rows; otherwise it is the fastest
     "direct": POSITIVE,  # of the vector unit, what kernels without tiles reach on few rows
 }

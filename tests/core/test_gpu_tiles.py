@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 import pyinfercost as ic
 from pyinfercost import _core
 
-MENUS = {"matrix": ((256, 128), (128, 128), (64, 64)), "vector": ((128, 128), (128, 64), (64, 64))}
+MENUS = {
+    "matrix": ((256, 128), (128, 128), (64, 128), (64, 64)),
+    "vector": ((128, 128), (128, 64), (128, 32), (64, 64)),
+}
 RESIDENT_ELEMENTS, MOST_RESIDENT = 2 * 128 * 128, 8
 FLOP_PER_S = 1e12
 
@@ -60,7 +63,7 @@ def searched_s(unit: str, m: int, n: int, k: int, cores: int, tiles: dict[str, f
         parts = min(max(cores // count, 1), max(1, floor(k / tiles["split_length"])))
         of_a_core = ceil(count * parts / cores)
         at_once = min(of_a_core, RESIDENT_ELEMENTS / (rows * cols), MOST_RESIDENT)
-        busy_s = depth_s * rows * cols / parts
+        busy_s = depth_s * rows * cols / parts * (1 + tiles["edge"] * (64 / rows + 64 / cols - 1))
         waited_s = tiles["operand_s_per_element"] * k / parts / at_once
         exposed_s = tiles["exposed_operands"] * min(busy_s, waited_s)
         tile_s = max(busy_s, waited_s) + exposed_s + tiles["round_s"] / at_once
@@ -82,6 +85,7 @@ def searched_s(unit: str, m: int, n: int, k: int, cores: int, tiles: dict[str, f
             "split_length": st.sampled_from([64.0, 256.0, 512.0]),
             "split_s": st.floats(0, 1e-5),
             "depth_overhead": st.floats(0, 200),
+            "edge": st.floats(0, 1),
             "page_kib": st.sampled_from([1.0, 2.0, 64.0]),
             "page_cost": st.floats(0, 1),
             "page_most": st.floats(0, 3),

@@ -62,6 +62,7 @@ def _tiles(table: str, tables: tuple[str, ...], family_sd: float, start: dict[st
     return (
         _gpu(f"{table}.exposed_memory", start["exposed_memory"], 0.01, 1.0, tables, 0.7, family_sd),
         _gpu(f"{table}.operand_ns_per_element", start["operand"], 0.05, 20.0, tables, 0.7, family_sd),
+        _gpu(f"{table}.edge", 0.2, 0.01, 1.5, tables, 0.7),
         _gpu(f"{table}.exposed_operands", start["exposed_operands"], 0.01, 3.0, tables, 0.5),
         _gpu(f"{table}.round_us", start["round"], 0.05, 8.0, tables, 0.5, family_sd / 2),
     )
