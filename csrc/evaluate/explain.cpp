@@ -202,7 +202,8 @@ class Explainer {
         int chosen = 0;
         for (int t = 1; t < kTileCount; ++t) {
             const double tile_s = answer().compute;
-            if (costs.tiles.by_rows ? m <= kMostRows[t] : tile_s < best) {
+            // Of equals the smaller one, which pads least.
+            if (costs.tiles.by_rows ? m <= kMostRows[t] : tile_s <= best) {
                 best = tile_s;
                 chosen = t;
             }
