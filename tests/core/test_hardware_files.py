@@ -234,6 +234,24 @@ def test_own_file_may_carry_measured_constants_and_the_catalogue_may_not(tmp_pat
         read_device(path, catalogued=True)
 
 
+def test_power_limits_a_rate_and_says_by_how_much(tmp_path: Path) -> None:
+    # 400 W pay for 1 TFLOP/s at 400 pJ: for 124.8 of 312 TFLOP/s at 3.2051 pJ, which is 40 % of the peak.
+    power = "\n".join(
+        (
+            "[calibration.power]",
+            "source = 'a test'",
+            "static_fraction = 0",
+            "static_w = 0",
+            "pj_per_flop_matrix_bf16 = {}\n\n[sparsity]",
+        )
+    )
+    free, limited = (hardware.load(edited(tmp_path, ("[sparsity]", power.format(pj)))) for pj in (1e-3, 400 / 124.8))
+    reached = free.achieved.get("matrix_bf16", free.achieved["matrix"])
+    assert "power.matrix_bf16" not in free.constants
+    assert limited.achieved["matrix_bf16"] == pytest.approx(0.4)
+    assert limited.constants["power.matrix_bf16"] == pytest.approx(0.4 / reached)
+
+
 def test_lookup_of_an_absent_path_is_none() -> None:
     assert lookup({"a": {"b": 1}}, "a.b") == 1
     assert lookup({"a": {"b": 1}}, "a.b.c") is None
