@@ -202,9 +202,10 @@ void register_evaluate(py::module_& m) {
           "values[(i // repeat) % len(values)].");
     m.def("evaluate_point", &evaluate_point, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           "evaluate() for one point, as plain floats.");
-    m.def("evaluate_kernels", &kernel_estimates, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
-          "The same for one point, kernel by kernel: the terms of one launch of each, and what they consist "
-          "of.");
+    m.def(
+        "evaluate_kernels", &kernel_estimates, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
+        "The same for one point, kernel by kernel: the terms of one launch of each, `parts_s` of which they\n"
+        "consist beyond what is ideal, and of a product in tiles how these fall on the cores (`tiling`).");
     m.def(
         "simd_levels",
         [] {

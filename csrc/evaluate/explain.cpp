@@ -49,8 +49,7 @@ class Explainer {
   private:
     double value(const Expr& e) const { return static_cast<double>(e.evaluate(sizes_)); }
 
-    // ---- what is asked: the kernel with something taken away
-    // ------------------------------------------------
+    // ---- what is asked: the kernel with something taken away ----
 
     template <class Change>
     void without(const BoundKernel& kernel, Change change) {
@@ -114,8 +113,7 @@ class Explainer {
         }
     }
 
-    // ---- what follows from the answers
-    // ----------------------------------------------------------------------
+    // ---- what follows from the answers ----
 
     void add(std::string_view part, double seconds) {
         if (seconds > kSame * now_->terms.latency) now_->parts.push_back({part, seconds});
