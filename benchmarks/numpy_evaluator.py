@@ -1,7 +1,9 @@
 """The GPU model in numpy, over columns of points: what sweeps are measured against, and a second opinion on them.
 
-The same formulas over the same kernels, as one writes them with numpy: constants hoisted, one pass over all
-points of a chunk that fits the second cache. Only GPUs, only plans whose products have one varying length.
+The same formulas over the same kernels, as one writes them with numpy: constants hoisted, one pass over all points of
+a chunk that fits the second cache. Only GPUs, only plans with one open size, and only what convolutional networks run:
+products (by tiles, by Winograd's algorithms, or directly on the vector unit) and streams. Attention and kernels that go
+along rows are refused.
 """
 
 from __future__ import annotations
@@ -12,128 +14,202 @@ import numpy as np
 
 from pyinfercost import Expr
 
-SIDES = ((256, 128), (128, 256), (128, 128), (256, 64), (64, 256), (128, 64), (64, 128), (64, 64), (64, 32), (32, 64))
-SPLIT_LENGTH = 256.0
 CHUNK = 8192
+MATRIX_TILES = ((256, 128), (128, 128), (64, 128), (64, 64))
+VECTOR_TILES = ((128, 128), (128, 64), (128, 32), (64, 64))
+RESIDENT_ELEMENTS, MOST_RESIDENT = 2 * 128 * 128, 8
+SQUARE_PRODUCTS = 36.0  # Winograd, 4 x 4 results at once
+FUSED_SQUARES, FUSED_CHANNELS, FUSED_PRODUCTS = 32.0, 64.0, 16.0  # Winograd in one kernel, 2 x 2 results at once
+ROUNDING = 1e-9
 _BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
-CONTRACTIONS = ("gemm", "convolution")
+_CONTRACTIONS = ("gemm", "convolution")
+_STREAMS = ("pointwise", "pooling", "copy", "reduction", "normalization")
+_ROWS = ("layer_norm", "group_norm", "rms_norm")
+
+Column = Any
+"""One number, or one for each point."""
 
 
 class NumpyEvaluator:
     """A plan on a GPU.
 
     Args:
-        plan: eager, with one open size.
+        plan: with one open size, of kernels that stream and of products.
         machine: a GPU.
         precision: float32, float16 or bfloat16: what products are computed in.
+
+    Raises:
+        ValueError: The plan has a kernel of another kind.
     """
 
     def __init__(self, plan: Any, machine: Any, precision: str) -> None:
-        self.size = plan.names[0]
         self.machine = machine
+        self.constants = machine.constants
         self.operand_bytes = _BYTES[precision]
-        achieved = machine.achieved
-        self.matrix = machine.matrix_flop_per_s.get(precision, 0.0) * _reached(achieved, "matrix", precision)
-        self.vector = machine.vector_flop_per_s.get(precision, 0.0) * _reached(achieved, "vector", precision)
-        self.rate = max(self.matrix, self.vector)
-        self.dram_s = 1.0 / (machine.bandwidth_byte_per_s * achieved.get("dram", 1.0))
-        *self.caches, _ = machine.memory
+        self.matrix = machine.matrix_flop_per_s.get(precision, 0.0) * _reached(machine, "matrix", precision)
+        self.vector = machine.vector_flop_per_s.get(precision, 0.0) * _reached(machine, "vector", precision)
+        self.on_matrix = self.matrix >= self.vector
+        self.core_s_per_flop = machine.cores / max(self.matrix, self.vector)
+        self.dram_s = 1.0 / (machine.bandwidth_byte_per_s * machine.achieved.get("dram", 1.0))
+        _, last_capacity, last_bandwidth = machine.memory[-2]
+        self.last_capacity = last_capacity * self.constants.get("stream.resident", 1.0)
+        self.cache_s = 1.0 / (last_bandwidth * machine.achieved.get("cache", 1.0))
+        over = machine.overheads_s
+        self.gap_s = over["replay_gap" if plan.execution == "replayed" else "launch_gap"]
+        self.host_s = over["dispatch"] * plan.launch_count if plan.execution == "eager" else 0.0
+        self.start_s = 0.0 if plan.execution == "replayed" else self.constants.get("forward.start_s", 0.0)
         self.kernels = [_Kernel(kernel) for kernel in plan.kernels()]
 
     def latency_s(self, sizes: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        """Latency at each size, given the bytes of weights and activations there."""
+        """Latency at each size; no weight stays in a cache from one forward to the next, whatever the footprint."""
+        del footprint
         out = np.empty(len(sizes))
         for first in range(0, len(sizes), CHUNK):
             part = slice(first, first + CHUNK)
             x = sizes[part].astype(np.float64)
-            total = np.zeros(len(x))
+            device_s = np.zeros(len(x))
             for kernel in self.kernels:
-                total += kernel.launches * self._kernel_s(kernel, x, footprint[part])
-            out[part] = total
+                device_s += kernel.launches * self._kernel_s(kernel, x)
+            # The host issues ops while the device runs those before them.
+            out[part] = device_s + (self.start_s + np.maximum(0.0, self.host_s - device_s))
         return out
 
-    def _kernel_s(self, kernel: _Kernel, x: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        bytes_moved = kernel.weights + (kernel.others[0] + kernel.others[1] * x)
-        others = bytes_moved - kernel.weights
-        _, last_capacity, last_bandwidth = self.caches[-1]
-        cold = np.where(footprint > last_capacity, kernel.weights, 0.0)
-        dram_s = (cold + np.where(bytes_moved > last_capacity, others, 0.0)) * self.dram_s
-        cache_rate = self.machine.achieved.get("cache", 1.0)
-        s_per_byte = np.full(len(x), 1.0 / (last_bandwidth * cache_rate))
-        for _, capacity, bandwidth in reversed(self.caches):
-            faster = 1.0 / (max(bandwidth, last_bandwidth) * cache_rate)
-            s_per_byte = np.where(bytes_moved <= capacity, faster, s_per_byte)
-        cache_s = bytes_moved * s_per_byte
-        compute_s: Any = np.zeros(len(x))
-        if kernel.kind in CONTRACTIONS:
-            compute_s, fetch_s = self._best_tile(kernel, x)
-            if kernel.kind == "convolution":
-                direct = (kernel.flops[0] + kernel.flops[1] * x) / self.vector
-                faster_direct = direct < np.maximum(compute_s, fetch_s)
-                compute_s = np.where(faster_direct, direct, compute_s)
-                fetch_s = np.where(faster_direct, 0.0, fetch_s)
-            cache_s = np.maximum(cache_s, fetch_s)
-        compute_s = np.maximum(compute_s, (kernel.pointwise[0] + kernel.pointwise[1] * x) / self.vector)
-        over = self.machine.overheads_s
-        floor_s = over["launch_gap"] + (over["kernel_minimum"] if kernel.kind in CONTRACTIONS else 0.0)
-        busy = np.maximum(np.maximum(compute_s, dram_s), cache_s)
-        return np.maximum(floor_s + busy, over["dispatch"])
+    def _of(self, kernel: _Kernel, key: str, otherwise: float = 1.0) -> float:
+        return float(self.constants.get(f"kernel.{kernel.family}.{key}", otherwise))
 
-    def _best_tile(self, kernel: _Kernel, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _tiles(self, key: str, otherwise: float = 0.0) -> float:
+        shared = self.constants.get(f"tiles_matrix.{key}", otherwise)
+        return float(shared if self.on_matrix else self.constants.get(f"tiles_vector.{key}", shared))
+
+    def _own(self, kernel: _Kernel, key: str, otherwise: float) -> float:
+        table = "tiles_matrix" if self.on_matrix else "tiles_vector"
+        return float(self.constants.get(f"{table}.{key}", otherwise)) if kernel.kind == "gemm" else otherwise
+
+    def _kernel_s(self, kernel: _Kernel, x: np.ndarray) -> np.ndarray:
+        contraction = kernel.kind in _CONTRACTIONS
+        minimum_s = self.machine.overheads_s["kernel_minimum"] if contraction else 0.0
+        floor_s = self.gap_s + self._of(kernel, "minimum_s", minimum_s) + self._own(kernel, "minimum_s", 0.0)
+        slower = 1.0 / (self._of(kernel, "dram") * self._own(kernel, "dram", 1.0))
+        others, written = kernel.others(x), kernel.written(x)
+        if not contraction:
+            turnaround = self.constants.get("stream.turnaround", 0.0) * np.minimum(others - written, written)
+            across = self.constants.get("stream.strided", 0.0) * kernel.strided(x)
+            fits = self.last_capacity >= kernel.weights + others
+            cold = np.where(fits, 0.0, others + turnaround + across)
+            dram_s = (cold + kernel.weights) * (self.dram_s * slower)
+            cache_s = (kernel.weights + others) * self.cache_s
+            compute_s = kernel.pointwise(x) / self.vector
+            if issued := self._of(kernel, "issue_byte_per_clock", 0.0):
+                per_s = issued * self.machine.clock_hz * self.machine.cores
+                compute_s = np.maximum(compute_s, written / per_s)
+            return floor_s + np.maximum(np.maximum(compute_s, dram_s), cache_s)
+        compute = self._of(kernel, "compute") * self._own(kernel, "compute", 1.0)
+        compute_s = self._product_s(self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k)
+        if kernel.squares_4(1.0) > 0 and not self.on_matrix and self.constants.get("winograd.fused", 0.0) > 0:
+            compute_s = np.minimum(compute_s, self._winograd_s(kernel, x))
+        grouped = kernel.kind == "convolution" and kernel.batch != 1
+        depthwise = self.constants.get("kernel.depthwise.compute", 1.0) if grouped else 0.0
+        direct = self.vector * self._own(kernel, "direct", depthwise)
+        if direct > 0:
+            compute_s = np.minimum(compute_s, kernel.flops(x) / direct)
+        dram_s = (kernel.weights + others) * (self.dram_s * slower)
+        rest_s = self._tiles("exposed_memory") * np.minimum(compute_s, dram_s)
+        compute_s = np.maximum(compute_s, kernel.pointwise(x) / self.vector)
+        cache_s = (kernel.weights + others) * self.cache_s
+        busy_s = np.maximum(np.maximum(compute_s, dram_s), cache_s) + rest_s
+        if kernel.channels_first and self.on_matrix and kernel.family != "depthwise":
+            busy_s += others * (self.constants.get("stream.transposed", 0.0) * self.dram_s)
+        return floor_s + busy_s
+
+    def _product_s(self, core_s_per_flop: float, batch: float, m: Column, n: float, k: float) -> np.ndarray:
+        """The cores' time for a batch of products [m, k] x [k, n], by the best tile of the menu."""
         cores = self.machine.cores
-        core_rate = self.rate / cores
-        last_bandwidth = self.caches[-1][2]
-        rows = kernel.m[0] + kernel.m[1] * x
-        best = np.full(len(x), np.inf)
-        compute_s = np.zeros(len(x))
-        fetch_s = np.zeros(len(x))
-        most = max(1.0, np.floor(kernel.k / SPLIT_LENGTH))
-        for tile_rows, tile_cols in SIDES:
-            tiles = kernel.batch * np.ceil(kernel.n / tile_cols) * np.ceil(rows * (1.0 / tile_rows))
-            splits = np.clip(np.floor(cores / tiles), 1.0, most)
-            waves = np.ceil(tiles * splits / cores)
-            busy = waves * (2.0 * tile_rows * tile_cols * kernel.k / core_rate) / splits
-            fetch = tiles * ((tile_rows + tile_cols) * kernel.k * self.operand_bytes / (kernel.window * last_bandwidth))
-            slower = np.maximum(busy, fetch)
-            better = slower < best
-            best = np.where(better, slower, best)
-            compute_s = np.where(better, busy, compute_s)
-            fetch_s = np.where(better, fetch, fetch_s)
-        return compute_s, fetch_s
+        depth_s = 2.0 * core_s_per_flop * (k + self._tiles("depth_overhead"))
+        page_bytes = 1024 * self._tiles("page_kib")
+        if page_bytes > 0:
+            beyond = np.clip(k * self.operand_bytes / page_bytes - 1, 0.0, self._tiles("page_most"))
+            depth_s *= 1 + self._tiles("page_cost") * beyond
+        latency_s = k * self._tiles("operand_s_per_element")
+        exposed, round_s = self._tiles("exposed_operands"), self._tiles("round_s")
+        most_parts = max(1.0, np.floor(k / self._tiles("split_length", 512)))
+        part_s = self._tiles("split_bytes") * 8 * self.dram_s * batch * m * n
+        best_s = np.full(len(m), np.inf)
+        for rows, cols in MATRIX_TILES if self.on_matrix else VECTOR_TILES:
+            tiles = np.ceil(m / rows) * (np.ceil(n / cols) * batch)
+            parts = np.clip(np.floor(cores / tiles + ROUNDING), 1.0, most_parts)
+            of_a_core = np.ceil(tiles / cores * parts - ROUNDING)
+            resident = min(RESIDENT_ELEMENTS / (rows * cols), MOST_RESIDENT)
+            rounds = np.maximum(1 / of_a_core, 1 / resident)  # for each tile of a core
+            results = rows * cols * (1 + self._tiles("edge") * (64 / rows + 64 / cols - 1))
+            busy_s, waited_s = depth_s * results / parts, latency_s / parts * rounds
+            tile_s = np.maximum(busy_s, waited_s) + exposed * np.minimum(busy_s, waited_s) + rounds * round_s
+            split_s = np.where(parts > 1, self._tiles("split_s") + parts * part_s, 0.0)
+            best_s = np.minimum(best_s, of_a_core * tile_s + split_s)
+        return np.maximum(0.0, best_s - round_s)
+
+    def _winograd_s(self, kernel: _Kernel, x: np.ndarray) -> np.ndarray:
+        """The faster of F(4x4, 3x3) with transforms as kernels of their own and of F(2x2, 3x3) in one kernel."""
+        core_s_per_flop, channels, results = self.core_s_per_flop, kernel.k / 9, kernel.n
+        pass_s = self.constants.get("winograd.passes", 1.0) * self.dram_s * self.operand_bytes
+        squares = kernel.squares_4(x)
+        products_s = self._product_s(
+            core_s_per_flop / self.constants.get("winograd.products", 1.0), SQUARE_PRODUCTS, squares, results, channels
+        )
+        weights_s = channels * results * (9 + SQUARE_PRODUCTS) * pass_s + 3 * self.gap_s
+        values_s = (kernel.m(x) + SQUARE_PRODUCTS * squares) * (channels + results) * pass_s
+        separate_s = weights_s + values_s + products_s
+        depth = 8 * np.ceil(channels / 8) + self._tiles("depth_overhead")
+        block = 2 * FUSED_PRODUCTS * FUSED_SQUARES * FUSED_CHANNELS * depth
+        block_s = block * core_s_per_flop / self.constants["winograd.fused"]
+        blocks = np.ceil(kernel.squares_2(x) / FUSED_SQUARES) * np.ceil(results / FUSED_CHANNELS)
+        fused_s = np.ceil(blocks / self.machine.cores - ROUNDING) * block_s + self.gap_s
+        return np.minimum(separate_s, fused_s)
+
+
+class _Line:
+    """A quantity that is linear in the open size."""
+
+    def __init__(self, quantity: int | Expr) -> None:
+        self.constant, self.slope = float(quantity) if isinstance(quantity, int) else 0.0, 0.0
+        if isinstance(quantity, int):
+            return
+        (name,) = quantity.names
+        at = [quantity.evaluate({name: value}) for value in (2, 3, 5)]
+        self.slope = float(at[1] - at[0])
+        self.constant = at[0] - 2 * self.slope
+        if at[2] - at[1] != 2 * self.slope:
+            raise ValueError(f"{quantity} is not linear in {name}")
+
+    def __call__(self, x: Column) -> Column:
+        return self.constant + self.slope * x
 
 
 class _Kernel:
-    """A kernel's quantities as constant and slope in the open size."""
+    """A kernel's quantities, as functions of the open size where they may depend on it."""
 
     def __init__(self, kernel: dict[str, Any]) -> None:
         work = kernel["work"]
-        roles = work.bytes_by_role
-        self.kind = work.kind
+        self.kind = self.family = work.kind
+        if self.kind not in (*_CONTRACTIONS, *_STREAMS) or any(name in kernel["name"] for name in _ROWS):
+            raise ValueError(f"{kernel['name']} is a kernel of kind {self.kind}; expected products and streams")
         self.launches = len(kernel["launches"])
-        self.weights = float(roles["weight_read"])
-        moved = work.bytes_read + work.bytes_written
-        self.others = _line(moved - roles["weight_read"])
-        self.flops = _line(work.contraction_flops)
-        self.pointwise = _line(work.pointwise_flops)
-        if self.kind in CONTRACTIONS:
-            dimensions = work.dimensions
-            self.batch, self.n, self.k = (float(dimensions[name]) for name in ("batch", "n", "k"))
-            self.m = _line(dimensions["m"])
-            self.window = float(dimensions.get("window", 1)) if self.kind == "convolution" else 1.0
+        self.weights = float(work.bytes_by_role["weight_read"])
+        self.others = _Line(work.bytes_read - work.bytes_by_role["weight_read"] + work.bytes_written)
+        self.written = _Line(work.bytes_written)
+        self.strided = _Line(work.strided_bytes)
+        self.flops = _Line(work.contraction_flops)
+        self.pointwise = _Line(work.pointwise_flops)
+        self.channels_first = work.channels_first
+        if self.kind not in _CONTRACTIONS:
+            return
+        dimensions = work.dimensions
+        self.batch, self.n, self.k = (float(dimensions[name]) for name in ("batch", "n", "k"))
+        self.m = _Line(dimensions["m"])
+        self.squares_2, self.squares_4 = (_Line(dimensions.get(f"squares_{side}", 0)) for side in (2, 4))
+        if self.kind == "convolution" and self.k == dimensions["window"] and self.batch != 1:
+            self.family = "depthwise"
 
 
-def _line(quantity: int | Expr) -> tuple[float, float]:
-    """The constant and the slope of a quantity that is linear in one size."""
-    if isinstance(quantity, int):
-        return float(quantity), 0.0
-    (name,) = quantity.names
-    at = [quantity.evaluate({name: value}) for value in (2, 3, 5)]
-    slope = at[1] - at[0]
-    if at[2] - at[1] != 2 * slope:
-        raise ValueError(f"{quantity} is not linear in {name}")
-    return float(at[0] - 2 * slope), float(slope)
-
-
-def _reached(achieved: dict[str, float], engine: str, precision: str) -> float:
+def _reached(machine: Any, engine: str, precision: str) -> float:
     short = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[precision]
-    return achieved.get(f"{engine}_{short}", achieved.get(engine, 1.0))
+    return float(machine.achieved.get(f"{engine}_{short}", machine.achieved.get(engine, 1.0)))

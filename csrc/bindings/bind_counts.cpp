@@ -31,7 +31,11 @@ py::dict dimensions_of(const Work& work) {
     result["n"] = to_python(work.dims.n);
     result["k"] = to_python(work.dims.k);
     if (work.kind == WorkKind::attention) result["n_value"] = to_python(work.dims.n_value);
-    if (work.kind == WorkKind::convolution) result["window"] = work.dims.window;
+    if (work.kind == WorkKind::convolution) {
+        result["window"] = work.dims.window;
+        result["squares_2"] = to_python(work.dims.squares_2);
+        result["squares_4"] = to_python(work.dims.squares_4);
+    }
     return result;
 }
 

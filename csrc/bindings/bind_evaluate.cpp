@@ -5,6 +5,7 @@
 
 #include "bindings/bindings.hpp"
 #include "evaluate/evaluate.hpp"
+#include "evaluate/explain.hpp"
 
 namespace infercost {
 namespace {
@@ -130,26 +131,6 @@ const char* bound_of(const KernelSeconds& e) {
     return e.dram == longest ? "dram" : "cache";
 }
 
-// What the kernel would take with every core busy at the achieved peak, and with all bytes from dram: beside
-// its terms they show which effect decided.
-struct Ideal {
-    double compute_s;
-    double stream_s;
-};
-
-Ideal ideal_of(const Work& work, const Sizes& sizes, const Hardware& hardware) {
-    const auto value = [&](const Expr& e) { return static_cast<double>(e.evaluate(sizes)); };
-    const auto seconds = [&](const Expr& flops, const Engine& engine) {
-        return engine.flop_per_s > 0 ? value(flops) / engine.flop_per_s : 0.0;
-    };
-    const auto dram = hardware.achieved.find("dram");
-    const double reached = dram == hardware.achieved.end() ? 1.0 : dram->second;
-    return {
-        std::max(seconds(work.contraction_flops, contraction_engine(hardware, work.dtype)),
-                 seconds(work.pointwise_flops, vector_engine(hardware, work.dtype))),
-        value(work.bytes_read() + work.bytes_written()) / (hardware.dram().bandwidth_byte_per_s * reached)};
-}
-
 std::string note_of(const Work& work, const Hardware& hardware) {
     if (!is_contraction(work.kind)) return {};
     const Engine engine = contraction_engine(hardware, work.dtype);
@@ -158,13 +139,25 @@ std::string note_of(const Work& work, const Hardware& hardware) {
            std::string(name_of(engine.dtype));
 }
 
+py::object tiling_of(const std::optional<Tiling>& tiling) {
+    if (!tiling) return py::none();
+    py::dict entry;
+    entry["tile"] = py::make_tuple(static_cast<int>(tiling->tile.rows), static_cast<int>(tiling->tile.cols));
+    entry["tiles"] = static_cast<std::int64_t>(tiling->tiles);
+    entry["parts"] = static_cast<std::int64_t>(tiling->parts);
+    entry["rounds"] = static_cast<std::int64_t>(tiling->rounds);
+    entry["filled"] = tiling->filled;
+    return entry;
+}
+
 py::list kernel_estimates(const Plan& plan, const py::dict& sizes, const Hardware& hardware) {
-    const Sizes point = to_sizes(sizes);
-    const std::vector<KernelSeconds> estimates = evaluate_kernels(plan, point, hardware);
+    const std::vector<Explanation> explained = explain_kernels(plan, to_sizes(sizes), hardware);
+    const bool has_matrix = std::any_of(hardware.matrix.begin(), hardware.matrix.end(),
+                                        [](double flop_per_s) { return flop_per_s > 0; });
     py::list result;
-    for (std::size_t i = 0; i < estimates.size(); ++i) {
+    for (std::size_t i = 0; i < explained.size(); ++i) {
         const Kernel& kernel = plan.kernels[i];
-        const KernelSeconds& e = estimates[i];
+        const KernelSeconds& e = explained[i].terms;
         py::dict entry;
         entry["name"] = kernel.name;
         entry["kind"] = std::string(name_of(kernel.work.kind));
@@ -176,9 +169,18 @@ py::list kernel_estimates(const Plan& plan, const py::dict& sizes, const Hardwar
         entry["cache_s"] = e.cache;
         entry["launch_s"] = e.launch;
         entry["bound"] = bound_of(e);
-        const Ideal ideal = ideal_of(kernel.work, point, hardware);
-        entry["ideal_compute_s"] = ideal.compute_s;
-        entry["stream_s"] = ideal.stream_s;
+        entry["ideal_compute_s"] = explained[i].ideal_compute_s;
+        entry["stream_s"] = explained[i].stream_s;
+        entry["algorithm"] = std::string(name_of(explained[i].algorithm));
+        entry["tiling"] = tiling_of(explained[i].tiling);
+        py::dict parts;
+        for (const Part& part : explained[i].parts) parts[py::str(std::string(part.name))] = part.seconds;
+        entry["parts_s"] = parts;
+        const Engine engine = is_contraction(kernel.work.kind)
+                                  ? contraction_engine(hardware, kernel.work.dtype)
+                                  : vector_engine(hardware, kernel.work.dtype);
+        entry["engine"] = engine.matrix && explained[i].algorithm != Algorithm::direct ? "matrix" : "vector";
+        entry["has_matrix_unit"] = has_matrix;
         entry["note"] = note_of(kernel.work, hardware);
         result.append(entry);
     }
@@ -200,8 +202,10 @@ void register_evaluate(py::module_& m) {
           "values[(i // repeat) % len(values)].");
     m.def("evaluate_point", &evaluate_point, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           "evaluate() for one point, as plain floats.");
-    m.def("evaluate_kernels", &kernel_estimates, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
-          "The same for one point, kernel by kernel: the terms of one launch of each.");
+    m.def(
+        "evaluate_kernels", &kernel_estimates, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
+        "The same for one point, kernel by kernel: the terms of one launch of each, `parts_s` of which they\n"
+        "consist beyond what is ideal, and of a product in tiles how these fall on the cores (`tiling`).");
     m.def(
         "simd_levels",
         [] {

@@ -133,23 +133,25 @@ void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, Bl
     }
 }
 
-std::vector<KernelSeconds> BoundPlan::terms(const SizeBlock& sizes, Isa isa) const {
+std::vector<KernelSeconds> BoundPlan::terms(std::span<const BoundKernel> kernels, const SizeBlock& sizes,
+                                            Isa isa) const {
     AlignedColumns scratch;
     alignas(64) std::array<double, kBlock> footprint;
-    const BlockInput input = fill(sizes, isa, scratch, footprint.data());
-    std::vector<KernelSeconds> terms(kernels_.size());
+    BlockInput input = fill(sizes, isa, scratch, footprint.data());
+    input.kernels = kernels.data();
+    input.kernel_count = static_cast<int>(kernels.size());
+    std::vector<KernelSeconds> terms(kernels.size());
     loops(isa).run_terms(input, terms.data());
-    if ((host_s_ == 0 && start_s_ == 0) || terms.empty()) return terms;
-    // Time that the device waits for the host is shared by all launches.
-    double device_s = 0;
-    for (std::size_t k = 0; k < terms.size(); ++k) device_s += kernels_[k].terms.launches * terms[k].latency;
-    const double wait =
-        (start_s_ + std::max(0.0, host_s_ - device_s)) / static_cast<double>(plan_->launch_count);
-    for (KernelSeconds& kernel : terms) {
-        kernel.latency += wait;
-        kernel.launch += wait;
-    }
     return terms;
+}
+
+LaunchWait BoundPlan::wait(std::span<const KernelSeconds> device) const {
+    if (plan_->launch_count == 0) return {};
+    double device_s = 0;
+    for (std::size_t k = 0; k < device.size(); ++k)
+        device_s += kernels_[k].terms.launches * device[k].latency;
+    const double launches = static_cast<double>(plan_->launch_count);
+    return {std::max(0.0, host_s_ - device_s) / launches, start_s_ / launches};
 }
 
 }  // namespace infercost

@@ -46,6 +46,13 @@ struct BlockResult {
     alignas(64) std::array<double, kBlock + 8> latency, compute, dram, cache, launch, spread, footprint;
 };
 
+// What each launch waits for beside the device, seconds: the host that issues it, and the start of the
+// forward, both shared out over all launches.
+struct LaunchWait {
+    double host_s = 0;
+    double start_s = 0;
+};
+
 class BoundPlan {
   public:
     // `names` are those of the blocks that it will be given. Throws std::invalid_argument where the plan
@@ -55,7 +62,13 @@ class BoundPlan {
     const Plan& plan() const { return *plan_; }
     // `scratch` grows to what the plan's columns need, and may be used for other plans after.
     void run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const;
-    std::vector<KernelSeconds> terms(const SizeBlock& sizes, Isa isa) const;
+    const std::vector<BoundKernel>& kernels() const { return kernels_; }
+    // What the device spends on one launch of each of these kernels at the first point: this plan's, or such
+    // as have their quantities in its columns.
+    std::vector<KernelSeconds> terms(std::span<const BoundKernel> kernels, const SizeBlock& sizes,
+                                     Isa isa) const;
+    // On top of what the device spends, `device` being the terms of all kernels.
+    LaunchWait wait(std::span<const KernelSeconds> device) const;
 
   private:
     BlockInput fill(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, double* footprint) const;

@@ -266,18 +266,4 @@ void evaluate(const std::shared_ptr<const Plan>& plan, std::span<const SizeAxis>
     walk(plans, *plan->graph, axes, names, facts, first, points, out, options);
 }
 
-std::vector<KernelSeconds> evaluate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware,
-                                            Isa isa) {
-    plan.graph->check_sizes(sizes);
-    std::vector<std::string> names;
-    AlignedColumns values(sizes.size() * kBlock);
-    for (const auto& [name, value] : sizes) {
-        values.data()[names.size() * kBlock] = static_cast<double>(value);
-        names.push_back(name);
-    }
-    // Not owned: the plan outlives the call.
-    const BoundPlan bound(std::shared_ptr<const Plan>(&plan, [](const Plan*) {}), hardware, names);
-    return bound.terms({names, values.data(), 1}, isa);
-}
-
 }  // namespace infercost

@@ -52,8 +52,4 @@ void evaluate(const std::shared_ptr<const Plan>& plan, std::span<const SizeAxis>
               const Hardware& hardware, std::uint64_t first, std::size_t points, const Columns& out,
               const EvaluateOptions& options = {});
 
-// The same arithmetic for one point, kernel by kernel in the plan's order, for one launch of each.
-std::vector<KernelSeconds> evaluate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware,
-                                            Isa isa = best_isa());
-
 }  // namespace infercost

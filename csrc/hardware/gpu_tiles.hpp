@@ -86,8 +86,8 @@ struct Products {
                rounds * splat(costs.round_s);
     }
 
-    // Results of a tile, and what fetching operands for its edges adds: more of them in a small tile. A tile of
-    // 128 x 128 is what the engine's rate is about.
+    // Results of a tile, and what fetching operands for its edges adds: more of them in a small tile. A tile
+    // of 128 x 128 is what the engine's rate is about.
     INFERCOST_INLINE double work_of(const Tile& tile) const {
         const double edges = 64.0 / tile.rows + 64.0 / tile.cols - 1.0;
         return tile.rows * tile.cols * (1.0 + costs.edge * edges);
@@ -120,12 +120,12 @@ struct GpuTiles {
         return products.template seconds<ample>(rows, batch.at(i) * rows * n.at(i), tiles);
     }
 
-    // Whether each tile of the menu makes work for all cores, at every point of the block: then no reduction
-    // is split. No tile is larger than the first.
+    // Whether each tile of the menu makes as many tiles for every core as it holds at once, at every point of
+    // the block: then no reduction is split and all rounds are full but the last.
     static INFERCOST_INLINE bool ample(const GpuCosts& costs, const KernelTerms& terms,
                                        const BlockColumns& block) {
         const double places = block.least(terms.batch) * block.least(terms.m) * block.least(terms.n);
-        return places >= costs.cores * costs.menu[0].rows * costs.menu[0].cols;
+        return places >= costs.cores * kResidentElements;
     }
 };
 
@@ -184,8 +184,7 @@ struct GpuWinograd {
     static INFERCOST_INLINE bool ample(const GpuCosts& costs, const KernelTerms& terms,
                                        const BlockColumns& block) {
         const double places = kSquareProducts * block.least(terms.squares_4) * block.least(terms.n);
-        return places >= costs.cores * costs.menu[0].rows * costs.menu[0].cols &&
-               GpuTiles::ample(costs, terms, block);
+        return places >= costs.cores * kResidentElements && GpuTiles::ample(costs, terms, block);
     }
 };
 

@@ -135,6 +135,11 @@ Engine vector_engine(const Hardware& hardware, DType dtype) {
     return {};
 }
 
+double power_share(const Hardware& hardware, const Engine& engine) {
+    const std::string unit = engine.matrix ? "power.matrix_" : "power.vector_";
+    return hardware.constant(unit + std::string(short_name(engine.dtype)), 1.0);
+}
+
 Engine contraction_engine(const Hardware& hardware, DType dtype) {
     for (const DType candidate : candidates(dtype)) {
         const double matrix = rate_of(hardware.matrix, candidate) * fraction(hardware, "matrix", candidate);

@@ -2,8 +2,8 @@
 #include <string>
 #include <unordered_map>
 
-#include "ops/slow_loops.hpp"
 #include "ops/rule.hpp"
+#include "ops/slow_loops.hpp"
 
 namespace infercost {
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from .. import _core
 from .arguments import Rules, SizeError, bind_sizes, work_overrides
 from .bands import band
+from .effects import effect_of
 from .plans import family_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _TIMES = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s")
 
 @dataclass(frozen=True)
 class LayerEstimate:
-    """The time of one node of the graph.
+    """The time of one node of the graph, the terms of which it consists, and the effect that decided it.
 
     A kernel that covers several nodes is charged whole to the first of them; the others take no time of their own and
     their note says which node carries it.
@@ -42,6 +43,8 @@ class LayerEstimate:
     dram_s: float
     cache_s: float
     launch_s: float
+    effect: str
+    effect_share: float
     note: str = ""
 
 
@@ -185,6 +188,7 @@ def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate,
     """
     layers: dict[int, LayerEstimate] = {}
     for kernel in kernels:
+        effect = effect_of(kernel)
         for launch in kernel["launches"]:
             for node_index in launch:
                 node = graph.node(node_index)
@@ -195,6 +199,8 @@ def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate,
                     op=node.op,
                     kernel=kernel["name"],
                     bound=kernel["bound"],
+                    effect=effect.name,
+                    effect_share=effect.share if carries else 0.0,
                     note=kernel["note"] if carries else f"in the kernel of node {launch[0]}",
                     **{name: kernel[name] if carries else 0.0 for name in _TIMES},
                 )
@@ -204,5 +210,8 @@ def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate,
 
 
 def _together(one: LayerEstimate, other: LayerEstimate) -> LayerEstimate:
-    longest = one if one.latency_s >= other.latency_s else other
-    return replace(longest, **{name: getattr(one, name) + getattr(other, name) for name in _TIMES})
+    longest, shorter = (one, other) if one.latency_s >= other.latency_s else (other, one)
+    times = {name: getattr(one, name) + getattr(other, name) for name in _TIMES}
+    taken_s = sum(x.effect_share * x.latency_s for x in (longest, shorter) if x.effect == longest.effect)
+    share = taken_s / times["latency_s"] if times["latency_s"] > 0 else 0.0
+    return replace(longest, effect_share=share, **times)

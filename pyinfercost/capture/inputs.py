@@ -119,12 +119,13 @@ def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: Size
 
 
 def _order_in_memory(tensor: torch.Tensor) -> list[int]:
-    """Dimensions from the slowest to the fastest where a tensor is dense, as with `channels_last`; else as they come."""
+    """Dimensions from the slowest to the fastest where a tensor is dense, as `channels_last` is; else as they come."""
     given = list(range(tensor.dim()))
-    order = sorted(given, key=lambda dim: -tensor.stride(dim))  # stable: equal strides as they come
+    strides = tensor.stride()
+    order = sorted(given, key=lambda dim: -strides[dim])  # stable: equal strides as they come
     step = 1
     for dim in reversed(order):
-        if tensor.shape[dim] != 1 and tensor.stride(dim) != step:
+        if tensor.shape[dim] != 1 and strides[dim] != step:
             return given
         step *= tensor.shape[dim]
     return given if tensor.is_contiguous() else order

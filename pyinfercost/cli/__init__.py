@@ -6,6 +6,8 @@ Exit codes: 0 the job is done; 1 it failed (the model cannot be read or captured
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from .. import _core
@@ -59,7 +61,7 @@ def profile(
     output: str | None,
 ) -> None:
     """Count a model and, with --hardware, predict its latency."""
-    sizes = {name: whole_number(name, value) for name, value in named_settings(settings, batch).items()}
+    sizes: dict[str, Any] = {name: whole_number(name, value) for name, value in named_settings(settings, batch).items()}
     if threads is not None and hardware is None:
         raise click.UsageError("--threads needs --hardware")
     if measured:

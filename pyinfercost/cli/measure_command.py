@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -53,7 +53,7 @@ def measure(
 
     Weights are drawn at random; none is downloaded. With --hardware each layer's prediction stands beside what it took.
     """
-    sizes = {name: whole_number(name, value) for name, value in named_settings(settings, batch).items()}
+    sizes: dict[str, Any] = {name: whole_number(name, value) for name, value in named_settings(settings, batch).items()}
     with messages_for_people():
         from ..measuring.measure import measure as run
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .calibration_schema import CALIBRATION, KERNEL_CLASSES, MODEL_TABLES
 from .device import DeviceFile, lookup
-from .schema import CALIBRATION, KERNEL_CLASSES, KINDS, MODEL_TABLES, HardwareFileError, check, read_toml
+from .schema import KINDS, HardwareFileError, check, read_toml
 
 CALIBRATIONS = Path(__file__).parent / "calibration"
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .schema import CACHE_LEVELS, DEVICE, HardwareError, HardwareFileError, check, read_toml
+from .device_schema import DEVICE
+from .schema import CACHE_LEVELS, HardwareError, HardwareFileError, check, read_toml
 
 CATALOG = Path(__file__).parent / "catalog"
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .calibration import CALIBRATIONS, Calibration
 from .calibration import calibration as constants_of
+from .calibration_schema import MODEL_TABLES, OVERHEAD_KEYS
 from .cpu_keys import PAGE_BYTES
 from .device import CATALOG, DeviceFile, read_device
-from .schema import CACHE_LEVELS, CORE_DTYPES, MODEL_TABLES, OVERHEAD_KEYS, HardwareError
+from .schema import CACHE_LEVELS, CORE_DTYPES, HardwareError
 
 if TYPE_CHECKING:
     from pyinfercost import _core
@@ -152,6 +153,7 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
     if not vector and per_clock is not None:
         vector = {"float32": per_clock * cores * clock_hz}
     array = device.get("compute.array")
+    power = _power_shares(device, constants)
     return {
         "id": device.id,
         "name": device.get("name") + ("" if threads is None else f", {cores} of {all_cores} cores"),
@@ -165,11 +167,12 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
         "array": None if array is None else (array["rows"], array["cols"], array["units"]),
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
         "overheads_s": {key: constants[f"overheads.{key}_us"] * _MICRO for key in OVERHEAD_KEYS},
-        "achieved": _achieved(device, constants),
+        "achieved": _achieved(constants, power),
         "constants": {
             **_named_constants(constants),
             **_link_facts(device),
             **_cpu_constants(constants, clock_hz),
+            **{f"power.{key}": share for key, share in power.items()},
         },
         "spread": constants["band.spread"],
         "power_w": _power(device, constants),
@@ -196,16 +199,16 @@ def _named_constants(constants: Calibration) -> dict[str, float]:
     return found
 
 
-def _achieved(device: DeviceFile, constants: Calibration) -> dict[str, float]:
-    """What is reached of each peak: no more than the power budget pays for.
+def _power_shares(device: DeviceFile, constants: Calibration) -> dict[str, float]:
+    """What the power budget leaves of the rates that it limits, by engine and dtype: `matrix_fp16`.
 
     A device sustains the clock at which static power, which grows with the board's, and the energy of arithmetic add up
     to its limit. Energy per FLOP is a fact of the process and the engine, so that it is a constant of a family.
     """
-    achieved = dict(constants.data["achieved"])
+    shares: dict[str, float] = {}
     tdp_w = device.get("power.tdp_w")
     if tdp_w is None:
-        return achieved
+        return shares
     dynamic_w = (1 - (constants.get("power.static_fraction") or 0)) * tdp_w - (constants.get("power.static_w") or 0)
     for engine in ("matrix", "vector"):
         for dtype, peak in (device.get(f"compute.{engine}_tflop_per_s") or {}).items():
@@ -213,8 +216,18 @@ def _achieved(device: DeviceFile, constants: Calibration) -> dict[str, float]:
             if dtype not in CORE_DTYPES or pj_per_flop is None:
                 continue
             key = f"{engine}_{dtype}"
-            reached = achieved.get(key, achieved[engine])
-            achieved[key] = min(reached, dynamic_w / (pj_per_flop * peak))  # W / (pJ x TFLOP/s) is a fraction
+            reached = constants.get(f"achieved.{key}") or constants[f"achieved.{engine}"]
+            paid_for = dynamic_w / (pj_per_flop * peak)  # W / (pJ x TFLOP/s) is a fraction
+            if paid_for < reached:
+                shares[key] = paid_for / reached
+    return shares
+
+
+def _achieved(constants: Calibration, power: Mapping[str, float]) -> dict[str, float]:
+    """What is reached of each peak: no more than the power budget pays for."""
+    achieved = dict(constants.data["achieved"])
+    for key, share in power.items():
+        achieved[key] = share * achieved.get(key, achieved[key.partition("_")[0]])
     return achieved
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,5 +28,5 @@ def kernel_s(probe: Probe) -> float:
 
     compiled: Any = torch.compile(chain, dynamic=False)
     x = probe.random(16, 16)
-    seconds = {length: probe.short_seconds(lambda n=length: compiled(x, n)) for length in (_SHORT, _LONG)}
+    seconds = {length: probe.short_seconds(partial(compiled, x, length)) for length in (_SHORT, _LONG)}
     return max(0.0, (seconds[_LONG] - seconds[_SHORT]) / (_LONG - _SHORT))

@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,9 +62,10 @@ class Machine:
 
 def this_machine() -> Machine:
     """Asks the system: /proc and /sys on Linux, sysctl on macOS; elsewhere as much as Python knows."""
-    if sys.platform == "darwin":
+    system = platform.system()
+    if system == "Darwin":
         return _darwin()
-    if sys.platform.startswith("linux"):
+    if system == "Linux":
         return _linux()
     cores = os.cpu_count() or 1
     return Machine(platform.processor() or "unknown", "unknown", cores, 1, None, None, (), frozenset())

@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from .data_sizes import data_size_lines
-from .document import LAYER_COUNTS, profile_layers
+from .document import LAYER_KEYS, profile_layers
 from .rows import module_rows
 from .summary import heading, ledger, totals
 from .tabular import profile_columns
@@ -23,8 +23,7 @@ _POINTS_AT_ONCE = 2**14
 
 def profile_csv(profile: Profile) -> str:
     """One line per node of the graph; the columns are the keys of `layers` in the JSON document."""
-    columns = ("module", "op", *LAYER_COUNTS, "latency_s", "bound", "phase", "live_activation_bytes")
-    return csv_text(columns, ([layer[name] for name in columns] for layer in profile_layers(profile)))
+    return csv_text(LAYER_KEYS, (layer.values() for layer in profile_layers(profile)))
 
 
 def sweep_csv(sweep: Sweep) -> str:

@@ -30,6 +30,20 @@ TOTALS = (
     "peak_memory_bytes",
 )
 LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
+LAYER_TIMES = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s")
+LAYER_KEYS = (
+    "module",
+    "op",
+    *LAYER_COUNTS,
+    "latency_s",
+    "bound",
+    "phase",
+    "live_activation_bytes",
+    *LAYER_TIMES[1:],
+    "effect",
+    "effect_share",
+)
+_EFFECT = ("effect", "effect_share")
 ESTIMATE = (
     "hardware",
     "precision",
@@ -94,30 +108,23 @@ def _text(limit: Any) -> str | None:
 def profile_layers(profile: Profile) -> list[dict[str, Any]]:
     """One object per node of the graph, in the order in which the nodes run.
 
-    `latency_s` is 0 where nothing runs (a view) and null where it is not known: without hardware, or for an op that
-    is not modelled. `bound` is null where there is no time to bind. `live_activation_bytes` is what is held while the
-    node runs, its own workspace included.
+    `latency_s` and its terms are 0 where nothing runs (a view) and null where they are not known: without hardware, or
+    for an op that is not modelled. `bound` and `effect` are null where there is no time to bind; `effect_share` is the
+    share of the latency that the effect takes. `live_activation_bytes` is what is held while the node runs, its own
+    workspace included.
     """
     times = None if profile.estimate is None else {layer.index: layer for layer in profile.estimate.layers}
     layers = []
     for layer in profile.counts.layers:
-        latency_s, bound = None, None
+        known: dict[str, Any] = dict.fromkeys(LAYER_KEYS)
+        known |= {"module": layer.module, "op": layer.op, "phase": layer.phase}
+        known |= {name: _plain(getattr(layer.row, name)) for name in LAYER_COUNTS}
+        known["live_activation_bytes"] = _plain(layer.row.peak_activation_bytes)
         if times is not None and layer.index in times:
-            latency_s, bound = times[layer.index].latency_s, times[layer.index].bound
+            known |= {name: getattr(times[layer.index], name) for name in (*LAYER_TIMES, "bound", *_EFFECT)}
         elif times is not None and layer.modelled:
-            latency_s = 0.0
-        counted = {name: _plain(getattr(layer.row, name)) for name in LAYER_COUNTS}
-        layers.append(
-            {
-                "module": layer.module,
-                "op": layer.op,
-                **counted,
-                "latency_s": latency_s,
-                "bound": bound,
-                "phase": layer.phase,
-                "live_activation_bytes": _plain(layer.row.peak_activation_bytes),
-            }
-        )
+            known |= dict.fromkeys(LAYER_TIMES, 0.0)
+        layers.append(known)
     return layers
 
 

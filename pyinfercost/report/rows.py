@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .effects import effect_text
+
 if TYPE_CHECKING:
     from .._core import CountRow, LayerRow, Quantity
     from ..analysis.estimation import LayerEstimate
@@ -37,6 +39,7 @@ class Row:
     latency_s: float | None
     share: float | None
     bound: str
+    effect: str
 
 
 @dataclass
@@ -132,7 +135,7 @@ class _Rows:
         return self._row(module.level, name, self._by_module[module.path], module.layers)
 
     def _row(self, level: int, label: str, counted: CountRow, layers: list[LayerRow]) -> Row:
-        latency_s, bound = None, ""
+        latency_s, bound, effect = None, "", ""
         known = any(layer.modelled for layer in layers)
         share = _ratio(counted.flops, self._counts.total.flops)
         if self._latency_s is not None:
@@ -144,6 +147,7 @@ class _Rows:
                 by_bound[time.bound] += time.latency_s
             if latency_s > 0:
                 bound = max(by_bound, key=by_bound.__getitem__)
+                effect = effect_text(times)
             elif times:
                 bound = "fused"  # another row's kernel does it, and carries its time
         return Row(
@@ -158,6 +162,7 @@ class _Rows:
             latency_s=latency_s,
             share=share if known else None,
             bound=bound,
+            effect=effect,
         )
 
 

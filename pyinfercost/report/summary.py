@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._core import depends_on_data
+from .effects import effects_text
 from .text import percent, quantity, significant
 
 BOUNDS = ("compute", "dram", "cache", "launch")
@@ -90,6 +91,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         ),
         ("throughput", f"{quantity(estimate.throughput_per_s, '')} per second"),
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
+        ("spent on", effects_text(estimate.layers) or "nothing"),
         ("memory", memory),
     ]
 

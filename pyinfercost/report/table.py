@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..analysis.sweeps.result import Sweep
 
 _BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "launch": "magenta"}
+_READABLE = 10
+"""Names keep this much while there are columns to spare."""
 _NARROWEST = 6
 _CUT = "~"
 
@@ -126,8 +128,8 @@ class _Grid:
     total: bool
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        widths, gap = self._widths(options.max_width)
         most = max((column.spare for column in self.columns), default=0)
+        widths, gap = self._widths(options.max_width, _READABLE if most else _NARROWEST)
         if most and sum(widths) + len(gap) * (len(widths) - 1) > options.max_width:
             needed = [column for column in self.columns if column.spare < most]
             yield from _Grid(needed, self.total).__rich_console__(console, options)
@@ -144,10 +146,10 @@ class _Grid:
             yield _text(rule)
             yield self._line(lines[-1], widths, gap, "bold")
 
-    def _widths(self, page: int) -> tuple[list[int], str]:
+    def _widths(self, page: int, narrowest: int) -> tuple[list[int], str]:
         natural = [max(map(len, (column.name, column.unit, *column.cells))) for column in self.columns]
         least = [
-            min(width, _NARROWEST) if column.flexible else width
+            min(width, narrowest) if column.flexible else width
             for width, column in zip(natural, self.columns, strict=True)
         ]
         gap = "  " if sum(least) + 2 * (len(least) - 1) <= page else " "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .effects import effect_text
 from .summary import BOUNDS, ITEMS_OF_A_PRICE
 from .text import Scale, percent, scale_for, significant
 
@@ -45,9 +46,9 @@ def profile_columns(profile: Profile, rows: Sequence[Row]) -> list[Column]:
         ),
         Column("op", "", [*(row.op for row in rows), f"{profile.counts.nodes} nodes"], numeric=False, flexible=True),
         _scaled("contract", "FLOP", rows, lambda row: row.contraction_flops, total.contraction_flops),
-        _scaled("pointwise", "FLOP", rows, lambda row: row.pointwise_flops, total.pointwise_flops),
+        _scaled("pointwise", "FLOP", rows, lambda row: row.pointwise_flops, total.pointwise_flops, spare=3),
         _scaled("traffic", "B", rows, lambda row: row.traffic_bytes, total.bytes_read + total.bytes_written),
-        _scaled("params", "", rows, lambda row: row.parameters, total.parameters),
+        _scaled("params", "", rows, lambda row: row.parameters, total.parameters, spare=2),
     ]
     shares = ["" if row.share is None else percent(row.share) for row in rows]
     if estimate is None:
@@ -57,7 +58,8 @@ def profile_columns(profile: Profile, rows: Sequence[Row]) -> list[Column]:
         *columns,
         _scaled("latency", "s", rows, lambda row: row.latency_s, estimate.latency_s),
         Column("share", "%", [*shares, "100"]),
-        Column("bound", "", [*(row.bound for row in rows), binding], numeric=False),
+        Column("bound", "", [*(row.bound for row in rows), binding], numeric=False, spare=1),
+        Column("effect", "", [*(row.effect for row in rows), effect_text(estimate.layers)], numeric=False),
     ]
 
 
@@ -128,11 +130,16 @@ def _usual_scale(values: Sequence[float], unit: str) -> Scale:
 
 
 def _scaled(
-    name: str, unit: str, rows: Sequence[Row], value: Callable[[Row], Quantity | float | None], total: Quantity | float
+    name: str,
+    unit: str,
+    rows: Sequence[Row],
+    value: Callable[[Row], Quantity | float | None],
+    total: Quantity | float,
+    spare: int = 0,
 ) -> Column:
     scale = scale_for(total, unit, decimals=2)
     cells = [scale.show(value(row)) if row.known else "?" for row in rows]
-    return Column(name, scale.unit, [*cells, scale.show(total)])
+    return Column(name, scale.unit, [*cells, scale.show(total)], spare=spare)
 
 
 def hardware_columns(machines: Sequence[Mapping[str, Any]]) -> list[Column]:

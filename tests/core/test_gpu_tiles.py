@@ -1,4 +1,4 @@
-"""The tile of a product on a GPU: the shortcuts of the evaluator choose what a search of the whole menu chooses."""
+"""The tiles of a product on a GPU: the shortcuts of the evaluator choose what a search of the whole menu chooses."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from hypothesis import strategies as st
 import pyinfercost as ic
 from pyinfercost import _core
 
-MENU = ((256, 128), (128, 256), (128, 128), (256, 64), (64, 256), (128, 64), (64, 128), (64, 64), (64, 32), (32, 64))
-SPLIT_LENGTH = 256
+MENUS = {
+    "matrix": ((256, 128), (128, 128), (64, 128), (64, 64)),
+    "vector": ((128, 128), (128, 64), (128, 32), (64, 64)),
+}
+RESIDENT_ELEMENTS, MOST_RESIDENT = 2 * 128 * 128, 8
+FLOP_PER_S = 1e12
 
 
-def machine(cores: int, flop_per_s: float, fetch_byte_per_s: float) -> ic.Hardware:
-    """A GPU that does nothing but products: no overheads, memory without end."""
+def machine(unit: str, cores: int, **tiles: float) -> ic.Hardware:
+    """A GPU that does nothing but products, on its matrix or its vector unit: no overheads, memory without end."""
+    other = "vector" if unit == "matrix" else "matrix"
+    rates = {f"{unit}_flop_per_s": {"float32": FLOP_PER_S}, f"{other}_flop_per_s": {}}
     return ic.Hardware(
         id="toy",
         name="toy",
@@ -25,11 +31,11 @@ def machine(cores: int, flop_per_s: float, fetch_byte_per_s: float) -> ic.Hardwa
         family="toy",
         cores=cores,
         clock_hz=1e9,
-        matrix_flop_per_s={"float32": flop_per_s},
-        vector_flop_per_s={"float32": 1.0},
-        memory=[("l2", 1.0, fetch_byte_per_s), ("dram", 1e15, 1e30)],
+        **rates,
+        memory=[("l2", 1.0, 1e30), ("dram", 1e15, 1e30)],
         overheads_s={"dispatch": 0.0, "launch_gap": 0.0, "replay_gap": 0.0, "kernel_minimum": 0.0},
         achieved={},
+        constants={f"tiles_{unit}.{name}": value for name, value in tiles.items()},
         power_w={},
         links_byte_per_s={},
     )
@@ -46,48 +52,75 @@ def product_graph(n: int, k: int) -> ic.Graph:
     return builder.build([x], [y])
 
 
-def searched_s(m: int, n: int, k: int, cores: int, flop_per_s: float, fetch_byte_per_s: float) -> float:
-    """The best of the whole menu: a tile's arithmetic in waves, or the fetching of operands, whichever is longer."""
-    best = float("inf")
-    for rows, cols in MENU:
-        tiles = ceil(m / rows) * ceil(n / cols)
-        splits = min(max(floor(cores / tiles), 1), max(1, floor(k / SPLIT_LENGTH)))
-        waves = ceil(tiles * splits / cores)
-        busy_s = waves * 2 * rows * cols * (k / splits) / (flop_per_s / cores)
-        fetch_s = tiles * (rows + cols) * k * 4 / fetch_byte_per_s
-        best = min(best, max(busy_s, fetch_s))
-    # What is moved passes through the last cache once.
-    return max(best, 4 * (m * k + k * n + m * n) / fetch_byte_per_s)
+def searched_s(unit: str, m: int, n: int, k: int, cores: int, tiles: dict[str, float]) -> float:
+    """The best of the whole menu: rounds of tiles on a core, in each of which arithmetic hides operands' latency."""
+    best_s = float("inf")
+    depth_s = 2 * (k + tiles["depth_overhead"]) * cores / FLOP_PER_S
+    beyond = min(max(k * 4 / (1024 * tiles["page_kib"]) - 1, 0.0), tiles["page_most"])
+    depth_s *= 1 + tiles["page_cost"] * beyond
+    for rows, cols in MENUS[unit]:
+        count = ceil(m / rows) * ceil(n / cols)
+        parts = min(max(cores // count, 1), max(1, floor(k / tiles["split_length"])))
+        of_a_core = ceil(count * parts / cores)
+        at_once = min(of_a_core, RESIDENT_ELEMENTS / (rows * cols), MOST_RESIDENT)
+        busy_s = depth_s * rows * cols / parts * (1 + tiles["edge"] * (64 / rows + 64 / cols - 1))
+        waited_s = tiles["operand_s_per_element"] * k / parts / at_once
+        exposed_s = tiles["exposed_operands"] * min(busy_s, waited_s)
+        tile_s = max(busy_s, waited_s) + exposed_s + tiles["round_s"] / at_once
+        best_s = min(best_s, of_a_core * tile_s + (tiles["split_s"] if parts > 1 else 0.0))
+    return max(0.0, best_s - tiles["round_s"])
 
 
 @settings(max_examples=150, deadline=None)
 @given(
+    unit=st.sampled_from(["matrix", "vector"]),
     n=st.integers(1, 3000),
     k=st.integers(1, 3000),
     cores=st.integers(1, 200),
-    ridge=st.floats(0.5, 200),
+    tiles=st.fixed_dictionaries(
+        {
+            "operand_s_per_element": st.floats(0, 1e-6),
+            "exposed_operands": st.floats(0, 1),
+            "round_s": st.floats(0, 1e-5),
+            "split_length": st.sampled_from([64.0, 256.0, 512.0]),
+            "split_s": st.floats(0, 1e-5),
+            "depth_overhead": st.floats(0, 200),
+            "edge": st.floats(0, 1),
+            "page_kib": st.sampled_from([1.0, 2.0, 64.0]),
+            "page_cost": st.floats(0, 1),
+            "page_most": st.floats(0, 3),
+        }
+    ),
     start=st.integers(2, 5000),
     step=st.integers(1, 300),
 )
 def test_the_best_tile_is_that_of_the_whole_menu(
-    n: int, k: int, cores: int, ridge: float, start: int, step: int
+    unit: str, n: int, k: int, cores: int, tiles: dict[str, float], start: int, step: int
 ) -> None:
-    flop_per_s = 1e12
-    fetch = flop_per_s / ridge
     rows = np.arange(start, start + 64 * step, step)
     plan = _core.plan(product_graph(n, k), {})
-    gpu = machine(cores, flop_per_s, fetch)
-    found = _core.evaluate(plan, {"rows": rows}, gpu, points=len(rows))["latency_s"]
-    expected = [searched_s(int(m), n, k, cores, flop_per_s, fetch) for m in rows]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    found = _core.evaluate(plan, {"rows": rows}, machine(unit, cores, **tiles), points=len(rows))["latency_s"]
+    expected = [searched_s(unit, int(m), n, k, cores, tiles) for m in rows]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("unit", ["matrix", "vector"])
+def test_a_point_does_not_depend_on_those_beside_it(unit: str) -> None:
+    """A block in which every product keeps all cores busy takes a shortcut; a lone small point in it forbids that."""
+    tiles = {"operand_s_per_element": 1e-9, "exposed_operands": 0.5, "round_s": 1e-6, "split_length": 256.0}
+    gpu, plan = machine(unit, 100, **tiles), _core.plan(product_graph(128, 64), {})
+    large = np.arange(100 * 128, 100 * 128 + 250 * 64, 64)
+    alone = _core.evaluate(plan, {"rows": large}, gpu, points=len(large))["latency_s"]
+    among = _core.evaluate(plan, {"rows": np.append(large, 2)}, gpu, points=len(large) + 1)["latency_s"]
+    np.testing.assert_array_equal(alone, among[:-1])
+
+
+@pytest.mark.parametrize("unit", ["matrix", "vector"])
 @pytest.mark.parametrize("cores", [1, 7, 64, 108, 132])
-def test_waves_are_whole_where_tiles_fill_the_cores_exactly(cores: int) -> None:
-    """128 x 128 tiles in exact multiples of the cores: a reciprocal that is rounded up would count a wave too many."""
+def test_rounds_are_whole_where_tiles_fill_the_cores_exactly(cores: int, unit: str) -> None:
+    """128 x 128 tiles in exact multiples of the cores: a reciprocal that is rounded up would count a round too many."""
     plan = _core.plan(product_graph(128, 128), {})
-    rows = np.asarray([128 * cores * waves for waves in range(1, 400)])
-    flop_per_s = 1e12
-    found = _core.evaluate(plan, {"rows": rows}, machine(cores, flop_per_s, 1e25), points=len(rows))["latency_s"]
-    ideal = np.asarray([2 * prod((int(m), 128, 128)) / flop_per_s for m in rows])
+    rows = np.asarray([128 * cores * rounds for rounds in range(1, 400)])
+    found = _core.evaluate(plan, {"rows": rows}, machine(unit, cores), points=len(rows))["latency_s"]
+    ideal = np.asarray([2 * prod((int(m), 128, 128)) / FLOP_PER_S for m in rows])
     np.testing.assert_allclose(found, ideal, rtol=1e-12)

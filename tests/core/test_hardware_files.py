@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pyinfercost import hardware
-from pyinfercost.hardware import schema
+from pyinfercost.hardware import calibration_schema, schema
 from pyinfercost.hardware.device import CATALOG, lookup, read_device
 
 SAMPLE = CATALOG / "a100-sxm-80gb.toml"
@@ -206,10 +206,22 @@ def test_catalogue_file_is_named_after_its_id(tmp_path: Path) -> None:
 # Constants in a file
 
 
-def test_fraction_above_one_is_refused(tmp_path: Path) -> None:
-    data = {"schema_version": 1, "family": "x", "fitted": False, "achieved": {"source": "a test", "dram": 1.2}}
-    with pytest.raises(hardware.HardwareFileError, match=r"'achieved\.dram' is 1\.2; expected a number > 0 and <= 1"):
-        schema.check(data, schema.CALIBRATION, tmp_path / "x.toml")
+@pytest.mark.parametrize(
+    ("key", "reached", "message"),
+    [
+        ("dram", 1.2, r"'achieved\.dram' is 1\.2; expected a number > 0 and <= 1"),
+        ("matrix_bf16", 1.6, r"'achieved\.matrix_bf16' is 1\.6; expected a number > 0 and <= 1\.5"),
+    ],
+)
+def test_fraction_above_one_is_refused(tmp_path: Path, key: str, reached: float, message: str) -> None:
+    data = {"schema_version": 1, "family": "x", "fitted": False, "achieved": {"source": "a test", key: reached}}
+    with pytest.raises(hardware.HardwareFileError, match=message + "$"):
+        schema.check(data, calibration_schema.CALIBRATION, tmp_path / "x.toml")
+
+
+def test_a_board_that_clocks_above_its_sheet_may_say_so(tmp_path: Path) -> None:
+    data = {"schema_version": 1, "family": "x", "fitted": False, "achieved": {"source": "a test", "matrix": 1.2}}
+    schema.check(data, calibration_schema.CALIBRATION, tmp_path / "x.toml")
 
 
 def test_own_file_may_carry_measured_constants_and_the_catalogue_may_not(tmp_path: Path) -> None:
@@ -220,6 +232,24 @@ def test_own_file_may_carry_measured_constants_and_the_catalogue_may_not(tmp_pat
     assert loaded.overheads_s["replay_gap"] == pytest.approx(1.29e-6)  # still the family's
     with pytest.raises(hardware.HardwareFileError, match=r"\[calibration\] stands in a catalogue file"):
         read_device(path, catalogued=True)
+
+
+def test_power_limits_a_rate_and_says_by_how_much(tmp_path: Path) -> None:
+    # 400 W pay for 1 TFLOP/s at 400 pJ: for 124.8 of 312 TFLOP/s at 3.2051 pJ, which is 40 % of the peak.
+    power = "\n".join(
+        (
+            "[calibration.power]",
+            "source = 'a test'",
+            "static_fraction = 0",
+            "static_w = 0",
+            "pj_per_flop_matrix_bf16 = {}\n\n[sparsity]",
+        )
+    )
+    free, limited = (hardware.load(edited(tmp_path, ("[sparsity]", power.format(pj)))) for pj in (1e-3, 400 / 124.8))
+    reached = free.achieved.get("matrix_bf16", free.achieved["matrix"])
+    assert "power.matrix_bf16" not in free.constants
+    assert limited.achieved["matrix_bf16"] == pytest.approx(0.4)
+    assert limited.constants["power.matrix_bf16"] == pytest.approx(0.4 / reached)
 
 
 def test_lookup_of_an_absent_path_is_none() -> None:

@@ -42,19 +42,36 @@ WORK = ("contraction_flops", "causal_flops", "pointwise_flops")
 @pytest.mark.parametrize("execution", EXECUTIONS)
 def test_no_flop_is_lost_and_no_byte_gained(graph: ic.Graph, execution: str, precision: str) -> None:
     sizes = sizes_of(graph)
-    counts = ic.count(graph, precision=precision, **sizes).total
+    counts = ic.count(graph, precision=precision, **sizes)
     plan = _core.plan(graph, sizes, execution=execution, precision=precision)
-    assert {name: total(plan, name) for name in WORK} == {name: getattr(counts, name) for name in WORK}
-    moved = {name: (total(plan, name), getattr(counts, name)) for name in ("bytes_read", "bytes_written")}
-    if execution == "compiled":
-        assert all(fused < eager for fused, eager in moved.values())
-        assert all(kernel["work"].bytes_read >= 0 <= kernel["work"].bytes_written for kernel in plan.kernels())
-    else:
+    products = ("contraction_flops", "causal_flops")
+    assert {name: total(plan, name) for name in products} == {name: getattr(counts.total, name) for name in products}
+    moved = {name: (total(plan, name), getattr(counts.total, name)) for name in ("bytes_read", "bytes_written")}
+    if execution != "compiled":
+        assert total(plan, "pointwise_flops") == counts.total.pointwise_flops
         assert all(planned == counted for planned, counted in moved.values())
+        return
+    assert all(fused < eager for fused, eager in moved.values())
+    computed = set()
+    for kernel in plan.kernels():
+        work, nodes = kernel["work"], kernel["launches"][0]
+        assert work.bytes_read >= 0 <= work.bytes_written
+        counted = sum(counts.layers[node].row.pointwise_flops for node in nodes)
+        if work.kind in LIBRARY_KINDS:  # the bias of a product may be added by the loop that follows
+            assert work.pointwise_flops in (0, counted)
+        else:  # what is cheaper computed again than kept is in each kernel that reads it, whole
+            assert work.pointwise_flops == counted
+        if work.pointwise_flops:
+            computed.update(node for launch in kernel["launches"] for node in launch)
+    assert computed == {layer.index for layer in counts.layers if layer.row.pointwise_flops}
+
+
+LIBRARY_KINDS = {"gemm", "convolution", "attention", "copy"}
+"""What a compiler calls; a copy brings an operand into the order in which a library takes it."""
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
-def test_every_node_that_runs_is_in_one_launch(graph: ic.Graph, execution: str) -> None:
+def test_every_node_that_runs_is_in_a_launch(graph: ic.Graph, execution: str) -> None:
     sizes = sizes_of(graph)
     plan = _core.plan(graph, sizes, execution=execution)
     kernels = plan.kernels()
@@ -62,7 +79,9 @@ def test_every_node_that_runs_is_in_one_launch(graph: ic.Graph, execution: str) 
     assert sum(len(kernel["launches"]) for kernel in kernels) == plan.launch_count
     launched = Counter(node for kernel in kernels for launch in kernel["launches"] for node in launch)
     running = {x.index for x in ic.count(graph, **sizes).layers if x.work.kind != "free"}
-    assert launched == Counter(running)
+    assert set(launched) == running
+    if execution != "compiled":  # a compiler splits a product from its bias, and computes again what is cheap
+        assert set(launched.values()) == {1}
     for index in range(len(graph)):
         kernel = plan.kernel_of_node(index)
         assert (kernel >= 0) == (index in running)
@@ -123,7 +142,8 @@ def test_a_callers_rule_keeps_its_work_in_every_plan(execution: str) -> None:
     assert {name: total(plan, name) for name in WORK} == {name: getattr(counts, name) for name in WORK}
 
 
-def test_a_rule_that_joins_a_chain_keeps_its_products() -> None:
+def test_a_callers_op_is_a_kernel_of_its_own() -> None:
+    """A compiler leaves an operator that it does not know as it is: nothing passes into it in registers."""
     builder = ic.GraphBuilder()
     x, a, b = (
         builder.tensor("float32", (8,), role="input"),
@@ -134,7 +154,8 @@ def test_a_rule_that_joins_a_chain_keeps_its_products() -> None:
     builder.node("mylib.mix", {"x": a}, [b])
     work = ic.Work(contraction_flops=1000, bytes_read=FLOAT32 * 8, bytes_written=FLOAT32 * 8)
     plan = _core.plan(builder.build([x], [b]), {}, execution="compiled", overrides={1: work})
-    assert plan.kernel_count == 1
+    assert [kernel["launches"] for kernel in plan.kernels()] == [[[0]], [[1]]]
+    assert total(plan, "bytes_written") == 2 * FLOAT32 * 8
     assert total(plan, "contraction_flops") == total(plan, "causal_flops") == 1000
 
 
@@ -181,23 +202,50 @@ def test_a_point_of_a_sweep_is_that_point_alone(graph: ic.Graph, machine: str, e
             assert fixed[name][0] == pytest.approx(sweep[name][at], rel=1e-12), name
 
 
+@pytest.mark.parametrize("batch", [4, 4096])
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("execution", EXECUTIONS)
-def test_kernels_sum_to_the_latency(graph: ic.Graph, machine: str, execution: str) -> None:
+def test_kernels_sum_to_the_latency(graph: ic.Graph, machine: str, execution: str, batch: int) -> None:
     hardware = ic.hardware.load(machine)
-    plan = _core.plan(graph, sizes_of(graph), execution=execution)
+    plan = _core.plan(graph, sizes_of(graph, batch), execution=execution)
     whole = {name: column[0] for name, column in _core.evaluate(plan, {}, hardware, points=1).items()}
     kernels = _core.evaluate_kernels(plan, {}, hardware)
     assert sum(k["latency_s"] * k["multiplicity"] for k in kernels) == pytest.approx(whole["latency_s"], rel=1e-12)
     spent = whole["compute_s"] + whole["dram_s"] + whole["cache_s"] + whole["launch_s"]
     assert spent == pytest.approx(whole["latency_s"], rel=1e-12)
-    for k in kernels:
-        memory_s = max(k["dram_s"], k["cache_s"])
-        # What a CPU's kernel does beside its arithmetic comes before or after it.
-        busy_s = k["compute_s"] + memory_s if hardware.kind == "cpu" else max(k["compute_s"], memory_s)
-        assert k["latency_s"] == pytest.approx(k["launch_s"] + busy_s, rel=1e-12)
+    # An eager host runs ahead of a GPU: the slower of the two is seen, after the start of the forward.
+    waits_s = {name: sum(k["parts_s"].get(name, 0.0) * k["multiplicity"] for k in kernels) for name in WAITS}
+    device_s = whole["latency_s"] - sum(waits_s.values())
+    ahead = hardware.kind == "gpu" and execution == "eager"
+    host_s = hardware.overheads_s["dispatch"] * plan.launch_count if ahead else 0.0
+    start_s = 0.0 if execution == "replayed" else hardware.constants.get("forward.start_s", 0.0)
+    assert whole["latency_s"] == pytest.approx(start_s + max(device_s, host_s), rel=1e-9)
+    assert waits_s["host"] == pytest.approx(max(0.0, host_s - device_s), abs=1e-9 * device_s)
+
+
+WAITS = ("host", "start")
+"""Parts of a launch in which the device does nothing."""
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_a_kernel_takes_its_launch_and_the_longest_of_its_terms(graph: ic.Graph, machine: str, execution: str) -> None:
+    hardware = ic.hardware.load(machine)
+    plan = _core.plan(graph, sizes_of(graph), execution=execution)
+    for k in _core.evaluate_kernels(plan, {}, hardware):
+        busy_s, memory_s = k["latency_s"] - k["launch_s"], max(k["dram_s"], k["cache_s"])
+        longest_s = max(k["compute_s"], memory_s)
+        hidden_s = min(k["compute_s"], k["dram_s"])
+        rounding_s = 1e-12 * k["latency_s"]
+        if hardware.kind == "cpu":  # what a kernel does beside its arithmetic comes before or after it
+            assert busy_s == pytest.approx(k["compute_s"] + memory_s, abs=rounding_s)
+        elif hardware.kind == "gpu":  # of the shorter of cores and dram, a part is not hidden
+            assert longest_s - rounding_s <= busy_s <= longest_s + hidden_s + rounding_s
+        else:
+            assert busy_s == pytest.approx(longest_s, abs=rounding_s)
         assert k["bound"] in {"compute", "dram", "cache", "launch"}
-        assert k["launch_s"] > 0
+        joined = hardware.kind == "cpu" and execution != "eager"  # a loop that goes on where another ended
+        assert k["launch_s"] > 0 or (joined and k["launch_s"] == 0)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -222,8 +270,10 @@ def test_what_does_not_fit_a_cache_comes_from_dram_at_its_bandwidth() -> None:
         elements = 2**32
         plan = _core.plan(single_node("aten.exp", {"self": T((elements,))}, T((elements,))), {})
         (estimate,) = _core.evaluate_kernels(plan, {}, hardware)
-        moved = 2 * FLOAT32 * elements / hardware.bandwidth_byte_per_s
-        assert estimate["dram_s"] == pytest.approx(moved / hardware.achieved.get("dram", 1.0), rel=1e-9)
+        # A bus that reads as much as it writes pauses for `turnaround` times each byte that it writes.
+        moved = FLOAT32 * elements * (2 + hardware.constants.get("stream.turnaround", 0.0))
+        reached = hardware.achieved.get("dram", 1.0) * hardware.constants.get("kernel.pointwise.dram", 1.0)
+        assert estimate["dram_s"] == pytest.approx(moved / hardware.bandwidth_byte_per_s / reached, rel=1e-9)
 
 
 def convolutions() -> ic.Graph:

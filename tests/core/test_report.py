@@ -216,9 +216,14 @@ def test_repr_is_one_line(profile: ic.Profile) -> None:
 def test_a_graph_without_nodes_can_be_shown() -> None:
     builder = ic.GraphBuilder("empty")
     x = builder.tensor("float32", (4,), role="input")
-    profile = ic.profile(builder.build([x], [x]), hardware=A100)
+    graph = builder.build([x], [x])
+    profile = ic.profile(graph, hardware=A100, execution="replayed")
     assert "all 0 nodes modelled" in str(profile)
     assert json.loads(profile.to_json())["estimate"]["throughput_per_s"] is None
+    # Issued by a host, even nothing takes until the host has been there and back.
+    started = ic.estimate(graph, hardware=A100)
+    assert started.latency_s == ic.hardware.load(A100).constants["forward.start_s"] > 0
+    assert started.bound["launch"] == 1
 
 
 # --- CSV, Markdown -------------------------------------------------------------------------------------------------
@@ -234,7 +239,7 @@ def test_csv_holds_the_layers(profile: ic.Profile) -> None:
 def test_markdown_has_the_rows_of_the_table(profile: ic.Profile) -> None:
     lines = profile.to_markdown(depth=2).splitlines()
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    assert {len(row) for row in table} == {9}
+    assert {len(row) for row in table} == {10}
     assert table[0][2] == "contract (MFLOP)"
     assert [row[0].replace("&nbsp;", " ") for row in table[2:]] == ["blocks", "  0", "  1", "head", "total"]
     assert lines[-1] == "- all 8 nodes modelled"

@@ -1,0 +1,296 @@
+#include "evaluate/explain.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <deque>
+
+#include "evaluate/bound_plan.hpp"
+#include "hardware/gpu.hpp"
+
+namespace infercost {
+namespace {
+
+using Shape = GpuCosts::Shape;
+using Term = double KernelSeconds::*;
+
+// Times that differ by rounding are the same.
+constexpr double kSame = 1e-9;
+
+class Explainer {
+  public:
+    Explainer(const BoundPlan& bound, const SizeBlock& block, const Sizes& sizes, const Hardware& hardware)
+        : bound_(bound), block_(block), sizes_(sizes), hardware_(hardware) {}
+
+    std::vector<Explanation> run() {
+        const std::vector<BoundKernel>& kernels = bound_.kernels();
+        first_.reserve(kernels.size());
+        for (const BoundKernel& kernel : kernels) {
+            first_.push_back(asked_.size());
+            ask(kernel);
+        }
+        answers_ = bound_.terms(asked_, block_, best_isa());
+        const std::vector<KernelSeconds> device = bound_.terms(kernels, block_, best_isa());
+        const LaunchWait wait = bound_.wait(device);
+        std::vector<Explanation> result(kernels.size());
+        for (std::size_t i = 0; i < kernels.size(); ++i) {
+            next_ = first_[i];
+            now_ = &result[i];
+            now_->terms = device[i];
+            explain(kernels[i], bound_.plan().kernels[i].work);
+            add("host", wait.host_s);
+            add("start", wait.start_s);
+            now_->terms.latency += wait.host_s + wait.start_s;
+            now_->terms.launch += wait.host_s + wait.start_s;
+        }
+        return result;
+    }
+
+  private:
+    double value(const Expr& e) const { return static_cast<double>(e.evaluate(sizes_)); }
+
+    // ---- what is asked: the kernel with something taken away ----
+
+    template <class Change>
+    void without(const BoundKernel& kernel, Change change) {
+        asked_.push_back(kernel);
+        change(asked_.back());
+    }
+    // explain() takes the answers in the order of ask().
+    const KernelSeconds& answer() { return answers_[next_++]; }
+    void lost(std::string_view part, Term term) { add(part, now_->terms.*term - answer().*term); }
+
+    void ask(const BoundKernel& kernel) {
+        switch (kernel.machine) {
+            case MachineKind::gpu:
+                return ask_gpu(kernel);
+            case MachineKind::cpu:
+                without(kernel, [](BoundKernel& k) { std::fill_n(k.cpu.loop_s, kSlowLoopCount, 0.0); });
+                without(kernel, [](BoundKernel& k) { k.cpu.reorder_s = 0; });
+                without(kernel, [](BoundKernel& k) { k.cpu.fault_s_per_byte = 0; });
+                without(kernel, [](BoundKernel& k) { k.cpu.packing_s = 0; });
+                return without(kernel, [](BoundKernel& k) { k.cpu.region_s = 0; });
+            case MachineKind::systolic:
+                return;
+        }
+    }
+
+    void ask_gpu(const BoundKernel& kernel) {
+        switch (kernel.gpu.shape) {
+            case Shape::tiles:
+            case Shape::winograd:
+                for (int t = 0; t < kTileCount; ++t) {
+                    // A menu of one tile is that tile as often as the loops look at it.
+                    menus_.emplace_back().fill(kernel.gpu.menu[t]);
+                    without(kernel, [&](BoundKernel& k) {
+                        k.gpu.shape = Shape::tiles;
+                        k.gpu.direct = false;
+                        k.gpu.vector_s_per_flop = 0;
+                        k.gpu.menu = menus_.back().data();
+                    });
+                }
+                without(kernel, [](BoundKernel& k) {
+                    k.gpu.direct = false;
+                    k.gpu.vector_s_per_flop = 0;
+                });
+                without(kernel, [](BoundKernel& k) { k.gpu.vector_s_per_flop = 0; });
+                return without(kernel, [](BoundKernel& k) { k.gpu.transposed_factor = 0; });
+            case Shape::attention:
+                without(kernel, [](BoundKernel& k) { k.gpu.attention.exponential_s = 0; });
+                without(kernel, [](BoundKernel& k) { k.gpu.attention.decode_s_per_byte = 0; });
+                return without(kernel, [](BoundKernel& k) {
+                    AttentionCosts& a = k.gpu.attention;
+                    a.tile_s = a.decode_start_s = a.combine_s = a.combine_split_s = 0;
+                });
+            case Shape::rows:
+                without(kernel, [](BoundKernel& k) { k.gpu.rows.passes = 0; });
+                return without(kernel, [](BoundKernel& k) { k.gpu.strided_factor = 0; });
+            case Shape::none:
+                without(kernel, [](BoundKernel& k) { k.gpu.issue_s_per_byte = 0; });
+                return without(kernel, [](BoundKernel& k) { k.gpu.strided_factor = 0; });
+            case Shape::unshaped:
+                return;
+        }
+    }
+
+    // ---- what follows from the answers ----
+
+    void add(std::string_view part, double seconds) {
+        if (seconds > kSame * now_->terms.latency) now_->parts.push_back({part, seconds});
+    }
+    // Of compute, what nothing before has explained.
+    void add_rest(std::string_view part, double explained_s) {
+        add(part, now_->terms.compute - explained_s - now_->ideal_compute_s);
+    }
+
+    void explain(const BoundKernel& kernel, const Work& work) {
+        const double reached = hardware_.achieved.contains("dram") ? hardware_.achieved.at("dram") : 1.0;
+        now_->stream_s = value(work.bytes_read() + work.bytes_written()) /
+                         (hardware_.dram().bandwidth_byte_per_s * reached);
+        const double flops = value(work.contraction_flops);
+        const double others = value(work.pointwise_flops);
+        switch (kernel.machine) {
+            case MachineKind::gpu:
+                now_->ideal_compute_s =
+                    std::max(flops * kernel.gpu.engine_s_per_flop, others * kernel.gpu.vector_s_per_flop);
+                gpu(kernel.gpu, work);
+                break;
+            case MachineKind::cpu:
+                now_->ideal_compute_s =
+                    flops * kernel.cpu.engine_s_per_flop + others * kernel.cpu.vector_s_per_flop;
+                cpu();
+                break;
+            case MachineKind::systolic:
+                now_->ideal_compute_s = std::max(flops * kernel.systolic.engine_s_per_flop,
+                                                 others * kernel.systolic.vector_s_per_flop);
+                add_rest("padding", 0);
+                break;
+        }
+        // The part of the arithmetic that a faster clock would save, had the board the power for it.
+        const double rate = power_share(hardware_, contraction_engine(hardware_, work.dtype));
+        if (flops > 0 && now_->algorithm != Algorithm::direct) {
+            add("power", std::min(now_->terms.compute, now_->ideal_compute_s) * (1 - rate));
+        }
+    }
+
+    void cpu() {
+        const double loops_s = now_->terms.compute - answers_[next_].compute;
+        lost("loops", &KernelSeconds::compute);
+        const double reorder_s = now_->terms.compute - answers_[next_].compute;
+        lost("reorder", &KernelSeconds::compute);
+        lost("faults", &KernelSeconds::dram);
+        lost("packing", &KernelSeconds::cache);
+        lost("regions", &KernelSeconds::launch);
+        add_rest("idle", loops_s + reorder_s);
+    }
+
+    void gpu(const GpuCosts& costs, const Work& work) {
+        switch (costs.shape) {
+            case Shape::tiles:
+            case Shape::winograd:
+                return product(costs, work);
+            case Shape::attention: {
+                const double all = now_->terms.compute;
+                const double exponentials_s = all - answer().compute;
+                const double keys_s = all - answer().compute;
+                const double starts_s = all - answer().compute;
+                // As far as a causal mask lets it skip.
+                now_->ideal_compute_s =
+                    keys_s > 0 ? 0 : value(work.causal_flops) * costs.attention.core_s_per_flop / costs.cores;
+                add("exponentials", exponentials_s);
+                add("keys", keys_s);
+                add("starts", starts_s);
+                return add_rest("padding", exponentials_s + keys_s + starts_s);
+            }
+            case Shape::rows:
+                lost("again", &KernelSeconds::dram);
+                lost("strided", &KernelSeconds::dram);
+                return add_rest(costs.rows.issue_s > 0 ? "issue" : "rows", 0);
+            case Shape::none:
+                lost("issue", &KernelSeconds::compute);
+                return lost("strided", &KernelSeconds::dram);
+            case Shape::unshaped:
+                return;
+        }
+    }
+
+    void product(const GpuCosts& costs, const Work& work) {
+        const double m = value(work.dims.m);
+        double best = answer().compute;
+        int chosen = 0;
+        for (int t = 1; t < kTileCount; ++t) {
+            const double tile_s = answer().compute;
+            // Of equals the smaller one, which pads least.
+            if (costs.tiles.by_rows ? m <= kMostRows[t] : tile_s <= best) {
+                best = tile_s;
+                chosen = t;
+            }
+        }
+        const double without_direct = answer().compute;
+        const double contraction = answer().compute;
+        lost("transposes", &KernelSeconds::dram);
+        const bool winograd = without_direct < best * (1 - kSame);
+        const bool direct = contraction < without_direct * (1 - kSame);
+        now_->algorithm = direct ? Algorithm::direct : winograd ? Algorithm::winograd : Algorithm::tiles;
+        if (now_->algorithm != Algorithm::tiles || contraction < now_->terms.compute * (1 - kSame)) return;
+
+        const Tile tile = costs.menu[chosen];
+        const TileCosts& c = costs.tiles;
+        const double batch = value(work.dims.batch);
+        const double n = value(work.dims.n);
+        const double k = value(work.dims.k);
+        Tiling tiling;
+        tiling.tile = tile;
+        tiling.tiles = batch * std::ceil(m / tile.rows) * std::ceil(n / tile.cols);
+        const double most = std::max(1.0, std::floor(k / c.split_length));
+        tiling.parts = std::clamp(std::floor(costs.cores / tiling.tiles), 1.0, most);
+        tiling.rounds = std::ceil(tiling.tiles * tiling.parts / costs.cores);
+        tiling.filled = tiling.tiles * tiling.parts / (tiling.rounds * costs.cores);
+        now_->tiling = tiling;
+        // One core on its tiles: from the arithmetic of the results to that of whole tiles in whole rounds,
+        // at the rate of this tile.
+        const double slower = 1 + c.edge * (64 / tile.rows + 64 / tile.cols - 1);
+        const double results_s = now_->ideal_compute_s * slower;
+        now_->ideal_compute_s = std::min(now_->ideal_compute_s, results_s);
+        const double element_s = 2 * tile.rows * tile.cols * slower * c.core_s_per_flop;
+        const double rounds_s = tiling.rounds * element_s * k / tiling.parts;
+        const double padded_s = rounds_s * tiling.filled;
+        const double depth_s = rounds_s * c.depth_overhead / k;
+        double pages_s = 0;
+        if (c.page_bytes > 0) {
+            const double beyond = std::clamp(k * c.operand_bytes / c.page_bytes - 1, 0.0, c.page_most);
+            pages_s = (rounds_s + depth_s) * c.page_cost * beyond;
+        }
+        double split_s = 0;
+        if (tiling.parts > 1) split_s = c.split_s + tiling.parts * batch * m * n * c.split_s_per_element;
+        add("edges", results_s - now_->ideal_compute_s);
+        add("padding", padded_s - results_s);
+        add("waves", rounds_s - padded_s);
+        add("depth", depth_s);
+        add("pages", pages_s);
+        add("split", split_s);
+        add("operands", now_->terms.compute - rounds_s - depth_s - pages_s - split_s);
+    }
+
+    const BoundPlan& bound_;
+    SizeBlock block_;
+    const Sizes& sizes_;
+    const Hardware& hardware_;
+    std::deque<std::array<Tile, kTileCount>> menus_;  // a deque: what is asked points into it
+    std::vector<BoundKernel> asked_;
+    std::vector<std::size_t> first_;  // question of each kernel
+    std::vector<KernelSeconds> answers_;
+    std::size_t next_ = 0;
+    Explanation* now_ = nullptr;
+};
+
+}  // namespace
+
+std::string_view name_of(Algorithm algorithm) {
+    switch (algorithm) {
+        case Algorithm::none:
+            return "";
+        case Algorithm::tiles:
+            return "tiles";
+        case Algorithm::winograd:
+            return "winograd";
+        case Algorithm::direct:
+            return "direct";
+    }
+    return "";
+}
+
+std::vector<Explanation> explain_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware) {
+    plan.graph->check_sizes(sizes);
+    std::vector<std::string> names;
+    AlignedColumns values(sizes.size() * kBlock);
+    for (const auto& [name, size] : sizes) {
+        values.data()[names.size() * kBlock] = static_cast<double>(size);
+        names.push_back(name);
+    }
+    // Not owned: the plan outlives the call.
+    const BoundPlan bound(std::shared_ptr<const Plan>(&plan, [](const Plan*) {}), hardware, names);
+    return Explainer(bound, {names, values.data(), 1}, sizes, hardware).run();
+}
+
+}  // namespace infercost

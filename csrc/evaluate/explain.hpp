@@ -1,0 +1,48 @@
+// Why a kernel takes as long as it does: which part of each term would go if one mechanism were not there.
+// The same loops answer, given a kernel without it, so that no formula stands twice. For one point, beside a
+// sweep.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "evaluate/run.hpp"
+#include "hardware/hardware.hpp"
+#include "plan/plan.hpp"
+
+namespace infercost {
+
+enum class Algorithm { none, tiles, winograd, direct };
+std::string_view name_of(Algorithm algorithm);
+
+// The tile of the menu that a product takes, and how its tiles fall on the cores.
+struct Tiling {
+    Tile tile{};
+    double tiles = 0;   // of the result
+    double parts = 1;   // into which each reduction is split
+    double rounds = 0;  // of tiles on the busiest core
+    double filled = 0;  // share of cores x rounds that has a tile
+};
+
+struct Part {
+    std::string_view name;
+    double seconds;
+};
+
+struct Explanation {
+    KernelSeconds terms;         // of one launch
+    double ideal_compute_s = 0;  // arithmetic alone, all cores at what they reach
+    double stream_s = 0;         // all bytes once, from dram as a stream
+    Algorithm algorithm = Algorithm::none;
+    std::optional<Tiling> tiling;
+    // Of a term, beyond what is ideal: host, start, regions (launch); power, edges, padding, waves, depth,
+    // pages, operands, split, exponentials, keys, starts, rows, issue, idle, loops, reorder (compute);
+    // strided, again, transposes, faults (dram); packing (cache).
+    std::vector<Part> parts;
+};
+
+// One for each kernel, in the plan's order; terms are those of evaluate_kernels().
+std::vector<Explanation> explain_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware);
+
+}  // namespace infercost

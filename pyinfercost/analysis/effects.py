@@ -1,0 +1,117 @@
+"""Which effect decided a kernel's time: from what the core says that its terms consist of, to one name and a share.
+
+The term that binds a kernel consists of parts: what its work needs at least, and what comes on top of that (tiles that
+are not full, rounds in which cores are idle, a clock that the board has no power for). Where one of the latter is a
+quarter of the kernel's time or more, the largest of them is the effect; else the resource itself is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DECIDES = 0.25
+"""Share of a kernel's time from which on a loss is what decided it."""
+
+_LOSSES: Mapping[str, Mapping[str, str]] = {
+    "launch": {
+        "host": "host-bound (dispatch)",
+        "start": "start of the forward",
+        "regions": "parallel regions",
+    },
+    "compute": {
+        "power": "power-limited",
+        "edges": "small tiles",
+        "padding": "tile padding",
+        "waves": "wave quantisation",
+        "depth": "short reduction",
+        "pages": "TLB pages",
+        "operands": "operand latency",
+        "split": "split-K",
+        "exponentials": "exponentials",
+        "starts": "start of tiles",
+        "rows": "row latency",
+        "issue": "instruction issue",
+        "idle": "idle cores",
+        "loops": "slow loops",
+        "reorder": "layout copies",
+    },
+    "dram": {
+        "strided": "strided reads",
+        "again": "rows read again",
+        "transposes": "layout copies",
+        "faults": "page faults",
+    },
+    "cache": {"packing": "weight packing"},
+}
+"""Term -> what the core calls a part of it -> the effect, in words. `docs/effects.md` explains each."""
+
+EFFECTS = tuple(
+    dict.fromkeys(
+        (
+            "matrix unit",
+            "vector unit",
+            "vector unit only",
+            "emulated precision",
+            "Winograd",
+            "direct kernel",
+            "key and value reads",
+            "dram bandwidth",
+            "cache-resident",
+            "launch floor",
+            "none",
+            *(effect for losses in _LOSSES.values() for effect in losses.values()),
+        )
+    )
+)
+"""Every effect that there is."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What decided a kernel's time, and the share of that time which it takes."""
+
+    name: str
+    share: float
+
+
+def effect_of(kernel: Mapping[str, Any]) -> Effect:
+    """The effect of one kernel.
+
+    Args:
+        kernel: an entry of the core's `evaluate_kernels`: `latency_s`, its terms, `bound`, and `parts_s`, seconds of
+            the terms' parts by name.
+    """
+    latency_s, bound = kernel["latency_s"], kernel["bound"]
+    if latency_s <= 0:
+        return Effect("none", 0.0)
+    losses = _LOSSES[bound]
+    parts = {name: seconds for name, seconds in kernel["parts_s"].items() if name in losses}
+    if parts:
+        largest = max(parts, key=parts.__getitem__)
+        if parts[largest] >= DECIDES * latency_s:
+            return Effect(losses[largest], min(parts[largest] / latency_s, 1.0))
+    return Effect(_resource(kernel), min(kernel[f"{bound}_s"] / latency_s, 1.0))
+
+
+def _resource(kernel: Mapping[str, Any]) -> str:
+    bound = kernel["bound"]
+    if bound == "launch":
+        return "launch floor"
+    if bound == "dram":
+        return "dram bandwidth"
+    if bound == "cache":
+        return "cache-resident"
+    if kernel["parts_s"].get("keys", 0.0) >= DECIDES * kernel["latency_s"]:
+        return "key and value reads"
+    if kernel["note"]:
+        return "emulated precision"
+    if kernel["algorithm"] == "winograd":
+        return "Winograd"
+    if kernel["algorithm"] == "direct":
+        return "direct kernel"
+    if kernel["engine"] == "matrix":
+        return "matrix unit"
+    product = kernel["kind"] in ("gemm", "convolution", "attention")
+    return "vector unit only" if product and kernel["has_matrix_unit"] else "vector unit"
