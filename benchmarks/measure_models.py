@@ -2,11 +2,14 @@
 
     python -m benchmarks.measure_models --device-id my-cpu --out measured.csv [--models FILE] [--batch 1 8]
         [--execution eager compiled] [--precision fp32] [--threads N] [--device cpu|cuda] [--group N] [--lock FILE]
+        [--real-time]
 
 Columns: device, software, precision, layout, execution, model, image_size, batch, parameters_m, latency_ms. A row that
 is in the file already is not measured again, so a run that was stopped goes on where it was. Models are prepared
 (built, compiled, warmed up) in groups, then a group is timed at one stretch; with `--lock`, other jobs that hold a
-shared lock on that file wait for this stretch, as `flock -s FILE command` does.
+shared lock on that file wait for this stretch, as `flock -s FILE command` does. With `--real-time` (root on Linux) the
+stretch is scheduled before everything else: on a machine that others use too, a thread that lost its core for some
+milliseconds would keep the others waiting, and times would say nothing about the model.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import gc
+import os
 import sys
 import tempfile
 import time
@@ -95,6 +99,7 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=8, help="rows that are prepared before they are timed")
     parser.add_argument("--seconds", type=float, default=1.0, help="of timed runs of a row, after a third of warm-up")
     parser.add_argument("--lock", type=Path, help="held shared while preparing, exclusively while timing")
+    parser.add_argument("--real-time", action="store_true", help="time with real-time priority (root on Linux)")
     parser.add_argument("--limit-s", type=float, default=float("inf"), help="start no group after this time")
     arguments = parser.parse_args()
 
@@ -135,7 +140,8 @@ def measure_group(group: list[Job], arguments: argparse.Namespace) -> list[dict[
             prepared.append(one)
     with locked(arguments.lock, exclusive=True):
         for one in prepared:
-            timing = time_call(one.forward, budget, wait)
+            with first_in_line(arguments.real_time):
+                timing = time_call(one.forward, budget, wait)
             spread = (timing.high_s - timing.low_s) / timing.median_s
             print(f"{one.job}  {timing.median_s * 1e3:.3f} ms  spread {spread:.2f}", file=sys.stderr)
             values = (
@@ -212,6 +218,24 @@ def append(path: Path, rows: list[dict[str, str]]) -> None:
         if new:
             writer.writeheader()
         writer.writerows(rows)
+
+
+@contextmanager
+def first_in_line(wanted: bool) -> Iterator[None]:
+    """Gives all threads of this process real-time priority for a while, those of a pool that waits among them."""
+    if not wanted:
+        yield
+        return
+    _schedule(os.SCHED_RR, 10)
+    try:
+        yield
+    finally:
+        _schedule(os.SCHED_OTHER, 0)
+
+
+def _schedule(policy: int, priority: int) -> None:
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
 
 
 @contextmanager
