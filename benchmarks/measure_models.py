@@ -9,13 +9,15 @@ is in the file already is not measured again, so a run that was stopped goes on 
 (built, compiled, warmed up) in groups, then a group is timed at one stretch; with `--lock`, other jobs that hold a
 shared lock on that file wait for this stretch, as `flock -s FILE command` does. With `--real-time` (root on Linux) the
 stretch is scheduled before everything else: on a machine that others use too, a thread that lost its core for some
-milliseconds would keep the others waiting, and times would say nothing about the model.
+milliseconds would keep the others waiting, and times would say nothing about the model. On glibc the heap keeps what is
+freed: else it depends on the models that ran before in the same process whether each forward maps its memory anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import ctypes
 import gc
 import os
 import sys
@@ -105,6 +107,7 @@ def main() -> None:
 
     import torch
 
+    keep_freed_memory()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     specs = arguments.models.read_text().split() if arguments.models else [*VISION, *language_specs()]
@@ -218,6 +221,15 @@ def append(path: Path, rows: list[dict[str, str]]) -> None:
         if new:
             writer.writeheader()
         writer.writerows(rows)
+
+
+def keep_freed_memory() -> None:
+    """Has glibc's heap neither shrink nor learn from what was freed; without effect on other C libraries."""
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_threshold, 2**25)  # the most that it takes
 
 
 @contextmanager

@@ -124,6 +124,21 @@ class Probe:
             alone = self.short_seconds(share.neg_)
         return max(0.0, parallel - alone)
 
+    def copying(self, images: int) -> tuple[float, float]:
+        """Elements that a library copies into its layout and out of it for so many images, and the seconds that takes.
+
+        A convolution whose activations have channels outermost, against the same with channels innermost.
+        """
+        channels, side = 96, 56
+        x, w = self.image(images, channels, side), self.image(channels, 1, 3)
+        outermost = x.contiguous()
+
+        def convolve(activations: torch.Tensor) -> torch.Tensor:
+            return F.conv2d(activations, w, padding=1, groups=channels)
+
+        seconds = self.seconds(lambda: convolve(outermost)) - self.seconds(lambda: convolve(x))
+        return 2.0 * x.numel(), seconds
+
     def loop(self, name: str) -> tuple[float, float]:
         """Elements and seconds of one of `LOOPS`."""
         call, elements = LOOPS[name](self)
@@ -192,7 +207,7 @@ PRODUCTS: dict[str, Callable[[Probe], tuple[Callable[[], object], float, float]]
     "pixelwise": _convolution(64, 256, 56, 1),
     "convolution": _convolution(128, 128, 28, 3, batch=2),
     "grouped": _convolution(128, 128, 56, 3, groups=32),
-    "depthwise": _convolution(144, 144, 56, 3, groups=144),
+    "depthwise": _convolution(144, 144, 56, 3, groups=144, batch=4),
     "attention": _attention,
 }
 
