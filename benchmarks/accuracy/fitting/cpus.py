@@ -17,9 +17,9 @@ def _cpu(key: str, start: float, low: float, high: float, sd: float = _SD, famil
 
 OVERHEADS = (
     _cpu("overheads.launch_gap_us", 2.0, 0.05, 20.0),
-    _cpu("overheads.kernel_minimum_us", 2.0, 0.05, 6.0),
+    _cpu("overheads.kernel_minimum_us", 2.0, 0.05, 10.0),
     _cpu("cpu.convolution_us", 60.0, 0.1, 200.0),
-    _cpu("cpu.parallel_region_us_per_thread", 0.4, 0.01, 0.8),
+    _cpu("cpu.parallel_region_us_per_thread", 0.4, 0.01, 1.0),
     _cpu("cpu.page_fault_us", 0.5, 0.01, 3.0),
 )
 
