@@ -143,6 +143,7 @@ def measure_group(group: list[Job], arguments: argparse.Namespace) -> list[dict[
             prepared.append(one)
     with locked(arguments.lock, exclusive=True):
         for one in prepared:
+            forget_freed_memory()
             with first_in_line(arguments.real_time):
                 timing = time_call(one.forward, budget, wait)
             spread = (timing.high_s - timing.low_s) / timing.median_s
@@ -224,12 +225,23 @@ def append(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Has glibc's heap neither shrink nor learn from what was freed; without effect on other C libraries."""
+    """Has glibc's heap neither shrink nor learn from what was freed."""
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(mmap_threshold, 2**25)  # the most that it takes
+    if (libc := glibc()) is not None:
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(mmap_threshold, 2**25)  # the most that it takes
+
+
+def forget_freed_memory() -> None:
+    """Gives back what other models have left in the heap, so that a model meets it as in a process of its own."""
+    if (libc := glibc()) is not None:
+        libc.malloc_trim(0)
+
+
+def glibc() -> ctypes.CDLL | None:
+    """The C library, where it is one whose heap can be told what to do."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
 
 @contextmanager
