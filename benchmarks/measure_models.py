@@ -2,18 +2,24 @@
 
     python -m benchmarks.measure_models --device-id my-cpu --out measured.csv [--models FILE] [--batch 1 8]
         [--execution eager compiled] [--precision fp32] [--threads N] [--device cpu|cuda] [--group N] [--lock FILE]
+        [--real-time]
 
 Columns: device, software, precision, layout, execution, model, image_size, batch, parameters_m, latency_ms. A row that
 is in the file already is not measured again, so a run that was stopped goes on where it was. Models are prepared
 (built, compiled, warmed up) in groups, then a group is timed at one stretch; with `--lock`, other jobs that hold a
-shared lock on that file wait for this stretch, as `flock -s FILE command` does.
+shared lock on that file wait for this stretch, as `flock -s FILE command` does. With `--real-time` (root on Linux) the
+stretch is scheduled before everything else: on a machine that others use too, a thread that lost its core for some
+milliseconds would keep the others waiting, and times would say nothing about the model. On glibc the heap keeps what is
+freed: else it depends on the models that ran before in the same process whether each forward maps its memory anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import ctypes
 import gc
+import os
 import sys
 import tempfile
 import time
@@ -95,11 +101,13 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=8, help="rows that are prepared before they are timed")
     parser.add_argument("--seconds", type=float, default=1.0, help="of timed runs of a row, after a third of warm-up")
     parser.add_argument("--lock", type=Path, help="held shared while preparing, exclusively while timing")
+    parser.add_argument("--real-time", action="store_true", help="time with real-time priority (root on Linux)")
     parser.add_argument("--limit-s", type=float, default=float("inf"), help="start no group after this time")
     arguments = parser.parse_args()
 
     import torch
 
+    keep_freed_memory()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     specs = arguments.models.read_text().split() if arguments.models else [*VISION, *language_specs()]
@@ -135,7 +143,9 @@ def measure_group(group: list[Job], arguments: argparse.Namespace) -> list[dict[
             prepared.append(one)
     with locked(arguments.lock, exclusive=True):
         for one in prepared:
-            timing = time_call(one.forward, budget, wait)
+            forget_freed_memory()
+            with first_in_line(arguments.real_time):
+                timing = time_call(one.forward, budget, wait)
             spread = (timing.high_s - timing.low_s) / timing.median_s
             print(f"{one.job}  {timing.median_s * 1e3:.3f} ms  spread {spread:.2f}", file=sys.stderr)
             values = (
@@ -212,6 +222,44 @@ def append(path: Path, rows: list[dict[str, str]]) -> None:
         if new:
             writer.writeheader()
         writer.writerows(rows)
+
+
+def keep_freed_memory() -> None:
+    """Has glibc's heap neither shrink nor learn from what was freed."""
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+    if (libc := glibc()) is not None:
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(mmap_threshold, 2**25)  # the most that it takes
+
+
+def forget_freed_memory() -> None:
+    """Gives back what other models have left in the heap, so that a model meets it as in a process of its own."""
+    if (libc := glibc()) is not None:
+        libc.malloc_trim(0)
+
+
+def glibc() -> ctypes.CDLL | None:
+    """The C library, where it is one whose heap can be told what to do."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
+
+
+@contextmanager
+def first_in_line(wanted: bool) -> Iterator[None]:
+    """Gives all threads of this process real-time priority for a while, those of a pool that waits among them."""
+    if not wanted:
+        yield
+        return
+    _schedule(os.SCHED_RR, 10)
+    try:
+        yield
+    finally:
+        _schedule(os.SCHED_OTHER, 0)
+
+
+def _schedule(policy: int, priority: int) -> None:
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
 
 
 @contextmanager

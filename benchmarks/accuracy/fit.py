@@ -1,9 +1,11 @@
 """Fits constants of families of machines to a folder of measurements, and writes calibration files.
 
     python -m benchmarks.accuracy.fit --measured DIR [--out FOLDER] [--without DEVICE] [--sample N]
+                                      [--kind gpu|cpu]
 
-What is fitted, and how far it may go from where it starts, is listed in `fitting/gpus.py`; families differ from their
-kind as far as their rows ask for it. Without `--out` the package's own files are rewritten.
+What is fitted, and how far it may go from where it starts, is listed in `fitting/gpus.py` and `fitting/cpus.py`, one
+kind of machine after the other; families differ from their kind as far as their rows ask for it. Without `--out` the
+package's own files are rewritten.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pyinfercost.hardware.calibration import CALIBRATIONS
@@ -19,7 +21,7 @@ from pyinfercost.hardware.calibration import CALIBRATIONS
 from . import judge as judging
 from .captures import Capturing
 from .cases import Case
-from .fitting import gpus
+from .fitting import cpus, gpus
 from .fitting.machines import Machine
 from .fitting.parameters import Parameter
 from .fitting.solve import Problem, blocks_of
@@ -28,10 +30,21 @@ from .fitting.write import write
 from .measured import Problems, Table
 from .tables import KINDS
 
-_MODELS = 250  # of the table of vision models that are fitted to: more of them tell little that is new
+PARAMETERS = (*gpus.PARAMETERS, *cpus.PARAMETERS)
+
+# Of the table of vision models, by kind: of four tables of GPUs more of them tell little that is new.
+_MODELS = {"gpu": 250, "cpu": 2000}
 
 
-def fit(measured: Path, out: Path, without: str | None, *, cache: Path | None = None, sample: int = _MODELS) -> None:
+def fit(
+    measured: Path,
+    out: Path,
+    without: str | None,
+    *,
+    cache: Path | None = None,
+    sample: int | None = None,
+    only: str | None = None,
+) -> None:
     """Fits all constants and writes a folder of calibration files.
 
     Args:
@@ -39,16 +52,21 @@ def fit(measured: Path, out: Path, without: str | None, *, cache: Path | None = 
         out: where files are written; those of the package are copied there first.
         without: a device whose rows are left out.
         cache: where graphs of whole models are kept; by default where the judge keeps them.
-        sample: how many models of a table of whole models are used.
+        sample: how many models of a table of whole models are used; by default so many that more tell nothing.
+        only: the kind of machine whose constants are fitted; by default all that have any.
     """
     if out.resolve() != CALIBRATIONS.resolve():
         shutil.copytree(CALIBRATIONS, out, dirs_exist_ok=True)
-    cases = load_cases(measured, without, gpus.PARAMETERS, cache, sample)
-    blocks = blocks_of(cases)
-    machines = {block.hardware: Machine.find(block.hardware) for block in blocks}
-    problem = Problem(gpus.PARAMETERS, blocks, machines)
-    x = problem.solve()
-    write(out, problem, x, spreads(problem, x), measured)
+    for kind in [only] if only else dict.fromkeys(parameter.kind for parameter in PARAMETERS):
+        parameters = [parameter for parameter in PARAMETERS if parameter.kind == kind]
+        cases = load_cases(measured, without, parameters, cache, sample or _MODELS[kind])
+        blocks = blocks_of(cases)
+        machines = {block.hardware: Machine.find(block.hardware) for block in blocks}
+        problem = Problem(parameters, blocks, machines)
+        x = problem.solve()
+        # How far one device is from its own fit says nothing of how far another will be.
+        known = spreads(problem, x) if len(machines) > 1 else dict.fromkeys([None, *families_of(machines)], {})
+        write(out, problem, x, known, measured)
 
 
 def load_cases(
@@ -72,6 +90,11 @@ def load_cases(
     return cases
 
 
+def families_of(machines: Mapping[str, Machine]) -> set[str]:
+    """The families of some machines."""
+    return {machine.family for machine in machines.values()}
+
+
 def _of_kinds(table: Table, kinds: set[str], without: str | None) -> Table:
     devices = table.text("device")
     kind = {device: Machine.find(device).kind for device in set(devices) if device != without}
@@ -85,9 +108,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=CALIBRATIONS)
     parser.add_argument("--without", metavar="DEVICE")
     parser.add_argument("--cache", type=Path)
-    parser.add_argument("--sample", type=int, default=_MODELS)
+    parser.add_argument("--sample", type=int, help="models of a table of whole models (default: by kind)")
+    parser.add_argument("--kind", choices=list(_MODELS), help="fit the constants of this kind of machine only")
     options = parser.parse_args()
-    fit(options.measured, options.out, options.without, cache=options.cache, sample=options.sample)
+    fit(
+        options.measured, options.out, options.without, cache=options.cache, sample=options.sample, only=options.kind
+    )
     return 0
 
 

@@ -51,6 +51,7 @@ struct KernelTerms {
     Affine shared;
     Affine squares_2;
     Affine squares_4;
+    Affine images;  // of a convolution
     // How it meets memory.
     Affine strided_bytes;  // read across the order in which they lie: neighbours of the result are far apart
     bool channels_first;   // a convolution that reads or writes its channels outside its pixels (NCHW)

@@ -13,7 +13,7 @@ constexpr std::array<std::string_view, kWorkKindCount> kKindNames = {
     "fill",    "sort",          "scan",        "library",   "unknown"};
 constexpr std::array<std::string_view, 3> kExecutionNames = {"eager", "compiled", "replayed"};
 constexpr std::array<std::string_view, kSlowLoopCount> kSlowLoopNames = {"special", "library", "row",
-                                                                         "softmax", "window"};
+                                                                         "softmax", "window",  "scattered"};
 
 template <class Enum, std::size_t N>
 Enum parse(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {

@@ -119,9 +119,12 @@ struct CpuCosts {
     bool depthwise = false;              // a convolution of each channel by itself
     bool rows = false;                   // a loop that is split by rows
     bool copies_activations = false;     // a library copies activations into its layout, too
+    bool copies_results = false;         // and results out of it
+    double least_shared = 0;             // elements below which one thread does all; 0: as many as have work
     double region_s = 0;                 // of a parallel loop, for each thread
     double fault_s_per_byte = 0;         // of memory that is mapped anew
     double loop_s[kSlowLoopCount] = {};  // a hundredth of an element, on one core
+    double copying_s = 0;                // an element into a library's layout, on one core; 0: by its bytes
     double reorder_s = 0;                // an element from one order of axes into another, on one core
     double packing_s = 0;                // an element of weights into panels, on all cores; 0: not known
     double gemv_s = 0;                   // an element of weights that meet a lone row, on all cores

@@ -2,6 +2,7 @@
 // of product reaches, are constants of a family or were measured on the machine itself (`cpu.*`); without
 // them a loop costs its bytes and FLOPs.
 #include <algorithm>
+#include <cmath>
 
 #include "hardware/machine.hpp"
 
@@ -12,9 +13,46 @@ constexpr double kViewShare = 0.6;
 constexpr double kOpsInsideNorms = 3.0;
 // Threads that stay together wait for each other once, and need not be woken.
 constexpr double kJoinShare = 0.25;
+// Copies into the layout of a library are calls of it too: of weights; of an image, and of the result back.
+// Measured with torch 2.13 on small convolutions: 40 us for a depthwise one whose channels lie innermost, 61
+// for a pointwise one, 77 and 95 where they lie outermost.
+constexpr double kWeightCall = 0.5;
+constexpr double kLayoutCalls = 1.0;
+// `cpp.min_chunk_size` of torch._inductor.config, elements for each thread, of PyTorch 2.13.
+constexpr double kCompiledGrain = 512;
+// Of oneDNN's layouts, with AVX-512. Measured with torch 2.13: 24, 40 and 72 channels against 64 and 96.
+constexpr double kBlockChannels = 16;
+constexpr double kBrokenBlocks = 3.0;
 
 bool is_depthwise(const KernelTerms& terms) {
     return is_constant(terms.k) && terms.k.constant == terms.window && !is_one(terms.batch);
+}
+
+// What a compiler writes itself, rather than call a library.
+bool is_loop(WorkKind kind) {
+    switch (kind) {
+        case WorkKind::pointwise:
+        case WorkKind::reduction:
+        case WorkKind::softmax:
+        case WorkKind::normalization:
+        case WorkKind::pooling:
+        case WorkKind::gather:
+        case WorkKind::copy:
+        case WorkKind::fill:
+            return true;
+        default:
+            return false;
+    }
+}
+
+// Whether a library's blocks of channels are not all full: such copies take a general loop.
+bool has_broken_blocks(const KernelTerms& terms) {
+    const auto broken = [](const Affine& channels) {
+        return is_constant(channels) && std::fmod(channels.constant, kBlockChannels) != 0;
+    };
+    if (is_depthwise(terms)) return broken(terms.batch);
+    return broken(terms.n) ||
+           (is_constant(terms.k) && std::fmod(terms.k.constant / terms.window, kBlockChannels) != 0);
 }
 
 // The constant that says which share of the peak a contraction reaches.
@@ -44,12 +82,21 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
                           : execution_ == Execution::compiled ? over.launch_gap_s
                                                               : over.replay_gap_s;
     costs.launch_s = per_op + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
-    if (terms.kind == WorkKind::convolution) costs.launch_s += hardware_.constant("cpu.convolution_s", 0.0);
+    if (terms.kind == WorkKind::convolution) {
+        double calls = 1;
+        if (!costs.depthwise) calls += kWeightCall;
+        if (!compiled && terms.channels_first) calls += kLayoutCalls;
+        costs.launch_s += calls * hardware_.constant("cpu.convolution_s", 0.0);
+    }
     // Issuing an op that only makes a view takes the host as long as half an op with a result. Statistics are
     // looked at and results made by several ops inside of a norm.
     if (!compiled) {
         const double inner = terms.kind == WorkKind::normalization ? kOpsInsideNorms : 0.0;
         costs.launch_s += over.dispatch_s * (inner + kViewShare * terms.views);
+    }
+    // torch's inductor (decide_parallel_depth) shares a loop between all threads or not at all.
+    if (compiled && is_loop(terms.kind)) {
+        costs.least_shared = hardware_.constant("cpu.compiled_grain", kCompiledGrain) * hardware_.cores;
     }
     const double region_s = hardware_.constant("cpu.region_s", 0.0);
     costs.launch_s = terms.opened * costs.launch_s;
@@ -60,19 +107,29 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
         SlowLoop loop = static_cast<SlowLoop>(i);
         // A compiler has vectors of its own for every function.
         if (loop == SlowLoop::library && compiled) loop = SlowLoop::special;
-        const double element_s = hardware_.constant("cpu." + std::string(name_of(loop)) + "_s", 0.0);
-        // It keeps channels innermost, where a window is vectors too.
-        const double vectors = loop == SlowLoop::window && compiled ? kCompiledWindow : 1.0;
-        costs.loop_s[i] = element_s * vectors / static_cast<double>(kSlowLoopUnit);
+        const std::string name = std::string(name_of(loop)) + "_s";
+        double element_s = hardware_.constant("cpu." + name, 0.0);
+        // Where scattered rows were not measured, they cost no less than others.
+        if (loop == SlowLoop::scattered && element_s == 0) element_s = hardware_.constant("cpu.row_s", 0.0);
+        if (compiled) {
+            // It keeps channels innermost, where a window is vectors too.
+            const double assumed = loop == SlowLoop::window ? kCompiledWindow * element_s : element_s;
+            element_s = hardware_.constant("cpu.compiled_" + name, assumed);
+        }
+        costs.loop_s[i] = element_s / static_cast<double>(kSlowLoopUnit);
     }
     costs.rows = !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::row)]) ||
                  !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::softmax)]) ||
+                 !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::scattered)]) ||
                  !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::window)]);
     if (terms.kind == WorkKind::gemm) {
         costs.packing_s = hardware_.constant("cpu.packing_s", 0.0);
         costs.gemv_s = hardware_.constant("cpu.gemv_s", 0.0);
     }
     costs.copies_activations = !compiled;
+    costs.copies_results = !compiled && terms.channels_first;
+    costs.copying_s =
+        hardware_.constant("cpu.copying_s", 0.0) * (has_broken_blocks(terms) ? kBrokenBlocks : 1.0);
     costs.reorder_s = hardware_.constant("cpu.transpose_s", 0.0);
     return costs;
 }

@@ -37,6 +37,7 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
     const Quantity batch = block[terms.batch];
     const Quantity m = block[terms.m];
     const Quantity n = block[terms.n];
+    const Quantity images = block[terms.images];
     const Vec zero = splat(0.0);
     const Vec one = splat(1.0);
     const Vec cores = splat(costs.cores);
@@ -70,7 +71,8 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
             const Vec moved = max(written.at(i), bytes.others.at(i) - written.at(i)) * per_element;
             const Vec grain =
                 splat(1.0 / (costs.rows || costs.depthwise ? kRowGrainElements : kGrainElements));
-            threads = clamp(ceil(moved * grain), one, cores);
+            threads = costs.least_shared > 0 ? select(moved < splat(costs.least_shared), one, cores)
+                                             : clamp(ceil(moved * grain), one, cores);
             times.compute = contraction.at(i) * splat(costs.engine_s_per_flop) * (cores / threads);
         }
         const Vec idle = cores / threads;
@@ -87,9 +89,17 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
         loops = loops + (reordered + strided.at(i)) * per_element * splat(costs.reorder_s);
         times.compute =
             times.compute + loops / threads + pointwise.at(i) * splat(costs.vector_s_per_flop) * idle;
-        // Activations are streamed into the new order and out of it: written and read once more.
-        const Vec streamed = all_copied - reordered;
-        times.cache = (times.cache + splat(2.0 * memory.last_cache_s_per_byte) * streamed) * idle;
+        // Activations are brought into blocks of channels and results out of them, image by image; where that
+        // was not measured, they are written and read once more.
+        Vec streamed = all_copied - reordered;
+        if (costs.copying_s > 0) {
+            if (costs.copies_results) streamed = streamed + written.at(i);
+            const Vec copiers = clamp(images.at(i), one, cores);
+            times.compute = times.compute + streamed * per_element * splat(costs.copying_s) / copiers;
+            times.cache = times.cache * idle;
+        } else {
+            times.cache = (times.cache + splat(2.0 * memory.last_cache_s_per_byte) * streamed) * idle;
+        }
         // Weights are brought into panels as they come from memory, whatever the threads; a lone row streams
         // them.
         if (costs.packing_s > 0) {

@@ -34,6 +34,7 @@ void convolve(const Call& call, Work& work, TensorIndex input, TensorIndex weigh
     set_contraction(work, WorkKind::convolution, call.engine_dtype(input), groups, positions,
                     out_channels / groups, in_channels / groups * window);
     if (window.is_constant()) work.dims.window = window.constant();
+    if (call.rank(call.output()) == call.rank(weight)) work.dims.images = call.dim(call.output(), 0);
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
     if (!transposed && groups == Expr(1) && is_square_3(call, weight)) {
         const Expr images = call.dim(call.output(), 0);

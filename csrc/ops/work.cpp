@@ -37,6 +37,7 @@ std::vector<Expr*> Work::quantities() {
                               &dims.shared,
                               &dims.squares_2,
                               &dims.squares_4,
+                              &dims.images,
                               &strided_bytes,
                               &copied_bytes};
     for (Expr& e : read) all.push_back(&e);

@@ -33,6 +33,7 @@ struct Dimensions {
     // algorithms work on these; 0 where they do not apply.
     Expr squares_2 = 0;
     Expr squares_4 = 0;
+    Expr images = 0;  // of a convolution: how many it is given
     bool operator==(const Dimensions&) const = default;
 };
 

@@ -335,6 +335,10 @@ class Reader {
         for (const Stream& stream : loop.reads) {
             if (stream.tensor == input) statistics.reads.push_back(stream);
         }
+        // Elements that do not lie side by side are no row to a vector unit.
+        Expr& rows = loop.work.slow_loop(SlowLoop::row);
+        statistics.work.slow_loop(SlowLoop::scattered) = rows;
+        rows = 0;
         const std::int32_t before = push(std::move(statistics));
         result_.barriers.emplace_back(before, before + 1);
         loop.work.pointwise_flops = loop.work.pointwise_flops - call.numel(input) * kPerElement;

@@ -72,6 +72,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
                       tape.add(work.dims.shared),
                       tape.add(work.dims.squares_2),
                       tape.add(work.dims.squares_4),
+                      tape.add(work.dims.images),
                       tape.add(work.strided_bytes),
                       work.channels_first,
                       work.broadcast,
@@ -130,7 +131,6 @@ Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, co
         if (!runs(work)) continue;
         const Call call(analyzer.pass(), graph->nodes()[static_cast<std::size_t>(i)]);
         set_access(call, work);
-        if (work.kind == WorkKind::convolution) work.copied_bytes = copied(analyzer, i, work, execution);
         const bool opaque = std::any_of(overrides.begin(), overrides.end(),
                                         [i](const auto& given) { return given.first == i; });
         if (!opaque && execution != Execution::compiled) {

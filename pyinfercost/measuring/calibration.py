@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..hardware.cpu_keys import CPU_LOOPS
+from ..hardware.cpu_keys import COMPILED_LOOPS, MEASURED_LOOPS
 from ..hardware.schema import SCHEMA_VERSION
 from .machine import Machine, this_machine
 from .toml import as_toml
@@ -45,7 +45,7 @@ class Calibrated:
 
 
 def calibrate(
-    *, threads: int | None = None, budget_s: float = 40.0, compiled: bool = True, report: Report | None = None
+    *, threads: int | None = None, budget_s: float = 25.0, compiled: bool = True, report: Report | None = None
 ) -> Calibrated:
     """Measures what this machine reaches with torch.
 
@@ -106,7 +106,7 @@ class _Calibration:
         return Calibrated(self._file(), self.notes)
 
     def _step(self, what: str) -> None:
-        self._report(what, self._done / 30)
+        self._report(what, self._done / 34)
         self._done += 1
 
     def overheads(self) -> None:
@@ -172,13 +172,17 @@ class _Calibration:
 
     def loops(self) -> None:
         self.per_clock: dict[str, float] = {}
-        for name in CPU_LOOPS:
+        for name in MEASURED_LOOPS:
             self._step(f"loops: {name}")
             elements, seconds = self.probe.loop(name)
             moved = elements if name == "window" else 2 * elements
             net = seconds - self.dispatch_s - self.region_s - self._moving_s(_FLOAT_BYTES * moved)
             net = max(net, seconds / 10, _NEVER_ZERO_S)
             self.per_clock[f"{name}_per_clock_per_core"] = elements / (net * self.cores * self.clock_hz)
+        self._step("loops: copying")
+        elements, seconds = self.probe.copying(self.cores)
+        if seconds > 0:  # else a library that copies nothing, as far as can be seen
+            self.per_clock["copying_per_clock_per_core"] = elements / (seconds * self.cores * self.clock_hz)
 
     def products(self) -> None:
         peak = self.flop_per_s["fp32"]
@@ -197,15 +201,22 @@ class _Calibration:
             self.per_clock[f"{name}_per_clock"] = elements / (net * self.clock_hz)
 
     def compiled(self, *, wanted: bool) -> None:
-        from .compiled import kernel_s
+        from .compiled import kernel_s, loop, shared_grain
 
         self._step("kernels of a compiled graph")
         self.gap_s = self.dispatch_s
         if not wanted:
             self.notes.append("torch.compile was not measured: a kernel's launch is taken to cost an eager dispatch")
             return
+        rates: dict[str, float] = {}
         try:
-            pair = kernel_s(self.probe)
+            pair, call_s = kernel_s(self.probe)
+            for name in COMPILED_LOOPS:
+                self._step(f"compiled loops: {name}")
+                elements, seconds = loop(self.probe, name)
+                moved = 5 / 9 * elements if name == "window" else 2 * elements
+                net = max(seconds - call_s - self.region_s - self._moving_s(_FLOAT_BYTES * moved), seconds / 10)
+                rates[f"compiled_{name}_per_clock_per_core"] = elements / (net * self.cores * self.clock_hz)
         except Exception as error:  # a compiler that is missing or broken shows as one of many kinds
             told = str(error).strip().splitlines()[:1]
             self.notes.append(
@@ -214,6 +225,8 @@ class _Calibration:
             )
             return
         self.gap_s = max(pair - self.product_s, 0.1 * pair) / 2
+        self.per_clock |= rates
+        self.per_clock["compiled_grain"] = shared_grain()
 
     def _file(self) -> dict[str, Any]:
         import torch

@@ -5,6 +5,8 @@ Everything here is about torch as it is installed: its matrix products, its loop
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +20,8 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SIDE = 1024  # of the square products that a peak is read from
 _SLOW_SIDE = 192  # where a dtype has no fast kernel: seconds are enough to see it
 _FLOAT_BYTES = 4
+_SMALL_OPS = 40
+_SWEPT_BYTES = 4 * 2**20  # more than the private caches of a core hold
 _LAST_LAYOUT = torch.channels_last
 
 
@@ -100,18 +104,47 @@ class Probe:
 
     def dispatch_s(self) -> float:
         """Host time of one small op in eager mode, its result made anew."""
-        a, b = self.random(64), self.random(64)
-        return self.short_seconds(lambda: a + b)
+        return self._among_others([lambda x=self.random(64 + i): x + x for i in range(_SMALL_OPS)])
 
     def product_overhead_s(self) -> float:
-        """What the smallest linear layer costs beyond another op."""
-        x, w, bias = self.random(1, 16), self.random(16, 16), self.random(16)
-        return max(0.0, self.short_seconds(lambda: F.linear(x, w, bias)) - self.dispatch_s())
+        """What a small linear layer costs beyond another op."""
+
+        def linear(width: int) -> Callable[[], object]:
+            x, w, bias = self.random(1, width), self.random(32, width), self.random(32)
+            return lambda: F.linear(x, w, bias)
+
+        return max(0.0, self._among_others([linear(16 + i) for i in range(_SMALL_OPS)]) - self.dispatch_s())
 
     def convolution_overhead_s(self) -> float:
-        """What the smallest convolution of a library costs beyond another op."""
-        x, w = self.image(2, 16, 8), self.image(16, 1, 3)
-        return max(0.0, self.short_seconds(lambda: F.conv2d(x, w, padding=1, groups=16)) - self.dispatch_s())
+        """What a small convolution of a library costs beyond another op."""
+
+        def convolution(channels: int, side: int) -> Callable[[], object]:
+            x, w = self.image(2, channels, side), self.image(channels, 1, 3)
+            return lambda: F.conv2d(x, w, padding=1, groups=channels)
+
+        calls = [convolution(16 * (1 + i % 10), 7 + i // 10) for i in range(_SMALL_OPS)]
+        return max(0.0, self._among_others(calls) - self.dispatch_s())
+
+    def _among_others(self, calls: list[Callable[[], object]]) -> float:
+        """Seconds of a call, as a network makes it: after others that have left nothing of it in the inner caches."""
+        swept = self.random(_SWEPT_BYTES // _FLOAT_BYTES)
+
+        def turn() -> float:
+            seconds = 0.0
+            for call in calls:
+                swept.add_(1.0)
+                start = time.perf_counter()
+                call()
+                seconds += time.perf_counter() - start
+            return seconds / len(calls)
+
+        turns = []
+        with torch.inference_mode():
+            turn()
+            end = time.perf_counter() + self.budget.measure_s
+            while len(turns) < self.budget.fewest or time.perf_counter() < end:
+                turns.append(turn())
+        return statistics.median(turns)
 
     def region_s(self, threads: int) -> float:
         """What it costs to open and close a parallel loop over warm threads: against the same share on one thread."""
@@ -123,6 +156,21 @@ class Probe:
         with on_threads(1):
             alone = self.short_seconds(share.neg_)
         return max(0.0, parallel - alone)
+
+    def copying(self, images: int) -> tuple[float, float]:
+        """Elements that a library copies into its layout and out of it for so many images, and the seconds that takes.
+
+        A convolution whose activations have channels outermost, against the same with channels innermost.
+        """
+        channels, side = 96, 56
+        x, w = self.image(images, channels, side), self.image(channels, 1, 3)
+        outermost = x.contiguous()
+
+        def convolve(activations: torch.Tensor) -> torch.Tensor:
+            return F.conv2d(activations, w, padding=1, groups=channels)
+
+        seconds = self.seconds(lambda: convolve(outermost)) - self.seconds(lambda: convolve(x))
+        return 2.0 * x.numel(), seconds
 
     def loop(self, name: str) -> tuple[float, float]:
         """Elements and seconds of one of `LOOPS`."""
@@ -192,7 +240,7 @@ PRODUCTS: dict[str, Callable[[Probe], tuple[Callable[[], object], float, float]]
     "pixelwise": _convolution(64, 256, 56, 1),
     "convolution": _convolution(128, 128, 28, 3, batch=2),
     "grouped": _convolution(128, 128, 56, 3, groups=32),
-    "depthwise": _convolution(144, 144, 56, 3, groups=144),
+    "depthwise": _convolution(144, 144, 56, 3, groups=144, batch=4),
     "attention": _attention,
 }
 

@@ -40,9 +40,9 @@ def one_op(op: str, shape: tuple[int, ...] = (ELEMENTS,), **arguments: Any) -> i
     return builder.build([x], [y])
 
 
-def convolution(channels: int, side: int, window: int, groups: int = 1) -> ic.Graph:
+def convolution(channels: int, side: int, window: int, groups: int = 1, images: int = 2) -> ic.Graph:
     builder = ic.GraphBuilder("convolution")
-    shape = (2, channels, side, side)
+    shape = (images, channels, side, side)
     x = builder.tensor("float32", shape, role="input", name="x")
     w = builder.tensor("float32", (channels, channels // groups, window, window), role="parameter", name="w")
     y = builder.tensor("float32", shape)
@@ -97,6 +97,41 @@ def test_a_library_reorders_weights_and_eager_activations() -> None:
     assert seconds(graph, reordering) == pytest.approx(weights * 1e-9 / CORES, rel=1e-6)
     # The compiler turns the window outwards first.
     assert seconds(graph, reordering, "compiled") == pytest.approx(2 * weights * 1e-9 / CORES, rel=1e-6)
+
+
+@pytest.mark.parametrize(("images", "copiers"), [(1, 1), (2, 2), (CORES, CORES), (2 * CORES, CORES)])
+def test_a_library_copies_activations_image_by_image(images: int, copiers: int) -> None:
+    channels, side = 64, 32
+    copied = 2 * images * channels * side**2  # into the layout of the library, and out of it
+    graph = convolution(channels, side, 3, images=images)
+    assert seconds(graph, machine(copying_s=1e-9)) == pytest.approx(copied * 1e-9 / copiers, rel=1e-6)
+    assert seconds(graph, machine(copying_s=1e-9), "compiled") < 1e-9  # channels lie innermost there
+
+
+def test_blocks_of_channels_that_are_not_full_are_copied_slowly() -> None:
+    full, broken = (seconds(convolution(c, 32, 3, groups=c), machine(copying_s=1e-9)) for c in (64, 72))
+    assert broken / full == pytest.approx(3 * 80 / 64, rel=0.01)  # 72 channels begin five blocks of 16
+
+
+def normalised(op: str, **arguments: Any) -> ic.Graph:
+    builder = ic.GraphBuilder(op)
+    x = builder.tensor("float32", (2, 64, 32, 32), role="input", name="x")
+    w = builder.tensor("float32", (64, 64, 3, 3), role="parameter", name="w")
+    made, y = (builder.tensor("float32", (2, 64, 32, 32)) for _ in range(2))
+    convolved = {"input": x, "weight": w, "padding": [1, 1], "stride": [1, 1], "groups": 1}
+    builder.node("aten.conv2d.default", convolved, [made])
+    builder.node(f"aten.{op}.default", {"input": made, **arguments}, [y])
+    return builder.build([x], [y])
+
+
+def test_groups_of_channels_are_no_rows_where_channels_lie_innermost() -> None:
+    elements = 2 * 64 * 32 * 32
+    graph = normalised("group_norm", num_groups=8)
+    hardware = machine(row_s=1e-9, scattered_s=7e-9)
+    assert seconds(graph, hardware) == pytest.approx(elements * 1e-9 / CORES, rel=1e-6)
+    assert seconds(graph, hardware, "compiled") == pytest.approx(elements * 7e-9 / CORES, rel=1e-6)
+    # A machine of which that is not known takes them for rows.
+    assert seconds(graph, machine(row_s=1e-9), "compiled") == pytest.approx(elements * 1e-9 / CORES, rel=1e-6)
 
 
 def test_each_kind_of_convolution_has_its_share_of_the_peak() -> None:

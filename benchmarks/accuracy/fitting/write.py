@@ -39,6 +39,8 @@ def write(
     differing = {(u.parameter.key, u.family) for u in problem.unknowns if u.family}
     for path in folder.glob("*.toml"):
         document = tomlkit.parse(path.read_text(encoding="utf-8"))
+        if document.get("extends", path.stem) not in kinds:
+            continue
         if path.stem in kinds:
             values = {
                 u.parameter.key: float(np.exp(v))
