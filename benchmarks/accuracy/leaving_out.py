@@ -11,7 +11,10 @@ from pathlib import Path
 import pyinfercost
 from pyinfercost import _core
 
+from .fitting.machines import Machine
 from .measured import MeasuredError
+
+_MODELS = 80  # of the table of whole models that are fitted to; more change errors little
 
 
 def constants_without(device: str, measured: Path, cache: Path) -> Path:
@@ -40,7 +43,7 @@ def constants_without(device: str, measured: Path, cache: Path) -> Path:
         # What is found under the final name is whole, whoever stops this in between.
         unfinished = Path(tempfile.mkdtemp(dir=folder.parent))
         try:
-            fit(measured, unfinished, device)
+            fit(measured, unfinished, device, sample=_MODELS, only=Machine.find(device).kind, cache=cache)
             unfinished.rename(folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

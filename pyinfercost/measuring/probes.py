@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -104,7 +105,8 @@ class Probe:
 
     def dispatch_s(self) -> float:
         """Host time of one small op in eager mode, its result made anew."""
-        return self._among_others([lambda x=self.random(64 + i): x + x for i in range(_SMALL_OPS)])
+        operands = [self.random(64 + i) for i in range(_SMALL_OPS)]
+        return self._among_others([partial(torch.add, x, x) for x in operands])
 
     def product_overhead_s(self) -> float:
         """What a small linear layer costs beyond another op."""
@@ -138,7 +140,7 @@ class Probe:
                 seconds += time.perf_counter() - start
             return seconds / len(calls)
 
-        turns = []
+        turns: list[float] = []
         with torch.inference_mode():
             turn()
             end = time.perf_counter() + self.budget.measure_s

@@ -35,7 +35,7 @@ STREAMS = (
     _gpu("achieved.dram", 0.95, 0.6, 1.0, (*_STREAMS, *_PRODUCTS, *_ATTENTION, "fp32_conv2d"), 0.03, 0.02),
     _gpu("stream.turnaround", 0.16, 0.01, 2.0, _STREAMS, 0.3, 1.0),
     _gpu("forward.start_us", 18.0, 1.0, 60.0, _EAGER, 0.5),
-    _gpu("kernel.pointwise.minimum_us", 0.7, 0.05, 3.0, ("models_vision", "llm_layers"), 0.5),
+    _gpu("kernel.pointwise.minimum_us", 0.7, 0.05, 3.0, ("models_vision", "llm_layers", "fp32_elementwise"), 0.5),
     _gpu("kernel.gather.dram", 0.9, 0.1, 1.5, ("models_vision",), 0.3),
     _gpu("kernel.gather.issue_byte_per_clock", 1.0, 0.05, 20.0, ("llm_layers",), 1.0),
     _gpu("kernel.copy.dram", 0.9, 0.2, 1.5, ("llm_layers", *_WHOLE), 0.2),
@@ -49,8 +49,8 @@ ROWS = (
     _gpu("norm_rows.l1_share", 0.36, 0.05, 5.0, ("fp32_layernorm",), 0.5),
     _gpu("norm_rows.l2_share", 0.82, 0.2, 5.0, ("fp32_layernorm",), 0.5),
     _gpu("norm_rows.element_ns", 0.5, 0.01, 5.0, ("fp32_layernorm",), 0.5),
-    _gpu("kernel.normalization.minimum_us", 1.0, 0.05, 4.0, ("models_vision",), 0.5),
-    _gpu("kernel.softmax.minimum_us", 1.0, 0.05, 8.0, ("models_vision",), 0.3),
+    _gpu("kernel.normalization.minimum_us", 1.0, 0.05, 4.0, ("models_vision", "fp32_layernorm", "llm_layers"), 0.5),
+    _gpu("kernel.softmax.minimum_us", 1.0, 0.05, 8.0, ("models_vision", "fp32_softmax"), 0.3),
     _gpu("token_rows.issue_per_clock", 3.5, 0.1, 20.0, ("llm_layers",), 0.5),
     _gpu("token_rows.element_ns", 0.2, 0.01, 5.0, ("llm_layers",), 0.5),
     _gpu("quantize_rows.element_ns", 0.3, 0.01, 5.0, ("gemm",), 0.5),
@@ -130,9 +130,18 @@ CONVOLUTIONS = (
 )
 
 WHOLE_MODELS = (
-    _gpu("kernel.pointwise.dram", 0.95, 0.5, 1.1, ("models_vision",), 0.1),
-    _gpu("kernel.normalization.dram", 0.95, 0.3, 1.2, ("models_vision",), 0.15),
-    _gpu("kernel.softmax.dram", 0.95, 0.3, 1.2, ("models_vision",), 0.15),
+    _gpu(
+        "kernel.pointwise.dram",
+        0.95,
+        0.5,
+        1.1,
+        ("models_vision", "llm_layers", "fp32_elementwise", "models_language_fp32"),
+        0.1,
+    ),
+    _gpu(
+        "kernel.normalization.dram", 0.95, 0.3, 1.2, ("models_vision", "fp32_layernorm", "models_language_fp32"), 0.15
+    ),
+    _gpu("kernel.softmax.dram", 0.95, 0.3, 1.2, ("models_vision", "fp32_softmax", "models_language_fp32"), 0.15),
     _gpu("kernel.reduction.dram", 0.85, 0.1, 1.2, ("models_vision",), 0.3),
     _gpu("kernel.pooling.dram", 0.8, 0.1, 1.2, ("models_vision",), 0.3),
 )

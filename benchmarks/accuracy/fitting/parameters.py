@@ -1,8 +1,8 @@
 """What is fitted: constants of a kind of machine, and how far a family may differ from its kind.
 
-A family's value is the kind's times exp(difference), and a difference costs as much as a residual when it is as large as
-`family_sd`. So what families share is learnt from all of them, a family with few rows stays near its kind, and a machine
-of a family that has no rows takes what the others share.
+A family's value is the kind's times exp(difference), and a difference costs as much as a residual when it is as large
+as `family_sd`. So what families share is learnt from all of them, a family with few rows stays near its kind, and a
+machine of a family that has no rows takes what the others share.
 """
 
 from __future__ import annotations

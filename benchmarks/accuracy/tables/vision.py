@@ -55,10 +55,9 @@ def cases(table: Table, capturing: Capturing) -> list[Case]:
             if graph is None:
                 table.problems.add(table.name, graphs.reason(wanted[key[:4]]), model, len(some))
                 continue
-            if precision in _WITHOUT_AUTOCAST:
-                graph = _with_fast_norms(graph)
-            sizes = {BATCH: batches[some]} if BATCH in graph.sizes else {}
-            found.append(Case(group, graph, run_precision, group.execution, sizes, measured_s[some], some, model))
+            ran = _with_fast_norms(graph) if precision in _WITHOUT_AUTOCAST else graph
+            sizes = {BATCH: batches[some]} if BATCH in ran.sizes else {}
+            found.append(Case(group, ran, run_precision, group.execution, sizes, measured_s[some], some, model))
     return found
 
 
