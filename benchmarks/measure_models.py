@@ -258,8 +258,8 @@ def first_in_line(wanted: bool) -> Iterator[None]:
 
 
 def _schedule(policy: int, priority: int) -> None:
-    for thread in os.listdir("/proc/self/task"):
-        os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def fit(
         problem = Problem(parameters, blocks, machines)
         x = problem.solve()
         # How far one device is from its own fit says nothing of how far another will be.
-        known = spreads(problem, x) if len(machines) > 1 else dict.fromkeys([None, *families_of(machines)], {})
+        known = spreads(problem, x) if len(machines) > 1 else {family: {} for family in (None, *families_of(machines))}
         write(out, problem, x, known, measured)
 
 
@@ -111,9 +111,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="models of a table of whole models (default: by kind)")
     parser.add_argument("--kind", choices=list(_MODELS), help="fit the constants of this kind of machine only")
     options = parser.parse_args()
-    fit(
-        options.measured, options.out, options.without, cache=options.cache, sample=options.sample, only=options.kind
-    )
+    fit(options.measured, options.out, options.without, cache=options.cache, sample=options.sample, only=options.kind)
     return 0
 
 

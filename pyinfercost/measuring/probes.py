@@ -104,7 +104,12 @@ class Probe:
 
     def dispatch_s(self) -> float:
         """Host time of one small op in eager mode, its result made anew."""
-        return self._among_others([lambda x=self.random(64 + i): x + x for i in range(_SMALL_OPS)])
+
+        def addition(length: int) -> Callable[[], object]:
+            x = self.random(length)
+            return lambda: x + x
+
+        return self._among_others([addition(64 + i) for i in range(_SMALL_OPS)])
 
     def product_overhead_s(self) -> float:
         """What a small linear layer costs beyond another op."""

@@ -1,4 +1,4 @@
-"""The constants of CPUs that are fitted, by kind of loop and product. Rates are per clock and core, so that they carry."""
+"""The constants of CPUs that are fitted. Rates are per clock and core, so that they carry."""
 
 from __future__ import annotations
 

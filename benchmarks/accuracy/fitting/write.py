@@ -65,7 +65,9 @@ def write(
                 path.write_text(tomlkit.dumps(document), encoding="utf-8")
             continue
         _forget(document, fitted)
-        source = f"{_MARK}{rows} rows, python -m benchmarks.accuracy.fit; tables and their sources in benchmarks/README.md"
+        source = (
+            f"{_MARK}{rows} rows, python -m benchmarks.accuracy.fit; tables and their sources in benchmarks/README.md"
+        )
         for dotted, value in {**values, **{key: spread for key, (spread, _) in of.items()}}.items():
             _set(document, dotted, value, source)
         if path.stem in kinds:
