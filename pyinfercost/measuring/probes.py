@@ -143,7 +143,7 @@ class Probe:
                 seconds += time.perf_counter() - start
             return seconds / len(calls)
 
-        turns = []
+        turns: list[float] = []
         with torch.inference_mode():
             turn()
             end = time.perf_counter() + self.budget.measure_s
