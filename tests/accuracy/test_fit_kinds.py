@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tomlkit
+
 from benchmarks.accuracy import fit
 from benchmarks.accuracy.fitting import cpus
 from benchmarks.accuracy.fitting.solve import Problem
 from benchmarks.accuracy.fitting.write import write
-
 from pyinfercost.hardware.calibration import CALIBRATIONS
 from pyinfercost.hardware.cpu_keys import CPU_RATES, CPU_TIMES
 
