@@ -1,6 +1,6 @@
 """Sets rows of `measure_models.py` beside what is predicted for them.
 
-    python -m benchmarks.predict_models --measured measured.csv --hardware this.toml [--rows]
+    python -m benchmarks.predict_models --measured measured.csv --hardware this.toml [--threads N] [--rows]
 
 Prints, for each batch and execution and for all together: rows, the mean and the median of |predicted / measured - 1|,
 the geometric mean of predicted / measured, the rank correlation, and the share of rows inside the error band. With
@@ -43,11 +43,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measured", type=Path, required=True)
     parser.add_argument("--hardware", required=True, help="an id of the catalogue, or a path that ends in .toml")
+    parser.add_argument("--threads", type=int, help="how many of a CPU's cores were used")
     parser.add_argument("--models", type=Path, help="as for measure_models")
     parser.add_argument("--rows", action="store_true", help="print every row")
     arguments = parser.parse_args()
     specs = arguments.models.read_text().split() if arguments.models else [*VISION, *language_specs()]
-    rows = predicted(arguments.measured, {name_of(spec): spec for spec in specs}, arguments.hardware)
+    rows = predicted(
+        arguments.measured,
+        {name_of(spec): spec for spec in specs},
+        ic.hardware.load(arguments.hardware, threads=arguments.threads),
+    )
     if arguments.rows:
         for row in sorted(rows, key=lambda row: -abs(np.log(row.ratio))):
             times = f"{row.measured_s * 1e3:9.2f} ms  predicted {row.predicted.latency_s * 1e3:9.2f} ms"
@@ -58,9 +63,8 @@ def main() -> None:
     summary("all", "all", rows)
 
 
-def predicted(path: Path, specs: dict[str, str], hardware: str) -> list[Row]:
+def predicted(path: Path, specs: dict[str, str], machine: ic.Hardware) -> list[Row]:
     """The rows of a file whose models are known, with estimates for them."""
-    machine = ic.hardware.load(hardware)
     graphs: dict[tuple[str, int], ic.Graph] = {}
     rows = []
     with path.open(encoding="utf-8", newline="") as file:

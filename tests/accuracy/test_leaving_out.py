@@ -24,7 +24,7 @@ class Fit:
         self.without: list[str | None] = []
         self.fails = False
 
-    def __call__(self, measured: Path, out: Path, without: str | None) -> None:
+    def __call__(self, measured: Path, out: Path, without: str | None, **options: object) -> None:
         assert (measured / "gemm.csv").is_file()
         self.without.append(without)
         for path in shipped.CALIBRATIONS.glob("*.toml"):

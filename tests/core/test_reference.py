@@ -39,6 +39,7 @@ NORMALIZATIONS = {
     "aten.layer_norm",
     "aten.native_layer_norm",
     "aten.group_norm",
+    "timm.fast_group_norm",
     "aten.native_group_norm",
     "aten.instance_norm",
     "aten.rms_norm",
