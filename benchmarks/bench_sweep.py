@@ -111,6 +111,50 @@ def bench_column_against_numpy(benchmark: Any, resnet50: ic.Graph, precision: st
     rate(benchmark, title, SWEEP_POINTS)
 
 
+def plain_roofline(family: _core.PlanFamily, graph: ic.Graph, precision: str) -> _core.PlanFamily:
+    """The same launches with FLOPs and bytes alone: nothing is tiled, and a kernel is max(compute, memory)."""
+    of_node = {}
+    for kernel in family.plan_for({"batch": 8}).kernels():
+        if kernel["name"].endswith(".operand"):
+            continue  # a copy for the launch that follows it under the same node
+        work = kernel["work"]
+        bare = ic.Work(
+            contraction_flops=work.contraction_flops,
+            pointwise_flops=work.pointwise_flops,
+            bytes_read=work.bytes_read,
+            bytes_written=work.bytes_written,
+            kind=work.kind,
+            dtype=work.dtype,
+        )
+        of_node.update(dict.fromkeys((nodes[0] for nodes in kernel["launches"]), bare))
+    return _core.PlanFamily(graph, precision=precision, overrides=of_node)
+
+
+@pytest.mark.parametrize("precision", ["native", "fp16"])
+def bench_column_against_a_plain_roofline(benchmark: Any, resnet50: ic.Graph, precision: str) -> None:
+    """What tiles, waves, splits and Winograd cost: the same kernels in the same loops without their dimensions."""
+    family = _core.PlanFamily(resnet50, precision=precision)
+    plain = plain_roofline(family, resnet50, precision)
+    machine = load(SWEEP_HARDWARE)
+    batches = np.arange(2, SWEEP_POINTS + 2, dtype=np.int64)
+    out, bare = columns(SWEEP_POINTS), columns(SWEEP_POINTS)
+
+    def run(which: _core.PlanFamily, into: Columns) -> Columns:
+        _core.evaluate_grid(which, [("batch", batches, 1)], machine, first=0, points=SWEEP_POINTS, out=into)
+        return into
+
+    answers = race(
+        benchmark,
+        f"ResNet-50, {precision}, {SWEEP_POINTS:,} batch sizes",
+        lambda: run(family, out),
+        {"a plain roofline": lambda: run(plain, bare)},
+        rounds=SLOW_ROUNDS,
+        max_ratio={"a plain roofline": MAX_RATIO["sweep / plain roofline"]},
+    )
+    assert (answers["ours"]["latency_s"] > 0).all()
+    assert not np.allclose(answers["ours"]["latency_s"], bare["latency_s"], rtol=0.01)
+
+
 def bench_against_retracing(benchmark: Any, resnet50: ic.Graph) -> None:
     """A point of a sweep against what answers one question without us: a forward on meta under FlopCounterMode."""
     model = make("resnet50")

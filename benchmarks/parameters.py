@@ -47,6 +47,7 @@ MAX_RATIO = {
     "import pyinfercost / import numpy": 1.5,
     "profile hf / bare script": 1.3,
     "sweep / numpy": 1 / 20,
+    "sweep / plain roofline": 2.0,
     "sweep / retracing": 1e-5,
     "two threads / one": 1 / 1.8,
 }
