@@ -70,8 +70,6 @@ def write(
         )
         for dotted, value in {**values, **{key: spread for key, (spread, _) in of.items()}}.items():
             _set(document, dotted, value, source)
-        if path.stem in kinds:
-            document["fitted"] = True
         path.write_text(tomlkit.dumps(document), encoding="utf-8")
 
 
