@@ -10,9 +10,13 @@ import pytest
 import tomlkit
 
 from benchmarks.accuracy import fit
+from benchmarks.accuracy.cases import Case, Group
 from benchmarks.accuracy.fitting import cpus
-from benchmarks.accuracy.fitting.solve import Problem
+from benchmarks.accuracy.fitting.machines import Machine
+from benchmarks.accuracy.fitting.parameters import Parameter
+from benchmarks.accuracy.fitting.solve import Block, Problem
 from benchmarks.accuracy.fitting.write import write
+from benchmarks.accuracy.tables import gemm
 from pyinfercost.hardware.calibration import CALIBRATIONS
 from pyinfercost.hardware.cpu_keys import CPU_RATES, CPU_TIMES
 
@@ -48,3 +52,36 @@ def test_parameters_are_constants_that_files_may_have_and_start_within_their_lim
         assert parameter.low < parameter.start < parameter.high
     assert {parameter.kind for parameter in fit.PARAMETERS} == {"gpu", "cpu"}
     assert np.isfinite(Problem(cpus.PARAMETERS, [], {}).start()).all()
+
+
+def test_a_family_without_rows_takes_what_families_alike_share(tmp_path: Path) -> None:
+    """Ada is left out, Ampere's graphics cards are not: what makes both differ from data-centre cards is known."""
+    case = gemm.product("bfloat16")
+    assert case is not None
+    blocks = []
+    for device in ("rtx-3090", "a100-sxm-80gb"):
+        sizes = {name: np.array([512]) for name in ("m", "n", "k")}
+        group = Group("gemm", device, "", "bfloat16", "replayed")
+        row = Case(group, case, "native", "replayed", sizes, np.array([1e-4]), np.array([0]))
+        blocks.append(Block("gemm", device, (row,), row.measured_s))
+    machines = {block.hardware: Machine.find(block.hardware) for block in blocks}
+    parameter = Parameter("gpu", "achieved.matrix", 0.9, 0.4, 1.3, ("gemm",), family_sd=0.1)
+    problem = Problem([parameter], blocks, machines)
+    assert [unknown.family for unknown in problem.unknowns] == [
+        None,
+        "graphics",
+        "nvidia-ampere-ga100",
+        "nvidia-ampere-ga10x",
+    ]
+    x = problem.start() + np.array([0.0, 0.2, -0.1, 0.05])
+    folder = tmp_path / "calibration"
+    shutil.copytree(CALIBRATIONS, folder)
+    write(folder, problem, x, {family: {} for family in (None, "nvidia-ampere-ga100", "nvidia-ampere-ga10x")}, tmp_path)
+
+    def reached(family: str) -> float:
+        return float(tomlkit.parse((folder / f"{family}.toml").read_text())["achieved"]["matrix"])
+
+    assert reached("gpu") == pytest.approx(0.9, rel=1e-3)
+    assert reached("nvidia-ampere-ga10x") == pytest.approx(0.9 * np.exp(0.25), rel=1e-3)
+    assert reached("nvidia-ada") == pytest.approx(0.9 * np.exp(0.2), rel=1e-3)
+    assert reached("nvidia-ampere-ga100") == pytest.approx(0.9 * np.exp(-0.1), rel=1e-3)

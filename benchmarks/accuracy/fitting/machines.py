@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from pyinfercost import Hardware
 
 
+# Families whose boards are built alike (graphics cards: GDDR, clocks that rise above the sheet's): what one of them
+# lacks rows for is taken from the others before it is taken from all machines of its kind.
+GROUPS = {"nvidia-ampere-ga10x": "graphics", "nvidia-ada": "graphics", "nvidia-blackwell-sm120": "graphics"}
+
+
 @dataclass(frozen=True)
 class Machine:
     """A device of the catalogue, whose constants may be changed before it is made."""
@@ -33,6 +38,11 @@ class Machine:
     def family(self) -> str:
         """The family whose constants it takes."""
         return self.device.family
+
+    @property
+    def group(self) -> str | None:
+        """The group of families that its family is of."""
+        return GROUPS.get(self.family)
 
     @property
     def kind(self) -> str:

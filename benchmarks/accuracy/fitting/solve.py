@@ -11,7 +11,7 @@ from scipy.optimize import least_squares
 
 from ..cases import Case
 from ..predict import predict
-from .machines import Machine
+from .machines import GROUPS, Machine
 from .parameters import Parameter
 
 _STEP = 0.01  # of a logarithm, for derivatives: models have corners, a smaller one would see only one side
@@ -48,7 +48,7 @@ def blocks_of(cases: Sequence[Case]) -> list[Block]:
 
 @dataclass(frozen=True)
 class Unknown:
-    """One number that is solved for: a parameter of a kind, or a family's difference from it."""
+    """One number that is solved for: a parameter of a kind, or how a family, or a group of such, differs from it."""
 
     parameter: Parameter
     family: str | None = None
@@ -56,8 +56,15 @@ class Unknown:
     def touches(self, block: Block, machine: Machine) -> bool:
         """Whether a block's predictions depend on it."""
         return block.table in self.parameter.tables and (
-            machine.family == self.family if self.family else machine.kind == self.parameter.kind
+            self.family in (machine.family, machine.group) if self.family else machine.kind == self.parameter.kind
         )
+
+
+def _sd(unknown: Unknown) -> float:
+    if unknown.family is None:
+        return unknown.parameter.sd
+    # Groups are few and far from each other; a family of one is near the others.
+    return unknown.parameter.family_sd * (3 if unknown.family in GROUPS.values() else 1)
 
 
 class Problem:
@@ -76,6 +83,8 @@ class Problem:
                 if block.table in parameter.tables and machines[block.hardware].kind == parameter.kind
             }
             if parameter.family_sd > 0:
+                groups = {GROUPS[family] for family in families if family in GROUPS}
+                self.unknowns += [Unknown(parameter, group) for group in sorted(groups)]
                 self.unknowns += [Unknown(parameter, family) for family in sorted(families)]
         rows = [len(block.measured_s) for block in blocks]
         self.places = [slice(end - count, end) for end, count in zip(np.cumsum(rows), rows, strict=True)]
@@ -85,7 +94,7 @@ class Problem:
         """What a machine's constants are at `x`, by dotted key."""
         logs: dict[str, float] = {}
         for unknown, value in zip(self.unknowns, x, strict=True):
-            if unknown.parameter.kind == machine.kind and unknown.family in (None, machine.family):
+            if unknown.parameter.kind == machine.kind and unknown.family in (None, machine.family, machine.group):
                 logs[unknown.parameter.key] = logs.get(unknown.parameter.key, 0.0) + float(value)
         limits = {u.parameter.key: u.parameter for u in self.unknowns if u.parameter.kind == machine.kind}
         return {key: float(np.clip(np.exp(log), limits[key].low, limits[key].high)) for key, log in logs.items()}
@@ -116,7 +125,7 @@ class Problem:
     def prior(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """What it costs to be far from where the parameters start."""
         start = self.start()
-        sd = np.array([u.parameter.family_sd if u.family else u.parameter.sd for u in self.unknowns])
+        sd = np.array([_sd(unknown) for unknown in self.unknowns])
         return (x - start) / sd * _ORDINARY_ERROR * np.sqrt(_ROWS_OF_A_BLOCK) * 0.1
 
     def residuals(self, x: NDArray[np.float64]) -> NDArray[np.float64]:

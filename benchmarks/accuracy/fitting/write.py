@@ -10,6 +10,8 @@ import numpy as np
 import tomlkit
 from numpy.typing import NDArray
 
+from .machines import GROUPS
+
 if TYPE_CHECKING:
     from .solve import Problem
 
@@ -59,6 +61,9 @@ def write(
                 if problem.machines[block.hardware].family == path.stem
             )
             of = {key: value for key, value in spreads[path.stem].items() if key != "band.spread" or value[1]}
+        elif path.stem in GROUPS and GROUPS[path.stem] in {unknown.family for unknown in problem.unknowns}:
+            values, rows = _of_group(problem, x, GROUPS[path.stem]), problem.total_rows
+            of = {}
         else:
             # What an earlier fit left here is no longer known; what others published is.
             if _forget(document, fitted):
@@ -71,6 +76,14 @@ def write(
         for dotted, value in {**values, **{key: spread for key, (spread, _) in of.items()}}.items():
             _set(document, dotted, value, source)
         path.write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
+def _of_group(problem: Problem, x: NDArray[np.float64], group: str) -> dict[str, float]:
+    """Constants of a family without rows, from those of families alike."""
+    alike = next(machine for machine in problem.machines.values() if machine.group == group)
+    shared = np.where([unknown.family == alike.family for unknown in problem.unknowns], 0.0, x)
+    keys = {unknown.parameter.key for unknown in problem.unknowns if unknown.family == group}
+    return {key: value for key, value in problem.constants(shared, alike).items() if key in keys}
 
 
 def _table(document: tomlkit.TOMLDocument, dotted: str, *, make: bool) -> tomlkit.items.Table | None:
