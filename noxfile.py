@@ -20,14 +20,14 @@ CPP_SOURCES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rgl
 def tests(session: nox.Session) -> None:
     """The whole suite against an installed wheel, with torch and the model libraries."""
     session.install(".[models,test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
 def tests_core(session: nox.Session) -> None:
     """What needs no torch, in an environment that has none."""
     session.install(".[test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
