@@ -54,7 +54,8 @@ struct KernelTerms {
     Affine images;  // of a convolution
     // How it meets memory.
     Affine strided_bytes;  // read across the order in which they lie: neighbours of the result are far apart
-    bool channels_first;   // a convolution that reads or writes its channels outside its pixels (NCHW)
+    bool channels_first;   // channels lie outside of pixels (NCHW): of convolutions and pooling
+    bool turned;           // a norm over groups of channels that do not (NHWC), which its kernels expect
     bool broadcast;        // elementwise: an operand is smaller than the result and repeated over it
     bool mixed;            // elementwise: operands and result differ in width, cast on the way
     Affine slow_loops[kSlowLoopCount];  // in hundredths of an element

@@ -97,13 +97,16 @@ class Explainer {
                 return without(kernel, [](BoundKernel& k) { k.gpu.transposed_factor = 0; });
             case Shape::attention:
                 without(kernel, [](BoundKernel& k) { k.gpu.attention.exponential_s = 0; });
-                without(kernel, [](BoundKernel& k) { k.gpu.attention.decode_s_per_byte = 0; });
+                without(kernel, [](BoundKernel& k) {
+                    k.gpu.attention.decode_s_per_byte = k.gpu.attention.decode_s_per_element = 0;
+                });
                 return without(kernel, [](BoundKernel& k) {
                     AttentionCosts& a = k.gpu.attention;
                     a.tile_s = a.decode_start_s = a.combine_s = a.combine_split_s = 0;
                 });
             case Shape::rows:
                 without(kernel, [](BoundKernel& k) { k.gpu.rows.passes = 0; });
+                without(kernel, [](BoundKernel& k) { k.gpu.transposed_factor = 0; });
                 return without(kernel, [](BoundKernel& k) { k.gpu.strided_factor = 0; });
             case Shape::none:
                 without(kernel, [](BoundKernel& k) { k.gpu.issue_s_per_byte = 0; });
@@ -184,6 +187,7 @@ class Explainer {
             }
             case Shape::rows:
                 lost("again", &KernelSeconds::dram);
+                lost("transposes", &KernelSeconds::dram);
                 lost("strided", &KernelSeconds::dram);
                 return add_rest(costs.rows.issue_s > 0 ? "issue" : "rows", 0);
             case Shape::none:

@@ -72,7 +72,11 @@ struct AttentionCosts {
     double longest = 0;        // share of the longest tile that comes on top of the mean
     double exposed_memory = 0;
     double decode_start_s = 0;
-    double decode_s_per_byte = 0;  // of one core: its own speed, or its share of dram
+    double decode_s_per_byte = 0;     // of one core: its share of dram
+    double decode_s_per_element = 0;  // of one block of a core, by what it has in flight
+    double narrow = 0;                // of arithmetic, what keys narrower than queries add
+    double narrow_s = 0;              // the kernel that makes queries as narrow
+    double wide_passes = 0;           // of partial results of heads that are too wide to be held
     double combine_s = 0;
     double combine_split_s = 0;
 };
@@ -95,7 +99,7 @@ struct GpuCosts {
     double dram_factor = 1;        // time of a byte over that of a stream
     double turnaround = 0;         // of dram between reading and writing
     double strided_factor = 0;     // a byte that is read across its order, on top of a streamed one
-    double transposed_factor = 0;  // a convolution's bytes, where they are first brought into another order
+    double transposed_factor = 0;  // a kernel's bytes, where they are first brought into another order
     bool pointwise = false;        // it has pointwise FLOPs, and there is a unit for them
     bool cache_hidden = false;     // the last cache is no slower than dram
     double issue_s_per_byte = 0;   // of results, where instructions and not bytes are the limit; 0: never

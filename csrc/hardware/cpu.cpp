@@ -127,7 +127,7 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
         costs.gemv_s = hardware_.constant("cpu.gemv_s", 0.0);
     }
     costs.copies_activations = !compiled;
-    costs.copies_results = !compiled && terms.channels_first;
+    costs.copies_results = !compiled && terms.channels_first && terms.kind == WorkKind::convolution;
     costs.copying_s =
         hardware_.constant("cpu.copying_s", 0.0) * (has_broken_blocks(terms) ? kBrokenBlocks : 1.0);
     costs.reorder_s = hardware_.constant("cpu.transpose_s", 0.0);

@@ -10,8 +10,12 @@
 namespace infercost {
 namespace {
 
-GpuCosts::Shape shape_of(const KernelTerms& terms) {
+GpuCosts::Shape shape_of(const KernelTerms& terms, Execution execution) {
     using Shape = GpuCosts::Shape;
+    // Interpolation by a thread for each position of a plane; a compiler has one for each result.
+    if (terms.kind == WorkKind::pooling && (!terms.channels_first || execution == Execution::compiled)) {
+        return Shape::none;
+    }
     if (is_zero(terms.contraction_flops)) {
         // Sums are spread over threads however long their rows are.
         return is_zero(terms.n) || terms.kind == WorkKind::reduction ? Shape::none : Shape::rows;
@@ -50,6 +54,14 @@ std::string tiles_of(const KernelTerms& terms, const Engine& engine) {
     return fp8 ? "tiles_fp8." : "tiles_matrix.";
 }
 
+// Kernels along rows by what they do; those of serving engines have a block for each token.
+std::string rows_of(const KernelTerms& terms) {
+    if (terms.window > 1) return "token_rows.";
+    if (terms.kind == WorkKind::softmax) return "softmax_rows.";
+    if (terms.kind == WorkKind::pooling) return "plane_rows.";
+    return terms.kind == WorkKind::normalization ? "norm_rows." : "quantize_rows.";
+}
+
 TileCosts tile_costs(const Hardware& hardware, const std::string& table, double core_s_per_flop,
                      double stream_s_per_byte, double operand_bytes) {
     const auto constant = [&](const char* key, double otherwise) {
@@ -82,10 +94,7 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     const bool softmax = terms.kind == WorkKind::softmax;
     const bool norm = terms.kind == WorkKind::normalization;
     const bool fixed = terms.window > 1;  // how many threads a block has is the op's own
-    const std::string table = fixed     ? "token_rows."
-                              : softmax ? "softmax_rows."
-                              : norm    ? "norm_rows."
-                                        : "quantize_rows.";
+    const std::string table = rows_of(terms);
     const auto constant = [&](const char* key, double otherwise) {
         return hardware_.constant(table + key, otherwise);
     };
@@ -99,12 +108,13 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     costs.element_bytes = std::max(1, terms.operand_bits / 8);
     costs.threads = hardware_.constant("limits.threads_per_core", 2048);
     // Norms have blocks of 128 threads; quantising kernels of serving engines give a whole core to a row.
-    costs.block = fixed ? terms.window : softmax ? 0 : norm ? 128 : costs.threads;
+    const bool alone = terms.kind == WorkKind::pooling;  // a thread has its row for itself
+    costs.block = fixed ? terms.window : softmax ? 0 : norm ? 128 : alone ? 1 : costs.threads;
     costs.held = softmax ? 1024 : 0;
     if (fixed && hardware_.clock_hz > 0) {
         costs.issue_s = 1 / (constant("issue_per_clock", 1) * hardware_.clock_hz * hardware_.cores);
     }
-    costs.passes = fixed ? 0 : softmax ? 2 : 1;
+    costs.passes = fixed || alone ? 0 : softmax ? 2 : 1;
     costs.l1_bytes = constant("l1_share", 1) * capacity("l1") / hardware_.cores;
     costs.l2_bytes = constant("l2_share", 1) * capacity("l2");
     costs.l1_in_l2 = softmax ? 0 : 1;
@@ -114,6 +124,13 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     return costs;
 }
 
+double Binder::gpu_spread(const KernelTerms& terms, double of_class) {
+    const GpuCosts::Shape shape = shape_of(terms, execution_);
+    if (shape == GpuCosts::Shape::rows) return hardware_.constant(rows_of(terms) + "spread", of_class);
+    if (terms.kind != WorkKind::gemm) return of_class;
+    return hardware_.constant(tiles_of(terms, engines(terms.dtype).contraction) + "spread", of_class);
+}
+
 AttentionCosts Binder::gpu_attention(double core_s_per_flop) const {
     const auto constant = [&](const char* key, double otherwise) {
         return hardware_.constant(std::string("attention.") + key, otherwise);
@@ -121,15 +138,19 @@ AttentionCosts Binder::gpu_attention(double core_s_per_flop) const {
     const double clock_s = hardware_.clock_hz > 0 ? 1.0 / hardware_.clock_hz : 0.0;
     const double share_s =
         hardware_.cores / (hardware_.dram().bandwidth_byte_per_s * constant("decode_dram", 1));
-    const double own = constant("decode_byte_per_clock", 0);
+    const double own = constant("decode_element_per_clock", 0);
     AttentionCosts costs;
     costs.core_s_per_flop = core_s_per_flop * constant("matrix", 1);
     costs.exponential_s = constant("exponential", 0) / 16 * clock_s;
-    costs.tile_s = constant("tile_clocks", 0) * clock_s;
+    costs.tile_s = constant("tile_s", 0);
     costs.longest = constant("longest", 0);
     costs.exposed_memory = constant("exposed_memory", 0);
-    costs.decode_start_s = constant("decode_clocks", 0) * clock_s;
-    costs.decode_s_per_byte = std::max(share_s, own > 0 ? clock_s / own : 0.0);
+    costs.decode_start_s = constant("decode_s", 0);
+    costs.decode_s_per_byte = share_s;
+    costs.decode_s_per_element = own > 0 ? clock_s / own : 0.0;
+    costs.narrow = constant("narrow", 0);
+    costs.narrow_s = constant("narrow_s", 0);
+    costs.wide_passes = constant("wide_passes", 0);
     costs.combine_s = constant("combine_s", 0);
     costs.combine_split_s = constant("combine_split_s", 0);
     return costs;
@@ -150,7 +171,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     const double compute = of_class("compute", 1) * of_tiles("compute", 1);
     const double core_s_per_flop = hardware_.cores * seconds_per(engine.flop_per_s);
     GpuCosts costs;
-    costs.shape = shape_of(terms);
+    costs.shape = shape_of(terms, execution_);
     costs.cores = hardware_.cores;
     costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / compute;
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
@@ -165,6 +186,10 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     // Libraries of the matrix unit keep channels innermost: what comes otherwise is turned, and turned back.
     if (terms.channels_first && engine.matrix && !is_depthwise(terms)) {
         costs.transposed_factor = hardware_.constant("stream.transposed", 0);
+    }
+    // A norm's kernels read planes; the convolution behind them wants its channels innermost again.
+    if (terms.turned && execution_ != Execution::compiled) {
+        costs.transposed_factor = 2 * hardware_.constant("stream.transposed", 0);
     }
     const bool few_rows = terms.weight_bits > 0 || is_grouped(terms);
     // A compiler's kernels are its own.

@@ -41,6 +41,14 @@ inline constexpr double kInstructionRows = 64;
 inline constexpr double kKeyBlock = 64;
 inline constexpr double kLeastSplitKeys = 128;
 inline constexpr double kMostSplits = 128;
+// Keys are narrow with so little of the bytes that the queries' dtype would have.
+inline constexpr double kNarrow = 0.75;
+// Blocks that stream keys on one core at a time.
+inline constexpr double kDecodeBlocks = 2;
+// Wider heads are split into parts of a fixed number, and their results are combined, unless there are many.
+inline constexpr double kWidestHeld = 256;
+inline constexpr double kWideParts = 32;
+inline constexpr double kMostWideSets = 1024;
 // With fewer query rows than this against the same keys, keys are streamed and queries held.
 inline constexpr double kDecodeRows = 16;
 

@@ -31,11 +31,17 @@ struct GpuAttention {
         const Vec sets = max(one, shared.at(i));
         const Vec group = max(one, batch.at(i) / sets);  // query heads that share keys
         const Mask few = m.at(i) < splat(kDecodeRows);
-        return select(few, decode(i, sets, group), prefill(i, sets, group));
+        const Vec elements = sets * n.at(i) * (k.at(i) + n_value.at(i));
+        const Vec results = batch.at(i) * m.at(i) * (k.at(i) + n_value.at(i)) * splat(operand_bytes);
+        const Vec key_bytes = max(splat(0.0), others.at(i) - results);
+        const Mask narrow = key_bytes < elements * splat(kNarrow * operand_bytes);
+        const Vec seconds = select(few, decode(i, sets, group, key_bytes), prefill(i, sets, group, narrow));
+        // Queries are brought to the dtype of keys first.
+        return seconds + only(narrow, splat(costs.attention.narrow_s));
     }
 
   private:
-    INFERCOST_INLINE Vec prefill(int i, Vec sets, Vec group) const {
+    INFERCOST_INLINE Vec prefill(int i, Vec sets, Vec group, Mask narrow) const {
         const AttentionCosts& a = costs.attention;
         const Vec one = splat(1.0);
         const Vec queries = m.at(i) * group;
@@ -47,14 +53,15 @@ struct GpuAttention {
         // Under a causal mask a tile skips the blocks of keys that none of its queries sees.
         const Vec seen = causal_flops.at(i) / max(one, flops.at(i));
         const Vec mean = min(longest, keys * seen + splat(kKeyBlock) + splat(kQueryRows / 2) / group);
-        const Vec key_s =
+        const Vec wide_s =
             rows * (splat(2 * a.core_s_per_flop) * (k.at(i) + n_value.at(i)) + splat(a.exponential_s));
-        const Vec rounds = max(one, sets * tiles * splat(1.0 / costs.cores));
+        const Vec key_s = wide_s + only(narrow, wide_s * splat(a.narrow));
+        const Vec rounds = ceil(sets * tiles * splat(1.0 / costs.cores) - splat(1e-9));
         return rounds * (splat(a.tile_s) + mean * key_s) +
                splat(a.longest) * (splat(a.tile_s) + longest * key_s);
     }
 
-    INFERCOST_INLINE Vec decode(int i, Vec sets, Vec group) const {
+    INFERCOST_INLINE Vec decode(int i, Vec sets, Vec group, Vec cached_bytes) const {
         const AttentionCosts& a = costs.attention;
         const Vec one = splat(1.0);
         const Vec cores = splat(costs.cores);
@@ -64,10 +71,17 @@ struct GpuAttention {
         const Vec splits = clamp(floor(cores / units), one, most);
         const Vec part = ceil(ceil(keys * splat(1.0 / kKeyBlock)) / splits) * splat(kKeyBlock);
         const Vec rounds = ceil(units * splits / cores - splat(1e-9));
-        const Vec results = batch.at(i) * m.at(i) * (k.at(i) + n_value.at(i)) * splat(operand_bytes);
-        const Vec key_bytes = max(splat(0.0), others.at(i) - results) / (sets * keys);
+        const Vec key_bytes = cached_bytes / (sets * keys);
+        // A block has so many elements in flight, whatever their width, and a core a few blocks.
+        const Vec side_by_side = ceil(rounds * splat(1.0 / kDecodeBlocks));
+        const Vec key_s = max(rounds * key_bytes * splat(a.decode_s_per_byte),
+                              side_by_side * (k.at(i) + n_value.at(i)) * splat(a.decode_s_per_element));
         const Vec combined = only(one < splits, splat(a.combine_s) + splits * splat(a.combine_split_s));
-        return rounds * (splat(a.decode_start_s) + part * key_bytes * splat(a.decode_s_per_byte)) + combined;
+        // Heads that no kernel holds whole: parts of fixed number, whose results go through memory.
+        const Vec cut = only(splat(kWidestHeld) < n_value.at(i), only(sets < splat(kMostWideSets), units));
+        const Vec partial = cut * n_value.at(i) * splat(kWideParts * kInstructionRows * 4 * a.wide_passes);
+        return rounds * splat(a.decode_start_s) + part * key_s + combined +
+               partial * splat(a.decode_s_per_byte / costs.cores);
     }
 };
 

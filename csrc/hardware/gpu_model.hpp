@@ -125,7 +125,7 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
         // Where all bytes come from dram, a cache that is faster takes no longer.
         if (!(easy && costs.cache_hidden)) times.busy = max(times.busy, times.cache);
         if constexpr (shape != Shape::none && shape != Shape::unshaped) times.busy = times.busy + rest;
-        if (tiled && costs.transposed_factor > 0) {
+        if ((tiled || shape == Shape::rows) && costs.transposed_factor > 0) {
             // Kernels of their own, before and after.
             const Vec turned = bytes.others.at(i) * splat(costs.transposed_factor * memory.dram_s_per_byte);
             times.dram = times.dram + turned;

@@ -54,6 +54,7 @@ BoundKernel Binder::bind(const KernelTerms& terms) {
     switch (hardware_.kind) {
         case MachineKind::gpu:
             kernel.gpu = gpu(terms);
+            kernel.spread = gpu_spread(terms, kernel.spread);
             break;
         case MachineKind::cpu:
             kernel.cpu = cpu(terms);

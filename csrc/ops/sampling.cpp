@@ -9,6 +9,16 @@ namespace {
 template <int N>
 constexpr WorkShape resample = per_output<N, WorkKind::pooling>;
 
+// torch's kernels for planes that lie one after the other give a thread to each position, and it goes
+// through all of them (UpSampleBilinear2d.cu and its like).
+template <int N>
+void interpolate(const Call& call, Work& work) {
+    resample<N>(call, work);
+    const TensorIndex result = call.output();
+    work.dims.n = call.dim(result, 0) * call.dim(result, 1);
+    work.dims.m = call.numel(result) / work.dims.n;
+}
+
 // One pass per axis, the last one first. Shrinking widens the window: 2 * support elements of the shorter
 // side.
 template <int kSupport>
@@ -86,10 +96,10 @@ constexpr OpRule kRows[] = {
     {"aten._upsample_nearest_exact1d", resample<0>, stream_all, kMoves},
     {"aten._upsample_nearest_exact2d", resample<0>, kResized, kMoves},
     {"aten._upsample_nearest_exact3d", resample<0>, stream_all, kMoves},
-    {"aten.upsample_linear1d", resample<3>, stream_all, kLinear},
-    {"aten.upsample_bilinear2d", resample<7>, kResized, kBilinear},
-    {"aten.upsample_bicubic2d", resample<31>, stream_all, kBicubic},
-    {"aten.upsample_trilinear3d", resample<15>, stream_all, kTrilinear},
+    {"aten.upsample_linear1d", interpolate<3>, stream_all, kLinear},
+    {"aten.upsample_bilinear2d", interpolate<7>, kResized, kBilinear},
+    {"aten.upsample_bicubic2d", interpolate<31>, stream_all, kBicubic},
+    {"aten.upsample_trilinear3d", interpolate<15>, stream_all, kTrilinear},
     {"aten._upsample_bilinear2d_aa", antialiased<1>, stream_all, kAntialiased},
     {"aten._upsample_bicubic2d_aa", antialiased<2>, stream_all, kAntialiased},
     {"aten._upsample_lanczos2d_aa", antialiased<3>, stream_all, kAntialiased},

@@ -50,6 +50,7 @@ struct Work {
     // How the kernel meets memory; filled in by plans (plan/access.hpp).
     Expr strided_bytes;  // of those read: across the order in which the result is written
     bool channels_first = false;
+    bool turned = false;
     bool broadcast = false;
     bool mixed = false;
     // What vector units and libraries of a CPU do beyond that: loops by what they cost, in hundredths of an

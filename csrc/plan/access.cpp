@@ -4,6 +4,7 @@ namespace infercost {
 namespace {
 
 constexpr int kNoAxis = -1;
+constexpr int kFlat = 2;  // a batch of channels alone
 
 // The dimension along which neighbours in memory lie, kNoAxis where there is none.
 int innermost(const std::vector<Expr>& lengths, const std::vector<Expr>& strides) {
@@ -70,6 +71,14 @@ void set_access(const Call& call, Work& work) {
         case WorkKind::convolution:
             work.channels_first = has_channels_first(call, call.first_operand()) ||
                                   (call.output_count() > 0 && has_channels_first(call, call.output()));
+            break;
+        case WorkKind::normalization:
+            work.turned = call.op().name.find("group_norm") != std::string::npos &&
+                          call.rank(call.first_operand()) > kFlat &&
+                          !has_channels_first(call, call.first_operand());
+            break;
+        case WorkKind::pooling:
+            work.channels_first = call.output_count() > 0 && has_channels_first(call, call.output());
             break;
         default:
             break;

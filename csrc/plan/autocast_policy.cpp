@@ -141,6 +141,9 @@ constexpr std::string_view kWidest[] = {
     "grid_sampler_3d",  // what grid_sampler calls
 };
 
+// It casts its operands itself where autocast is on.
+constexpr std::string_view kFastNorms[] = {"fast_group_norm"};
+
 constexpr std::string_view kRestored[] = {"roi_align",   "roi_pool",      "ps_roi_align",
                                           "ps_roi_pool", "deform_conv2d", "nms"};
 
@@ -157,6 +160,7 @@ std::unordered_map<std::string, CastPolicy> make_table() {
     add(kFullScan, "aten.", CastPolicy::full_scan);
     add(kWidest, "aten.", CastPolicy::widest);
     add(kRestored, "torchvision.", CastPolicy::restored);
+    add(kFastNorms, "timm.", CastPolicy::lower);
     return table;
 }
 

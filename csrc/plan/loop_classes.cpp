@@ -46,6 +46,7 @@ void classify_rows(Loop& loop, const Call& call, bool channels_last) {
         const bool training =
             call.flag("training", false) || call.flag("train", false) || named(call.op(), {"with_update"});
         if (!training) {
+            loop.work.kind = WorkKind::pointwise;  // a scale and a shift, like any other
             loop.kind = LoopClass::pointwise;
             loop.uses = 1;
             return;

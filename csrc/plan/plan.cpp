@@ -75,6 +75,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
                       tape.add(work.dims.images),
                       tape.add(work.strided_bytes),
                       work.channels_first,
+                      work.turned,
                       work.broadcast,
                       work.mixed,
                       {},

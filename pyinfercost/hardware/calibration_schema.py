@@ -27,6 +27,8 @@ _ENGINES = tuple(
     f"{engine}{suffix}" for engine in ("matrix", "vector") for suffix in ("", *(f"_{name}" for name in CORE_DTYPES))
 )
 OVERHEAD_KEYS = ("dispatch", "launch_gap", "replay_gap", "kernel_minimum")
+# What passes in instructions of a core, on top: it shrinks with the clock.
+_CORE_OVERHEADS = {"kernel_minimum_clocks": NOT_NEGATIVE}
 
 KERNEL_CLASSES = (
     "gemm",
@@ -49,10 +51,11 @@ KERNEL_CLASSES = (
 """The kinds of kernels that the core tells apart, as it spells them, and depthwise convolutions apart from others."""
 
 # What a family's kernels of one class reach, relative to what [achieved] says of the machine, and their own floor.
+# Latencies are in clocks of a core: what a pipeline takes to fill lasts as many on a board that is clocked faster.
 _KERNEL = {
     "dram": POSITIVE,
     "compute": POSITIVE,
-    "minimum_us": NOT_NEGATIVE,
+    "minimum_clocks": NOT_NEGATIVE,
     "issue_byte_per_clock": POSITIVE,  # results of one core, where instructions are the limit
     "spread": NOT_NEGATIVE,
     "rows": COUNT,
@@ -60,13 +63,13 @@ _KERNEL = {
 _TILES = {
     "compute": POSITIVE,  # of what the engine reaches
     "dram": POSITIVE,
-    "minimum_us": NOT_NEGATIVE,
-    "operand_ns_per_element": NOT_NEGATIVE,  # latency of fetching operands, per element of the reduction
+    "minimum_clocks": NOT_NEGATIVE,
+    "operand_clocks_per_element": NOT_NEGATIVE,  # latency of fetching operands, per element of the reduction
     "exposed_operands": NOT_NEGATIVE,  # share of the shorter of arithmetic and that latency which is not hidden
-    "round_us": NOT_NEGATIVE,  # a further round of tiles on a core
+    "round_clocks": NOT_NEGATIVE,  # a further round of tiles on a core
     "exposed_memory": NOT_NEGATIVE,  # share of the shorter of cores and dram which is not hidden
     "split_length": POSITIVE,  # the least length of a part of a split reduction
-    "split_us": NOT_NEGATIVE,  # the pass that adds the parts up
+    "split_clocks": NOT_NEGATIVE,  # the pass that adds the parts up
     "split_bytes": NOT_NEGATIVE,  # share of the parts' bytes that comes from dram
     "page_kib": NOT_NEGATIVE,  # rows of operands further apart miss the TLB of a core; 0: never
     "page_cost": NOT_NEGATIVE,
@@ -74,14 +77,16 @@ _TILES = {
     "depth_overhead": NOT_NEGATIVE,  # elements of the reduction that filling the pipeline is worth
     "edge": NOT_NEGATIVE,  # what a tile of 64 x 64 takes longer for a result than one of 128 x 128
     "by_rows": NOT_NEGATIVE,  # 1: the tile follows from the number of rows; otherwise it is the fastest
+    "spread": NOT_NEGATIVE,  # of these kernels, where it is not that of their class
     "direct": POSITIVE,  # of the vector unit, what kernels without tiles reach on few rows
 }
 _ROWS = {
     "l1_share": NOT_NEGATIVE,  # of the innermost cache that holds rows until they are read again
     "l2_share": POSITIVE,
     "width": POSITIVE,  # how gradually a cache overflows: 1 is from half to one and a half times its size
-    "trip_us": NOT_NEGATIVE,  # of a block's threads over four elements each
-    "element_ns": NOT_NEGATIVE,  # of a block over an element of its row
+    "trip_clocks": NOT_NEGATIVE,  # of a block's threads over four elements each
+    "element_clocks": NOT_NEGATIVE,  # of a block over an element of its row
+    "spread": NOT_NEGATIVE,
     "issue_per_clock": POSITIVE,  # elements of one core, read or written, where instructions are the limit
 }
 _MODEL_TABLES = {
@@ -102,6 +107,7 @@ _MODEL_TABLES = {
     "softmax_rows": _ROWS,
     "norm_rows": _ROWS,
     "quantize_rows": _ROWS,
+    "plane_rows": _ROWS,  # interpolation, a thread for each position of a plane
     "token_rows": _ROWS,  # of serving engines: a block of threads for each token
     "forward": {"start_us": NOT_NEGATIVE},  # from the host's call until the first kernel runs, and back
     "attention": {
@@ -111,10 +117,13 @@ _MODEL_TABLES = {
         "longest": NOT_NEGATIVE,  # of the longest tile, on top of the mean of all
         "exposed_memory": NOT_NEGATIVE,
         "decode_clocks": NOT_NEGATIVE,  # to start a block of keys
-        "decode_byte_per_clock": POSITIVE,  # of one core
+        "decode_element_per_clock": POSITIVE,  # of keys and values, one block of a core
+        "narrow": NOT_NEGATIVE,  # of arithmetic, what keys narrower than queries add
+        "narrow_clocks": NOT_NEGATIVE,  # and the kernel that makes queries as narrow
+        "wide_passes": NOT_NEGATIVE,  # over partial results, where heads are wider than kernels hold
         "decode_dram": POSITIVE,
-        "combine_us": NOT_NEGATIVE,
-        "combine_split_us": NOT_NEGATIVE,
+        "combine_clocks": NOT_NEGATIVE,
+        "combine_split_clocks": NOT_NEGATIVE,
     },
     "winograd": {
         "fused": POSITIVE,  # share of the products' peak that one fused kernel reaches
@@ -149,7 +158,9 @@ COLLECTIVES_KEYS: Mapping[str, Field] = MappingProxyType(
 """Constants of collective operations; `pyinfercost.analysis.collective_times` has the formula."""
 
 CALIBRATION_TABLES: dict[str, Field | Table] = {
-    "overheads": Table({"source": NEED_TEXT, **{f"{key}_us": NOT_NEGATIVE for key in OVERHEAD_KEYS}}),
+    "overheads": Table(
+        {"source": NEED_TEXT, **{f"{key}_us": NOT_NEGATIVE for key in OVERHEAD_KEYS}, **_CORE_OVERHEADS}
+    ),
     "achieved": Table({"source": NEED_TEXT, **dict.fromkeys(_MEMORIES, FRACTION), **dict.fromkeys(_ENGINES, _REACHED)}),
     "cache": Table(
         {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Source: TypeAlias = "str | os.PathLike[str]"
 
 _KIBI, _MEBI, _GIBI = 2.0**10, 2.0**20, 2.0**30
-_NANO, _MICRO, _GIGA, _TERA = 1e-9, 1e-6, 1e9, 1e12
+_MICRO, _GIGA, _TERA = 1e-6, 1e9, 1e12
 
 
 class UnknownHardwareError(HardwareError, KeyError):
@@ -166,10 +166,10 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
         "memory": _memory(device, constants, cores=cores, clock_hz=clock_hz, limited=threads is not None),
         "array": None if array is None else (array["rows"], array["cols"], array["units"]),
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
-        "overheads_s": {key: constants[f"overheads.{key}_us"] * _MICRO for key in OVERHEAD_KEYS},
+        "overheads_s": {key: _overhead_s(constants, key, clock_hz) for key in OVERHEAD_KEYS},
         "achieved": _achieved(constants, power),
         "constants": {
-            **_named_constants(constants),
+            **_named_constants(constants, clock_hz),
             **_link_facts(device),
             **_cpu_constants(constants, clock_hz),
             **{f"power.{key}": share for key, share in power.items()},
@@ -184,15 +184,20 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
     }
 
 
-def _named_constants(constants: Calibration) -> dict[str, float]:
-    """What models look up by name, in seconds: `kernel.softmax.minimum_s` from `minimum_us`."""
+def _overhead_s(constants: Calibration, key: str, clock_hz: float) -> float:
+    clocks = constants.get(f"overheads.{key}_clocks") or 0.0
+    return float(constants[f"overheads.{key}_us"] * _MICRO + clocks / clock_hz)
+
+
+def _named_constants(constants: Calibration, clock_hz: float) -> dict[str, float]:
+    """What models look up by name, in seconds: `kernel.softmax.minimum_s` from `minimum_clocks`."""
     found = {}
     for table, values in constants.data.items():
         if table not in (*MODEL_TABLES, "limits", "collectives") and not table.startswith("kernel."):
             continue
         for key, value in values.items():
             name, seconds = key, value
-            for unit, scale in (("_us", _MICRO), ("_ns", _NANO)):
+            for unit, scale in (("_us", _MICRO), ("_clocks", 1 / clock_hz)):
                 if unit in key:
                     name, seconds = key.replace(unit, "_s"), value * scale
             found[f"{table}.{name}"] = seconds

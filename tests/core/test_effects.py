@@ -197,7 +197,7 @@ GPU_CASES: dict[str, tuple[ic.Graph, ic.Hardware, str, float]] = {
     ),
     "starting tiles": (
         attention(1024, 1024),
-        machine(matrix_flop_per_s={"float32": FREE}, **with_(attention__tile_clocks=1e6)),
+        machine(matrix_flop_per_s={"float32": FREE}, **with_(attention__tile_s=1.0)),
         "start of tiles",
         100,
     ),

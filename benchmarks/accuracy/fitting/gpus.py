@@ -35,7 +35,7 @@ STREAMS = (
     _gpu("achieved.dram", 0.95, 0.6, 1.0, (*_STREAMS, *_PRODUCTS, *_ATTENTION, "fp32_conv2d"), 0.03, 0.02),
     _gpu("stream.turnaround", 0.16, 0.01, 2.0, _STREAMS, 0.3, 1.0),
     _gpu("forward.start_us", 18.0, 1.0, 60.0, _EAGER, 0.5),
-    _gpu("kernel.pointwise.minimum_us", 0.7, 0.05, 3.0, ("models_vision", "llm_layers", "fp32_elementwise"), 0.5),
+    _gpu("kernel.pointwise.minimum_clocks", 1050, 75, 4500, ("models_vision", "llm_layers", "fp32_elementwise"), 0.5),
     _gpu("kernel.gather.dram", 0.9, 0.1, 1.5, ("models_vision",), 0.3),
     _gpu("kernel.gather.issue_byte_per_clock", 1.0, 0.05, 20.0, ("llm_layers",), 1.0),
     _gpu("kernel.copy.dram", 0.9, 0.2, 1.5, ("llm_layers", *_WHOLE), 0.2),
@@ -45,63 +45,64 @@ STREAMS = (
 ROWS = (
     _gpu("softmax_rows.l1_share", 1.35, 0.2, 5.0, ("fp32_softmax",), 0.5),
     _gpu("softmax_rows.l2_share", 0.95, 0.2, 5.0, ("fp32_softmax",), 0.5),
-    _gpu("softmax_rows.trip_us", 0.63, 0.05, 5.0, ("fp32_softmax",), 0.5),
+    _gpu("softmax_rows.trip_clocks", 945, 75, 7500, ("fp32_softmax",), 0.5),
     _gpu("norm_rows.l1_share", 0.36, 0.05, 5.0, ("fp32_layernorm",), 0.5),
     _gpu("norm_rows.l2_share", 0.82, 0.2, 5.0, ("fp32_layernorm",), 0.5),
-    _gpu("norm_rows.element_ns", 0.5, 0.01, 5.0, ("fp32_layernorm",), 0.5),
-    _gpu("kernel.normalization.minimum_us", 1.0, 0.05, 4.0, ("models_vision", "fp32_layernorm", "llm_layers"), 0.5),
-    _gpu("kernel.softmax.minimum_us", 1.0, 0.05, 8.0, ("models_vision", "fp32_softmax"), 0.3),
+    _gpu("norm_rows.element_clocks", 0.75, 0.015, 7.5, ("fp32_layernorm",), 0.5),
+    _gpu("kernel.normalization.minimum_clocks", 1500, 75, 6000, ("models_vision", "fp32_layernorm", "llm_layers"), 0.5),
+    _gpu("kernel.softmax.minimum_clocks", 1500, 75, 12000, ("models_vision", "fp32_softmax"), 0.3),
     _gpu("token_rows.issue_per_clock", 3.5, 0.1, 20.0, ("llm_layers",), 0.5),
-    _gpu("token_rows.element_ns", 0.2, 0.01, 5.0, ("llm_layers",), 0.5),
-    _gpu("quantize_rows.element_ns", 0.2, 0.01, 5.0, ("gemm",), 0.5),
-    _gpu("quantize_rows.trip_us", 0.3, 0.01, 5.0, ("gemm",), 0.5),
+    _gpu("token_rows.element_clocks", 0.3, 0.015, 7.5, ("llm_layers",), 0.5),
+    _gpu("plane_rows.element_clocks", 500.0, 50.0, 2000.0, ("models_vision",), 0.5),
+    _gpu("quantize_rows.element_clocks", 0.3, 0.015, 7.5, ("gemm",), 0.5),
+    _gpu("quantize_rows.trip_clocks", 450, 15, 7500, ("gemm",), 0.5),
 )
 
 
 def _tiles(table: str, tables: tuple[str, ...], family_sd: float, start: dict[str, float]) -> tuple[Parameter, ...]:
     return (
         _gpu(f"{table}.exposed_memory", start["exposed_memory"], 0.01, 1.0, tables, 0.7, family_sd),
-        _gpu(f"{table}.operand_ns_per_element", start["operand"], 0.05, 20.0, tables, 0.7, family_sd),
+        _gpu(f"{table}.operand_clocks_per_element", start["operand"], 0.075, 30.0, tables, 0.7, family_sd),
         _gpu(f"{table}.edge", 0.2, 0.01, 1.5, tables, 0.7),
         _gpu(f"{table}.exposed_operands", start["exposed_operands"], 0.01, 3.0, tables, 0.5),
-        _gpu(f"{table}.round_us", start["round"], 0.05, 8.0, tables, 0.5, family_sd / 2),
+        _gpu(f"{table}.round_clocks", start["round"], 75.0, 12000.0, tables, 0.5, family_sd / 2),
     )
 
 
-_MATRIX = {"exposed_memory": 0.35, "operand": 2.0, "exposed_operands": 0.5, "round": 1.9}
-_VECTOR = {"exposed_memory": 0.13, "operand": 2.8, "exposed_operands": 1.5, "round": 3.0}
+_MATRIX = {"exposed_memory": 0.35, "operand": 3.0, "exposed_operands": 0.5, "round": 2850.0}
+_VECTOR = {"exposed_memory": 0.13, "operand": 4.2, "exposed_operands": 1.5, "round": 4500.0}
 
 
 def _own(
     table: str, tables: tuple[str, ...] = ("gemm",), start: dict[str, float] | None = None
 ) -> tuple[Parameter, ...]:
     """Products with kernels of their own, such as those of quantised operands."""
-    start = {**_MATRIX, "compute": 0.95, "minimum": 3.0, **(start or {})}
+    start = {**_MATRIX, "compute": 0.95, "minimum": 4500.0, **(start or {})}
     return (
         _gpu(f"{table}.compute", start["compute"], 0.1, 1.5, tables, 0.3),
         _gpu(f"{table}.dram", 0.95, 0.1, 1.5, tables, 0.3),
-        _gpu(f"{table}.minimum_us", start["minimum"], 0.01, 15.0, tables, 1.0),
+        _gpu(f"{table}.minimum_clocks", start["minimum"], 15.0, 22500.0, tables, 1.0),
         *_tiles(table, tables, 0.0, start),
     )
 
 
 # Without a row of fp8, its kernels are as those of bf16, with operands of half the bytes: the engine reaches as much
 # of its peak (`achieved.matrix_fp8` is what publications give), and nothing is added to the smallest product.
-_HALF = {"compute": 1.3, "minimum": 0.5, "operand": 1.0}
+_HALF = {"compute": 1.3, "minimum": 750.0, "operand": 1.5}
 
 
 PRODUCTS = (
-    _gpu("overheads.kernel_minimum_us", 1.3, 0.1, 6.0, (*_PRODUCTS, *_FP32, "models_vision"), 0.5, 0.3),
+    _gpu("overheads.kernel_minimum_clocks", 1950, 150, 9000, (*_PRODUCTS, *_FP32, "models_vision"), 0.5, 0.3),
     _gpu("achieved.matrix", 0.93, 0.4, 1.3, (*_PRODUCTS, *_ATTENTION, "models_vision"), 0.05, 0.07),
     _gpu("kernel.gemm.dram", 0.95, 0.5, 1.1, (*_PRODUCTS, *_FP32, "models_vision"), 0.05),
     *_tiles("tiles_matrix", (*_PRODUCTS, "models_vision"), 1.2, _MATRIX),
-    _gpu("tiles_matrix.split_us", 2.0, 0.1, 15.0, _PRODUCTS, 0.5),
+    _gpu("tiles_matrix.split_clocks", 3000, 150, 2.25e04, _PRODUCTS, 0.5),
     _gpu("tiles_matrix.split_bytes", 0.2, 0.01, 6.0, _PRODUCTS, 0.7),
     _gpu("tiles_int8.direct", 0.3, 0.01, 2.0, ("gemm",), 1.0),
     *_own("tiles_int8"),
     *_own("tiles_fp8", start=_HALF),
-    _gpu("tiles_weight8.split_us", 3.0, 0.01, 15.0, ("gemm",), 1.0),
-    _gpu("tiles_weight4.split_us", 3.0, 0.01, 15.0, ("gemm",), 1.0),
+    _gpu("tiles_weight8.split_clocks", 4500, 15, 2.25e04, ("gemm",), 1.0),
+    _gpu("tiles_weight4.split_clocks", 4500, 15, 2.25e04, ("gemm",), 1.0),
     *_own("tiles_grouped", ("moe",)),
     *_own("tiles_grouped8", ("moe",)),
     *_own("tiles_weight8"),
@@ -118,20 +119,22 @@ ATTENTION = (
     _gpu("attention.longest", 0.45, 0.01, 2.0, _ATTENTION, 0.5, 0.3),
     _gpu("attention.exposed_memory", 0.9, 0.01, 3.0, _ATTENTION, 0.5, 0.3),
     _gpu("attention.decode_clocks", 3500.0, 100.0, 2e4, _ATTENTION, 0.5, 0.6),
-    _gpu("attention.decode_byte_per_clock", 14.0, 2.0, 200.0, _ATTENTION, 0.5, 0.6),
-    _gpu("attention.combine_us", 1.5, 0.05, 20.0, _ATTENTION, 0.8, 0.8),
-    _gpu("attention.combine_split_us", 0.08, 0.001, 1.0, _ATTENTION, 0.5),
-    _gpu("kernel.attention.minimum_us", 6.0, 0.5, 20.0, _ATTENTION, 0.5, 0.2),
+    _gpu("attention.decode_element_per_clock", 4.0, 0.5, 200.0, _ATTENTION, 0.5, 0.3),
+    _gpu("attention.narrow", 0.2, 0.001, 2.0, _ATTENTION, 1.0),
+    _gpu("attention.narrow_clocks", 2500.0, 100.0, 20000.0, _ATTENTION, 0.5),
+    _gpu("attention.combine_clocks", 2250, 75, 30000, _ATTENTION, 0.8, 0.8),
+    _gpu("attention.combine_split_clocks", 120, 1.5, 1500, _ATTENTION, 0.5),
+    _gpu("kernel.attention.minimum_clocks", 9000, 750, 30000, _ATTENTION, 0.5, 0.2),
 )
 
 CONVOLUTIONS = (
-    _gpu("kernel.convolution.minimum_us", 5.0, 0.1, 40.0, ("models_vision",), 0.7),
+    _gpu("kernel.convolution.minimum_clocks", 7500, 150, 60000, ("models_vision",), 0.7),
     _gpu("tiles_vector.depth_overhead", 8.0, 0.01, 64.0, ("fp32_conv2d", *_FP32), 0.7),
     _gpu("winograd.fused", 0.46, 0.2, 2.0, ("fp32_conv2d",), 0.3),
     _gpu("winograd.products", 0.56, 0.2, 1.2, ("fp32_conv2d",), 0.3),
     _gpu("winograd.passes", 0.55, 0.1, 3.0, ("fp32_conv2d",), 0.5),
     _gpu("kernel.convolution.compute", 0.95, 0.5, 1.2, ("fp32_conv2d", "models_vision"), 0.1, 0.05),
-    _gpu("kernel.convolution.dram", 0.9, 0.3, 1.2, ("models_vision",), 0.15),
+    _gpu("kernel.convolution.dram", 0.9, 0.3, 1.3, ("models_vision",), 0.15),
     _gpu("kernel.depthwise.compute", 0.15, 0.01, 1.0, ("models_vision",), 0.7, 0.2),
     _gpu("kernel.depthwise.dram", 0.7, 0.1, 1.2, ("models_vision",), 0.3),
     _gpu("stream.transposed", 1.5, 0.05, 6.0, ("models_vision",), 0.4),
@@ -145,11 +148,18 @@ WHOLE_MODELS = (
         1.1,
         ("models_vision", "llm_layers", "fp32_elementwise", "models_language_fp32"),
         0.1,
+        0.1,
     ),
     _gpu(
-        "kernel.normalization.dram", 0.95, 0.3, 1.2, ("models_vision", "fp32_layernorm", "models_language_fp32"), 0.15
+        "kernel.normalization.dram",
+        0.95,
+        0.3,
+        1.5,
+        ("models_vision", "fp32_layernorm", "models_language_fp32"),
+        0.15,
+        0.1,
     ),
-    _gpu("kernel.softmax.dram", 0.95, 0.3, 1.2, ("models_vision", "fp32_softmax", "models_language_fp32"), 0.15),
+    _gpu("kernel.softmax.dram", 0.95, 0.3, 1.2, ("models_vision", "fp32_softmax", "models_language_fp32"), 0.15, 0.1),
     _gpu("kernel.reduction.dram", 0.85, 0.1, 1.2, ("models_vision",), 0.3),
     _gpu("kernel.pooling.dram", 0.8, 0.1, 1.2, ("models_vision",), 0.3),
 )

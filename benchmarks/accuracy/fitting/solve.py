@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from ..cases import Case
+from ..cases import Case, Group
 from ..predict import predict
 from .machines import GROUPS, Machine
 from .parameters import Parameter
@@ -17,22 +18,24 @@ from .parameters import Parameter
 _STEP = 0.01  # of a logarithm, for derivatives: models have corners, a smaller one would see only one side
 _ORDINARY_ERROR = 0.12  # residuals beyond it weigh linearly, as they do in a mean absolute error
 _FAMILY_RANGE = 2.0  # of a logarithm
-_ROWS_OF_A_BLOCK = 100.0  # what each block weighs, however many rows it has
+_ROWS_OF_A_BLOCK = 100.0  # what the parts of a block weigh together, however many rows it has
+_COUNTED = {"models_vision": 3.0}  # few blocks, of which each has all classes of kernels
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one table, device and precision; all blocks weigh the same."""
+    """Rows of one table, device, precision, execution and part; all parts of a table weigh as much as another's."""
 
     table: str
     hardware: str
     cases: tuple[Case, ...]
     measured_s: NDArray[np.float64]
+    parts: int = 1
 
     @property
     def weight(self) -> float:
         """The square root of what one row weighs."""
-        return float(np.sqrt(_ROWS_OF_A_BLOCK / len(self.measured_s)))
+        return float(np.sqrt(_ROWS_OF_A_BLOCK / len(self.measured_s) / self.parts * _COUNTED.get(self.table, 1.0)))
 
 
 def blocks_of(cases: Sequence[Case]) -> list[Block]:
@@ -40,10 +43,21 @@ def blocks_of(cases: Sequence[Case]) -> list[Block]:
     found: dict[object, list[Case]] = {}
     for case in cases:
         found.setdefault(case.group, []).append(case)
+    parts = Counter(_without_part(some[0]) for some in found.values())
     return [
-        Block(some[0].group.table, some[0].hardware, tuple(some), np.concatenate([case.measured_s for case in some]))
+        Block(
+            some[0].group.table,
+            some[0].hardware,
+            tuple(some),
+            np.concatenate([case.measured_s for case in some]),
+            parts[_without_part(some[0])],
+        )
         for some in found.values()
     ]
+
+
+def _without_part(case: Case) -> Group:
+    return replace(case.group, part="")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ shares with the others, which is how a machine of a family without rows is predi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,16 +19,44 @@ if TYPE_CHECKING:
 _SHARE = 0.8  # of rows that a band should hold
 _LEAST = 0.05  # what the same device and software differ by from one day to another
 
-_CLASSES: Mapping[str, tuple[str, ...]] = {
-    "gemm": ("gemm", "gemm_power", "fp32_linear", "fp32_bmm"),
-    "attention": ("attention",),
-    "softmax": ("fp32_softmax",),
-    "normalization": ("fp32_layernorm",),
-    "pointwise": ("fp32_elementwise",),
-    "convolution": ("fp32_conv2d", "models_vision"),
-    "depthwise": ("models_vision",),
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a table, of one precision where it is given, and of some parts where these are."""
+
+    table: str
+    precision: str | None = None
+    parts: tuple[str, ...] = ()
+
+    def has(self, block: Block) -> bool:
+        group = block.cases[0].group
+        return (
+            group.table == self.table
+            and self.precision in (None, group.precision)
+            and (not self.parts or group.part in self.parts)
+        )
+
+
+_TOKENS = ("attn_rope", "mlp_act", "input_layernorm", "post_attention_layernorm")
+# What is spread alike, by the key it is written to: kernels of a class, and those that have a table of their own.
+_CLASSES: Mapping[str, tuple[_Rows, ...]] = {
+    "kernel.gemm": (_Rows("gemm", "bfloat16"), _Rows("gemm_power"), _Rows("fp32_linear"), _Rows("fp32_bmm")),
+    "tiles_fp8": (_Rows("gemm", "fp8"),),
+    "tiles_int8": (_Rows("gemm", "sq"),),
+    "tiles_weight8": (_Rows("gemm", "int8_wo"),),
+    "tiles_weight4": (_Rows("gemm", "int4_wo"),),
+    "tiles_grouped": (_Rows("moe", "bfloat16"),),
+    "tiles_grouped8": (_Rows("moe", "fp8"),),
+    "token_rows": (_Rows("llm_layers", parts=_TOKENS),),
+    "kernel.gather": (_Rows("llm_layers", parts=("emb",)),),
+    "kernel.attention": (_Rows("attention"),),
+    "kernel.softmax": (_Rows("fp32_softmax"),),
+    "kernel.normalization": (_Rows("fp32_layernorm"),),
+    "kernel.pointwise": (_Rows("fp32_elementwise"), _Rows("llm_layers", parts=("add",))),
+    "kernel.convolution": (_Rows("fp32_conv2d"), _Rows("models_vision")),
+    "kernel.depthwise": (_Rows("models_vision"),),
 }
-_WHOLE = ("models_vision", "models_language_fp32")
+_WHOLE = (_Rows("models_vision"), _Rows("models_language_fp32"))
 
 
 def spreads(problem: Problem, x: NDArray[np.float64]) -> dict[str | None, dict[str, tuple[float, int]]]:
@@ -44,22 +73,22 @@ def _of(problem: Problem, x: NDArray[np.float64], chosen: object) -> dict[str, t
     blocks = [b for b, block in enumerate(problem.blocks) if chosen(block)]  # type: ignore[operator]
     problem.fill(x, out, blocks)
 
-    def of_tables(tables: tuple[str, ...]) -> tuple[float, int] | None:
-        ratios = [_ratios(problem, b, out) for b in blocks if problem.blocks[b].table in tables]
+    def of_rows(some: tuple[_Rows, ...]) -> tuple[float, int] | None:
+        ratios = [_ratios(problem, b, out) for b in blocks if any(rows.has(problem.blocks[b]) for rows in some)]
         if not ratios:
             return None
         # Blocks weigh the same, however many rows they have.
-        levels = [float(np.exp(np.quantile(np.abs(some), _SHARE)) - 1) for some in ratios]
-        return max(_LEAST, float(np.mean(levels))), sum(len(some) for some in ratios)
+        levels = [float(np.exp(np.quantile(np.abs(ratio), _SHARE)) - 1) for ratio in ratios]
+        return max(_LEAST, float(np.mean(levels))), sum(len(ratio) for ratio in ratios)
 
     found = {}
-    whole = of_tables(_WHOLE) or of_tables(tuple({block.table for block in problem.blocks}))
+    whole = of_rows(_WHOLE) or of_rows(tuple(_Rows(table) for table in {block.table for block in problem.blocks}))
     if whole:
         found["band.spread"] = whole
-    for name, tables in _CLASSES.items():
-        of_class = of_tables(tables)
+    for name, some in _CLASSES.items():
+        of_class = of_rows(some)
         if of_class:
-            found[f"kernel.{name}.spread"] = of_class
+            found[f"{name}.spread"] = of_class
     return found
 
 

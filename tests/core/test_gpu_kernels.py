@@ -1,0 +1,159 @@
+"""Kernels of a GPU with a mechanism of their own: what one costs on a machine where nothing else costs anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from single_node import T, single_node
+
+import pyinfercost as ic
+from pyinfercost import _core
+
+FREE = 1e30
+BYTE_PER_S = 1e9
+CORES = 4
+
+
+def machine(*, dram: float = FREE, **constants: float) -> ic.Hardware:
+    """A GPU whose constants are given as `plane_rows__element_s`."""
+    return ic.Hardware(
+        id="toy",
+        name="toy",
+        kind="gpu",
+        family="toy",
+        cores=CORES,
+        clock_hz=1e9,
+        matrix_flop_per_s={"float16": FREE},
+        vector_flop_per_s={},
+        memory=[("l2", 1.0, FREE), ("dram", 1e15, dram)],
+        overheads_s=dict.fromkeys(("dispatch", "launch_gap", "replay_gap", "kernel_minimum"), 0.0),
+        achieved={},
+        constants={name.replace("__", "."): value for name, value in constants.items()},
+        power_w={},
+        links_byte_per_s={},
+    )
+
+
+def seconds(graph: ic.Graph, hardware: ic.Hardware, execution: str = "eager") -> float:
+    """The latency of the only kernel."""
+    (kernel,) = _core.evaluate_kernels(_core.plan(graph, {}, execution=execution), {}, hardware)
+    return float(kernel["latency_s"])
+
+
+def images(batch: int, channels: int, side: int, *, last: bool = False, dtype: str = "float16") -> T:
+    """Images whose channels lie outermost, or innermost."""
+    strides = (channels * side * side, 1, channels * side, channels) if last else None
+    return T((batch, channels, side, side), dtype, strides)
+
+
+def resized(op: str = "upsample_bilinear2d", **layout: bool) -> ic.Graph:
+    """Two images of three channels, from 8 x 8 to 16 x 16."""
+    return single_node(f"aten.{op}", {"input": images(2, 3, 8, **layout)}, images(2, 3, 16, **layout))
+
+
+def test_a_thread_interpolates_its_position_in_every_plane() -> None:
+    hardware = machine(plane_rows__element_s=0.5)
+    assert seconds(resized(), hardware) == pytest.approx(2 * 3 * 0.5)
+    assert seconds(resized("upsample_bicubic2d"), hardware) == pytest.approx(2 * 3 * 0.5)
+
+
+def test_more_positions_than_threads_take_turns() -> None:
+    hardware = machine(plane_rows__element_s=0.5, limits__threads_per_core=32)
+    assert seconds(resized(), hardware) == pytest.approx(2 * 3 * 0.5 * 16 * 16 / (CORES * 32))
+
+
+def test_other_ways_to_interpolate_have_a_thread_for_each_result() -> None:
+    hardware = machine(plane_rows__element_s=0.5)
+    assert seconds(resized(last=True), hardware) < 1e-9
+    assert seconds(resized(), hardware, "compiled") < 1e-9
+    assert seconds(resized("upsample_nearest2d"), hardware) < 1e-9
+
+
+def norm(*, last: bool, transposed: float, execution: str) -> float:
+    """Seconds of a norm over groups of channels, in all of its kernels."""
+    image = images(2, 32, 8, last=last)
+    graph = single_node("aten.group_norm", {"input": image, "num_groups": 4}, image)
+    hardware = machine(dram=BYTE_PER_S, stream__transposed=transposed)
+    kernels = _core.evaluate_kernels(_core.plan(graph, {}, execution=execution), {}, hardware)
+    return sum(float(kernel["latency_s"]) for kernel in kernels)
+
+
+@pytest.mark.parametrize(
+    ("last", "execution", "passes"), [(True, "eager", 4), (False, "eager", 0), (True, "compiled", 0)]
+)
+def test_group_norms_bring_channels_into_their_order_and_back(last: bool, execution: str, passes: int) -> None:
+    """A copy before and one after, each a read and a write; a compiler needs none."""
+    with_copies = norm(last=last, transposed=1.0, execution=execution)
+    without = norm(last=last, transposed=0.0, execution=execution)
+    bytes_of_image = 2 * 32 * 8 * 8 * 2
+    assert with_copies - without == pytest.approx(passes * bytes_of_image / BYTE_PER_S, abs=1e-12)
+
+
+def attention(rows: int, *, width: int = 64, keys: str = "float16", heads: int = 8) -> ic.Graph:
+    """Queries against 4096 keys, each head with its own."""
+    query = T((1, heads, rows, width), "float16")
+    key = T((1, heads, 4096, width), keys)
+    return single_node("aten.scaled_dot_product_attention", {"query": query, "key": key, "value": key}, query)
+
+
+@pytest.mark.parametrize("rows", [1, 512])
+def test_queries_are_made_as_narrow_as_their_keys(rows: int) -> None:
+    hardware = machine(attention__narrow_s=3.0)
+    assert seconds(attention(rows), hardware) < 1e-9
+    assert seconds(attention(rows, keys="float8_e4m3fn"), hardware) == pytest.approx(3.0)
+
+
+def test_narrow_keys_are_widened_for_products_of_many_rows() -> None:
+    costs = {"attention__exponential": 1e6, "attention__narrow": 0.25}
+    same, narrow = (seconds(attention(512, keys=dtype), machine(**costs)) for dtype in ("float16", "float8_e4m3fn"))
+    assert narrow == pytest.approx(1.25 * same)
+
+
+def test_a_block_has_as_many_elements_in_flight_whatever_their_width() -> None:
+    """Four cores stream four heads: 4096 keys and values of 64 elements each, one element a clock."""
+    hardware = machine(attention__decode_element_per_clock=1.0)
+    for dtype in ("float16", "float8_e4m3fn"):
+        assert seconds(attention(1, keys=dtype, heads=4), hardware) == pytest.approx(4096 * 2 * 64 / 1e9)
+
+
+def test_parts_of_heads_wider_than_kernels_hold_go_through_memory() -> None:
+    """32 parts of 64 rows of 512 floats for each head, written and read."""
+    free, paid = (machine(dram=BYTE_PER_S, attention__wide_passes=passes) for passes in (0.0, 2.0))
+    wide = attention(1, width=512)
+    assert seconds(wide, paid) - seconds(wide, free) == pytest.approx(8 * 2 * 32 * 64 * 512 * 4 / BYTE_PER_S, rel=1e-3)
+    held = attention(1, width=256)
+    assert seconds(held, paid) == seconds(held, free)
+
+
+def test_latencies_shrink_with_the_clock(tmp_path: Path) -> None:
+    """A board with twice the clock takes half as long for the same clocks."""
+    source = Path(ic.hardware.__file__).parent / "catalog" / "rtx-3090.toml"
+    text = source.read_text(encoding="utf-8")
+    clock = next(line for line in text.splitlines() if line.startswith("clock_ghz"))
+    twice = tmp_path / "twice.toml"
+    ghz = float(clock.partition("=")[2])
+    twice.write_text(text.replace(clock, f"clock_ghz = {2 * ghz}"), encoding="utf-8")
+    slow, fast = ic.hardware.load("rtx-3090"), ic.hardware.load(twice)
+    for name in ("tiles_matrix.round_s", "kernel.softmax.minimum_s", "attention.tile_s"):
+        assert slow.constants[name] == pytest.approx(2 * fast.constants[name])
+        assert slow.constants[name] > 0
+    assert slow.overheads_s["kernel_minimum"] == pytest.approx(2 * fast.overheads_s["kernel_minimum"])
+    assert slow.constants["forward.start_s"] == fast.constants["forward.start_s"]  # the host's
+
+
+def product(dtype: str) -> ic.Graph:
+    """A product whose weight is given."""
+    operands: dict[str, Any] = {"self": T((512, 512), dtype), "mat2": T((512, 512), dtype, role="parameter")}
+    return single_node("aten.mm", operands, T((512, 512), dtype))
+
+
+def test_kernels_with_a_table_of_their_own_have_its_spread() -> None:
+    bands = {}
+    for dtype in ("bfloat16", "float8_e4m3fn"):
+        estimate = ic.estimate(product(dtype), hardware="h100-sxm-80gb", execution="replayed")
+        bands[dtype] = float(estimate.latency_high_s / estimate.latency_s - 1)
+    constants = ic.hardware.load("h100-sxm-80gb").constants
+    assert bands["float8_e4m3fn"] == pytest.approx(constants["tiles_fp8.spread"])
+    assert bands["bfloat16"] == pytest.approx(constants["kernel.gemm.spread"])
