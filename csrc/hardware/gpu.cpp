@@ -25,16 +25,20 @@ GpuCosts::Shape shape_of(const KernelTerms& terms, Execution execution) {
     return is_zero(terms.m) ? Shape::unshaped : Shape::tiles;
 }
 
+// Several products at once, or a convolution in groups.
+bool is_batched(const KernelTerms& terms) {
+    return !(is_constant(terms.batch) && terms.batch.constant == 1);
+}
+
 // A convolution with one channel to a group: nothing is reduced but its window.
 bool is_depthwise(const KernelTerms& terms) {
     return terms.kind == WorkKind::convolution && is_constant(terms.k) && terms.k.constant == terms.window &&
-           !(is_constant(terms.batch) && terms.batch.constant == 1);
+           is_batched(terms);
 }
 
 // Several matrices of weights, each with rows of its own: a mixture of experts.
 bool is_grouped(const KernelTerms& terms) {
-    return terms.kind == WorkKind::gemm && !is_zero(terms.weight_bytes) &&
-           !(is_constant(terms.batch) && terms.batch.constant == 1);
+    return terms.kind == WorkKind::gemm && !is_zero(terms.weight_bytes) && is_batched(terms);
 }
 
 // What a class of kernels is called in calibration files.
@@ -197,12 +201,16 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     if (per_clock > 0 && hardware_.clock_hz > 0) {
         costs.issue_s_per_byte = 1 / (per_clock * hardware_.clock_hz * hardware_.cores);
     }
-    costs.menu = !engine.matrix ? kVectorTiles : few_rows ? kWidenedTiles : kMatrixTiles;
+    const bool batched = product && is_batched(terms) && of_tiles("batched_wide", 0) > 0;
+    if (engine.matrix) {
+        costs.menu = few_rows ? kWidenedTiles : kMatrixTiles;
+    } else {
+        costs.menu = batched ? kBatchedTiles : kVectorTiles;
+    }
     costs.tiles = tile_costs(hardware_, table, core_s_per_flop / compute, memory().dram_s_per_byte,
                              terms.operand_bits / 8.0);
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
-    const bool groups = !(is_constant(terms.batch) && terms.batch.constant == 1);
-    costs.direct = terms.kind == WorkKind::convolution && groups && vector.flop_per_s > 0;
+    costs.direct = terms.kind == WorkKind::convolution && is_batched(terms) && vector.flop_per_s > 0;
     costs.direct_s_per_flop = costs.vector_s_per_flop / hardware_.constant("kernel.depthwise.compute", 1);
     // Products of few rows have kernels on the vector unit, whose columns go to threads.
     if (product && of_tiles("direct", 0) > 0) {

@@ -29,6 +29,13 @@ inline constexpr Tile kVectorTiles[kTileCount] = {
     {128, 32 },
     {64,  64 }
 };
+// Of batches of products on the vector unit.
+inline constexpr Tile kBatchedTiles[kTileCount] = {
+    {256, 128},
+    {128, 128},
+    {64,  128},
+    {32,  128}
+};
 // The most rows of a product that a library gives to a tile, where it goes by rows alone.
 inline constexpr double kMostRows[kTileCount] = {1e300, 1024, 128, 64};
 // Accumulators of this many elements fill a core: smaller tiles lie side by side, up to eight.

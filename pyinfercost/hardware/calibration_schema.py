@@ -78,6 +78,7 @@ _TILES = {
     "edge": NOT_NEGATIVE,  # what a tile of 64 x 64 takes longer for a result than one of 128 x 128
     "by_rows": NOT_NEGATIVE,  # 1: the tile follows from the number of rows; otherwise it is the fastest
     "spread": NOT_NEGATIVE,  # of these kernels, where it is not that of their class
+    "batched_wide": NOT_NEGATIVE,  # 1: batches of products have no tiles narrower than 128 columns
     "direct": POSITIVE,  # of the vector unit, what kernels without tiles reach on few rows
 }
 _ROWS = {

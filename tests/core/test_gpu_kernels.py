@@ -16,7 +16,7 @@ BYTE_PER_S = 1e9
 CORES = 4
 
 
-def machine(*, dram: float = FREE, **constants: float) -> ic.Hardware:
+def machine(*, dram: float = FREE, vector: float = FREE, **constants: float) -> ic.Hardware:
     """A GPU whose constants are given as `plane_rows__element_s`."""
     return ic.Hardware(
         id="toy",
@@ -26,7 +26,7 @@ def machine(*, dram: float = FREE, **constants: float) -> ic.Hardware:
         cores=CORES,
         clock_hz=1e9,
         matrix_flop_per_s={"float16": FREE},
-        vector_flop_per_s={},
+        vector_flop_per_s={"float32": vector},
         memory=[("l2", 1.0, FREE), ("dram", 1e15, dram)],
         overheads_s=dict.fromkeys(("dispatch", "launch_gap", "replay_gap", "kernel_minimum"), 0.0),
         achieved={},
@@ -157,3 +157,16 @@ def test_kernels_with_a_table_of_their_own_have_its_spread() -> None:
     constants = ic.hardware.load("h100-sxm-80gb").constants
     assert bands["float8_e4m3fn"] == pytest.approx(constants["tiles_fp8.spread"])
     assert bands["bfloat16"] == pytest.approx(constants["kernel.gemm.spread"])
+
+
+@pytest.mark.parametrize(("wide", "ratio"), [(0.0, 0.5), (1.0, 1.0)])
+def test_batches_of_products_may_lack_narrow_tiles(wide: float, ratio: float) -> None:
+    """A result of 64 columns fills half of a tile of 128."""
+
+    def product_s(columns: int) -> float:
+        operands = {"self": T((64, 512, 256)), "mat2": T((64, 256, columns))}
+        graph = single_node("aten.bmm", operands, T((64, 512, columns)))
+        hardware = machine(tiles_vector__batched_wide=wide, vector=1e12)
+        return seconds(graph, hardware)
+
+    assert product_s(64) == pytest.approx(ratio * product_s(128))

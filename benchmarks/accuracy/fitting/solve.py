@@ -162,7 +162,7 @@ class Problem:
             result[self.total_rows :, j] = (self.prior(moved) - here[self.total_rows :]) / _STEP
         return result
 
-    def solve(self, iterations: int = 15) -> NDArray[np.float64]:
+    def solve(self, iterations: int = 30) -> NDArray[np.float64]:
         """The values that leave the least residuals, as logarithms and differences of such."""
         solution = least_squares(
             self.residuals,
