@@ -56,7 +56,8 @@ class NumpyEvaluator:
         self.cache_s = 1.0 / (last_bandwidth * machine.achieved.get("cache", 1.0))
         over = machine.overheads_s
         self.gap_s = over["replay_gap" if plan.execution == "replayed" else "launch_gap"]
-        self.host_s = over["dispatch"] * plan.launch_count if plan.execution == "eager" else 0.0
+        issue_s = {"eager": over["dispatch"], "compiled": self.constants.get("forward.compiled_dispatch_s", 0.0)}
+        self.host_s = issue_s.get(plan.execution, 0.0) * plan.launch_count
         self.start_s = 0.0 if plan.execution == "replayed" else self.constants.get("forward.start_s", 0.0)
         self.kernels = [_Kernel(kernel) for kernel in plan.kernels()]
 
@@ -108,8 +109,7 @@ class NumpyEvaluator:
         if kernel.squares_4(1.0) > 0 and not self.on_matrix and self.constants.get("winograd.fused", 0.0) > 0:
             compute_s = np.minimum(compute_s, self._winograd_s(kernel, x))
         grouped = kernel.kind == "convolution" and kernel.batch != 1
-        depthwise = self.constants.get("kernel.depthwise.compute", 1.0) if grouped else 0.0
-        direct = self.vector * self._own(kernel, "direct", depthwise)
+        direct = self.vector * self._own(kernel, "direct", self._direct_share(kernel) if grouped else 0.0)
         if direct > 0:
             compute_s = np.minimum(compute_s, kernel.flops(x) / direct)
         dram_s = (kernel.weights + others) * (self.dram_s * slower)
@@ -120,6 +120,17 @@ class NumpyEvaluator:
         if kernel.channels_first and self.on_matrix and kernel.family != "depthwise":
             busy_s += others * (self.constants.get("stream.transposed", 0.0) * self.dram_s)
         return floor_s + busy_s
+
+    def _direct_share(self, kernel: _Kernel) -> float:
+        """Of the vector unit, what convolutions in groups reach; windows beyond 7 x 7 are not modelled here."""
+        constants = {
+            key: self.constants.get(f"kernel.depthwise.{key}") for key in ("compute", "grouped", "channels_last")
+        }
+        if kernel.family != "depthwise":
+            return float(constants["grouped"] or constants["compute"] or 1.0)
+        return float(
+            (constants["compute"] or 1.0) * (1.0 if kernel.channels_first else constants["channels_last"] or 1.0)
+        )
 
     def _product_s(self, core_s_per_flop: float, batch: float, m: Column, n: float, k: float) -> np.ndarray:
         """The cores' time for a batch of products [m, k] x [k, n], by the best tile of the menu."""

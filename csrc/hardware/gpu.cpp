@@ -160,6 +160,17 @@ AttentionCosts Binder::gpu_attention(double core_s_per_flop) const {
     return costs;
 }
 
+// What direct convolutions reach of the vector unit.
+double Binder::direct_share(const KernelTerms& terms) const {
+    const auto constant = [&](const std::string& key, double otherwise) {
+        return hardware_.constant("kernel.depthwise." + key, otherwise);
+    };
+    const double narrow = constant("compute", 1);
+    if (!is_depthwise(terms)) return constant("grouped", narrow);
+    const double last = terms.channels_first ? 1 : constant("channels_last", 1);
+    return last * (terms.window > kWidestDirect ? constant("wide", narrow) : narrow);
+}
+
 GpuCosts Binder::gpu(const KernelTerms& terms) {
     const auto& [engine, vector] = engines(terms.dtype);
     const Overheads& over = hardware_.overheads;
@@ -211,7 +222,11 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
                              terms.operand_bits / 8.0);
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
     costs.direct = terms.kind == WorkKind::convolution && is_batched(terms) && vector.flop_per_s > 0;
-    costs.direct_s_per_flop = costs.vector_s_per_flop / hardware_.constant("kernel.depthwise.compute", 1);
+    costs.direct_s_per_flop = costs.vector_s_per_flop / direct_share(terms);
+    if (is_depthwise(terms) && terms.window > kWidestDirect) {
+        costs.shape = GpuCosts::Shape::unshaped;  // a general kernel, without tiles
+        costs.engine_s_per_flop = costs.direct_s_per_flop;
+    }
     // Products of few rows have kernels on the vector unit, whose columns go to threads.
     if (product && of_tiles("direct", 0) > 0) {
         costs.direct = true;

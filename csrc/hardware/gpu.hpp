@@ -42,6 +42,9 @@ inline constexpr double kMostRows[kTileCount] = {1e300, 1024, 128, 64};
 inline constexpr double kResidentElements = 2.0 * 128 * 128;
 inline constexpr double kMostResident = 8;
 
+// The largest window that libraries have a depthwise kernel for.
+inline constexpr double kWidestDirect = 7 * 7;
+
 // Attention: a tile holds this many query rows, of all heads that share keys; keys come in blocks.
 inline constexpr double kQueryRows = 128;
 inline constexpr double kInstructionRows = 64;

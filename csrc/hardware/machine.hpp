@@ -33,6 +33,7 @@ class Binder {
     const Engines& engines(DType dtype);
     GpuCosts gpu(const KernelTerms& terms);
     RowCosts gpu_rows(const KernelTerms& terms) const;
+    double direct_share(const KernelTerms& terms) const;
     double gpu_spread(const KernelTerms& terms, double of_class);
     AttentionCosts gpu_attention(double core_s_per_flop) const;
     CpuCosts cpu(const KernelTerms& terms);

@@ -57,6 +57,9 @@ _KERNEL = {
     "compute": POSITIVE,
     "minimum_clocks": NOT_NEGATIVE,
     "issue_byte_per_clock": POSITIVE,  # results of one core, where instructions are the limit
+    "grouped": POSITIVE,  # of the vector unit, what direct convolutions in narrow groups reach, where not as depthwise
+    "wide": POSITIVE,  # the same of depthwise windows beyond 7 x 7, which have a general kernel
+    "channels_last": POSITIVE,  # of what a depthwise kernel reaches, where channels lie innermost
     "spread": NOT_NEGATIVE,
     "rows": COUNT,
 }
@@ -110,7 +113,10 @@ _MODEL_TABLES = {
     "quantize_rows": _ROWS,
     "plane_rows": _ROWS,  # interpolation, a thread for each position of a plane
     "token_rows": _ROWS,  # of serving engines: a block of threads for each token
-    "forward": {"start_us": NOT_NEGATIVE},  # from the host's call until the first kernel runs, and back
+    "forward": {
+        "start_us": NOT_NEGATIVE,  # from the host's call until the first kernel runs, and back
+        "compiled_dispatch_us": NOT_NEGATIVE,  # the host's time for one kernel of compiled code, while the device runs
+    },
     "attention": {
         "matrix": POSITIVE,  # time of the products over that at what matrix products reach
         "exponential": NOT_NEGATIVE,  # time of the exponentials over that of 16 a clock and core

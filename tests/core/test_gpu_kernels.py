@@ -170,3 +170,40 @@ def test_batches_of_products_may_lack_narrow_tiles(wide: float, ratio: float) ->
         return seconds(graph, hardware)
 
     assert product_s(64) == pytest.approx(ratio * product_s(128))
+
+
+def depthwise(window: int, *, last: bool = False) -> ic.Graph:
+    """Images of 64 channels, each with a window of its own."""
+    image = images(2, 64, 32, last=last)
+    weight = T((64, 1, window, window), "float16", role="parameter")
+    return single_node("aten.conv2d", {"input": image, "weight": weight, "groups": 64, "padding": window // 2}, image)
+
+
+def test_depthwise_windows_beyond_seven_have_a_general_kernel() -> None:
+    hardware = machine(
+        vector=1e9, kernel__depthwise__compute=0.5, kernel__depthwise__wide=0.01, kernel__depthwise__channels_last=0.5
+    )
+
+    def share(window: int, *, last: bool = False) -> float:
+        graph = depthwise(window, last=last)
+        return ic.count(graph).total.flops / seconds(graph, hardware) / 1e9
+
+    assert share(9) == pytest.approx(0.01)
+    assert share(9, last=True) == pytest.approx(0.005)
+    # A tile of the matrix unit costs nothing here, so that smaller windows take it.
+    assert share(7) > 1
+
+
+def test_compiled_code_calls_its_kernels_one_by_one() -> None:
+    """Ten products of nothing: the host is what takes time, unless they are replayed."""
+    builder = ic.GraphBuilder("chain")
+    first = x = builder.tensor("float16", (64, 64), role="input")
+    for _ in range(10):
+        weight = builder.tensor("float16", (64, 64), role="parameter")
+        result = builder.tensor("float16", (64, 64))
+        builder.node("aten.mm", {"self": x, "mat2": weight}, [result])
+        x = result
+    graph = builder.build([first], [x])
+    hardware = machine(forward__compiled_dispatch_s=1e-3, forward__start_s=1.0)
+    assert float(ic.estimate(graph, hardware=hardware, execution="compiled").latency_s) == pytest.approx(1.01)
+    assert float(ic.estimate(graph, hardware=hardware, execution="replayed").latency_s) < 1e-9

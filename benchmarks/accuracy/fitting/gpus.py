@@ -35,6 +35,7 @@ STREAMS = (
     _gpu("achieved.dram", 0.95, 0.6, 1.0, (*_STREAMS, *_PRODUCTS, *_ATTENTION, "fp32_conv2d"), 0.03, 0.02),
     _gpu("stream.turnaround", 0.16, 0.01, 2.0, _STREAMS, 0.3, 1.0),
     _gpu("forward.start_us", 18.0, 1.0, 60.0, _EAGER, 0.5),
+    _gpu("forward.compiled_dispatch_us", 10.0, 0.5, 40.0, ("models_vision",), 0.5),
     _gpu("kernel.pointwise.minimum_clocks", 1050, 75, 4500, ("models_vision", "llm_layers", "fp32_elementwise"), 0.5),
     _gpu("kernel.gather.dram", 0.9, 0.1, 1.5, ("models_vision",), 0.3),
     _gpu("kernel.gather.issue_byte_per_clock", 1.0, 0.05, 20.0, ("llm_layers",), 1.0),
@@ -136,6 +137,9 @@ CONVOLUTIONS = (
     _gpu("kernel.convolution.compute", 0.95, 0.5, 1.2, ("fp32_conv2d", "models_vision"), 0.1, 0.05),
     _gpu("kernel.convolution.dram", 0.9, 0.3, 1.3, ("models_vision",), 0.15),
     _gpu("kernel.depthwise.compute", 0.15, 0.01, 1.0, ("models_vision",), 0.7, 0.2),
+    _gpu("kernel.depthwise.grouped", 0.2, 0.01, 1.0, ("models_vision",), 0.7, 0.2),
+    _gpu("kernel.depthwise.wide", 0.034, 0.002, 0.5, ("models_vision",), 0.7),
+    _gpu("kernel.depthwise.channels_last", 0.6, 0.05, 2.0, ("models_vision",), 0.5),
     _gpu("kernel.depthwise.dram", 0.7, 0.1, 1.2, ("models_vision",), 0.3),
     _gpu("stream.transposed", 1.5, 0.05, 6.0, ("models_vision",), 0.4),
 )
