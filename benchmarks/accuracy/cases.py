@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pyinfercost import Graph
 
 
+SUSTAINED = ", sustained"
+"""What follows a device's id where it was at work all the time."""
+
+
 @dataclass(frozen=True)
 class Group:
     """What one line of the report is about, in the words of the table."""
@@ -37,6 +41,7 @@ class Case:
         sizes: values of every open size, a column for each.
         measured_s: what was measured, in seconds.
         rows: the rows' numbers in the table.
+        sustained: the device was at work all the time, so that its board's power was a limit.
         subject: what ran, such as the name of a model; rows of one subject belong together when data is split.
     """
 
@@ -48,14 +53,15 @@ class Case:
     measured_s: NDArray[np.float64]
     rows: NDArray[np.int64]
     subject: str = ""
+    sustained: bool = False
 
     def __len__(self) -> int:
         return len(self.measured_s)
 
     @property
     def hardware(self) -> str:
-        """The id of the device."""
-        return self.group.device
+        """What machines are found by: the id of the device, and whether it sustained."""
+        return self.group.device + (SUSTAINED if self.sustained else "")
 
 
 def measured_s(cases: Sequence[Case]) -> NDArray[np.float64]:

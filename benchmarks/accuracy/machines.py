@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyinfercost as ic
 from pyinfercost.hardware import MissingFactError, UnknownHardwareError
 
+from .cases import SUSTAINED
 from .measured import MeasuredError, Problems, Table
 
 if TYPE_CHECKING:
@@ -41,23 +42,33 @@ def load_machines(tables: Iterable[Table], folder_of: Folder, problems: Problems
     for device, places in named.items():
         try:
             machines[device] = load(device, folder_of(device))
+            if any("power_w" in table.columns for table in places):
+                machines[device + SUSTAINED] = _sustained(device, folder_of(device)) or machines[device]
         except MissingFactError as error:
             for table in places:
                 problems.add(table.name, str(error), device, table.text("device").count(device))
     return machines
 
 
-def load(device: str, folder: Path | None) -> Hardware:
+def load(device: str, folder: Path | None, *, sustained: bool = False) -> Hardware:
     """A device of the catalogue with the constants of a folder.
 
     Raises:
         MeasuredError: this version of the package takes its constants from nowhere else.
     """
     if folder is None:
-        return ic.hardware.load(device)
+        return ic.hardware.load(device, sustained=sustained)
     if "calibration" not in signature(ic.hardware.load).parameters:
         raise MeasuredError("this version of pyinfercost.hardware.load takes no folder of calibration files")
-    return ic.hardware.load(device, calibration=folder)
+    return ic.hardware.load(device, calibration=folder, sustained=sustained)
+
+
+def _sustained(device: str, folder: Path | None) -> Hardware | None:
+    """The device at work all the time; None where what it sustains is not known."""
+    try:
+        return load(device, folder, sustained=True)
+    except ValueError:
+        return None
 
 
 def _unknown(device: str, tables: list[Table]) -> str:

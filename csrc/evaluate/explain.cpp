@@ -1,7 +1,6 @@
 #include "evaluate/explain.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <deque>
 
@@ -36,7 +35,7 @@ class Explainer {
         for (std::size_t i = 0; i < kernels.size(); ++i) {
             next_ = first_[i];
             now_ = &result[i];
-            now_->terms = device[i];
+            now_->terms = unlimited_ = device[i];
             explain(kernels[i], bound_.plan().kernels[i].work);
             add("host", wait.host_s);
             add("start", wait.start_s);
@@ -58,7 +57,7 @@ class Explainer {
     }
     // explain() takes the answers in the order of ask().
     const KernelSeconds& answer() { return answers_[next_++]; }
-    void lost(std::string_view part, Term term) { add(part, now_->terms.*term - answer().*term); }
+    void lost(std::string_view part, Term term) { add(part, unlimited_.*term - answer().*term); }
 
     void ask(const BoundKernel& kernel) {
         switch (kernel.machine) {
@@ -75,18 +74,20 @@ class Explainer {
         }
     }
 
-    void ask_gpu(const BoundKernel& kernel) {
+    void ask_gpu(const BoundKernel& limited) {
+        BoundKernel kernel = limited;
+        kernel.gpu.sustained_s_per_flop = kernel.gpu.sustained_s_per_byte = 0;
+        asked_.push_back(kernel);
         switch (kernel.gpu.shape) {
             case Shape::tiles:
             case Shape::winograd:
-                for (int t = 0; t < kTileCount; ++t) {
-                    // A menu of one tile is that tile as often as the loops look at it.
-                    menus_.emplace_back().fill(kernel.gpu.menu[t]);
+                for (int t = 0; t < kernel.gpu.menu->count; ++t) {
+                    menus_.push_back({1, {kernel.gpu.menu->tiles[t]}});
                     without(kernel, [&](BoundKernel& k) {
                         k.gpu.shape = Shape::tiles;
                         k.gpu.direct = false;
                         k.gpu.vector_s_per_flop = 0;
-                        k.gpu.menu = menus_.back().data();
+                        k.gpu.menu = &menus_.back();
                     });
                 }
                 without(kernel, [](BoundKernel& k) {
@@ -123,7 +124,7 @@ class Explainer {
     }
     // Of compute, what nothing before has explained.
     void add_rest(std::string_view part, double explained_s) {
-        add(part, now_->terms.compute - explained_s - now_->ideal_compute_s);
+        add(part, unlimited_.compute - explained_s - now_->ideal_compute_s);
     }
 
     void explain(const BoundKernel& kernel, const Work& work) {
@@ -136,6 +137,8 @@ class Explainer {
             case MachineKind::gpu:
                 now_->ideal_compute_s =
                     std::max(flops * kernel.gpu.engine_s_per_flop, others * kernel.gpu.vector_s_per_flop);
+                unlimited_ = answer();
+                add("power", now_->terms.compute - unlimited_.compute);
                 gpu(kernel.gpu, work);
                 break;
             case MachineKind::cpu:
@@ -173,7 +176,7 @@ class Explainer {
             case Shape::winograd:
                 return product(costs, work);
             case Shape::attention: {
-                const double all = now_->terms.compute;
+                const double all = unlimited_.compute;
                 const double exponentials_s = all - answer().compute;
                 const double keys_s = all - answer().compute;
                 const double starts_s = all - answer().compute;
@@ -202,10 +205,10 @@ class Explainer {
         const double m = value(work.dims.m);
         double best = answer().compute;
         int chosen = 0;
-        for (int t = 1; t < kTileCount; ++t) {
+        for (int t = 1; t < costs.menu->count; ++t) {
             const double tile_s = answer().compute;
             // Of equals the smaller one, which pads least.
-            if (costs.tiles.by_rows ? m <= kMostRows[t] : tile_s <= best) {
+            if (costs.tiles.by_rows ? m <= costs.menu->tiles[t].most_rows : tile_s <= best) {
                 best = tile_s;
                 chosen = t;
             }
@@ -216,9 +219,9 @@ class Explainer {
         const bool winograd = without_direct < best * (1 - kSame);
         const bool direct = contraction < without_direct * (1 - kSame);
         now_->algorithm = direct ? Algorithm::direct : winograd ? Algorithm::winograd : Algorithm::tiles;
-        if (now_->algorithm != Algorithm::tiles || contraction < now_->terms.compute * (1 - kSame)) return;
+        if (now_->algorithm != Algorithm::tiles || contraction < unlimited_.compute * (1 - kSame)) return;
 
-        const Tile tile = costs.menu[chosen];
+        const Tile tile = costs.menu->tiles[chosen];
         const TileCosts& c = costs.tiles;
         const double batch = value(work.dims.batch);
         const double n = value(work.dims.n);
@@ -226,7 +229,7 @@ class Explainer {
         Tiling tiling;
         tiling.tile = tile;
         tiling.tiles = batch * std::ceil(m / tile.rows) * std::ceil(n / tile.cols);
-        const double most = std::max(1.0, std::floor(k / c.split_length));
+        const double most = std::clamp(std::floor(k / c.split_length), 1.0, c.most_splits);
         tiling.parts = std::clamp(std::floor(costs.cores / tiling.tiles), 1.0, most);
         tiling.rounds = std::ceil(tiling.tiles * tiling.parts / costs.cores);
         tiling.filled = tiling.tiles * tiling.parts / (tiling.rounds * costs.cores);
@@ -253,14 +256,15 @@ class Explainer {
         add("depth", depth_s);
         add("pages", pages_s);
         add("split", split_s);
-        add("operands", now_->terms.compute - rounds_s - depth_s - pages_s - split_s);
+        add("operands", unlimited_.compute - rounds_s - depth_s - pages_s - split_s);
     }
 
     const BoundPlan& bound_;
     SizeBlock block_;
     const Sizes& sizes_;
     const Hardware& hardware_;
-    std::deque<std::array<Tile, kTileCount>> menus_;  // a deque: what is asked points into it
+    KernelSeconds unlimited_;  // as if the board had all the power it could use
+    std::deque<TileMenu> menus_;  // a deque: what is asked points into it
     std::vector<BoundKernel> asked_;
     std::vector<std::size_t> first_;  // question of each kernel
     std::vector<KernelSeconds> answers_;

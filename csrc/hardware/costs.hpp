@@ -14,6 +14,15 @@ inline constexpr int kMaxCaches = 7;
 struct Tile {
     double rows;
     double cols;
+    double most_rows = 0;  // of a product that it is for, where a library goes by rows alone
+};
+
+inline constexpr int kMostTiles = 6;
+
+// The tiles that a library has kernels for.
+struct TileMenu {
+    int count;
+    Tile tiles[kMostTiles];
 };
 
 // Of a window's time, where a compiler lays channels innermost: they are vectors then.
@@ -36,6 +45,7 @@ struct TileCosts {
     double round_s = 0;           // a further round of tiles on a core: its pipeline drains and fills
     double exposed_memory = 0;    // share of the shorter of cores and dram that is not hidden
     double split_length = 0;      // the least length of a part of a split reduction
+    double most_splits = 0;
     double split_s = 0;           // the pass that adds the parts up
     double split_s_per_element = 0;
     // Rows of operands further apart than `page_bytes` ask for more pages than a core's TLB holds.
@@ -105,7 +115,10 @@ struct GpuCosts {
     double issue_s_per_byte = 0;   // of results, where instructions and not bytes are the limit; 0: never
     bool direct = false;           // a convolution may run on the vector unit instead
     double direct_s_per_flop = 0;
-    const Tile* menu = nullptr;
+    // A board that is always at work has no more power than it may draw for long; 0: it is not limited.
+    double sustained_s_per_flop = 0;
+    double sustained_s_per_byte = 0;
+    const TileMenu* menu = nullptr;
     TileCosts tiles;
     RowCosts rows;
     AttentionCosts attention;

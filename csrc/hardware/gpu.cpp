@@ -79,6 +79,7 @@ TileCosts tile_costs(const Hardware& hardware, const std::string& table, double 
     costs.round_s = constant("round_s", 0);
     costs.exposed_memory = constant("exposed_memory", 0);
     costs.split_length = constant("split_length", 512);
+    costs.most_splits = constant("most_splits", 1e9);
     costs.split_s = constant("split_s", 0);
     // Each part is written and read once, in fp32.
     costs.split_s_per_element = constant("split_bytes", 0) * 8 * stream_s_per_byte;
@@ -183,7 +184,8 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     const auto of_tiles = [&](const char* key, double otherwise) {
         return product ? hardware_.constant(table + key, otherwise) : otherwise;
     };
-    const double compute = of_class("compute", 1) * of_tiles("compute", 1);
+    const double stored = is_zero(terms.weight_bytes) ? 1 : of_tiles("with_weights", 1);
+    const double compute = of_class("compute", 1) * of_tiles("compute", 1) * stored;
     const double core_s_per_flop = hardware_.cores * seconds_per(engine.flop_per_s);
     GpuCosts costs;
     costs.shape = shape_of(terms, execution_);
@@ -206,20 +208,24 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     if (terms.turned && execution_ != Execution::compiled) {
         costs.transposed_factor = 2 * hardware_.constant("stream.transposed", 0);
     }
-    const bool few_rows = terms.weight_bits > 0 || is_grouped(terms);
     // A compiler's kernels are its own.
     const double per_clock = execution_ == Execution::compiled ? 0 : of_class("issue_byte_per_clock", 0);
     if (per_clock > 0 && hardware_.clock_hz > 0) {
         costs.issue_s_per_byte = 1 / (per_clock * hardware_.clock_hz * hardware_.cores);
     }
-    const bool batched = product && is_batched(terms) && of_tiles("batched_wide", 0) > 0;
-    if (engine.matrix) {
-        costs.menu = few_rows ? kWidenedTiles : kMatrixTiles;
-    } else {
-        costs.menu = batched ? kBatchedTiles : kVectorTiles;
-    }
+    const double batched = product && is_batched(terms) ? of_tiles("batched_rows", 0) : 0;
     costs.tiles = tile_costs(hardware_, table, core_s_per_flop / compute, memory().dram_s_per_byte,
                              terms.operand_bits / 8.0);
+    if (engine.matrix) {
+        costs.menu = is_grouped(terms)       ? &kExpertTiles
+                     : terms.weight_bits > 0 ? &kWidenedTiles
+                     : costs.tiles.by_rows   ? &kTilesByRows
+                                             : &kMatrixTiles;
+    } else {
+        costs.menu = batched <= 0 ? &kVectorTiles : batched < 128 ? &kBatchedTiles : &kBatchedTile;
+    }
+    costs.sustained_s_per_byte = hardware_.constant("sustained.dram_s_per_byte", 0);
+    costs.sustained_s_per_flop = sustained_s_per_flop(hardware_, engine);
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
     costs.direct = terms.kind == WorkKind::convolution && is_batched(terms) && vector.flop_per_s > 0;
     costs.direct_s_per_flop = costs.vector_s_per_flop / direct_share(terms);

@@ -9,35 +9,29 @@
 
 namespace infercost {
 
-inline constexpr int kTileCount = 4;
-inline constexpr Tile kMatrixTiles[kTileCount] = {
-    {256, 128},
-    {128, 128},
-    {64,  128},
-    {64,  64 }
+inline constexpr TileMenu kMatrixTiles = {
+    6, {{128, 256}, {128, 128}, {64, 64}, {64, 32}, {64, 16}, {64, 8}}
 };
-// Of weights that are widened on the way and of experts: down to the rows of one instruction.
-inline constexpr Tile kWidenedTiles[kTileCount] = {
-    {128, 128},
-    {64,  128},
-    {32,  128},
-    {16,  128}
+// By the number of rows alone.
+inline constexpr TileMenu kTilesByRows = {
+    4, {{256, 128, 1e300}, {128, 128, 1024}, {64, 128, 128}, {64, 64, 64}}
 };
-inline constexpr Tile kVectorTiles[kTileCount] = {
-    {128, 128},
-    {128, 64 },
-    {128, 32 },
-    {64,  64 }
+// Of weights that are widened on the way: down to the rows of one instruction.
+inline constexpr TileMenu kWidenedTiles = {
+    6, {{64, 256}, {64, 128}, {32, 64}, {16, 256}, {16, 128}, {16, 64}}
 };
-// Of batches of products on the vector unit.
-inline constexpr Tile kBatchedTiles[kTileCount] = {
-    {256, 128},
-    {128, 128},
-    {64,  128},
-    {32,  128}
+// Of experts, which have few rows each.
+inline constexpr TileMenu kExpertTiles = {
+    4, {{128, 128}, {64, 128}, {32, 128}, {16, 128}}
 };
-// The most rows of a product that a library gives to a tile, where it goes by rows alone.
-inline constexpr double kMostRows[kTileCount] = {1e300, 1024, 128, 64};
+inline constexpr TileMenu kVectorTiles = {
+    4, {{128, 128}, {128, 64}, {128, 32}, {64, 64}}
+};
+// Of batches of products on the vector unit, where no tile has fewer columns than rows.
+inline constexpr TileMenu kBatchedTiles = {
+    2, {{128, 128}, {64, 128}}
+};
+inline constexpr TileMenu kBatchedTile = {1, {{128, 128}}};
 // Accumulators of this many elements fill a core: smaller tiles lie side by side, up to eight.
 inline constexpr double kResidentElements = 2.0 * 128 * 128;
 inline constexpr double kMostResident = 8;

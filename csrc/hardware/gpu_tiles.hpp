@@ -8,9 +8,9 @@ namespace infercost::INFERCOST_ISA {
 
 // What the tiles of a product cost, whatever its number of rows.
 struct TilesOfProduct {
-    Vec columns[kTileCount];  // tiles side by side, over the whole batch and for each core
-    Vec busy[kTileCount];     // seconds of arithmetic of one core on one tile
-    Vec spent[kTileCount];    // with what waiting for operands adds, where cores have as many as they hold
+    Vec columns[kMostTiles];  // tiles side by side, over the whole batch and for each core
+    Vec busy[kMostTiles];     // seconds of arithmetic of one core on one tile
+    Vec spent[kMostTiles];    // with what waiting for operands adds, where cores have as many as they hold
     Vec latency;              // seconds of fetching operands, of a round of tiles
     Vec most_parts;
 };
@@ -20,7 +20,7 @@ constexpr double kRounding = 1e-9;
 
 struct Products {
     const TileCosts& costs;
-    const Tile* menu;
+    const TileMenu& menu;
     double cores;
     double core_s_per_flop;
 
@@ -31,15 +31,16 @@ struct Products {
             depth =
                 depth + depth * splat(costs.page_cost) * clamp(beyond, splat(0.0), splat(costs.page_most));
         }
-        for (int t = 0; t < kTileCount; ++t) {
-            tiles.columns[t] = ceil(n * splat(1.0 / menu[t].cols)) * batch * splat(1.0 / cores);
-            tiles.busy[t] = depth * splat(work_of(menu[t]));
+        for (int t = 0; t < menu.count; ++t) {
+            tiles.columns[t] = ceil(n * splat(1.0 / menu.tiles[t].cols)) * batch * splat(1.0 / cores);
+            tiles.busy[t] = depth * splat(work_of(menu.tiles[t]));
         }
         tiles.latency = k * splat(costs.operand_s);
-        for (int t = 0; t < kTileCount; ++t) {
-            tiles.spent[t] = of_a_tile(tiles.busy[t], tiles.latency, splat(1.0 / resident_tiles(menu[t])));
+        for (int t = 0; t < menu.count; ++t) {
+            tiles.spent[t] = of_a_tile(tiles.busy[t], tiles.latency, splat(1.0 / resident_tiles(menu.tiles[t])));
         }
-        tiles.most_parts = max(splat(1.0), floor(k * splat(1.0 / costs.split_length)));
+        tiles.most_parts =
+            clamp(floor(k * splat(1.0 / costs.split_length)), splat(1.0), splat(costs.most_splits));
     }
 
     // Seconds of the cores, with the best tile of the menu. `places`: elements of the result, for what a
@@ -47,10 +48,10 @@ struct Products {
     template <bool ample>
     INFERCOST_INLINE Vec seconds(Vec m, Vec places, const TilesOfProduct& tiles) const {
         Vec best = of_tile<ample>(0, m, places, tiles);
-        for (int t = 1; t < kTileCount; ++t) {
+        for (int t = 1; t < menu.count; ++t) {
             const Vec found = of_tile<ample>(t, m, places, tiles);
             if (costs.by_rows) {
-                const auto larger = splat(kMostRows[t]) < m;
+                const auto larger = splat(menu.tiles[t].most_rows) < m;
                 best = only(larger, best) + (found - only(larger, found));
             } else {
                 best = min(best, found);
@@ -64,14 +65,14 @@ struct Products {
     template <bool ample>
     INFERCOST_INLINE Vec of_tile(int t, Vec m, Vec places, const TilesOfProduct& tiles) const {
         const Vec one = splat(1.0);
-        Vec of_a_core = ceil(m * splat(1.0 / menu[t].rows)) * tiles.columns[t];
+        Vec of_a_core = ceil(m * splat(1.0 / menu.tiles[t].rows)) * tiles.columns[t];
         if constexpr (ample) {
             return ceil(of_a_core - splat(kRounding)) * tiles.spent[t];
         } else {
             // Too few tiles for the cores: each tile's reduction is split between several.
             const Vec parts = max(one, min(floor(one / of_a_core + splat(kRounding)), tiles.most_parts));
             of_a_core = ceil(of_a_core * parts - splat(kRounding));
-            const Vec rounds = max(one / of_a_core, splat(1.0 / resident_tiles(menu[t])));
+            const Vec rounds = max(one / of_a_core, splat(1.0 / resident_tiles(menu.tiles[t])));
             const Vec spent = of_a_tile(tiles.busy[t] / parts, tiles.latency / parts, rounds);
             const Vec split_s =
                 only(one < parts, splat(costs.split_s) + parts * places * splat(costs.split_s_per_element));
@@ -104,7 +105,7 @@ struct GpuTiles {
     Quantity batch, m, n, k;
 
     INFERCOST_INLINE GpuTiles(const GpuCosts& costs, const KernelTerms& terms, const BlockColumns& block)
-        : products{costs.tiles, costs.menu, costs.cores, costs.tiles.core_s_per_flop},
+        : products{costs.tiles, *costs.menu, costs.cores, costs.tiles.core_s_per_flop},
           batch(block[terms.batch]),
           m(block[terms.m]),
           n(block[terms.n]),
@@ -146,7 +147,7 @@ struct GpuWinograd {
 
     INFERCOST_INLINE GpuWinograd(const GpuCosts& gpu, const KernelTerms& terms, const BlockColumns& block)
         : costs(gpu),
-          products{gpu.tiles, gpu.menu, gpu.cores, gpu.winograd.product_s_per_flop},
+          products{gpu.tiles, *gpu.menu, gpu.cores, gpu.winograd.product_s_per_flop},
           m(block[terms.m]),
           n(block[terms.n]),
           k(block[terms.k]),

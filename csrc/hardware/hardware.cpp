@@ -135,9 +135,21 @@ Engine vector_engine(const Hardware& hardware, DType dtype) {
     return {};
 }
 
+namespace {
+
+double of_engine(const Hardware& hardware, const char* table, const Engine& engine, double otherwise) {
+    const std::string unit = engine.matrix ? ".matrix_" : ".vector_";
+    return hardware.constant(table + unit + std::string(short_name(engine.dtype)), otherwise);
+}
+
+}  // namespace
+
 double power_share(const Hardware& hardware, const Engine& engine) {
-    const std::string unit = engine.matrix ? "power.matrix_" : "power.vector_";
-    return hardware.constant(unit + std::string(short_name(engine.dtype)), 1.0);
+    return of_engine(hardware, "power", engine, 1.0);
+}
+
+double sustained_s_per_flop(const Hardware& hardware, const Engine& engine) {
+    return of_engine(hardware, "sustained", engine, 0.0);
 }
 
 Engine contraction_engine(const Hardware& hardware, DType dtype) {

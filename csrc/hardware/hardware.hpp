@@ -86,5 +86,7 @@ Engine contraction_engine(const Hardware& hardware, DType dtype);
 Engine vector_engine(const Hardware& hardware, DType dtype);
 // What the board's power leaves of what this engine would reach: 1 where it leaves all.
 double power_share(const Hardware& hardware, const Engine& engine);
+// Of a device that is at work all the time: a FLOP's energy at the power that the board has for it.
+double sustained_s_per_flop(const Hardware& hardware, const Engine& engine);
 
 }  // namespace infercost

@@ -24,6 +24,7 @@ _TABLES = (
     "cache",
     "limits",
     "power",
+    "energy",
     "assumed",
     "band",
     *MODEL_TABLES,

@@ -65,6 +65,7 @@ _KERNEL = {
 }
 _TILES = {
     "compute": POSITIVE,  # of what the engine reaches
+    "with_weights": POSITIVE,  # of that, products with weights, whose rows lie along the reduction
     "dram": POSITIVE,
     "minimum_clocks": NOT_NEGATIVE,
     "operand_clocks_per_element": NOT_NEGATIVE,  # latency of fetching operands, per element of the reduction
@@ -72,6 +73,7 @@ _TILES = {
     "round_clocks": NOT_NEGATIVE,  # a further round of tiles on a core
     "exposed_memory": NOT_NEGATIVE,  # share of the shorter of cores and dram which is not hidden
     "split_length": POSITIVE,  # the least length of a part of a split reduction
+    "most_splits": POSITIVE,  # the most parts that a library splits a reduction into
     "split_clocks": NOT_NEGATIVE,  # the pass that adds the parts up
     "split_bytes": NOT_NEGATIVE,  # share of the parts' bytes that comes from dram
     "page_kib": NOT_NEGATIVE,  # rows of operands further apart miss the TLB of a core; 0: never
@@ -81,7 +83,7 @@ _TILES = {
     "edge": NOT_NEGATIVE,  # what a tile of 64 x 64 takes longer for a result than one of 128 x 128
     "by_rows": NOT_NEGATIVE,  # 1: the tile follows from the number of rows; otherwise it is the fastest
     "spread": NOT_NEGATIVE,  # of these kernels, where it is not that of their class
-    "batched_wide": NOT_NEGATIVE,  # 1: batches of products have no tiles narrower than 128 columns
+    "batched_rows": NOT_NEGATIVE,  # batches of products have tiles of 128 columns and at least so many rows; 0: any
     "direct": POSITIVE,  # of the vector unit, what kernels without tiles reach on few rows
 }
 _ROWS = {
@@ -187,6 +189,15 @@ CALIBRATION_TABLES: dict[str, Field | Table] = {
             "source": NEED_TEXT,
             "static_fraction": NOT_NEGATIVE,
             "static_w": NOT_NEGATIVE,
+            **{f"pj_per_flop_{engine}_{name}": POSITIVE for engine in ("matrix", "vector") for name in CORE_DTYPES},
+        }
+    ),
+    # Of what a board draws while it works: for a board that is always at work, its power is a limit as well.
+    "energy": Table(
+        {
+            "source": NEED_TEXT,
+            "static_fraction": FRACTION,  # of its limit, whatever it does
+            "dram_pj_per_byte": POSITIVE,  # with the caches and the wires on the way
             **{f"pj_per_flop_{engine}_{name}": POSITIVE for engine in ("matrix", "vector") for name in CORE_DTYPES},
         }
     ),

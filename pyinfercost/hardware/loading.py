@@ -43,7 +43,11 @@ def names() -> list[str]:
 
 
 def load(
-    hardware: Source | _core.Hardware, *, threads: int | None = None, calibration: Source | None = None
+    hardware: Source | _core.Hardware,
+    *,
+    threads: int | None = None,
+    sustained: bool = False,
+    calibration: Source | None = None,
 ) -> _core.Hardware:
     """Load a device.
 
@@ -54,6 +58,9 @@ def load(
             the cores in use; a shared cache keeps its size; DRAM bandwidth is that of the sheet or the family's
             `dram_gb_per_s_per_core` times the cores in use, whichever is lower. Power figures stay those of the whole
             package. By default all cores.
+        sustained: The device is at work all the time, as a server under load is: where kernels would draw more than the
+            board's limit, they take as long as their energy at that limit (the family's `energy` constants). By default
+            estimates are of a forward by itself, which is over before the clock falls.
         calibration: A folder of calibration files that stand in for the package's own.
 
     Returns:
@@ -64,7 +71,8 @@ def load(
         UnknownHardwareError: No such id; the message names the nearest ones.
         HardwareFileError: The file breaks the schema.
         MissingFactError: A fact needed for estimates is not known; the message names it.
-        ValueError: `threads` is out of range, or the device is not a CPU described by a file.
+        ValueError: `threads` is out of range, or the device is not a CPU described by a file; `sustained` is asked of a
+            device whose power or energy is not known.
     """
     from pyinfercost import _core
 
@@ -73,10 +81,14 @@ def load(
             raise ValueError(
                 f"threads is {threads}, but {hardware.id!r} is already loaded; expected the id or the path of a CPU"
             )
+        if sustained:
+            raise ValueError(f"sustained is set, but {hardware.id!r} is already loaded; expected an id or a path")
         return hardware
     device = _find(hardware)
     folder = CALIBRATIONS if calibration is None else Path(calibration)
-    return _core.Hardware(**core_arguments(device, constants_of(device, folder), threads=threads))
+    return _core.Hardware(
+        **core_arguments(device, constants_of(device, folder), threads=threads, sustained=sustained)
+    )
 
 
 def describe(hardware: Source) -> dict[str, Any]:
@@ -131,7 +143,9 @@ def _find(hardware: object) -> DeviceFile:
     return read_device(CATALOG / f"{hardware}.toml", catalogued=True)
 
 
-def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int | None = None) -> dict[str, Any]:
+def core_arguments(
+    device: DeviceFile, constants: Calibration, *, threads: int | None = None, sustained: bool = False
+) -> dict[str, Any]:
     """The keyword arguments of the core's `Hardware`, in FLOP, byte, second, watt and hertz.
 
     Raises:
@@ -156,7 +170,8 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
     power = _power_shares(device, constants)
     return {
         "id": device.id,
-        "name": device.get("name") + ("" if threads is None else f", {cores} of {all_cores} cores"),
+        "name": device.get("name") + ("" if threads is None else f", {cores} of {all_cores} cores")
+        + (", sustained" if sustained else ""),
         "kind": device.kind,
         "family": device.family,
         "cores": float(cores),
@@ -173,6 +188,7 @@ def core_arguments(device: DeviceFile, constants: Calibration, *, threads: int |
             **_link_facts(device),
             **_cpu_constants(constants, clock_hz),
             **{f"power.{key}": share for key, share in power.items()},
+            **(_sustained(device, constants) if sustained else {}),
         },
         "spread": constants["band.spread"],
         "power_w": _power(device, constants),
@@ -226,6 +242,23 @@ def _power_shares(device: DeviceFile, constants: Calibration) -> dict[str, float
             if paid_for < reached:
                 shares[key] = paid_for / reached
     return shares
+
+
+def _sustained(device: DeviceFile, constants: Calibration) -> dict[str, float]:
+    """The seconds of a FLOP and of a byte at the board's limit, less what it draws whatever it does."""
+    tdp_w, dram_pj = device.get("power.tdp_w"), constants.get("energy.dram_pj_per_byte")
+    if tdp_w is None or dram_pj is None:
+        lacking = f"{device.path} gives no power.tdp_w" if tdp_w is None else f"{device.family!r} has no [energy]"
+        raise ValueError(
+            f"sustained is set, but what {device.id!r} sustains is not known: {lacking}; expected a board whose limit "
+            "and energy are known, or sustained=False"
+        )
+    pj_in_s = 1e-12 / ((1 - (constants.get("energy.static_fraction") or 0)) * tdp_w)
+    found = {"sustained.dram_s_per_byte": dram_pj * pj_in_s}
+    for key, pj in constants.data.get("energy", {}).items():
+        if key.startswith("pj_per_flop_"):
+            found[f"sustained.{key.removeprefix('pj_per_flop_')}"] = pj * pj_in_s
+    return found
 
 
 def _achieved(constants: Calibration, power: Mapping[str, float]) -> dict[str, float]:

@@ -12,6 +12,8 @@ from pyinfercost.hardware.calibration import CALIBRATIONS, Calibration, calibrat
 from pyinfercost.hardware.device import CATALOG, DeviceFile, read_device
 from pyinfercost.hardware.loading import core_arguments
 
+from ..cases import SUSTAINED
+
 if TYPE_CHECKING:
     from pyinfercost import Hardware
 
@@ -27,12 +29,14 @@ class Machine:
 
     device: DeviceFile
     constants: Calibration
+    sustained: bool = False
 
     @staticmethod
     def find(hardware: str, folder: Path = CALIBRATIONS) -> Machine:
-        """The device of an id, with the constants of a folder."""
-        device = read_device(CATALOG / f"{hardware}.toml", catalogued=True)
-        return Machine(device, calibration(device, folder))
+        """The device that a case names, with the constants of a folder."""
+        name = hardware.removesuffix(SUSTAINED)
+        device = read_device(CATALOG / f"{name}.toml", catalogued=True)
+        return Machine(device, calibration(device, folder), sustained=name != hardware)
 
     @property
     def family(self) -> str:
@@ -55,4 +59,5 @@ class Machine:
         for dotted, value in changed.items():
             table, _, key = dotted.rpartition(".")
             data.setdefault(table, {})[key] = value
-        return _core.Hardware(**core_arguments(self.device, replace(self.constants, data=data)))
+        constants = replace(self.constants, data=data)
+        return _core.Hardware(**core_arguments(self.device, constants, sustained=self.sustained))

@@ -7,6 +7,9 @@ Decisions, and what in the data speaks for them:
   are whole multiples of 1.024 us and none is below 7 us, the resolution and the cost of an event timer around a lone
   launch. They are still judged as `replayed`: the timer is no property of the device, and three quarters of the rows
   are above 20 us.
+- Rows with a power are of kernels that ran until the board's power had settled: 690 of 700 W on H200, where large
+  products take a fifth longer than those of the H100 table, the same processor at the same limit. They are predicted
+  with `sustained`, the others without.
 - bfloat16, float16, float32: `aten.linear` without bias. Its output has the input's dtype.
 - int8_wo: `aten._weight_int8pack_mm`; int4_wo: `aten._weight_int4pack_mm` with a scale and a zero for 128 weights.
   One kernel each that dequantises in registers: long rows of few tokens stream the weight at up to 87 % of the
@@ -41,6 +44,7 @@ _ALIASES = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "f
 
 def cases(table: Table) -> list[Case]:
     """The cases of one table of products."""
+    sustained = "power_w" in table.columns
     sizes = {name: table.integers(name) for name in ("m", "n", "k")}
     measured_s = table.seconds()
     found = []
@@ -51,7 +55,7 @@ def cases(table: Table) -> list[Case]:
             continue
         group = Group(table.name, device, software, dtype, "replayed")
         columns = {name: values[rows] for name, values in sizes.items()}
-        found.append(Case(group, graph, "native", "replayed", columns, measured_s[rows], rows, dtype))
+        found.append(Case(group, graph, "native", "replayed", columns, measured_s[rows], rows, dtype, sustained))
     return found
 
 
