@@ -15,7 +15,7 @@ import numpy as np
 from pyinfercost import Expr
 
 CHUNK = 8192
-MATRIX_TILES = ((256, 128), (128, 128), (64, 128), (64, 64))
+MATRIX_TILES = ((128, 256), (128, 128), (64, 64), (64, 32), (64, 16), (64, 8))
 VECTOR_TILES = ((128, 128), (128, 64), (128, 32), (64, 64))
 RESIDENT_ELEMENTS, MOST_RESIDENT = 2 * 128 * 128, 8
 SQUARE_PRODUCTS = 36.0  # Winograd, 4 x 4 results at once
@@ -78,19 +78,26 @@ class NumpyEvaluator:
     def _of(self, kernel: _Kernel, key: str, otherwise: float = 1.0) -> float:
         return float(self.constants.get(f"kernel.{kernel.family}.{key}", otherwise))
 
-    def _tiles(self, key: str, otherwise: float = 0.0) -> float:
-        shared = self.constants.get(f"tiles_matrix.{key}", otherwise)
-        return float(shared if self.on_matrix else self.constants.get(f"tiles_vector.{key}", shared))
+    def _tables(self, kernel: _Kernel) -> tuple[str, ...]:
+        """Where constants of a product's tiles are looked for, in this order."""
+        if self.on_matrix:
+            return ("tiles_matrix",)
+        return ("tiles_convolution", "tiles_vector") if kernel.kind == "convolution" else ("tiles_vector", "tiles_matrix")
+
+    def _tiles(self, kernel: _Kernel, key: str, otherwise: float = 0.0) -> float:
+        found = (self.constants.get(f"{table}.{key}") for table in self._tables(kernel))
+        return float(next((value for value in found if value is not None), otherwise))
 
     def _own(self, kernel: _Kernel, key: str, otherwise: float) -> float:
-        table = "tiles_matrix" if self.on_matrix else "tiles_vector"
-        return float(self.constants.get(f"{table}.{key}", otherwise)) if kernel.kind == "gemm" else otherwise
+        if kernel.kind == "convolution" and self.on_matrix:
+            return otherwise
+        return float(self.constants.get(f"{self._tables(kernel)[0]}.{key}", otherwise))
 
     def _kernel_s(self, kernel: _Kernel, x: np.ndarray) -> np.ndarray:
         contraction = kernel.kind in _CONTRACTIONS
         minimum_s = self.machine.overheads_s["kernel_minimum"] if contraction else 0.0
-        floor_s = self.gap_s + self._of(kernel, "minimum_s", minimum_s) + self._own(kernel, "minimum_s", 0.0)
-        slower = 1.0 / (self._of(kernel, "dram") * self._own(kernel, "dram", 1.0))
+        floor_s = self.gap_s + self._of(kernel, "minimum_s", minimum_s)
+        slower = 1.0 / self._of(kernel, "dram")
         others, written = kernel.others(x), kernel.written(x)
         if not contraction:
             turnaround = self.constants.get("stream.turnaround", 0.0) * np.minimum(others - written, written)
@@ -104,8 +111,11 @@ class NumpyEvaluator:
                 per_s = issued * self.machine.clock_hz * self.machine.cores
                 compute_s = np.maximum(compute_s, written / per_s)
             return floor_s + np.maximum(np.maximum(compute_s, dram_s), cache_s)
+        floor_s += self._own(kernel, "minimum_s", 0.0)
+        slower /= self._own(kernel, "dram", 1.0)
         compute = self._of(kernel, "compute") * self._own(kernel, "compute", 1.0)
-        compute_s = self._product_s(self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k)
+        compute *= self._own(kernel, "with_weights", 1.0) if kernel.weights > 0 else 1.0
+        compute_s = self._product_s(kernel, self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k)
         if kernel.squares_4(1.0) > 0 and not self.on_matrix and self.constants.get("winograd.fused", 0.0) > 0:
             compute_s = np.minimum(compute_s, self._winograd_s(kernel, x))
         grouped = kernel.kind == "convolution" and kernel.batch != 1
@@ -113,7 +123,7 @@ class NumpyEvaluator:
         if direct > 0:
             compute_s = np.minimum(compute_s, kernel.flops(x) / direct)
         dram_s = (kernel.weights + others) * (self.dram_s * slower)
-        rest_s = self._tiles("exposed_memory") * np.minimum(compute_s, dram_s)
+        rest_s = self._tiles(kernel, "exposed_memory") * np.minimum(compute_s, dram_s)
         compute_s = np.maximum(compute_s, kernel.pointwise(x) / self.vector)
         cache_s = (kernel.weights + others) * self.cache_s
         busy_s = np.maximum(np.maximum(compute_s, dram_s), cache_s) + rest_s
@@ -132,18 +142,18 @@ class NumpyEvaluator:
             (constants["compute"] or 1.0) * (1.0 if kernel.channels_first else constants["channels_last"] or 1.0)
         )
 
-    def _product_s(self, core_s_per_flop: float, batch: float, m: Column, n: float, k: float) -> np.ndarray:
+    def _product_s(self, kernel: _Kernel, core_s_per_flop: float, batch: float, m: Column, n: float, k: float) -> np.ndarray:
         """The cores' time for a batch of products [m, k] x [k, n], by the best tile of the menu."""
         cores = self.machine.cores
-        depth_s = 2.0 * core_s_per_flop * (k + self._tiles("depth_overhead"))
-        page_bytes = 1024 * self._tiles("page_kib")
+        depth_s = 2.0 * core_s_per_flop * (k + self._tiles(kernel, "depth_overhead"))
+        page_bytes = 1024 * self._tiles(kernel, "page_kib")
         if page_bytes > 0:
-            beyond = np.clip(k * self.operand_bytes / page_bytes - 1, 0.0, self._tiles("page_most"))
-            depth_s *= 1 + self._tiles("page_cost") * beyond
-        latency_s = k * self._tiles("operand_s_per_element")
-        exposed, round_s = self._tiles("exposed_operands"), self._tiles("round_s")
-        most_parts = max(1.0, np.floor(k / self._tiles("split_length", 512)))
-        part_s = self._tiles("split_bytes") * 8 * self.dram_s * batch * m * n
+            beyond = np.clip(k * self.operand_bytes / page_bytes - 1, 0.0, self._tiles(kernel, "page_most"))
+            depth_s *= 1 + self._tiles(kernel, "page_cost") * beyond
+        latency_s = k * self._tiles(kernel, "operand_s_per_element")
+        exposed, round_s = self._tiles(kernel, "exposed_operands"), self._tiles(kernel, "round_s")
+        most_parts = np.clip(np.floor(k / self._tiles(kernel, "split_length", 512)), 1.0, self._tiles(kernel, "most_splits", 1e9))
+        part_s = self._tiles(kernel, "split_bytes") * 8 * self.dram_s * batch * m * n
         best_s = np.full(len(m), np.inf)
         for rows, cols in MATRIX_TILES if self.on_matrix else VECTOR_TILES:
             tiles = np.ceil(m / rows) * (np.ceil(n / cols) * batch)
@@ -151,10 +161,10 @@ class NumpyEvaluator:
             of_a_core = np.ceil(tiles / cores * parts - ROUNDING)
             resident = min(RESIDENT_ELEMENTS / (rows * cols), MOST_RESIDENT)
             rounds = np.maximum(1 / of_a_core, 1 / resident)  # for each tile of a core
-            results = rows * cols * (1 + self._tiles("edge") * (64 / rows + 64 / cols - 1))
+            results = rows * cols * (1 + self._tiles(kernel, "edge") * (64 / rows + 64 / cols - 1))
             busy_s, waited_s = depth_s * results / parts, latency_s / parts * rounds
             tile_s = np.maximum(busy_s, waited_s) + exposed * np.minimum(busy_s, waited_s) + rounds * round_s
-            split_s = np.where(parts > 1, self._tiles("split_s") + parts * part_s, 0.0)
+            split_s = np.where(parts > 1, self._tiles(kernel, "split_s") + parts * part_s, 0.0)
             best_s = np.minimum(best_s, of_a_core * tile_s + split_s)
         return np.maximum(0.0, best_s - round_s)
 
@@ -164,12 +174,12 @@ class NumpyEvaluator:
         pass_s = self.constants.get("winograd.passes", 1.0) * self.dram_s * self.operand_bytes
         squares = kernel.squares_4(x)
         products_s = self._product_s(
-            core_s_per_flop / self.constants.get("winograd.products", 1.0), SQUARE_PRODUCTS, squares, results, channels
+            kernel, core_s_per_flop / self.constants.get("winograd.products", 1.0), SQUARE_PRODUCTS, squares, results, channels
         )
         weights_s = channels * results * (9 + SQUARE_PRODUCTS) * pass_s + 3 * self.gap_s
         values_s = (kernel.m(x) + SQUARE_PRODUCTS * squares) * (channels + results) * pass_s
         separate_s = weights_s + values_s + products_s
-        depth = 8 * np.ceil(channels / 8) + self._tiles("depth_overhead")
+        depth = 8 * np.ceil(channels / 8) + self._tiles(kernel, "depth_overhead")
         block = 2 * FUSED_PRODUCTS * FUSED_SQUARES * FUSED_CHANNELS * depth
         block_s = block * core_s_per_flop / self.constants["winograd.fused"]
         blocks = np.ceil(kernel.squares_2(x) / FUSED_SQUARES) * np.ceil(results / FUSED_CHANNELS)

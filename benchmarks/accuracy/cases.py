@@ -41,6 +41,7 @@ class Case:
         sizes: values of every open size, a column for each.
         measured_s: what was measured, in seconds.
         rows: the rows' numbers in the table.
+        host_s: what measuring added to every row, in seconds, beyond what a forward takes.
         sustained: the device was at work all the time, so that its board's power was a limit.
         subject: what ran, such as the name of a model; rows of one subject belong together when data is split.
     """
@@ -54,6 +55,7 @@ class Case:
     rows: NDArray[np.int64]
     subject: str = ""
     sustained: bool = False
+    host_s: float = 0.0
 
     def __len__(self) -> int:
         return len(self.measured_s)

@@ -98,6 +98,7 @@ def predict(
         for case, rows in some:
             out = {"latency_s": latency_s[rows], "spread_s": spread_s[rows]}
             _evaluate(case, machines[case.hardware], plans, out, failed)
+            latency_s[rows] += case.host_s
 
     if threads == 1 or len(of_graph) == 1:
         for some in of_graph.values():

@@ -50,7 +50,7 @@ std::string class_of(const KernelTerms& terms) {
 // Kernels of products by what they multiply: the constants of each stand in a table of their own, and where
 // one says nothing, those of the matrix unit hold.
 std::string tiles_of(const KernelTerms& terms, const Engine& engine) {
-    if (!engine.matrix) return "tiles_vector.";
+    if (!engine.matrix) return terms.kind == WorkKind::convolution ? "tiles_convolution." : "tiles_vector.";
     if (is_grouped(terms)) return terms.operand_bits <= 8 ? "tiles_grouped8." : "tiles_grouped.";
     if (terms.weight_bits > 0) return terms.weight_bits <= 4 ? "tiles_weight4." : "tiles_weight8.";
     if (engine.dtype == DType::int8) return "tiles_int8.";
@@ -68,9 +68,9 @@ std::string rows_of(const KernelTerms& terms) {
 
 TileCosts tile_costs(const Hardware& hardware, const std::string& table, double core_s_per_flop,
                      double stream_s_per_byte, double operand_bytes) {
+    const std::string general = table == "tiles_convolution." ? "tiles_vector." : "tiles_matrix.";
     const auto constant = [&](const char* key, double otherwise) {
-        return hardware.constant(table + key,
-                                 hardware.constant(std::string("tiles_matrix.") + key, otherwise));
+        return hardware.constant(table + key, hardware.constant(general + key, otherwise));
     };
     TileCosts costs;
     costs.core_s_per_flop = core_s_per_flop;
@@ -181,8 +181,9 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     };
     const std::string table = tiles_of(terms, engine);
     const bool product = terms.kind == WorkKind::gemm;
+    const bool tabled = product || (terms.kind == WorkKind::convolution && !engine.matrix);
     const auto of_tiles = [&](const char* key, double otherwise) {
-        return product ? hardware_.constant(table + key, otherwise) : otherwise;
+        return tabled ? hardware_.constant(table + key, otherwise) : otherwise;
     };
     const double stored = is_zero(terms.weight_bytes) ? 1 : of_tiles("with_weights", 1);
     const double compute = of_class("compute", 1) * of_tiles("compute", 1) * stored;

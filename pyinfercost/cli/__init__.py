@@ -54,6 +54,7 @@ def profile(
     precision: str,
     execution: str,
     threads: int | None,
+    sustained: bool,
     depth: int | None,
     training: bool,
     measured: bool,
@@ -64,13 +65,16 @@ def profile(
     sizes: dict[str, Any] = {name: whole_number(name, value) for name, value in named_settings(settings, batch).items()}
     if threads is not None and hardware is None:
         raise click.UsageError("--threads needs --hardware")
+    if sustained and hardware is None:
+        raise click.UsageError("--sustained needs --hardware")
     if measured:
         check_measurable(model, form, precision, training=training)
     with messages_for_people():
         from ..analysis.models import graph_at
         from ..analysis.profile import profile_on
 
-        machine = None if hardware is None else machine_of(hardware, threads)  # first: a capture may take long
+        # First: a capture may take long.
+        machine = None if hardware is None else machine_of(hardware, threads, sustained=sustained)
         with progress(model, quiet=form in _DATA_FORMATS):
             captured = graph_at(model, sizes, training=training)
         result = profile_on(machine, captured, precision=precision, execution=execution, rules=None, threads=threads)

@@ -13,19 +13,19 @@ ALL = "all"
 KINDS = ("cpu", "gpu", "systolic")
 
 
-def machine_of(name: str, threads: int | None) -> Hardware:
+def machine_of(name: str, threads: int | None, *, sustained: bool = False) -> Hardware:
     """One machine. An unknown name is wrong usage; a file that does not do fails."""
     from ..hardware import HardwareFileError, MissingFactError, load
 
     try:
-        return load(name, threads=threads)
+        return load(name, threads=threads, sustained=sustained)
     except (HardwareFileError, MissingFactError):
         raise  # the name is right, the file is not
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
 
-def machines_of(text: str, threads: int | None) -> list[Hardware]:
+def machines_of(text: str, threads: int | None, *, sustained: bool = False) -> list[Hardware]:
     """The machines of a list with commas, each once: ids, files, `all`, `cpu`, `gpu`, `systolic`.
 
     Machines of a group that lack a fact which estimates need are left out and named on stderr.
@@ -34,13 +34,16 @@ def machines_of(text: str, threads: int | None) -> list[Hardware]:
     lacking: list[str] = []
     for name in text.split(","):
         is_group = name == ALL or name in KINDS
-        machines.update(_group(name, threads, lacking) if is_group else {name: machine_of(name, threads)})
+        if is_group:
+            machines.update(_group(name, threads, lacking, sustained=sustained))
+        else:
+            machines[name] = machine_of(name, threads, sustained=sustained)
     if lacking:
         click.echo(f"Left out, since facts are missing: {', '.join(dict.fromkeys(lacking))}", err=True)
     return list(machines.values())
 
 
-def _group(group: str, threads: int | None, lacking: list[str]) -> dict[str, Hardware]:
+def _group(group: str, threads: int | None, lacking: list[str], *, sustained: bool) -> dict[str, Hardware]:
     from ..hardware import MissingFactError, describe, names
 
     found = {}
@@ -48,7 +51,7 @@ def _group(group: str, threads: int | None, lacking: list[str]) -> dict[str, Har
         if group != ALL and describe(name)["kind"] != group:
             continue
         try:
-            found[name] = machine_of(name, threads)
+            found[name] = machine_of(name, threads, sustained=sustained)
         except MissingFactError:
             lacking.append(name)
     return found

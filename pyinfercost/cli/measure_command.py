@@ -45,6 +45,7 @@ def measure(
     device: str,
     seconds: float,
     threads: int | None,
+    sustained: bool,
     limit: int,
     form: str,
     output: str | None,
@@ -57,7 +58,7 @@ def measure(
     with messages_for_people():
         from ..measuring.measure import measure as run
 
-        machine = None if hardware is None else machine_of(hardware, threads)
+        machine = None if hardware is None else machine_of(hardware, threads, sustained=sustained)
         if sys.stderr.isatty():
             click.echo(f"Running {model} ...", err=True)
         result = run(

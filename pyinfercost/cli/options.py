@@ -20,6 +20,9 @@ def model_options(command: _Command) -> _Command:
     for option in (
         click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout."),
         click.option("--threads", type=click.IntRange(min=1), help="Threads to run on; only for a CPU."),
+        click.option(
+            "--sustained", is_flag=True, help="At work all the time: the board's power is a limit, too. Only for a GPU."
+        ),
         click.argument("model"),
     ):
         command = option(command)

@@ -98,6 +98,7 @@ def sweep(
     workers: int | None,
     no_progress: bool,
     threads: int | None,
+    sustained: bool,
 ) -> None:
     """Predict latency, memory and cost at every point of a grid, and pick points.
 
@@ -106,7 +107,7 @@ def sweep(
     """
     with messages_for_people():
         sizes = {name: axis_values(name, value) for name, value in named_settings(settings, batch).items()}
-        machines = machines_of(hardware, threads)
+        machines = machines_of(hardware, threads, sustained=sustained)
         ways: dict[str, Any] = {
             "hardware": machines,
             "precision": known_names("precision", precision, _core.precisions()),

@@ -104,6 +104,7 @@ _MODEL_TABLES = {
     },
     "tiles_matrix": _TILES,
     "tiles_vector": _TILES,
+    "tiles_convolution": _TILES,  # on the vector unit; on the matrix unit they are as products
     "tiles_int8": _TILES,
     "tiles_fp8": _TILES,
     "tiles_grouped": _TILES,  # several matrices of weights: mixtures of experts

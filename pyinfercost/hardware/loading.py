@@ -244,8 +244,14 @@ def _power_shares(device: DeviceFile, constants: Calibration) -> dict[str, float
     return shares
 
 
+_BITS = {"fp64": 64, "fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4}
+
+
 def _sustained(device: DeviceFile, constants: Calibration) -> dict[str, float]:
-    """The seconds of a FLOP and of a byte at the board's limit, less what it draws whatever it does."""
+    """The seconds of a FLOP and of a byte at the board's limit, less what it draws whatever it does.
+
+    A dtype without energy of its own takes as much of that of a known one as it has of its bits, assumed.
+    """
     tdp_w, dram_pj = device.get("power.tdp_w"), constants.get("energy.dram_pj_per_byte")
     if tdp_w is None or dram_pj is None:
         lacking = f"{device.path} gives no power.tdp_w" if tdp_w is None else f"{device.family!r} has no [energy]"
@@ -255,9 +261,14 @@ def _sustained(device: DeviceFile, constants: Calibration) -> dict[str, float]:
         )
     pj_in_s = 1e-12 / ((1 - (constants.get("energy.static_fraction") or 0)) * tdp_w)
     found = {"sustained.dram_s_per_byte": dram_pj * pj_in_s}
-    for key, pj in constants.data.get("energy", {}).items():
-        if key.startswith("pj_per_flop_"):
-            found[f"sustained.{key.removeprefix('pj_per_flop_')}"] = pj * pj_in_s
+    for engine, known in (("matrix", "bf16"), ("vector", "fp32")):
+        pj_of_known = constants.get(f"energy.pj_per_flop_{engine}_{known}")
+        for dtype, bits in _BITS.items():
+            pj = constants.get(f"energy.pj_per_flop_{engine}_{dtype}")
+            if pj is None and pj_of_known is not None:
+                pj = pj_of_known * bits / _BITS[known]
+            if pj is not None:
+                found[f"sustained.{engine}_{dtype}"] = pj * pj_in_s
     return found
 
 

@@ -79,11 +79,11 @@ def with_(**constants: float) -> dict[str, dict[str, float]]:
 ONE_TILE = 2 * 64 * 64 / (FLOP_PER_S / CORES)  # seconds of a core on a tile of 64 x 64, for an element of the reduction
 
 GPU_CASES: dict[str, tuple[ic.Graph, ic.Hardware, str, float]] = {
-    # 109 tiles of 64 x 64 on 108 cores take two rounds: 107 of 216 places have no tile.
-    "one tile too many": (product(109 * 64, 64, 256), machine(), "wave quantisation", 100 * 107 / 216),
+    # 109 tiles of 64 x 8 on 108 cores take two rounds: 107 of 216 places have no tile.
+    "one tile too many": (product(109 * 64, 8, 256), machine(), "wave quantisation", 100 * 107 / 216),
     "tiles for all cores": (product(108 * 64, 64, 256), machine(), "matrix unit", 100),
-    # 33 of the 64 columns of each tile are results.
-    "narrow result": (product(108 * 64, 33, 256), machine(), "tile padding", 100 * 31 / 64),
+    # One of the 8 columns of each tile is a result.
+    "narrow result": (product(108 * 64, 1, 256), machine(), "tile padding", 100 * 7 / 8),
     # A tile of 64 x 64 takes 1.9 times as long for each result as one of 128 x 128, of which half were padding.
     "small tiles": (
         product(108 * 64, 64, 256),
@@ -239,11 +239,11 @@ def test_what_decides_on_a_gpu(graph: ic.Graph, hardware: ic.Hardware, name: str
 
 
 def test_tiles_are_counted() -> None:
-    (kernel,) = _core.evaluate_kernels(_core.plan(product(109 * 64, 64, 256), {}), {}, machine())
-    assert kernel["tiling"] == {"tile": (64, 64), "tiles": 109, "parts": 1, "rounds": 2, "filled": 109 / 216}
-    # 4 x 10^-3 s: two rounds of 64 x 64 x 256 multiply-adds on a core of a GFLOP/s.
-    assert kernel["compute_s"] == pytest.approx(2 * 256 * ONE_TILE)
-    assert kernel["ideal_compute_s"] == pytest.approx(109 / 108 * 256 * ONE_TILE)
+    (kernel,) = _core.evaluate_kernels(_core.plan(product(109 * 64, 8, 256), {}), {}, machine())
+    assert kernel["tiling"] == {"tile": (64, 8), "tiles": 109, "parts": 1, "rounds": 2, "filled": 109 / 216}
+    # 0.5 x 10^-3 s: two rounds of 64 x 8 x 256 multiply-adds on a core of a GFLOP/s.
+    assert kernel["compute_s"] == pytest.approx(2 * 256 * ONE_TILE / 8)
+    assert kernel["ideal_compute_s"] == pytest.approx(109 / 108 * 256 * ONE_TILE / 8)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ PARTS = {
 
 
 def test_layers_and_totals_name_their_effects() -> None:
-    graph = product(109 * 64, 64, 256)
+    graph = product(109 * 64, 8, 256)
     profile = ic.profile(graph, hardware=machine())
     (layer,) = profile.to_dict()["layers"]
     assert layer["effect"] == "wave quantisation"

@@ -143,10 +143,11 @@ def test_latencies_shrink_with_the_clock(tmp_path: Path) -> None:
     assert slow.constants["forward.start_s"] == fast.constants["forward.start_s"]  # the host's
 
 
-def product(dtype: str) -> ic.Graph:
+def product(dtype: str, side: int = 512) -> ic.Graph:
     """A product whose weight is given."""
-    operands: dict[str, Any] = {"self": T((512, 512), dtype), "mat2": T((512, 512), dtype, role="parameter")}
-    return single_node("aten.mm", operands, T((512, 512), dtype))
+    shape = (side, side)
+    operands: dict[str, Any] = {"self": T(shape, dtype), "mat2": T(shape, dtype, role="parameter")}
+    return single_node("aten.mm", operands, T(shape, dtype))
 
 
 def test_kernels_with_a_table_of_their_own_have_its_spread() -> None:
@@ -159,17 +160,43 @@ def test_kernels_with_a_table_of_their_own_have_its_spread() -> None:
     assert bands["bfloat16"] == pytest.approx(constants["kernel.gemm.spread"])
 
 
-@pytest.mark.parametrize(("wide", "ratio"), [(0.0, 0.5), (1.0, 1.0)])
-def test_batches_of_products_may_lack_narrow_tiles(wide: float, ratio: float) -> None:
-    """A result of 64 columns fills half of a tile of 128."""
+@pytest.mark.parametrize(("least", "narrow", "short"), [(0, 0.5, 0.5), (64, 1.0, 0.5), (128, 1.0, 1.0)])
+def test_batches_of_products_may_lack_narrow_tiles(least: float, narrow: float, short: float) -> None:
+    """A result of 64 columns fills half of a tile of 128, and so does one of 64 rows."""
 
-    def product_s(columns: int) -> float:
-        operands = {"self": T((64, 512, 256)), "mat2": T((64, 256, columns))}
-        graph = single_node("aten.bmm", operands, T((64, 512, columns)))
-        hardware = machine(tiles_vector__batched_wide=wide, vector=1e12)
-        return seconds(graph, hardware)
+    def product_s(rows: int, columns: int) -> float:
+        operands = {"self": T((512, rows, 256)), "mat2": T((512, 256, columns))}
+        graph = single_node("aten.bmm", operands, T((512, rows, columns)))
+        return seconds(graph, machine(tiles_vector__batched_rows=least, vector=1e12))
 
-    assert product_s(64) == pytest.approx(ratio * product_s(128))
+    assert product_s(512, 64) == pytest.approx(narrow * product_s(512, 128))
+    assert product_s(64, 128) == pytest.approx(short * product_s(128, 128))
+
+
+def test_products_with_weights_may_reach_less() -> None:
+    hardware = machine(tiles_vector__with_weights=0.5, vector=1e12)
+
+    def product_s(role: str) -> float:
+        operands = {"self": T((4096, 512)), "mat2": T((512, 1024), role=role)}
+        return seconds(single_node("aten.mm", operands, T((4096, 1024))), hardware)
+
+    assert product_s("parameter") == pytest.approx(2 * product_s("input"))
+
+
+def test_a_board_at_work_all_the_time_has_no_more_power_than_its_limit() -> None:
+    """H200 draws 690 of its 700 W in large products, which take a fifth longer than by themselves."""
+    graph = product("bfloat16", 8192)
+    alone, sustained = (
+        ic.estimate(graph, hardware=ic.hardware.load("h200-sxm-141gb", sustained=always), execution="replayed")
+        for always in (False, True)
+    )
+    assert 1.1 < sustained.latency_s / alone.latency_s < 1.3
+    assert sustained.layers[0].effect.startswith("power-limited")
+    assert not alone.layers[0].effect.startswith("power-limited")
+    with pytest.raises(ValueError, match="already loaded"):
+        ic.hardware.load(ic.hardware.load("h200-sxm-141gb"), sustained=True)
+    with pytest.raises(ValueError, match=r"has no \[energy\]"):
+        ic.hardware.load("tpu-v4", sustained=True)
 
 
 def depthwise(window: int, *, last: bool = False) -> ic.Graph:

@@ -13,7 +13,7 @@ import pyinfercost as ic
 from pyinfercost import _core
 
 MENUS = {
-    "matrix": ((256, 128), (128, 128), (64, 128), (64, 64)),
+    "matrix": ((128, 256), (128, 128), (64, 64), (64, 32), (64, 16), (64, 8)),
     "vector": ((128, 128), (128, 64), (128, 32), (64, 64)),
 }
 RESIDENT_ELEMENTS, MOST_RESIDENT = 2 * 128 * 128, 8
@@ -60,7 +60,8 @@ def searched_s(unit: str, m: int, n: int, k: int, cores: int, tiles: dict[str, f
     depth_s *= 1 + tiles["page_cost"] * beyond
     for rows, cols in MENUS[unit]:
         count = ceil(m / rows) * ceil(n / cols)
-        parts = min(max(cores // count, 1), max(1, floor(k / tiles["split_length"])))
+        most_parts = min(tiles["most_splits"], floor(k / tiles["split_length"]))
+        parts = min(max(cores // count, 1), max(1, most_parts))
         of_a_core = ceil(count * parts / cores)
         at_once = min(of_a_core, RESIDENT_ELEMENTS / (rows * cols), MOST_RESIDENT)
         busy_s = depth_s * rows * cols / parts * (1 + tiles["edge"] * (64 / rows + 64 / cols - 1))
@@ -83,6 +84,7 @@ def searched_s(unit: str, m: int, n: int, k: int, cores: int, tiles: dict[str, f
             "exposed_operands": st.floats(0, 1),
             "round_s": st.floats(0, 1e-5),
             "split_length": st.sampled_from([64.0, 256.0, 512.0]),
+            "most_splits": st.sampled_from([1, 4, 1000]),
             "split_s": st.floats(0, 1e-5),
             "depth_overhead": st.floats(0, 200),
             "edge": st.floats(0, 1),

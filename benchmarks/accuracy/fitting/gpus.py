@@ -71,6 +71,7 @@ def _tiles(table: str, tables: tuple[str, ...], family_sd: float, start: dict[st
 
 
 _MATRIX = {"exposed_memory": 0.35, "operand": 3.0, "exposed_operands": 0.5, "round": 2850.0}
+_CONVOLUTION = {"exposed_memory": 0.12, "operand": 13.0, "exposed_operands": 2.9, "round": 2500.0}
 _VECTOR = {"exposed_memory": 0.13, "operand": 4.2, "exposed_operands": 1.5, "round": 4500.0}
 
 
@@ -112,7 +113,7 @@ PRODUCTS = (
     *_own("tiles_weight4"),
     _gpu("achieved.vector", 0.93, 0.4, 1.3, (*_FP32, "fp32_conv2d"), 0.05, 0.07),
     _gpu("tiles_vector.with_weights", 0.95, 0.5, 1.2, _FP32, 0.1, 0.1),
-    *_tiles("tiles_vector", (*_FP32, "fp32_conv2d"), 0.4, _VECTOR),
+    *_tiles("tiles_vector", _FP32, 0.4, _VECTOR),
     _gpu("energy.pj_per_flop_matrix_bf16", 0.8, 0.1, 5.0, ("gemm_power",), 0.3, 0.3),
     _gpu("energy.dram_pj_per_byte", 47.0, 10.0, 300.0, ("gemm_power",), 0.3),
     _gpu("power.pj_per_flop_vector_fp32", 11.2, 2.0, 30.0, (*_FP32, "fp32_conv2d"), 0.2),
@@ -135,11 +136,15 @@ ATTENTION = (
 
 CONVOLUTIONS = (
     _gpu("kernel.convolution.minimum_clocks", 7500, 150, 60000, ("models_vision",), 0.7),
-    _gpu("tiles_vector.depth_overhead", 8.0, 0.01, 64.0, ("fp32_conv2d", *_FP32), 0.7),
+    _gpu("tiles_vector.depth_overhead", 8.0, 0.01, 64.0, _FP32, 0.7),
+    *_tiles("tiles_convolution", ("fp32_conv2d",), 0.4, _CONVOLUTION),
+    _gpu("tiles_convolution.depth_overhead", 30.0, 0.01, 64.0, ("fp32_conv2d",), 0.7),
+    _gpu("tiles_convolution.compute", 1.0, 0.5, 1.5, ("fp32_conv2d",), 0.1, 0.1),
+    _gpu("tiles_convolution.minimum_clocks", 4500, 150, 15000, ("fp32_conv2d",), 0.7),
     _gpu("winograd.fused", 0.46, 0.2, 2.0, ("fp32_conv2d",), 0.3),
     _gpu("winograd.products", 0.56, 0.2, 1.2, ("fp32_conv2d",), 0.3),
     _gpu("winograd.passes", 0.55, 0.1, 3.0, ("fp32_conv2d",), 0.5),
-    _gpu("kernel.convolution.compute", 0.95, 0.5, 1.2, ("fp32_conv2d", "models_vision"), 0.1, 0.05),
+    _gpu("kernel.convolution.compute", 0.95, 0.5, 1.2, ("models_vision",), 0.1, 0.05),
     _gpu("kernel.convolution.dram", 0.9, 0.3, 1.3, ("models_vision",), 0.15),
     _gpu("kernel.depthwise.compute", 0.15, 0.01, 1.0, ("models_vision",), 0.7, 0.2),
     _gpu("kernel.depthwise.grouped", 0.2, 0.01, 1.0, ("models_vision",), 0.7, 0.2),
