@@ -82,7 +82,9 @@ class NumpyEvaluator:
         """Where constants of a product's tiles are looked for, in this order."""
         if self.on_matrix:
             return ("tiles_matrix",)
-        return ("tiles_convolution", "tiles_vector") if kernel.kind == "convolution" else ("tiles_vector", "tiles_matrix")
+        return (
+            ("tiles_convolution", "tiles_vector") if kernel.kind == "convolution" else ("tiles_vector", "tiles_matrix")
+        )
 
     def _tiles(self, kernel: _Kernel, key: str, otherwise: float = 0.0) -> float:
         found = (self.constants.get(f"{table}.{key}") for table in self._tables(kernel))
@@ -115,7 +117,9 @@ class NumpyEvaluator:
         slower /= self._own(kernel, "dram", 1.0)
         compute = self._of(kernel, "compute") * self._own(kernel, "compute", 1.0)
         compute *= self._own(kernel, "with_weights", 1.0) if kernel.weights > 0 else 1.0
-        compute_s = self._product_s(kernel, self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k)
+        compute_s = self._product_s(
+            kernel, self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k
+        )
         if kernel.squares_4(1.0) > 0 and not self.on_matrix and self.constants.get("winograd.fused", 0.0) > 0:
             compute_s = np.minimum(compute_s, self._winograd_s(kernel, x))
         grouped = kernel.kind == "convolution" and kernel.batch != 1
@@ -142,7 +146,9 @@ class NumpyEvaluator:
             (constants["compute"] or 1.0) * (1.0 if kernel.channels_first else constants["channels_last"] or 1.0)
         )
 
-    def _product_s(self, kernel: _Kernel, core_s_per_flop: float, batch: float, m: Column, n: float, k: float) -> np.ndarray:
+    def _product_s(
+        self, kernel: _Kernel, core_s_per_flop: float, batch: float, m: Column, n: float, k: float
+    ) -> np.ndarray:
         """The cores' time for a batch of products [m, k] x [k, n], by the best tile of the menu."""
         cores = self.machine.cores
         depth_s = 2.0 * core_s_per_flop * (k + self._tiles(kernel, "depth_overhead"))
@@ -152,7 +158,9 @@ class NumpyEvaluator:
             depth_s *= 1 + self._tiles(kernel, "page_cost") * beyond
         latency_s = k * self._tiles(kernel, "operand_s_per_element")
         exposed, round_s = self._tiles(kernel, "exposed_operands"), self._tiles(kernel, "round_s")
-        most_parts = np.clip(np.floor(k / self._tiles(kernel, "split_length", 512)), 1.0, self._tiles(kernel, "most_splits", 1e9))
+        most_parts = np.clip(
+            np.floor(k / self._tiles(kernel, "split_length", 512)), 1.0, self._tiles(kernel, "most_splits", 1e9)
+        )
         part_s = self._tiles(kernel, "split_bytes") * 8 * self.dram_s * batch * m * n
         best_s = np.full(len(m), np.inf)
         for rows, cols in MATRIX_TILES if self.on_matrix else VECTOR_TILES:
@@ -174,7 +182,12 @@ class NumpyEvaluator:
         pass_s = self.constants.get("winograd.passes", 1.0) * self.dram_s * self.operand_bytes
         squares = kernel.squares_4(x)
         products_s = self._product_s(
-            kernel, core_s_per_flop / self.constants.get("winograd.products", 1.0), SQUARE_PRODUCTS, squares, results, channels
+            kernel,
+            core_s_per_flop / self.constants.get("winograd.products", 1.0),
+            SQUARE_PRODUCTS,
+            squares,
+            results,
+            channels,
         )
         weights_s = channels * results * (9 + SQUARE_PRODUCTS) * pass_s + 3 * self.gap_s
         values_s = (kernel.m(x) + SQUARE_PRODUCTS * squares) * (channels + results) * pass_s

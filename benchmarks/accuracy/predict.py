@@ -98,7 +98,6 @@ def predict(
         for case, rows in some:
             out = {"latency_s": latency_s[rows], "spread_s": spread_s[rows]}
             _evaluate(case, machines[case.hardware], plans, out, failed)
-            latency_s[rows] += case.host_s
 
     if threads == 1 or len(of_graph) == 1:
         for some in of_graph.values():
@@ -108,7 +107,8 @@ def predict(
             for _ in pool.map(run, of_graph.values()):
                 pass
     low_s, high_s = band(latency_s, spread_s)
-    return Predicted(latency_s, low_s, high_s)
+    host_s = np.repeat([case.host_s for case in cases], [len(case) for case in cases])
+    return Predicted(latency_s + host_s, low_s + host_s, high_s + host_s)
 
 
 def _evaluate(

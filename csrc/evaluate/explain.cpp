@@ -263,7 +263,7 @@ class Explainer {
     SizeBlock block_;
     const Sizes& sizes_;
     const Hardware& hardware_;
-    KernelSeconds unlimited_;  // as if the board had all the power it could use
+    KernelSeconds unlimited_;     // as if the board had all the power it could use
     std::deque<TileMenu> menus_;  // a deque: what is asked points into it
     std::vector<BoundKernel> asked_;
     std::vector<std::size_t> first_;  // question of each kernel

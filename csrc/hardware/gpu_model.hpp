@@ -123,9 +123,8 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
         }
         if (costs.sustained_s_per_byte > 0) {
             const Vec moved = bytes.weights.at(i) + bytes.others.at(i) + again;
-            times.compute =
-                max(times.compute, contraction.at(i) * splat(costs.sustained_s_per_flop) +
-                                       moved * splat(costs.sustained_s_per_byte));
+            times.compute = max(times.compute, contraction.at(i) * splat(costs.sustained_s_per_flop) +
+                                                   moved * splat(costs.sustained_s_per_byte));
         }
         times.busy = max(times.compute, times.dram);
         // Where all bytes come from dram, a cache that is faster takes no longer.

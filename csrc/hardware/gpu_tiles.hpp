@@ -37,7 +37,8 @@ struct Products {
         }
         tiles.latency = k * splat(costs.operand_s);
         for (int t = 0; t < menu.count; ++t) {
-            tiles.spent[t] = of_a_tile(tiles.busy[t], tiles.latency, splat(1.0 / resident_tiles(menu.tiles[t])));
+            tiles.spent[t] =
+                of_a_tile(tiles.busy[t], tiles.latency, splat(1.0 / resident_tiles(menu.tiles[t])));
         }
         tiles.most_parts =
             clamp(floor(k * splat(1.0 / costs.split_length)), splat(1.0), splat(costs.most_splits));

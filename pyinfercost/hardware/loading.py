@@ -86,9 +86,7 @@ def load(
         return hardware
     device = _find(hardware)
     folder = CALIBRATIONS if calibration is None else Path(calibration)
-    return _core.Hardware(
-        **core_arguments(device, constants_of(device, folder), threads=threads, sustained=sustained)
-    )
+    return _core.Hardware(**core_arguments(device, constants_of(device, folder), threads=threads, sustained=sustained))
 
 
 def describe(hardware: Source) -> dict[str, Any]:
@@ -170,7 +168,8 @@ def core_arguments(
     power = _power_shares(device, constants)
     return {
         "id": device.id,
-        "name": device.get("name") + ("" if threads is None else f", {cores} of {all_cores} cores")
+        "name": device.get("name")
+        + ("" if threads is None else f", {cores} of {all_cores} cores")
         + (", sustained" if sustained else ""),
         "kind": device.kind,
         "family": device.family,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -152,14 +153,23 @@ class Problem:
         """Differences of residuals, of the blocks that an unknown touches only."""
         here = self.residuals(x)
         result = np.zeros((len(here), len(x)))
-        for j, unknown in enumerate(self.unknowns):
+        residuals, prior = here[: self.total_rows], here[self.total_rows :]
+
+        def differentiate(j: int) -> None:
             moved = x.copy()
             moved[j] += _STEP
-            chosen = [b for b, block in enumerate(self.blocks) if unknown.touches(block, self.machines[block.hardware])]
-            there = here[: self.total_rows].copy()
+            chosen = [
+                b
+                for b, block in enumerate(self.blocks)
+                if self.unknowns[j].touches(block, self.machines[block.hardware])
+            ]
+            there = residuals.copy()
             self.fill(moved, there, chosen)
-            result[: self.total_rows, j] = (there - here[: self.total_rows]) / _STEP
-            result[self.total_rows :, j] = (self.prior(moved) - here[self.total_rows :]) / _STEP
+            result[: self.total_rows, j] = (there - residuals) / _STEP
+            result[self.total_rows :, j] = (self.prior(moved) - prior) / _STEP
+
+        with ThreadPoolExecutor() as pool:  # the core releases Python's lock
+            list(pool.map(differentiate, range(len(x))))
         return result
 
     def solve(self, iterations: int = 30) -> NDArray[np.float64]:
