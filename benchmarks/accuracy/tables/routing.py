@@ -35,6 +35,15 @@ class Routed(NamedTuple):
     largest: int
 
 
+def _whole(shares: np.ndarray, total: int) -> np.ndarray:
+    """Whole rows of experts in each draw, that add up to all: largest remainders are rounded up."""
+    rows = np.floor(shares)
+    for draw, remainder in zip(rows, shares - rows, strict=True):
+        lost = total - int(draw.sum())
+        draw[np.argsort(-remainder, kind="stable")[:lost]] += 1
+    return rows
+
+
 @cache
 def routed(routing: str, tokens: int, top_k: int, experts: int, ranks: int) -> Routed | None:
     """The load of one rank, None for a routing that is not known.
@@ -59,7 +68,7 @@ def routed(routing: str, tokens: int, top_k: int, experts: int, ranks: int) -> R
     places = np.random.default_rng(0).random((_DRAWS, local * ranks))
     drawn = ((high**power - low**power) * places + low**power) ** (1 / power) if power else low * (high / low) ** places
     # A token goes to an expert once.
-    per_expert = np.minimum(np.rint(drawn / drawn.sum(axis=1, keepdims=True) * pairs), tokens)
+    per_expert = np.minimum(_whole(drawn / drawn.sum(axis=1, keepdims=True) * pairs, pairs), tokens)
     per_rank = per_expert.reshape(_DRAWS, ranks, local)
     busiest = per_rank[np.arange(_DRAWS), per_rank.sum(axis=2).argmax(axis=1)]
 
