@@ -115,6 +115,8 @@ struct GpuCosts {
     double issue_s_per_byte = 0;   // of results, where instructions and not bytes are the limit; 0: never
     bool direct = false;           // a convolution may run on the vector unit instead
     double direct_s_per_flop = 0;
+    double most_bytes = 0;  // of an operand that kernels count by 32 bits; 0: they can have any
+    double large_s_per_flop = 0;
     // A board that is always at work has no more power than it may draw for long; 0: it is not limited.
     double sustained_s_per_flop = 0;
     double sustained_s_per_byte = 0;

@@ -36,6 +36,14 @@ bool is_depthwise(const KernelTerms& terms) {
            is_batched(terms);
 }
 
+// A convolution in groups of few channels, for which libraries of the matrix unit have kernels of their own if
+// they are 4, 8, 16, 32 or 64. Others run as if there were no matrix unit.
+bool is_in_odd_groups(const KernelTerms& terms) {
+    if (terms.kind != WorkKind::convolution || !is_batched(terms) || !is_constant(terms.n)) return false;
+    const double width = terms.n.constant;
+    return width < kWideGroup && std::exp2(std::round(std::log2(width))) != width;
+}
+
 // Several matrices of weights, each with rows of its own: a mixture of experts.
 bool is_grouped(const KernelTerms& terms) {
     return terms.kind == WorkKind::gemm && !is_zero(terms.weight_bytes) && is_batched(terms);
@@ -207,7 +215,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     }
     // A norm's kernels read planes; the convolution behind them wants its channels innermost again.
     if (terms.turned && execution_ != Execution::compiled) {
-        costs.transposed_factor = 2 * hardware_.constant("stream.transposed", 0);
+        costs.transposed_factor = hardware_.constant("stream.turned", 0);
     }
     // A compiler's kernels are its own.
     const double per_clock = execution_ == Execution::compiled ? 0 : of_class("issue_byte_per_clock", 0);
@@ -230,9 +238,18 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
     costs.direct = terms.kind == WorkKind::convolution && is_batched(terms) && vector.flop_per_s > 0;
     costs.direct_s_per_flop = costs.vector_s_per_flop / direct_share(terms);
-    if (is_depthwise(terms) && terms.window > kWidestDirect) {
+    const bool innermost = !terms.channels_first || execution_ == Execution::compiled;
+    const bool odd = engine.matrix && innermost && !is_depthwise(terms) && is_in_odd_groups(terms);
+    if (odd || (is_depthwise(terms) && terms.window > kWidestDirect)) {
         costs.shape = GpuCosts::Shape::unshaped;  // a general kernel, without tiles
         costs.engine_s_per_flop = costs.direct_s_per_flop;
+        // What is fetched once serves all results of a group.
+        if (odd) costs.engine_s_per_flop *= std::min(1.0, kNarrowGroup / terms.n.constant);
+    }
+    const double large = of_class("large", 0);
+    if (is_depthwise(terms) && engine.matrix && innermost && large > 0) {
+        costs.most_bytes = kMostElements * terms.operand_bits / 8;
+        costs.large_s_per_flop = costs.vector_s_per_flop / large;
     }
     // Products of few rows have kernels on the vector unit, whose columns go to threads.
     if (product && of_tiles("direct", 0) > 0) {

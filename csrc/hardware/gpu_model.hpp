@@ -106,6 +106,12 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
             if (costs.direct) {
                 times.compute = min(times.compute, contraction.at(i) * splat(costs.direct_s_per_flop));
             }
+            if (costs.most_bytes > 0) {
+                const Vec results = bytes.written.at(i);
+                const Vec largest = max(results, bytes.others.at(i) - results);
+                times.compute = max(times.compute, only(splat(costs.most_bytes) < largest,
+                                                        contraction.at(i) * splat(costs.large_s_per_flop)));
+            }
             rest = splat(costs.tiles.exposed_memory) * min(times.compute, times.dram);
         } else if constexpr (shape == Shape::rows) {
             times.compute = rows.latency(i, length);

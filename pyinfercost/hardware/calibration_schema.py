@@ -59,6 +59,7 @@ _KERNEL = {
     "issue_byte_per_clock": POSITIVE,  # results of one core, where instructions are the limit
     "grouped": POSITIVE,  # of the vector unit, what direct convolutions in narrow groups reach, where not as depthwise
     "wide": POSITIVE,  # the same of depthwise windows beyond 7 x 7, which have a general kernel
+    "large": POSITIVE,  # the same of more elements than 32 bits count, channels innermost
     "channels_last": POSITIVE,  # of what a depthwise kernel reaches, where channels lie innermost
     "spread": NOT_NEGATIVE,
     "rows": COUNT,
@@ -100,6 +101,7 @@ _MODEL_TABLES = {
         "turnaround": NOT_NEGATIVE,  # bytes' worth of pause for each byte both read and written
         "resident": NOT_NEGATIVE,  # of the last cache, what of it holds a working set until it is used again
         "strided": NOT_NEGATIVE,  # bytes' worth of a byte read across its order, on top of its own
+        "turned": NOT_NEGATIVE,  # passes over a group norm's bytes, where channels lie innermost
         "transposed": NOT_NEGATIVE,  # passes over a convolution's bytes to bring them into its order and back
     },
     "tiles_matrix": _TILES,

@@ -71,11 +71,11 @@ def test_other_ways_to_interpolate_have_a_thread_for_each_result() -> None:
     assert seconds(resized("upsample_nearest2d"), hardware) < 1e-9
 
 
-def norm(*, last: bool, transposed: float, execution: str) -> float:
+def norm(*, last: bool, turned: float, execution: str) -> float:
     """Seconds of a norm over groups of channels, in all of its kernels."""
     image = images(2, 32, 8, last=last)
     graph = single_node("aten.group_norm", {"input": image, "num_groups": 4}, image)
-    hardware = machine(dram=BYTE_PER_S, stream__transposed=transposed)
+    hardware = machine(dram=BYTE_PER_S, stream__turned=turned)
     kernels = _core.evaluate_kernels(_core.plan(graph, {}, execution=execution), {}, hardware)
     return sum(float(kernel["latency_s"]) for kernel in kernels)
 
@@ -84,9 +84,9 @@ def norm(*, last: bool, transposed: float, execution: str) -> float:
     ("last", "execution", "passes"), [(True, "eager", 4), (False, "eager", 0), (True, "compiled", 0)]
 )
 def test_group_norms_bring_channels_into_their_order_and_back(last: bool, execution: str, passes: int) -> None:
-    """A copy before and one after, each a read and a write; a compiler needs none."""
-    with_copies = norm(last=last, transposed=1.0, execution=execution)
-    without = norm(last=last, transposed=0.0, execution=execution)
+    """Two passes over what is read and written; a compiler needs none."""
+    with_copies = norm(last=last, turned=2.0, execution=execution)
+    without = norm(last=last, turned=0.0, execution=execution)
     bytes_of_image = 2 * 32 * 8 * 8 * 2
     assert with_copies - without == pytest.approx(passes * bytes_of_image / BYTE_PER_S, abs=1e-12)
 
@@ -221,6 +221,45 @@ def test_depthwise_windows_beyond_seven_have_a_general_kernel() -> None:
     assert share(9, last=True) == pytest.approx(0.005)
     # A tile of the matrix unit costs nothing here, so that smaller windows take it.
     assert share(7) > 1
+
+
+def grouped(width: int, *, last: bool) -> ic.Graph:
+    """Images of 8 groups of channels."""
+    image = images(2, 8 * width, 32, last=last)
+    weight = T((8 * width, width, 3, 3), "float16", role="parameter")
+    return single_node("aten.conv2d", {"input": image, "weight": weight, "groups": 8, "padding": 1}, image)
+
+
+@pytest.mark.parametrize(
+    ("width", "last", "execution", "share"),
+    [
+        (16, True, "eager", None),  # a kernel of the matrix unit, which costs nothing here
+        (24, True, "eager", 0.5),
+        (48, True, "eager", 1.0),  # what is fetched serves twice as many results
+        (72, True, "eager", None),
+        (24, False, "eager", None),
+        (24, False, "compiled", 0.5),  # a compiler lays channels innermost
+    ],
+)
+def test_groups_that_no_kernel_is_made_for_keep_to_the_vector_unit(
+    width: int, last: bool, execution: str, share: float | None
+) -> None:
+    graph = grouped(width, last=last)
+    hardware = machine(vector=1e9, kernel__depthwise__grouped=0.5)
+    reached = ic.count(graph).total.contraction_flops / seconds(graph, hardware, execution) / 1e9
+    assert reached > 100 if share is None else reached == pytest.approx(share)
+
+
+@pytest.mark.parametrize(("images_of_32768", "share"), [(65535, 0.5), (65536, 0.01)])
+def test_depthwise_kernels_of_more_elements_than_32_bits_count_are_slow(images_of_32768: int, share: float) -> None:
+    image = images(images_of_32768, 32, 32, last=True)
+    weight = T((32, 1, 3, 3), "float16", role="parameter")
+    graph = single_node("aten.conv2d", {"input": image, "weight": weight, "groups": 32, "padding": 1}, image)
+    hardware = machine(vector=1e9, kernel__depthwise__compute=0.5, kernel__depthwise__large=0.01)
+    taken_s = seconds(graph, hardware)
+    slow_s = ic.count(graph).total.contraction_flops / 1e9 / share
+    # Below, tiles of the matrix unit, which cost nothing here, are faster still.
+    assert taken_s == pytest.approx(slow_s) if share < 0.5 else taken_s < slow_s
 
 
 def test_compiled_code_calls_its_kernels_one_by_one() -> None:

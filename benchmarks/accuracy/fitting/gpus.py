@@ -146,11 +146,13 @@ CONVOLUTIONS = (
     _gpu("winograd.passes", 0.55, 0.1, 3.0, ("fp32_conv2d",), 0.5),
     _gpu("kernel.convolution.compute", 0.95, 0.5, 1.2, ("models_vision",), 0.1, 0.05),
     _gpu("kernel.convolution.dram", 0.9, 0.3, 1.3, ("models_vision",), 0.15),
+    _gpu("kernel.depthwise.large", 0.004, 0.001, 1.0, ("models_vision",), 0.5),
     _gpu("kernel.depthwise.compute", 0.15, 0.01, 1.0, ("models_vision",), 0.7, 0.2),
     _gpu("kernel.depthwise.grouped", 0.2, 0.01, 1.0, ("models_vision",), 0.7, 0.2),
     _gpu("kernel.depthwise.wide", 0.034, 0.002, 0.5, ("models_vision",), 0.7),
     _gpu("kernel.depthwise.channels_last", 0.6, 0.05, 2.0, ("models_vision",), 0.5),
     _gpu("kernel.depthwise.dram", 0.7, 0.1, 1.2, ("models_vision",), 0.3),
+    _gpu("stream.turned", 3.0, 0.1, 20.0, ("models_vision",), 0.5),
     _gpu("stream.transposed", 1.5, 0.05, 6.0, ("models_vision",), 0.4),
 )
 
