@@ -20,7 +20,7 @@ _STEP = 0.01  # of a logarithm, for derivatives: models have corners, a smaller 
 _ORDINARY_ERROR = 0.12  # residuals beyond it weigh linearly, as they do in a mean absolute error
 _FAMILY_RANGE = 2.0  # of a logarithm
 _ROWS_OF_A_BLOCK = 100.0  # what the parts of a block weigh together, however many rows it has
-_COUNTED = {"models_vision": 5.0}  # few blocks, of which each has all classes of kernels
+_COUNTED = {"models_vision": 5.0, "models_language_fp32": 3.0}  # few blocks, with all classes of kernels
 
 
 @dataclass(frozen=True)
