@@ -36,8 +36,8 @@ bool is_depthwise(const KernelTerms& terms) {
            is_batched(terms);
 }
 
-// A convolution in groups of few channels, for which libraries of the matrix unit have kernels of their own if
-// they are 4, 8, 16, 32 or 64. Others run as if there were no matrix unit.
+// A convolution in groups of few channels, for which libraries of the matrix unit have kernels of their own
+// if they are 4, 8, 16, 32 or 64. Others run as if there were no matrix unit.
 bool is_in_odd_groups(const KernelTerms& terms) {
     if (terms.kind != WorkKind::convolution || !is_batched(terms) || !is_constant(terms.n)) return false;
     const double width = terms.n.constant;
@@ -140,8 +140,10 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
 double Binder::gpu_spread(const KernelTerms& terms, double of_class) {
     const GpuCosts::Shape shape = shape_of(terms, execution_);
     if (shape == GpuCosts::Shape::rows) return hardware_.constant(rows_of(terms) + "spread", of_class);
-    if (terms.kind != WorkKind::gemm) return of_class;
-    return hardware_.constant(tiles_of(terms, engines(terms.dtype).contraction) + "spread", of_class);
+    const Engine& engine = engines(terms.dtype).contraction;
+    const bool direct = terms.kind == WorkKind::convolution && !engine.matrix;
+    if (terms.kind != WorkKind::gemm && !direct) return of_class;
+    return hardware_.constant(tiles_of(terms, engine) + "spread", of_class);
 }
 
 AttentionCosts Binder::gpu_attention(double core_s_per_flop) const {

@@ -15,6 +15,7 @@ from .calibration import calibration as constants_of
 from .calibration_schema import MODEL_TABLES, OVERHEAD_KEYS
 from .cpu_keys import PAGE_BYTES
 from .device import CATALOG, DeviceFile, read_device
+from .power import power_shares, power_w, sustained_times
 from .schema import CACHE_LEVELS, CORE_DTYPES, HardwareError
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def core_arguments(
     if not vector and per_clock is not None:
         vector = {"float32": per_clock * cores * clock_hz}
     array = device.get("compute.array")
-    power = _power_shares(device, constants)
+    power = power_shares(device, constants)
     return {
         "id": device.id,
         "name": device.get("name")
@@ -187,10 +188,10 @@ def core_arguments(
             **_link_facts(device),
             **_cpu_constants(constants, clock_hz),
             **{f"power.{key}": share for key, share in power.items()},
-            **(_sustained(device, constants) if sustained else {}),
+            **(sustained_times(device, constants) if sustained else {}),
         },
         "spread": constants["band.spread"],
-        "power_w": _power(device, constants),
+        "power_w": power_w(device, constants),
         "links_byte_per_s": {
             link: bandwidth * _GIGA
             for link in ("host", "device")
@@ -216,58 +217,6 @@ def _named_constants(constants: Calibration, clock_hz: float) -> dict[str, float
                 if unit in key:
                     name, seconds = key.replace(unit, "_s"), value * scale
             found[f"{table}.{name}"] = seconds
-    return found
-
-
-def _power_shares(device: DeviceFile, constants: Calibration) -> dict[str, float]:
-    """What the power budget leaves of the rates that it limits, by engine and dtype: `matrix_fp16`.
-
-    A device sustains the clock at which static power, which grows with the board's, and the energy of arithmetic add up
-    to its limit. Energy per FLOP is a fact of the process and the engine, so that it is a constant of a family.
-    """
-    shares: dict[str, float] = {}
-    tdp_w = device.get("power.tdp_w")
-    if tdp_w is None:
-        return shares
-    dynamic_w = (1 - (constants.get("power.static_fraction") or 0)) * tdp_w - (constants.get("power.static_w") or 0)
-    for engine in ("matrix", "vector"):
-        for dtype, peak in (device.get(f"compute.{engine}_tflop_per_s") or {}).items():
-            pj_per_flop = constants.get(f"power.pj_per_flop_{engine}_{dtype}")
-            if dtype not in CORE_DTYPES or pj_per_flop is None:
-                continue
-            key = f"{engine}_{dtype}"
-            reached = constants.get(f"achieved.{key}") or constants[f"achieved.{engine}"]
-            paid_for = dynamic_w / (pj_per_flop * peak)  # W / (pJ x TFLOP/s) is a fraction
-            if paid_for < reached:
-                shares[key] = paid_for / reached
-    return shares
-
-
-_BITS = {"fp64": 64, "fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4}
-
-
-def _sustained(device: DeviceFile, constants: Calibration) -> dict[str, float]:
-    """The seconds of a FLOP and of a byte at the board's limit, less what it draws whatever it does.
-
-    A dtype without energy of its own takes as much of that of a known one as it has of its bits, assumed.
-    """
-    tdp_w, dram_pj = device.get("power.tdp_w"), constants.get("energy.dram_pj_per_byte")
-    if tdp_w is None or dram_pj is None:
-        lacking = f"{device.path} gives no power.tdp_w" if tdp_w is None else f"{device.family!r} has no [energy]"
-        raise ValueError(
-            f"sustained is set, but what {device.id!r} sustains is not known: {lacking}; expected a board whose limit "
-            "and energy are known, or sustained=False"
-        )
-    pj_in_s = 1e-12 / ((1 - (constants.get("energy.static_fraction") or 0)) * tdp_w)
-    found = {"sustained.dram_s_per_byte": dram_pj * pj_in_s}
-    for engine, known in (("matrix", "bf16"), ("vector", "fp32")):
-        pj_of_known = constants.get(f"energy.pj_per_flop_{engine}_{known}")
-        for dtype, bits in _BITS.items():
-            pj = constants.get(f"energy.pj_per_flop_{engine}_{dtype}")
-            if pj is None and pj_of_known is not None:
-                pj = pj_of_known * bits / _BITS[known]
-            if pj is not None:
-                found[f"sustained.{engine}_{dtype}"] = pj * pj_in_s
     return found
 
 
@@ -361,11 +310,3 @@ def _dram_capacity(device: DeviceFile) -> float:
     if usable is not None:
         return float(usable) * _GIBI
     return math.inf if capacity is None else float(capacity) * _GIGA
-
-
-def _power(device: DeviceFile, constants: Calibration) -> dict[str, float]:
-    tdp_w, idle_w = device.get("power.tdp_w"), device.get("power.idle_w")
-    fraction = constants.get("assumed.idle_fraction_of_tdp")
-    if idle_w is None and tdp_w is not None and fraction is not None:
-        idle_w = fraction * tdp_w
-    return {key: float(value) for key, value in (("tdp", tdp_w), ("idle", idle_w)) if value is not None}

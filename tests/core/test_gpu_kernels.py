@@ -157,7 +157,7 @@ def test_kernels_with_a_table_of_their_own_have_its_spread() -> None:
         bands[dtype] = float(estimate.latency_high_s / estimate.latency_s - 1)
     constants = ic.hardware.load("h100-sxm-80gb").constants
     assert bands["float8_e4m3fn"] == pytest.approx(constants["tiles_fp8.spread"])
-    assert bands["bfloat16"] == pytest.approx(constants["kernel.gemm.spread"])
+    assert bands["bfloat16"] == pytest.approx(constants["tiles_matrix.spread"])
 
 
 @pytest.mark.parametrize(("least", "narrow", "short"), [(0, 0.5, 0.5), (64, 1.0, 0.5), (128, 1.0, 1.0)])

@@ -41,6 +41,9 @@ _TOKENS = ("attn_rope", "mlp_act", "input_layernorm", "post_attention_layernorm"
 # What is spread alike, by the key it is written to: kernels of a class, and those that have a table of their own.
 _CLASSES: Mapping[str, tuple[_Rows, ...]] = {
     "kernel.gemm": (_Rows("gemm", "bfloat16"), _Rows("gemm_power"), _Rows("fp32_linear"), _Rows("fp32_bmm")),
+    "tiles_matrix": (_Rows("gemm", "bfloat16"), _Rows("gemm_power")),
+    "tiles_vector": (_Rows("fp32_linear"), _Rows("fp32_bmm")),
+    "tiles_convolution": (_Rows("fp32_conv2d"),),
     "tiles_fp8": (_Rows("gemm", "fp8"),),
     "tiles_int8": (_Rows("gemm", "sq"),),
     "tiles_weight8": (_Rows("gemm", "int8_wo"),),
@@ -53,7 +56,7 @@ _CLASSES: Mapping[str, tuple[_Rows, ...]] = {
     "kernel.softmax": (_Rows("fp32_softmax"),),
     "kernel.normalization": (_Rows("fp32_layernorm"),),
     "kernel.pointwise": (_Rows("fp32_elementwise"), _Rows("llm_layers", parts=("add",))),
-    "kernel.convolution": (_Rows("fp32_conv2d"), _Rows("models_vision")),
+    "kernel.convolution": (_Rows("models_vision"),),
     "kernel.depthwise": (_Rows("models_vision"),),
 }
 _WHOLE = (_Rows("models_vision"), _Rows("models_language_fp32"))
