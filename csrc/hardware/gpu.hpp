@@ -36,7 +36,8 @@ inline constexpr TileMenu kBatchedTile = {1, {{128, 128}}};
 inline constexpr double kResidentElements = 2.0 * 128 * 128;
 inline constexpr double kMostResident = 8;
 
-// Groups of so many channels are products like others; those of up to so many keep the vector unit from its rate.
+// Groups of so many channels are products like others; those of up to so many keep the vector unit from its
+// rate.
 inline constexpr double kWideGroup = 64;
 inline constexpr double kNarrowGroup = 24;
 // Elements that an index of 32 bits counts.
