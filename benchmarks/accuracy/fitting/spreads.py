@@ -59,6 +59,8 @@ _CLASSES: Mapping[str, tuple[_Rows, ...]] = {
     "kernel.convolution": (_Rows("models_vision"),),
     "kernel.depthwise": (_Rows("models_vision"),),
 }
+SPREADS = ("band.spread", *(f"{name}.spread" for name in _CLASSES))
+"""The keys of spreads: what an earlier fit said of a family is no longer known once its rows are gone."""
 _WHOLE = (_Rows("models_vision"), _Rows("models_language_fp32"))
 
 

@@ -11,6 +11,7 @@ import tomlkit
 from numpy.typing import NDArray
 
 from .machines import GROUPS
+from .spreads import SPREADS
 
 if TYPE_CHECKING:
     from .solve import Problem
@@ -37,7 +38,7 @@ def write(
     """
     kinds = {unknown.parameter.kind for unknown in problem.unknowns}
     families = {machine.family: machine for machine in problem.machines.values()}
-    fitted = {unknown.parameter.key for unknown in problem.unknowns}
+    fitted = {*(unknown.parameter.key for unknown in problem.unknowns), *SPREADS}
     differing = {(u.parameter.key, u.family) for u in problem.unknowns if u.family}
     for path in folder.glob("*.toml"):
         document = tomlkit.parse(path.read_text(encoding="utf-8"))
