@@ -40,7 +40,7 @@ def calibrate(*, output: str | None, threads: int | None, device: str, seconds: 
         for note in measured.notes:
             click.echo(note, err=True)
         if output is not None:
-            click.echo(f"Wrote {output}: use it as --hardware ./{output}", err=True)
+            click.echo(f"Wrote {output}: use it as --hardware {output}", err=True)
 
 
 @contextmanager
