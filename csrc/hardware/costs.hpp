@@ -45,8 +45,8 @@ struct TileCosts {
     double round_s = 0;           // a further round of tiles on a core: its pipeline drains and fills
     double exposed_memory = 0;    // share of the shorter of cores and dram that is not hidden
     double split_length = 0;      // the least length of a part of a split reduction
-    double most_splits = 0;
-    double split_s = 0;  // the pass that adds the parts up
+    double most_splits = 0;       // the most parts
+    double split_s = 0;           // the pass that adds the parts up
     double split_s_per_element = 0;
     // Rows of operands further apart than `page_bytes` ask for more pages than a core's TLB holds.
     double page_bytes = 0;  // 0: it holds them all
