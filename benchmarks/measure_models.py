@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import ctypes
 import gc
 import os
 import sys
@@ -107,6 +106,8 @@ def main() -> None:
 
     import torch
 
+    from pyinfercost.measuring.heap import keep_freed_memory
+
     keep_freed_memory()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -127,6 +128,7 @@ def measure_group(group: list[Job], arguments: argparse.Namespace) -> list[dict[
     import torch
 
     from pyinfercost.measuring.clock import Budget, time_call
+    from pyinfercost.measuring.heap import forget_freed_memory
     from pyinfercost.measuring.running import waiting_for
 
     wait = waiting_for(arguments.device)
@@ -222,26 +224,6 @@ def append(path: Path, rows: list[dict[str, str]]) -> None:
         if new:
             writer.writeheader()
         writer.writerows(rows)
-
-
-def keep_freed_memory() -> None:
-    """Has glibc's heap neither shrink nor learn from what was freed."""
-    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-    if (libc := glibc()) is not None:
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(mmap_threshold, 2**25)  # the most that it takes
-
-
-def forget_freed_memory() -> None:
-    """Gives back what other models have left in the heap, so that a model meets it as in a process of its own."""
-    if (libc := glibc()) is not None:
-        libc.malloc_trim(0)
-
-
-def glibc() -> ctypes.CDLL | None:
-    """The C library, where it is one whose heap can be told what to do."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
 
 @contextmanager

@@ -169,6 +169,7 @@ void register_hardware(py::module_& m) {
         .def_property_readonly("power_w", [](const Hardware& h) { return h.power_w; })
         .def_property_readonly("links_byte_per_s", [](const Hardware& h) { return h.links_byte_per_s; })
         .def_property_readonly("sparsity_2_4", [](const Hardware& h) { return h.sparsity_2_4; })
+        .def_property_readonly("sustained", &Hardware::sustained)
         .def_property_readonly("spread", [](const Hardware& h) { return h.spread; })
         .def(
             "scaled", &scaled, py::kw_only(), py::arg("cores") = 1.0, py::arg("compute") = 1.0,

@@ -65,6 +65,8 @@ struct Hardware {
         const auto found = constants.find(key);
         return found == constants.end() ? otherwise : found->second;
     }
+    // Whether the machine is taken to be at work all the time, so that its power is a limit too.
+    bool sustained() const { return constants.contains("sustained.dram_s_per_byte"); }
     const MemoryLevel& dram() const { return memory.back(); }
     // The last level before dram, nullptr where there is none.
     const MemoryLevel* last_cache() const { return memory.size() > 1 ? &memory[memory.size() - 2] : nullptr; }

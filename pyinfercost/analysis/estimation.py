@@ -53,7 +53,8 @@ class Estimate:
     """The latency of one forward on one machine, what binds it, and the same per layer.
 
     `bound` maps compute, dram, cache and launch to the share of the latency that each of them binds; the shares sum
-    to 1. `throughput_per_s` counts items of the batch where the graph has a size `batch`, and else forwards.
+    to 1. `sustained` says that the machine was taken to be at work all the time (see `hardware.load`).
+    `throughput_per_s` counts items of the batch where the graph has a size `batch`, and else forwards.
     `memory_bytes` is what the machine has, None where that is its owner's choice. `energy_j` and `cost_usd` are
     None: they are not modelled yet.
     """
@@ -63,6 +64,7 @@ class Estimate:
     execution: str
     sizes: Mapping[str, int]
     threads: int | None
+    sustained: bool
     devices: int
     latency_s: float
     latency_low_s: float
@@ -149,6 +151,7 @@ def estimate_on(
         execution=execution,
         sizes=known_sizes,
         threads=threads,
+        sustained=machine.sustained,
         devices=shared_by,
         latency_s=latency_s,
         latency_low_s=low_s,

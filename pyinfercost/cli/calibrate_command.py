@@ -16,7 +16,7 @@ from .output import check_writable, messages_for_people, write
 @click.option("--out", "output", metavar="FILE", help="The file to write, such as this.toml; by default stdout.")
 @click.option("--threads", type=click.IntRange(min=1), help="How many threads to measure; by default all cores.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=25.0, show_default=True, help="Of measurements.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Of measurements.")
 @click.option("--no-compile", is_flag=True, help="Leave out torch.compile, which needs a C++ compiler.")
 def calibrate(*, output: str | None, threads: int | None, device: str, seconds: float, no_compile: bool) -> None:
     """Measure this machine and write a hardware file for --hardware.

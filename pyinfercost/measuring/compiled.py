@@ -1,4 +1,4 @@
-"""What kernels and loops cost in a graph that `torch.compile` has compiled."""
+"""Kernels and loops of graphs that `torch.compile` has compiled, for a calibration to time."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from .probes import Probe
+from .probes import image, random
+from .rounds import Timed
 
-_SHORT, _LONG = 4, 24
+SHORT_CHAIN, LONG_CHAIN = 4, 24
+_FLOAT_BYTES = 4
+_WINDOW = 9
 
 
-def kernel_s(probe: Probe) -> tuple[float, float]:
-    """Seconds of a small matrix product and a small fused loop after it, and of calling a graph at all.
+def chains(threads: int) -> dict[str, Timed]:
+    """Graphs of `SHORT_CHAIN` and of `LONG_CHAIN` pairs of a small matrix product and a small fused loop.
 
-    They are told apart by graphs of few and of many such pairs.
+    Their difference is what a pair costs, and the rest is what calling a graph costs at all.
 
     Raises:
         Exception: Whatever torch raises where it cannot compile.
     """
     torch._dynamo.reset()
-    weight = probe.random(16, 16)
+    weight = random(16, 16)
 
     def chain(x: torch.Tensor, length: int) -> torch.Tensor:
         for _ in range(length):
@@ -31,10 +34,12 @@ def kernel_s(probe: Probe) -> tuple[float, float]:
         return x
 
     compiled: Any = torch.compile(chain, dynamic=False)
-    x = probe.random(16, 16)
-    seconds = {length: probe.short_seconds(partial(compiled, x, length)) for length in (_SHORT, _LONG)}
-    pair = max(0.0, (seconds[_LONG] - seconds[_SHORT]) / (_LONG - _SHORT))
-    return pair, max(0.0, seconds[_SHORT] - _SHORT * pair)
+    x = random(16, 16)
+    lengths = {"compiled.short": SHORT_CHAIN, "compiled.long": LONG_CHAIN}
+    with torch.inference_mode():
+        for length in lengths.values():
+            compiled(x, length)
+    return {name: Timed(partial(compiled, x, length), threads, short=True) for name, length in lengths.items()}
 
 
 def shared_grain() -> float:
@@ -44,46 +49,40 @@ def shared_grain() -> float:
     return float(torch._inductor.config.cpp.min_chunk_size)
 
 
-def loop(probe: Probe, name: str) -> tuple[float, float]:
-    """Elements and seconds of a graph with one loop.
-
-    Args:
-        probe: what measures.
-        name: one of `COMPILED_LOOPS`.
+def compiled_loop(name: str, threads: int) -> Timed:
+    """A graph with one loop, by a name of `COMPILED_LOOPS`.
 
     Raises:
         Exception: Whatever torch raises where it cannot compile.
     """
-    x, call = _LOOPS[name](probe)
+    x, call = _LOOPS[name]()
     compiled: Any = torch.compile(call, dynamic=False)
-    elements = x.numel() * (_WINDOW / 4 if name == "window" else 1)  # a stride of 2 leaves a quarter of the windows
-    return float(elements), probe.seconds(lambda: compiled(x))
+    with torch.inference_mode():
+        compiled(x)
+    elements, moved = float(x.numel()), 2.0 * x.numel()
+    if name == "window":  # a stride of 2 leaves a quarter of the windows
+        elements, moved = elements * _WINDOW / 4, elements * 5 / 4
+    return Timed(lambda: compiled(x), threads, elements, _FLOAT_BYTES * moved)
 
 
-_WINDOW = 9
 _Loop = tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]
 
 
-def _special(probe: Probe) -> _Loop:
-    return probe.random(2**20), torch.sigmoid
+def _special() -> _Loop:
+    return random(2**20), torch.sigmoid
 
 
-def _row(probe: Probe) -> _Loop:
-    x, w = probe.random(3140, 384), probe.random(384)
+def _row() -> _Loop:
+    x, w = random(3140, 384), random(384)
     return x, lambda x: F.layer_norm(x, (384,), w, w)
 
 
-def _softmax(probe: Probe) -> _Loop:
-    return probe.random(48 * 197, 197), lambda x: torch.softmax(x, -1)
+def _softmax() -> _Loop:
+    return random(48 * 197, 197), lambda x: torch.softmax(x, -1)
 
 
-def _window(probe: Probe) -> _Loop:
-    return probe.image(4, 64, 56), lambda x: F.max_pool2d(x, 3, 2, 1)
+def _window() -> _Loop:
+    return image(4, 64, 56), lambda x: F.max_pool2d(x, 3, 2, 1)
 
 
-_LOOPS: dict[str, Callable[[Probe], _Loop]] = {
-    "special": _special,
-    "row": _row,
-    "softmax": _softmax,
-    "window": _window,
-}
+_LOOPS: dict[str, Callable[[], _Loop]] = {"special": _special, "row": _row, "softmax": _softmax, "window": _window}

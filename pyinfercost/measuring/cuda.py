@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import datetime
 import platform
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ..hardware.schema import SCHEMA_VERSION
 from .calibration import Calibrated, Report, identity, rounded
+from .clock import Budget, time_call, time_loop
+
+if TYPE_CHECKING:
+    import torch
 
 _GIGA, _TERA, _MICRO, _MEBI = 1e9, 1e12, 1e-6, 2.0**20
 # Compute capability -> the family of constants behind what is not measured.
@@ -42,12 +48,9 @@ def calibrate_cuda(*, budget_s: float = 40.0, report: Report | None = None) -> C
         ) from error
     if not torch.cuda.is_available():
         raise ValueError(f"torch {torch.__version__} sees no CUDA device here; expected one, or --device cpu")
-    from .clock import Budget
-    from .probes import Probe
-
     tell = report or (lambda _what, _share: None)
     each_s = budget_s / 12
-    probe = Probe(Budget(warm_up_s=each_s / 3, measure_s=each_s * 2 / 3), "cuda")
+    probe = _Probe(Budget(warm_up_s=each_s / 3, measure_s=each_s * 2 / 3))
     facts = torch.cuda.get_device_properties(0)
     notes: list[str] = []
     matrix: dict[str, float] = {}
@@ -121,7 +124,41 @@ def calibrate_cuda(*, budget_s: float = 40.0, report: Report | None = None) -> C
     )
 
 
-def _product_flop_per_s(probe: Any, dtype: str) -> float | None:
+@dataclass(frozen=True)
+class _Probe:
+    """Times calls on the first CUDA device, each within a budget."""
+
+    budget: Budget
+
+    def random(self, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+        import torch
+
+        return torch.randn(*shape, device="cuda").to(dtype or torch.float32)
+
+    def seconds(self, call: Callable[[], object]) -> float:
+        import torch
+
+        with torch.inference_mode():
+            return time_call(call, self.budget, torch.cuda.synchronize).median_s
+
+    def stream_byte_per_s(self, total_bytes: float) -> dict[str, float]:
+        """A copy, and a sum of two arrays into a third, over so many bytes in all."""
+        import torch
+
+        length = max(1024, int(total_bytes / 3 / 4))
+        a, b, out = (self.random(length) for _ in range(3))
+
+        def seconds(call: Callable[[], object]) -> float:
+            with torch.inference_mode():
+                return time_loop(call, self.budget, torch.cuda.synchronize).median_s
+
+        return {
+            "copy": 8 * length / seconds(lambda: out.copy_(a)),
+            "add": 12 * length / seconds(lambda: torch.add(a, b, out=out)),
+        }
+
+
+def _product_flop_per_s(probe: _Probe, dtype: str) -> float | None:
     import torch
 
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(dtype, torch.float32)
@@ -136,7 +173,7 @@ def _product_flop_per_s(probe: Any, dtype: str) -> float | None:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def _launches(probe: Any) -> tuple[float, float, float]:
+def _launches(probe: _Probe) -> tuple[float, float, float]:
     """Host time of an op, and device time of the smallest kernel, issued one by one and replayed from a graph."""
     import time
 

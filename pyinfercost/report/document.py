@@ -49,6 +49,7 @@ ESTIMATE = (
     "precision",
     "execution",
     "threads",
+    "sustained",
     "latency_s",
     "latency_low_s",
     "latency_high_s",

@@ -42,7 +42,8 @@ def heading(profile: Profile) -> list[tuple[str, str]]:
     estimate = profile.estimate
     if estimate is not None:
         threads = "" if estimate.threads is None else f", {estimate.threads} threads"
-        lines += [("hardware", estimate.hardware + threads), ("execution", estimate.execution)]
+        sustained = ", at work all the time" if estimate.sustained else ""
+        lines += [("hardware", estimate.hardware + threads + sustained), ("execution", estimate.execution)]
     return lines
 
 

@@ -1,0 +1,135 @@
+"""From seconds that were measured to the constants of a CPU: each less what the model adds for other reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..hardware.cpu_keys import COMPILED_LOOPS, MEASURED_LOOPS, PAGE_BYTES
+
+if TYPE_CHECKING:
+    from .rounds import Timed
+
+_GIGA = 1e9
+_PRODUCTS = ("pixelwise", "convolution", "grouped", "depthwise", "attention")
+# What is taken off is measured too, so that the rest could be nothing: this share of a measurement stays.
+_LEAST_OF_LOOP, _LEAST_OF_PRODUCT, _LEAST_OF_LAUNCH = 0.1, 0.25, 0.1
+
+
+class Readings:
+    """What was timed, and the seconds of each.
+
+    Attributes:
+        timed: as `probes` and `compiled` make it.
+        seconds: of one call, by the same names.
+        cores: in use.
+        threads: in use.
+        clock_hz: which rates per clock are multiplied with.
+    """
+
+    def __init__(
+        self, timed: Mapping[str, Timed], seconds: Mapping[str, float], cores: int, threads: int, clock_hz: float
+    ) -> None:
+        self.timed = timed
+        self.seconds = seconds
+        self.cores = cores
+        self.threads = threads
+        self.clock_hz = clock_hz
+
+    def rate(self, name: str) -> float:
+        """Elements, FLOPs or bytes a second."""
+        return self.timed[name].elements / self.seconds[name]
+
+    def flop_per_s(self) -> dict[str, float]:
+        """Of square products by dtype, on all cores."""
+        names = [name for name in self.seconds if name.startswith("peak.") and not name.endswith(".one")]
+        return {name.removeprefix("peak."): self.rate(name) for name in names}
+
+    def beyond_op_s(self, name: str) -> float:
+        """What a small product or convolution takes beyond another op."""
+        return max(0.0, self.seconds[name] - self.seconds["op"])
+
+    def region_s(self) -> float:
+        """What opening and closing a parallel loop takes."""
+        return max(0.0, self.seconds["region.all"] - self.seconds["region.one"]) if self.threads > 1 else 0.0
+
+    def page_fault_s(self) -> float:
+        """What a page of new memory takes."""
+        fresh, used = self.seconds["pages.fresh"], self.seconds["pages.used"]
+        return max(0.0, fresh - used) * PAGE_BYTES / self.timed["pages.fresh"].elements
+
+    def launch_gap_s(self) -> float:
+        """What a kernel of a compiled graph takes to start; an eager op's dispatch where none was measured."""
+        if "compiled.long" not in self.seconds:
+            return self.seconds["op"]
+        pair_s = self._pair_s()
+        return max(pair_s - self.beyond_op_s("product"), _LEAST_OF_LAUNCH * pair_s) / 2
+
+    def _pair_s(self) -> float:
+        from .compiled import LONG_CHAIN, SHORT_CHAIN
+
+        return max(0.0, self.seconds["compiled.long"] - self.seconds["compiled.short"]) / (LONG_CHAIN - SHORT_CHAIN)
+
+    def _moving_s(self, byte_count: float) -> float:
+        """What the model says of moving bytes that were just there."""
+        level = next(name for name in ("l2.add", "llc.add", "dram.add") if name in self.seconds)
+        return byte_count / self.rate(level)
+
+    def constants(self) -> dict[str, float]:
+        """Loops by clock and shares of the peak, by the names of `cpu_keys`."""
+        found = {f"{name}_per_clock_per_core": self._loop(name) for name in MEASURED_LOOPS}
+        copying_s = self.seconds["copying.outermost"] - self.seconds["copying.innermost"]
+        if copying_s > 0:  # else a library that copies nothing, as far as can be seen
+            elements = self.timed["copying.outermost"].elements
+            found["copying_per_clock_per_core"] = elements / (copying_s * self.cores * self.clock_hz)
+        for name in ("packing", "gemv"):
+            found[f"{name}_per_clock"] = self._weights(name)
+        if "compiled.long" in self.seconds:
+            from .compiled import SHORT_CHAIN, shared_grain
+
+            call_s = max(0.0, self.seconds["compiled.short"] - SHORT_CHAIN * self._pair_s())
+            for name in COMPILED_LOOPS:
+                found[f"compiled_{name}_per_clock_per_core"] = self._compiled_loop(name, call_s)
+            found["compiled_grain"] = shared_grain()
+        for name in _PRODUCTS:
+            found[name] = self._product(name)
+        return found
+
+    def _loop(self, name: str) -> float:
+        one, taken_s = self.timed[name], self.seconds[name]
+        net_s = taken_s - self.seconds["op"] - self.region_s() - self._moving_s(one.moved_bytes)
+        return one.elements / (max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores * self.clock_hz)
+
+    def _compiled_loop(self, name: str, call_s: float) -> float:
+        one, taken_s = self.timed[f"compiled.{name}"], self.seconds[f"compiled.{name}"]
+        net_s = taken_s - call_s - self.region_s() - self._moving_s(one.moved_bytes)
+        return one.elements / (max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores * self.clock_hz)
+
+    def _weights(self, name: str) -> float:
+        from .probes import PACKED_ROWS
+
+        elements, taken_s = self.timed[name].elements, self.seconds[name]
+        arithmetic_s = 2.0 * (PACKED_ROWS if name == "packing" else 1) * elements / self.flop_per_s()["fp32"]
+        net_s = taken_s - arithmetic_s - self.seconds["product"]
+        return elements / (max(net_s, _LEAST_OF_LOOP * taken_s) * self.clock_hz)
+
+    def _product(self, name: str) -> float:
+        one, taken_s = self.timed[name], self.seconds[name]
+        launch_s = self.seconds["product"]
+        if name != "attention":
+            launch_s += self.beyond_op_s("convolution")
+        net_s = taken_s - launch_s - self.region_s() - self._moving_s(one.moved_bytes)
+        return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])
+
+    def notes(self) -> list[str]:
+        """What was measured beside the constants."""
+        alone = [name for name in self.seconds if name.startswith("peak.") and name.endswith(".one")]
+        told = [f"{name.split('.')[1]} {self.rate(name) / _GIGA:.1f}" for name in alone]
+        lines = [f"matrix products on one thread, GFLOP/s: {', '.join(told)}"]
+        for level in ("l2", "llc", "dram"):
+            for suffix, count in (("", self.threads), (".one", 1)):
+                if f"{level}.add{suffix}" not in self.seconds:
+                    continue
+                told = [f"{way} {self.rate(f'{level}.{way}{suffix}') / _GIGA:.1f}" for way in ("copy", "add")]
+                lines.append(f"{level} on {count} thread(s), GB/s: {', '.join(told)}")
+        return lines
