@@ -24,6 +24,7 @@ constexpr Field kFields[] = {
     {"cache_s",           &Columns::cache_s          },
     {"launch_s",          &Columns::launch_s         },
     {"spread_s",          &Columns::spread_s         },
+    {"energy_j",          &Columns::energy_j         },
     {"peak_memory_bytes", &Columns::peak_memory_bytes},
 };
 
@@ -168,6 +169,7 @@ py::list kernel_estimates(const Plan& plan, const py::dict& sizes, const Hardwar
         entry["dram_s"] = e.dram;
         entry["cache_s"] = e.cache;
         entry["launch_s"] = e.launch;
+        entry["energy_j"] = explained[i].energy_j;
         entry["bound"] = bound_of(e);
         entry["ideal_compute_s"] = explained[i].ideal_compute_s;
         entry["stream_s"] = explained[i].stream_s;

@@ -62,6 +62,7 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
     Binder binder(hardware, plan_->execution);
     memory_ = binder.memory();
     start_s_ = binder.start_s();
+    static_w_ = binder.static_w();
     spread_ = hardware.spread;
     host_s_ = binder.host_s() * static_cast<double>(plan_->launch_count);
     kernels_.reserve(plan_->terms.size());
@@ -119,18 +120,22 @@ void BoundPlan::check_guards(const SizeBlock& sizes, const double* columns) cons
 void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const {
     const BlockInput input = fill(sizes, isa, scratch, result.footprint.data());
     const BlockSums sums{result.latency.data(), result.compute.data(), result.dram.data(),
-                         result.cache.data(),   result.launch.data(),  result.spread.data()};
-    for (double* sum : {sums.latency, sums.compute, sums.dram, sums.cache, sums.launch, sums.spread})
+                         result.cache.data(),   result.launch.data(),  result.spread.data(),
+                         result.energy.data()};
+    for (double* sum :
+         {sums.latency, sums.compute, sums.dram, sums.cache, sums.launch, sums.spread, sums.dynamic})
         std::fill_n(sum, input.points, 0.0);
     loops(isa).run_block(input, sums);
-    if (host_s_ == 0 && start_s_ == 0) return;
-    // The host runs ahead of the device: what is seen is the slower of the two.
-    for (int i = 0; i < input.points; ++i) {
-        const double wait = start_s_ + std::max(0.0, host_s_ - sums.latency[i]);
-        sums.latency[i] += wait;
-        sums.launch[i] += wait;
-        sums.spread[i] += wait * spread_;
+    if (host_s_ > 0 || start_s_ > 0) {
+        // The host runs ahead of the device: what is seen is the slower of the two.
+        for (int i = 0; i < input.points; ++i) {
+            const double wait = start_s_ + std::max(0.0, host_s_ - sums.latency[i]);
+            sums.latency[i] += wait;
+            sums.launch[i] += wait;
+            sums.spread[i] += wait * spread_;
+        }
     }
+    for (int i = 0; i < input.points; ++i) result.energy[i] += static_w_ * result.latency[i];
 }
 
 std::vector<KernelSeconds> BoundPlan::terms(std::span<const BoundKernel> kernels, const SizeBlock& sizes,

@@ -43,7 +43,8 @@ struct SizeBlock {
 // A line longer than a block: columns half a page apart share the low bits of their addresses, and a load
 // then waits for the store to another one.
 struct BlockResult {
-    alignas(64) std::array<double, kBlock + 8> latency, compute, dram, cache, launch, spread, footprint;
+    alignas(64) std::array<double, kBlock + 8> latency, compute, dram, cache, launch, spread, energy,
+        footprint;
 };
 
 // What each launch waits for beside the device, seconds: the host that issues it, and the start of the
@@ -63,6 +64,8 @@ class BoundPlan {
     // `scratch` grows to what the plan's columns need, and may be used for other plans after.
     void run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const;
     const std::vector<BoundKernel>& kernels() const { return kernels_; }
+    // What the machine draws whatever it does; not a number where its energy is not known.
+    double static_w() const { return static_w_; }
     // What the device spends on one launch of each of these kernels at the first point: this plan's, or such
     // as have their quantities in its columns.
     std::vector<KernelSeconds> terms(std::span<const BoundKernel> kernels, const SizeBlock& sizes,
@@ -78,6 +81,7 @@ class BoundPlan {
     std::vector<BoundKernel> kernels_;
     MemoryCosts memory_;
     double start_s_ = 0;
+    double static_w_ = 0;
     double spread_ = 0;                // of what the host spends
     double host_s_ = 0;                // what the host spends on issuing all ops, while the device runs
     std::vector<std::size_t> inputs_;  // of the tape, as indices into the names

@@ -175,6 +175,7 @@ class Walker {
         put(out_.cache_s, [&](std::size_t i) { return r.cache[i]; });
         put(out_.launch_s, [&](std::size_t i) { return r.launch[i]; });
         put(out_.spread_s, [&](std::size_t i) { return r.spread[i]; });
+        put(out_.energy_j, [&](std::size_t i) { return r.energy[i]; });
         put(out_.peak_memory_bytes, [&](std::size_t i) { return r.footprint[i]; });
     }
 

@@ -34,6 +34,7 @@ struct Columns {
     std::span<double> cache_s;
     std::span<double> launch_s;
     std::span<double> spread_s;  // latency may be this much more, or as many times less
+    std::span<double> energy_j;  // not a number where it is not known of the machine
     std::span<double> peak_memory_bytes;
 };
 

@@ -41,6 +41,7 @@ class Explainer {
             add("start", wait.start_s);
             now_->terms.latency += wait.host_s + wait.start_s;
             now_->terms.launch += wait.host_s + wait.start_s;
+            now_->energy_j = now_->terms.dynamic_j + bound_.static_w() * now_->terms.latency;
         }
         return result;
     }

@@ -8,11 +8,32 @@
 namespace infercost::INFERCOST_ISA {
 namespace {
 
+// What a kernel draws beyond what the machine draws anyway: its arithmetic and the bytes of dram, as far as
+// the board's limit allows.
+struct Energy {
+    const EnergyCosts& costs;
+    Quantity contraction;
+    Quantity pointwise;
+
+    INFERCOST_INLINE Energy(const BoundKernel& kernel, const BlockColumns& block)
+        : costs(kernel.energy),
+          contraction(block[kernel.terms.contraction_flops]),
+          pointwise(block[kernel.terms.pointwise_flops]) {}
+
+    INFERCOST_INLINE Vec joules(int i, const Times& times) const {
+        const Vec wanted = contraction.at(i) * splat(costs.engine_j_per_flop) +
+                           pointwise.at(i) * splat(costs.vector_j_per_flop) +
+                           times.dram * splat(costs.dram_w);
+        return min(wanted, times.total * splat(costs.most_w));
+    }
+};
+
 // Adds what a kernel takes to the sums: its launch, and its longest other term to what bounds it.
 struct Accumulate {
     const BlockSums& sums;
     Vec launches;
     double spread;
+    Energy energy;
 
     INFERCOST_INLINE void operator()(int i, const Times& times) const {
         const Vec spent = launches * times.busy;
@@ -27,29 +48,30 @@ struct Accumulate {
         store(sums.cache + i, load(sums.cache + i) + only(cache, spent));
         store(sums.launch + i, load(sums.launch + i) + launches * times.launch);
         store(sums.spread + i, load(sums.spread + i) + launches * times.total * splat(spread));
+        store(sums.dynamic + i, load(sums.dynamic + i) + launches * energy.joules(i, times));
     }
 };
 
 // Keeps the terms of the first point.
 struct Keep {
     KernelSeconds* terms;
+    Energy energy;
 
     INFERCOST_INLINE void operator()(int i, const Times& times) const {
         if (i != 0) return;
-        double lanes[5][Vec::lanes];
+        double lanes[6][Vec::lanes];
         store(lanes[0], times.total);
         store(lanes[1], times.compute);
         store(lanes[2], times.dram);
         store(lanes[3], times.cache);
         store(lanes[4], times.launch);
-        *terms = {lanes[0][0], lanes[1][0], lanes[2][0], lanes[3][0], lanes[4][0]};
+        store(lanes[5], energy.joules(i, times));
+        *terms = {lanes[0][0], lanes[1][0], lanes[2][0], lanes[3][0], lanes[4][0], lanes[5][0]};
     }
 };
 
 template <class Sink>
-void run_kernel(const BoundKernel& kernel, const BlockInput& input, Sink sink) {
-    const BlockColumns block{input.columns, input.stride, input.least, input.footprint,
-                             input.least_footprint};
+void run_kernel(const BoundKernel& kernel, const BlockInput& input, const BlockColumns& block, Sink sink) {
     switch (kernel.machine) {
         case MachineKind::gpu:
             return run_gpu(kernel, input.memory, block, input.points, sink);
@@ -60,6 +82,10 @@ void run_kernel(const BoundKernel& kernel, const BlockInput& input, Sink sink) {
     }
 }
 
+BlockColumns columns_of(const BlockInput& input) {
+    return {input.columns, input.stride, input.least, input.footprint, input.least_footprint};
+}
+
 }  // namespace
 
 void run_tape(const TapeInput& tape, int points, double* columns, double* least) {
@@ -67,14 +93,19 @@ void run_tape(const TapeInput& tape, int points, double* columns, double* least)
 }
 
 void run_block(const BlockInput& input, const BlockSums& sums) {
+    const BlockColumns block = columns_of(input);
     for (int k = 0; k < input.kernel_count; ++k) {
         const BoundKernel& kernel = input.kernels[k];
-        run_kernel(kernel, input, Accumulate{sums, splat(kernel.terms.launches), kernel.spread});
+        run_kernel(kernel, input, block,
+                   Accumulate{sums, splat(kernel.terms.launches), kernel.spread, Energy(kernel, block)});
     }
 }
 
 void run_terms(const BlockInput& input, KernelSeconds* terms) {
-    for (int k = 0; k < input.kernel_count; ++k) run_kernel(input.kernels[k], input, Keep{terms + k});
+    const BlockColumns block = columns_of(input);
+    for (int k = 0; k < input.kernel_count; ++k) {
+        run_kernel(input.kernels[k], input, block, Keep{terms + k, Energy(input.kernels[k], block)});
+    }
 }
 
 }  // namespace infercost::INFERCOST_ISA

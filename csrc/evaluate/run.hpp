@@ -37,16 +37,18 @@ struct BlockSums {
     double* dram;
     double* cache;
     double* launch;
-    double* spread;  // how far the latency may be off
+    double* spread;   // how far the latency may be off
+    double* dynamic;  // joules beyond what the machine draws anyway
 };
 
-// The terms of one launch of one kernel; latency is launch + max(the others).
+// The terms of one launch of one kernel; latency is launch + max(the other seconds).
 struct KernelSeconds {
     double latency;
     double compute;
     double dram;
     double cache;
     double launch;
+    double dynamic_j;  // beyond what the machine draws anyway
 };
 
 // run_tape fills the columns at `points` points, rounded up to kLanes, and `least` of each.

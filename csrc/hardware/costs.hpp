@@ -162,11 +162,20 @@ struct SystolicCosts {
     double launch_s = 0;
 };
 
+// What a kernel draws beyond what the machine draws anyway.
+struct EnergyCosts {
+    double engine_j_per_flop = 0;
+    double vector_j_per_flop = 0;
+    double dram_w = 0;  // while dram is at work: the energy of its bytes
+    double most_w = 0;  // the board's limit leaves no more
+};
+
 // A kernel with what one machine makes of its kind and dtype; one of the three is set.
 struct BoundKernel {
     MachineKind machine = MachineKind::gpu;
     double spread = 0;  // of its time, as a fraction
     KernelTerms terms{};
+    EnergyCosts energy;
     GpuCosts gpu;
     CpuCosts cpu;
     SystolicCosts systolic;

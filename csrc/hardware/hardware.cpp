@@ -152,6 +152,10 @@ double sustained_s_per_flop(const Hardware& hardware, const Engine& engine) {
     return of_engine(hardware, "sustained", engine, 0.0);
 }
 
+double energy_j_per_flop(const Hardware& hardware, const Engine& engine) {
+    return of_engine(hardware, "energy", engine, 0.0);
+}
+
 Engine contraction_engine(const Hardware& hardware, DType dtype) {
     for (const DType candidate : candidates(dtype)) {
         const double matrix = rate_of(hardware.matrix, candidate) * fraction(hardware, "matrix", candidate);

@@ -90,5 +90,7 @@ Engine vector_engine(const Hardware& hardware, DType dtype);
 double power_share(const Hardware& hardware, const Engine& engine);
 // Of a device that is at work all the time: a FLOP's energy at the power that the board has for it.
 double sustained_s_per_flop(const Hardware& hardware, const Engine& engine);
+// What a FLOP draws; 0 where that is not known.
+double energy_j_per_flop(const Hardware& hardware, const Engine& engine);
 
 }  // namespace infercost

@@ -1,6 +1,7 @@
 #include "hardware/machine.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 namespace infercost {
@@ -41,6 +42,17 @@ double Binder::start_s() const {
     return execution_ == Execution::replayed ? 0.0 : hardware_.constant("forward.start_s", 0);
 }
 
+double Binder::static_w() const {
+    return hardware_.constant("energy.static_w", std::numeric_limits<double>::quiet_NaN());
+}
+
+EnergyCosts Binder::energy(const KernelTerms& terms) {
+    const auto& [engine, vector] = engines(terms.dtype);
+    return {energy_j_per_flop(hardware_, engine), energy_j_per_flop(hardware_, vector),
+            hardware_.constant("energy.dram_j_per_byte", 0) / memory().dram_s_per_byte,
+            hardware_.constant("energy.most_w", 0) - hardware_.constant("energy.static_w", 0)};
+}
+
 const Binder::Engines& Binder::engines(DType dtype) {
     std::optional<Engines>& slot = engines_[static_cast<std::size_t>(dtype)];
     if (!slot) slot = {contraction_engine(hardware_, dtype), vector_engine(hardware_, dtype)};
@@ -51,6 +63,7 @@ BoundKernel Binder::bind(const KernelTerms& terms) {
     BoundKernel kernel;
     kernel.machine = hardware_.kind;
     kernel.terms = terms;
+    kernel.energy = energy(terms);
     kernel.spread =
         hardware_.constant("kernel." + std::string(name_of(terms.kind)) + ".spread", hardware_.spread);
     switch (hardware_.kind) {

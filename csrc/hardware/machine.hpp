@@ -22,6 +22,8 @@ class Binder {
     double host_s() const;
     // From the host's call until the first kernel runs, and from the last one back.
     double start_s() const;
+    // What the machine draws whatever it does; not a number where its energy is not known.
+    double static_w() const;
     // The only place that chooses by kind of machine, but for the loop that runs the models.
     BoundKernel bind(const KernelTerms& terms);
 
@@ -31,6 +33,7 @@ class Binder {
         Engine vector;
     };
     const Engines& engines(DType dtype);
+    EnergyCosts energy(const KernelTerms& terms);
     GpuCosts gpu(const KernelTerms& terms);
     RowCosts gpu_rows(const KernelTerms& terms) const;
     double direct_share(const KernelTerms& terms) const;

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from .._core import Hardware
 
 Seconds = TypeVar("Seconds")  # a float, or an array of them
 
@@ -21,3 +24,12 @@ def band(latency_s: Seconds, spread_s: Seconds) -> tuple[Seconds, Seconds]:
     """
     high_s = latency_s + spread_s  # type: ignore[operator]
     return latency_s * (latency_s / (high_s + _LEAST_S)), high_s
+
+
+def energy_spread(machine: Hardware, of_latency: float) -> float:
+    """How far joules may be off, as a fraction: what the power may be off, and the latency on top of it.
+
+    Both errors are taken to have nothing to do with each other.
+    """
+    of_power = machine.constants.get("energy.spread", 0.0)
+    return float((of_power**2 + of_latency**2) ** 0.5)

@@ -38,6 +38,7 @@ DIRECTIONS: Mapping[str, bool] = MappingProxyType(
         "launch_s": False,
         "peak_memory_bytes": False,
         "energy_j": False,
+        "energy_per_item_j": False,
         "cost_usd": False,
         "devices": False,
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
 from .arguments import Rules, SizeError, bind_sizes, work_overrides
-from .bands import band
+from .bands import band, energy_spread
 from .effects import effect_of
 from .plans import family_of
 
@@ -43,6 +43,7 @@ class LayerEstimate:
     dram_s: float
     cache_s: float
     launch_s: float
+    energy_j: float | None
     effect: str
     effect_share: float
     note: str = ""
@@ -55,8 +56,9 @@ class Estimate:
     `bound` maps compute, dram, cache and launch to the share of the latency that each of them binds; the shares sum
     to 1. `sustained` says that the machine was taken to be at work all the time (see `hardware.load`).
     `throughput_per_s` counts items of the batch where the graph has a size `batch`, and else forwards.
-    `memory_bytes` is what the machine has, None where that is its owner's choice. `energy_j` and `cost_usd` are
-    None: they are not modelled yet.
+    `memory_bytes` is what the machine has, None where that is its owner's choice. `energy_j` are the joules of the
+    forward on all its devices, and `energy_low_j` to `energy_high_j` their band; `energy_per_item_j` is for one item
+    of the batch. They are None for a machine whose power is not known. `cost_usd` is None: it is not modelled yet.
     """
 
     hardware: str
@@ -71,6 +73,9 @@ class Estimate:
     latency_high_s: float
     throughput_per_s: float
     energy_j: float | None
+    energy_low_j: float | None
+    energy_high_j: float | None
+    energy_per_item_j: float | None
     cost_usd: float | None
     fits_in_memory: bool
     memory_bytes: int | None
@@ -145,6 +150,11 @@ def estimate_on(
     latency_s = totals["latency_s"]
     known_sizes = {**fixed, **sizes}
     low_s, high_s = band(latency_s, totals["spread_s"])
+    energy_j = shared_by * totals["energy_j"]
+    known = isfinite(energy_j)
+    of_latency = totals["spread_s"] / latency_s if latency_s > 0 else 0.0
+    low_j, high_j = band(energy_j, energy_j * energy_spread(machine, of_latency))
+    items = known_sizes.get("batch", 1)
     return Estimate(
         hardware=machine.id,
         precision=precision,
@@ -156,8 +166,11 @@ def estimate_on(
         latency_s=latency_s,
         latency_low_s=low_s,
         latency_high_s=high_s,
-        throughput_per_s=_rate(known_sizes.get("batch", 1), latency_s),
-        energy_j=None,
+        throughput_per_s=_rate(items, latency_s),
+        energy_j=energy_j if known else None,
+        energy_low_j=low_j if known else None,
+        energy_high_j=high_j if known else None,
+        energy_per_item_j=energy_j / items if known else None,
         cost_usd=None,
         fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes,
         memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
@@ -192,6 +205,7 @@ def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate,
     layers: dict[int, LayerEstimate] = {}
     for kernel in kernels:
         effect = effect_of(kernel)
+        energy_j = kernel["energy_j"] if isfinite(kernel["energy_j"]) else None
         for launch in kernel["launches"]:
             for node_index in launch:
                 node = graph.node(node_index)
@@ -202,6 +216,7 @@ def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate,
                     op=node.op,
                     kernel=kernel["name"],
                     bound=kernel["bound"],
+                    energy_j=energy_j if carries or energy_j is None else 0.0,
                     effect=effect.name,
                     effect_share=effect.share if carries else 0.0,
                     note=kernel["note"] if carries else f"in the kernel of node {launch[0]}",
@@ -215,6 +230,7 @@ def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate,
 def _together(one: LayerEstimate, other: LayerEstimate) -> LayerEstimate:
     longest, shorter = (one, other) if one.latency_s >= other.latency_s else (other, one)
     times = {name: getattr(one, name) + getattr(other, name) for name in _TIMES}
+    energy_j = None if one.energy_j is None or other.energy_j is None else one.energy_j + other.energy_j
     taken_s = sum(x.effect_share * x.latency_s for x in (longest, shorter) if x.effect == longest.effect)
     share = taken_s / times["latency_s"] if times["latency_s"] > 0 else 0.0
-    return replace(longest, effect_share=share, **times)
+    return replace(longest, effect_share=share, energy_j=energy_j, **times)

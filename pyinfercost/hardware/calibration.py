@@ -25,6 +25,7 @@ _TABLES = (
     "limits",
     "power",
     "energy",
+    "sustained",
     "assumed",
     "band",
     *MODEL_TABLES,

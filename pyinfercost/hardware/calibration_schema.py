@@ -169,6 +169,13 @@ COLLECTIVES_KEYS: Mapping[str, Field] = MappingProxyType(
 )
 """Constants of collective operations; `pyinfercost.analysis.collective_times` has the formula."""
 
+_JOULES = {
+    "source": NEED_TEXT,
+    "static_fraction": FRACTION,  # of the limit, whatever it does
+    "dram_pj_per_byte": POSITIVE,  # with the caches and the wires on the way
+    **{f"pj_per_flop_{engine}_{name}": POSITIVE for engine in ("matrix", "vector") for name in CORE_DTYPES},
+}
+
 CALIBRATION_TABLES: dict[str, Field | Table] = {
     "overheads": Table(
         {"source": NEED_TEXT, **{f"{key}_us": NOT_NEGATIVE for key in OVERHEAD_KEYS}, **_CORE_OVERHEADS}
@@ -195,13 +202,13 @@ CALIBRATION_TABLES: dict[str, Field | Table] = {
             **{f"pj_per_flop_{engine}_{name}": POSITIVE for engine in ("matrix", "vector") for name in CORE_DTYPES},
         }
     ),
-    # Of what a board draws while it works: for a board that is always at work, its power is a limit as well.
+    # Of a board that is always at work and kept at its limit, at the lower voltage that it has then.
+    "sustained": Table(_JOULES),
+    # What a board draws at its full clock. Where no energy of an engine is known, its peak is taken to draw the limit.
     "energy": Table(
         {
-            "source": NEED_TEXT,
-            "static_fraction": FRACTION,  # of its limit, whatever it does
-            "dram_pj_per_byte": POSITIVE,  # with the caches and the wires on the way
-            **{f"pj_per_flop_{engine}_{name}": POSITIVE for engine in ("matrix", "vector") for name in CORE_DTYPES},
+            **_JOULES,
+            "spread": NOT_NEGATIVE,  # of joules, as in [band]
         }
     ),
     "collectives": Table({"source": NEED_TEXT, **COLLECTIVES_KEYS}),

@@ -15,7 +15,7 @@ from .calibration import calibration as constants_of
 from .calibration_schema import MODEL_TABLES, OVERHEAD_KEYS
 from .cpu_keys import PAGE_BYTES
 from .device import CATALOG, DeviceFile, read_device
-from .power import power_shares, power_w, sustained_times
+from .power import energy_joules, power_shares, power_w, sustained_times
 from .schema import CACHE_LEVELS, CORE_DTYPES, HardwareError
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ def core_arguments(
             **_link_facts(device),
             **_cpu_constants(constants, clock_hz),
             **{f"power.{key}": share for key, share in power.items()},
+            **energy_joules(device, constants),
             **(sustained_times(device, constants) if sustained else {}),
         },
         "spread": constants["band.spread"],

@@ -40,6 +40,7 @@ LAYER_KEYS = (
     "phase",
     "live_activation_bytes",
     *LAYER_TIMES[1:],
+    "energy_j",
     "effect",
     "effect_share",
 )
@@ -55,6 +56,9 @@ ESTIMATE = (
     "latency_high_s",
     "throughput_per_s",
     "energy_j",
+    "energy_low_j",
+    "energy_high_j",
+    "energy_per_item_j",
     "cost_usd",
     "fits_in_memory",
 )
@@ -122,9 +126,11 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
         known |= {name: _plain(getattr(layer.row, name)) for name in LAYER_COUNTS}
         known["live_activation_bytes"] = _plain(layer.row.peak_activation_bytes)
         if times is not None and layer.index in times:
-            known |= {name: getattr(times[layer.index], name) for name in (*LAYER_TIMES, "bound", *_EFFECT)}
+            known |= {name: getattr(times[layer.index], name) for name in (*LAYER_TIMES, "energy_j", "bound", *_EFFECT)}
         elif times is not None and layer.modelled:
             known |= dict.fromkeys(LAYER_TIMES, 0.0)
+            if profile.estimate is not None and profile.estimate.energy_j is not None:
+                known["energy_j"] = 0.0
         layers.append(known)
     return layers
 

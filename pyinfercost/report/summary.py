@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from .._core import depends_on_data
@@ -16,6 +17,7 @@ ITEMS_OF_A_PRICE = 1_000_000
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ..analysis.estimation import Estimate
     from ..analysis.profile import Profile
 
 
@@ -91,10 +93,21 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
             f"({quantity(estimate.latency_low_s, 's')} to {quantity(estimate.latency_high_s, 's')})",
         ),
         ("throughput", f"{quantity(estimate.throughput_per_s, '')} per second"),
+        ("energy", _energy(estimate)),
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
         ("spent on", effects_text(estimate.layers) or "nothing"),
         ("memory", memory),
     ]
+
+
+def _energy(estimate: Estimate) -> str:
+    if estimate.energy_j is None or estimate.energy_low_j is None or estimate.energy_high_j is None:
+        return "not known: the machine's file gives no power"
+    power_w = estimate.energy_j / estimate.latency_s if estimate.latency_s > 0 else 0.0
+    return (
+        f"{quantity(estimate.energy_j, 'J')} "
+        f"({quantity(estimate.energy_low_j, 'J')} to {quantity(estimate.energy_high_j, 'J')}), {quantity(power_w, 'W')}"
+    )
 
 
 def point_lines(point: Mapping[str, Any], identity: Iterable[str]) -> list[tuple[str, str]]:
@@ -110,6 +123,7 @@ def point_lines(point: Mapping[str, Any], identity: Iterable[str]) -> list[tuple
             f"({quantity(point['latency_low_s'], 's')} to {quantity(point['latency_high_s'], 's')})",
         ),
         ("throughput", f"{significant(point['throughput_per_s'])} per second"),
+        ("energy", "not known" if isnan(point["energy_j"]) else quantity(point["energy_j"], "J")),
         (
             "bound by",
             ", ".join(f"{name} {percent(time / latency_s)} %" for time, name in shares if time > 0) or "nothing",

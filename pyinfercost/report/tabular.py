@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from .effects import effect_text
@@ -113,6 +114,12 @@ def sweep_columns(shown: Sweep) -> list[Column]:
     ):
         cells = [significant(value / scale.factor) for value in shown[name].tolist()]
         columns.append(Column(title, scale.unit, cells, spare=spare))
+    joules = shown["energy_per_item_j"].tolist()
+    known = [value for value in joules if isfinite(value)]
+    if known:
+        scale = _usual_scale(known, "J")
+        cells = [significant(value / scale.factor) if isfinite(value) else "" for value in joules]
+        columns.append(Column("energy/item", scale.unit, cells, spare=5))
     if "cost_usd" in shown:
         cells = [significant(value * ITEMS_OF_A_PRICE) for value in shown["cost_usd"].tolist()]
         columns.append(Column("cost", "USD/1M", cells))

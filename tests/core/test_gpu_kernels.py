@@ -197,7 +197,7 @@ def test_a_board_at_work_all_the_time_has_no_more_power_than_its_limit() -> None
     assert "power" not in alone["parts_s"]
     with pytest.raises(ValueError, match="already loaded"):
         ic.hardware.load(ic.hardware.load("h200-sxm-141gb"), sustained=True)
-    with pytest.raises(ValueError, match=r"has no \[energy\]"):
+    with pytest.raises(ValueError, match=r"has no \[sustained\]"):
         ic.hardware.load("tpu-v4", sustained=True)
 
 

@@ -77,7 +77,7 @@ CONTRACT: dict[str, Any] = {
         "latency_low_s": NUMBER,
         "latency_high_s": NUMBER,
         "throughput_per_s": NUMBER,
-        "energy_j": type(None),
+        "energy_j": (*NUMBER, type(None)) if isinstance(NUMBER, tuple) else (NUMBER, type(None)),
         "cost_usd": type(None),
         "fits_in_memory": bool,
         "bound": dict.fromkeys(("compute", "dram", "cache", "launch"), NUMBER),

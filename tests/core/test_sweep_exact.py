@@ -52,7 +52,8 @@ def evaluated(
 
 def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
     for name in COMPUTED:
-        assert not np.isnan(one[name]).any()
+        unknown = np.isnan(one[name])
+        assert not unknown.any() or (name == "energy_j" and unknown.all()), name  # a machine whose power is not known
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
@@ -116,6 +117,8 @@ def test_points_of_a_sweep_are_what_estimates_say(graph: ic.Graph) -> None:
             if name[:-2] in estimate.bound:
                 total = sum(point[f"{bound}_s"] for bound in estimate.bound)
                 assert point[name] / total == expected, (name, point)
+            elif expected is None:
+                assert np.isnan(point[name]), (name, point)
             else:
                 assert point[name] == expected, (name, point)
 

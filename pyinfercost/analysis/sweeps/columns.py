@@ -22,6 +22,8 @@ QUANTITIES = (
     "dram_s",
     "cache_s",
     "launch_s",
+    "energy_j",
+    "energy_per_item_j",
     "peak_memory_bytes",
     "fits_in_memory",
 )
@@ -41,7 +43,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
     """Columns of results at points of a grid, by name.
 
     What says which point a row is follows from its number; bands, throughput and fit follow from what is kept.
-    So a point takes 56 bytes, and 8 more where not all points of the grid are there.
+    So a point takes 64 bytes, and 8 more where not all points of the grid are there.
     """
 
     def __init__(
@@ -107,6 +109,8 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
             column = np.asarray(values)[codes]
         elif name == "peak_memory_bytes":
             column = self.computed[name].astype(np.int64)
+        elif name == "energy_j" and "devices" in self.grid.names:
+            column = self.computed[name] * self["devices"]
         elif name in self and name in self.computed:
             column = self.computed[name].view()
         elif name in self:
@@ -128,6 +132,9 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         if name == "throughput_per_s":
             with np.errstate(divide="ignore"):
                 return items / latency_s
+        if name == "energy_per_item_j":
+            joules: NDArray[np.float64] = self["energy_j"] / items
+            return joules
         devices = self["devices"] if "devices" in self.grid.names else np.ones(1)
         usd_per_s = self._of_machine(self.facts.usd_per_h) / _SECONDS_PER_HOUR
         return usd_per_s * devices * latency_s / items

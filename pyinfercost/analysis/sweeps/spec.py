@@ -26,7 +26,7 @@ WAY = ("hardware", "precision", "execution", "devices")
 SCALES = ("cores", "compute", "bandwidth")
 """What `Hardware.scaled` scales; the columns are called `cores_scale` and so on."""
 
-COMPUTED = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s", "spread_s", "peak_memory_bytes")
+COMPUTED = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s", "spread_s", "energy_j", "peak_memory_bytes")
 """What the evaluator gives; other columns follow from these and from the point."""
 
 
