@@ -43,6 +43,7 @@ class Case:
         rows: the rows' numbers in the table.
         host_s: what measuring added to every row, in seconds, beyond what a forward takes.
         sustained: the device was at work all the time, so that its board's power was a limit.
+        measured_w: what the board drew meanwhile, in watts; None where that is not known.
         subject: what ran, such as the name of a model; rows of one subject belong together when data is split.
     """
 
@@ -56,6 +57,7 @@ class Case:
     subject: str = ""
     sustained: bool = False
     host_s: float = 0.0
+    measured_w: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.measured_s)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from . import tables as kinds
 from .cases import group_of_row, measured_s
+from .energy import energy_lines
 from .figures import Line, lines
 from .machines import without_missing
 from .measured import Problems, Table, read_table, sampled
@@ -95,16 +96,19 @@ def _cases(table: Table, machines: Mapping[str, Hardware], capturing: Capturing)
         table.problems.add(table.name, reason, case.subject)
 
     ordered: list[Case] = []
-    columns: list[list[NDArray[np.float64]]] = [[], [], [], []]
+    columns: list[list[NDArray[np.float64]]] = [[], [], [], [], []]
     for some in _parts(cases):
         plans = Plans()
         found = predict(some, machines, failed, plans=plans, threads=capturing.workers)
         ordered += some
-        parts = (found.latency_s, found.low_s, found.high_s, roofline_s(some, machines, plans=plans))
+        plain = roofline_s(some, machines, plans=plans)
+        parts = (found.latency_s, found.low_s, found.high_s, found.energy_j, plain)
         for column, part in zip(columns, parts, strict=True):
             column.append(part)
     *predicted, roofline = (np.concatenate([*column, np.empty(0)]) for column in columns)
-    return lines(group_of_row(ordered), measured_s(ordered), Predicted(*predicted), roofline)
+    all_predicted = Predicted(*predicted)
+    found_lines = lines(group_of_row(ordered), measured_s(ordered), all_predicted, roofline)
+    return found_lines + energy_lines(ordered, machines, all_predicted, roofline)
 
 
 def _parts(cases: Sequence[Case]) -> Iterator[list[Case]]:

@@ -96,6 +96,10 @@ class Table:
                 return np.array(self.columns[name], dtype=np.float64) * factor
         raise MeasuredError(f"{self.path} has no latency_us, latency_ms or latency_s")
 
+    def watts(self) -> NDArray[np.float64] | None:
+        """What the board drew meanwhile, where the table says so."""
+        return np.array(self.columns["power_w"], dtype=np.float64) if "power_w" in self.columns else None
+
     def groups(self, *names: str) -> Iterator[tuple[tuple[str, ...], Rows]]:
         """Row numbers by the values of some columns, in the order of their first rows; absent columns are ''."""
         columns = [self.text(name, "") for name in names]

@@ -33,11 +33,12 @@ _REFUSED = (ValueError, RuntimeError, OverflowError)
 
 @dataclass(frozen=True)
 class Predicted:
-    """Seconds of all rows, case after case; not a number where a row could not be predicted."""
+    """Seconds and joules of all rows, case after case; not a number where a row could not be predicted."""
 
     latency_s: NDArray[np.float64]
     low_s: NDArray[np.float64]
     high_s: NDArray[np.float64]
+    energy_j: NDArray[np.float64]
 
 
 def _ignore(case: Case, place: int, reason: str) -> None:
@@ -86,7 +87,7 @@ def predict(
         threads: how many threads evaluate; results do not depend on it. The core releases Python's lock.
     """
     latency_s = np.full(sum(len(case) for case in cases), np.nan)
-    spread_s = latency_s.copy()
+    spread_s, energy_j = latency_s.copy(), latency_s.copy()
     of_graph: dict[int, list[tuple[Case, slice]]] = {}
     first = 0
     for case in cases:
@@ -96,7 +97,7 @@ def predict(
 
     def run(some: list[tuple[Case, slice]]) -> None:
         for case, rows in some:
-            out = {"latency_s": latency_s[rows], "spread_s": spread_s[rows]}
+            out = {"latency_s": latency_s[rows], "spread_s": spread_s[rows], "energy_j": energy_j[rows]}
             _evaluate(case, machines[case.hardware], plans, out, failed)
 
     if threads == 1 or len(of_graph) == 1:
@@ -108,7 +109,7 @@ def predict(
                 pass
     low_s, high_s = band(latency_s, spread_s)
     host_s = np.repeat([case.host_s for case in cases], [len(case) for case in cases])
-    return Predicted(latency_s + host_s, low_s + host_s, high_s + host_s)
+    return Predicted(latency_s + host_s, low_s + host_s, high_s + host_s, energy_j)
 
 
 def _evaluate(

@@ -8,22 +8,39 @@
 namespace infercost::INFERCOST_ISA {
 namespace {
 
-// What a kernel draws beyond what the machine draws anyway: its arithmetic and the bytes of dram, as far as
-// the board's limit allows.
+// What a kernel draws beyond what the machine draws anyway, as far as the board's limit allows: its
+// arithmetic, and its bytes at the last cache and, where that does not hold them, at dram.
 struct Energy {
     const EnergyCosts& costs;
     Quantity contraction;
     Quantity pointwise;
+    Quantity weights;
+    Quantity others;
+    const double* footprint;
 
     INFERCOST_INLINE Energy(const BoundKernel& kernel, const BlockColumns& block)
         : costs(kernel.energy),
           contraction(block[kernel.terms.contraction_flops]),
-          pointwise(block[kernel.terms.pointwise_flops]) {}
+          pointwise(block[kernel.terms.pointwise_flops]),
+          weights(block[kernel.terms.weight_bytes]),
+          others(block[kernel.terms.other_bytes]),
+          footprint(block.footprint) {}
+
+    // Which share of a working set a cache does not hold: none up to half of its size, all from one and a
+    // half.
+    INFERCOST_INLINE Vec missed(Vec bytes) const {
+        return clamp(bytes * splat(costs.per_cache) - splat(0.5), splat(0.0), splat(1.0));
+    }
 
     INFERCOST_INLINE Vec joules(int i, const Times& times) const {
+        const Vec weight_bytes = weights.at(i);
+        const Vec other_bytes = others.at(i);
+        const Vec bytes = weight_bytes + other_bytes;
+        // As in MemoryModel: activations were written a moment ago, weights read a whole forward ago.
+        const Vec cold = weight_bytes * missed(load(footprint + i)) + other_bytes * missed(bytes);
         const Vec wanted = contraction.at(i) * splat(costs.engine_j_per_flop) +
                            pointwise.at(i) * splat(costs.vector_j_per_flop) +
-                           times.dram * splat(costs.dram_w);
+                           bytes * splat(costs.cache_j_per_byte) + cold * splat(costs.dram_j_per_byte);
         return min(wanted, times.total * splat(costs.most_w));
     }
 };

@@ -166,8 +166,10 @@ struct SystolicCosts {
 struct EnergyCosts {
     double engine_j_per_flop = 0;
     double vector_j_per_flop = 0;
-    double dram_w = 0;  // while dram is at work: the energy of its bytes
-    double most_w = 0;  // the board's limit leaves no more
+    double cache_j_per_byte = 0;  // of the last cache and of the way to it
+    double dram_j_per_byte = 0;   // on top of that
+    double per_cache = 0;         // 1 / its bytes
+    double most_w = 0;            // the board's limit leaves no more
 };
 
 // A kernel with what one machine makes of its kind and dtype; one of the three is set.

@@ -48,8 +48,12 @@ double Binder::static_w() const {
 
 EnergyCosts Binder::energy(const KernelTerms& terms) {
     const auto& [engine, vector] = engines(terms.dtype);
-    return {energy_j_per_flop(hardware_, engine), energy_j_per_flop(hardware_, vector),
-            hardware_.constant("energy.dram_j_per_byte", 0) / memory().dram_s_per_byte,
+    const MemoryLevel* last = hardware_.last_cache();
+    return {energy_j_per_flop(hardware_, engine),
+            energy_j_per_flop(hardware_, vector),
+            hardware_.constant("energy.cache_j_per_byte", 0),
+            hardware_.constant("energy.dram_j_per_byte", 0),
+            1.0 / (last ? last->capacity_bytes : 1.0),
             hardware_.constant("energy.most_w", 0) - hardware_.constant("energy.static_w", 0)};
 }
 

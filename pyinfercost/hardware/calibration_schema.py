@@ -208,6 +208,7 @@ CALIBRATION_TABLES: dict[str, Field | Table] = {
     "energy": Table(
         {
             **_JOULES,
+            "cache_pj_per_byte": NOT_NEGATIVE,  # at the last cache, with the way to it; that of dram comes on top
             "spread": NOT_NEGATIVE,  # of joules, as in [band]
         }
     ),

@@ -84,6 +84,7 @@ def energy_joules(device: DeviceFile, constants: Calibration) -> dict[str, float
         "energy.static_w": static * tdp_w,
         "energy.most_w": float(tdp_w),
         "energy.dram_j_per_byte": dram_pj * _PICO,
+        "energy.cache_j_per_byte": (constants.get("energy.cache_pj_per_byte") or 0.0) * _PICO,
         "energy.spread": constants.get("energy.spread") or 0.0,
     }
     for engine in ("matrix", "vector"):

@@ -26,6 +26,7 @@ Decisions, and what in the data speaks for them:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ _ALIASES = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "f
 
 def cases(table: Table) -> list[Case]:
     """The cases of one table of products."""
-    sustained = "power_w" in table.columns
+    watts = table.watts()
     sizes = {name: table.integers(name) for name in ("m", "n", "k")}
     measured_s = table.seconds()
     found = []
@@ -55,7 +56,10 @@ def cases(table: Table) -> list[Case]:
             continue
         group = Group(table.name, device, software, dtype, "replayed")
         columns = {name: values[rows] for name, values in sizes.items()}
-        found.append(Case(group, graph, "native", "replayed", columns, measured_s[rows], rows, dtype, sustained))
+        case = Case(group, graph, "native", "replayed", columns, measured_s[rows], rows, dtype)
+        if watts is not None:
+            case = replace(case, sustained=True, measured_w=watts[rows])
+        found.append(case)
     return found
 
 

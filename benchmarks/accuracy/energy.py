@@ -1,0 +1,75 @@
+"""Power and energy of rows that say what the board drew.
+
+Three quantities, each against what a plain model says: that a board always draws its limit.
+
+- power: predicted joules over predicted seconds, against the reading.
+- settled power: the same for rows of `SETTLED_S` and more. Of shorter ones about half read far too little: on H200
+  112 x 3072 x 12288 reads 411 W and 112 x 3072 x 10240 reads 574 W, at the same FLOPs and bytes a second; the number
+  of rows of a kind that read little goes with the first dimension, not with the work, and what is lost falls with the
+  length of a run. A meter that lags behind runs of a fixed count does that, a board does not.
+- energy: predicted joules, the time predicted too, against reading x measured seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyinfercost.analysis.bands import band
+
+from .cases import Case, group_of_row, measured_s
+from .figures import Line, lines
+from .predict import Predicted
+
+if TYPE_CHECKING:
+    from pyinfercost import Hardware
+
+SETTLED_S = 50e-6
+
+
+def energy_lines(
+    cases: Sequence[Case], machines: Mapping[str, Hardware], predicted: Predicted, roofline_s: NDArray[np.float64]
+) -> list[Line]:
+    """Lines of power and energy; none where no row has a reading.
+
+    Args:
+        cases: as predicted.
+        machines: the machine of each hardware id.
+        predicted: of all rows.
+        roofline_s: seconds of the plain roofline.
+    """
+    if all(case.measured_w is None for case in cases):
+        return []
+
+    def of_rows(values: Sequence[float]) -> NDArray[np.float64]:
+        return np.repeat(np.asarray(values, dtype=np.float64), [len(case) for case in cases])
+
+    constants = [machines[case.hardware].constants for case in cases]
+    limit_w = of_rows([known.get("energy.most_w", np.nan) for known in constants])
+    spread = of_rows([known.get("energy.spread", np.nan) for known in constants])
+    unknown = [np.full(len(case), np.nan) for case in cases]
+    watts = np.concatenate(
+        [nothing if case.measured_w is None else case.measured_w for case, nothing in zip(cases, unknown, strict=True)]
+    )
+    seconds = measured_s(cases)
+    groups = group_of_row(cases)
+
+    def judged(what: str, measured: NDArray[np.float64], value: NDArray[np.float64], plain: NDArray[np.float64],
+               wanted: NDArray[np.bool_]) -> list[Line]:  # fmt: skip
+        value = np.where(wanted & np.isfinite(measured), value, np.nan)
+        low, high = band(value, value * spread)
+        named = [replace(group, table=f"{group.table}: {what}") for group in groups]
+        return lines(named, measured, Predicted(value, low, high, value), plain)
+
+    every, settled = np.ones(len(seconds), dtype=np.bool_), seconds >= SETTLED_S
+    power = predicted.energy_j / predicted.latency_s
+    return [
+        *judged("power", watts, power, limit_w, every),
+        *judged("settled power", watts, power, limit_w, settled),
+        *judged("energy", watts * seconds, predicted.energy_j, limit_w * roofline_s, every),
+        *judged("settled energy", watts * seconds, predicted.energy_j, limit_w * roofline_s, settled),
+    ]
