@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from .._core import Graph, Hardware, Work
+    from ..money.costs import Cost
+    from ..money.prices import Price
 
 BOUNDS = ("compute", "dram", "cache", "launch")
 """What can bind a kernel, in the order in which reports name them."""
@@ -58,7 +60,8 @@ class Estimate:
     `throughput_per_s` counts items of the batch where the graph has a size `batch`, and else forwards.
     `memory_bytes` is what the machine has, None where that is its owner's choice. `energy_j` are the joules of the
     forward on all its devices, and `energy_low_j` to `energy_high_j` their band; `energy_per_item_j` is for one item
-    of the batch. They are None for a machine whose power is not known. `cost_usd` is None: it is not modelled yet.
+    of the batch. They are None for a machine whose power is not known. `cost_usd` is what one item of the batch costs,
+    and `cost` how it comes about; None where no price is given.
     """
 
     hardware: str
@@ -77,6 +80,7 @@ class Estimate:
     energy_high_j: float | None
     energy_per_item_j: float | None
     cost_usd: float | None
+    cost: Cost | None
     fits_in_memory: bool
     memory_bytes: int | None
     bound: Mapping[str, float]
@@ -92,6 +96,8 @@ def estimate(
     rules: Rules | None = None,
     threads: int | None = None,
     devices: SupportsIndex = 1,
+    price: Any = None,
+    utilisation: float = 1.0,
     **sizes: SupportsIndex,
 ) -> Estimate:
     """Predicts the latency of one forward on a machine.
@@ -105,15 +111,19 @@ def estimate(
         threads: threads to run on; only for a CPU. None takes all cores.
         devices: how many of these machines share out the batch. Each holds the whole model, nothing passes between
             them, and the largest share, ceil(batch / devices), sets latency and memory.
+        price: what an hour of one device costs: USD (`2.49`), an instance (`"aws/g6.4xlarge:spot"`), terms
+            (`"on-demand"`: the cheapest offer that is known), or what else `money.price_of` takes.
+        utilisation: share of the paid time in which the devices work; the rest is paid for all the same.
         **sizes: values of the graph's named sizes; a size left out takes the graph's default.
 
     Raises:
-        ValueError: for an unknown size, hardware, precision or execution.
+        ValueError: for an unknown size, hardware, precision, execution or price.
     """
     from ..hardware import load
 
+    machine = load(hardware, threads=threads)
     return estimate_on(
-        load(hardware, threads=threads),
+        machine,
         graph,
         bind_sizes(graph, sizes),
         fixed={},
@@ -122,7 +132,18 @@ def estimate(
         overrides=work_overrides(graph, rules),
         threads=threads,
         devices=devices,
+        price=price_of_device(price, machine.id, threads),
+        utilisation=utilisation,
     )
+
+
+def price_of_device(price: Any, device: str, threads: int | None) -> Price | None:
+    """What an hour of a device costs, however that was said; None where it was not."""
+    if price is None:
+        return None
+    from ..money import price_of
+
+    return price_of(price, device, threads=threads)
 
 
 def estimate_on(
@@ -136,6 +157,8 @@ def estimate_on(
     overrides: Mapping[int, Work] | None,
     threads: int | None,
     devices: SupportsIndex = 1,
+    price: Price | None = None,
+    utilisation: float = 1.0,
 ) -> Estimate:
     """`estimate` with all looked up: the machine, values that `bind_sizes` took, Work by node, `Captured.fixed`."""
     sizes = graph.size_values(given)
@@ -155,6 +178,19 @@ def estimate_on(
     of_latency = totals["spread_s"] / latency_s if latency_s > 0 else 0.0
     low_j, high_j = band(energy_j, energy_j * energy_spread(machine, of_latency))
     items = known_sizes.get("batch", 1)
+    cost = None
+    if price is not None:
+        from ..money.costs import cost_of
+
+        cost = cost_of(
+            price,
+            latency_s=latency_s,
+            items=items,
+            devices=shared_by,
+            utilisation=utilisation,
+            energy_j=energy_j if known else None,
+            idle_w=machine.power_w.get("idle", 0.0),
+        )
     return Estimate(
         hardware=machine.id,
         precision=precision,
@@ -171,7 +207,8 @@ def estimate_on(
         energy_low_j=low_j if known else None,
         energy_high_j=high_j if known else None,
         energy_per_item_j=energy_j / items if known else None,
-        cost_usd=None,
+        cost_usd=None if cost is None else cost.usd,
+        cost=cost,
         fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes,
         memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         bound=_shares(binding_s),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
 from .arguments import Rules, bind_sizes, work_overrides
-from .estimation import Estimate, estimate_on
+from .estimation import Estimate, estimate_on, price_of_device
 from .models import Captured, graph_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Counts, Graph, Hardware
+    from ..money.prices import Price
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,9 +83,11 @@ def profile(
     dynamic: Any = None,
     rules: Rules | None = None,
     threads: int | None = None,
+    price: Any = None,
+    utilisation: float = 1.0,
     **sizes: SupportsIndex,
 ) -> Profile:
-    """Captures a model, counts it, and with `hardware` given predicts its latency.
+    """Captures a model, counts it, and with `hardware` given predicts latency, energy and, with `price`, cost.
 
     Args:
         model_or_graph: a `Graph`, or anything that `capture` takes: a module, an exported program, a file, a spec.
@@ -96,17 +99,22 @@ def profile(
         dynamic: which dimensions of the inputs are named sizes, as in `capture`.
         rules: work of the caller's own ops, as in `count`.
         threads: threads to run on; only for a CPU.
+        price: what an hour of one device costs, as in `estimate`.
+        utilisation: share of the paid time in which the device works.
         **sizes: values of the named sizes; a size left out takes the graph's default. For a spec, the sizes to
             capture it at.
     """
     from ..capture import as_inputs
 
     args = as_inputs(args)
-    machine = None
+    machine = paid = None
     if hardware is not None:
         from ..hardware import load
 
         machine = load(hardware, threads=threads)  # before the capture, which may take long: names fail at once
+        paid = price_of_device(price, machine.id, threads)
+    elif price is not None:
+        raise ValueError("price is given without hardware: what is paid is the time of a machine")
     if isinstance(model_or_graph, (str, PathLike)):
         if args or kwargs:
             raise TypeError(f"inputs were given for {model_or_graph!r}, which brings its own; give them with a module")
@@ -124,7 +132,16 @@ def profile(
             of_data = {name: index(value) for name, value in sizes.items() if _core.depends_on_data(name)}
         graph = capture(model_or_graph, args, kwargs, dynamic=dynamic, **of_data)
         captured = Captured(graph, {n: v for n, v in sizes.items() if n not in of_data}, {}, graph.model)
-    return profile_on(machine, captured, precision=precision, execution=execution, rules=rules, threads=threads)
+    return profile_on(
+        machine,
+        captured,
+        precision=precision,
+        execution=execution,
+        rules=rules,
+        threads=threads,
+        price=paid,
+        utilisation=utilisation,
+    )
 
 
 def profile_on(
@@ -135,6 +152,8 @@ def profile_on(
     execution: str,
     rules: Rules | None,
     threads: int | None,
+    price: Price | None = None,
+    utilisation: float = 1.0,
 ) -> Profile:
     """`profile` with everything looked up."""
     graph = captured.graph
@@ -153,6 +172,8 @@ def profile_on(
             execution=execution,
             overrides=overrides,
             threads=threads,
+            price=price,
+            utilisation=utilisation,
         )
     return Profile(
         graph=graph,

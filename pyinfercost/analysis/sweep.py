@@ -36,7 +36,9 @@ def sweep(
     scale: Mapping[str, float | Iterable[float]] | None = None,
     points: Any = None,
     where: Where = None,
+    price: Any = None,
     usd_per_h: float | Mapping[str, float] | None = None,
+    utilisation: float = 1.0,
     rules: Rules | None = None,
     threads: int | None = None,
     out: str | PathLike[str] | None = None,
@@ -62,7 +64,10 @@ def sweep(
             Each is combined with all values of the other axes.
         where: a condition on the columns (`"fits_in_memory and latency_s < 0.05"`); only points that satisfy it are
             kept.
-        usd_per_h: price of one device in USD an hour, for all machines or by id; adds the column `cost_usd`.
+        price: what an hour of one device costs, as in `estimate`, for all machines or by id; adds the column
+            `cost_usd`: USD for one item of the batch.
+        usd_per_h: the same as plain numbers.
+        utilisation: share of the paid time in which devices work.
         rules: work of the caller's own ops, as in `count`.
         threads: threads of the machines that are swept over; only if every machine is a CPU.
         out: a folder for a grid that is larger than memory: it is written as Parquet files, part by part, and a
@@ -95,7 +100,9 @@ def sweep(
         scale=scale,
         points=points,
         where=where,
+        price=price,
         usd_per_h=usd_per_h,
+        utilisation=utilisation,
         rules=rules,
         threads=threads,
         out=out,

@@ -14,9 +14,9 @@ from .. import _core
 from .arguments import named_settings, whole_number
 from .calibrate_command import calibrate
 from .collective_command import collective
-from .machines import machine_of
+from .machines import machine_of, paid_price
 from .measure_command import check_measurable, measure, write_both
-from .options import EPILOG, format_option, model_options
+from .options import EPILOG, PRICE_HELP, format_option, model_options, utilisation_option
 from .output import messages_for_people, progress, show, show_pairs, write
 from .sweep_command import sweep
 
@@ -42,6 +42,8 @@ def main(context: click.Context, debug: bool) -> None:
 @click.option("--execution", type=click.Choice(_core.executions()), default="eager", show_default=True)
 @click.option("--depth", type=click.IntRange(min=1), help="Collapse modules below this depth.")
 @click.option("--training", is_flag=True, help="A training step without its optimizer: the forward and its backward.")
+@click.option("--price", metavar="PRICE", help=PRICE_HELP)
+@utilisation_option
 @click.option("--measure", "measured", is_flag=True, help="Run the model here as well: as `measure` does.")
 @format_option("table", "json", "csv", "md")
 @model_options
@@ -57,16 +59,20 @@ def profile(
     sustained: bool,
     depth: int | None,
     training: bool,
+    price: str | None,
+    utilisation: float,
     measured: bool,
     form: str,
     output: str | None,
 ) -> None:
-    """Count a model and, with --hardware, predict its latency."""
+    """Count a model and, with --hardware, predict its latency, its energy and, with --price, what it costs."""
     sizes: dict[str, Any] = {name: whole_number(name, value) for name, value in named_settings(settings, batch).items()}
     if threads is not None and hardware is None:
         raise click.UsageError("--threads needs --hardware")
     if sustained and hardware is None:
         raise click.UsageError("--sustained needs --hardware")
+    if price is not None and hardware is None:
+        raise click.UsageError("--price needs --hardware: what is paid is the time of a machine")
     if measured:
         check_measurable(model, form, precision, training=training)
     with messages_for_people():
@@ -75,9 +81,19 @@ def profile(
 
         # First: a capture may take long.
         machine = None if hardware is None else machine_of(hardware, threads, sustained=sustained)
+        paid = None if machine is None else paid_price(price, machine.id, threads)
         with progress(model, quiet=form in _DATA_FORMATS):
             captured = graph_at(model, sizes, training=training)
-        result = profile_on(machine, captured, precision=precision, execution=execution, rules=None, threads=threads)
+        result = profile_on(
+            machine,
+            captured,
+            precision=precision,
+            execution=execution,
+            rules=None,
+            threads=threads,
+            price=paid,
+            utilisation=utilisation,
+        )
         if measured:
             from ..measuring.measure import measure as run
 

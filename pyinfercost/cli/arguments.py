@@ -103,12 +103,12 @@ def _factors(what: str, text: str) -> list[float]:
     return [round(first + number * step, _DECIMALS) for number in range(int(steps) + 1)]
 
 
-def prices(text: str, machines: Iterable[str]) -> float | dict[str, float]:
-    """`--price`: USD for an hour of one device, for all machines or by id."""
+def prices_by_id(text: str, machines: Iterable[str]) -> dict[str, str]:
+    """`--price`: what an hour of one device costs, for all machines or by id, as it was written."""
     machines = list(machines)
     if "=" not in text:
-        return _price(text)
-    by_id: dict[str, float] = {}
+        return dict.fromkeys(machines, text)
+    by_id: dict[str, str] = {}
     for part in text.split(","):
         name, equals, price = part.partition("=")
         if not equals:
@@ -117,18 +117,11 @@ def prices(text: str, machines: Iterable[str]) -> float | dict[str, float]:
             raise click.UsageError(f"--price of {name} is given twice")
         if name not in machines:
             raise click.UsageError(f"--price of {name!r}, which --hardware does not name; it names {_some(machines)}")
-        by_id[name] = _price(price)
+        by_id[name] = price
     missing = [name for name in machines if name not in by_id]
     if missing:
         raise click.UsageError(f"--price of {_some(missing)} is missing; give one price for all, or one for each")
     return by_id
-
-
-def _price(text: str) -> float:
-    price = _number("--price", text)
-    if price < 0:
-        raise click.UsageError(f"--price must be zero or more USD an hour, got {text!r}")
-    return price
 
 
 def _number(what: str, text: str) -> float:

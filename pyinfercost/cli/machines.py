@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from .._core import Hardware
+    from ..money.prices import Price
 
 ALL = "all"
 KINDS = ("cpu", "gpu", "systolic")
@@ -21,6 +22,19 @@ def machine_of(name: str, threads: int | None, *, sustained: bool = False) -> Ha
         return load(name, threads=threads, sustained=sustained)
     except (HardwareFileError, MissingFactError):
         raise  # the name is right, the file is not
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def paid_price(price: Any, device: str, threads: int | None) -> Price | None:
+    """What an hour of a machine costs; what cannot be understood is wrong usage."""
+    from ..analysis.estimation import price_of_device
+    from ..hardware import HardwareFileError
+
+    try:
+        return price_of_device(price, device, threads)
+    except HardwareFileError:
+        raise  # the path is right, the file is not
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

@@ -15,6 +15,23 @@ EPILOG = (
 )
 
 
+PRICE_HELP = (
+    "What an hour of one device costs: 2.49/h, an instance such as aws/g6.4xlarge or p5.48xlarge:spot, on-demand or "
+    "spot (the cheapest offer that is known), or a .toml file. Adds cost_usd."
+)
+
+
+def utilisation_option(command: _Command) -> _Command:
+    """How much of the paid time is used."""
+    return click.option(
+        "--utilisation",
+        type=click.FloatRange(min=0, max=1, min_open=True),
+        default=1.0,
+        show_default=True,
+        help="Share of the paid time in which devices work.",
+    )(command)
+
+
 def model_options(command: _Command) -> _Command:
     """The model, and where what is said of it goes."""
     for option in (

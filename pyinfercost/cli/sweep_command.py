@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import _core
-from .arguments import axis_values, known_names, listed, named_settings, prices, scale_axes
+from .arguments import axis_values, known_names, listed, named_settings, prices_by_id, scale_axes
 from .choice import KNEE, Choice
-from .machines import machines_of
-from .options import EPILOG, model_options
+from .machines import machines_of, paid_price
+from .options import EPILOG, PRICE_HELP, model_options, utilisation_option
 from .output import check_writable, messages_for_people, progress
 from .sweep_output import FORMATS, Answer, show_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .._core import Hardware
     from ..analysis.models import Captured
+    from ..money.prices import Price
 
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 _MOST_TO_EXPLAIN = 2**22
@@ -42,7 +44,8 @@ _MOST_TO_EXPLAIN = 2**22
     metavar="NAME=FACTORS",
     help="Hypothetical machines: bandwidth, compute or cores times 1,2,4 or 1:4:0.5; repeatable.",
 )
-@click.option("--price", metavar="USD", help="USD an hour of one device: 2.49, or l4=0.80,t4=0.35. Adds cost_usd.")
+@click.option("--price", metavar="PRICE", help=PRICE_HELP + " By machine: l4=0.80,t4=spot.")
+@utilisation_option
 @click.option(
     "--where",
     "conditions",
@@ -84,6 +87,7 @@ def sweep(
     devices: str | None,
     scales: tuple[str, ...],
     price: str | None,
+    utilisation: float,
     conditions: tuple[str, ...],
     pareto: tuple[str, ...],
     maximize: tuple[str, ...],
@@ -116,14 +120,14 @@ def sweep(
         if devices is not None:
             ways["devices"] = _devices(model, devices, sizes)
         scale = scale_axes(scales, ("bandwidth", "compute", "cores"))
-        usd_per_h = None if price is None else prices(price, [machine.id for machine in machines])
+        paid = None if price is None else _prices(price, machines, threads)
         choice = _choice(conditions, pareto, maximize, minimize, best, per, knee)
         form = form or _SUFFIXES.get(Path(output or "").suffix.lower(), "table")
         _check_places(choice, form, output, folder)
         if knee and len(sizes.get(KNEE[0], ())) < 3:  # noqa: PLR2004 - a bend takes three points
             raise click.UsageError("--knee needs several values of batch, such as --batch 1:256")
         columns = [*ways, *(f"{name}_scale" for name in scale)]
-        _check_columns(choice, model, columns, sizes, priced=usd_per_h is not None)
+        _check_columns(choice, model, columns, sizes, priced=paid is not None)
 
         from ..analysis.models import graph_over
         from ..analysis.sweep import sweep_over
@@ -132,7 +136,7 @@ def sweep(
         with progress(model, quiet=form != "table", silent=no_progress):
             captured = graph_over(model, sizes)
         size_axes = _size_axes(captured)
-        choice.check([*columns, *size_axes, *_quantities(usd_per_h is not None)], priced=usd_per_h is not None)
+        choice.check([*columns, *size_axes, *_quantities(paid is not None)], priced=paid is not None)
         points = prod(map(len, [*ways.values(), *scale.values(), *size_axes.values()]))
         explain = folder is None and points <= _MOST_TO_EXPLAIN
         stopped = ""
@@ -141,7 +145,8 @@ def sweep(
                 captured,
                 **ways,
                 scale=scale,
-                usd_per_h=usd_per_h,
+                price=paid,
+                utilisation=utilisation,
                 where=None if explain else choice.where,
                 out=folder,
                 workers=workers,
@@ -152,8 +157,15 @@ def sweep(
         except MemoryError as error:
             told = str(error).replace("out=FOLDER", "--out FOLDER").replace("where=", "--where")
             raise click.ClickException(told or "there is not enough memory") from error
-        answer = Answer(choice, result, points, filtered=not explain, price=usd_per_h, folder=folder, stopped=stopped)
+        answer = Answer(choice, result, points, filtered=not explain, prices=paid, folder=folder, stopped=stopped)
         show_answer(answer, form, output, limit)
+
+
+def _prices(text: str, machines: Sequence[Hardware], threads: int | None) -> dict[str, Price]:
+    """What an hour of each machine costs."""
+    by_id = prices_by_id(text, [machine.id for machine in machines])
+    found = {name: paid_price(price, name, threads) for name, price in by_id.items()}
+    return {name: price for name, price in found.items() if price is not None}
 
 
 def _devices(model: str, text: str, sizes: Mapping[str, Sequence[int]]) -> Sequence[int]:

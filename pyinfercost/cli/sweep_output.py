@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..money.prices import GIVEN
 from .choice import as_sweep, joined
 from .output import STOPPED, show, write_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ..analysis.sweeps.result import Sweep
     from ..analysis.sweeps.store import StoredSweep
+    from ..money.prices import Price
     from .choice import Choice
 
 FORMATS = ("table", "csv", "json", "parquet")
@@ -31,7 +33,7 @@ class Answer:
         result: the points that were computed.
         points: how many points the grid has.
         filtered: whether `result` has only points that satisfy the condition.
-        price: USD for an hour of a device, for all machines or by id.
+        prices: what an hour of a device costs, by machine.
         folder: where the points are kept.
         stopped: how far it came, where it was stopped.
     """
@@ -40,7 +42,7 @@ class Answer:
     result: Sweep | StoredSweep
     points: int
     filtered: bool
-    price: float | dict[str, float] | None = None
+    prices: dict[str, Price] | None = None
     folder: str | None = None
     stopped: str = ""
 
@@ -121,12 +123,25 @@ def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
         lines.append(("where", f"{answer.choice.where} ({found:,} point{'' if found == 1 else 's'})"))
     if words := answer.choice.words():
         lines.append(("best" if answer.choice.best else "chosen", words))
-    if isinstance(answer.price, float):
-        lines.append(("price", f"{answer.price:g} USD an hour for a device"))
-    elif answer.price:
-        lines.append(("price", ", ".join(f"{name} {price:g}" for name, price in answer.price.items()) + " USD an hour"))
+    lines += _price_lines(answer.prices or {})
     if answer.folder:
         lines.append(("kept in", answer.folder))
+    return lines
+
+
+def _price_lines(prices: Mapping[str, Price]) -> list[tuple[str, str]]:
+    """What machines cost; prices of the caller's own in one line."""
+    given = {name: price.usd_per_h for name, price in prices.items() if price.text == GIVEN}
+    if given and len(given) == len(prices):
+        if len(set(given.values())) == 1:
+            return [("price", f"{next(iter(given.values())):g} USD an hour for a device")]
+        return [("price", ", ".join(f"{name} {price:g}" for name, price in given.items()) + " USD an hour")]
+    lines: list[tuple[str, str]] = []
+    by_text: dict[str, list[str]] = {}
+    for name, price in prices.items():
+        by_text.setdefault(str(price), []).append(name)
+    for text, names in by_text.items():
+        lines.append(("price", text if len(by_text) == 1 else f"{', '.join(names)}: {text}"))
     return lines
 
 

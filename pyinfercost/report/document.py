@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..analysis.estimation import Estimate
     from ..analysis.profile import Profile
     from ..analysis.sweeps.result import Sweep
+    from ..money.costs import Cost
 
 SCHEMA_VERSION = 1
 
@@ -62,6 +63,20 @@ ESTIMATE = (
     "cost_usd",
     "fits_in_memory",
 )
+
+
+COST = (
+    "usd",
+    "usd_per_thousand",
+    "usd_per_million",
+    "utilisation",
+    "used_s",
+    "paid_s",
+    "used_h_per_million",
+    "paid_h_per_million",
+    "electricity_usd",
+)
+PRICE = ("usd_per_h", "text", "cloud", "region", "dated", "age_months", "usd_per_kwh", "pue")
 
 
 def profile_document(profile: Profile) -> dict[str, Any]:
@@ -150,7 +165,20 @@ def as_json(document: Any, *, indent: int | None = 2) -> str:
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
-    return {**{name: _finite(getattr(estimate, name)) for name in ESTIMATE}, "bound": dict(estimate.bound)}
+    return {
+        **{name: _finite(getattr(estimate, name)) for name in ESTIMATE},
+        "cost": None if estimate.cost is None else _cost(estimate.cost),
+        "bound": dict(estimate.bound),
+    }
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    """How the cost of an item comes about: hours that are used and hours that are paid, apart."""
+    price = cost.price
+    return {
+        **{name: getattr(cost, name) for name in COST},
+        "price": {name: getattr(price, name) for name in PRICE},
+    }
 
 
 def _plain(value: Quantity) -> int | str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..analysis.estimation import Estimate
     from ..analysis.profile import Profile
+    from ..money.costs import Cost
 
 
 def sizes_text(sizes: Mapping[str, int]) -> str:
@@ -94,9 +95,25 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         ),
         ("throughput", f"{quantity(estimate.throughput_per_s, '')} per second"),
         ("energy", _energy(estimate)),
+        *([] if estimate.cost is None else _cost(estimate.cost)),
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
         ("spent on", effects_text(estimate.layers) or "nothing"),
         ("memory", memory),
+    ]
+
+
+def _cost(cost: Cost) -> list[tuple[str, str]]:
+    """What a million items cost, the hours behind it, and where the price is from."""
+    hours = f"{significant(cost.used_h_per_million)} device hours"
+    if cost.utilisation < 1:
+        paid = significant(cost.paid_h_per_million)
+        hours = f"{paid} device hours paid, {significant(cost.used_h_per_million)} of them used"
+    electricity = ""
+    if cost.electricity_usd > 0:
+        electricity = f", {percent(cost.electricity_usd / cost.usd)} % of it electricity"
+    return [
+        ("cost", f"{significant(cost.usd_per_million)} USD per million items of the batch{electricity}: {hours}"),
+        ("price", str(cost.price)),
     ]
 
 

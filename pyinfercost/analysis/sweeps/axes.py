@@ -15,6 +15,7 @@ from .spec import SCALES, WAY, SweepSpec, scale_column
 
 if TYPE_CHECKING:
     from ..._core import Graph, Hardware, Work
+    from ...money.prices import Price
     from ..models import Captured
 
 
@@ -27,7 +28,9 @@ def make_spec(
     devices: Any = None,
     scale: Mapping[str, Any] | None = None,
     points: Any = None,
+    price: Any = None,
     usd_per_h: Any = None,
+    utilisation: float = 1.0,
     overrides: Mapping[int, Work] | None = None,
     threads: int | None = None,
 ) -> SweepSpec:
@@ -70,7 +73,10 @@ def make_spec(
             "dynamic={0: {0: 'batch'}} and its like, or leave devices out"
         )
     open_sizes = tuple(name for name in grid.names if name in graph.sizes)
-    spec = SweepSpec(called, graph, overrides, tuple(machines), grid, open_sizes, _prices(usd_per_h, machines))
+    paid = _prices(price, usd_per_h, machines, threads)
+    if not 0 < utilisation <= 1:
+        raise ValueError(f"utilisation is {utilisation}; expected above 0 and at most 1: the share of paid time in use")
+    spec = SweepSpec(called, graph, overrides, tuple(machines), grid, open_sizes, paid, utilisation)
     spec.check()
     return spec
 
@@ -180,8 +186,14 @@ def _joint_axis(graph: Graph, listed: dict[str, list[Any]], machines: list[Hardw
     return Axis(tuple(listed), tuple(columns))
 
 
-def _prices(usd_per_h: Any, machines: Sequence[Hardware]) -> tuple[float, ...]:
-    """The price of each machine."""
+def _prices(price: Any, usd_per_h: Any, machines: Sequence[Hardware], threads: int | None) -> tuple[Price, ...]:
+    """What an hour of each machine costs."""
+    from ...money import price_of
+
+    if price is not None:
+        if usd_per_h is not None:
+            raise ValueError("price and usd_per_h are both given; give one of them")
+        return tuple(price_of(price, machine.id, threads=threads) for machine in machines)
     if usd_per_h is None:
         return ()
     if isinstance(usd_per_h, Mapping):
@@ -191,7 +203,7 @@ def _prices(usd_per_h: Any, machines: Sequence[Hardware]) -> tuple[float, ...]:
         prices = [float(usd_per_h[machine.id]) for machine in machines]
     else:
         prices = [float(usd_per_h)] * len(machines)
-    for price, machine in zip(prices, machines, strict=True):
-        if not (price >= 0 and isfinite(price)):
-            raise ValueError(f"usd_per_h of {machine.id} is {price}; expected zero or more USD an hour for one device")
-    return tuple(prices)
+    for usd, machine in zip(prices, machines, strict=True):
+        if not (usd >= 0 and isfinite(usd)):
+            raise ValueError(f"usd_per_h of {machine.id} is {usd}; expected zero or more USD an hour for one device")
+    return tuple(price_of(usd, machine.id) for usd, machine in zip(prices, machines, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ...money.costs import SECONDS_PER_HOUR
 from ..bands import band
 from .grid import Grid
 from .spec import COMPUTED, SCALES, WAY, MachineFacts, scale_column
@@ -28,8 +29,6 @@ QUANTITIES = (
     "fits_in_memory",
 )
 """The columns of a sweep behind those that say which point a row is."""
-
-_SECONDS_PER_HOUR = 3600
 
 
 def column_names(grid: Grid, *, priced: bool) -> tuple[str, ...]:
@@ -135,9 +134,15 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         if name == "energy_per_item_j":
             joules: NDArray[np.float64] = self["energy_j"] / items
             return joules
+        # As `money.costs.cost_of`.
         devices = self["devices"] if "devices" in self.grid.names else np.ones(1)
-        usd_per_s = self._of_machine(self.facts.usd_per_h) / _SECONDS_PER_HOUR
-        return usd_per_s * devices * latency_s / items
+        used_s = latency_s * devices / items
+        paid_s = used_s / self.facts.utilisation
+        usd: NDArray[np.float64] = paid_s * self._of_machine(self.facts.usd_per_h) / SECONDS_PER_HOUR
+        if any(self.facts.usd_per_j):
+            joules = self["energy_j"] / items + (paid_s - used_s) * self._of_machine(self.facts.idle_w)
+            usd = usd + joules * self._of_machine(self.facts.usd_per_j)
+        return usd
 
     def _of_machine(self, values: Any) -> NDArray[np.float64]:
         """A fact of each row's machine."""

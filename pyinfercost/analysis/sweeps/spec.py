@@ -11,6 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
+from ...money.costs import JOULES_PER_KWH
 from ..plans import family_of
 from .grid import Grid
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..._core import Graph, Hardware, PlanFamily, Work
+    from ...money.prices import Price
 
 WAY = ("hardware", "precision", "execution", "devices")
 SCALES = ("cores", "compute", "bandwidth")
@@ -46,7 +48,8 @@ class SweepSpec:
         machines: the machines; the axis `hardware` of the grid holds their numbers.
         grid: the points.
         open_sizes: names of the grid that are sizes of the graph (others were fixed by its capture).
-        usd_per_h: price of one device of each machine; empty where no prices were given.
+        prices: what an hour of one device costs, of each machine; empty where no prices were given.
+        utilisation: share of the paid time in which devices work.
     """
 
     model: str
@@ -55,7 +58,8 @@ class SweepSpec:
     machines: tuple[Hardware, ...]
     grid: Grid
     open_sizes: tuple[str, ...]
-    usd_per_h: tuple[float, ...] = field(default=())
+    prices: tuple[Price, ...] = field(default=())
+    utilisation: float = 1.0
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -77,7 +81,8 @@ class SweepSpec:
             [machine.__getstate__() for machine in self.machines],
             axes,
             self.open_sizes,
-            self.usd_per_h,
+            [(price.usd_per_h, price.usd_per_kwh, price.pue) for price in self.prices],
+            self.utilisation,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -203,7 +208,10 @@ class SweepSpec:
         return MachineFacts(
             ids=tuple(machine.id for machine in self.machines),
             memory_bytes=tuple(machine.memory_bytes for machine in self.machines),
-            usd_per_h=self.usd_per_h,
+            usd_per_h=tuple(price.usd_per_h for price in self.prices),
+            usd_per_j=tuple(price.pue * price.usd_per_kwh / JOULES_PER_KWH for price in self.prices),
+            idle_w=tuple(machine.power_w.get("idle", 0.0) for machine in self.machines),
+            utilisation=self.utilisation,
         )
 
     def check(self) -> None:
@@ -233,8 +241,14 @@ class SweepSpec:
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """Per machine of a sweep: its id, its memory in bytes, the price of one device in USD an hour."""
+    """Per machine of a sweep: its id, its memory in bytes, the price of one device in USD an hour.
+
+    `usd_per_j` is what its owner pays for electricity, `idle_w` what it draws in the time that is paid and not used.
+    """
 
     ids: tuple[str, ...]
     memory_bytes: tuple[float, ...]
     usd_per_h: tuple[float, ...]
+    usd_per_j: tuple[float, ...] = ()
+    idle_w: tuple[float, ...] = ()
+    utilisation: float = 1.0

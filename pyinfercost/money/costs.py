@@ -1,0 +1,90 @@
+"""From seconds and joules to USD and grams of CO2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .prices import Price
+
+SECONDS_PER_HOUR = 3600
+JOULES_PER_KWH = 3.6e6
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one item of the batch costs.
+
+    Attributes:
+        usd: USD for one item.
+        used_s: seconds for which a device works for it.
+        paid_s: seconds of a device that are paid for it: used ones over the utilisation.
+        electricity_usd: of `usd`, what its owner pays for electricity.
+        utilisation: share of the paid time in which devices work.
+        price: what an hour costs.
+    """
+
+    usd: float
+    used_s: float
+    paid_s: float
+    electricity_usd: float
+    utilisation: float
+    price: Price
+
+    @property
+    def usd_per_thousand(self) -> float:
+        """USD for 1,000 items."""
+        return 1000 * self.usd
+
+    @property
+    def usd_per_million(self) -> float:
+        """USD for 1,000,000 items."""
+        return _MILLION * self.usd
+
+    @property
+    def used_h_per_million(self) -> float:
+        """Device hours of work for 1,000,000 items."""
+        return _MILLION * self.used_s / SECONDS_PER_HOUR
+
+    @property
+    def paid_h_per_million(self) -> float:
+        """Device hours that are paid for 1,000,000 items."""
+        return _MILLION * self.paid_s / SECONDS_PER_HOUR
+
+
+def cost_of(
+    price: Price,
+    *,
+    latency_s: float,
+    items: int,
+    devices: int = 1,
+    utilisation: float = 1.0,
+    energy_j: float | None = None,
+    idle_w: float = 0.0,
+) -> Cost:
+    """What one item of a forward costs: paid seconds x price, and for an owner electricity.
+
+    Args:
+        price: what an hour of one device costs.
+        latency_s: of the forward.
+        items: items of its batch.
+        devices: how many devices it takes.
+        utilisation: share of the paid time in which devices work, above 0 and at most 1.
+        energy_j: of the forward on all devices; needed where electricity has a price.
+        idle_w: what a device draws in the time that is paid and not used.
+
+    Raises:
+        ValueError: for a utilisation out of range, or a price of electricity without a known energy.
+    """
+    if not 0 < utilisation <= 1:
+        raise ValueError(f"utilisation is {utilisation}; expected above 0 and at most 1: the share of paid time in use")
+    used_s = latency_s * devices / items
+    paid_s = used_s / utilisation
+    electricity_usd = 0.0
+    if price.usd_per_kwh > 0:
+        if energy_j is None:
+            raise ValueError("electricity has a price, and the machine's energy is not known: its file gives no power")
+        joules = energy_j / items + (paid_s - used_s) * idle_w
+        electricity_usd = joules * price.pue * price.usd_per_kwh / JOULES_PER_KWH
+    usd = paid_s * price.usd_per_h / SECONDS_PER_HOUR + electricity_usd
+    return Cost(usd, used_s, paid_s, electricity_usd, utilisation, price)

@@ -1,0 +1,173 @@
+"""What an hour of a device costs, however that was said: a number, an instance, terms, or a machine of one's own."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from ..hardware.schema import read_toml
+from .offers import TERMS, Offer, UnknownOfferError, offer, offers
+
+HOURS_PER_YEAR = 8766
+GIVEN = "given"
+"""Where a price is from that is a number of the caller's."""
+_OLD_MONTHS = 12
+_NUMBER = re.compile(r"\$?\s*([+-]?[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(?:usd|\$)?\s*(?:/\s*h(?:our)?)?", re.IGNORECASE)
+_OWNED_KEYS = {"usd", "devices", "lifetime_years", "usd_per_kwh", "pue", "region"}
+
+
+class PriceError(ValueError):
+    """A price that cannot be understood, or that is of another device."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one device costs.
+
+    Attributes:
+        usd_per_h: USD for an hour of one device, whether it works or not.
+        text: where the price is from, in a few words.
+        usd_per_kwh: what the owner pays for electricity; 0 where it is in the price, as it is in all rents.
+        pue: energy of the data centre over that of its machines (power usage effectiveness), where the owner pays it.
+        cloud: who rents it out; empty for one's own.
+        region: where; empty where that is not known.
+        dated: year, or year and month, of the price; empty where the caller gave it.
+        age_months: how old it is at least.
+    """
+
+    usd_per_h: float
+    text: str
+    usd_per_kwh: float = 0.0
+    pue: float = 1.0
+    cloud: str = ""
+    region: str = ""
+    dated: str = ""
+    age_months: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("usd_per_h", "usd_per_kwh"):
+            value = getattr(self, name)
+            if not (value >= 0 and isfinite(value)):
+                raise PriceError(f"{name} is {value}; expected zero or more USD")
+        if not (self.pue >= 1 and isfinite(self.pue)):
+            raise PriceError(f"pue is {self.pue}; expected 1 or more")
+
+    def __str__(self) -> str:
+        """`1.323 USD/h for a device, aws/g6.4xlarge@us-east-1 on-demand, of 2025-10, 13 months old: OLD`."""
+        parts = [f"{self.usd_per_h:.4g} USD/h for a device", self.text]
+        if self.dated:
+            age = f", {self.age_months} months old" if self.age_months else ""
+            parts.append(f"of {self.dated}{age}" + (": OLD" if self.age_months > _OLD_MONTHS else ""))
+        return ", ".join(parts)
+
+
+def price_of(value: Any, device: str, *, threads: int | None = None) -> Price:
+    """What an hour of a device costs.
+
+    Args:
+        value: one of
+
+            - a number, or text such as `"2.49/h"`: USD an hour for one device;
+            - an instance of the catalogue, `"g6.4xlarge"`, `"aws/p5.48xlarge:spot"`: its price shared out over its
+              devices; what its CPUs and memory cost is in it;
+            - `"on-demand"`, `"spot"` or `"reserved"`: the cheapest offer of the device on these terms;
+            - the path of a TOML file with `usd_per_h`, or of a machine of one's own: `usd` (what it cost), `devices`
+              (1), `lifetime_years`, `usd_per_kwh`, `pue` (1);
+            - a mapping of device ids to any of these, or a `Price`.
+        device: the id of the device.
+        threads: how many threads of a CPU are used, None for all. An instance that has some cores of a CPU is paid for
+            as a whole, and can run no more threads than it has.
+
+    Raises:
+        PriceError: it is none of these, or an instance with other devices or too few threads.
+        UnknownOfferError: no such instance is known; the message names the nearest.
+    """
+    if isinstance(value, Price):
+        return value
+    if isinstance(value, Mapping):
+        if device not in value:
+            raise PriceError(f"no price of {device} is given; there are {', '.join(map(str, value))}")
+        return price_of(value[device], device, threads=threads)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Price(float(value), GIVEN)
+    if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".toml")):
+        return _from_file(Path(value))
+    if not isinstance(value, str):
+        raise PriceError(f"a price is a number, text, a mapping or a path; got {type(value).__name__}")
+    number = _NUMBER.fullmatch(value.strip())
+    if number:
+        return Price(float(number[1]), GIVEN)
+    if value in TERMS:
+        return _cheapest(device, value, threads)
+    name, _, terms = value.partition(":")
+    return _of_offer(offer(name, device=device), terms or "on-demand", device, threads)
+
+
+def _cheapest(device: str, terms: str, threads: int | None) -> Price:
+    known = [each for each in offers(device=device) if terms in each.usd_per_h and _has(each, threads)]
+    if not known:
+        others = sorted({each.device for each in offers()})
+        raise UnknownOfferError(
+            f"no {terms} price of {device} is in the catalogue; give one of your own, such as 2.49/h. There are prices "
+            f"of {', '.join(others)}"
+        )
+    cheapest = min(known, key=lambda each: each.usd_per_h[terms] / max(1.0, each.devices))
+    return _of_offer(cheapest, terms, device, threads)
+
+
+def _has(found: Offer, threads: int | None) -> bool:
+    """Whether an instance is large enough: it may have some cores of a device only."""
+    return found.devices >= 1 or (threads is not None and found.vcpus is not None and threads <= found.vcpus)
+
+
+def _of_offer(found: Offer, terms: str, device: str, threads: int | None) -> Price:
+    if found.device != device:
+        near = [each.name for each in offers(device=device)[:5]]
+        raise PriceError(
+            f"{found.name} has {found.device}, not {device}; instances with {device}: {', '.join(near) or 'none known'}"
+        )
+    if terms not in found.usd_per_h:
+        raise PriceError(f"{found.name} has no {terms!r} price; it has {', '.join(found.usd_per_h)}")
+    if not _has(found, threads):
+        raise PriceError(
+            f"{found.name} has {found.vcpus} hardware threads of a {device}, not all of it; give threads, at most "
+            f"{found.vcpus} (got {threads})"
+        )
+    return Price(
+        usd_per_h=found.usd_per_h[terms] / max(1.0, found.devices),
+        text=f"{found.name} {terms}",
+        cloud=found.cloud,
+        region=found.region,
+        dated=found.dated,
+        age_months=found.age_months(),
+    )
+
+
+def _from_file(path: Path) -> Price:
+    data = read_toml(path)
+    numbers = {key: value for key, value in data.items() if key != "region"}
+    wrong = [key for key, value in numbers.items() if isinstance(value, bool) or not isinstance(value, (int, float))]
+    if wrong:
+        raise PriceError(f"{path}: {', '.join(wrong)} must be numbers")
+    if set(data) <= {"usd_per_h", "region"} and "usd_per_h" in data:
+        return Price(float(data["usd_per_h"]), str(path), region=str(data.get("region", "")))
+    if not {"usd", "lifetime_years"} <= set(data) <= _OWNED_KEYS:
+        raise PriceError(
+            f"{path} has {', '.join(data) or 'nothing'}; expected usd_per_h, or usd and lifetime_years with any of "
+            f"{', '.join(sorted(_OWNED_KEYS - {'usd', 'lifetime_years'}))}"
+        )
+    years, devices = float(data["lifetime_years"]), float(data.get("devices", 1))
+    if not (years > 0 and devices > 0):
+        raise PriceError(f"{path}: lifetime_years is {years} and devices {devices}; expected more than zero")
+    return Price(
+        usd_per_h=float(data["usd"]) / devices / (years * HOURS_PER_YEAR),
+        text=f"{path}: bought, {years:g} years",
+        usd_per_kwh=float(data.get("usd_per_kwh", 0.0)),
+        pue=float(data.get("pue", 1.0)),
+        region=str(data.get("region", "")),
+    )

@@ -1,0 +1,140 @@
+"""What an hour of a device costs, and an inference on it: every figure here is worked out by hand."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+from toy_graphs import blocks
+
+import pyinfercost as ic
+from pyinfercost import money
+from pyinfercost.money.costs import cost_of
+from pyinfercost.money.offers import months_since
+
+
+@pytest.mark.parametrize("text", [2, 2.0, "2", "2/h", "$2.00/h", "2 USD/h", "2 / hour"])
+def test_a_price_of_ones_own(text: float | str) -> None:
+    assert money.price_of(text, "t4").usd_per_h == 2.0
+
+
+def test_an_instance_is_shared_out_over_its_devices() -> None:
+    price = money.price_of("aws/p5.48xlarge", "h100-sxm-80gb")
+    assert price.usd_per_h == pytest.approx(55.04 / 8)
+    assert (price.cloud, price.region, price.dated) == ("aws", "us-east-1", "2025-10")
+    assert money.price_of("p5.48xlarge:spot", "h100-sxm-80gb").usd_per_h == pytest.approx(14.246 / 8)
+    assert money.price_of({"t4": 1, "l4": "g6.4xlarge"}, "l4").usd_per_h == pytest.approx(1.3232)
+    assert "of 2025-10" in str(price)
+
+
+def test_terms_mean_the_cheapest_offer_that_is_known() -> None:
+    for terms in ("on-demand", "spot"):
+        known = [each for each in money.offers(device="t4") if terms in each.usd_per_h]
+        least = min(each.usd_per_h[terms] / each.devices for each in known)
+        assert money.price_of(terms, "t4").usd_per_h == pytest.approx(least)
+
+
+def test_some_cores_of_a_cpu_are_paid_for_as_a_whole() -> None:
+    price = money.price_of("c7i.xlarge", "xeon-8480+", threads=2)
+    assert price.usd_per_h == pytest.approx(0.1785)
+    for threads in (None, 5):
+        with pytest.raises(money.PriceError, match="has 4 hardware threads"):
+            money.price_of("c7i.xlarge", "xeon-8480+", threads=threads)
+
+
+def test_a_machine_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text("usd = 87660\ndevices = 2\nlifetime_years = 5\nusd_per_kwh = 0.2\npue = 1.5\n")
+    price = money.price_of(path, "t4")
+    assert price.usd_per_h == pytest.approx(1.0)  # 87,660 / 2 devices / (5 x 8,766 h)
+    # 2 s of work for 4 items at half of the time: 0.5 s used and 1 s paid for each. 300 J a forward, 10 W at rest.
+    cost = cost_of(price, latency_s=2.0, items=4, utilisation=0.5, energy_j=300.0, idle_w=10.0)
+    assert (cost.used_s, cost.paid_s) == (0.5, 1.0)
+    assert cost.electricity_usd == pytest.approx((300 / 4 + 0.5 * 10) * 1.5 * 0.2 / 3.6e6)
+    assert cost.usd == pytest.approx(1.0 / 3600 + cost.electricity_usd)
+    assert cost.usd_per_million == pytest.approx(1e6 * cost.usd)
+    assert cost.paid_h_per_million == pytest.approx(1e6 / 3600)
+    with pytest.raises(ValueError, match="energy is not known"):
+        cost_of(price, latency_s=2.0, items=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("usd = 1\n", "expected usd_per_h, or usd and lifetime_years"),
+        ("usd = 1\nlifetime_years = 0\n", "expected more than zero"),
+        ("usd = 1\nlifetime_years = 1\npue = 0.5\n", "pue is 0.5; expected 1 or more"),
+        ("usd_per_h = true\n", "must be numbers"),
+        ("usd_per_h = -1\n", "expected zero or more"),
+    ],
+)
+def test_a_wrong_file_says_what_is_expected(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "price.toml"
+    path.write_text(text)
+    with pytest.raises(money.PriceError, match=message):
+        money.price_of(path, "t4")
+
+
+@pytest.mark.parametrize(
+    ("price", "device", "message"),
+    [
+        ("g6.5xlarge", "l4", r"nearest are aws/g6\.4xlarge.* with l4 there are"),
+        ("g6.4xlarge", "t4", r"has l4, not t4; instances with t4: .*g4dn"),
+        ("p5.4xlarge:spot", "h100-sxm-80gb", "no 'spot' price; it has on-demand"),
+        ("spot", "rtx-4090", "no spot price of rtx-4090"),
+        ("-1", "l4", "expected zero or more"),
+        ({"t4": 1}, "l4", "no price of l4 is given; there are t4"),
+        (True, "l4", "got bool"),
+    ],
+)
+def test_what_is_not_listed_gives_the_nearest(price: object, device: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        money.price_of(price, device)
+
+
+def test_every_offer_has_a_source_a_date_and_a_device_of_the_catalogue() -> None:
+    names = set(ic.hardware.names())
+    for each in money.offers():
+        assert each.device in names
+        assert re.fullmatch(r"20[0-9]{2}(-[01][0-9])?", each.dated), each.name
+        assert len(each.source) > 20
+        assert each.devices > 0
+        assert all(price > 0 for price in each.usd_per_h.values())
+        assert money.offer(each.name).instance == each.instance
+
+
+def test_old_prices_say_so() -> None:
+    assert months_since("2025-10", date(2026, 11, 25)) == 13
+    assert months_since("2024", date(2026, 11, 25)) == 23
+    assert months_since("2026", date(2026, 11, 25)) == 0
+    assert str(money.Price(1.0, "x", dated="2024", age_months=23)).endswith("of 2024, 23 months old: OLD")
+
+
+def test_an_estimate_and_a_sweep_cost_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text("usd = 20000\nlifetime_years = 4\nusd_per_kwh = 0.15\npue = 1.2\n")
+    for price in ("on-demand", path, 1.5):
+        grid = ic.sweep(blocks(), hardware=["t4", "l4"], batch=[1, 64], devices=[1, 2], price=price, utilisation=0.3)
+        for point in grid.rows():
+            way = {name: point[name] for name in ("hardware", "devices", "batch")}
+            estimate = ic.estimate(blocks(), **way, price=price, utilisation=0.3)
+            assert estimate.cost is not None
+            assert estimate.cost_usd == estimate.cost.usd == pytest.approx(point["cost_usd"], rel=1e-12)
+            assert estimate.cost.paid_s == pytest.approx(estimate.cost.used_s / 0.3)
+    assert ic.estimate(blocks(), hardware="t4").cost is None
+    with pytest.raises(ValueError, match="utilisation is 0"):
+        ic.sweep(blocks(), hardware="t4", price=1, utilisation=0)
+
+
+def test_a_profile_says_what_it_costs() -> None:
+    profile = ic.profile(blocks(), hardware="l4", price="g6.4xlarge", utilisation=0.25, batch=8)
+    estimate = profile.to_dict()["estimate"]
+    assert estimate["cost_usd"] == estimate["cost"]["usd"] > 0
+    assert estimate["cost"]["price"]["text"] == "aws/g6.4xlarge@us-east-1 on-demand"
+    text = profile.to_markdown()
+    assert "device hours paid" in text
+    assert "aws/g6.4xlarge" in text
+    with pytest.raises(ValueError, match="price is given without hardware"):
+        ic.profile(blocks(), price=1)
