@@ -141,6 +141,27 @@ def hardware(*, name: str | None, form: str) -> None:
 
 
 @main.command()
+@click.argument("device", required=False)
+@format_option("table", "json")
+def prices(*, device: str | None, form: str) -> None:
+    """List what machines cost to rent, or what the DEVICE (an id) does; the cheapest device hour is first."""
+    with messages_for_people():
+        from ..money import offers
+        from ..report.document import as_json
+        from ..report.prices import price_columns, prices_document
+        from ..report.table import grid_view
+
+        found = offers(device=device)
+        if device is not None and not found:
+            machine_of(device, None)  # an id that is wrong says so
+            raise click.ClickException(f"no price of {device} is known; give one of your own, as in --price 2.49/h")
+        if form == "json":
+            write(as_json(prices_document(found)) + "\n", None)
+        else:
+            show(grid_view(price_columns(found)), None, width=140)
+
+
+@main.command()
 @format_option("table", "json")
 def info(*, form: str) -> None:
     """Say which versions are at work, which optional packages are here, and how much is known."""

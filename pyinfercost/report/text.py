@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _SECONDS = ((1.0, ""), (1e-3, "m"), (1e-6, "u"))
+# Of units that are measured, and not counted; no one reads kiloseconds.
+_MEASURED = {"s": _SECONDS, "J": (*_PREFIXES, *_SECONDS), "W": (*_PREFIXES, *_SECONDS)}
 _DIGITS = 4
 _HALF_PERCENT = 0.005
 
@@ -50,9 +52,10 @@ def scale_for(largest: float | Expr, unit: str, *, decimals: int = 0) -> Scale:
     """
     if isinstance(largest, Expr) or not isfinite(largest):
         return Scale(1.0, unit, 0)
-    prefixes, smallest = (_SECONDS, (1e-6, "us")) if unit == "s" else (_PREFIXES, (1.0, unit))
+    measured = unit in _MEASURED
+    prefixes, smallest = (_MEASURED[unit], (1e-6, "u" + unit)) if measured else (_PREFIXES, (1.0, unit))
     factor, name = next(((step, prefix + unit) for step, prefix in prefixes if largest >= step), smallest)
-    whole = factor == 1.0 and unit != "s"
+    whole = factor == 1.0 and not measured
     digits_before = len(str(int(largest / factor)))
     return Scale(factor, name, 0 if whole else max(_DIGITS - digits_before, decimals))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from toy_graphs import blocks
 
 import pyinfercost as ic
 from pyinfercost import money
+from pyinfercost.cli import main
 from pyinfercost.money.costs import cost_of
 from pyinfercost.money.offers import months_since
 
@@ -138,3 +141,15 @@ def test_a_profile_says_what_it_costs() -> None:
     assert "aws/g6.4xlarge" in text
     with pytest.raises(ValueError, match="price is given without hardware"):
         ic.profile(blocks(), price=1)
+
+
+def test_the_catalogue_is_listed() -> None:
+    runner = CliRunner()
+    every = json.loads(runner.invoke(main, ["prices", "--format", "json"]).stdout)
+    assert [each["name"] for each in every] == [each.name for each in money.offers()]
+    table = runner.invoke(main, ["prices", "t4"]).stdout
+    assert "azure/NC4as_T4_v3@us" in table
+    assert "l4" not in table.split()
+    assert "no price of rtx-4090 is known" in runner.invoke(main, ["prices", "rtx-4090"]).stderr
+    wrong = runner.invoke(main, ["prices", "t5"])
+    assert (wrong.exit_code, "the nearest ids are" in wrong.stderr) == (2, True)
