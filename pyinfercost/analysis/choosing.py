@@ -40,6 +40,7 @@ DIRECTIONS: Mapping[str, bool] = MappingProxyType(
         "energy_j": False,
         "energy_per_item_j": False,
         "cost_usd": False,
+        "carbon_g": False,
         "devices": False,
     }
 )

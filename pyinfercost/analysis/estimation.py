@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .._core import Graph, Hardware, Work
     from ..money.costs import Cost
+    from ..money.places import Place
     from ..money.prices import Price
 
 BOUNDS = ("compute", "dram", "cache", "launch")
@@ -61,7 +62,8 @@ class Estimate:
     `memory_bytes` is what the machine has, None where that is its owner's choice. `energy_j` are the joules of the
     forward on all its devices, and `energy_low_j` to `energy_high_j` their band; `energy_per_item_j` is for one item
     of the batch. They are None for a machine whose power is not known. `cost_usd` is what one item of the batch costs,
-    and `cost` how it comes about; None where no price is given.
+    and `cost` how it comes about; None where no price is given. `carbon_g` are the grams of CO2 equivalent of one item,
+    data centre included, at `place`; None where nothing says where the machine stands.
     """
 
     hardware: str
@@ -81,6 +83,8 @@ class Estimate:
     energy_per_item_j: float | None
     cost_usd: float | None
     cost: Cost | None
+    carbon_g: float | None
+    place: Place | None
     fits_in_memory: bool
     memory_bytes: int | None
     bound: Mapping[str, float]
@@ -98,6 +102,7 @@ def estimate(
     devices: SupportsIndex = 1,
     price: Any = None,
     utilisation: float = 1.0,
+    region: str | None = None,
     **sizes: SupportsIndex,
 ) -> Estimate:
     """Predicts the latency of one forward on a machine.
@@ -114,6 +119,8 @@ def estimate(
         price: what an hour of one device costs: USD (`2.49`), an instance (`"aws/g6.4xlarge:spot"`), terms
             (`"on-demand"`: the cheapest offer that is known), or what else `money.price_of` takes.
         utilisation: share of the paid time in which the devices work; the rest is paid for all the same.
+        region: where the machine stands, for the carbon of its grid: a country (`"deu"`), a cloud and its region
+            (`"gcp/us-central1"`), or what else `money.place` takes. By default where the price is from, if that says.
         **sizes: values of the graph's named sizes; a size left out takes the graph's default.
 
     Raises:
@@ -134,6 +141,7 @@ def estimate(
         devices=devices,
         price=price_of_device(price, machine.id, threads),
         utilisation=utilisation,
+        region=region,
     )
 
 
@@ -144,6 +152,18 @@ def price_of_device(price: Any, device: str, threads: int | None) -> Price | Non
     from ..money import price_of
 
     return price_of(price, device, threads=threads)
+
+
+def where_is(price: Price | None, region: str | None) -> Place | None:
+    """Where a machine stands: at the region, or where its price is from; None where neither says."""
+    if region is None and (price is None or not price.region):
+        return None
+    from ..money.places import place, place_of
+
+    if region is not None:
+        return place(region, cloud=price.cloud if price is not None else "")
+    assert price is not None
+    return place_of(price.cloud, price.region) if price.cloud else place(price.region, pue=price.pue)
 
 
 def estimate_on(
@@ -159,6 +179,7 @@ def estimate_on(
     devices: SupportsIndex = 1,
     price: Price | None = None,
     utilisation: float = 1.0,
+    region: str | None = None,
 ) -> Estimate:
     """`estimate` with all looked up: the machine, values that `bind_sizes` took, Work by node, `Captured.fixed`."""
     sizes = graph.size_values(given)
@@ -191,6 +212,7 @@ def estimate_on(
             energy_j=energy_j if known else None,
             idle_w=machine.power_w.get("idle", 0.0),
         )
+    where = where_is(price, region)
     return Estimate(
         hardware=machine.id,
         precision=precision,
@@ -209,6 +231,8 @@ def estimate_on(
         energy_per_item_j=energy_j / items if known else None,
         cost_usd=None if cost is None else cost.usd,
         cost=cost,
+        carbon_g=where.carbon_g(energy_j / items) if known and where is not None else None,
+        place=where,
         fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes,
         memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         bound=_shares(binding_s),

@@ -85,6 +85,7 @@ def profile(
     threads: int | None = None,
     price: Any = None,
     utilisation: float = 1.0,
+    region: str | None = None,
     **sizes: SupportsIndex,
 ) -> Profile:
     """Captures a model, counts it, and with `hardware` given predicts latency, energy and, with `price`, cost.
@@ -101,6 +102,7 @@ def profile(
         threads: threads to run on; only for a CPU.
         price: what an hour of one device costs, as in `estimate`.
         utilisation: share of the paid time in which the device works.
+        region: where the machine stands, as in `estimate`.
         **sizes: values of the named sizes; a size left out takes the graph's default. For a spec, the sizes to
             capture it at.
     """
@@ -141,6 +143,7 @@ def profile(
         threads=threads,
         price=paid,
         utilisation=utilisation,
+        region=region,
     )
 
 
@@ -154,6 +157,7 @@ def profile_on(
     threads: int | None,
     price: Price | None = None,
     utilisation: float = 1.0,
+    region: str | None = None,
 ) -> Profile:
     """`profile` with everything looked up."""
     graph = captured.graph
@@ -174,6 +178,7 @@ def profile_on(
             threads=threads,
             price=price,
             utilisation=utilisation,
+            region=region,
         )
     return Profile(
         graph=graph,

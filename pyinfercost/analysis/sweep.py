@@ -39,6 +39,7 @@ def sweep(
     price: Any = None,
     usd_per_h: float | Mapping[str, float] | None = None,
     utilisation: float = 1.0,
+    region: str | None = None,
     rules: Rules | None = None,
     threads: int | None = None,
     out: str | PathLike[str] | None = None,
@@ -68,6 +69,8 @@ def sweep(
             `cost_usd`: USD for one item of the batch.
         usd_per_h: the same as plain numbers.
         utilisation: share of the paid time in which devices work.
+        region: where all machines stand, as in `estimate`; by default where each price is from. Adds the column
+            `carbon_g`: grams of CO2 equivalent for one item of the batch.
         rules: work of the caller's own ops, as in `count`.
         threads: threads of the machines that are swept over; only if every machine is a CPU.
         out: a folder for a grid that is larger than memory: it is written as Parquet files, part by part, and a
@@ -103,6 +106,7 @@ def sweep(
         price=price,
         usd_per_h=usd_per_h,
         utilisation=utilisation,
+        region=region,
         rules=rules,
         threads=threads,
         out=out,

@@ -61,6 +61,7 @@ def profile(
     training: bool,
     price: str | None,
     utilisation: float,
+    region: str | None,
     measured: bool,
     form: str,
     output: str | None,
@@ -73,6 +74,8 @@ def profile(
         raise click.UsageError("--sustained needs --hardware")
     if price is not None and hardware is None:
         raise click.UsageError("--price needs --hardware: what is paid is the time of a machine")
+    if region is not None and hardware is None:
+        raise click.UsageError("--region needs --hardware: it is the machine's energy that has a grid")
     if measured:
         check_measurable(model, form, precision, training=training)
     with messages_for_people():
@@ -93,6 +96,7 @@ def profile(
             threads=threads,
             price=paid,
             utilisation=utilisation,
+            region=region,
         )
         if measured:
             from ..measuring.measure import measure as run

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from ..analysis.conditions import Condition
     from ..analysis.sweeps.result import Sweep
     from ..analysis.sweeps.store import StoredSweep
 
 KNEE = ("batch", "throughput_per_s")
+_NEEDS = {
+    "cost_usd": "--price, such as --price 2.49 or --price l4=0.80,t4=0.35",
+    "carbon_g": "--region, such as --region deu, or a --price that says where it is from",
+}
+"""Columns that are there only if something was said."""
 _TEXTS = ("hardware", "precision", "execution")
 
 
@@ -76,15 +81,16 @@ class Choice:
         """All columns that are named."""
         return (*(self.where.names if self.where else ()), *self._objectives, *self.per)
 
-    def check(self, columns: Iterable[str], *, priced: bool) -> None:
+    def check(self, columns: Sequence[str]) -> None:
         """Refuses what does not suit the columns that the sweep will have, before anything is computed."""
         import numpy as np
 
         from ..analysis.choosing import DIRECTIONS, ObjectiveError, objectives
         from ..analysis.condition_syntax import ConditionError, unknown_column
 
-        if "cost_usd" in self.names() and not priced:
-            raise click.UsageError("cost_usd needs --price, such as --price 2.49 or --price l4=0.80,t4=0.35")
+        for name, needs in _NEEDS.items():
+            if name in self.names() and name not in columns:
+                raise click.UsageError(f"{name} needs {needs}")
         # A row of values of the right kind: a condition that takes it takes every other.
         row = {name: np.asarray([""] if name in _TEXTS else [1]) for name in columns}
         for name in self.per:

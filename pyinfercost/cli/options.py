@@ -22,7 +22,13 @@ PRICE_HELP = (
 
 
 def utilisation_option(command: _Command) -> _Command:
-    """How much of the paid time is used."""
+    """How much of the paid time is used, and where."""
+    command = click.option(
+        "--region",
+        metavar="PLACE",
+        help="Where the machine stands, for the carbon of its grid: a country such as deu, or gcp/us-central1. By "
+        "default where the price is from. Adds carbon_g.",
+    )(command)
     return click.option(
         "--utilisation",
         type=click.FloatRange(min=0, max=1, min_open=True),

@@ -88,6 +88,7 @@ def sweep(
     scales: tuple[str, ...],
     price: str | None,
     utilisation: float,
+    region: str | None,
     conditions: tuple[str, ...],
     pareto: tuple[str, ...],
     maximize: tuple[str, ...],
@@ -127,7 +128,8 @@ def sweep(
         if knee and len(sizes.get(KNEE[0], ())) < 3:  # noqa: PLR2004 - a bend takes three points
             raise click.UsageError("--knee needs several values of batch, such as --batch 1:256")
         columns = [*ways, *(f"{name}_scale" for name in scale)]
-        _check_columns(choice, model, columns, sizes, priced=paid is not None)
+        quantities = _quantities(paid, region)
+        _check_columns(choice, model, [*columns, *quantities], sizes)
 
         from ..analysis.models import graph_over
         from ..analysis.sweep import sweep_over
@@ -136,7 +138,7 @@ def sweep(
         with progress(model, quiet=form != "table", silent=no_progress):
             captured = graph_over(model, sizes)
         size_axes = _size_axes(captured)
-        choice.check([*columns, *size_axes, *_quantities(paid is not None)], priced=paid is not None)
+        choice.check([*columns, *size_axes, *quantities])
         points = prod(map(len, [*ways.values(), *scale.values(), *size_axes.values()]))
         explain = folder is None and points <= _MOST_TO_EXPLAIN
         stopped = ""
@@ -147,6 +149,7 @@ def sweep(
                 scale=scale,
                 price=paid,
                 utilisation=utilisation,
+                region=region,
                 where=None if explain else choice.where,
                 out=folder,
                 workers=workers,
@@ -227,21 +230,20 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
     check_folder(Path(folder))
 
 
-def _check_columns(
-    choice: Choice, model: str, columns: Sequence[str], sizes: Mapping[str, Sequence[int]], *, priced: bool
-) -> None:
+def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Mapping[str, Sequence[int]]) -> None:
     """Refuses names that no column will have. What sizes a file has is seen when it is read, which is soon."""
     from ..analysis.models import is_file
 
     if not is_file(model):
         of_data = [name for name in choice.names() if _core.depends_on_data(name)]
-        choice.check([*columns, *sizes, *of_data, *_quantities(priced)], priced=priced)
+        choice.check([*columns, *sizes, *of_data])
 
 
-def _quantities(priced: bool) -> tuple[str, ...]:
+def _quantities(prices: Mapping[str, Price] | None, region: str | None) -> tuple[str, ...]:
     from ..analysis.sweeps.columns import QUANTITIES
 
-    return (*QUANTITIES, "cost_usd") if priced else QUANTITIES
+    placed = region is not None or any(price.region for price in (prices or {}).values())
+    return (*QUANTITIES, *(("cost_usd",) if prices else ()), *(("carbon_g",) if placed else ()))
 
 
 def _size_axes(captured: Captured) -> dict[str, Sequence[int]]:

@@ -5,8 +5,25 @@ from .offers import UnknownOfferError as UnknownOfferError
 from .offers import clouds as clouds
 from .offers import offer as offer
 from .offers import offers as offers
+from .places import Place as Place
+from .places import UnknownPlaceError as UnknownPlaceError
+from .places import place as place
+from .places import places as places
 from .prices import Price as Price
 from .prices import PriceError as PriceError
 from .prices import price_of as price_of
 
-__all__ = ["Offer", "Price", "PriceError", "UnknownOfferError", "clouds", "offer", "offers", "price_of"]
+__all__ = [
+    "Offer",
+    "Place",
+    "Price",
+    "PriceError",
+    "UnknownOfferError",
+    "UnknownPlaceError",
+    "clouds",
+    "offer",
+    "offers",
+    "place",
+    "places",
+    "price_of",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ ESTIMATE = (
     "energy_high_j",
     "energy_per_item_j",
     "cost_usd",
+    "carbon_g",
     "fits_in_memory",
 )
 
@@ -168,6 +170,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
     return {
         **{name: _finite(getattr(estimate, name)) for name in ESTIMATE},
         "cost": None if estimate.cost is None else _cost(estimate.cost),
+        "place": None if estimate.place is None else asdict(estimate.place),
         "bound": dict(estimate.bound),
     }
 

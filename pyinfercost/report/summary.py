@@ -96,6 +96,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         ("throughput", f"{quantity(estimate.throughput_per_s, '')} per second"),
         ("energy", _energy(estimate)),
         *([] if estimate.cost is None else _cost(estimate.cost)),
+        *_carbon(estimate),
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
         ("spent on", effects_text(estimate.layers) or "nothing"),
         ("memory", memory),
@@ -115,6 +116,15 @@ def _cost(cost: Cost) -> list[tuple[str, str]]:
         ("cost", f"{significant(cost.usd_per_million)} USD per million items of the batch{electricity}: {hours}"),
         ("price", str(cost.price)),
     ]
+
+
+def _carbon(estimate: Estimate) -> list[tuple[str, str]]:
+    place = estimate.place
+    if place is None or estimate.carbon_g is None:
+        return []
+    grams = quantity(ITEMS_OF_A_PRICE * estimate.carbon_g, "g")
+    grid = f"{place.grid_g_per_kwh:g} g/kWh of {place.dated}, PUE {place.pue:g}"
+    return [("carbon", f"{grams} CO2e per million items of the batch, {place.name}: {grid}")]
 
 
 def _energy(estimate: Estimate) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _SECONDS = ((1.0, ""), (1e-3, "m"), (1e-6, "u"))
 # Of units that are measured, and not counted; no one reads kiloseconds.
-_MEASURED = {"s": _SECONDS, "J": (*_PREFIXES, *_SECONDS), "W": (*_PREFIXES, *_SECONDS)}
+_MEASURED = {"s": _SECONDS, "J": (*_PREFIXES, *_SECONDS), "W": (*_PREFIXES, *_SECONDS), "g": (*_PREFIXES, *_SECONDS)}
 _DIGITS = 4
 _HALF_PERCENT = 0.005
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from datetime import date
 from pathlib import Path
@@ -153,3 +154,38 @@ def test_the_catalogue_is_listed() -> None:
     assert "no price of rtx-4090 is known" in runner.invoke(main, ["prices", "rtx-4090"]).stderr
     wrong = runner.invoke(main, ["prices", "t5"])
     assert (wrong.exit_code, "the nearest ids are" in wrong.stderr) == (2, True)
+
+
+def test_carbon_is_energy_times_data_centre_times_grid() -> None:
+    where = money.place("deu")
+    assert (where.grid_g_per_kwh, where.pue) == (381.0, 1.58)
+    assert where.carbon_g(3.6e6) == pytest.approx(381.0 * 1.58)  # a kWh
+    assert money.place("gcp/us-central1").pue == 1.10
+    assert money.place("deu", pue=1.2).pue == 1.2
+    estimate = ic.estimate(blocks(), hardware="t4", batch=8, region="deu")
+    assert estimate.energy_per_item_j is not None
+    assert estimate.carbon_g == pytest.approx(estimate.energy_per_item_j / 3.6e6 * 1.58 * 381)
+    rented = ic.estimate(blocks(), hardware="t4", price="g4dn.xlarge")
+    assert rented.place is not None
+    assert (rented.place.name, rented.place.pue) == ("usa", 1.15)  # us-east-1 of AWS
+    assert ic.estimate(blocks(), hardware="t4", price=1).carbon_g is None
+    for name in money.places():
+        known = money.place(name)
+        assert known.grid_g_per_kwh > 0
+        assert re.fullmatch("20[0-9]{2}", known.dated)
+        assert known.source
+    with pytest.raises(money.UnknownPlaceError, match="nearest are gcp/us-central1"):
+        money.place("gcp/us-centrall")
+
+
+def test_a_sweep_has_carbon_where_a_place_is_known() -> None:
+    grid = ic.sweep(blocks(), hardware=["t4", "tpu-v5e"], batch=[1, 8], region="fra")
+    assert "cost_usd" not in grid.columns
+    for point in grid.rows():
+        estimate = ic.estimate(blocks(), hardware=point["hardware"], batch=point["batch"], region="fra")
+        if estimate.carbon_g is None:
+            assert math.isnan(point["carbon_g"])
+        else:
+            assert point["carbon_g"] == pytest.approx(estimate.carbon_g, rel=1e-12)
+    assert "carbon_g" not in ic.sweep(blocks(), hardware="t4", price=1).columns
+    assert "carbon_g" in ic.sweep(blocks(), hardware="t4", price="on-demand").columns

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
+from math import isfinite, nan
 from operator import index
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
 from ..arguments import SizeError, bind_axis, matched
+from ..estimation import where_is
 from .grid import Axis, Grid
 from .spec import SCALES, WAY, SweepSpec, scale_column
 
@@ -31,6 +32,7 @@ def make_spec(
     price: Any = None,
     usd_per_h: Any = None,
     utilisation: float = 1.0,
+    region: str | None = None,
     overrides: Mapping[int, Work] | None = None,
     threads: int | None = None,
 ) -> SweepSpec:
@@ -76,7 +78,8 @@ def make_spec(
     paid = _prices(price, usd_per_h, machines, threads)
     if not 0 < utilisation <= 1:
         raise ValueError(f"utilisation is {utilisation}; expected above 0 and at most 1: the share of paid time in use")
-    spec = SweepSpec(called, graph, overrides, tuple(machines), grid, open_sizes, paid, utilisation)
+    grams = _g_per_j(paid, region, len(machines))
+    spec = SweepSpec(called, graph, overrides, tuple(machines), grid, open_sizes, paid, utilisation, grams)
     spec.check()
     return spec
 
@@ -207,3 +210,12 @@ def _prices(price: Any, usd_per_h: Any, machines: Sequence[Hardware], threads: i
         if not (usd >= 0 and isfinite(usd)):
             raise ValueError(f"usd_per_h of {machine.id} is {usd}; expected zero or more USD an hour for one device")
     return tuple(price_of(usd, machine.id) for usd, machine in zip(prices, machines, strict=True))
+
+
+def _g_per_j(prices: Sequence[Price], region: str | None, machines: int) -> tuple[float, ...]:
+    """Grams of CO2 equivalent for a joule of each machine; nothing where nobody said where any of them stands."""
+    if region is None and not any(price.region for price in prices):
+        return ()
+    paid: Sequence[Price | None] = prices or [None] * machines
+    places = [where_is(price, region) for price in paid]
+    return tuple(nan if found is None else found.carbon_g(1.0) for found in places)

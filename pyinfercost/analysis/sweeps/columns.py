@@ -31,11 +31,11 @@ QUANTITIES = (
 """The columns of a sweep behind those that say which point a row is."""
 
 
-def column_names(grid: Grid, *, priced: bool) -> tuple[str, ...]:
+def column_names(grid: Grid, *, priced: bool, placed: bool = False) -> tuple[str, ...]:
     """The columns of a sweep: on what and how the model runs, the sizes, and the results."""
     ways = [name for name in (*WAY[:1], *map(scale_column, SCALES), *WAY[1:]) if name in grid.names]
     sizes = [name for name in grid.names if name not in ways]
-    return (*ways, *sizes, *QUANTITIES, *(("cost_usd",) if priced else ()))
+    return (*ways, *sizes, *QUANTITIES, *(("cost_usd",) if priced else ()), *(("carbon_g",) if placed else ()))
 
 
 class GridColumns(Mapping[str, "NDArray[Any]"]):
@@ -56,7 +56,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         self.facts = facts
         self.points = points
         self.computed = {name: computed[name] for name in COMPUTED}
-        self._names = column_names(grid, priced=bool(facts.usd_per_h))
+        self._names = column_names(grid, priced=bool(facts.usd_per_h), placed=bool(facts.g_per_j))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -134,6 +134,9 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         if name == "energy_per_item_j":
             joules: NDArray[np.float64] = self["energy_j"] / items
             return joules
+        if name == "carbon_g":
+            grams: NDArray[np.float64] = self["energy_j"] / items * self._of_machine(self.facts.g_per_j)
+            return grams
         # As `money.costs.cost_of`.
         devices = self["devices"] if "devices" in self.grid.names else np.ones(1)
         used_s = latency_s * devices / items

@@ -50,6 +50,8 @@ class SweepSpec:
         open_sizes: names of the grid that are sizes of the graph (others were fixed by its capture).
         prices: what an hour of one device costs, of each machine; empty where no prices were given.
         utilisation: share of the paid time in which devices work.
+        g_per_j: grams of CO2 equivalent for a joule of each machine, not a number where nothing says where it stands;
+            empty where nobody asked.
     """
 
     model: str
@@ -60,6 +62,7 @@ class SweepSpec:
     open_sizes: tuple[str, ...]
     prices: tuple[Price, ...] = field(default=())
     utilisation: float = 1.0
+    g_per_j: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -83,6 +86,7 @@ class SweepSpec:
             self.open_sizes,
             [(price.usd_per_h, price.usd_per_kwh, price.pue) for price in self.prices],
             self.utilisation,
+            self.g_per_j,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -212,6 +216,7 @@ class SweepSpec:
             usd_per_j=tuple(price.pue * price.usd_per_kwh / JOULES_PER_KWH for price in self.prices),
             idle_w=tuple(machine.power_w.get("idle", 0.0) for machine in self.machines),
             utilisation=self.utilisation,
+            g_per_j=self.g_per_j,
         )
 
     def check(self) -> None:
@@ -252,3 +257,4 @@ class MachineFacts:
     usd_per_j: tuple[float, ...] = ()
     idle_w: tuple[float, ...] = ()
     utilisation: float = 1.0
+    g_per_j: tuple[float, ...] = ()
