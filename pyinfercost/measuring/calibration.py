@@ -173,7 +173,7 @@ def _file(machine: Machine, readings: Readings, notes: list[str]) -> dict[str, A
         "calibration": {
             "overheads": {
                 "source": source,
-                "dispatch_us": rounded(readings.seconds["op"] / _MICRO),
+                "dispatch_us": rounded(readings.seconds["call.op"] / _MICRO),
                 "launch_gap_us": gap_us,
                 "replay_gap_us": gap_us,
                 "kernel_minimum_us": rounded(readings.beyond_op_s("product") / _MICRO),

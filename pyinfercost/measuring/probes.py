@@ -38,7 +38,7 @@ def image(batch: int, channels: int, side: int) -> torch.Tensor:
 def overheads(threads: int) -> dict[str, Timed]:
     """Small ops among others, a parallel loop against its share on one thread, and pages of new memory.
 
-    `op`, `product` and `convolution` are of one op; `region.all` and `region.one` of one loop; `pages.fresh` and
+    `call.op`, `call.product` and `call.convolution` are of one op; `region.all` and `region.one` of one loop; `pages.fresh` and
     `pages.used` of a result of `elements` bytes.
     """
     small = [random(64 + i) for i in range(_SMALL_OPS)]
@@ -60,7 +60,7 @@ def overheads(threads: int) -> dict[str, Timed]:
         "convolution": [convolution(16 * (1 + i % 10), 7 + i // 10) for i in range(_SMALL_OPS)],
     }
     return {
-        **{name: Timed(_among_others(calls), threads, times_itself=True) for name, calls in among.items()},
+        **{f"call.{name}": Timed(_among_others(calls), threads, times_itself=True) for name, calls in among.items()},
         "region.all": Timed(whole.neg_, threads, short=True),
         "region.one": Timed(share.neg_, 1, short=True),
         "pages.fresh": Timed(lambda: torch.neg(x), threads, _PAGED_BYTES),

@@ -47,7 +47,7 @@ class Readings:
 
     def beyond_op_s(self, name: str) -> float:
         """What a small product or convolution takes beyond another op."""
-        return max(0.0, self.seconds[name] - self.seconds["op"])
+        return max(0.0, self.seconds[f"call.{name}"] - self.seconds["call.op"])
 
     def region_s(self) -> float:
         """What opening and closing a parallel loop takes."""
@@ -61,7 +61,7 @@ class Readings:
     def launch_gap_s(self) -> float:
         """What a kernel of a compiled graph takes to start; an eager op's dispatch where none was measured."""
         if "compiled.long" not in self.seconds:
-            return self.seconds["op"]
+            return self.seconds["call.op"]
         pair_s = self._pair_s()
         return max(pair_s - self.beyond_op_s("product"), _LEAST_OF_LAUNCH * pair_s) / 2
 
@@ -97,7 +97,7 @@ class Readings:
 
     def _loop(self, name: str) -> float:
         one, taken_s = self.timed[name], self.seconds[name]
-        net_s = taken_s - self.seconds["op"] - self.region_s() - self._moving_s(one.moved_bytes)
+        net_s = taken_s - self.seconds["call.op"] - self.region_s() - self._moving_s(one.moved_bytes)
         return one.elements / (max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores * self.clock_hz)
 
     def _compiled_loop(self, name: str, call_s: float) -> float:
@@ -110,12 +110,12 @@ class Readings:
 
         elements, taken_s = self.timed[name].elements, self.seconds[name]
         arithmetic_s = 2.0 * (PACKED_ROWS if name == "packing" else 1) * elements / self.flop_per_s()["fp32"]
-        net_s = taken_s - arithmetic_s - self.seconds["product"]
+        net_s = taken_s - arithmetic_s - self.seconds["call.product"]
         return elements / (max(net_s, _LEAST_OF_LOOP * taken_s) * self.clock_hz)
 
     def _product(self, name: str) -> float:
         one, taken_s = self.timed[name], self.seconds[name]
-        launch_s = self.seconds["product"]
+        launch_s = self.seconds["call.product"]
         if name != "attention":
             launch_s += self.beyond_op_s("convolution")
         net_s = taken_s - launch_s - self.region_s() - self._moving_s(one.moved_bytes)
