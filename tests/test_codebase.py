@@ -47,11 +47,12 @@ PYTHON_LAYERS = {
     "_core": 0,
     "capture": 1,
     "hardware": 1,
-    "analysis": 2,
-    "report": 2,
-    "measuring": 2,
-    "cli": 3,
-    "__main__": 4,
+    "money": 2,
+    "analysis": 3,
+    "report": 3,
+    "measuring": 3,
+    "cli": 4,
+    "__main__": 5,
 }
 # Whatever pulls in torch, and torch itself: an import of a second and more that a `.pt2` file or a graph does not need.
 TORCH_LIBRARIES = {"torch", "torchvision", "timm", "transformers", "diffusers"}

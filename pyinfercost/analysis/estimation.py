@@ -156,13 +156,12 @@ def price_of_device(price: Any, device: str, threads: int | None) -> Price | Non
 
 def where_is(price: Price | None, region: str | None) -> Place | None:
     """Where a machine stands: at the region, or where its price is from; None where neither says."""
-    if region is None and (price is None or not price.region):
-        return None
     from ..money.places import place, place_of
 
     if region is not None:
         return place(region, cloud=price.cloud if price is not None else "")
-    assert price is not None
+    if price is None or not price.region:
+        return None
     return place_of(price.cloud, price.region) if price.cloud else place(price.region, pue=price.pue)
 
 

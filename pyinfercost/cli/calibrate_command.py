@@ -16,13 +16,13 @@ from .output import check_writable, messages_for_people, write
 @click.option("--out", "output", metavar="FILE", help="The file to write, such as this.toml; by default stdout.")
 @click.option("--threads", type=click.IntRange(min=1), help="How many threads to measure; by default all cores.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Of measurements.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=55.0, show_default=True, help="Of measurements.")
 @click.option("--no-compile", is_flag=True, help="Leave out torch.compile, which needs a C++ compiler.")
 def calibrate(*, output: str | None, threads: int | None, device: str, seconds: float, no_compile: bool) -> None:
     """Measure this machine and write a hardware file for --hardware.
 
-    It takes about a minute and wants the machine to itself. No model is run: peaks of matrix products, bandwidths,
-    what an op and a kernel cost to start, and how fast loops go, all of torch as it is installed.
+    It takes a minute and a half at most and wants the machine to itself. No model is run: peaks of matrix products,
+    bandwidths, what an op and a kernel cost to start, and how fast loops go, all of torch as it is installed.
     """
     with messages_for_people():
         if output is not None:

@@ -26,7 +26,7 @@ _GIGA, _TERA, _MICRO, _KIBI, _MEBI = 1e9, 1e12, 1e-6, 2.0**10, 2.0**20
 _ASSUMED_CLOCK_HZ = 2.5e9  # rates per clock are only ever multiplied by the clock that stands beside them
 _MOST_STREAM_BYTES = 768 * _MEBI
 _LEAST_STREAM_BYTES = 192 * _MEBI
-_PREPARING = 0.4  # of the whole time, most of it the compiler's
+_PREPARING = 0.3  # of the whole time, most of it the compiler's
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Calibrated:
 
 
 def calibrate(
-    *, threads: int | None = None, budget_s: float = 30.0, compiled: bool = True, report: Report | None = None
+    *, threads: int | None = None, budget_s: float = 55.0, compiled: bool = True, report: Report | None = None
 ) -> Calibrated:
     """Measures what this machine reaches with torch.
 
@@ -57,7 +57,7 @@ def calibrate(
 
     Args:
         threads: how many threads "all" are; by default one for each core.
-        budget_s: seconds for the measurements in all, beside importing torch and compiling, which take as much again.
+        budget_s: seconds for the measurements in all, beside importing torch and compiling, which take 20 to 30 more.
         compiled: whether to measure `torch.compile` too, which needs a C++ compiler.
         report: called as the work goes on.
 
@@ -138,7 +138,7 @@ def _levels(machine: Machine, cores: int) -> list[tuple[str, float]]:
         levels.append(("llc", shared[0].capacity_bytes / 2))
     if shared and shared[-1].level > 2:  # noqa: PLR2004
         below = private[-1].capacity_bytes * cores if private else 0
-        levels.append(("llc", max(shared[-1].capacity_bytes / 2, 2.0 * below)))
+        levels.append(("llc", max(shared[-1].capacity_bytes / 8, 4.0 * below)))
     last = max((cache.capacity_bytes for cache in machine.caches), default=_MEBI)
     levels.append(("dram", min(_MOST_STREAM_BYTES, max(_LEAST_STREAM_BYTES, 6.0 * last))))
     return levels

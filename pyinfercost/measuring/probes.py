@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ _FLOATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SIDE = 1024  # of the square products that a peak is read from
 _SLOW_SIDE = 192  # where a dtype has no fast kernel: seconds are enough to see it
 _SLOW_S = 0.1
+_PAUSE_SIDE = 384
 _FLOAT_BYTES = 4
 _SMALL_OPS = 40
 _SWEPT_BYTES = 4 * 2**20  # more than the private caches of a core hold
@@ -38,8 +40,8 @@ def image(batch: int, channels: int, side: int) -> torch.Tensor:
 def overheads(threads: int) -> dict[str, Timed]:
     """Small ops among others, a parallel loop against its share on one thread, and pages of new memory.
 
-    `call.op`, `call.product` and `call.convolution` are of one op; `region.all` and `region.one` of one loop; `pages.fresh` and
-    `pages.used` of a result of `elements` bytes.
+    `call.op`, `call.product` and `call.convolution` are of one op; `region.all` and `region.one` of one loop;
+    `pages.fresh` and `pages.used` of a result of `elements` bytes.
     """
     small = [random(64 + i) for i in range(_SMALL_OPS)]
 
@@ -84,6 +86,19 @@ def _among_others(calls: list[Callable[[], object]]) -> Callable[[], float]:
     return turn
 
 
+def _after_a_product(call: Callable[[], object]) -> Callable[[], float]:
+    """Seconds of a call that follows a product of a millisecond or so."""
+    side = random(_PAUSE_SIDE, _PAUSE_SIDE)
+
+    def turn() -> float:
+        torch.mm(side, side)
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+
+    return turn
+
+
 def peaks(threads: int) -> dict[str, Timed]:
     """Square products by dtype, on all threads (`peak.fp32`) and on one (`peak.fp32.one`); those that torch has."""
     found: dict[str, Timed] = {}
@@ -119,11 +134,18 @@ def _square(dtype: str, threads: int) -> Timed | None:
 def streams(name: str, total_bytes: float, threads: int) -> dict[str, Timed]:
     """`NAME.copy` and `NAME.add`, a copy and a sum of two arrays into a third, over so many bytes in all.
 
-    `elements` are bytes.
+    `elements` are bytes. A cache that cores share is asked as a network asks it, for what was put there a product
+    earlier: others who use it, in other programs or other virtual machines, have put theirs on top meanwhile.
     """
     length = max(1024, int(total_bytes / 3 / _FLOAT_BYTES))
     a, b, out = (random(length) for _ in range(3))
     size = _FLOAT_BYTES * length
+    if name == "llc":
+        ways = {"copy": (lambda: out.copy_(a), 2 * size), "add": (lambda: torch.add(a, b, out=out), 3 * size)}
+        return {
+            f"{name}.{way}": Timed(_after_a_product(call), threads, moved, times_itself=True)
+            for way, (call, moved) in ways.items()
+        }
     return {
         f"{name}.copy": Timed(lambda: out.copy_(a), threads, 2 * size, short=True),
         f"{name}.add": Timed(lambda: torch.add(a, b, out=out), threads, 3 * size, short=True),
@@ -152,13 +174,31 @@ def weights(threads: int) -> dict[str, Timed]:
     """Products with few rows: nearly all of one is bringing the weights, its `elements`, from memory.
 
     With several rows they go into the library's layout first (`packing`), for a single one they do not (`gemv`).
+    `linear` has rows as a picture or a text has, and others' weights between one call and the next: its `elements` are
+    FLOPs.
     """
+    rows, wide, narrow = 197, 3072, 768
+    x = random(rows, narrow)
+    layers = cycle([random(wide, narrow) for _ in range(_LAYERS)])
 
     def product(rows: int, width: int) -> Timed:
         x, w = random(rows, width), random(width, width)
         return Timed(lambda: F.linear(x, w), threads, w.numel())
 
-    return {"packing": product(PACKED_ROWS, 2048), "gemv": product(1, 4096)}
+    return {
+        "packing": product(PACKED_ROWS, 2048),
+        "gemv": product(1, 4096),
+        "linear": Timed(
+            lambda: F.linear(x, next(layers)),
+            threads,
+            2.0 * rows * wide * narrow,
+            _FLOAT_BYTES * rows * (wide + narrow),
+        ),
+    }
+
+
+LINEAR_WEIGHTS = 3072 * 768
+_LAYERS = 12  # more than a cache holds
 
 
 PACKED_ROWS = 8

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .rounds import Timed
 
 _GIGA = 1e9
+_FLOAT_BYTES = 4
 _PRODUCTS = ("pixelwise", "convolution", "grouped", "depthwise", "attention")
 # What is taken off is measured too, so that the rest could be nothing: this share of a measurement stays.
 _LEAST_OF_LOOP, _LEAST_OF_PRODUCT, _LEAST_OF_LAUNCH = 0.1, 0.25, 0.1
@@ -93,6 +94,7 @@ class Readings:
             found["compiled_grain"] = shared_grain()
         for name in _PRODUCTS:
             found[name] = self._product(name)
+        found["product"] = self._linear(found["packing_per_clock"])
         return found
 
     def _loop(self, name: str) -> float:
@@ -112,6 +114,15 @@ class Readings:
         arithmetic_s = 2.0 * (PACKED_ROWS if name == "packing" else 1) * elements / self.flop_per_s()["fp32"]
         net_s = taken_s - arithmetic_s - self.seconds["call.product"]
         return elements / (max(net_s, _LEAST_OF_LOOP * taken_s) * self.clock_hz)
+
+    def _linear(self, packed_per_clock: float) -> float:
+        from .probes import LINEAR_WEIGHTS
+
+        one, taken_s = self.timed["linear"], self.seconds["linear"]
+        packing_s = LINEAR_WEIGHTS / (packed_per_clock * self.clock_hz)
+        read_s = _FLOAT_BYTES * LINEAR_WEIGHTS / self.rate("dram.add")
+        net_s = taken_s - self.seconds["call.product"] - max(packing_s, read_s)
+        return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])
 
     def _product(self, name: str) -> float:
         one, taken_s = self.timed[name], self.seconds[name]
