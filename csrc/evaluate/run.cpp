@@ -12,36 +12,68 @@ namespace {
 // arithmetic, and its bytes at the last cache and, where that does not hold them, at dram.
 struct Energy {
     const EnergyCosts& costs;
-    Quantity contraction;
-    Quantity pointwise;
-    Quantity weights;
-    Quantity others;
     const double* footprint;
+    Vec most;
+    Quantity contraction, pointwise, weights, others;
+    Quantity together{};  // joules of all four, where they grow with one column
+    bool one_column = true;
+    bool weights_miss, others_miss;  // a cache, at all points of the block; joules are the same either way
 
     INFERCOST_INLINE Energy(const BoundKernel& kernel, const BlockColumns& block)
         : costs(kernel.energy),
+          footprint(block.footprint),
+          most(splat(kernel.energy.most_w)),
           contraction(block[kernel.terms.contraction_flops]),
           pointwise(block[kernel.terms.pointwise_flops]),
           weights(block[kernel.terms.weight_bytes]),
           others(block[kernel.terms.other_bytes]),
-          footprint(block.footprint) {}
+          weights_miss(block.lowest_footprint * kernel.energy.per_cache >= kMissed),
+          others_miss((block.least(kernel.terms.weight_bytes) + block.least(kernel.terms.other_bytes)) *
+                          kernel.energy.per_cache >=
+                      kMissed) {
+        const KernelTerms& terms = kernel.terms;
+        Affine sum;
+        add(sum, terms.contraction_flops, costs.engine_j_per_flop);
+        add(sum, terms.pointwise_flops, costs.vector_j_per_flop);
+        add(sum, terms.weight_bytes, costs.cache_j_per_byte);
+        add(sum, terms.other_bytes, costs.cache_j_per_byte);
+        together = block[sum];
+    }
+
+    INFERCOST_INLINE void add(Affine& sum, const Affine& quantity, double joules) {
+        if (quantity.coefficient != 0) {
+            if (sum.coefficient != 0 && sum.column != quantity.column) one_column = false;
+            sum.column = quantity.column;
+        }
+        sum.constant += quantity.constant * joules;
+        sum.coefficient += quantity.coefficient * joules;
+    }
 
     // Which share of a working set a cache does not hold: none up to half of its size, all from one and a
     // half.
+    static constexpr double kMissed = 1.5;
     INFERCOST_INLINE Vec missed(Vec bytes) const {
-        return clamp(bytes * splat(costs.per_cache) - splat(0.5), splat(0.0), splat(1.0));
+        return clamp(bytes * splat(costs.per_cache) - splat(kMissed - 1), splat(0.0), splat(1.0));
     }
 
     INFERCOST_INLINE Vec joules(int i, const Times& times) const {
         const Vec weight_bytes = weights.at(i);
         const Vec other_bytes = others.at(i);
-        const Vec bytes = weight_bytes + other_bytes;
+        Vec wanted;
+        if (one_column) {
+            wanted = together.at(i);
+        } else {
+            wanted = contraction.at(i) * splat(costs.engine_j_per_flop) +
+                     pointwise.at(i) * splat(costs.vector_j_per_flop) +
+                     (weight_bytes + other_bytes) * splat(costs.cache_j_per_byte);
+        }
         // As in MemoryModel: activations were written a moment ago, weights read a whole forward ago.
-        const Vec cold = weight_bytes * missed(load(footprint + i)) + other_bytes * missed(bytes);
-        const Vec wanted = contraction.at(i) * splat(costs.engine_j_per_flop) +
-                           pointwise.at(i) * splat(costs.vector_j_per_flop) +
-                           bytes * splat(costs.cache_j_per_byte) + cold * splat(costs.dram_j_per_byte);
-        return min(wanted, times.total * splat(costs.most_w));
+        Vec cold_weights = weight_bytes;
+        if (!weights_miss) cold_weights = weight_bytes * missed(load(footprint + i));
+        Vec cold_others = other_bytes;
+        if (!others_miss) cold_others = other_bytes * missed(weight_bytes + other_bytes);
+        wanted = wanted + (cold_weights + cold_others) * splat(costs.dram_j_per_byte);
+        return min(wanted, times.total * most);
     }
 };
 
