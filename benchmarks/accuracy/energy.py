@@ -42,7 +42,8 @@ def energy_lines(
         predicted: of all rows.
         roofline_s: seconds of the plain roofline.
     """
-    if all(case.measured_w is None for case in cases):
+    energy_j = predicted.energy_j
+    if energy_j is None or all(case.measured_w is None for case in cases):
         return []
 
     def of_rows(values: Sequence[float]) -> NDArray[np.float64]:
@@ -66,10 +67,10 @@ def energy_lines(
         return lines(named, measured, Predicted(value, low, high, value), plain)
 
     every, settled = np.ones(len(seconds), dtype=np.bool_), seconds >= SETTLED_S
-    power = predicted.energy_j / predicted.latency_s
+    power = energy_j / predicted.latency_s
     return [
         *judged("power", watts, power, limit_w, every),
         *judged("settled power", watts, power, limit_w, settled),
-        *judged("energy", watts * seconds, predicted.energy_j, limit_w * roofline_s, every),
-        *judged("settled energy", watts * seconds, predicted.energy_j, limit_w * roofline_s, settled),
+        *judged("energy", watts * seconds, energy_j, limit_w * roofline_s, every),
+        *judged("settled energy", watts * seconds, energy_j, limit_w * roofline_s, settled),
     ]

@@ -102,7 +102,8 @@ def _cases(table: Table, machines: Mapping[str, Hardware], capturing: Capturing)
         found = predict(some, machines, failed, plans=plans, threads=capturing.workers)
         ordered += some
         plain = roofline_s(some, machines, plans=plans)
-        parts = (found.latency_s, found.low_s, found.high_s, found.energy_j, plain)
+        joules = np.full(len(plain), np.nan) if found.energy_j is None else found.energy_j
+        parts = (found.latency_s, found.low_s, found.high_s, joules, plain)
         for column, part in zip(columns, parts, strict=True):
             column.append(part)
     *predicted, roofline = (np.concatenate([*column, np.empty(0)]) for column in columns)

@@ -33,12 +33,15 @@ _REFUSED = (ValueError, RuntimeError, OverflowError)
 
 @dataclass(frozen=True)
 class Predicted:
-    """Seconds and joules of all rows, case after case; not a number where a row could not be predicted."""
+    """Seconds and joules of all rows, case after case; not a number where a row could not be predicted.
+
+    Joules are None where nobody asked for them.
+    """
 
     latency_s: NDArray[np.float64]
     low_s: NDArray[np.float64]
     high_s: NDArray[np.float64]
-    energy_j: NDArray[np.float64]
+    energy_j: NDArray[np.float64] | None = None
 
 
 def _ignore(case: Case, place: int, reason: str) -> None:
