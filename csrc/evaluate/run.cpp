@@ -11,12 +11,12 @@ namespace {
 // What a kernel draws beyond what the machine draws anyway, as far as the board's limit allows: its
 // arithmetic, and its bytes at the last cache and, where that does not hold them, at dram.
 struct Energy {
+    // A cache holds all of a working set up to half of its size, and nothing from one and a half on.
+    static constexpr double kMissed = 1.5;
     const EnergyCosts& costs;
     const double* footprint;
     Vec most;
-    Quantity contraction, pointwise, weights, others;
-    Quantity together{};  // joules of all four, where they grow with one column
-    bool one_column = true;
+    Quantity contraction, pointwise, weights, others, together;
     bool weights_miss, others_miss;  // a cache, at all points of the block; joules are the same either way
 
     INFERCOST_INLINE Energy(const BoundKernel& kernel, const BlockColumns& block)
@@ -27,31 +27,13 @@ struct Energy {
           pointwise(block[kernel.terms.pointwise_flops]),
           weights(block[kernel.terms.weight_bytes]),
           others(block[kernel.terms.other_bytes]),
+          together(block[kernel.energy.together]),
           weights_miss(block.lowest_footprint * kernel.energy.per_cache >= kMissed),
           others_miss((block.least(kernel.terms.weight_bytes) + block.least(kernel.terms.other_bytes)) *
                           kernel.energy.per_cache >=
-                      kMissed) {
-        const KernelTerms& terms = kernel.terms;
-        Affine sum;
-        add(sum, terms.contraction_flops, costs.engine_j_per_flop);
-        add(sum, terms.pointwise_flops, costs.vector_j_per_flop);
-        add(sum, terms.weight_bytes, costs.cache_j_per_byte);
-        add(sum, terms.other_bytes, costs.cache_j_per_byte);
-        together = block[sum];
-    }
+                      kMissed) {}
 
-    INFERCOST_INLINE void add(Affine& sum, const Affine& quantity, double joules) {
-        if (quantity.coefficient != 0) {
-            if (sum.coefficient != 0 && sum.column != quantity.column) one_column = false;
-            sum.column = quantity.column;
-        }
-        sum.constant += quantity.constant * joules;
-        sum.coefficient += quantity.coefficient * joules;
-    }
-
-    // Which share of a working set a cache does not hold: none up to half of its size, all from one and a
-    // half.
-    static constexpr double kMissed = 1.5;
+    // The share that it does not hold.
     INFERCOST_INLINE Vec missed(Vec bytes) const {
         return clamp(bytes * splat(costs.per_cache) - splat(kMissed - 1), splat(0.0), splat(1.0));
     }
@@ -60,7 +42,7 @@ struct Energy {
         const Vec weight_bytes = weights.at(i);
         const Vec other_bytes = others.at(i);
         Vec wanted;
-        if (one_column) {
+        if (costs.one_column) {
             wanted = together.at(i);
         } else {
             wanted = contraction.at(i) * splat(costs.engine_j_per_flop) +

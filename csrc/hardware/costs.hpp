@@ -166,6 +166,9 @@ struct SystolicCosts {
 struct EnergyCosts {
     double engine_j_per_flop = 0;
     double vector_j_per_flop = 0;
+    // Joules of the arithmetic and of the last cache together, where all of it grows with one column.
+    Affine together;
+    bool one_column = true;
     double cache_j_per_byte = 0;  // of the last cache and of the way to it
     double dram_j_per_byte = 0;   // on top of that
     double per_cache = 0;         // 1 / its bytes

@@ -46,15 +46,38 @@ double Binder::static_w() const {
     return hardware_.constant("energy.static_w", std::numeric_limits<double>::quiet_NaN());
 }
 
+const EnergyCosts& Binder::energy_of(DType dtype) {
+    std::optional<EnergyCosts>& slot = energies_[static_cast<std::size_t>(dtype)];
+    if (!slot) {
+        const auto& [engine, vector] = engines(dtype);
+        const MemoryLevel* last = hardware_.last_cache();
+        EnergyCosts& costs = slot.emplace();
+        costs.engine_j_per_flop = energy_j_per_flop(hardware_, engine);
+        costs.vector_j_per_flop = energy_j_per_flop(hardware_, vector);
+        costs.cache_j_per_byte = hardware_.constant("energy.cache_j_per_byte", 0);
+        costs.dram_j_per_byte = hardware_.constant("energy.dram_j_per_byte", 0);
+        costs.per_cache = 1.0 / (last ? last->capacity_bytes : 1.0);
+        costs.most_w = hardware_.constant("energy.most_w", 0) - hardware_.constant("energy.static_w", 0);
+    }
+    return *slot;
+}
+
 EnergyCosts Binder::energy(const KernelTerms& terms) {
-    const auto& [engine, vector] = engines(terms.dtype);
-    const MemoryLevel* last = hardware_.last_cache();
-    return {energy_j_per_flop(hardware_, engine),
-            energy_j_per_flop(hardware_, vector),
-            hardware_.constant("energy.cache_j_per_byte", 0),
-            hardware_.constant("energy.dram_j_per_byte", 0),
-            1.0 / (last ? last->capacity_bytes : 1.0),
-            hardware_.constant("energy.most_w", 0) - hardware_.constant("energy.static_w", 0)};
+    EnergyCosts costs = energy_of(terms.dtype);
+    const auto add = [&](const Affine& quantity, double joules) {
+        Affine& sum = costs.together;
+        if (quantity.coefficient != 0) {
+            if (sum.coefficient != 0 && sum.column != quantity.column) costs.one_column = false;
+            sum.column = quantity.column;
+        }
+        sum.constant += quantity.constant * joules;
+        sum.coefficient += quantity.coefficient * joules;
+    };
+    add(terms.contraction_flops, costs.engine_j_per_flop);
+    add(terms.pointwise_flops, costs.vector_j_per_flop);
+    add(terms.weight_bytes, costs.cache_j_per_byte);
+    add(terms.other_bytes, costs.cache_j_per_byte);
+    return costs;
 }
 
 const Binder::Engines& Binder::engines(DType dtype) {

@@ -33,6 +33,7 @@ class Binder {
         Engine vector;
     };
     const Engines& engines(DType dtype);
+    const EnergyCosts& energy_of(DType dtype);
     EnergyCosts energy(const KernelTerms& terms);
     GpuCosts gpu(const KernelTerms& terms);
     RowCosts gpu_rows(const KernelTerms& terms) const;
@@ -45,6 +46,7 @@ class Binder {
     const Hardware& hardware_;
     Execution execution_;
     std::array<std::optional<Engines>, kDTypeCount> engines_;
+    std::array<std::optional<EnergyCosts>, kDTypeCount> energies_;
 };
 
 inline double seconds_per(double rate) {

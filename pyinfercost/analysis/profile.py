@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
 from .arguments import Rules, bind_sizes, work_overrides
-from .estimation import Estimate, estimate_on, price_of_device
+from .estimation import Estimate, estimate_on, price_of_device, where_is
 from .models import Captured, graph_at
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def profile(
 
         machine = load(hardware, threads=threads)  # before the capture, which may take long: names fail at once
         paid = price_of_device(price, machine.id, threads)
+        where_is(paid, region)
     elif price is not None:
         raise ValueError("price is given without hardware: what is paid is the time of a machine")
     if isinstance(model_or_graph, (str, PathLike)):

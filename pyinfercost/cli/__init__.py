@@ -14,7 +14,7 @@ from .. import _core
 from .arguments import named_settings, whole_number
 from .calibrate_command import calibrate
 from .collective_command import collective
-from .machines import machine_of, paid_price
+from .machines import check_region, machine_of, paid_price
 from .measure_command import check_measurable, measure, write_both
 from .options import EPILOG, PRICE_HELP, format_option, model_options, utilisation_option
 from .output import messages_for_people, progress, show, show_pairs, write
@@ -85,6 +85,7 @@ def profile(
         # First: a capture may take long.
         machine = None if hardware is None else machine_of(hardware, threads, sustained=sustained)
         paid = None if machine is None else paid_price(price, machine.id, threads)
+        check_region(region)
         with progress(model, quiet=form in _DATA_FORMATS):
             captured = graph_at(model, sizes, training=training)
         result = profile_on(

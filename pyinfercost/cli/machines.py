@@ -39,6 +39,17 @@ def paid_price(price: Any, device: str, threads: int | None) -> Price | None:
         raise click.UsageError(str(error)) from error
 
 
+def check_region(region: str | None) -> None:
+    """Refuses a place that is not known."""
+    from ..money import UnknownPlaceError, place
+
+    try:
+        if region is not None:
+            place(region)
+    except UnknownPlaceError as error:
+        raise click.UsageError(str(error)) from error
+
+
 def machines_of(text: str, threads: int | None, *, sustained: bool = False) -> list[Hardware]:
     """The machines of a list with commas, each once: ids, files, `all`, `cpu`, `gpu`, `systolic`.
 

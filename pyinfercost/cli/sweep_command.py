@@ -11,7 +11,7 @@ import click
 from .. import _core
 from .arguments import axis_values, known_names, listed, named_settings, prices_by_id, scale_axes
 from .choice import KNEE, Choice
-from .machines import machines_of, paid_price
+from .machines import check_region, machines_of, paid_price
 from .options import EPILOG, PRICE_HELP, model_options, utilisation_option
 from .output import check_writable, messages_for_people, progress
 from .sweep_output import FORMATS, Answer, show_answer
@@ -122,6 +122,7 @@ def sweep(
             ways["devices"] = _devices(model, devices, sizes)
         scale = scale_axes(scales, ("bandwidth", "compute", "cores"))
         paid = None if price is None else _prices(price, machines, threads)
+        check_region(region)
         choice = _choice(conditions, pareto, maximize, minimize, best, per, knee)
         form = form or _SUFFIXES.get(Path(output or "").suffix.lower(), "table")
         _check_places(choice, form, output, folder)

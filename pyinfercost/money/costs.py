@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from .prices import Price
+
+Number = TypeVar("Number", bound=Any)  # a float, or an array of them
 
 SECONDS_PER_HOUR = 3600
 JOULES_PER_KWH = 3.6e6
@@ -52,6 +55,24 @@ class Cost:
         return _MILLION * self.paid_s / SECONDS_PER_HOUR
 
 
+def usd_per_joule(price: Price) -> float:
+    """What the owner pays for a joule of a machine; 0 where electricity is in the price."""
+    return price.pue * price.usd_per_kwh / JOULES_PER_KWH
+
+
+def electricity_usd(used_j: Number, unused_s: Number, idle_w: Number, usd_per_j: Number) -> Number:
+    """What its owner pays for the electricity of an item, for numbers and for columns of them.
+
+    Args:
+        used_j: joules of the work.
+        unused_s: seconds that are paid and not used.
+        idle_w: what a device draws in these.
+        usd_per_j: USD for a joule, the data centre's own included.
+    """
+    usd: Number = (used_j + unused_s * idle_w) * usd_per_j
+    return usd
+
+
 def cost_of(
     price: Price,
     *,
@@ -80,11 +101,10 @@ def cost_of(
         raise ValueError(f"utilisation is {utilisation}; expected above 0 and at most 1: the share of paid time in use")
     used_s = latency_s * devices / items
     paid_s = used_s / utilisation
-    electricity_usd = 0.0
+    electricity = 0.0
     if price.usd_per_kwh > 0:
         if energy_j is None:
             raise ValueError("electricity has a price, and the machine's energy is not known: its file gives no power")
-        joules = energy_j / items + (paid_s - used_s) * idle_w
-        electricity_usd = joules * price.pue * price.usd_per_kwh / JOULES_PER_KWH
-    usd = paid_s * price.usd_per_h / SECONDS_PER_HOUR + electricity_usd
-    return Cost(usd, used_s, paid_s, electricity_usd, utilisation, price)
+        electricity = electricity_usd(energy_j / items, paid_s - used_s, idle_w, usd_per_joule(price))
+    usd = paid_s * price.usd_per_h / SECONDS_PER_HOUR + electricity
+    return Cost(usd, used_s, paid_s, electricity, utilisation, price)

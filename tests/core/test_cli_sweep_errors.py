@@ -106,6 +106,7 @@ WRONG = [
     ((*L4, "--devices", "0"), "--devices must be at least 1, got 0"),
     ((*L4, "--devices", "two"), "--devices must be a whole number, got 'two'"),
     ((*L4, "--price", "free"), "no instance 'free'"),
+    ((*L4, "--region", "mars"), "the grid of 'mars' is not known"),
     ((*L4, "--price", "-1"), "expected zero or more"),
     ((*L4, "--price", "g4dn.xlarge"), "has t4, not l4"),
     ((*L4, "--price", "1", "--utilisation", "0"), "utilisation"),

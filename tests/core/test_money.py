@@ -189,3 +189,18 @@ def test_a_sweep_has_carbon_where_a_place_is_known() -> None:
             assert point["carbon_g"] == pytest.approx(estimate.carbon_g, rel=1e-12)
     assert "carbon_g" not in ic.sweep(blocks(), hardware="t4", price=1).columns
     assert "carbon_g" in ic.sweep(blocks(), hardware="t4", price="on-demand").columns
+
+
+def test_rented_machines_need_no_joules_beside_owned_ones(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text("usd = 20000\nlifetime_years = 4\nusd_per_kwh = 0.15\n")
+    grid = ic.sweep(blocks(), hardware=["t4", "tpu-v5e"], price={"t4": path, "tpu-v5e": 1.2})
+    for point in grid.rows():
+        price = path if point["hardware"] == "t4" else 1.2
+        estimate = ic.estimate(blocks(), hardware=point["hardware"], price=price)
+        assert point["cost_usd"] == pytest.approx(estimate.cost_usd, rel=1e-12)
+
+
+def test_a_place_that_is_not_known_is_refused_before_a_capture() -> None:
+    result = CliRunner().invoke(main, ["profile", "torchvision:no_such_model", "-H", "t4", "--region", "mars"])
+    assert (result.exit_code, "the grid of 'mars' is not known" in result.stderr) == (2, True)

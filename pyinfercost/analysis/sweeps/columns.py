@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...money.costs import SECONDS_PER_HOUR
+from ...money.costs import SECONDS_PER_HOUR, electricity_usd
 from ..bands import band
 from .grid import Grid
 from .spec import COMPUTED, SCALES, WAY, MachineFacts, scale_column
@@ -142,10 +142,10 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         used_s = latency_s * devices / items
         paid_s = used_s / self.facts.utilisation
         usd: NDArray[np.float64] = paid_s * self._of_machine(self.facts.usd_per_h) / SECONDS_PER_HOUR
-        if any(self.facts.usd_per_j):
-            joules = self["energy_j"] / items + (paid_s - used_s) * self._of_machine(self.facts.idle_w)
-            usd = usd + joules * self._of_machine(self.facts.usd_per_j)
-        return usd
+        usd_per_j = self._of_machine(self.facts.usd_per_j)
+        idle_w = self._of_machine(self.facts.idle_w)
+        owned = usd_per_j > 0  # elsewhere electricity is in the price, and joules need not be known
+        return usd + np.where(owned, electricity_usd(self["energy_j"] / items, paid_s - used_s, idle_w, usd_per_j), 0.0)
 
     def _of_machine(self, values: Any) -> NDArray[np.float64]:
         """A fact of each row's machine."""

@@ -11,7 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
-from ...money.costs import JOULES_PER_KWH
+from ...money.costs import usd_per_joule
 from ..plans import family_of
 from .grid import Grid
 
@@ -213,7 +213,7 @@ class SweepSpec:
             ids=tuple(machine.id for machine in self.machines),
             memory_bytes=tuple(machine.memory_bytes for machine in self.machines),
             usd_per_h=tuple(price.usd_per_h for price in self.prices),
-            usd_per_j=tuple(price.pue * price.usd_per_kwh / JOULES_PER_KWH for price in self.prices),
+            usd_per_j=tuple(map(usd_per_joule, self.prices)),
             idle_w=tuple(machine.power_w.get("idle", 0.0) for machine in self.machines),
             utilisation=self.utilisation,
             g_per_j=self.g_per_j,
