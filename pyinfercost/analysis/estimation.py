@@ -156,13 +156,14 @@ def price_of_device(price: Any, device: str, threads: int | None) -> Price | Non
 
 def where_is(price: Price | None, region: str | None) -> Place | None:
     """Where a machine stands: at the region, or where its price is from; None where neither says."""
+    cloud, of_price, pue = ("", "", None) if price is None else (price.cloud, price.region, price.pue)
+    if region is None and not of_price:
+        return None
     from ..money.places import place, place_of
 
     if region is not None:
-        return place(region, cloud=price.cloud if price is not None else "")
-    if price is None or not price.region:
-        return None
-    return place_of(price.cloud, price.region) if price.cloud else place(price.region, pue=price.pue)
+        return place(region, cloud=cloud)
+    return place_of(cloud, of_price) if cloud else place(of_price, pue=pue)
 
 
 def estimate_on(
