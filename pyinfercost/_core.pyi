@@ -334,6 +334,7 @@ def count(
     precision: str = "native",
     overrides: Mapping[int, Work] | None = None,
 ) -> Counts: ...
+def boundary(graph: Graph, *, precision: str = "native") -> dict[str, Any]: ...
 
 @final
 class Hardware:

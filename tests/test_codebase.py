@@ -48,6 +48,7 @@ PYTHON_LAYERS = {
     "capture": 1,
     "hardware": 1,
     "money": 2,
+    "transfer": 2,
     "analysis": 3,
     "report": 3,
     "measuring": 3,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "bindings/bindings.hpp"
+#include "count/boundary.hpp"
 #include "count/count.hpp"
 #include "plan/lowering.hpp"
 
@@ -303,6 +304,22 @@ void register_counts(py::module_& m) {
         py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
         py::arg("overrides") = py::none(),
         "Counts a graph. Sizes that are not given stay symbolic; overrides maps node indices to Work.");
+    m.def(
+        "boundary",
+        [](const std::shared_ptr<Graph>& graph, const std::string& precision) {
+            const Boundary found = boundary_of(graph, parse_precision(precision));
+            py::dict result;
+            result["input_tensors"] = found.input_tensors;
+            result["input_bytes"] = to_python(found.input_bytes);
+            result["output_tensors"] = found.output_tensors;
+            result["output_bytes"] = to_python(found.output_bytes);
+            result["weight_bytes"] = to_python(found.weight_bytes);
+            result["tokens"] = found.tokens ? to_python(*found.tokens) : py::object(py::none());
+            return result;
+        },
+        py::arg("graph"), py::kw_only(), py::arg("precision") = "native",
+        "What passes the boundary of a forward, in all sizes of the graph: tensors and bytes of its inputs and "
+        "results\n(caches stay where they are), bytes of its weights, and its tokens, None where it reads none.");
 }
 
 }  // namespace infercost

@@ -39,7 +39,10 @@ DIRECTIONS: Mapping[str, bool] = MappingProxyType(
         "peak_memory_bytes": False,
         "energy_j": False,
         "energy_per_item_j": False,
+        "transfer_s": False,
+        "cold_start_s": False,
         "cost_usd": False,
+        "usd_per_million_tokens": False,
         "carbon_g": False,
         "devices": False,
     }

@@ -11,7 +11,9 @@ from .. import _core
 from .arguments import Rules, SizeError, bind_sizes, work_overrides
 from .bands import band, energy_spread
 from .effects import effect_of
+from .following import what_follows
 from .plans import family_of
+from .terms import Terms, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from .._core import Graph, Hardware, Work
     from ..money.costs import Cost
     from ..money.places import Place
-    from ..money.prices import Price
+    from ..transfer.moving import Moved
+    from ..transfer.starting import ColdStart
 
 BOUNDS = ("compute", "dram", "cache", "launch")
 """What can bind a kernel, in the order in which reports name them."""
@@ -61,9 +64,14 @@ class Estimate:
     `throughput_per_s` counts items of the batch where the graph has a size `batch`, and else forwards.
     `memory_bytes` is what the machine has, None where that is its owner's choice. `energy_j` are the joules of the
     forward on all its devices, and `energy_low_j` to `energy_high_j` their band; `energy_per_item_j` is for one item
-    of the batch. They are None for a machine whose power is not known. `cost_usd` is what one item of the batch costs,
-    and `cost` how it comes about; None where no price is given. `carbon_g` are the grams of CO2 equivalent of one item,
-    data centre included, at `place`; None where nothing says where the machine stands.
+    of the batch. They are None for a machine whose power is not known.
+
+    `transfer_s` is what a request takes beside the forward, to get its inputs to the device and its results back
+    (`transfer` says how), and `cold_start_s` what a device takes to be ready for its first forward; both are None where
+    the machine's file says nothing of its link. `tokens` are those that a forward reads, None for what is no model of a
+    language. `cost_usd` is what one item of the batch costs, and `cost` how it comes about; None where no price is
+    given. `carbon_g` are the grams of CO2 equivalent of one item, data centre included, at `place`; None where nothing
+    says where the machine stands.
     """
 
     hardware: str
@@ -81,8 +89,14 @@ class Estimate:
     energy_low_j: float | None
     energy_high_j: float | None
     energy_per_item_j: float | None
+    transfer_s: float | None
+    transfer: Moved
+    cold_start_s: float | None
+    cold_start: ColdStart | None
+    tokens: int | None
     cost_usd: float | None
     cost: Cost | None
+    usd_per_million_tokens: float | None
     carbon_g: float | None
     place: Place | None
     fits_in_memory: bool
@@ -103,6 +117,7 @@ def estimate(
     price: Any = None,
     utilisation: float = 1.0,
     region: str | None = None,
+    transfer: Any = None,
     **sizes: SupportsIndex,
 ) -> Estimate:
     """Predicts the latency of one forward on a machine.
@@ -121,6 +136,9 @@ def estimate(
         utilisation: share of the paid time in which the devices work; the rest is paid for all the same.
         region: where the machine stands, for the carbon of its grid: a country (`"deu"`), a cloud and its region
             (`"gcp/us-central1"`), or what else `money.place` takes. By default where the price is from, if that says.
+        transfer: how inputs get to the device and results back, as in `"pinned,overlapped,network_gbit_per_s=10,
+            egress=aws"`, or what else `transfer.transfer_of` takes: it counts in the cost then. By default copies from
+            and to pageable memory are reported, and are no part of the cost.
         **sizes: values of the graph's named sizes; a size left out takes the graph's default.
 
     Raises:
@@ -139,31 +157,10 @@ def estimate(
         overrides=work_overrides(graph, rules),
         threads=threads,
         devices=devices,
-        price=price_of_device(price, machine.id, threads),
-        utilisation=utilisation,
-        region=region,
+        terms=terms_of(
+            machine.id, price=price, utilisation=utilisation, region=region, transfer=transfer, threads=threads
+        ),
     )
-
-
-def price_of_device(price: Any, device: str, threads: int | None) -> Price | None:
-    """What an hour of a device costs, however that was said; None where it was not."""
-    if price is None:
-        return None
-    from ..money import price_of
-
-    return price_of(price, device, threads=threads)
-
-
-def where_is(price: Price | None, region: str | None) -> Place | None:
-    """Where a machine stands: at the region, or where its price is from; None where neither says."""
-    cloud, of_price, pue = ("", "", None) if price is None else (price.cloud, price.region, price.pue)
-    if region is None and not of_price:
-        return None
-    from ..money.places import place, place_of
-
-    if region is not None:
-        return place(region, cloud=cloud)
-    return place_of(cloud, of_price) if cloud else place(of_price, pue=pue)
 
 
 def estimate_on(
@@ -177,9 +174,7 @@ def estimate_on(
     overrides: Mapping[int, Work] | None,
     threads: int | None,
     devices: SupportsIndex = 1,
-    price: Price | None = None,
-    utilisation: float = 1.0,
-    region: str | None = None,
+    terms: Terms | None = None,
 ) -> Estimate:
     """`estimate` with all looked up: the machine, values that `bind_sizes` took, Work by node, `Captured.fixed`."""
     sizes = graph.size_values(given)
@@ -199,20 +194,6 @@ def estimate_on(
     of_latency = totals["spread_s"] / latency_s if latency_s > 0 else 0.0
     low_j, high_j = band(energy_j, energy_j * energy_spread(machine, of_latency))
     items = known_sizes.get("batch", 1)
-    cost = None
-    if price is not None:
-        from ..money.costs import cost_of
-
-        cost = cost_of(
-            price,
-            latency_s=latency_s,
-            items=items,
-            devices=shared_by,
-            utilisation=utilisation,
-            energy_j=energy_j if known else None,
-            idle_w=machine.power_w.get("idle", 0.0),
-        )
-    where = where_is(price, region)
     return Estimate(
         hardware=machine.id,
         precision=precision,
@@ -229,14 +210,22 @@ def estimate_on(
         energy_low_j=low_j if known else None,
         energy_high_j=high_j if known else None,
         energy_per_item_j=energy_j / items if known else None,
-        cost_usd=None if cost is None else cost.usd,
-        cost=cost,
-        carbon_g=where.carbon_g(energy_j / items) if known and where is not None else None,
-        place=where,
         fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes,
         memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         bound=_shares(binding_s),
         layers=_layers(plan.graph, _core.evaluate_kernels(plan, point, machine)),
+        **what_follows(
+            machine,
+            graph,
+            precision,
+            sizes=sizes,
+            share=graph.size_values(point),
+            items=items,
+            devices=shared_by,
+            latency_s=latency_s,
+            energy_j=energy_j if known else None,
+            terms=terms or Terms(),
+        ),
     )
 
 

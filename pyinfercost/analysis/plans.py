@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 from .. import _core
+from .kept import kept_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Graph, PlanFamily, Work
-
-# By identity, since graphs compare by all that they hold. An entry goes when its graph does.
-_families: dict[int, dict[tuple[str, str], PlanFamily]] = {}
 
 
 def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[int, Work] | None = None) -> PlanFamily:
@@ -30,12 +27,9 @@ def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[i
     """
     if overrides:
         return _core.PlanFamily(graph, precision=precision, execution=execution, overrides=overrides)
-    key = id(graph)
-    if key not in _families:
-        _families[key] = {}
-        weakref.finalize(graph, _families.pop, key, None)
-    ways = _families[key]
-    way = (precision, execution)
-    if way not in ways:
-        ways[way] = _core.PlanFamily(graph, precision=precision, execution=execution)
-    return ways[way]
+    kept = kept_with(graph)
+    way = ("plans", precision, execution)
+    if way not in kept:
+        kept[way] = _core.PlanFamily(graph, precision=precision, execution=execution)
+    family: PlanFamily = kept[way]
+    return family

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
 from .arguments import Rules, bind_sizes, work_overrides
-from .estimation import Estimate, estimate_on, price_of_device, where_is
+from .estimation import Estimate, estimate_on
 from .models import Captured, graph_at
+from .terms import Terms, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Counts, Graph, Hardware
-    from ..money.prices import Price
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,6 +86,7 @@ def profile(
     price: Any = None,
     utilisation: float = 1.0,
     region: str | None = None,
+    transfer: Any = None,
     **sizes: SupportsIndex,
 ) -> Profile:
     """Captures a model, counts it, and with `hardware` given predicts latency, energy and, with `price`, cost.
@@ -103,19 +104,21 @@ def profile(
         price: what an hour of one device costs, as in `estimate`.
         utilisation: share of the paid time in which the device works.
         region: where the machine stands, as in `estimate`.
+        transfer: how inputs get to the device and results back, as in `estimate`.
         **sizes: values of the named sizes; a size left out takes the graph's default. For a spec, the sizes to
             capture it at.
     """
     from ..capture import as_inputs
 
     args = as_inputs(args)
-    machine = paid = None
+    machine = terms = None
     if hardware is not None:
         from ..hardware import load
 
         machine = load(hardware, threads=threads)  # before the capture, which may take long: names fail at once
-        paid = price_of_device(price, machine.id, threads)
-        where_is(paid, region)
+        terms = terms_of(
+            machine.id, price=price, utilisation=utilisation, region=region, transfer=transfer, threads=threads
+        )
     elif price is not None:
         raise ValueError("price is given without hardware: what is paid is the time of a machine")
     if isinstance(model_or_graph, (str, PathLike)):
@@ -142,9 +145,7 @@ def profile(
         execution=execution,
         rules=rules,
         threads=threads,
-        price=paid,
-        utilisation=utilisation,
-        region=region,
+        terms=terms,
     )
 
 
@@ -156,9 +157,7 @@ def profile_on(
     execution: str,
     rules: Rules | None,
     threads: int | None,
-    price: Price | None = None,
-    utilisation: float = 1.0,
-    region: str | None = None,
+    terms: Terms | None = None,
 ) -> Profile:
     """`profile` with everything looked up."""
     graph = captured.graph
@@ -177,9 +176,7 @@ def profile_on(
             execution=execution,
             overrides=overrides,
             threads=threads,
-            price=price,
-            utilisation=utilisation,
-            region=region,
+            terms=terms,
         )
     return Profile(
         graph=graph,

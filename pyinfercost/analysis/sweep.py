@@ -40,6 +40,7 @@ def sweep(
     usd_per_h: float | Mapping[str, float] | None = None,
     utilisation: float = 1.0,
     region: str | None = None,
+    transfer: Any = None,
     rules: Rules | None = None,
     threads: int | None = None,
     out: str | PathLike[str] | None = None,
@@ -71,6 +72,8 @@ def sweep(
         utilisation: share of the paid time in which devices work.
         region: where all machines stand, as in `estimate`; by default where each price is from. Adds the column
             `carbon_g`: grams of CO2 equivalent for one item of the batch.
+        transfer: how inputs get to the devices and results back, as in `estimate`: then it counts in `cost_usd`. By
+            default copies from and to pageable memory are what `transfer_s` has.
         rules: work of the caller's own ops, as in `count`.
         threads: threads of the machines that are swept over; only if every machine is a CPU.
         out: a folder for a grid that is larger than memory: it is written as Parquet files, part by part, and a
@@ -107,6 +110,7 @@ def sweep(
         usd_per_h=usd_per_h,
         utilisation=utilisation,
         region=region,
+        transfer=transfer,
         rules=rules,
         threads=threads,
         out=out,
@@ -139,7 +143,7 @@ def sweep_over(
     spec = make_spec(captured, overrides=work_overrides(captured.graph, rules), **axes)
     condition = Condition.all_of(where)
     if condition is not None:
-        condition.mask(GridColumns.empty(spec.grid, spec.facts()), rows=0)  # a wrong one is refused before the work
+        condition.mask(GridColumns.empty(spec.grid, spec.facts), rows=0)  # a wrong one is refused before the work
     run = Run(spec, condition, executor=executor, workers=workers, progress=progress)
     if out is None:
         return run_in_memory(run)

@@ -14,7 +14,7 @@ from .. import _core
 from .arguments import named_settings, whole_number
 from .calibrate_command import calibrate
 from .collective_command import collective
-from .machines import check_region, machine_of, paid_price
+from .machines import check_region, machine_of, paid_price, transfer_of_option
 from .measure_command import check_measurable, measure, write_both
 from .options import EPILOG, PRICE_HELP, format_option, model_options, utilisation_option
 from .output import messages_for_people, progress, show, show_pairs, write
@@ -62,6 +62,7 @@ def profile(
     price: str | None,
     utilisation: float,
     region: str | None,
+    transfer: str | None,
     measured: bool,
     form: str,
     output: str | None,
@@ -76,16 +77,20 @@ def profile(
         raise click.UsageError("--price needs --hardware: what is paid is the time of a machine")
     if region is not None and hardware is None:
         raise click.UsageError("--region needs --hardware: it is the machine's energy that has a grid")
+    if transfer is not None and hardware is None:
+        raise click.UsageError("--transfer needs --hardware: it is a machine that data gets to")
     if measured:
         check_measurable(model, form, precision, training=training)
     with messages_for_people():
         from ..analysis.models import graph_at
         from ..analysis.profile import profile_on
+        from ..analysis.terms import Terms, where_is
 
         # First: a capture may take long.
         machine = None if hardware is None else machine_of(hardware, threads, sustained=sustained)
         paid = None if machine is None else paid_price(price, machine.id, threads)
         check_region(region)
+        terms = Terms(paid, utilisation, where_is(paid, region), transfer_of_option(transfer))
         with progress(model, quiet=form in _DATA_FORMATS):
             captured = graph_at(model, sizes, training=training)
         result = profile_on(
@@ -95,9 +100,7 @@ def profile(
             execution=execution,
             rules=None,
             threads=threads,
-            price=paid,
-            utilisation=utilisation,
-            region=region,
+            terms=terms,
         )
         if measured:
             from ..measuring.measure import measure as run

@@ -9,6 +9,7 @@ import click
 if TYPE_CHECKING:
     from .._core import Hardware
     from ..money.prices import Price
+    from ..transfer import Transfer
 
 ALL = "all"
 KINDS = ("cpu", "gpu", "systolic")
@@ -28,7 +29,7 @@ def machine_of(name: str, threads: int | None, *, sustained: bool = False) -> Ha
 
 def paid_price(price: Any, device: str, threads: int | None) -> Price | None:
     """What an hour of a machine costs; what cannot be understood is wrong usage."""
-    from ..analysis.estimation import price_of_device
+    from ..analysis.terms import price_of_device
     from ..hardware import HardwareFileError
 
     try:
@@ -48,6 +49,16 @@ def check_region(region: str | None) -> None:
             place(region)
     except UnknownPlaceError as error:
         raise click.UsageError(str(error)) from error
+
+
+def transfer_of_option(text: str | None) -> Transfer | None:
+    """How data gets to a machine; what cannot be understood is wrong usage."""
+    from ..transfer import TransferError, transfer_of
+
+    try:
+        return transfer_of(text)
+    except TransferError as error:
+        raise click.UsageError(f"--transfer: {error}") from error
 
 
 def machines_of(text: str, threads: int | None, *, sustained: bool = False) -> list[Hardware]:

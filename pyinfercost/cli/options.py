@@ -22,7 +22,14 @@ PRICE_HELP = (
 
 
 def utilisation_option(command: _Command) -> _Command:
-    """How much of the paid time is used, and where."""
+    """How much of the paid time is used, where, and how data gets there."""
+    command = click.option(
+        "--transfer",
+        metavar="TERMS",
+        help="How inputs and results get to the machine and back; counts in the cost then: pinned or pageable, "
+        "overlapped, network_gbit_per_s=10, network_rtt_s=0.01, egress=aws, response_bytes=2000, weights_from=network, "
+        "with commas.",
+    )(command)
     command = click.option(
         "--region",
         metavar="PLACE",

@@ -11,7 +11,7 @@ import click
 from .. import _core
 from .arguments import axis_values, known_names, listed, named_settings, prices_by_id, scale_axes
 from .choice import KNEE, Choice
-from .machines import check_region, machines_of, paid_price
+from .machines import check_region, machines_of, paid_price, transfer_of_option
 from .options import EPILOG, PRICE_HELP, model_options, utilisation_option
 from .output import check_writable, messages_for_people, progress
 from .sweep_output import FORMATS, Answer, show_answer
@@ -89,6 +89,7 @@ def sweep(
     price: str | None,
     utilisation: float,
     region: str | None,
+    transfer: str | None,
     conditions: tuple[str, ...],
     pareto: tuple[str, ...],
     maximize: tuple[str, ...],
@@ -123,6 +124,7 @@ def sweep(
         scale = scale_axes(scales, ("bandwidth", "compute", "cores"))
         paid = None if price is None else _prices(price, machines, threads)
         check_region(region)
+        ways_there = transfer_of_option(transfer)
         choice = _choice(conditions, pareto, maximize, minimize, best, per, knee)
         form = form or _SUFFIXES.get(Path(output or "").suffix.lower(), "table")
         _check_places(choice, form, output, folder)
@@ -151,6 +153,7 @@ def sweep(
                 price=paid,
                 utilisation=utilisation,
                 region=region,
+                transfer=ways_there,
                 where=None if explain else choice.where,
                 out=folder,
                 workers=workers,
@@ -241,10 +244,11 @@ def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Ma
 
 
 def _quantities(prices: Mapping[str, Price] | None, region: str | None) -> tuple[str, ...]:
-    from ..analysis.sweeps.columns import QUANTITIES
+    """The columns of results that there may be; whether there are tokens is seen when the model is captured."""
+    from ..analysis.sweeps.facts import quantities
 
     placed = region is not None or any(price.region for price in (prices or {}).values())
-    return (*QUANTITIES, *(("cost_usd",) if prices else ()), *(("carbon_g",) if placed else ()))
+    return quantities(priced=bool(prices), placed=placed, tokens=True)
 
 
 def _size_axes(captured: Captured) -> dict[str, Sequence[int]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .calibration_schema import CALIBRATION, KERNEL_CLASSES, MODEL_TABLES
+from .calibration_schema import CALIBRATION, KERNEL_CLASSES, NAMED_TABLES
 from .device import DeviceFile, lookup
 from .schema import KINDS, HardwareFileError, check, read_toml
 
@@ -22,14 +22,12 @@ _TABLES = (
     "overheads",
     "achieved",
     "cache",
-    "limits",
     "power",
     "energy",
     "sustained",
     "assumed",
     "band",
-    *MODEL_TABLES,
-    "collectives",
+    *NAMED_TABLES,
     "cpu",
     *(f"kernel.{name}" for name in KERNEL_CLASSES),
 )
@@ -53,7 +51,7 @@ class Calibration:
 
     Attributes:
         data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits`, `power`,
-            `assumed`, `band`, `collectives`, `kernel.softmax` and its like, and the tables of single models.
+            `assumed`, `band`, `host_link`, `kernel.softmax` and its like, and the tables of single models.
         origin: Dotted key -> the file it came from, and the source that file cites.
         fitted: Whether all of it was fitted to measurements, rather than taken over from publications.
     """

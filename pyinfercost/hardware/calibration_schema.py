@@ -144,7 +144,9 @@ _MODEL_TABLES = {
     },
 }
 MODEL_TABLES = tuple(_MODEL_TABLES)
-"""Tables of constants that only one model of machines reads; `loading` hands them on by name."""
+"""Tables of constants that only one model of machines reads."""
+NAMED_TABLES = (*MODEL_TABLES, "limits", "collectives", "host_link", "cold_start")
+"""Tables whose constants `loading` hands on by name."""
 
 COLLECTIVES_KEYS: Mapping[str, Field] = MappingProxyType(
     {
@@ -213,6 +215,18 @@ CALIBRATION_TABLES: dict[str, Field | Table] = {
         }
     ),
     "collectives": Table({"source": NEED_TEXT, **COLLECTIVES_KEYS}),
+    # Between the host's memory and the device's: what `pyinfercost.transfer` reckons with.
+    "host_link": Table(
+        {
+            "source": NEED_TEXT,
+            "latency_us": NOT_NEGATIVE,  # of one copy
+            "pinned_share": FRACTION,  # of the link's bandwidth, from pages that the system keeps in place
+            "pageable_gb_per_s": POSITIVE,  # at most, from others, which the host copies first
+            "spread": NOT_NEGATIVE,  # of seconds, as in [band]
+        }
+    ),
+    # From the start of a process until a device takes its first kernel; weights come after it.
+    "cold_start": Table({"source": NEED_TEXT, "runtime_low_s": NOT_NEGATIVE, "runtime_high_s": NOT_NEGATIVE}),
     "cpu": Table({"source": NEED_TEXT, **dict.fromkeys(CPU_RATES, POSITIVE), **dict.fromkeys(CPU_TIMES, NOT_NEGATIVE)}),
     "assumed": Table(  # stands in for a fact that a sheet does not give
         {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .calibration import CALIBRATIONS, Calibration
 from .calibration import calibration as constants_of
-from .calibration_schema import MODEL_TABLES, OVERHEAD_KEYS
+from .calibration_schema import NAMED_TABLES, OVERHEAD_KEYS
 from .cpu_keys import PAGE_BYTES
 from .device import CATALOG, DeviceFile, read_device
 from .power import energy_joules, power_shares, power_w, sustained_times
@@ -210,7 +210,7 @@ def _named_constants(constants: Calibration, clock_hz: float) -> dict[str, float
     """What models look up by name, in seconds: `kernel.softmax.minimum_s` from `minimum_clocks`."""
     found = {}
     for table, values in constants.data.items():
-        if table not in (*MODEL_TABLES, "limits", "collectives") and not table.startswith("kernel."):
+        if table not in NAMED_TABLES and not table.startswith("kernel."):
             continue
         for key, value in values.items():
             name, seconds = key, value
@@ -230,10 +230,13 @@ def _achieved(constants: Calibration, power: Mapping[str, float]) -> dict[str, f
 
 
 def _link_facts(device: DeviceFile) -> dict[str, float]:
-    """How the links are wired, for collectives; only a PCIe link leads to other devices by way of the host."""
+    """How the links are wired; only a PCIe link leads to other devices by way of the host."""
     facts = {}
-    if str(device.get("link.host.kind")).startswith("PCIe"):
+    kind = str(device.get("link.host.kind"))
+    if kind.startswith("PCIe"):
         facts["link.host.shared"] = 1.0
+    if device.kind == "cpu" or "memory" in kind:  # one memory for the host and the device: nothing has to move
+        facts["link.host.unified"] = 1.0
     for key in ("peers", "reduces"):
         value = device.get(f"link.device.{key}")
         if value is not None:

@@ -20,9 +20,10 @@ class Cost:
 
     Attributes:
         usd: USD for one item.
-        used_s: seconds for which a device works for it.
+        used_s: seconds for which a device is occupied by it: work, and copies that are not made meanwhile.
         paid_s: seconds of a device that are paid for it: used ones over the utilisation.
         electricity_usd: of `usd`, what its owner pays for electricity.
+        egress_usd: of `usd`, what its answer costs to leave the cloud.
         utilisation: share of the paid time in which devices work.
         price: what an hour costs.
     """
@@ -31,6 +32,7 @@ class Cost:
     used_s: float
     paid_s: float
     electricity_usd: float
+    egress_usd: float
     utilisation: float
     price: Price
 
@@ -82,8 +84,10 @@ def cost_of(
     utilisation: float = 1.0,
     energy_j: float | None = None,
     idle_w: float = 0.0,
+    waiting_s: float = 0.0,
+    egress_usd: float = 0.0,
 ) -> Cost:
-    """What one item of a forward costs: paid seconds x price, and for an owner electricity.
+    """What one item of a forward costs: paid seconds x price, what leaves the cloud, and for an owner electricity.
 
     Args:
         price: what an hour of one device costs.
@@ -92,19 +96,22 @@ def cost_of(
         devices: how many devices it takes.
         utilisation: share of the paid time in which devices work, above 0 and at most 1.
         energy_j: of the forward on all devices; needed where electricity has a price.
-        idle_w: what a device draws in the time that is paid and not used.
+        idle_w: what a device draws in the time that is paid and in which it does not work.
+        waiting_s: for how long copies occupy a device beside the forward.
+        egress_usd: USD for an item's answer to leave the cloud.
 
     Raises:
         ValueError: for a utilisation out of range, or a price of electricity without a known energy.
     """
     if not 0 < utilisation <= 1:
         raise ValueError(f"utilisation is {utilisation}; expected above 0 and at most 1: the share of paid time in use")
-    used_s = latency_s * devices / items
+    working_s = latency_s * devices / items
+    used_s = (latency_s + waiting_s) * devices / items
     paid_s = used_s / utilisation
     electricity = 0.0
     if price.usd_per_kwh > 0:
         if energy_j is None:
             raise ValueError("electricity has a price, and the machine's energy is not known: its file gives no power")
-        electricity = electricity_usd(energy_j / items, paid_s - used_s, idle_w, usd_per_joule(price))
-    usd = paid_s * price.usd_per_h / SECONDS_PER_HOUR + electricity
-    return Cost(usd, used_s, paid_s, electricity, utilisation, price)
+        electricity = electricity_usd(energy_j / items, paid_s - working_s, idle_w, usd_per_joule(price))
+    usd = paid_s * price.usd_per_h / SECONDS_PER_HOUR + electricity + egress_usd
+    return Cost(usd, used_s, paid_s, electricity, egress_usd, utilisation, price)

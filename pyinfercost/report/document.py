@@ -61,7 +61,11 @@ ESTIMATE = (
     "energy_low_j",
     "energy_high_j",
     "energy_per_item_j",
+    "transfer_s",
+    "cold_start_s",
+    "tokens",
     "cost_usd",
+    "usd_per_million_tokens",
     "carbon_g",
     "fits_in_memory",
 )
@@ -77,6 +81,7 @@ COST = (
     "used_h_per_million",
     "paid_h_per_million",
     "electricity_usd",
+    "egress_usd",
 )
 PRICE = ("usd_per_h", "text", "cloud", "region", "dated", "age_months", "usd_per_kwh", "pue")
 
@@ -171,6 +176,8 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
         **{name: _finite(getattr(estimate, name)) for name in ESTIMATE},
         "cost": None if estimate.cost is None else _cost(estimate.cost),
         "place": None if estimate.place is None else asdict(estimate.place),
+        "transfer": asdict(estimate.transfer),
+        "cold_start": None if estimate.cold_start is None else asdict(estimate.cold_start),
         "bound": dict(estimate.bound),
     }
 

@@ -95,7 +95,10 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         ),
         ("throughput", f"{quantity(estimate.throughput_per_s, '')} per second"),
         ("energy", _energy(estimate)),
+        *_transfer(estimate),
+        *_cold_start(estimate),
         *([] if estimate.cost is None else _cost(estimate.cost)),
+        *_tokens(estimate),
         *_carbon(estimate),
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
         ("spent on", effects_text(estimate.layers) or "nothing"),
@@ -109,13 +112,49 @@ def _cost(cost: Cost) -> list[tuple[str, str]]:
     if cost.utilisation < 1:
         paid = significant(cost.paid_h_per_million)
         hours = f"{paid} device hours paid, {significant(cost.used_h_per_million)} of them used"
-    electricity = ""
-    if cost.electricity_usd > 0:
-        electricity = f", {percent(cost.electricity_usd / cost.usd)} % of it electricity"
+    parts = [
+        f"{percent(usd / cost.usd)} % of it {what}"
+        for usd, what in ((cost.electricity_usd, "electricity"), (cost.egress_usd, "egress"))
+        if usd > 0
+    ]
+    of_it = "".join(f", {part}" for part in parts)
     return [
-        ("cost", f"{significant(cost.usd_per_million)} USD per million items of the batch{electricity}: {hours}"),
+        ("cost", f"{significant(cost.usd_per_million)} USD per million items of the batch{of_it}: {hours}"),
         ("price", str(cost.price)),
     ]
+
+
+def _transfer(estimate: Estimate) -> list[tuple[str, str]]:
+    """What a request takes beside the forward, and whether that is part of the cost."""
+    moved = estimate.transfer
+    terms = moved.terms
+    if estimate.transfer_s is None:
+        return [("transfer", "not known: the machine's file says nothing of a link to its host")]
+    ways = [f"{quantity(moved.input_bytes, 'B')} in, {quantity(moved.output_bytes, 'B')} out"]
+    if moved.host_s:
+        ways.append(f"{terms.memory} memory" + (", overlapped" if terms.overlapped else ""))
+    else:
+        ways.append("host and device have one memory")
+    if terms.network_gbit_per_s is not None or moved.network_s > 0:
+        ways.append(f"{quantity(moved.network_s, 's')} of it network")
+    parts = [quantity(estimate.transfer_s, "s"), "beside the latency:", ", ".join(ways)]
+    return [("transfer", " ".join(parts))]
+
+
+def _cold_start(estimate: Estimate) -> list[tuple[str, str]]:
+    start = estimate.cold_start
+    if start is None:
+        return []
+    between = f"{quantity(start.low_s, 's')} to {quantity(start.high_s, 's')}"
+    weights = f"{quantity(start.weight_bytes, 'B')} of weights from {start.weights_from}"
+    return [("cold start", f"{quantity(start.seconds, 's')} ({between}): runtime, and {weights}")]
+
+
+def _tokens(estimate: Estimate) -> list[tuple[str, str]]:
+    usd = estimate.usd_per_million_tokens
+    if usd is None:
+        return []
+    return [("tokens", f"{significant(usd)} USD per million tokens, {estimate.tokens:,} in a forward")]
 
 
 def _carbon(estimate: Estimate) -> list[tuple[str, str]]:
@@ -157,10 +196,16 @@ def point_lines(point: Mapping[str, Any], identity: Iterable[str]) -> list[tuple
         ),
         ("memory", f"{memory}, which {'fits' if point['fits_in_memory'] else 'DOES NOT FIT'}"),
     ]
-    if "cost_usd" in point:
-        lines.append(
-            ("cost", f"{significant(point['cost_usd'] * ITEMS_OF_A_PRICE)} USD per million items of the batch")
-        )
+    for name, title in (("transfer_s", "transfer"), ("cold_start_s", "cold start")):
+        if not isnan(point[name]):
+            lines.append((title, quantity(point[name], "s")))
+    for name, title, factor, unit in (
+        ("cost_usd", "cost", ITEMS_OF_A_PRICE, "USD per million items of the batch"),
+        ("usd_per_million_tokens", "tokens", 1, "USD per million tokens"),
+        ("carbon_g", "carbon", ITEMS_OF_A_PRICE, "g CO2e per million items of the batch"),
+    ):
+        if name in point and not isnan(point[name]):
+            lines.append((title, f"{significant(point[name] * factor)} {unit}"))
     return lines
 
 

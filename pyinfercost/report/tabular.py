@@ -120,9 +120,19 @@ def sweep_columns(shown: Sweep) -> list[Column]:
         scale = _usual_scale(known, "J")
         cells = [significant(value / scale.factor) if isfinite(value) else "" for value in joules]
         columns.append(Column("energy/item", scale.unit, cells, spare=5))
-    if "cost_usd" in shown:
-        cells = [significant(value * ITEMS_OF_A_PRICE) for value in shown["cost_usd"].tolist()]
-        columns.append(Column("cost", "USD/1M", cells))
+    moved = [value for value in shown["transfer_s"].tolist() if isfinite(value)]
+    if any(moved):
+        scale = _usual_scale(moved, "s")
+        cells = [significant(value / scale.factor) if isfinite(value) else "" for value in shown["transfer_s"].tolist()]
+        columns.append(Column("transfer", scale.unit, cells, spare=6))
+    for name, title, factor, unit, spare in (
+        ("cost_usd", "cost", ITEMS_OF_A_PRICE, "USD/1M", 0),
+        ("usd_per_million_tokens", "tokens", 1, "USD/1M", 0),
+        ("carbon_g", "carbon", ITEMS_OF_A_PRICE, "g/1M", 7),
+    ):
+        if name in shown:
+            cells = [significant(value * factor) if isfinite(value) else "" for value in shown[name].tolist()]
+            columns.append(Column(title, unit, cells, spare=spare))
     times = [shown[f"{bound}_s"].tolist() for bound in BOUNDS]
     bounds = [BOUNDS[point.index(max(point))] for point in zip(*times, strict=True)]
     columns.append(Column("bound", "", bounds, numeric=False, spare=3))

@@ -21,7 +21,7 @@ from pyinfercost.analysis.choosing import (
     objectives,
 )
 from pyinfercost.analysis.conditions import Condition, ConditionError
-from pyinfercost.analysis.sweeps.columns import QUANTITIES
+from pyinfercost.analysis.sweeps.facts import QUANTITIES
 
 COLUMNS: dict[str, np.ndarray] = {
     "hardware": np.array(["t4", "t4", "t4", "l4", "l4", "l4"]),

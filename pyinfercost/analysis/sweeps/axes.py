@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _core
 from ..arguments import SizeError, bind_axis, matched
-from ..estimation import where_is
+from ..terms import Terms, transfer_terms, where_is
 from .grid import Axis, Grid
 from .spec import SCALES, WAY, SweepSpec, scale_column
 
@@ -33,6 +33,7 @@ def make_spec(
     usd_per_h: Any = None,
     utilisation: float = 1.0,
     region: str | None = None,
+    transfer: Any = None,
     overrides: Mapping[int, Work] | None = None,
     threads: int | None = None,
 ) -> SweepSpec:
@@ -76,10 +77,11 @@ def make_spec(
         )
     open_sizes = tuple(name for name in grid.names if name in graph.sizes)
     paid = _prices(price, usd_per_h, machines, threads)
-    if not 0 < utilisation <= 1:
-        raise ValueError(f"utilisation is {utilisation}; expected above 0 and at most 1: the share of paid time in use")
+    terms = Terms(utilisation=utilisation, transfer=transfer_terms(transfer))  # of all machines alike
     grams = _g_per_j(paid, region, len(machines))
-    spec = SweepSpec(called, graph, overrides, tuple(machines), grid, open_sizes, paid, utilisation, grams)
+    spec = SweepSpec(
+        called, graph, overrides, tuple(machines), grid, open_sizes, paid, terms.utilisation, grams, terms.transfer
+    )
     spec.check()
     return spec
 

@@ -8,34 +8,22 @@ from typing import TYPE_CHECKING, Any
 from ...money.costs import SECONDS_PER_HOUR, electricity_usd
 from ..bands import band
 from .grid import Grid
-from .spec import COMPUTED, SCALES, WAY, MachineFacts, scale_column
+from .spec import COMPUTED, SCALES, WAY, scale_column
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-QUANTITIES = (
-    "latency_s",
-    "latency_low_s",
-    "latency_high_s",
-    "throughput_per_s",
-    "compute_s",
-    "dram_s",
-    "cache_s",
-    "launch_s",
-    "energy_j",
-    "energy_per_item_j",
-    "peak_memory_bytes",
-    "fits_in_memory",
-)
-"""The columns of a sweep behind those that say which point a row is."""
+    from .facts import MachineFacts
+
+_MILLION = 1_000_000
 
 
-def column_names(grid: Grid, *, priced: bool, placed: bool = False) -> tuple[str, ...]:
+def column_names(grid: Grid, facts: MachineFacts) -> tuple[str, ...]:
     """The columns of a sweep: on what and how the model runs, the sizes, and the results."""
     ways = [name for name in (*WAY[:1], *map(scale_column, SCALES), *WAY[1:]) if name in grid.names]
     sizes = [name for name in grid.names if name not in ways]
-    return (*ways, *sizes, *QUANTITIES, *(("cost_usd",) if priced else ()), *(("carbon_g",) if placed else ()))
+    return (*ways, *sizes, *facts.quantities())
 
 
 class GridColumns(Mapping[str, "NDArray[Any]"]):
@@ -56,7 +44,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         self.facts = facts
         self.points = points
         self.computed = {name: computed[name] for name in COMPUTED}
-        self._names = column_names(grid, priced=bool(facts.usd_per_h), placed=bool(facts.g_per_j))
+        self._names = column_names(grid, facts)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -126,8 +114,11 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         if name in ("latency_low_s", "latency_high_s"):
             return band(latency_s, self.computed["spread_s"])[name == "latency_high_s"]
         if name == "fits_in_memory":
-            return self.computed["peak_memory_bytes"] <= self._of_machine(self.facts.memory_bytes)
-        items = self["batch"] if "batch" in self.grid.names else np.ones(1)
+            return self.computed["peak_memory_bytes"] <= self.of_machine(self.facts.memory_bytes)
+        if name in ("transfer_s", "cold_start_s"):
+            moved: NDArray[np.float64] = getattr(self.facts.moving, name)(self)
+            return moved
+        items = self.batch_items()
         if name == "throughput_per_s":
             with np.errstate(divide="ignore"):
                 return items / latency_s
@@ -135,19 +126,41 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
             joules: NDArray[np.float64] = self["energy_j"] / items
             return joules
         if name == "carbon_g":
-            grams: NDArray[np.float64] = self["energy_j"] / items * self._of_machine(self.facts.g_per_j)
+            grams: NDArray[np.float64] = self["energy_j"] / items * self.of_machine(self.facts.g_per_j)
             return grams
-        # As `money.costs.cost_of`.
-        devices = self["devices"] if "devices" in self.grid.names else np.ones(1)
-        used_s = latency_s * devices / items
-        paid_s = used_s / self.facts.utilisation
-        usd: NDArray[np.float64] = paid_s * self._of_machine(self.facts.usd_per_h) / SECONDS_PER_HOUR
-        usd_per_j = self._of_machine(self.facts.usd_per_j)
-        idle_w = self._of_machine(self.facts.idle_w)
-        owned = usd_per_j > 0  # elsewhere electricity is in the price, and joules need not be known
-        return usd + np.where(owned, electricity_usd(self["energy_j"] / items, paid_s - used_s, idle_w, usd_per_j), 0.0)
+        usd = self._cost_usd(latency_s, items)
+        if name == "usd_per_million_tokens":
+            usd = _MILLION * usd * items / self.facts.moving.tokens(self)
+        return usd
 
-    def _of_machine(self, values: Any) -> NDArray[np.float64]:
+    def _cost_usd(self, latency_s: NDArray[np.float64], items: NDArray[Any]) -> NDArray[np.float64]:
+        """As `money.costs.cost_of`."""
+        import numpy as np
+
+        moving = self.facts.moving
+        devices = self["devices"] if "devices" in self.grid.names else np.ones(1)
+        working_s = latency_s * devices / items
+        used_s = working_s
+        if moving.counts:
+            used_s = (latency_s + moving.waiting_s(self, latency_s)) * devices / items
+        paid_s = used_s / self.facts.utilisation
+        usd: NDArray[np.float64] = paid_s * self.of_machine(self.facts.usd_per_h) / SECONDS_PER_HOUR
+        usd_per_j = self.of_machine(self.facts.usd_per_j)
+        idle_w = self.of_machine(self.facts.idle_w)
+        owned = usd_per_j > 0  # elsewhere electricity is in the price, and joules need not be known
+        joules = self["energy_j"] / items
+        usd = usd + np.where(owned, electricity_usd(joules, paid_s - working_s, idle_w, usd_per_j), 0.0)
+        if moving.counts:
+            usd = usd + moving.egress_usd(self, items)
+        return usd
+
+    def batch_items(self) -> NDArray[Any]:
+        """Items of the batch at each point; 1 for all where the grid has no batch."""
+        import numpy as np
+
+        return self["batch"] if "batch" in self.grid.names else np.ones(1)
+
+    def of_machine(self, values: Any) -> NDArray[np.float64]:
         """A fact of each row's machine."""
         import numpy as np
 

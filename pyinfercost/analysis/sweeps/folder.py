@@ -91,7 +91,7 @@ def open_folder(run: Run, path: Path) -> None:
         "points": len(spec),
         "chunk_points": run.size,
         "parts": run.chunks,
-        "columns": list(column_names(spec.grid, priced=bool(spec.prices), placed=bool(spec.g_per_j))),
+        "columns": list(column_names(spec.grid, spec.facts)),
         "sizes": list(sizes_of(spec)),
     }
     check_folder(path)

@@ -91,7 +91,7 @@ class Gathered:
         else:
             points = np.concatenate([np.arange(stretch.start, stretch.stop) for stretch, _ in chunks])
             computed = {name: column[points] for name, column in self._columns.items()}
-        data = GridColumns(spec.grid, spec.facts(), points, computed)
+        data = GridColumns(spec.grid, spec.facts, points, computed)
         return Sweep(spec.model, sizes_of(spec), data, complete=self.points_done == len(spec))
 
 

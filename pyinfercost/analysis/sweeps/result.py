@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 from ..choosing import best_row, best_rows, group_codes, knees, objectives
 from ..condition_syntax import unknown_column
 from ..conditions import Condition
-from .columns import QUANTITIES, GridColumns
+from .columns import GridColumns
+from .facts import IF_KNOWN, QUANTITIES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,7 @@ class Sweep:
     """The estimates of a grid of points: `sweep["latency_s"]` is a numpy column with one value per point.
 
     The columns are `hardware`, `precision`, `execution`, `devices` and scales where they were given, each size of the
-    graph, `QUANTITIES`, and `cost_usd` where prices were given: USD for one item of the batch at full load. Rows are
+    graph, `facts.QUANTITIES`, and where they are known those of `facts.IF_KNOWN`: cost, tokens, carbon. Rows are
     in the order of a nested loop: a list of points outermost, then hardware, scales, precision, execution, devices,
     and the sizes in the order given. As with a data frame, iterating gives the names of the columns and `len` the
     number of points.
@@ -157,7 +158,7 @@ class Sweep:
 
     def identity(self) -> tuple[str, ...]:
         """The columns that say which point a row is."""
-        return tuple(name for name in self.data if name not in (*QUANTITIES, "cost_usd"))
+        return tuple(name for name in self.data if name not in (*QUANTITIES, *IF_KNOWN))
 
     # ---- as something else ----
 

@@ -174,7 +174,7 @@ def compute(spec: SweepSpec, condition: Condition | None, stretch: slice, thread
     points = stretch.stop - stretch.start
     out = {name: np.empty(points) for name in COMPUTED}
     spec.compute(stretch.start, out, threads=threads)
-    columns = GridColumns(spec.grid, spec.facts(), stretch, out)
+    columns = GridColumns(spec.grid, spec.facts, stretch, out)
     return columns if condition is None else columns.take(condition.mask(columns, rows=points))
 
 

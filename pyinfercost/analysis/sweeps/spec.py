@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from ... import _core
 from ...money.costs import usd_per_joule
 from ..plans import family_of
+from .facts import MachineFacts
 from .grid import Grid
+from .moving import moving_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..._core import Graph, Hardware, PlanFamily, Work
     from ...money.prices import Price
+    from ...transfer.terms import Transfer
 
 WAY = ("hardware", "precision", "execution", "devices")
 SCALES = ("cores", "compute", "bandwidth")
@@ -52,6 +55,7 @@ class SweepSpec:
         utilisation: share of the paid time in which devices work.
         g_per_j: grams of CO2 equivalent for a joule of each machine, not a number where nothing says where it stands;
             empty where nobody asked.
+        transfer: how data gets to the machines; None where it does not count.
     """
 
     model: str
@@ -63,6 +67,7 @@ class SweepSpec:
     prices: tuple[Price, ...] = field(default=())
     utilisation: float = 1.0
     g_per_j: tuple[float, ...] = ()
+    transfer: Transfer | None = None
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -87,12 +92,15 @@ class SweepSpec:
             [(price.usd_per_h, price.usd_per_kwh, price.pue) for price in self.prices],
             self.utilisation,
             self.g_per_j,
+            self.transfer,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
         # The key is kept, the families of plans are made anew where they are needed.
-        return {**self.__dict__, "key": self.key, "_families": {}}
+        state = {**self.__dict__, "key": self.key, "_families": {}}
+        state.pop("facts", None)
+        return state
 
     def compute(self, first: int, out: Mapping[str, NDArray[np.float64]], *, threads: int = 1) -> None:
         """Computes the points from `first` on into `out`, one value for each point.
@@ -207,6 +215,7 @@ class SweepSpec:
         scales = {scale: named[scale_column(scale)] for scale in SCALES if scale_column(scale) in named}
         return machine.scaled(**scales) if scales else machine
 
+    @cached_property
     def facts(self) -> MachineFacts:
         """What columns of results need of the machines."""
         return MachineFacts(
@@ -217,6 +226,9 @@ class SweepSpec:
             idle_w=tuple(machine.power_w.get("idle", 0.0) for machine in self.machines),
             utilisation=self.utilisation,
             g_per_j=self.g_per_j,
+            moving=moving_of(
+                self.graph, self.machines, tuple(dict.fromkeys(self.grid.values("precision"))), self.transfer
+            ),
         )
 
     def check(self) -> None:
@@ -242,19 +254,3 @@ class SweepSpec:
 
         spec: SweepSpec = pickle.loads(zlib.decompress(data))
         return spec
-
-
-@dataclass(frozen=True)
-class MachineFacts:
-    """Per machine of a sweep: its id, its memory in bytes, the price of one device in USD an hour.
-
-    `usd_per_j` is what its owner pays for electricity, `idle_w` what it draws in the time that is paid and not used.
-    """
-
-    ids: tuple[str, ...]
-    memory_bytes: tuple[float, ...]
-    usd_per_h: tuple[float, ...]
-    usd_per_j: tuple[float, ...] = ()
-    idle_w: tuple[float, ...] = ()
-    utilisation: float = 1.0
-    g_per_j: tuple[float, ...] = ()

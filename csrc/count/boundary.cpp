@@ -1,0 +1,120 @@
+#include "count/boundary.hpp"
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "count/count.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr int kSequenceRank = 2;  // of ids: batch, sequence
+constexpr int kKeyRank = 3;       // of keys and values at least: batch, position, element
+
+// Follows what lies in a tensor through views and copies, over one pass in node order.
+class Followed {
+  public:
+    explicit Followed(const Graph& graph)
+        : origin_(graph.tensors().size()), kept_(graph.tensors().size(), false) {
+        for (std::size_t i = 0; i < origin_.size(); ++i) origin_[i] = static_cast<TensorIndex>(i);
+    }
+
+    // The tensor that first held it.
+    TensorIndex origin(const Pass& pass, TensorIndex t) const { return origin_[at(pass.storage.root(t))]; }
+    // Whether an attention reads it as keys or values.
+    bool kept(const Pass& pass, TensorIndex t) const { return kept_[at(origin(pass, t))]; }
+
+    void visit(const Call& call, const Work& work, const Pass& pass) {
+        if (work.kind == WorkKind::copy) {
+            std::set<TensorIndex> from;
+            call.for_each_input([&](TensorIndex t) { from.insert(origin(pass, t)); });
+            if (from.size() != 1) return;
+            for (const std::int64_t t : pass.graph.node_outputs(call.node())) {
+                origin_[at(pass.storage.root(static_cast<TensorIndex>(t)))] = *from.begin();
+            }
+        } else if (work.kind == WorkKind::attention || work.kind == WorkKind::gemm) {
+            std::vector<TensorIndex> operands;
+            call.for_each_input([&](TensorIndex t) { operands.push_back(t); });
+            // Queries and scores come first, keys and values after them: of a product the last operand alone.
+            const std::size_t first = work.kind == WorkKind::attention ? 1 : operands.size() - 1;
+            for (std::size_t i = std::max<std::size_t>(1, first); i < operands.size(); ++i) {
+                kept_[at(origin(pass, operands[i]))] = true;
+            }
+        }
+    }
+
+  private:
+    static std::size_t at(TensorIndex t) { return static_cast<std::size_t>(t); }
+    std::vector<TensorIndex> origin_;  // of what lies in a storage, at the place of its root
+    std::vector<bool> kept_;
+};
+
+// Which inputs are looked up in the largest table of embeddings.
+class Lookups {
+  public:
+    void visit(const Call& call, const Followed& followed, const Pass& pass) {
+        const TensorIndex ids = followed.origin(pass, call.require_tensor("indices"));
+        const Tensor& tensor = pass.graph.tensors()[static_cast<std::size_t>(ids)];
+        if (tensor.role != Role::input || call.rank(ids) < kSequenceRank) return;
+        const Expr rows = call.dim(call.require_tensor("weight"), 0);
+        if (!rows.is_constant() || rows.constant() < rows_) return;
+        if (rows.constant() > rows_) ids_.clear();
+        rows_ = rows.constant();
+        ids_.insert(ids);
+    }
+    const std::set<TensorIndex>& ids() const { return ids_; }
+
+  private:
+    std::int64_t rows_ = 0;
+    std::set<TensorIndex> ids_;
+};
+
+bool hands_over(Role role) {
+    return role == Role::activation || role == Role::constant;
+}
+
+}  // namespace
+
+Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision& precision) {
+    Boundary boundary;
+    const Counts counts(graph, {}, precision, {});
+    boundary.weight_bytes = counts.total().parameter_bytes + counts.total().buffer_bytes;
+
+    Analyzer analyzer(graph, {}, precision);
+    const Pass& pass = analyzer.pass();
+    Followed followed(*graph);
+    Lookups lookups;
+    Work work;
+    for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph->nodes().size()); ++i) {
+        analyzer.analyze(i, work);
+        const Call call(pass, graph->nodes()[static_cast<std::size_t>(i)]);
+        followed.visit(call, work, pass);
+        if (call.op().name == "aten.embedding") lookups.visit(call, followed, pass);
+    }
+
+    // In sizes as they are: what depends on data may be given later.
+    Pass open(*graph, {}, precision);
+    open.expressions.assign(graph->expressions().begin(), graph->expressions().end());
+    const Node none{};
+    const Call any(open, none);
+    for (const TensorIndex t : graph->inputs()) {
+        if (graph->tensors()[static_cast<std::size_t>(t)].role != Role::input) continue;
+        ++boundary.input_tensors;
+        boundary.input_bytes += any.bytes(t, any.numel(t));
+    }
+    const std::set<TensorIndex> results(graph->outputs().begin(), graph->outputs().end());
+    for (const TensorIndex t : results) {
+        const TensorIndex root = pass.storage.root(t);
+        if (!hands_over(graph->tensors()[static_cast<std::size_t>(root)].role)) continue;
+        if (any.rank(t) >= kKeyRank && followed.kept(pass, t)) continue;
+        ++boundary.output_tensors;
+        boundary.output_bytes += any.bytes(t, any.numel(t));
+    }
+    for (const TensorIndex t : lookups.ids()) {
+        boundary.tokens = boundary.tokens.value_or(Expr(0)) + any.numel(t);
+    }
+    return boundary;
+}
+
+}  // namespace infercost
