@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KNEE = ("batch", "throughput_per_s")
 _NEEDS = {
     "cost_usd": "--price, such as --price 2.49 or --price l4=0.80,t4=0.35",
+    "usd_per_million_tokens": "--price, such as --price 2.49, and a model that reads tokens",
     "carbon_g": "--region, such as --region deu, or a --price that says where it is from",
 }
 """Columns that are there only if something was said."""
@@ -35,6 +36,7 @@ class Choice:
         best: the column to choose one point by.
         per: columns; the best point of each of their combinations is wanted.
         knee: whether the knee of each curve of throughput against batch is wanted.
+        tradeoff: whether these curves are wanted, with their knees marked.
     """
 
     where: Condition | None
@@ -44,18 +46,20 @@ class Choice:
     best: str | None = None
     per: tuple[str, ...] = ()
     knee: bool = False
+    tradeoff: bool = False
 
     def __post_init__(self) -> None:
         """Refuses options that exclude one another."""
         directed = (*self.maximize, *self.minimize)
-        named = {"--best": self.best, "--pareto": self.pareto, "--knee": self.knee}
+        named = {"--best": self.best, "--pareto": self.pareto, "--knee": self.knee, "--tradeoff": self.tradeoff}
         given = [option for option, value in named.items() if value]
         if len(given) > 1:
             raise click.UsageError(f"{' and '.join(given)} exclude each other: each picks points in a way of its own")
         if self.per and not self.best:
             raise click.UsageError("--per needs --best: it says for which combinations a best point is wanted")
-        if self.knee and directed:
-            raise click.UsageError("--knee takes no --maximize or --minimize; its curves are throughput against batch")
+        curve = "--knee" if self.knee else "--tradeoff"
+        if (self.knee or self.tradeoff) and directed:
+            raise click.UsageError(f"{curve} takes no --maximize or --minimize; it has throughput against batch")
         if self.best and set(directed) - {self.best}:
             raise click.UsageError(
                 f"--best {self.best} has one objective; of several, --pareto finds the points that none beats"
@@ -64,7 +68,7 @@ class Choice:
     @property
     def chooses(self) -> bool:
         """Whether points are chosen by more than a condition."""
-        return bool(self.knee or self._objectives)
+        return bool(self.knee or self.tradeoff or self._objectives)
 
     @property
     def is_one_point(self) -> bool:
@@ -133,6 +137,8 @@ class Choice:
             return result.pareto(*self.pareto, maximize=self.maximize, minimize=self.minimize)
         if self.knee and isinstance(result, Sweep):
             return result.knee(*KNEE)
+        if self.tradeoff and isinstance(result, Sweep):
+            return result.tradeoff(KNEE[0])
         return result
 
     def words(self) -> str:
@@ -141,6 +147,8 @@ class Choice:
 
         if self.knee:
             return f"the knee of each curve of {KNEE[1]} against {KNEE[0]}"
+        if self.tradeoff:
+            return f"{KNEE[1]} against latency along {KNEE[0]}: ends, doublings, knees"
         directions = {**DIRECTIONS, **dict.fromkeys(self.maximize, True), **dict.fromkeys(self.minimize, False)}
         aims = ", ".join(f"{'most' if directions[name] else 'least'} {name}" for name in self._objectives)
         if self.best:

@@ -59,6 +59,7 @@ _MOST_TO_EXPLAIN = 2**22
 @click.option("--best", metavar="COLUMN", help="The one best point.")
 @click.option("--per", multiple=True, metavar="COLUMNS", help="With --best: one for each combination of these.")
 @click.option("--knee", is_flag=True, help="Where more batch begins to buy little throughput.")
+@click.option("--tradeoff", is_flag=True, help="What more batch buys in throughput and costs in latency, as a table.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Show N points at most; a table has 40 if left out."
 )
@@ -97,6 +98,7 @@ def sweep(
     best: str | None,
     per: tuple[str, ...],
     knee: bool,
+    tradeoff: bool,
     limit: int | None,
     form: str | None,
     output: str | None,
@@ -125,15 +127,16 @@ def sweep(
         paid = None if price is None else _prices(price, machines, threads)
         check_region(region)
         ways_there = transfer_of_option(transfer)
-        choice = _choice(conditions, pareto, maximize, minimize, best, per, knee)
+        choice = _choice(conditions, pareto, maximize, minimize, best, per, knee=knee, tradeoff=tradeoff)
         form = form or _SUFFIXES.get(Path(output or "").suffix.lower(), "table")
         _check_places(choice, form, output, folder)
-        if knee and len(sizes.get(KNEE[0], ())) < 3:  # noqa: PLR2004 - a bend takes three points
-            raise click.UsageError("--knee needs several values of batch, such as --batch 1:256")
+        if (knee or tradeoff) and len(sizes.get(KNEE[0], ())) < 3:  # noqa: PLR2004 - a bend takes three points
+            curve = "--knee" if knee else "--tradeoff"
+            raise click.UsageError(f"{curve} needs several values of batch, such as --batch 1:256")
         columns = [*ways, *(f"{name}_scale" for name in scale)]
-        quantities = _quantities(paid, region)
-        _check_columns(choice, model, [*columns, *quantities], sizes)
+        _check_columns(choice, model, [*columns, *_quantities(paid, region)], sizes)
 
+        from ..analysis.boundary import boundary_of
         from ..analysis.models import graph_over
         from ..analysis.sweep import sweep_over
         from ..analysis.sweeps.run import SweepInterrupted
@@ -141,7 +144,8 @@ def sweep(
         with progress(model, quiet=form != "table", silent=no_progress):
             captured = graph_over(model, sizes)
         size_axes = _size_axes(captured)
-        choice.check([*columns, *size_axes, *quantities])
+        tokens = boundary_of(captured.graph, ways["precision"][0]).tokens is not None
+        choice.check([*columns, *size_axes, *_quantities(paid, region, tokens=tokens)])
         points = prod(map(len, [*ways.values(), *scale.values(), *size_axes.values()]))
         explain = folder is None and points <= _MOST_TO_EXPLAIN
         stopped = ""
@@ -193,7 +197,9 @@ def _choice(
     minimize: tuple[str, ...],
     best: str | None,
     per: tuple[str, ...],
+    *,
     knee: bool,
+    tradeoff: bool,
 ) -> Choice:
     from ..analysis.conditions import Condition, ConditionError
 
@@ -209,6 +215,7 @@ def _choice(
         best=best,
         per=listed("--per", per),
         knee=knee,
+        tradeoff=tradeoff,
     )
 
 
@@ -225,8 +232,9 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
     library("pyarrow.parquet", "--format parquet" if folder is None else "--out")
     if folder is None:
         return
-    if choice.knee:
-        raise click.UsageError("--knee needs whole curves in memory, and --out is for what is larger; leave one out")
+    if choice.knee or choice.tradeoff:
+        curve = "--knee" if choice.knee else "--tradeoff"
+        raise click.UsageError(f"{curve} needs whole curves in memory, and --out is for what is larger; leave one out")
     if form == "parquet" and not choice.chooses:
         raise click.UsageError("--out writes Parquet already; leave --format parquet out, or pick points")
     from ..analysis.sweeps.folder import check_folder
@@ -243,12 +251,12 @@ def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Ma
         choice.check([*columns, *sizes, *of_data])
 
 
-def _quantities(prices: Mapping[str, Price] | None, region: str | None) -> tuple[str, ...]:
-    """The columns of results that there may be; whether there are tokens is seen when the model is captured."""
+def _quantities(prices: Mapping[str, Price] | None, region: str | None, *, tokens: bool = True) -> tuple[str, ...]:
+    """The columns of results; whether there are tokens is seen when the model is captured."""
     from ..analysis.sweeps.facts import quantities
 
     placed = region is not None or any(price.region for price in (prices or {}).values())
-    return quantities(priced=bool(prices), placed=placed, tokens=True)
+    return quantities(priced=bool(prices), placed=placed, tokens=tokens)
 
 
 def _size_axes(captured: Captured) -> dict[str, Sequence[int]]:

@@ -133,6 +133,10 @@ def sweep_columns(shown: Sweep) -> list[Column]:
         if name in shown:
             cells = [significant(value * factor) if isfinite(value) else "" for value in shown[name].tolist()]
             columns.append(Column(title, unit, cells, spare=spare))
+    if "knee" in shown:
+        columns.append(Column("of most", "%", [percent(value) for value in shown["throughput_share"].tolist()]))
+        columns.append(Column("of least", "x", [significant(value) for value in shown["latency_ratio"].tolist()]))
+        columns.append(Column("knee", "", ["knee" if knee else "" for knee in shown["knee"].tolist()], numeric=False))
     times = [shown[f"{bound}_s"].tolist() for bound in BOUNDS]
     bounds = [BOUNDS[point.index(max(point))] for point in zip(*times, strict=True)]
     columns.append(Column("bound", "", bounds, numeric=False, spare=3))

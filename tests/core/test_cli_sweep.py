@@ -197,6 +197,7 @@ def test_the_best_is_that_of_the_api(toy: str, grid: ic.Sweep) -> None:
 def test_knees_are_those_of_the_api(toy: str, grid: ic.Sweep) -> None:
     given = points(toy, *TWO, *BATCHES, *PRICE, "--knee")
     assert given == grid.knee().rows()
+    assert points(toy, *TWO, *BATCHES, *PRICE, "--tradeoff") == grid.tradeoff().rows()
     assert [row["hardware"] for row in given] == MACHINES
 
 

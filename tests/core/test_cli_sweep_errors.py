@@ -99,6 +99,7 @@ WRONG = [
     ((*L4, "--maximize", "batch", "--minimize", "batch"), "named twice"),
     ((*L4, "--knee", "--maximize", "batch"), "--knee takes no --maximize"),
     ((*L4, "--per", "hardware"), "--per needs --best"),
+    ((*L4, "--tradeoff", "--batch", "4,8"), "--tradeoff needs several values of batch"),
     ((*L4, "--knee", "--batch", "4,8"), "--knee needs several values of batch"),
     ((*L4, "--format", "parquet"), "--format parquet needs --output"),
     ((*L4, "--limit", "0"), "--limit"),
@@ -172,7 +173,8 @@ def test_wrong_places_together_with_a_folder(toy: str, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     folder = ("--out", str(tmp_path / "new"))
     for options, message in (
-        (("--knee",), "whole curves"),
+        (("--knee",), "--knee needs whole curves"),
+        (("--tradeoff",), "--tradeoff needs whole curves"),
         (("-o", str(tmp_path / "x.parquet")), "writes Parquet already"),
     ):
         result = sweep(toy, *L4, *BATCHES, *folder, *options)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_graphs import blocks
 
+import pyinfercost as ic
 from pyinfercost.analysis.choosing import knees
 
 law = partial(settings, derandomize=True, deadline=None, database=None)
@@ -134,3 +136,27 @@ def test_knees_are_those_of_the_definition(rows: list[tuple[int, float, float]])
         expected += [] if place is None else [members[place]]
     groups, x, y = (np.array([row[place] for row in rows]) for place in range(3))
     assert knees(x, y, groups.astype(np.int64)).tolist() == expected
+
+
+def test_a_tradeoff_has_ends_doublings_and_knees() -> None:
+    grid = ic.sweep(blocks(), hardware=["t4", "l4"], precision=["fp32", "fp16"], batch=range(1, 301), price=1)
+    table = grid.tradeoff()
+    knee = grid.knee()
+    assert list(table.columns) == [*grid.columns, "throughput_share", "latency_ratio", "knee"]
+    assert table.identity() == grid.identity()
+    for hardware in ("t4", "l4"):
+        for precision in ("fp32", "fp16"):
+            curve = f"hardware == '{hardware}' and precision == '{precision}'"
+            rows, bend = table.where(curve), knee.where(curve)["batch"].tolist()
+            expected = sorted({1, 2, 4, 8, 16, 32, 64, 128, 256, 300, *bend})
+            assert rows["batch"].tolist() == expected
+            assert rows.where("knee")["batch"].tolist() == bend
+            whole = grid.where(curve)
+            assert rows["throughput_share"].tolist() == pytest.approx(
+                rows["throughput_per_s"] / whole["throughput_per_s"].max()
+            )
+            assert rows["latency_ratio"].tolist() == pytest.approx(rows["latency_s"] / whole["latency_s"].min())
+    few = ic.sweep(blocks(), hardware="t4", batch=[9, 3, 1, 5]).tradeoff()
+    assert few["batch"].tolist() == [1, 3, 5, 9]
+    assert len(grid.tradeoff(where="latency_s < 0")) == 0
+    assert "throughput_share" in grid.tradeoff().to_csv().splitlines()[0]

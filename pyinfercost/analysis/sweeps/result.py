@@ -12,6 +12,8 @@ from ..condition_syntax import unknown_column
 from ..conditions import Condition
 from .columns import GridColumns
 from .facts import IF_KNOWN, QUANTITIES
+from .tradeoff import COLUMNS as TRADEOFF_COLUMNS
+from .tradeoff import tradeoff_columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,9 +158,22 @@ class Sweep:
         codes = group_codes(points.data, others)
         return points.take(knees(points[x], points[y], codes))
 
+    def tradeoff(self, x: str = "batch", *, where: Where = None) -> Sweep:
+        """What more batch buys and costs, as a table: each curve at every doubling of x, its ends and its knee.
+
+        Three columns come on top: `throughput_share`, of the greatest throughput of the curve; `latency_ratio`, over
+        its least latency; and `knee`, true where `knee()` finds it. Curves of up to 16 points are there whole.
+
+        Args:
+            x: the column along a curve.
+            where: a condition on the points that make up the curves.
+        """
+        points = self.where(where)
+        return Sweep(self.model, self.sizes, tradeoff_columns(points, x), complete=self.complete)
+
     def identity(self) -> tuple[str, ...]:
         """The columns that say which point a row is."""
-        return tuple(name for name in self.data if name not in (*QUANTITIES, *IF_KNOWN))
+        return tuple(name for name in self.data if name not in (*QUANTITIES, *IF_KNOWN, *TRADEOFF_COLUMNS))
 
     # ---- as something else ----
 
