@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from .analysis.sweeps.store import StoredSweep as StoredSweep
     from .capture import capture as capture
     from .measuring.calibration import calibrate as calibrate
+    from .measuring.energy import EnergyMeter as EnergyMeter
+    from .measuring.energy import EnergyUnknownWarning as EnergyUnknownWarning
+    from .measuring.energy import energy_meter as energy_meter
     from .measuring.measure import measure as measure
     from .measuring.result import Measurement as Measurement
 
@@ -49,6 +52,9 @@ _LAZY = {
     "profile": ".analysis.profile",
     "Profile": ".analysis.profile",
     "calibrate": ".measuring.calibration",
+    "energy_meter": ".measuring.energy",
+    "EnergyMeter": ".measuring.energy",
+    "EnergyUnknownWarning": ".measuring.energy",
     "measure": ".measuring.measure",
     "Measurement": ".measuring.result",
     "sweep": ".analysis.sweep",
@@ -60,6 +66,8 @@ _LAZY = {
 __all__ = [
     "CollectiveEstimate",
     "Counts",
+    "EnergyMeter",
+    "EnergyUnknownWarning",
     "Estimate",
     "Expr",
     "Graph",
@@ -78,6 +86,7 @@ __all__ = [
     "capture",
     "collective",
     "count",
+    "energy_meter",
     "estimate",
     "hardware",
     "measure",

@@ -21,7 +21,7 @@ from .output import messages_for_people, progress, show, show_pairs, write
 from .sweep_command import sweep
 
 _DATA_FORMATS = ("json", "csv")
-_OPTIONAL = ("torch", "torchvision", "timm", "transformers", "diffusers", "pandas")
+_OPTIONAL = ("torch", "torchvision", "timm", "transformers", "diffusers", "pandas", "nvidia-ml-py")
 _REQUIRED = ("numpy", "click", "rich")
 
 

@@ -31,6 +31,10 @@ _PRECISIONS = ("native", "fp32", "bf16", "fp16")
 @click.option("--precision", type=click.Choice(_PRECISIONS), default="native", show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Where to run, as torch spells it.")
 @click.option("--seconds", type=click.FloatRange(min=0.0), default=2.0, show_default=True, help="Of timed runs.")
+@click.option(
+    "--energy/--no-energy", default=True, show_default=True,
+    help="Joules of a forward, where the machine tells them (RAPL on Linux, NVML on NVIDIA).",
+)  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=0), default=_MOST_LAYERS, show_default=True, help="Layers in a table.")
 @format_option("table", "json", "csv", "md")
 @model_options
@@ -44,6 +48,7 @@ def measure(
     precision: str,
     device: str,
     seconds: float,
+    energy: bool,
     threads: int | None,
     sustained: bool,
     limit: int,
@@ -53,6 +58,7 @@ def measure(
     """Run a model here, and say how far predictions lie from it, worst layers first.
 
     Weights are drawn at random; none is downloaded. With --hardware each layer's prediction stands beside what it took.
+    Joules are of whole processors or the whole board, whoever uses them: have the machine to itself.
     """
     sizes: dict[str, Any] = {name: whole_number(name, value) for name, value in named_settings(settings, batch).items()}
     with messages_for_people():
@@ -69,6 +75,7 @@ def measure(
             threads=threads,
             device=device,
             seconds=seconds,
+            energy=energy,
             **sizes,
         )
         show_measurement(result, form, output, limit)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from .result import MeasuredLayer, Measurement
+from .result import NOT_ASKED_FOR, MeasuredLayer, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,9 +28,13 @@ def measure(
     threads: int | None = None,
     device: str = "cpu",
     seconds: float = 2.0,
+    energy: bool = True,
     **sizes: SupportsIndex,
 ) -> Measurement:
-    """Runs a forward here: in total, and in eager execution module by module.
+    """Runs a forward here: in total, with its joules, and in eager execution module by module.
+
+    Joules are those of the whole processors (`device="cpu"`) or the whole board of the GPU, as `energy_meter` reads
+    them, over forwards that are repeated until a step of the counter is 1 % or less.
 
     Args:
         model: a module, or a spec such as `"torchvision:resnet50"`, whose weights are drawn as its constructor does;
@@ -44,7 +48,10 @@ def measure(
             cast in place.
         threads: threads to run on; by default those that torch uses.
         device: where to run, as torch spells it.
-        seconds: how long to time; it is warmed up before, and modules are timed after for as long.
+        seconds: how long to time; it is warmed up before, and joules and modules are measured after, each for as
+            long.
+        energy: whether to measure joules, where something here tells them; else an `EnergyUnknownWarning` says why
+            not, and they are None.
         **sizes: for a spec: the sizes to run at, such as `batch=8`.
 
     Raises:
@@ -60,6 +67,7 @@ def measure(
     from ..capture import as_inputs, capture
     from ..capture.huggingface import LoadedModel
     from .clock import Budget, time_call
+    from .energy import EnergyMeter, joules_per_forward
     from .layers import module_seconds
     from .running import forward_of, real_inputs, real_model, waiting_for
 
@@ -76,14 +84,20 @@ def measure(
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
+    meter = EnergyMeter(device) if energy else None
     try:
+        if meter is not None:
+            meter.open()  # before anything runs: a device that was at work takes seconds to come to rest
         # The cast is done in here; what is captured below has the dtypes that run.
         forward = forward_of(loaded, execution=execution, precision=precision)
         wait = waiting_for(device)
         timing = time_call(forward, Budget(_WARM_UP * seconds, seconds), wait)
+        joules = NOT_ASKED_FOR if meter is None else joules_per_forward(forward, meter, seconds, wait)
         by_module = module_seconds(loaded.module, forward, seconds, wait) if execution == "eager" else {}
         used = torch.get_num_threads()
     finally:
+        if meter is not None:
+            meter.close()
         torch.set_num_threads(before)
     graph = capture(loaded.module, loaded.args, loaded.kwargs)
     estimate = None if machine is None else _estimate(machine, graph, execution)
@@ -103,6 +117,10 @@ def measure(
         predicted_low_s=None if estimate is None else estimate.latency_low_s,
         predicted_high_s=None if estimate is None else estimate.latency_high_s,
         layers=_layers(graph, by_module, estimate),
+        energy=joules,
+        predicted_j=None if estimate is None else estimate.energy_j,
+        predicted_low_j=None if estimate is None else estimate.energy_low_j,
+        predicted_high_j=None if estimate is None else estimate.energy_high_j,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SCHEMA_VERSION = 1
@@ -31,11 +31,45 @@ class MeasuredLayer:
 
 
 @dataclass(frozen=True)
+class ForwardEnergy:
+    """Joules of one forward as a counter of the machine told them; all None where none does.
+
+    Attributes:
+        joules: of one forward, the mean of all that ran: idle draw and other processes included.
+        above_idle_j: the same less the idle draw over the same time.
+        idle_w: watts before anything ran.
+        source: the counter: `rapl:package-0+dram`, `nvml:counter`, `nvml:sampled`.
+        covers: whose joules they are, in words.
+        resolution: the share of the whole reading that one step of the counter is; 0.01 or less.
+        runs: forwards in the reading.
+        duration_s: seconds of the reading.
+        why_not: what was looked for, and why there are none.
+    """
+
+    joules: float | None = None
+    above_idle_j: float | None = None
+    idle_w: float | None = None
+    source: str | None = None
+    covers: str | None = None
+    resolution: float | None = None
+    runs: int = 0
+    duration_s: float | None = None
+    why_not: str | None = None
+
+
+NOT_ASKED_FOR = ForwardEnergy(why_not="it was not asked for")
+
+PREDICTED_SOURCE = "predicted: model"
+"""The source of joules that were computed and not measured."""
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """One forward as it ran here: the median with its quartiles, and what was predicted.
+    """One forward as it ran here: the median with its quartiles, its joules, and what was predicted.
 
     `layers` is empty where modules cannot be told apart, as in a compiled graph. Their sum is more than
-    `measured_s` by what it costs to look at them.
+    `measured_s` by what it costs to look at them. `measured_j` are joules of one forward, and `energy_source` says
+    which counter told them (`energy` has the rest); `predicted_j` are those of `Estimate.energy_j`.
     """
 
     model: str
@@ -53,11 +87,37 @@ class Measurement:
     predicted_low_s: float | None
     predicted_high_s: float | None
     layers: tuple[MeasuredLayer, ...] = field(repr=False)
+    energy: ForwardEnergy = NOT_ASKED_FOR
+    predicted_j: float | None = None
+    predicted_low_j: float | None = None
+    predicted_high_j: float | None = None
 
     @property
     def ratio(self) -> float | None:
         """Predicted over measured; None without a prediction."""
         return None if self.predicted_s is None else self.predicted_s / self.measured_s
+
+    @property
+    def measured_j(self) -> float | None:
+        """Joules of one forward; None where nothing here tells them."""
+        return self.energy.joules
+
+    @property
+    def energy_source(self) -> str | None:
+        """The counter that told `measured_j`: `rapl:package-0+dram`, `nvml:counter`, `nvml:sampled`."""
+        return self.energy.source
+
+    @property
+    def predicted_j_source(self) -> str | None:
+        """`"predicted: model"`, where there is a `predicted_j`."""
+        return None if self.predicted_j is None else PREDICTED_SOURCE
+
+    @property
+    def energy_ratio(self) -> float | None:
+        """Predicted over measured joules; None where one of them is not known."""
+        if self.predicted_j is None or self.measured_j is None:
+            return None
+        return self.predicted_j / self.measured_j
 
     def worst(self) -> list[MeasuredLayer]:
         """The layers, those first whose prediction is off by most seconds; without a prediction, the slowest."""
@@ -75,11 +135,16 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "layers"}
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("layers", "energy")}
         return {
             "schema_version": SCHEMA_VERSION,
             **fields,
             "ratio": self.ratio,
+            "measured_j": self.measured_j,
+            "energy_source": self.energy_source,
+            "predicted_j_source": self.predicted_j_source,
+            "energy_ratio": self.energy_ratio,
+            "energy": {name: value for name, value in asdict(self.energy).items() if name not in ("joules", "source")},
             "layers": [
                 {
                     "module": layer.module,

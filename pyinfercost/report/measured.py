@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from ..measuring.result import MeasuredLayer, Measurement
 
-_CSV_COLUMNS = ("module", "ops", "measured_s", "predicted_s", "ratio")
+_CSV_COLUMNS = (
+    "module", "ops", "measured_s", "predicted_s", "ratio",
+    "measured_j", "energy_source", "predicted_j", "predicted_j_source",
+)  # fmt: skip
 _TOTAL = "(total)"
 _MOST_OPS = 3
 
@@ -55,8 +58,33 @@ def measured_lines(result: Measurement) -> list[tuple[str, str]]:
             ("predicted", f"{_time(result.predicted_s)} ({_time(low)} to {_time(high)}) on {result.hardware}"),
             ("predicted / measured", f"{result.ratio:.2f}"),
         ]
+    lines += _energy_lines(result)
     if not result.layers:
         lines.append(("layers", "are told apart in eager execution only"))
+    return lines
+
+
+def _energy_lines(result: Measurement) -> list[tuple[str, str]]:
+    """Joules of a forward, each with where it is from."""
+    energy = result.energy
+    lines = []
+    if energy.joules is None:
+        lines.append(("energy", f"not measured: {energy.why_not}"))
+    else:
+        idle = None if energy.idle_w is None else quantity(energy.idle_w, "W")
+        rest = "" if idle is None else f", {_joules(energy.above_idle_j)} of them above an idle {idle}"
+        step = "" if energy.resolution is None else f"; a step is {100 * energy.resolution:.2g} %"
+        lines += [
+            ("energy", f"{_joules(energy.joules)} a forward{rest} ({energy.source}, {energy.runs} forwards{step})"),
+            ("energy covers", str(energy.covers)),
+        ]
+    if result.predicted_j is not None:
+        band = f"{_joules(result.predicted_low_j)} to {_joules(result.predicted_high_j)}"
+        lines.append(("energy predicted", f"{_joules(result.predicted_j)} ({band}; {result.predicted_j_source})"))
+    elif result.hardware is not None:
+        lines.append(("energy predicted", "not known: the machine's file gives no power"))
+    if result.energy_ratio is not None:
+        lines.append(("energy predicted / measured", f"{result.energy_ratio:.2f}"))
     return lines
 
 
@@ -65,9 +93,12 @@ def measured_csv(result: Measurement) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
-    writer.writerow((_TOTAL, "", result.measured_s, result.predicted_s, result.ratio))
+    joules = (result.measured_j, result.energy_source, result.predicted_j, result.predicted_j_source)
+    writer.writerow((_TOTAL, "", result.measured_s, result.predicted_s, result.ratio, *joules))
+    no_joules = (None,) * len(joules)  # counters do not tell layers apart
     for layer in result.worst():
-        writer.writerow((layer.module, " ".join(layer.ops), layer.measured_s, layer.predicted_s, _ratio(layer)))
+        times = (layer.measured_s, layer.predicted_s, _ratio(layer))
+        writer.writerow((layer.module, " ".join(layer.ops), *times, *no_joules))
     return text.getvalue()
 
 
@@ -109,3 +140,10 @@ def _ratio(layer: MeasuredLayer) -> float | None:
 
 def _time(seconds: float) -> str:
     return quantity(seconds, "s")
+
+
+def _joules(joules: float | None) -> str:
+    """With its sign: less than the idle draw is a reading, too."""
+    if joules is None:
+        return "not known"
+    return f"-{quantity(-joules, 'J')}" if joules < 0 else quantity(joules, "J")

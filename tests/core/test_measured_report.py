@@ -6,12 +6,13 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
 from pyinfercost.measuring.clock import Budget, time_call, time_loop
 from pyinfercost.measuring.machine import this_machine
-from pyinfercost.measuring.result import MeasuredLayer, Measurement
+from pyinfercost.measuring.result import ForwardEnergy, MeasuredLayer, Measurement
 from pyinfercost.measuring.toml import as_toml
 
 if sys.version_info >= (3, 11):
@@ -20,7 +21,15 @@ else:
     import tomli as tomllib
 
 
-def measurement(*, predicted: bool = True, layers: bool = True) -> Measurement:
+METERED = ForwardEnergy(
+    joules=0.25, above_idle_j=0.1, idle_w=50.0, source="rapl:package-0+dram", covers="all of it", resolution=4e-4,
+    runs=800, duration_s=2.5,
+)  # fmt: skip
+
+
+def measurement(
+    *, predicted: bool = True, layers: bool = True, energy: ForwardEnergy | None = None, joules: float | None = None
+) -> Measurement:
     rows = (
         MeasuredLayer("stem", ("aten.conv2d.default",), 1e-3, 0.9e-3 if predicted else None),
         MeasuredLayer("head", ("aten.linear.default", "aten.relu.default"), 2e-3, 4e-3 if predicted else None),
@@ -30,6 +39,8 @@ def measurement(*, predicted: bool = True, layers: bool = True) -> Measurement:
         hardware="this" if predicted else None, runs=7, measured_s=3e-3, measured_low_s=2.9e-3, measured_high_s=3.2e-3,
         predicted_s=4.5e-3 if predicted else None, predicted_low_s=4e-3 if predicted else None,
         predicted_high_s=5e-3 if predicted else None, layers=rows if layers else (),
+        energy=energy or ForwardEnergy(why_not="looked for a counter: there is none"),
+        predicted_j=joules, predicted_low_j=joules and joules / 2, predicted_high_j=joules and joules * 2,
     )  # fmt: skip
 
 
@@ -57,6 +68,51 @@ def test_json_and_csv_say_the_same() -> None:
     assert float(lines[0]["predicted_s"]) == document["predicted_s"]
     assert float(lines[1]["ratio"]) == pytest.approx(2.0)
     assert document["ratio"] == pytest.approx(1.5)
+
+
+def test_every_joule_says_its_source() -> None:
+    both = measurement(energy=METERED, joules=0.5)
+    text = both.to_text(width=300)
+    assert "250.0 mJ a forward, 100.0 mJ of them above an idle 50.00 W (rapl:package-0+dram" in text
+    assert "a step is 0.04 %" in text
+    assert "all of it" in text
+    assert "500.0 mJ (250.0 mJ to 1.000 J; predicted: model)" in text
+    assert "2.00" in text
+    assert "rapl:package-0+dram" in both.to_markdown()
+    document = json.loads(both.to_json())
+    assert document["measured_j"] == 0.25
+    assert document["energy_source"] == "rapl:package-0+dram"
+    assert (document["predicted_j"], document["predicted_j_source"]) == (0.5, "predicted: model")
+    assert document["energy_ratio"] == 2
+    assert document["energy"] == {
+        "above_idle_j": 0.1, "idle_w": 50.0, "covers": "all of it", "resolution": 4e-4, "runs": 800,
+        "duration_s": 2.5, "why_not": None,
+    }  # fmt: skip
+    total, layer, _ = csv.DictReader(io.StringIO(both.to_csv()))
+    assert float(total["measured_j"]) == 0.25
+    assert total["energy_source"] == "rapl:package-0+dram"
+    assert float(total["predicted_j"]) == 0.5
+    assert total["predicted_j_source"] == "predicted: model"
+    assert layer["measured_j"] == layer["energy_source"] == ""
+
+
+def test_joules_that_nobody_told_are_none_and_say_why() -> None:
+    unknown = measurement(joules=0.5)
+    assert unknown.measured_j is None
+    assert unknown.energy_source is None
+    assert unknown.energy_ratio is None
+    assert "not measured: looked for a counter: there is none" in unknown.to_text(width=300)
+    document = json.loads(unknown.to_json())
+    assert document["measured_j"] is None
+    assert document["energy_source"] is None
+    assert document["energy"]["why_not"] == "looked for a counter: there is none"
+    assert document["predicted_j_source"] == "predicted: model"
+    assert "not known: the machine's file gives no power" in measurement(energy=METERED).to_text(width=300)
+    assert json.loads(measurement(energy=METERED).to_json())["predicted_j_source"] is None
+
+
+def test_less_than_the_idle_draw_is_shown_with_its_sign() -> None:
+    assert "-100.0 mJ of them" in measurement(energy=replace(METERED, above_idle_j=-0.1)).to_text(width=300)
 
 
 def test_markdown_has_a_row_for_each_layer() -> None:
