@@ -67,7 +67,7 @@ def sweep(
         where: a condition on the columns (`"fits_in_memory and latency_s < 0.05"`); only points that satisfy it are
             kept.
         price: what an hour of one device costs, as in `estimate`, for all machines or by id; adds the column
-            `cost_usd`: USD for one item of the batch.
+            `cost_usd`: USD for one item of the batch. Several in a list (`["on-demand", "spot"]`) are an axis, `price`.
         usd_per_h: the same as plain numbers.
         utilisation: share of the paid time in which devices work.
         region: where all machines stand, as in `estimate`; by default where each price is from. Adds the column

@@ -103,6 +103,14 @@ def _factors(what: str, text: str) -> list[float]:
     return [round(first + number * step, _DECIMALS) for number in range(int(steps) + 1)]
 
 
+def price_options(text: str) -> list[str]:
+    """`--price on-demand,spot`: several prices to choose from, as they were written; with `=` it is one, by machine."""
+    options = [text] if "=" in text else [part.strip() for part in text.split(",")]
+    if not all(options) or len(set(options)) < len(options):
+        raise click.UsageError(f"--price takes prices with commas between, each once; got {text!r}")
+    return options
+
+
 def prices_by_id(text: str, machines: Iterable[str]) -> dict[str, str]:
     """`--price`: what an hour of one device costs, for all machines or by id, as it was written."""
     machines = list(machines)

@@ -21,7 +21,6 @@ _NEEDS = {
     "carbon_g": "--region, such as --region deu, or a --price that says where it is from",
 }
 """Columns that are there only if something was said."""
-_TEXTS = ("hardware", "precision", "execution")
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,13 @@ class Choice:
 
         from ..analysis.choosing import DIRECTIONS, ObjectiveError, objectives
         from ..analysis.condition_syntax import ConditionError, unknown_column
+        from ..analysis.sweeps.facts import TEXTS
 
         for name, needs in _NEEDS.items():
             if name in self.names() and name not in columns:
                 raise click.UsageError(f"{name} needs {needs}")
         # A row of values of the right kind: a condition that takes it takes every other.
-        row = {name: np.asarray([""] if name in _TEXTS else [1]) for name in columns}
+        row = {name: np.asarray([""] if name in TEXTS else [1]) for name in columns}
         for name in self.per:
             if name not in row:
                 raise click.UsageError(f"--per: {unknown_column(name, row)}")
@@ -106,7 +106,7 @@ class Choice:
             for name in self._objectives:
                 if name not in row:
                     raise ObjectiveError(unknown_column(name, row))
-                if name not in (*DIRECTIONS, *self.maximize, *self.minimize, *_TEXTS):
+                if name not in (*DIRECTIONS, *self.maximize, *self.minimize, *TEXTS):
                     raise click.UsageError(
                         f"whether more or less of {name!r} is better is not known; say --maximize {name} or "
                         f"--minimize {name}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import _core
-from .arguments import axis_values, known_names, listed, named_settings, prices_by_id, scale_axes
+from .arguments import axis_values, known_names, listed, named_settings, price_options, prices_by_id, scale_axes
 from .choice import KNEE, Choice
 from .machines import check_region, machines_of, paid_price, transfer_of_option
 from .options import EPILOG, PRICE_HELP, model_options, utilisation_option
@@ -44,7 +44,7 @@ _MOST_TO_EXPLAIN = 2**22
     metavar="NAME=FACTORS",
     help="Hypothetical machines: bandwidth, compute or cores times 1,2,4 or 1:4:0.5; repeatable.",
 )
-@click.option("--price", metavar="PRICE", help=PRICE_HELP + " By machine: l4=0.80,t4=spot.")
+@click.option("--price", metavar="PRICE", help=PRICE_HELP + " By machine: l4=0.80,t4=spot. Several: on-demand,spot.")
 @utilisation_option
 @click.option(
     "--where",
@@ -124,7 +124,8 @@ def sweep(
         if devices is not None:
             ways["devices"] = _devices(model, devices, sizes)
         scale = scale_axes(scales, ("bandwidth", "compute", "cores"))
-        paid = None if price is None else _prices(price, machines, threads)
+        options = [] if price is None else price_options(price)
+        paid = {option: _prices(option, machines, threads) for option in options}
         check_region(region)
         ways_there = transfer_of_option(transfer)
         choice = _choice(conditions, pareto, maximize, minimize, best, per, knee=knee, tradeoff=tradeoff)
@@ -134,6 +135,8 @@ def sweep(
             curve = "--knee" if knee else "--tradeoff"
             raise click.UsageError(f"{curve} needs several values of batch, such as --batch 1:256")
         columns = [*ways, *(f"{name}_scale" for name in scale)]
+        if len(options) > 1:
+            columns.append("price")
         _check_columns(choice, model, [*columns, *_quantities(paid, region)], sizes)
 
         from ..analysis.boundary import boundary_of
@@ -146,7 +149,7 @@ def sweep(
         size_axes = _size_axes(captured)
         tokens = boundary_of(captured.graph, ways["precision"][0]).tokens is not None
         choice.check([*columns, *size_axes, *_quantities(paid, region, tokens=tokens)])
-        points = prod(map(len, [*ways.values(), *scale.values(), *size_axes.values()]))
+        points = prod(map(len, [options or [""], *ways.values(), *scale.values(), *size_axes.values()]))
         explain = folder is None and points <= _MOST_TO_EXPLAIN
         stopped = ""
         try:
@@ -154,7 +157,7 @@ def sweep(
                 captured,
                 **ways,
                 scale=scale,
-                price=paid,
+                price=(options if len(options) > 1 else paid[options[0]]) if options else None,
                 utilisation=utilisation,
                 region=region,
                 transfer=ways_there,
@@ -168,7 +171,9 @@ def sweep(
         except MemoryError as error:
             told = str(error).replace("out=FOLDER", "--out FOLDER").replace("where=", "--where")
             raise click.ClickException(told or "there is not enough memory") from error
-        answer = Answer(choice, result, points, filtered=not explain, prices=paid, folder=folder, stopped=stopped)
+        answer = Answer(
+            choice, result, points, filtered=not explain, prices=_named(paid), folder=folder, stopped=stopped
+        )
         show_answer(answer, form, output, limit)
 
 
@@ -177,6 +182,16 @@ def _prices(text: str, machines: Sequence[Hardware], threads: int | None) -> dic
     by_id = prices_by_id(text, [machine.id for machine in machines])
     found = {name: paid_price(price, name, threads) for name, price in by_id.items()}
     return {name: price for name, price in found.items() if price is not None}
+
+
+def _named(paid: Mapping[str, Mapping[str, Price]]) -> dict[str, Price]:
+    """Prices by machine, and where there are several, by machine and what the price is called."""
+    several = len(paid) > 1
+    return {
+        f"{machine} {option}" if several else machine: price
+        for option, by_machine in paid.items()
+        for machine, price in by_machine.items()
+    }
 
 
 def _devices(model: str, text: str, sizes: Mapping[str, Sequence[int]]) -> Sequence[int]:
@@ -251,12 +266,12 @@ def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Ma
         choice.check([*columns, *sizes, *of_data])
 
 
-def _quantities(prices: Mapping[str, Price] | None, region: str | None, *, tokens: bool = True) -> tuple[str, ...]:
+def _quantities(paid: Mapping[str, Mapping[str, Price]], region: str | None, *, tokens: bool = True) -> tuple[str, ...]:
     """The columns of results; whether there are tokens is seen when the model is captured."""
     from ..analysis.sweeps.facts import quantities
 
-    placed = region is not None or any(price.region for price in (prices or {}).values())
-    return quantities(priced=bool(prices), placed=placed, tokens=tokens)
+    placed = region is not None or any(price.region for price in _named(paid).values())
+    return quantities(priced=bool(paid), placed=placed, tokens=tokens)
 
 
 def _size_axes(captured: Captured) -> dict[str, Sequence[int]]:

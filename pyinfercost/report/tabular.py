@@ -71,13 +71,15 @@ def sweep_axes(sweep: Sweep, shown: Sweep) -> tuple[list[tuple[str, str]], list[
         sweep: all points.
         shown: those that get rows.
     """
+    from ..analysis.sweeps.facts import TEXTS
+
     shared, columns = [], []
     for name in sweep.identity():
         cells = [f"{value:g}" if isinstance(value, float) else str(value) for value in shown[name].tolist()]
         scale = name.endswith(_SCALE)
         title = name.removesuffix(_SCALE)
         if _varies(sweep, name, cells):
-            text = name in ("hardware", "precision", "execution")
+            text = name in TEXTS
             columns.append(Column(title, "x" if scale else "", cells, numeric=not text))
         elif cells:
             shared.append((title, f"x {cells[0]}" if scale else cells[0]))

@@ -204,3 +204,50 @@ def test_rented_machines_need_no_joules_beside_owned_ones(tmp_path: Path) -> Non
 def test_a_place_that_is_not_known_is_refused_before_a_capture() -> None:
     result = CliRunner().invoke(main, ["profile", "torchvision:no_such_model", "-H", "t4", "--region", "mars"])
     assert (result.exit_code, "the grid of 'mars' is not known" in result.stderr) == (2, True)
+
+
+def test_several_prices_are_an_axis(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text("usd = 20000\nlifetime_years = 4\nusd_per_kwh = 0.15\nregion = 'deu'\n")
+    prices = ["on-demand", "spot", path, 2.5]
+    ways = {"hardware": ["t4", "l4"], "batch": [1, 64], "devices": [1, 2], "utilisation": 0.5}
+    grid = ic.sweep(blocks(), price=prices, **ways)
+    assert len(grid) == 4 * 2 * 2 * 2
+    assert grid.identity() == ("hardware", "precision", "execution", "devices", "price", "batch")
+    for point in grid.rows():
+        price = {str(one): one for one in prices}[point["price"]]
+        way = {name: point[name] for name in ("hardware", "devices", "batch")}
+        estimate = ic.estimate(blocks(), **way, price=price, utilisation=0.5)
+        assert point["cost_usd"] == pytest.approx(estimate.cost_usd, rel=1e-12)
+        if estimate.carbon_g is None:
+            assert math.isnan(point["carbon_g"])
+        else:
+            assert point["carbon_g"] == pytest.approx(estimate.carbon_g, rel=1e-12)
+    best = grid.best("cost_usd", per="price")
+    assert sorted(best["price"].tolist()) == sorted(map(str, prices))
+    assert (
+        grid.where("price == 'spot'").best("cost_usd")["cost_usd"]
+        < grid.best("cost_usd", where="price == '2.5'")["cost_usd"]
+    )
+    stored = pytest.importorskip("pyarrow") and ic.sweep(blocks(), price=prices, **ways, out=tmp_path / "grid")
+    assert stored.best("cost_usd") == grid.best("cost_usd")
+    for wrong, message in (([], "no values"), ([1, 1], "twice"), ([{"t4": 1}], "expected a number")):
+        with pytest.raises(ValueError, match=message):
+            ic.sweep(blocks(), price=wrong, **ways)
+    with pytest.raises(ValueError, match="a point of a sweep has no 'price'"):
+        ic.sweep(blocks(), hardware="t4", points=[{"price": 1}])
+
+
+def test_several_prices_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "toy.json"
+    file.write_text(blocks().to_json())
+    command = ["sweep", str(file), "-H", "t4,l4", "--batch", "1,8", "--price", "on-demand,spot"]
+    runner = CliRunner()
+    best = runner.invoke(main, [*command, "--best", "cost_usd", "--per", "price"])
+    assert best.exit_code == 0, best.stderr
+    assert "l4 spot:" in best.stdout
+    points = json.loads(runner.invoke(main, [*command, "--format", "json"]).stdout)["points"]
+    assert {point["price"] for point in points} == {"on-demand", "spot"}
+    for wrong, message in (("spot,spot", "each once"), ("spot,", "each once"), ("spot,sale", "no instance 'sale'")):
+        refused = runner.invoke(main, [*command[:-1], wrong])
+        assert (refused.exit_code, message in refused.stderr) == (2, True), refused.stderr

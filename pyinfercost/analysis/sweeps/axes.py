@@ -52,6 +52,7 @@ def make_spec(
     axes: list[Axis] = []
     if listed:
         axes.append(_joint_axis(graph, listed, machines, threads))
+    prices = _price_axis(price)
     for name, default in (("hardware", None), ("precision", "native"), ("execution", "eager"), ("devices", None)):
         values = default if given[name] is None else given[name]
         if name == "hardware" and values is None and name not in listed:
@@ -60,6 +61,8 @@ def make_spec(
             axes.append(Axis((name,), (tuple(_way_values(name, values, machines, threads)),)))
         if name == "hardware":
             axes += _scale_axes(scale or {})
+    if prices:
+        axes.append(Axis(("price",), (tuple(prices),)))
     axes += [Axis((name,), ((value,),)) for name, value in fixed.items()]
     named = {name: bind_axis(graph, name, values) for name, values in matched(graph.sizes, sizes).items()}
     # A size that depends on data and has no axis is at its default, which may differ from point to point.
@@ -76,7 +79,8 @@ def make_spec(
             "dynamic={0: {0: 'batch'}} and its like, or leave devices out"
         )
     open_sizes = tuple(name for name in grid.names if name in graph.sizes)
-    paid = _prices(price, usd_per_h, machines, threads)
+    each = prices.values() if prices else (price,)
+    paid = tuple(filter(None, (_prices(one, usd_per_h, machines, threads) for one in each)))
     terms = Terms(utilisation=utilisation, transfer=transfer_terms(transfer))  # of all machines alike
     grams = _g_per_j(paid, region, len(machines))
     spec = SweepSpec(
@@ -182,13 +186,30 @@ def _joint_axis(graph: Graph, listed: dict[str, list[Any]], machines: list[Hardw
                 if value not in first:
                     first[value] = _way_values(name, [value], machines, threads)[0]
             columns.append(tuple(first[value] for value in values))
-        elif name in WAY:
+        elif name in WAY[:-1]:
             columns.append(tuple(_way_values(name, values, machines, threads)))
         elif name in graph.sizes:
             columns.append(bind_axis(graph, name, values))
         else:
-            raise SizeError(f"a point of a sweep has no {name!r}; it has {', '.join((*WAY, *graph.sizes))}")
+            raise SizeError(f"a point of a sweep has no {name!r}; it has {', '.join((*WAY[:-1], *graph.sizes))}")
     return Axis(tuple(listed), tuple(columns))
+
+
+def _price_axis(price: Any) -> dict[str, Any]:
+    """Several prices by what the points call them; nothing where there is one, or none."""
+    if isinstance(price, (str, PathLike, Mapping)) or not isinstance(price, Iterable):
+        return {}
+    found: dict[str, Any] = {}
+    for value in price:
+        name = str(getattr(value, "text", value))
+        if name in found:
+            raise ValueError(f"price has {name!r} twice; give each once")
+        if isinstance(value, Mapping):
+            raise ValueError(f"price has {value!r} in a list; expected a number, an instance, terms or a file for all")
+        found[name] = value
+    if not found:
+        raise ValueError("price has no values to sweep over")
+    return found
 
 
 def _prices(price: Any, usd_per_h: Any, machines: Sequence[Hardware], threads: int | None) -> tuple[Price, ...]:
@@ -214,10 +235,10 @@ def _prices(price: Any, usd_per_h: Any, machines: Sequence[Hardware], threads: i
     return tuple(price_of(usd, machine.id) for usd, machine in zip(prices, machines, strict=True))
 
 
-def _g_per_j(prices: Sequence[Price], region: str | None, machines: int) -> tuple[float, ...]:
-    """Grams of CO2 equivalent for a joule of each machine; nothing where nobody said where any of them stands."""
-    if region is None and not any(price.region for price in prices):
+def _g_per_j(prices: Sequence[Sequence[Price]], region: str | None, machines: int) -> tuple[tuple[float, ...], ...]:
+    """Grams of CO2 equivalent for a joule, by price and machine; nothing where nobody said where any of them stands."""
+    if region is None and not any(price.region for each in prices for price in each):
         return ()
-    paid: Sequence[Price | None] = prices or [None] * machines
-    places = [where_is(price, region) for price in paid]
-    return tuple(nan if found is None else found.carbon_g(1.0) for found in places)
+    paid: Sequence[Sequence[Price | None]] = prices or [[None] * machines]
+    places = [[where_is(price, region) for price in each] for each in paid]
+    return tuple(tuple(nan if found is None else found.carbon_g(1.0) for found in each) for each in places)

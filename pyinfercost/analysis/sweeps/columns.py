@@ -126,7 +126,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
             joules: NDArray[np.float64] = self["energy_j"] / items
             return joules
         if name == "carbon_g":
-            grams: NDArray[np.float64] = self["energy_j"] / items * self.of_machine(self.facts.g_per_j)
+            grams: NDArray[np.float64] = self["energy_j"] / items * self._of_price(self.facts.g_per_j)
             return grams
         usd = self._cost_usd(latency_s, items)
         if name == "usd_per_million_tokens":
@@ -144,8 +144,8 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         if moving.counts:
             used_s = (latency_s + moving.waiting_s(self, latency_s)) * devices / items
         paid_s = used_s / self.facts.utilisation
-        usd: NDArray[np.float64] = paid_s * self.of_machine(self.facts.usd_per_h) / SECONDS_PER_HOUR
-        usd_per_j = self.of_machine(self.facts.usd_per_j)
+        usd: NDArray[np.float64] = paid_s * self._of_price(self.facts.usd_per_h) / SECONDS_PER_HOUR
+        usd_per_j = self._of_price(self.facts.usd_per_j)
         idle_w = self.of_machine(self.facts.idle_w)
         owned = usd_per_j > 0  # elsewhere electricity is in the price, and joules need not be known
         joules = self["energy_j"] / items
@@ -166,3 +166,15 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
 
         of_axis = np.asarray([values[machine] for machine in self.grid.values("hardware")], dtype=np.float64)
         return of_axis[self.grid.codes("hardware", self.points)]
+
+    def _of_price(self, values: Any) -> NDArray[np.float64]:
+        """A fact of each row's price and machine."""
+        import numpy as np
+
+        prices = range(len(values)) if "price" in self.grid.names else (0,)
+        of_axes = np.asarray(
+            [[values[price][machine] for machine in self.grid.values("hardware")] for price in prices], dtype=np.float64
+        )
+        price = self.grid.codes("price", self.points) if "price" in self.grid.names else 0
+        found: NDArray[np.float64] = of_axes[price, self.grid.codes("hardware", self.points)]
+        return found

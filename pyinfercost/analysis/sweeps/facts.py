@@ -26,6 +26,9 @@ QUANTITIES = (
 )
 """The columns of a sweep behind those that say which point a row is."""
 
+TEXTS = ("hardware", "precision", "execution", "price")
+"""Columns of words."""
+
 IF_KNOWN = ("cost_usd", "usd_per_million_tokens", "carbon_g")
 """Columns that are there where prices are given, prices and tokens, places."""
 
@@ -38,19 +41,19 @@ def quantities(*, priced: bool, placed: bool, tokens: bool) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """Per machine of a sweep: its id, its memory in bytes, the price of one device in USD an hour.
+    """Per machine of a sweep: its id, its memory in bytes, and what it draws in the time in which it does not work.
 
-    `usd_per_j` is what its owner pays for electricity, `idle_w` what it draws in the time that is paid and in which it
-    does not work; `g_per_j` are grams of CO2 equivalent for a joule, and `moving` is about transfer.
+    Per price and machine: `usd_per_h` of one device, `usd_per_j` that its owner pays for electricity, and `g_per_j`,
+    grams of CO2 equivalent for a joule. `moving` is about transfer.
     """
 
     ids: tuple[str, ...]
     memory_bytes: tuple[float, ...]
-    usd_per_h: tuple[float, ...]
-    usd_per_j: tuple[float, ...]
     idle_w: tuple[float, ...]
+    usd_per_h: tuple[tuple[float, ...], ...]
+    usd_per_j: tuple[tuple[float, ...], ...]
+    g_per_j: tuple[tuple[float, ...], ...]
     utilisation: float
-    g_per_j: tuple[float, ...]
     moving: Moving
 
     def quantities(self) -> tuple[str, ...]:

@@ -6,15 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .columns import GridColumns
+from .facts import TEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from .result import Sweep
-
-TEXTS = ("hardware", "precision", "execution")
-"""The columns that hold text."""
 
 ROWS_PER_GROUP = 2**17
 """Rows that a reader can pick out by their least and greatest values, and that writing holds in memory at a time."""

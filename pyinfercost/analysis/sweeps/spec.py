@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ...money.prices import Price
     from ...transfer.terms import Transfer
 
-WAY = ("hardware", "precision", "execution", "devices")
+WAY = ("hardware", "precision", "execution", "devices", "price")
 SCALES = ("cores", "compute", "bandwidth")
 """What `Hardware.scaled` scales; the columns are called `cores_scale` and so on."""
 
@@ -51,10 +51,11 @@ class SweepSpec:
         machines: the machines; the axis `hardware` of the grid holds their numbers.
         grid: the points.
         open_sizes: names of the grid that are sizes of the graph (others were fixed by its capture).
-        prices: what an hour of one device costs, of each machine; empty where no prices were given.
+        prices: what an hour of one device costs, for each value of the axis `price` (one, where there is no such axis)
+            and each machine; empty where no prices were given.
         utilisation: share of the paid time in which devices work.
-        g_per_j: grams of CO2 equivalent for a joule of each machine, not a number where nothing says where it stands;
-            empty where nobody asked.
+        g_per_j: grams of CO2 equivalent for a joule, as `prices` by price and machine; not a number where nothing says
+            where a machine stands, empty where nobody asked.
         transfer: how data gets to the machines; None where it does not count.
     """
 
@@ -64,9 +65,9 @@ class SweepSpec:
     machines: tuple[Hardware, ...]
     grid: Grid
     open_sizes: tuple[str, ...]
-    prices: tuple[Price, ...] = field(default=())
+    prices: tuple[tuple[Price, ...], ...] = field(default=())
     utilisation: float = 1.0
-    g_per_j: tuple[float, ...] = ()
+    g_per_j: tuple[tuple[float, ...], ...] = ()
     transfer: Transfer | None = None
 
     def __len__(self) -> int:
@@ -89,7 +90,7 @@ class SweepSpec:
             [machine.__getstate__() for machine in self.machines],
             axes,
             self.open_sizes,
-            [(price.usd_per_h, price.usd_per_kwh, price.pue) for price in self.prices],
+            [(price.usd_per_h, price.usd_per_kwh, price.pue) for prices in self.prices for price in prices],
             self.utilisation,
             self.g_per_j,
             self.transfer,
@@ -221,8 +222,8 @@ class SweepSpec:
         return MachineFacts(
             ids=tuple(machine.id for machine in self.machines),
             memory_bytes=tuple(machine.memory_bytes for machine in self.machines),
-            usd_per_h=tuple(price.usd_per_h for price in self.prices),
-            usd_per_j=tuple(map(usd_per_joule, self.prices)),
+            usd_per_h=tuple(tuple(price.usd_per_h for price in prices) for prices in self.prices),
+            usd_per_j=tuple(tuple(map(usd_per_joule, prices)) for prices in self.prices),
             idle_w=tuple(machine.power_w.get("idle", 0.0) for machine in self.machines),
             utilisation=self.utilisation,
             g_per_j=self.g_per_j,

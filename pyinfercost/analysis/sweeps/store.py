@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..choosing import NothingFitsError, best_rows, objectives
 from ..condition_syntax import unknown_column
 from ..conditions import Condition
+from .facts import TEXTS
 from .folder import part_file, read_manifest, whole
-from .frames import TEXTS, library
+from .frames import library
 from .result import Sweep, front_rows
 
 if TYPE_CHECKING:
