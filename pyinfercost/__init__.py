@@ -35,11 +35,18 @@ if TYPE_CHECKING:
     from .measuring.calibration import calibrate as calibrate
     from .measuring.measure import measure as measure
     from .measuring.result import Measurement as Measurement
+    from .sparsity import activation_sparsity as activation_sparsity
+    from .sparsity import sparsity as sparsity
+    from .sparsity.activations import ActivationSparsity as ActivationSparsity
+    from .sparsity.result import Sparsity as Sparsity
 
-# `capture` and `hardware` are subpackages: importing anything below them binds the module to that name here, so the
-# name must mean the module in every case. `pyinfercost.capture` is a module that can be called.
-_MODULES = ("capture", "hardware")
+# These are subpackages: importing anything below them binds the module to that name here, so the name must mean the
+# module in every case. `pyinfercost.capture` and `pyinfercost.sparsity` are modules that can be called.
+_MODULES = ("capture", "hardware", "sparsity")
 _LAZY = {
+    "activation_sparsity": ".sparsity",
+    "ActivationSparsity": ".sparsity.activations",
+    "Sparsity": ".sparsity.result",
     "collective": ".analysis.collectives",
     "CollectiveEstimate": ".analysis.collectives",
     "count": ".analysis.counting",
@@ -58,6 +65,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "ActivationSparsity",
     "CollectiveEstimate",
     "Counts",
     "Estimate",
@@ -69,11 +77,13 @@ __all__ = [
     "Measurement",
     "Plan",
     "Profile",
+    "Sparsity",
     "StoredSweep",
     "Sweep",
     "SweepInterrupted",
     "Work",
     "__version__",
+    "activation_sparsity",
     "calibrate",
     "capture",
     "collective",
@@ -82,6 +92,7 @@ __all__ = [
     "hardware",
     "measure",
     "profile",
+    "sparsity",
     "sweep",
 ]
 

@@ -187,6 +187,9 @@ void register_sparsity(py::module_& m) {
              "What was found, when every element has been in one region. `groups` are (n, m, axis, groups,\n"
              "satisfied), `blocks` (size, blocks, wholly zero); what does not fill a group or a block is\n"
              "filled up with zeros.");
+    m.def(
+        "element_bits", [](const std::string& dtype) { return parse_element(dtype).bits; }, py::arg("dtype"),
+        "The width of an element that can be scanned; of \"int4\" and its kin two lie in a byte.");
     m.def("sum_words", &sum_words, py::arg("data"),
           "The sum of the 64-bit words of a flat buffer: memory as fast as one thread can read it, for\n"
           "benchmarks.");

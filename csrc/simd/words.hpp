@@ -41,8 +41,9 @@ INFERCOST_INLINE void store_words(std::uint64_t* p, Words words) {
 INFERCOST_INLINE Words splat_words(std::uint64_t word) {
     return word - Words{};
 }
+// Of what is read once.
 INFERCOST_INLINE void prefetch(const unsigned char* p) {
-    __builtin_prefetch(p);
+    __builtin_prefetch(p, 0, 0);
 }
 #else
 INFERCOST_INLINE Words load_words(const std::uint64_t* p) {

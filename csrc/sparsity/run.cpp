@@ -10,7 +10,7 @@ using Word = std::uint64_t;
 
 constexpr int kGroupRows = 8;  // the longest group of N:M, so that one pass over eight rows sees all of them
 constexpr int kGroups = kBandRows / kGroupRows;
-constexpr int kAhead = 1536;  // bytes: hardware stops prefetching at the end of a page
+constexpr int kAhead = 8192;  // bytes: hardware stops prefetching at the end of a page
 
 // One bit for each element of eight rows, set where it is not zero.
 struct Masks {

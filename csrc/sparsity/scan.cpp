@@ -187,8 +187,12 @@ void Scan::add(const Region& region, unsigned threads, Isa isa) {
     const ScanTile scan_tile = scan_tile_of(isa);
     // Of a flat weight a tile is a stretch; else as many rows as a band has, and so many columns.
     const std::uint64_t stretch = kBandRows * kFlatColumns;
-    const std::uint64_t width =
+    const std::uint64_t most =
         shape_.flat ? stretch : (region.inner.empty() ? std::uint64_t{kTileColumns} : kGatheredColumns);
+    // Tiles of a row are as wide as one another, up to a whole word.
+    const std::uint64_t fewest = divided_up(region.columns, most);
+    const std::uint64_t width =
+        shape_.flat ? stretch : divided_up(divided_up(region.columns, fewest), 64) * 64;
     const std::uint64_t across = divided_up(region.columns, width);
     const std::uint64_t tiles = divided_up(region.rows, kBandRows) * across;
     std::atomic<std::uint64_t> next = 0;
