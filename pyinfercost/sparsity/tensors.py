@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from ..capture.tensor_parts import PLAIN, Part, parts_of
 from . import SparsityError
@@ -56,7 +57,7 @@ def scan_tensor(tensor: torch.Tensor, threads: int) -> Found:
         raise SparsityError("it is on the meta device and has no values; give a model with weights")
     if isinstance(tensor, _semi_structured_type()):
         return _semi_structured(tensor, threads)
-    if type(tensor) not in PLAIN and hasattr(tensor, "__tensor_flatten__"):
+    if type(tensor) not in PLAIN and is_traceable_wrapper_subclass(tensor):
         return _of_parts(tensor, threads)
     if tensor.is_quantized:
         return _quantized(tensor, threads)
@@ -74,8 +75,11 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 def _strided(tensor: torch.Tensor, threads: int, *, dtype: str = "", zero: int = 0) -> Found:
     name = dtype or dtype_name(tensor.dtype)
+    kind = type(tensor).__name__
     tensor = tensor.cpu().resolve_conj().resolve_neg()
     width = tensor.element_size()
+    if tensor.numel() and not _address(tensor):
+        raise SparsityError(f"its type {kind} keeps its values where they cannot be read; expected a tensor with memory")
     if name == "float4_e2m1fn_x2":
         tensor = tensor.contiguous()
         last = tensor.shape[-1] if tensor.dim() else 1
@@ -87,6 +91,14 @@ def _strided(tensor: torch.Tensor, threads: int, *, dtype: str = "", zero: int =
     except ValueError as error:
         raise SparsityError(str(error)) from error
     return Found(form_of_dtype(name), name, figures, magnitudes)
+
+
+def _address(tensor: torch.Tensor) -> int:
+    """Where a tensor lies; 0 for a subclass without memory of its own."""
+    try:
+        return tensor.data_ptr()
+    except RuntimeError:
+        return 0
 
 
 # ---- sparse layouts --------------------------------------------------------------------------------------------------
