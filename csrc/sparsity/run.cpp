@@ -12,7 +12,13 @@ constexpr int kGroupRows = 8;  // the longest group of N:M, so that one pass ove
 constexpr int kGroups = kBandRows / kGroupRows;
 constexpr int kAhead = 8192;  // bytes: hardware stops prefetching at the end of a page
 
-// One bit for each element of eight rows, set where it is not zero.
+// Eight rows are read a strip of columns at a time, and counted. Narrow elements take so long to count that
+// this has to happen while memory is read: their strips are short, and the rows are eight streams. Wide ones
+// go faster along long rows, as one stream.
+template <int Bits>
+inline constexpr int kStripColumns = Bits <= 16 ? 64 * kWordLanes : kTileColumns;
+
+// One bit for each element of a strip of eight rows, set where it is not zero.
 struct Masks {
     alignas(64) Word rows[kGroupRows][kTileWords];
 };
@@ -42,37 +48,19 @@ INFERCOST_INLINE Word read_row(const unsigned char* p, int columns, Pattern patt
     return any;
 }
 
-// Masks of up to eight rows of the tile; returns a bit for each row in which something is not zero.
+// Reads up to eight rows, and adds a bit to `used` for each in which something is not zero. Masks are filled
+// up with zeros to whole vectors.
 template <int Bits>
-Word read_rows(const Tile& tile, int first, Masks& masks) {
-    const Pattern pattern = pattern_of(tile.keep, tile.zero);
-    Word used = 0;
+INFERCOST_INLINE void read_strip(const unsigned char* first, std::int64_t row_stride, int rows, int columns,
+                                 Pattern pattern, Masks& masks, Word& used) {
+    const int words = (columns + 63) / 64;
+    const int padded = (words + kWordLanes - 1) / kWordLanes * kWordLanes;
     for (int r = 0; r < kGroupRows; ++r) {
-        if (first + r < tile.rows) {
-            const unsigned char* row = tile.data + (first + r) * tile.row_stride;
-            const Word any = read_row<Bits>(row, tile.columns, pattern, masks.rows[r]);
+        if (r < rows) {
+            const Word any = read_row<Bits>(first + r * row_stride, columns, pattern, masks.rows[r]);
             used |= Word{any != 0} << r;
-        } else {
-            for (int w = 0; w < (tile.columns + 63) / 64; ++w) masks.rows[r][w] = 0;
         }
-    }
-    return used;
-}
-
-using ReadRows = Word (*)(const Tile&, int, Masks&);
-
-ReadRows reader_of(int bits) {
-    switch (bits) {
-        case 4:
-            return read_rows<4>;
-        case 8:
-            return read_rows<8>;
-        case 16:
-            return read_rows<16>;
-        case 32:
-            return read_rows<32>;
-        default:
-            return read_rows<64>;
+        for (int w = r < rows ? words : 0; w < padded; ++w) masks.rows[r][w] = 0;
     }
 }
 
@@ -168,19 +156,23 @@ INFERCOST_INLINE Words count_along_columns(const Words (&rows)[kGroupRows], Grou
     return used;
 }
 
-// `next` is what is read after this: it is fetched while memory would have nothing to do.
-void count_group(const Masks& masks, int words, bool flat, const unsigned char* next, TileCounts& counts,
-                 Word* used) {
+// `next` is what is read after the strip: it is fetched while memory would have nothing to do.
+INFERCOST_INLINE void count_strip(const Masks& masks, int columns, bool flat, const unsigned char* next,
+                                  GroupSums& sums, Word* used) {
     constexpr int lines = 2 * kWordLanes;
-    GroupSums sums;
-    for (int w = 0; w < words; w += kWordLanes) {
-        for (int line = 0; line < lines; ++line) prefetch(next + 64 * line);
-        next += 64 * lines;
+    for (int w = 0; w < (columns + 63) / 64; w += kWordLanes) {
+        if (next != nullptr) {
+            for (int line = 0; line < lines; ++line) prefetch(next + 64 * line);
+            next += 64 * lines;
+        }
         Words rows[kGroupRows];
         for (int r = 0; r < kGroupRows; ++r) rows[r] = load_words(masks.rows[r] + w);
         count_along_rows(rows, sums);
         if (!flat) store_words(used + w, count_along_columns(rows, sums));
     }
+}
+
+void add_sums(const GroupSums& sums, TileCounts& counts) {
     counts.nonzeros += sums.nonzeros.total();
     counts.along_rows.two_of_four += sums.rows_2_4.total();
     counts.along_rows.one_of_four += sums.rows_1_4.total();
@@ -190,6 +182,51 @@ void count_group(const Masks& masks, int words, bool flat, const unsigned char* 
     counts.along_columns.four_of_eight += sums.columns_4_8.total();
     counts.used_blocks[0] += sums.blocks_4.total();
     counts.used_blocks[1] += sums.blocks_8.total();
+}
+
+// Eight rows from `first` on, or fewer at the end of the tile. `columns_used` gets a bit for each column;
+// what is returned has one for each row.
+template <int Bits>
+Word scan_group(const Tile& tile, int first, TileCounts& counts, Word* columns_used) {
+    constexpr int strip = kStripColumns<Bits>;
+    constexpr bool is_short = strip < kTileColumns;
+    const Pattern pattern = pattern_of(tile.keep, tile.zero);
+    const unsigned char* data = tile.data + first * tile.row_stride;
+    const unsigned char* next = is_short ? nullptr : data + kGroupRows * tile.row_stride;
+    const int rows = tile.rows - first < kGroupRows ? tile.rows - first : kGroupRows;
+    GroupSums sums;
+    Masks masks;
+    Word used = 0;
+    for (int column = 0; column < tile.columns; column += strip, data += strip / 8 * Bits) {
+        const int left = tile.columns - column;
+        if (is_short && left >= strip && rows == kGroupRows) {  // the usual case, of lengths that are known
+            read_strip<Bits>(data, tile.row_stride, kGroupRows, strip, pattern, masks, used);
+            count_strip(masks, strip, tile.flat, nullptr, sums, columns_used + column / 64);
+        } else {
+            const int columns = left < strip ? left : strip;
+            read_strip<Bits>(data, tile.row_stride, rows, columns, pattern, masks, used);
+            count_strip(masks, columns, tile.flat, next, sums, columns_used + column / 64);
+        }
+    }
+    add_sums(sums, counts);
+    return used;
+}
+
+using ScanGroup = Word (*)(const Tile&, int, TileCounts&, Word*);
+
+ScanGroup group_scan_of(int bits) {
+    switch (bits) {
+        case 4:
+            return scan_group<4>;
+        case 8:
+            return scan_group<8>;
+        case 16:
+            return scan_group<16>;
+        case 32:
+            return scan_group<32>;
+        default:
+            return scan_group<64>;
+    }
 }
 
 // How many fields of 16, 32 or 64 bits hold something; at most kTileWords of a lane are counted together.
@@ -227,21 +264,15 @@ void count_large_blocks(Word (&used)[kGroups][kTileWords], int words, TileCounts
 
 void scan_tile(const Tile& tile, TileCounts& counts, TileUse& use) {
     static_assert(kTileWords % kWordLanes == 0);
-    const ReadRows read = reader_of(tile.bits);
+    const ScanGroup scan = group_scan_of(tile.bits);
     const int words = (tile.columns + 63) / 64;
     const int padded = (words + kWordLanes - 1) / kWordLanes * kWordLanes;
-    Masks masks;
-    for (int r = 0; r < kGroupRows; ++r) {
-        for (int w = words; w < padded; ++w) masks.rows[r][w] = 0;
-    }
     alignas(64) Word used[kGroups][kTileWords];
     use.rows = 0;
     for (int g = 0; g < kGroups; ++g) {
         const int first = g * kGroupRows;
         if (first < tile.rows) {
-            use.rows |= read(tile, first, masks) << first;
-            const unsigned char* next = tile.data + (first + kGroupRows) * tile.row_stride;
-            count_group(masks, words, tile.flat, next, counts, used[g]);
+            use.rows |= scan(tile, first, counts, used[g]) << first;
         } else {
             for (int w = 0; w < padded; ++w) used[g][w] = 0;
         }

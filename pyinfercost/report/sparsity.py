@@ -153,8 +153,8 @@ def _columns(rows: Sequence[_Row], thresholds: Sequence[float]) -> list[Column]:
         Column("channels", "zero", [_count(f.zero_channels, f.channels) for f in figures]),
         *(
             Column(
-                f"<{fraction:g}",
-                "rms %",
+                f"<{fraction:g} rms",
+                "%",
                 ["" if (share := row.share_below(fraction)) is None else _percent(share) for row in rows],
                 spare=2 if place == 0 and len(thresholds) > 1 else 0,
             )

@@ -289,7 +289,7 @@ def test_depth_adds_up(tmp_path: Path) -> None:
         "layers.1",
         "head.weight",
     ]
-    assert "<0.5" in table
+    assert "<0.5 rms" in table
     assert "Weights below depth 2 are added up" in table
 
 
