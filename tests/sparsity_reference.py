@@ -27,7 +27,9 @@ def reference(used: Used, stored_bytes: int) -> Figures:
         groups = tuple(_groups(row, n, m, "rows") for n, m in KINDS if used.size >= m)
         return Figures(elements=used.size, zeros=zeros, groups=groups, stored_bytes=stored_bytes)
     matrix = used.reshape(used.shape[0], int(np.prod(used.shape[1:])))
-    channels = used.reshape(*used.shape[:2], int(np.prod(used.shape[2:]))).any((0, 2)) if matrix.shape[1] else matrix[:0]
+    channels = (
+        used.reshape(*used.shape[:2], int(np.prod(used.shape[2:]))).any((0, 2)) if matrix.shape[1] else matrix[:0]
+    )
     found = []
     for n, m in KINDS:
         if matrix.shape[1] >= m:

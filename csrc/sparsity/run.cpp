@@ -10,17 +10,21 @@ using Word = std::uint64_t;
 
 constexpr int kGroupRows = 8;  // the longest group of N:M, so that one pass over eight rows sees all of them
 constexpr int kGroups = kBandRows / kGroupRows;
-constexpr int kAhead = 8192;  // bytes: hardware stops prefetching at the end of a page
 
-// Eight rows are read a strip of columns at a time, and counted. Narrow elements take so long to count that
-// this has to happen while memory is read: their strips are short, and the rows are eight streams. Wide ones
-// go faster along long rows, as one stream.
+// Eight rows are read side by side, which memory serves as eight streams: so many bytes of each in turn,
+// while as many behind them are fetched. That was faster than going along one row, and than longer turns,
+// whose lines meet in the same sets of a cache where rows are a power of two apart.
+constexpr int kTurnBytes = 256;
 template <int Bits>
-inline constexpr int kStripColumns = Bits <= 16 ? 64 * kWordLanes : kTileColumns;
+inline constexpr int kTurnWords = 8 * Bits >= kTurnBytes               ? 1
+                                  : kTurnBytes / 8 / Bits < kWordLanes ? kTurnBytes / 8 / Bits
+                                                                       : kWordLanes;
+// What is counted at once is a vector of words of each row.
+constexpr int kStripColumns = 64 * kWordLanes;
 
 // One bit for each element of a strip of eight rows, set where it is not zero.
 struct Masks {
-    alignas(64) Word rows[kGroupRows][kTileWords];
+    alignas(64) Word rows[kGroupRows][kWordLanes];
 };
 
 template <int Bits>
@@ -32,35 +36,35 @@ INFERCOST_INLINE Word nonzero_tail(const unsigned char* p, Pattern pattern, int 
 }
 
 template <int Bits>
-INFERCOST_INLINE Word read_row(const unsigned char* p, int columns, Pattern pattern, Word* mask) {
+INFERCOST_INLINE void read_strip(const unsigned char* first, std::int64_t row_stride, Pattern pattern,
+                                 Masks& masks) {
     constexpr int step = 64 * Bits / 8;
-    const int whole = columns / 64;
-    Word any = 0;
-    for (int w = 0; w < whole; ++w, p += step) {
-        for (int line = 0; line < step; line += 64) prefetch(p + kAhead + line);
-        mask[w] = ~matches<Bits>(p, pattern);
-        any |= mask[w];
+    for (int turn = 0; turn < kWordLanes; turn += kTurnWords<Bits>) {
+        for (int r = 0; r < kGroupRows; ++r) {
+            const unsigned char* p = first + r * row_stride + turn * step;
+            for (int w = turn; w < turn + kTurnWords<Bits>; ++w, p += step) {
+                for (int line = 0; line < step; line += 64) prefetch(p + kTurnBytes + line);
+                masks.rows[r][w] = ~matches<Bits>(p, pattern);
+            }
+        }
     }
-    if (columns % 64 != 0) {
-        mask[whole] = nonzero_tail<Bits>(p, pattern, columns % 64);
-        any |= mask[whole];
-    }
-    return any;
 }
 
-// Reads up to eight rows, and adds a bit to `used` for each in which something is not zero. Masks are filled
-// up with zeros to whole vectors.
+// The same for fewer rows or columns; the rest is zero.
 template <int Bits>
-INFERCOST_INLINE void read_strip(const unsigned char* first, std::int64_t row_stride, int rows, int columns,
-                                 Pattern pattern, Masks& masks, Word& used) {
-    const int words = (columns + 63) / 64;
-    const int padded = (words + kWordLanes - 1) / kWordLanes * kWordLanes;
+void read_edge(const unsigned char* first, std::int64_t row_stride, Pattern pattern, int rows, int columns,
+               Masks& masks) {
+    constexpr int step = 64 * Bits / 8;
     for (int r = 0; r < kGroupRows; ++r) {
-        if (r < rows) {
-            const Word any = read_row<Bits>(first + r * row_stride, columns, pattern, masks.rows[r]);
-            used |= Word{any != 0} << r;
+        for (int w = 0; w < kWordLanes; ++w) {
+            const int left = r < rows ? columns - 64 * w : 0;
+            Word mask = 0;
+            if (left > 0) {
+                const unsigned char* p = first + r * row_stride + w * step;
+                mask = left >= 64 ? ~matches<Bits>(p, pattern) : nonzero_tail<Bits>(p, pattern, left);
+            }
+            masks.rows[r][w] = mask;
         }
-        for (int w = r < rows ? words : 0; w < padded; ++w) masks.rows[r][w] = 0;
     }
 }
 
@@ -156,22 +160,6 @@ INFERCOST_INLINE Words count_along_columns(const Words (&rows)[kGroupRows], Grou
     return used;
 }
 
-// `next` is what is read after the strip: it is fetched while memory would have nothing to do.
-INFERCOST_INLINE void count_strip(const Masks& masks, int columns, bool flat, const unsigned char* next,
-                                  GroupSums& sums, Word* used) {
-    constexpr int lines = 2 * kWordLanes;
-    for (int w = 0; w < (columns + 63) / 64; w += kWordLanes) {
-        if (next != nullptr) {
-            for (int line = 0; line < lines; ++line) prefetch(next + 64 * line);
-            next += 64 * lines;
-        }
-        Words rows[kGroupRows];
-        for (int r = 0; r < kGroupRows; ++r) rows[r] = load_words(masks.rows[r] + w);
-        count_along_rows(rows, sums);
-        if (!flat) store_words(used + w, count_along_columns(rows, sums));
-    }
-}
-
 void add_sums(const GroupSums& sums, TileCounts& counts) {
     counts.nonzeros += sums.nonzeros.total();
     counts.along_rows.two_of_four += sums.rows_2_4.total();
@@ -188,27 +176,36 @@ void add_sums(const GroupSums& sums, TileCounts& counts) {
 // what is returned has one for each row.
 template <int Bits>
 Word scan_group(const Tile& tile, int first, TileCounts& counts, Word* columns_used) {
-    constexpr int strip = kStripColumns<Bits>;
-    constexpr bool is_short = strip < kTileColumns;
     const Pattern pattern = pattern_of(tile.keep, tile.zero);
     const unsigned char* data = tile.data + first * tile.row_stride;
-    const unsigned char* next = is_short ? nullptr : data + kGroupRows * tile.row_stride;
-    const int rows = tile.rows - first < kGroupRows ? tile.rows - first : kGroupRows;
+    const int count = tile.rows - first < kGroupRows ? tile.rows - first : kGroupRows;
     GroupSums sums;
     Masks masks;
-    Word used = 0;
-    for (int column = 0; column < tile.columns; column += strip, data += strip / 8 * Bits) {
-        const int left = tile.columns - column;
-        if (is_short && left >= strip && rows == kGroupRows) {  // the usual case, of lengths that are known
-            read_strip<Bits>(data, tile.row_stride, kGroupRows, strip, pattern, masks, used);
-            count_strip(masks, strip, tile.flat, nullptr, sums, columns_used + column / 64);
+    Words any[kGroupRows] = {};
+    for (int column = 0; column < tile.columns; column += kStripColumns, data += kStripColumns / 8 * Bits) {
+        const int columns = tile.columns - column;
+        if (columns >= kStripColumns && count == kGroupRows) {
+            read_strip<Bits>(data, tile.row_stride, pattern, masks);
         } else {
-            const int columns = left < strip ? left : strip;
-            read_strip<Bits>(data, tile.row_stride, rows, columns, pattern, masks, used);
-            count_strip(masks, columns, tile.flat, next, sums, columns_used + column / 64);
+            read_edge<Bits>(data, tile.row_stride, pattern, count, columns, masks);
         }
+        Words rows[kGroupRows];
+        for (int r = 0; r < kGroupRows; ++r) {
+            rows[r] = load_words(masks.rows[r]);
+            any[r] |= rows[r];
+        }
+        count_along_rows(rows, sums);
+        if (!tile.flat) store_words(columns_used + column / 64, count_along_columns(rows, sums));
     }
     add_sums(sums, counts);
+    Word used = 0;
+    for (int r = 0; r < kGroupRows; ++r) {
+        Word lanes[kWordLanes];
+        store_words(lanes, any[r]);
+        Word all = 0;
+        for (int i = 0; i < kWordLanes; ++i) all |= lanes[i];
+        used |= Word{all != 0} << r;
+    }
     return used;
 }
 

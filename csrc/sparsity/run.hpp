@@ -6,8 +6,8 @@
 
 namespace infercost {
 
-// A tile is a band of rows by as many columns as masks of eight rows leave in a first cache. Both are
-// multiples of the largest block, so that no block or group lies in two tiles.
+// A tile is a band of rows by columns of which what is used fits a first cache. Both are multiples of the
+// largest block, so that no block or group lies in two tiles.
 inline constexpr int kBandRows = 64;
 inline constexpr int kTileColumns = 8192;
 inline constexpr int kTileWords = kTileColumns / 64;

@@ -19,7 +19,8 @@ THRESHOLDS = (0.01, 0.1)
 """Of a weight's RMS: what lies below them would go first."""
 _CSV = (
     "name", "form", "dtype", "shape", "elements", "zeros", "zero_share", "rows", "zero_rows", "channels",
-    "zero_channels", "stored_bytes", "best_groups", "best_blocks", "best_blocks_zero_share", "largest", "root_mean_square",
+    "zero_channels", "stored_bytes", "best_groups", "best_blocks", "best_blocks_zero_share", "largest",
+    "root_mean_square",
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -161,4 +161,3 @@ def with_bytes(figures: Figures, stored_bytes: int) -> Figures:
 def element_only(figures: Figures) -> Figures:
     """Zeros alone, where the order of the elements is not known."""
     return Figures(elements=figures.elements, zeros=figures.zeros, stored_bytes=figures.stored_bytes)
-

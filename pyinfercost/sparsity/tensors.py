@@ -79,7 +79,9 @@ def _strided(tensor: torch.Tensor, threads: int, *, dtype: str = "", zero: int =
     tensor = tensor.cpu().resolve_conj().resolve_neg()
     width = tensor.element_size()
     if tensor.numel() and not _address(tensor):
-        raise SparsityError(f"its type {kind} keeps its values where they cannot be read; expected a tensor with memory")
+        raise SparsityError(
+            f"its type {kind} keeps its values where they cannot be read; expected a tensor with memory"
+        )
     if name == "float4_e2m1fn_x2":
         tensor = tensor.contiguous()
         last = tensor.shape[-1] if tensor.dim() else 1

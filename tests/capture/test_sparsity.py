@@ -221,7 +221,9 @@ def test_parametrizations_are_computed_and_leave_no_trace() -> None:
     assert result["0.weight"].figures == reference(used(module[0].weight.detach()), 16 * 8 * 4)
     assert result["0.weight"].figures.best_groups is not None
     assert 0.1 < result["2.weight"].zero_share < 0.9
-    assert {weight.name for weight in result.weights} == {f"{i}.{name}" for i in range(3) for name in ("weight", "bias")}
+    assert {weight.name for weight in result.weights} == {
+        f"{i}.{name}" for i in range(3) for name in ("weight", "bias")
+    }
 
 
 def test_tied_weights_count_once() -> None:

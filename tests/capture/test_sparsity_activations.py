@@ -109,7 +109,7 @@ def test_a_module_that_catches_errors_is_still_followed() -> None:
 
 
 def test_what_cannot_run_is_refused() -> None:
-    with pytest.raises(TypeError, match="of type str; expected an nn.Module"):
+    with pytest.raises(TypeError, match=r"of type str; expected an nn\.Module"):
         ic.activation_sparsity("torchvision:resnet50")
     with torch.device("meta"):
         model: Any = nn.Linear(2, 2)

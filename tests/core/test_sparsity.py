@@ -242,7 +242,7 @@ def test_big_endian_arrays_are_read_as_what_they_mean() -> None:
 
 
 def test_what_is_given_wrongly_is_refused() -> None:
-    with pytest.raises(ValueError, match="complex128.*expected one of float64"):
+    with pytest.raises(ValueError, match=r"complex128.*expected one of float64"):
         ic.sparsity(np.zeros(3, dtype=np.complex128))
     with pytest.raises(ValueError, match="cannot be scanned"):
         ic.sparsity(np.array(["a", "b"]))

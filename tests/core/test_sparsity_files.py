@@ -18,7 +18,15 @@ from pyinfercost.cli import main
 from pyinfercost.sparsity import SparsityError, arrays, mapped
 from pyinfercost.sparsity.mapped import MappedFile
 
-DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "int8": "I8", "uint8": "U8", "int64": "I64", "bool": "BOOL"}
+DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "int8": "I8",
+    "uint8": "U8",
+    "int64": "I64",
+    "bool": "BOOL",
+}
 
 
 def write(path: Path, tensors: dict[str, Any], **header: Any) -> Path:
