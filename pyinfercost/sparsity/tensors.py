@@ -57,8 +57,9 @@ def scan_tensor(tensor: torch.Tensor, threads: int) -> Found:
         raise SparsityError("it is on the meta device and has no values; give a model with weights")
     if isinstance(tensor, _semi_structured_type()):
         return _semi_structured(tensor, threads)
-    if type(tensor) not in PLAIN and is_traceable_wrapper_subclass(tensor):
-        return _of_parts(tensor, threads)
+    whole: Any = tensor
+    if type(tensor) not in PLAIN and is_traceable_wrapper_subclass(whole):
+        return _of_parts(whole, threads)
     if tensor.is_quantized:
         return _quantized(tensor, threads)
     if tensor.layout in _FORMS:
