@@ -184,6 +184,10 @@ def test_torch_is_imported_when_called(path: Path) -> None:
             reached |= found
 
 
+def test_the_files_that_may_import_torch_are_there() -> None:
+    assert not [name for name in TORCH_FILES_OF_SPARSITY if not (PACKAGE / "sparsity" / name).is_file()]
+
+
 @each(sorted((ROOT / "tests" / "core").rglob("*.py")))
 def test_core_tests_need_no_torch(path: Path) -> None:
     named = re.findall(r"^\s*(?:import|from)\s+(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)

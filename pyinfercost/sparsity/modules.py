@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -70,7 +71,7 @@ def _scan(items: Iterator[_Item], threads: int, model: str) -> Sparsity:
         key = _memory_of(item.kept)
         if key in rows:
             known = rows[key]
-            rows[key] = WeightSparsity(**{**vars(known), "aliases": (*known.aliases, item.name)})
+            rows[key] = replace(known, aliases=(*known.aliases, item.name))
             continue
         try:
             rows[key] = _row(item.name, item.value, item.form, item.kept, threads)
