@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ..sparsity.activations import ActivationSparsity
-    from ..sparsity.result import Figures, Sparsity, WeightSparsity
+    from ..sparsity.figures import Figures
+    from ..sparsity.result import Sparsity, WeightSparsity
 
 THRESHOLDS = (0.01, 0.1)
 """Of a weight's RMS: what lies below them would go first."""
@@ -99,7 +100,7 @@ class _Row:
     """A line of the table: a weight, or several added up."""
 
     def __init__(self, name: str, weights: Sequence[WeightSparsity]) -> None:
-        from ..sparsity.result import total_of
+        from ..sparsity.figures import total_of
 
         self.name = name
         self.figures: Figures = total_of(weight.figures for weight in weights)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._core import SparsityScan, element_bits
 from . import SparsityError
-from .result import Blocks, Figures, Groups, Magnitudes, Sparsity, WeightSparsity
+from .figures import Blocks, Figures, Groups, Magnitudes
+from .result import Sparsity, WeightSparsity
 
 if TYPE_CHECKING:
     import numpy as np

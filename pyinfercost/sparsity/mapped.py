@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from .arrays import BAND_ROWS, WINDOW_BYTES, Layout, figures_of, packed_bytes
-from .result import Figures, Magnitudes
+from .figures import Figures, Magnitudes
 
 
 class MappedFile:

@@ -18,7 +18,7 @@ from .arrays import (
     scan_windows,
     with_bytes,
 )
-from .result import Figures, Magnitudes
+from .figures import Figures, Magnitudes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
