@@ -39,6 +39,10 @@ SWEEP_STORED_POINTS = 10**8
 FRONT_ROWS = 10**7
 FRONT_NUMPY_ROWS = 10**6
 
+# Scans of weights: memory much larger than the last cache.
+SCAN_MB = 512
+SCAN_COLUMNS = 4096
+
 # Targets, as the most that is wanted: ratios to the peer's time, or seconds, or bytes.
 MAX_RATIO = {
     "capture / FlopCounterMode": 0.9,
@@ -50,6 +54,10 @@ MAX_RATIO = {
     "sweep / plain roofline": 2.0,
     "sweep / retracing": 1e-5,
     "two threads / one": 1 / 1.8,
+    "scan float32 / plain read": 1 / 0.9,
+    "scan bfloat16 / plain read": 1 / 0.7,
+    "scan int8 / plain read": 1 / 0.7,
+    "scan / count_nonzero": 1 / 1.8,
 }
 MIN_POINTS_PER_S = 3_000_000
 MAX_STORED_S = 120.0

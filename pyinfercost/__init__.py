@@ -38,11 +38,18 @@ if TYPE_CHECKING:
     from .measuring.energy import energy_meter as energy_meter
     from .measuring.measure import measure as measure
     from .measuring.result import Measurement as Measurement
+    from .sparsity import activation_sparsity as activation_sparsity
+    from .sparsity import sparsity as sparsity
+    from .sparsity.activations import ActivationSparsity as ActivationSparsity
+    from .sparsity.result import Sparsity as Sparsity
 
-# `capture` and `hardware` are subpackages: importing anything below them binds the module to that name here, so the
-# name must mean the module in every case. `pyinfercost.capture` is a module that can be called.
-_MODULES = ("capture", "hardware")
+# These are subpackages: importing anything below them binds the module to that name here, so the name must mean the
+# module in every case. `pyinfercost.capture` and `pyinfercost.sparsity` are modules that can be called.
+_MODULES = ("capture", "hardware", "sparsity")
 _LAZY = {
+    "activation_sparsity": ".sparsity",
+    "ActivationSparsity": ".sparsity.activations",
+    "Sparsity": ".sparsity.result",
     "collective": ".analysis.collectives",
     "CollectiveEstimate": ".analysis.collectives",
     "count": ".analysis.counting",
@@ -64,6 +71,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "ActivationSparsity",
     "CollectiveEstimate",
     "Counts",
     "EnergyMeter",
@@ -77,11 +85,13 @@ __all__ = [
     "Measurement",
     "Plan",
     "Profile",
+    "Sparsity",
     "StoredSweep",
     "Sweep",
     "SweepInterrupted",
     "Work",
     "__version__",
+    "activation_sparsity",
     "calibrate",
     "capture",
     "collective",
@@ -91,6 +101,7 @@ __all__ = [
     "hardware",
     "measure",
     "profile",
+    "sparsity",
     "sweep",
 ]
 

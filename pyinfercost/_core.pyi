@@ -473,3 +473,29 @@ def evaluate_kernels(
     hardware: Hardware,
 ) -> list[dict[str, Any]]: ...
 def pareto_front(columns: Sequence[NDArray[np.float64]], maximize: Sequence[bool]) -> NDArray[np.int64]: ...
+
+SAMPLE_SIZE: int
+
+@final
+class SparsityScan:
+    def __init__(
+        self, dtype: str, rows: int, columns: int, *, channel_columns: int = 1, flat: bool = False, zero: int = 0
+    ) -> None: ...
+    def add(
+        self,
+        data: int | memoryview | bytes | NDArray[Any],
+        *,
+        offset: int = 0,
+        first_row: int = 0,
+        rows: int | None = None,
+        first_column: int = 0,
+        columns: int | None = None,
+        row_stride: int | None = None,
+        inner: Sequence[tuple[int, int]] = [],
+        threads: int = 1,
+        simd: str | None = None,
+    ) -> None: ...
+    def result(self) -> dict[str, Any]: ...
+
+def element_bits(dtype: str) -> int: ...
+def sum_words(data: memoryview | bytes | NDArray[Any]) -> int: ...

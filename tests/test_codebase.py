@@ -33,11 +33,12 @@ CPP_MAY_INCLUDE = {
     "simd": {"simd"},
     "ops": {"core", "ops"},
     "count": {"core", "ops", "count"},
+    "sparsity": {"core", "simd", "sparsity"},
     "plan": {"core", "ops", "count", "plan"},
     "hardware": {"core", "simd", "hardware"},
     "evaluate": {"core", "simd", "plan", "hardware", "evaluate"},
     "select": {"select"},
-    "bindings": {"core", "ops", "count", "plan", "hardware", "evaluate", "select", "bindings"},
+    "bindings": {"core", "ops", "count", "plan", "hardware", "evaluate", "select", "sparsity", "bindings"},
 }
 # The core neither reads nor writes anything: graphs come in as values or text, and Python opens the files.
 FORBIDDEN_CPP_HEADERS = {"<fstream>", "<filesystem>", "<iostream>"}
@@ -52,14 +53,24 @@ PYTHON_LAYERS = {
     "analysis": 3,
     "report": 3,
     "measuring": 3,
+    "sparsity": 3,
     "cli": 4,
     "__main__": 5,
 }
 # Whatever pulls in torch, and torch itself: an import of a second and more that a `.pt2` file or a graph does not need.
 TORCH_LIBRARIES = {"torch", "torchvision", "timm", "transformers", "diffusers"}
 
-# The parts that may import them: what is captured, and what is run to be timed.
-TORCH_PARTS = {"capture", "measuring"}
+# The parts that may import them: what is captured, what is run to be timed, and what has weights. Of the last only a
+# few files, since weights in files need no torch.
+TORCH_PARTS = {"capture", "measuring", "sparsity"}
+TORCH_FILES_OF_SPARSITY = {"activations.py", "modules.py", "tensors.py"}
+
+
+def may_import_torch(path: Path) -> bool:
+    """Whether a file of the package may import torch, at whatever time."""
+    part = part_of(path)
+    return part in TORCH_PARTS and (part != "sparsity" or path.name in TORCH_FILES_OF_SPARSITY)
+
 
 LONGEST_FILE = 400
 
@@ -155,12 +166,12 @@ def test_python_imports_point_one_way(path: Path) -> None:
     assert not wrong, f"{part} stands in layer {PYTHON_LAYERS[part]} and may import only from below"
 
 
-@each([path for path in PYTHON_FILES if part_of(path) not in TORCH_PARTS])
+@each([path for path in PYTHON_FILES if not may_import_torch(path)])
 def test_torch_is_imported_by_few(path: Path) -> None:
     assert not [entry.module for entry in imports(path) if entry.module.split(".")[0] in TORCH_LIBRARIES]
 
 
-@each([path for path in PYTHON_FILES if part_of(path) not in TORCH_PARTS or path.name == "__init__.py"])
+@each([path for path in PYTHON_FILES if not may_import_torch(path) or path.name == "__init__.py"])
 def test_torch_is_imported_when_called(path: Path) -> None:
     """A module of capture may need torch to be imported; then whatever leads to it imports it inside a function."""
     reached, waiting = {path}, [path]
@@ -172,6 +183,10 @@ def test_torch_is_imported_when_called(path: Path) -> None:
             found = files_of(module) if at_import else set()
             waiting += found - reached
             reached |= found
+
+
+def test_the_files_that_may_import_torch_are_there() -> None:
+    assert not [name for name in TORCH_FILES_OF_SPARSITY if not (PACKAGE / "sparsity" / name).is_file()]
 
 
 @each(sorted((ROOT / "tests" / "core").rglob("*.py")))

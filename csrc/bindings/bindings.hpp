@@ -68,5 +68,6 @@ void register_hardware(py::module_& m);
 void register_plan(py::module_& m);
 void register_evaluate(py::module_& m);
 void register_select(py::module_& m);
+void register_sparsity(py::module_& m);
 
 }  // namespace infercost

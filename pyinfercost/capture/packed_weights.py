@@ -49,7 +49,7 @@ class PackedWeight:
         self.tensors: dict[str, torch.Tensor] = {}
         self.names: dict[str, str] = {}
         cell = attribute.removeprefix("_packed_weight") if attribute in _CELL else ""
-        for name, tensor in _contents(source).items():
+        for name, tensor in contents_of(source).items():
             twins = _twins(tensor)
             for part, twin in twins.items():
                 plain = name + cell + number if cell or attribute in _ATTRIBUTES else f"{attribute}[{name}]"
@@ -69,7 +69,7 @@ class PackedWeight:
 
     def holds_what(self, other: Any) -> bool:
         """Whether another script object of the same type has the same content."""
-        mine, its = _contents(self.source), _contents(other)
+        mine, its = contents_of(self.source), contents_of(other)
         return mine.keys() == its.keys() and all(_equal(mine[name], its[name]) for name in mine)
 
 
@@ -83,7 +83,8 @@ def _read(source: Any, path: str, attribute: str) -> PackedWeight:
         ) from error
 
 
-def _contents(source: Any) -> dict[str, torch.Tensor]:
+def contents_of(source: Any) -> dict[str, torch.Tensor]:
+    """The tensors that a script object holds, unpacked: `weight`, and `bias` where it has one."""
     if source._has_method("unpack"):
         held = source.unpack()
         weight, bias = held if isinstance(held, tuple) else (held, None)
@@ -92,7 +93,7 @@ def _contents(source: Any) -> dict[str, torch.Tensor]:
     _, biases, _, _, packed = source.__getstate__()[0]
     contents = {}
     for name, inner in zip(("ih", "hh"), packed, strict=True):
-        held = _contents(inner)
+        held = contents_of(inner)
         contents[f"weight_{name}"] = held["weight"]
         if "bias" in held and not biases:
             contents[f"bias_{name}"] = held["bias"]

@@ -18,6 +18,7 @@ from .machines import check_region, machine_of, paid_price, transfer_of_option
 from .measure_command import check_measurable, measure, write_both
 from .options import EPILOG, PRICE_HELP, format_option, model_options, utilisation_option
 from .output import messages_for_people, progress, show, show_pairs, write
+from .sparsity_command import sparsity
 from .sweep_command import sweep
 
 _DATA_FORMATS = ("json", "csv")
@@ -123,6 +124,7 @@ main.add_command(sweep)
 main.add_command(collective)
 main.add_command(calibrate)
 main.add_command(measure)
+main.add_command(sparsity)
 
 
 @main.command()

@@ -95,6 +95,11 @@ def grid_view(columns: Sequence[Column]) -> RenderableType:
     return _Grid(columns, total=False)
 
 
+def total_grid_view(columns: Sequence[Column]) -> RenderableType:
+    """A table whose last line is the total."""
+    return _Grid(columns, total=True)
+
+
 def profile_text(profile: Profile, *, depth: int | None = None, width: int = 100) -> str:
     """`profile_view` as plain text, without colours."""
     return as_text(profile_view(profile, depth=depth), width=width)

@@ -1,0 +1,288 @@
+#include "sparsity/scan.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "sparsity/gather.hpp"
+
+namespace infercost {
+namespace {
+
+// What is copied at a time stays in a second cache.
+constexpr std::uint64_t kGatheredColumns = 512;
+// A row of a flat weight is a piece of it; a multiple of all groups.
+constexpr std::uint64_t kFlatColumns = 4096;
+constexpr std::uint64_t kMostElements = std::uint64_t{1} << 48;  // times kSampleSize still fits
+
+using ScanTile = decltype(&baseline::scan_tile);
+
+ScanTile scan_tile_of([[maybe_unused]] Isa isa) {
+#ifdef INFERCOST_X86_DISPATCH
+    if (isa == Isa::avx512) return &avx512::scan_tile;
+    if (isa == Isa::avx2) return &avx2::scan_tile;
+#endif
+    return &baseline::scan_tile;
+}
+
+std::uint64_t repeated(std::uint64_t pattern, int bits) {
+    if (bits == 64) return pattern;
+    std::uint64_t word = 0;
+    for (int shift = 0; shift < 64; shift += bits) word |= pattern << shift;
+    return word;
+}
+
+std::uint64_t divided_up(std::uint64_t a, std::uint64_t b) {
+    return a / b + (a % b == 0 ? 0 : 1);
+}
+
+std::uint64_t checked_elements(const WeightShape& shape) {
+    if (shape.rows != 0 && shape.columns > kMostElements / shape.rows) {
+        throw std::invalid_argument("a weight of " + std::to_string(shape.rows) + " x " +
+                                    std::to_string(shape.columns) +
+                                    " elements is too large; expected at most 2^48");
+    }
+    return shape.rows * shape.columns;
+}
+
+void add_groups(Overfull& to, const Overfull& from) {
+    to.two_of_four += from.two_of_four;
+    to.one_of_four += from.one_of_four;
+    to.four_of_eight += from.four_of_eight;
+}
+
+void add_counts(TileCounts& to, const TileCounts& from) {
+    to.nonzeros += from.nonzeros;
+    add_groups(to.along_rows, from.along_rows);
+    add_groups(to.along_columns, from.along_columns);
+    for (int b = 0; b < kBlockSizeCount; ++b) to.used_blocks[b] += from.used_blocks[b];
+}
+
+}  // namespace
+
+struct Scan::Piece {
+    std::uint64_t row, column;  // of its first element, in the weight
+};
+
+// One thread's part of a region. Its own counts are merged once, at the end.
+class Scan::Worker {
+  public:
+    Worker(Scan& scan, const Region& region, ScanTile scan_tile)
+        : scan_(scan), region_(region), scan_tile_(scan_tile) {
+        if (!region.inner.empty()) {
+            const auto bits = static_cast<std::uint64_t>(scan.element_.bits);
+            gathered_.resize(kBandRows * kGatheredColumns * bits / 8);
+        }
+    }
+
+    // Rows and columns are counted in the region.
+    void run(std::uint64_t row, std::uint64_t column, std::uint64_t rows, std::uint64_t columns) {
+        const Element& element = scan_.element_;
+        Tile tile{};
+        tile.rows = static_cast<int>(rows);
+        tile.columns = static_cast<int>(columns);
+        tile.bits = element.bits;
+        tile.keep = repeated(element.keep(), element.bits);
+        // Of an exponent alone no bits say zero: none equals a pattern outside of what is kept.
+        const bool never = element.encoding == Encoding::power_of_two;
+        tile.keep = never ? 0 : tile.keep;
+        const auto zero = static_cast<std::uint64_t>(scan_.zero_) & element.keep();
+        tile.zero = never ? ~std::uint64_t{0} : repeated(zero, element.bits);
+        tile.flat = scan_.shape_.flat;
+        if (region_.inner.empty()) {
+            const auto first_bit = static_cast<std::int64_t>(column) * element.bits;
+            tile.data = region_.data + static_cast<std::int64_t>(row) * region_.row_stride + first_bit / 8;
+            tile.row_stride = region_.row_stride;
+        } else {
+            gather(region_, element.bits / 8, {row, column, rows, columns}, gathered_.data());
+            tile.data = gathered_.data();
+            tile.row_stride = static_cast<std::int64_t>(columns) * element.bits / 8;
+        }
+        scan_tile_(tile, counts_, use_);
+        const Piece piece{region_.first_row + row, region_.first_column + column};
+        note_use(piece, columns);
+        scan_.take_sample(tile, piece);
+    }
+
+    // A flat weight: pieces of it as rows. `first` is counted in the region.
+    void run_flat(std::uint64_t first, std::uint64_t count) {
+        Region pieces = region_;
+        const auto bits = static_cast<std::uint64_t>(scan_.element_.bits);
+        pieces.data += first * bits / 8;
+        pieces.row_stride = static_cast<std::int64_t>(kFlatColumns * bits / 8);
+        pieces.first_column += first;
+        Worker part(scan_, pieces, scan_tile_);
+        const std::uint64_t rows = count / kFlatColumns;
+        if (rows > 0) part.run(0, 0, rows, kFlatColumns);
+        if (count % kFlatColumns > 0) {
+            part.region_.data += static_cast<std::int64_t>(rows) * pieces.row_stride;
+            part.region_.first_column += rows * kFlatColumns;
+            part.run(0, 0, 1, count % kFlatColumns);
+        }
+        add_counts(counts_, part.counts_);
+    }
+
+    const TileCounts& counts() const { return counts_; }
+
+  private:
+    void note_use(const Piece& piece, std::uint64_t columns) {
+        if (use_.rows != 0)
+            scan_.used_rows_[piece.row / kBandRows].fetch_or(use_.rows, std::memory_order_relaxed);
+        if (scan_.shape_.flat) return;
+        for (std::uint64_t w = 0; w < divided_up(columns, 64); ++w) {
+            std::atomic<std::uint64_t>& known = scan_.used_columns_[piece.column / 64 + w];
+            const std::uint64_t fresh = use_.columns[w] & ~known.load(std::memory_order_relaxed);
+            if (fresh != 0) known.fetch_or(fresh, std::memory_order_relaxed);
+        }
+    }
+
+    Scan& scan_;
+    Region region_;
+    ScanTile scan_tile_;
+    TileCounts counts_{};
+    TileUse use_{};
+    std::vector<unsigned char> gathered_;
+};
+
+Scan::Scan(const Element& element, const WeightShape& shape, std::int64_t zero)
+    : element_(element), shape_(shape), zero_(zero), places_(checked_elements(shape)) {
+    if (shape.channel_columns == 0 || shape.columns % shape.channel_columns != 0) {
+        throw std::invalid_argument(std::to_string(shape.columns) + " columns are no multiple of " +
+                                    std::to_string(shape.channel_columns) + ", the size of a channel");
+    }
+    if (shape.flat && shape.rows > 1) throw std::invalid_argument("a flat weight has one row");
+    if (zero != 0 && !element.is_integer()) {
+        throw std::invalid_argument("a zero point of " + std::to_string(zero) + " is for integers, not for " +
+                                    std::string(element.name));
+    }
+    used_rows_ = std::vector<std::atomic<std::uint64_t>>(divided_up(shape.rows, kBandRows));
+    if (!shape.flat) used_columns_ = std::vector<std::atomic<std::uint64_t>>(divided_up(shape.columns, 64));
+    sample_.resize(places_.size());
+}
+
+void Scan::check(const Region& region) const {
+    const auto fits = [](std::uint64_t first, std::uint64_t count, std::uint64_t all, std::uint64_t step) {
+        return first % step == 0 && first <= all && count <= all - first &&
+               (count % step == 0 || first + count == all);
+    };
+    const bool whole_rows = region.first_column == 0 && region.columns == shape_.columns;
+    if (!fits(region.first_row, region.rows, shape_.rows, kBandRows) ||
+        !fits(region.first_column, region.columns, shape_.columns, 64) ||
+        (!region.inner.empty() && (!whole_rows || element_.bits < 8 || shape_.flat))) {
+        throw std::invalid_argument("a region of " + std::to_string(region.rows) + " x " +
+                                    std::to_string(region.columns) + " from row " +
+                                    std::to_string(region.first_row) + " and column " +
+                                    std::to_string(region.first_column) + " does not fit a weight of " +
+                                    std::to_string(shape_.rows) + " x " + std::to_string(shape_.columns));
+    }
+}
+
+void Scan::add(const Region& region, unsigned threads, Isa isa) {
+    check(region);
+    if (region.rows == 0 || region.columns == 0) return;
+    const ScanTile scan_tile = scan_tile_of(isa);
+    // Of a flat weight a tile is a stretch; else as many rows as a band has, and so many columns.
+    const std::uint64_t stretch = kBandRows * kFlatColumns;
+    const std::uint64_t most =
+        shape_.flat ? stretch : (region.inner.empty() ? std::uint64_t{kTileColumns} : kGatheredColumns);
+    // Tiles of a row are as wide as one another, up to a whole word.
+    const std::uint64_t fewest = divided_up(region.columns, most);
+    const std::uint64_t width =
+        shape_.flat ? stretch : divided_up(divided_up(region.columns, fewest), 64) * 64;
+    const std::uint64_t across = divided_up(region.columns, width);
+    const std::uint64_t tiles = divided_up(region.rows, kBandRows) * across;
+    std::atomic<std::uint64_t> next = 0;
+    std::vector<std::exception_ptr> errors(
+        std::max<std::uint64_t>(1, std::min<std::uint64_t>(threads, tiles)));
+    const auto work = [&](std::size_t t) {
+        try {
+            Worker worker(*this, region, scan_tile);
+            for (std::uint64_t i = next++; i < tiles; i = next++) {
+                const std::uint64_t row = i / across * kBandRows;
+                const std::uint64_t column = i % across * width;
+                const std::uint64_t columns = std::min(width, region.columns - column);
+                if (shape_.flat) {
+                    worker.run_flat(column, columns);
+                } else {
+                    worker.run(row, column, std::min<std::uint64_t>(kBandRows, region.rows - row), columns);
+                }
+            }
+            merge(worker.counts());
+        } catch (...) {
+            errors[t] = std::current_exception();
+        }
+    };
+    std::vector<std::thread> others;
+    for (std::size_t t = 1; t < errors.size(); ++t) others.emplace_back(work, t);
+    work(0);
+    for (std::thread& other : others) other.join();
+    for (const std::exception_ptr& error : errors) {
+        if (error) std::rethrow_exception(error);
+    }
+    added_ += region.rows * region.columns;
+}
+
+void Scan::merge(const TileCounts& counts) {
+    const std::lock_guard<std::mutex> lock(counts_mutex_);
+    add_counts(counts_, counts);
+}
+
+void Scan::take_sample(const Tile& tile, const Piece& piece) {
+    const auto rows = static_cast<std::uint64_t>(tile.rows);
+    const auto columns = static_cast<std::uint64_t>(tile.columns);
+    const std::uint64_t first = piece.row * shape_.columns + piece.column;
+    // Rows of which nothing lies in another tile are one stretch of elements.
+    if (shape_.flat || columns == shape_.columns) return take_sample(tile, tile.data, first, rows * columns);
+    for (std::uint64_t r = 0; r < rows; ++r) {
+        const unsigned char* row = tile.data + static_cast<std::int64_t>(r) * tile.row_stride;
+        take_sample(tile, row, first + r * shape_.columns, columns);
+    }
+}
+
+void Scan::take_sample(const Tile& tile, const unsigned char* data, std::uint64_t first,
+                       std::uint64_t count) {
+    const auto columns = static_cast<std::uint64_t>(tile.columns);
+    for (std::uint64_t i = places_.share_of(first); i < places_.size(); ++i) {
+        const std::uint64_t place = places_.place(i);
+        if (place >= first + count) break;
+        if (place < first) continue;
+        const std::uint64_t offset = place - first;
+        const unsigned char* row = data + static_cast<std::int64_t>(offset / columns) * tile.row_stride;
+        sample_[i] = element_.magnitude(load_element(row, offset % columns, element_.bits), zero_);
+    }
+}
+
+ScanResult Scan::result() const {
+    ScanResult result;
+    result.elements = shape_.rows * shape_.columns;
+    if (added_ != result.elements) {
+        throw std::invalid_argument("regions of " + std::to_string(added_) +
+                                    " elements were scanned, expected " + std::to_string(result.elements));
+    }
+    result.counts = counts_;
+    result.zeros = result.elements - counts_.nonzeros;
+    result.zero_rows = shape_.rows;
+    for (const std::atomic<std::uint64_t>& band : used_rows_) {
+        const auto used = static_cast<std::uint64_t>(std::popcount(band.load(std::memory_order_relaxed)));
+        result.zero_rows -= shape_.flat ? std::min<std::uint64_t>(used, 1) : used;
+    }
+    if (!shape_.flat) {
+        result.channels = shape_.columns / shape_.channel_columns;
+        for (std::uint64_t channel = 0; channel < result.channels; ++channel) {
+            bool used = false;
+            for (std::uint64_t k = 0; k < shape_.channel_columns && !used; ++k) {
+                const std::uint64_t column = channel * shape_.channel_columns + k;
+                used = (used_columns_[column / 64].load(std::memory_order_relaxed) >> (column % 64)) & 1U;
+            }
+            if (!used) ++result.zero_channels;
+        }
+    }
+    result.magnitudes = summarise(sample_);
+    return result;
+}
+
+}  // namespace infercost

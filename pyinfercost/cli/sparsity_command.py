@@ -1,0 +1,55 @@
+"""`pyinfercost sparsity`: how many of a model's weights are zero, and how they lie."""
+
+from __future__ import annotations
+
+import click
+
+from .options import format_option
+from .output import check_writable, messages_for_people, show, write
+
+_EPILOG = (
+    "MODEL is a .safetensors file, a folder or .index.json of several, a .pt2 file, or package.module:callable that "
+    "returns a module with weights. Exit codes: 0 done, 1 the job failed, 2 it was asked for wrongly, 130 stopped."
+)
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to scan with; by default all.")
+@click.option("--depth", type=click.IntRange(min=1), help="Add up the weights of modules below this depth.")
+@click.option(
+    "--threshold", "thresholds", multiple=True, type=click.FloatRange(min=0, min_open=True), metavar="FRACTION",
+    help="Show which share of a weight is below so much of its root mean square; repeatable. By default 0.01 and 0.1.",
+)  # fmt: skip
+@format_option("table", "json", "csv")
+@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@click.argument("model")
+def sparsity(
+    *,
+    model: str,
+    threads: int | None,
+    depth: int | None,
+    thresholds: tuple[float, ...],
+    form: str,
+    output: str | None,
+) -> None:
+    """Count the zeros of a model's weights, by element, N:M group, block, row and channel.
+
+    N:M is the strictest structure that all groups have; blocks are the largest that cover nearly all zero 4x4 blocks;
+    the columns at the right say how much would vanish below a threshold. Files are mapped, not loaded.
+    """
+    if form != "table" and (depth is not None or thresholds):
+        raise click.UsageError("--depth and --threshold are for tables; json and csv have each weight, and a histogram")
+    with messages_for_people():
+        from ..sparsity import sparsity as scan
+
+        if output is not None:
+            check_writable(output)
+        result = scan(model, threads=threads)
+        if form == "json":
+            write(result.to_json() + "\n", output)
+        elif form == "csv":
+            write(result.to_csv(), output)
+        else:
+            from ..report.sparsity import THRESHOLDS, sparsity_view
+
+            show(sparsity_view(result, depth=depth, thresholds=thresholds or THRESHOLDS), output)

@@ -1,0 +1,196 @@
+"""Sparsity as tables and CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .delimited import csv_text
+from .tabular import Column
+from .text import quantity, scale_for
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ..sparsity.activations import ActivationSparsity
+    from ..sparsity.figures import Figures
+    from ..sparsity.result import Sparsity, WeightSparsity
+
+THRESHOLDS = (0.01, 0.1)
+"""Of a weight's RMS: what lies below them would go first."""
+_CSV = (
+    "name", "form", "dtype", "shape", "elements", "zeros", "zero_share", "rows", "zero_rows", "channels",
+    "zero_channels", "stored_bytes", "best_groups", "best_blocks", "best_blocks_zero_share", "largest",
+    "root_mean_square",
+)  # fmt: skip
+
+
+def sparsity_view(
+    result: Sparsity, *, depth: int | None = None, thresholds: Sequence[float] = THRESHOLDS
+) -> RenderableType:
+    """The heading, one row for each weight, the total, and what was left out.
+
+    Args:
+        result: What was found.
+        depth: Weights of modules below this depth are added up.
+        thresholds: Fractions of each weight's own RMS for which the share below them is shown.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    from .table import pairs_view, total_grid_view
+
+    rows = _rows(result, depth)
+    parts: list[RenderableType] = [pairs_view(_heading(result)), Text(), total_grid_view(_columns(rows, thresholds))]
+    if depth is not None and len(rows) - 1 < len(result.weights):
+        parts.append(
+            Text(f"Weights below depth {depth} are added up; without --depth or depth= each has a row.", "dim")
+        )
+    notes = [(weight.name or "(itself)", weight.note) for weight in result.weights if weight.note]
+    notes += [(item.name, f"skipped: {item.reason}") for item in result.skipped]
+    if notes:
+        parts += [Text(), pairs_view(notes)]
+    return Group(*parts)
+
+
+def activation_view(result: ActivationSparsity) -> RenderableType:
+    """One row for each module and activation operator, and the total."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from .table import pairs_view, total_grid_view
+
+    rows = result.rows
+    elements = scale_for(result.elements, "")
+    columns = [
+        Column("module", "", [*(row.module or "(itself)" for row in rows), "total"], numeric=False, flexible=True),
+        Column("op", "", [*(row.op for row in rows), ""], numeric=False),
+        Column("calls", "", [*(str(row.calls) for row in rows), str(sum(row.calls for row in rows))]),
+        Column("elements", elements.unit, [elements.show(n) for n in (*(r.elements for r in rows), result.elements)]),
+        Column("zeros", "%", [_percent(share) for share in (*(r.zero_share for r in rows), result.zero_share)]),
+    ]
+    return Group(pairs_view([("model", result.model)]), Text(), total_grid_view(columns))
+
+
+def sparsity_csv(result: Sparsity) -> str:
+    """One line for each weight; shares below thresholds are those of `THRESHOLDS`."""
+    header = (*_CSV, *(f"below_{fraction:g}_rms" for fraction in THRESHOLDS))
+    return csv_text(header, (_csv_row(weight) for weight in result.weights))
+
+
+def _csv_row(weight: WeightSparsity) -> list[object]:
+    figures, magnitudes = weight.figures, weight.magnitudes
+    groups, blocks = figures.best_groups, figures.best_blocks
+    return [
+        weight.name,
+        weight.form,
+        weight.dtype,
+        "x".join(map(str, weight.shape)),
+        *(getattr(figures, name) for name in _CSV[4:12]),
+        groups.label if groups else None,
+        blocks.size if blocks else None,
+        blocks.zero_share if blocks else None,
+        magnitudes.largest if magnitudes else None,
+        magnitudes.root_mean_square if magnitudes else None,
+        *(magnitudes.share_below_rms(fraction) if magnitudes else None for fraction in THRESHOLDS),
+    ]
+
+
+class _Row:
+    """A line of the table: a weight, or several added up."""
+
+    def __init__(self, name: str, weights: Sequence[WeightSparsity]) -> None:
+        from ..sparsity.figures import total_of
+
+        self.name = name
+        self.figures: Figures = total_of(weight.figures for weight in weights)
+        forms = dict.fromkeys(weight.form for weight in weights)
+        self.form = next(iter(forms)) if len(forms) == 1 else f"{len(forms)} forms" if forms else ""
+        self._weights = weights
+
+    def share_below(self, fraction: float) -> float | None:
+        """The share of elements below a fraction of their own weight's RMS."""
+        known = [(w.magnitudes, w.figures.elements) for w in self._weights if w.magnitudes is not None]
+        elements = sum(n for _, n in known)
+        if not elements:
+            return None
+        return sum(m.share_below_rms(fraction) * n for m, n in known) / elements
+
+
+def _rows(result: Sparsity, depth: int | None) -> list[_Row]:
+    by_name: dict[str, list[WeightSparsity]] = {}
+    for weight in result.weights:
+        parts = weight.name.split(".")
+        shown = weight.name if depth is None else ".".join(parts[:depth])
+        by_name.setdefault(shown or "(itself)", []).append(weight)
+    return [*(_Row(name, weights) for name, weights in by_name.items()), _Row("total", result.weights)]
+
+
+def _heading(result: Sparsity) -> list[tuple[str, str]]:
+    total = result.total
+    shared = sum(len(weight.aliases) for weight in result.weights)
+    tied = f", and {shared} names of the same memory" if shared else ""
+    return [
+        ("model", result.model),
+        ("weights", f"{len(result.weights)}{tied}, {quantity(total.elements, '')} elements"),
+        ("stored", quantity(total.stored_bytes, "B")),
+        ("zeros", f"{_percent(total.zero_share)} % of elements"),
+    ]
+
+
+def _columns(rows: Sequence[_Row], thresholds: Sequence[float]) -> list[Column]:
+    total = rows[-1].figures
+    elements, stored = scale_for(total.elements, ""), scale_for(total.stored_bytes, "B")
+    figures = [row.figures for row in rows]
+    return [
+        Column("weight", "", [row.name for row in rows], numeric=False, flexible=True),
+        Column("form", "", [row.form for row in rows], numeric=False, spare=1),
+        Column("elements", elements.unit, [elements.show(f.elements) for f in figures]),
+        Column("stored", stored.unit, [stored.show(f.stored_bytes) for f in figures], spare=4),
+        Column("zeros", "%", [_percent(f.zero_share) for f in figures]),
+        Column("N:M", "", [_groups(f) for f in figures], numeric=False),
+        Column("2:4", "%", [_groups_share(f) for f in figures], spare=3),
+        Column("blocks", "% zero", [_blocks(f) for f in figures]),
+        Column("rows", "zero", [_count(f.zero_rows, f.rows) for f in figures]),
+        Column("channels", "zero", [_count(f.zero_channels, f.channels) for f in figures]),
+        *(
+            Column(
+                f"<{fraction:g} rms",
+                "%",
+                ["" if (share := row.share_below(fraction)) is None else _percent(share) for row in rows],
+                spare=2 if place == 0 and len(thresholds) > 1 else 0,
+            )
+            for place, fraction in enumerate(thresholds)
+        ),
+    ]
+
+
+def _groups(figures: Figures) -> str:
+    """The strictest N:M structure of a matrix."""
+    best = figures.best_groups if figures.rows else None
+    return best.label if best else "-" if figures.rows else ""
+
+
+def _groups_share(figures: Figures) -> str:
+    """How many groups along the rows of a matrix are 2:4, whose zeros hardware can leave out."""
+    if not figures.rows:
+        return ""
+    found = [groups for groups in figures.groups if groups.label == "2:4"]
+    return _percent(found[0].share) if found else ""
+
+
+def _blocks(figures: Figures) -> str:
+    best = figures.best_blocks
+    return f"{best.size}x{best.size} {_percent(best.zero_share)}" if best else "-" if figures.rows else ""
+
+
+def _count(part: int, whole: int) -> str:
+    return str(part) if whole else ""
+
+
+def _percent(share: float) -> str:
+    """One decimal, but never a whole that is not one."""
+    if share in (0.0, 1.0):
+        return f"{100 * share:.0f}"
+    shown = f"{100 * share:.1f}"
+    return {"0.0": "<0.1", "100.0": ">99.9"}.get(shown, shown)
