@@ -318,8 +318,10 @@ void register_counts(py::module_& m) {
             return result;
         },
         py::arg("graph"), py::kw_only(), py::arg("precision") = "native",
-        "What passes the boundary of a forward, in all sizes of the graph: tensors and bytes of its inputs and "
-        "results\n(caches stay where they are), bytes of its weights, and its tokens, None where it reads none.");
+        "What passes the boundary of a forward, in all sizes of the graph: tensors and bytes of its inputs "
+        "and "
+        "results\n(caches stay where they are), bytes of its weights, and its tokens, None where it reads "
+        "none.");
 }
 
 }  // namespace infercost

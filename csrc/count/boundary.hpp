@@ -1,5 +1,5 @@
-// What passes the boundary of a forward: the inputs that it is given, the results that it hands out, the weights
-// that have to be there, and how many tokens of a language it reads.
+// What passes the boundary of a forward: the inputs that it is given, the results that it hands out, the
+// weights that have to be there, and how many tokens of a language it reads.
 #pragma once
 
 #include <memory>
@@ -19,8 +19,8 @@ struct Boundary {
     // there before: weights, and inputs handed back.
     Expr output_bytes;
     Expr weight_bytes;  // weights and buffers
-    // Elements of the integer inputs that the largest table of embeddings is looked up at, with two axes or more
-    // (sequences in a batch); none where there is no such input.
+    // Elements of the integer inputs that the largest table of embeddings is looked up at, with two axes or
+    // more (sequences in a batch); none where there is no such input.
     std::optional<Expr> tokens;
 };
 
