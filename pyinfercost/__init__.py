@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from . import hardware as hardware
     from .analysis.collectives import CollectiveEstimate as CollectiveEstimate
     from .analysis.collectives import collective as collective
+    from .analysis.comparing import compare as compare
+    from .analysis.comparison import Comparison as Comparison
     from .analysis.counting import count as count
     from .analysis.estimation import Estimate as Estimate
     from .analysis.estimation import LayerEstimate as LayerEstimate
@@ -52,6 +54,8 @@ _LAZY = {
     "Sparsity": ".sparsity.result",
     "collective": ".analysis.collectives",
     "CollectiveEstimate": ".analysis.collectives",
+    "compare": ".analysis.comparing",
+    "Comparison": ".analysis.comparison",
     "count": ".analysis.counting",
     "estimate": ".analysis.estimation",
     "Estimate": ".analysis.estimation",
@@ -73,6 +77,7 @@ _LAZY = {
 __all__ = [
     "ActivationSparsity",
     "CollectiveEstimate",
+    "Comparison",
     "Counts",
     "EnergyMeter",
     "EnergyUnknownWarning",
@@ -95,6 +100,7 @@ __all__ = [
     "calibrate",
     "capture",
     "collective",
+    "compare",
     "count",
     "energy_meter",
     "estimate",

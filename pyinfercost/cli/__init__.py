@@ -14,6 +14,7 @@ from .. import _core
 from .arguments import named_settings, whole_number
 from .calibrate_command import calibrate
 from .collective_command import collective
+from .compare_command import compare
 from .machines import check_region, machine_of, paid_price, transfer_of_option
 from .measure_command import check_measurable, measure, write_both
 from .options import EPILOG, PRICE_HELP, format_option, model_options, utilisation_option
@@ -122,6 +123,7 @@ def profile(
 
 main.add_command(sweep)
 main.add_command(collective)
+main.add_command(compare)
 main.add_command(calibrate)
 main.add_command(measure)
 main.add_command(sparsity)

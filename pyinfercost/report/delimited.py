@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..analysis.profile import Profile
     from ..analysis.sweeps.result import Sweep
+    from .tabular import Column
 
 _POINTS_AT_ONCE = 2**14
 
@@ -46,17 +47,24 @@ def profile_markdown(profile: Profile, *, depth: int | None = None) -> str:
     rows, _, _ = module_rows(profile, depth)
     table = profile_columns(profile, rows)
     lines = [f"- {name}: {_escaped(value)}" for name, value in heading(profile)]
-    lines += ["", _pipes(f"{column.name} ({column.unit})" if column.unit else column.name for column in table)]
-    lines.append(_pipes("---:" if column.numeric else "---" for column in table))
-    for cells in zip(*(column.cells for column in table), strict=True):
-        lines.append(_pipes(_markdown_cell(cell) for cell in cells))
     lines += [
+        "",
+        *markdown_table(table),
         "",
         *(f"- {name}: {_escaped(value)}" for name, value in totals(profile)),
         f"- {_escaped(ledger(profile))}",
         *(f"- {_escaped(name)}: {_escaped(value)}" for name, value in data_size_lines(profile)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def markdown_table(columns: Sequence[Column]) -> list[str]:
+    """Columns as the lines of a table."""
+    titles = [f"{column.name} ({column.unit})" if column.unit else column.name for column in columns]
+    lines = [_pipes(titles), _pipes("---:" if column.numeric else "---" for column in columns)]
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        lines.append(_pipes(_markdown_cell(cell) for cell in cells))
+    return lines
 
 
 def _markdown_cell(cell: str) -> str:

@@ -92,6 +92,7 @@ def profile_document(profile: Profile) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "model": profile.model,
+        "precision": profile.precision,
         "sizes": dict(profile.sizes),
         "data_sizes": _data_sizes(profile),
         "totals": {name: _plain(getattr(counts.total, name)) for name in TOTALS},
@@ -108,8 +109,32 @@ def profile_document(profile: Profile) -> dict[str, Any]:
             "peak_module": counts.memory.peak_module,
         },
         "layers": profile_layers(profile),
-        "estimate": None if profile.estimate is None else _estimate(profile.estimate),
+        "modules": _modules(profile),
+        "estimate": None if profile.estimate is None else estimate_document(profile.estimate),
     }
+
+
+def _modules(profile: Profile) -> list[dict[str, Any]]:
+    """The modules that own parameters, with theirs, without those of the modules in them; in the order of the layers.
+
+    A tensor that several modules share is with the one whose name it has.
+    """
+    whole = profile.counts.by_module()
+    children: dict[str, list[str]] = {}
+    for path in whole:
+        if path:
+            children.setdefault(path.rpartition(".")[0], []).append(path)
+
+    def own(path: str, name: str) -> Any:
+        return getattr(whole[path], name) - sum(getattr(whole[child], name) for child in children.get(path, ()))
+
+    order = dict.fromkeys([*(layer.module for layer in profile.counts.layers), *whole])
+    modules = [
+        {"module": path, **{name: _plain(own(path, name)) for name in ("parameters", "parameter_bytes")}}
+        for path in order
+        if path in whole
+    ]
+    return [module for module in modules if module["parameters"] != 0]
 
 
 def _data_sizes(profile: Profile) -> list[dict[str, Any]]:
@@ -171,7 +196,8 @@ def as_json(document: Any, *, indent: int | None = 2) -> str:
     return json.dumps(document, indent=indent, allow_nan=False)
 
 
-def _estimate(estimate: Estimate) -> dict[str, Any]:
+def estimate_document(estimate: Estimate) -> dict[str, Any]:
+    """The JSON object of an estimate without its layers."""
     return {
         **{name: _finite(getattr(estimate, name)) for name in ESTIMATE},
         "cost": None if estimate.cost is None else _cost(estimate.cost),
