@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .sparsity import sparsity as sparsity
     from .sparsity.activations import ActivationSparsity as ActivationSparsity
     from .sparsity.result import Sparsity as Sparsity
+    from .tradeoffs.result import Tradeoff as Tradeoff
+    from .tradeoffs.run import tradeoff as tradeoff
 
 # These are subpackages: importing anything below them binds the module to that name here, so the name must mean the
 # module in every case. `pyinfercost.capture` and `pyinfercost.sparsity` are modules that can be called.
@@ -72,6 +74,8 @@ _LAZY = {
     "StoredSweep": ".analysis.sweeps.store",
     "Sweep": ".analysis.sweeps.result",
     "SweepInterrupted": ".analysis.sweeps.run",
+    "tradeoff": ".tradeoffs.run",
+    "Tradeoff": ".tradeoffs.result",
 }
 
 __all__ = [
@@ -94,6 +98,7 @@ __all__ = [
     "StoredSweep",
     "Sweep",
     "SweepInterrupted",
+    "Tradeoff",
     "Work",
     "__version__",
     "activation_sparsity",
@@ -109,6 +114,7 @@ __all__ = [
     "profile",
     "sparsity",
     "sweep",
+    "tradeoff",
 ]
 
 

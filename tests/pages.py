@@ -80,7 +80,7 @@ def run(step: Step, names: dict[str, object]) -> str:
     result = CliRunner(env={"COLUMNS": "100"}).invoke(main, words[1:], catch_exceptions=False)
     if result.exit_code:
         raise RuntimeError(f"{step.source!r} ends with {result.exit_code}: {result.stderr}")
-    return "\n".join(line.rstrip() for line in result.stdout.splitlines()) + "\n"
+    return "".join(f"{line.rstrip()}\n" for line in result.stdout.splitlines())
 
 
 def run_page(text: str) -> Iterator[tuple[Step, str]]:

@@ -54,22 +54,26 @@ PYTHON_LAYERS = {
     "report": 3,
     "measuring": 3,
     "sparsity": 3,
+    "tradeoffs": 3,
     "cli": 4,
     "__main__": 5,
 }
 # Whatever pulls in torch, and torch itself: an import of a second and more that a `.pt2` file or a graph does not need.
 TORCH_LIBRARIES = {"torch", "torchvision", "timm", "transformers", "diffusers"}
 
-# The parts that may import them: what is captured, what is run to be timed, and what has weights. Of the last only a
-# few files, since weights in files need no torch.
-TORCH_PARTS = {"capture", "measuring", "sparsity"}
-TORCH_FILES_OF_SPARSITY = {"activations.py", "modules.py", "tensors.py"}
+# The parts that may import them: what is captured, what is run to be timed, and what has weights or changes them. Of
+# the last two only a few files, since weights in files need no torch, and neither do results.
+TORCH_PARTS = {"capture", "measuring"}
+TORCH_FILES = {
+    "sparsity": {"activations.py", "modules.py", "tensors.py"},
+    "tradeoffs": {"candidates.py", "modules.py"},
+}
 
 
 def may_import_torch(path: Path) -> bool:
     """Whether a file of the package may import torch, at whatever time."""
     part = part_of(path)
-    return part in TORCH_PARTS and (part != "sparsity" or path.name in TORCH_FILES_OF_SPARSITY)
+    return part in TORCH_PARTS or path.name in TORCH_FILES.get(part, ())
 
 
 LONGEST_FILE = 400
@@ -186,7 +190,7 @@ def test_torch_is_imported_when_called(path: Path) -> None:
 
 
 def test_the_files_that_may_import_torch_are_there() -> None:
-    assert not [name for name in TORCH_FILES_OF_SPARSITY if not (PACKAGE / "sparsity" / name).is_file()]
+    assert not [name for part, names in TORCH_FILES.items() for name in names if not (PACKAGE / part / name).is_file()]
 
 
 @each(sorted((ROOT / "tests" / "core").rglob("*.py")))

@@ -154,7 +154,7 @@ def _rows(comparison: Comparison, depth: int | None) -> tuple[list[ModuleChange]
     if not rows:
         return [], ["No module differs" if not comparison.changed else "No difference is in a module"]
     hidden = len(modules) - len(rows)
-    notes = [f"{hidden} of {len(modules)} modules differ in nothing and have no row"] if hidden else []
+    notes = [f"Unchanged: {hidden} of {len(modules)} modules"] if hidden else []
     if depth < deepest:
         notes.append(f"Modules below depth {depth} of {deepest} are added up; --depth or depth= shows more")
     return rows, notes or ["All modules differ"]

@@ -10,10 +10,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["cost.md"])
+@pytest.mark.parametrize("name", ["cost.md", "tradeoff.md"])
 def test_every_figure_of_a_page_is_what_its_command_prints(name: str) -> None:
     pytest.importorskip("torchvision")
     pytest.importorskip("transformers")
+    pytest.importorskip("torchao")
     wrong = pages.differences((ROOT / "docs" / name).read_text(encoding="utf-8"))
     assert not wrong, "python tests/pages.py docs/" + name + " writes what is printed now\n" + "\n".join(wrong)
 

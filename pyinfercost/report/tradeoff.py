@@ -1,0 +1,128 @@
+"""A trade-off as tables: a row per candidate, and per layer what each candidate loses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .summary import ITEMS_OF_A_PRICE
+from .tabular import Column
+from .text import percent, scale_for, significant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from ..tradeoffs.result import LayerSensitivity, Tradeoff, TradeoffRow
+
+_STORED_ZEROS = "Zeros are stored as numbers: a dense kernel takes as long for them, so pruning buys no time."
+_MANY = 1000.0
+_DECIMALS = 4
+
+
+def tradeoff_view(result: Tradeoff) -> RenderableType:
+    """What was asked for, the candidates, what failed, and the sensitivity of layers."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from .table import grid_view, pairs_view
+
+    parts: list[RenderableType] = [pairs_view(_heading(result)), Text(), grid_view(_columns(result))]
+    failed = [(row.name, row.error) for row in result.rows if row.error is not None]
+    if failed:
+        parts += [Text(), Text("Failed:", "bold red"), pairs_view([(name, str(error)) for name, error in failed])]
+    if _pruned(result.rows):
+        parts.append(Text(_STORED_ZEROS, "dim"))
+    if result.layers:
+        parts += [Text(), Text("Accuracy lost where one layer alone is changed"), grid_view(_layer_columns(result))]
+        wrong = [(f"{row.candidate} of {row.module}", str(row.error)) for row in result.layers if _failed(row)]
+        if wrong:
+            parts += [Text("Failed:", "bold red"), pairs_view(wrong)]
+    return Group(*parts)
+
+
+def _heading(result: Tradeoff) -> list[tuple[str, str]]:
+    better = "accuracy: more is better" if result.maximize else "accuracy is a loss: less is better"
+    return [
+        ("model", result.model),
+        ("predicted", f"{result.hardware}, {result.precision}, {result.execution}"),
+        ("evaluated", better),
+    ]
+
+
+def _columns(result: Tradeoff) -> list[Column]:
+    rows = result.rows
+    columns = [
+        Column("candidate", "", [row.name for row in rows], numeric=False, flexible=True),
+        Column("accuracy", "", ["-" if row.accuracy is None else _figure(row.accuracy) for row in rows]),
+        Column("lost", "", [_signed(row.lost) for row in rows]),
+        *_scaled("latency", "s", [row.latency_s for row in rows]),
+        *_scaled("measured", "s", [row.measured_s for row in rows]),
+        *_scaled("memory", "B", [row.peak_memory_bytes for row in rows], spare=1),
+        *_scaled("weights", "B", [row.parameter_bytes for row in rows]),
+        *_scaled("energy", "J", [row.energy_j for row in rows], spare=2),
+    ]
+    if any(row.cost_usd is not None for row in rows):
+        cells = ["-" if row.cost_usd is None else significant(ITEMS_OF_A_PRICE * row.cost_usd) for row in rows]
+        columns.append(Column("cost", "USD/1M", cells))
+    if any(row.zero_share for row in rows):
+        columns += [
+            Column("zeros", "%", ["-" if row.zero_share is None else percent(row.zero_share) for row in rows]),
+            Column("N:M", "", [row.structure for row in rows], numeric=False, spare=3),
+            Column("rows", "zero", ["-" if row.zero_rows is None else str(row.zero_rows) for row in rows], spare=4),
+        ]
+    return columns
+
+
+def _scaled(name: str, unit: str, values: Sequence[float | None], spare: int = 0) -> list[Column]:
+    """A column in one unit; none where nothing is known."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return []
+    scale = scale_for(max(known), unit, decimals=2)
+    return [Column(name, scale.unit, ["-" if value is None else scale.show(value) for value in values], spare=spare)]
+
+
+def _layer_columns(result: Tradeoff) -> list[Column]:
+    """One row per layer, one column per candidate."""
+    cells = {(row.module, row.candidate): _lost(row) for row in result.layers}
+    modules = list(dict.fromkeys(row.module for row in result.layers))
+    candidates = list(dict.fromkeys(row.candidate for row in result.layers))
+    return [
+        Column("layer", "", [module or "(itself)" for module in modules], numeric=False, flexible=True),
+        *(Column(name, "", [cells.get((module, name), "") for module in modules]) for name in candidates),
+    ]
+
+
+def _lost(row: LayerSensitivity) -> str:
+    if not row.applicable:
+        return "-"
+    return "failed" if row.lost is None else _signed(row.lost)
+
+
+def _failed(row: LayerSensitivity) -> bool:
+    return row.applicable and row.error is not None
+
+
+def _pruned(rows: Sequence[TradeoffRow]) -> bool:
+    """Whether a candidate has more zeros than the first row, and is not predicted to be faster."""
+    if not rows:
+        return False
+    first = rows[0]
+    return any(
+        (row.zero_share or 0.0) > (first.zero_share or 0.0)
+        and row.latency_s is not None
+        and first.latency_s is not None
+        and row.latency_s >= first.latency_s
+        for row in rows[1:]
+    )
+
+
+def _figure(value: float) -> str:
+    return significant(value) if abs(value) >= _MANY else f"{value:.{_DECIMALS}f}"
+
+
+def _signed(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return ("+" if value > 0 else "") + _figure(value + 0.0)

@@ -1,0 +1,96 @@
+"""Finished rows in a JSONL file, so that a trade-off that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from . import TradeoffError
+
+SCHEMA_VERSION = 1
+_KIND = "pyinfercost.tradeoff"
+
+
+class Journal:
+    """A file whose first line has the settings, and each other one a finished row.
+
+    A row is keyed by the candidate's name, the layer (empty for the whole model) and the candidate in words.
+
+    Args:
+        path: the file; it is made where it is not there. None keeps nothing.
+        settings: what all rows depend on.
+
+    Raises:
+        TradeoffError: the file is of other settings, or no such file.
+        OSError: the file cannot be read or written.
+    """
+
+    def __init__(self, path: str | PathLike[str] | None, settings: Mapping[str, Any]) -> None:
+        self._path = None if path is None else Path(path)
+        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
+        if self._path is None:
+            return
+        header = {"kind": _KIND, "schema_version": SCHEMA_VERSION, "settings": dict(settings)}
+        if not self._path.exists() or self._path.stat().st_size == 0:
+            self._append(header)
+        else:
+            self._read(json.loads(json.dumps(header)))
+
+    def find(self, candidate: str, layer: str, text: str) -> dict[str, Any] | None:
+        """The figures of a finished row; None where there is none.
+
+        Raises:
+            TradeoffError: there is one of another candidate of that name.
+        """
+        entry = self._rows.get((candidate, layer))
+        if entry is None:
+            return None
+        if entry["of"] != text:
+            raise TradeoffError(
+                f"{self._path} has candidate {candidate!r} as {entry['of']}, and now it is {text}; give the candidate "
+                "another name, or another file to resume"
+            )
+        figures: dict[str, Any] = entry["figures"]
+        return figures
+
+    def add(self, candidate: str, layer: str, text: str, figures: Mapping[str, Any]) -> None:
+        """Keeps a finished row."""
+        entry = {"candidate": candidate, "layer": layer, "of": text, "figures": dict(figures)}
+        self._rows[candidate, layer] = entry
+        if self._path is not None:
+            self._append(entry)
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry, allow_nan=False) + "\n")
+
+    def _read(self, header: Mapping[str, Any]) -> None:
+        if self._path is None:
+            return
+        data = self._path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        try:
+            first, *entries = [json.loads(line) for line in whole.decode().splitlines()]
+            kind, version, held = first["kind"], first["schema_version"], first["settings"]
+            rows = {(entry["candidate"], entry["layer"]): entry for entry in entries}
+        except (ValueError, KeyError, TypeError) as error:
+            raise TradeoffError(f"{self._path} is no file to resume from ({error}); give another one") from error
+        if kind != _KIND or version != SCHEMA_VERSION:
+            raise TradeoffError(f"{self._path} is of {kind} {version}; expected {_KIND} {SCHEMA_VERSION}")
+        self._check(held, header["settings"])
+        if len(whole) < len(data):  # the last row was being written when the run was stopped
+            with self._path.open("r+b") as file:
+                file.truncate(len(whole))
+        self._rows = rows
+
+    def _check(self, held: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        different = [name for name in {**held, **now} if held.get(name) != now.get(name)]
+        if different:
+            said = "; ".join(f"{name} was {held.get(name)!r} and is {now.get(name)!r}" for name in different)
+            raise TradeoffError(
+                f"{self._path} has rows of other settings: {said}. Give another file, or remove this one"
+            )
