@@ -198,14 +198,10 @@ class _Cast:
         return self.of(output)
 
     def of(self, value: Any) -> Any:
-        """The value with its floating tensors cast, in lists, tuples and dicts, too."""
-        if isinstance(value, torch.Tensor):
-            return value.to(self.dtype) if value.is_floating_point() else value
-        if isinstance(value, dict):
-            return {key: self.of(item) for key, item in value.items()}
-        if type(value) in (list, tuple):
-            return type(value)(map(self.of, value))
-        return value
+        """The value with its floating tensors cast, those in containers that torch knows (outputs of models), too."""
+        return torch.utils._pytree.tree_map_only(
+            torch.Tensor, lambda tensor: tensor.to(self.dtype) if tensor.is_floating_point() else tensor, value
+        )
 
 
 _TO_FP32 = _Cast(torch.float32)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny_tradeoffs import CPU, WANTED, X, broken, closeness, run, tiny
 from torch import nn
 from torch.nn.utils import prune
 
@@ -18,36 +18,6 @@ from pyinfercost.tradeoffs import TradeoffError
 from pyinfercost.tradeoffs.candidates import cast, channels, int8_dynamic, int8_weight_only, magnitude, n_of_m
 from pyinfercost.tradeoffs.modules import copy_of, signature_of
 from pyinfercost.tradeoffs.result import TradeoffRow
-
-CPU = "epyc-7742"
-X = torch.linspace(-1, 1, 8 * 64).reshape(8, 1, 8, 8)
-
-
-def tiny() -> nn.Module:
-    """A convolution and two linear layers, the same each time."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return nn.Sequential(
-            nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 32), nn.ReLU(), nn.Linear(32, 10)
-        )
-
-
-WANTED = tiny()(X).detach()
-
-
-def closeness(model: nn.Module) -> float:
-    """1 for what the unchanged model gives, less for what lies further from it."""
-    with torch.no_grad():
-        return 1 - float((model(X) - WANTED).abs().mean())
-
-
-def run(candidates: Any, model: Any = None, **options: Any) -> ic.Tradeoff:
-    return ic.tradeoff(
-        tiny() if model is None else model,
-        candidates,
-        **{"evaluate": closeness, "inputs": X, "hardware": CPU, **options},
-    )
-
 
 # --- rows ----------------------------------------------------------------------------------------------------------
 
@@ -114,6 +84,21 @@ def test_measuring_adds_seconds_of_this_machine() -> None:
     assert "measured" in str(result)
 
 
+def test_outputs_of_transformers_keep_their_names_when_cast() -> None:
+    outputs = pytest.importorskip("transformers.modeling_outputs")
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = tiny()
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return outputs.ImageClassifierOutput(logits=self.body(x))
+
+    result = run({"bf16": cast("bf16")}, Named(), evaluate=lambda module: module(X).logits.mean())
+    assert result["bf16"].error is None
+
+
 def test_named_inputs() -> None:
     class Named(nn.Module):
         def __init__(self) -> None:
@@ -174,10 +159,6 @@ def test_a_module_that_cannot_be_copied_says_what_to_do() -> None:
 
 
 # --- errors --------------------------------------------------------------------------------------------------------
-
-
-def broken(model: nn.Module) -> nn.Module:
-    raise RuntimeError("no such kernel")
 
 
 def test_one_failing_candidate_is_a_row_with_its_error() -> None:
@@ -291,101 +272,6 @@ def test_paths_restrict_the_layers_and_errors_stay_in_theirs() -> None:
     assert (first.module, first.error) == ("3", "RuntimeError: not this one")
     assert second.lost > 0
     assert "failed" in str(result)
-
-
-# --- going on ------------------------------------------------------------------------------------------------------
-
-
-class Counting:
-    """An `evaluate` that is interrupted at one of its calls."""
-
-    def __init__(self, stop_at: int = 0) -> None:
-        self.calls = 0
-        self.stop_at = stop_at
-
-    def __call__(self, model: nn.Module) -> float:
-        self.calls += 1
-        if self.calls == self.stop_at:
-            raise KeyboardInterrupt
-        return closeness(model)
-
-
-CANDIDATES = {"half": magnitude(0.5), "2:4": n_of_m(), "rows": channels(0.25)}
-
-
-def test_finished_rows_are_not_computed_again_after_an_interrupt(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    with pytest.raises(KeyboardInterrupt):
-        run(CANDIDATES, evaluate=Counting(stop_at=3), resume=path)
-    with path.open("a", encoding="utf-8") as file:
-        file.write('{"candidate": "2:4", "lay')  # what a killed process leaves
-    second = Counting()
-    result = run(CANDIDATES, evaluate=second, resume=path)
-    assert second.calls == 2, "original and half were finished"
-    assert result.rows == run(CANDIDATES).rows
-    third = Counting()
-    assert run(CANDIDATES, evaluate=third, resume=path).rows == result.rows
-    assert third.calls == 0
-
-
-def test_layers_go_on_too_and_new_candidates_join(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    with pytest.raises(KeyboardInterrupt):
-        run({"half": magnitude(0.5)}, evaluate=Counting(stop_at=4), per_layer=True, resume=path)
-    count = Counting()
-    result = run({"half": magnitude(0.5), "2:4": n_of_m()}, evaluate=count, per_layer=True, resume=path)
-    assert count.calls == 1 + 2 + 3, "2:4 whole, half of layers 3 and 5, 2:4 of all three"
-    assert len(result.layers) == 6
-
-
-def test_rows_with_errors_are_tried_again(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    assert run({"a": broken}, resume=path)["a"].error is not None
-
-    def mended(model: nn.Module) -> nn.Module:
-        return model
-
-    count = Counting()
-    assert run({"a": mended}, resume=path, evaluate=count)["a"].accuracy == 1.0
-    assert count.calls == 1
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"precision": "bf16"}, "precision was 'native' and is 'bf16'"),
-        ({"hardware": "core-i9-10940x"}, "hardware was 'epyc-7742"),
-        ({"execution": "compiled"}, "execution was 'eager' and is 'compiled'"),
-        ({"inputs": X[:4]}, "inputs was 'float32[8, 1, 8, 8]' and is 'float32[4, 1, 8, 8]'"),
-        ({"price": 2.0}, "price was None and is '2.0 USD/h"),
-        ({"maximize": False}, "maximize was True and is False"),
-        ({"measure": True}, "measured was None and is '2.0 s on cpu'"),
-        ({"model": magnitude(0.1)(tiny())}, "model was"),
-    ],
-)
-def test_other_settings_are_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
-    path = tmp_path / "rows.jsonl"
-    run({"half": magnitude(0.5)}, resume=path)
-    before = path.read_bytes()
-    with pytest.raises(TradeoffError, match=re.escape(message)):
-        run({"half": magnitude(0.5)}, resume=path, **changed)
-    assert path.read_bytes() == before
-
-
-def test_another_candidate_of_the_same_name_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    run({"half": magnitude(0.5)}, resume=path)
-    with pytest.raises(TradeoffError, match=re.escape("'half' as magnitude(0.5), and now it is magnitude(0.6)")):
-        run({"half": magnitude(0.6)}, resume=path)
-
-
-@pytest.mark.parametrize("text", ["accuracy,cost\n", '{"kind": "other", "schema_version": 1, "settings": {}}\n'])
-def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(TradeoffError, match=r"rows\.jsonl is"):
-        run({"half": magnitude(0.5)}, resume=path)
-    assert path.read_text(encoding="utf-8") == text
 
 
 # --- results -------------------------------------------------------------------------------------------------------
