@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .analysis.sweeps.result import Sweep as Sweep
     from .analysis.sweeps.run import SweepInterrupted as SweepInterrupted
     from .analysis.sweeps.store import StoredSweep as StoredSweep
+    from .analysis.whatif import whatif as whatif
     from .capture import capture as capture
     from .measuring.calibration import calibrate as calibrate
     from .measuring.energy import EnergyMeter as EnergyMeter
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from .measuring.result import Measurement as Measurement
     from .sparsity import activation_sparsity as activation_sparsity
     from .sparsity import sparsity as sparsity
-    from .sparsity.activations import ActivationSparsity as ActivationSparsity
+    from .sparsity.activation_result import ActivationSparsity as ActivationSparsity
     from .sparsity.result import Sparsity as Sparsity
 
 # These are subpackages: importing anything below them binds the module to that name here, so the name must mean the
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 _MODULES = ("capture", "hardware", "sparsity")
 _LAZY = {
     "activation_sparsity": ".sparsity",
-    "ActivationSparsity": ".sparsity.activations",
+    "ActivationSparsity": ".sparsity.activation_result",
     "Sparsity": ".sparsity.result",
     "collective": ".analysis.collectives",
     "CollectiveEstimate": ".analysis.collectives",
@@ -68,6 +69,7 @@ _LAZY = {
     "StoredSweep": ".analysis.sweeps.store",
     "Sweep": ".analysis.sweeps.result",
     "SweepInterrupted": ".analysis.sweeps.run",
+    "whatif": ".analysis.whatif",
 }
 
 __all__ = [
@@ -103,6 +105,7 @@ __all__ = [
     "profile",
     "sparsity",
     "sweep",
+    "whatif",
 ]
 
 

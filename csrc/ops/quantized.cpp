@@ -162,6 +162,25 @@ void weight_only_groups(const Call& call, Work& work) {
     work.dims.weight_bits = 4;
     work.pointwise_flops = work.dims.n * k * 2;
 }
+// One kernel made for it, whatever the format: with a scale for each row the sum is scaled, with one for each
+// group the weight is.
+void linear_weight_only(const Call& call, Work& work) {
+    const TensorIndex input = input_of(call);
+    const TensorIndex weight = call.require_tensor("weight");
+    const Expr k = call.dim(input, -1);
+    product(call, work, call.engine_dtype(input), k);
+    const bool packed = call.stored_dtype(weight) == DType::float4_e2m1fn_x2;
+    work.dims.weight_bits = packed ? 4 : bits_of(call.stored_dtype(weight));
+    const Expr results = call.numel(call.output());
+    const Expr scaled = call.has("group_size") ? work.dims.n * k : results;
+    work.pointwise_flops = scaled + (call.has("bias") ? results : Expr(0));
+}
+// Both operands are narrow already; their scales go on the sums.
+void linear_quantised(const Call& call, Work& work) {
+    const TensorIndex input = input_of(call);
+    product(call, work, call.engine_dtype(input), call.dim(input, -1) * values_in_element(call, input));
+    work.pointwise_flops = call.numel(call.output()) * (call.has("bias") ? 2 : 1);
+}
 // A float16 weight under a wider activation: nothing has a scale.
 template <int kActivation>
 void weight_float16(const Call& call, Work& work) {
@@ -230,6 +249,11 @@ constexpr OpRule kRows[] = {
      "as _grouped_mm on fp8 or fp4; scale 1 per result"                                                                                                      },
     {"aten._weight_int8pack_mm",                                     weight_only,           stream_all,
      "2*m*n*k in the activation's dtype; scale 1 per result"                                                                                                 },
+    {"pyinfercost.linear_quantised",                                 linear_quantised,      stream_all,
+     "2*m*n*k in the operands' dtype; 1 per result to scale it; bias 1"                                                                                      },
+    {"pyinfercost.linear_weight_only",                               linear_weight_only,    stream_all,
+     "2*m*n*k in the activation's dtype; 1 per result to scale it, or per weight where groups have scales; "
+     "bias 1"                                                                                                                                                },
     {"aten._mixed_dtypes_linear",                                    weight_only,           stream_all,
      "2*m*n*k in the activation's dtype; scale and bias 1 per result"                                                                                        },
     {"aten._weight_int4pack_mm",                                     weight_only_groups,    stream_all, kGroups                                              },
