@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .analysis.estimation import Estimate as Estimate
     from .analysis.estimation import LayerEstimate as LayerEstimate
     from .analysis.estimation import estimate as estimate
+    from .analysis.potential import Potential as Potential
+    from .analysis.potential import potential as potential
     from .analysis.profile import Profile as Profile
     from .analysis.profile import profile as profile
     from .analysis.sweep import sweep as sweep
@@ -57,6 +59,8 @@ _LAZY = {
     "estimate": ".analysis.estimation",
     "Estimate": ".analysis.estimation",
     "LayerEstimate": ".analysis.estimation",
+    "potential": ".analysis.potential",
+    "Potential": ".analysis.potential",
     "profile": ".analysis.profile",
     "Profile": ".analysis.profile",
     "calibrate": ".measuring.calibration",
@@ -86,6 +90,7 @@ __all__ = [
     "LayerEstimate",
     "Measurement",
     "Plan",
+    "Potential",
     "Profile",
     "Sparsity",
     "StoredSweep",
@@ -102,6 +107,7 @@ __all__ = [
     "estimate",
     "hardware",
     "measure",
+    "potential",
     "profile",
     "sparsity",
     "sweep",

@@ -45,6 +45,30 @@ def test_bytes_are_those_of_a_module_that_is_really_quantised(form: str, config:
     assert what_if.contraction_flops == really.contraction_flops
 
 
+@pytest.mark.parametrize("form", ["int8_wo", "fp8_wo", "int8_dynamic"])
+@pytest.mark.parametrize("shape", [(4, 256), (2, 3, 256)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_kernels_of_torchao_are_those_of_its_modules(form: str, shape: tuple[int, ...], bias: bool) -> None:
+    quantization = pytest.importorskip("torchao.quantization")
+    config = {
+        "int8_wo": "Int8WeightOnlyConfig",
+        "fp8_wo": "Float8WeightOnlyConfig",
+        "int8_dynamic": "Int8DynamicActivationInt8WeightConfig",
+    }[form]
+    model = nn.Sequential(nn.Linear(256, 512, bias=bias), nn.ReLU(), nn.Linear(512, 128, bias=bias)).to(torch.bfloat16)
+    what_if = ic.whatif(captured(model, *shape), quantize=form, kernels="torchao")
+    quantization.quantize_(model, getattr(quantization, config)())
+    really = captured(model, *shape)
+    mine, theirs = ic.count(what_if).total, ic.count(really).total
+    for name in ("parameter_bytes", "parameters", "contraction_flops", "bytes_read", "bytes_written"):
+        assert getattr(mine, name) == getattr(theirs, name), name
+    for execution in ("eager", "compiled", "replayed"):
+        for hardware in ("h100-sxm-80gb", "l4"):
+            ways = {"hardware": hardware, "execution": execution}
+            expected = ic.estimate(really, **ways).latency_s
+            assert ic.estimate(what_if, **ways).latency_s == pytest.approx(expected, rel=0.03)
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_keeps_the_work_and_the_parameters(form: str) -> None:
     graph = captured(layers(), 4, 256, dynamic={0: {0: "batch"}})

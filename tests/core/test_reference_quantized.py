@@ -108,6 +108,15 @@ PRODUCTS = [
     ),
     *(
         Product(
+            "pyinfercost.linear_semi_structured",
+            {"input": T((M, K)), "weight": T((N, K // 2)), "places": T((N, 1), "int32"), **bias},
+            "float32",
+            per_result=len(bias),
+        )
+        for bias in ({}, {"bias": T((N,))})
+    ),
+    *(
+        Product(
             "pyinfercost.linear_quantised",
             {"input": T((M, width), dtype), "weight": T((N, width), dtype), "weight_scale": T((N, 1)), **bias},
             dtype,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .caches import CacheFormat
 from .edit import GraphEdit
-from .formats import CACHE_DTYPES, Format, WhatIfError, format_of
+from .formats import CACHE_DTYPES, Format, WhatIfError, format_of, pruned_format
 from .products import Product, Quantiser, product_of
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ def whatif(
     graph: Graph,
     *,
     quantize: str | Format | Mapping[str, str | Format | None] | None = None,
+    prune: str | Mapping[str, str | None] | None = None,
     kv_cache: str | None = None,
     where: Where = None,
+    kernels: str = "engine",
 ) -> Graph:
     """The graph of the same model with weights, activations or caches in other formats.
 
@@ -39,7 +41,11 @@ def whatif(
         quantize: a format for all products with weights, or formats by patterns of module paths
             (`{"*.mlp.*": "int4_wo", "lm_head": None}`); the first pattern that fits counts, None leaves a layer as it
             is. `"int4_wo:64"` has groups of 64.
+        prune: what pruning leaves of the weights of matrix products, for all or by patterns: `"2:4"`, two of four
+            neighbours along the inputs. Machines without a unit for it multiply the zeros.
         kv_cache: what keys and values of attention are kept in: `int8`, `fp8`, `fp16` or `bf16`.
+        kernels: `"engine"`, those of serving engines as above, or `"torchao"`: the operators that torchao's modules run
+            where nothing compiles them (`int8_wo`, `fp8_wo`, `int8_dynamic`).
         where: of which modules the products are meant: a pattern, several, or a function of the module's path.
 
     Returns:
@@ -49,12 +55,20 @@ def whatif(
     Raises:
         WhatIfError: for a format that is not known, or where nothing in the graph can have it.
     """
-    if quantize is None and kv_cache is None:
-        raise WhatIfError("nothing is asked: give quantize=, such as 'int8_wo', or kv_cache=, such as 'fp8'")
+    if quantize is None and prune is None and kv_cache is None:
+        raise WhatIfError(
+            "nothing is asked: give quantize=, such as 'int8_wo', prune='2:4', or kv_cache=, such as 'fp8'"
+        )
     edit = GraphEdit(graph)
-    chosen = _chosen(edit, quantize, where)
+    chosen = _chosen(edit, quantize, where, format_of)
+    pruned = _chosen(edit, prune, where, pruned_format)
+    if both := [product for key, (product, _) in chosen.items() if key in pruned]:
+        raise WhatIfError(f"{both[0].node.get('module', '')!r} is to be quantised and pruned; no kernel here does both")
+    chosen |= pruned
     cache = _cache(edit, kv_cache)
-    quantiser = Quantiser(edit)
+    if kernels not in ("engine", "torchao"):
+        raise WhatIfError(f"kernels is {kernels!r}; expected engine or torchao")
+    quantiser = Quantiser(edit, kernels)
     for node in edit.nodes:
         if id(node) in chosen:
             product, form = chosen[id(node)]
@@ -64,13 +78,15 @@ def whatif(
     return edit.build()
 
 
-def _chosen(edit: GraphEdit, quantize: Any, where: Where) -> dict[int, tuple[Product, Format]]:
+def _chosen(
+    edit: GraphEdit, quantize: Any, where: Where, by_name: Callable[[Any], Format]
+) -> dict[int, tuple[Product, Format]]:
     """The products that get a format, by the id of their node."""
     if quantize is None:
         return {}
     products = [found for node in edit.nodes if (found := product_of(edit, node)) is not None]
     policy = quantize if isinstance(quantize, Mapping) else {"*": quantize}
-    forms = {pattern: None if name is None else format_of(name) for pattern, name in policy.items()}
+    forms = {pattern: None if name is None else by_name(name) for pattern, name in policy.items()}
     wanted = _selector(where)
     modules = list(dict.fromkeys(product.node.get("module", "") for product in products))
     _check_patterns([*policy, *_patterns(where)], modules)

@@ -68,7 +68,8 @@ class GraphEdit:
         for is_run in runs:
             before.append(before[-1] + is_run)
         read = {t for node in kept for t in operands(node)} | set(self.data["outputs"])
-        gone = {t for t, made in enumerate(self.tensors) if made["role"] == "parameter" and t not in read}
+        captured = enumerate(self.tensors[: self._captured])  # what is new is stored, whether it is read or not
+        gone = {t for t, made in captured if made["role"] == "parameter" and t not in read}
         gone |= {t for node, is_run in zip(self._new_nodes, runs, strict=True) if not is_run for t in node["outputs"]}
         number: dict[int, int] = {}
         for t in range(len(self.tensors)):

@@ -22,6 +22,7 @@ class Format:
         group: weights of a row that share a scale; None for the whole row.
         scale: the dtype of scales; None where there are none (a plain cast).
         zero: the dtype of zero points; None for a symmetric format.
+        semi_structured: whether two of four weights along a row are zero and not stored; dtypes stay as they are.
         activation: None where activations stay as they are, `"dynamic"` where a kernel finds their scales row by row
             before each product, `"static"` where these are known and it only quantises.
     """
@@ -33,11 +34,12 @@ class Format:
     scale: str | None = "float32"
     zero: str | None = None
     activation: str | None = None
+    semi_structured: bool = False
 
     @property
     def is_cast(self) -> bool:
         """Whether weights and activations are only cast to a narrower float."""
-        return self.scale is None
+        return self.scale is None and not self.semi_structured
 
 
 def _table(*formats: Format) -> Mapping[str, Format]:
@@ -64,12 +66,18 @@ FORMATS = _table(
 )
 """The formats by name."""
 
+PRUNED = _table(Format("2:4", "", scale=None, semi_structured=True))
+"""What pruning may leave so that kernels make something of it; zeros without structure are multiplied like numbers."""
+
 CACHE_DTYPES = MappingProxyType({"int8": "int8", "fp8": "float8_e4m3fn", "fp16": "float16", "bf16": "bfloat16"})
 """What keys and values of attention may be kept in."""
 
 
 def format_of(name: str | Format) -> Format:
     """A format by name; `"int4_wo:64"` has groups of 64.
+
+    Args:
+        name: of `FORMATS`, or a format.
 
     Raises:
         WhatIfError: no such format is known, or it has no groups.
@@ -87,3 +95,19 @@ def format_of(name: str | Format) -> Format:
     if found.group is None or not group.isdigit() or int(group) < 1:
         raise WhatIfError(f"{name!r} has no group of {group!r}: {base} has a scale for each {found.group or 'row'}")
     return replace(found, group=int(group))
+
+
+def pruned_format(name: str | Format) -> Format:
+    """What pruning leaves, by name.
+
+    Raises:
+        WhatIfError: kernels make nothing of it.
+    """
+    if isinstance(name, Format):
+        return name
+    if name not in PRUNED:
+        raise WhatIfError(
+            f"prune is {name!r}; expected {', '.join(PRUNED)}: dense kernels multiply all other zeros, so "
+            "that the graph would be the same (1.0x); `ic.potential` says what the zeros of a model are worth"
+        )
+    return PRUNED[name]

@@ -8,6 +8,7 @@ from typing import Any
 from .edit import TRANSPOSES, GraphEdit, Node, operand, tensor
 from .formats import Format, WhatIfError
 
+_METADATA_COLUMNS = 16  # four groups of four, two bits for each of two kept: 16 bits
 _CONVOLUTIONS = {"aten.conv1d": 1, "aten.conv2d": 2, "aten.conv3d": 3}
 
 
@@ -61,17 +62,28 @@ class Quantiser:
 
     Args:
         edit: the graph.
+        kernels: whose: `"engine"` or `"torchao"`.
     """
 
-    def __init__(self, edit: GraphEdit) -> None:
+    def __init__(self, edit: GraphEdit, kernels: str = "engine") -> None:
         self._edit = edit
+        self._kernels = kernels
         self._weights: dict[tuple[int, Format], dict[str, tuple[str, int]]] = {}
         self._casts: dict[tuple[int, str], int] = {}
 
     def quantise(self, product: Product, form: Format) -> None:
         """What runs in the place of a product, before and after it included."""
-        if form.is_cast:
+        if form.semi_structured:
+            args = {"input": tensor(product.input), **self._weight(product, form)}
+            self._edit.replace(product.node, "pyinfercost.linear_semi_structured.default", args)
+        elif form.is_cast:
             self._cast(product, form)
+        elif self._kernels == "torchao":
+            from .torchao import CHAINS, Chain
+
+            if product.axes or product.turned or form.name not in CHAINS:
+                raise WhatIfError(f"kernels='torchao' has {', '.join(CHAINS)} of linear layers, not {form.name} of all")
+            CHAINS[form.name](Chain(self._edit, product, self._weight(product, form)))
         elif product.axes:
             self._convolution(product, form)
         elif form.activation is None:
@@ -116,6 +128,8 @@ class Quantiser:
             shape.reverse()
         rows, columns = shape[0], shape[1:]
         stands_for = old.get("stands_for", _count(old["shape"]))
+        if form.semi_structured:
+            return self._half(product, rows, columns[0], stands_for)
         if form.values > 1 and columns[-1] % form.values:
             raise WhatIfError(
                 f"{old.get('name')!r} has rows of {columns[-1]}; {form.name} packs {form.values} weights into a byte"
@@ -132,6 +146,21 @@ class Quantiser:
                 beside = edit.add_tensor(dtype, scales, role="parameter", name=f"{name}.{kind}", stands_for=0)
                 args[f"weight_{kind}"] = tensor(beside)
         return args
+
+    def _half(self, product: Product, rows: int, columns: int, stands_for: int) -> dict[str, tuple[str, int]]:
+        """The weights that are kept, and two bits for each that say where in its four it was."""
+        edit = self._edit
+        old = edit.tensors[product.weight]
+        name = old.get("name", "weight")
+        if columns % _METADATA_COLUMNS:
+            raise WhatIfError(f"{name!r} has rows of {columns}; kernels of 2:4 take multiples of {_METADATA_COLUMNS}")
+        kept = edit.add_tensor(
+            old["dtype"], [rows, columns // 2], role="parameter", name=f"{name}.kept", stands_for=stands_for
+        )
+        places = edit.add_tensor(
+            "int16", [rows, columns // _METADATA_COLUMNS], role="parameter", name=f"{name}.places", stands_for=0
+        )
+        return {"weight": tensor(kept), "places": tensor(places)}
 
     def _convolution(self, product: Product, form: Format) -> None:
         if form.dtype != "int8" or form.activation is None:
