@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from .analysis.estimation import Estimate as Estimate
     from .analysis.estimation import LayerEstimate as LayerEstimate
     from .analysis.estimation import estimate as estimate
+    from .analysis.potential import Potential as Potential
+    from .analysis.potential import potential as potential
     from .analysis.profile import Profile as Profile
     from .analysis.profile import profile as profile
     from .analysis.sweep import sweep as sweep
     from .analysis.sweeps.result import Sweep as Sweep
     from .analysis.sweeps.run import SweepInterrupted as SweepInterrupted
     from .analysis.sweeps.store import StoredSweep as StoredSweep
+    from .analysis.whatif import whatif as whatif
     from .capture import capture as capture
     from .measuring.calibration import calibrate as calibrate
     from .measuring.energy import EnergyMeter as EnergyMeter
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from .measuring.result import Measurement as Measurement
     from .sparsity import activation_sparsity as activation_sparsity
     from .sparsity import sparsity as sparsity
-    from .sparsity.activations import ActivationSparsity as ActivationSparsity
+    from .sparsity.activation_result import ActivationSparsity as ActivationSparsity
     from .sparsity.result import Sparsity as Sparsity
     from .tradeoffs.result import Tradeoff as Tradeoff
     from .tradeoffs.run import tradeoff as tradeoff
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 _MODULES = ("capture", "hardware", "sparsity")
 _LAZY = {
     "activation_sparsity": ".sparsity",
-    "ActivationSparsity": ".sparsity.activations",
+    "ActivationSparsity": ".sparsity.activation_result",
     "Sparsity": ".sparsity.result",
     "collective": ".analysis.collectives",
     "CollectiveEstimate": ".analysis.collectives",
@@ -62,6 +65,8 @@ _LAZY = {
     "estimate": ".analysis.estimation",
     "Estimate": ".analysis.estimation",
     "LayerEstimate": ".analysis.estimation",
+    "potential": ".analysis.potential",
+    "Potential": ".analysis.potential",
     "profile": ".analysis.profile",
     "Profile": ".analysis.profile",
     "calibrate": ".measuring.calibration",
@@ -76,6 +81,7 @@ _LAZY = {
     "SweepInterrupted": ".analysis.sweeps.run",
     "tradeoff": ".tradeoffs.run",
     "Tradeoff": ".tradeoffs.result",
+    "whatif": ".analysis.whatif",
 }
 
 __all__ = [
@@ -93,6 +99,7 @@ __all__ = [
     "LayerEstimate",
     "Measurement",
     "Plan",
+    "Potential",
     "Profile",
     "Sparsity",
     "StoredSweep",
@@ -111,10 +118,12 @@ __all__ = [
     "estimate",
     "hardware",
     "measure",
+    "potential",
     "profile",
     "sparsity",
     "sweep",
     "tradeoff",
+    "whatif",
 ]
 
 

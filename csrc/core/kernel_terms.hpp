@@ -31,12 +31,13 @@ inline bool is_one(const Affine& a) {
 struct KernelTerms {
     WorkKind kind;
     DType dtype;
-    int operand_bits;  // width of a contraction's operands
-    int weight_bits;   // of weights that are widened as they are read; 0: of operand_bits
-    double window;     // elements of a convolution's kernel; threads to a row
-    double launches;   // how often the plan runs it
-    double views;      // eager: ops that only make views, issued before it; the mean over its launches
-    double opened;     // compiled: share of launches that do not continue the loop nest before them
+    int operand_bits;      // width of a contraction's operands
+    int weight_bits;       // of weights that are widened as they are read; 0: of operand_bits
+    bool semi_structured;  // two of four weights are zero and not stored
+    double window;         // elements of a convolution's kernel; threads to a row
+    double launches;       // how often the plan runs it
+    double views;          // eager: ops that only make views, issued before it; the mean over its launches
+    double opened;         // compiled: share of launches that do not continue the loop nest before them
     Affine contraction_flops;
     Affine pointwise_flops;
     Affine weight_bytes;  // read, and the same in every call

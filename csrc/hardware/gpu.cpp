@@ -196,7 +196,12 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
         return tabled ? hardware_.constant(table + key, otherwise) : otherwise;
     };
     const double stored = is_zero(terms.weight_bytes) ? 1 : of_tiles("with_weights", 1);
-    const double compute = of_class("compute", 1) * of_tiles("compute", 1) * stored;
+    // A matrix unit that knows 2:4 skips the zeros, and a library reaches a share of that; others multiply
+    // them.
+    const double skipped = terms.semi_structured && engine.matrix && hardware_.sparsity_2_4 > 1
+                               ? hardware_.sparsity_2_4 * hardware_.constant("sparsity.gain_2_4", 1)
+                               : 1;
+    const double compute = of_class("compute", 1) * of_tiles("compute", 1) * stored * skipped;
     const double core_s_per_flop = hardware_.cores * seconds_per(engine.flop_per_s);
     GpuCosts costs;
     costs.shape = shape_of(terms, execution_);

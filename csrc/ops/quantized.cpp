@@ -162,6 +162,32 @@ void weight_only_groups(const Call& call, Work& work) {
     work.dims.weight_bits = 4;
     work.pointwise_flops = work.dims.n * k * 2;
 }
+// One kernel made for it, whatever the format: with a scale for each row the sum is scaled, with one for each
+// group the weight is.
+void linear_weight_only(const Call& call, Work& work) {
+    const TensorIndex input = input_of(call);
+    const TensorIndex weight = call.require_tensor("weight");
+    const Expr k = call.dim(input, -1);
+    product(call, work, call.engine_dtype(input), k);
+    const bool packed = call.stored_dtype(weight) == DType::float4_e2m1fn_x2;
+    work.dims.weight_bits = packed ? 4 : bits_of(call.stored_dtype(weight));
+    const Expr results = call.numel(call.output());
+    const Expr scaled = call.has("group_size") ? work.dims.n * k : results;
+    work.pointwise_flops = scaled + (call.has("bias") ? results : Expr(0));
+}
+// Two of four weights are zero: the others lie side by side, and two bits each say where they were.
+void linear_semi_structured(const Call& call, Work& work) {
+    const TensorIndex input = input_of(call);
+    product(call, work, call.engine_dtype(input), call.dim(input, -1));
+    work.dims.semi_structured = true;
+    work.pointwise_flops = call.has("bias") ? call.numel(call.output()) : Expr(0);
+}
+// Both operands are narrow already; their scales go on the sums.
+void linear_quantised(const Call& call, Work& work) {
+    const TensorIndex input = input_of(call);
+    product(call, work, call.engine_dtype(input), call.dim(input, -1) * values_in_element(call, input));
+    work.pointwise_flops = call.numel(call.output()) * (call.has("bias") ? 2 : 1);
+}
 // A float16 weight under a wider activation: nothing has a scale.
 template <int kActivation>
 void weight_float16(const Call& call, Work& work) {
@@ -222,66 +248,73 @@ constexpr std::string_view kPacks = "moves bytes into another layout";
 constexpr WorkShape kPack = moves<WorkKind::copy>;
 
 constexpr OpRule kRows[] = {
-    {"aten._int_mm",                                                 int_mm,                operands,   "2*m*n*k on int8"                                    },
-    {"aten._scaled_mm",                                              scaled_mm,             operands,   "2*m*n*k on fp8 or fp4; scale and bias are pointwise"},
-    {"aten._scaled_mm_v2",                                           scaled_mm,             operands,   "2*m*n*k on fp8 or fp4; scale and bias are pointwise"},
-    {"aten._scaled_grouped_mm",                                      scaled_grouped_mm,     grouped,    "as _grouped_mm on fp8; scale 1 per result"          },
-    {"aten._scaled_grouped_mm_v2",                                   scaled_grouped_mm,     grouped,
-     "as _grouped_mm on fp8 or fp4; scale 1 per result"                                                                                                      },
-    {"aten._weight_int8pack_mm",                                     weight_only,           stream_all,
-     "2*m*n*k in the activation's dtype; scale 1 per result"                                                                                                 },
-    {"aten._mixed_dtypes_linear",                                    weight_only,           stream_all,
-     "2*m*n*k in the activation's dtype; scale and bias 1 per result"                                                                                        },
-    {"aten._weight_int4pack_mm",                                     weight_only_groups,    stream_all, kGroups                                              },
-    {"aten._weight_int4pack_mm_for_cpu",                             weight_only_groups,    stream_all, kGroups                                              },
-    {"aten._weight_int4pack_mm_with_scales_and_zeros",               weight_only_groups,    stream_all, kGroups                                              },
-    {"quantized.int4mm_packed_weight_cpu",                           weight_only_groups,    stream_all, kGroups                                              },
-    {"aten._dyn_quant_matmul_4bit",                                  dynamic_4bit,          stream_all,
-     "2*m*n*k on int8; 7 per input, 1 per result and block"                                                                                                  },
-    {"aten._convert_weight_to_int4pack",                             kPack,                 stream_all, kPacks                                               },
-    {"aten._convert_weight_to_int4pack_for_cpu",                     kPack,                 stream_all, kPacks                                               },
-    {"aten._dyn_quant_pack_4bit_weight",                             kPack,                 stream_all, kPacks                                               },
-    {"quantized.linear",                                             linear,                stream_all, kInt8                                                },
-    {"quantized.linear_relu",                                        linear,                stream_all, kInt8                                                },
-    {"quantized.linear_leaky_relu",                                  linear_leaky_relu,     stream_all, "as quantized.linear; 3 more per result"             },
-    {"quantized.linear_tanh",                                        linear_tanh,           stream_all, "as quantized.linear; 1 more per result"             },
-    {"quantized.linear_with_input_q_dq_qweight_dq_output_fp32",      linear_quantizing,     stream_all,
-     "2*m*n*k on int8; quantising the input 5 each"                                                                                                          },
-    {"quantized.linear_with_input_q_dq_qweight_dq_relu_output_fp32", linear_quantizing,     stream_all,
-     "2*m*n*k on int8; quantising the input 5 each"                                                                                                          },
-    {"quantized.linear_dynamic",                                     linear_dynamic,        stream_all, kDynamic                                             },
-    {"quantized.linear_relu_dynamic",                                linear_relu_dynamic,   stream_all,
-     "as linear_dynamic; 1 more per result"                                                                                                                  },
-    {"quantized.linear_dynamic_fp16",                                weight_float16<0>,     stream_all, kFloat16                                             },
-    {"quantized.linear_relu_dynamic_fp16",                           weight_float16<1>,     stream_all, kFloat16                                             },
-    {"quantized.linear_dynamic_fp16_unpacked_weight",                weight_float16<0>,     stream_all, kFloat16                                             },
-    {"onednn.linear_dynamic_fp16",                                   weight_float16<0>,     stream_all, kFloat16                                             },
-    {"onednn.linear_relu_dynamic_fp16",                              weight_float16<1>,     stream_all, kFloat16                                             },
-    {"quantized.matmul",                                             matmul,                stream_all, kInt8                                                },
-    {"quantized.conv1d",                                             convolution,           stream_all, kConvolution                                         },
-    {"quantized.conv2d",                                             convolution,           stream_all, kConvolution                                         },
-    {"quantized.conv3d",                                             convolution,           stream_all, kConvolution                                         },
-    {"quantized.conv1d_relu",                                        convolution,           stream_all, kConvolution                                         },
-    {"quantized.conv2d_relu",                                        convolution,           stream_all, kConvolution                                         },
-    {"quantized.conv3d_relu",                                        convolution,           stream_all, kConvolution                                         },
-    {"quantized.conv2d_add",                                         convolution_add,       stream_all,
-     "as quantized.conv2d; the added tensor 1 per result"                                                                                                    },
-    {"quantized.conv2d_add_relu",                                    convolution_add,       stream_all,
-     "as quantized.conv2d; the added tensor 1 per result"                                                                                                    },
-    {"quantized.conv_transpose1d",                                   convolution,           stream_all, kConvolution                                         },
-    {"quantized.conv_transpose2d",                                   convolution,           stream_all, kConvolution                                         },
-    {"quantized.conv_transpose3d",                                   convolution,           stream_all, kConvolution                                         },
-    {"quantized.conv1d_dynamic",                                     convolution_dynamic,   stream_all, kConvolutionDynamic                                  },
-    {"quantized.conv2d_dynamic",                                     convolution_dynamic,   stream_all, kConvolutionDynamic                                  },
-    {"quantized.conv3d_dynamic",                                     convolution_dynamic,   stream_all, kConvolutionDynamic                                  },
-    {"quantized.conv_transpose1d_dynamic",                           convolution_dynamic,   stream_all, kConvolutionDynamic                                  },
-    {"quantized.conv_transpose2d_dynamic",                           convolution_dynamic,   stream_all, kConvolutionDynamic                                  },
-    {"quantized.conv_transpose3d_dynamic",                           convolution_dynamic,   stream_all, kConvolutionDynamic                                  },
-    {"onednn.qlinear_pointwise",                                     linear_pointwise,      stream_all, kFused                                               },
-    {"onednn.qconv_pointwise",                                       convolution_pointwise, stream_all, kFused                                               },
-    {"onednn.qconv1d_pointwise",                                     convolution_pointwise, stream_all, kFused                                               },
-    {"onednn.qconv2d_pointwise",                                     convolution_pointwise, stream_all, kFused                                               },
-    {"onednn.qconv3d_pointwise",                                     convolution_pointwise, stream_all, kFused                                               },
+    {"aten._int_mm",                                                 int_mm,                 operands,   "2*m*n*k on int8"                                    },
+    {"aten._scaled_mm",                                              scaled_mm,              operands,   "2*m*n*k on fp8 or fp4; scale and bias are pointwise"},
+    {"aten._scaled_mm_v2",                                           scaled_mm,              operands,   "2*m*n*k on fp8 or fp4; scale and bias are pointwise"},
+    {"aten._scaled_grouped_mm",                                      scaled_grouped_mm,      grouped,    "as _grouped_mm on fp8; scale 1 per result"          },
+    {"aten._scaled_grouped_mm_v2",                                   scaled_grouped_mm,      grouped,
+     "as _grouped_mm on fp8 or fp4; scale 1 per result"                                                                                                       },
+    {"aten._weight_int8pack_mm",                                     weight_only,            stream_all,
+     "2*m*n*k in the activation's dtype; scale 1 per result"                                                                                                  },
+    {"pyinfercost.linear_quantised",                                 linear_quantised,       stream_all,
+     "2*m*n*k in the operands' dtype; 1 per result to scale it; bias 1"                                                                                       },
+    {"pyinfercost.linear_semi_structured",                           linear_semi_structured, stream_all,
+     "2*m*n*k, zeros included; bias 1 per result"                                                                                                             },
+    {"pyinfercost.linear_weight_only",                               linear_weight_only,     stream_all,
+     "2*m*n*k in the activation's dtype; 1 per result to scale it, or per weight where groups have scales; "
+     "bias 1"                                                                                                                                                 },
+    {"aten._mixed_dtypes_linear",                                    weight_only,            stream_all,
+     "2*m*n*k in the activation's dtype; scale and bias 1 per result"                                                                                         },
+    {"aten._weight_int4pack_mm",                                     weight_only_groups,     stream_all, kGroups                                              },
+    {"aten._weight_int4pack_mm_for_cpu",                             weight_only_groups,     stream_all, kGroups                                              },
+    {"aten._weight_int4pack_mm_with_scales_and_zeros",               weight_only_groups,     stream_all, kGroups                                              },
+    {"quantized.int4mm_packed_weight_cpu",                           weight_only_groups,     stream_all, kGroups                                              },
+    {"aten._dyn_quant_matmul_4bit",                                  dynamic_4bit,           stream_all,
+     "2*m*n*k on int8; 7 per input, 1 per result and block"                                                                                                   },
+    {"aten._convert_weight_to_int4pack",                             kPack,                  stream_all, kPacks                                               },
+    {"aten._convert_weight_to_int4pack_for_cpu",                     kPack,                  stream_all, kPacks                                               },
+    {"aten._dyn_quant_pack_4bit_weight",                             kPack,                  stream_all, kPacks                                               },
+    {"quantized.linear",                                             linear,                 stream_all, kInt8                                                },
+    {"quantized.linear_relu",                                        linear,                 stream_all, kInt8                                                },
+    {"quantized.linear_leaky_relu",                                  linear_leaky_relu,      stream_all, "as quantized.linear; 3 more per result"             },
+    {"quantized.linear_tanh",                                        linear_tanh,            stream_all, "as quantized.linear; 1 more per result"             },
+    {"quantized.linear_with_input_q_dq_qweight_dq_output_fp32",      linear_quantizing,      stream_all,
+     "2*m*n*k on int8; quantising the input 5 each"                                                                                                           },
+    {"quantized.linear_with_input_q_dq_qweight_dq_relu_output_fp32", linear_quantizing,      stream_all,
+     "2*m*n*k on int8; quantising the input 5 each"                                                                                                           },
+    {"quantized.linear_dynamic",                                     linear_dynamic,         stream_all, kDynamic                                             },
+    {"quantized.linear_relu_dynamic",                                linear_relu_dynamic,    stream_all,
+     "as linear_dynamic; 1 more per result"                                                                                                                   },
+    {"quantized.linear_dynamic_fp16",                                weight_float16<0>,      stream_all, kFloat16                                             },
+    {"quantized.linear_relu_dynamic_fp16",                           weight_float16<1>,      stream_all, kFloat16                                             },
+    {"quantized.linear_dynamic_fp16_unpacked_weight",                weight_float16<0>,      stream_all, kFloat16                                             },
+    {"onednn.linear_dynamic_fp16",                                   weight_float16<0>,      stream_all, kFloat16                                             },
+    {"onednn.linear_relu_dynamic_fp16",                              weight_float16<1>,      stream_all, kFloat16                                             },
+    {"quantized.matmul",                                             matmul,                 stream_all, kInt8                                                },
+    {"quantized.conv1d",                                             convolution,            stream_all, kConvolution                                         },
+    {"quantized.conv2d",                                             convolution,            stream_all, kConvolution                                         },
+    {"quantized.conv3d",                                             convolution,            stream_all, kConvolution                                         },
+    {"quantized.conv1d_relu",                                        convolution,            stream_all, kConvolution                                         },
+    {"quantized.conv2d_relu",                                        convolution,            stream_all, kConvolution                                         },
+    {"quantized.conv3d_relu",                                        convolution,            stream_all, kConvolution                                         },
+    {"quantized.conv2d_add",                                         convolution_add,        stream_all,
+     "as quantized.conv2d; the added tensor 1 per result"                                                                                                     },
+    {"quantized.conv2d_add_relu",                                    convolution_add,        stream_all,
+     "as quantized.conv2d; the added tensor 1 per result"                                                                                                     },
+    {"quantized.conv_transpose1d",                                   convolution,            stream_all, kConvolution                                         },
+    {"quantized.conv_transpose2d",                                   convolution,            stream_all, kConvolution                                         },
+    {"quantized.conv_transpose3d",                                   convolution,            stream_all, kConvolution                                         },
+    {"quantized.conv1d_dynamic",                                     convolution_dynamic,    stream_all, kConvolutionDynamic                                  },
+    {"quantized.conv2d_dynamic",                                     convolution_dynamic,    stream_all, kConvolutionDynamic                                  },
+    {"quantized.conv3d_dynamic",                                     convolution_dynamic,    stream_all, kConvolutionDynamic                                  },
+    {"quantized.conv_transpose1d_dynamic",                           convolution_dynamic,    stream_all, kConvolutionDynamic                                  },
+    {"quantized.conv_transpose2d_dynamic",                           convolution_dynamic,    stream_all, kConvolutionDynamic                                  },
+    {"quantized.conv_transpose3d_dynamic",                           convolution_dynamic,    stream_all, kConvolutionDynamic                                  },
+    {"onednn.qlinear_pointwise",                                     linear_pointwise,       stream_all, kFused                                               },
+    {"onednn.qconv_pointwise",                                       convolution_pointwise,  stream_all, kFused                                               },
+    {"onednn.qconv1d_pointwise",                                     convolution_pointwise,  stream_all, kFused                                               },
+    {"onednn.qconv2d_pointwise",                                     convolution_pointwise,  stream_all, kFused                                               },
+    {"onednn.qconv3d_pointwise",                                     convolution_pointwise,  stream_all, kFused                                               },
 };
 static_assert(each_op_once(kRows));
 

@@ -50,6 +50,16 @@ void to_float8(const Call& call, Work& work) {
     for (int axis = 0; axis + 1 < call.rank(input); ++axis) work.dims.m *= call.dim(input, axis);
     work.dims.n = call.dim(input, -1);
 }
+// The same kernel, which hands the scales out; the width of a row is that of the input.
+void quantize_rows(const Call& call, Work& work) {
+    const TensorIndex input = call.first_operand();
+    per_output<kChoose + kQuantize>(call, work);
+    work.pointwise_flops = call.numel(input) * (kChoose + kQuantize);
+    if (call.rank(input) == 0) return;
+    work.dims.m = 1;
+    for (int axis = 0; axis + 1 < call.rank(input); ++axis) work.dims.m *= call.dim(input, axis);
+    work.dims.n = call.dim(input, -1);
+}
 constexpr WorkShape kToInteger = per_element<kQuantize>;
 constexpr WorkShape kToIntegerDynamic = per_element<kChoose + kQuantize>;
 constexpr WorkShape kToFloat = per_element<kDequantize>;
@@ -142,6 +152,7 @@ constexpr OpRule kRows[] = {
     {"quantized_decomposed.choose_qparams_per_token_asymmetric",       kRange,                    stream_all, kRangeWords                                              },
     {"quantized_decomposed._choose_qparams_per_token_asymmetric_impl", kRange,                    stream_all, kRangeWords                                              },
     {"quantized_decomposed.convert_element_type",                      moves<WorkKind::copy>,     stream_all, "moves bytes"                                            },
+    {"pyinfercost.quantize_rows",                                      quantize_rows,             stream_all, kDynamicWords                                            },
     {"torchao.quantize_affine",                                        kToInteger,                stream_all, kToIntegerWords                                          },
     {"torchao.dequantize_affine",                                      kToFloat,                  stream_all, kToFloatWords                                            },
     {"torchao.choose_qparams_affine",                                  kRange,                    stream_all, kRangeWords                                              },

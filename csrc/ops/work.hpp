@@ -28,7 +28,8 @@ struct Dimensions {
     Expr n_value = 0;
     std::int64_t window = 1;  // elements of the convolution kernel; where rows are gone along, threads to one
     int weight_bits = 0;      // of weights that are narrower than the activations they are widened to
-    Expr shared = 0;          // attention: sets of keys, fewer than `batch` where heads share them
+    bool semi_structured = false;  // of weights: two of four along k are zero and not stored (2:4)
+    Expr shared = 0;               // attention: sets of keys, fewer than `batch` where heads share them
     // A 3 x 3 convolution of stride 1: how many squares of 2 x 2 and of 4 x 4 cover its result. Winograd's
     // algorithms work on these; 0 where they do not apply.
     Expr squares_2 = 0;

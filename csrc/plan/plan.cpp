@@ -54,6 +54,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
                       work.dtype,
                       bits_of(work.dtype),
                       work.dims.weight_bits,
+                      work.dims.semi_structured,
                       static_cast<double>(work.dims.window),
                       static_cast<double>(kernel.launches.size()),
                       static_cast<double>(kernel.views) / static_cast<double>(kernel.launches.size()),

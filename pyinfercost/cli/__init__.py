@@ -17,7 +17,7 @@ from .collective_command import collective
 from .compare_command import compare
 from .machines import check_region, machine_of, paid_price, transfer_of_option
 from .measure_command import check_measurable, measure, write_both
-from .options import EPILOG, PRICE_HELP, format_option, model_options, utilisation_option
+from .options import EPILOG, PRICE_HELP, changed, format_option, model_options, utilisation_option, whatif_options
 from .output import messages_for_people, progress, show, show_pairs, write
 from .sparsity_command import sparsity
 from .sweep_command import sweep
@@ -46,6 +46,7 @@ def main(context: click.Context, debug: bool) -> None:
 @click.option("--training", is_flag=True, help="A training step without its optimizer: the forward and its backward.")
 @click.option("--price", metavar="PRICE", help=PRICE_HELP)
 @utilisation_option
+@whatif_options
 @click.option("--measure", "measured", is_flag=True, help="Run the model here as well: as `measure` does.")
 @format_option("table", "json", "csv", "md")
 @model_options
@@ -65,6 +66,8 @@ def profile(
     utilisation: float,
     region: str | None,
     transfer: str | None,
+    quantize: str | None,
+    kv_cache: str | None,
     measured: bool,
     form: str,
     output: str | None,
@@ -81,6 +84,8 @@ def profile(
         raise click.UsageError("--region needs --hardware: it is the machine's energy that has a grid")
     if transfer is not None and hardware is None:
         raise click.UsageError("--transfer needs --hardware: it is a machine that data gets to")
+    if measured and (quantize is not None or kv_cache is not None):
+        raise click.UsageError("--measure runs the model as it is; --quantize and --kv-cache ask what if it were not")
     if measured:
         check_measurable(model, form, precision, training=training)
     with messages_for_people():
@@ -94,7 +99,7 @@ def profile(
         check_region(region)
         terms = Terms(paid, utilisation, where_is(paid, region), transfer_of_option(transfer))
         with progress(model, quiet=form in _DATA_FORMATS):
-            captured = graph_at(model, sizes, training=training)
+            captured = changed(graph_at(model, sizes, training=training), quantize, kv_cache)
         result = profile_on(
             machine,
             captured,

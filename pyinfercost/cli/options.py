@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from ..analysis.models import Captured
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -57,6 +60,39 @@ def model_options(command: _Command) -> _Command:
     ):
         command = option(command)
     return command
+
+
+def whatif_options(command: _Command) -> _Command:
+    """Formats that the model does not have, to see what they would buy."""
+    command = click.option(
+        "--kv-cache", metavar="FORMAT", help="Keep keys and values of attention in int8, fp8, fp16 or bf16 instead."
+    )(command)
+    return click.option(
+        "--quantize",
+        metavar="FORMATS",
+        help="Give weights another format: int8_wo, int4_wo:64, fp8_dynamic, ... for all, or by patterns of modules: "
+        "'*.mlp.*=int4_wo,*=int8_wo'.",
+    )(command)
+
+
+def changed(captured: Captured, quantize: str | None, kv_cache: str | None) -> Captured:
+    """What was captured, in other formats where these are asked for; what cannot be is wrong usage."""
+    if quantize is None and kv_cache is None:
+        return captured
+    from ..analysis.whatif import WhatIfError, whatif
+
+    policy: str | dict[str, str | None] | None = quantize
+    if quantize is not None and "=" in quantize:
+        pairs = [part.partition("=") for part in quantize.split(",")]
+        if not all(equals and form for _, equals, form in pairs):
+            raise click.UsageError(f"--quantize takes FORMAT, or PATTERN=FORMAT with commas between; got {quantize!r}")
+        policy = {pattern: None if form == "none" else form for pattern, _, form in pairs}
+    try:
+        asked = [*filter(None, (quantize, kv_cache and f"kv cache {kv_cache}"))]
+        graph = whatif(captured.graph, quantize=policy, kv_cache=kv_cache)
+        return captured._replace(graph=graph, name=f"{captured.name}, what if {', '.join(asked)}")
+    except WhatIfError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def format_option(*formats: str) -> Callable[[_Command], _Command]:

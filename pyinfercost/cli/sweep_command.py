@@ -12,7 +12,7 @@ from .. import _core
 from .arguments import axis_values, known_names, listed, named_settings, price_options, prices_by_id, scale_axes
 from .choice import KNEE, Choice
 from .machines import check_region, machines_of, paid_price, transfer_of_option
-from .options import EPILOG, PRICE_HELP, model_options, utilisation_option
+from .options import EPILOG, PRICE_HELP, changed, model_options, utilisation_option, whatif_options
 from .output import check_writable, messages_for_people, progress
 from .sweep_output import FORMATS, Answer, show_answer
 
@@ -46,6 +46,7 @@ _MOST_TO_EXPLAIN = 2**22
 )
 @click.option("--price", metavar="PRICE", help=PRICE_HELP + " By machine: l4=0.80,t4=spot. Several: on-demand,spot.")
 @utilisation_option
+@whatif_options
 @click.option(
     "--where",
     "conditions",
@@ -91,6 +92,8 @@ def sweep(
     utilisation: float,
     region: str | None,
     transfer: str | None,
+    quantize: str | None,
+    kv_cache: str | None,
     conditions: tuple[str, ...],
     pareto: tuple[str, ...],
     maximize: tuple[str, ...],
@@ -145,7 +148,7 @@ def sweep(
         from ..analysis.sweeps.run import SweepInterrupted
 
         with progress(model, quiet=form != "table", silent=no_progress):
-            captured = graph_over(model, sizes)
+            captured = changed(graph_over(model, sizes), quantize, kv_cache)
         size_axes = _size_axes(captured)
         tokens = boundary_of(captured.graph, ways["precision"][0]).tokens is not None
         choice.check([*columns, *size_axes, *_quantities(paid, region, tokens=tokens)])

@@ -145,7 +145,7 @@ _MODEL_TABLES = {
 }
 MODEL_TABLES = tuple(_MODEL_TABLES)
 """Tables of constants that only one model of machines reads."""
-NAMED_TABLES = (*MODEL_TABLES, "limits", "collectives", "host_link", "cold_start")
+NAMED_TABLES = (*MODEL_TABLES, "limits", "collectives", "host_link", "cold_start", "sparsity")
 """Tables whose constants `loading` hands on by name."""
 
 COLLECTIVES_KEYS: Mapping[str, Field] = MappingProxyType(
@@ -225,6 +225,8 @@ CALIBRATION_TABLES: dict[str, Field | Table] = {
             "spread": NOT_NEGATIVE,  # of seconds, as in [band]
         }
     ),
+    # What libraries reach of a matrix unit's own factor for 2:4 weights.
+    "sparsity": Table({"source": NEED_TEXT, "gain_2_4": Field("number", low=0.5, high=1.0)}),
     # From the start of a process until a device takes its first kernel; weights come after it.
     "cold_start": Table({"source": NEED_TEXT, "runtime_low_s": NOT_NEGATIVE, "runtime_high_s": NOT_NEGATIVE}),
     "cpu": Table({"source": NEED_TEXT, **dict.fromkeys(CPU_RATES, POSITIVE), **dict.fromkeys(CPU_TIMES, NOT_NEGATIVE)}),

@@ -12,7 +12,7 @@ from .text import quantity, scale_for
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..sparsity.activations import ActivationSparsity
+    from ..sparsity.activation_result import ActivationSparsity
     from ..sparsity.figures import Figures
     from ..sparsity.result import Sparsity, WeightSparsity
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .activations import ActivationSparsity
+    from .activation_result import ActivationSparsity
     from .result import Sparsity
 
 

@@ -281,3 +281,25 @@ def test_version() -> None:
 def test_csv_can_be_read_back(toy: str) -> None:
     rows = list(csv.DictReader(io.StringIO(invoke("profile", toy, *T4, "--format", "csv").stdout)))
     assert [row["module"] for row in rows][-1] == "mix"
+
+
+def test_other_formats_can_be_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "toy.json"
+    file.write_text(blocks().to_json())
+    runner = CliRunner()
+    plain, narrow = (
+        json.loads(runner.invoke(main, ["profile", str(file), "--format", "json", *more]).stdout)
+        for more in ([], ["--quantize", "head=none,*=int8_wo"])
+    )
+    assert narrow["totals"]["parameter_bytes"] == plain["totals"]["parameter_bytes"] - 2 * (3 * 64 * 64 - 5 * 64)
+    assert narrow["model"] == f"{plain['model']}, what if head=none,*=int8_wo"
+    swept = runner.invoke(main, ["sweep", str(file), "-H", "l4", "--batch", "1,8", "--quantize", "int4_wo:32"])
+    assert "what if int4_wo:32" in swept.stdout
+    for wrong, message in (
+        ("int5", "unknown format 'int5'"),
+        ("heads=int8_wo", "nearest are head"),
+        ("=,", "PATTERN="),
+    ):
+        refused = runner.invoke(main, ["profile", str(file), "--quantize", wrong])
+        assert (refused.exit_code, message in refused.stderr) == (2, True), refused.stderr
+    assert runner.invoke(main, ["profile", str(file), "--kv-cache", "fp8"]).exit_code == 2

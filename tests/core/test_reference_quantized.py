@@ -91,6 +91,42 @@ PRODUCTS = [
         per_result=SCALE + BIAS,
     ),
     *(
+        Product(
+            "pyinfercost.linear_weight_only",
+            {"input": T((M, K), "bfloat16"), "weight": weight, "weight_scale": T((N, scales)), **more},
+            "bfloat16",
+            "bfloat16",
+            per_weight=int(scales > 1),
+            per_result=(SCALE if scales == 1 else 0) + ("bias" in more),
+        )
+        for weight, scales, more in (
+            (T((N, K), "int8"), 1, {}),
+            (T((N, K), "float8_e4m3fn"), 1, {"bias": T((N,))}),
+            (T((N, K), "int4"), 3, {"group_size": 2}),
+            (T((N, K // 2), "float4_e2m1fn_x2"), 3, {"group_size": 2, "bias": T((N,))}),
+        )
+    ),
+    *(
+        Product(
+            "pyinfercost.linear_semi_structured",
+            {"input": T((M, K)), "weight": T((N, K // 2)), "places": T((N, 1), "int32"), **bias},
+            "float32",
+            per_result=len(bias),
+        )
+        for bias in ({}, {"bias": T((N,))})
+    ),
+    *(
+        Product(
+            "pyinfercost.linear_quantised",
+            {"input": T((M, width), dtype), "weight": T((N, width), dtype), "weight_scale": T((N, 1)), **bias},
+            dtype,
+            "bfloat16",
+            per_result=SCALE + len(bias),
+        )
+        for dtype, width in (("int8", K), ("float8_e4m3fn", K), ("float4_e2m1fn_x2", K // 2))
+        for bias in ({}, {"bias": T((N,))})
+    ),
+    *(
         Product(op, {"self": T((M, K), "bfloat16"), **PACKED}, "bfloat16", "bfloat16", per_weight=2)
         for op in (
             "aten._weight_int4pack_mm",
@@ -181,7 +217,7 @@ def test_products(product: Product) -> None:
     # Each operand once, at its width; a quantised product never reads a wider copy of its weight.
     tensors = [v for value in product.arguments.values() for v in (value if isinstance(value, list) else [value])]
     bits = {"qint8": 8, "quint8": 8, "int8": 8, "uint8": 8, "float16": 16, "bfloat16": 16, "int32": 32, "float32": 32}
-    bits |= {"float8_e4m3fn": 8, "float4_e2m1fn_x2": 8}
+    bits |= {"float8_e4m3fn": 8, "float4_e2m1fn_x2": 8, "int4": 4}
     assert work.bytes_read == sum(int(np.prod(t.shape)) * bits[t.dtype] // 8 for t in tensors if isinstance(t, T))
     assert work.bytes_written == M * N * bits[product.result] // 8
 

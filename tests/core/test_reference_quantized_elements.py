@@ -111,6 +111,7 @@ ELEMENTS = {
             "_choose_qparams_per_token_asymmetric_impl",
         )
     },
+    "pyinfercost.quantize_rows": CHOOSE + QUANTIZE,
     "torchao.quantize_affine": QUANTIZE,
     "torchao.dequantize_affine": DEQUANTIZE,
     "torchao.choose_qparams_affine": CHOOSE,
