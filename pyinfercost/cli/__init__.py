@@ -18,7 +18,7 @@ from .compare_command import compare
 from .machines import check_region, machine_of, paid_price, transfer_of_option
 from .measure_command import check_measurable, measure, write_both
 from .options import EPILOG, PRICE_HELP, changed, format_option, model_options, utilisation_option, whatif_options
-from .output import messages_for_people, progress, show, show_pairs, write
+from .output import messages_for_people, progress, show, show_pairs, write, write_result
 from .sparsity_command import sparsity
 from .sweep_command import sweep
 
@@ -114,16 +114,10 @@ def profile(
 
             ran = run(model, hardware=machine, execution=execution, precision=precision, threads=threads, **sizes)
             write_both(result, ran, form, output, depth)
-        elif form == "json":
-            write(result.to_json() + "\n", output)
-        elif form == "csv":
-            write(result.to_csv(), output)
-        elif form == "md":
-            write(result.to_markdown(depth=depth), output)
         else:
             from ..report.table import profile_view
 
-            show(profile_view(result, depth=depth), output)
+            write_result(result, form, output, depth, profile_view)
 
 
 main.add_command(sweep)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .options import format_option
-from .output import check_writable, messages_for_people, show, write
+from .output import check_writable, messages_for_people, write_result
 
 _EPILOG = (
     "BEFORE and AFTER are files that `pyinfercost profile MODEL --format json -o FILE` wrote. Exit codes: 0 done, "
@@ -32,14 +32,6 @@ def compare(*, before: str, after: str, depth: int | None, form: str, output: st
 
         if output is not None:
             check_writable(output)
-        result = compared(before, after)
-        if form == "json":
-            write(result.to_json() + "\n", output)
-        elif form == "csv":
-            write(result.to_csv(), output)
-        elif form == "md":
-            write(result.to_markdown(depth=depth), output)
-        else:
-            from ..report.comparison import comparison_view
+        from ..report.comparison import comparison_view
 
-            show(comparison_view(result, depth=depth), output)
+        write_result(compared(before, after), form, output, depth, comparison_view)

@@ -14,7 +14,7 @@ from ..analysis.arguments import SizeError
 from ..analysis.models import is_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import RenderableType
 
@@ -102,6 +102,20 @@ def show(view: RenderableType, output: str | None, *, width: int = 100) -> None:
 def write(text: str, output: str | None) -> None:
     """Data, to stdout or to a file."""
     write_pieces((text,), output)
+
+
+def write_result(
+    result: Any, form: str, output: str | None, depth: int | None, view: Callable[..., RenderableType]
+) -> None:
+    """A result in one of the forms that profiles have: JSON, CSV, Markdown, or a table by `view`."""
+    if form == "json":
+        write(result.to_json() + "\n", output)
+    elif form == "csv":
+        write(result.to_csv(), output)
+    elif form == "md":
+        write(result.to_markdown(depth=depth), output)
+    else:
+        show(view(result, depth=depth), output)
 
 
 def write_pieces(pieces: Iterable[str], output: str | None) -> None:
