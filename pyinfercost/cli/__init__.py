@@ -6,7 +6,7 @@ Exit codes: 0 the job is done; 1 it failed (the model cannot be read or captured
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from .options import EPILOG, PRICE_HELP, changed, format_option, model_options, 
 from .output import messages_for_people, progress, show, show_pairs, write, write_result
 from .sparsity_command import sparsity
 from .sweep_command import sweep
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _DATA_FORMATS = ("json", "csv")
 _OPTIONAL = ("torch", "torchvision", "timm", "transformers", "diffusers", "pandas", "nvidia-ml-py")
@@ -115,9 +118,13 @@ def profile(
             ran = run(model, hardware=machine, execution=execution, precision=precision, threads=threads, **sizes)
             write_both(result, ran, form, output, depth)
         else:
-            from ..report.table import profile_view
 
-            write_result(result, form, output, depth, profile_view)
+            def table() -> RenderableType:
+                from ..report.table import profile_view
+
+                return profile_view(result, depth=depth)
+
+            write_result(result, form, output, depth, table)
 
 
 main.add_command(sweep)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from .options import format_option
 from .output import check_writable, messages_for_people, write_result
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _EPILOG = (
     "BEFORE and AFTER are files that `pyinfercost profile MODEL --format json -o FILE` wrote. Exit codes: 0 done, "
@@ -32,6 +37,11 @@ def compare(*, before: str, after: str, depth: int | None, form: str, output: st
 
         if output is not None:
             check_writable(output)
-        from ..report.comparison import comparison_view
+        result = compared(before, after)
 
-        write_result(compared(before, after), form, output, depth, comparison_view)
+        def table() -> RenderableType:
+            from ..report.comparison import comparison_view
+
+            return comparison_view(result, depth=depth)
+
+        write_result(result, form, output, depth, table)

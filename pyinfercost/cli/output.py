@@ -105,9 +105,9 @@ def write(text: str, output: str | None) -> None:
 
 
 def write_result(
-    result: Any, form: str, output: str | None, depth: int | None, view: Callable[..., RenderableType]
+    result: Any, form: str, output: str | None, depth: int | None, table: Callable[[], RenderableType]
 ) -> None:
-    """A result in one of the forms that profiles have: JSON, CSV, Markdown, or a table by `view`."""
+    """A result in one of the forms that profiles have; `table` is asked for one only where that is the form."""
     if form == "json":
         write(result.to_json() + "\n", output)
     elif form == "csv":
@@ -115,7 +115,7 @@ def write_result(
     elif form == "md":
         write(result.to_markdown(depth=depth), output)
     else:
-        show(view(result, depth=depth), output)
+        show(table(), output)
 
 
 def write_pieces(pieces: Iterable[str], output: str | None) -> None:
