@@ -11,7 +11,7 @@ from .boundary import value_of
 from .estimation import estimate
 from .whatif import whatif
 from .whatif.edit import GraphEdit
-from .whatif.products import product_of
+from .whatif.products import METADATA_COLUMNS, product_of
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -147,10 +147,10 @@ def potential(
 
     machine = load(hardware)
     skips = machine.kind == "gpu" and machine.sparsity_2_4 > 1
-    two_of_four = [module for module, _, weight in found if _holds_2_4(weight) and len(weight.shape) == 2]  # noqa: PLR2004
+    two_of_four = {module for module, _, weight in found if _has_kernel(weight)}
     changed = dense
     if two_of_four and skips:
-        pruned = whatif(graph, prune="2:4", where=lambda module: module in set(two_of_four))
+        pruned = whatif(graph, prune="2:4", where=two_of_four.__contains__)
         changed = estimate(pruned, **ways)
     before, after = _by_module(dense), _by_module(changed)
     bound = graph.size_values(bind_sizes(graph, sizes))
@@ -179,6 +179,12 @@ def potential(
 
 def _holds_2_4(weight: WeightSparsity) -> bool:
     return any((g.n, g.m, g.axis) == (2, 4, "rows") and g.holds for g in weight.figures.groups)
+
+
+def _has_kernel(weight: WeightSparsity) -> bool:
+    """Whether kernels of 2:4 take it: a matrix whose rows are long enough for whole words of metadata."""
+    is_matrix = len(weight.shape) == 2  # noqa: PLR2004
+    return _holds_2_4(weight) and is_matrix and weight.shape[1] % METADATA_COLUMNS == 0
 
 
 def _by_module(of: Any) -> dict[str, float]:

@@ -77,6 +77,16 @@ def test_few_rows_wait_for_weights_and_gain_by_their_bytes(graph: ic.Graph) -> N
     assert after.contraction_flops == before.contraction_flops
 
 
+def test_rows_too_short_for_kernels_stay_as_they_are() -> None:
+    layers = nn.Sequential(nn.Linear(10, 16, bias=False)).to(torch.bfloat16)
+    with torch.no_grad():
+        layers[0].weight.zero_()
+    graph = ic.capture(layers, (torch.zeros(2, 10, dtype=torch.bfloat16),))
+    found = ic.potential(graph, ic.sparsity(layers), hardware="a100-sxm-80gb")
+    assert found.speedup == 1.0
+    assert "rows wholly zero" in found.layers[0].why
+
+
 def test_masks_are_zeros_that_save_nothing() -> None:
     layer = nn.Sequential(nn.Linear(64, 64))
     prune.l1_unstructured(layer[0], "weight", 0.9)

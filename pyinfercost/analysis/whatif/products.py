@@ -8,7 +8,7 @@ from typing import Any
 from .edit import TRANSPOSES, GraphEdit, Node, operand, tensor
 from .formats import Format, WhatIfError
 
-_METADATA_COLUMNS = 16  # four groups of four, two bits for each of two kept: 16 bits
+METADATA_COLUMNS = 16  # four groups of four, two bits for each of two kept: 16 bits
 _CONVOLUTIONS = {"aten.conv1d": 1, "aten.conv2d": 2, "aten.conv3d": 3}
 
 
@@ -152,13 +152,13 @@ class Quantiser:
         edit = self._edit
         old = edit.tensors[product.weight]
         name = old.get("name", "weight")
-        if columns % _METADATA_COLUMNS:
-            raise WhatIfError(f"{name!r} has rows of {columns}; kernels of 2:4 take multiples of {_METADATA_COLUMNS}")
+        if columns % METADATA_COLUMNS:
+            raise WhatIfError(f"{name!r} has rows of {columns}; kernels of 2:4 take multiples of {METADATA_COLUMNS}")
         kept = edit.add_tensor(
             old["dtype"], [rows, columns // 2], role="parameter", name=f"{name}.kept", stands_for=stands_for
         )
         places = edit.add_tensor(
-            "int16", [rows, columns // _METADATA_COLUMNS], role="parameter", name=f"{name}.places", stands_for=0
+            "int16", [rows, columns // METADATA_COLUMNS], role="parameter", name=f"{name}.places", stands_for=0
         )
         return {"weight": tensor(kept), "places": tensor(places)}
 
