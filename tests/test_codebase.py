@@ -55,15 +55,16 @@ PYTHON_LAYERS = {
     "measuring": 3,
     "sparsity": 3,
     "tradeoffs": 3,
+    "training": 3,
     "cli": 4,
     "__main__": 5,
 }
 # Whatever pulls in torch, and torch itself: an import of a second and more that a `.pt2` file or a graph does not need.
 TORCH_LIBRARIES = {"torch", "torchvision", "timm", "transformers", "diffusers"}
 
-# The parts that may import them: what is captured, what is run to be timed, and what has weights or changes them. Of
-# the last two only a few files, since weights in files need no torch, and neither do results.
-TORCH_PARTS = {"capture", "measuring"}
+# The parts that may import them: what is captured, what is run to be timed or trained, and what has weights or changes
+# them. Of the last two only a few files, since weights in files need no torch, and neither do results.
+TORCH_PARTS = {"capture", "measuring", "training"}
 TORCH_FILES = {
     "sparsity": {"activations.py", "modules.py", "tensors.py"},
     "tradeoffs": {"candidates.py", "modules.py"},
