@@ -161,6 +161,7 @@ def _one_run(
     import torch
 
     from .autocast import autocast_of_meta_tensors
+    from .composite_operators import taken_apart
     from .constants import Constants
     from .inputs import meta_inputs, stand_in
     from .packed_weights import PackedWeights
@@ -196,6 +197,7 @@ def _one_run(
             uncompiled(),
             autocast_of_meta_tensors(),
             sizes.dispatching(),
+            taken_apart() if step is not None and sizes.symbolic else contextlib.nullcontext(),
             _module_paths(module, recorder),
             recorder.handed.running(),
             recorder.mode(),
