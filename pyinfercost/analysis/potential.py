@@ -147,7 +147,7 @@ def potential(
 
     machine = load(hardware)
     skips = machine.kind == "gpu" and machine.sparsity_2_4 > 1
-    two_of_four = {module for module, _, weight in found if _has_kernel(weight)}
+    two_of_four = {module for module, _, weight in found if has_2_4_kernel(weight)}
     changed = dense
     if two_of_four and skips:
         pruned = whatif(graph, prune="2:4", where=two_of_four.__contains__)
@@ -181,7 +181,7 @@ def _holds_2_4(weight: WeightSparsity) -> bool:
     return any((g.n, g.m, g.axis) == (2, 4, "rows") and g.holds for g in weight.figures.groups)
 
 
-def _has_kernel(weight: WeightSparsity) -> bool:
+def has_2_4_kernel(weight: WeightSparsity) -> bool:
     """Whether kernels of 2:4 take it: a matrix whose rows are long enough for whole words of metadata."""
     is_matrix = len(weight.shape) == 2  # noqa: PLR2004
     return _holds_2_4(weight) and is_matrix and weight.shape[1] % METADATA_COLUMNS == 0

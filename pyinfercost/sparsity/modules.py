@@ -20,7 +20,7 @@ _KEPT, _MASK = "_orig", "_mask"
 _ORIGINALS = "parametrizations"
 
 
-class _Item(NamedTuple):
+class Weight(NamedTuple):
     """A weight of a module: its name, its value, how its zeros come about, and what it is kept as."""
 
     name: str
@@ -36,7 +36,7 @@ def scan_module(module: torch.nn.Module, threads: int, *, model: str = "") -> Sp
         SparsityError: It has no parameters, or none of them has values.
     """
     with torch.no_grad():
-        return _scan(_items(module), threads, model or type(module).__name__)
+        return _scan(weights_of(module), threads, model or type(module).__name__)
 
 
 def scan_program(program: Any, threads: int) -> Sparsity:
@@ -47,7 +47,7 @@ def scan_program(program: Any, threads: int) -> Sparsity:
     """
     held = [(name, program.state_dict[name]) for name in program.graph_signature.parameters]
     with torch.no_grad():
-        items = (_Item(name, tensor, "", (tensor,)) for name, tensor in held)
+        items = (Weight(name, tensor, "", (tensor,)) for name, tensor in held)
         return _scan(items, threads, type(program).__name__)
 
 
@@ -64,7 +64,7 @@ def scan_lone_tensor(tensor: torch.Tensor, threads: int) -> Sparsity:
             raise SparsityError(f"this tensor cannot be scanned: {error}") from error
 
 
-def _scan(items: Iterator[_Item], threads: int, model: str) -> Sparsity:
+def _scan(items: Iterator[Weight], threads: int, model: str) -> Sparsity:
     rows: dict[Any, WeightSparsity] = {}
     skipped = []
     for item in items:
@@ -106,7 +106,8 @@ def _memory_of(kept: tuple[torch.Tensor, ...]) -> Any:
     return tuple(map(key, kept))
 
 
-def _items(module: torch.nn.Module) -> Iterator[_Item]:
+def weights_of(module: torch.nn.Module) -> Iterator[Weight]:
+    """The weights of a module as its forward sees them, one after the other; those that are made are made here."""
     for path, part in module.named_modules(remove_duplicate=False):
         prefix = f"{path}." if path else ""
         if path.rpartition(".")[2] == _ORIGINALS or f".{_ORIGINALS}." in f".{path}":
@@ -117,17 +118,17 @@ def _items(module: torch.nn.Module) -> Iterator[_Item]:
             plain = name.removesuffix(_KEPT)
             mask = part._buffers.get(f"{plain}{_MASK}") if plain != name else None
             if mask is not None:
-                yield _Item(prefix + plain, mask.to(value.dtype) * value, "mask", (value, mask))
+                yield Weight(prefix + plain, mask.to(value.dtype) * value, "mask", (value, mask))
             else:
-                yield _Item(prefix + name, value, "", (value,))
+                yield Weight(prefix + name, value, "", (value,))
         for name, made in getattr(part, _ORIGINALS, {}).items():
             kept = tuple(made.parameters())
             with _left_alone(made):
-                yield _Item(prefix + name, getattr(part, name), "parametrization", kept)
+                yield Weight(prefix + name, getattr(part, name), "parametrization", kept)
     for held in PackedWeights(module).all:
         for key, tensor in contents_of(held.source).items():
             if tensor is not None:
-                yield _Item(held.names[key], tensor, "", (tensor,))
+                yield Weight(held.names[key], tensor, "", (tensor,))
 
 
 @contextmanager

@@ -1,0 +1,108 @@
+"""The device that training runs on, and what it could do at its dense peak."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from .throughput import Peak
+
+if TYPE_CHECKING:
+    from .._core import Hardware
+
+_SHORT = {
+    torch.float64: "fp64",
+    torch.float32: "fp32",
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+    torch.float8_e4m3fn: "fp8",
+    torch.float8_e5m2: "fp8",
+    torch.int8: "int8",
+}
+_PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
+
+
+class Processes(NamedTuple):
+    """This process among those that train together.
+
+    Attributes:
+        rank: 0 for the one that writes.
+        count: how many there are.
+    """
+
+    rank: int
+    count: int
+
+
+def processes() -> Processes:
+    """As `torch.distributed` says, or the environment of a launcher, or this process alone."""
+    distributed: Any = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return Processes(distributed.get_rank(), distributed.get_world_size())
+    rank, count = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    return Processes(int(rank), int(count)) if rank.isdigit() and count.isdigit() else Processes(0, 1)
+
+
+def training_machine(hardware: Any, module: torch.nn.Module, threads: int | None) -> tuple[Hardware | None, str]:
+    """The machine that is trained on, and why it is not known where it is None.
+
+    Args:
+        hardware: what `hardware.load` takes, None for none, or `"auto"`: the GPU that holds the weights.
+        module: in training.
+        threads: of a CPU.
+    """
+    from ..hardware import load
+
+    if hardware is None:
+        return None, "training_hardware is None: no MFU and MBU"
+    if hardware != "auto":
+        return load(hardware, threads=threads), ""
+    device = next((t.device for t in module.parameters()), torch.device("cpu"))
+    if device.type != "cuda":
+        return None, (
+            f"weights are on {device.type}, whose peak nothing tells: give training_hardware= for MFU and MBU, an id of "
+            "the catalogue or the file that `pyinfercost calibrate` writes"
+        )
+    facts = torch.cuda.get_device_properties(device)
+    from ..hardware.identify import identify
+
+    found = identify(facts.name, cores=facts.multi_processor_count, memory_bytes=facts.total_memory)
+    if found is None:
+        return None, (
+            f"{facts.name} with {facts.multi_processor_count} cores and {facts.total_memory / 2**30:.1f} GiB is no "
+            "device of the catalogue: give training_hardware= for MFU and MBU"
+        )
+    return load(found), ""
+
+
+def training_precision(precision: str | None, module: torch.nn.Module) -> str:
+    """The dtype of products in training.
+
+    Args:
+        precision: what a caller said, such as `bf16` under autocast; None takes the dtype of most weights, and for
+            fp32 on a GPU whether torch may use TF32.
+        module: in training.
+
+    Raises:
+        ValueError: for a dtype without a peak of its own.
+    """
+    if precision is not None:
+        short = precision.removeprefix("amp_")
+        if short not in _PRECISIONS:
+            raise ValueError(f"training_precision is {precision!r}; expected one of {', '.join(_PRECISIONS)}")
+        return short
+    elements: dict[torch.dtype, int] = {}
+    for tensor in module.parameters():
+        elements[tensor.dtype] = elements.get(tensor.dtype, 0) + tensor.numel()
+    most = max(elements, key=elements.__getitem__, default=torch.float32)
+    short = _SHORT.get(most, "fp32")
+    on_gpu = any(t.device.type == "cuda" for t in module.parameters())
+    return "tf32" if short == "fp32" and on_gpu and torch.get_float32_matmul_precision() != "highest" else short
+
+
+def peak_of(machine: Hardware, precision: str) -> Peak:
+    """The dense peak of a machine: of its matrix unit or its vector unit, whichever is higher in this dtype."""
+    rates = [of[precision] for of in (machine.matrix_flop_per_s, machine.vector_flop_per_s) if precision in of]
+    return Peak(machine.id, max(rates, default=None), machine.bandwidth_byte_per_s or None)

@@ -1,0 +1,37 @@
+"""One record of a tracker: flat figures with their units in their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Metrics = Mapping[str, float | int]
+
+
+@dataclass(frozen=True)
+class CostRecord:
+    """What was known after a step.
+
+    Attributes:
+        step: optimizer steps done.
+        metrics: figures by name, such as `cost/l4/latency_s`, `sparsity/zero_share`, `training/mfu`. What is not known
+            is not there, and `notes` say why.
+        notes: what is missing or assumed, in words.
+    """
+
+    step: int
+    metrics: Metrics
+    notes: tuple[str, ...] = field(default=(), repr=False)
+
+    def __getitem__(self, name: str) -> float | int:
+        """A figure by its name."""
+        try:
+            return self.metrics[name]
+        except KeyError:
+            near = [known for known in self.metrics if known.rpartition("/")[2] == name.rpartition("/")[2]]
+            why = f"; {'; '.join(self.notes)}" if self.notes else ""
+            raise KeyError(f"the record has no {name!r}; it has {', '.join(near or self.metrics)}{why}") from None
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON object."""
+        return {"step": self.step, "metrics": dict(self.metrics), "notes": list(self.notes)}

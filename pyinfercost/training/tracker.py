@@ -1,0 +1,346 @@
+"""`CostTracker`: what the model in training will cost to serve, and how well training uses its device."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .budget import CostBudget, Watched
+from .devices import peak_of, processes, training_machine, training_precision
+from .example import Dynamic, Example, Sizes, example_of
+from .guard import Guard
+from .record import CostRecord
+from .serving import Serving, Way
+from .settings import checked_every, machines_of
+from .throughput import Throughput, Totals, figures
+from .weights import zeros_of
+from .work import TrainingWork
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from .sinks import Sink
+
+_SCHEMA_VERSION = 1
+
+
+class CostTracker:
+    """Predicts, while a model is trained, what it will cost to serve, and measures how training runs.
+
+    One object for any loop. The model is traced on meta tensors when the tracker is made; after that nothing is patched
+    and no hook stays, so that training takes the steps that it would take without it, to the last bit. Whatever fails
+    in it is told in one warning and switches it off; training goes on.
+
+    Attributes:
+        every: steps between two records.
+        last: the last record; None before the first.
+
+    Args:
+        model: in training, in whatever it is wrapped (`torch.compile`, DDP, FSDP, masks, parametrizations,
+            fake quantisation): its cost is that of what is served in the end.
+        args: example inputs of a forward that is served, a tuple or a lone one.
+        kwargs: named ones.
+        hardware: machines to serve on: what `hardware.load` takes, or several.
+        precision: the dtype to serve in, as in `estimate`.
+        execution: `eager`, `compiled` or `replayed`.
+        sizes: values of named sizes to serve at, such as `{"batch": 1}`; the example's where left out.
+        dynamic: which dimensions vary, as in `capture`: `{"input_ids": {0: "batch", 1: "sequence"}}`. By default the
+            first, where all inputs share it, as `batch`.
+        quantize: formats that the weights are going to have, as in `whatif`: the cost with them is under `converted/`.
+            By default those that quantisation-aware training prepares.
+        price: of an hour of a machine, as in `estimate`, or for each by its id.
+        utilisation, region, transfer: as in `estimate`.
+        threads: of a CPU to serve on.
+        every: a record after every so many optimizer steps.
+        sparsity: whether zeros of the weights are counted for each record.
+        sparsity_threads: threads of that.
+        sinks: where records go: `"stdout"`, `"costs.jsonl"`, `"costs.csv"`, `"tensorboard:DIR"`, `"wandb"`, `"mlflow"`,
+            `"prometheus"`, a callable, or a `Sink`; one or several.
+        budgets: limits, each a `CostBudget`; one that raises ends training with a `CostBudgetExceededError`.
+        training: whether throughput, MFU, HFU and MBU are wanted; they need a capture of a training step.
+        training_inputs: example inputs of a training step, where they are others: a tuple of positional ones, or a dict
+            of named ones (with labels).
+        loss: from what the model returns to a scalar, as in `capture`.
+        causal: whether attention counts in MFU what its causal mask keeps alone.
+        accumulation: forwards of an optimizer step, where `micro_batch` is not called.
+        training_hardware: what is trained on; `"auto"` recognises the GPU. None, or a CPU that is not named: no MFU.
+        training_precision: the dtype of products in training (`bf16` under autocast); by default that of the weights.
+        training_price: USD of an hour of one training device, or what else `estimate` takes as a price.
+        devices_per_replica: devices that share one forward (tensor or pipeline parallel).
+        enabled: False for a tracker that does nothing.
+
+    Raises:
+        ValueError: for a setting that cannot be; the model's own trouble is a warning.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        args: Any = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        hardware: Any = (),
+        precision: str = "native",
+        execution: str = "eager",
+        sizes: Mapping[str, int] | None = None,
+        dynamic: Dynamic | None = None,
+        quantize: Any = None,
+        price: Any = None,
+        utilisation: float = 1.0,
+        region: str | None = None,
+        transfer: Any = None,
+        threads: int | None = None,
+        every: int = 10,
+        sparsity: bool = True,
+        sparsity_threads: int = 1,
+        sinks: Any = (),
+        budgets: CostBudget | Sequence[CostBudget] = (),
+        training: bool = True,
+        training_inputs: Any = None,
+        loss: Callable[[Any], Any] | None = None,
+        causal: bool = False,
+        accumulation: int = 1,
+        training_hardware: Any = "auto",
+        training_precision: str | None = None,
+        training_price: Any = None,
+        devices_per_replica: int = 1,
+        enabled: bool = True,
+    ) -> None:
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(f"model is of type {type(model).__name__}; expected the nn.Module that is trained")
+        self.every = checked_every("every", every)
+        self.last: CostRecord | None = None
+        self._guard = Guard("cost tracking")
+        self._model = model
+        self._step = 0
+        self._wanted = enabled
+        self._sparsity = sparsity
+        self._sparsity_threads = checked_every("sparsity_threads", sparsity_threads)
+        self._devices_per_replica = checked_every("devices_per_replica", devices_per_replica)
+        checked_every("accumulation", accumulation)
+        self._totals = Totals()
+        self._notes: list[str] = []
+        self._sinks: list[Sink] = []
+        budgets = [budgets] if isinstance(budgets, CostBudget) else list(budgets)
+        self._budgets = [Watched(budget) for budget in budgets]
+        way = Way(
+            machines_of(hardware, threads, price=price, utilisation=utilisation, region=region, transfer=transfer),
+            precision,
+            execution,
+            sizes,
+            quantize,
+            threads,
+        )
+        self._peak, self._usd_per_h = self._training_terms(training_hardware, training_precision, training_price)
+        if not enabled:
+            return
+        if processes().rank == 0:  # others neither look nor write
+            from .sinks import sinks_of
+
+            self._sinks = sinks_of(sinks)
+        self._serving: Serving | None = None
+        self._work: TrainingWork | None = None
+        self._guard.run(self._prepare, way, args, kwargs, dynamic, training_inputs, loss, causal, training, accumulation)
+        if self._guard.on and self._serving is not None:
+            served = self._serving.look(model)
+            for watched in self._budgets:
+                watched.check(served.graph, stacklevel=3)
+
+    def _training_terms(self, hardware: Any, precision: str | None, price: Any) -> tuple[Any, float | None]:
+        from ..analysis.terms import price_of_device
+
+        machine, why = training_machine(hardware, self._model, None)
+        short = training_precision(precision, self._model)
+        paid = None
+        if price is not None:
+            if isinstance(price, str) and machine is None:
+                raise ValueError(f"training_price is {price!r} and the machine is not known: give training_hardware=")
+            paid = price_of_device(price, "" if machine is None else machine.id, None)
+        if machine is None:
+            self._notes.append(why)
+            return None, None if paid is None else paid.usd_per_h
+        peak = peak_of(machine, short)
+        if peak.flop_per_s is None:
+            self._notes.append(f"{machine.id} has no peak in {short}: no MFU")
+        return peak, None if paid is None else paid.usd_per_h
+
+    def _prepare(
+        self,
+        way: Way,
+        args: Any,
+        kwargs: Mapping[str, Any] | None,
+        dynamic: Dynamic | None,
+        training_inputs: Any,
+        loss: Callable[[Any], Any] | None,
+        causal: bool,
+        training: bool,
+        accumulation: int,
+    ) -> None:
+        example = example_of(args, kwargs, dynamic)
+        trained = example
+        if training_inputs is not None:
+            named = training_inputs if isinstance(training_inputs, Mapping) else None
+            trained = example_of(() if named is not None else training_inputs, named, dynamic)
+        self._read: Callable[..., Sizes] = trained.reader()
+        self._throughput = Throughput(trained.sizes(), accumulation)
+        if processes().rank != 0:
+            return
+        self._serving = Serving(way, example)
+        self._serving.look(self._model)
+        if training:
+            self._work = self._training_work(trained, loss, causal)
+
+    def _training_work(self, example: Example, loss: Callable[[Any], Any] | None, causal: bool) -> TrainingWork | None:
+        """None, and a note, where a training step of the model cannot be captured: what it costs to serve is known."""
+        from ..capture.symbols import CaptureError
+
+        try:
+            return TrainingWork(self._model, example, loss=loss, causal=causal)
+        except CaptureError as error:
+            self._notes.append(f"no throughput, MFU and MBU: {error}")
+            return None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it still tracks."""
+        return self._wanted and self._guard.on
+
+    @property
+    def error(self) -> Exception | None:
+        """What switched it off; None where nothing has."""
+        return self._guard.error
+
+    def micro_batch(self, *args: Any, lengths: Any = None, **kwargs: Any) -> None:
+        """A forward and backward goes through the model; to be called for each, before `step`.
+
+        It is needed where batches differ in their sizes or in how many of them make a step.
+
+        Args:
+            *args: the inputs, as the training step gets them; shapes alone are read. None: as the example.
+            lengths: real lengths of the sequences of a padded batch, a list or a tensor, which is not read before the
+                next record; FLOPs of padding are not useful, and are left out of MFU.
+            **kwargs: named inputs.
+        """
+        if not (self._wanted and self._guard.error is None):
+            return
+        try:
+            self._throughput.batch(self._read(args, kwargs) if args or kwargs else None, lengths)
+        except Exception as error:
+            self._guard.stop(error)
+
+    def step(self, step: int | None = None) -> CostRecord | None:
+        """The optimizer has stepped.
+
+        Args:
+            step: how many steps that makes, where the loop counts them; by default one more than before.
+
+        Returns:
+            A record after every `every` steps, on the process that writes; else None.
+
+        Raises:
+            CostBudgetExceededError: the model is over a budget that raises.
+        """
+        if not (self._wanted and self._guard.error is None):
+            return None
+        self._step = self._step + 1 if step is None else step
+        self._throughput.step()
+        if self._step % self.every or self._serving is None:
+            return None
+        return self._guard.run(self._record, write=True)
+
+    def record(self) -> CostRecord | None:
+        """A record of now, whatever the step; it goes to no sink. None where the tracker is off or does not write."""
+        if not self.enabled or self._serving is None:
+            return None
+        return self._guard.run(self._record, write=False)
+
+    def _record(self, *, write: bool) -> CostRecord | None:
+        if self._serving is None:
+            return None
+        served = self._serving.look(self._model)
+        metrics: dict[str, float] = dict(served.metrics)
+        notes = [*self._notes, *served.notes]
+        if self._sparsity:
+            zeros = zeros_of(self._model, threads=self._sparsity_threads)
+            metrics |= zeros.metrics
+            notes += zeros.notes
+            # Weights that were not looked at count as dense.
+            effective = sum(n * (1 - zeros.shares.get(name, 0.0)) for name, n in served.flops_of_weight.items())
+            of_weights = sum(served.flops_of_weight.values())
+            metrics["sparsity/effective_flops"] = metrics["cost/flops"] - of_weights + effective
+            metrics |= self._serving.with_2_4(zeros.two_of_four & served.module_of_weight.keys())
+        window = self._throughput.take() if write else None
+        if window is not None and self._work is not None:
+            metrics |= figures(
+                window,
+                self._work,
+                self._totals,
+                peak=self._peak,
+                devices=processes().count,
+                devices_per_replica=self._devices_per_replica,
+                usd_per_h=self._usd_per_h,
+            )
+            notes += self._work.notes
+        self.last = CostRecord(self._step, metrics, tuple(dict.fromkeys(notes)))
+        if write:
+            for sink in self._sinks:
+                sink.write(self._step, metrics)
+        for watched in self._budgets:
+            watched.check(served.graph, stacklevel=6)
+        return self.last
+
+    def pause(self) -> None:
+        """What follows is no training: validation, a checkpoint. `resume` ends it."""
+        if self.enabled:
+            self._throughput.pause()
+
+    def resume(self) -> None:
+        """Training goes on."""
+        if self.enabled:
+            self._throughput.resume()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """`pause` and `resume` around a block."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as plain JSON values: the step and what training has taken so far."""
+        return {"schema_version": _SCHEMA_VERSION, "step": self._step, "totals": dict(vars(self._totals))}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from `state_dict`.
+
+        Raises:
+            ValueError: it is of another version, or of something else.
+        """
+        if state.get("schema_version") != _SCHEMA_VERSION or not {"step", "totals"} <= state.keys():
+            raise ValueError(
+                f"the state has schema_version {state.get('schema_version')!r} and keys {sorted(state)}; expected "
+                f"version {_SCHEMA_VERSION}, as CostTracker.state_dict() gives it"
+            )
+        self._step = int(state["step"])
+        self._totals = Totals(**state["totals"])
+
+    def close(self) -> None:
+        """Closes the sinks; a later step still counts, and writes nothing."""
+        sinks, self._sinks = self._sinks, []
+        for sink in sinks:
+            self._guard.run(sink.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

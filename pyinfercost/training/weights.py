@@ -1,0 +1,122 @@
+"""Zeros of the weights in training, by how they come about, and the work that they leave."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from .wrappers import plain_name
+
+if TYPE_CHECKING:
+    from ..sparsity.result import Sparsity
+
+_GROUP, _KEPT = 4, 2
+_MATRIX = 2
+
+
+class Zeros(NamedTuple):
+    """The zeros of all weights.
+
+    Attributes:
+        metrics: figures by name.
+        shares: name of a weight -> the share of its elements that are zero.
+        two_of_four: names of the matrices of which two of four neighbours along the inputs are zero.
+        notes: what was not looked at.
+    """
+
+    metrics: Mapping[str, float]
+    shares: Mapping[str, float]
+    two_of_four: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def zeros_of(module: torch.nn.Module, *, threads: int) -> Zeros:
+    """Scans the weights: in memory with all figures of `sparsity`, on other devices elements and 2:4 alone.
+
+    Args:
+        module: in training, in whatever it is wrapped. Of sharded weights the part of this process is looked at.
+        threads: of the scan.
+
+    Raises:
+        SparsityError: There are no weights, or they have no values.
+    """
+    tensors = [*module.parameters()]
+    sharded = any(hasattr(t, "_local_tensor") or hasattr(t, "_is_flat_param") for t in tensors)
+    if sharded or any(t.device.type != "cpu" for t in tensors):
+        with torch.no_grad():
+            return _on_device(module, sharded=sharded)
+    from ..sparsity.modules import scan_module
+
+    return _of_scan(scan_module(module, threads))
+
+
+def _of_scan(found: Sparsity) -> Zeros:
+    from ..analysis.potential import has_2_4_kernel
+
+    total = found.total
+    metrics: dict[str, float] = {"sparsity/zero_share": total.zero_share, "sparsity/zeros": total.zeros}
+    by_form: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    shares: dict[str, float] = {}
+    two_of_four = set()
+    for weight in found.weights:
+        of = by_form[weight.form]
+        of[0] += weight.figures.zeros
+        of[1] += weight.figures.elements
+        for name in (weight.name, *weight.aliases):
+            shares[plain_name(name)] = weight.zero_share
+        if has_2_4_kernel(weight):
+            two_of_four.add(plain_name(weight.name))
+    # Zeros that are there anyway come from masks and parametrizations, or lie in the weights as stored.
+    metrics |= {f"sparsity/{form}/zero_share": zeros / elements for form, (zeros, elements) in by_form.items() if elements}
+    if total.rows:
+        metrics["sparsity/zero_row_share"] = total.zero_rows / total.rows
+    elements = sum(w.figures.elements for w in found.weights if plain_name(w.name) in two_of_four)
+    metrics["sparsity/2_4_share"] = elements / total.elements if total.elements else 0.0
+    notes = tuple(f"weight {item.name} was not scanned: {item.reason}" for item in found.skipped)
+    return Zeros(metrics, shares, frozenset(two_of_four), notes)
+
+
+def _on_device(module: torch.nn.Module, *, sharded: bool) -> Zeros:
+    """Counted where the weights are, and fetched all at once: one wait for the device."""
+    names: list[tuple[str, int, str]] = []
+    counts: list[torch.Tensor] = []
+    for name, value, form in _weights(module):
+        local: Any = getattr(value, "_local_tensor", value)
+        names.append((plain_name(name), local.numel(), form))
+        counts.append(torch.count_nonzero(local))
+        counts.append(torch.zeros_like(counts[-1]) if sharded else _breaks_2_4(local))
+    numbers = torch.stack(counts).tolist() if counts else []
+    shares, two_of_four = {}, set()
+    by_form: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for (name, elements, form), kept, broken in zip(names, numbers[::2], numbers[1::2], strict=True):
+        by_form[form][0] += elements - kept
+        by_form[form][1] += elements
+        if elements:
+            shares[name] = 1 - kept / elements
+        if not sharded and elements and not broken:
+            two_of_four.add(name)
+    zeros, elements = (sum(of[i] for of in by_form.values()) for i in (0, 1))
+    metrics: dict[str, float] = {"sparsity/zero_share": zeros / elements if elements else 0.0, "sparsity/zeros": zeros}
+    metrics |= {f"sparsity/{form}/zero_share": of[0] / of[1] for form, of in by_form.items() if of[1]}
+    notes = ("zeros are of the weights that this process holds",) if sharded else ()
+    return Zeros(metrics, shares, frozenset(two_of_four), notes)
+
+
+def _weights(module: torch.nn.Module) -> Iterable[tuple[str, torch.Tensor, str]]:
+    from ..sparsity.modules import weights_of
+
+    for item in weights_of(module):
+        yield item.name, item.value, item.form or "dense"
+
+
+def _breaks_2_4(weight: torch.Tensor) -> torch.Tensor:
+    """How many groups of four along the inputs have more than two elements; at least 1 where there are no groups."""
+    from ..analysis.whatif.products import METADATA_COLUMNS
+
+    if weight.dim() != _MATRIX or weight.shape[1] % METADATA_COLUMNS or weight.numel() == 0:
+        return torch.ones((), dtype=torch.int64, device=weight.device)
+    kept = (weight.reshape(-1, _GROUP) != 0).sum(1, dtype=torch.int8)
+    return torch.count_nonzero(kept > _KEPT)

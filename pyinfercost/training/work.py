@@ -1,0 +1,136 @@
+"""What one batch of training asks for: FLOPs that the model needs, FLOPs that are run, and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from .. import _core
+from .deployed import deployed
+from .example import Example, Sizes
+from .modes import in_mode, without_checkpoints
+from .serving import with_open_sizes
+
+if TYPE_CHECKING:
+    from .._core import CountRow, Graph, Quantity
+
+_SEQUENCE = "sequence"
+
+
+class BatchWork(NamedTuple):
+    """The work of one forward and backward.
+
+    Attributes:
+        model_flops: that the model needs: its products, once forward and, for the gradients that are required, backward.
+        run_flops: that are run, activations that are computed again included; equal to `model_flops` where none are.
+        bytes: that the operators of forward and backward read and write.
+        items: of the batch.
+        tokens: that the forward reads, padding included; None where it reads none.
+    """
+
+    model_flops: float
+    run_flops: float
+    bytes: float
+    items: int
+    tokens: int | None
+
+
+class TrainingWork:
+    """The work of batches of any size, from one capture of a training step.
+
+    Args:
+        module: in training.
+        example: inputs of a training step.
+        loss: from what the module returns to a scalar, as `capture` takes it.
+        causal: whether attention counts what its causal mask keeps alone, and not the whole square.
+    """
+
+    def __init__(
+        self, module: torch.nn.Module, example: Example, *, loss: Callable[[Any], Any] | None, causal: bool
+    ) -> None:
+        self._example = example
+        view = deployed(module)
+        self.notes = view.notes
+        with without_checkpoints(view.module) as recomputes:
+            self._graph = _captured(view.module, example, loss)
+        self._field = "causal_flops" if causal else "contraction_flops"
+        self._counts = _quantities(self._graph).total
+        self._run: tuple[Graph, CountRow] | None = None
+        if recomputes:
+            graph = _captured(view.module, example, loss)
+            self._run = graph, _quantities(graph).total
+        self._known: dict[Sizes, BatchWork] = {}
+        self._ids = _core.boundary(self._graph)["tokens"]
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of the weights that are trained or not."""
+        from ..analysis.boundary import value_of
+
+        return value_of(self._counts.parameter_bytes, {})
+
+    def of(self, sizes: Sizes) -> BatchWork:
+        """The work of a batch whose named sizes, in the order of `Example.names`, have these values."""
+        if sizes not in self._known:
+            self._known[sizes] = self._work(dict(zip(self._example.names, sizes, strict=True)))
+        return self._known[sizes]
+
+    def useful_share(self, sizes: Sizes, lengths: Sequence[int]) -> float:
+        """The share of a padded batch's FLOPs that its real tokens need.
+
+        Each sequence counts with the FLOPs of one of its own length, so that attention over padding does not count.
+        Where the length of sequences is no open size (`sequence`), FLOPs are taken to grow with the tokens.
+        """
+        named = dict(zip(self._example.names, sizes, strict=True))
+        padded = named.get(_SEQUENCE)
+        if padded is None or _SEQUENCE not in self._graph.sizes or "batch" not in named:
+            longest = padded or max(lengths, default=0)
+            return min(1.0, sum(lengths) / (longest * len(lengths))) if longest and len(lengths) else 1.0
+        whole = self._flops({**named, "batch": 1})
+        real = sum(self._flops({**named, "batch": 1, _SEQUENCE: max(1, int(length))}) for length in lengths)
+        return real / (whole * named["batch"])
+
+    def _flops(self, named: Mapping[str, int]) -> float:
+        quantity: Quantity = getattr(self._counts, self._field)
+        return float(_value(quantity, self._graph, named))
+
+    def _work(self, named: Mapping[str, int]) -> BatchWork:
+        # A graph of fixed sizes is of the example; the work of another batch is in proportion to its items.
+        items = named.get("batch", 1)
+        example = dict(zip(self._example.names, self._example.sizes(), strict=True))
+        scale = 1.0 if self._graph.sizes or not named else items / example.get("batch", 1)
+        model_flops = self._flops(named) * scale
+        run_flops = model_flops
+        if self._run is not None:
+            graph, counts = self._run
+            run_flops = _value(getattr(counts, self._field), graph, named) * scale
+        moved = _value(self._counts.bytes_read, self._graph, named) + _value(
+            self._counts.bytes_written, self._graph, named
+        )
+        tokens = None if self._ids is None else int(_value(self._ids, self._graph, named) * scale)
+        return BatchWork(model_flops, run_flops, moved * scale, items, tokens)
+
+
+def _captured(module: torch.nn.Module, example: Example, loss: Callable[[Any], Any] | None) -> Graph:
+    from ..capture import capture
+
+    def run(dynamic: Any) -> Graph:
+        return capture(module, example.args, example.kwargs, dynamic=dynamic, training=True, loss=loss)
+
+    with in_mode(module, training=True):
+        return with_open_sizes(run, example)
+
+
+def _quantities(graph: Graph) -> Any:
+    """Counts in the graph's open sizes; sizes that depend on data are at their defaults."""
+    return _core.count(graph, {})
+
+
+def _value(quantity: Quantity, graph: Graph, named: Mapping[str, int]) -> int:
+    from ..analysis.boundary import value_of
+
+    if isinstance(quantity, int):
+        return quantity
+    return value_of(quantity, graph.size_values({name: v for name, v in named.items() if name in graph.sizes}))
