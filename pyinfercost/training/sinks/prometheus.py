@@ -1,0 +1,103 @@
+"""Prometheus."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from .protocol import library
+
+# Prometheus asks for base units in full at the end of a name. The first that fits counts.
+_UNITS = (
+    ("_per_s", "_per_second"),
+    ("_share", "_ratio"),
+    ("_s", "_seconds"),
+    ("_j", "_joules"),
+    ("_w", "_watts"),
+    ("_g", "_grams"),
+)
+_LABEL = "hardware"
+# A registry takes a name once, and sinks of one registry share what they find there.
+_GAUGES: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+
+
+class Series(NamedTuple):
+    """Where a figure goes: the gauge's name, and the value of its label; None where it has none."""
+
+    gauge: str
+    hardware: str | None
+
+
+class Prometheus:
+    """Keeps gauges at the latest figures: `pyinfercost_cost_latency_seconds{hardware="l4"}`.
+
+    What is not finite is no sample: its series is gone until a finite one comes. Gauges stay after `close`, so that
+    whoever scrapes or pushes a registry still finds the last record.
+
+    Args:
+        registry: A `prometheus_client.CollectorRegistry`; None is the library's own, which
+            `prometheus_client.start_http_server(9000)` serves. Several sinks may share one.
+        prefix: What all names begin with.
+
+    Raises:
+        ImportError: There is no prometheus_client.
+    """
+
+    def __init__(self, registry: Any = None, prefix: str = "pyinfercost") -> None:
+        if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", prefix):
+            raise ValueError(f"the prefix {prefix!r} is no name for Prometheus: letters, digits and underscores")
+        client = library("prometheus_client", "the sink Prometheus", "prometheus")
+        self._gauge = client.Gauge
+        self._registry = client.REGISTRY if registry is None else registry
+        self._prefix = prefix
+        self._series: dict[str, Series] = {}
+
+    def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
+        """Sets the gauges."""
+        gauges = _GAUGES.setdefault(self._registry, {})
+        for name, value in ({"step": step} | dict(metrics)).items():
+            series = self._series.get(name)
+            if series is None:
+                series = self._series[name] = series_of(name, self._prefix)
+            if isfinite(value):
+                self._set(gauges, series, name, value)
+            else:
+                self._forget(gauges, series)
+
+    def close(self) -> None:
+        """Leaves the gauges where they are."""
+
+    def _set(self, gauges: dict[str, Any], series: Series, name: str, value: float) -> None:
+        gauge = gauges.get(series.gauge)
+        if gauge is None:
+            labels = () if series.hardware is None else (_LABEL,)
+            shown = name if series.hardware is None else name.replace(f"/{series.hardware}/", f"/<{_LABEL}>/")
+            gauge = self._gauge(series.gauge, f"pyinfercost: {shown}", labels, registry=self._registry)
+            gauges[series.gauge] = gauge
+        (gauge if series.hardware is None else gauge.labels(series.hardware)).set(value)
+
+    def _forget(self, gauges: dict[str, Any], series: Series) -> None:
+        gauge = gauges.get(series.gauge)
+        if gauge is None:
+            return
+        if series.hardware is None:
+            self._registry.unregister(gauges.pop(series.gauge))
+        elif any(sample.labels == {_LABEL: series.hardware} for sample in next(iter(gauge.collect())).samples):
+            gauge.remove(series.hardware)
+
+
+def series_of(name: str, prefix: str) -> Series:
+    """`cost/l4/latency_s` is `<prefix>_cost_latency_seconds` of `l4`; all of `cost` has the label, for one shape."""
+    parts = name.split("/")
+    hardware = None
+    if parts[0] == "cost":
+        hardware = parts.pop(1) if len(parts) > 2 else ""  # noqa: PLR2004 - cost, hardware, metric
+    joined = re.sub(r"[^a-zA-Z0-9_]", "_", "_".join([prefix, *parts]))
+    for suffix, unit in _UNITS:
+        if joined.endswith(suffix):
+            joined = joined.removesuffix(suffix) + unit
+            break
+    return Series(joined, hardware)
