@@ -104,5 +104,8 @@ def training_precision(precision: str | None, module: torch.nn.Module) -> str:
 
 def peak_of(machine: Hardware, precision: str) -> Peak:
     """The dense peak of a machine: of its matrix unit or its vector unit, whichever is higher in this dtype."""
-    rates = [of[precision] for of in (machine.matrix_flop_per_s, machine.vector_flop_per_s) if precision in of]
+    from ..hardware.schema import CORE_DTYPES
+
+    dtype = CORE_DTYPES.get(precision, precision)
+    rates = [of[dtype] for of in (machine.matrix_flop_per_s, machine.vector_flop_per_s) if dtype in of]
     return Peak(machine.id, max(rates, default=None), machine.bandwidth_byte_per_s or None)

@@ -75,3 +75,37 @@ def machines_of(
         )
         for machine in loaded
     ]
+
+
+# Operands of a matrix unit are fetched in pieces of so many bytes, and rows that are no multiple of it take slower
+# paths (cuBLAS: "Tensor Core Requirements" of NVIDIA's Deep Learning Performance guide).
+_PIECE_BYTES = 16
+_VECTOR_BITS = {"avx512": 512, "amx": 512, "avx2": 256, "neon": 128}
+_USUAL_VECTOR_BITS = 256
+_BITS = {"fp64": 64, "fp16": 16, "bf16": 16, "amp_fp16": 16, "amp_bf16": 16, "int8": 8, "fp8": 8}
+_USUAL_BITS = 32
+
+
+def granularity_of(value: Any, machine: _core.Hardware | None, precision: str) -> int:
+    """Channels that a machine's units take together.
+
+    Args:
+        value: a number, or `"auto"`: of a GPU elements in 16 bytes, of a CPU those of a vector (layouts of oneDNN are
+            blocked by them), of other machines 8.
+        machine: None for 1.
+        precision: the dtype to serve in.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value != "auto":
+        return checked_every("granularity", value)
+    if machine is None:
+        return 1
+    bits = _BITS.get(precision, _USUAL_BITS)
+    if machine.kind == "gpu":
+        return 8 * _PIECE_BYTES // bits
+    if machine.kind == "cpu":
+        vector = next((n for word, n in _VECTOR_BITS.items() if word in machine.family), _USUAL_VECTOR_BITS)
+        return vector // max(bits, _USUAL_BITS)
+    return 8

@@ -39,15 +39,15 @@ class Throughput:
     """Adds up batches and time.
 
     Args:
-        clock: seconds, from wherever.
         example: the sizes of the example, which a step without batches of its own has run.
         accumulation: batches of a step whose batches were not told.
+        clock: seconds, from wherever; by default of this process.
     """
 
-    def __init__(self, example: Sizes, accumulation: int, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, example: Sizes, accumulation: int, clock: Callable[[], float] | None = None) -> None:
         self._example = example
         self._accumulation = accumulation
-        self._clock = clock
+        self._clock = clock or time.perf_counter
         self._begun: float | None = None
         self._paused_at: float | None = None
         self._paused_s = 0.0
@@ -188,7 +188,7 @@ def figures(
     metrics: dict[str, float] = {
         "training/step_s": window.seconds / window.steps,
         "training/items_per_s": replicas * items / window.seconds,
-        "training/flop_per_s": model / window.seconds / devices_per_replica,
+        "training/flops_per_s": model / window.seconds / devices_per_replica,
     }
     if tokens:
         metrics["training/tokens_per_s"] = replicas * tokens / window.seconds

@@ -140,9 +140,9 @@ class CostTracker:
         if not enabled:
             return
         if processes().rank == 0:  # others neither look nor write
-            from .sinks import sinks_of
+            from .sinks import sink_of
 
-            self._sinks = sinks_of(sinks)
+            self._sinks = [sink_of(each) for each in (sinks if isinstance(sinks, list | tuple) else [sinks])]
         self._serving: Serving | None = None
         self._work: TrainingWork | None = None
         self._guard.run(self._prepare, way, args, kwargs, dynamic, training_inputs, loss, causal, training, accumulation)
@@ -273,7 +273,7 @@ class CostTracker:
             effective = sum(n * (1 - zeros.shares.get(name, 0.0)) for name, n in served.flops_of_weight.items())
             of_weights = sum(served.flops_of_weight.values())
             metrics["sparsity/effective_flops"] = metrics["cost/flops"] - of_weights + effective
-            metrics |= self._serving.with_2_4(zeros.two_of_four & served.module_of_weight.keys())
+            metrics |= self._serving.with_2_4(frozenset(zeros.two_of_four & served.module_of_weight.keys()))
         window = self._throughput.take() if write else None
         if window is not None and self._work is not None:
             metrics |= figures(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from .wrappers import plain_name
+from .deployed import plain_name
 
 if TYPE_CHECKING:
     from ..sparsity.result import Sparsity
@@ -50,10 +50,10 @@ def zeros_of(module: torch.nn.Module, *, threads: int) -> Zeros:
             return _on_device(module, sharded=sharded)
     from ..sparsity.modules import scan_module
 
-    return _of_scan(scan_module(module, threads))
+    return _of_scan(scan_module(module, threads), module)
 
 
-def _of_scan(found: Sparsity) -> Zeros:
+def _of_scan(found: Sparsity, module: torch.nn.Module) -> Zeros:
     from ..analysis.potential import has_2_4_kernel
 
     total = found.total
@@ -66,14 +66,14 @@ def _of_scan(found: Sparsity) -> Zeros:
         of[0] += weight.figures.zeros
         of[1] += weight.figures.elements
         for name in (weight.name, *weight.aliases):
-            shares[plain_name(name)] = weight.zero_share
+            shares[plain_name(name, module)] = weight.zero_share
         if has_2_4_kernel(weight):
-            two_of_four.add(plain_name(weight.name))
+            two_of_four.add(plain_name(weight.name, module))
     # Zeros that are there anyway come from masks and parametrizations, or lie in the weights as stored.
     metrics |= {f"sparsity/{form}/zero_share": zeros / elements for form, (zeros, elements) in by_form.items() if elements}
     if total.rows:
         metrics["sparsity/zero_row_share"] = total.zero_rows / total.rows
-    elements = sum(w.figures.elements for w in found.weights if plain_name(w.name) in two_of_four)
+    elements = sum(w.figures.elements for w in found.weights if plain_name(w.name, module) in two_of_four)
     metrics["sparsity/2_4_share"] = elements / total.elements if total.elements else 0.0
     notes = tuple(f"weight {item.name} was not scanned: {item.reason}" for item in found.skipped)
     return Zeros(metrics, shares, frozenset(two_of_four), notes)
@@ -85,7 +85,7 @@ def _on_device(module: torch.nn.Module, *, sharded: bool) -> Zeros:
     counts: list[torch.Tensor] = []
     for name, value, form in _weights(module):
         local: Any = getattr(value, "_local_tensor", value)
-        names.append((plain_name(name), local.numel(), form))
+        names.append((plain_name(name, module), local.numel(), form))
         counts.append(torch.count_nonzero(local))
         counts.append(torch.zeros_like(counts[-1]) if sharded else _breaks_2_4(local))
     numbers = torch.stack(counts).tolist() if counts else []

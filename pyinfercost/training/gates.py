@@ -1,0 +1,136 @@
+"""How much of each channel there is: gates of the caller's own, or magnitudes of the weights that make it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .deployed import plain_name
+
+if TYPE_CHECKING:
+    from ..analysis.widths import ChannelGroup, ChannelGroups
+
+Gate = "torch.Tensor | Callable[[], torch.Tensor]"
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A group of channels and how much of each there is.
+
+    Attributes:
+        group: of channels that go together.
+        read: gives a differentiable tensor of [width], about 1 for a channel that is there and 0 for one that is not.
+        threshold: below it a channel counts as gone.
+    """
+
+    group: ChannelGroup
+    read: Callable[[], torch.Tensor]
+    threshold: float
+
+
+def gates_given(groups: ChannelGroups, gates: Mapping[str, Any], threshold: float) -> list[Gated]:
+    """Gates by the name of a group or the path of a layer.
+
+    Raises:
+        ValueError: for a group that there is not, one that has two gates, or a gate of another length.
+    """
+    found: dict[str, Gated] = {}
+    for key, gate in gates.items():
+        try:
+            group = groups[key]
+        except KeyError as error:
+            raise ValueError(f"gates: {error.args[0]}") from None
+        if group.name in found:
+            raise ValueError(f"gates: {key!r} is one of {', '.join(group.modules)}, which share channels: give one gate")
+        read = gate if callable(gate) else _constant(gate)
+        value = read()
+        if not isinstance(value, torch.Tensor) or value.numel() != group.width:
+            got = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+            raise ValueError(f"the gate of {key!r} is {got}; expected a tensor of {group.width} elements, one a channel")
+        found[group.name] = Gated(group, read, threshold)
+    return list(found.values())
+
+
+def _constant(gate: torch.Tensor) -> Callable[[], torch.Tensor]:
+    return lambda: gate
+
+
+def magnitudes(module: torch.nn.Module, groups: ChannelGroups, softness: float) -> list[Gated]:
+    """Gates from the weights themselves: `(1 + s) m / (m + s)`, with m the magnitude of a channel's weights, s softness.
+
+    m is relative to the group's mean when this was called. Where a batch normalisation follows, it is that of its
+    scale: the weights before it may have any size without a change to what is computed. Otherwise it is the root mean
+    square of the rows that make the channel, of all layers that add to it.
+    """
+    values = _Weights(module)
+    found = []
+    for group in groups.groups:
+        normed = any(member.role == "buffer" for member in group.members)
+        wanted = "scale" if normed else "producer"
+        members = [m for m in group.members if m.role == wanted and (not normed or m.tensor.endswith("weight"))]
+        if not members:
+            continue
+        with torch.no_grad():
+            parts = [_mean_squares(values.get(member.tensor), member) for member in members]
+            references = [part.mean().clamp_min(torch.finfo(part.dtype).tiny) for part in parts]
+        found.append(Gated(group, _Magnitude(values, members, references, softness), (1 + softness) / 2))
+    return found
+
+
+class _Magnitude:
+    def __init__(self, values: _Weights, members: list[Any], references: list[torch.Tensor], softness: float) -> None:
+        self._values = values
+        self._members = members
+        self._references = references
+        self._softness = softness
+
+    def __call__(self) -> torch.Tensor:
+        squares: torch.Tensor | None = None
+        for member, reference in zip(self._members, self._references, strict=True):
+            part = _mean_squares(self._values.get(member.tensor), member) / reference
+            squares = part if squares is None else squares + part
+        if squares is None:
+            raise ValueError("a group without weights")
+        # The square root has no slope at 0, where channels are meant to end.
+        magnitude = (squares / len(self._members) + 1e-12).sqrt()
+        return (1 + self._softness) * magnitude / (magnitude + self._softness)
+
+
+def _mean_squares(value: torch.Tensor, member: Any) -> torch.Tensor:
+    """Of each unit's positions along the member's dimension, over all other dimensions: [width]."""
+    squares = value.float().square()
+    if squares.dim() > 1:
+        squares = squares.movedim(member.dim, 0).flatten(1).mean(1)
+    index = torch.as_tensor(member.indices.copy(), device=squares.device)
+    return squares[index].mean(1)
+
+
+class _Weights:
+    """The weights of a module by their plain names, as they are now."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._places: dict[str, tuple[torch.nn.Module, str]] = {}
+        for path, part in module.named_modules(remove_duplicate=False):
+            names = [*part._parameters, *part._buffers, *getattr(part, "parametrizations", {})]
+            for name in names:
+                full = f"{path}.{name}" if path else name
+                self._places.setdefault(plain_name(full, module), (part, name))
+
+    def get(self, name: str) -> torch.Tensor:
+        """A weight, with its mask where it has one.
+
+        Raises:
+            ValueError: the module has no such weight as a whole.
+        """
+        if name not in self._places:
+            raise ValueError(
+                f"the module has no weight {name!r} of its own; a sharded model has none as a whole: make the "
+                "regulariser before it is sharded, or give gates="
+            )
+        part, attribute = self._places[name]
+        mask = part._buffers.get(f"{attribute.removesuffix('_orig')}_mask")
+        value: torch.Tensor = getattr(part, attribute)
+        return value if mask is None else value * mask
