@@ -55,6 +55,8 @@ def ddp() -> None:
     ):
         serves_as(wrapped, network(), IMAGES)
         names(wrapped, network())
+    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(network())  # would ask for a GPU where there are two
+    serves_as(synchronised, network(), IMAGES)
     part = network()
     part[4] = DistributedDataParallel(part[4])
     serves_as(part, network(), IMAGES)
@@ -141,6 +143,10 @@ def pruned() -> None:
         module = network()
         prune.l1_unstructured(module[4][0], "weight", 0.5)
         prune.ln_structured(module[0], "weight", 0.5, n=2, dim=0)
+        serves_as(flat(module, use_orig_params=use_orig_params), network(), IMAGES)
+        module = network()
+        parametrizations.weight_norm(module[4][0])
+        parametrizations.spectral_norm(module[4][2])
         serves_as(flat(module, use_orig_params=use_orig_params), network(), IMAGES)
     module = network()
     prune.l1_unstructured(module[4][0], "weight", 0.5)

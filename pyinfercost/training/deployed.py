@@ -35,12 +35,13 @@ def deployed(module: nn.Module) -> Deployed:
     """Takes off a module what is there for its training alone.
 
     That is: wrappers (`torch.compile` in all forms, data parallelism, FSDP 1 and 2, tensor parallelism, averaged
-    models, activation checkpoints), masks of pruning, norms of weights and parametrizations, and fake quantisation of
-    torch.ao and torchao. Hooks that users have registered stay, and so does all that is no business of training.
+    models, activation checkpoints, norms over all devices, accelerate's and Fabric's precision), masks of pruning,
+    norms of weights and parametrizations, and fake quantisation of torch.ao and torchao. Hooks that users have
+    registered stay, and so does all that is no business of training.
 
-    The module is only looked at. What has nothing to take off is returned itself; otherwise modules on the way to it
-    have twins that share their weights: no weight is copied and none is computed, except that a parametrization of
-    unknown shape runs on meta tensors.
+    The module is only looked at. Where nothing is to be taken off it is returned itself; otherwise what changes, and
+    what refers to that, has twins that share its weights. No weight is copied and none is computed, except that a
+    parametrization whose shape is not known runs on meta tensors, or on the real ones where it asks for values.
 
     Args:
         module: Any module, in whatever state of training, between two steps of it.

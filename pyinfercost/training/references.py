@@ -28,6 +28,12 @@ def compiled_from(function: Any) -> Any:
     return vars(function).get(_COMPILED_FROM)
 
 
+def is_bare(value: Any) -> bool:
+    """Whether a value refers to nothing: most attributes of a module are numbers and dictionaries without hooks."""
+    kind = type(value)
+    return kind in _ATOMS or (kind in _DICTS and not value)
+
+
 class References:
     """Copies values, with other modules in the place of those that they refer to.
 
@@ -72,6 +78,8 @@ class References:
         return value
 
     def _container(self, value: Any) -> Any:
+        if not value:
+            return self._copies.setdefault(id(value), value.copy() if hasattr(value, "copy") else value)
         if type(value) is tuple:
             return self._unless_same(value, [self.copied(each) for each in value], tuple)
         new = self._copies[id(value)] = value.copy()

@@ -18,6 +18,12 @@ from .wrappers import drop_hook, on_meta
 _PARAMETRIZED = re.compile(r"(^|\.)parametrizations\.([^.]+)\.original\d*$")
 
 
+# Torch's own: the tensor that comes out has the shape and the dtype of the last that goes in.
+_KEEP_SHAPES = tuple(
+    f"torch.nn.utils.parametrizations.{kind}" for kind in ("_WeightNorm", "_SpectralNorm", "_Orthogonal")
+)
+
+
 class _Kind:
     """A class of hooks that make a weight.
 
@@ -70,6 +76,7 @@ class Reparametrizations:
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._kinds = _kinds()
+        self._keep_shapes = loaded(*_KEEP_SHAPES)
         self._hooks = tuple(kind for each in self._kinds for kind in each.classes)
 
     def applies(self, module: nn.Module) -> bool:
@@ -125,6 +132,8 @@ class Reparametrizations:
         names = ["original"] if parts.is_tensor else [f"original{i}" for i in range(count)]
         held = [getattr(parts, each) for each in names]
         originals: list[torch.Tensor] = [each for each in held if isinstance(each, torch.Tensor)]
+        if all(isinstance(part, self._keep_shapes) for part in parts._modules.values()):
+            return originals[-1]  # of weight_norm, magnitudes come first
         try:
             shape, dtype = _shape_and_dtype(parts)
         except Exception as error:

@@ -9,7 +9,7 @@ from torch import nn
 
 from .fake_quantised import FakeQuantisation
 from .libraries import Notes
-from .references import References
+from .references import References, is_bare
 from .reparametrized import Reparametrizations, is_parametrized_class
 from .wrappers import Placed, Wrappers, hand_on_hooks, own_hooks
 
@@ -122,7 +122,8 @@ class Twins:
 
         references = References(note)
         for value in vars(module).values():
-            references.copied(value)
+            if not is_bare(value):
+                references.copied(value)
         if (
             references.compiled
             or self._wrappers.applies(module)
@@ -154,6 +155,7 @@ class Twins:
         if self._quantised.is_observer(module):
             identity = self._twins[id(module)] = nn.Identity()
             identity.training = module.training
+            self._notes.taken_off("an observer or a fake quantiser")
             return False
         kind = self._plain_class(type(module))
         try:

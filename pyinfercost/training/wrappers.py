@@ -46,6 +46,13 @@ _HOOKS = (
 Placed = dict[int, dict[str, torch.Tensor]]
 
 
+class OneDeviceBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """What a `SyncBatchNorm` is where there is one device: for inputs of any number of dimensions."""
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        pass
+
+
 class Wrappers:
     """What is known of wrappers, of the libraries that are loaded."""
 
@@ -70,7 +77,9 @@ class Wrappers:
         return None if name is None else module._modules.get(name)
 
     def plain_class(self, kind: type) -> type:
-        """The class that `fully_shard` was called on; a class of another kind as it is."""
+        """The class that `fully_shard` was called on, or a norm of one device; a class of another kind as it is."""
+        if issubclass(kind, nn.SyncBatchNorm):
+            return OneDeviceBatchNorm
         bases = kind.__bases__
         made = len(bases) > 1 and defined_in(bases[0]).startswith("torch.distributed")
         return bases[1] if made and issubclass(kind, self._sharded) else kind
@@ -82,7 +91,7 @@ class Wrappers:
             held.get("_compiled_call_impl") is not None
             or "_original_forward" in held
             or compiled_from(type(module).forward) is not None
-            or isinstance(module, self._sharded)
+            or isinstance(module, (*self._sharded, nn.SyncBatchNorm))
             or any(mark in held for mark in _MARKS)
             or _FLAT in module._parameters
             or any(_is_of_training(hook) for hook in (*_hooks(module), *_pre_hooks(module)))
@@ -121,6 +130,8 @@ class Wrappers:
         twin._parameters.pop(_FLAT, None)
         if isinstance(original, self._sharded):
             self._notes.taken_off("fully_shard")
+        if isinstance(original, nn.SyncBatchNorm):
+            self._notes.taken_off("statistics over all devices")
         _drop_hooks(twin)
         held_tensors: tuple[dict[str, Any], ...] = (twin._parameters, twin._buffers)
         for tensors in held_tensors:

@@ -59,6 +59,14 @@ def test_wrappers_are_taken_off(wrap: Callable[[nn.Module], nn.Module], place: s
     assert not found.quantize
 
 
+def test_norms_over_all_devices_are_norms_of_one() -> None:
+    module = nn.SyncBatchNorm.convert_sync_batchnorm(network())
+    found = serves_as(module, network(), IMAGES)
+    assert isinstance(found.module[1], nn.modules.batchnorm._BatchNorm)
+    assert not isinstance(found.module[1], nn.SyncBatchNorm)
+    assert found.module[1].running_mean is module[1].running_mean
+
+
 def test_what_has_nothing_to_take_off_is_returned_itself() -> None:
     module = network()
     found = deployed(module)
