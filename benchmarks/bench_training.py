@@ -146,14 +146,10 @@ def growth(steps: int) -> None:
     for step in range(1, steps + 1):
         tracker.micro_batch(torch.empty(1 + step % 64, 64), lengths=[1, 2, 3])
         tracker.step()
-        if step in (steps // 10, steps):
+        if step in (steps // 10, steps // 2, steps):
             gc.collect()
-            marks[step] = resident_kb(), len(gc.get_objects())
-    (begin_kb, begin), (end_kb, end) = marks.values()
-    print(
-        f"{steps} records: {seen[0]} written, resident {begin_kb} kB after a tenth, {end_kb} kB at the end "
-        f"({end_kb - begin_kb:+d}), objects {begin} and {end} ({end - begin:+d})"
-    )
+            marks[step] = f"{resident_kb()} kB, {len(gc.get_objects())} objects"
+    print(f"{seen[0]} records: " + "; ".join(f"after {step} {mark}" for step, mark in marks.items()), flush=True)
     if tracker.error is not None:
         raise tracker.error
 

@@ -49,6 +49,12 @@ if TYPE_CHECKING:
     from .sparsity.result import Sparsity as Sparsity
     from .tradeoffs.result import Tradeoff as Tradeoff
     from .tradeoffs.run import tradeoff as tradeoff
+    from .training.budget import CostBudget as CostBudget
+    from .training.budget import CostBudgetExceededError as CostBudgetExceededError
+    from .training.budget import assert_cost as assert_cost
+    from .training.record import CostRecord as CostRecord
+    from .training.regularizer import CostRegularizer as CostRegularizer
+    from .training.tracker import CostTracker as CostTracker
 
 # These are subpackages: importing anything below them binds the module to that name here, so the name must mean the
 # module in every case. `pyinfercost.capture` and `pyinfercost.sparsity` are modules that can be called.
@@ -82,12 +88,23 @@ _LAZY = {
     "tradeoff": ".tradeoffs.run",
     "Tradeoff": ".tradeoffs.result",
     "whatif": ".analysis.whatif",
+    "assert_cost": ".training.budget",
+    "CostBudget": ".training.budget",
+    "CostBudgetExceededError": ".training.budget",
+    "CostRecord": ".training.record",
+    "CostRegularizer": ".training.regularizer",
+    "CostTracker": ".training.tracker",
 }
 
 __all__ = [
     "ActivationSparsity",
     "CollectiveEstimate",
     "Comparison",
+    "CostBudget",
+    "CostBudgetExceededError",
+    "CostRecord",
+    "CostRegularizer",
+    "CostTracker",
     "Counts",
     "EnergyMeter",
     "EnergyUnknownWarning",
@@ -109,6 +126,7 @@ __all__ = [
     "Work",
     "__version__",
     "activation_sparsity",
+    "assert_cost",
     "calibrate",
     "capture",
     "collective",

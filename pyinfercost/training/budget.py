@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -124,6 +125,7 @@ class CostBudget:
         """
         from ..analysis.profile import profile
 
+        sizes: dict[str, Any] = dict(self.sizes)
         known = profile(
             graph,
             hardware=self.hardware,
@@ -134,7 +136,7 @@ class CostBudget:
             utilisation=self.utilisation,
             region=self.region,
             transfer=self.transfer,
-            **{name: value for name, value in self.sizes.items()},
+            **sizes,
         )
         total = known.counts.total
         values: dict[str, Any] = {
@@ -153,7 +155,7 @@ class CostBudget:
         if unknown:
             raise ValueError(
                 f"{', '.join(unknown)} of {graph.model or 'this model'} on {self.hardware} is not known, so that its "
-                "limit cannot be checked: costs need price=, carbon needs region=, energy a machine whose power is known"
+                "limit cannot be checked: costs need price=, carbon needs region=, energy needs a machine's power"
             )
         return tuple(Overrun(name, values[name], limit) for name, limit in self.limits.items() if values[name] > limit)
 
@@ -210,8 +212,6 @@ def assert_cost(model: Any, args: Any = (), kwargs: Mapping[str, Any] | None = N
     """
     budget = budget_of(limits)
     from ..capture import capture
-
-    import sys
 
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):

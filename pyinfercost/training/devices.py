@@ -29,11 +29,11 @@ class Processes(NamedTuple):
 
     Attributes:
         rank: 0 for the one that writes.
-        count: how many there are.
+        world_size: how many there are.
     """
 
     rank: int
-    count: int
+    world_size: int
 
 
 def processes() -> Processes:
@@ -62,8 +62,8 @@ def training_machine(hardware: Any, module: torch.nn.Module, threads: int | None
     device = next((t.device for t in module.parameters()), torch.device("cpu"))
     if device.type != "cuda":
         return None, (
-            f"weights are on {device.type}, whose peak nothing tells: give training_hardware= for MFU and MBU, an id of "
-            "the catalogue or the file that `pyinfercost calibrate` writes"
+            f"weights are on {device.type}, whose peak nothing tells: give training_hardware= for MFU and MBU: an id "
+            "from the catalogue or the file that `pyinfercost calibrate` writes"
         )
     facts = torch.cuda.get_device_properties(device)
     from ..hardware.identify import identify

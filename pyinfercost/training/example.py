@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,8 @@ def example_of(args: Any, kwargs: Mapping[str, Any] | None, dynamic: Dynamic | N
     """
     given = tuple(args) if isinstance(args, tuple | list) else (args,)
     named = dict(kwargs or {})
-    inputs: dict[int | str, Any] = {**dict(enumerate(given)), **named}
+    inputs: dict[int | str, Any] = dict(enumerate(given))
+    inputs.update(named)
     if dynamic is not None:
         return Example(given, named, {key: dict(of) for key, of in dynamic.items() if key in inputs})
     tensors = {key: list(_tensors(value)) for key, value in inputs.items()}
@@ -72,7 +73,7 @@ def example_of(args: Any, kwargs: Mapping[str, Any] | None, dynamic: Dynamic | N
     return Example(given, named, {key: {0: "batch"} for key, found in tensors.items() if found})
 
 
-def _tensors(value: Any) -> Any:
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -86,7 +87,7 @@ def _tensors(value: Any) -> Any:
 def _tensor_in(value: Any) -> torch.Tensor:
     if isinstance(value, torch.Tensor):
         return value
-    first = next(_tensors(value), None)
+    first: torch.Tensor | None = next(iter(_tensors(value)), None)
     if first is None:
         raise TypeError(f"expected a tensor whose shape tells the sizes of the batch, got {type(value).__name__}")
     return first

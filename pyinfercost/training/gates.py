@@ -44,12 +44,16 @@ def gates_given(groups: ChannelGroups, gates: Mapping[str, Any], threshold: floa
         except KeyError as error:
             raise ValueError(f"gates: {error.args[0]}") from None
         if group.name in found:
-            raise ValueError(f"gates: {key!r} is one of {', '.join(group.modules)}, which share channels: give one gate")
+            raise ValueError(
+                f"gates: {key!r} is one of {', '.join(group.modules)}, which share channels: give one gate"
+            )
         read = gate if callable(gate) else _constant(gate)
         value = read()
         if not isinstance(value, torch.Tensor) or value.numel() != group.width:
             got = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-            raise ValueError(f"the gate of {key!r} is {got}; expected a tensor of {group.width} elements, one a channel")
+            raise ValueError(
+                f"the gate of {key!r} is {got}; expected a tensor of {group.width} elements, one a channel"
+            )
         found[group.name] = Gated(group, read, threshold)
     return list(found.values())
 
@@ -59,7 +63,7 @@ def _constant(gate: torch.Tensor) -> Callable[[], torch.Tensor]:
 
 
 def magnitudes(module: torch.nn.Module, groups: ChannelGroups, softness: float) -> list[Gated]:
-    """Gates from the weights themselves: `(1 + s) m / (m + s)`, with m the magnitude of a channel's weights, s softness.
+    """Gates from the weights themselves: `(1 + s) m / (m + s)`, m the magnitude of a channel's weights, s the softness.
 
     m is relative to the group's mean when this was called. Where a batch normalisation follows, it is that of its
     scale: the weights before it may have any size without a change to what is computed. Otherwise it is the root mean
@@ -101,7 +105,7 @@ class _Magnitude:
 
 def _mean_squares(value: torch.Tensor, member: Any) -> torch.Tensor:
     """Of each unit's positions along the member's dimension, over all other dimensions: [width]."""
-    squares = value.float().square()
+    squares = at_least_single(value).square()
     if squares.dim() > 1:
         squares = squares.movedim(member.dim, 0).flatten(1).mean(1)
     index = torch.as_tensor(member.indices.copy(), device=squares.device)
@@ -134,3 +138,8 @@ class _Weights:
         mask = part._buffers.get(f"{attribute.removesuffix('_orig')}_mask")
         value: torch.Tensor = getattr(part, attribute)
         return value if mask is None else value * mask
+
+
+def at_least_single(value: torch.Tensor) -> torch.Tensor:
+    """In single precision, where it is in half: squares and sums of many would not fit."""
+    return value if value.dtype in (torch.float32, torch.float64) else value.float()

@@ -11,7 +11,7 @@ import torch
 
 from .deployed import deployed
 from .example import Dynamic, example_of
-from .gates import Gated, gates_given, magnitudes
+from .gates import Gated, at_least_single, gates_given, magnitudes
 from .serving import captured
 from .settings import checked_every, granularity_of, machines_of
 from .soft_cost import METRICS, OF_MACHINE, Interpolation, PointCost, nodes_of
@@ -114,18 +114,14 @@ class CostRegularizer:
 
         _check(metric, hardware, price, softness, budget)
         self._refresh = checked_every("refresh", refresh)
-        machines = machines_of(
-            hardware, threads, price=price, utilisation=utilisation, region=None, transfer=None
-        )
+        machines = machines_of(hardware, threads, price=price, utilisation=utilisation, region=None, transfer=None)
         if len(machines) > 1:
             raise ValueError(f"hardware has {len(machines)} machines; expected one: a loss has one cost")
         machine = machines[0] if machines else None
         graph = captured(deployed(model).module, example_of(args, kwargs, dynamic))
         self.groups: ChannelGroups = channel_groups(graph)
         self._gated: list[Gated] = (
-            magnitudes(model, self.groups, softness)
-            if gates is None
-            else gates_given(self.groups, gates, threshold)
+            magnitudes(model, self.groups, softness) if gates is None else gates_given(self.groups, gates, threshold)
         )
         if not self._gated:
             reasons = "; ".join(f"{path}: {why}" for path, why in list(self.groups.fixed.items())[:3])
@@ -157,8 +153,8 @@ class CostRegularizer:
 
     def soft_widths(self) -> torch.Tensor:
         """How many channels of each group there are by their gates: a differentiable tensor of [groups]."""
-        sums = [gated.read().float().sum() for gated in self._gated]
-        return torch.stack([each.to(sums[0].device) for each in sums])
+        sums = [at_least_single(gated.read()).sum() for gated in self._gated]
+        return torch.stack([each.to(sums[0]) for each in sums])
 
     def cost(self) -> torch.Tensor:
         """The cost at the soft widths, as a share of the full cost: a differentiable scalar, 1 for a whole model."""
@@ -194,9 +190,9 @@ class CostRegularizer:
         return float(cost.detach())
 
     def keep(self) -> dict[str, list[int]]:
-        """For each group the channels to keep, as `shrink` takes them: the largest gates, rounded up to the granularity.
+        """For each group the channels to keep, as `shrink` takes them.
 
-        One channel at least stays of each.
+        The largest gates, rounded up to the granularity. One channel at least stays of each.
         """
         kept: dict[str, list[int]] = {}
         for gated in self._gated:
@@ -257,7 +253,9 @@ class CostRegularizer:
             ValueError: it is of another version.
         """
         if state.get("schema_version") != _SCHEMA_VERSION:
-            raise ValueError(f"the state has schema_version {state.get('schema_version')!r}; expected {_SCHEMA_VERSION}")
+            raise ValueError(
+                f"the state has schema_version {state.get('schema_version')!r}; expected {_SCHEMA_VERSION}"
+            )
         self.lam = float(state["lam"])
 
 

@@ -124,7 +124,10 @@ class Serving:
         metrics: dict[str, float] = {}
         notes = list(view.notes)
         self._figures("cost", graph, metrics)
-        quantize = view.quantize if self._way.quantize is None else self._way.quantize
+        quantize = self._way.quantize
+        if quantize is None:  # what training prepares; layers that this forward does not run are not served
+            runs = set(products_of(graph, self._at(graph))[1].values())
+            quantize = {path: form for path, form in view.quantize.items() if path in runs}
         if quantize:
             self._figures("converted", whatif(graph, quantize=quantize), metrics)
         fixed = [name for name in self._way.sizes or {} if name not in graph.sizes]
@@ -134,9 +137,11 @@ class Serving:
         return Served(graph, metrics, flops, modules, tuple(notes))
 
     def _figures(self, kind: str, graph: Graph, metrics: dict[str, float]) -> None:
+        from ..analysis.boundary import value_of
+
         total = _core.count(graph, _all_sizes(graph, self._at(graph)), precision=self._way.precision).total
         for name in ("contraction_flops", "parameters", "parameter_bytes", "peak_memory_bytes"):
-            metrics[f"{kind}/{name.replace('contraction_', '')}"] = getattr(total, name)
+            metrics[f"{kind}/{name.replace('contraction_', '')}"] = value_of(getattr(total, name), {})
         for machine in self._way.machines:
             estimate = self._estimate(graph, machine)
             prefix = f"{kind}/{machine.name}"
@@ -144,7 +149,7 @@ class Serving:
                 value = getattr(estimate, name)
                 if value is not None:
                     metrics[f"{prefix}/{name}"] = value
-            metrics[f"{prefix}/memory_bytes"] = total.peak_memory_bytes
+            metrics[f"{prefix}/memory_bytes"] = value_of(total.peak_memory_bytes, {})
             metrics[f"{prefix}/fits_in_memory"] = int(estimate.fits_in_memory)
 
     def _at(self, graph: Graph) -> dict[str, int]:
@@ -191,12 +196,14 @@ def with_open_sizes(capture: Any, example: Example) -> Graph:
 
 
 def structure_of(module: torch.nn.Module) -> Any:
-    """What is equal as long as a module's cost is: its parts, the dtypes and shapes of their weights, not the values."""
+    """What is equal as long as a module's cost is: its parts, dtypes and shapes of their weights, and no values."""
     return tuple(
         (
             name,
             type(part),
-            tuple((key, value.dtype, tuple(value.shape)) for key, value in part._parameters.items() if value is not None),
+            tuple(
+                (key, value.dtype, tuple(value.shape)) for key, value in part._parameters.items() if value is not None
+            ),
             tuple(part._buffers),
         )
         for name, part in module.named_modules()

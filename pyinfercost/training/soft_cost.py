@@ -1,4 +1,4 @@
-"""A cost at widths between whole channels: exact at nodes that a machine's evaluator has computed, linear in between."""
+"""A cost at widths between whole channels: exact at nodes, which the evaluator computes, and linear in between."""
 
 from __future__ import annotations
 
@@ -55,7 +55,6 @@ class PointCost:
         self._quantities = {
             "flops": [total.contraction_flops],
             "bytes": [total.bytes_read, total.bytes_written],
-            "memory_bytes": [total.peak_memory_bytes],
         }.get(metric, [])
         self._cached = lru_cache(maxsize=65536)(self._cost)
 
@@ -64,12 +63,16 @@ class PointCost:
         return self._cached(widths)
 
     def _cost(self, widths: Widths) -> float:
+        from .. import _core
         from ..analysis.boundary import value_of
 
         given = {**self._sizes, **dict(zip(self._names, widths, strict=True))}
         if self._quantities:
             point = self._graph.size_values(given)
             return float(sum(value_of(quantity, point) for quantity in self._quantities))
+        if self._metric == "memory_bytes":  # a peak is exact only where all sizes are known
+            counts = _core.count(self._graph, self._graph.size_values(given), precision=self._precision)
+            return float(value_of(counts.total.peak_memory_bytes, {}))
         return self._of_machine(given)
 
     def _of_machine(self, given: dict[str, int]) -> float:
@@ -168,6 +171,6 @@ def _cell(nodes: tuple[int, ...], width: float) -> tuple[int, int]:
 
 
 def nodes_of(width: int, granularity: int, steps: int) -> list[int]:
-    """Widths to compute a cost at: about `steps` of them at equal distances, multiples of the granularity, the last full."""
+    """Widths to compute a cost at: about `steps`, equally far apart, multiples of the granularity; the last is full."""
     found = {max(granularity, round(width * k / steps / granularity) * granularity) for k in range(1, steps)}
     return [*sorted(node for node in found if node < width), width]

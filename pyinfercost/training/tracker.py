@@ -13,10 +13,10 @@ from .devices import peak_of, processes, training_machine, training_precision
 from .example import Dynamic, Example, Sizes, example_of
 from .guard import Guard
 from .record import CostRecord
-from .serving import Serving, Way
+from .serving import Served, Serving, Way
 from .settings import checked_every, machines_of
 from .throughput import Throughput, Totals, figures
-from .weights import zeros_of
+from .weights import PlainNames, zeros_of
 from .work import TrainingWork
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class CostTracker:
         self._step = 0
         self._wanted = enabled
         self._sparsity = sparsity
+        self._names = PlainNames(model)
         self._sparsity_threads = checked_every("sparsity_threads", sparsity_threads)
         self._devices_per_replica = checked_every("devices_per_replica", devices_per_replica)
         checked_every("accumulation", accumulation)
@@ -145,9 +146,11 @@ class CostTracker:
             self._sinks = [sink_of(each) for each in (sinks if isinstance(sinks, list | tuple) else [sinks])]
         self._serving: Serving | None = None
         self._work: TrainingWork | None = None
-        self._guard.run(self._prepare, way, args, kwargs, dynamic, training_inputs, loss, causal, training, accumulation)
-        if self._guard.on and self._serving is not None:
-            served = self._serving.look(model)
+        inputs = example_of(args, kwargs, dynamic)
+        trained = inputs if training_inputs is None else _training_example(training_inputs, dynamic)
+        self._guard.run(self._prepare, way, inputs, trained, loss, causal, training, accumulation)
+        served = self._guard.run(self._look)
+        if served is not None:
             for watched in self._budgets:
                 watched.check(served.graph, stacklevel=3)
 
@@ -172,28 +175,24 @@ class CostTracker:
     def _prepare(
         self,
         way: Way,
-        args: Any,
-        kwargs: Mapping[str, Any] | None,
-        dynamic: Dynamic | None,
-        training_inputs: Any,
+        inputs: Example,
+        trained: Example,
         loss: Callable[[Any], Any] | None,
         causal: bool,
         training: bool,
         accumulation: int,
     ) -> None:
-        example = example_of(args, kwargs, dynamic)
-        trained = example
-        if training_inputs is not None:
-            named = training_inputs if isinstance(training_inputs, Mapping) else None
-            trained = example_of(() if named is not None else training_inputs, named, dynamic)
         self._read: Callable[..., Sizes] = trained.reader()
         self._throughput = Throughput(trained.sizes(), accumulation)
         if processes().rank != 0:
             return
-        self._serving = Serving(way, example)
+        self._serving = Serving(way, inputs)
         self._serving.look(self._model)
         if training:
             self._work = self._training_work(trained, loss, causal)
+
+    def _look(self) -> Served | None:
+        return None if self._serving is None else self._serving.look(self._model)
 
     def _training_work(self, example: Example, loss: Callable[[Any], Any] | None, causal: bool) -> TrainingWork | None:
         """None, and a note, where a training step of the model cannot be captured: what it costs to serve is known."""
@@ -266,7 +265,7 @@ class CostTracker:
         metrics: dict[str, float] = dict(served.metrics)
         notes = [*self._notes, *served.notes]
         if self._sparsity:
-            zeros = zeros_of(self._model, threads=self._sparsity_threads)
+            zeros = zeros_of(self._model, self._names, threads=self._sparsity_threads)
             metrics |= zeros.metrics
             notes += zeros.notes
             # Weights that were not looked at count as dense.
@@ -281,7 +280,7 @@ class CostTracker:
                 self._work,
                 self._totals,
                 peak=self._peak,
-                devices=processes().count,
+                devices=processes().world_size,
                 devices_per_replica=self._devices_per_replica,
                 usd_per_h=self._usd_per_h,
             )
@@ -344,3 +343,10 @@ class CostTracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _training_example(inputs: Any, dynamic: Dynamic | None) -> Example:
+    """Inputs of a training step: a mapping has named ones, all else positional ones."""
+    if isinstance(inputs, Mapping):
+        return example_of((), inputs, dynamic)
+    return example_of(inputs, None, dynamic)

@@ -33,11 +33,28 @@ class Zeros(NamedTuple):
     notes: tuple[str, ...]
 
 
-def zeros_of(module: torch.nn.Module, *, threads: int) -> Zeros:
+class PlainNames(dict[str, str]):
+    """Names of weights as the wrapped module has them -> without wrappers; each is found once.
+
+    Args:
+        module: the wrapped module.
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self._module = module
+
+    def __missing__(self, name: str) -> str:
+        self[name] = found = plain_name(name, self._module)
+        return found
+
+
+def zeros_of(module: torch.nn.Module, names: Mapping[str, str], *, threads: int) -> Zeros:
     """Scans the weights: in memory with all figures of `sparsity`, on other devices elements and 2:4 alone.
 
     Args:
         module: in training, in whatever it is wrapped. Of sharded weights the part of this process is looked at.
+        names: of its weights -> without wrappers.
         threads: of the scan.
 
     Raises:
@@ -47,13 +64,13 @@ def zeros_of(module: torch.nn.Module, *, threads: int) -> Zeros:
     sharded = any(hasattr(t, "_local_tensor") or hasattr(t, "_is_flat_param") for t in tensors)
     if sharded or any(t.device.type != "cpu" for t in tensors):
         with torch.no_grad():
-            return _on_device(module, sharded=sharded)
+            return _on_device(module, names, sharded=sharded)
     from ..sparsity.modules import scan_module
 
-    return _of_scan(scan_module(module, threads), module)
+    return _of_scan(scan_module(module, threads), names)
 
 
-def _of_scan(found: Sparsity, module: torch.nn.Module) -> Zeros:
+def _of_scan(found: Sparsity, names: Mapping[str, str]) -> Zeros:
     from ..analysis.potential import has_2_4_kernel
 
     total = found.total
@@ -66,32 +83,34 @@ def _of_scan(found: Sparsity, module: torch.nn.Module) -> Zeros:
         of[0] += weight.figures.zeros
         of[1] += weight.figures.elements
         for name in (weight.name, *weight.aliases):
-            shares[plain_name(name, module)] = weight.zero_share
+            shares[names[name]] = weight.zero_share
         if has_2_4_kernel(weight):
-            two_of_four.add(plain_name(weight.name, module))
+            two_of_four.add(names[weight.name])
     # Zeros that are there anyway come from masks and parametrizations, or lie in the weights as stored.
-    metrics |= {f"sparsity/{form}/zero_share": zeros / elements for form, (zeros, elements) in by_form.items() if elements}
+    metrics |= {
+        f"sparsity/{form}/zero_share": zeros / elements for form, (zeros, elements) in by_form.items() if elements
+    }
     if total.rows:
         metrics["sparsity/zero_row_share"] = total.zero_rows / total.rows
-    elements = sum(w.figures.elements for w in found.weights if plain_name(w.name, module) in two_of_four)
+    elements = sum(w.figures.elements for w in found.weights if names[w.name] in two_of_four)
     metrics["sparsity/2_4_share"] = elements / total.elements if total.elements else 0.0
     notes = tuple(f"weight {item.name} was not scanned: {item.reason}" for item in found.skipped)
     return Zeros(metrics, shares, frozenset(two_of_four), notes)
 
 
-def _on_device(module: torch.nn.Module, *, sharded: bool) -> Zeros:
+def _on_device(module: torch.nn.Module, names: Mapping[str, str], *, sharded: bool) -> Zeros:
     """Counted where the weights are, and fetched all at once: one wait for the device."""
-    names: list[tuple[str, int, str]] = []
+    weights: list[tuple[str, int, str]] = []
     counts: list[torch.Tensor] = []
     for name, value, form in _weights(module):
         local: Any = getattr(value, "_local_tensor", value)
-        names.append((plain_name(name, module), local.numel(), form))
+        weights.append((names[name], local.numel(), form))
         counts.append(torch.count_nonzero(local))
         counts.append(torch.zeros_like(counts[-1]) if sharded else _breaks_2_4(local))
     numbers = torch.stack(counts).tolist() if counts else []
     shares, two_of_four = {}, set()
     by_form: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for (name, elements, form), kept, broken in zip(names, numbers[::2], numbers[1::2], strict=True):
+    for (name, elements, form), kept, broken in zip(weights, numbers[::2], numbers[1::2], strict=True):
         by_form[form][0] += elements - kept
         by_form[form][1] += elements
         if elements:

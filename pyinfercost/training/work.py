@@ -23,7 +23,7 @@ class BatchWork(NamedTuple):
     """The work of one forward and backward.
 
     Attributes:
-        model_flops: that the model needs: its products, once forward and, for the gradients that are required, backward.
+        model_flops: that the model needs: its products, once forward and, for gradients that are required, backward.
         run_flops: that are run, activations that are computed again included; equal to `model_flops` where none are.
         bytes: that the operators of forward and backward read and write.
         items: of the batch.

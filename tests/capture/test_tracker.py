@@ -1,4 +1,4 @@
-"""What a tracker records: cost to serve, zeros, structures that change, settings, state, and what happens in trouble."""
+"""What a tracker records: cost to serve, zeros, structures that change, settings, state, and trouble."""
 
 from __future__ import annotations
 
