@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .analysis.sweeps.run import SweepInterrupted as SweepInterrupted
     from .analysis.sweeps.store import StoredSweep as StoredSweep
     from .analysis.whatif import whatif as whatif
+    from .analysis.widths.finding import channel_groups as channel_groups
+    from .analysis.widths.groups import ChannelGroups as ChannelGroups
     from .capture import capture as capture
     from .measuring.calibration import calibrate as calibrate
     from .measuring.energy import EnergyMeter as EnergyMeter
@@ -57,6 +59,8 @@ _LAZY = {
     "activation_sparsity": ".sparsity",
     "ActivationSparsity": ".sparsity.activation_result",
     "Sparsity": ".sparsity.result",
+    "channel_groups": ".analysis.widths.finding",
+    "ChannelGroups": ".analysis.widths.groups",
     "collective": ".analysis.collectives",
     "CollectiveEstimate": ".analysis.collectives",
     "compare": ".analysis.comparing",
@@ -86,6 +90,7 @@ _LAZY = {
 
 __all__ = [
     "ActivationSparsity",
+    "ChannelGroups",
     "CollectiveEstimate",
     "Comparison",
     "Counts",
@@ -111,6 +116,7 @@ __all__ = [
     "activation_sparsity",
     "calibrate",
     "capture",
+    "channel_groups",
     "collective",
     "compare",
     "count",
