@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .analysis.sweeps.run import SweepInterrupted as SweepInterrupted
     from .analysis.sweeps.store import StoredSweep as StoredSweep
     from .analysis.whatif import whatif as whatif
+    from .analysis.widths.finding import channel_groups as channel_groups
+    from .analysis.widths.groups import ChannelGroups as ChannelGroups
     from .capture import capture as capture
     from .measuring.calibration import calibrate as calibrate
     from .measuring.energy import EnergyMeter as EnergyMeter
@@ -63,6 +65,8 @@ _LAZY = {
     "activation_sparsity": ".sparsity",
     "ActivationSparsity": ".sparsity.activation_result",
     "Sparsity": ".sparsity.result",
+    "channel_groups": ".analysis.widths.finding",
+    "ChannelGroups": ".analysis.widths.groups",
     "collective": ".analysis.collectives",
     "CollectiveEstimate": ".analysis.collectives",
     "compare": ".analysis.comparing",
@@ -98,6 +102,7 @@ _LAZY = {
 
 __all__ = [
     "ActivationSparsity",
+    "ChannelGroups",
     "CollectiveEstimate",
     "Comparison",
     "CostBudget",
@@ -129,6 +134,7 @@ __all__ = [
     "assert_cost",
     "calibrate",
     "capture",
+    "channel_groups",
     "collective",
     "compare",
     "count",

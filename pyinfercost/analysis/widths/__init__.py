@@ -1,0 +1,8 @@
+"""Which channels of a graph must be removed together, and the graph with these widths as named sizes."""
+
+from __future__ import annotations
+
+from .finding import channel_groups
+from .groups import ChannelGroup, ChannelGroups, ChannelGroupsError, Member
+
+__all__ = ["ChannelGroup", "ChannelGroups", "ChannelGroupsError", "Member", "channel_groups"]

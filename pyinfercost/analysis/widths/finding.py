@@ -1,0 +1,195 @@
+"""Channel groups of a graph: the walk, what follows from it, and the groups that units fall into."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ... import _core
+from .groups import ChannelGroup, ChannelGroups, ChannelGroupsError, Member, Role
+from .rewriting import Widths
+from .table import follow
+from .units import Axis
+from .walk import Walk
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..._core import Graph
+    from .units import Ids
+
+
+def channel_groups(graph: Graph) -> ChannelGroups:
+    """Finds which channels of a model must be removed together, and makes their numbers named sizes of its graph.
+
+    The output channels of a layer can be removed if the weights of everything that reads them can follow: norms,
+    residual sums, concatenations, the next layers. Such channels are one unit; units that reach into the same
+    dimensions of the same tensors are one group, of which any number can be kept, at least one. Heads of an attention
+    are units as a whole, and so is whatever else a view cuts a dimension into. What the model is given and what it
+    returns stay as they are, and so does what meets an op whose way with channels is not known.
+
+    Args:
+        graph: of a forward, as `ic.capture` gives it. Named sizes such as `batch` stay.
+
+    Returns:
+        The groups, the reasons why other channels are fixed, and the graph with one more named size for each group:
+        the number of units kept (default: all of them; minimum 1). At any of their values its counts and estimates
+        are those of the narrower model, captured afresh.
+
+    Raises:
+        ChannelGroupsError: (a `ValueError`) for the graph of a training step.
+    """
+    data = graph.to_dict()
+    backward = sum(node.get("phase") == "backward" for node in data["nodes"])
+    if backward:
+        raise ChannelGroupsError(
+            f"got the graph of a training step with {backward} nodes of backward, expected a forward alone: "
+            "capture the model again without training=True"
+        )
+    walk = Walk(data)
+    follow(walk)
+    given = walk.fixed("they are results of the model")
+    for t in data["outputs"]:
+        for axis in walk.axes(t):
+            walk.units.fix(axis, given)
+    while True:
+        found = _Finding(walk)
+        widths = Widths(walk, found.names, found.sizes, found.label, found.group_of_root)
+        odd = widths.rewrite(data)
+        if not odd:
+            break
+        # Where a stride cannot be said in widths, nothing in that tensor may change; then all follows anew.
+        for t in odd:
+            reason = walk.fixed("a view of them lies in memory in a way that their number does not tell")
+            for axis in walk.axes(t):
+                walk.units.fix(axis, reason)
+    named = _core.Graph.from_dict(widths.graph_data(data))
+    return ChannelGroups(named, found.groups(), MappingProxyType(found.fixed()))
+
+
+class _Finding:
+    """The groups that follow from what a walk has said so far.
+
+    Attributes:
+        label: of each unit the least that it goes with.
+        group_of_root: of each such least unit the number of its group, -1 where it is fixed.
+        names: of the groups.
+        sizes: units of each group.
+    """
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+        self._paths = [made.get("name", "").rpartition(".")[0] for made in walk.tensors]
+        self.label, self._why = walk.units.close()
+        arrays = {id(axis): axis for axes in walk.axes_of for axis in axes or () if not isinstance(axis, int)}
+        for _, _, axes in walk.arguments:
+            arrays |= {id(axis): axis for axis in axes if not isinstance(axis, int)}
+        # Units that reach into the same arrays as often have the same sum of random numbers, one for each array.
+        drawn = np.random.default_rng(0).integers(1, 2**63, size=len(arrays), dtype=np.uint64)
+        signature = np.zeros(len(self.label), dtype=np.uint64)
+        for number, array in zip(drawn, arrays.values(), strict=True):
+            np.add.at(signature, self.label[array], number)
+        made = np.zeros(len(self.label), dtype=bool)
+        for axis in self._made_axes():
+            made[self.label[axis]] = True
+        removable = made & (self._why == 0) & (self.label == np.arange(len(self.label)))
+        self.group_of_root = np.full(len(self.label), -1, dtype=np.int64)
+        self.names: list[str] = []
+        self.sizes: list[int] = []
+        self._modules: list[dict[str, None]] = []
+        self._units: list[Ids] = []
+        self._number(signature, removable)
+
+    def _made_axes(self) -> Iterable[Ids]:
+        for t, dim in self._walk.made:
+            axis = self._walk.axes(t)[dim]
+            if not isinstance(axis, int):
+                yield axis
+
+    def _number(self, signature: NDArray[np.uint64], removable: NDArray[np.bool_]) -> None:
+        """Groups in the order in which their first layer runs, their units in the order in which it has them."""
+        known: dict[int, int] = {}
+        for t, dim in self._walk.made:
+            axis = self._walk.axes(t)[dim]
+            if isinstance(axis, int):
+                continue
+            roots = self.label[axis]
+            roots = roots[removable[roots]]
+            _, first = np.unique(roots, return_index=True)
+            roots = roots[np.sort(first)]
+            for mark in dict.fromkeys(signature[roots].tolist()):
+                if mark not in known:
+                    units = roots[signature[roots] == mark]
+                    if len(units) == 1:
+                        continue  # all of them are one unit, and one has to stay
+                    known[mark] = len(known)
+                    self._units.append(units)
+                    self.group_of_root[self._units[-1]] = known[mark]
+                    self.sizes.append(len(self._units[-1]))
+                    self.names.append(self._free_name(self._paths[t]))
+                    self._modules.append({})
+                self._modules[known[mark]].setdefault(self._paths[t])
+
+    def _free_name(self, path: str) -> str:
+        taken = {*self._walk.numbers.values, *self.names}
+        name = wanted = "width_" + re.sub(r"\W", "_", path or "model", flags=re.ASCII)
+        count = 2
+        while name in taken:
+            name = f"{wanted}_{count}"
+            count += 1
+        return name
+
+    def groups(self) -> tuple[ChannelGroup, ...]:
+        """The groups with their members."""
+        members: list[list[Member]] = [[] for _ in self.names]
+        place = np.full(len(self.label), -1, dtype=np.int64)
+        for units in self._units:
+            place[units] = np.arange(len(units))
+        for t, made in enumerate(self._walk.tensors):
+            if made["role"] not in ("parameter", "buffer"):
+                continue
+            for dim, axis in enumerate(self._walk.axes_of[t] or ()):
+                for number, indices in self._positions(axis, place):
+                    members[number].append(Member(made["name"], dim, self._role(t, dim), indices))
+        return tuple(
+            ChannelGroup(name, tuple(modules), size, tuple(own))
+            for name, modules, size, own in zip(self.names, self._modules, self.sizes, members, strict=True)
+        )
+
+    def _positions(self, axis: Axis, place: Ids) -> Iterable[tuple[int, Ids]]:
+        """The groups along a dimension, and the positions of each of their units."""
+        if isinstance(axis, int):
+            return
+        roots = self.label[axis]
+        groups = self.group_of_root[roots]
+        for number in np.unique(groups[groups >= 0]).tolist():
+            positions = np.flatnonzero(groups == number)
+            order = np.argsort(place[roots[positions]], kind="stable")
+            indices = positions[order].reshape(self.sizes[number], -1)
+            indices.flags.writeable = False
+            yield number, indices
+
+    def _role(self, t: int, dim: int) -> Role:
+        if self._walk.tensors[t]["role"] == "buffer":
+            return "buffer"
+        return self._walk.roles.get((t, dim), "producer")
+
+    def fixed(self) -> dict[str, str]:
+        """Layers of whose channels none can be removed, and the first reason why."""
+        reasons = self._walk.units.reasons
+        nothing = "all of them would have to go together"
+        found: dict[str, str] = {}
+        for t, dim in self._walk.made:
+            axis, path = self._walk.axes(t)[dim], self._paths[t]
+            if isinstance(axis, int):
+                found.setdefault(path, reasons[axis] or nothing)
+                continue
+            roots = self.label[axis]
+            if (self.group_of_root[roots] < 0).all():
+                found.setdefault(path, reasons[int(self._why[roots[0]])] or nothing)
+        grouped = {path for modules in self._modules for path in modules}
+        return {path: why for path, why in found.items() if path not in grouped}

@@ -1,0 +1,106 @@
+"""Elementary units of dimensions, which of them are one and the same, and which are fixed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ids: TypeAlias = NDArray[np.int64]
+
+Axis: TypeAlias = "Ids | int"
+"""A dimension: the unit of each of its elements, or the number of the reason why all of them are fixed."""
+
+
+class LockedError(Exception):
+    """Channels cannot be followed through a node; the text says why, and the node's dimensions are fixed."""
+
+
+class Units:
+    """Hands out units and keeps what is said of them; `close` works out what follows."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = [""]  # a number is above 0
+        self._number: dict[str, int] = {}
+        self._count = 0
+        self._edges: list[tuple[Ids, Ids]] = []
+        self._fixed: list[tuple[Ids, int]] = []
+        self._stand_ins: dict[int, int] = {}
+
+    def reason(self, text: str) -> int:
+        """The number of a reason."""
+        if text not in self._number:
+            self._number[text] = len(self.reasons)
+            self.reasons.append(text)
+        return self._number[text]
+
+    def fresh(self, count: int) -> Ids:
+        """New units."""
+        self._count += count
+        return np.arange(self._count - count, self._count, dtype=np.int64)
+
+    def fix(self, axis: Axis, reason: int) -> int:
+        """These elements stay; returns the dimension as a fixed one."""
+        if isinstance(axis, int):
+            return axis
+        self._fixed.append((axis, reason))
+        return reason
+
+    def elements(self, axis: Axis, count: int) -> Ids:
+        """A dimension element by element, where it may be fixed."""
+        if not isinstance(axis, int):
+            return axis
+        if axis not in self._stand_ins:
+            stand_in = self.fresh(1)
+            self._fixed.append((stand_in, axis))
+            self._stand_ins[axis] = int(stand_in[0])
+        return np.full(count, self._stand_ins[axis], dtype=np.int64)
+
+    def equal(self, left: Axis, right: Axis) -> Axis:
+        """Element i of one goes with element i of the other; returns what both are from now on.
+
+        Raises:
+            LockedError: where one has more elements.
+        """
+        if isinstance(left, int):
+            return left if isinstance(right, int) else self.fix(right, left)
+        if isinstance(right, int):
+            return self.fix(left, right)
+        if len(left) != len(right):
+            raise LockedError(f"{len(left)} elements meet {len(right)}")
+        if left is not right:
+            self._edges.append((left, right))
+        return left
+
+    def close(self) -> tuple[Ids, Ids]:
+        """What follows from all that was said.
+
+        Returns:
+            Of each unit the least unit that it goes with, and the number of the reason why it is fixed (0: it is not).
+        """
+        label = np.arange(self._count, dtype=np.int64)
+        first = np.concatenate([left for left, _ in self._edges]) if self._edges else label[:0]
+        second = np.concatenate([right for _, right in self._edges]) if self._edges else label[:0]
+        # Roots are hooked onto lesser ones and paths made short, until the ends of all edges agree.
+        while True:
+            one, two = label[first], label[second]
+            open_edges = one != two
+            if not open_edges.any():
+                break
+            first, second, one, two = first[open_edges], second[open_edges], one[open_edges], two[open_edges]
+            np.minimum.at(label, np.maximum(one, two), np.minimum(one, two))
+            while True:
+                shorter = label[label]
+                if np.array_equal(shorter, label):
+                    break
+                label = shorter
+        none = len(self.reasons)
+        why = np.full(self._count, none, dtype=np.int64)
+        for ids, number in self._fixed:
+            roots = label[ids]
+            why[roots] = np.minimum(why[roots], number)  # what is said first comes first
+        why[why == none] = 0
+        return label, why[label]
