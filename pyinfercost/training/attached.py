@@ -99,8 +99,9 @@ class Attached:
 
     def micro_batch(self, batch: Any) -> None:
         """A forward and a backward of this batch are done."""
-        if self.on and self.tracker is not None and self.inputs is not None:
-            self.guard.run(self._micro_batch, self.tracker, self.inputs, batch)
+        tracker, inputs = self.tracker, self.inputs
+        if tracker is not None and inputs is not None and tracker.enabled:
+            self.guard.run(self._micro_batch, tracker, inputs, batch)
 
     @staticmethod
     def _micro_batch(tracker: CostTracker, inputs: Inputs, batch: Any) -> None:

@@ -63,25 +63,25 @@ class Inputs:
         return self.example if self._stands_for_all else self._by_rule(batch)
 
     def _by_rule(self, batch: Any) -> Call:
-        if _is_tensor(batch):
-            return Call((batch,), {})
-        if isinstance(batch, Mapping):
-            found = {
-                name: value
-                for name, value in batch.items()
-                if name in self._names or (self._any_name and _is_tensor(value))
-            }
-            if not found:
-                raise ValueError(
-                    f"the batch has keys {sorted(map(str, batch))} and the forward takes {sorted(self._names)}; {_HELP}"
-                )
-            return Call((), found)
+        # Each batch of a training comes by here, so the commonest kinds are first.
         if isinstance(batch, (tuple, list)) and batch:
+            if self._first == 1 and _is_tensor(batch[0]):
+                return Call((batch[0],), {})
             if isinstance(batch[0], Mapping):
                 return self._by_rule(batch[0])
             first = tuple(batch[: self._first])
             if all(map(_is_tensor, first)):
                 return Call(first, {})
+        elif _is_tensor(batch):
+            return Call((batch,), {})
+        elif isinstance(batch, Mapping):
+            names, any_name = self._names, self._any_name
+            found = {name: value for name, value in batch.items() if name in names or (any_name and _is_tensor(value))}
+            if found:
+                return Call((), found)
+            raise ValueError(
+                f"the batch has keys {sorted(map(str, batch))} and the forward takes {sorted(names)}; {_HELP}"
+            )
         raise TypeError(f"a batch of type {type(batch).__name__} does not say what the model gets; {_HELP}")
 
     def _fits(self, batch: Any, example: Call) -> bool:
@@ -129,7 +129,7 @@ def _unwrapped(model: Any) -> Any:
 
 
 def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype")
+    return hasattr(value, "dtype")
 
 
 def _form(call: Call) -> tuple[Any, ...]:

@@ -18,9 +18,12 @@ from pyinfercost.training.ignite import CostHandler
 
 
 @pytest.fixture(autouse=True)
-def made(monkeypatch: pytest.MonkeyPatch) -> list[CostTracker]:
-    """The stand-ins that adapters make."""
-    return replaced(monkeypatch)
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CostTracker]]:
+    """The stand-ins that are made. One thread: models are tiny, and threads that wait for a busy machine are slow."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield replaced(monkeypatch)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

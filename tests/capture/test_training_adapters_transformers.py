@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,14 @@ from pyinfercost.training.transformers import CostCallback
 transformers = pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[training]'")
 pytest.importorskip("accelerate", reason="the Trainer needs accelerate: pip install 'pyinfercost[training]'")
 
-pytestmark = [
-    # The Trainer's own, on a machine without a GPU.
-    pytest.mark.filterwarnings("ignore:.*pin_memory"),
-]
-
 
 @pytest.fixture(autouse=True)
-def made(monkeypatch: pytest.MonkeyPatch) -> list[CostTracker]:
-    """The stand-ins that callbacks make."""
-    return replaced(monkeypatch)
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CostTracker]]:
+    """The stand-ins that are made. One thread: models are tiny, and threads that wait for a busy machine are slow."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield replaced(monkeypatch)
+    torch.set_num_threads(threads)
 
 
 class Items(torch.utils.data.Dataset):  # type: ignore[type-arg]
@@ -39,7 +38,7 @@ class Items(torch.utils.data.Dataset):  # type: ignore[type-arg]
         self.looked_at = []
 
     def __len__(self) -> int:
-        return 14
+        return 16
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         self.looked_at.append(index)
@@ -52,7 +51,7 @@ class Stream(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
     """Data that can only be gone through."""
 
     def __iter__(self) -> Any:
-        yield from (Items()[index] for index in range(14))
+        yield from (Items()[index] for index in range(16))
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
@@ -77,7 +76,7 @@ class Logger(transformers.TrainerCallback):  # type: ignore[misc]
 
 
 def trainer_of(folder: Path, *callbacks: Any, data: Any = None, **options: Any) -> Any:
-    """A tiny GPT-2, seven batches of two, two to a step."""
+    """A tiny GPT-2, eight batches of two, two to a step."""
     config = transformers.GPT2Config(vocab_size=32, n_positions=16, n_embd=8, n_layer=1, n_head=2)
     torch.manual_seed(0)
     model = transformers.GPT2LMHeadModel(config)
@@ -135,14 +134,14 @@ def test_what_is_counted(tmp_path: Path, made: list[CostTracker]) -> None:
         ["input_ids", "labels", "attention_mask"], (2, 5)
     )
     assert data.looked_at[0] == 0
-    assert len(data.looked_at) == 1 + 14
-    assert len(tracker.shapes) == 7
-    assert tracker.steps == [1, 2, 3, 4]  # one batch is left for the last
+    assert len(data.looked_at) == 1 + 16
+    assert len(tracker.shapes) == 8
+    assert tracker.steps == [1, 2, 3, 4]
     calls = [call for call in tracker.calls if call != "state_dict"]
     assert calls == [
         *("init", "micro_batch", "micro_batch", "step", "micro_batch", "micro_batch", "step"),
         *("pause", "resume"),  # evaluation and a checkpoint
-        *("micro_batch", "micro_batch", "step", "micro_batch", "step", "pause", "close"),
+        *("micro_batch", "micro_batch", "step", "micro_batch", "micro_batch", "step", "pause", "close"),
     ]
     assert callback.tracker is None
 
@@ -157,8 +156,8 @@ def test_batches_of_different_lengths(tmp_path: Path, made: list[CostTracker]) -
     trainer = trainer_of(tmp_path, CostCallback(watch_forward=True))
     trainer.train()
     lengths = [dict(shapes)["input_ids"] for shapes in made[0].shapes]
-    assert len(lengths) == 7
-    assert all(rows == 2 and 5 <= length <= 11 for rows, length in lengths)
+    assert len(lengths) == 8
+    assert all(rows == 2 and 5 <= length <= 12 for rows, length in lengths)
     assert len(set(lengths)) > 1
     assert made[0].steps == [1, 2, 3, 4]
     assert not trainer.model._forward_pre_hooks
@@ -169,11 +168,11 @@ def test_the_figures_join_the_next_log(tmp_path: Path) -> None:
     trainer.train()
     logger = trainer.callback_handler.callbacks[-2]
     both = [(step, logs["training/items"]) for step, logs in logger.told if "training/items" in logs]
-    assert both == [(2, 4), (4, 7)]
+    assert both == [(2, 4), (4, 8)]
     history = [
         (entry["step"], entry["training/items"]) for entry in trainer.state.log_history if "training/items" in entry
     ]
-    assert history[:2] == [(2, 4), (4, 7)]
+    assert history[:2] == [(2, 4), (4, 8)]
     assert all("loss" in entry for entry in trainer.state.log_history if "training/items" in entry)
 
 
@@ -186,7 +185,7 @@ def test_added_to_a_trainer_every_record_goes_to_its_loggers(
     assert callback in trainer.callback_handler.callbacks
     trainer.train()
     figures = [(step, logs) for step, logs in logger.told if "training/items" in logs]
-    assert [(step, logs["training/items"]) for step, logs in figures] == [(1, 2), (2, 4), (3, 6), (4, 7)]
+    assert [(step, logs["training/items"]) for step, logs in figures] == [(1, 2), (2, 4), (3, 6), (4, 8)]
     assert all(logs.keys() == {"cost/l4/latency_s", "training/items", "epoch"} for _, logs in figures)
     assert [step for step, logs in logger.told if "loss" in logs] == [2, 4]  # none is lost
     history = [entry["step"] for entry in trainer.state.log_history if "training/items" in entry]
@@ -237,7 +236,7 @@ def test_where_inputs_come_from(tmp_path: Path, made: list[CostTracker]) -> None
     assert dict(made[1].shapes[0])["input_ids"] == tuple(
         transformers.GPT2LMHeadModel.dummy_inputs.fget(None)["input_ids"].shape
     )
-    assert made[2].shapes == [((1, 5),)] * 7
+    assert made[2].shapes == [((1, 5),)] * 8
 
 
 def test_data_that_cannot_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
