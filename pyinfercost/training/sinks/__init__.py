@@ -1,4 +1,4 @@
-"""Where records of cost go: the terminal, files, trackers of experiments; a library is imported when one is made."""
+"""Where records of cost go: the terminal, files, trackers of experiments. Making a sink imports its library."""
 
 from .choosing import sink_of
 from .files import Csv, Jsonl

@@ -45,7 +45,7 @@ class Stdout:
             parts = [f"step {step}"]
             for group, figures in groups.items():
                 parts.append((f"{group}: " if group else "") + ", ".join(figures))
-            stream = self._stream or sys.stdout
+            stream = sys.stdout if self._stream is None else self._stream
             stream.write(" | ".join(parts) + "\n")
             stream.flush()
 

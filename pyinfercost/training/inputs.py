@@ -1,0 +1,139 @@
+"""What a model gets of a batch, as a training framework hands the batch over."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_WRAPPERS = {"DataParallel", "DistributedDataParallel"}
+_HELP = "give inputs=, an example of what the model gets or a function from a batch to that"
+
+
+class Call(NamedTuple):
+    """The arguments of one forward."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class Inputs:
+    """Finds the arguments of a forward in a batch.
+
+    A tensor is the argument; of a tuple or list, as `(x, y)`, the first elements are, as many as the forward cannot do
+    without, and one at least; of a dictionary, those with the name of an argument.
+
+    Args:
+        model: Its forward's signature is looked at; None is a forward of one argument, or of any keywords.
+        given: What the caller has said: None, a function from a batch to the arguments, or an example of them. They
+            are a tensor, a tuple or a dictionary of keywords. An example stands for every batch, unless the rule above
+            finds arguments of the same number, names, ranks and dtypes in the first one; then it is followed.
+    """
+
+    def __init__(self, model: Any, given: Any = None) -> None:
+        self._function: Callable[[Any], Any] | None = None
+        self.example: Call | None = None
+        if given is not None and is_function(given):
+            self._function = given
+        elif given is not None:
+            self.example = call_of(given)
+        self._stands_for_all: bool | None = None
+        forward = (lambda x, **_: x) if model is None else _unwrapped(model).forward
+        parameters = inspect.signature(forward).parameters.values()
+        required = [one for one in parameters if one.kind in _POSITIONAL and one.default is one.empty]
+        self._first = max(len(required), 1)
+        self._names = {one.name for one in parameters if one.kind in _NAMED}
+        self._any_name = any(one.kind is one.VAR_KEYWORD for one in parameters)
+
+    def of(self, batch: Any) -> Call:
+        """The arguments that the model gets of a batch.
+
+        Raises:
+            TypeError: The batch is of a kind that says nothing about that.
+            ValueError: Its keys are no names of arguments.
+        """
+        if self._function is not None:
+            return call_of(self._function(batch))
+        if self.example is None:
+            return self._by_rule(batch)
+        if self._stands_for_all is None:
+            self._stands_for_all = not self._fits(batch, self.example)
+        return self.example if self._stands_for_all else self._by_rule(batch)
+
+    def _by_rule(self, batch: Any) -> Call:
+        # Each batch of a training comes by here, so the commonest kinds are first.
+        if isinstance(batch, (tuple, list)) and batch:
+            if self._first == 1 and _is_tensor(batch[0]):
+                return Call((batch[0],), {})
+            if isinstance(batch[0], Mapping):
+                return self._by_rule(batch[0])
+            first = tuple(batch[: self._first])
+            if all(map(_is_tensor, first)):
+                return Call(first, {})
+        elif _is_tensor(batch):
+            return Call((batch,), {})
+        elif isinstance(batch, Mapping):
+            names, any_name = self._names, self._any_name
+            found = {name: value for name, value in batch.items() if name in names or (any_name and _is_tensor(value))}
+            if found:
+                return Call((), found)
+            raise ValueError(
+                f"the batch has keys {sorted(map(str, batch))} and the forward takes {sorted(names)}; {_HELP}"
+            )
+        raise TypeError(f"a batch of type {type(batch).__name__} does not say what the model gets; {_HELP}")
+
+    def _fits(self, batch: Any, example: Call) -> bool:
+        try:
+            return _form(self._by_rule(batch)) == _form(example)
+        except (TypeError, ValueError):
+            return False
+
+
+def call_of(given: Any) -> Call:
+    """The arguments as a caller writes them.
+
+    Args:
+        given: A tensor, a tuple or a list of them, a dictionary of keywords, or a pair of a tuple and a dictionary.
+
+    Raises:
+        TypeError: They are something else.
+    """
+    if _is_tensor(given):
+        return Call((given,), {})
+    if isinstance(given, Mapping):
+        return Call((), dict(given))
+    if isinstance(given, (tuple, list)):
+        match given:
+            case (tuple() | list() as args, dict() as kwargs):
+                return Call(tuple(args), dict(kwargs))
+        return Call(tuple(given), {})
+    raise TypeError(f"inputs are a tensor, a tuple or a dictionary of keywords, not {type(given).__name__}")
+
+
+def is_function(given: Any) -> bool:
+    """Whether it is to be called with a batch; some tensors and containers can be called too."""
+    return callable(given) and not _is_tensor(given) and not isinstance(given, (tuple, list, Mapping))
+
+
+def _unwrapped(model: Any) -> Any:
+    """The module whose forward is meant, beneath what compiles it or spreads it over devices."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and type(model).__name__ in _WRAPPERS:
+            inner = model.module
+        if inner is None:
+            return model
+        model = inner
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "dtype")
+
+
+def _form(call: Call) -> tuple[Any, ...]:
+    def one(value: Any) -> Any:
+        return (len(value.shape), value.dtype) if _is_tensor(value) else type(value)
+
+    return [one(value) for value in call.args], {name: one(value) for name, value in call.kwargs.items()}
