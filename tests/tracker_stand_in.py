@@ -44,6 +44,7 @@ class CostTracker:
         *,
         hardware: Any = (),
         precision: str = "native",
+        training_precision: str | None = None,
         every: int = 1,
         sinks: Any = (),
         fails_in: str = "",

@@ -115,7 +115,8 @@ class CostAccelerateTracker:
 
     def _start(self, batch: Any) -> None:
         if self._attached.tracker is None and self._model is not None:
-            self._attached.start(self._model, batch, precision=precision_of(_mixed_precision()))
+            precision = precision_of(_mixed_precision())
+            self._attached.start(self._model, batch, precision=precision, training_precision=precision)
 
 
 class AcceleratorSink:

@@ -12,7 +12,8 @@ from .guard import Guard, PassesThroughError
 from .inputs import Call, Inputs
 
 if TYPE_CHECKING:
-    from .tracker import CostRecord, CostTracker
+    from .record import CostRecord
+    from .tracker import CostTracker
 
 _PRECISIONS = {"16-mixed": "amp_fp16", "fp16": "amp_fp16", "bf16-mixed": "amp_bf16", "bf16": "amp_bf16"}
 

@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 from torch import nn
 
-from .libraries import Notes
-from .reparametrized import plain_parameter, without_parametrization
-from .twins import Twins
-from .wrappers import UNIQUE_NAMES, Wrappers
+from .taken_off.libraries import Notes
+from .taken_off.reparametrized import plain_parameter, without_parametrization
+from .taken_off.twins import Twins
+from .taken_off.wrappers import UNIQUE_NAMES, Wrappers
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from .attached import Attached
 
 if TYPE_CHECKING:
-    from .tracker import CostRecord, CostTracker
+    from .record import CostRecord
+    from .tracker import CostTracker
 
 
 class CostHandler:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_WRAPPERS = {"DataParallel", "DistributedDataParallel"}
+_WRAPPERS = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}
 _HELP = "give inputs=, an example of what the model gets or a function from a batch to that"
 
 
@@ -40,7 +40,7 @@ class Inputs:
         elif given is not None:
             self.example = call_of(given)
         self._stands_for_all: bool | None = None
-        forward = (lambda x, **_: x) if model is None else _unwrapped(model).forward
+        forward = (lambda x, **_: x) if model is None else unwrapped(model).forward
         parameters = inspect.signature(forward).parameters.values()
         required = [one for one in parameters if one.kind in _POSITIONAL and one.default is one.empty]
         self._first = max(len(required), 1)
@@ -117,7 +117,7 @@ def is_function(given: Any) -> bool:
     return callable(given) and not _is_tensor(given) and not isinstance(given, (tuple, list, Mapping))
 
 
-def _unwrapped(model: Any) -> Any:
+def unwrapped(model: Any) -> Any:
     """The module whose forward is meant, beneath what compiles it or spreads it over devices."""
     while True:
         inner = getattr(model, "_orig_mod", None)

@@ -11,7 +11,8 @@ from .attached import Attached, precision_of
 from .bases import again, with_bases
 
 if TYPE_CHECKING:
-    from .tracker import CostRecord, CostTracker
+    from .record import CostRecord
+    from .tracker import CostTracker
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 
@@ -123,7 +124,8 @@ class CostCallback:
 
     def _start(self, trainer: Any, pl_module: Any, batch: Any) -> None:
         instead = {"sinks": ()} if trainer.fast_dev_run else {}
-        self._attached.start(pl_module, batch, instead, precision=precision_of(trainer.precision))
+        precision = precision_of(trainer.precision)
+        self._attached.start(pl_module, batch, instead, precision=precision, training_precision=precision)
 
 
 def _to_loggers(trainer: Any, record: CostRecord) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -178,21 +178,24 @@ def captured(module: torch.nn.Module, example: Example) -> Graph:
     from ..capture import capture
 
     with in_mode(module, training=False):
-        return with_open_sizes(lambda dynamic: capture(module, example.args, example.kwargs, dynamic=dynamic), example)
+        return with_open_sizes(lambda of: capture(module, of.args, of.kwargs, dynamic=of.dynamic or None), example)
 
 
-def with_open_sizes(capture: Any, example: Example) -> Graph:
-    """What a capture gives with the example's sizes open, or fixed where the forward does not bear that."""
+def with_open_sizes(capture: Callable[[Example], Graph], example: Example) -> Graph:
+    """What a capture gives with the example's sizes open, or with fewer where the forward does not bear that.
+
+    Raises:
+        CaptureError: it fails with fixed sizes, too.
+    """
     from ..capture.symbols import CaptureError
 
-    if not example.dynamic:
-        graph: Graph = capture(None)
-        return graph
-    try:
-        graph = capture(example.dynamic)
-    except CaptureError:
-        graph = capture(None)
-    return graph
+    failed: CaptureError | None = None
+    for tried in example.with_fewer_sizes():
+        try:
+            return capture(tried)
+        except CaptureError as error:
+            failed = error
+    raise failed or CaptureError("there is nothing to capture")
 
 
 def structure_of(module: torch.nn.Module) -> Any:

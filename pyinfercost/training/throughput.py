@@ -56,6 +56,7 @@ class Throughput:
         self._new: dict[Sizes, int] = {}
         self._lengths: list[tuple[Sizes, Any]] = []
         self._new_lengths: list[tuple[Sizes, Any]] = []
+        self._unknown = ""
 
     def batch(self, sizes: Sizes | None, lengths: Any) -> None:
         """A forward and backward has gone through the model."""
@@ -63,6 +64,11 @@ class Throughput:
         self._new[sizes] = self._new.get(sizes, 0) + 1
         if lengths is not None:
             self._new_lengths.append((sizes, lengths))
+
+    def unlike(self, why: str) -> None:
+        """A batch has gone through the model whose work is not known; the example stands in for its sizes."""
+        self._unknown = why
+        self.batch(None, None)
 
     def step(self) -> None:
         """The optimizer has stepped. The first step only starts the clock: it compiles, warms up, allocates."""
@@ -98,7 +104,7 @@ class Throughput:
             return None
         now = self._clock() if self._paused_at is None else self._paused_at
         seconds = now - self._begun - self._paused_s
-        window = Window(seconds, self.steps, self._batches, self._lengths)
+        window = Window(seconds, self.steps, self._batches, self._lengths, self._unknown)
         self._begin()
         return window
 
@@ -110,6 +116,7 @@ class Throughput:
         self.steps = 0
         self._batches = {}
         self._lengths = []
+        self._unknown = ""
 
 
 @dataclass(frozen=True)
@@ -121,12 +128,14 @@ class Window:
         steps: of the optimizer.
         batches: named sizes -> how many batches of such sizes.
         lengths: for padded batches their sizes and the real lengths of their sequences.
+        unknown: why the work of a batch is not known; empty where it is known of all.
     """
 
     seconds: float
     steps: int
     batches: dict[Sizes, int]
     lengths: list[tuple[Sizes, Any]]
+    unknown: str = ""
 
 
 @dataclass
@@ -186,7 +195,6 @@ def figures(
         real += sum(lengths)
     tokens -= min(tokens, padded - real)
     metrics: dict[str, float] = {
-        "training/step_s": window.seconds / window.steps,
         "training/items_per_s": replicas * items / window.seconds,
         "training/flops_per_s": model / window.seconds / devices_per_replica,
     }

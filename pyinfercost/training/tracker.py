@@ -10,12 +10,12 @@ import torch
 
 from .budget import CostBudget, Watched
 from .devices import peak_of, processes, training_machine, training_precision
-from .example import Dynamic, Example, Sizes, example_of
+from .example import Dynamic, Example, ShapeError, Sizes, example_of, without_labels
 from .guard import Guard
 from .record import CostRecord
 from .serving import Served, Serving, Way
 from .settings import checked_every, machines_of
-from .throughput import Throughput, Totals, figures
+from .throughput import Throughput, Totals, Window, figures
 from .weights import PlainNames, zeros_of
 from .work import TrainingWork
 
@@ -146,8 +146,10 @@ class CostTracker:
             self._sinks = [sink_of(each) for each in (sinks if isinstance(sinks, list | tuple) else [sinks])]
         self._serving: Serving | None = None
         self._work: TrainingWork | None = None
-        inputs = example_of(args, kwargs, dynamic)
-        trained = inputs if training_inputs is None else _training_example(training_inputs, dynamic)
+        trained = example_of(args, kwargs, dynamic)
+        inputs = without_labels(model, trained)
+        if training_inputs is not None:
+            trained = _training_example(training_inputs, dynamic)
         self._guard.run(self._prepare, way, inputs, trained, loss, causal, training, accumulation)
         served = self._guard.run(self._look)
         if served is not None:
@@ -229,6 +231,8 @@ class CostTracker:
             return
         try:
             self._throughput.batch(self._read(args, kwargs) if args or kwargs else None, lengths)
+        except ShapeError as error:
+            self._throughput.unlike(str(error))
         except Exception as error:
             self._guard.stop(error)
 
@@ -274,17 +278,10 @@ class CostTracker:
             metrics["sparsity/effective_flops"] = metrics["cost/flops"] - of_weights + effective
             metrics |= self._serving.with_2_4(frozenset(zeros.two_of_four & served.module_of_weight.keys()))
         window = self._throughput.take() if write else None
-        if window is not None and self._work is not None:
-            metrics |= figures(
-                window,
-                self._work,
-                self._totals,
-                peak=self._peak,
-                devices=processes().world_size,
-                devices_per_replica=self._devices_per_replica,
-                usd_per_h=self._usd_per_h,
-            )
-            notes += self._work.notes
+        if window is not None:
+            metrics["training/step_s"] = window.seconds / window.steps
+            if self._work is not None:
+                metrics |= self._used(window, self._work, notes)
         self.last = CostRecord(self._step, metrics, tuple(dict.fromkeys(notes)))
         if write:
             for sink in self._sinks:
@@ -292,6 +289,25 @@ class CostTracker:
         for watched in self._budgets:
             watched.check(served.graph, stacklevel=6)
         return self.last
+
+    def _used(self, window: Window, work: TrainingWork, notes: list[str]) -> dict[str, float]:
+        """Throughput and shares of the peak; nothing, and a note, where batches were unlike the example."""
+        notes += work.notes
+        try:
+            if window.unknown:
+                raise ShapeError(window.unknown)
+            return figures(
+                window,
+                work,
+                self._totals,
+                peak=self._peak,
+                devices=processes().world_size,
+                devices_per_replica=self._devices_per_replica,
+                usd_per_h=self._usd_per_h,
+            )
+        except ShapeError as error:
+            notes.append(f"no throughput, MFU and MBU of these steps: {error}")
+            return {}
 
     def pause(self) -> None:
         """What follows is no training: validation, a checkpoint. `resume` ends it."""

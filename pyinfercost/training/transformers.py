@@ -12,7 +12,8 @@ from .bases import names_of
 from .inputs import is_function
 
 if TYPE_CHECKING:
-    from .tracker import CostRecord, CostTracker
+    from .record import CostRecord
+    from .tracker import CostTracker
 
 _HELP = "give inputs=, an example of what the model gets"
 
@@ -115,7 +116,8 @@ class CostCallback:
             self._batch = given
         attached.know(model, given)
         precision = "fp16" if getattr(args, "fp16", False) else "bf16" if getattr(args, "bf16", False) else None
-        attached.start(model, self._batch, precision=precision_of(precision))
+        mixed = precision_of(precision)
+        attached.start(model, self._batch, precision=mixed, training_precision=mixed)
         if self._watch_forward and attached.tracker is not None:
             self._hook = model.register_forward_pre_hook(self._on_forward, with_kwargs=True)
         self._model = weakref.ref(model)

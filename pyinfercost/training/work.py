@@ -9,7 +9,7 @@ import torch
 
 from .. import _core
 from .deployed import deployed
-from .example import Example, Sizes
+from .example import Example, ShapeError, Sizes
 from .modes import in_mode, without_checkpoints
 from .serving import with_open_sizes
 
@@ -72,7 +72,11 @@ class TrainingWork:
         return value_of(self._counts.parameter_bytes, {})
 
     def of(self, sizes: Sizes) -> BatchWork:
-        """The work of a batch whose named sizes, in the order of `Example.names`, have these values."""
+        """The work of a batch whose named sizes, in the order of `Example.names`, have these values.
+
+        Raises:
+            ShapeError: a size is not the example's that could not stay open in the capture.
+        """
         if sizes not in self._known:
             self._known[sizes] = self._work(dict(zip(self._example.names, sizes, strict=True)))
         return self._known[sizes]
@@ -97,10 +101,17 @@ class TrainingWork:
         return float(_value(quantity, self._graph, named))
 
     def _work(self, named: Mapping[str, int]) -> BatchWork:
-        # A graph of fixed sizes is of the example; the work of another batch is in proportion to its items.
         items = named.get("batch", 1)
-        example = dict(zip(self._example.names, self._example.sizes(), strict=True))
-        scale = 1.0 if self._graph.sizes or not named else items / example.get("batch", 1)
+        scale = 1.0
+        for name, size in zip(self._example.names, self._example.sizes(), strict=True):
+            if name in self._graph.sizes or named[name] == size:
+                continue
+            if name != "batch":
+                raise ShapeError(
+                    f"{name} is {named[name]} and was {size} in the example: the model's training step cannot be "
+                    "captured with that size open, so the work of other sizes is not known"
+                )
+            scale = items / size  # the work of another batch is in proportion to its items
         model_flops = self._flops(named) * scale
         run_flops = model_flops
         if self._run is not None:
@@ -116,8 +127,8 @@ class TrainingWork:
 def _captured(module: torch.nn.Module, example: Example, loss: Callable[[Any], Any] | None) -> Graph:
     from ..capture import capture
 
-    def run(dynamic: Any) -> Graph:
-        return capture(module, example.args, example.kwargs, dynamic=dynamic, training=True, loss=loss)
+    def run(of: Example) -> Graph:
+        return capture(module, of.args, of.kwargs, dynamic=of.dynamic or None, training=True, loss=loss)
 
     with in_mode(module, training=True):
         return with_open_sizes(run, example)

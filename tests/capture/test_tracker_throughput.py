@@ -207,3 +207,45 @@ def test_what_training_costs() -> None:
     record = run(tracker, clock, 4, [torch.randn(32, 8)], seconds=10)
     assert record["training/total_device_h"] == pytest.approx(30 / 3600)
     assert record["training/total_usd"] == pytest.approx(0.03)
+
+
+def test_ids_have_a_length_that_varies() -> None:
+    ids = torch.zeros(3, 16, dtype=torch.long)
+    tracker, clock = tracked(Attends(), ids)
+    record = run(tracker, clock, 2, [torch.zeros(2, 7, dtype=torch.long)])
+    assert record["training/flops_per_s"] == 2 * attention_flops(7)
+
+
+def test_a_shape_that_the_example_does_not_stand_for_is_not_guessed() -> None:
+    tracker, clock = tracked(nn.Conv2d(3, 4, 3), torch.randn(2, 3, 8, 8))
+    record = run(tracker, clock, 2, [torch.randn(2, 3, 16, 16)])
+    assert "training/mfu" not in record.metrics
+    assert record["training/step_s"] == 1
+    with pytest.raises(KeyError, match=r"\(2, 3, 16, 16\).*name the dimension"):
+        record["training/mfu"]
+    record = run(tracker, clock, 2, [torch.randn(2, 3, 8, 8)])
+    assert record["training/flops_per_s"] == 2 * 2 * 2 * 4 * 27 * 36
+
+
+class Classifies(nn.Module):
+    """With a loss of its own, as models of `transformers` have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        logits = self.layer(x)
+        return {"logits": logits} if labels is None else {"loss": nn.functional.cross_entropy(logits, labels)}
+
+
+def test_labels_are_trained_with_and_not_served() -> None:
+    inputs = {"x": torch.randn(4, 8), "labels": torch.zeros(4, dtype=torch.long)}
+    model = Classifies()
+    tracker = CostTracker(model, (), inputs, hardware="l4", every=1, sparsity=False)
+    record = tracker.step()
+    assert record is not None
+    served = ic.capture(model.eval(), (), {"x": inputs["x"]}, dynamic={"x": {0: "batch"}})
+    assert record["cost/l4/latency_s"] == ic.estimate(served, hardware="l4").latency_s
+    assert tracker._work is not None
+    assert tracker._work.of((4,)).model_flops == 2 * 2 * 4 * 8 * 4

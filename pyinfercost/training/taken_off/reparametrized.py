@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ..capture.inputs import stand_in
-from ..capture.surroundings import as_it_was
+from ...capture.inputs import stand_in
+from ...capture.surroundings import as_it_was
 from .libraries import Notes, loaded
 from .wrappers import drop_hook, on_meta
 
