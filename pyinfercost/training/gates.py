@@ -13,7 +13,7 @@ from .deployed import plain_name
 if TYPE_CHECKING:
     from ..analysis.widths import ChannelGroup, ChannelGroups
 
-Gate = "torch.Tensor | Callable[[], torch.Tensor]"
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,11 @@ def _constant(gate: torch.Tensor) -> Callable[[], torch.Tensor]:
 def magnitudes(module: torch.nn.Module, groups: ChannelGroups, softness: float) -> list[Gated]:
     """Gates from the weights themselves: `(1 + s) m / (m + s)`, m the magnitude of a channel's weights, s the softness.
 
-    m is relative to the group's mean when this was called. Where a batch normalisation follows, it is that of its
-    scale: the weights before it may have any size without a change to what is computed. Otherwise it is the root mean
-    square of the rows that make the channel, of all layers that add to it.
+    m is relative to the largest of the group, as it is now: what follows can undo the size of a whole group (and a
+    normalisation does), so that only differences within it say which channels matter, and no group can vanish. The
+    largest itself is held, and not pushed down. Where a batch normalisation follows, m is that of its scale, since the
+    weights before it may have any size without a change to what is computed. Otherwise it is the root mean square of
+    the rows that make the channel, of all layers that add to it.
     """
     values = _Weights(module)
     found = []
@@ -77,29 +79,29 @@ def magnitudes(module: torch.nn.Module, groups: ChannelGroups, softness: float) 
         members = [m for m in group.members if m.role == wanted and (not normed or m.tensor.endswith("weight"))]
         if not members:
             continue
-        with torch.no_grad():
-            parts = [_mean_squares(values.get(member.tensor), member) for member in members]
-            references = [part.mean().clamp_min(torch.finfo(part.dtype).tiny) for part in parts]
-        found.append(Gated(group, _Magnitude(values, members, references, softness), (1 + softness) / 2))
+        with torch.no_grad():  # so that several layers that make a channel count alike
+            means = [_mean_squares(values.get(member.tensor), member).mean().clamp_min(_TINY) for member in members]
+        found.append(Gated(group, _Magnitude(values, members, means, softness), (1 + softness) / 2))
     return found
 
 
 class _Magnitude:
-    def __init__(self, values: _Weights, members: list[Any], references: list[torch.Tensor], softness: float) -> None:
+    def __init__(self, values: _Weights, members: list[Any], means: list[torch.Tensor], softness: float) -> None:
         self._values = values
         self._members = members
-        self._references = references
+        self._means = means
         self._softness = softness
 
     def __call__(self) -> torch.Tensor:
         squares: torch.Tensor | None = None
-        for member, reference in zip(self._members, self._references, strict=True):
-            part = _mean_squares(self._values.get(member.tensor), member) / reference
+        for member, mean in zip(self._members, self._means, strict=True):
+            part = _mean_squares(self._values.get(member.tensor), member) / mean
             squares = part if squares is None else squares + part
         if squares is None:
             raise ValueError("a group without weights")
         # The square root has no slope at 0, where channels are meant to end.
-        magnitude = (squares / len(self._members) + 1e-12).sqrt()
+        magnitude = (squares / len(self._members) + _TINY).sqrt()
+        magnitude = magnitude / magnitude.detach().max()
         return (1 + self._softness) * magnitude / (magnitude + self._softness)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..analysis.widths import ChannelGroups
 
 _STEPS = 8
+_MARGIN = 0.1
 _SCHEMA_VERSION = 1
 
 
@@ -73,7 +74,7 @@ class CostRegularizer:
         gates: name of a group, or path of a layer -> a tensor of [channels] between 0 and 1, or a function that gives
             one; channels of other groups stay. None takes magnitudes of the weights, of all groups.
         threshold: below it a gate that was given counts as closed.
-        softness: of magnitudes: the share of a group's first mean magnitude at which a channel counts half.
+        softness: of magnitudes: the share of the group's largest at which a channel counts half.
         granularity: `hard` and `keep` round widths up to multiples of it; `"auto"` is what the machine's units want,
             1 without a machine.
         lam: the weight of the cost in the loss.
@@ -107,7 +108,7 @@ class CostRegularizer:
         granularity: int | str = "auto",
         lam: float = 1.0,
         budget: float | None = None,
-        rate: float = 0.05,
+        rate: float = 0.01,
         refresh: int = 1,
     ) -> None:
         from ..analysis.widths import channel_groups
@@ -169,11 +170,24 @@ class CostRegularizer:
         return share + (slope * (widths - widths.new_tensor(at))).sum()
 
     def __call__(self) -> torch.Tensor:
-        """`lam * cost()`, to be added to a loss."""
-        return self.lam * self.cost()
+        """The term to be added to a loss: `lam * cost()`, and with a budget as much of it as `pressure` says."""
+        cost = self.cost()
+        return self.lam * self.pressure(float(cost.detach())) * cost
+
+    def pressure(self, share: float) -> float:
+        """How much of the term counts: all of it without a budget, nothing below one, and in between within a tenth.
+
+        So nothing is pushed out once the budget is met, however large `lam` has become on the way.
+
+        Args:
+            share: the cost as a share of the full one.
+        """
+        if self._budget is None:
+            return 1.0
+        return min(max((share / self._budget - 1) / _MARGIN, 0.0), 1.0)
 
     def inject_grad(self, *, scale: float = 1.0) -> float:
-        """Adds the gradient of `lam * cost()` to `grad` of what the gates depend on, for loops that own their loss.
+        """Adds the gradient of the term to `grad` of what the gates depend on, for loops that own their loss.
 
         To be called after backward and before the optimizer's step (with a `GradScaler`: after `unscale_`).
 
@@ -185,9 +199,11 @@ class CostRegularizer:
         """
         with torch.enable_grad():
             cost = self.cost()
-            if self.lam * scale != 0:
-                (self.lam * scale * cost).backward()  # type: ignore[no-untyped-call]
-        return float(cost.detach())
+            share = float(cost.detach())
+            weight = self.lam * self.pressure(share) * scale
+            if weight != 0:
+                (weight * cost).backward()  # type: ignore[no-untyped-call]
+        return share
 
     def keep(self) -> dict[str, list[int]]:
         """For each group the channels to keep, as `shrink` takes them.

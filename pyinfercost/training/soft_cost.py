@@ -137,7 +137,7 @@ class Interpolation:
         self._found: tuple[float, list[float]] = (0.0, [])
 
     def at(self, widths: Sequence[float]) -> Slope:
-        """The cost at soft widths, and its slopes. Below the first node and above the last the nearest cell goes on."""
+        """The cost at soft widths, and its slopes. It is flat below the first node; above the last the cell goes on."""
         cells = [_cell(of, width) for of, width in zip(self._nodes, widths, strict=True)]
         shares = [0.0 if step == 0 else (width - low) / step for (low, step), width in zip(cells, widths, strict=True)]
         # The order of equal shares is that of the groups, so that the same widths always give the same slopes.
@@ -162,15 +162,17 @@ class Interpolation:
 
 
 def _cell(nodes: tuple[int, ...], width: float) -> tuple[int, int]:
-    """The lower node of the cell that a width is in, and the distance to the upper one; 0 where there is one node."""
-    if len(nodes) == 1:
+    """The lower node of the cell that a width is in, and the distance to the upper one; 0 where it is flat."""
+    if len(nodes) == 1 or width < nodes[0]:
         return nodes[0], 0
-    below = sum(node <= width for node in nodes)
-    low = min(max(below - 1, 0), len(nodes) - 2)
+    low = min(sum(node <= width for node in nodes) - 1, len(nodes) - 2)
     return nodes[low], nodes[low + 1] - nodes[low]
 
 
 def nodes_of(width: int, granularity: int, steps: int) -> list[int]:
-    """Widths to compute a cost at: about `steps`, equally far apart, multiples of the granularity; the last is full."""
-    found = {max(granularity, round(width * k / steps / granularity) * granularity) for k in range(1, steps)}
+    """Widths to compute a cost at: about `steps`, equally far apart, multiples of the granularity.
+
+    The first is the granularity itself, the least that is kept, and the last the full width.
+    """
+    found = {max(granularity, round(width * k / steps / granularity) * granularity) for k in range(steps)}
     return [*sorted(node for node in found if node < width), width]
