@@ -189,7 +189,7 @@ def test_a_number_of_heads_stays_with_a_fixed_bias() -> None:
 
 def test_training_graphs_and_unknown_names_are_refused() -> None:
     model, x = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 2)), torch.zeros(3, 4)
-    with pytest.raises(ChannelGroupsError, match="got the graph of a training step with .* expected a forward alone"):
+    with pytest.raises(ChannelGroupsError, match=r"got the graph of a training step with .* expected a forward alone"):
         ic.channel_groups(ic.capture(model, (x,), training=True))
     groups = ic.channel_groups(ic.capture(model.eval(), (x,)))
     assert len(groups) == 1

@@ -222,7 +222,7 @@ def test_masks_and_parametrizations_have_to_go_first() -> None:
     shrink(model, groups, {"0": [1]})
     model, groups, x = two()
     parametrizations.orthogonal(model[2])
-    with pytest.raises(ShrinkError, match="parametrized, expected a plain weight.*remove_parametrizations"):
+    with pytest.raises(ShrinkError, match=r"parametrized, expected a plain weight.*remove_parametrizations"):
         shrink(model, groups, {"0": [1]})
 
 
