@@ -48,6 +48,7 @@ def same_counts(left: ic.Counts, right: ic.Counts) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_has_a_group_for_each_width(name: str) -> None:
     family, groups = FAMILIES[name], groups_of(name)
+    assert groups.at() == captured(family.build(family.full), family.example)
     assert groups.widths == sizes_of(family, groups, dict(family.full))
     shapes = {key: tuple(value.shape) for key, value in family.build(family.full).state_dict().items()}
     for group in groups.groups:

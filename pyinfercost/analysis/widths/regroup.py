@@ -43,9 +43,10 @@ def regroup(walk: Walk, node: Node) -> None:
     parts = parts_of(before, after)
     axes: list[Axis] = [walk.fixed("there is one of them, which may broadcast")] * len(after)
     cut: dict[Part, Axis] = {}
+    open_dim = _open_dim(node, len(after))
     for dim in range(len(before)):
         own = [part for part in parts if part.before == dim]
-        for part, axis in zip(own, _cut(walk, walk.axes(source)[dim], own, named), strict=True):
+        for part, axis in zip(own, _cut(walk, walk.axes(source)[dim], own, named, open_dim), strict=True):
             cut[part] = axis
     for dim in range(len(after)):
         own = [part for part in parts if part.after == dim]
@@ -86,11 +87,22 @@ def parts_of(before: Sequence[int], after: Sequence[int]) -> list[Part]:
         left, right = left // step, right // step
 
 
-def _cut(walk: Walk, axis: Axis, own: list[Part], named: list[bool]) -> list[Axis]:
+def _open_dim(node: Node, rank: int) -> int | None:
+    """The dimension after a view whose length is given as -1."""
+    for name in ("size", "shape", "sizes"):
+        lengths = given(node, name)
+        if isinstance(lengths, list) and -1 in lengths:
+            first = int(given(node, "dim", 0)) if name == "sizes" else 0
+            return (first if first >= 0 else first + rank - len(lengths) + 1) + lengths.index(-1)
+    return None
+
+
+def _cut(walk: Walk, axis: Axis, own: list[Part], named: list[bool], open_dim: int | None) -> list[Axis]:
     """One part of a dimension keeps the units, the others are of fixed length: what goes together lies across them.
 
-    A part that already has them keeps them (a view that undoes another); else the outermost that is more than structure
-    and is not joined with a named size, since such a product is no list of elements; else the innermost.
+    A part that already has them keeps them (a view that undoes another); else that whose length the forward leaves open
+    (-1), so that it runs with fewer; else the outermost that is more than structure; else the innermost. A part that is
+    joined with a named size can keep none, since such a product is no list of elements.
     """
     if isinstance(axis, int) or len(own) == 1:
         return [axis] * len(own)
@@ -101,7 +113,8 @@ def _cut(walk: Walk, axis: Axis, own: list[Part], named: list[bool]) -> list[Axi
     if chosen is None:
         alone = [at for at, part in enumerate(own) if not named[part.after]]
         large = [at for at in alone if lengths[at] > SMALL]
-        chosen = large[0] if large else alone[-1] if alone else len(own) - 1
+        inferred = [at for at in alone if own[at].after == open_dim and lengths[at] > 1]
+        chosen = inferred[0] if inferred else large[0] if large else alone[-1] if alone else len(own) - 1
         rows = np.moveaxis(table, chosen, 0).reshape(lengths[chosen], -1)
         walk.units.equal(np.repeat(rows[:, 0], rows.shape[1] - 1), rows[:, 1:].reshape(-1))
     kept = np.moveaxis(table, chosen, 0).reshape(lengths[chosen], -1)[:, 0].copy()

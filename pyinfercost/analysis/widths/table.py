@@ -58,7 +58,9 @@ RULES = MappingProxyType(
         **_rows(views.unsqueeze, "unsqueeze unsqueeze_copy"),
         **_rows(views.squeeze, "squeeze squeeze_copy"),
         **_rows(views.cut, "slice narrow slice_copy narrow_copy"),
-        **_rows(views.split, "split split_with_sizes chunk unsafe_split unsafe_split_with_sizes unsafe_chunk"),
+        **_rows(
+            views.split, "split split_with_sizes chunk unsafe_split unsafe_split_with_sizes unsafe_chunk tensor_split"
+        ),
         **_rows(views.take_out, "select unbind select_copy unbind_copy"),
         **_rows(views.concatenate, "cat concat concatenate"),
         **_rows(views.stack, "stack"),
