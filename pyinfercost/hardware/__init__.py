@@ -1,5 +1,6 @@
 """Machines as data: the catalogue of devices, the constants of their families, and the strict way in."""
 
+from .identifying import identify
 from .loading import MissingFactError, UnknownHardwareError, describe, load, names
 from .schema import HardwareError, HardwareFileError
 
@@ -9,6 +10,7 @@ __all__ = [
     "MissingFactError",
     "UnknownHardwareError",
     "describe",
+    "identify",
     "load",
     "names",
 ]

@@ -66,7 +66,7 @@ def training_machine(hardware: Any, module: torch.nn.Module, threads: int | None
             "from the catalogue or the file that `pyinfercost calibrate` writes"
         )
     facts = torch.cuda.get_device_properties(device)
-    from ..hardware.identify import identify
+    from ..hardware import identify
 
     found = identify(facts.name, cores=facts.multi_processor_count, memory_bytes=facts.total_memory)
     if found is None:

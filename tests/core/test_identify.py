@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyinfercost.hardware.identify import identify
+from pyinfercost.hardware.identifying import identify
 
 GIB = 2**30
 
