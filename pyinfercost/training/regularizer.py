@@ -131,7 +131,7 @@ class CostRegularizer:
         self._full = tuple(gated.group.width for gated in self._gated)
         self._granularity = granularity_of(granularity, None if machine is None else machine.hardware, precision)
         self._cost = PointCost(
-            self.groups.graph,
+            self.groups,
             self._names,
             metric=metric,
             machine=machine,
@@ -223,7 +223,7 @@ class CostRegularizer:
     def hard(self) -> float:
         """The cost of the model that `keep` leaves, in units of the metric, as `estimate` says it."""
         kept = self.keep()
-        return self._cost.at(tuple(len(kept[name]) for name in self._names))
+        return self._cost.exactly(tuple(len(kept[name]) for name in self._names))
 
     def step(self) -> float:
         """After an optimizer step: with a budget, raises `lam` above it and lowers it below. Returns the new `lam`.

@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .._core import Graph
+    from ..analysis.widths import ChannelGroups
     from .serving import Machine
 
 Widths = tuple[int, ...]
 METRICS = ("latency_s", "energy_j", "cost_usd", "flops", "bytes", "memory_bytes")
 OF_MACHINE = ("latency_s", "energy_j", "cost_usd")
+_COUNTED = {
+    "flops": ("contraction_flops",),
+    "bytes": ("bytes_read", "bytes_written"),
+    "memory_bytes": ("peak_memory_bytes",),
+}
+_MOST_OPEN = 48  # groups; plans with more open widths take minutes where channels are concatenated
 
 
 class PointCost:
     """The cost of a model with given numbers of channels, as `estimate` and `count` say it of that model.
 
     Args:
-        graph: with a named size for each group of channels.
+        groups: of channels, with the graph in which their widths are named sizes.
         names: of these sizes, in the order in which widths are given.
         metric: one of `METRICS`.
         machine: for the metrics that depend on it.
@@ -31,7 +38,7 @@ class PointCost:
 
     def __init__(
         self,
-        graph: Graph,
+        groups: ChannelGroups,
         names: Sequence[str],
         *,
         metric: str,
@@ -41,9 +48,11 @@ class PointCost:
         sizes: Mapping[str, int],
         threads: int | None,
     ) -> None:
-        from .. import _core
-
-        self._graph = graph
+        self._groups = groups
+        # One plan for all widths is ten times as fast, where it is soon made; that of a CPU's eager kernels rounds
+        # copies into blocked layouts as it does for the captured widths.
+        is_cpu = machine is not None and machine.hardware.kind == "cpu"
+        self._with_open_widths = not is_cpu and len(groups) <= _MOST_OPEN
         self._names = tuple(names)
         self._metric = metric
         self._machine = machine
@@ -51,40 +60,51 @@ class PointCost:
         self._precision = precision
         self._threads = threads
         self._sizes = dict(sizes)
-        total = _core.count(graph, {}, precision=precision).total
-        self._quantities = {
-            "flops": [total.contraction_flops],
-            "bytes": [total.bytes_read, total.bytes_written],
-        }.get(metric, [])
+        self._quantities: list[Any] | None = None
         self._cached = lru_cache(maxsize=65536)(self._cost)
 
     def at(self, widths: Widths) -> float:
         """The cost where each group has so many channels."""
         return self._cached(widths)
 
-    def _cost(self, widths: Widths) -> float:
+    def exactly(self, widths: Widths) -> float:
+        """The same from a graph with these widths in it, as if the narrow model had been captured."""
+        return self._cost(widths, with_open_widths=False)
+
+    def _cost(self, widths: Widths, with_open_widths: bool | None = None) -> float:
+        kept = dict(zip(self._names, widths, strict=True))
+        if self._metric in _COUNTED:
+            return self._counted({**self._sizes, **kept})
+        if self._with_open_widths if with_open_widths is None else with_open_widths:
+            graph, given = self._groups.graph, {**self._sizes, **kept}
+        else:
+            graph, given = self._groups.at(**kept), self._sizes
+        return self._of_machine(graph, given)
+
+    def _counted(self, given: Mapping[str, int]) -> float:
         from .. import _core
         from ..analysis.boundary import value_of
 
-        given = {**self._sizes, **dict(zip(self._names, widths, strict=True))}
-        if self._quantities:
-            point = self._graph.size_values(given)
-            return float(sum(value_of(quantity, point) for quantity in self._quantities))
-        if self._metric == "memory_bytes":  # a peak is exact only where all sizes are known
-            counts = _core.count(self._graph, self._graph.size_values(given), precision=self._precision)
-            return float(value_of(counts.total.peak_memory_bytes, {}))
-        return self._of_machine(given)
+        graph = self._groups.graph
+        sizes = graph.size_values(given)
+        if self._metric == "memory_bytes" or not self._with_open_widths:  # a peak is exact where all sizes are known
+            total = _core.count(graph, sizes, precision=self._precision).total
+            return float(sum(value_of(getattr(total, name), {}) for name in _COUNTED[self._metric]))
+        if self._quantities is None:
+            total = _core.count(graph, {}, precision=self._precision).total
+            self._quantities = [getattr(total, name) for name in _COUNTED[self._metric]]
+        return float(sum(value_of(quantity, sizes) for quantity in self._quantities))
 
-    def _of_machine(self, given: dict[str, int]) -> float:
+    def _of_machine(self, graph: Graph, given: Mapping[str, int]) -> float:
         from .. import _core
         from ..analysis.plans import family_of
         from ..money.costs import cost_of
 
         if self._machine is None:
             raise ValueError(f"{self._metric} is a cost on a machine; expected hardware=")
-        sizes = self._graph.size_values(given)
+        sizes = graph.size_values(given)
         point = {name: size for name, size in sizes.items() if name in given or not _core.depends_on_data(name)}
-        plan = family_of(self._graph, self._precision, self._execution).plan_for(point)
+        plan = family_of(graph, self._precision, self._execution).plan_for(point)
         totals = _core.evaluate_point(plan, point, self._machine.hardware)
         if self._metric != "cost_usd":
             return float(totals[self._metric])

@@ -60,7 +60,7 @@ def test_a_family_has_a_group_for_each_width(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_a_bound_graph_is_that_of_the_narrower_model(name: str, data: st.DataObject) -> None:
     family, groups = FAMILIES[name], groups_of(name)

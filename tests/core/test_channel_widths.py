@@ -28,9 +28,8 @@ class Built:
         return y
 
     def linear(self, x: Any, inputs: int, outputs: int, name: str) -> Any:
-        return self.run(
-            "linear.default", {"input": x, "weight": self.weight(f"{name}.weight", outputs, inputs)}, outputs
-        )
+        args = {"input": x, "weight": self.weight(f"{name}.weight", outputs, inputs)}
+        return self.run("linear.default", args, outputs)
 
     def groups(self, result: Any) -> ic.ChannelGroups:
         return ic.channel_groups(self.builder.build([self.input], [result]))
@@ -67,9 +66,8 @@ def test_concatenated_channels_keep_their_places() -> None:
     assert groups.widths == {"width_left": 4, "width_right": 3}
     assert [m.indices.reshape(-1).tolist() for m in groups["left"].members] == [[0, 1, 2, 3], [0, 1, 2, 3]]
     assert groups["right"].members[-1].indices.reshape(-1).tolist() == [10, 11, 12]  # after 4 and the 6 inputs
-    assert ic.count(groups.graph, batch=1, width_left=1, width_right=2).total.parameters == 6 * 1 + 6 * 2 + 2 * (
-        1 + 6 + 2
-    )
+    total = ic.count(groups.graph, batch=1, width_left=1, width_right=2).total
+    assert total.parameters == 6 * 1 + 6 * 2 + 2 * (1 + 6 + 2)
 
 
 def test_views_of_a_wider_tensor_have_its_strides() -> None:

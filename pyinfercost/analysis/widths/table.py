@@ -131,9 +131,7 @@ def follow(walk: Walk) -> None:
         place = f" of {node['module']}" if node.get("module") else ""
         rule = rule_of(node)
         if rule is None:
-            # What reads no channels needs no excuse.
-            text = f"no rule follows channels through {base_name(node)}{place}"
-            walk.lock(node, text)
+            walk.lock(node, f"no rule follows channels through {base_name(node)}{place}")
             continue
         if not operands(node):
             rule = reducing.made
