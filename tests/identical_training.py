@@ -111,10 +111,16 @@ def trained(
                 raise AssertionError(f"no record at step {step + 1}: {tracker.error}")
     if tracker is not None and tracker.error is not None:
         raise tracker.error
-    weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    weights = {name: _own(value) for name, value in [*model.named_parameters(), *model.named_buffers()]}
     of_numpy = np.random.get_state()[1].tolist()  # noqa: NPY002
     drawn = torch.get_rng_state(), random.getstate(), of_numpy
     return Trained(weights, optimizer.state_dict(), drawn)
+
+
+def _own(tensor: Any) -> torch.Tensor:
+    """Values of this process."""
+    local: torch.Tensor = getattr(tensor, "_local_tensor", tensor)
+    return local.detach().clone()
 
 
 def assert_same(one: Trained, other: Trained) -> None:
@@ -125,6 +131,7 @@ def assert_same(one: Trained, other: Trained) -> None:
     assert one.optimizer["param_groups"] == other.optimizer["param_groups"]
     for index, state in one.optimizer["state"].items():
         for name, value in state.items():
-            assert torch.equal(torch.as_tensor(value), torch.as_tensor(other.optimizer["state"][index][name]))
+            same = other.optimizer["state"][index][name]
+            assert torch.equal(_own(torch.as_tensor(value)), _own(torch.as_tensor(same)))
     assert torch.equal(one.random[0], other.random[0])
     assert one.random[1:] == other.random[1:]

@@ -42,6 +42,8 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 import torch
 import torch.multiprocessing as processes
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from identical_training import Picture, Text, assert_same, trained
 
@@ -50,16 +52,33 @@ def main(rank, port):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    for kind in (Picture, Text):
-        ways = dict(wrap=DistributedDataParallel, accumulation=2, silent=rank != 0)
+    wraps = {
+        "ddp": DistributedDataParallel,
+        "fsdp": lambda model: FullyShardedDataParallel(model, device_id=torch.device("cpu")),
+        "fsdp, original": lambda model: FullyShardedDataParallel(
+            model, device_id=torch.device("cpu"), use_orig_params=True
+        ),
+        "fully sharded": lambda model: fully_shard(model, mesh=init_device_mesh("cpu", (2,))),
+    }
+    costs = set()
+    for kind, name, steps in (
+        (Picture, "ddp", 200), (Text, "ddp", 200), (Text, "fsdp", 40), (Text, "fsdp, original", 40), (Text, "fully sharded", 40)
+    ):
         records = []
-        plain = trained(kind, tracked=False, wrap=DistributedDataParallel, accumulation=2)
-        tracked = trained(kind, tracked=True, sinks=lambda step, metrics: records.append(metrics), **ways)
+        ways = dict(wrap=wraps[name], accumulation=2, steps=steps)
+        plain = trained(kind, tracked=False, **ways)
+        tracked = trained(
+            kind, tracked=True, silent=rank != 0, sinks=lambda step, metrics: records.append(metrics), **ways
+        )
         assert_same(plain, tracked)
-        assert len(records) == (20 if rank == 0 else 0), "rank zero writes, and it alone"
+        assert len(records) == (steps // 10 if rank == 0 else 0), "rank zero writes, and it alone"
         if records:
             assert records[-1]["training/total_device_h"] > 0
-            assert records[-1]["cost/l4/latency_s"] > 0
+            assert records[-1]["training/mfu"] > 0
+            assert records[-1]["sparsity/zero_share"] < 0.1
+            if kind is Text:
+                costs.add((records[-1]["cost/l4/latency_s"], records[-1]["cost/parameters"]))
+    assert len(costs) == (rank == 0), "wrappers are not served"
     torch.distributed.destroy_process_group()
     print(f"rank {rank} is the same", flush=True)
 
