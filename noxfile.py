@@ -18,8 +18,8 @@ CPP_SOURCES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rgl
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole suite against an installed wheel, with torch and the model libraries."""
-    session.install(".[models,test]")
+    """The whole suite against an installed wheel, with torch, the model libraries and the training frameworks."""
+    session.install(".[integration,test]")
     session.run("pytest", "-n", "auto", *session.posargs)
 
 

@@ -258,7 +258,7 @@ def test_readme_has_two_lines_to_paste() -> None:
     assert "pyinfercost profile" in profile
     assert "pytest" in test
     assert "'.[models]'" in profile
-    assert "'.[models,test]'" in test
+    assert "'.[integration,test]'" in test
 
 
 def test_extras_named_to_a_user_exist() -> None:

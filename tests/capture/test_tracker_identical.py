@@ -62,7 +62,11 @@ def main(rank, port):
     }
     costs = set()
     for kind, name, steps in (
-        (Picture, "ddp", 200), (Text, "ddp", 200), (Text, "fsdp", 40), (Text, "fsdp, original", 40), (Text, "fully sharded", 40)
+        (Picture, "ddp", 200),
+        (Text, "ddp", 200),
+        (Text, "fsdp", 40),
+        (Text, "fsdp, original", 40),
+        (Text, "fully sharded", 40),
     ):
         records = []
         ways = dict(wrap=wraps[name], accumulation=2, steps=steps)
