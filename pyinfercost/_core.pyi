@@ -479,7 +479,15 @@ SAMPLE_SIZE: int
 @final
 class SparsityScan:
     def __init__(
-        self, dtype: str, rows: int, columns: int, *, channel_columns: int = 1, flat: bool = False, zero: int = 0
+        self,
+        dtype: str,
+        rows: int,
+        columns: int,
+        *,
+        channel_columns: int = 1,
+        flat: bool = False,
+        zero: int = 0,
+        magnitudes: bool = True,
     ) -> None: ...
     def add(
         self,

@@ -169,12 +169,13 @@ void register_sparsity(py::module_& m) {
     py::class_<Scan>(m, "SparsityScan",
                      "One pass over a weight, region by region: how many elements are zero and how they lie.")
         .def(py::init([](const std::string& dtype, std::uint64_t rows, std::uint64_t columns,
-                         std::uint64_t channel_columns, bool flat, std::int64_t zero) {
+                         std::uint64_t channel_columns, bool flat, std::int64_t zero, bool magnitudes) {
                  const WeightShape shape{rows, columns, channel_columns, flat};
-                 return std::make_unique<Scan>(parse_element(dtype), shape, zero);
+                 return std::make_unique<Scan>(parse_element(dtype), shape, zero, magnitudes);
              }),
              py::arg("dtype"), py::arg("rows"), py::arg("columns"), py::kw_only(),
-             py::arg("channel_columns") = 1, py::arg("flat") = false, py::arg("zero") = 0)
+             py::arg("channel_columns") = 1, py::arg("flat") = false, py::arg("zero") = 0,
+             py::arg("magnitudes") = true)
         .def(
             "add", &add_region, py::arg("data"), py::kw_only(), py::arg("offset") = 0,
             py::arg("first_row") = 0, py::arg("rows") = py::none(), py::arg("first_column") = 0,

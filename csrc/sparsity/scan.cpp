@@ -148,8 +148,9 @@ class Scan::Worker {
     std::vector<unsigned char> gathered_;
 };
 
-Scan::Scan(const Element& element, const WeightShape& shape, std::int64_t zero)
-    : element_(element), shape_(shape), zero_(zero), places_(checked_elements(shape)) {
+Scan::Scan(const Element& element, const WeightShape& shape, std::int64_t zero, bool magnitudes)
+    : element_(element), shape_(shape), zero_(zero), places_(magnitudes ? shape.rows * shape.columns : 0) {
+    checked_elements(shape);
     if (shape.channel_columns == 0 || shape.columns % shape.channel_columns != 0) {
         throw std::invalid_argument(std::to_string(shape.columns) + " columns are no multiple of " +
                                     std::to_string(shape.channel_columns) + ", the size of a channel");

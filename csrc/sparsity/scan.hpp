@@ -53,8 +53,9 @@ struct ScanResult {
 // and instruction sets there were changes nothing in the result.
 class Scan {
   public:
-    // `zero` is the integer that stands for zero in a quantised weight. Throws std::invalid_argument.
-    Scan(const Element& element, const WeightShape& shape, std::int64_t zero);
+    // `zero` is the integer that stands for zero in a quantised weight. Without `magnitudes` none are
+    // sampled. Throws std::invalid_argument.
+    Scan(const Element& element, const WeightShape& shape, std::int64_t zero, bool magnitudes = true);
 
     // Throws std::invalid_argument for a region that does not fit the weight.
     void add(const Region& region, unsigned threads, Isa isa);

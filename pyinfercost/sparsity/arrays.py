@@ -48,11 +48,17 @@ class Layout:
         """All other dimensions together."""
         return math.prod(self.shape[1:] if len(self.shape) >= _MATRIX else self.shape)
 
-    def new_scan(self, *, flat: bool) -> SparsityScan:
+    def new_scan(self, *, flat: bool, magnitudes: bool = True) -> SparsityScan:
         """An empty scan of the weight."""
         channel = math.prod(self.shape[_MATRIX:]) or 1
         return SparsityScan(
-            self.dtype, self.rows, self.columns, channel_columns=channel, flat=flat and self.is_flat, zero=self.zero
+            self.dtype,
+            self.rows,
+            self.columns,
+            channel_columns=channel,
+            flat=flat and self.is_flat,
+            zero=self.zero,
+            magnitudes=magnitudes,
         )
 
     @property
@@ -83,10 +89,10 @@ def packed_bytes(dtype: str, elements: int) -> int:
     return (elements * element_bits(dtype) + 7) // 8
 
 
-def scan_memory(layout: Layout, address: int, threads: int) -> tuple[Figures, Magnitudes]:
-    """Scans a weight at an address, which has to stay valid meanwhile."""
+def scan_memory(layout: Layout, address: int, threads: int, *, magnitudes: bool = True) -> tuple[Figures, Magnitudes]:
+    """Scans a weight at an address, which has to stay valid meanwhile; without `magnitudes` none are sampled."""
     inner = layout.inner()
-    scan = layout.new_scan(flat=not inner)
+    scan = layout.new_scan(flat=not inner, magnitudes=magnitudes)
     scan.add(address, row_stride=layout.row_stride(), inner=inner, threads=threads)
     return figures_of(layout, scan)
 

@@ -68,7 +68,7 @@ def _scan(items: Iterator[Weight], threads: int, model: str) -> Sparsity:
     rows: dict[Any, WeightSparsity] = {}
     skipped = []
     for item in items:
-        key = _memory_of(item.kept)
+        key = memory_of(item.kept)
         if key in rows:
             known = rows[key]
             rows[key] = replace(known, aliases=(*known.aliases, item.name))
@@ -93,7 +93,7 @@ def _row(name: str, value: torch.Tensor, form: str, kept: tuple[torch.Tensor, ..
     )
 
 
-def _memory_of(kept: tuple[torch.Tensor, ...]) -> Any:
+def memory_of(kept: tuple[torch.Tensor, ...]) -> Any:
     """What is equal for weights that are the same memory."""
 
     def key(tensor: torch.Tensor) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +10,7 @@ import torch
 from .deployed import plain_name
 
 if TYPE_CHECKING:
-    from ..sparsity.result import Sparsity
+    from ..sparsity.result import WeightSparsity
 
 _GROUP, _KEPT = 4, 2
 _MATRIX = 2
@@ -65,37 +64,66 @@ def zeros_of(module: torch.nn.Module, names: Mapping[str, str], *, threads: int)
     if sharded or any(t.device.type != "cpu" for t in tensors):
         with torch.no_grad():
             return _on_device(module, names, sharded=sharded)
-    from ..sparsity.modules import scan_module
+    with torch.no_grad():
+        return _in_memory(module, names, threads)
 
-    return _of_scan(scan_module(module, threads), names)
 
-
-def _of_scan(found: Sparsity, names: Mapping[str, str]) -> Zeros:
+def _in_memory(module: torch.nn.Module, names: Mapping[str, str], threads: int) -> Zeros:
     from ..analysis.potential import has_2_4_kernel
+    from ..sparsity import SparsityError
+    from ..sparsity.figures import total_of
+    from ..sparsity.modules import memory_of, weights_of
 
-    total = found.total
-    metrics: dict[str, float] = {"sparsity/zero_share": total.zero_share, "sparsity/zeros": total.zeros}
-    by_form: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    known: dict[Any, WeightSparsity] = {}
     shares: dict[str, float] = {}
-    two_of_four = set()
-    for weight in found.weights:
-        of = by_form[weight.form]
-        of[0] += weight.figures.zeros
-        of[1] += weight.figures.elements
-        for name in (weight.name, *weight.aliases):
-            shares[names[name]] = weight.zero_share
-        if has_2_4_kernel(weight):
-            two_of_four.add(names[weight.name])
-    # Zeros that are there anyway come from masks and parametrizations, or lie in the weights as stored.
-    metrics |= {
-        f"sparsity/{form}/zero_share": zeros / elements for form, (zeros, elements) in by_form.items() if elements
-    }
+    notes = []
+    for item in weights_of(module):
+        key = memory_of(item.kept)
+        if key not in known:
+            try:
+                known[key] = _scanned(names[item.name], item.value, item.form, threads)
+            except SparsityError as error:
+                notes.append(f"weight {item.name} was not scanned: {error}")
+                continue
+        shares[names[item.name]] = known[key].zero_share
+    weights = list(known.values())
+    total = total_of(weight.figures for weight in weights)
+    metrics: dict[str, float] = {"sparsity/zero_share": total.zero_share, "sparsity/zeros": total.zeros}
+    metrics |= _by_form((weight.form, weight.figures.zeros, weight.figures.elements) for weight in weights)
     if total.rows:
         metrics["sparsity/zero_row_share"] = total.zero_rows / total.rows
-    elements = sum(w.figures.elements for w in found.weights if names[w.name] in two_of_four)
+    two_of_four = [weight for weight in weights if has_2_4_kernel(weight)]
+    elements = sum(weight.figures.elements for weight in two_of_four)
     metrics["sparsity/2_4_share"] = elements / total.elements if total.elements else 0.0
-    notes = tuple(f"weight {item.name} was not scanned: {item.reason}" for item in found.skipped)
-    return Zeros(metrics, shares, frozenset(two_of_four), notes)
+    return Zeros(metrics, shares, frozenset(weight.name for weight in two_of_four), tuple(notes))
+
+
+def _scanned(name: str, value: torch.Tensor, form: str, threads: int) -> WeightSparsity:
+    """A row of `sparsity`, without magnitudes: sampling them takes longer than small weights."""
+    from ..sparsity.arrays import Layout, scan_memory
+    from ..sparsity.result import WeightSparsity
+    from ..sparsity.tensors import dtype_name, scan_tensor
+
+    value = value.detach()
+    if type(value) is torch.Tensor and value.layout is torch.strided and not value.is_quantized:
+        width = value.element_size()
+        strides = tuple(width * stride for stride in value.stride())
+        layout = Layout(dtype_name(value.dtype), tuple(value.shape), strides)
+        if value.is_floating_point() and not layout.dtype.startswith("float4") and not value.is_meta:
+            figures, _ = scan_memory(layout, value.data_ptr(), threads, magnitudes=False)
+            return WeightSparsity(name, form or "dense", layout.dtype, layout.shape, figures, None)
+    found = scan_tensor(value, threads)
+    return WeightSparsity(name, form or found.form, found.dtype, tuple(value.shape), found.figures, None)
+
+
+def _by_form(weights: Iterable[tuple[str, int, int]]) -> dict[str, float]:
+    """Shares by how zeros come about: by masks and parametrizations, or as they lie in the weights."""
+    forms: dict[str, list[int]] = {}
+    for form, zeros, elements in weights:
+        of = forms.setdefault(form, [0, 0])
+        of[0] += zeros
+        of[1] += elements
+    return {f"sparsity/{form}/zero_share": zeros / count for form, (zeros, count) in forms.items() if count}
 
 
 def _on_device(module: torch.nn.Module, names: Mapping[str, str], *, sharded: bool) -> Zeros:
@@ -108,18 +136,16 @@ def _on_device(module: torch.nn.Module, names: Mapping[str, str], *, sharded: bo
         counts.append(torch.count_nonzero(local))
         counts.append(torch.zeros_like(counts[-1]) if sharded else _breaks_2_4(local))
     numbers = torch.stack(counts).tolist() if counts else []
-    shares, two_of_four = {}, set()
-    by_form: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    shares, two_of_four, forms = {}, set(), []
     for (name, elements, form), kept, broken in zip(weights, numbers[::2], numbers[1::2], strict=True):
-        by_form[form][0] += elements - kept
-        by_form[form][1] += elements
+        forms.append((form, elements - kept, elements))
         if elements:
             shares[name] = 1 - kept / elements
         if not sharded and elements and not broken:
             two_of_four.add(name)
-    zeros, elements = (sum(of[i] for of in by_form.values()) for i in (0, 1))
+    zeros, elements = sum(of[1] for of in forms), sum(of[2] for of in forms)
     metrics: dict[str, float] = {"sparsity/zero_share": zeros / elements if elements else 0.0, "sparsity/zeros": zeros}
-    metrics |= {f"sparsity/{form}/zero_share": of[0] / of[1] for form, of in by_form.items() if of[1]}
+    metrics |= _by_form(forms)
     notes = ("zeros are of the weights that this process holds",) if sharded else ()
     return Zeros(metrics, shares, frozenset(two_of_four), notes)
 
