@@ -30,15 +30,15 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.training.gates import _mean_squares
+from pyinfercost.training.gates import _Rows, _Weights
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from digits import digits, trained
 
 STRENGTHS = {
-    "latency": (2.0, 4.0, 8.0, 16.0, 32.0),
-    "flops": (2.0, 4.0, 8.0, 16.0, 32.0),
-    "l1": (1.0, 2.0, 4.0, 8.0, 16.0),
+    "latency": (2.0, 4.0, 8.0, 16.0, 32.0, 64.0),
+    "flops": (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
+    "l1": (1.0, 2.0, 4.0, 6.0, 8.0, 12.0),
 }
 PENALISED_EPOCHS, LAST_EPOCHS = 20, 8
 
@@ -67,21 +67,20 @@ def penalty_of(kind: str, strength: float, model: nn.Module, x: torch.Tensor, ha
 
 def l1(cost: ic.CostRegularizer, model: nn.Module, strength: float) -> Callable[[], torch.Tensor]:
     """The usual penalty: magnitudes by FLOPs, which do not change with what other layers keep."""
-    weights = dict(model.named_parameters())
+    weights = _Weights(model)
     parts = []
     for group in cost.groups.groups:
         of_channel = ic.count(cost.groups.graph, batch=1, **cost.groups.widths).total.contraction_flops
         fewer = {**cost.groups.widths, group.name: group.width - 1}
         of_channel -= ic.count(cost.groups.graph, batch=1, **fewer).total.contraction_flops
         full = ic.count(cost.groups.graph, batch=1, **cost.groups.widths).total.contraction_flops
-        members = [member for member in group.members if member.role == "producer"]
-        means = [_mean_squares(weights[m.tensor].detach(), m).mean() for m in members]
-        parts.append((of_channel / full, members, means))
+        rows = [_Rows(weights, member) for member in group.members if member.role == "producer"]
+        parts.append((of_channel / full, rows, [of.mean_squares().detach().mean() for of in rows]))
 
     def penalty() -> torch.Tensor:
         total = torch.zeros(())
-        for share, members, means in parts:
-            squares = [_mean_squares(weights[m.tensor], m) / mean for m, mean in zip(members, means, strict=True)]
+        for share, rows, means in parts:
+            squares = [of.mean_squares() / mean for of, mean in zip(rows, means, strict=True)]
             total = total + share * (sum(squares) / len(squares) + 1e-12).sqrt().sum()
         return strength * total
 

@@ -155,7 +155,15 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f".{name}", __name__)
     if name in _LAZY:
-        value = getattr(import_module(_LAZY[name], __name__), name)
+        try:
+            value = getattr(import_module(_LAZY[name], __name__), name)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise ImportError(
+                f"{name} is about modules of torch, which is not installed: pip install 'pyinfercost[torch]'",
+                name="torch",
+            ) from error
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ import torch
 from .deployed import plain_name
 
 if TYPE_CHECKING:
-    from ..analysis.widths import ChannelGroup, ChannelGroups
+    from ..analysis.widths import ChannelGroup, ChannelGroups, Member
 
 _TINY = 1e-12
 
@@ -80,38 +80,54 @@ def magnitudes(module: torch.nn.Module, groups: ChannelGroups, softness: float) 
         if not members:
             continue
         with torch.no_grad():  # so that several layers that make a channel count alike
-            means = [_mean_squares(values.get(member.tensor), member).mean().clamp_min(_TINY) for member in members]
-        found.append(Gated(group, _Magnitude(values, members, means, softness), (1 + softness) / 2))
+            rows = [_Rows(values, member) for member in members]
+            means = [of.mean_squares().mean().clamp_min(_TINY) for of in rows]
+        found.append(Gated(group, _Magnitude(rows, means, softness), (1 + softness) / 2))
     return found
 
 
-class _Magnitude:
-    def __init__(self, values: _Weights, members: list[Any], means: list[torch.Tensor], softness: float) -> None:
+class _Rows:
+    """What one weight has of the channels of a group.
+
+    Args:
+        values: the weights of the model.
+        member: the weight's dimension along which the channels lie.
+    """
+
+    def __init__(self, values: _Weights, member: Member) -> None:
         self._values = values
-        self._members = members
+        self._member = member
+        positions = member.indices.reshape(-1)
+        self._in_order = member.per_unit == 1 and bool((positions == range(len(positions))).all())
+        self._index: torch.Tensor | None = None
+
+    def mean_squares(self) -> torch.Tensor:
+        """Of each channel's positions, over all other dimensions: [width]."""
+        squares = at_least_single(self._values.get(self._member.tensor)).square()
+        if squares.dim() > 1:
+            squares = squares.movedim(self._member.dim, 0).flatten(1).mean(1)
+        if self._in_order and squares.numel() == len(self._member.indices):
+            return squares
+        if self._index is None or self._index.device != squares.device:  # copied to a device once
+            self._index = torch.as_tensor(self._member.indices.copy(), device=squares.device)
+        return squares[self._index].mean(1)
+
+
+class _Magnitude:
+    def __init__(self, rows: list[_Rows], means: list[torch.Tensor], softness: float) -> None:
+        self._rows = rows
         self._means = means
         self._softness = softness
 
     def __call__(self) -> torch.Tensor:
-        squares: torch.Tensor | None = None
-        for member, mean in zip(self._members, self._means, strict=True):
-            part = _mean_squares(self._values.get(member.tensor), member) / mean
-            squares = part if squares is None else squares + part
-        if squares is None:
-            raise ValueError("a group without weights")
+        parts = [of.mean_squares() / mean for of, mean in zip(self._rows, self._means, strict=True)]
+        squares = parts[0]
+        for part in parts[1:]:
+            squares = squares + part
         # The square root has no slope at 0, where channels are meant to end.
-        magnitude = (squares / len(self._members) + _TINY).sqrt()
+        magnitude = (squares / len(parts) + _TINY).sqrt()
         magnitude = magnitude / magnitude.detach().max()
         return (1 + self._softness) * magnitude / (magnitude + self._softness)
-
-
-def _mean_squares(value: torch.Tensor, member: Any) -> torch.Tensor:
-    """Of each unit's positions along the member's dimension, over all other dimensions: [width]."""
-    squares = at_least_single(value).square()
-    if squares.dim() > 1:
-        squares = squares.movedim(member.dim, 0).flatten(1).mean(1)
-    index = torch.as_tensor(member.indices.copy(), device=squares.device)
-    return squares[index].mean(1)
 
 
 class _Weights:

@@ -152,6 +152,9 @@ class CostRegularizer:
         self._calls = 0
         self._anchor: tuple[list[float], float, tuple[float, ...]] | None = None
 
+    def __repr__(self) -> str:
+        return f"<CostRegularizer of {self.metric}: {len(self._gated)} groups, lam {self.lam:.4g}>"
+
     def soft_widths(self) -> torch.Tensor:
         """How many channels of each group there are by their gates: a differentiable tensor of [groups]."""
         sums = [at_least_single(gated.read()).sum() for gated in self._gated]

@@ -216,6 +216,10 @@ class CostTracker:
         """What switched it off; None where nothing has."""
         return self._guard.error
 
+    def __repr__(self) -> str:
+        on = "off" if not self.enabled else f"every {self.every} steps"
+        return f"<CostTracker of {type(self._model).__name__}: {on}, step {self._step}>"
+
     def micro_batch(self, *args: Any, lengths: Any = None, **kwargs: Any) -> None:
         """A forward and backward goes through the model; to be called for each, before `step`.
 

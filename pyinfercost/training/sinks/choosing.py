@@ -8,7 +8,7 @@ from typing import Any
 
 from .files import Csv, Jsonl
 from .mlflow import MLflow
-from .plain import Callback, Stdout
+from .plain import BRIEF, Callback, Stdout
 from .prometheus import Prometheus
 from .protocol import Sink
 from .tensorboard import TensorBoard
@@ -50,7 +50,7 @@ def _of_word(word: Any) -> Sink:
     kind, colon, rest = word.partition(":")
     match kind, rest if colon else None:
         case "stdout", None:
-            return Stdout()
+            return Stdout(only=BRIEF)
         case "tensorboard", str(folder) if folder:
             return TensorBoard(folder)
         case "wandb", None:

@@ -19,7 +19,18 @@ _UNITS = (
     ("_w", "W"),
     ("_g", "g"),
 )
-_SHARES = ("_share", "mfu", "hfu")
+_SHARES = ("_share", "mfu", "hfu", "mbu")
+BRIEF = (
+    "cost/*/latency_s",
+    "cost/*/cost_usd",
+    "converted/*/latency_s",
+    "sparsity/zero_share",
+    "training/step_s",
+    "training/items_per_s",
+    "training/tokens_per_s",
+    "training/mfu",
+)
+"""What fits a line of a terminal: what the word `stdout` shows."""
 
 
 class Stdout:
