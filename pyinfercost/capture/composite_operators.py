@@ -9,43 +9,38 @@ them apart all the same, as it does with real tensors.
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import torch
 
+from .shared_changes import SharedChange
+
 _COMPOSITE: Any = torch._C.DispatchKey.CompositeImplicitAutograd
 _AUTOGRAD: Any = torch._C.DispatchKey.AutogradMeta
 _META: Any = torch._C.DispatchKey.Meta
-_lock = threading.Lock()
-_users = 0
 _changed: list[Any] = []
 
 
-@contextlib.contextmanager
-def taken_apart() -> Iterator[None]:
+def taken_apart() -> contextlib.AbstractContextManager[None]:
     """As long as any capture needs it; what torch knew before is put back."""
-    global _users  # noqa: PLW0603 - what torch dispatches to belongs to the process
-    with _lock:
-        _users += 1
-        if _users == 1:
-            for op in _composite_with_meta_kernel():
-                if _AUTOGRAD not in op.py_kernels:  # those of `fused_operators` stay
-                    op.py_kernels[_AUTOGRAD] = _parts_of(op)
-                    op._dispatch_cache.clear()
-                    _changed.append(op)
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                while _changed:
-                    op = _changed.pop()
-                    del op.py_kernels[_AUTOGRAD]
-                    op._dispatch_cache.clear()
+    return _APART.needed()
+
+
+def _add_kernels() -> None:
+    for op in _composite_with_meta_kernel():
+        if _AUTOGRAD not in op.py_kernels:  # those of `fused_operators` stay
+            op.py_kernels[_AUTOGRAD] = _parts_of(op)
+            op._dispatch_cache.clear()
+            _changed.append(op)
+
+
+def _take_kernels() -> None:
+    while _changed:
+        op = _changed.pop()
+        del op.py_kernels[_AUTOGRAD]
+        op._dispatch_cache.clear()
 
 
 def _parts_of(op: Any) -> Callable[..., Any]:
@@ -72,3 +67,6 @@ def _composite_with_meta_kernel() -> list[Any]:
         if op is not None and _META in op.py_kernels:
             found.append(op)
     return found
+
+
+_APART = SharedChange(_add_kernels, _take_kernels)

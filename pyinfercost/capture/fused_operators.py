@@ -7,11 +7,11 @@ of our own for that case, which torch forgets again when the last capture ends.
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import torch
+
+from .shared_changes import SharedChange
 
 
 def _attention(
@@ -89,33 +89,30 @@ _FUSED = {
     "silu_backward": _first_derivative(torch.ops.aten.silu_backward.default),
     "mish_backward": _first_derivative(torch.ops.aten.mish_backward.default),
 }
-_lock = threading.Lock()
 _library: list[Any] = []
-_users = 0
 
 
-@contextlib.contextmanager
-def fused_operators() -> Iterator[None]:
+def fused_operators() -> contextlib.AbstractContextManager[None]:
     """Keeps them whole for meta tensors, as long as any capture of a training step runs."""
-    global _users  # noqa: PLW0603 - what torch dispatches to belongs to the process
-    with _lock:
-        _users += 1
-        if _users == 1:
-            _library.append(torch.library.Library("aten", "IMPL"))  # type: ignore[no-untyped-call]
-            for name, kernel in _FUSED.items():
-                _library[0].impl(name, kernel, "AutogradMeta")
-            _look_up_anew()
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _library.pop()._destroy()
-                _look_up_anew()
+    return _WHOLE.needed()
+
+
+def _register() -> None:
+    _library.append(torch.library.Library("aten", "IMPL"))  # type: ignore[no-untyped-call]
+    for name, kernel in _FUSED.items():
+        _library[0].impl(name, kernel, "AutogradMeta")
+    _look_up_anew()
+
+
+def _forget() -> None:
+    _library.pop()._destroy()
+    _look_up_anew()
 
 
 def _look_up_anew() -> None:
     """torch's dispatcher in Python keeps what it found, such as the kernel that an export met before ours was there."""
     for name in _FUSED:
         getattr(torch.ops.aten, name).default._dispatch_cache.clear()
+
+
+_WHOLE = SharedChange(_register, _forget)

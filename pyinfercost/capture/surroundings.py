@@ -51,6 +51,19 @@ def as_it_was(module: torch.nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def in_mode(module: torch.nn.Module, *, training: bool) -> Iterator[None]:
+    """All parts of a module in training or evaluation mode, without its own `train`, which models override."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        for part, _ in modes:
+            part.training = training
+        yield
+    finally:
+        for part, before in modes:
+            part.training = before
+
+
+@contextlib.contextmanager
 def without_fast_path() -> Iterator[None]:
     """`nn.MultiheadAttention` has a fused CPU path that hides its products; the one counted is the general one."""
     before = torch.backends.mha.get_fastpath_enabled()

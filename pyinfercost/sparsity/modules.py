@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..capture.packed_weights import PackedWeights, contents_of
+from ..capture.surroundings import in_mode
 from . import SparsityError
 from .arrays import with_bytes
 from .result import Skipped, Sparsity, WeightSparsity
@@ -134,12 +135,5 @@ def weights_of(module: torch.nn.Module) -> Iterator[Weight]:
 @contextmanager
 def _left_alone(made: torch.nn.Module) -> Iterator[None]:
     """Lets a parametrization be computed without a trace: some step on while they train, and some draw numbers."""
-    modes = [(part, part.training) for part in made.modules()]
-    with torch.random.fork_rng(devices=[]):
-        try:
-            for part, _ in modes:
-                part.training = False
-            yield
-        finally:
-            for part, training in modes:
-                part.training = training
+    with torch.random.fork_rng(devices=[]), in_mode(made, training=False):
+        yield

@@ -109,3 +109,44 @@ def peak_of(machine: Hardware, precision: str) -> Peak:
     dtype = CORE_DTYPES.get(precision, precision)
     rates = [of[dtype] for of in (machine.matrix_flop_per_s, machine.vector_flop_per_s) if dtype in of]
     return Peak(machine.id, max(rates, default=None), machine.bandwidth_byte_per_s or None)
+
+
+class TrainingDevice(NamedTuple):
+    """What is trained on, as far as it is known.
+
+    Attributes:
+        peak: of one device; None where the machine is not known.
+        usd_per_h: of one device; None where nobody said.
+        notes: what is not known and why.
+    """
+
+    peak: Peak | None
+    usd_per_h: float | None
+    notes: tuple[str, ...]
+
+
+def training_device(module: torch.nn.Module, hardware: Any, precision: str | None, price: Any) -> TrainingDevice:
+    """Puts together what a caller says of the device, and what the module's weights do.
+
+    Args:
+        module: in training.
+        hardware: as `training_machine` takes it.
+        precision: as `training_precision` takes it.
+        price: of an hour, as in `estimate`.
+
+    Raises:
+        ValueError: for a machine, a dtype or a price that is not known.
+    """
+    from ..analysis.terms import price_of_device
+
+    machine, why = training_machine(hardware, module, None)
+    short = training_precision(precision, module)
+    if isinstance(price, str) and machine is None:
+        raise ValueError(f"training_price is {price!r} and the machine is not known: give training_hardware=")
+    paid = price_of_device(price, "" if machine is None else machine.id, None)
+    usd_per_h = None if paid is None else paid.usd_per_h
+    if machine is None:
+        return TrainingDevice(None, usd_per_h, (why,))
+    peak = peak_of(machine, short)
+    notes = (f"{machine.id} has no peak in {short}: no MFU",) if peak.flop_per_s is None else ()
+    return TrainingDevice(peak, usd_per_h, notes)

@@ -137,6 +137,13 @@ def _tensor_in(value: Any) -> torch.Tensor:
     return first
 
 
+def training_example(inputs: Any, dynamic: Dynamic | None) -> Example:
+    """Inputs of a training step: a mapping has named ones, all else positional ones."""
+    if isinstance(inputs, Mapping):
+        return example_of((), inputs, dynamic)
+    return example_of(inputs, None, dynamic)
+
+
 def without_labels(module: torch.nn.Module, example: Example) -> Example:
     """The inputs of a forward that is served, of those of a training step: no `labels`, where it runs without."""
     if "labels" not in example.kwargs:

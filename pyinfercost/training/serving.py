@@ -11,7 +11,6 @@ import torch
 from .. import _core
 from .deployed import deployed
 from .example import Example
-from .modes import in_mode
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware
@@ -176,6 +175,7 @@ class Serving:
 def captured(module: torch.nn.Module, example: Example) -> Graph:
     """The forward of a module that is served, with open sizes where that works."""
     from ..capture import capture
+    from ..capture.surroundings import in_mode
 
     with in_mode(module, training=False):
         return with_open_sizes(lambda of: capture(module, of.args, of.kwargs, dynamic=of.dynamic or None), example)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .budget import CostBudget, Watched
-from .devices import peak_of, processes, training_machine, training_precision
-from .example import Dynamic, Example, ShapeError, Sizes, example_of, without_labels
+from .devices import processes, training_device
+from .example import Dynamic, Example, ShapeError, Sizes, example_of, training_example, without_labels
 from .guard import Guard
 from .record import CostRecord
 from .serving import Served, Serving, Way
@@ -137,7 +137,9 @@ class CostTracker:
             quantize,
             threads,
         )
-        self._peak, self._usd_per_h = self._training_terms(training_hardware, training_precision, training_price)
+        device = training_device(model, training_hardware, training_precision, training_price)
+        self._peak, self._usd_per_h = device.peak, device.usd_per_h
+        self._notes += device.notes
         if not enabled:
             return
         if processes().rank == 0:  # others neither look nor write
@@ -149,30 +151,12 @@ class CostTracker:
         trained = example_of(args, kwargs, dynamic)
         inputs = without_labels(model, trained)
         if training_inputs is not None:
-            trained = _training_example(training_inputs, dynamic)
+            trained = training_example(training_inputs, dynamic)
         self._guard.run(self._prepare, way, inputs, trained, loss, causal, training, accumulation)
         served = self._guard.run(self._look)
         if served is not None:
             for watched in self._budgets:
                 watched.check(served.graph, stacklevel=3)
-
-    def _training_terms(self, hardware: Any, precision: str | None, price: Any) -> tuple[Any, float | None]:
-        from ..analysis.terms import price_of_device
-
-        machine, why = training_machine(hardware, self._model, None)
-        short = training_precision(precision, self._model)
-        paid = None
-        if price is not None:
-            if isinstance(price, str) and machine is None:
-                raise ValueError(f"training_price is {price!r} and the machine is not known: give training_hardware=")
-            paid = price_of_device(price, "" if machine is None else machine.id, None)
-        if machine is None:
-            self._notes.append(why)
-            return None, None if paid is None else paid.usd_per_h
-        peak = peak_of(machine, short)
-        if peak.flop_per_s is None:
-            self._notes.append(f"{machine.id} has no peak in {short}: no MFU")
-        return peak, None if paid is None else paid.usd_per_h
 
     def _prepare(
         self,
@@ -363,10 +347,3 @@ class CostTracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _training_example(inputs: Any, dynamic: Dynamic | None) -> Example:
-    """Inputs of a training step: a mapping has named ones, all else positional ones."""
-    if isinstance(inputs, Mapping):
-        return example_of((), inputs, dynamic)
-    return example_of(inputs, None, dynamic)

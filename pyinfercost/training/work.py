@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from .. import _core
+from .checkpoints import without_checkpoints
 from .deployed import deployed
 from .example import Example, ShapeError, Sizes
-from .modes import in_mode, without_checkpoints
 from .serving import with_open_sizes
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class TrainingWork:
 
 def _captured(module: torch.nn.Module, example: Example, loss: Callable[[Any], Any] | None) -> Graph:
     from ..capture import capture
+    from ..capture.surroundings import in_mode
 
     def run(of: Example) -> Graph:
         return capture(module, of.args, of.kwargs, dynamic=of.dynamic or None, training=True, loss=loss)

@@ -11,7 +11,7 @@ import torch
 from identical_training import STEPS, Picture, Text, seed
 from torch import nn
 
-from pyinfercost.training import tracker
+from pyinfercost.training import devices
 from pyinfercost.training.throughput import Peak
 
 pytestmark = [
@@ -174,7 +174,7 @@ def test_mfu_beside_that_of_lightning(tmp_path: Path, monkeypatch: pytest.Monkey
 
     peak = 1e12
     monkeypatch.setattr(throughput_monitor, "get_available_flops", lambda *_: peak)
-    monkeypatch.setattr(tracker, "peak_of", lambda *_: Peak("it", peak, None))
+    monkeypatch.setattr(devices, "peak_of", lambda *_: Peak("it", peak, None))
 
     class Module(pl.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:

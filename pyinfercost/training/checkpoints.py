@@ -1,4 +1,4 @@
-"""A module for a moment in another mode, without its own `train`, which models override."""
+"""A module for a moment without what makes it run parts of itself again."""
 
 from __future__ import annotations
 
@@ -6,19 +6,6 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
-
-
-@contextlib.contextmanager
-def in_mode(module: torch.nn.Module, *, training: bool) -> Iterator[None]:
-    """All its parts in training or evaluation mode; each is put back into its own."""
-    modes = [(part, part.training) for part in module.modules()]
-    try:
-        for part, _ in modes:
-            part.training = training
-        yield
-    finally:
-        for part, before in modes:
-            part.training = before
 
 
 @contextlib.contextmanager
