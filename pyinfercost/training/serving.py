@@ -199,13 +199,15 @@ def with_open_sizes(capture: Callable[[Example], Graph], example: Example) -> Gr
 
 
 def structure_of(module: torch.nn.Module) -> Any:
-    """What is equal as long as a module's cost is: its parts, dtypes and shapes of their weights, and no values."""
+    """What is equal as long as a module's cost is: its parts, dtypes and shapes of weights, and which are trained."""
     return tuple(
         (
             name,
             type(part),
             tuple(
-                (key, value.dtype, tuple(value.shape)) for key, value in part._parameters.items() if value is not None
+                (key, weight.dtype, tuple(weight.shape), weight.requires_grad)
+                for key, weight in part._parameters.items()
+                if weight is not None
             ),
             tuple(part._buffers),
         )

@@ -8,6 +8,7 @@ same with bytes and the bandwidth of memory.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .work import TrainingWork
 
 _SECONDS_PER_H = 3600.0
+_MOST_UNREAD = 1024  # batches
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Throughput:
         self.steps = 0
         self._batches: dict[Sizes, int] = {}
         self._new: dict[Sizes, int] = {}
-        self._lengths: list[tuple[Sizes, Any]] = []
+        self._lengths: dict[Sizes, Counter[int]] = {}
+        self._unread: list[tuple[Sizes, Any]] = []
         self._new_lengths: list[tuple[Sizes, Any]] = []
         self._unknown = ""
 
@@ -66,9 +69,15 @@ class Throughput:
             self._new_lengths.append((sizes, lengths))
 
     def unlike(self, why: str) -> None:
-        """A batch has gone through the model whose work is not known; the example stands in for its sizes."""
+        """The work of these steps is not known."""
         self._unknown = why
-        self.batch(None, None)
+
+    def _read_lengths(self) -> None:
+        """How many sequences have which length; a tensor on a device is waited for here."""
+        for sizes, given in self._unread:
+            lengths = given.tolist() if hasattr(given, "tolist") else given
+            self._lengths.setdefault(sizes, Counter()).update(int(length) for length in lengths)
+        self._unread.clear()
 
     def step(self) -> None:
         """The optimizer has stepped. The first step only starts the clock: it compiles, warms up, allocates."""
@@ -81,9 +90,11 @@ class Throughput:
         if self._new:
             for sizes, count in self._new.items():
                 self._batches[sizes] = self._batches.get(sizes, 0) + count
-            self._lengths += self._new_lengths
+            self._unread += self._new_lengths
             self._new.clear()
             self._new_lengths.clear()
+            if len(self._unread) >= _MOST_UNREAD:  # where records are rare, neither tensors nor numbers pile up
+                self._read_lengths()
         else:
             self._batches[self._example] = self._batches.get(self._example, 0) + self._accumulation
 
@@ -103,6 +114,7 @@ class Throughput:
         if self._begun is None or self.steps == 0:
             return None
         now = self._clock() if self._paused_at is None else self._paused_at
+        self._read_lengths()
         seconds = now - self._begun - self._paused_s
         window = Window(seconds, self.steps, self._batches, self._lengths, self._unknown)
         self._begin()
@@ -115,7 +127,7 @@ class Throughput:
             self._paused_at = self._begun
         self.steps = 0
         self._batches = {}
-        self._lengths = []
+        self._lengths = {}
         self._unknown = ""
 
 
@@ -127,14 +139,14 @@ class Window:
         seconds: that they took, pauses left out.
         steps: of the optimizer.
         batches: named sizes -> how many batches of such sizes.
-        lengths: for padded batches their sizes and the real lengths of their sequences.
+        lengths: for padded batches of such sizes, how many of their sequences have which real length.
         unknown: why the work of a batch is not known; empty where it is known of all.
     """
 
     seconds: float
     steps: int
     batches: dict[Sizes, int]
-    lengths: list[tuple[Sizes, Any]]
+    lengths: dict[Sizes, Counter[int]]
     unknown: str = ""
 
 
@@ -186,14 +198,14 @@ def figures(
         moved += count * of.bytes
         items += count * of.items
         tokens += count * (of.tokens or 0)
-    padded, real = 0, 0
-    for sizes, given in window.lengths:
+    padded = real = 0.0
+    for sizes, lengths in window.lengths.items():
         of = work.of(sizes)
-        lengths = [int(length) for length in (given.tolist() if hasattr(given, "tolist") else given)]
-        model -= of.model_flops * (1 - work.useful_share(sizes, lengths))
-        padded += of.tokens if of.tokens is not None else max(lengths, default=0) * len(lengths)
-        real += sum(lengths)
-    tokens -= min(tokens, padded - real)
+        batches = lengths.total() / of.items
+        model -= batches * of.model_flops * (1 - work.useful_share(sizes, lengths))
+        padded += batches * of.tokens if of.tokens is not None else max(lengths) * lengths.total()
+        real += sum(length * count for length, count in lengths.items())
+    tokens -= min(tokens, round(padded - real))
     metrics: dict[str, float] = {
         "training/items_per_s": replicas * items / window.seconds,
         "training/flops_per_s": model / window.seconds / devices_per_replica,

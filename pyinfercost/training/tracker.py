@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -147,7 +148,9 @@ class CostTracker:
 
             self._sinks = [sink_of(each) for each in (sinks if isinstance(sinks, list | tuple) else [sinks])]
         self._serving: Serving | None = None
+        self._served: Served | None = None
         self._work: TrainingWork | None = None
+        self._make_work: Callable[[], TrainingWork] | None = None
         trained = example_of(args, kwargs, dynamic)
         inputs = without_labels(model, trained)
         if training_inputs is not None:
@@ -173,19 +176,20 @@ class CostTracker:
         if processes().rank != 0:
             return
         self._serving = Serving(way, inputs)
-        self._serving.look(self._model)
+        self._served = self._serving.look(self._model)
         if training:
-            self._work = self._training_work(trained, loss, causal)
+            self._make_work = partial(TrainingWork, self._model, trained, loss=loss, causal=causal)
+            self._work = self._training_work()
 
     def _look(self) -> Served | None:
         return None if self._serving is None else self._serving.look(self._model)
 
-    def _training_work(self, example: Example, loss: Callable[[Any], Any] | None, causal: bool) -> TrainingWork | None:
+    def _training_work(self) -> TrainingWork | None:
         """None, and a note, where a training step of the model cannot be captured: what it costs to serve is known."""
         from ..capture.symbols import CaptureError
 
         try:
-            return TrainingWork(self._model, example, loss=loss, causal=causal)
+            return None if self._make_work is None else self._make_work()
         except CaptureError as error:
             self._notes.append(f"no throughput, MFU and MBU: {error}")
             return None
@@ -215,7 +219,7 @@ class CostTracker:
                 next record; FLOPs of padding are not useful, and are left out of MFU.
             **kwargs: named inputs.
         """
-        if not (self._wanted and self._guard.error is None):
+        if not (self._wanted and self._guard.error is None) or self._serving is None:
             return
         try:
             self._throughput.batch(self._read(args, kwargs) if args or kwargs else None, lengths)
@@ -239,8 +243,10 @@ class CostTracker:
         if not (self._wanted and self._guard.error is None):
             return None
         self._step = self._step + 1 if step is None else step
+        if self._serving is None:  # another process writes
+            return None
         self._throughput.step()
-        if self._step % self.every or self._serving is None:
+        if self._step % self.every:
             return None
         return self._guard.run(self._record, write=True)
 
@@ -265,6 +271,9 @@ class CostTracker:
             of_weights = sum(served.flops_of_weight.values())
             metrics["sparsity/effective_flops"] = metrics["cost/flops"] - of_weights + effective
             metrics |= self._serving.with_2_4(frozenset(zeros.two_of_four & served.module_of_weight.keys()))
+        if served is not self._served:
+            self._served, self._work = served, self._training_work()
+            self._throughput.unlike("the model was changed during these steps")
         window = self._throughput.take() if write else None
         if window is not None:
             metrics["training/step_s"] = window.seconds / window.steps

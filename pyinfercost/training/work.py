@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -81,8 +81,8 @@ class TrainingWork:
             self._known[sizes] = self._work(dict(zip(self._example.names, sizes, strict=True)))
         return self._known[sizes]
 
-    def useful_share(self, sizes: Sizes, lengths: Sequence[int]) -> float:
-        """The share of a padded batch's FLOPs that its real tokens need.
+    def useful_share(self, sizes: Sizes, lengths: Mapping[int, int]) -> float:
+        """The share of padded batches' FLOPs that their real tokens need; `lengths` has how many are how long.
 
         Each sequence counts with the FLOPs of one of its own length, so that attention over padding does not count.
         Where the length of sequences is no open size (`sequence`), FLOPs are taken to grow with the tokens.
@@ -90,11 +90,14 @@ class TrainingWork:
         named = dict(zip(self._example.names, sizes, strict=True))
         padded = named.get(_SEQUENCE)
         if padded is None or _SEQUENCE not in self._graph.sizes or "batch" not in named:
-            longest = padded or max(lengths, default=0)
-            return min(1.0, sum(lengths) / (longest * len(lengths))) if longest and len(lengths) else 1.0
+            longest = padded or max(lengths)
+            tokens = sum(length * count for length, count in lengths.items())
+            return min(1.0, tokens / (longest * sum(lengths.values()))) if longest else 1.0
         whole = self._flops({**named, "batch": 1})
-        real = sum(self._flops({**named, "batch": 1, _SEQUENCE: max(1, int(length))}) for length in lengths)
-        return real / (whole * named["batch"])
+        real = sum(
+            count * self._flops({**named, "batch": 1, _SEQUENCE: max(1, length)}) for length, count in lengths.items()
+        )
+        return real / (whole * sum(lengths.values()))
 
     def _flops(self, named: Mapping[str, int]) -> float:
         quantity: Quantity = getattr(self._counts, self._field)

@@ -249,3 +249,29 @@ def test_labels_are_trained_with_and_not_served() -> None:
     assert record["cost/l4/latency_s"] == ic.estimate(served, hardware="l4").latency_s
     assert tracker._work is not None
     assert tracker._work.of((4,)).model_flops == 2 * 2 * 4 * 8 * 4
+
+
+def test_lengths_do_not_pile_up() -> None:
+    ids = torch.zeros(3, 16, dtype=torch.long)
+    tracker, clock = tracked(Attends(), ids, every=5000)
+    for step in range(5000):
+        tracker.micro_batch(ids, lengths=[16, 5, 1 + step % 2])
+        clock.now += 1
+        record = tracker.step()
+    assert len(tracker._throughput._unread) < 1100
+    assert record is not None
+    # The first step only starts the clock: 2500 of the others are even, counted from one.
+    useful = 4999 * (attention_flops(16) + attention_flops(5)) + 2500 * attention_flops(2) + 2499 * attention_flops(1)
+    assert record["training/flops_per_s"] == pytest.approx(useful / 4999, rel=1e-9)
+
+
+def test_a_model_that_is_changed_is_another_work() -> None:
+    model = two_layers()
+    tracker, clock = tracked(model, torch.randn(32, 8))
+    batch = torch.randn(32, 8)
+    assert run(tracker, clock, 2, [batch])["training/flops_per_s"] == flops_of(32)
+    model[0].requires_grad_(False)
+    record = run(tracker, clock, 2, [batch])
+    assert "training/flops_per_s" not in record.metrics
+    assert any("was changed during these steps" in note for note in record.notes)
+    assert run(tracker, clock, 2, [batch])["training/flops_per_s"] == 2 * 32 * (8 * 16 + 2 * 16 * 4)
