@@ -64,9 +64,9 @@ def main(rank, port):
     for kind, name, steps in (
         (Picture, "ddp", 200),
         (Text, "ddp", 200),
-        (Text, "fsdp", 40),
-        (Text, "fsdp, original", 40),
-        (Text, "fully sharded", 40),
+        (Text, "fsdp", 20),
+        (Text, "fsdp, original", 20),
+        (Text, "fully sharded", 20),
     ):
         records = []
         ways = dict(wrap=wraps[name], accumulation=2, steps=steps)

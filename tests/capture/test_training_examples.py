@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import runpy
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
+
+from pyinfercost.training.guard import TrackingStoppedWarning
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -21,19 +24,29 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
         ("training_transformers", ["--steps", "20"], ["transformers", "accelerate"], ["step 20 | cost/l4: latency"]),
     ],
 )
-def test_an_example_runs(name: str, options: list[str], needs: list[str], expected: list[str], tmp_path: Path) -> None:
+def test_an_example_runs(
+    name: str,
+    options: list[str],
+    needs: list[str],
+    expected: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     missing = [library for library in needs if find_spec(library) is None]
     if missing:
         pytest.skip(f"{name}.py needs {', '.join(missing)}: pip install 'pyinfercost[integration]'")
-    result = subprocess.run(
-        [sys.executable, EXAMPLES / f"{name}.py", *options],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "switched off" not in result.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *options])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of frameworks
+            warnings.simplefilter("error", TrackingStoppedWarning)
+            runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    finally:
+        torch.set_num_threads(threads)
+    printed = capsys.readouterr().out
     for words in expected:
-        assert words in result.stdout
+        assert words in printed
