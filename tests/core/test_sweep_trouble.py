@@ -232,12 +232,16 @@ def test_an_interrupt_while_waiting_takes_what_is_done() -> None:
             interrupted.wait(1.0)
 
     timer = threading.Timer(0.1, interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     timer.start()
     taken = []
-    with pytest.raises(KeyboardInterrupt):
-        taken.extend(results)
-    interrupted.set()
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            taken.extend(results)
+        interrupted.set()
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert futures[3].cancelled()
     assert not futures[1].cancelled()  # it runs, and nobody waits for it
     assert 5 not in futures or futures[5].cancelled()
