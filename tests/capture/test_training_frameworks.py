@@ -221,4 +221,4 @@ def test_mfu_beside_that_of_lightning(tmp_path: Path, monkeypatch: pytest.Monkey
     trainer.fit(module, torch.utils.data.DataLoader(torch.randn(64 * 120, 256), batch_size=64))  # type: ignore[arg-type]
     assert len(ours) == len(theirs) == 6
     # Windows differ by a step, and the machine may be busy in it.
-    assert sorted(a / b for a, b in zip(ours, theirs, strict=True))[3] == pytest.approx(1, abs=0.3)
+    assert sorted(a / b for a, b in zip(ours, theirs, strict=True))[3] == pytest.approx(1, abs=0.4)
