@@ -141,6 +141,16 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> list[CostTracker]:
     return CostTracker.made
 
 
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CostTracker]]:
+    """A fixture: the stand-ins that are made. One thread: tiny models only make threads wait for a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield replaced(monkeypatch)
+    torch.set_num_threads(threads)
+
+
 @contextmanager
 def stopped_once(*words: str) -> Iterator[None]:
     """Exactly one warning that tracking has stopped, which has these words."""

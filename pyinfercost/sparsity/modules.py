@@ -30,14 +30,14 @@ class Weight(NamedTuple):
     kept: tuple[torch.Tensor, ...]
 
 
-def scan_module(module: torch.nn.Module, threads: int, *, model: str = "") -> Sparsity:
+def scan_module(module: torch.nn.Module, threads: int, *, model: str = "", magnitudes: bool = True) -> Sparsity:
     """The parameters of a module; with masks, parametrizations and packed weights as what they amount to.
 
     Raises:
         SparsityError: It has no parameters, or none of them has values.
     """
     with torch.no_grad():
-        return _scan(weights_of(module), threads, model or type(module).__name__)
+        return _scan(weights_of(module), threads, model or type(module).__name__, magnitudes=magnitudes)
 
 
 def scan_program(program: Any, threads: int) -> Sparsity:
@@ -65,17 +65,17 @@ def scan_lone_tensor(tensor: torch.Tensor, threads: int) -> Sparsity:
             raise SparsityError(f"this tensor cannot be scanned: {error}") from error
 
 
-def _scan(items: Iterator[Weight], threads: int, model: str) -> Sparsity:
+def _scan(items: Iterator[Weight], threads: int, model: str, *, magnitudes: bool = True) -> Sparsity:
     rows: dict[Any, WeightSparsity] = {}
     skipped = []
     for item in items:
-        key = memory_of(item.kept)
+        key = _memory_of(item.kept)
         if key in rows:
             known = rows[key]
             rows[key] = replace(known, aliases=(*known.aliases, item.name))
             continue
         try:
-            rows[key] = _row(item.name, item.value, item.form, item.kept, threads)
+            rows[key] = _row(item.name, item.value, item.form, item.kept, threads, magnitudes=magnitudes)
         except SparsityError as error:
             skipped.append(Skipped(item.name, str(error)))
     if not rows:
@@ -84,8 +84,16 @@ def _scan(items: Iterator[Weight], threads: int, model: str) -> Sparsity:
     return Sparsity(model, tuple(rows.values()), tuple(skipped))
 
 
-def _row(name: str, value: torch.Tensor, form: str, kept: tuple[torch.Tensor, ...], threads: int) -> WeightSparsity:
-    found = scan_tensor(value, threads)
+def _row(
+    name: str,
+    value: torch.Tensor,
+    form: str,
+    kept: tuple[torch.Tensor, ...],
+    threads: int,
+    *,
+    magnitudes: bool = True,
+) -> WeightSparsity:
+    found = scan_tensor(value, threads, magnitudes=magnitudes)
     figures = found.figures
     if form:
         figures = with_bytes(figures, sum(part.nbytes for part in kept))
@@ -94,7 +102,7 @@ def _row(name: str, value: torch.Tensor, form: str, kept: tuple[torch.Tensor, ..
     )
 
 
-def memory_of(kept: tuple[torch.Tensor, ...]) -> Any:
+def _memory_of(kept: tuple[torch.Tensor, ...]) -> Any:
     """What is equal for weights that are the same memory."""
 
     def key(tensor: torch.Tensor) -> Any:

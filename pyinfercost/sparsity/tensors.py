@@ -46,8 +46,8 @@ class Found(NamedTuple):
     note: str = ""
 
 
-def scan_tensor(tensor: torch.Tensor, threads: int) -> Found:
-    """Scans a tensor.
+def scan_tensor(tensor: torch.Tensor, threads: int, *, magnitudes: bool = True) -> Found:
+    """Scans a tensor; without `magnitudes` those of a strided one, which take longer than a small weight, are None.
 
     Raises:
         SparsityError: It has no values, or elements that are no numbers.
@@ -66,7 +66,7 @@ def scan_tensor(tensor: torch.Tensor, threads: int) -> Found:
         return _sparse(tensor, threads)
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
-    return _strided(tensor, threads)
+    return _strided(tensor, threads, magnitudes=magnitudes)
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -74,7 +74,7 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _strided(tensor: torch.Tensor, threads: int, *, dtype: str = "", zero: int = 0) -> Found:
+def _strided(tensor: torch.Tensor, threads: int, *, dtype: str = "", zero: int = 0, magnitudes: bool = True) -> Found:
     name = dtype or dtype_name(tensor.dtype)
     kind = type(tensor).__name__
     tensor = tensor.cpu().resolve_conj().resolve_neg()
@@ -90,10 +90,10 @@ def _strided(tensor: torch.Tensor, threads: int, *, dtype: str = "", zero: int =
     else:
         layout = Layout(name, tuple(tensor.shape), tuple(width * stride for stride in tensor.stride()), zero)
     try:
-        figures, magnitudes = scan_memory(layout, tensor.data_ptr(), threads)
+        figures, sampled = scan_memory(layout, tensor.data_ptr(), threads, magnitudes=magnitudes)
     except ValueError as error:
         raise SparsityError(str(error)) from error
-    return Found(form_of_dtype(name), name, figures, magnitudes)
+    return Found(form_of_dtype(name), name, figures, sampled if magnitudes else None)
 
 
 def _address(tensor: torch.Tensor) -> int:

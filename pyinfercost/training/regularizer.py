@@ -175,6 +175,8 @@ class CostRegularizer:
     def __call__(self) -> torch.Tensor:
         """The term to be added to a loss: `lam * cost()`, and with a budget as much of it as `pressure` says."""
         cost = self.cost()
+        if self._budget is None:  # which needs no number of a device
+            return self.lam * cost
         return self.lam * self.pressure(float(cost.detach())) * cost
 
     def pressure(self, share: float) -> float:

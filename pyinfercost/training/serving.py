@@ -123,16 +123,16 @@ class Serving:
         metrics: dict[str, float] = {}
         notes = list(view.notes)
         self._figures("cost", graph, metrics)
+        flops, modules = products_of(graph, self._at(graph))
         quantize = self._way.quantize
         if quantize is None:  # what training prepares; layers that this forward does not run are not served
-            runs = set(products_of(graph, self._at(graph))[1].values())
+            runs = set(modules.values())
             quantize = {path: form for path, form in view.quantize.items() if path in runs}
         if quantize:
             self._figures("converted", whatif(graph, quantize=quantize), metrics)
         fixed = [name for name in self._way.sizes or {} if name not in graph.sizes]
         if fixed:
             notes.append(f"size {', '.join(fixed)} cannot stay open in this forward: figures are at the example's")
-        flops, modules = products_of(graph, self._at(graph))
         return Served(graph, metrics, flops, modules, tuple(notes))
 
     def _figures(self, kind: str, graph: Graph, metrics: dict[str, float]) -> None:

@@ -156,10 +156,7 @@ class CostTracker:
         if training_inputs is not None:
             trained = training_example(training_inputs, dynamic)
         self._guard.run(self._prepare, way, inputs, trained, loss, causal, training, accumulation)
-        served = self._guard.run(self._look)
-        if served is not None:
-            for watched in self._budgets:
-                watched.check(served.graph, stacklevel=3)
+        self._check_budgets(stacklevel=4)
 
     def _prepare(
         self,
@@ -181,8 +178,10 @@ class CostTracker:
             self._make_work = partial(TrainingWork, self._model, trained, loss=loss, causal=causal)
             self._work = self._training_work()
 
-    def _look(self) -> Served | None:
-        return None if self._serving is None else self._serving.look(self._model)
+    def _check_budgets(self, *, stacklevel: int) -> None:
+        if self._guard.on and self._served is not None:
+            for watched in self._budgets:
+                watched.check(self._served.graph, stacklevel=stacklevel)
 
     def _training_work(self) -> TrainingWork | None:
         """None, and a note, where a training step of the model cannot be captured: what it costs to serve is known."""
@@ -283,8 +282,7 @@ class CostTracker:
         if write:
             for sink in self._sinks:
                 sink.write(self._step, metrics)
-        for watched in self._budgets:
-            watched.check(served.graph, stacklevel=6)
+        self._check_budgets(stacklevel=7)
         return self.last
 
     def _used(self, window: Window, work: TrainingWork, notes: list[str]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import torch
 from .deployed import plain_name
 
 if TYPE_CHECKING:
-    from ..sparsity.result import WeightSparsity
+    from ..sparsity.result import Sparsity
 
 _GROUP, _KEPT = 4, 2
 _MATRIX = 2
@@ -64,56 +64,25 @@ def zeros_of(module: torch.nn.Module, names: Mapping[str, str], *, threads: int)
     if sharded or any(t.device.type != "cpu" for t in tensors):
         with torch.no_grad():
             return _on_device(module, names, sharded=sharded)
-    with torch.no_grad():
-        return _in_memory(module, names, threads)
+    from ..sparsity.modules import scan_module
+
+    return _of_scan(scan_module(module, threads, magnitudes=False), names)
 
 
-def _in_memory(module: torch.nn.Module, names: Mapping[str, str], threads: int) -> Zeros:
+def _of_scan(found: Sparsity, names: Mapping[str, str]) -> Zeros:
     from ..analysis.potential import has_2_4_kernel
-    from ..sparsity import SparsityError
-    from ..sparsity.figures import total_of
-    from ..sparsity.modules import memory_of, weights_of
 
-    known: dict[Any, WeightSparsity] = {}
-    shares: dict[str, float] = {}
-    notes = []
-    for item in weights_of(module):
-        key = memory_of(item.kept)
-        if key not in known:
-            try:
-                known[key] = _scanned(names[item.name], item.value, item.form, threads)
-            except SparsityError as error:
-                notes.append(f"weight {item.name} was not scanned: {error}")
-                continue
-        shares[names[item.name]] = known[key].zero_share
-    weights = list(known.values())
-    total = total_of(weight.figures for weight in weights)
+    total = found.total
+    shares = {names[name]: weight.zero_share for weight in found.weights for name in (weight.name, *weight.aliases)}
     metrics: dict[str, float] = {"sparsity/zero_share": total.zero_share, "sparsity/zeros": total.zeros}
-    metrics |= _by_form((weight.form, weight.figures.zeros, weight.figures.elements) for weight in weights)
+    metrics |= _by_form((weight.form, weight.figures.zeros, weight.figures.elements) for weight in found.weights)
     if total.rows:
         metrics["sparsity/zero_row_share"] = total.zero_rows / total.rows
-    two_of_four = [weight for weight in weights if has_2_4_kernel(weight)]
+    two_of_four = [weight for weight in found.weights if has_2_4_kernel(weight)]
     elements = sum(weight.figures.elements for weight in two_of_four)
     metrics["sparsity/2_4_share"] = elements / total.elements if total.elements else 0.0
-    return Zeros(metrics, shares, frozenset(weight.name for weight in two_of_four), tuple(notes))
-
-
-def _scanned(name: str, value: torch.Tensor, form: str, threads: int) -> WeightSparsity:
-    """A row of `sparsity`, without magnitudes: sampling them takes longer than small weights."""
-    from ..sparsity.arrays import Layout, scan_memory
-    from ..sparsity.result import WeightSparsity
-    from ..sparsity.tensors import dtype_name, scan_tensor
-
-    value = value.detach()
-    if type(value) is torch.Tensor and value.layout is torch.strided and not value.is_quantized:
-        width = value.element_size()
-        strides = tuple(width * stride for stride in value.stride())
-        layout = Layout(dtype_name(value.dtype), tuple(value.shape), strides)
-        if value.is_floating_point() and not layout.dtype.startswith("float4") and not value.is_meta:
-            figures, _ = scan_memory(layout, value.data_ptr(), threads, magnitudes=False)
-            return WeightSparsity(name, form or "dense", layout.dtype, layout.shape, figures, None)
-    found = scan_tensor(value, threads)
-    return WeightSparsity(name, form or found.form, found.dtype, tuple(value.shape), found.figures, None)
+    notes = tuple(f"weight {item.name} was not scanned: {item.reason}" for item in found.skipped)
+    return Zeros(metrics, shares, frozenset(names[weight.name] for weight in two_of_four), notes)
 
 
 def _by_form(weights: Iterable[tuple[str, int, int]]) -> dict[str, float]:

@@ -64,13 +64,6 @@ class TrainingWork:
         self._known: dict[Sizes, BatchWork] = {}
         self._ids = _core.boundary(self._graph)["tokens"]
 
-    @property
-    def parameter_bytes(self) -> int:
-        """Bytes of the weights that are trained or not."""
-        from ..analysis.boundary import value_of
-
-        return value_of(self._counts.parameter_bytes, {})
-
     def of(self, sizes: Sizes) -> BatchWork:
         """The work of a batch whose named sizes, in the order of `Example.names`, have these values.
 

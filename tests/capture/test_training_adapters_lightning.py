@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from tracker_stand_in import CostTracker, OverBudgetError, replaced, stopped_once
+from tracker_stand_in import CostTracker, OverBudgetError, stand_ins, stopped_once
 
 from pyinfercost.training.lightning import CostCallback
 
@@ -37,13 +36,7 @@ def pl(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-@pytest.fixture(autouse=True)
-def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CostTracker]]:
-    """The stand-ins that are made. One thread: models are tiny, and threads that wait for a busy machine are slow."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield replaced(monkeypatch)
-    torch.set_num_threads(threads)
+made = pytest.fixture(autouse=True, name="made")(stand_ins)
 
 
 class Recorder:

@@ -11,19 +11,12 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from tracker_stand_in import CostTracker, OverBudgetError, replaced, stopped_once
+from tracker_stand_in import CostTracker, OverBudgetError, stand_ins, stopped_once
 
 from pyinfercost.training.accelerate import AcceleratorSink, CostAccelerateTracker
 from pyinfercost.training.ignite import CostHandler
 
-
-@pytest.fixture(autouse=True)
-def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CostTracker]]:
-    """The stand-ins that are made. One thread: models are tiny, and threads that wait for a busy machine are slow."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield replaced(monkeypatch)
-    torch.set_num_threads(threads)
+made = pytest.fixture(autouse=True, name="made")(stand_ins)
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tracker_stand_in import CostTracker, OverBudgetError, replaced, stopped_once
+from tracker_stand_in import CostTracker, OverBudgetError, stand_ins, stopped_once
 
 from pyinfercost.training.transformers import CostCallback
 
@@ -20,13 +19,7 @@ transformers = pytest.importorskip("transformers", reason="needs transformers: p
 pytest.importorskip("accelerate", reason="the Trainer needs accelerate: pip install 'pyinfercost[training]'")
 
 
-@pytest.fixture(autouse=True)
-def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CostTracker]]:
-    """The stand-ins that are made. One thread: models are tiny, and threads that wait for a busy machine are slow."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield replaced(monkeypatch)
-    torch.set_num_threads(threads)
+made = pytest.fixture(autouse=True, name="made")(stand_ins)
 
 
 class Items(torch.utils.data.Dataset):  # type: ignore[type-arg]
