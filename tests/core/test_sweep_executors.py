@@ -6,9 +6,11 @@ import multiprocessing
 import os
 import pickle
 import signal
+import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from toy_graphs import blocks
 import pyinfercost as ic
 from pyinfercost.analysis.conditions import Condition
 from pyinfercost.analysis.models import Captured
-from pyinfercost.analysis.sweeps import tasks
+from pyinfercost.analysis.sweeps import process_pools, tasks
 from pyinfercost.analysis.sweeps.axes import make_spec
 from pyinfercost.analysis.sweeps.run import Run, compute, run_in_memory
 from pyinfercost.analysis.sweeps.spec import SweepSpec
@@ -182,6 +184,36 @@ def test_processes_give_the_same_and_one_that_dies_is_replaced_by_this_one(
         check_equal(sweep, expected)
 
 
+def dies_while_sending() -> None:
+    """Writes the start of a result into the pool's pipe, as a worker does that is killed there."""
+    frame = sys._getframe()
+    while "result_queue" not in frame.f_locals:
+        frame = frame.f_back  # type: ignore[assignment]
+    os.write(frame.f_locals["result_queue"]._writer.fileno(), struct.pack("!i", 1000) + b"the start")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Dying(ProcessPoolExecutor):
+    """One whose third task is the last of its worker."""
+
+    submitted = 0
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.submitted += 1
+        return super().submit(dies_while_sending) if self.submitted == 3 else super().submit(fn, *args, **kwargs)
+
+
+def test_a_process_may_die_while_it_sends(
+    spec: SweepSpec, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_pools, "SILENT_S", 0.5)
+    with Dying(2, mp_context=multiprocessing.get_context("spawn")) as executor:
+        with pytest.warns(RuntimeWarning, match="parts of the sweep failed on the executor .BrokenProcessPool"):
+            check_equal(run_in_memory(Run(spec, None, executor=executor, chunk_points=500)), expected)
+        with pytest.raises(BrokenExecutor):
+            executor.submit(os.getpid)
+
+
 # ---- dask ----
 
 # A result that is on its way when its worker dies is lost to dask's executor; then it is computed here, with a warning.
@@ -193,7 +225,7 @@ def client() -> Iterator[Any]:
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(
-            n_workers=2, processes=True, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
+            n_workers=2, processes=True, threads_per_worker=1, dashboard_address=":0", silence_logs="ERROR"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):

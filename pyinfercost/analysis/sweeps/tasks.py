@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
+from .process_pools import Watch
 from .spec import SweepSpec
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Tasks:
         except Exception as error:  # a pool that is broken or shut down takes no more
             self.failed.update(dict.fromkeys((number, *self._waiting), error))
 
-    def _finished(self) -> Iterable[Future[Any]]:
+    def _finished(self) -> Collection[Future[Any]]:
         # One that was cancelled by someone else may never wake us: `wait` counts it only once a worker has seen it.
         return self._done() or wait(self._running, timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED).done
 
@@ -162,6 +163,7 @@ class RemoteTasks(Tasks):
 
         super().__init__(self._to_executor, numbers(), window, (Refused,))
         self._executor, self._job = executor, job
+        self._watch = Watch(executor)
         self._key, self._data = spec.key, spec.to_bytes()
         self._with_data = window
         self._had_workers = bool(worker_count(executor))
@@ -180,8 +182,9 @@ class RemoteTasks(Tasks):
             data = self._data
         return self._executor.submit(do, _core.__version__, self._key, data, self._stretches[number], *self._job)
 
-    def _finished(self) -> Iterable[Future[Any]]:
+    def _finished(self) -> Collection[Future[Any]]:
         finished = super()._finished()
+        self._watch.look(finished)
         if finished or not self._had_workers or worker_count(self._executor) != 0:
             self._alone_since = None
             return finished
