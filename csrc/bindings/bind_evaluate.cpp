@@ -178,10 +178,14 @@ py::list kernel_estimates(const Plan& plan, const py::dict& sizes, const Hardwar
         py::dict parts;
         for (const Part& part : explained[i].parts) parts[py::str(std::string(part.name))] = part.seconds;
         entry["parts_s"] = parts;
-        const Engine engine = is_contraction(kernel.work.kind)
-                                  ? contraction_engine(hardware, kernel.work.dtype)
-                                  : vector_engine(hardware, kernel.work.dtype);
-        entry["engine"] = engine.matrix && explained[i].algorithm != Algorithm::direct ? "matrix" : "vector";
+        entry["flops"] = explained[i].flops;
+        entry["traffic_bytes"] = explained[i].traffic_bytes;
+        const bool contraction =
+            is_contraction(kernel.work.kind) && explained[i].algorithm != Algorithm::direct;
+        const Engine engine = contraction ? contraction_engine(hardware, kernel.work.dtype)
+                                          : vector_engine(hardware, kernel.work.dtype);
+        entry["engine"] = engine.matrix ? "matrix" : "vector";
+        entry["engine_dtype"] = std::string(name_of(engine.dtype));
         entry["has_matrix_unit"] = has_matrix;
         entry["note"] = note_of(kernel.work, hardware);
         result.append(entry);

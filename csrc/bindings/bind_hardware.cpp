@@ -9,6 +9,7 @@ namespace infercost {
 namespace {
 
 using Named = std::map<std::string, double>;
+using Texts = std::map<std::string, std::string>;
 using Level = std::tuple<std::string, double, double>;
 
 Rates to_rates(const Named& named) {
@@ -39,7 +40,7 @@ Hardware make_hardware(std::string id, std::string name, std::string_view kind, 
                        double cores, double clock_hz, const Named& matrix, const Named& vector,
                        const std::vector<Level>& memory, std::optional<std::array<double, 3>> array,
                        double sparsity_2_4, const Named& overheads_s, const Named& achieved, Named power_w,
-                       Named links, double spread, const Named& constants) {
+                       Named links, double spread, const Named& constants, Texts provenance) {
     Hardware h;
     h.id = std::move(id);
     h.name = std::move(name);
@@ -59,6 +60,7 @@ Hardware make_hardware(std::string id, std::string name, std::string_view kind, 
     h.links_byte_per_s = std::move(links);
     h.spread = spread;
     h.constants.insert(constants.begin(), constants.end());
+    h.provenance = std::move(provenance);
     h.validate();
     return h;
 }
@@ -109,7 +111,8 @@ py::tuple state_of(const Hardware& h) {
     return py::make_tuple(h.id, h.name, std::string(name_of(h.kind)), h.family, h.cores, h.clock_hz,
                           from_rates(h.matrix), from_rates(h.vector), levels, array, h.sparsity_2_4,
                           overheads_of(h), Named(h.achieved.begin(), h.achieved.end()), h.power_w,
-                          h.links_byte_per_s, h.spread, Named(h.constants.begin(), h.constants.end()));
+                          h.links_byte_per_s, h.spread, Named(h.constants.begin(), h.constants.end()),
+                          h.provenance);
 }
 
 Hardware from_state(const py::tuple& s) {
@@ -118,7 +121,7 @@ Hardware from_state(const py::tuple& s) {
                          s[6].cast<Named>(), s[7].cast<Named>(), s[8].cast<std::vector<Level>>(),
                          s[9].cast<std::optional<std::array<double, 3>>>(), s[10].cast<double>(),
                          s[11].cast<Named>(), s[12].cast<Named>(), s[13].cast<Named>(), s[14].cast<Named>(),
-                         s[15].cast<double>(), s[16].cast<Named>());
+                         s[15].cast<double>(), s[16].cast<Named>(), s[17].cast<Texts>());
 }
 
 }  // namespace
@@ -131,12 +134,14 @@ void register_hardware(py::module_& m) {
         "from the innermost to 'dram'; overheads_s has dispatch, launch_gap, replay_gap and\n"
         "kernel_minimum; achieved has fractions of peaks: matrix, vector, dram, cache, and matrix_fp8\n"
         "and its like where a dtype differs; spread is the error band, as a\n"
-        "fraction of latency, where constants have none of a kernel's class.")
+        "fraction of latency, where constants have none of a kernel's class. provenance says in words where\n"
+        "the figures are from.")
         .def(py::init(&make_hardware), py::kw_only(), py::arg("id"), py::arg("name"), py::arg("kind"),
              py::arg("family"), py::arg("cores"), py::arg("clock_hz"), py::arg("matrix_flop_per_s"),
              py::arg("vector_flop_per_s"), py::arg("memory"), py::arg("array") = py::none(),
              py::arg("sparsity_2_4") = 1.0, py::arg("overheads_s"), py::arg("achieved"), py::arg("power_w"),
-             py::arg("links_byte_per_s"), py::arg("spread") = 0.0, py::arg("constants") = Named{})
+             py::arg("links_byte_per_s"), py::arg("spread") = 0.0, py::arg("constants") = Named{},
+             py::arg("provenance") = Texts{})
         .def_property_readonly("id", [](const Hardware& h) { return h.id; })
         .def_property_readonly("name", [](const Hardware& h) { return h.name; })
         .def_property_readonly("kind", [](const Hardware& h) { return std::string(name_of(h.kind)); })
@@ -171,6 +176,7 @@ void register_hardware(py::module_& m) {
         .def_property_readonly("sparsity_2_4", [](const Hardware& h) { return h.sparsity_2_4; })
         .def_property_readonly("sustained", &Hardware::sustained)
         .def_property_readonly("spread", [](const Hardware& h) { return h.spread; })
+        .def_property_readonly("provenance", [](const Hardware& h) { return h.provenance; })
         .def(
             "scaled", &scaled, py::kw_only(), py::arg("cores") = 1.0, py::arg("compute") = 1.0,
             py::arg("bandwidth") = 1.0,

@@ -130,10 +130,11 @@ class Explainer {
 
     void explain(const BoundKernel& kernel, const Work& work) {
         const double reached = hardware_.achieved.contains("dram") ? hardware_.achieved.at("dram") : 1.0;
-        now_->stream_s = value(work.bytes_read() + work.bytes_written()) /
-                         (hardware_.dram().bandwidth_byte_per_s * reached);
+        now_->traffic_bytes = value(work.bytes_read() + work.bytes_written());
+        now_->stream_s = now_->traffic_bytes / (hardware_.dram().bandwidth_byte_per_s * reached);
         const double flops = value(work.contraction_flops);
         const double others = value(work.pointwise_flops);
+        now_->flops = flops + others;
         switch (kernel.machine) {
             case MachineKind::gpu:
                 now_->ideal_compute_s =

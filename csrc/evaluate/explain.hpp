@@ -33,6 +33,8 @@ struct Part {
 struct Explanation {
     KernelSeconds terms;         // of one launch
     double energy_j = 0;         // all of it; not a number where it is not known of the machine
+    double flops = 0;            // of one launch, dense
+    double traffic_bytes = 0;    // that one launch reads and writes, as the plan has fused it
     double ideal_compute_s = 0;  // arithmetic alone, all cores at what they reach
     double stream_s = 0;         // all bytes once, from dram as a stream
     Algorithm algorithm = Algorithm::none;

@@ -60,6 +60,8 @@ struct Hardware {
     // Four of five measurements lie between latency / (1 + spread) and latency x (1 + spread); kernels of a
     // class may have their own, `kernel.softmax.spread`.
     double spread = 0;
+    // Where the figures are from, in words, for whoever reads results.
+    std::map<std::string, std::string> provenance;
 
     double constant(std::string_view key, double otherwise) const {
         const auto found = constants.find(key);

@@ -29,11 +29,15 @@ BOUNDS = ("compute", "dram", "cache", "launch")
 """What can bind a kernel, in the order in which reports name them."""
 
 _TIMES = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s")
+_SUMMED = (*_TIMES, "kernel_flops", "kernel_bytes")
 
 
 @dataclass(frozen=True)
 class LayerEstimate:
     """The time of one node of the graph, the terms of which it consists, and the effect that decided it.
+
+    `engine` is what its arithmetic runs on and in which dtype (`"matrix float16"`); `kernel_flops` and `kernel_bytes`
+    are what its kernel computes and moves, which in a fused kernel is less than its nodes would move by themselves.
 
     A kernel that covers several nodes is charged whole to the first of them; the others take no time of their own and
     their note says which node carries it.
@@ -52,6 +56,9 @@ class LayerEstimate:
     energy_j: float | None
     effect: str
     effect_share: float
+    engine: str
+    kernel_flops: float
+    kernel_bytes: float
     note: str = ""
 
 
@@ -102,6 +109,7 @@ class Estimate:
     fits_in_memory: bool
     memory_bytes: int | None
     bound: Mapping[str, float]
+    machine: Hardware = field(repr=False)
     layers: tuple[LayerEstimate, ...] = field(repr=False)
 
 
@@ -213,6 +221,7 @@ def estimate_on(
         fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes,
         memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         bound=_shares(binding_s),
+        machine=machine,
         layers=_layers(plan.graph, _core.evaluate_kernels(plan, point, machine)),
         **what_follows(
             machine,
@@ -250,7 +259,8 @@ def _shares(parts: Mapping[str, float]) -> dict[str, float]:
 def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate, ...]:
     """One LayerEstimate per node that a kernel covers, in the order of the graph.
 
-    A node that several kernels run has their times together, and is named and bound by the longest of them.
+    A node that several kernels run has their times together, and is named and bound by the longest of them; its engine
+    is that of the one that computes most.
     """
     layers: dict[int, LayerEstimate] = {}
     for kernel in kernels:
@@ -269,6 +279,9 @@ def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate,
                     energy_j=energy_j if carries or energy_j is None else 0.0,
                     effect=effect.name,
                     effect_share=effect.share if carries else 0.0,
+                    engine=f"{kernel['engine']} {kernel['engine_dtype']}",
+                    kernel_flops=kernel["flops"] if carries else 0.0,
+                    kernel_bytes=kernel["traffic_bytes"] if carries else 0.0,
                     note=kernel["note"] if carries else f"in the kernel of node {launch[0]}",
                     **{name: kernel[name] if carries else 0.0 for name in _TIMES},
                 )
@@ -279,8 +292,9 @@ def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate,
 
 def _together(one: LayerEstimate, other: LayerEstimate) -> LayerEstimate:
     longest, shorter = (one, other) if one.latency_s >= other.latency_s else (other, one)
-    times = {name: getattr(one, name) + getattr(other, name) for name in _TIMES}
+    times = {name: getattr(one, name) + getattr(other, name) for name in _SUMMED}
     energy_j = None if one.energy_j is None or other.energy_j is None else one.energy_j + other.energy_j
     taken_s = sum(x.effect_share * x.latency_s for x in (longest, shorter) if x.effect == longest.effect)
     share = taken_s / times["latency_s"] if times["latency_s"] > 0 else 0.0
-    return replace(longest, effect_share=share, energy_j=energy_j, **times)
+    engine = max((longest, shorter), key=lambda layer: layer.kernel_flops).engine
+    return replace(longest, effect_share=share, energy_j=energy_j, engine=engine, **times)

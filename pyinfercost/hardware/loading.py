@@ -16,6 +16,7 @@ from .calibration_schema import NAMED_TABLES, OVERHEAD_KEYS
 from .cpu_keys import PAGE_BYTES
 from .device import CATALOG, DeviceFile, read_device
 from .power import energy_joules, power_shares, power_w, sustained_times
+from .provenance import provenance
 from .schema import CACHE_LEVELS, CORE_DTYPES, HardwareError
 
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ def core_arguments(
             **(sustained_times(device, constants) if sustained else {}),
         },
         "spread": constants["band.spread"],
+        "provenance": provenance(device, constants),
         "power_w": power_w(device, constants),
         "links_byte_per_s": {
             link: bandwidth * _GIGA

@@ -11,7 +11,7 @@ from .._core import Expr
 from .data_sizes import data_sizes
 
 if TYPE_CHECKING:
-    from .._core import Quantity
+    from .._core import Hardware, Quantity
     from ..analysis.estimation import Estimate
     from ..analysis.profile import Profile
     from ..analysis.sweeps.result import Sweep
@@ -45,8 +45,11 @@ LAYER_KEYS = (
     "energy_j",
     "effect",
     "effect_share",
+    "engine",
+    "kernel_flops",
+    "kernel_bytes",
 )
-_EFFECT = ("effect", "effect_share")
+_EFFECT = ("effect", "effect_share", "engine", "kernel_flops", "kernel_bytes")
 ESTIMATE = (
     "hardware",
     "precision",
@@ -162,7 +165,8 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
 
     `latency_s` and its terms are 0 where nothing runs (a view) and null where they are not known: without hardware, or
     for an op that is not modelled. `bound` and `effect` are null where there is no time to bind; `effect_share` is the
-    share of the latency that the effect takes. `live_activation_bytes` is what is held while the node runs, its own
+    share of the latency that the effect takes. `engine`, `kernel_flops` and `kernel_bytes` are of the kernel that the
+    node carries; 0 where another node does. `live_activation_bytes` is what is held while the node runs, its own
     workspace included.
     """
     times = None if profile.estimate is None else {layer.index: layer for layer in profile.estimate.layers}
@@ -175,7 +179,7 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
         if times is not None and layer.index in times:
             known |= {name: getattr(times[layer.index], name) for name in (*LAYER_TIMES, "energy_j", "bound", *_EFFECT)}
         elif times is not None and layer.modelled:
-            known |= dict.fromkeys(LAYER_TIMES, 0.0)
+            known |= dict.fromkeys((*LAYER_TIMES, "kernel_flops", "kernel_bytes"), 0.0)
             if profile.estimate is not None and profile.estimate.energy_j is not None:
                 known["energy_j"] = 0.0
         layers.append(known)
@@ -205,6 +209,30 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "transfer": asdict(estimate.transfer),
         "cold_start": None if estimate.cold_start is None else asdict(estimate.cold_start),
         "bound": dict(estimate.bound),
+        "machine": machine_document(estimate.machine),
+    }
+
+
+def machine_document(machine: Hardware) -> dict[str, Any]:
+    """The JSON object of a machine: its dense peaks by engine and dtype, its memory, and where the figures are from."""
+    engines = (("matrix", machine.matrix_flop_per_s), ("vector", machine.vector_flop_per_s))
+    return {
+        "id": machine.id,
+        "name": machine.name,
+        "kind": machine.kind,
+        "family": machine.family,
+        "cores": machine.cores,
+        "engines": [
+            {"engine": engine, "dtype": dtype, "flop_per_s": rate}
+            for engine, rates in engines
+            for dtype, rate in rates.items()
+        ],
+        "memory": [
+            {"level": level, "capacity_bytes": _finite(capacity), "bandwidth_byte_per_s": bandwidth}
+            for level, capacity, bandwidth in machine.memory
+        ],
+        "spread": machine.spread,
+        "provenance": dict(machine.provenance),
     }
 
 
