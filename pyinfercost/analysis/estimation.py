@@ -109,7 +109,7 @@ class Estimate:
     fits_in_memory: bool
     memory_bytes: int | None
     bound: Mapping[str, float]
-    machine: Hardware = field(repr=False)
+    machine: Hardware = field(repr=False, compare=False)
     layers: tuple[LayerEstimate, ...] = field(repr=False)
 
 
