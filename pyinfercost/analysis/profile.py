@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -11,12 +11,25 @@ from .. import _core
 from .arguments import Rules, bind_sizes, work_overrides
 from .estimation import Estimate, estimate_on
 from .models import Captured, graph_at
-from .terms import Terms, terms_of
+from .terms import Asked, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Counts, Graph, Hardware
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a profile answers, so that it can be asked again at another point."""
+
+    captured: Captured
+    machine: Hardware | None
+    execution: str
+    rules: Rules | None
+    threads: int | None
+    terms: Terms | None
+    said: Asked
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,6 +45,51 @@ class Profile:
     sizes: Mapping[str, int]
     precision: str
     model: str
+    asked: Question = field(repr=False, compare=False)
+
+    def at(
+        self,
+        *,
+        hardware: str | PathLike[str] | Hardware | None = None,
+        precision: str | None = None,
+        execution: str | None = None,
+        threads: int | None = None,
+        **sizes: SupportsIndex,
+    ) -> Profile:
+        """The same model at another point; what is not given stays as it is.
+
+        Args:
+            hardware: another machine, as in `profile`. The price is asked for anew there.
+            precision: the dtype to run in.
+            execution: how to run it.
+            threads: threads to run on; only for a CPU. Those of this profile stay with its machine.
+            **sizes: values of sizes that the graph leaves open.
+
+        Raises:
+            ValueError: for an unknown machine, precision, execution or size, or a price that is of another machine.
+        """
+        asked = self.asked
+        machine, terms = asked.machine, asked.terms
+        if hardware is not None or threads is not None:
+            from ..hardware import load
+
+            if hardware is None and machine is not None:
+                hardware = machine.id
+            machine = load(hardware, threads=threads) if hardware is not None else None
+            terms = None if machine is None else asked.said.of(machine.id, threads)
+        elif machine is not None:
+            threads = asked.threads
+        captured = asked.captured
+        return profile_on(
+            machine,
+            captured._replace(sizes={**captured.sizes, **sizes}),
+            precision=precision or self.precision,
+            execution=execution or asked.execution,
+            rules=asked.rules,
+            threads=threads,
+            terms=terms,
+            said=asked.said,
+        )
 
     def __repr__(self) -> str:
         from ..report.summary import one_line
@@ -111,14 +169,13 @@ def profile(
     from ..capture import as_inputs
 
     args = as_inputs(args)
+    said = Asked(price, utilisation, region, transfer)
     machine = terms = None
     if hardware is not None:
         from ..hardware import load
 
         machine = load(hardware, threads=threads)  # before the capture, which may take long: names fail at once
-        terms = terms_of(
-            machine.id, price=price, utilisation=utilisation, region=region, transfer=transfer, threads=threads
-        )
+        terms = said.of(machine.id, threads)
     elif price is not None:
         raise ValueError("price is given without hardware: what is paid is the time of a machine")
     if isinstance(model_or_graph, (str, PathLike)):
@@ -146,6 +203,7 @@ def profile(
         rules=rules,
         threads=threads,
         terms=terms,
+        said=said,
     )
 
 
@@ -158,8 +216,9 @@ def profile_on(
     rules: Rules | None,
     threads: int | None,
     terms: Terms | None = None,
+    said: Asked | None = None,
 ) -> Profile:
-    """`profile` with everything looked up."""
+    """`profile` with everything looked up; `said` is what `terms` were found from."""
     graph = captured.graph
     given = bind_sizes(graph, captured.sizes)
     bound_sizes = graph.size_values(given)
@@ -185,4 +244,5 @@ def profile_on(
         sizes={**captured.fixed, **bound_sizes},
         precision=precision,
         model=captured.name,
+        asked=Question(captured, machine, execution, rules, threads, terms, said or Asked()),
     )

@@ -38,6 +38,27 @@ class Terms:
             )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a caller said of the terms, before it is looked up for one machine: the arguments of `estimate`."""
+
+    price: Any = None
+    utilisation: float = 1.0
+    region: str | None = None
+    transfer: Any = None
+
+    def of(self, device: str, threads: int | None) -> Terms:
+        """The same for a device, as `terms_of` has it."""
+        return terms_of(
+            device,
+            price=self.price,
+            utilisation=self.utilisation,
+            region=self.region,
+            transfer=self.transfer,
+            threads=threads,
+        )
+
+
 def terms_of(
     device: str,
     *,

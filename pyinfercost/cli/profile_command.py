@@ -74,7 +74,7 @@ def profile(
     with messages_for_people():
         from ..analysis.models import graph_at
         from ..analysis.profile import profile_on
-        from ..analysis.terms import Terms, where_is
+        from ..analysis.terms import Asked, Terms, where_is
 
         # First: a capture may take long.
         machine = None if hardware is None else machine_of(hardware, threads, sustained=sustained)
@@ -91,6 +91,7 @@ def profile(
             rules=None,
             threads=threads,
             terms=terms,
+            said=Asked(price, utilisation, region, transfer),
         )
         if measured:
             from ..measuring.measure import measure as run
