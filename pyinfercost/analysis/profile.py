@@ -117,6 +117,24 @@ class Profile:
 
         return as_json(self.to_dict(), indent=indent)
 
+    def to_html(self, *, vary: Mapping[str, Any] | None = None) -> str:
+        """A report as one HTML page: figures, roofline, module tree, memory, and switches to other points.
+
+        It needs no network and no other file, and the profile's JSON is inside: `compare` and `pyinfercost diff` read
+        it back.
+
+        Args:
+            vary: what can be switched, as `hardware`, `precision`, `execution` or a size that the graph leaves open,
+                each with its values: `{"hardware": ["l4", "t4"], "batch": [1, 8, 64]}`. By default ways of execution,
+                fp16 and, where the graph leaves it open, some batches; `{}` nothing.
+
+        Raises:
+            ValueError: for what cannot be varied, or not so.
+        """
+        from ..report.html.page import profile_html
+
+        return profile_html(self, vary)
+
     def to_csv(self) -> str:
         """One line per node of the graph, with a line of column names before them."""
         from ..report.delimited import profile_csv

@@ -48,8 +48,9 @@ LAYER_KEYS = (
     "engine",
     "kernel_flops",
     "kernel_bytes",
+    "note",
 )
-_EFFECT = ("effect", "effect_share", "engine", "kernel_flops", "kernel_bytes")
+_KERNEL = ("effect", "effect_share", "engine", "kernel_flops", "kernel_bytes")
 ESTIMATE = (
     "hardware",
     "precision",
@@ -166,8 +167,8 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
     `latency_s` and its terms are 0 where nothing runs (a view) and null where they are not known: without hardware, or
     for an op that is not modelled. `bound` and `effect` are null where there is no time to bind; `effect_share` is the
     share of the latency that the effect takes. `engine`, `kernel_flops` and `kernel_bytes` are of the kernel that the
-    node carries; 0 where another node does. `live_activation_bytes` is what is held while the node runs, its own
-    workspace included.
+    node carries; 0 where another node does, which `note` then names. `live_activation_bytes` is what is held while the
+    node runs, its own workspace included.
     """
     times = None if profile.estimate is None else {layer.index: layer for layer in profile.estimate.layers}
     layers = []
@@ -177,7 +178,9 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
         known |= {name: _plain(getattr(layer.row, name)) for name in LAYER_COUNTS}
         known["live_activation_bytes"] = _plain(layer.row.peak_activation_bytes)
         if times is not None and layer.index in times:
-            known |= {name: getattr(times[layer.index], name) for name in (*LAYER_TIMES, "energy_j", "bound", *_EFFECT)}
+            time = times[layer.index]
+            known |= {name: getattr(time, name) for name in (*LAYER_TIMES, "energy_j", "bound", *_KERNEL)}
+            known["note"] = time.note or None
         elif times is not None and layer.modelled:
             known |= dict.fromkeys((*LAYER_TIMES, "kernel_flops", "kernel_bytes"), 0.0)
             if profile.estimate is not None and profile.estimate.energy_j is not None:

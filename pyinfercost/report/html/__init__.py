@@ -1,0 +1,1 @@
+"""The report of a profile as one HTML page that needs no network."""

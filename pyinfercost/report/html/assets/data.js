@@ -1,0 +1,102 @@
+/* What is shown: the profile that the report is of, or another of the points that were computed with it. */
+const profile = JSON.parse(byId("pyinfercost-profile").textContent);
+const NO_ESTIMATE = profile.estimate === null;
+
+function viewOfProfile() {
+  return {
+    sizes: profile.sizes, precision: profile.precision, totals: profile.totals, memory: profile.memory,
+    estimate: profile.estimate, machine: NO_ESTIMATE ? null : profile.estimate.machine, layers: profile.layers,
+  };
+}
+
+async function unpackPoints() {
+  const packed = byId("pyinfercost-points").textContent.trim();
+  if (!packed || typeof DecompressionStream === "undefined") return null;
+  const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+/* A point of the grid as a view; null where there is none. */
+function viewOfPoint(points, place) {
+  if (place === points.base) return viewOfProfile();
+  const point = points.points[place];
+  if (point.refused !== undefined) return null;
+  const keys = Object.keys(point.layers);
+  const columns = keys.map((key) => points.columns[point.layers[key]]);
+  const layers = profile.layers.map((own, row) => {
+    const layer = { module: own.module, op: own.op, phase: own.phase };
+    keys.forEach((key, at) => { layer[key] = columns[at][row]; });
+    return layer;
+  });
+  return { ...point, machine: points.machines[point.estimate.machine], layers };
+}
+
+/* Switches choose a value on each axis; the last axis is the fastest. */
+const placeOf = (points, chosen) => points.axes.reduce((place, axis, at) => place * axis.values.length + chosen[at], 0);
+function chosenAt(points, place) {
+  const chosen = [];
+  for (let at = points.axes.length - 1; at >= 0; at--) {
+    const count = points.axes[at].values.length;
+    chosen[at] = place % count;
+    place = Math.floor(place / count);
+  }
+  return chosen;
+}
+
+/* The modules as a tree, from their paths in the order of the calls; it is the same at every point. */
+function treeOf(layers) {
+  const root = { id: "m:", path: "", name: "", level: 0, parent: null, children: [], layers: [] };
+  const modules = new Map([["", root]]);
+  layers.forEach((layer, index) => {
+    let above = root;
+    let path = "";
+    for (const name of layer.module ? layer.module.split(".") : []) {
+      path = path ? `${path}.${name}` : name;
+      let module = modules.get(path);
+      if (!module) {
+        module = { id: `m:${path}`, path, name, level: above.level + 1, parent: above, children: [], layers: [] };
+        modules.set(path, module);
+        above.children.push(module);
+      }
+      above.layers.push(index);
+      above = module;
+    }
+    above.layers.push(index);
+    above.children.push({
+      id: `l:${index}`, path: layer.module, name: "", level: above.level + 1, parent: above, children: [], layers: [index],
+    });
+  });
+  return { root, modules };
+}
+
+/* What computes nothing, moves nothing and takes no time (a view) has no row, unless it is not modelled. */
+function isIdle(layer) {
+  const known = layer.latency_s !== null || NO_ESTIMATE;
+  return known && !layer.contraction_flops && !layer.pointwise_flops && !layer.bytes_read && !layer.bytes_written
+    && !layer.latency_s && !unmodelled.has(layer.op);
+}
+const unmodelled = new Set(profile.coverage.unmodelled.map((entry) => entry.op));
+const ownParameters = new Map(profile.modules.map((module) => [module.module, module.parameters]));
+
+/* The figures of a row: those of its layers together. */
+function figuresOf(view, node) {
+  const layers = node.layers.map((index) => view.layers[index]);
+  const flops = sum(layers.map((layer) => layer.contraction_flops + layer.pointwise_flops));
+  const bytes = sum(layers.map((layer) => layer.bytes_read + layer.bytes_written));
+  const timed = layers.filter((layer) => layer.latency_s);
+  const latency = NO_ESTIMATE ? null : sum(timed.map((layer) => layer.latency_s));
+  const whole = NO_ESTIMATE ? 0 : view.estimate.latency_s;
+  const wholeFlops = view.totals.contraction_flops + view.totals.pointwise_flops;
+  const by = {};
+  for (const layer of timed) by[layer.bound] = (by[layer.bound] || 0) + layer.latency_s;
+  const bound = Object.keys(by).sort((one, other) => by[other] - by[one])[0];
+  const energies = layers.map((layer) => layer.energy_j).filter((energy) => energy !== null && energy !== undefined);
+  const cost = NO_ESTIMATE || !view.estimate.cost || !whole ? null : view.estimate.cost.usd_per_million * latency / whole;
+  return {
+    flops, bytes, intensity: bytes ? flops / bytes : null, latency, cost,
+    share: NO_ESTIMATE ? (wholeFlops ? flops / wholeFlops : null) : (whole ? latency / whole : null),
+    energy: energies.length ? sum(energies) : null,
+    bound: NO_ESTIMATE ? "" : bound || "fused",
+  };
+}

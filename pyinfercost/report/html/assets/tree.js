@@ -1,0 +1,240 @@
+/* The module tree as a table: a row for each module, and for each op that a module calls itself. Rows are no table's
+   rows: a browser lays out thousands of those all at once, and of these only what is in view. */
+const SHORT_TREE = 60;
+const COLUMNS = [
+  { key: "name", title: "Module", text: true, width: "minmax(220px, 1fr)", narrow: "minmax(130px, 1fr)" },
+  { key: "share", title: NO_ESTIMATE ? "of FLOPs" : "of time", show: percent, width: "150px", narrow: "64px" },
+  { key: "latency", title: "Time", show: (value) => (value ? quantity(value, "s") : "–"), timed: true, width: "86px", narrow: "78px" },
+  { key: "flops", title: "FLOPs", show: (value) => quantity(value, ""), width: "80px", narrow: "70px" },
+  { key: "bytes", title: "Bytes", show: (value) => quantity(value, "B"), width: "86px", narrow: "78px" },
+  { key: "intensity", title: "FLOP/B", show: (value) => (value === null ? "" : digits(value)), wide: true, width: "76px" },
+  { key: "energy", title: "Energy", show: (value) => (value ? quantity(value, "J") : "–"), timed: true, wide: true, width: "88px" },
+  { key: "cost", title: "USD/1M", show: (value) => (value ? digits(value) : "–"), priced: true, wide: true, width: "84px" },
+  { key: "parameters", title: "Params", show: (value) => (value ? quantity(value, "") : ""), wide: true, width: "80px" },
+  { key: "bound", title: "Bound", text: true, timed: true, width: "92px", narrow: "86px" },
+];
+
+function makeTree(pick) {
+  const table = byId("tree");
+  const [head, body, foot] = table.children;
+  const { root, modules } = treeOf(profile.layers);
+  const priced = !NO_ESTIMATE && profile.estimate.cost;
+  const columns = COLUMNS.filter((column) => !(NO_ESTIMATE && column.timed) && !(column.priced && !priced));
+  const nodes = new Map();
+  (function prune(node) {
+    node.children = node.children.filter((child) => { prune(child); return child.children.length || child.layers.some((index) => !isIdle(profile.layers[index])); });
+    for (const child of node.children) nodes.set(child.id, child);
+  })(root);
+  /* A module of one op is one row, of the op. */
+  (function fold(node) {
+    node.children = node.children.map((child) => { fold(child); return child; });
+    if (node !== root && node.children.length === 1 && node.children[0].id.startsWith("l:")) {
+      node.only = node.children[0];
+      node.children = [];
+    }
+  })(root);
+  const parameters = new Map([...modules.values()].map((node) => [node.id, 0]));
+  for (const node of modules.values()) {
+    const own = ownParameters.get(node.path) || 0;
+    for (let up = node; own && up; up = up.parent) parameters.set(up.id, parameters.get(up.id) + own);
+  }
+
+  let open = new Set();
+  let sort = null;
+  let query = "";
+  let view = null;
+  let figures = new Map();
+  let selected = null;
+  let focused = null;
+
+  const opOf = (node) => {
+    const layers = node.layers.filter((index) => !isIdle(profile.layers[index]));
+    const missing = layers.filter((index) => unmodelled.has(profile.layers[index].op)).length;
+    if (layers.length === 1) return profile.layers[layers[0]].op.replace(/^aten\./, "") + (missing ? ", unknown" : "");
+    return `${layers.length} ops${missing ? `, ${missing} unknown` : ""}`;
+  };
+  const texts = new Map([...nodes.values()].map((node) => [node.id, { name: node.name || "·", op: opOf(node) }]));
+  const valueOf = (node, key) => (key === "name" ? (node.name || texts.get(node.id).op) : figures.get(node.id)[key]);
+
+  function ordered(children) {
+    if (!sort) return children;
+    const sign = sort.down ? -1 : 1;
+    return [...children].sort((one, other) => {
+      const [a, b] = [valueOf(one, sort.key), valueOf(other, sort.key)];
+      if (a === b) return 0;
+      if (a === null) return 1;
+      if (b === null) return -1;
+      return (a < b ? -1 : 1) * sign;
+    });
+  }
+  function openTo(depth) {
+    open = new Set([...nodes.values()].filter((node) => node.children.length && node.level < depth).map((node) => node.id));
+  }
+  const rowsAt = (depth) => [...nodes.values()].filter((node) => node.level <= depth && !(node.parent && node.parent.only)).length;
+  const deepest = Math.max(1, ...[...nodes.values()].map((node) => node.level));
+  let depth = deepest;
+  while (depth > 1 && rowsAt(depth) > SHORT_TREE) depth -= 1;
+  openTo(depth);
+
+  function shownRows() {
+    const rows = [];
+    const words = query.toLowerCase();
+    const matches = new Set();
+    if (words) {
+      for (const node of nodes.values()) {
+        if (node.parent && node.parent.only) continue;
+        if (`${node.path} ${texts.get(node.id).op}`.toLowerCase().includes(words)) {
+          for (let up = node; up && !matches.has(up.id); up = up.parent) matches.add(up.id);
+        }
+      }
+    }
+    (function visit(node) {
+      for (const child of ordered(node.children)) {
+        if (words && !matches.has(child.id)) continue;
+        const isOpen = child.children.length > 0 && (words ? true : open.has(child.id));
+        rows.push({ node: child, isOpen });
+        if (isOpen) visit(child);
+      }
+    })(root);
+    return rows;
+  }
+
+  function html({ node, isOpen }) {
+    const own = figures.get(node.id);
+    const text = texts.get(node.id);
+    const twisty = node.children.length ? `<span class="twisty" aria-hidden="true">${isOpen ? "▾" : "▸"}</span>` : '<span class="twisty"></span>';
+    const cells = columns.map((column) => {
+      if (column.key === "name") {
+        return `<div role="rowheader" class="name-cell" style="--level:${node.level}" title="${escaped(node.path || "(model)")}">${twisty}<span class="name">${escaped(text.name)}</span> <span class="op">${escaped(text.op)}</span></div>`;
+      }
+      const value = own[column.key];
+      if (column.key === "bound") return `<div role="gridcell" class="text"><span class="pill ${escaped(value)}">${escaped(value)}</span></div>`;
+      const attributes = `role="gridcell" data-key="${column.key}" data-v="${value === null ? "" : value}"${column.wide ? ' class="wide"' : ""}`;
+      if (column.key === "share") {
+        return `<div ${attributes}><span class="bar"><span class="fill ${escaped(own.bound)}" style="width:${Math.min(100 * (value || 0), 100).toFixed(2)}%"></span></span><span class="number">${percent(value)}</span></div>`;
+      }
+      return `<div ${attributes}>${escaped(column.show(value))}</div>`;
+    }).join("");
+    const expanded = node.children.length ? ` aria-expanded="${isOpen}"` : "";
+    return `<div class="row" role="row" tabindex="-1" data-id="${escaped(node.id)}" aria-level="${node.level}" aria-selected="${node.id === selected}"${expanded}>${cells}</div>`;
+  }
+
+  function draw() {
+    const rows = shownRows();
+    body.innerHTML = rows.map(html).join("");
+    byId("found").textContent = query ? `${rows.length} of ${nodes.size} rows` : "";
+    const first = body.querySelector(`[aria-selected="true"]`) || body.firstElementChild;
+    if (first) first.tabIndex = 0;
+    for (const header of head.firstElementChild.children) {
+      const active = sort && sort.key === header.dataset.key;
+      header.setAttribute("aria-sort", active ? (sort.down ? "descending" : "ascending") : "none");
+    }
+    if (focused) { const row = rowOf(focused); if (row) row.focus({ preventScroll: true }); focused = null; }
+  }
+  const rowOf = (id) => [...body.children].find((row) => row.dataset.id === id);
+
+  function select(node, { scroll = false, focus = false } = {}) {
+    selected = node.id;
+    let row = rowOf(node.id);
+    if (!row) { draw(); row = rowOf(node.id); }
+    for (const other of body.querySelectorAll('[aria-selected="true"]')) if (other !== row) other.setAttribute("aria-selected", "false");
+    row.setAttribute("aria-selected", "true");
+    if (scroll) row.scrollIntoView({ block: "nearest" });
+    if (focus) row.focus({ preventScroll: true });
+    pick(node);
+  }
+  /* Opens what a layer's row lies in, and makes it the chosen one. */
+  function choose(index) {
+    let node = nodes.get(`l:${index}`);
+    if (!node) return null;
+    if (node.parent && node.parent.only === node) node = node.parent;
+    for (let up = node.parent; up && up !== root; up = up.parent) open.add(up.id);
+    if (query) { query = ""; byId("search").value = ""; }
+    selected = node.id;
+    return node;
+  }
+  function toggle(node) {
+    if (open.has(node.id)) open.delete(node.id); else open.add(node.id);
+    focused = node.id;
+    draw();
+  }
+
+  table.style.setProperty("--columns", columns.map((column) => column.width).join(" "));
+  table.style.setProperty("--narrow", columns.filter((column) => !column.wide).map((column) => column.narrow || column.width).join(" "));
+  head.replaceChildren(element("div", { class: "row", role: "row" }, ...columns.map((column) =>
+    element("div", { role: "columnheader", "data-key": column.key, class: column.wide ? "wide" : (column.text ? "text" : ""), "aria-sort": "none" },
+      element("button", { type: "button" }, column.title)))));
+  head.addEventListener("click", (event) => {
+    const header = event.target.closest("[role=columnheader]");
+    if (!header) return;
+    const key = header.dataset.key;
+    const text = key === "name" || key === "bound";
+    if (!sort || sort.key !== key) sort = { key, down: !text };
+    else if (sort.down !== text) sort = { key, down: text };
+    else sort = null;
+    draw();
+  });
+  body.addEventListener("click", (event) => {
+    const row = event.target.closest(".row");
+    if (!row) return;
+    const node = nodes.get(row.dataset.id);
+    if (event.target.classList.contains("twisty") && node.children.length) toggle(node);
+    else select(node, { focus: true });
+  });
+  body.addEventListener("dblclick", (event) => {
+    const row = event.target.closest(".row");
+    const node = row && nodes.get(row.dataset.id);
+    if (node && node.children.length) toggle(node);
+  });
+  body.addEventListener("keydown", (event) => {
+    const row = event.target.closest(".row");
+    if (!row) return;
+    const node = nodes.get(row.dataset.id);
+    const go = (other) => { if (other) { row.tabIndex = -1; other.tabIndex = 0; other.focus(); } };
+    const actions = {
+      ArrowDown: () => go(row.nextElementSibling), ArrowUp: () => go(row.previousElementSibling),
+      Home: () => go(body.firstElementChild), End: () => go(body.lastElementChild),
+      ArrowRight: () => { if (node.children.length && !open.has(node.id)) toggle(node); else go(row.nextElementSibling); },
+      ArrowLeft: () => { if (node.children.length && open.has(node.id)) toggle(node); else if (node.parent !== root) go(rowOf(node.parent.id)); },
+      Enter: () => select(node, { focus: true }), " ": () => select(node, { focus: true }),
+    };
+    if (!actions[event.key]) return;
+    event.preventDefault();
+    actions[event.key]();
+  });
+  byId("search").addEventListener("input", (event) => { query = event.target.value.trim(); draw(); });
+  byId("expand").addEventListener("click", () => { openTo(deepest + 1); draw(); });
+  byId("collapse").addEventListener("click", () => { open = new Set(); draw(); });
+
+  function drawTotal() {
+    const whole = figuresOf(view, root);
+    whole.parameters = profile.totals.parameters;
+    foot.replaceChildren(element("div", { class: "row", role: "row" }, ...columns.map((column) => {
+      if (column.key === "name") return element("div", { role: "rowheader", class: "name-cell" }, "total");
+      if (column.key === "bound") return element("div", { role: "gridcell" });
+      return element("div", { role: "gridcell", class: column.wide ? "wide" : "", "data-key": column.key, "data-v": whole[column.key] }, column.show(whole[column.key]));
+    })));
+  }
+
+  return {
+    show(next, layer = null) {
+      view = next;
+      if (layer !== null) choose(layer);
+      figures = new Map([...nodes.values()].map((node) => [node.id, { ...figuresOf(view, node), parameters: parameters.get(node.id) || 0 }]));
+      draw();
+      drawTotal();
+    },
+    selectLayer(index, focus = false) {
+      const node = choose(index);
+      if (node) select(node, { scroll: true, focus });
+    },
+    selected: () => nodes.get(selected) || null,
+    figures: (node) => figures.get(node.id),
+    opOf,
+    slowest(next) {
+      const layers = next.layers.map((layer, index) => ({ index, taken: NO_ESTIMATE ? layer.contraction_flops + layer.pointwise_flops : layer.latency_s || 0 }));
+      const most = layers.sort((one, other) => other.taken - one.taken)[0];
+      return most && most.taken > 0 ? most.index : null;
+    },
+  };
+}

@@ -1,0 +1,88 @@
+"""Puts a report together: one HTML file with its own style, script and data, and nothing from anywhere else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from ... import _core
+from ...analysis.alternatives import alternatives
+from ..document import as_json, profile_document
+from ..table import profile_text
+from .points import points_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ...analysis.profile import Profile
+
+ASSETS = Path(__file__).parent / "assets"
+
+PROFILE_ID = "pyinfercost-profile"
+"""The id of the script element that holds the profile's JSON, from which the report can be read back."""
+
+_SCRIPTS = ("numbers", "data", "headline", "axes", "roofline", "memory", "tree", "details", "main")
+
+
+def profile_html(profile: Profile, vary: Mapping[str, Any] | None = None) -> str:
+    """The report of a profile, with the points around it (`analysis.alternatives`)."""
+    points = None
+    if profile.estimate is not None:
+        found = alternatives(profile, vary)
+        points = points_document(found) if found.axes else None
+    elif vary:
+        alternatives(profile, vary)  # says why not
+    return report_html(profile_document(profile), points, text=profile_text(profile))
+
+
+def report_html(document: Mapping[str, Any], points: Mapping[str, Any] | None = None, *, text: str = "") -> str:
+    """The report of a profile.
+
+    Args:
+        document: the JSON object of a profile.
+        points: the JSON object of the points around it; None for a report without switches.
+        text: the profile as plain text, for a browser that runs no scripts.
+
+    Returns:
+        The page. All that comes from the model is escaped, and its policy lets the browser run the page's own script
+        alone and load nothing.
+    """
+    script = _script()
+    policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return Template(_asset("page.html")).substitute(
+        title=escape(document["model"] or "model"),
+        policy=policy,
+        style=_asset("style.css"),
+        script=script,
+        version=escape(_core.__version__),
+        text=escape(text),
+        profile=embedded(as_json(document, indent=None)),
+        points="" if points is None else _packed(points),
+    )
+
+
+def embedded(text: str) -> str:
+    """JSON that can stand inside a script element: nothing in it ends the element or starts a comment."""
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _packed(points: Mapping[str, Any]) -> str:
+    """Deflated, since it is many times the profile; browsers unpack it themselves (Compression Streams)."""
+    return base64.b64encode(zlib.compress(as_json(points, indent=None).encode(), 9)).decode()
+
+
+@cache
+def _script() -> str:
+    return "".join(["(() => {\n", *(_asset(f"{name}.js") for name in _SCRIPTS), "})();\n"])
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")

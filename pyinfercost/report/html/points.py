@@ -1,0 +1,80 @@
+"""The points around a profile as one small document: what the switches of a report choose from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..document import LAYER_KEYS, TOTALS, estimate_document, machine_document, profile_layers
+
+if TYPE_CHECKING:
+    from ...analysis.alternatives import Alternatives
+    from ...analysis.profile import Profile
+
+SCHEMA_VERSION = 1
+
+_OF_GRAPH = ("module", "op", "phase", "live_activation_bytes")
+"""Keys of a layer that are the same at every point, and the one that stands with the counts."""
+
+_COLUMNS = tuple(key for key in LAYER_KEYS if key not in _OF_GRAPH[:3])
+
+
+def points_document(found: Alternatives) -> dict[str, Any]:
+    """The JSON object of a grid of profiles.
+
+    Returns:
+        `axes`, a list of `name` and `values`; `base`, the place of the report's own profile; `machines`; and `points`,
+        the last axis fastest: each with `sizes`, `totals`, `memory`, `estimate` (whose `machine` is a place in
+        `machines`) and `layers`, key -> a place in `columns`, which has each column of figures once. Totals are exact,
+        figures of layers have six digits. A point that is not there has `refused`, the reason.
+    """
+    machines: dict[str, tuple[int, dict[str, Any]]] = {}
+    columns: dict[tuple[Any, ...], int] = {}
+
+    def place_of(column: tuple[Any, ...]) -> int:
+        return columns.setdefault(column, len(columns))
+
+    points: list[dict[str, Any]] = []
+    for place, profile in enumerate(found.points):
+        if profile is None or profile.estimate is None:
+            points.append({"refused": found.refused.get(place, "")})
+            continue
+        machine = profile.estimate.machine
+        if machine.name not in machines:
+            machines[machine.name] = (len(machines), machine_document(machine))
+        layers = profile_layers(profile)
+        points.append(
+            {
+                **_totals(profile),
+                "estimate": {**estimate_document(profile.estimate), "machine": machines[machine.name][0]},
+                "layers": {key: place_of(tuple(_short(layer[key]) for layer in layers)) for key in _COLUMNS},
+            }
+        )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "axes": [{"name": name, "values": [_name(value) for value in values]} for name, values in found.axes.items()],
+        "base": found.base,
+        "machines": [document for _, document in machines.values()],
+        "points": points,
+        "columns": [list(column) for column in columns],
+    }
+
+
+def _totals(profile: Profile) -> dict[str, Any]:
+    memory = profile.counts.memory
+    return {
+        "precision": profile.precision,
+        "sizes": dict(profile.sizes),
+        "totals": {name: getattr(profile.counts.total, name) for name in TOTALS},
+        "memory": {"peak_node": memory.peak_node, "peak_op": memory.peak_op, "peak_module": memory.peak_module},
+    }
+
+
+def _name(value: Any) -> Any:
+    return getattr(value, "id", value)
+
+
+def _short(value: Any) -> Any:
+    """Six digits of what is predicted; a whole number as it is, without a decimal point."""
+    if not isinstance(value, float):
+        return value
+    return int(value) if value.is_integer() and abs(value) < 2**53 else float(f"{value:.6g}")
