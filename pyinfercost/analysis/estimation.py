@@ -62,7 +62,7 @@ class LayerEstimate:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Estimate:
     """The latency of one forward on one machine, what binds it, and the same per layer.
 
@@ -109,8 +109,13 @@ class Estimate:
     fits_in_memory: bool
     memory_bytes: int | None
     bound: Mapping[str, float]
-    machine: Hardware = field(repr=False, compare=False)
-    layers: tuple[LayerEstimate, ...] = field(repr=False)
+    machine: Hardware = field(compare=False)
+    layers: tuple[LayerEstimate, ...]
+
+    def __repr__(self) -> str:
+        from ..report.summary import estimate_line
+
+        return f"<Estimate {estimate_line(self)}>"
 
 
 def estimate(

@@ -99,6 +99,11 @@ class Profile:
     def __str__(self) -> str:
         return self.to_text()
 
+    def _repr_html_(self) -> str:
+        from ..report.html.snippet import profile_snippet
+
+        return profile_snippet(self)
+
     def to_text(self, *, depth: int | None = None, width: int = 100) -> str:
         """The table as plain text, with modules below `depth` collapsed; None picks a depth that is short."""
         from ..report.table import profile_text
@@ -132,8 +137,10 @@ class Profile:
             ValueError: for what cannot be varied, or not so.
         """
         from ..report.html.page import profile_html
+        from .alternatives import alternatives
 
-        return profile_html(self, vary)
+        counted_only = self.estimate is None and not vary
+        return profile_html(self, None if counted_only else alternatives(self, vary))
 
     def to_csv(self) -> str:
         """One line per node of the graph, with a line of column names before them."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
+from .. import _core
 from .arguments import Rules, work_overrides
 from .conditions import Condition
-from .models import Captured
+from .models import Captured, graph_over
 from .sweeps.axes import make_spec
 from .sweeps.columns import GridColumns
 from .sweeps.result import Sweep
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 
 
 @overload
-def sweep(graph: Graph, *, out: None = None, **options: Any) -> Sweep: ...
+def sweep(graph: Graph | str | PathLike[str], *, out: None = None, **options: Any) -> Sweep: ...
 @overload
-def sweep(graph: Graph, *, out: str | PathLike[str], **options: Any) -> StoredSweep: ...
+def sweep(graph: Graph | str | PathLike[str], *, out: str | PathLike[str], **options: Any) -> StoredSweep: ...
 def sweep(
-    graph: Graph,
+    graph: Graph | str | PathLike[str],
     *,
     hardware: str | PathLike[str] | Hardware | Iterable[str | PathLike[str] | Hardware] | None = None,
     precision: str | Iterable[str] | None = None,
@@ -54,7 +55,8 @@ def sweep(
     A point costs what `estimate` says of it: both go through the same evaluator.
 
     Args:
-        graph: what `capture` returned, with named sizes for what is to be swept over.
+        graph: what `capture` returned, with named sizes for what is to be swept over; or a file or spec as `capture`
+            takes it (`"torchvision:resnet50"`), which is captured with those sizes open that are given several values.
         hardware: one or several machines: ids, paths of TOML files, or `Hardware`.
         precision: one or several precisions; `"native"` if left out.
         execution: one or several of `"eager"`, `"compiled"`, `"replayed"`; `"eager"` if left out.
@@ -98,7 +100,7 @@ def sweep(
         MemoryError: for more points than fit this machine's memory, where `out` is left out.
     """
     return sweep_over(
-        Captured(graph, sizes, {}, graph.model),
+        _captured(graph, sizes),
         hardware=hardware,
         precision=precision,
         execution=execution,
@@ -118,6 +120,21 @@ def sweep(
         workers=workers,
         progress=progress,
     )
+
+
+def _captured(graph: Any, sizes: Mapping[str, Any]) -> Captured:
+    if isinstance(graph, _core.Graph):
+        return Captured(graph, sizes, {}, graph.model)
+    if not isinstance(graph, (str, PathLike)):
+        raise TypeError(
+            f"sweep takes a Graph, a file or a model spec, got {type(graph).__name__}; make a graph with "
+            "capture(model, inputs, dynamic={0: {0: 'batch'}})"
+        )
+    several: dict[str, Any] = {
+        name: [value] if isinstance(value, SupportsIndex) and not hasattr(value, "__len__") else list(value)
+        for name, value in sizes.items()
+    }
+    return graph_over(fspath(graph), several)
 
 
 @overload

@@ -11,7 +11,8 @@ from .arguments import named_settings, whole_number
 from .machines import check_region, machine_of, paid_price, transfer_of_option
 from .measure_command import check_measurable, write_both
 from .options import EPILOG, PRICE_HELP, changed, format_option, model_options, utilisation_option, whatif_options
-from .output import messages_for_people, progress, write_result
+from .output import check_writable, messages_for_people, progress, write_result
+from .report_options import captured_for, varied_axes, vary_option, write_report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,6 +31,8 @@ _DATA_FORMATS = ("json", "csv")
 @click.option("--price", metavar="PRICE", help=PRICE_HELP)
 @utilisation_option
 @whatif_options
+@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a report as one HTML page, too.")
+@vary_option
 @click.option("--measure", "measured", is_flag=True, help="Run the model here as well: as `measure` does.")
 @format_option("table", "json", "csv", "md")
 @model_options
@@ -51,6 +54,8 @@ def profile(
     transfer: str | None,
     quantize: str | None,
     kv_cache: str | None,
+    html: str | None,
+    vary: tuple[str, ...],
     measured: bool,
     form: str,
     output: str | None,
@@ -71,18 +76,20 @@ def profile(
         raise click.UsageError("--measure runs the model as it is; --quantize and --kv-cache ask what if it were not")
     if measured:
         check_measurable(model, form, precision, training=training)
+    varied = varied_axes(vary, html=html, hardware=hardware)
     with messages_for_people():
-        from ..analysis.models import graph_at
         from ..analysis.profile import profile_on
         from ..analysis.terms import Asked, Terms, where_is
 
         # First: a capture may take long.
+        if html is not None:
+            check_writable(html)
         machine = None if hardware is None else machine_of(hardware, threads, sustained=sustained)
         paid = None if machine is None else paid_price(price, machine.id, threads)
         check_region(region)
         terms = Terms(paid, utilisation, where_is(paid, region), transfer_of_option(transfer))
         with progress(model, quiet=form in _DATA_FORMATS):
-            captured = changed(graph_at(model, sizes, training=training), quantize, kv_cache)
+            captured = changed(captured_for(model, sizes, varied, training=training), quantize, kv_cache)
         result = profile_on(
             machine,
             captured,
@@ -93,6 +100,8 @@ def profile(
             terms=terms,
             said=Asked(price, utilisation, region, transfer),
         )
+        if html is not None:
+            write_report(result, varied, html)
         if measured:
             from ..measuring.measure import measure as run
 

@@ -36,6 +36,13 @@ def one_line(profile: Profile) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def estimate_line(estimate: Estimate) -> str:
+    """An estimate in one line, for `repr`."""
+    band = f"{quantity(estimate.latency_low_s, 's')} to {quantity(estimate.latency_high_s, 's')}"
+    way = ", ".join(filter(None, (estimate.precision, estimate.execution, sizes_text(estimate.sizes))))
+    return f"{quantity(estimate.latency_s, 's')} ({band}) on {estimate.hardware}, {way}"
+
+
 def heading(profile: Profile) -> list[tuple[str, str]]:
     """What was profiled, and how, as names and values."""
     lines = [("model", profile.model or "(unnamed graph)")]

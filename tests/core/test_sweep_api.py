@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,3 +116,15 @@ def test_to_pandas_has_the_columns(grid: ic.Sweep) -> None:
 
 def test_repr_says_how_many_points(grid: ic.Sweep) -> None:
     assert repr(grid).startswith("<Sweep toy: 24 points")
+
+
+def test_a_file_is_swept_and_other_things_are_refused(tmp_path: Path) -> None:
+    graph = blocks()
+    file = tmp_path / "toy.json"
+    file.write_text(graph.to_json(), encoding="utf-8")
+    for given in (file, str(file)):
+        swept = ic.sweep(given, hardware="t4", batch=[1, 8])
+        assert swept["latency_s"].tolist() == ic.sweep(graph, hardware="t4", batch=[1, 8])["latency_s"].tolist()
+    assert ic.sweep(file, hardware="t4", batch=8)["batch"].tolist() == [8]
+    with pytest.raises(TypeError, match="sweep takes a Graph, a file or a model spec, got list"):
+        ic.sweep([1], hardware="t4")

@@ -69,6 +69,11 @@ class Sweep:
         partial = "" if self.complete else ", not complete"
         return f"<Sweep {self.model or 'graph'}: {len(self)} points{partial}, columns {', '.join(self.data)}>"
 
+    def _repr_html_(self) -> str:
+        from ...report.html.snippet import sweep_snippet
+
+        return sweep_snippet(self)
+
     # ---- choosing ----
 
     def take(self, rows: NDArray[Any]) -> Sweep:

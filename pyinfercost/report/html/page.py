@@ -12,7 +12,6 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
-from ...analysis.alternatives import alternatives
 from ..document import as_json, profile_document
 from ..table import profile_text
 from .points import points_document
@@ -20,6 +19,7 @@ from .points import points_document
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ...analysis.alternatives import Alternatives
     from ...analysis.profile import Profile
 
 ASSETS = Path(__file__).parent / "assets"
@@ -30,14 +30,9 @@ PROFILE_ID = "pyinfercost-profile"
 _SCRIPTS = ("numbers", "data", "headline", "axes", "roofline", "memory", "tree", "details", "main")
 
 
-def profile_html(profile: Profile, vary: Mapping[str, Any] | None = None) -> str:
-    """The report of a profile, with the points around it (`analysis.alternatives`)."""
-    points = None
-    if profile.estimate is not None:
-        found = alternatives(profile, vary)
-        points = points_document(found) if found.axes else None
-    elif vary:
-        alternatives(profile, vary)  # says why not
+def profile_html(profile: Profile, found: Alternatives | None = None) -> str:
+    """The report of a profile, with the points around it."""
+    points = points_document(found) if found is not None and found.axes else None
     return report_html(profile_document(profile), points, text=profile_text(profile))
 
 

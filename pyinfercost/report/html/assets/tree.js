@@ -1,15 +1,17 @@
 /* The module tree as a table: a row for each module, and for each op that a module calls itself. Rows are no table's
    rows: a browser lays out thousands of those all at once, and of these only what is in view. */
 const SHORT_TREE = 60;
+const cents = (value) => (value < 1e-3 ? value.toExponential(2) : digits(value));
+const MANY = 400; /* rows from which on those out of view are not laid out */
 const COLUMNS = [
   { key: "name", title: "Module", text: true, width: "minmax(220px, 1fr)", narrow: "minmax(130px, 1fr)" },
-  { key: "share", title: NO_ESTIMATE ? "of FLOPs" : "of time", show: percent, width: "150px", narrow: "64px" },
+  { key: "share", title: NO_ESTIMATE ? "of FLOPs" : "of time", show: percent, width: "150px", narrow: "72px" },
   { key: "latency", title: "Time", show: (value) => (value ? quantity(value, "s") : "–"), timed: true, width: "86px", narrow: "78px" },
   { key: "flops", title: "FLOPs", show: (value) => quantity(value, ""), width: "80px", narrow: "70px" },
   { key: "bytes", title: "Bytes", show: (value) => quantity(value, "B"), width: "86px", narrow: "78px" },
   { key: "intensity", title: "FLOP/B", show: (value) => (value === null ? "" : digits(value)), wide: true, width: "76px" },
   { key: "energy", title: "Energy", show: (value) => (value ? quantity(value, "J") : "–"), timed: true, wide: true, width: "88px" },
-  { key: "cost", title: "USD/1M", show: (value) => (value ? digits(value) : "–"), priced: true, wide: true, width: "84px" },
+  { key: "cost", title: "USD/1M", show: (value) => (value ? cents(value) : "–"), priced: true, wide: true, width: "84px" },
   { key: "parameters", title: "Params", show: (value) => (value ? quantity(value, "") : ""), wide: true, width: "80px" },
   { key: "bound", title: "Bound", text: true, timed: true, width: "92px", narrow: "86px" },
 ];
@@ -121,6 +123,7 @@ function makeTree(pick) {
 
   function draw() {
     const rows = shownRows();
+    body.classList.toggle("many", rows.length > MANY);
     body.innerHTML = rows.map(html).join("");
     byId("found").textContent = query ? `${rows.length} of ${nodes.size} rows` : "";
     const first = body.querySelector(`[aria-selected="true"]`) || body.firstElementChild;
