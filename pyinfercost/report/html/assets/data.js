@@ -97,6 +97,6 @@ function figuresOf(view, node) {
     flops, bytes, intensity: bytes ? flops / bytes : null, latency, cost,
     share: NO_ESTIMATE ? (wholeFlops ? flops / wholeFlops : null) : (whole ? latency / whole : null),
     energy: energies.length ? sum(energies) : null,
-    bound: NO_ESTIMATE ? "" : bound || "fused",
+    bound: NO_ESTIMATE ? "" : bound || (layers.some((layer) => unmodelled.has(layer.op)) ? "unknown" : "fused"),
   };
 }

@@ -61,7 +61,9 @@ function drawMemory(view, pick) {
     move(node);
     showTip([nameOf(view.layers[node]), `${quantity(resident + live[node], "B")} held, ${quantity(live[node], "B")} of it live`], event.clientX, event.clientY);
   });
-  svg.addEventListener("pointerleave", () => { hideTip(); cursor.classList.remove("on"); });
+  let marked = -1;
+  const back = () => { if (marked >= 0) move(marked); else cursor.classList.remove("on"); };
+  svg.addEventListener("pointerleave", () => { hideTip(); back(); });
   svg.addEventListener("click", (event) => pick(nodeAt(event)));
   let at = peak;
   svg.addEventListener("keydown", (event) => {
@@ -69,11 +71,13 @@ function drawMemory(view, pick) {
     if (step === undefined && event.key !== "Enter") return;
     event.preventDefault();
     at = Math.min(Math.max(at + (step || 0), 0), live.length - 1);
+    marked = at; /* a view has no row that could be chosen */
+    move(at);
     pick(at, event.key === "Enter");
   });
   place.replaceChildren(svg);
   return { mark: (layers) => {
-    const first = layers.size ? Math.min(...layers) : -1;
-    if (first >= 0) move(first); else cursor.classList.remove("on");
+    marked = layers.size ? Math.min(...layers) : -1;
+    back();
   } };
 }

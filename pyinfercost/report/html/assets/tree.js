@@ -56,7 +56,7 @@ function makeTree(pick) {
     return `${layers.length} ops${missing ? `, ${missing} unknown` : ""}`;
   };
   const texts = new Map([...nodes.values()].map((node) => [node.id, { name: node.name || "·", op: opOf(node) }]));
-  const valueOf = (node, key) => (key === "name" ? (node.name || texts.get(node.id).op) : figures.get(node.id)[key]);
+  const valueOf = (node, key) => (key === "name" ? texts.get(node.id).name : figures.get(node.id)[key]);
 
   function ordered(children) {
     if (!sort) return children;

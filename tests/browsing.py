@@ -1,0 +1,73 @@
+"""Pages in a headless Chromium, for tests of reports: nothing may be loaded, and nothing may go wrong unseen."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SIZES = {"wide": (1360, 900), "tablet": (820, 1100), "phone": (390, 844)}
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser; the test is skipped where there is none, or nothing to drive it with."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip(f"needs a Chromium: none of {', '.join(NAMES)} is here")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def opened(browser: Any, file: Path, *, size: str = "wide", dark: bool = False) -> Iterator[Any]:
+    """A page at its `file://` address, drawn; afterwards it must have asked for nothing and told of no error."""
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
+    page = context.new_page()
+    told: list[str] = []
+    page.on("console", lambda message: told.append(f"console {message.type}: {message.text}"))
+    page.on("pageerror", lambda error: told.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (told.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda request: told.append(f"request: {request.url[:200]}"))
+    try:
+        page.goto(file.as_uri())
+        page.wait_for_selector("html[data-ready]")
+        assert told == [f"request: {file.as_uri()[:200]}"]
+        yield page
+        assert len(told) == 1, told[1:]
+    finally:
+        context.close()
+
+
+def texts(page: Any, selector: str) -> list[str]:
+    """What the elements show."""
+    found: list[str] = page.eval_on_selector_all(selector, "found => found.map(one => one.innerText)")
+    return found
+
+
+def data(page: Any, selector: str, name: str) -> list[str]:
+    """A data attribute of the elements."""
+    found: list[str] = page.eval_on_selector_all(
+        selector, f"found => found.map(one => one.getAttribute('data-{name}'))"
+    )
+    return found
