@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HARDWARE, PRECISION, EXECUTION = "hardware", "precision", "execution"
 
-LAYERS_OF_ALL = 6000
+LAYERS_OF_ALL = 12_000
 """Unless asked for more, a large model has fewer alternatives: this many layers, over all points."""
 
 _BATCHES = (1, 8, 32, 128)

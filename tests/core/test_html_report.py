@@ -49,6 +49,9 @@ def test_each_point_is_what_a_profile_of_it_says(profile: ic.Profile, page_text:
         (h, e, b) for h in ("t4", "l4", "a100-sxm-80gb") for e in ("eager", "compiled") for b in (1, 8, 64)
     ):
         point = points["points"][place]
+        if place == points["base"]:
+            assert point == {}
+            continue
         fresh = ic.profile(
             profile.graph,
             hardware=hardware,
@@ -64,8 +67,7 @@ def test_each_point_is_what_a_profile_of_it_says(profile: ic.Profile, page_text:
         assert point["totals"] == fresh["totals"]
         for key, column in point["layers"].items():
             expected = [layer[key] for layer in fresh["layers"]]
-            for found, wanted in zip(points["columns"][column], expected, strict=True):
-                assert found == (pytest.approx(wanted, rel=1e-5) if isinstance(wanted, float) else wanted)
+            assert points["columns"][column] == expected
 
 
 def test_what_is_varied_by_default(profile: ic.Profile) -> None:

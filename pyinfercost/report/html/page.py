@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _core
 from ..document import as_json, profile_document
-from ..table import profile_text
+from ..summary import heading, ledger, totals
 from .points import points_document
 
 if TYPE_CHECKING:
@@ -27,13 +27,15 @@ ASSETS = Path(__file__).parent / "assets"
 PROFILE_ID = "pyinfercost-profile"
 """The id of the script element that holds the profile's JSON, from which the report can be read back."""
 
+_LEVEL = 6  # a higher one takes several times as long for two per cent
+
 _SCRIPTS = ("numbers", "data", "headline", "axes", "roofline", "memory", "tree", "details", "main")
 
 
 def profile_html(profile: Profile, found: Alternatives | None = None) -> str:
     """The report of a profile, with the points around it."""
     points = points_document(found) if found is not None and found.axes else None
-    return report_html(profile_document(profile), points, text=profile_text(profile))
+    return report_html(profile_document(profile), points, text=_as_lines(profile))
 
 
 def report_html(document: Mapping[str, Any], points: Mapping[str, Any] | None = None, *, text: str = "") -> str:
@@ -42,7 +44,7 @@ def report_html(document: Mapping[str, Any], points: Mapping[str, Any] | None = 
     Args:
         document: the JSON object of a profile.
         points: the JSON object of the points around it; None for a report without switches.
-        text: the profile as plain text, for a browser that runs no scripts.
+        text: the figures as plain text, for a browser that runs no scripts.
 
     Returns:
         The page. All that comes from the model is escaped, and its policy lets the browser run the page's own script
@@ -62,6 +64,12 @@ def report_html(document: Mapping[str, Any], points: Mapping[str, Any] | None = 
     )
 
 
+def _as_lines(profile: Profile) -> str:
+    """The figures of the whole, without the modules."""
+    lines = [*heading(profile), *totals(profile), ("ledger", ledger(profile))]
+    return "\n".join(f"{name:14}{text}" for name, text in lines)
+
+
 def embedded(text: str) -> str:
     """JSON that can stand inside a script element: nothing in it ends the element or starts a comment."""
     for character in "<>&\u2028\u2029":
@@ -71,7 +79,7 @@ def embedded(text: str) -> str:
 
 def _packed(points: Mapping[str, Any]) -> str:
     """Deflated, since it is many times the profile; browsers unpack it themselves (Compression Streams)."""
-    return base64.b64encode(zlib.compress(as_json(points, indent=None).encode(), 9)).decode()
+    return base64.b64encode(zlib.compress(as_json(points, indent=None).encode(), _LEVEL)).decode()
 
 
 @cache

@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 
-_OF_GRAPH = ("module", "op", "phase", "live_activation_bytes")
-"""Keys of a layer that are the same at every point, and the one that stands with the counts."""
+_OF_GRAPH = ("module", "op", "phase")
+"""Keys of a layer that are the same at every point."""
 
-_COLUMNS = tuple(key for key in LAYER_KEYS if key not in _OF_GRAPH[:3])
+_COLUMNS = tuple(key for key in LAYER_KEYS if key not in _OF_GRAPH)
 
 
 def points_document(found: Alternatives) -> dict[str, Any]:
     """The JSON object of a grid of profiles.
 
     Returns:
-        `axes`, a list of `name` and `values`; `base`, the place of the report's own profile; `machines`; and `points`,
-        the last axis fastest: each with `sizes`, `totals`, `memory`, `estimate` (whose `machine` is a place in
-        `machines`) and `layers`, key -> a place in `columns`, which has each column of figures once. Totals are exact,
-        figures of layers have six digits. A point that is not there has `refused`, the reason.
+        `axes`, a list of `name` and `values`; `base`, the place of the report's own profile, which is empty here;
+        `machines`; and `points`, the last axis fastest: each with `sizes`, `totals`, `memory`, `estimate` (whose
+        `machine` is a place in `machines`) and `layers`, key -> a place in `columns`, which has each column of figures
+        once. A point that is not there has `refused`, the reason.
     """
     machines: dict[str, tuple[int, dict[str, Any]]] = {}
     columns: dict[tuple[Any, ...], int] = {}
@@ -38,6 +38,9 @@ def points_document(found: Alternatives) -> dict[str, Any]:
         if profile is None or profile.estimate is None:
             points.append({"refused": found.refused.get(place, "")})
             continue
+        if place == found.base:
+            points.append({})
+            continue
         machine = profile.estimate.machine
         if machine.name not in machines:
             machines[machine.name] = (len(machines), machine_document(machine))
@@ -46,7 +49,7 @@ def points_document(found: Alternatives) -> dict[str, Any]:
             {
                 **_totals(profile),
                 "estimate": {**estimate_document(profile.estimate), "machine": machines[machine.name][0]},
-                "layers": {key: place_of(tuple(_short(layer[key]) for layer in layers)) for key in _COLUMNS},
+                "layers": {key: place_of(tuple(layer[key] for layer in layers)) for key in _COLUMNS},
             }
         )
     return {
@@ -71,10 +74,3 @@ def _totals(profile: Profile) -> dict[str, Any]:
 
 def _name(value: Any) -> Any:
     return getattr(value, "id", value)
-
-
-def _short(value: Any) -> Any:
-    """Six digits of what is predicted; a whole number as it is, without a decimal point."""
-    if not isinstance(value, float):
-        return value
-    return int(value) if value.is_integer() and abs(value) < 2**53 else float(f"{value:.6g}")
