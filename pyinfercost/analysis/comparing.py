@@ -73,7 +73,7 @@ def compare(a: Any, b: Any) -> Comparison:
 
 @dataclass(frozen=True)
 class _Read:
-    """One side: what it is of, the figures of the whole and of each module, in the order of the graph, and its calls."""
+    """One side: what it is of, the figures of the whole and of each module in order of the graph, and its calls."""
 
     side: Side
     totals: Mapping[str, float | None]

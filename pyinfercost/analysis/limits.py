@@ -168,11 +168,15 @@ def _why(limit: Limit, change: Change) -> str:
     if limit.direction * difference <= allowed or isclose(after, edge, rel_tol=_ROUNDING):
         return ""
     verb = "grow" if limit.direction > 0 else "fall"
-    amount = f"{limit.amount * _WHOLE:.6g} %" if limit.relative else f"{limit.amount:.6g}"
+    amount = f"{limit.amount * _WHOLE:.6g} %" if limit.relative else _number(limit.amount)
     return f"{_did(limit.figure, before, after)}; it may {verb} by {amount}"
 
 
 def _did(figure: str, before: float, after: float) -> str:
     verb = "grew" if after > before else "fell"
     share = f" by {_WHOLE * abs(after / before - 1):.3g} %" if before else ""
-    return f"{figure} {verb}{share} from {before:.6g} to {after:.6g}"
+    return f"{figure} {verb}{share} from {_number(before)} to {_number(after)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.6g}"

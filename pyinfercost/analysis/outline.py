@@ -119,9 +119,8 @@ def _sorted_out(
     comparison: Comparison, units: Sequence[ModuleChange]
 ) -> tuple[tuple[ModuleChange, ...], tuple[ModuleChange, ...]]:
     """Those that differ, and those of them that only had their times shifted; a view that was added is neither."""
-    differing = [row for row in units if row.status != UNCHANGED and _takes(row)]
-    shifted = tuple(row for row in differing if _is_shift(comparison, row))
-    return tuple(row for row in differing if row not in shifted), shifted
+    differing = [(row, _is_shift(comparison, row)) for row in units if row.status != UNCHANGED and _takes(row)]
+    return tuple(row for row, shift in differing if not shift), tuple(row for row, shift in differing if shift)
 
 
 def _takes(row: ModuleChange) -> bool:

@@ -60,7 +60,8 @@ def _headline(comparison: Comparison) -> str:
     else:
         said = ", ".join(_in_words(name, totals[name]) for name in known) or "no figure is known"
     terms = _terms(comparison)
-    return f"**{said}**" + (f" on {escaped(shortened(terms, _LONGEST_LINE))}" if terms else "")
+    where = "on" if comparison.before.hardware or comparison.after.hardware else "at"
+    return f"**{said}**" + (f" {where} {escaped(shortened(terms, _LONGEST_LINE))}" if terms else "")
 
 
 def _in_words(name: str, change: Change) -> str:
