@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from os import PathLike, fspath
-from pathlib import Path
+from math import isfinite
+from os import PathLike
 from typing import Any
 
 from .comparison import FIGURES, Change, Comparison, ModuleChange, Side, status_of
+from .documents import HOW_TO, ComparisonError, checked_profile, profile_document_from
 from .estimation import Estimate
 from .profile import Profile
 
 _COUNTS = ("flops", "contraction_flops", "pointwise_flops", "traffic_bytes")
+_LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
 _STORED = ("parameters", "parameter_bytes", "buffer_bytes", "peak_activation_bytes", "peak_memory_bytes")
 _ESTIMATED = (
     "latency_s",
@@ -29,12 +30,8 @@ _ESTIMATED = (
 TOTALS = (*_COUNTS, *_STORED, *_ESTIMATED)
 """The figures of a whole model, in the order in which reports show them."""
 
-_VERSIONS = (1,)
-_HOW_TO = "expected what `pyinfercost profile MODEL --format json` writes"
-
-
-class ComparisonError(ValueError):
-    """Something that is no profile; the message says what was got and what was expected."""
+_TERMS = ("hardware", "precision", "execution", "threads", "sustained", "devices", "sizes")
+"""What times depend on beside the model."""
 
 
 def compare(a: Any, b: Any) -> Comparison:
@@ -46,7 +43,7 @@ def compare(a: Any, b: Any) -> Comparison:
 
     Args:
         a: before: a `Profile`, an `Estimate` (which has times and no counts), the JSON object that `Profile.to_dict`
-            gives, or the path of a file with it.
+            gives, or the path of a file with it or of an HTML report.
         b: after: the same.
 
     Returns:
@@ -58,14 +55,13 @@ def compare(a: Any, b: Any) -> Comparison:
         OSError: for a file that cannot be read.
     """
     before, after = _read(a, "the first"), _read(b, "the second")
+    same_terms = all(getattr(before.side, name) == getattr(after.side, name) for name in _TERMS)
     rows = []
     for path in _joined(before.modules, after.modules):
         changes = {name: Change(before.figure(path, name), after.figure(path, name)) for name in FIGURES}
-        rows.append(
-            ModuleChange(
-                path, status_of(changes, before=path in before.modules, after=path in after.modules), **changes
-            )
-        )
+        status = status_of(changes, before=path in before.modules, after=path in after.modules)
+        same_work = same_terms and not changes["parameter_bytes"].changed and before.works_as(after, path)
+        rows.append(ModuleChange(path, status, **changes, same_work=same_work))
     return Comparison(
         before=before.side,
         after=after.side,
@@ -77,11 +73,19 @@ def compare(a: Any, b: Any) -> Comparison:
 
 @dataclass(frozen=True)
 class _Read:
-    """One side: what it is of, the figures of the whole, and those of each module, in the order of the graph."""
+    """One side: what it is of, the figures of the whole and of each module in order of the graph, and its calls."""
 
     side: Side
     totals: Mapping[str, float | None]
     modules: Mapping[str, Mapping[str, float | None]]
+    work: Mapping[str, list[tuple[Any, ...]] | None]
+
+    def works_as(self, other: _Read, path: str) -> bool:
+        """Whether a module runs the same operators on both sides, with the same counts, as far as these are known."""
+        if path not in self.modules or path not in other.modules:
+            return False
+        own = self.work.get(path, [])
+        return own is not None and own == other.work.get(path, [])
 
     def figure(self, path: str, name: str) -> float | None:
         """The figure of a module. One that is not there takes nothing, as far as the figure is known at all."""
@@ -97,12 +101,7 @@ def _read(given: Any, which: str) -> _Read:
     if isinstance(given, Estimate):
         return _side(_document_of(given), which, devices=given.devices)
     if isinstance(given, (str, PathLike)):
-        path = fspath(given)
-        try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ComparisonError(f"{path} holds no JSON ({error}); {_HOW_TO}") from error
-        return _side(document, path)
+        return _side(profile_document_from(given), str(given))
     if isinstance(given, Mapping):
         return _side(given, which)
     raise TypeError(f"{which} is of type {type(given).__name__}; expected a Profile, an Estimate, a dict or a path")
@@ -124,15 +123,11 @@ def _document_of(estimate: Estimate) -> dict[str, Any]:
 
 
 def _side(document: Any, which: str, *, devices: int = 1) -> _Read:
-    if not isinstance(document, Mapping) or not {"layers", "totals", "estimate"} <= document.keys():
-        raise ComparisonError(f"{which} is no profile; {_HOW_TO}")
-    version = document.get("schema_version")
-    if version not in _VERSIONS:
-        raise ComparisonError(f"{which} has schema_version {version!r}; expected {_VERSIONS[-1]}")
+    document = checked_profile(document, which)
     try:
         return _parsed(document, devices)
     except (AttributeError, KeyError, TypeError) as error:
-        raise ComparisonError(f"{which} is no whole profile ({type(error).__name__}: {error}); {_HOW_TO}") from error
+        raise ComparisonError(f"{which} is no whole profile ({type(error).__name__}: {error}); {HOW_TO}") from error
 
 
 def _parsed(document: Mapping[str, Any], devices: int) -> _Read:
@@ -156,7 +151,20 @@ def _parsed(document: Mapping[str, Any], devices: int) -> _Read:
     counted["flops"] = _sum(counted.get("contraction_flops"), counted.get("pointwise_flops"))
     counted["traffic_bytes"] = _sum(counted.get("bytes_read"), counted.get("bytes_written"))
     totals = {name: _number((estimate if name in _ESTIMATED else counted).get(name), name) for name in TOTALS}
-    return _Read(side, totals, _modules(document, totals, unmodelled))
+    return _Read(side, totals, _modules(document, totals, unmodelled), _work(document, unmodelled))
+
+
+def _work(document: Mapping[str, Any], unmodelled: Mapping[str, int]) -> dict[str, list[tuple[Any, ...]] | None]:
+    """Module -> its calls and their counts; None where some are not known."""
+    work: dict[str, list[tuple[Any, ...]] | None] = {}
+    for layer in document["layers"]:
+        counts = [layer.get(name) for name in _LAYER_COUNTS]
+        calls = work.setdefault(layer["module"], [])
+        if None in counts or layer.get("op") in unmodelled:
+            work[layer["module"]] = None
+        elif calls is not None:
+            calls.append((layer.get("op"), layer.get("phase"), *counts))
+    return work
 
 
 def _modules(
@@ -176,8 +184,9 @@ def _modules(
             ("latency_s", layer["latency_s"]),
             ("energy_j", layer.get("energy_j")),
         ):
-            if value is not None:
-                own[name] = (own[name] or 0) + _number(value, name)
+            number = _number(value, name)
+            if number is not None:
+                own[name] = (own[name] or 0) + number
     for path in known or ():
         figures.setdefault(path, {name: None if totals[name] is None else 0 for name in FIGURES})
     usd, whole_s = totals["cost_usd"], totals["latency_s"]
@@ -191,10 +200,10 @@ def _modules(
 
 
 def _number(value: Any, name: str) -> Any:
-    """A figure of a document, which is a number or not known."""
+    """A figure of a document, which is a number or not known; one that is not finite is not known either."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise TypeError(f"{name} is {value!r}; expected a number")
-    return value
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _sum(one: Any, other: Any) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from math import isclose
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .limits import BrokenLimit
 
 FIGURES = ("flops", "traffic_bytes", "parameter_bytes", "latency_s", "energy_j", "cost_usd")
 """The figures of a module, in the order in which reports show them."""
@@ -58,6 +61,8 @@ class ModuleChange:
         latency_s: seconds.
         energy_j: joules.
         cost_usd: USD of one item of the batch: the model's cost by the module's share of the latency.
+        same_work: whether both sides run the same operators there, with the same counts, on the same terms. What then
+            differs is its share of what starting the model costs, what lies in a cache, or what it is fused with.
     """
 
     module: str
@@ -68,6 +73,7 @@ class ModuleChange:
     latency_s: Change
     energy_j: Change
     cost_usd: Change
+    same_work: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object."""
@@ -116,6 +122,7 @@ class Comparison:
         warnings: where the two differ in more than the model, and what no figure has, in words.
         totals: figure -> its change, for those of a module and of the whole (`peak_memory_bytes`, `carbon_g`, ...).
         modules: the modules of both, in the order of the graph.
+        failed: the limits that are broken, of those that `checked` was given; reports show them.
     """
 
     before: Side
@@ -123,6 +130,7 @@ class Comparison:
     warnings: tuple[str, ...]
     totals: Mapping[str, Change] = field(repr=False)
     modules: tuple[ModuleChange, ...] = field(repr=False)
+    failed: tuple[BrokenLimit, ...] = ()
 
     def __getitem__(self, module: str) -> ModuleChange:
         """A module by its path.
@@ -142,6 +150,39 @@ class Comparison:
             row.status != UNCHANGED for row in self.modules
         )
 
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The paths of what is new: `layer3.6` where all that lies below it is, and not each module of it."""
+        from .outline import whole_modules
+
+        return whole_modules(self, "added")
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """The paths of what is gone, likewise."""
+        from .outline import whole_modules
+
+        return whole_modules(self, "removed")
+
+    def check(self, limits: Iterable[str]) -> tuple[BrokenLimit, ...]:
+        """Which limits are broken. A figure that is not known on a side breaks every limit on it.
+
+        Args:
+            limits: such as `latency_s:+5%` (may not grow by more), `throughput_per_s:-5%` (may not fall by more),
+                `peak_memory_bytes:+1e6` (in the figure's own unit) and `flops:any` (may not change). The figures are
+                those of `totals`, and `unmodelled_ops`.
+
+        Raises:
+            LimitError: for a limit that is not understood.
+        """
+        from .limits import broken_of
+
+        return broken_of(self, limits)
+
+    def checked(self, limits: Iterable[str]) -> Comparison:
+        """The same comparison, whose reports show which of these limits are broken (`failed`)."""
+        return replace(self, failed=self.check(limits))
+
     def collapsed(self, depth: int) -> tuple[ModuleChange, ...]:
         """The modules with those below a depth added up.
 
@@ -156,7 +197,7 @@ class Comparison:
         groups: dict[str, list[ModuleChange]] = {}
         for row in self.modules:
             groups.setdefault(".".join(row.module.split(".")[:depth]), []).append(row)
-        return tuple(rows[0] if len(rows) == 1 else _together(path, rows) for path, rows in groups.items())
+        return tuple(rows[0] if len(rows) == 1 else together(path, rows) for path, rows in groups.items())
 
     def __str__(self) -> str:
         return self.to_text()
@@ -165,7 +206,8 @@ class Comparison:
         """The table as plain text.
 
         Args:
-            depth: modules below it are added up; None picks a depth that is short.
+            depth: modules below it are added up; None shows what was added or removed as a whole by one row, and goes
+                down to the modules that differ as far as the table stays short.
             width: characters in a line.
         """
         from ..report.comparison import comparison_view
@@ -174,7 +216,7 @@ class Comparison:
         return as_text(comparison_view(self, depth=depth), width=width)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object: `schema_version`, `before`, `after`, `warnings`, `totals`, `modules`."""
+        """The JSON object: `schema_version`, `before`, `after`, `failed`, `warnings`, `totals`, `modules`, ..."""
         from ..report.comparison import comparison_document
 
         return comparison_document(self)
@@ -192,8 +234,8 @@ class Comparison:
         return comparison_csv(self)
 
     def to_markdown(self, *, depth: int | None = None) -> str:
-        """The totals and the modules that changed as Markdown."""
-        from ..report.comparison import comparison_markdown
+        """What changed, as Markdown for a pull request: in a line, the totals, and the modules that differ."""
+        from ..report.comparison_markdown import comparison_markdown
 
         return comparison_markdown(self, depth=depth)
 
@@ -205,7 +247,7 @@ def status_of(changes: Mapping[str, Change], *, before: bool, after: bool) -> st
     return "removed" if before else "added"
 
 
-def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:
+def together(path: str, rows: list[ModuleChange]) -> ModuleChange:
     """Several modules as one, which is added or removed where all of them are."""
     changes = {
         name: Change(
@@ -218,7 +260,7 @@ def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:
     )
     if status == UNCHANGED and any(row.status != UNCHANGED for row in rows):
         status = "changed"  # what one lost another one gained
-    return ModuleChange(path, status, **changes)
+    return ModuleChange(path, status, **changes, same_work=all(row.same_work for row in rows))
 
 
 def _sum(values: list[float | None]) -> float | None:

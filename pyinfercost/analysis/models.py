@@ -34,7 +34,12 @@ class Captured(NamedTuple):
 
 def is_file(model: str) -> bool:
     """Whether a model is read from a file and not captured."""
-    return model.endswith((".pt2", ".json")) and model.partition(":")[0] not in _LIBRARIES
+    return model.endswith((".pt2", ".json")) and not is_spec(model)
+
+
+def is_spec(model: str) -> bool:
+    """Whether a model is one of a library, whatever file of that name there is."""
+    return model.partition(":")[0] in _LIBRARIES
 
 
 def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None, *, training: bool = False) -> Captured:

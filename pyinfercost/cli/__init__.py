@@ -1,7 +1,8 @@
 """The command line. Data goes to stdout, messages to stderr.
 
 Exit codes: 0 the job is done; 1 it failed (the model cannot be read or captured, a file cannot be written, ...);
-2 it was asked for wrongly (an unknown option, hardware, size, precision or column); 130 it was stopped by Ctrl-C.
+2 it was asked for wrongly (an unknown option, hardware, size, precision or column); 3 a limit of `diff --fail-if` is
+broken; 130 it was stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import click
 from .. import _core
 from .calibrate_command import calibrate
 from .collective_command import collective
-from .compare_command import compare
+from .diff_command import compare, diff
 from .machines import machine_of
 from .measure_command import measure
 from .options import EPILOG, format_option
@@ -36,6 +37,7 @@ def main(context: click.Context, debug: bool) -> None:
 main.add_command(profile)
 main.add_command(sweep)
 main.add_command(collective)
+main.add_command(diff)
 main.add_command(compare)
 main.add_command(calibrate)
 main.add_command(measure)

@@ -14,7 +14,8 @@ _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 EPILOG = (
     "MODEL is torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, a .pt2 file, a graph "
-    ".json, or package.module:callable. Exit codes: 0 done, 1 the job failed, 2 it was asked for wrongly, 130 stopped."
+    ".json, or package.module:callable. Exit codes: 0 done, 1 the job failed, 2 it was asked for wrongly, 3 a limit of "
+    "diff is broken, 130 stopped."
 )
 
 

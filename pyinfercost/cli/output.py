@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 STOPPED = 130
 """The exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 
+LIMIT_BROKEN = 3
+"""The exit code where all went well, and a limit that was given does not hold."""
+
 
 @contextmanager
 def messages_for_people() -> Iterator[None]:

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import _core
-from .arguments import named_settings, whole_number
-from .machines import check_region, machine_of, paid_price, transfer_of_option
 from .measure_command import check_measurable, write_both
-from .options import EPILOG, PRICE_HELP, changed, format_option, model_options, utilisation_option, whatif_options
-from .output import check_writable, messages_for_people, progress, write_result
-from .report_options import captured_for, varied_axes, vary_option, write_report
+from .options import EPILOG, format_option, model_options
+from .output import check_writable, messages_for_people, write_result
+from .profiling import Point, point_options
+from .report_options import varied_axes, vary_option, write_report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,16 +19,8 @@ _DATA_FORMATS = ("json", "csv")
 
 
 @click.command(epilog=EPILOG)
-@click.option("--hardware", "-H", help="A catalogue id or a TOML file; without it, nothing is timed.")
-@click.option("--batch", metavar="N", help="Short for --set batch=N.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=N", help="The value of a named size; repeatable.")
-@click.option("--precision", type=click.Choice(_core.precisions()), default="native", show_default=True)
-@click.option("--execution", type=click.Choice(_core.executions()), default="eager", show_default=True)
+@point_options
 @click.option("--depth", type=click.IntRange(min=1), help="Collapse modules below this depth.")
-@click.option("--training", is_flag=True, help="A training step without its optimizer: the forward and its backward.")
-@click.option("--price", metavar="PRICE", help=PRICE_HELP)
-@utilisation_option
-@whatif_options
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a report as one HTML page, too.")
 @vary_option
 @click.option("--measure", "measured", is_flag=True, help="Run the model here as well: as `measure` does.")
@@ -39,73 +29,39 @@ _DATA_FORMATS = ("json", "csv")
 def profile(
     *,
     model: str,
-    hardware: str | None,
-    batch: str | None,
-    settings: tuple[str, ...],
-    precision: str,
-    execution: str,
-    threads: int | None,
-    sustained: bool,
     depth: int | None,
-    training: bool,
-    price: str | None,
-    utilisation: float,
-    region: str | None,
-    transfer: str | None,
-    quantize: str | None,
-    kv_cache: str | None,
     html: str | None,
     vary: tuple[str, ...],
     measured: bool,
     form: str,
     output: str | None,
+    **options: Any,
 ) -> None:
     """Count a model and, with --hardware, predict its latency, its energy and, with --price, what it costs."""
-    sizes: dict[str, Any] = {name: whole_number(name, value) for name, value in named_settings(settings, batch).items()}
-    if threads is not None and hardware is None:
-        raise click.UsageError("--threads needs --hardware")
-    if sustained and hardware is None:
-        raise click.UsageError("--sustained needs --hardware")
-    if price is not None and hardware is None:
-        raise click.UsageError("--price needs --hardware: what is paid is the time of a machine")
-    if region is not None and hardware is None:
-        raise click.UsageError("--region needs --hardware: it is the machine's energy that has a grid")
-    if transfer is not None and hardware is None:
-        raise click.UsageError("--transfer needs --hardware: it is a machine that data gets to")
-    if measured and (quantize is not None or kv_cache is not None):
+    point = Point(**options)
+    if measured and (point.quantize is not None or point.kv_cache is not None):
         raise click.UsageError("--measure runs the model as it is; --quantize and --kv-cache ask what if it were not")
     if measured:
-        check_measurable(model, form, precision, training=training)
-    varied = varied_axes(vary, html=html, hardware=hardware)
+        check_measurable(model, form, point.precision, training=point.training)
+    varied = varied_axes(vary, html=html, hardware=point.hardware)
     with messages_for_people():
-        from ..analysis.profile import profile_on
-        from ..analysis.terms import Asked, Terms, where_is
-
-        # First: a capture may take long.
         if html is not None:
             check_writable(html)
-        machine = None if hardware is None else machine_of(hardware, threads, sustained=sustained)
-        paid = None if machine is None else paid_price(price, machine.id, threads)
-        check_region(region)
-        terms = Terms(paid, utilisation, where_is(paid, region), transfer_of_option(transfer))
-        with progress(model, quiet=form in _DATA_FORMATS):
-            captured = changed(captured_for(model, sizes, varied, training=training), quantize, kv_cache)
-        result = profile_on(
-            machine,
-            captured,
-            precision=precision,
-            execution=execution,
-            rules=None,
-            threads=threads,
-            terms=terms,
-            said=Asked(price, utilisation, region, transfer),
-        )
+        profiler = point.looked_up()
+        result = profiler.profile(model, quiet=form in _DATA_FORMATS, varied=varied)
         if html is not None:
             write_report(result, varied, html)
         if measured:
             from ..measuring.measure import measure as run
 
-            ran = run(model, hardware=machine, execution=execution, precision=precision, threads=threads, **sizes)
+            ran = run(
+                model,
+                hardware=profiler.machine,
+                execution=point.execution,
+                precision=point.precision,
+                threads=point.threads,
+                **point.sizes(),
+            )
             write_both(result, ran, form, output, depth)
         else:
 

@@ -1,10 +1,11 @@
-"""A comparison of two profiles: JSON, CSV, Markdown and a table."""
+"""A comparison of two profiles: JSON, CSV and a table."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from .delimited import csv_text, markdown_table
+from .delimited import csv_text
 from .rows import SHORT
 from .summary import ITEMS_OF_A_PRICE
 from .tabular import Column
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ..analysis.comparison import Change, Comparison, ModuleChange, Side
+    from ..analysis.outline import Outline
 
 SCHEMA_VERSION = 1
 
@@ -23,7 +25,7 @@ _TOTAL = "(total)"
 _ITSELF = "(itself)"
 
 # Totals as people read them: title, unit, how many of it are shown (prices are of a million items).
-_SHOWN = {
+SHOWN = {
     "flops": ("FLOPs", "FLOP", 1),
     "traffic_bytes": ("traffic", "B", 1),
     "parameters": ("parameters", "", 1),
@@ -38,6 +40,9 @@ _SHOWN = {
     "usd_per_million_tokens": ("1M tokens", "USD", 1),
     "carbon_g": ("carbon of 1M", "g", ITEMS_OF_A_PRICE),
 }
+_NUMBERED = re.compile(r"(.*?)(0|[1-9][0-9]{0,8})", re.DOTALL)
+_SHORTEST_RUN = 3
+_MOST_RUNS = 12
 _MONEY = ("USD", "per s")  # without prefixes: nobody pays kilodollars
 
 
@@ -48,6 +53,9 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "before": comparison.before.to_dict(),
         "after": comparison.after.to_dict(),
         "changed": comparison.changed,
+        "failed": [broken.to_dict() for broken in comparison.failed],
+        "added": list(comparison.added),
+        "removed": list(comparison.removed),
         "warnings": list(comparison.warnings),
         "totals": {name: change.to_dict() for name, change in comparison.totals.items()},
         "modules": [row.to_dict() for row in comparison.modules],
@@ -71,35 +79,64 @@ def _values(changes: Sequence[Change]) -> list[Any]:
 
 
 def comparison_view(comparison: Comparison, *, depth: int | None = None) -> RenderableType:
-    """What is compared, the totals, and the modules that changed."""
+    """The limits that are broken, what is compared, the totals, and the modules that changed."""
     from rich.console import Group
     from rich.text import Text
 
     from .table import grid_view, pairs_view, total_grid_view
 
-    parts: list[RenderableType] = [pairs_view(_heading(comparison))]
+    parts: list[RenderableType] = [Text(f"FAILED {broken}", "bold red") for broken in comparison.failed]
+    parts.append(pairs_view(comparison_heading(comparison)))
     parts += [Text(f"Warning: {text}", "bold yellow") for text in comparison.warnings]
-    parts += [Text(), grid_view(_total_columns(comparison))]
-    rows, notes = _rows(comparison, depth)
-    if rows:
-        parts += [Text(), total_grid_view(_module_columns(comparison, rows))]
-    parts.append(Text(". ".join(notes) + ".", "dim"))
+    parts += [Text(), grid_view(total_columns(comparison))]
+    shown = outlined(comparison, depth)
+    if shown.rows:
+        parts += [Text(), total_grid_view(module_columns(comparison, shown.rows))]
+    parts.append(Text(". ".join(notes(comparison, shown)) + ".", "dim"))
     return Group(*parts)
 
 
-def comparison_markdown(comparison: Comparison, *, depth: int | None = None) -> str:
-    """What is compared, the totals and the modules that changed."""
-    rows, notes = _rows(comparison, depth)
-    lines = [f"- {name}: {value}" for name, value in _heading(comparison)]
-    lines += [f"- Warning: {text}" for text in comparison.warnings]
-    lines += ["", *markdown_table(_total_columns(comparison))]
-    if rows:
-        lines += ["", *markdown_table(_module_columns(comparison, rows))]
-    return "\n".join([*lines, "", ". ".join(notes) + "."]) + "\n"
+def outlined(comparison: Comparison, depth: int | None) -> Outline:
+    """The modules that have a row."""
+    from ..analysis.outline import outline
+
+    return outline(comparison, depth=depth, most=SHORT)
 
 
-def _heading(comparison: Comparison) -> list[tuple[str, str]]:
-    return [("before", _side(comparison.before)), ("after", _side(comparison.after))]
+def comparison_heading(comparison: Comparison, *, between: str = " ... ") -> list[tuple[str, str]]:
+    """What is compared, and which modules are on one side alone."""
+    sides = [("before", _side(comparison.before)), ("after", _side(comparison.after))]
+    alone = [("added", comparison.added), ("removed", comparison.removed)]
+    return [*sides, *((name, runs_text(paths, between)) for name, paths in alone if paths)]
+
+
+def runs_text(paths: Sequence[str], between: str) -> str:
+    """Paths in words: those that are numbered one after the other by their first and last, and no more than a few."""
+    runs: list[list[str]] = []
+    for path in paths:
+        if runs and _follows(runs[-1][-1], path):
+            runs[-1].append(path)
+        else:
+            runs.append([path])
+    texts = []
+    for run in runs:
+        if len(run) >= _SHORTEST_RUN:
+            texts.append(f"{shortened(run[0])}{between}{shortened(run[-1])} ({len(run)})")
+        else:
+            texts += map(shortened, run)
+    left = len(texts) - _MOST_RUNS
+    return ", ".join([*texts[:_MOST_RUNS], *([f"and {left} more"] if left > 0 else [])])
+
+
+def shortened(text: str, most: int = 120) -> str:
+    """Text of which the middle is left out where it is long."""
+    half = (most - 3) // 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+
+
+def _follows(one: str, other: str) -> bool:
+    first, second = _NUMBERED.fullmatch(one), _NUMBERED.fullmatch(other)
+    return first is not None and second is not None and first[1] == second[1] and int(first[2]) + 1 == int(second[2])
 
 
 def _side(side: Side) -> str:
@@ -112,11 +149,11 @@ def _side(side: Side) -> str:
     return ", ".join([*parts, side.hardware, str(side.precision), str(side.execution), *threads, *sustained, *devices])
 
 
-def _total_columns(comparison: Comparison) -> list[Column]:
+def total_columns(comparison: Comparison) -> list[Column]:
     """One row for each figure that is known on a side."""
     known = [
         (*shown, comparison.totals[name])
-        for name, shown in _SHOWN.items()
+        for name, shown in SHOWN.items()
         if comparison.totals[name].before is not None or comparison.totals[name].after is not None
     ]
     return [
@@ -143,31 +180,29 @@ def _ratio(change: Change) -> str:
     return "" if change.ratio is None else f"{change.ratio:.3f}"
 
 
-def _rows(comparison: Comparison, depth: int | None) -> tuple[list[ModuleChange], list[str]]:
-    """The modules that changed, and what is to be said of those that have no row."""
-    deepest = max((row.module.count(".") + 1 for row in comparison.modules), default=1)
-    if depth is None:
-        levels = range(deepest, 1, -1)
-        depth = next((level for level in levels if len(_changed(comparison.collapsed(level))) <= SHORT), 1)
-    modules = comparison.collapsed(depth)
-    rows = _changed(modules)
-    if not rows:
-        return [], ["No module differs" if not comparison.changed else "No difference is in a module"]
-    hidden = len(modules) - len(rows)
-    notes = [f"Unchanged: {hidden} of {len(modules)} modules"] if hidden else []
-    if depth < deepest:
-        notes.append(f"Modules below depth {depth} of {deepest} are added up; --depth or depth= shows more")
-    return rows, notes or ["All modules differ"]
+def notes(comparison: Comparison, shown: Outline) -> list[str]:
+    """What is to be said of the modules that have no row of their own."""
+    if not shown.rows and not shown.shifted:
+        return ["No module differs" if not comparison.changed else "No difference is in a module"]
+    said = []
+    hidden = shown.units - len(shown.rows) - len(shown.shifted)
+    if hidden:
+        said.append(f"Unchanged: {hidden} of {shown.units} modules")
+    if shown.shifted:
+        moved_s = sum(row.latency_s.difference or 0 for row in shown.shifted)
+        time = f", by {_amount(moved_s, 's', 1, signed=True)} in all" if moved_s else ""
+        said.append(
+            f"The same work in a little other time or energy{time}, as starts and caches are shared: "
+            f"{len(shown.shifted)} of {shown.units} modules"
+        )
+    if shown.grouped and shown.whole:
+        said.append("What was added or removed as a whole is one row; --depth or depth= shows more")
+    elif shown.grouped:
+        said.append(f"Modules below depth {shown.depth} of {shown.deepest} are added up; --depth or depth= shows more")
+    return said or ["All modules differ"]
 
 
-def _changed(modules: Sequence[ModuleChange]) -> list[ModuleChange]:
-    """Those that differ; a view that was added takes nothing and has no row."""
-    from ..analysis.comparison import FIGURES, UNCHANGED
-
-    return [row for row in modules if row.status != UNCHANGED and any(getattr(row, name).changed for name in FIGURES)]
-
-
-def _module_columns(comparison: Comparison, rows: Sequence[ModuleChange]) -> list[Column]:
+def module_columns(comparison: Comparison, rows: Sequence[ModuleChange]) -> list[Column]:
     """Differences of each module, and its latency before and after where times are known."""
     totals = comparison.totals
     status = [*(row.status for row in rows), ""]

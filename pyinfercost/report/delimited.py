@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 from .data_sizes import data_size_lines
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .tabular import Column
 
 _POINTS_AT_ONCE = 2**14
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
 
 
 def profile_csv(profile: Profile) -> str:
@@ -46,14 +48,14 @@ def profile_markdown(profile: Profile, *, depth: int | None = None) -> str:
     """The heading, the module tree as a table, the totals and the ledger."""
     rows, _, _ = module_rows(profile, depth)
     table = profile_columns(profile, rows)
-    lines = [f"- {name}: {_escaped(value)}" for name, value in heading(profile)]
+    lines = [f"- {name}: {escaped(value)}" for name, value in heading(profile)]
     lines += [
         "",
         *markdown_table(table),
         "",
-        *(f"- {name}: {_escaped(value)}" for name, value in totals(profile)),
-        f"- {_escaped(ledger(profile))}",
-        *(f"- {_escaped(name)}: {_escaped(value)}" for name, value in data_size_lines(profile)),
+        *(f"- {name}: {escaped(value)}" for name, value in totals(profile)),
+        f"- {escaped(ledger(profile))}",
+        *(f"- {escaped(name)}: {escaped(value)}" for name, value in data_size_lines(profile)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -69,13 +71,15 @@ def markdown_table(columns: Sequence[Column]) -> list[str]:
 
 def _markdown_cell(cell: str) -> str:
     indent = len(cell) - len(cell.lstrip(" "))
-    return "&nbsp;" * indent + _escaped(cell[indent:])
+    return "&nbsp;" * indent + escaped(cell[indent:])
 
 
-def _escaped(text: str) -> str:
-    for character in "\\`*_<|[]":
+def escaped(text: str) -> str:
+    """Text of others as Markdown that shows it as it is, in one line, and that calls nobody."""
+    text = " ".join(text.split("\n")).replace("\r", " ").replace("&", "&amp;")
+    for character in "\\`*_<|[]~$":
         text = text.replace(character, f"\\{character}")
-    return text
+    return _MENTION.sub("@<!-- -->", text)
 
 
 def _pipes(cells: Iterable[str]) -> str:

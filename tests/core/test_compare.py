@@ -372,8 +372,8 @@ def test_the_command_refuses(files: list[str], options: list[str], code: int, me
 
 
 def test_a_file_that_is_no_profile_fails_with_a_message(files: list[str], tmp_path: Path) -> None:
-    graph = tmp_path / "graph.json"
-    graph.write_text(blocks().to_json(), encoding="utf-8")
-    result = invoke(files[0], str(graph))
+    swept = tmp_path / "swept.json"
+    swept.write_text(json.dumps({"schema_version": 1, "model": "m", "points": []}), encoding="utf-8")
+    result = invoke(files[0], str(swept))
     assert result.exit_code == 1
-    assert "graph.json is no profile; expected what `pyinfercost profile MODEL --format json` writes" in result.stderr
+    assert "swept.json is no profile; expected what `pyinfercost profile MODEL --format json` writes" in result.stderr

@@ -1,0 +1,112 @@
+"""Profiles in files: the JSON that `profile` writes, by itself or inside an HTML report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+SCRIPT_ID = "pyinfercost-profile"
+"""The id of the script element in which an HTML report keeps the JSON of its profile."""
+
+HOW_TO = "expected what `pyinfercost profile MODEL --format json` writes"
+
+_VERSIONS = (1,)
+_PARTS = frozenset({"layers", "totals", "estimate"})
+_GRAPH_PARTS = frozenset({"tensors", "nodes", "inputs", "outputs"})
+_SCRIPT_TYPE = "application/json"
+
+
+class ComparisonError(ValueError):
+    """Something that is no profile; the message says what was got and what was expected."""
+
+
+def profile_document_from(path: str | PathLike[str]) -> dict[str, Any]:
+    """The JSON object of a profile, from a file with it or from an HTML report.
+
+    Args:
+        path: what `profile --format json` wrote, or a report that has the same in a
+            `<script type="application/json" id="pyinfercost-profile">`.
+
+    Raises:
+        ComparisonError: for a file that holds no profile, or one of a version that is not known.
+        OSError: for a file that cannot be read.
+    """
+    return checked_profile(document_from(path), fspath(path))
+
+
+def document_from(path: str | PathLike[str]) -> Any:
+    """The JSON in a file or in an HTML report, whatever it is of.
+
+    Raises:
+        ComparisonError: for a file that holds no JSON.
+        OSError: for a file that cannot be read.
+    """
+    name = fspath(path)
+    try:
+        text = Path(name).read_text(encoding="utf-8-sig")
+        if text.lstrip().startswith("<"):
+            return json.loads(_script_of(text, name))
+        return json.loads(text)
+    except RecursionError as error:
+        raise ComparisonError(f"{name} holds no JSON of ours: it is nested too deeply; {HOW_TO}") from error
+    except ComparisonError:
+        raise
+    except ValueError as error:
+        raise ComparisonError(f"{name} holds no JSON ({error}); {HOW_TO}") from error
+
+
+def checked_profile(document: Any, which: str) -> dict[str, Any]:
+    """The document, if it is a profile of a version that is known; `which` names it where it is not."""
+    if not isinstance(document, Mapping) or not document.keys() >= _PARTS:
+        raise ComparisonError(f"{which} is no profile; {HOW_TO}")
+    version = document.get("schema_version")
+    if version not in _VERSIONS or isinstance(version, bool):
+        newer = isinstance(version, int) and version > _VERSIONS[-1]
+        hint = "; a newer pyinfercost wrote it: upgrade this one, or profile again with it" if newer else ""
+        raise ComparisonError(f"{which} has schema_version {version!r}; expected {_VERSIONS[-1]}{hint}")
+    return dict(document)
+
+
+def is_graph(document: Any) -> bool:
+    """Whether a document is a graph, as `Graph.to_json` writes it, and no profile."""
+    return isinstance(document, Mapping) and document.keys() >= _GRAPH_PARTS
+
+
+def _script_of(text: str, name: str) -> str:
+    reader = _Scripts()
+    reader.feed(text)
+    reader.close()
+    if len(reader.found) != 1:
+        got = f"{len(reader.found)} of them" if reader.found else "none"
+        raise ComparisonError(
+            f'{name} is HTML and should have one <script type="{_SCRIPT_TYPE}" id="{SCRIPT_ID}"> with the JSON of a '
+            f"profile; it has {got}; give a report that pyinfercost wrote, or a profile's JSON"
+        )
+    return reader.found[0]
+
+
+class _Scripts(HTMLParser):
+    """Collects the text of the script elements that hold a profile."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.found: list[str] = []
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "script" and given.get("id") == SCRIPT_ID and given.get("type") == _SCRIPT_TYPE:
+            self._inside = True
+            self.found.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.found[-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "script":
+            self._inside = False

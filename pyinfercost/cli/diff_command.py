@@ -1,0 +1,143 @@
+"""`pyinfercost diff`: what changed between two profiles, what it buys, and whether limits hold."""
+
+from __future__ import annotations
+
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from .options import format_option
+from .output import LIMIT_BROKEN, check_writable, messages_for_people, write_result
+from .profiling import POINT, Point, point_options
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ..analysis.comparison import Comparison
+
+_EPILOG = (
+    "BEFORE and AFTER are each what `pyinfercost profile MODEL --format json -o FILE` wrote, an HTML report with a "
+    "profile in it, or a MODEL (as of `profile`), which is then profiled with the options that are given. Exit codes: "
+    "0 done, whatever differs, 1 the job failed, 2 it was asked for wrongly, 3 a --fail-if is broken, 130 stopped."
+)
+_FAIL_IF_HELP = (
+    "A limit of a figure of the whole, such as latency_s:+5% (it may not grow by more), throughput_per_s:-5% (fall by "
+    "more), peak_memory_bytes:+1e6 (in its own unit) or flops:any (change at all); repeatable. A figure that is not "
+    "known breaks its limit. Where one is broken the exit code is 3."
+)
+_WHOLE = ("json", "csv")
+_PROFILES = (".json", ".html", ".htm")
+
+
+@click.command("diff", epilog=_EPILOG)
+@click.option("--fail-if", "limits", multiple=True, metavar="FIGURE:LIMIT", help=_FAIL_IF_HELP)
+@click.option("--depth", type=click.IntRange(min=1), help="Add up modules below this depth.")
+@format_option("table", "json", "csv", "md")
+@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@point_options
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to run on; only for a CPU.")
+@click.option(
+    "--sustained", is_flag=True, help="At work all the time: the board's power is a limit, too. Only for a GPU."
+)
+@click.argument("before")
+@click.argument("after")
+def diff(
+    *,
+    before: str,
+    after: str,
+    limits: tuple[str, ...],
+    depth: int | None,
+    form: str,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """Set two profiles side by side, module by module: FLOPs, bytes, latency, energy and cost, and how they differ.
+
+    Other machines, precisions, executions and sizes may be compared, too; the report then says so. Options from
+    --hardware on are for models, and not for files with profiles.
+    """
+    if depth is not None and form in _WHOLE:
+        raise click.UsageError("--depth is for tables and Markdown; json and csv have each module")
+    _check_limits(limits)
+    with messages_for_people():
+        from ..analysis.comparing import compare as compared
+
+        if output is not None:
+            check_writable(output)
+        sides = [_document(side) for side in (before, after)]
+        if None not in sides:
+            _refuse_options_of_models()
+        profiler = None if None not in sides else Point(**options).looked_up()
+        one, other = (
+            document if profiler is None or document is not None else profiler.profile(side, quiet=form in _WHOLE)
+            for side, document in zip((before, after), sides, strict=True)
+        )
+        result = compared(one, other).checked(limits)
+
+        def table() -> RenderableType:
+            from ..report.comparison import comparison_view
+
+            return comparison_view(result, depth=depth)
+
+        write_result(result, form, output, depth, table)
+        _end(result)
+
+
+compare = copy(diff)
+"""The name that `diff` had first."""
+compare.name = "compare"
+compare.short_help = "Another name of diff."
+
+
+def _check_limits(limits: tuple[str, ...]) -> None:
+    """Refuses limits that are not understood, before any work."""
+    from ..analysis.limits import LimitError, limit_of
+
+    try:
+        for text in limits:
+            limit_of(text)
+    except LimitError as error:
+        raise click.UsageError(f"--fail-if: {error}") from error
+
+
+def _document(side: str) -> dict[str, Any] | None:
+    """The profile in a file; None for a model, which is to be profiled. A graph's file is told by what is in it."""
+    from ..analysis.documents import checked_profile, document_from, is_graph
+    from ..analysis.models import is_spec
+
+    path = Path(side)
+    if is_spec(side) or path.suffix == ".pt2":
+        return None
+    if not path.exists() or path.is_dir():
+        if path.suffix in _PROFILES:
+            raise FileNotFoundError(f"{side}: there is no such file")
+        return None
+    document = document_from(side)
+    if not is_graph(document):
+        return checked_profile(document, side)
+    if path.suffix != ".json":
+        raise ValueError(f"{side} holds a graph; give it a name that ends with .json to have it profiled")
+    return None
+
+
+def _refuse_options_of_models() -> None:
+    """Two files say at which point they are profiled: an option for it would do nothing."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name
+        if name in POINT and context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(
+                f"{parameter.opts[0]} is for a model that is profiled here, and both sides are files with profiles; "
+                "leave it out, or profile again with it"
+            )
+
+
+def _end(result: Comparison) -> None:
+    """Names the limits that are broken on stderr, and ends with their exit code."""
+    for broken in result.failed:
+        click.echo(f"FAILED {broken}", err=True)
+    if result.failed:
+        raise click.exceptions.Exit(LIMIT_BROKEN)
