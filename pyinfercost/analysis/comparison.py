@@ -202,6 +202,11 @@ class Comparison:
     def __str__(self) -> str:
         return self.to_text()
 
+    def _repr_html_(self) -> str:
+        from ..report.html.snippet import comparison_snippet
+
+        return comparison_snippet(self)
+
     def to_text(self, *, depth: int | None = None, width: int = 100) -> str:
         """The table as plain text.
 

@@ -12,6 +12,7 @@ from ..tabular import profile_columns, sweep_axes, sweep_columns
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ...analysis.comparison import Comparison
     from ...analysis.profile import Profile
     from ...analysis.sweeps.result import Sweep
     from ..tabular import Column
@@ -52,6 +53,13 @@ def sweep_snippet(sweep: Sweep) -> str:
     columns = [*axes, *(column for column in sweep_columns(first) if column.spare < _SPARE)] if len(first) else []
     note = f"{len(first)} of {len(sweep):,} points." if len(first) < len(sweep) else f"{len(sweep):,} points."
     return _snippet([("model", sweep.model or "(unnamed graph)"), *shared], columns, note)
+
+
+def comparison_snippet(comparison: Comparison) -> str:
+    """What is compared, and the totals before and after."""
+    from ..comparison import comparison_heading, total_columns
+
+    return _snippet(comparison_heading(comparison), total_columns(comparison), " ".join(comparison.warnings))
 
 
 def _cut(column: Column) -> Column:
