@@ -44,4 +44,4 @@ def compare(*, before: str, after: str, depth: int | None, form: str, output: st
 
             return comparison_view(result, depth=depth)
 
-        write_result(result, form, output, depth, table)
+        write_result(result, form, output, {"depth": depth}, table)

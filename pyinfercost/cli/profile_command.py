@@ -10,11 +10,24 @@ from .. import _core
 from .arguments import named_settings, whole_number
 from .machines import check_region, machine_of, paid_price, transfer_of_option
 from .measure_command import check_measurable, write_both
-from .options import EPILOG, PRICE_HELP, changed, format_option, model_options, utilisation_option, whatif_options
-from .output import messages_for_people, progress, write_result
+from .options import (
+    EPILOG,
+    PRICE_HELP,
+    changed,
+    check_layout,
+    format_option,
+    layout_options,
+    model_options,
+    trace_option,
+    utilisation_option,
+    whatif_options,
+)
+from .output import check_writable, messages_for_people, progress, write_result, write_trace
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from ..measuring.result import Measurement
 
 _DATA_FORMATS = ("json", "csv")
 
@@ -25,12 +38,13 @@ _DATA_FORMATS = ("json", "csv")
 @click.option("--set", "settings", multiple=True, metavar="NAME=N", help="The value of a named size; repeatable.")
 @click.option("--precision", type=click.Choice(_core.precisions()), default="native", show_default=True)
 @click.option("--execution", type=click.Choice(_core.executions()), default="eager", show_default=True)
-@click.option("--depth", type=click.IntRange(min=1), help="Collapse modules below this depth.")
+@layout_options
 @click.option("--training", is_flag=True, help="A training step without its optimizer: the forward and its backward.")
 @click.option("--price", metavar="PRICE", help=PRICE_HELP)
 @utilisation_option
 @whatif_options
 @click.option("--measure", "measured", is_flag=True, help="Run the model here as well: as `measure` does.")
+@trace_option
 @format_option("table", "json", "csv", "md")
 @model_options
 def profile(
@@ -44,6 +58,9 @@ def profile(
     threads: int | None,
     sustained: bool,
     depth: int | None,
+    sort: str | None,
+    top: int | None,
+    roofline: bool,
     training: bool,
     price: str | None,
     utilisation: float,
@@ -52,6 +69,7 @@ def profile(
     quantize: str | None,
     kv_cache: str | None,
     measured: bool,
+    trace: str | None,
     form: str,
     output: str | None,
 ) -> None:
@@ -67,6 +85,9 @@ def profile(
         raise click.UsageError("--region needs --hardware: it is the machine's energy that has a grid")
     if transfer is not None and hardware is None:
         raise click.UsageError("--transfer needs --hardware: it is a machine that data gets to")
+    if trace is not None and hardware is None and not measured:
+        raise click.UsageError("--trace needs --hardware, or --measure: without either nothing takes time")
+    check_layout(form, hardware, sort, top, roofline=roofline)
     if measured and (quantize is not None or kv_cache is not None):
         raise click.UsageError("--measure runs the model as it is; --quantize and --kv-cache ask what if it were not")
     if measured:
@@ -77,6 +98,8 @@ def profile(
         from ..analysis.terms import Terms, where_is
 
         # First: a capture may take long.
+        if trace is not None:
+            check_writable(trace)
         machine = None if hardware is None else machine_of(hardware, threads, sustained=sustained)
         paid = None if machine is None else paid_price(price, machine.id, threads)
         check_region(region)
@@ -92,16 +115,20 @@ def profile(
             threads=threads,
             terms=terms,
         )
+        ran: Measurement | None = None
+        rows: dict[str, Any] = {"depth": depth, "sort": sort, "top": top}
         if measured:
             from ..measuring.measure import measure as run
 
             ran = run(model, hardware=machine, execution=execution, precision=precision, threads=threads, **sizes)
-            write_both(result, ran, form, output, depth)
+            write_both(result, ran, form, output, rows, roofline=roofline)
         else:
 
             def table() -> RenderableType:
                 from ..report.table import profile_view
 
-                return profile_view(result, depth=depth)
+                return profile_view(result, **rows, roofline=roofline)
 
-            write_result(result, form, output, depth, table)
+            write_result(result, form, output, rows, table)
+        if trace is not None:
+            write_trace(result.to_trace(measured=ran), trace)
