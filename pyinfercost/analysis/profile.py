@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Counts, Graph, Hardware
+    from ..measuring.result import Measurement
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,6 +93,22 @@ class Profile:
         from ..report.delimited import profile_markdown
 
         return profile_markdown(self, depth=depth, sort=sort, top=top)
+
+    def to_trace(self, *, measured: Measurement | None = None) -> dict[str, Any]:
+        """A timeline for Perfetto or chrome://tracing, as the JSON object of the Chrome Trace Event Format.
+
+        Each engine has a track with its kernels, modules are nested on another, and memory and power are counters; all
+        of it is estimated and says so.
+
+        Args:
+            measured: what `measure` returned of the same model, which becomes a process of its own below.
+
+        Raises:
+            ValueError: there is neither an estimate nor a measurement.
+        """
+        from ..report.trace import trace_of
+
+        return trace_of(self, measured)
 
 
 def profile(
