@@ -120,7 +120,7 @@ def shown_rows(profile: Profile, *, depth: int | None = None, sort: str | None =
     root = _tree(profile)
     if not root.items:
         return Shown([], 0, 0, ranking, None if top is None else 0)
-    whole = root.depth()
+    whole = max(root.depth(), 1)  # a lone layer has a row, too
     if depth is None and top is not None:
         depth = whole
     if depth is None:

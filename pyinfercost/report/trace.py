@@ -9,10 +9,10 @@ latency.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .trace_events import Events, module_slices
+from .trace_events import Events, laid_out, module_slices
 
 if TYPE_CHECKING:
     from ..analysis.estimation import Estimate, LayerEstimate
@@ -37,7 +37,7 @@ class _Kernel:
     phase: str
     live_bytes: int
     started_us: float = 0.0
-    ended_us: float = field(default=0.0)
+    ended_us: float = 0.0
 
     @property
     def track(self) -> str:
@@ -84,7 +84,8 @@ def trace_of(profile: Profile | None, measured: Measurement | None = None) -> di
             "runs": measured.runs,
             "modules_s": sum(layer.measured_s for layer in measured.layers),
             "how": f"{_MEDIANS}, in the order in which modules first run, one that runs several times with all its "
-            "calls together; modules are timed one by one, which costs time: modules_s is more than measured_s",
+            "calls together; looking at modules costs time, and medians of parts are no parts of a median: modules_s is "
+            "not measured_s",
         }
     return {"displayTimeUnit": "ms", "otherData": about, "traceEvents": events}
 
@@ -115,7 +116,7 @@ def _estimated(profile: Profile, estimate: Estimate) -> list[dict[str, Any]]:
     tracks = {track: _MODULES + 1 + place for place, track in enumerate(sorted({kernel.track for kernel in kernels}))}
     for track, thread in tracks.items():
         events.name_thread(thread, f"{track} (estimated)")
-    ends = events.laid_out([kernel.layer.latency_s for kernel in kernels])
+    ends = laid_out([kernel.layer.latency_s for kernel in kernels])
     for kernel, (started, ended) in zip(kernels, ends, strict=True):
         kernel.started_us, kernel.ended_us = started, ended
     phases = len({kernel.phase for kernel in kernels}) > 1
@@ -134,7 +135,7 @@ def _estimated(profile: Profile, estimate: Estimate) -> list[dict[str, Any]]:
             tracks[kernel.track],
             kernel.layer.op.removeprefix("aten."),
             kernel.started_us,
-            kernel.layer.latency_s,
+            kernel.ended_us,
             _arguments(kernel),
         )
     for counter, ts, values in _counters(profile, kernels):
@@ -203,11 +204,12 @@ def _measured(measured: Measurement) -> list[dict[str, Any]]:
             "measured_s": measured.measured_s,
             "predicted_s": measured.predicted_s,
         }
-        events.slice(_MODULES, measured.model, 0.0, measured.measured_s, arguments)
+        ((started, ended),) = laid_out([measured.measured_s])
+        events.slice(_MODULES, measured.model, started, ended, arguments)
         return events.found
     events.name_thread(_MODULES, f"modules (measured, {_MEDIANS})")
     events.name_thread(_MODULES + 1, f"each module by itself (measured, {_MEDIANS})")
-    ends = events.laid_out([layer.measured_s for layer in layers])
+    ends = laid_out([layer.measured_s for layer in layers])
     module_slices(
         events,
         _MODULES,
@@ -216,7 +218,7 @@ def _measured(measured: Measurement) -> list[dict[str, Any]]:
             for layer, (started, ended) in zip(layers, ends, strict=True)
         ],
     )
-    for layer, (started, _) in zip(layers, ends, strict=True):
+    for layer, (started, ended) in zip(layers, ends, strict=True):
         arguments = {
             "estimated": False,
             "median": True,
@@ -225,5 +227,5 @@ def _measured(measured: Measurement) -> list[dict[str, Any]]:
             "measured_s": layer.measured_s,
             "predicted_s": layer.predicted_s,
         }
-        events.slice(_MODULES + 1, layer.module or measured.model, started, layer.measured_s, arguments)
+        events.slice(_MODULES + 1, layer.module or measured.model, started, ended, arguments)
     return events.found

@@ -1,14 +1,16 @@
-"""Events of the Chrome Trace Event Format: times in microseconds, and slices that viewers nest as they are meant."""
+"""Events of the Chrome Trace Event Format, with times in microseconds.
+
+A slice is a pair of begin and end and never an event with a duration: viewers round start and duration to nanoseconds,
+each by itself, and drop a slice that then begins before the last one has ended. Rounded ends and begins stay in order.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from math import inf, nextafter
+from itertools import accumulate, pairwise
 from typing import Any
 
 _US = 1e6
-_NS = 1000.0
 
 
 class Events:
@@ -30,10 +32,10 @@ class Events:
         self._meta("thread_name", thread, {"name": name})
         self._meta("thread_sort_index", thread, {"sort_index": thread})
 
-    def slice(self, thread: int, name: str, started_us: float, seconds: float, arguments: Mapping[str, Any]) -> None:
-        """A slice by its start and its duration."""
-        times = {"ts": started_us, "dur": _US * seconds}
-        self.found.append({"ph": "X", "pid": self.process, "tid": thread, "name": name, **times, "args": arguments})
+    def slice(self, thread: int, name: str, started_us: float, ended_us: float, arguments: Mapping[str, Any]) -> None:
+        """A slice with nothing in it."""
+        self.begin(thread, name, started_us, arguments)
+        self.end(thread, name, ended_us)
 
     def begin(self, thread: int, name: str, ts: float, arguments: Mapping[str, Any]) -> None:
         """The start of a slice that `end` closes; what begins before that is nested in it."""
@@ -50,34 +52,16 @@ class Events:
     def _meta(self, name: str, thread: int, arguments: Mapping[str, Any]) -> None:
         self.found.append({"ph": "M", "pid": self.process, "tid": thread, "name": name, "ts": 0, "args": arguments})
 
-    @staticmethod
-    def laid_out(seconds: Sequence[float]) -> list[tuple[float, float]]:
-        """Starts and ends, in microseconds, of slices that follow each other without a gap.
 
-        Viewers cut starts and durations to whole nanoseconds, each by itself, and drop a slice that then begins before
-        the last one has ended. A start that rounding put just below a nanosecond is therefore moved up to it, by less
-        than 1e-6 ns; durations stay as they are.
-        """
-        starts = [0.0]
-        passed = 0.0
-        for duration in seconds:
-            passed += duration
-            start = _US * passed
-            ended_ns = int(starts[-1] * _NS) + int(_US * duration * _NS)
-            if int(start * _NS) < ended_ns:
-                start = ended_ns / _NS
-                while int(start * _NS) < ended_ns:
-                    start = nextafter(start, inf)
-            starts.append(start)
-        return list(pairwise(starts))
+def laid_out(seconds: Sequence[float]) -> list[tuple[float, float]]:
+    """Starts and ends, in microseconds, of slices that follow each other without a gap."""
+    return list(pairwise(_US * passed for passed in accumulate(seconds, initial=0.0)))
 
 
 def module_slices(
     events: Events, thread: int, stretches: Sequence[tuple[str, str, float, float, Mapping[str, float]]]
 ) -> None:
     """Nested slices of modules, one for each time that a module goes on without a break.
-
-    They are pairs of begin and end, which stay nested however a viewer rounds their times.
 
     Args:
         events: where they go.
