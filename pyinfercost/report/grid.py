@@ -20,7 +20,7 @@ BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "launch":
 """The colour of what sets the time."""
 _READABLE = 10
 """Names keep this much while there are columns to spare."""
-_READABLE_END = 24
+_READABLE_END = 32
 """The same of names that their ends tell apart, which are long."""
 _NARROWEST = 6
 _CUT = "~"

@@ -41,7 +41,10 @@ class Column:
 
 
 def profile_columns(profile: Profile, shown: Shown) -> list[Column]:
-    """The columns of a profile, closed by the row of the totals. What rows are sorted by is never left out."""
+    """The columns of a profile, closed by the row of the totals.
+
+    What rows are sorted by is never left out, and paths of a list rather stay readable than its effects stay.
+    """
     total, estimate, rows = profile.counts.total, profile.estimate, shown.rows
     sort = "" if shown.ranking is None else shown.ranking.name
     names = [*("  " * (row.level - 1) + row.label for row in rows), "total"]
@@ -66,7 +69,13 @@ def profile_columns(profile: Profile, shown: Shown) -> list[Column]:
         _scaled("latency", "s", rows, lambda row: row.latency_s, estimate.latency_s),
         Column("share", "%", [*shares, "100"]),
         Column("bound", "", [*(row.bound for row in rows), binding], numeric=False, spare=1),
-        Column("effect", "", [*(row.effect for row in rows), effect_text(estimate.layers)], numeric=False, spare=-1),
+        Column(
+            "effect",
+            "",
+            [*(row.effect for row in rows), effect_text(estimate.layers)],
+            numeric=False,
+            spare=1 if shown.flat else -1,
+        ),
     ]
 
 

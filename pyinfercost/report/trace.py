@@ -84,8 +84,8 @@ def trace_of(profile: Profile | None, measured: Measurement | None = None) -> di
             "runs": measured.runs,
             "modules_s": sum(layer.measured_s for layer in measured.layers),
             "how": f"{_MEDIANS}, in the order in which modules first run, one that runs several times with all its "
-            "calls together; looking at modules costs time, and medians of parts are no parts of a median: modules_s is "
-            "not measured_s",
+            "calls together; looking at modules costs time, and medians of parts are no parts of a median: modules_s "
+            "is not measured_s",
         }
     return {"displayTimeUnit": "ms", "otherData": about, "traceEvents": events}
 
