@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Counts, Graph, Hardware
+    from ..measuring.result import Measurement
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,33 @@ class Profile:
 
         return profile_snippet(self)
 
-    def to_text(self, *, depth: int | None = None, width: int = 100) -> str:
-        """The table as plain text, with modules below `depth` collapsed; None picks a depth that is short."""
+    def to_text(
+        self,
+        *,
+        depth: int | None = None,
+        sort: str | None = None,
+        top: int | None = None,
+        roofline: bool = False,
+        width: int = 100,
+    ) -> str:
+        """The table as plain text.
+
+        Args:
+            depth: modules below it are collapsed; None picks a depth that is short.
+            sort: `"latency"`, `"flops"`, `"traffic"`, `"params"`, `"energy"`, `"memory"` (activations that are held) or
+                `"share"` (latency, or FLOPs without hardware): modules beside each other are sorted by it, the largest
+                first. None leaves the order of the graph.
+            top: only so many of the most costly rows, as a list with whole paths; None shows the tree.
+            roofline: draw one below the table.
+            width: of the page, in characters.
+
+        Raises:
+            ValueError: there is no such figure to sort by, `top` is below 1, or a roofline or a time is asked of a
+                profile without hardware.
+        """
         from ..report.table import profile_text
 
-        return profile_text(self, depth=depth, width=width)
+        return profile_text(self, depth=depth, sort=sort, top=top, roofline=roofline, width=width)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object: `schema_version`, `model`, `sizes`, `totals`, `coverage`, `layers`, `estimate`."""
@@ -148,11 +171,27 @@ class Profile:
 
         return profile_csv(self)
 
-    def to_markdown(self, *, depth: int | None = None) -> str:
-        """The table, totals and ledger as Markdown."""
+    def to_markdown(self, *, depth: int | None = None, sort: str | None = None, top: int | None = None) -> str:
+        """The table, totals and ledger as Markdown; `depth`, `sort` and `top` are those of `to_text`."""
         from ..report.delimited import profile_markdown
 
-        return profile_markdown(self, depth=depth)
+        return profile_markdown(self, depth=depth, sort=sort, top=top)
+
+    def to_trace(self, *, measured: Measurement | None = None) -> dict[str, Any]:
+        """A timeline for Perfetto or chrome://tracing, as the JSON object of the Chrome Trace Event Format.
+
+        Each engine has a track with its kernels, modules are nested on another, and memory and power are counters; all
+        of it is estimated and says so.
+
+        Args:
+            measured: what `measure` returned of the same model, which becomes a process of its own below.
+
+        Raises:
+            ValueError: there is neither an estimate nor a measurement.
+        """
+        from ..report.trace import trace_of
+
+        return trace_of(self, measured)
 
 
 def profile(

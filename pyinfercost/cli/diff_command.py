@@ -82,7 +82,7 @@ def diff(
 
             return comparison_view(result, depth=depth)
 
-        write_result(result, form, output, depth, table)
+        write_result(result, form, output, {"depth": depth}, table)
         _end(result)
 
 

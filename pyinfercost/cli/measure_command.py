@@ -9,8 +9,8 @@ import click
 
 from .arguments import named_settings, whole_number
 from .machines import machine_of
-from .options import EPILOG, format_option, model_options
-from .output import messages_for_people, show, write
+from .options import EPILOG, format_option, model_options, trace_option
+from .output import check_writable, messages_for_people, show, write, write_trace
 
 if TYPE_CHECKING:
     from ..analysis.profile import Profile
@@ -36,6 +36,7 @@ _PRECISIONS = ("native", "fp32", "bf16", "fp16")
     help="Joules of a forward, where the machine tells them (RAPL on Linux, NVML on NVIDIA).",
 )  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=0), default=_MOST_LAYERS, show_default=True, help="Layers in a table.")
+@trace_option
 @format_option("table", "json", "csv", "md")
 @model_options
 def measure(
@@ -52,6 +53,7 @@ def measure(
     threads: int | None,
     sustained: bool,
     limit: int,
+    trace: str | None,
     form: str,
     output: str | None,
 ) -> None:
@@ -64,6 +66,8 @@ def measure(
     with messages_for_people():
         from ..measuring.measure import measure as run
 
+        if trace is not None:
+            check_writable(trace)
         machine = None if hardware is None else machine_of(hardware, threads, sustained=sustained)
         if sys.stderr.isatty():
             click.echo(f"Running {model} ...", err=True)
@@ -79,6 +83,8 @@ def measure(
             **sizes,
         )
         show_measurement(result, form, output, limit)
+        if trace is not None:
+            write_trace(result.to_trace(), trace)
 
 
 def show_measurement(result: Measurement, form: str, output: str | None, limit: int = _MOST_LAYERS) -> None:
@@ -111,14 +117,16 @@ def check_measurable(model: str, form: str, precision: str, *, training: bool) -
         raise click.UsageError("--measure has two tables; use `pyinfercost measure --format csv` for its own")
 
 
-def write_both(profile: Profile, ran: Measurement, form: str, output: str | None, depth: int | None) -> None:
-    """A profile with the measurement after it; in JSON under `measured`."""
+def write_both(
+    profile: Profile, ran: Measurement, form: str, output: str | None, rows: dict[str, Any], *, roofline: bool
+) -> None:
+    """A profile, with these rows, with the measurement after it; in JSON under `measured`."""
     if form == "json":
         from ..report.document import as_json
 
         write(as_json({**profile.to_dict(), "measured": ran.to_dict()}) + "\n", output)
     elif form == "md":
-        write(profile.to_markdown(depth=depth) + "\n" + ran.to_markdown(), output)
+        write(profile.to_markdown(**rows) + "\n" + ran.to_markdown(), output)
     else:
         from rich.console import Group
         from rich.text import Text
@@ -126,4 +134,5 @@ def write_both(profile: Profile, ran: Measurement, form: str, output: str | None
         from ..report.measured import measured_view
         from ..report.table import profile_view
 
-        show(Group(profile_view(profile, depth=depth), Text(), measured_view(ran, limit=_MOST_LAYERS)), output)
+        view = profile_view(profile, **rows, roofline=roofline)
+        show(Group(view, Text(), measured_view(ran, limit=_MOST_LAYERS)), output)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..report.ranking import SORTS, TIMED
+
 if TYPE_CHECKING:
     from ..analysis.models import Captured
 
@@ -73,6 +75,54 @@ def whatif_options(command: _Command) -> _Command:
         metavar="FORMATS",
         help="Give weights another format: int8_wo, int4_wo:64, fp8_dynamic, ... for all, or by patterns of modules: "
         "'*.mlp.*=int4_wo,*=int8_wo'.",
+    )(command)
+
+
+def layout_options(command: _Command) -> _Command:
+    """Which rows of a profile are shown, and in which order."""
+    for option in (
+        click.option("--roofline", is_flag=True, help="Draw one below the table."),
+        click.option(
+            "--top", type=click.IntRange(min=1), help="Show only so many of the most costly rows, with whole paths."
+        ),
+        click.option(
+            "--sort",
+            type=click.Choice(SORTS),
+            help="Sort modules beside each other, the largest first; share is latency, or FLOPs without --hardware, "
+            "memory what is held while they run. By default in the order of the graph.",
+        ),
+        click.option("--depth", type=click.IntRange(min=1), help="Collapse modules below this depth."),
+    ):
+        command = option(command)
+    return command
+
+
+def check_layout(form: str, hardware: str | None, sort: str | None, top: int | None, *, roofline: bool) -> None:
+    """Refuses rows that a format does not have, and figures that only a machine has.
+
+    Raises:
+        click.UsageError: saying why.
+    """
+    named = [name for name, given in (("--sort", sort), ("--top", top)) if given is not None]
+    if named and form in ("json", "csv"):
+        raise click.UsageError(
+            f"{' and '.join(named)} are for tables and Markdown; {form} has every layer, in the order of the graph"
+        )
+    if roofline and form != "table":
+        raise click.UsageError(f"--roofline is drawn below a table; got --format {form}. JSON has all that one needs")
+    if hardware is None and sort in TIMED:
+        raise click.UsageError(f"--sort {sort} needs --hardware: it is a machine that takes time and energy")
+    if hardware is None and roofline:
+        raise click.UsageError("--roofline needs --hardware: it is of a machine")
+
+
+def trace_option(command: _Command) -> _Command:
+    """A timeline beside the result."""
+    return click.option(
+        "--trace",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Write a timeline as well, for Perfetto or chrome://tracing.",
     )(command)
 
 

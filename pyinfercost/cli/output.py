@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,7 +15,7 @@ from ..analysis.arguments import SizeError
 from ..analysis.models import is_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from rich.console import RenderableType
 
@@ -91,15 +92,26 @@ def show_pairs(document: Any, form: str) -> None:
 
 
 def show(view: RenderableType, output: str | None, *, width: int = 100) -> None:
-    """A table: with colours to a terminal, as plain text to anything else."""
-    if output is None and sys.stdout.isatty():
+    """A table: with colours to a terminal, as plain text to anything else.
+
+    What no-color.org and rich know is heeded: NO_COLOR, TERM=dumb, and FORCE_COLOR (or CLICOLOR_FORCE), which takes
+    whatever reads stdout for a terminal.
+    """
+    forced = _is_forced()
+    if output is None and (forced or sys.stdout.isatty()):
         from rich.console import Console
 
-        Console().print(view)
+        # A pipe has no width of its own.
+        wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else width
+        Console(force_terminal=True if forced else None, width=wide).print(view)
     else:
         from ..report.table import as_text
 
         write(as_text(view, width=width), output)
+
+
+def _is_forced() -> bool:
+    return bool(os.environ.get("FORCE_COLOR")) or os.environ.get("CLICOLOR_FORCE", "") not in ("", "0")
 
 
 def write(text: str, output: str | None) -> None:
@@ -108,17 +120,36 @@ def write(text: str, output: str | None) -> None:
 
 
 def write_result(
-    result: Any, form: str, output: str | None, depth: int | None, table: Callable[[], RenderableType]
+    result: Any, form: str, output: str | None, layout: Mapping[str, Any], table: Callable[[], RenderableType]
 ) -> None:
-    """A result in one of the forms that profiles have; `table` is asked for one only where that is the form."""
+    """A result in one of the forms that profiles have.
+
+    Args:
+        result: what has `to_json`, `to_csv` and `to_markdown`.
+        form: `"json"`, `"csv"`, `"md"` or `"table"`.
+        output: a file, or None for stdout.
+        layout: which rows Markdown has: arguments of `to_markdown`.
+        table: is asked for one only where that is the form.
+    """
     if form == "json":
         write(result.to_json() + "\n", output)
     elif form == "csv":
         write(result.to_csv(), output)
     elif form == "md":
-        write(result.to_markdown(depth=depth), output)
+        write(result.to_markdown(**layout), output)
     else:
         show(table(), output)
+
+
+def write_trace(trace: Mapping[str, Any], path: str) -> None:
+    """A timeline to a file, and a line on stderr that says where it is and what shows it."""
+    import json
+
+    write(json.dumps(trace, allow_nan=False) + "\n", path)
+    click.echo(
+        f"Wrote {path}: drop it on ui.perfetto.dev or chrome://tracing in a browser; nothing was sent anywhere",
+        err=True,
+    )
 
 
 def write_pieces(pieces: Iterable[str], output: str | None) -> None:

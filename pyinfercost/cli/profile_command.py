@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .measure_command import check_measurable, write_both
-from .options import EPILOG, format_option, model_options
-from .output import check_writable, messages_for_people, write_result
+from .options import EPILOG, check_layout, format_option, layout_options, model_options, trace_option
+from .output import check_writable, messages_for_people, write_result, write_trace
 from .profiling import Point, point_options
 from .report_options import varied_axes, vary_option, write_report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from ..measuring.result import Measurement
+
 _DATA_FORMATS = ("json", "csv")
 
 
 @click.command(epilog=EPILOG)
 @point_options
-@click.option("--depth", type=click.IntRange(min=1), help="Collapse modules below this depth.")
+@layout_options
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a report as one HTML page, too.")
 @vary_option
+@trace_option
 @click.option("--measure", "measured", is_flag=True, help="Run the model here as well: as `measure` does.")
 @format_option("table", "json", "csv", "md")
 @model_options
@@ -30,8 +33,12 @@ def profile(
     *,
     model: str,
     depth: int | None,
+    sort: str | None,
+    top: int | None,
+    roofline: bool,
     html: str | None,
     vary: tuple[str, ...],
+    trace: str | None,
     measured: bool,
     form: str,
     output: str | None,
@@ -39,18 +46,23 @@ def profile(
 ) -> None:
     """Count a model and, with --hardware, predict its latency, its energy and, with --price, what it costs."""
     point = Point(**options)
+    if trace is not None and point.hardware is None and not measured:
+        raise click.UsageError("--trace needs --hardware, or --measure: without either nothing takes time")
+    check_layout(form, point.hardware, sort, top, roofline=roofline)
     if measured and (point.quantize is not None or point.kv_cache is not None):
         raise click.UsageError("--measure runs the model as it is; --quantize and --kv-cache ask what if it were not")
     if measured:
         check_measurable(model, form, point.precision, training=point.training)
     varied = varied_axes(vary, html=html, hardware=point.hardware)
     with messages_for_people():
-        if html is not None:
-            check_writable(html)
+        for file in filter(None, (html, trace)):
+            check_writable(file)
         profiler = point.looked_up()
         result = profiler.profile(model, quiet=form in _DATA_FORMATS, varied=varied)
         if html is not None:
             write_report(result, varied, html)
+        ran: Measurement | None = None
+        rows: dict[str, Any] = {"depth": depth, "sort": sort, "top": top}
         if measured:
             from ..measuring.measure import measure as run
 
@@ -62,12 +74,14 @@ def profile(
                 threads=point.threads,
                 **point.sizes(),
             )
-            write_both(result, ran, form, output, depth)
+            write_both(result, ran, form, output, rows, roofline=roofline)
         else:
 
             def table() -> RenderableType:
                 from ..report.table import profile_view
 
-                return profile_view(result, depth=depth)
+                return profile_view(result, **rows, roofline=roofline)
 
-            write_result(result, form, output, depth, table)
+            write_result(result, form, output, rows, table)
+        if trace is not None:
+            write_trace(result.to_trace(measured=ran), trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from .._core import Graph, Hardware
     from ..analysis.estimation import Estimate
+    from ..analysis.profile import Profile
 
 _WARM_UP = 0.3  # of the seconds that are timed
 
@@ -100,7 +102,8 @@ def measure(
             meter.close()
         torch.set_num_threads(before)
     graph = capture(loaded.module, loaded.args, loaded.kwargs)
-    estimate = None if machine is None else _estimate(machine, graph, execution)
+    prediction = None if machine is None else _prediction(machine, graph, execution, name)
+    estimate = None if prediction is None else prediction.estimate
     return Measurement(
         model=name,
         sizes=given,
@@ -121,6 +124,7 @@ def measure(
         predicted_j=None if estimate is None else estimate.energy_j,
         predicted_low_j=None if estimate is None else estimate.energy_low_j,
         predicted_high_j=None if estimate is None else estimate.energy_high_j,
+        prediction=prediction,
     )
 
 
@@ -134,10 +138,10 @@ def _machine(hardware: str | PathLike[str] | Hardware | None, threads: int | Non
     return load(hardware, threads=threads)
 
 
-def _estimate(machine: Hardware, graph: Graph, execution: str) -> Estimate:
-    from ..analysis.estimation import estimate
+def _prediction(machine: Hardware, graph: Graph, execution: str, name: str) -> Profile:
+    from ..analysis.profile import profile
 
-    return estimate(graph, hardware=machine, execution=execution)
+    return replace(profile(graph, hardware=machine, execution=execution), model=name)
 
 
 def _layers(graph: Graph, by_module: Mapping[str, float], estimate: Estimate | None) -> tuple[MeasuredLayer, ...]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..analysis.profile import Profile
 
 SCHEMA_VERSION = 1
 
@@ -59,6 +62,7 @@ class ForwardEnergy:
 
 NOT_ASKED_FOR = ForwardEnergy(why_not="it was not asked for")
 
+_NESTED = ("layers", "energy", "prediction")  # no single figures
 PREDICTED_SOURCE = "predicted: model"
 """The source of joules that were computed and not measured."""
 
@@ -69,7 +73,8 @@ class Measurement:
 
     `layers` is empty where modules cannot be told apart, as in a compiled graph. Their sum is more than
     `measured_s` by what it costs to look at them. `measured_j` are joules of one forward, and `energy_source` says
-    which counter told them (`energy` has the rest); `predicted_j` are those of `Estimate.energy_j`.
+    which counter told them (`energy` has the rest); `predicted_j` are those of `Estimate.energy_j`. `prediction` is the
+    whole profile of what ran, on the machine that predicts; None without hardware.
     """
 
     model: str
@@ -91,6 +96,7 @@ class Measurement:
     predicted_j: float | None = None
     predicted_low_j: float | None = None
     predicted_high_j: float | None = None
+    prediction: Profile | None = field(default=None, repr=False, compare=False)
 
     @property
     def ratio(self) -> float | None:
@@ -135,7 +141,7 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("layers", "energy")}
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NESTED}
         return {
             "schema_version": SCHEMA_VERSION,
             **fields,
@@ -173,3 +179,9 @@ class Measurement:
         from ..report.measured import measured_markdown
 
         return measured_markdown(self)
+
+    def to_trace(self) -> dict[str, Any]:
+        """A timeline for Perfetto or chrome://tracing: what was measured and, with hardware, what was predicted."""
+        from ..report.trace import trace_of
+
+        return trace_of(self.prediction, self)

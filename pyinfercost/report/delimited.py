@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from .data_sizes import data_size_lines
 from .document import LAYER_KEYS, profile_layers
-from .rows import module_rows
+from .ranking import of_the_whole
+from .rows import shown_rows
 from .summary import heading, ledger, totals
 from .tabular import profile_columns
 
@@ -44,14 +45,17 @@ def sweep_csv_lines(sweep: Sweep) -> Iterator[str]:
         yield csv_text(None, (row.values() for row in part.rows()))
 
 
-def profile_markdown(profile: Profile, *, depth: int | None = None) -> str:
-    """The heading, the module tree as a table, the totals and the ledger."""
-    rows, _, _ = module_rows(profile, depth)
-    table = profile_columns(profile, rows)
+def profile_markdown(
+    profile: Profile, *, depth: int | None = None, sort: str | None = None, top: int | None = None
+) -> str:
+    """The heading, the module tree or the most costly rows as a table, the totals and the ledger."""
+    shown = shown_rows(profile, depth=depth, sort=sort, top=top)
+    table = profile_columns(profile, shown)
     lines = [f"- {name}: {escaped(value)}" for name, value in heading(profile)]
     lines += [
         "",
         *markdown_table(table),
+        *(("", of_the_whole(shown)) if shown.flat else ()),
         "",
         *(f"- {name}: {escaped(value)}" for name, value in totals(profile)),
         f"- {escaped(ledger(profile))}",

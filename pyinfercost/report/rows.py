@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .effects import effect_text
+from .ranking import Ranking, ranking_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .._core import CountRow, LayerRow, Quantity
     from ..analysis.estimation import LayerEstimate
     from ..analysis.profile import Profile
@@ -24,19 +27,24 @@ OWN_OP = "-"
 class Row:
     """One line of the table.
 
-    `share` is of the latency, or of the FLOPs where there is no latency. Nothing of a row is `known` if not one of
-    its ops is modelled.
+    `path` is that of the module, or of the module that calls the op. `share` is of the latency, or of the FLOPs where
+    there is no latency; `memory_bytes` are the most activations that are held while the row runs. Nothing of a row is
+    `known` if not one of its ops is modelled.
     """
 
     level: int
     label: str
+    path: str
     op: str
     known: bool
+    flops: Quantity
     contraction_flops: Quantity
     pointwise_flops: Quantity
     traffic_bytes: Quantity
     parameters: Quantity
+    memory_bytes: Quantity
     latency_s: float | None
+    energy_j: float | None
     share: float | None
     bound: str
     effect: str
@@ -65,24 +73,65 @@ class _Module:
         return max(item.depth() if isinstance(item, _Module) else self.level + 1 for item in self.items)
 
 
-def module_rows(profile: Profile, depth: int | None) -> tuple[list[Row], int, int]:
+@dataclass(frozen=True)
+class Shown:
+    """The rows that a table has.
+
+    Attributes:
+        rows: in their order.
+        depth: how deep the tree is shown.
+        whole: how deep it is.
+        ranking: what the rows are sorted by; None for the order of the graph.
+        left_out: how many rows a flat list of the most costly leaves out; None for the tree.
+    """
+
+    rows: list[Row]
+    depth: int
+    whole: int
+    ranking: Ranking | None = None
+    left_out: int | None = None
+
+    @property
+    def flat(self) -> bool:
+        """Whether it is a list of the most costly rows and not a tree."""
+        return self.left_out is not None
+
+
+def shown_rows(profile: Profile, *, depth: int | None = None, sort: str | None = None, top: int | None = None) -> Shown:
     """The rows of a profile.
 
     Args:
         profile: what to show.
-        depth: modules below this depth are collapsed into theirs; None picks the deepest tree that is still short.
+        depth: modules below this depth are collapsed into theirs; None picks the deepest tree that is still short,
+            and all of it for a list.
+        sort: the figure by which rows beside each other are sorted, the largest first, one of `ranking.SORTS`; None
+            leaves them in the order of the graph.
+        top: only so many of the rows that have none below them, the most costly first, as a list with whole paths;
+            None shows the tree.
 
-    Returns:
-        The rows, the depth that they go down to, and the depth of the whole tree.
+    Raises:
+        ValueError: there is no such figure, or the profile does not have it; `top` is below 1.
     """
+    if top is not None and top < 1:
+        raise ValueError(f"top is how many rows to show, at least 1; got {top}")
+    if top is not None and sort is None:
+        sort = "share"
+    ranking = None if sort is None else ranking_of(profile, sort)
     root = _tree(profile)
     if not root.items:
-        return [], 0, 0
-    whole = root.depth()
+        return Shown([], 0, 0, ranking, None if top is None else 0)
+    whole = max(root.depth(), 1)  # a lone layer has a row, too
+    if depth is None and top is not None:
+        depth = whole
     if depth is None:
         depth = next((level for level in range(whole, 1, -1) if root.rows(level) <= SHORT), 1)
     depth = min(depth, whole)
-    return list(_Rows(profile, depth).below(root)), depth, whole
+    branches = _Rows(profile, depth).below(root)
+    if top is None or ranking is None:
+        return Shown(list(_in_order(branches, ranking)), depth, whole, ranking)
+    leaves = sorted(_leaves(branches), key=ranking.key, reverse=True)
+    listed = [replace(row, level=1, label=row.path or OWN_OP) for row in leaves[:top]]
+    return Shown(listed, depth, whole, ranking, len(leaves) - len(listed))
 
 
 def _tree(profile: Profile) -> _Module:
@@ -108,6 +157,33 @@ def _tree(profile: Profile) -> _Module:
     return root
 
 
+@dataclass(frozen=True)
+class _Branch:
+    """A row, and those below it."""
+
+    row: Row
+    below: list[_Branch] = field(default_factory=list)
+
+
+def _in_order(branches: list[_Branch], ranking: Ranking | None) -> Iterator[Row]:
+    """Each row before those below it; rows beside each other by their figure, or as they are."""
+    if ranking is not None:
+        key = ranking.key
+        branches = sorted(branches, key=lambda branch: key(branch.row), reverse=True)
+    for branch in branches:
+        yield branch.row
+        yield from _in_order(branch.below, ranking)
+
+
+def _leaves(branches: list[_Branch]) -> Iterator[Row]:
+    """The rows without any below: together they are the whole model, and no two have anything in common."""
+    for branch in branches:
+        if branch.below:
+            yield from _leaves(branch.below)
+        else:
+            yield branch.row
+
+
 class _Rows:
     def __init__(self, profile: Profile, depth: int) -> None:
         self._depth = depth
@@ -119,28 +195,27 @@ class _Rows:
             self._latency_s = profile.estimate.latency_s
             self._times = {layer.index: layer for layer in profile.estimate.layers}
 
-    def below(self, module: _Module) -> list[Row]:
-        rows = []
+    def below(self, module: _Module) -> list[_Branch]:
+        branches = []
         for item in module.items:
-            if isinstance(item, _Module):
-                rows.append(self._module_row(item))
-                if item.level < self._depth and len(item.layers) > 1:
-                    rows += self.below(item)
-            else:
-                rows.append(self._row(module.level + 1, OWN_OP, item.row, [item]))
-        return rows
+            if not isinstance(item, _Module):
+                branches.append(_Branch(self._row(module.level + 1, OWN_OP, module.path, item.row, [item])))
+                continue
+            name = item.path.rpartition(".")[2]
+            row = self._row(item.level, name, item.path, self._by_module[item.path], item.layers)
+            goes_on = item.level < self._depth and len(item.layers) > 1
+            branches.append(_Branch(row, self.below(item) if goes_on else []))
+        return branches
 
-    def _module_row(self, module: _Module) -> Row:
-        name = module.path.rpartition(".")[2]
-        return self._row(module.level, name, self._by_module[module.path], module.layers)
-
-    def _row(self, level: int, label: str, counted: CountRow, layers: list[LayerRow]) -> Row:
-        latency_s, bound, effect = None, "", ""
+    def _row(self, level: int, label: str, path: str, counted: CountRow, layers: list[LayerRow]) -> Row:
+        latency_s, energy_j, bound, effect = None, None, "", ""
         known = any(layer.modelled for layer in layers)
         share = _ratio(counted.flops, self._counts.total.flops)
         if self._latency_s is not None:
             times = [self._times[layer.index] for layer in layers if layer.index in self._times]
             latency_s = sum(time.latency_s for time in times)
+            joules = [time.energy_j for time in times if time.energy_j is not None]
+            energy_j = sum(joules) if len(joules) == len(times) else None
             share = _ratio(latency_s, self._latency_s)
             by_bound: dict[str, float] = defaultdict(float)
             for time in times:
@@ -153,13 +228,17 @@ class _Rows:
         return Row(
             level=level,
             label=label,
+            path=path,
             op=_op_name(layers),
             known=known,
+            flops=counted.flops,
             contraction_flops=counted.contraction_flops,
             pointwise_flops=counted.pointwise_flops,
             traffic_bytes=counted.bytes_read + counted.bytes_written,
             parameters=counted.parameters,
+            memory_bytes=counted.peak_activation_bytes,
             latency_s=latency_s,
+            energy_j=energy_j,
             share=share if known else None,
             bound=bound,
             effect=effect,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .._core import Quantity
     from ..analysis.profile import Profile
     from ..analysis.sweeps.result import Sweep
-    from .rows import Row
+    from .rows import Row, Shown
 
 _SCALE = "_scale"
 _UNITS = (("latency_s", "s"), ("peak_memory_bytes", "B"))  # a band has the unit of its time
@@ -26,8 +26,9 @@ _UNITS = (("latency_s", "s"), ("peak_memory_bytes", "B"))  # a band has the unit
 class Column:
     """A column: its name, the unit of its numbers, and its cells, the last of them the total where there is one.
 
-    A flexible column gives way where the table is wider than the page. Where that is not enough, columns to spare are
-    left out, those of the greatest `spare` first.
+    A flexible column gives way where the table is wider than the page; what is cut is the end of a cell, or its start
+    where ends tell cells apart (`keep_end`). Where that is not enough, columns to spare are left out, those of the
+    greatest `spare` first; those of a `spare` below 0 go when names are as short as they get.
     """
 
     name: str
@@ -36,31 +37,45 @@ class Column:
     numeric: bool = True
     flexible: bool = False
     spare: int = 0
+    keep_end: bool = False
 
 
-def profile_columns(profile: Profile, rows: Sequence[Row]) -> list[Column]:
-    """The columns of a profile, closed by the row of the totals."""
-    total, estimate = profile.counts.total, profile.estimate
+def profile_columns(profile: Profile, shown: Shown) -> list[Column]:
+    """The columns of a profile, closed by the row of the totals.
+
+    What rows are sorted by is never left out, and paths of a list rather stay readable than its effects stay.
+    """
+    total, estimate, rows = profile.counts.total, profile.estimate, shown.rows
+    sort = "" if shown.ranking is None else shown.ranking.name
+    names = [*("  " * (row.level - 1) + row.label for row in rows), "total"]
     columns = [
-        Column(
-            "module", "", [*("  " * (row.level - 1) + row.label for row in rows), "total"], numeric=False, flexible=True
-        ),
+        Column("module", "", names, numeric=False, flexible=True, keep_end=shown.flat),
         Column("op", "", [*(row.op for row in rows), f"{profile.counts.nodes} nodes"], numeric=False, flexible=True),
         _scaled("contract", "FLOP", rows, lambda row: row.contraction_flops, total.contraction_flops),
         _scaled("pointwise", "FLOP", rows, lambda row: row.pointwise_flops, total.pointwise_flops, spare=3),
         _scaled("traffic", "B", rows, lambda row: row.traffic_bytes, total.bytes_read + total.bytes_written),
-        _scaled("params", "", rows, lambda row: row.parameters, total.parameters, spare=2),
+        _scaled("params", "", rows, lambda row: row.parameters, total.parameters, spare=0 if sort == "params" else 2),
     ]
+    if sort == "memory":
+        columns.append(_scaled("held", "B", rows, lambda row: row.memory_bytes, total.peak_activation_bytes))
     shares = ["" if row.share is None else percent(row.share) for row in rows]
     if estimate is None:
         return [*columns, Column("FLOPs", "%", [*shares, "100"])]
     binding = max(estimate.bound, key=estimate.bound.__getitem__)
+    if sort == "energy" and estimate.energy_j is not None:
+        columns.append(_scaled("energy", "J", rows, lambda row: row.energy_j, estimate.energy_j))
     return [
         *columns,
         _scaled("latency", "s", rows, lambda row: row.latency_s, estimate.latency_s),
         Column("share", "%", [*shares, "100"]),
         Column("bound", "", [*(row.bound for row in rows), binding], numeric=False, spare=1),
-        Column("effect", "", [*(row.effect for row in rows), effect_text(estimate.layers)], numeric=False),
+        Column(
+            "effect",
+            "",
+            [*(row.effect for row in rows), effect_text(estimate.layers)],
+            numeric=False,
+            spare=1 if shown.flat else -1,
+        ),
     ]
 
 

@@ -44,6 +44,25 @@ def test_each_module_by_itself_beside_its_prediction() -> None:
     assert result.threads == 1
 
 
+def test_a_trace_has_what_ran_below_what_was_predicted() -> None:
+    module = Residual().eval()
+    result = ic.measure(module, torch.randn(4, 32), hardware="core-i9-10940x", energy=False, **QUICK)
+    trace = result.to_trace()
+    slices: dict[int, dict[str, float]] = {}
+    for event in trace["traceEvents"]:
+        if event["ph"] in "BE":
+            process = slices.setdefault(event["pid"], {})
+            sign = 1 if event["ph"] == "E" else -1
+            process[event["name"]] = process.get(event["name"], 0.0) + sign * event["ts"]
+    estimated, measured = slices[1], slices[2]
+    assert estimated["Residual"] == pytest.approx(1e6 * result.predicted_s)
+    assert measured["fc"] == pytest.approx(2e6 * {layer.module: layer for layer in result.layers}["fc"].measured_s)
+    assert trace["otherData"]["estimated"] is True
+    assert trace["otherData"]["measured"]["measured_s"] == result.measured_s
+    alone = ic.measure(module, torch.randn(4, 32), energy=False, **QUICK).to_trace()
+    assert {event["pid"] for event in alone["traceEvents"]} == {2}
+
+
 def test_hooks_are_taken_off_and_threads_put_back() -> None:
     module, before = Residual().eval(), torch.get_num_threads()
     ic.measure(module, torch.randn(4, 32), **QUICK)

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["cost.md", "diff.md", "tradeoff.md", "training.md"])
+@pytest.mark.parametrize("name", ["cost.md", "diff.md", "traces.md", "tradeoff.md", "training.md"])
 def test_every_figure_of_a_page_is_what_its_command_prints(name: str) -> None:
     pytest.importorskip("torchvision")
     pytest.importorskip("transformers")

@@ -141,10 +141,10 @@ def test_the_table_shows_the_tree_with_its_numbers(counted: ic.Profile) -> None:
     # 3 * 2 * 64 * 64 * 64 = 1.573 MFLOP, of which a block has a third; 4096 parameters to a linear layer
     header = text.splitlines()[4:6]
     assert header[0].split() == ["module", "op", "contract", "pointwise", "traffic", "params", "FLOPs"]
-    assert header[1].split() == ["MFLOP", "kFLOP", "kB", "k", "%"]
+    assert header[1].split() == ["MFLOP", "kFLOP", "kB", "k", "%", "0", "67"]  # the last two are the scale of the bars
     assert cells(text, "blocks")[1:4] == ["6", "ops", "1.049"]
     assert cells(text, "total")[1:4] == ["8", "nodes", "1.573"] or cells(text, "total")[1:4] == ["9", "nodes", "1.573"]
-    assert cells(text, "head") == ["head", "linear", "0.524", "0", "49.15", "4.10", "33"]
+    assert cells(text, "head") == ["head", "linear", "0.524", "0", "49.15", "4.10", "33", "#" * 10]
     assert text.index("\n  0 ") < text.index("\n    fc ") < text.index("\n    act ") < text.index("\n    - ")
     assert "flatten" not in text, "a view neither computes nor moves anything"
 

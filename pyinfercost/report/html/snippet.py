@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..rows import module_rows
+from ..ranking import of_the_whole
+from ..rows import shown_rows
 from ..summary import heading, ledger, totals
 from ..tabular import profile_columns, sweep_axes, sweep_columns
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..tabular import Column
 
 _ROWS = 20
+_DEEPEST = 8
 _SPARE = 3  # columns of this much to spare, and more, are left out
 _LINES = ("FLOPs", "parameters", "latency", "energy", "cost", "bound by", "memory")
 # Colours are the notebook's own, so that the same rules do for a dark one.
@@ -33,15 +35,17 @@ _STYLE = (
 
 def profile_snippet(profile: Profile) -> str:
     """The heading, the totals that people ask for first, and the module tree at a depth that is short."""
-    depth = next((level for level in range(8, 0, -1) if len(module_rows(profile, level)[0]) <= _ROWS), 1)
-    rows, shown, whole = module_rows(profile, depth)
-    columns = [column for column in profile_columns(profile, rows) if column.spare < _SPARE]
-    said = "" if len(rows) <= _ROWS else f"{_ROWS} of {len(rows)} rows. "
-    if shown < whole:
-        said += f"Modules below depth {shown} of {whole} are collapsed. "
-    cut = [_cut(column) for column in columns] if len(rows) > _ROWS else columns
+    whole = shown_rows(profile).whole
+    trees = (shown_rows(profile, depth=depth) for depth in range(min(whole, _DEEPEST), 0, -1))
+    shown = next((tree for tree in trees if len(tree.rows) <= _ROWS), None) or shown_rows(profile, top=_ROWS)
+    columns = [column for column in profile_columns(profile, shown) if column.spare < _SPARE]
+    said = ""
+    if shown.flat:
+        said = of_the_whole(shown) + " "
+    elif shown.depth < shown.whole:
+        said = f"Modules below depth {shown.depth} of {shown.whole} are collapsed. "
     lines = [*heading(profile), *(line for line in totals(profile) if line[0] in _LINES)]
-    return _snippet(lines, cut, said + ledger(profile) + ".", total=True)
+    return _snippet(lines, columns, said + ledger(profile) + ".", total=True)
 
 
 def sweep_snippet(sweep: Sweep) -> str:
@@ -60,12 +64,6 @@ def comparison_snippet(comparison: Comparison) -> str:
     from ..comparison import comparison_heading, total_columns
 
     return _snippet(comparison_heading(comparison), total_columns(comparison), " ".join(comparison.warnings))
-
-
-def _cut(column: Column) -> Column:
-    from dataclasses import replace
-
-    return replace(column, cells=[*column.cells[:_ROWS], column.cells[-1]])
 
 
 def _snippet(
