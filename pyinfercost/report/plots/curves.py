@@ -35,12 +35,12 @@ MEASURES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "peak_memory_bytes": ("peak memory", "B"),
         "transfer_s": ("transfer", "s"),
         "cold_start_s": ("cold start", "s"),
-        "cost_usd": ("cost of an item", "USD"),
-        "usd_per_million_tokens": ("cost of a million tokens", "USD"),
-        "carbon_g": ("carbon of an item", "g CO2e"),
+        "cost_usd": ("cost", "USD/1M"),
+        "usd_per_million_tokens": ("cost of tokens, per million", "USD"),
+        "carbon_g": ("carbon", "g CO2e/1M"),
     }
 )
-"""What columns of results are called, and their units."""
+"""What columns of results are called, and their units; `/1M` is for a million items, where a column is for one."""
 
 
 @dataclass(frozen=True)

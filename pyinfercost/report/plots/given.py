@@ -59,11 +59,6 @@ def module_at(path: str, depth: int | None) -> str:
     return path if depth is None else ".".join(path.split(".")[:depth])
 
 
-def short_module(path: str) -> str:
-    """The last two names of a path: `layer1.0.conv2` is `0.conv2`, which is enough to find it."""
-    return ".".join(path.split(".")[-2:]) if path else "(itself)"
-
-
 def short_op(op: str) -> str:
     """`conv2d` for `aten.conv2d.default`."""
     parts = op.split(".")
