@@ -56,9 +56,9 @@ def plot_memory(
     if fixed:
         for name, size in (("weights", held.weight_bytes), ("inputs", held.input_bytes)):
             if size:
-                ax.fill_between([0, nodes], base, base + size, color=MEMORY[name], alpha=0.75, linewidth=0, label=name)
+                ax.fill_between([0, nodes], base, base + size, color=MEMORY[name], alpha=0.9, linewidth=0, label=name)
                 base += size
-    options = {"color": MEMORY["activations"], "alpha": 0.75, "linewidth": 0, "label": "activations", **kwargs}
+    options = {"color": MEMORY["activations"], "alpha": 0.9, "linewidth": 0, "label": "activations", **kwargs}
     ax.fill_between(edges, base, [base + size for size in live], step="post", **options)
     peak = base + max(held.live_bytes)
     in_reach = capacity_in_reach(held, fixed)
@@ -71,7 +71,7 @@ def plot_memory(
     labels = Labels(ax)
     if legend:
         # Beside the area where there is room for it: not over the peak.
-        loc = "upper left" if held.peak_node > nodes / 2 else "upper right"
+        loc: Any = "upper left" if held.peak_node > nodes / 2 else "upper right"
         labels.took(ax.legend(loc=loc, fontsize="small", reverse=True))
     where = shortened(module_at(held.peak_module, None))
     ax.plot(held.peak_node + 0.5, peak, "o", color=library("matplotlib").rcParams["text.color"], markersize=4)

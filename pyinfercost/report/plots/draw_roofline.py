@@ -144,18 +144,24 @@ def _several(profile: Any) -> list[Any]:
     return [profile]
 
 
-def _limits(ax: Axes, lines: Iterable[Roofline]) -> None:
-    """Logarithmic axes around all dots, the roofs in use, and where dram meets them."""
+def limits_of(lines: Iterable[Roofline]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where the axes begin and end: around the dots that count, the roofs in use, and where dram meets them."""
     seen = [dot for line in lines for dot in _most_of_time(line)]
     x = [dot.intensity for dot in seen]
     x += [ridge.intensity for line in lines for ridge in line.ridges if ridge.level == "dram"]
     y = [dot.flop_per_s for dot in seen]
     y += [roof.flop_per_s for line in lines for roof in line.roofs if roof.used]
+    low, high = min(y) * _BELOW, max(y)
+    return (min(x) * _BELOW, max(x) * _ABOVE), (low, high * (high / low) ** _HEADROOM)
+
+
+def _limits(ax: Axes, lines: Iterable[Roofline]) -> None:
+    """Logarithmic axes around what is to be seen, and around what is there already."""
     before = (ax.get_xlim(), ax.get_ylim()) if ax.has_data() else None
     ax.set_xscale("log")
     ax.set_yscale("log")
-    across, upwards = (min(x) * _BELOW, max(x) * _ABOVE), (min(y) * _BELOW, max(y) * (max(y) / min(y)) ** _HEADROOM)
-    if before is not None:  # what is there already stays in sight
+    across, upwards = limits_of(lines)
+    if before is not None:
         across, upwards = (
             (min(new[0], old[0]) if old[0] > 0 else new[0], max(new[1], old[1]))
             for new, old in zip((across, upwards), before, strict=True)
@@ -188,7 +194,7 @@ def _machine(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, named: b
         if not roof.used and not unused:
             continue
         begin = max(low, roof.flop_per_s / fastest) if fastest else low
-        strength = {"linewidth": 1.4, "alpha": 0.95} if roof.used else {"linewidth": 0.7, "alpha": 0.35}
+        strength: dict[str, Any] = {"linewidth": 1.4, "alpha": 0.95} if roof.used else {"linewidth": 0.7, "alpha": 0.35}
         if begin < high:
             ax.plot(
                 [begin, high], [roof.flop_per_s] * 2, color=color, linestyle=style, zorder=2, **strength
@@ -203,7 +209,7 @@ def _machine(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, named: b
         ax.plot(
             ends, ends * slope.byte_per_s, color=color, linestyle=style, linewidth=1.0, alpha=0.7, zorder=2
         ).pop().set_gid("slope")
-        along = np.geomspace(*ends, _ON_A_LINE)
+        along = np.geomspace(float(ends[0]), float(ends[1]), _ON_A_LINE)
         labels.keep_clear(along, along * slope.byte_per_s)
         _on_slope(ax, labels, f"{prefix}{slope.level}: {rate_text(slope.byte_per_s, 'B/s')}", slope.byte_per_s, top)
     for ridge in line.ridges:

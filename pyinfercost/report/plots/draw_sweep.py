@@ -154,7 +154,7 @@ def _draw(ax: Axes, curve: Curve, kwargs: dict[str, Any]) -> Any:
 
 def _draw_front(ax: Axes, shown: SweepCurves, color: Any) -> None:
     x, y = [mark.x for mark in shown.front], [mark.y for mark in shown.front]
-    style = {"linestyle": "none"}
+    style: dict[str, Any] = {"linestyle": "none"}
     if set(shown.objectives) == {shown.x, shown.y}:  # only then does a line along x have all of the front on one side
         style = {"linestyle": "-"}
     ax.plot(

@@ -203,8 +203,7 @@ class Labels:
 
     def _try(self, label: Annotation, across: float, upwards: float, distance: float) -> tuple[int | None, Any]:
         """How many marks a label would cover at a place; None where it would lie on another label or outside."""
-        label.set_horizontalalignment({1: "left", 0: "center", -1: "right"}[int(across)])
-        label.set_verticalalignment({1: "bottom", 0: "center", -1: "top"}[int(upwards)])
+        label.set(ha=("center", "left", "right")[int(across)], va=("center", "bottom", "top")[int(upwards)])
         label.set_position((across * distance, upwards * distance / (2 if across else 1)))
         box = self._box(label)
         if not self._inside(box) or any(box.overlaps(other) for other in self._taken):

@@ -6,6 +6,7 @@ The numbers are those of the plots in matplotlib, in the same units; nothing has
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import atan2, degrees, log10
 from typing import Any
 
 from ..colors import ALARM, BOUND, MEMORY
@@ -14,8 +15,8 @@ from ..text import quantity
 from .breakdown import VALUES, breakdown_of
 from .draw_breakdown import SEGMENTS, whole_text
 from .draw_memory import below, capacity_in_reach, memory_text
-from .draw_roofline import roofline_text, top_of
-from .given import Given, document_of, heading, rate_text, share_text
+from .draw_roofline import limits_of, roofline_text, top_of
+from .given import Given, document_of, heading, rate_text, share_text, short_op
 from .memory import memory_of
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
@@ -47,8 +48,8 @@ def roofline_vega(profile: Given) -> dict[str, Any]:
     if not line.dots:
         raise ValueError("no layer of this profile computes anything in a time of its own: there is nothing to draw")
     top = top_of(line)
-    low = min(dot.intensity for dot in line.dots) / 2
-    high = 4 * max(*(dot.intensity for dot in line.dots), *(ridge.intensity for ridge in line.ridges))
+    (low, high), (bottom, ceiling) = limits_of([line])
+    angle = degrees(atan2(_HEIGHT / log10(ceiling / bottom), _WIDTH / log10(high / low)))
     dots = [
         {
             "module": dot.module or "(itself)",
@@ -66,22 +67,29 @@ def roofline_vega(profile: Given) -> dict[str, Any]:
     roofs = [
         {"name": roof.label, "used": roof.used, "intensity": x, "flop_per_s": roof.flop_per_s}
         for roof in line.roofs
-        if roof.flop_per_s <= 2 * top
+        if bottom < roof.flop_per_s < ceiling
         for x in (max(low, roof.flop_per_s / fastest), high)
     ]
     slopes = [
         {"name": slope.level, "intensity": x, "flop_per_s": x * slope.byte_per_s}
         for slope in line.slopes
-        for x in (low, top / slope.byte_per_s)
+        for x in (max(low, bottom / slope.byte_per_s), top / slope.byte_per_s)
     ]
-    names = [
-        {"text": f"{roof.label}: {rate_text(roof.flop_per_s, 'FLOP/s')}", "flop_per_s": roof.flop_per_s, "x": high}
+    roof_names = [
+        {
+            "text": f"{roof.label}: {rate_text(roof.flop_per_s, 'FLOP/s')}",
+            "intensity": high,
+            "flop_per_s": roof.flop_per_s,
+        }
         for roof in line.roofs
         if roof.used
-    ] + [
-        {"text": f"{slope.level}: {rate_text(slope.byte_per_s, 'B/s')}", "flop_per_s": top, "x": top / slope.byte_per_s}
-        for slope in line.slopes
     ]
+    slope_names = []
+    for slope in line.slopes:
+        begin, end = max(low, bottom / slope.byte_per_s), top / slope.byte_per_s
+        x_of_name = begin * (end / begin) ** 0.05
+        text = f"{slope.level}: {rate_text(slope.byte_per_s, 'B/s')}"
+        slope_names.append({"text": text, "intensity": x_of_name, "flop_per_s": x_of_name * slope.byte_per_s})
     ridges = [
         {"text": f"{ridge.intensity:.3g} FLOP/B", "intensity": ridge.intensity, "flop_per_s": ridge.flop_per_s}
         for ridge in line.ridges
@@ -89,7 +97,7 @@ def roofline_vega(profile: Given) -> dict[str, Any]:
     ]
     log = {"type": "log"}
     x = axis("intensity", "intensity (FLOP/B)", scale={**log, "domain": [low, high], "nice": False})
-    y = axis("flop_per_s", "performance (FLOP/s)", scale=log)
+    y = axis("flop_per_s", "performance (FLOP/s)", scale={**log, "domain": [bottom, ceiling], "nice": False})
     there = [bound for bound in BOUND if any(dot.bound == bound for dot in line.dots)]
     return specification(
         heading(document),
@@ -111,14 +119,14 @@ def roofline_vega(profile: Given) -> dict[str, Any]:
                 "encoding": {"x": x, "y": y, "detail": {"field": "name"}},
             },
             {
-                "data": {"values": names[: sum(roof.used for roof in line.roofs)]},
-                "mark": {"type": "text", "align": "right", "dy": -7},
-                "encoding": {"x": {**x, "field": "x"}, "y": y, "text": {"field": "text"}},
+                "data": {"values": roof_names},
+                "mark": {"type": "text", "align": "right", "dx": -4, "dy": -7},
+                "encoding": {"x": x, "y": y, "text": {"field": "text"}},
             },
             {
-                "data": {"values": names[sum(roof.used for roof in line.roofs) :]},
-                "mark": {"type": "text", "align": "right", "angle": 315, "dx": -14, "dy": -6},
-                "encoding": {"x": {**x, "field": "x"}, "y": y, "text": {"field": "text"}},
+                "data": {"values": slope_names},
+                "mark": {"type": "text", "align": "left", "angle": round(360 - angle, 2), "dy": -7},
+                "encoding": {"x": x, "y": y, "text": {"field": "text"}},
             },
             {
                 "data": {"values": ridges},
@@ -127,7 +135,7 @@ def roofline_vega(profile: Given) -> dict[str, Any]:
             },
             {
                 "data": {"values": dots},
-                "mark": {"type": "point", "filled": True, "opacity": 0.65},
+                "mark": {"type": "point", "filled": True, "opacity": 0.65, "clip": True},
                 "encoding": {
                     "x": x,
                     "y": y,
@@ -162,15 +170,23 @@ def breakdown_vega(profile: Given, **options: Any) -> dict[str, Any]:
     document = document_of(profile)
     result = breakdown_of(document, **options)
     name, unit = VALUES[result.value]
+    order = list(SEGMENTS)
     values = [
-        {"part": part.name, "bound": bound, "value": amount, "share": amount / result.whole, "of_whole": part.share}
+        {
+            "part": part.name,
+            "bound": bound,
+            "place": order.index(bound),
+            "value": amount,
+            "share": amount / result.whole,
+        }
         for part in result.parts
         for bound, amount in part.segments.items()
     ]
     ends = [{"part": part.name, "value": part.value, "text": share_text(part.share)} for part in result.parts]
     there = [bound for bound in SEGMENTS if any(row["bound"] == bound for row in values)]
     y = {"field": "part", "type": "nominal", "title": result.by, "sort": [part.name for part in result.parts]}
-    x = axis("value", f"{name} ({unit})")
+    most = max((part.value for part in result.parts), default=0.0)
+    x = axis("value", f"{name} ({unit})", scale={"domain": [0, 1.12 * most], "nice": False})
     bars = {
         "data": {"values": values},
         "mark": "bar",
@@ -182,8 +198,6 @@ def breakdown_vega(profile: Given, **options: Any) -> dict[str, Any]:
             "tooltip": [{"field": "part"}, {"field": "bound"}, {"field": "share", "format": ".1%"}],
         },
     }
-    for row in values:
-        row["place"] = list(SEGMENTS).index(row["bound"])
     texts = {
         "data": {"values": ends},
         "mark": {"type": "text", "align": "left", "dx": 4},
@@ -222,7 +236,7 @@ def memory_vega(profile: Given, *, fixed: bool | None = None) -> dict[str, Any]:
     }
     y = axis("bytes", "memory (B)")
     peak = base + max(held.live_bytes)
-    text = f"peak {quantity(peak, 'B')}: {held.peak_module or '(itself)'} {held.peak_op}"
+    text = f"peak {quantity(peak, 'B')}: {held.peak_module or '(itself)'} {short_op(held.peak_op)}"
     color = {
         "field": "held",
         "type": "nominal",

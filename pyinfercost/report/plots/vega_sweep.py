@@ -12,6 +12,8 @@ from .vega import axis, specification
 if TYPE_CHECKING:
     from ...analysis.sweeps.result import Sweep
 
+_ROOM = 1.15  # around the points of a logarithmic axis, as a factor
+
 
 def sweep_vega(
     sweep: Sweep,
@@ -44,12 +46,17 @@ def sweep_vega(
     def channel(field: str, column: str) -> dict[str, Any]:
         name, unit = MEASURES.get(column, (column, ""))
         base = unit.removesuffix("/1M")  # the numbers are for one item
-        log = is_spanning([row[field] for row in points])
-        scale = {"type": "log"} if log else {"zero": False}
+        values = [row[field] for row in points]
+        scale: dict[str, Any] = {"zero": False}
+        if is_spanning(values):
+            scale = {"type": "log", "domain": [min(values) / _ROOM, max(values) * _ROOM], "nice": False}
         return axis(field, f"{name} ({base})" if base else name, scale=scale)
 
     encoding = {"x": channel("x", x), "y": channel("y", y)}
-    color = {"field": "curve", "type": "nominal", "title": None}
+    names = [curve.name for curve in shown.curves]
+    color: dict[str, Any] = {"field": "curve", "type": "nominal", "title": None, "scale": {"domain": names}}
+    if len(names) == 1:
+        color["legend"] = None
     tooltip = [{"field": "curve"}, *([{"field": order}] if along else []), {"field": "x"}, {"field": "y"}]
     joined = bool(shown.curves) and shown.curves[0].joined
     layers: list[dict[str, Any]] = []
@@ -96,6 +103,6 @@ def _ringed(
 ) -> dict[str, Any]:
     return {
         "data": {"values": [_row(mark, order) for mark in marks]},
-        "mark": {"type": "point", "shape": shape, "size": 80, "color": "gray", "description": title},
+        "mark": {"type": "point", "shape": shape, "size": 50, "color": "gray", "description": title},
         "encoding": {**encoding, "tooltip": tooltip},
     }
