@@ -69,7 +69,7 @@ def plot_roofline(
     area = min(_MOST_AREA, _LARGEST / max(dot.share for dot in dots))
     machines = {line.hardware: line for line in lines}
     for place, line in enumerate(machines.values()):
-        _machine(ax, line, labels, unused=unused, named=len(machines) > 1, style=("-", "--", "-.", ":")[place % 4])
+        _machine(ax, line, labels, unused=unused, style=("-", "--", "-.", ":")[place % 4])
     for place, (line, document) in enumerate(zip(lines, documents, strict=True)):
         marker = _MARKERS[place % len(_MARKERS)]
         drawn = sorted(line.dots, key=lambda dot: -dot.share)  # small dots lie on large ones
@@ -78,7 +78,7 @@ def plot_roofline(
             [dot.flop_per_s for dot in drawn],
             **{
                 "s": [area * dot.share for dot in drawn],
-                "c": [BOUND[dot.bound] for dot in drawn],
+                **({} if "color" in kwargs else {"c": [BOUND[dot.bound] for dot in drawn]}),
                 "alpha": 0.6,
                 "linewidths": 0.6,
                 "edgecolors": ax.get_facecolor(),
@@ -91,14 +91,14 @@ def plot_roofline(
         labels.keep_clear(
             [dot.intensity for dot in drawn], [dot.flop_per_s for dot in drawn], [area * dot.share for dot in drawn]
         )
-    for ridge in (ridge for line in machines.values() for ridge in line.ridges if ridge.level == "dram"):
-        labels.put(ridge.intensity, ridge.flop_per_s, f"{ridge.intensity:.3g} FLOP/B", zorder=5)
     if legend:
         _legend(ax, lines, documents, labels)
+    for line in machines.values():
+        _names(ax, line, labels, unused=unused, prefix=f"{line.hardware}: " if len(machines) > 1 else "")
     for line in lines:
         for dot, alike in longest(line, annotate):
             where = f"{alike} x {share_text(dot.share)}" if alike > 1 else share_text(dot.share)
-            text = f"{shortened(module_at(dot.module, None))} {short_op(dot.op)}, {where}"
+            text = f"{shortened(module_at(dot.module, None), 28)} {short_op(dot.op)}, {where}"
             labels.put(dot.intensity, dot.flop_per_s, text, pointed=True, zorder=5)
     label_axis(ax.xaxis, "intensity", "FLOP/B", log=True)
     label_axis(ax.yaxis, "performance", "FLOP/s", log=True)
@@ -181,7 +181,7 @@ def _most_of_time(line: Roofline) -> list[Dot]:
     return kept
 
 
-def _machine(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, named: bool, style: str) -> None:
+def _machine(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, style: str) -> None:
     """The roofs, slopes and ridge points of a machine."""
     import numpy as np
 
@@ -189,7 +189,6 @@ def _machine(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, named: b
     low, high = ax.get_xlim()
     top = top_of(line)
     fastest = max((slope.byte_per_s for slope in line.slopes), default=0.0)
-    prefix = f"{line.hardware}: " if named else ""
     for roof in line.roofs:
         if not roof.used and not unused:
             continue
@@ -200,10 +199,6 @@ def _machine(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, named: b
                 [begin, high], [roof.flop_per_s] * 2, color=color, linestyle=style, zorder=2, **strength
             ).pop().set_gid("roof" if roof.used else "unused roof")
             labels.keep_clear(np.geomspace(begin, high, _ON_A_LINE), [roof.flop_per_s] * _ON_A_LINE)
-    for roof in sorted(line.roofs, key=lambda roof: not roof.used):
-        if roof.used or unused:
-            text = f"{prefix}{roof.label}: {rate_text(roof.flop_per_s, 'FLOP/s')}"
-            _on_roof(ax, labels, text, roof.flop_per_s, faint=not roof.used)
     for slope in line.slopes:
         ends = np.asarray([low, max(low, top / slope.byte_per_s)])
         ax.plot(
@@ -211,12 +206,28 @@ def _machine(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, named: b
         ).pop().set_gid("slope")
         along = np.geomspace(float(ends[0]), float(ends[1]), _ON_A_LINE)
         labels.keep_clear(along, along * slope.byte_per_s)
-        _on_slope(ax, labels, f"{prefix}{slope.level}: {rate_text(slope.byte_per_s, 'B/s')}", slope.byte_per_s, top)
     for ridge in line.ridges:
         if ridge.level == "dram":
             ax.plot(ridge.intensity, ridge.flop_per_s, marker="o", markersize=4, color=color, zorder=4).pop().set_gid(
                 "ridge"
             )
+
+
+def _names(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, prefix: str) -> None:
+    """What the roofs, slopes and ridge points are; roofs in use first, and the others last."""
+    texts = {roof: f"{prefix}{roof.label}: {rate_text(roof.flop_per_s, 'FLOP/s')}" for roof in line.roofs}
+    for roof in line.roofs:
+        if roof.used:
+            _on_roof(ax, labels, texts[roof], roof.flop_per_s, faint=False)
+    for slope in line.slopes:
+        text = f"{prefix}{slope.level}: {rate_text(slope.byte_per_s, 'B/s')}"
+        _on_slope(ax, labels, text, slope.byte_per_s, top_of(line))
+    for ridge in line.ridges:
+        if ridge.level == "dram":
+            labels.put(ridge.intensity, ridge.flop_per_s, f"{ridge.intensity:.3g} FLOP/B", zorder=5)
+    for roof in line.roofs:
+        if unused and not roof.used:
+            _on_roof(ax, labels, texts[roof], roof.flop_per_s, faint=True)
 
 
 def _on_roof(ax: Axes, labels: Labels, text: str, rate: float, *, faint: bool) -> None:
@@ -234,7 +245,7 @@ def _on_roof(ax: Axes, labels: Labels, text: str, rate: float, *, faint: bool) -
         path_effects=halo(ax),
         zorder=4,
     )
-    if not ax.get_ylim()[0] < rate < ax.get_ylim()[1] or not labels.stands(label):
+    if not ax.get_ylim()[0] < rate < ax.get_ylim()[1] or not labels.stands(label, beside_marks=faint):
         label.remove()
 
 
@@ -245,7 +256,8 @@ def _on_slope(ax: Axes, labels: Labels, text: str, byte_per_s: float, top: float
     end = top / byte_per_s
     if end <= begin:
         return
-    for part in (0.05, 0.12, 0.2, 0.3, 0.5):
+    places = (0.05, 0.12, 0.2, 0.3, 0.5)
+    for part, beside in (*((place, True) for place in places), *((place, False) for place in places)):
         x = begin * (end / begin) ** part
         label = ax.text(
             log10(x),
@@ -262,7 +274,7 @@ def _on_slope(ax: Axes, labels: Labels, text: str, byte_per_s: float, top: float
             zorder=4,
             clip_on=True,
         )
-        if labels.stands(label):
+        if labels.stands(label, beside_marks=beside):
             return
         label.remove()
 

@@ -141,6 +141,7 @@ class Labels:
         self._pixels = ax.figure.dpi / 72  # of a point
         self._taken: list[Any] = []
         self._marks = np.empty((0, 2))
+        self._large = np.empty((0, 2))  # those of the marks that have an area
 
     def keep_clear(self, x: Iterable[float], y: Iterable[float], areas: Iterable[float] | None = None) -> None:
         """Marks, or points along a line, that labels should not cover; marks have areas in square points."""
@@ -150,17 +151,22 @@ class Labels:
         self._marks = np.concatenate([self._marks, there])
         if areas is not None:
             radius = np.sqrt(np.asarray(list(areas)) / np.pi)[:, None] * self._pixels
-            for angle in np.arange(0, 2 * np.pi, np.pi / 4):
-                for part in (0.5, 0.95):
-                    self._marks = np.concatenate([self._marks, there + part * radius * (np.cos(angle), np.sin(angle))])
+            angles = np.arange(0, 2 * np.pi, np.pi / 4)
+            rings = [
+                there + part * radius * (np.cos(angle), np.sin(angle)) for angle in angles for part in (0, 0.5, 0.95)
+            ]
+            self._large = np.concatenate([self._large, *rings])
+            self._marks = np.concatenate([self._marks, *rings])
 
     def took(self, artist: Any) -> None:
         """Something that stands already, such as a legend."""
         self._taken.append(artist.get_window_extent())
 
-    def stands(self, text: Any) -> bool:
-        """Whether a text may stay where it is; labels then keep out of its way."""
+    def stands(self, text: Any, *, beside_marks: bool = False) -> bool:
+        """Whether a text may stay where it is, also if it must not cover a mark; labels then keep out of its way."""
         box = self._box(text)
+        if beside_marks and box.count_contains(self._large):
+            return False
         if not self._inside(box) or any(box.overlaps(other) for other in self._taken):
             return False
         self._taken.append(box)
