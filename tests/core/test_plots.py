@@ -14,9 +14,8 @@ import pytest
 from toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.report.colors import BOUND, MEMORY
+from pyinfercost.report.colors import BOUND
 from pyinfercost.report.plots.breakdown import VALUES, breakdown_of
-from pyinfercost.report.plots.curves import MOST_CURVES, MOST_POINTS, sweep_curves
 from pyinfercost.report.plots.memory import memory_of
 from pyinfercost.report.roofline import roofline_of
 
@@ -241,76 +240,6 @@ def test_sections_cover_all_nodes(document: dict[str, Any]) -> None:
     assert all(one.end == two.first for one, two in pairwise(sections))
 
 
-# ---- sweeps ----
-
-
-def test_curves_are_the_points_and_knees_are_those_of_the_sweep(sweep: ic.Sweep) -> None:
-    ax = sweep.plot()
-    names = [f"{machine}, {precision}" for machine in PRICES for precision in ("fp32", "fp16")]
-    lines = {line.get_label(): line for line in ax.lines if line.get_label() in names}
-    assert list(lines) == names
-    some = sweep.where("hardware == 'l4' and precision == 'fp16'")
-    assert np.array_equal(lines["l4, fp16"].get_xdata(), some["latency_s"])
-    assert np.array_equal(lines["l4, fp16"].get_ydata(), some["throughput_per_s"])
-    knees = sweep.knee()
-    (rings,) = [artist for artist in ax.collections if artist.get_label() == "knee"]
-    assert np.array_equal(rings.get_offsets(), np.column_stack([knees["latency_s"], knees["throughput_per_s"]]))
-    assert {f"{batch}" for batch in knees["batch"]} <= {text.get_text() for text in ax.texts}
-
-
-def test_the_front_is_that_of_the_sweep(sweep: ic.Sweep) -> None:
-    front = sweep.pareto("latency_s", "cost_usd")
-    shown = sweep_curves(sweep, pareto=("latency_s", "cost_usd"))
-    assert sorted(mark.x for mark in shown.front) == sorted(front["latency_s"])
-    ax = sweep.plot(pareto=("latency_s", "cost_usd"))
-    (line,) = [line for line in ax.lines if line.get_label() == "Pareto front of latency, cost"]
-    assert len(line.get_xdata()) == len(front)
-    both = sweep_curves(sweep, y="cost_usd", pareto=True)
-    assert both.objectives == ("latency_s", "cost_usd")
-
-
-def test_of_many_points_a_few_thousand_are_drawn() -> None:
-    many = ic.sweep(
-        blocks(), hardware="l4", precision=["fp32", "fp16"], execution=["eager", "replayed"], batch=range(1, 4097)
-    )
-    shown = sweep_curves(many, pareto=True)
-    knees = {mark.row for mark in shown.knees}
-    assert shown.points == 4 * 4096
-    assert shown.drawn <= MOST_POINTS + len(knees)
-    assert knees <= {int(row) for curve in shown.curves for row in curve.rows}
-    assert {int(curve.along[0]) for curve in shown.curves} == {1}
-    assert {int(curve.along[-1]) for curve in shown.curves} == {4096}
-    assert f"{shown.drawn:,} of {len(many):,} points" in texts_of(many.plot())
-
-
-def test_too_many_curves_are_clouds_of_what_tells_them_apart() -> None:
-    scales = np.linspace(1, 2, MOST_CURVES).tolist()
-    grid = ic.sweep(
-        blocks(), hardware=["l4", "t4"], batch=[1, 2, 4, 8], execution="replayed", scale={"bandwidth": scales}
-    )
-    shown = sweep_curves(grid)
-    assert [curve.name for curve in shown.curves] == ["l4", "t4"]
-    assert not any(curve.joined for curve in shown.curves)
-    assert len(shown.knees) == 2 * len(scales)
-    grid.plot()
-
-
-def test_points_without_a_known_value_are_left_out_and_said() -> None:
-    known = ic.sweep(blocks(), hardware=["l4", "t4"], batch=[1, 2, 4], price=PRICES["l4"])
-    data = {name: known[name].copy() for name in known.columns}
-    data["cost_usd"][:2] = np.nan
-    partly = ic.Sweep(known.model, known.sizes, data)
-    shown = sweep_curves(partly, y="cost_usd")
-    assert shown.unknown == 2
-    assert sum(len(curve.rows) for curve in shown.curves) == 4
-    assert "2 without known" in texts_of(partly.plot(y="cost_usd"))
-    data["cost_usd"][:] = np.nan
-    with pytest.raises(ValueError, match=r"cost_usd is not known at any of 6 points: give sweep\(\) a price="):
-        partly.plot(y="cost_usd")
-    with pytest.raises(ValueError, match=r"cost_usd is not known .* a price="):
-        partly.plot(pareto=("latency_s", "cost_usd"))
-
-
 # ---- as users of matplotlib expect ----
 
 
@@ -364,19 +293,6 @@ def test_profiles_from_files_are_drawn(tmp_path: Path, profile: ic.Profile) -> N
         assert np.array_equal(dots.get_offsets(), profile.plot_roofline().collections[0].get_offsets())
 
 
-def luminance(color: str) -> float:
-    """As WCAG 2 has it."""
-    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-@pytest.mark.parametrize("color", sorted({*BOUND.values(), *MEMORY.values()}))
-def test_colours_stand_out_on_white_and_on_black(color: str) -> None:
-    assert 1.05 / (luminance(color) + 0.05) >= 3
-    assert (luminance(color) + 0.05) / 0.05 >= 3
-
-
 # ---- what is refused ----
 
 
@@ -412,21 +328,6 @@ def test_profiles_that_do_not_have_it() -> None:
         ic.plots.plot_roofline([])
 
 
-def test_sweeps_that_do_not_have_it(sweep: ic.Sweep) -> None:
-    with pytest.raises(ValueError, match="no points to draw"):
-        sweep.where("batch > 1000").plot()
-    with pytest.raises(ValueError, match=r"unknown column 'carbon_g'.*region="):
-        sweep.plot(y="carbon_g")
-    with pytest.raises(ValueError, match="column of text"):
-        sweep.plot(x="hardware")
-    with pytest.raises(ValueError, match="size, such as 'batch'"):
-        sweep.plot(along="precision")
-    fixed = ic.sweep(blocks(fixed_batch=4), hardware=["l4", "t4"])
-    with pytest.raises(ValueError, match=r"no axis 'batch' .*along=None"):
-        fixed.plot()
-    assert len(fixed.plot(along=None).lines) == 2
-
-
 def test_without_matplotlib_the_extra_is_named() -> None:
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
@@ -442,49 +343,3 @@ def test_without_matplotlib_the_extra_is_named() -> None:
     tests = Path(__file__).parents[1]
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tests)
     assert "pip install 'pyinfercost[plot]'" in result.stdout
-
-
-# ---- Vega-Lite ----
-
-
-def test_specifications_have_the_same_numbers(profile: ic.Profile, document: dict[str, Any], sweep: ic.Sweep) -> None:
-    line = roofline_of(document)
-    dots = profile.to_vega()["layer"][-1]["data"]["values"]
-    assert [(dot["intensity"], dot["flop_per_s"], dot["share"]) for dot in dots] == [
-        (dot.intensity, dot.flop_per_s, dot.share) for dot in line.dots
-    ]
-    bars = profile.to_vega("breakdown", by="op", top=None)["layer"][0]["data"]["values"]
-    parts = breakdown_of(document, by="op", top=None).parts
-    assert [(row["part"], row["bound"], row["value"]) for row in bars] == [
-        (part.name, bound, value) for part in parts for bound, value in part.segments.items()
-    ]
-    held = profile.to_vega("memory", fixed=False)["layer"][0]["data"]["values"]
-    assert [row["bytes"] for row in held][:-1] == [layer["live_activation_bytes"] for layer in document["layers"]]
-    spec = sweep.to_vega(pareto=True)
-    points = spec["layer"][0]["data"]["values"]
-    assert [point["x"] for point in points] == sweep["latency_s"].tolist()
-    assert [point["batch"] for point in points] == sweep["batch"].tolist()
-    knees = [row["batch"] for layer in spec["layer"] for row in layer["data"]["values"] if "row" in row]
-    assert set(sweep.knee()["batch"].tolist()) <= set(knees)
-
-
-def test_specifications_are_json_and_say_what_they_are(profile: ic.Profile, sweep: ic.Sweep) -> None:
-    specs = [*(profile.to_vega(plot) for plot in ("roofline", "breakdown", "memory")), sweep.to_vega()]
-    for spec in specs:
-        assert spec["$schema"] == "https://vega.github.io/schema/vega-lite/v5.json"
-        assert json.loads(json.dumps(spec, allow_nan=False)) == spec
-    with pytest.raises(ValueError, match="'roofline', 'breakdown', 'memory', got 'pie'"):
-        profile.to_vega("pie")
-
-
-def test_specifications_keep_to_the_schema(profile: ic.Profile, sweep: ic.Sweep) -> None:
-    altair = pytest.importorskip("altair", reason="the schema of Vega-Lite comes with altair: pip install altair")
-    validator = pytest.importorskip("jsonschema")
-    (path,) = Path(altair.__file__).parent.glob("vegalite/v*/schema/vega-lite-schema.json")
-    schema = validator.Draft7Validator(json.loads(path.read_text(encoding="utf-8")))
-    for spec in (
-        *(profile.to_vega(plot) for plot in ("roofline", "breakdown", "memory")),
-        sweep.to_vega(pareto=("latency_s", "cost_usd")),
-        sweep.to_vega(along=None),
-    ):
-        assert not list(schema.iter_errors(spec))
