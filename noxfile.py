@@ -53,7 +53,14 @@ def typecheck(session: nox.Session) -> None:
     """mypy in strict mode over the package, with the libraries that it names installed; nothing is compiled for it."""
     project = nox.project.load_toml("pyproject.toml")["project"]
     extras = project["optional-dependencies"]
-    named = [*project["dependencies"], *extras["torch"], *extras["models"], *extras["lint"], "nox>=2025.2"]
+    named = [
+        *project["dependencies"],
+        *extras["torch"],
+        *extras["models"],
+        *extras["plot"],
+        *extras["lint"],
+        "nox>=2025.2",
+    ]
     session.install(*(package for package in named if not package.startswith(f"{project['name']}[")))
     session.run("mypy")
 

@@ -1,7 +1,7 @@
 """What inference costs before anyone pays for it: FLOPs, bytes, memory and latency of PyTorch models.
 
 The names below are the public face. Those of the compiled core are at hand at once; the rest is imported when first
-used, so that `import pyinfercost` brings in neither torch nor numpy nor rich.
+used, so that `import pyinfercost` brings in neither torch nor numpy nor rich nor matplotlib.
 """
 
 from importlib import import_module
@@ -19,6 +19,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from . import hardware as hardware
+    from . import plots as plots
     from .analysis.collectives import CollectiveEstimate as CollectiveEstimate
     from .analysis.collectives import collective as collective
     from .analysis.comparing import compare as compare
@@ -58,9 +59,9 @@ if TYPE_CHECKING:
     from .training.regularizer import CostRegularizer as CostRegularizer
     from .training.tracker import CostTracker as CostTracker
 
-# These are subpackages: importing anything below them binds the module to that name here, so the name must mean the
+# These are modules: importing anything below them binds the module to that name here, so the name must mean the
 # module in every case. `pyinfercost.capture` and `pyinfercost.sparsity` are modules that can be called.
-_MODULES = ("capture", "hardware", "sparsity")
+_MODULES = ("capture", "hardware", "plots", "sparsity")
 _LAZY = {
     "activation_sparsity": ".sparsity",
     "ActivationSparsity": ".sparsity.activation_result",
@@ -142,6 +143,7 @@ __all__ = [
     "estimate",
     "hardware",
     "measure",
+    "plots",
     "potential",
     "profile",
     "sparsity",

@@ -16,6 +16,8 @@ from .terms import Asked, Terms
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from matplotlib.axes import Axes
+
     from .._core import Counts, Graph, Hardware
     from ..measuring.result import Measurement
 
@@ -192,6 +194,34 @@ class Profile:
         from ..report.trace import trace_of
 
         return trace_of(self, measured)
+
+    def plot_roofline(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """What each layer reaches, beside what the machine could give; options as in `plots.plot_roofline`."""
+        from ..report.plots.draw_roofline import plot_roofline
+
+        return plot_roofline(self, ax, **options)
+
+    def plot_breakdown(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """What modules, ops, bounds or effects have of the whole; options as in `plots.plot_breakdown`."""
+        from ..report.plots.draw_breakdown import plot_breakdown
+
+        return plot_breakdown(self, ax, **options)
+
+    def plot_memory(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """What is held while each node runs; options as in `plots.plot_memory`."""
+        from ..report.plots.draw_memory import plot_memory
+
+        return plot_memory(self, ax, **options)
+
+    def to_vega(self, plot: str = "roofline", **options: Any) -> dict[str, Any]:
+        """A plot as a Vega-Lite specification with its data inside: `"roofline"`, `"breakdown"` or `"memory"`.
+
+        Options are those of the plot that say what is shown: `by`, `value`, `depth`, `top` and `merge` of a breakdown,
+        `fixed` of memory.
+        """
+        from ..report.plots.vega import profile_vega
+
+        return profile_vega(self, plot, **options)
 
 
 def profile(

@@ -17,6 +17,7 @@ from .tradeoff import tradeoff_columns
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
 Where: TypeAlias = "str | Condition | Iterable[str | Condition] | None"
@@ -243,6 +244,18 @@ class Sweep:
         from .frames import write_parquet
 
         write_parquet(self, Path(path))
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Throughput against latency, a curve for each machine and way of running; options as in `plots.plot_sweep`."""
+        from ...report.plots.draw_sweep import plot_sweep
+
+        return plot_sweep(self, ax, **options)
+
+    def to_vega(self, **options: Any) -> dict[str, Any]:
+        """The same as a Vega-Lite specification with its data inside: options `x`, `y`, `along`, `knee`, `pareto`."""
+        from ...report.plots.vega_sweep import sweep_vega
+
+        return sweep_vega(self, **options)
 
 
 def front_rows(data: Mapping[str, NDArray[Any]], chosen: list[tuple[str, bool]]) -> NDArray[np.int64]:

@@ -1,0 +1,27 @@
+"""Plots: `ic.plots.plot_roofline(profile)`; as specifications of Vega-Lite: `ic.plots.profile_vega(profile, "memory")`.
+
+Profiles are given as they are, as their JSON object, or as the path of a file with that. Drawing needs matplotlib (`pip
+install 'pyinfercost[plot]'`), which is imported when something is drawn; specifications need nothing.
+"""
+
+from .report.colors import BOUND, MEMORY
+from .report.plots.draw_breakdown import plot_breakdown
+from .report.plots.draw_memory import plot_memory
+from .report.plots.draw_roofline import plot_roofline
+from .report.plots.draw_sweep import plot_sweep
+from .report.plots.vega import breakdown_vega, memory_vega, profile_vega, roofline_vega
+from .report.plots.vega_sweep import sweep_vega
+
+__all__ = [
+    "BOUND",
+    "MEMORY",
+    "breakdown_vega",
+    "memory_vega",
+    "plot_breakdown",
+    "plot_memory",
+    "plot_roofline",
+    "plot_sweep",
+    "profile_vega",
+    "roofline_vega",
+    "sweep_vega",
+]

@@ -1,0 +1,104 @@
+"""The breakdown of a profile, drawn with matplotlib."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..colors import BOUND, PLAIN
+from ..text import quantity
+from .breakdown import UNKNOWN, VALUES, Breakdown, breakdown_of
+from .drawing import axes_for, label_axis, shortened, title_and_caption
+from .given import Given, document_of, heading, share_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SEGMENTS = {**BOUND, UNKNOWN: PLAIN}
+"""The colours of the segments of a bar."""
+
+_TEXTS = {
+    **{bound: f"bound by {bound}" for bound in BOUND},
+    "fused": "in another layer's kernel",
+    UNKNOWN: "nothing binds it",
+}
+_BAR = 0.34  # inches of a bar
+
+
+def plot_breakdown(
+    profile: Given,
+    ax: Axes | None = None,
+    *,
+    by: str = "module",
+    value: str = "latency_s",
+    depth: int | None = 1,
+    top: int | None = 12,
+    merge: bool = False,
+    legend: bool = True,
+    title: str | bool = True,
+    caption: bool = True,
+    **kwargs: Any,
+) -> Axes:
+    """What the parts of a profile have of the whole, the largest first, each split by what binds its layers.
+
+    Args:
+        profile: a `Profile`, its JSON object, or the path of a file with that.
+        ax: where to draw; None for a new figure.
+        by: `"module"`, `"op"`, `"bound"` or `"effect"`. A layer counts whole for what binds it.
+        value: `"latency_s"`, `"energy_j"`, `"flops"` or `"traffic_bytes"`; the last two need no machine.
+        depth: modules below this depth are added up; None takes those that run the layers.
+        top: at most so many bars, the last of them being all others together; None for all.
+        merge: whether numbers in paths stand for each other, so that blocks of equal build are one bar:
+            `layers.*.mlp`.
+        legend: whether the colours are explained.
+        title: a title of your own; False for none.
+        caption: whether the whole is said below the title.
+        **kwargs: what else `Axes.barh` takes.
+
+    Returns:
+        The axes. Across is the value in its unit (seconds, joules, FLOP, bytes).
+
+    Raises:
+        ValueError: for another `by` or `value`, or a value that the profile has not.
+    """
+    document = document_of(profile)
+    result = breakdown_of(document, by=by, value=value, depth=depth, top=top, merge=merge)
+    if not result.parts:
+        raise ValueError(f"all layers of this profile have a {value} of 0: there is nothing to draw")
+    ax = axes_for(ax, 8.0, max(2.5, 1.3 + _BAR * len(result.parts)))
+    places = range(len(result.parts))
+    there = [bound for bound in SEGMENTS if any(bound in part.segments for part in result.parts)]
+    begins = [0.0] * len(result.parts)
+    for bound in there:
+        widths = [part.segments.get(bound, 0.0) for part in result.parts]
+        options = {"height": 0.72, "color": SEGMENTS[bound], "label": _TEXTS[bound], **kwargs}
+        ax.barh(places, widths, left=begins, **options)
+        begins = [begin + width for begin, width in zip(begins, widths, strict=True)]
+    for place, part in zip(places, result.parts, strict=True):
+        ax.annotate(
+            share_text(part.share),
+            (part.value, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+        )
+    names = [shortened(part.name) for part in result.parts]
+    ax.set_yticks(list(places), names)
+    ax.set_ylim(len(result.parts) - 0.4, -0.6)
+    ax.set_xlim(0, 1.12 * max(part.value for part in result.parts))
+    name, unit = VALUES[value]
+    label_axis(ax.xaxis, name, unit)
+    if legend and there != [UNKNOWN] and by != "bound":
+        ax.legend(loc="lower right", fontsize="small")
+    title_and_caption(ax, title, heading(document), whole_text(result), captioned=caption, names=names)
+    return ax
+
+
+def whole_text(result: Breakdown) -> list[str]:
+    """What the bars are shares of, and what is in none, in words."""
+    name, unit = VALUES[result.value]
+    texts = [f"{name} by {result.by}, of {quantity(result.whole, unit)} in all"]
+    if result.unknown:
+        layers = "1 layer is" if result.unknown == 1 else f"{result.unknown} layers are"
+        texts.append(f"{layers} not modelled and in no bar")
+    return texts

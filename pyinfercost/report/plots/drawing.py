@@ -1,0 +1,251 @@
+"""What all plots share: axes, titles, captions, units of axes, and labels that keep out of each other's way.
+
+Everything is drawn in units without a prefix (seconds, bytes, FLOP/s), so that a caller's own lines go where they
+should; ticks are written in a unit that reads well, and the axis says which.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from importlib import import_module
+from math import log10
+from typing import TYPE_CHECKING, Any
+
+from ..text import scale_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.text import Annotation
+
+_DECADES = 2.5  # an axis of fewer has ticks at 1, 2 and 5
+_PREFIXED = ("s", "J", "B", "FLOP")
+_NARROW = 20  # characters that a line of a caption has at least
+_MARGIN = 50.0  # points left of axes that a figure has anyway
+_GAP = 1.5  # points between labels
+_NEAR = 12  # offsets of labels in points: beside the mark, and away from it at the end of a thin line
+_FAR = 30
+_CROSSING = 8  # marks that are as bad to cover as another label's line is to cross
+
+
+def library(name: str) -> Any:
+    """A module of matplotlib, or an error that names the extra that brings it."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"a plot needs matplotlib, which cannot be imported ({error}): pip install 'pyinfercost[plot]'; "
+            "to_vega() gives the same as a Vega-Lite specification without it",
+            name="matplotlib",
+        ) from error
+
+
+def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
+    """The axes to draw into: the given ones, or those of a new figure.
+
+    Raises:
+        TypeError: for what has no axes' methods, such as a figure or the array that `plt.subplots(2)` returns.
+    """
+    if ax is None:
+        made: Axes = library("matplotlib.pyplot").subplots(figsize=(width, height), layout="constrained")[1]
+        return made
+    library("matplotlib")
+    if not hasattr(ax, "transData"):
+        raise TypeError(f"ax is matplotlib Axes or None for new ones, got a {type(ax).__name__}")
+    return ax
+
+
+def title_and_caption(
+    ax: Axes, title: str | bool, default: str, caption: Sequence[str], *, captioned: bool, names: Sequence[str] = ()
+) -> None:
+    """The title, and below it in small what has to be known to read the plot.
+
+    Args:
+        ax: the axes.
+        title: a text, True for the default, False for none.
+        default: what the title is by default.
+        caption: parts of the caption; empty ones are left out.
+        captioned: whether there is a caption.
+        names: what stands left of the axes, which a layout makes narrower for it.
+    """
+    beside = 0.5 * _points(ax, "medium") * max((len(name) for name in names), default=0)
+    text = "; ".join(part for part in caption if part)
+    lines = _wrapped(ax, text, "small", beside) if captioned and text else []
+    if lines:
+        ax.annotate(
+            "\n".join(lines),
+            (0, 1),
+            xycoords="axes fraction",
+            xytext=(0, 4),
+            textcoords="offset points",
+            va="bottom",
+            fontsize="small",
+            alpha=0.85,
+            annotation_clip=False,
+        ).set_gid("caption")
+    wanted = default if title is True else title
+    if wanted:
+        pad = 6 + len(lines) * 1.35 * _points(ax, "small") + (3 if lines else 0)
+        ax.set_title("\n".join(_wrapped(ax, wanted, "large", beside)), loc="left", pad=pad)
+
+
+def label_axis(axis: Axis, name: str, unit: str, *, log: bool = False) -> None:
+    """Names an axis, and writes its ticks in the unit's prefix that suits its range; rates are in TFLOP/s always."""
+    ticker = library("matplotlib.ticker")
+    low, high = axis.get_view_interval()
+    factor, shown = 1.0, unit
+    if unit == "FLOP/s":
+        factor, shown = 1e12, "TFLOP/s"
+    elif unit == "items/s":
+        scale = scale_for(high, "")
+        factor, shown = scale.factor, f"{scale.unit} {unit}".strip()
+    elif unit.endswith("/1M"):
+        factor = 1e-6
+    elif unit in _PREFIXED:
+        scale = scale_for((low * high) ** 0.5 if log else high, unit)
+        factor, shown = scale.factor, scale.unit
+    axis.set_label_text(f"{name} ({shown})" if shown else name)
+    if log:
+        decades = log10(high / low) if low > 0 else _DECADES
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if decades < _DECADES else (1,)))
+        axis.set_minor_formatter(ticker.NullFormatter())
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value / factor:,.6g}"))
+
+
+def halo(ax: Axes) -> list[Any]:
+    """Effects that keep text legible above lines and dots, on any background."""
+    effects: list[Any] = [library("matplotlib.patheffects").withStroke(linewidth=2.5, foreground=ax.get_facecolor())]
+    return effects
+
+
+def shortened(name: str, longest: int = 34) -> str:
+    """A name without its middle where it is long: its end says most."""
+    if len(name) <= longest:
+        return name
+    kept = (longest - 1) // 3
+    return f"{name[:kept]}…{name[-(longest - 1 - kept) :]}"
+
+
+class Labels:
+    """Puts labels beside points, where they cover no other label and as few marks as can be.
+
+    Places are found for the axes as they stand: limits are set before the first label.
+    """
+
+    def __init__(self, ax: Axes) -> None:
+        import numpy as np
+
+        self._ax = ax
+        self._pixels = ax.figure.dpi / 72  # of a point
+        self._taken: list[Any] = []
+        self._marks = np.empty((0, 2))
+        self._large = np.empty((0, 2))  # those of the marks that have an area
+
+    def keep_clear(self, x: Iterable[float], y: Iterable[float], areas: Iterable[float] | None = None) -> None:
+        """Marks, or points along a line, that labels should not cover; marks have areas in square points."""
+        import numpy as np
+
+        there = self._ax.transData.transform(np.column_stack([list(x), list(y)]))
+        self._marks = np.concatenate([self._marks, there])
+        if areas is not None:
+            radius = np.sqrt(np.asarray(list(areas)) / np.pi)[:, None] * self._pixels
+            angles = np.arange(0, 2 * np.pi, np.pi / 4)
+            rings = [
+                there + part * radius * (np.cos(angle), np.sin(angle)) for angle in angles for part in (0, 0.5, 0.95)
+            ]
+            self._large = np.concatenate([self._large, *rings])
+            self._marks = np.concatenate([self._marks, *rings])
+
+    def took(self, artist: Any) -> None:
+        """Something that stands already, such as a legend."""
+        self._taken.append(artist.get_window_extent())
+
+    def stands(self, text: Any, *, beside_marks: bool = False) -> bool:
+        """Whether a text may stay where it is, also if it must not cover a mark; labels then keep out of its way."""
+        box = self._box(text)
+        if beside_marks and box.count_contains(self._large):
+            return False
+        if not self._inside(box) or any(box.overlaps(other) for other in self._taken):
+            return False
+        self._taken.append(box)
+        return True
+
+    def put(self, x: float, y: float, text: str, *, pointed: bool = False, **style: Any) -> Annotation | None:
+        """A label beside a point; none where there is no room for it.
+
+        Args:
+            x: the point.
+            y: the point.
+            text: what it says.
+            pointed: whether a thin line leads to the point, and the label may stand away from it.
+            **style: what else `Axes.annotate` takes.
+        """
+        import numpy as np
+
+        distances = (_NEAR, _FAR, 2 * _FAR, 3 * _FAR) if pointed else (_NEAR / 2, _NEAR)
+        line = {"arrowstyle": "-", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0, "alpha": 0.7} if pointed else None
+        label = self._ax.annotate(
+            text, (x, y), textcoords="offset points", xytext=(0, 0), arrowprops=line, path_effects=halo(self._ax)
+        )
+        label.set(**{"fontsize": "small", **style})
+        best: tuple[int, tuple[float, float], Any] | None = None
+        for distance in distances:
+            for across, upwards in ((1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0)):
+                covered, box = self._try(label, across, upwards, distance)
+                if covered is not None and (best is None or covered < best[0]):
+                    best = (covered, (across, upwards), distance)
+            if best is not None and best[0] == 0:
+                break
+        if best is None:
+            label.remove()
+            return None
+        _, box = self._try(label, *best[1], best[2])
+        self._taken.append(box)
+        if pointed:
+            self._marks = np.concatenate([self._marks, self._line_to(label)])
+        return label
+
+    def _try(self, label: Annotation, across: float, upwards: float, distance: float) -> tuple[int | None, Any]:
+        """How many marks a label would cover at a place; None where it would lie on another label or outside."""
+        label.set(ha=("center", "left", "right")[int(across)], va=("center", "bottom", "top")[int(upwards)])
+        label.set_position((across * distance, upwards * distance / (2 if across else 1)))
+        box = self._box(label)
+        if not self._inside(box) or any(box.overlaps(other) for other in self._taken):
+            return None, box
+        marks = self._marks
+        covered = (marks[:, 0] > box.x0) & (marks[:, 0] < box.x1) & (marks[:, 1] > box.y0) & (marks[:, 1] < box.y1)
+        crossed = 0
+        if label.arrow_patch is not None:
+            line = self._line_to(label)
+            crossed = sum(bool(other.count_contains(line)) for other in self._taken)
+        return int(covered.sum()) + _CROSSING * crossed, box
+
+    def _line_to(self, label: Annotation) -> Any:
+        """Points along the line between a label and its point."""
+        import numpy as np
+
+        start = self._ax.transData.transform(label.xy)
+        return start + np.linspace(0.1, 1, 12)[:, None] * (np.asarray(label.get_position()) * self._pixels)
+
+    def _inside(self, box: Any) -> bool:
+        axes = self._ax.bbox
+        return bool(axes.x0 <= box.x0 and box.x1 <= axes.x1 and axes.y0 <= box.y0 and box.y1 <= axes.y1)
+
+    def _box(self, text: Any) -> Any:
+        """Where a text stands, without the line that leads to its point."""
+        text.get_window_extent()  # of an annotation this moves the text to where it belongs, and adds its line
+        box = library("matplotlib.text").Text.get_window_extent(text)
+        return box.padded(_GAP * self._pixels)
+
+
+def _points(ax: Axes, size: str) -> float:
+    points: float = library("matplotlib.font_manager").FontProperties(size=size).get_size_in_points()
+    return points
+
+
+def _wrapped(ax: Axes, text: str, size: str, beside: float) -> list[str]:
+    """The lines of a text that is as wide as the axes; a letter is about half as wide as high."""
+    width = ax.get_window_extent().width * 72 / ax.figure.dpi - max(0.0, beside - _MARGIN)
+    return textwrap.wrap(text, max(_NARROW, int(width / (0.52 * _points(ax, size)))))

@@ -1,0 +1,79 @@
+"""What is plotted: the document of a profile, whatever it is given as."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ..text import quantity
+
+Given: TypeAlias = Any
+"""A `Profile`, the JSON object that its `to_dict` gives, or the path of a file with that."""
+
+_HOW_TO = "expected what `Profile.to_dict()` gives, or `pyinfercost profile MODEL --format json` writes"
+_NEEDED = ("layers", "totals", "estimate")
+
+
+def document_of(given: Given) -> Mapping[str, Any]:
+    """The document of a profile.
+
+    Raises:
+        ValueError: for a document that is no profile.
+        TypeError: for anything else.
+        OSError: for a file that cannot be read.
+    """
+    where = "the document"
+    if isinstance(given, (str, PathLike)):
+        where = fspath(given)
+        try:
+            given = json.loads(Path(where).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{where} holds no JSON ({error}); {_HOW_TO}") from error
+    elif hasattr(given, "counts") and hasattr(given, "to_dict"):
+        given = given.to_dict()
+    if not isinstance(given, Mapping):
+        raise TypeError(f"a profile is plotted, got a {type(given).__name__}; expected a Profile, a dict or a path")
+    missing = [key for key in _NEEDED if key not in given]
+    if missing:
+        raise ValueError(f"{where} is no profile: it has no {', '.join(missing)}; {_HOW_TO}")
+    return given
+
+
+def heading(document: Mapping[str, Any]) -> str:
+    """What was profiled, as the title of a plot: `torchvision:resnet50, batch 64, fp16, compiled, on l4`."""
+    sizes = [f"{name} {value:,}" for name, value in document.get("sizes", {}).items() if "." not in name]
+    parts = [document.get("model") or "graph", *sizes, document.get("precision", "")]
+    estimate = document["estimate"]
+    if estimate is None:
+        return ", ".join(part for part in parts if part)
+    return ", ".join(part for part in (*parts, estimate["execution"]) if part) + f", on {estimate['hardware']}"
+
+
+def module_at(path: str, depth: int | None) -> str:
+    """A module's path down to a depth; `(itself)` for what the model calls itself."""
+    if not path:
+        return "(itself)"
+    return path if depth is None else ".".join(path.split(".")[:depth])
+
+
+def short_op(op: str) -> str:
+    """`conv2d` for `aten.conv2d.default`."""
+    parts = op.split(".")
+    return parts[1] if len(parts) > 1 else op
+
+
+def share_text(share: float) -> str:
+    """`12 %`, `3.4 %`, `<0.1 %`."""
+    percents = 100 * share
+    if 0 < percents < 0.05:  # noqa: PLR2004 - what would be shown as 0.0
+        return "<0.1 %"
+    return f"{percents:.0f} %" if percents >= 10 else f"{percents:.1f} %"  # noqa: PLR2004 - two digits are enough
+
+
+def rate_text(value: float, unit: str) -> str:
+    """A rate in three digits: `312 TFLOP/s`, `2.04 TB/s`."""
+    number, _, name = quantity(value, "").partition(" ")
+    return f"{float(number):.3g} {name}{unit}" if name else f"{value:.3g} {unit}"

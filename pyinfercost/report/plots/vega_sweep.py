@@ -1,0 +1,108 @@
+"""The curves of a sweep as a Vega-Lite specification."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .curves import MEASURES, Mark, sweep_curves
+from .draw_sweep import front_text, is_spanning, sweep_text, sweep_title
+from .vega import axis, specification
+
+if TYPE_CHECKING:
+    from ...analysis.sweeps.result import Sweep
+
+_ROOM = 1.15  # around the points of a logarithmic axis, as a factor
+
+
+def sweep_vega(
+    sweep: Sweep,
+    *,
+    x: str = "latency_s",
+    y: str = "throughput_per_s",
+    along: str | None = "batch",
+    knee: bool = True,
+    pareto: bool | str | Sequence[str] = (),
+) -> dict[str, Any]:
+    """The curves of a sweep, as `plot_sweep` draws them; its arguments are explained there.
+
+    Raises:
+        ValueError: where `plot_sweep` does.
+    """
+    shown = sweep_curves(sweep, x=x, y=y, along=along, knee=knee, pareto=pareto)
+    order = "along" if along is None else along
+    points = [
+        {"curve": curve.name, "x": at_x, "y": at_y, "fits": fits, **({} if place is None else {order: place})}
+        for curve in shown.curves
+        for at_x, at_y, fits, place in zip(
+            curve.x.tolist(),
+            curve.y.tolist(),
+            curve.fits.tolist(),
+            curve.along.tolist() or [None] * len(curve.rows),
+            strict=True,
+        )
+    ]
+
+    def channel(field: str, column: str) -> dict[str, Any]:
+        name, unit = MEASURES.get(column, (column, ""))
+        base = unit.removesuffix("/1M")  # the numbers are for one item
+        values = [row[field] for row in points]
+        scale: dict[str, Any] = {"zero": False}
+        if is_spanning(values):
+            scale = {"type": "log", "domain": [min(values) / _ROOM, max(values) * _ROOM], "nice": False}
+        return axis(field, f"{name} ({base})" if base else name, scale=scale)
+
+    encoding = {"x": channel("x", x), "y": channel("y", y)}
+    names = [curve.name for curve in shown.curves]
+    color: dict[str, Any] = {"field": "curve", "type": "nominal", "title": None, "scale": {"domain": names}}
+    if len(names) == 1:
+        color["legend"] = None
+    tooltip = [{"field": "curve"}, *([{"field": order}] if along else []), {"field": "x"}, {"field": "y"}]
+    joined = bool(shown.curves) and shown.curves[0].joined
+    layers: list[dict[str, Any]] = []
+    if joined:
+        path = {"field": order, "type": "quantitative"}
+        layers.append(
+            {"data": {"values": points}, "mark": "line", "encoding": {**encoding, "color": color, "order": path}}
+        )
+    layers.append(
+        {
+            "data": {"values": points},
+            "mark": {"type": "point", "filled": True, "size": 12},
+            "encoding": {
+                **encoding,
+                "color": color,
+                "opacity": {"condition": {"test": "datum.fits", "value": 0.9}, "value": 0.25},
+                "tooltip": tooltip,
+            },
+        }
+    )
+    for marks, shape, title in ((shown.front, "diamond", front_text(shown)), (shown.knees, "circle", "knee")):
+        if marks:
+            layers.append(_ringed(marks, order, shape, title, encoding, tooltip))
+    if joined and shown.knees:
+        layers.append(
+            {
+                "data": {"values": [_row(mark, order) for mark in shown.knees]},
+                "mark": {"type": "text", "dx": 8, "dy": -8, "align": "left", "fontWeight": "bold"},
+                "encoding": {**encoding, "text": {"field": order}},
+            }
+        )
+    caption = [*sweep_text(shown), *(["circles: knees"] if shown.knees else [])]
+    if shown.front:
+        caption.append(f"diamonds: {front_text(shown)}")
+    return specification(sweep_title(shown), caption, layer=layers)
+
+
+def _row(mark: Mark, order: str) -> dict[str, Any]:
+    return {"curve": mark.name, "x": mark.x, "y": mark.y, order: mark.along, "row": mark.row}
+
+
+def _ringed(
+    marks: Sequence[Mark], order: str, shape: str, title: str, encoding: dict[str, Any], tooltip: list[dict[str, str]]
+) -> dict[str, Any]:
+    return {
+        "data": {"values": [_row(mark, order) for mark in marks]},
+        "mark": {"type": "point", "shape": shape, "size": 50, "color": "gray", "description": title},
+        "encoding": {**encoding, "tooltip": tooltip},
+    }
