@@ -67,7 +67,8 @@ def test_each_point_is_what_a_profile_of_it_says(profile: ic.Profile, page_text:
         assert point["totals"] == fresh["totals"]
         for key, column in point["layers"].items():
             expected = [layer[key] for layer in fresh["layers"]]
-            assert points["columns"][column] == expected
+            for found, wanted in zip(points["columns"][column], expected, strict=True):
+                assert found == (pytest.approx(wanted, rel=1e-6) if isinstance(wanted, float) else wanted)
 
 
 def test_what_is_varied_by_default(profile: ic.Profile) -> None:

@@ -12,6 +12,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
+from ..colors import BOUND
 from ..document import as_json, profile_document
 from ..summary import heading, ledger, totals
 from .points import points_document
@@ -55,7 +56,7 @@ def report_html(document: Mapping[str, Any], points: Mapping[str, Any] | None = 
     return Template(_asset("page.html")).substitute(
         title=escape(document["model"] or "model"),
         policy=policy,
-        style=_asset("style.css"),
+        style=_colours() + _asset("style.css"),
         script=script,
         version=escape(_core.__version__),
         text=escape(text),
@@ -80,6 +81,11 @@ def embedded(text: str) -> str:
 def _packed(points: Mapping[str, Any]) -> str:
     """Deflated, since it is many times the profile; browsers unpack it themselves (Compression Streams)."""
     return base64.b64encode(zlib.compress(as_json(points, indent=None).encode(), _LEVEL)).decode()
+
+
+def _colours() -> str:
+    """What binds a layer has the colours of every other picture; they do for light and dark pages."""
+    return ":root { " + " ".join(f"--{name}: {colour};" for name, colour in BOUND.items()) + " }\n"
 
 
 @cache

@@ -25,7 +25,7 @@ def points_document(found: Alternatives) -> dict[str, Any]:
         `axes`, a list of `name` and `values`; `base`, the place of the report's own profile, which is empty here;
         `machines`; and `points`, the last axis fastest: each with `sizes`, `totals`, `memory`, `estimate` (whose
         `machine` is a place in `machines`) and `layers`, key -> a place in `columns`, which has each column of figures
-        once. A point that is not there has `refused`, the reason.
+        once, in seven digits; totals are exact. A point that is not there has `refused`, the reason.
     """
     machines: dict[str, tuple[int, dict[str, Any]]] = {}
     columns: dict[tuple[Any, ...], int] = {}
@@ -49,7 +49,7 @@ def points_document(found: Alternatives) -> dict[str, Any]:
             {
                 **_totals(profile),
                 "estimate": {**estimate_document(profile.estimate), "machine": machines[machine.name][0]},
-                "layers": {key: place_of(tuple(layer[key] for layer in layers)) for key in _COLUMNS},
+                "layers": {key: place_of(_column(layers, key)) for key in _COLUMNS},
             }
         )
     return {
@@ -74,3 +74,15 @@ def _totals(profile: Profile) -> dict[str, Any]:
 
 def _name(value: Any) -> Any:
     return getattr(value, "id", value)
+
+
+def _column(layers: list[dict[str, Any]], key: str) -> tuple[Any, ...]:
+    """Seven digits of what is predicted: all of them would make half of the file."""
+    values = [layer[key] for layer in layers]
+    if not any(isinstance(value, float) for value in values):
+        return tuple(values)
+    seen: dict[float | None, float | None] = {None: None}  # layers repeat, and so do their figures
+    for value in values:
+        if value not in seen:
+            seen[value] = float(f"{value:.7g}")
+    return tuple(seen[value] for value in values)
