@@ -3,7 +3,8 @@
 A ```console block has commands, each after `$ ` and with its output below, of which a line `...` leaves a part out; a
 ```pycon block has statements after `>>> ` and `... `; a ```python block is run as it stands, and where a comment behind
 an expression begins with a literal (`len(grid)  # 13824; points`), that is its value. Blocks of a page share their
-names. A comment `<!-- setup: NAME -->` before a block first gives them those of a function of `page_setups.py`.
+names. A comment `<!-- setup: NAME -->` before a block first gives them those of a function of `page_setups.py`; behind
+`<!-- file: NAME -->` a block is not run but is what a file has in it.
 `python tests/pages.py docs/cost.md` runs a page and writes what came out in the place of what stands there.
 The page names the day and the versions that its figures are of, in a comment `<!-- of 2026-11-25; torch 2.13.0 -->`;
 with `; nearly` at its end figures may differ by a few percent, as what torch computes does between processors.
@@ -35,7 +36,8 @@ from click.testing import CliRunner
 from pyinfercost.cli import main
 
 FENCE = re.compile(
-    r"(?:^<!-- setup: (?P<setup>\w+) -->\n\n?)?^```(?P<kind>console|pycon|python)\n(?P<text>.*?)^```$",
+    r"(?:^<!-- (?:setup: (?P<setup>\w+)|file: (?P<file>\S+)) -->\n)?"
+    r"^```(?P<kind>console|pycon|python|toml)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 _MADE = re.compile(r"<!-- of (\d{4}-\d\d-\d\d); (.*?)(; nearly)? -->")
@@ -84,6 +86,11 @@ def steps_of(kind: str, text: str) -> Iterator[Step]:
         yield step
 
 
+def _steps(block: re.Match[str]) -> list[Step]:
+    """The steps of a fenced block: none of one that is a file."""
+    return [] if block["file"] or block["kind"] == "toml" else list(steps_of(block["kind"], block["text"]))
+
+
 def _literals(lines: list[str]) -> dict[int, str]:
     """The literal that stands in a comment behind a line, by its number."""
     found = {}
@@ -93,6 +100,16 @@ def _literals(lines: list[str]) -> dict[int, str]:
             if text and (text.startswith("Expr(") or ast.literal_eval(text) is not ...):
                 found[number] = text
     return found
+
+
+def _with_values(lines: list[str], values: str) -> list[str]:
+    """The lines of a block of Python with other literals behind them, as `_run_block` gives them."""
+    lines, literals = list(lines), _literals(lines)
+    for value in values.splitlines():
+        number, _, text = value.partition(": ")
+        literal = literals[int(number)]
+        lines[int(number) - 1] = lines[int(number) - 1].replace(f"  # {literal}", f"  # {text}")
+    return lines
 
 
 def _run_block(step: Step, names: dict[str, object]) -> str:
@@ -148,7 +165,9 @@ def run_page(text: str) -> Iterator[tuple[Step, str]]:
         for block in FENCE.finditer(text):
             if block["setup"]:
                 names.update(getattr(page_setups, block["setup"])())
-            for step in steps_of(block["kind"], block["text"]):
+            if block["file"]:
+                Path(block["file"]).write_text(block["text"], encoding="utf-8")
+            for step in _steps(block):
                 if step.shown and made is None:
                     raise ValueError("the page does not say what day and versions its figures are of")
                 yield step, run(step, names)
@@ -228,11 +247,15 @@ def written(text: str) -> str:
 
     def block(match: re.Match[str]) -> str:
         lines = []
-        for _ in steps_of(match["kind"], match["text"]):
+        for _ in _steps(match):
             step, printed = next(outputs)
-            lines += step.lines
-            if step.kind != "python":
+            if step.kind == "python":
+                lines += _with_values(step.lines, printed)
+            else:
+                lines += step.lines
                 lines += (_cut(printed, step.shown, _same_words) or printed).splitlines()
+        if not lines:
+            return match[0]
         return match[0][: match.start("text") - match.start()] + "\n".join(lines) + "\n```"
 
     return FENCE.sub(block, text)
