@@ -23,6 +23,7 @@ import re
 import shlex
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -92,13 +93,16 @@ def _steps(block: re.Match[str]) -> list[Step]:
 
 
 def _literals(lines: list[str]) -> dict[int, str]:
-    """The literal that stands in a comment behind a line, by its number."""
+    """The literal that a comment behind a line begins with, by the line's number."""
     found = {}
     for number, line in enumerate(lines, 1):
-        text = re.split(r";|: |, ", line.partition("  # ")[2])[0].strip()
-        with contextlib.suppress(ValueError, SyntaxError):
-            if text and (text.startswith("Expr(") or ast.literal_eval(text) is not ...):
-                found[number] = text
+        comment = line.partition("  # ")[2].strip()
+        ends = [match.start() for match in re.finditer(r"[;:,]", comment)]
+        for end in [len(comment), *reversed(ends)] if comment else []:
+            with contextlib.suppress(ValueError, SyntaxError):
+                if comment.startswith("Expr(") or "..." not in repr(ast.literal_eval(comment[:end])):
+                    found[number] = comment[:end]
+                    break
     return found
 
 
@@ -157,6 +161,9 @@ def run_page(text: str) -> Iterator[tuple[Step, str]]:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         for name in ("models.graph_at", "models.graph_over", "profile.graph_at"):  # a page captures a model once
             stack.enter_context(mock.patch(f"pyinfercost.analysis.{name}", _kept(f"pyinfercost.analysis.{name}")))
+        # A page may share work out among processes, which a test's own threads do not mind.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         if made is not None:
             day = stack.enter_context(mock.patch.object(_OFFERS, "date"))
             day.today.return_value = date.fromisoformat(made[1])

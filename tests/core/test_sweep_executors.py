@@ -203,9 +203,7 @@ class Dying(ProcessPoolExecutor):
         return super().submit(dies_while_sending) if self.submitted == 3 else super().submit(fn, *args, **kwargs)
 
 
-def test_a_process_may_die_while_it_sends(
-    spec: SweepSpec, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_may_die_while_it_sends(spec: SweepSpec, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_pools, "SILENT_S", 0.5)
     with Dying(2, mp_context=multiprocessing.get_context("spawn")) as executor:
         with pytest.warns(RuntimeWarning, match="parts of the sweep failed on the executor .BrokenProcessPool"):

@@ -1,0 +1,46 @@
+"""The documentation is whole: all public names, all pages in the navigation, quotations as they stand in the source."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from documented import DOCS, ROOT, names_of_the_api
+
+import pyinfercost as ic
+
+PAGES = sorted(DOCS.rglob("*.md"))
+SOURCES = [*(ROOT / "csrc").rglob("*.[ch]pp"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "pyinfercost").rglob("*.py")]
+
+
+def test_the_api_has_every_public_name_once() -> None:
+    named = names_of_the_api()
+    assert sorted(named) == sorted(set(ic.__all__) - {"__version__"}), "docs/api/*.md: a line `::: pyinfercost.NAME`"
+    assert "`ic.__version__`" in (DOCS / "api" / "index.md").read_text(encoding="utf-8")
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert sorted(listed) == [page.relative_to(DOCS).as_posix() for page in PAGES]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_what_is_quoted_stands_in_the_source(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    quoted = re.findall(r"^```(?:cpp|py)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    missing = [block for block in quoted if not any(block in path.read_text(encoding="utf-8") for path in SOURCES)]
+    assert not missing, "not in csrc, tests or pyinfercost as it is quoted"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_a_page_begins_with_its_title(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert len(re.findall(r"^# ", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)) == 1
+
+
+def test_nothing_is_fetched_by_a_reader() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert "font: false" in settings
+    assert "http" not in settings
