@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from documented import DOCS, ROOT, names_of_the_api
 
 import pyinfercost as ic
+from pyinfercost.cli import main
 
 PAGES = sorted(DOCS.rglob("*.md"))
 SOURCES = [*(ROOT / "csrc").rglob("*.[ch]pp"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "pyinfercost").rglob("*.py")]
@@ -44,3 +46,18 @@ def test_nothing_is_fetched_by_a_reader() -> None:
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert "font: false" in settings
     assert "http" not in settings
+
+
+def test_the_page_on_the_command_line_has_every_option() -> None:
+    specification = importlib.util.spec_from_file_location("mkdocs_hooks", ROOT / "mkdocs_hooks.py")
+    assert specification is not None
+    assert specification.loader is not None
+    hooks = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(hooks)
+    text = hooks.on_page_markdown((DOCS / "cli.md").read_text(encoding="utf-8"), page=None, config=None, files=None)
+    for name, command in main.commands.items():
+        section = re.search(rf"^## pyinfercost {name}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+        assert section is not None, name
+        options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
+        assert not [option for option in options if option not in section[1]], name
+    assert "Sentinel" not in text
