@@ -49,7 +49,7 @@ def test_nothing_is_fetched_by_a_reader() -> None:
 
 
 def test_the_page_on_the_command_line_has_every_option() -> None:
-    specification = importlib.util.spec_from_file_location("mkdocs_hooks", ROOT / "mkdocs_hooks.py")
+    specification = importlib.util.spec_from_file_location("mkdocs_hooks", ROOT / "tools" / "mkdocs_hooks.py")
     assert specification is not None
     assert specification.loader is not None
     hooks = importlib.util.module_from_spec(specification)

@@ -1,7 +1,11 @@
-"""What mkdocs asks of this project while it builds the site: the commands, from click itself."""
+"""What mkdocs asks of this project while it builds the site: the commands, from click itself.
+
+mkdocs puts the folder of this file on the path. It is not the root, whose folder `pyinfercost` would hide an installed wheel.
+"""
 
 from __future__ import annotations
 
+import html
 import inspect
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +24,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def commands() -> Iterator[str]:
     """Each command with its usage, its help and its options, as lines of Markdown."""
-    parent = click.Context(main, info_name="pyinfercost")
+    parent = click.Context(main, info_name="pyinfercost", **main.context_settings)
     yield from described(parent)
     for name in main.list_commands(parent):
         command = main.get_command(parent, name)
@@ -45,9 +49,9 @@ def described(context: click.Context) -> Iterator[str]:
     )
     yield from ("| option | does |", "|---|---|")
     for parameter in command.get_params(context):
-        record = parameter.get_help_record(context)
+        record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
         if record is not None:
-            option, does = (text.replace("|", "\\|") for text in record)
-            yield f"| `{option}` | {does} |"
-    if command.epilog:
+            option, does = (html.escape(text).replace("|", "&#124;") for text in record)
+            yield f"| <code>{option}</code> | {does} |"
+    if command.epilog and (context.parent is None or command.epilog != main.epilog):
         yield from ("", inspect.cleandoc(command.epilog))
