@@ -1,6 +1,6 @@
 """What mkdocs asks of this project while it builds the site: the commands, from click itself.
 
-mkdocs puts the folder of this file on the path. It is not the root, whose folder `pyinfercost` would hide an installed wheel.
+mkdocs puts the folder of this file on the path. It is not the root, whose `pyinfercost` would hide an installed wheel.
 """
 
 from __future__ import annotations
