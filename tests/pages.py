@@ -17,13 +17,13 @@ import contextlib
 import functools
 import importlib
 import io
+import multiprocessing
 import operator
 import os
 import re
 import shlex
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -161,9 +161,9 @@ def run_page(text: str) -> Iterator[tuple[Step, str]]:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         for name in ("models.graph_at", "models.graph_over", "profile.graph_at"):  # a page captures a model once
             stack.enter_context(mock.patch(f"pyinfercost.analysis.{name}", _kept(f"pyinfercost.analysis.{name}")))
-        # A page may share work out among processes, which a test's own threads do not mind.
-        stack.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        # A page may share work out among processes, and a process with threads is not to be forked.
+        stack.callback(multiprocessing.set_start_method, multiprocessing.get_start_method(allow_none=True), force=True)
+        multiprocessing.set_start_method("spawn", force=True)
         if made is not None:
             day = stack.enter_context(mock.patch.object(_OFFERS, "date"))
             day.today.return_value = date.fromisoformat(made[1])
