@@ -66,6 +66,14 @@ def typecheck(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The site of the documentation, in build/site; a warning is an error. `-- serve` shows it and what is changed."""
+    session.install(".[docs]")
+    command = session.posargs or ["build", "--strict"]
+    session.run("mkdocs", *command, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Speed: every benchmark also checks its answer."""
     session.install(".[models,test]")

@@ -10,22 +10,38 @@ __version__: str
 
 @final
 class Expr:
+    """An immutable integer expression over named sizes.
+
+    Built from an int, from text such as "2*batch*sequence", or from Expr.size(name), with
+    + - * // % and maximum, minimum, ceil_div. Named sizes are at least 1. Arithmetic is exact and
+    raises OverflowError where 64 bits do not suffice.
+    """
+
     def __init__(self, value: int | str) -> None: ...
     @staticmethod
-    def size(name: str) -> Expr: ...
+    def size(name: str) -> Expr:
+        """The size of that name."""
     @staticmethod
-    def maximum(left: Expr | int, right: Expr | int) -> Expr: ...
+    def maximum(left: Expr | int, right: Expr | int) -> Expr:
+        """The larger of two."""
     @staticmethod
-    def minimum(left: Expr | int, right: Expr | int) -> Expr: ...
+    def minimum(left: Expr | int, right: Expr | int) -> Expr:
+        """The smaller of two."""
     @staticmethod
-    def ceil_div(left: Expr | int, right: Expr | int) -> Expr: ...
+    def ceil_div(left: Expr | int, right: Expr | int) -> Expr:
+        """The quotient, rounded up."""
     @property
-    def is_constant(self) -> bool: ...
+    def is_constant(self) -> bool:
+        """Whether it depends on no size."""
     @property
-    def names(self) -> list[str]: ...
-    def evaluate(self, sizes: Mapping[str, int]) -> int: ...
-    def evaluate_columns(self, sizes: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]: ...
-    def substitute(self, sizes: Mapping[str, int]) -> Expr: ...
+    def names(self) -> list[str]:
+        """The sizes that it depends on."""
+    def evaluate(self, sizes: Mapping[str, int]) -> int:
+        """The value for these sizes; ValueError if one is missing."""
+    def evaluate_columns(self, sizes: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
+        """The values for whole columns of sizes: int64 arrays of one length."""
+    def substitute(self, sizes: Mapping[str, int]) -> Expr:
+        """Replaces the sizes that are given and keeps the others."""
     def __add__(self, other: Expr | int) -> Expr: ...
     def __radd__(self, other: Expr | int) -> Expr: ...
     def __sub__(self, other: Expr | int) -> Expr: ...
@@ -53,48 +69,72 @@ class TensorId:
 
 @final
 class TensorInfo:
+    """A tensor of a graph."""
+
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """Its number in the graph."""
     @property
-    def dtype(self) -> str: ...
+    def dtype(self) -> str:
+        """As torch spells it."""
     @property
-    def shape(self) -> tuple[Quantity, ...]: ...
+    def shape(self) -> tuple[Quantity, ...]:
+        """Lengths, ints or expressions in named sizes."""
     @property
-    def strides(self) -> tuple[Quantity, ...]: ...
+    def strides(self) -> tuple[Quantity, ...]:
+        """In elements."""
     @property
-    def role(self) -> str: ...
+    def role(self) -> str:
+        """`input`, `parameter`, `buffer`, `constant`, `activation` or `kv_cache`."""
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of a parameter, a buffer or an input."""
     @property
-    def stands_for(self) -> int | None: ...
+    def stands_for(self) -> int | None:
+        """How many elements of a packed weight it stands for, where that is not its own number."""
     @property
-    def storage_elements(self) -> int | None: ...
+    def storage_elements(self) -> int | None:
+        """Elements of the larger storage that a view alone keeps alive."""
     @property
-    def nbytes(self) -> Quantity: ...
+    def nbytes(self) -> Quantity:
+        """Bytes of its elements."""
 
 @final
 class NodeInfo:
+    """A call of an operator: what a rule is given."""
+
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """Its number in the graph."""
     @property
-    def op(self) -> str: ...
+    def op(self) -> str:
+        """Namespace and name, such as `aten.conv2d`."""
     @property
-    def overload(self) -> str: ...
+    def overload(self) -> str:
+        """Such as `default`."""
     @property
-    def module(self) -> str: ...
+    def module(self) -> str:
+        """Path of the module that calls it."""
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """The line of the model that calls it, where that is known."""
     @property
-    def phase(self) -> str: ...
+    def phase(self) -> str:
+        """`forward` or `backward`."""
     @property
-    def args(self) -> dict[str, Any]: ...
+    def args(self) -> dict[str, Any]:
+        """Arguments by their names in the schema."""
     @property
-    def inputs(self) -> list[TensorInfo]: ...
+    def inputs(self) -> list[TensorInfo]:
+        """Tensors that it is given."""
     @property
-    def outputs(self) -> list[TensorInfo]: ...
+    def outputs(self) -> list[TensorInfo]:
+        """Tensors that it returns."""
 
 @final
 class GraphBuilder:
+    """Builds one Graph: declare sizes and tensors, add nodes in execution order, build."""
+
     def __init__(self, model: str = "") -> None: ...
     def size(
         self,
@@ -104,8 +144,14 @@ class GraphBuilder:
         minimum: int = 1,
         maximum: Quantity | None = None,
         origin: str = "",
-    ) -> Expr: ...
-    def guard(self, left: Quantity, relation: str, right: Quantity) -> None: ...
+    ) -> Expr:
+        """Declares a named size and returns it as an Expr.
+
+        One that depends on data has a dot in its name, says what it comes from, and may be 0; its default and bound may
+        be in sizes declared before.
+        """
+    def guard(self, left: Quantity, relation: str, right: Quantity) -> None:
+        """Adds a condition on sizes that the forward took for granted, such as `(batch, '>=', 2)`."""
     def tensor(
         self,
         dtype: str,
@@ -116,7 +162,12 @@ class GraphBuilder:
         name: str = "",
         stands_for: int | None = None,
         storage_elements: int | None = None,
-    ) -> TensorId: ...
+    ) -> TensorId:
+        """Declares a tensor.
+
+        Roles: input, parameter, buffer, constant, activation, kv_cache. A part of a packed weight says how many of the
+        weight's elements it stands for; a view that alone keeps a larger storage alive says how many elements that has.
+        """
     def node(
         self,
         op: str,
@@ -126,50 +177,80 @@ class GraphBuilder:
         module: str = "",
         source: str = "",
         phase: str = "forward",
-    ) -> int: ...
+    ) -> int:
+        """Adds one op call, `namespace.name.overload`, with its arguments by schema name; returns its index."""
     def build(
         self,
         inputs: Sequence[TensorId],
         outputs: Sequence[TensorId],
         *,
         held_until: Sequence[int | None] | None = None,
-    ) -> Graph: ...
+    ) -> Graph:
+        """Validates and returns the Graph; ValueError says what is wrong with it.
+
+        `held_until` has for each tensor the last node that runs while something holds it, or None where that is not
+        known.
+        """
 
 @final
 class Graph:
+    """One forward pass: op calls, tensors, named sizes. Immutable."""
+
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """What was captured."""
     @property
-    def sizes(self) -> dict[str, dict[str, Any]]: ...
-    def size_values(self, sizes: Mapping[str, int]) -> dict[str, int]: ...
+    def sizes(self) -> dict[str, dict[str, Any]]:
+        """Named sizes: each with its `default`, `minimum`, `maximum` and `origin`."""
+    def size_values(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """A value for every named size: those given, and defaults for the others."""
     @property
-    def guards(self) -> list[str]: ...
+    def guards(self) -> list[str]:
+        """Conditions on sizes that the captured forward took for granted."""
     @property
-    def node_count(self) -> int: ...
+    def node_count(self) -> int:
+        """How many calls of operators."""
     @property
-    def tensor_count(self) -> int: ...
+    def tensor_count(self) -> int:
+        """How many tensors."""
     @property
-    def inputs(self) -> list[TensorInfo]: ...
+    def inputs(self) -> list[TensorInfo]:
+        """Tensors that the forward is given."""
     @property
-    def outputs(self) -> list[TensorInfo]: ...
-    def node(self, index: int) -> NodeInfo: ...
-    def tensor(self, index: int) -> TensorInfo: ...
+    def outputs(self) -> list[TensorInfo]:
+        """Tensors that it returns."""
+    def node(self, index: int) -> NodeInfo:
+        """One call, by its number."""
+    def tensor(self, index: int) -> TensorInfo:
+        """One tensor, by its number."""
     @property
-    def held_until(self) -> list[int | None] | None: ...
-    def without_lifetimes(self) -> Graph: ...
-    def op_counts(self) -> dict[str, int]: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def held_until(self) -> list[int | None] | None:
+        """For each tensor the last node that runs while something holds it, or None.
+
+        None as a whole where lifetimes were not observed.
+        """
+    def without_lifetimes(self) -> Graph:
+        """The same graph without `held_until`: memory is then counted to the last use of each storage."""
+    def op_counts(self) -> dict[str, int]:
+        """How often each operator is called."""
+    def to_dict(self) -> dict[str, Any]:
+        """The graph as plain dicts and lists, with `schema_version`."""
     @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> Graph: ...
-    def to_json(self) -> str: ...
+    def from_dict(data: Mapping[str, Any]) -> Graph:
+        """The graph of `to_dict`."""
+    def to_json(self) -> str:
+        """`to_dict` as text, which `capture` and the command line read from a file."""
     @staticmethod
-    def from_json(text: str) -> Graph: ...
+    def from_json(text: str) -> Graph:
+        """The graph of `to_json`."""
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
     def __len__(self) -> int: ...
 
 @final
 class Work:
+    """What one node asks of any machine. FLOPs count a multiply-accumulate as 2."""
+
     def __init__(
         self,
         *,
@@ -181,17 +262,23 @@ class Work:
         dtype: str = "float32",
     ) -> None: ...
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """What kind of kernel it is: `gemm`, `convolution`, `attention`, `pointwise`, ..."""
     @property
-    def dtype(self) -> str: ...
+    def dtype(self) -> str:
+        """Of the operands of the arithmetic."""
     @property
-    def contraction_flops(self) -> Quantity: ...
+    def contraction_flops(self) -> Quantity:
+        """Twice the multiply-accumulates of products, convolutions and attention, dense."""
     @property
-    def pointwise_flops(self) -> Quantity: ...
+    def pointwise_flops(self) -> Quantity:
+        """Everything else."""
     @property
-    def causal_flops(self) -> Quantity: ...
+    def causal_flops(self) -> Quantity:
+        """Contractions without what a causal mask hides."""
     @property
-    def strided_bytes(self) -> Quantity: ...
+    def strided_bytes(self) -> Quantity:
+        """Of the bytes read, those across the order in which the result is written."""
     @property
     def channels_first(self) -> bool: ...
     @property
@@ -199,13 +286,17 @@ class Work:
     @property
     def mixed(self) -> bool: ...
     @property
-    def bytes_read(self) -> Quantity: ...
+    def bytes_read(self) -> Quantity:
+        """Bytes that it reads."""
     @property
-    def bytes_written(self) -> Quantity: ...
+    def bytes_written(self) -> Quantity:
+        """Bytes that it writes."""
     @property
-    def bytes_by_role(self) -> dict[str, Quantity]: ...
+    def bytes_by_role(self) -> dict[str, Quantity]:
+        """The same by role, such as `weight` or `kv_cache`, and direction."""
     @property
-    def dimensions(self) -> dict[str, Quantity]: ...
+    def dimensions(self) -> dict[str, Quantity]:
+        """Lengths of a product, a convolution, an attention or of rows, as far as it has them."""
     def __getstate__(self) -> tuple[Any, ...]: ...
 
 @final
@@ -213,55 +304,78 @@ class CountRow:
     """One line of Counts: the whole model, a module, an op, or a single node."""
 
     @property
-    def nodes(self) -> int: ...
+    def nodes(self) -> int:
+        """Calls of operators."""
     @property
-    def contraction_flops(self) -> Quantity: ...
+    def contraction_flops(self) -> Quantity:
+        """FLOPs of products, convolutions and attention, dense."""
     @property
-    def pointwise_flops(self) -> Quantity: ...
+    def pointwise_flops(self) -> Quantity:
+        """FLOPs of everything else."""
     @property
-    def causal_flops(self) -> Quantity: ...
+    def causal_flops(self) -> Quantity:
+        """Contractions without what causal masks hide."""
     @property
-    def flops(self) -> Quantity: ...
+    def flops(self) -> Quantity:
+        """Contraction and pointwise together."""
     @property
-    def macs(self) -> Quantity: ...
+    def macs(self) -> Quantity:
+        """Half of `contraction_flops`."""
     @property
-    def parameters(self) -> Quantity: ...
+    def parameters(self) -> Quantity:
+        """Weights, each once."""
     @property
-    def parameter_bytes(self) -> Quantity: ...
+    def parameter_bytes(self) -> Quantity:
+        """Bytes of them."""
     @property
-    def buffer_bytes(self) -> Quantity: ...
+    def buffer_bytes(self) -> Quantity:
+        """Bytes of buffers."""
     @property
-    def bytes_read(self) -> Quantity: ...
+    def bytes_read(self) -> Quantity:
+        """Bytes that operators read."""
     @property
-    def bytes_written(self) -> Quantity: ...
+    def bytes_written(self) -> Quantity:
+        """Bytes that they write."""
     @property
-    def bytes_by_role(self) -> dict[str, Quantity]: ...
+    def bytes_by_role(self) -> dict[str, Quantity]:
+        """The same by role and direction."""
     @property
-    def peak_activation_bytes(self) -> Quantity: ...
+    def peak_activation_bytes(self) -> Quantity:
+        """Activations and workspaces at the worst moment."""
     @property
-    def peak_memory_bytes(self) -> Quantity: ...
-    def to_dict(self) -> dict[str, Quantity]: ...
+    def peak_memory_bytes(self) -> Quantity:
+        """The same with weights, buffers and inputs."""
+    def to_dict(self) -> dict[str, Quantity]:
+        """All of it by name."""
 
 @final
 class LayerRow:
     """One node of the graph with what it asks for."""
 
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """Number of the node in the graph."""
     @property
-    def module(self) -> str: ...
+    def module(self) -> str:
+        """Path of the module that calls it."""
     @property
-    def op(self) -> str: ...
+    def op(self) -> str:
+        """The operator."""
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """The line of the model that calls it, where that is known."""
     @property
-    def phase(self) -> str: ...
+    def phase(self) -> str:
+        """`forward` or `backward`."""
     @property
-    def modelled(self) -> bool: ...
+    def modelled(self) -> bool:
+        """Whether the operator has a rule."""
     @property
-    def work(self) -> Work: ...
+    def work(self) -> Work:
+        """What it asks of any machine."""
     @property
-    def row(self) -> CountRow: ...
+    def row(self) -> CountRow:
+        """The same as a row of counts."""
 
 @final
 class HeldStorage:
@@ -276,45 +390,69 @@ class HeldStorage:
 
 @final
 class Memory:
+    """What is held while a forward runs."""
+
     @property
-    def peak_activation_bytes(self) -> Quantity: ...
+    def peak_activation_bytes(self) -> Quantity:
+        """Activations and workspaces at the worst moment."""
     @property
-    def peak_memory_bytes(self) -> Quantity: ...
+    def peak_memory_bytes(self) -> Quantity:
+        """The same with weights, buffers and inputs."""
     @property
-    def input_bytes(self) -> Quantity: ...
+    def input_bytes(self) -> Quantity:
+        """Bytes of inputs."""
     @property
-    def saved_for_backward_bytes(self) -> Quantity: ...
+    def saved_for_backward_bytes(self) -> Quantity:
+        """Activations that autograd keeps from the forward for the backward."""
     @property
-    def peak_node(self) -> int: ...
+    def peak_node(self) -> int:
+        """Number of the node at the peak."""
     @property
-    def peak_op(self) -> str: ...
+    def peak_op(self) -> str:
+        """Its operator."""
     @property
-    def peak_module(self) -> str: ...
+    def peak_module(self) -> str:
+        """Its module."""
     @property
-    def timeline(self) -> list[Quantity]: ...
+    def timeline(self) -> list[Quantity]:
+        """Bytes of activations held while each node runs."""
     @property
-    def workspace(self) -> list[Quantity]: ...
+    def workspace(self) -> list[Quantity]:
+        """Of these, the workspace of each node's own kernel."""
     @property
-    def lifetimes(self) -> Literal["observed", "last_use"]: ...
-    def live(self, node: int) -> list[HeldStorage]: ...
+    def lifetimes(self) -> Literal["observed", "last_use"]:
+        """Whether lifetimes were observed in a trace, or end with the last use."""
+    def live(self, node: int) -> list[HeldStorage]:
+        """The storages that are held while a node runs."""
 
 @final
 class Counts:
+    """What a graph asks for, in total and by layer, module and op."""
+
     @property
-    def total(self) -> CountRow: ...
+    def total(self) -> CountRow:
+        """The whole model."""
     @property
-    def layers(self) -> list[LayerRow]: ...
-    def by_module(self, depth: int | None = None) -> dict[str, CountRow]: ...
-    def by_op(self) -> dict[str, CountRow]: ...
-    def by_phase(self) -> dict[str, CountRow]: ...
+    def layers(self) -> list[LayerRow]:
+        """One row for each call of an operator, in order."""
+    def by_module(self, depth: int | None = None) -> dict[str, CountRow]:
+        """Every module path down to depth (None: all) with all that lies below it; `''` is the model."""
+    def by_op(self) -> dict[str, CountRow]:
+        """A row for each operator."""
+    def by_phase(self) -> dict[str, CountRow]:
+        """`forward`, and of a training step `backward`: a row for each, which add up to the total."""
     @property
-    def unmodelled(self) -> dict[str, int]: ...
+    def unmodelled(self) -> dict[str, int]:
+        """Operators without a rule, and how often they are called."""
     @property
-    def memory(self) -> Memory: ...
+    def memory(self) -> Memory:
+        """What is held, and when."""
     @property
-    def nodes(self) -> int: ...
+    def nodes(self) -> int:
+        """Calls of operators."""
     @property
-    def modelled_nodes(self) -> int: ...
+    def modelled_nodes(self) -> int:
+        """Calls of operators that have a rule."""
 
 @final
 class Rule:
@@ -338,6 +476,15 @@ def boundary(graph: Graph, *, precision: str = "native") -> dict[str, Any]: ...
 
 @final
 class Hardware:
+    """A machine as data, in base units: FLOP/s (dense, multiply-accumulate = 2), bytes, seconds.
+
+    memory lists (level, capacity in bytes over all cores, bandwidth in byte/s over all cores)
+    from the innermost to 'dram'; overheads_s has dispatch, launch_gap, replay_gap and
+    kernel_minimum; achieved has fractions of peaks: matrix, vector, dram, cache, and matrix_fp8
+    and its like where a dtype differs; spread is the error band, as a
+    fraction of latency, where constants have none of a kernel's class.
+    """
+
     def __init__(
         self,
         *,
@@ -361,68 +508,98 @@ class Hardware:
         provenance: Mapping[str, str] = {},
     ) -> None: ...
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Id in the catalogue, or of the file."""
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """In words."""
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """`gpu`, `cpu` or `systolic`."""
     @property
-    def family(self) -> str: ...
+    def family(self) -> str:
+        """Whose constants it takes."""
     @property
-    def cores(self) -> float: ...
+    def cores(self) -> float:
+        """Cores, SMs, compute units."""
     @property
-    def clock_hz(self) -> float: ...
+    def clock_hz(self) -> float:
+        """Cycles a second."""
     @property
-    def matrix_flop_per_s(self) -> dict[str, float]: ...
+    def matrix_flop_per_s(self) -> dict[str, float]:
+        """Dense rates of the matrix unit, by dtype."""
     @property
-    def vector_flop_per_s(self) -> dict[str, float]: ...
+    def vector_flop_per_s(self) -> dict[str, float]:
+        """Dense rates of vector units, by dtype."""
     @property
-    def memory(self) -> list[tuple[str, float, float]]: ...
+    def memory(self) -> list[tuple[str, float, float]]:
+        """Levels from the innermost to `dram`: name, bytes, bytes a second, of all cores together."""
     @property
-    def memory_bytes(self) -> float: ...
+    def memory_bytes(self) -> float:
+        """Bytes of dram that programs get."""
     @property
-    def bandwidth_byte_per_s(self) -> float: ...
+    def bandwidth_byte_per_s(self) -> float:
+        """Of dram."""
     @property
-    def array(self) -> tuple[float, float, float] | None: ...
+    def array(self) -> tuple[float, float, float] | None:
+        """Rows, columns and number of the arrays of a systolic machine."""
     @property
-    def overheads_s(self) -> dict[str, float]: ...
+    def overheads_s(self) -> dict[str, float]:
+        """Seconds of dispatch, launches and the smallest kernel."""
     @property
-    def achieved(self) -> dict[str, float]: ...
+    def achieved(self) -> dict[str, float]:
+        """Which fractions of peaks are reached."""
     @property
-    def constants(self) -> dict[str, float]: ...
+    def constants(self) -> dict[str, float]:
+        """All constants of the family, as `table.key`, in seconds and bytes."""
     @property
-    def power_w(self) -> dict[str, float]: ...
+    def power_w(self) -> dict[str, float]:
+        """Watts of the sheet."""
     @property
-    def links_byte_per_s(self) -> dict[str, float]: ...
+    def links_byte_per_s(self) -> dict[str, float]:
+        """Of the link to the host and between devices."""
     @property
-    def sparsity_2_4(self) -> float: ...
+    def sparsity_2_4(self) -> float:
+        """What the matrix unit makes of 2:4 at its peak."""
     @property
-    def sustained(self) -> bool: ...
+    def sustained(self) -> bool:
+        """Whether it is taken to be at work all the time, so that its power is a limit."""
     @property
-    def spread(self) -> float: ...
+    def spread(self) -> float:
+        """Four of five measurements lie within a factor 1 + spread, where no class of kernels has its own."""
     @property
-    def provenance(self) -> dict[str, str]: ...
+    def provenance(self) -> dict[str, str]:
+        """Where the figures are from, in words."""
     def __getstate__(self) -> tuple[Any, ...]: ...
-    def scaled(self, *, cores: float = 1.0, compute: float = 1.0, bandwidth: float = 1.0) -> Hardware: ...
+    def scaled(self, *, cores: float = 1.0, compute: float = 1.0, bandwidth: float = 1.0) -> Hardware:
+        """A hypothetical machine: cores, arithmetic or bandwidths times a factor."""
 
 @final
 class Plan:
     """A Graph lowered for one way of running it; identical kernels are kept once."""
 
     @property
-    def precision(self) -> str: ...
+    def precision(self) -> str:
+        """The dtype that it runs in."""
     @property
-    def execution(self) -> str: ...
+    def execution(self) -> str:
+        """`eager`, `compiled` or `replayed`."""
     @property
-    def graph(self) -> Graph: ...
+    def graph(self) -> Graph:
+        """What is run: the captured graph with the nodes that the precision adds to it."""
     @property
-    def names(self) -> list[str]: ...
+    def names(self) -> list[str]:
+        """The sizes that are open."""
     @property
-    def kernel_count(self) -> int: ...
+    def kernel_count(self) -> int:
+        """Distinct kernels."""
     @property
-    def launch_count(self) -> int: ...
-    def kernel_of_node(self, node: int) -> int: ...
-    def kernels(self) -> list[dict[str, Any]]: ...
+    def launch_count(self) -> int:
+        """Launches of all of them."""
+    def kernel_of_node(self, node: int) -> int:
+        """The kernel that runs a node, -1 where none does (a view, or not modelled)."""
+    def kernels(self) -> list[dict[str, Any]]:
+        """Each distinct kernel: name, work, and the nodes of each of its launches."""
 
 @final
 class PlanFamily:

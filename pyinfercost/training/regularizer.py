@@ -69,7 +69,8 @@ class CostRegularizer:
         execution: `eager`, `compiled` or `replayed`.
         sizes: values of named sizes to serve at, such as `{"batch": 1}`.
         dynamic: which dimensions vary, as in `CostTracker`.
-        price, utilisation: for `cost_usd`, as in `estimate`.
+        price: of an hour of the machine, for `cost_usd`, as in `estimate`.
+        utilisation: share of the paid time in which it works.
         threads: of a CPU.
         gates: name of a group, or path of a layer -> a tensor of [channels] between 0 and 1, or a function that gives
             one; channels of other groups stay. None takes magnitudes of the weights, of all groups.

@@ -55,7 +55,9 @@ class CostTracker:
         quantize: formats that the weights are going to have, as in `whatif`: the cost with them is under `converted/`.
             By default those that quantisation-aware training prepares.
         price: of an hour of a machine, as in `estimate`, or for each by its id.
-        utilisation, region, transfer: as in `estimate`.
+        utilisation: share of the paid time in which the machines work.
+        region: where they stand, as in `estimate`.
+        transfer: how inputs get to the device and results back, as in `estimate`.
         threads: of a CPU to serve on.
         every: a record after every so many optimizer steps.
         sparsity: whether zeros of the weights are counted for each record.

@@ -1,0 +1,123 @@
+"""Names that snippets of the documentation take for granted: `<!-- setup: NAME -->` on a page calls the function NAME.
+
+A function returns names for the page, and may write files into the page's folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pyinfercost as ic
+
+Names = dict[str, Any]
+
+
+def pruned_file() -> Names:
+    """`pruned.safetensors`, a file of weights that are pruned in different ways."""
+    import torch
+    from safetensors.torch import save_file
+
+    random = torch.Generator().manual_seed(0)
+    sizes = {"conv": (256, 256, 3, 3), "fc": (1024, 1024), "head": (1000, 1024), "proj": (1536, 1600)}
+    weights = {f"{name}.weight": torch.randn(size, generator=random) for name, size in sizes.items()}
+    weights["conv.weight"][::4] = 0
+    quads = weights["fc.weight"].view(-1, 4)
+    quads.scatter_(1, quads.abs().argsort(1)[:, :2], 0)
+    head = weights["head.weight"]
+    head[head.abs() < head.abs().median()] = 0
+    blocks = weights["proj.weight"].view(24, 64, 25, 64)
+    blocks *= (torch.rand((24, 1, 25, 1), generator=random) > 0.7).float()
+    save_file({**weights, "fc.bias": torch.randn(1024, generator=random)}, "pruned.safetensors")
+    return {}
+
+
+def compared_files() -> Names:
+    """The two files that the commands before have written."""
+    return {"before": "before.json", "after": "after.json"}
+
+
+def network() -> Names:
+    """A perceptron with an input, and an accuracy that is the same for all of its kind."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 10))
+    return {"model": model, "x": torch.randn(32, 784), "accuracy": lambda _: 0.9, "smaller": lambda module: module}
+
+
+def resnet50() -> Names:
+    """ResNet-50, an input, and which of the channels of its first convolution are kept."""
+    import torch
+    import torchvision
+
+    return {
+        "model": torchvision.models.resnet50(),
+        "x": torch.empty(1, 3, 224, 224),
+        "is_kept": torch.arange(64) % 2 == 0,
+    }
+
+
+def language_model() -> Names:
+    """`config.json` of a small Llama."""
+    from transformers import LlamaConfig
+
+    config = LlamaConfig(
+        architectures=["LlamaForCausalLM"],
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        vocab_size=1000,
+    )
+    config.to_json_file("config.json")
+    return {}
+
+
+def pruned_network() -> Names:
+    """The perceptron with nine of ten weights zeroed, and its graph."""
+    from pyinfercost.tradeoffs.candidates import magnitude
+
+    names = network()
+    model = magnitude(0.9)(names["model"])
+    return {"model": model, "graph": ic.capture(model, (names["x"],), dynamic={0: {0: "batch"}})}
+
+
+def training() -> Names:
+    """What a training loop has: a model, batches, a loss, an optimizer; and the file of a machine, `this.toml`."""
+    import torch
+
+    names = network()
+    batches = [(torch.randn(32, 784), torch.randint(10, (32,))) for _ in range(12)]
+    machine = Path(ic.hardware.describe("l4")["path"])
+    Path("this.toml").write_text(machine.read_text(encoding="utf-8"), encoding="utf-8")
+    return {
+        **names,
+        "loader": batches,
+        "batch": batches[0][0],
+        "labels": batches[0][1],
+        "criterion": torch.nn.CrossEntropyLoss(),
+        "optimizer": torch.optim.SGD(names["model"].parameters(), lr=0.01),
+    }
+
+
+def frameworks() -> Names:
+    """Stand-ins for what belongs to the reader's program; the adapters are real."""
+    return {name: mock.MagicMock() for name in ("pl", "Trainer", "args", "data", "Accelerator", "engine")}
+
+
+def measuring() -> Names:
+    """Stand-ins for what measures this machine, which takes minutes: names and arguments are those of the package."""
+    calls = {name: mock.create_autospec(getattr(ic, name)) for name in ("calibrate", "measure")}
+    measured = [field.name for field in fields(ic.Measurement)]
+    calls["measure"].return_value = mock.MagicMock(spec_set=[*measured, *dir(ic.Measurement)])
+    # On a machine without counters the meter says so in a warning, and tells nothing.
+    return {
+        "ic": SimpleNamespace(**calls, energy_meter=ic.energy_meter),
+        "serve": mock.MagicMock(),
+        "requests": [],
+    }
