@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from operator import index
@@ -39,8 +40,8 @@ class LayerEstimate:
     `engine` is what its arithmetic runs on and in which dtype (`"matrix float16"`); `kernel_flops` and `kernel_bytes`
     are what its kernel computes and moves, which in a fused kernel is less than its nodes would move by themselves.
 
-    A kernel that covers several nodes is charged whole to the first of them; the others take no time of their own and
-    their note says which node carries it.
+    A kernel that covers several nodes is charged whole to the first of them that no other kernel computes again; the
+    others take no time of their own and their note says which node carries it.
     """
 
     index: int
@@ -268,13 +269,16 @@ def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate,
     is that of the one that computes most.
     """
     layers: dict[int, LayerEstimate] = {}
+    computed = Counter(node for kernel in kernels for launch in kernel["launches"] for node in launch)
     for kernel in kernels:
         effect = effect_of(kernel)
         energy_j = kernel["energy_j"] if isfinite(kernel["energy_j"]) else None
         for launch in kernel["launches"]:
+            # What is cheap is computed again in each kernel that reads it, and belongs to none of them.
+            carrier = next((node for node in launch if computed[node] == 1), launch[0])
             for node_index in launch:
                 node = graph.node(node_index)
-                carries = node_index == launch[0]
+                carries = node_index == carrier
                 layer = LayerEstimate(
                     index=node_index,
                     module=node.module,
@@ -287,7 +291,7 @@ def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate,
                     engine=f"{kernel['engine']} {kernel['engine_dtype']}",
                     kernel_flops=kernel["flops"] if carries else 0.0,
                     kernel_bytes=kernel["traffic_bytes"] if carries else 0.0,
-                    note=kernel["note"] if carries else f"in the kernel of node {launch[0]}",
+                    note=kernel["note"] if carries else f"in the kernel of node {carrier}",
                     **{name: kernel[name] if carries else 0.0 for name in _TIMES},
                 )
                 known = layers.get(node_index)
