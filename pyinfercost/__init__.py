@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .analysis.potential import Potential as Potential
     from .analysis.potential import potential as potential
     from .analysis.profile import Profile as Profile
-    from .analysis.profile import profile as profile
+    from .analysis.profiling import profile as profile
     from .analysis.sweep import sweep as sweep
     from .analysis.sweeps.result import Sweep as Sweep
     from .analysis.sweeps.run import SweepInterrupted as SweepInterrupted
@@ -78,7 +78,7 @@ _LAZY = {
     "LayerEstimate": ".analysis.estimation",
     "potential": ".analysis.potential",
     "Potential": ".analysis.potential",
-    "profile": ".analysis.profile",
+    "profile": ".analysis.profiling",
     "Profile": ".analysis.profile",
     "calibrate": ".measuring.calibration",
     "energy_meter": ".measuring.energy",

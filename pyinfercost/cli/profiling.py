@@ -117,7 +117,7 @@ class Profiler:
             quiet: whether rich must not be imported for a sign of life.
             varied: the axes that a report of it is to vary.
         """
-        from ..analysis.profile import profile_on
+        from ..analysis.profiling import profile_on
 
         point = self.point
         with progress(model, quiet=quiet):

@@ -139,7 +139,7 @@ def _machine(hardware: str | PathLike[str] | Hardware | None, threads: int | Non
 
 
 def _prediction(machine: Hardware, graph: Graph, execution: str, name: str) -> Profile:
-    from ..analysis.profile import profile
+    from ..analysis.profiling import profile
 
     return replace(profile(graph, hardware=machine, execution=execution), model=name)
 

@@ -96,7 +96,7 @@ class Steps:
         return TradeoffRow(name, **figures)
 
     def _predict(self, module: Any) -> dict[str, Any]:
-        from ..analysis.profile import profile
+        from ..analysis.profiling import profile
 
         found = profile(module.eval(), self.args, self.kwargs, **self.predicted)
         return {

@@ -123,7 +123,7 @@ class CostBudget:
             ValueError: a figure with a limit is not known for this machine or model: a limit that cannot be checked is
                 not one that holds.
         """
-        from ..analysis.profile import profile
+        from ..analysis.profiling import profile
 
         sizes: dict[str, Any] = dict(self.sizes)
         known = profile(

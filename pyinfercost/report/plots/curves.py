@@ -18,7 +18,7 @@ MOST_CURVES = 12
 """More curves than colours can tell apart are drawn as clouds of points."""
 
 MOST_POINTS = 4000
-"""At most so many points, shared out among the curves; knees and the front are never left out."""
+"""At most so many points, shared out among the curves; the front is never left out, knees only where there are more."""
 
 MEASURES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {

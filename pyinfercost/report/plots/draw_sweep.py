@@ -37,8 +37,8 @@ def plot_sweep(
 
     Numbers beside a curve are batches, at its ends and at its knee, which `Sweep.knee` finds: beyond it, more batch
     buys little throughput. Crosses do not fit into the memory of their machine. Of a large sweep a few thousand points
-    are drawn, evenly chosen; of more than a dozen curves, clouds with a colour for each machine. The knees and the
-    front are those of all points.
+    are drawn, evenly chosen; of more than a dozen curves, clouds with a colour for each machine. The front is
+    that of all points, and so are the knees unless there are thousands of curves.
 
     Args:
         sweep: what `sweep` returned.
