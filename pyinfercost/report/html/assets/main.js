@@ -20,7 +20,7 @@ function drawCharts() {
 }
 
 function drawAll(layer = null) {
-  const sizes = Object.entries(view.sizes).map(([name, value]) => `${name} ${value}`).join(", ");
+  const sizes = Object.entries(view.sizes).filter(([name]) => !name.includes(".")).map(([name, value]) => `${name} ${value}`).join(", ");
   const { estimate } = view;
   byId("model").textContent = profile.model || "(unnamed graph)";
   byId("subtitle").textContent = [sizes, view.precision, ...(estimate ? [
