@@ -16,9 +16,6 @@ CAPTURE_TESTS = ROOT / "tests" / "capture"
 
 # No test may depend on a model hub: a configuration is read from a file or built in the test.
 os.environ["HF_HUB_OFFLINE"] = "1"
-# A runner that asks for colours in pipes would get them in the text that tests compare.
-for _forces in ("FORCE_COLOR", "CLICOLOR_FORCE"):
-    os.environ.pop(_forces, None)
 
 # Timing belongs to the benchmarks. In CI the same examples are drawn every time, so a red run can be repeated.
 hypothesis.settings.register_profile("default", deadline=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -94,24 +93,17 @@ def show_pairs(document: Any, form: str) -> None:
 def show(view: RenderableType, output: str | None, *, width: int = 100) -> None:
     """A table: with colours to a terminal, as plain text to anything else.
 
-    What no-color.org and rich know is heeded: NO_COLOR, TERM=dumb, and FORCE_COLOR (or CLICOLOR_FORCE), which takes
-    whatever reads stdout for a terminal.
+    NO_COLOR and TERM=dumb are heeded, as rich does. FORCE_COLOR is not: whoever reads a pipe gets text that can be
+    compared and cut.
     """
-    forced = _is_forced()
-    if output is None and (forced or sys.stdout.isatty()):
+    if output is None and sys.stdout.isatty():
         from rich.console import Console
 
-        # A pipe has no width of its own.
-        wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else width
-        Console(force_terminal=True if forced else None, width=wide).print(view)
+        Console().print(view)
     else:
         from ..report.table import as_text
 
         write(as_text(view, width=width), output)
-
-
-def _is_forced() -> bool:
-    return bool(os.environ.get("FORCE_COLOR")) or os.environ.get("CLICOLOR_FORCE", "") not in ("", "0")
 
 
 def write(text: str, output: str | None) -> None:
