@@ -160,7 +160,12 @@ def run_page(text: str) -> Iterator[tuple[Step, str]]:
     here = Path.cwd()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        for name in ("models.graph_at", "models.graph_over", "profile.graph_at"):  # a page captures a model once
+        for name in (  # a page captures a model once
+            "models.graph_at",
+            "models.graph_over",
+            "profiling.graph_at",
+            "sweep.graph_over",
+        ):
             stack.enter_context(mock.patch(f"pyinfercost.analysis.{name}", _kept(f"pyinfercost.analysis.{name}")))
         # A page may share work out among processes, and a process with threads is not to be forked.
         stack.callback(multiprocessing.set_start_method, multiprocessing.get_start_method(allow_none=True), force=True)

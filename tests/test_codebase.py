@@ -283,6 +283,10 @@ def test_every_op_has_one_row() -> None:
     assert not [row.op for row in rows if not row.convention.strip()], "a row says its convention in words"
 
 
+SUFFIXES = {".py", ".pyi", ".toml", ".typed", ".html", ".css", ".js"}
+"""Of the files that a wheel has."""
+
+
 def test_the_installed_package_is_whole() -> None:
     distribution = importlib.metadata.distribution("pyinfercost")
     if "editable" in json.loads(distribution.read_text("direct_url.json") or "{}").get("dir_info", {}):
@@ -291,7 +295,7 @@ def test_the_installed_package_is_whole() -> None:
     installed = {name for name in files if name.startswith("pyinfercost/")}
     compiled = {name for name in installed if re.fullmatch(r"pyinfercost/_core\..*(so|pyd)", name)}
     assert len(compiled) == 1
-    source = {relative(path) for path in PACKAGE.rglob("*") if path.suffix in {".py", ".pyi", ".toml", ".typed"}}
+    source = {relative(path) for path in PACKAGE.rglob("*") if path.suffix in SUFFIXES}
     assert installed - compiled == source, "the wheel holds the package's sources and data, and nothing else"
     others = {name for name in files - installed if not re.search(r"\.dist-info/|bin/pyinfercost|Scripts/", name)}
     assert not others
