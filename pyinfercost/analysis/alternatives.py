@@ -121,7 +121,7 @@ def _given(profile: Profile, own: Mapping[str, Any], vary: Mapping[str, Any]) ->
             )
         values = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
         if name == HARDWARE:
-            values = [_machine(value) for value in values]
+            values = [_machine(value, sustained=own[HARDWARE].sustained) for value in values]
         elif name not in (PRECISION, EXECUTION):
             values = [_size(profile, name, value) for value in values]
         axis = {_name(value): value for value in (own[name], *values)}
@@ -131,10 +131,11 @@ def _given(profile: Profile, own: Mapping[str, Any], vary: Mapping[str, Any]) ->
     return axes
 
 
-def _machine(value: Any) -> Any:
+def _machine(value: Any, *, sustained: bool) -> Any:
+    """A machine that is at work as the report's own is."""
     from ..hardware import load
 
-    return load(value)
+    return value if isinstance(value, _core.Hardware) else load(value, sustained=sustained)
 
 
 def _size(profile: Profile, name: str, value: Any) -> int:

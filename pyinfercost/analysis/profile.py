@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from os import PathLike
 
     from matplotlib.axes import Axes
 
@@ -59,7 +59,8 @@ class Profile:
         """The same model at another point; what is not given stays as it is.
 
         Args:
-            hardware: another machine, as in `profile`. The price is asked for anew there.
+            hardware: another machine, as in `profile`, at work all the time where this one is. The price is asked for
+                anew there.
             precision: the dtype to run in.
             execution: how to run it.
             threads: threads to run on; only for a CPU. Those of this profile stay with its machine.
@@ -77,7 +78,9 @@ class Profile:
 
             if hardware is None and machine is not None:
                 hardware = machine.id
-            machine = load(hardware, threads=threads) if hardware is not None else None
+            named = isinstance(hardware, (str, PathLike))
+            sustained = named and machine is not None and machine.sustained
+            machine = load(hardware, threads=threads, sustained=sustained) if hardware is not None else None
             terms = None if machine is None else asked.said.of(machine.id, threads)
         elif machine is not None:
             threads = asked.threads

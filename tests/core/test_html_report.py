@@ -131,6 +131,16 @@ def test_another_point_of_a_profile(profile: ic.Profile) -> None:
     )
 
 
+def test_other_machines_are_at_work_as_the_first_one_is() -> None:
+    busy = ic.profile(blocks(), hardware=ic.hardware.load("t4", sustained=True), precision="fp16", batch=4096)
+    expected = ic.estimate(busy.graph, hardware=ic.hardware.load("l4", sustained=True), precision="fp16", batch=4096)
+    assert expected.sustained
+    assert busy.at(hardware="l4").estimate == expected
+    point = alternatives(busy, {"hardware": ["l4"]}).points[1]
+    assert point is not None
+    assert point.estimate == expected
+
+
 def test_the_command_writes_a_report_beside_its_output(tmp_path: Path) -> None:
     (tmp_path / "toy.json").write_text(blocks().to_json(), encoding="utf-8")
     report = tmp_path / "report.html"
