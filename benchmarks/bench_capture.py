@@ -32,7 +32,7 @@ LLAMA = CONFIGS / "llama-3-8b.json"
 def capture_and_count(model: Model) -> Callable[[], int]:
     """Our whole way from a module to its figure."""
     from pyinfercost import _core
-    from pyinfercost.capture.trace import trace_graph
+    from pyinfercost.sources.trace.trace import trace_graph
 
     return lambda: int(_core.count(trace_graph(*model), {}).total.contraction_flops)
 

@@ -28,7 +28,7 @@ from parameters import (
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.analysis.sweeps.spec import COMPUTED
+from pyinfercost.sweeps.spec import COMPUTED
 from pyinfercost.hardware import load
 
 pytest.importorskip("torch", reason="needs torch: pip install 'pyinfercost[models]'")
@@ -40,7 +40,7 @@ TORCH_NAMES = {"native": "float32", "fp16": "float16"}
 
 @pytest.fixture(scope="module")
 def resnet50() -> ic.Graph:
-    from pyinfercost.capture.trace import trace_graph
+    from pyinfercost.sources.trace.trace import trace_graph
 
     model = make("resnet50")
     return trace_graph(model.module, model.args, {}, {0: {0: "batch"}})
@@ -49,7 +49,7 @@ def resnet50() -> ic.Graph:
 @pytest.fixture(scope="module")
 def llama_70b(tmp_path_factory: pytest.TempPathFactory) -> ic.Graph:
     """A decode step of a model of the shape of Llama 3 70B, batch and context open."""
-    from pyinfercost.analysis.models import graph_over
+    from pyinfercost.sources.models import graph_over
 
     config = json.loads((CONFIGS / "llama-3-8b.json").read_text(encoding="utf-8"))
     config.update(

@@ -17,7 +17,7 @@ from models import make
 from parameters import MAX_RESIDENT_BYTES, MAX_STORED_S, SWEEP_HARDWARE, SWEEP_STORED_POINTS
 
 import pyinfercost as ic
-from pyinfercost.capture.trace import trace_graph
+from pyinfercost.sources.trace.trace import trace_graph
 
 BATCHES = 1_000_000
 

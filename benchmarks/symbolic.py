@@ -20,15 +20,15 @@ class LargeModel:
     """The prefill of a model on the meta device, ready to be called."""
 
     def __init__(self, config: str) -> None:
-        from pyinfercost.capture.model_spec import load_model
+        from pyinfercost.sources.model_spec import load_model
 
         self.module, self.args, self.kwargs, self._dynamic = load_model(f"hf:{config}#prefill", {"sequence": SEQUENCE})
         # Whatever is imported on first use is imported before anything is timed, as in a process that works.
-        import pyinfercost.capture.trace  # noqa: F401
+        import pyinfercost.sources.trace.trace  # noqa: F401
 
     def capture(self) -> ic.Graph:
         """Ours, both sizes open."""
-        from pyinfercost.capture.trace import trace_graph
+        from pyinfercost.sources.trace.trace import trace_graph
 
         return trace_graph(self.module, self.args, self.kwargs, self._dynamic)
 

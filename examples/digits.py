@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import pyinfercost as ic
-from pyinfercost.tradeoffs.candidates import cast, channels, int8_dynamic, int8_weight_only, magnitude, n_of_m
+from pyinfercost.advice.candidates import cast, channels, int8_dynamic, int8_weight_only, magnitude, n_of_m
 
 EPOCHS = 10
 MORE_EPOCHS = 3

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from pyinfercost.training.lightning import CostCallback
-from pyinfercost.training.sinks import Stdout
+from pyinfercost.monitor.sinks import Stdout
 
 SHOWN = [
     "cost/*/latency_s",

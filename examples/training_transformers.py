@@ -15,7 +15,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed
 
 from pyinfercost.training.budget import CostBudget
-from pyinfercost.training.sinks import Stdout
+from pyinfercost.monitor.sinks import Stdout
 from pyinfercost.training.transformers import CostCallback
 
 LENGTH = 64

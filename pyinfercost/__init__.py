@@ -20,38 +20,38 @@ except ImportError as error:
 if TYPE_CHECKING:
     from . import hardware as hardware
     from . import plots as plots
-    from .analysis.collectives import CollectiveEstimate as CollectiveEstimate
-    from .analysis.collectives import collective as collective
-    from .analysis.comparing import compare as compare
-    from .analysis.comparison import Comparison as Comparison
-    from .analysis.counting import count as count
-    from .analysis.estimation import Estimate as Estimate
-    from .analysis.estimation import LayerEstimate as LayerEstimate
-    from .analysis.estimation import estimate as estimate
-    from .analysis.potential import Potential as Potential
-    from .analysis.potential import potential as potential
-    from .analysis.profile import Profile as Profile
-    from .analysis.profiling import profile as profile
-    from .analysis.sweep import sweep as sweep
-    from .analysis.sweeps.result import Sweep as Sweep
-    from .analysis.sweeps.run import SweepInterrupted as SweepInterrupted
-    from .analysis.sweeps.store import StoredSweep as StoredSweep
-    from .analysis.whatif import whatif as whatif
-    from .analysis.widths.finding import channel_groups as channel_groups
-    from .analysis.widths.groups import ChannelGroups as ChannelGroups
-    from .capture import capture as capture
+    from .predict.collectives import CollectiveEstimate as CollectiveEstimate
+    from .predict.collectives import collective as collective
+    from .predict.compare import compare as compare
+    from .results.comparison import Comparison as Comparison
+    from .predict.count import count as count
+    from .predict.estimate import Estimate as Estimate
+    from .predict.estimate import LayerEstimate as LayerEstimate
+    from .predict.estimate import estimate as estimate
+    from .predict.sparsity_speedup import Potential as Potential
+    from .predict.sparsity_speedup import potential as potential
+    from .results.profile import Profile as Profile
+    from .predict.profile import profile as profile
+    from .sweeps.sweep import sweep as sweep
+    from .sweeps.result import Sweep as Sweep
+    from .sweeps.run import SweepInterrupted as SweepInterrupted
+    from .sweeps.store import StoredSweep as StoredSweep
+    from .transform.whatif import whatif as whatif
+    from .transform.channels.finding import channel_groups as channel_groups
+    from .transform.channels.groups import ChannelGroups as ChannelGroups
+    from .sources.capture import capture as capture
     from .measuring.calibration import calibrate as calibrate
     from .measuring.energy import EnergyMeter as EnergyMeter
     from .measuring.energy import EnergyUnknownWarning as EnergyUnknownWarning
     from .measuring.energy import energy_meter as energy_meter
     from .measuring.measure import measure as measure
     from .measuring.result import Measurement as Measurement
-    from .sparsity import activation_sparsity as activation_sparsity
-    from .sparsity import sparsity as sparsity
-    from .sparsity.activation_result import ActivationSparsity as ActivationSparsity
-    from .sparsity.result import Sparsity as Sparsity
-    from .tradeoffs.result import Tradeoff as Tradeoff
-    from .tradeoffs.run import tradeoff as tradeoff
+    from .scan.sparsity import activation_sparsity as activation_sparsity
+    from .scan.sparsity import sparsity as sparsity
+    from .scan.activation_result import ActivationSparsity as ActivationSparsity
+    from .scan.result import Sparsity as Sparsity
+    from .advice.result import Tradeoff as Tradeoff
+    from .advice.tradeoff import tradeoff as tradeoff
     from .training.budget import CostBudget as CostBudget
     from .training.budget import CostBudgetExceededError as CostBudgetExceededError
     from .training.budget import assert_cost as assert_cost
@@ -59,40 +59,40 @@ if TYPE_CHECKING:
     from .training.regularizer import CostRegularizer as CostRegularizer
     from .training.tracker import CostTracker as CostTracker
 
-# These are modules: importing anything below them binds the module to that name here, so the name must mean the
-# module in every case. `pyinfercost.capture` and `pyinfercost.sparsity` are modules that can be called.
-_MODULES = ("capture", "hardware", "plots", "sparsity")
+_MODULES = ("hardware", "plots")
 _LAZY = {
-    "activation_sparsity": ".sparsity",
-    "ActivationSparsity": ".sparsity.activation_result",
-    "Sparsity": ".sparsity.result",
-    "channel_groups": ".analysis.widths.finding",
-    "ChannelGroups": ".analysis.widths.groups",
-    "collective": ".analysis.collectives",
-    "CollectiveEstimate": ".analysis.collectives",
-    "compare": ".analysis.comparing",
-    "Comparison": ".analysis.comparison",
-    "count": ".analysis.counting",
-    "estimate": ".analysis.estimation",
-    "Estimate": ".analysis.estimation",
-    "LayerEstimate": ".analysis.estimation",
-    "potential": ".analysis.potential",
-    "Potential": ".analysis.potential",
-    "profile": ".analysis.profiling",
-    "Profile": ".analysis.profile",
+    "capture": ".sources.capture",
+    "sparsity": ".scan.sparsity",
+    "activation_sparsity": ".scan.sparsity",
+    "ActivationSparsity": ".scan.activation_result",
+    "Sparsity": ".scan.result",
+    "channel_groups": ".transform.channels.finding",
+    "ChannelGroups": ".transform.channels.groups",
+    "collective": ".predict.collectives",
+    "CollectiveEstimate": ".predict.collectives",
+    "compare": ".predict.compare",
+    "Comparison": ".results.comparison",
+    "count": ".predict.count",
+    "estimate": ".predict.estimate",
+    "Estimate": ".predict.estimate",
+    "LayerEstimate": ".predict.estimate",
+    "potential": ".predict.sparsity_speedup",
+    "Potential": ".predict.sparsity_speedup",
+    "profile": ".predict.profile",
+    "Profile": ".results.profile",
     "calibrate": ".measuring.calibration",
     "energy_meter": ".measuring.energy",
     "EnergyMeter": ".measuring.energy",
     "EnergyUnknownWarning": ".measuring.energy",
     "measure": ".measuring.measure",
     "Measurement": ".measuring.result",
-    "sweep": ".analysis.sweep",
-    "StoredSweep": ".analysis.sweeps.store",
-    "Sweep": ".analysis.sweeps.result",
-    "SweepInterrupted": ".analysis.sweeps.run",
-    "tradeoff": ".tradeoffs.run",
-    "Tradeoff": ".tradeoffs.result",
-    "whatif": ".analysis.whatif",
+    "sweep": ".sweeps.sweep",
+    "StoredSweep": ".sweeps.store",
+    "Sweep": ".sweeps.result",
+    "SweepInterrupted": ".sweeps.run",
+    "tradeoff": ".advice.tradeoff",
+    "Tradeoff": ".advice.result",
+    "whatif": ".transform.whatif",
     "assert_cost": ".training.budget",
     "CostBudget": ".training.budget",
     "CostBudgetExceededError": ".training.budget",

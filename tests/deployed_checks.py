@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.training.deployed import Deployed, deployed
+from pyinfercost.training.inference_view import Deployed, deployed
 
 
 def network() -> nn.Sequential:

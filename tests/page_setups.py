@@ -80,7 +80,7 @@ def language_model() -> Names:
 
 def pruned_network() -> Names:
     """The perceptron with nine of ten weights zeroed, and its graph."""
-    from pyinfercost.tradeoffs.candidates import magnitude
+    from pyinfercost.advice.candidates import magnitude
 
     names = network()
     model = magnitude(0.9)(names["model"])

@@ -43,7 +43,7 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _MADE = re.compile(r"<!-- of (\d{4}-\d\d-\d\d); (.*?)(; nearly)? -->")
-_OFFERS = importlib.import_module("pyinfercost.money.offers")  # the package has a function of that name
+_OFFERS = importlib.import_module("pyinfercost.deployment.offers")  # the package has a function of that name
 _PROMPTS = {"console": "$ ", "pycon": ">>> "}
 
 
@@ -161,12 +161,12 @@ def run_page(text: str) -> Iterator[tuple[Step, str]]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         for name in (  # a page captures a model once
-            "models.graph_at",
-            "models.graph_over",
-            "profiling.graph_at",
-            "sweep.graph_over",
+            "sources.models.graph_at",
+            "sources.models.graph_over",
+            "predict.profile.graph_at",
+            "sweeps.sweep.graph_over",
         ):
-            stack.enter_context(mock.patch(f"pyinfercost.analysis.{name}", _kept(f"pyinfercost.analysis.{name}")))
+            stack.enter_context(mock.patch(f"pyinfercost.{name}", _kept(f"pyinfercost.{name}")))
         # A page may share work out among processes, and a process with threads is not to be forked.
         stack.callback(multiprocessing.set_start_method, multiprocessing.get_start_method(allow_none=True), force=True)
         multiprocessing.set_start_method("spawn", force=True)

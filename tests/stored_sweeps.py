@@ -8,10 +8,10 @@ from typing import Any
 from toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.analysis.conditions import Condition
-from pyinfercost.analysis.models import Captured
-from pyinfercost.analysis.sweeps.axes import make_spec
-from pyinfercost.analysis.sweeps.run import Run
+from pyinfercost.sweeps.conditions import Condition
+from pyinfercost.sources.models import Captured
+from pyinfercost.sweeps.axes import make_spec
+from pyinfercost.sweeps.run import Run
 
 AXES: dict[str, Any] = {"hardware": ["a100-sxm-80gb", "t4"], "precision": ["fp32", "fp16"], "usd_per_h": 2.5}
 BATCH = range(1, 1001)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 import pyinfercost as ic
-from pyinfercost.analysis.models import Captured
-from pyinfercost.analysis.sweeps.axes import make_spec
-from pyinfercost.analysis.sweeps.spec import SweepSpec
+from pyinfercost.sources.models import Captured
+from pyinfercost.sweeps.axes import make_spec
+from pyinfercost.sweeps.spec import SweepSpec
 
 AXES: dict[str, Any] = {
     "hardware": ["a100-sxm-80gb", "t4"],

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pyinfercost.training.guard import PassesThroughError
-from pyinfercost.training.sinks import sink_of
+from pyinfercost.monitor.sinks import sink_of
 
 
 class OverBudgetError(PassesThroughError):

@@ -67,7 +67,7 @@ def capture(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     import copy
 
     import pyinfercost as ic
-    from pyinfercost.capture.huggingface.cache import DecodeStep
+    from pyinfercost.sources.huggingface.cache import DecodeStep
 
     argument = next((name for name in CACHE_ARGUMENTS if name in kwargs), None)
     if argument is None:

@@ -73,7 +73,7 @@ def hardware(*, name: str | None, form: str) -> None:
 def prices(*, device: str | None, form: str) -> None:
     """List what machines cost to rent, or what the DEVICE (an id) does; the cheapest device hour is first."""
     with messages_for_people():
-        from ..money import offers
+        from ..deployment import offers
         from ..report.document import as_json
         from ..report.prices import price_columns, prices_document
         from ..report.table import grid_view

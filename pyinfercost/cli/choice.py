@@ -10,9 +10,9 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..analysis.conditions import Condition
-    from ..analysis.sweeps.result import Sweep
-    from ..analysis.sweeps.store import StoredSweep
+    from ..sweeps.conditions import Condition
+    from ..sweeps.result import Sweep
+    from ..sweeps.store import StoredSweep
 
 KNEE = ("batch", "throughput_per_s")
 _NEEDS = {
@@ -88,9 +88,9 @@ class Choice:
         """Refuses what does not suit the columns that the sweep will have, before anything is computed."""
         import numpy as np
 
-        from ..analysis.choosing import DIRECTIONS, ObjectiveError, objectives
-        from ..analysis.condition_syntax import ConditionError, unknown_column
-        from ..analysis.sweeps.facts import TEXTS
+        from ..sweeps.choosing import DIRECTIONS, ObjectiveError, objectives
+        from ..sweeps.condition_syntax import ConditionError, unknown_column
+        from ..sweeps.facts import TEXTS
 
         for name, needs in _NEEDS.items():
             if name in self.names() and name not in columns:
@@ -122,7 +122,7 @@ class Choice:
         Raises:
             NothingFitsError: for the best of no points.
         """
-        from ..analysis.sweeps.result import Sweep
+        from ..sweeps.result import Sweep
 
         if self.best is not None:
             maximize = True if self.maximize else False if self.minimize else None
@@ -143,7 +143,7 @@ class Choice:
 
     def words(self) -> str:
         """What is chosen, in words; nothing where all points are wanted."""
-        from ..analysis.choosing import DIRECTIONS
+        from ..sweeps.choosing import DIRECTIONS
 
         if self.knee:
             return f"the knee of each curve of {KNEE[1]} against {KNEE[0]}"
@@ -167,7 +167,7 @@ def as_sweep(result: Sweep | StoredSweep, columns: dict[str, Any]) -> Sweep:
     """Columns by name as a sweep like another."""
     import numpy as np
 
-    from ..analysis.sweeps.result import Sweep
+    from ..sweeps.result import Sweep
 
     data = {name: np.asarray(values) for name, values in columns.items()}
     return Sweep(result.model, result.sizes, data, complete=result.complete)

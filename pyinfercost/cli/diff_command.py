@@ -16,7 +16,7 @@ from .profiling import POINT, Point, point_options
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..analysis.comparison import Comparison
+    from ..results.comparison import Comparison
 
 _EPILOG = (
     "BEFORE and AFTER are each what `pyinfercost profile MODEL --format json -o FILE` wrote, an HTML report with a "
@@ -63,7 +63,7 @@ def diff(
         raise click.UsageError("--depth is for tables and Markdown; json and csv have each module")
     _check_limits(limits)
     with messages_for_people():
-        from ..analysis.comparing import compare as compared
+        from ..predict.compare import compare as compared
 
         if output is not None:
             check_writable(output)
@@ -94,7 +94,7 @@ compare.short_help = "Another name of diff."
 
 def _check_limits(limits: tuple[str, ...]) -> None:
     """Refuses limits that are not understood, before any work."""
-    from ..analysis.limits import LimitError, limit_of
+    from ..predict.limits import LimitError, limit_of
 
     try:
         for text in limits:
@@ -105,8 +105,8 @@ def _check_limits(limits: tuple[str, ...]) -> None:
 
 def _document(side: str) -> dict[str, Any] | None:
     """The profile in a file; None for a model, which is to be profiled. A graph's file is told by what is in it."""
-    from ..analysis.documents import checked_profile, document_from, is_graph
-    from ..analysis.models import is_spec
+    from ..results.documents import checked_profile, document_from, is_graph
+    from ..sources.models import is_spec
 
     path = Path(side)
     if is_spec(side) or path.suffix == ".pt2":

@@ -8,8 +8,8 @@ import click
 
 if TYPE_CHECKING:
     from .._core import Hardware
-    from ..money.prices import Price
-    from ..transfer import Transfer
+    from ..deployment.prices import Price
+    from ..deployment import Transfer
 
 ALL = "all"
 KINDS = ("cpu", "gpu", "systolic")
@@ -29,7 +29,7 @@ def machine_of(name: str, threads: int | None, *, sustained: bool = False) -> Ha
 
 def paid_price(price: Any, device: str, threads: int | None) -> Price | None:
     """What an hour of a machine costs; what cannot be understood is wrong usage."""
-    from ..analysis.terms import price_of_device
+    from ..deployment.terms import price_of_device
     from ..hardware import HardwareFileError
 
     try:
@@ -42,7 +42,7 @@ def paid_price(price: Any, device: str, threads: int | None) -> Price | None:
 
 def check_region(region: str | None) -> None:
     """Refuses a place that is not known."""
-    from ..money import UnknownPlaceError, place
+    from ..deployment import UnknownPlaceError, place
 
     try:
         if region is not None:
@@ -53,7 +53,7 @@ def check_region(region: str | None) -> None:
 
 def transfer_of_option(text: str | None) -> Transfer | None:
     """How data gets to a machine; what cannot be understood is wrong usage."""
-    from ..transfer import TransferError, transfer_of
+    from ..deployment import TransferError, transfer_of
 
     try:
         return transfer_of(text)

@@ -10,7 +10,7 @@ import click
 from ..report.ranking import SORTS, TIMED
 
 if TYPE_CHECKING:
-    from ..analysis.models import Captured
+    from ..sources.models import Captured
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -130,7 +130,8 @@ def changed(captured: Captured, quantize: str | None, kv_cache: str | None) -> C
     """What was captured, in other formats where these are asked for; what cannot be is wrong usage."""
     if quantize is None and kv_cache is None:
         return captured
-    from ..analysis.whatif import WhatIfError, whatif
+    from ..transform.formats import WhatIfError
+    from ..transform.whatif import whatif
 
     policy: str | dict[str, str | None] | None = quantize
     if quantize is not None and "=" in quantize:

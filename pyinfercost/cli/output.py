@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..analysis.arguments import SizeError
-from ..analysis.models import is_file
+from ..predict.arguments import SizeError
+from ..sources.models import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

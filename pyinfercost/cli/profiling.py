@@ -17,8 +17,8 @@ from .report_options import captured_for
 
 if TYPE_CHECKING:
     from .._core import Hardware
-    from ..analysis.profile import Profile
-    from ..analysis.terms import Asked, Terms
+    from ..results.profile import Profile
+    from ..deployment.terms import Asked, Terms
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -87,7 +87,7 @@ class Point:
 
     def looked_up(self) -> Profiler:
         """The point with its machine and its price, which fail before a capture, as that may take long."""
-        from ..analysis.terms import Asked, Terms, where_is
+        from ..deployment.terms import Asked, Terms, where_is
 
         machine = None if self.hardware is None else machine_of(self.hardware, self.threads, sustained=self.sustained)
         paid = None if machine is None else paid_price(self.price, machine.id, self.threads)
@@ -117,7 +117,7 @@ class Profiler:
             quiet: whether rich must not be imported for a sign of life.
             varied: the axes that a report of it is to vary.
         """
-        from ..analysis.profiling import profile_on
+        from ..predict.profile import profile_on
 
         point = self.point
         with progress(model, quiet=quiet):

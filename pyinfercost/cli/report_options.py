@@ -10,8 +10,8 @@ import click
 from .arguments import whole_number
 
 if TYPE_CHECKING:
-    from ..analysis.models import Captured
-    from ..analysis.profile import Profile
+    from ..sources.models import Captured
+    from ..results.profile import Profile
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -55,7 +55,7 @@ def varied_axes(given: Sequence[str], *, html: str | None, hardware: str | None)
 
 def captured_for(model: str, sizes: Mapping[str, Any], axes: Mapping[str, Any] | None, *, training: bool) -> Captured:
     """A model's graph at its sizes, with those open that a report varies."""
-    from ..analysis.models import graph_at, graph_over, is_file
+    from ..sources.models import graph_at, graph_over, is_file
 
     varied = [name for name in axes or () if name not in _WORDS]
     if not varied or is_file(model) or training:
@@ -76,7 +76,7 @@ def write_report(profile: Profile, axes: Mapping[str, Any] | None, path: str) ->
     """Writes a report, and says so."""
     from pathlib import Path
 
-    from ..analysis.alternatives import VaryError
+    from ..predict.alternatives import VaryError
     from ..hardware import UnknownHardwareError
 
     try:

@@ -40,7 +40,7 @@ def sparsity(
     if form != "table" and (depth is not None or thresholds):
         raise click.UsageError("--depth and --threshold are for tables; json and csv have each weight, and a histogram")
     with messages_for_people():
-        from ..sparsity import sparsity as scan
+        from ..scan.sparsity import sparsity as scan
 
         if output is not None:
             check_writable(output)

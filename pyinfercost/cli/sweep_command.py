@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .._core import Hardware
-    from ..analysis.models import Captured
-    from ..money.prices import Price
+    from ..sources.models import Captured
+    from ..deployment.prices import Price
 
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 _MOST_TO_EXPLAIN = 2**22
@@ -142,10 +142,10 @@ def sweep(
             columns.append("price")
         _check_columns(choice, model, [*columns, *_quantities(paid, region)], sizes)
 
-        from ..analysis.boundary import boundary_of
-        from ..analysis.models import graph_over
-        from ..analysis.sweep import sweep_over
-        from ..analysis.sweeps.run import SweepInterrupted
+        from ..predict.boundary import boundary_of
+        from ..sources.models import graph_over
+        from ..sweeps.sweep import sweep_over
+        from ..sweeps.run import SweepInterrupted
 
         with progress(model, quiet=form != "table", silent=no_progress):
             captured = changed(graph_over(model, sizes), quantize, kv_cache)
@@ -198,7 +198,7 @@ def _named(paid: Mapping[str, Mapping[str, Price]]) -> dict[str, Price]:
 
 
 def _devices(model: str, text: str, sizes: Mapping[str, Sequence[int]]) -> Sequence[int]:
-    from ..analysis.models import is_file
+    from ..sources.models import is_file
 
     values = axis_values("--devices", text)
     if min(values) < 1:
@@ -219,7 +219,7 @@ def _choice(
     knee: bool,
     tradeoff: bool,
 ) -> Choice:
-    from ..analysis.conditions import Condition, ConditionError
+    from ..sweeps.conditions import Condition, ConditionError
 
     try:
         where = Condition.all_of(conditions)
@@ -245,7 +245,7 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
         check_writable(output)
     if folder is None and form != "parquet":
         return
-    from ..analysis.sweeps.frames import library
+    from ..sweeps.frames import library
 
     library("pyarrow.parquet", "--format parquet" if folder is None else "--out")
     if folder is None:
@@ -255,14 +255,14 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
         raise click.UsageError(f"{curve} needs whole curves in memory, and --out is for what is larger; leave one out")
     if form == "parquet" and not choice.chooses:
         raise click.UsageError("--out writes Parquet already; leave --format parquet out, or pick points")
-    from ..analysis.sweeps.folder import check_folder
+    from ..sweeps.folder import check_folder
 
     check_folder(Path(folder))
 
 
 def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Mapping[str, Sequence[int]]) -> None:
     """Refuses names that no column will have. What sizes a file has is seen when it is read, which is soon."""
-    from ..analysis.models import is_file
+    from ..sources.models import is_file
 
     if not is_file(model):
         of_data = [name for name in choice.names() if _core.depends_on_data(name)]
@@ -271,7 +271,7 @@ def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Ma
 
 def _quantities(paid: Mapping[str, Mapping[str, Price]], region: str | None, *, tokens: bool = True) -> tuple[str, ...]:
     """The columns of results; whether there are tokens is seen when the model is captured."""
-    from ..analysis.sweeps.facts import quantities
+    from ..sweeps.facts import quantities
 
     placed = region is not None or any(price.region for price in _named(paid).values())
     return quantities(priced=bool(paid), placed=placed, tokens=tokens)
@@ -279,7 +279,7 @@ def _quantities(paid: Mapping[str, Mapping[str, Price]], region: str | None, *, 
 
 def _size_axes(captured: Captured) -> dict[str, Sequence[int]]:
     """The sizes that will be columns, with their values; one that is left out is at its default."""
-    from ..analysis.arguments import matched
+    from ..predict.arguments import matched
 
     sizes = captured.graph.sizes
     axes: dict[str, Sequence[int]] = {name: (value,) for name, value in captured.fixed.items()}

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..money.prices import GIVEN
+from ..deployment.prices import GIVEN
 from .choice import as_sweep, joined
 from .output import STOPPED, show, write_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ..analysis.sweeps.result import Sweep
-    from ..analysis.sweeps.store import StoredSweep
-    from ..money.prices import Price
+    from ..sweeps.result import Sweep
+    from ..sweeps.store import StoredSweep
+    from ..deployment.prices import Price
     from .choice import Choice
 
 FORMATS = ("table", "csv", "json", "parquet")
@@ -101,7 +101,7 @@ def _show(
 
 
 def _show_table(answer: Answer, chosen: Sweep | StoredSweep, found: int, output: str | None, limit: int) -> None:
-    from ..analysis.sweeps.result import Sweep
+    from ..sweeps.result import Sweep
     from ..report.table import point_view, sweep_view
 
     about = _about(answer, found)
@@ -149,7 +149,7 @@ def _first(chosen: Sweep | StoredSweep, limit: int) -> Sweep:
     """The first points."""
     import numpy as np
 
-    from ..analysis.sweeps.result import Sweep
+    from ..sweeps.result import Sweep
 
     if isinstance(chosen, Sweep):
         return chosen.take(np.arange(min(limit, len(chosen))))
@@ -158,7 +158,7 @@ def _first(chosen: Sweep | StoredSweep, limit: int) -> Sweep:
 
 def _ends(stored: StoredSweep, first: Sweep) -> Sweep:
     """The first points and the last: in a grid, what does not differ between these is the same everywhere."""
-    from ..analysis.sweeps.frames import library
+    from ..sweeps.frames import library
 
     file = library("pyarrow.parquet", "a stored sweep").ParquetFile(stored.parts[-1])
     last = file.read_row_group(file.num_row_groups - 1) if file.num_row_groups else file.read()
@@ -167,7 +167,7 @@ def _ends(stored: StoredSweep, first: Sweep) -> Sweep:
 
 def _csv(chosen: Sweep | StoredSweep, limit: int | None) -> Iterator[str]:
     """Lines, in pieces."""
-    from ..analysis.sweeps.result import Sweep
+    from ..sweeps.result import Sweep
     from ..report.delimited import sweep_csv_lines
 
     if limit is not None:

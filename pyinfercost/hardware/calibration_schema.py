@@ -6,19 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from .cpu_keys import CPU_RATES, CPU_TIMES
-from .schema import (
-    CACHE_LEVELS,
-    CORE_DTYPES,
-    COUNT,
-    FRACTION,
-    KINDS,
-    NEED_TEXT,
-    NOT_NEGATIVE,
-    POSITIVE,
-    VERSION,
-    Field,
-    Table,
-)
+from .schema import CACHE_LEVELS, CORE_DTYPES, COUNT, FRACTION, KINDS, NEED_TEXT, NOT_NEGATIVE, POSITIVE, VERSION, Field, Table
 
 _REACHED = Field("number", above=0, high=1.5)  # of arithmetic: some boards clock above their sheet
 
@@ -169,7 +157,7 @@ COLLECTIVES_KEYS: Mapping[str, Field] = MappingProxyType(
         "host_spread": NOT_NEGATIVE,  # of those through the host
     }
 )
-"""Constants of collective operations; `pyinfercost.analysis.collective_times` has the formula."""
+"""Constants of collective operations; `pyinfercost.predict.collective_times` has the formula."""
 
 _JOULES = {
     "source": NEED_TEXT,

@@ -3,19 +3,7 @@
 from __future__ import annotations
 
 from .calibration_schema import CALIBRATION_TABLES
-from .schema import (
-    CORE_DTYPES,
-    COUNT,
-    KINDS,
-    NEED_TEXT,
-    POSITIVE,
-    TEXT,
-    TEXTS,
-    VARIANT_DTYPES,
-    VERSION,
-    Field,
-    Table,
-)
+from .schema import CORE_DTYPES, COUNT, KINDS, NEED_TEXT, POSITIVE, TEXT, TEXTS, VARIANT_DTYPES, VERSION, Field, Table
 
 _RATES = Table(dict.fromkeys((*CORE_DTYPES, *VARIANT_DTYPES), POSITIVE))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..hardware.cpu_keys import COMPILED_LOOPS
 from ..hardware.schema import SCHEMA_VERSION
 from .machine import Machine, this_machine
-from .readings import Readings
+from .derive_constants import Readings
 from .toml import as_toml
 
 if TYPE_CHECKING:

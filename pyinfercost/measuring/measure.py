@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Graph, Hardware
-    from ..analysis.estimation import Estimate
-    from ..analysis.profile import Profile
+    from ..predict.estimate import Estimate
+    from ..results.profile import Profile
 
 _WARM_UP = 0.3  # of the seconds that are timed
 
@@ -66,8 +66,8 @@ def measure(
         raise ImportError(
             "measuring runs torch, which is not installed: pip install 'pyinfercost[torch]'", name=error.name
         ) from error
-    from ..capture import as_inputs, capture
-    from ..capture.huggingface import LoadedModel
+    from ..sources.capture import as_inputs, capture
+    from ..sources.huggingface import LoadedModel
     from .clock import Budget, time_call
     from .energy import EnergyMeter, joules_per_forward
     from .layers import module_seconds
@@ -139,7 +139,7 @@ def _machine(hardware: str | PathLike[str] | Hardware | None, threads: int | Non
 
 
 def _prediction(machine: Hardware, graph: Graph, execution: str, name: str) -> Profile:
-    from ..analysis.profiling import profile
+    from ..predict.profile import profile
 
     return replace(profile(graph, hardware=machine, execution=execution), model=name)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ..capture.building import building_on
-from ..capture.huggingface import LoadedModel
-from ..capture.model_spec import load_model
+from ..sources.build_device import building_on
+from ..sources.huggingface import LoadedModel
+from ..sources.model_spec import load_model
 
 Forward = Callable[[], Any]
 

@@ -12,7 +12,7 @@ from .text import quantity, significant
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..analysis.collectives import CollectiveEstimate
+    from ..predict.collectives import CollectiveEstimate
 
 _SHARED = ("op", "hardware", "devices", "dtype", "link")
 

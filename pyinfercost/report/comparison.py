@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ..analysis.comparison import Change, Comparison, ModuleChange, Side
-    from ..analysis.outline import Outline
+    from ..results.comparison import Change, Comparison, ModuleChange, Side
+    from ..predict.diff_tree import Outline
 
 SCHEMA_VERSION = 1
 
@@ -64,7 +64,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
 
 def comparison_csv(comparison: Comparison) -> str:
     """The total, then one line per module."""
-    from ..analysis.comparison import FIGURES
+    from ..results.comparison import FIGURES
 
     header = ["module", "status", *(f"{n}_{p}" for n in FIGURES for p in ("before", "after", "difference", "ratio"))]
     total = [_TOTAL, "changed" if comparison.changed else "same"]
@@ -98,7 +98,7 @@ def comparison_view(comparison: Comparison, *, depth: int | None = None) -> Rend
 
 def outlined(comparison: Comparison, depth: int | None) -> Outline:
     """The modules that have a row."""
-    from ..analysis.outline import outline
+    from ..predict.diff_tree import outline
 
     return outline(comparison, depth=depth, most=SHORT)
 

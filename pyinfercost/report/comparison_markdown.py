@@ -11,7 +11,7 @@ from .text import scale_for, significant
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..analysis.comparison import Change, Comparison, ModuleChange
+    from ..results.comparison import Change, Comparison, ModuleChange
 
 MOST_BYTES = 60_000
 """GitHub takes comments of up to 65,536 characters; a workflow may put some words of its own around this text."""

@@ -11,7 +11,7 @@ from .._core import Expr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..analysis.profile import Profile
+    from ..results.profile import Profile
 
 SHORT = 12
 """At most so many lines."""

@@ -17,8 +17,8 @@ from .tabular import profile_columns
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ..analysis.profile import Profile
-    from ..analysis.sweeps.result import Sweep
+    from ..results.profile import Profile
+    from ..sweeps.result import Sweep
     from .tabular import Column
 
 _POINTS_AT_ONCE = 2**14

@@ -12,10 +12,10 @@ from .data_sizes import data_sizes
 
 if TYPE_CHECKING:
     from .._core import Hardware, Quantity
-    from ..analysis.estimation import Estimate
-    from ..analysis.profile import Profile
-    from ..analysis.sweeps.result import Sweep
-    from ..money.costs import Cost
+    from ..predict.estimate import Estimate
+    from ..results.profile import Profile
+    from ..sweeps.result import Sweep
+    from ..deployment.costs import Cost
 
 SCHEMA_VERSION = 1
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ..analysis.potential import Potential
+    from ..predict.sparsity_speedup import Potential
 
 
 def potential_view(result: Potential) -> RenderableType:

@@ -10,7 +10,7 @@ from .tabular import Column
 from .text import significant
 
 if TYPE_CHECKING:
-    from ..money.offers import Offer
+    from ..deployment.offers import Offer
 
 
 def price_columns(offers: Sequence[Offer]) -> list[Column]:

@@ -10,7 +10,7 @@ from .text import percent, quantity
 
 if TYPE_CHECKING:
     from .._core import Quantity
-    from ..analysis.profile import Profile
+    from ..results.profile import Profile
     from .rows import Row, Shown
 
 SORTS = ("latency", "flops", "traffic", "params", "energy", "memory", "share")

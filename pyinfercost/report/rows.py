@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .._core import CountRow, LayerRow, Quantity
-    from ..analysis.estimation import LayerEstimate
-    from ..analysis.profile import Profile
+    from ..predict.estimate import LayerEstimate
+    from ..results.profile import Profile
 
 SHORT = 60
 """With no depth asked for, the deepest tree of at most this many rows is shown."""

@@ -12,9 +12,9 @@ from .text import quantity, scale_for
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..sparsity.activation_result import ActivationSparsity
-    from ..sparsity.figures import Figures
-    from ..sparsity.result import Sparsity, WeightSparsity
+    from ..scan.activation_result import ActivationSparsity
+    from ..scan.figures import Figures
+    from ..scan.result import Sparsity, WeightSparsity
 
 THRESHOLDS = (0.01, 0.1)
 """Of a weight's RMS: what lies below them would go first."""
@@ -100,7 +100,7 @@ class _Row:
     """A line of the table: a weight, or several added up."""
 
     def __init__(self, name: str, weights: Sequence[WeightSparsity]) -> None:
-        from ..sparsity.figures import total_of
+        from ..scan.figures import total_of
 
         self.name = name
         self.figures: Figures = total_of(weight.figures for weight in weights)

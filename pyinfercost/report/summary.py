@@ -17,9 +17,9 @@ ITEMS_OF_A_PRICE = 1_000_000
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..analysis.estimation import Estimate
-    from ..analysis.profile import Profile
-    from ..money.costs import Cost
+    from ..predict.estimate import Estimate
+    from ..results.profile import Profile
+    from ..deployment.costs import Cost
 
 
 def sizes_text(sizes: Mapping[str, int]) -> str:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderableType
 
-    from ..analysis.collectives import CollectiveEstimate
-    from ..analysis.profile import Profile
-    from ..analysis.sweeps.result import Sweep
+    from ..predict.collectives import CollectiveEstimate
+    from ..results.profile import Profile
+    from ..sweeps.result import Sweep
 
 
 def profile_view(

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from .._core import Quantity
-    from ..analysis.profile import Profile
-    from ..analysis.sweeps.result import Sweep
+    from ..results.profile import Profile
+    from ..sweeps.result import Sweep
     from .rows import Row, Shown
 
 _SCALE = "_scale"
@@ -86,7 +86,7 @@ def sweep_axes(sweep: Sweep, shown: Sweep) -> tuple[list[tuple[str, str]], list[
         sweep: all points.
         shown: those that get rows.
     """
-    from ..analysis.sweeps.facts import TEXTS
+    from ..sweeps.facts import TEXTS
 
     shared, columns = [], []
     for name in sweep.identity():
@@ -105,7 +105,7 @@ def _varies(sweep: Sweep, name: str, cells: Sequence[str]) -> bool:
     """Whether the points differ in a column, without making the column where the grid knows."""
     import numpy as np
 
-    from ..analysis.sweeps.columns import GridColumns
+    from ..sweeps.columns import GridColumns
 
     if not cells or len(set(cells)) > 1 or len(cells) == len(sweep):
         return len(set(cells)) > 1

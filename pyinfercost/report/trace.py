@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from .trace_events import Events, laid_out, module_slices
 
 if TYPE_CHECKING:
-    from ..analysis.estimation import Estimate, LayerEstimate
-    from ..analysis.profile import Profile
+    from ..predict.estimate import Estimate, LayerEstimate
+    from ..results.profile import Profile
     from ..measuring.result import Measurement
 
 SCHEMA_VERSION = 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .attached import Attached, precision_of
-from .bases import with_bases
+from .adapter_base import Attached, precision_of
+from .lazy_bases import with_bases
 
 if TYPE_CHECKING:
     from .tracker import CostTracker

@@ -123,7 +123,7 @@ class CostBudget:
             ValueError: a figure with a limit is not known for this machine or model: a limit that cannot be checked is
                 not one that holds.
         """
-        from ..analysis.profiling import profile
+        from ..predict.profile import profile
 
         sizes: dict[str, Any] = dict(self.sizes)
         known = profile(
@@ -211,13 +211,13 @@ def assert_cost(model: Any, args: Any = (), kwargs: Mapping[str, Any] | None = N
         ValueError: for a limit that is not known, or cannot be checked.
     """
     budget = budget_of(limits)
-    from ..capture import capture
+    from ..sources.capture import capture
 
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
-        from .deployed import deployed
+        from .inference_view import deployed
         from .example import example_of
-        from .serving import captured
+        from .cost_to_serve import captured
 
         graph = captured(deployed(model).module, example_of(args, kwargs, None))
     else:

@@ -137,7 +137,7 @@ def training_device(module: torch.nn.Module, hardware: Any, precision: str | Non
     Raises:
         ValueError: for a machine, a dtype or a price that is not known.
     """
-    from ..analysis.terms import price_of_device
+    from ..deployment.terms import price_of_device
 
     machine, why = training_machine(hardware, module, None)
     short = training_precision(precision, module)

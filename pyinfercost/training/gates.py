@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .deployed import plain_name
+from .inference_view import plain_name
 
 if TYPE_CHECKING:
-    from ..analysis.widths import ChannelGroup, ChannelGroups, Member
+    from ..transform.channels import ChannelGroup, ChannelGroups, Member
 
 _TINY = 1e-12
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .attached import Attached
+from .adapter_base import Attached
 
 if TYPE_CHECKING:
     from .record import CostRecord

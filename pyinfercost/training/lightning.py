@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .attached import Attached, precision_of
-from .bases import again, with_bases
+from .adapter_base import Attached, precision_of
+from .lazy_bases import again, with_bases
 
 if TYPE_CHECKING:
     from .record import CostRecord

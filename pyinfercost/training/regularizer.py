@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .deployed import deployed
+from .inference_view import deployed
 from .example import Dynamic, example_of
 from .gates import Gated, at_least_single, gates_given, magnitudes
-from .serving import captured
+from .cost_to_serve import captured
 from .settings import checked_every, granularity_of, machines_of
 from .soft_cost import METRICS, OF_MACHINE, Interpolation, PointCost, nodes_of
 
 if TYPE_CHECKING:
-    from ..analysis.widths import ChannelGroups
+    from ..transform.channels import ChannelGroups
 
 _STEPS = 8
 _MARGIN = 0.1
@@ -112,7 +112,7 @@ class CostRegularizer:
         rate: float = 0.01,
         refresh: int = 1,
     ) -> None:
-        from ..analysis.widths import channel_groups
+        from ..transform.channels import channel_groups
 
         _check(metric, hardware, price, softness, budget)
         self._refresh = checked_every("refresh", refresh)

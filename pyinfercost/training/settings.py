@@ -8,7 +8,7 @@ from operator import index
 from typing import Any
 
 from .. import _core
-from .serving import Machine
+from .cost_to_serve import Machine
 
 
 def checked_every(name: str, value: Any) -> int:
@@ -46,7 +46,7 @@ def machines_of(
     Raises:
         ValueError: for a machine, a price or a place that is not known, or a machine that is named twice.
     """
-    from ..analysis.terms import terms_of
+    from ..deployment.terms import terms_of
     from ..hardware import load
 
     lone = isinstance(hardware, str | os.PathLike | _core.Hardware)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 if TYPE_CHECKING:
-    from ..analysis.widths import ChannelGroup, ChannelGroups
+    from ..transform.channels import ChannelGroup, ChannelGroups
 
 Module = TypeVar("Module", bound=nn.Module)
 Kept = Mapping[str, "Sequence[int] | torch.Tensor"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .._core import Graph
-    from ..analysis.widths import ChannelGroups
-    from .serving import Machine
+    from ..transform.channels import ChannelGroups
+    from .cost_to_serve import Machine
 
 Widths = tuple[int, ...]
 METRICS = ("latency_s", "energy_j", "cost_usd", "flops", "bytes", "memory_bytes")
@@ -83,7 +83,7 @@ class PointCost:
 
     def _counted(self, given: Mapping[str, int]) -> float:
         from .. import _core
-        from ..analysis.boundary import value_of
+        from ..predict.boundary import value_of
 
         graph = self._groups.graph
         sizes = graph.size_values(given)
@@ -97,8 +97,8 @@ class PointCost:
 
     def _of_machine(self, graph: Graph, given: Mapping[str, int]) -> float:
         from .. import _core
-        from ..analysis.plans import family_of
-        from ..money.costs import cost_of
+        from ..predict.plans import family_of
+        from ..deployment.costs import cost_of
 
         if self._machine is None:
             raise ValueError(f"{self._metric} is a cost on a machine; expected hardware=")

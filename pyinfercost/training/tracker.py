@@ -14,10 +14,10 @@ from .devices import processes, training_device
 from .example import Dynamic, Example, ShapeError, Sizes, example_of, training_example, without_labels
 from .guard import Guard
 from .record import CostRecord
-from .serving import Served, Serving, Way
+from .cost_to_serve import Served, Serving, Way
 from .settings import checked_every, machines_of
 from .throughput import Throughput, Totals, Window, figures
-from .weights import PlainNames, zeros_of
+from .weight_sparsity import PlainNames, zeros_of
 from .work import TrainingWork
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .sinks import Sink
+    from ..monitor.sinks import Sink
 
 _SCHEMA_VERSION = 1
 
@@ -146,7 +146,7 @@ class CostTracker:
         if not enabled:
             return
         if processes().rank == 0:  # others neither look nor write
-            from .sinks import sink_of
+            from ..monitor.sinks import sink_of
 
             self._sinks = [sink_of(each) for each in (sinks if isinstance(sinks, list | tuple) else [sinks])]
         self._serving: Serving | None = None
@@ -187,7 +187,7 @@ class CostTracker:
 
     def _training_work(self) -> TrainingWork | None:
         """None, and a note, where a training step of the model cannot be captured: what it costs to serve is known."""
-        from ..capture.symbols import CaptureError
+        from ..sources.symbols import CaptureError
 
         try:
             return None if self._make_work is None else self._make_work()

@@ -7,8 +7,8 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .attached import Attached, precision_of
-from .bases import names_of
+from .adapter_base import Attached, precision_of
+from .lazy_bases import names_of
 from .inputs import is_function
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import torch
 
 from .. import _core
 from .checkpoints import without_checkpoints
-from .deployed import deployed
+from .inference_view import deployed
 from .example import Example, ShapeError, Sizes
-from .serving import with_open_sizes
+from .cost_to_serve import with_open_sizes
 
 if TYPE_CHECKING:
     from .._core import CountRow, Graph, Quantity
@@ -121,8 +121,8 @@ class TrainingWork:
 
 
 def _captured(module: torch.nn.Module, example: Example, loss: Callable[[Any], Any] | None) -> Graph:
-    from ..capture import capture
-    from ..capture.surroundings import in_mode
+    from ..sources.capture import capture
+    from ..sources.torch_state import in_mode
 
     def run(of: Example) -> Graph:
         return capture(module, of.args, of.kwargs, dynamic=of.dynamic or None, training=True, loss=loss)
@@ -137,7 +137,7 @@ def _quantities(graph: Graph) -> Any:
 
 
 def _value(quantity: Quantity, graph: Graph, named: Mapping[str, int]) -> int:
-    from ..analysis.boundary import value_of
+    from ..predict.boundary import value_of
 
     if isinstance(quantity, int):
         return quantity

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram, export
 
-from pyinfercost.capture.archive import ArchiveError, graph_from_archive, weights
-from pyinfercost.capture.export import graph_from_exported
+from pyinfercost.sources.exported.archive import ArchiveError, graph_from_archive, weights
+from pyinfercost.sources.exported.export import graph_from_exported
 
 # torch.export warns about its own internals.
 pytestmark = pytest.mark.filterwarnings(

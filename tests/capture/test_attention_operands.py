@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from wrapped import Wrapped
 
 import pyinfercost as ic
-from pyinfercost.capture.trace import CaptureError
+from pyinfercost.sources.trace.trace import CaptureError
 
 # Shapes of queries, keys and values, and whether heads of keys are shared.
 RUNS = {

@@ -13,7 +13,7 @@ from narrow_models import FAMILIES, Family, Text, Vision
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.analysis.widths import ChannelGroups, ChannelGroupsError
+from pyinfercost.transform.channels import ChannelGroups, ChannelGroupsError
 
 MACHINES = ("l4", "h100-sxm-80gb", "tpu-v4", "epyc-9654")
 _GROUPS: dict[str, ChannelGroups] = {}

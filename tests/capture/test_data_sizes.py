@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.capture.symbols import CaptureError
+from pyinfercost.sources.symbols import CaptureError
 
 TOKENS, WIDTH, EXPERTS, CHOSEN = 32, 16, 8, 2
 X = torch.empty(TOKENS, WIDTH, device="meta")

@@ -17,7 +17,7 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoi
 from torch.optim.swa_utils import AveragedModel
 
 import pyinfercost as ic
-from pyinfercost.training.deployed import deployed, plain_name
+from pyinfercost.training.inference_view import deployed, plain_name
 
 
 def compiled_in_place(module: nn.Module) -> nn.Module:

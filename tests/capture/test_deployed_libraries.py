@@ -10,7 +10,7 @@ from deployed_checks import IMAGES, compiled, left_alone, network, serves_as, tr
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.training.deployed import deployed, plain_name
+from pyinfercost.training.inference_view import deployed, plain_name
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 

@@ -11,7 +11,7 @@ from deployed_checks import IMAGES, compiled, figures, left_alone, trains_on
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.training.deployed import Deployed, deployed
+from pyinfercost.training.inference_view import Deployed, deployed
 
 # Torch and torchao say of each other, and of these parts, that they are about to change.
 pytestmark = pytest.mark.filterwarnings("ignore")

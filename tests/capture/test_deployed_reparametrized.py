@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import pyinfercost as ic
-from pyinfercost.training.deployed import deployed, plain_name
+from pyinfercost.training.inference_view import deployed, plain_name
 
 
 def unstructured(module: nn.Module) -> None:

@@ -12,9 +12,9 @@ from torch import nn
 from torch.export import Dim, export
 
 import pyinfercost as ic
-from pyinfercost.capture.archive import graph_from_archive
-from pyinfercost.capture.export import graph_from_exported
-from pyinfercost.capture.trace import trace_graph
+from pyinfercost.sources.exported.archive import graph_from_archive
+from pyinfercost.sources.exported.export import graph_from_exported
+from pyinfercost.sources.trace.trace import trace_graph
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg", "ignore::UserWarning:torch"

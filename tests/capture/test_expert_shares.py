@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.capture.symbols import CaptureError
+from pyinfercost.sources.symbols import CaptureError
 
 WIDTH, EXPERTS, CHOSEN = 16, 8, 2
 EXPERT_MACS = WIDTH * WIDTH  # per row

@@ -11,7 +11,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram, export
 
 import pyinfercost as ic
-from pyinfercost.capture.export import graph_from_exported
+from pyinfercost.sources.exported.export import graph_from_exported
 
 # torch.export warns about its own internals.
 pytestmark = pytest.mark.filterwarnings(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.capture.symbols import UnknownSizeError
+from pyinfercost.sources.symbols import UnknownSizeError
 
 ROWS, EXPERTS, WIDTH, INNER = 64, 8, 16, 32
 

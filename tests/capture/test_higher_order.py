@@ -14,7 +14,7 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from wrapped import Wrapped
 
 import pyinfercost as ic
-from pyinfercost.capture.symbols import CaptureError
+from pyinfercost.sources.symbols import CaptureError
 
 Tensors = tuple[torch.Tensor, ...]
 PRODUCT = 4 * 4 * 4  # macs of two matrices of 4 x 4

@@ -13,7 +13,7 @@ pytest.importorskip("transformers")
 
 from zoo.transformers_models import config_file
 
-from pyinfercost.capture.model_spec import LoadedModel, load_model
+from pyinfercost.sources.model_spec import LoadedModel, load_model
 
 
 def load(kind: str, phase: str = "", **sizes: int) -> LoadedModel:

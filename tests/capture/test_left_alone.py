@@ -17,7 +17,7 @@ from torch import nn
 from wrapped import Wrapped
 
 import pyinfercost as ic
-from pyinfercost.capture.trace import CaptureError, trace_graph
+from pyinfercost.sources.trace.trace import CaptureError, trace_graph
 
 
 def ops(graph: ic.Graph) -> list[str]:

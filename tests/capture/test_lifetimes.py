@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.capture.trace import trace_graph
+from pyinfercost.sources.trace.trace import trace_graph
 
 WIDTH = 10
 FLOAT32 = 4

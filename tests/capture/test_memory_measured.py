@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import pyinfercost as ic
-from pyinfercost.capture.trace import trace_graph
+from pyinfercost.sources.trace.trace import trace_graph
 
 NEAR = 0.02
 

@@ -13,8 +13,8 @@ import pytest
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.capture.model_spec import LoadedModel, SpecError, load_graph, load_model
-from pyinfercost.capture.trace import output_on_meta, trace_graph
+from pyinfercost.sources.model_spec import LoadedModel, SpecError, load_graph, load_model
+from pyinfercost.sources.trace.trace import output_on_meta, trace_graph
 
 CONFIGS = Path(__file__).parent / "configs"
 SMALL = {

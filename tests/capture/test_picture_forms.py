@@ -13,10 +13,10 @@ pytest.importorskip("transformers")
 
 from zoo.transformers_models import config_file
 
-from pyinfercost.capture.huggingface import forms
-from pyinfercost.capture.huggingface.inputs import Inputs, Request
-from pyinfercost.capture.model_spec import load_model
-from pyinfercost.capture.symbols import CaptureError
+from pyinfercost.sources.huggingface import image_layouts as forms
+from pyinfercost.sources.huggingface.inputs import Inputs, Request
+from pyinfercost.sources.model_spec import load_model
+from pyinfercost.sources.symbols import CaptureError
 
 BATCH, FRAMES, SIDE, PATCH = 2, 4, 16, 8
 

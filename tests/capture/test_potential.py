@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import pyinfercost as ic
-from pyinfercost.analysis.whatif import WhatIfError
+from pyinfercost.transform.formats import WhatIfError
 
 WIDTH = 4096
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import pyinfercost as ic
-from pyinfercost.analysis.widths import ChannelGroups
+from pyinfercost.transform.channels import ChannelGroups
 from pyinfercost.training.shrink import ShrinkError, shrink
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.capture.model_spec import LoadedModel, load_model
-from pyinfercost.capture.trace import trace_graph
+from pyinfercost.sources.model_spec import LoadedModel, load_model
+from pyinfercost.sources.trace.trace import trace_graph
 
 TOTALS = (
     "nodes",

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.capture.trace import CaptureError
+from pyinfercost.sources.trace.trace import CaptureError
 
 ROWS, INNER, COLUMNS = 12, 20, 7
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse")

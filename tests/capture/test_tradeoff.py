@@ -14,10 +14,10 @@ from torch import nn
 from torch.nn.utils import prune
 
 import pyinfercost as ic
-from pyinfercost.tradeoffs import TradeoffError
-from pyinfercost.tradeoffs.candidates import cast, channels, int8_dynamic, int8_weight_only, magnitude, n_of_m
-from pyinfercost.tradeoffs.modules import copy_of, signature_of
-from pyinfercost.tradeoffs.result import TradeoffRow
+from pyinfercost.advice import TradeoffError
+from pyinfercost.advice.candidates import cast, channels, int8_dynamic, int8_weight_only, magnitude, n_of_m
+from pyinfercost.advice.modules import copy_of, signature_of
+from pyinfercost.advice.result import TradeoffRow
 
 # --- rows ----------------------------------------------------------------------------------------------------------
 

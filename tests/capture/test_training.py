@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from wrapped import Wrapped
 
 import pyinfercost as ic
-from pyinfercost.capture.trace import CaptureError
+from pyinfercost.sources.trace.trace import CaptureError
 from pyinfercost.cli import main
 
 ROWS, IN, HIDDEN, OUT = 6, 16, 32, 8

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from wrapped import Wrapped
 
 import pyinfercost as ic
-from pyinfercost.capture.trace import CaptureError
+from pyinfercost.sources.trace.trace import CaptureError
 
 FUSED = [f"aten::{name}" for name in ("scaled_dot_product_attention", "dropout", "rms_norm", "silu_backward")]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyinfercost.training.sinks import TensorBoard, WandB, sink_of
+from pyinfercost.monitor.sinks import TensorBoard, WandB, sink_of
 
 FIGURES = {"cost/l4/latency_s": 0.25, "training/mfu": 0.5}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import pyinfercost as ic
-from pyinfercost.capture.trace import CaptureError
+from pyinfercost.sources.trace.trace import CaptureError
 
 
 class AsksWhetherMasked(torch.nn.Module):

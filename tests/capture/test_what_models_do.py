@@ -10,7 +10,7 @@ from torch import nn
 from wrapped import Wrapped
 
 import pyinfercost as ic
-from pyinfercost.capture.trace import CaptureError
+from pyinfercost.sources.trace.trace import CaptureError
 
 
 def ops(graph: ic.Graph) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.analysis.whatif import FORMATS, WhatIfError
+from pyinfercost.transform.formats import FORMATS, WhatIfError
 
 SHARED = Path(__file__).parents[3] / "shared"
 
@@ -175,7 +175,7 @@ def decode(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], ic.Graph
     transformers = pytest.importorskip("transformers")
 
     def of_layers(count: int) -> ic.Graph:
-        from pyinfercost.analysis.models import graph_at
+        from pyinfercost.sources.models import graph_at
 
         folder = tmp_path_factory.mktemp("llama")
         transformers.LlamaConfig(

@@ -27,4 +27,4 @@ def grid() -> ic.Sweep:
 def parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sweeps come in parts of 100 points."""
     pytest.importorskip("pyarrow")
-    monkeypatch.setattr("pyinfercost.analysis.sweeps.folder.CHUNK_POINTS", 100)
+    monkeypatch.setattr("pyinfercost.sweeps.folder.CHUNK_POINTS", 100)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import pyinfercost as ic
-from pyinfercost.capture.archive import ArchiveError, graph_from_archive, weights
-from pyinfercost.capture.expressions import ExpressionError, Symbols, parse_expr, symbol_name
+from pyinfercost.sources.exported.archive import ArchiveError, graph_from_archive, weights
+from pyinfercost.sources.expressions import ExpressionError, Symbols, parse_expr, symbol_name
 
 FLOAT32 = 7
 SYMBOL = {"as_expr": {"expr_str": "Symbol('s0', positive=True, integer=True)", "hint": {"as_int": 4}}}
@@ -103,7 +103,7 @@ def test_no_archive_is_an_archive_error(tmp_path: Path) -> None:
 def test_neither_torch_nor_numpy_is_imported(archive: Path) -> None:
     code = (
         "import sys\n"
-        "from pyinfercost.capture.archive import graph_from_archive, weights\n"
+        "from pyinfercost.sources.exported.archive import graph_from_archive, weights\n"
         f"graph_from_archive({str(archive)!r}); weights({str(archive)!r})\n"
         "print(sorted({'torch', 'numpy', 'sympy', 'rich'} & set(sys.modules)))"
     )

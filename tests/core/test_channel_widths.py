@@ -8,7 +8,7 @@ import pytest
 import toy_graphs
 
 import pyinfercost as ic
-from pyinfercost.analysis.widths import ChannelGroupsError
+from pyinfercost.transform.channels import ChannelGroupsError
 
 
 class Built:

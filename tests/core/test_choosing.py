@@ -11,17 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyinfercost.analysis.choosing import (
-    DIRECTIONS,
-    NothingFitsError,
-    ObjectiveError,
-    best_row,
-    best_rows,
-    group_codes,
-    objectives,
-)
-from pyinfercost.analysis.conditions import Condition, ConditionError
-from pyinfercost.analysis.sweeps.facts import QUANTITIES
+from pyinfercost.sweeps.choosing import DIRECTIONS, NothingFitsError, ObjectiveError, best_row, best_rows, group_codes, objectives
+from pyinfercost.sweeps.conditions import Condition, ConditionError
+from pyinfercost.sweeps.facts import QUANTITIES
 
 COLUMNS: dict[str, np.ndarray] = {
     "hardware": np.array(["t4", "t4", "t4", "l4", "l4", "l4"]),

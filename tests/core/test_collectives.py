@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyinfercost as ic
-from pyinfercost.analysis.collective_times import OPERATIONS, CollectiveError, UnknownCollectiveError, path_between
+from pyinfercost.predict.collective_times import OPERATIONS, CollectiveError, UnknownCollectiveError, path_between
 from pyinfercost.hardware.device import CATALOG
 
 H100 = ic.hardware.load("h100-sxm-80gb")

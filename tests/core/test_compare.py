@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from toy_graphs import WIDTH, blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.analysis.comparing import TOTALS, ComparisonError
-from pyinfercost.analysis.comparison import FIGURES, Change
+from pyinfercost.predict.compare import TOTALS, ComparisonError
+from pyinfercost.results.comparison import FIGURES, Change
 from pyinfercost.cli import main
 
 PRICED = {"hardware": "epyc-7742", "threads": 8, "price": 1.0}

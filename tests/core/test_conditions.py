@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyinfercost.analysis.conditions import Condition, ConditionError, row_count
+from pyinfercost.sweeps.conditions import Condition, ConditionError, row_count
 
 COLUMNS: dict[str, np.ndarray] = {
     "hardware": np.array(["a100", "a100", "l4", "l4"]),

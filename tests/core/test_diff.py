@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.analysis.comparing import TOTALS, ComparisonError
-from pyinfercost.analysis.documents import profile_document_from
-from pyinfercost.analysis.limits import LIMITED, LimitError, limit_of
+from pyinfercost.predict.compare import TOTALS, ComparisonError
+from pyinfercost.results.documents import profile_document_from
+from pyinfercost.predict.limits import LIMITED, LimitError, limit_of
 from pyinfercost.cli import main
 
 GITHUBS_LIMIT = 65_536

@@ -10,7 +10,7 @@ from toy_graphs import blocks, transformer
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.analysis.effects import EFFECTS, Effect, effect_of
+from pyinfercost.predict.effects import EFFECTS, Effect, effect_of
 
 CORES = 108
 FLOP_PER_S = 108e9  # a GFLOP/s for each core

@@ -56,7 +56,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         "import pyinfercost.capture; import pyinfercost as ic",
         "import pyinfercost as ic; ic.capture; import pyinfercost.capture",
         "import pyinfercost as ic; from pyinfercost.capture import capture",
-        "import pyinfercost as ic; import pyinfercost.capture.model_spec",
+        "import pyinfercost as ic; import pyinfercost.sources.model_spec",
     ],
 )
 def test_capture_can_be_called_whatever_was_imported_before(imports: str) -> None:
@@ -66,7 +66,7 @@ def test_capture_can_be_called_whatever_was_imported_before(imports: str) -> Non
 
 @pytest.mark.parametrize("name", ["hardware", "profile", "sweep", "count", "estimate"])
 def test_names_do_not_change_when_a_module_is_imported(name: str) -> None:
-    modules = "pyinfercost.analysis.profile, pyinfercost.analysis.sweep, pyinfercost.hardware.loading"
+    modules = "pyinfercost.results.profile, pyinfercost.sweeps.sweep, pyinfercost.hardware.loading"
     code = f"import pyinfercost as ic; before = ic.{name}; import {modules}; print(ic.{name} is before)"
     assert run(code) == "True"
 
@@ -239,7 +239,7 @@ def test_a_model_in_words_keeps_its_name_and_the_sizes_it_was_captured_at(monkey
         asked.append((spec, sizes))
         return blocks(fixed_batch=sizes.get("batch", 1))
 
-    monkeypatch.setattr("pyinfercost.capture.model_spec.load_graph", load_graph)
+    monkeypatch.setattr("pyinfercost.sources.model_spec.load_graph", load_graph)
     profile = ic.profile("torchvision:toy", hardware=A100, batch=8)
     assert asked == [("torchvision:toy", {"batch": 8})]
     assert (profile.model, profile.sizes) == ("torchvision:toy", {"batch": 8})

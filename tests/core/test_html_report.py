@@ -13,7 +13,7 @@ from report_pages import VARY, Scripts, evil_profile, points_of
 from toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.analysis.alternatives import VaryError, alternatives
+from pyinfercost.predict.alternatives import VaryError, alternatives
 from pyinfercost.cli import main
 
 
@@ -85,9 +85,9 @@ def test_what_is_varied_by_default(profile: ic.Profile) -> None:
 
 
 def test_a_large_model_has_fewer_alternatives(profile: ic.Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyinfercost.analysis.alternatives.LAYERS_OF_ALL", 4 * len(profile.counts.layers))
+    monkeypatch.setattr("pyinfercost.predict.alternatives.LAYERS_OF_ALL", 4 * len(profile.counts.layers))
     assert list(alternatives(profile).axes) == ["execution"]
-    monkeypatch.setattr("pyinfercost.analysis.alternatives.LAYERS_OF_ALL", 1)
+    monkeypatch.setattr("pyinfercost.predict.alternatives.LAYERS_OF_ALL", 1)
     assert alternatives(profile).axes == {}
 
 

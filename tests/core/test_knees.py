@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.analysis.choosing import knees
+from pyinfercost.sweeps.choosing import knees
 
 law = partial(settings, derandomize=True, deadline=None, database=None)
 

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost import money
+from pyinfercost import deployment as money
 from pyinfercost.cli import main
-from pyinfercost.money.costs import cost_of
-from pyinfercost.money.offers import months_since
+from pyinfercost.deployment.costs import cost_of
+from pyinfercost.deployment.offers import months_since
 
 
 @pytest.mark.parametrize("text", [2, 2.0, "2", "2/h", "$2.00/h", "2 USD/h", "2 / hour"])

@@ -12,8 +12,8 @@ from sparsity_reference import reference, structured
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.sparsity.arrays import Layout, figures_of, packed_bytes, scan_memory
-from pyinfercost.sparsity.figures import Magnitudes
+from pyinfercost.scan.arrays import Layout, figures_of, packed_bytes, scan_memory
+from pyinfercost.scan.figures import Magnitudes
 
 NUMPY_DTYPES = ("float64", "float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool", "complex64")
 # Bits of a zero (both signs), and of what is none, for dtypes that numpy has not: width, zeros, others.

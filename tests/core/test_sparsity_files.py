@@ -15,8 +15,9 @@ from sparsity_reference import reference, structured
 
 import pyinfercost as ic
 from pyinfercost.cli import main
-from pyinfercost.sparsity import SparsityError, arrays, mapped
-from pyinfercost.sparsity.mapped import MappedFile
+from pyinfercost.scan.sparsity import SparsityError
+from pyinfercost.scan import arrays, mapped
+from pyinfercost.scan.mapped import MappedFile
 
 DTYPES = {
     "float64": "F64",

@@ -12,8 +12,8 @@ from toy_graphs import blocks, transformer
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.analysis.sweeps.facts import QUANTITIES
-from pyinfercost.analysis.sweeps.spec import COMPUTED
+from pyinfercost.sweeps.facts import QUANTITIES
+from pyinfercost.sweeps.spec import COMPUTED
 
 MACHINES = ["a100-sxm-80gb", "h100-sxm-80gb", "t4", "epyc-7763", "xeon-8480+", "tpu-v5e"]
 PRECISIONS = ["fp32", "fp16", "int8"]

@@ -20,12 +20,12 @@ from sweep_checks import AXES, BATCH, POINTS, WHERE, Reversed, check_equal, spec
 from toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.analysis.conditions import Condition
-from pyinfercost.analysis.models import Captured
-from pyinfercost.analysis.sweeps import process_pools, tasks
-from pyinfercost.analysis.sweeps.axes import make_spec
-from pyinfercost.analysis.sweeps.run import Run, compute, run_in_memory
-from pyinfercost.analysis.sweeps.spec import SweepSpec
+from pyinfercost.sweeps.conditions import Condition
+from pyinfercost.sources.models import Captured
+from pyinfercost.sweeps import process_pools, tasks
+from pyinfercost.sweeps.axes import make_spec
+from pyinfercost.sweeps.run import Run, compute, run_in_memory
+from pyinfercost.sweeps.spec import SweepSpec
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +257,7 @@ def test_dask_writes_a_folder_though_a_worker_is_killed(
     client: Any, spec: SweepSpec, expected: ic.Sweep, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyarrow")
-    from pyinfercost.analysis.sweeps.folder import run_to_folder
+    from pyinfercost.sweeps.folder import run_to_folder
 
     client.wait_for_workers(2, timeout=30)
     kill = killing(client)

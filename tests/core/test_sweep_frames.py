@@ -12,7 +12,7 @@ import pytest
 from toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.analysis.sweeps import frames
+from pyinfercost.sweeps import frames
 
 TEXTS = ("hardware", "precision", "execution")
 

@@ -19,8 +19,8 @@ from stored_sweeps import AXES, BATCH, POINTS, check_equal, content, run_of
 from toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.analysis.sweeps import folder
-from pyinfercost.analysis.sweeps.folder import run_to_folder
+from pyinfercost.sweeps import folder
+from pyinfercost.sweeps.folder import run_to_folder
 
 pytest.importorskip("pyarrow")
 
@@ -71,7 +71,7 @@ def test_an_interrupt_leaves_what_a_later_call_completes(expected: ic.Sweep, tmp
 
 
 def test_nothing_is_computed_anew(stored: ic.StoredSweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyinfercost.analysis.sweeps.run.compute", None)
+    monkeypatch.setattr("pyinfercost.sweeps.run.compute", None)
     seen: list[tuple[int, int]] = []
     assert run_to_folder(run_of(progress=lambda *now: seen.append(now)), stored.path).complete
     assert seen == [(POINTS, POINTS)]

@@ -13,9 +13,9 @@ from stored_sweeps import AXES, BATCH, PARTS, POINTS, check_equal, content, run_
 from toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.analysis.choosing import NothingFitsError
-from pyinfercost.analysis.sweeps import store
-from pyinfercost.analysis.sweeps.folder import run_to_folder
+from pyinfercost.sweeps.choosing import NothingFitsError
+from pyinfercost.sweeps import store
+from pyinfercost.sweeps.folder import run_to_folder
 
 pytest.importorskip("pyarrow")
 

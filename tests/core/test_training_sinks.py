@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pyinfercost.training import sinks
-from pyinfercost.training.sinks import Callback, Csv, Jsonl, Sink, Stdout, sink_of
+from pyinfercost.monitor import sinks
+from pyinfercost.monitor.sinks import Callback, Csv, Jsonl, Sink, Stdout, sink_of
 
 FIGURES = {
     "cost/l4/latency_s": 0.0012345,
@@ -192,7 +192,7 @@ def test_a_missing_library_names_its_extra(
 
 def test_sinks_are_light_to_import() -> None:
     heavy = ("torch", "numpy", "tensorboard", "wandb", "mlflow", "prometheus_client")
-    code = f"import pyinfercost.training.sinks, sys; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import pyinfercost.monitor.sinks, sys; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path(__file__).parent
     )

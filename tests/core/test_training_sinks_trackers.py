@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pyinfercost.training.sinks import MLflow, Prometheus, WandB, sink_of
-from pyinfercost.training.sinks.mlflow import legal_name
-from pyinfercost.training.sinks.prometheus import series_of
+from pyinfercost.monitor.sinks import MLflow, Prometheus, WandB, sink_of
+from pyinfercost.monitor.sinks.mlflow import legal_name
+from pyinfercost.monitor.sinks.prometheus import series_of
 
 FIGURES = {"cost/l4/latency_s": 0.25, "cost/h100:8/latency_s": 0.125, "training/mfu": 0.5, "sparsity/zero_share": nan}
 

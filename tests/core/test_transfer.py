@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost import _core, money, transfer
-from pyinfercost.analysis.boundary import boundary_of
+from pyinfercost import _core, deployment as money, deployment as transfer
+from pyinfercost.predict.boundary import boundary_of
 from pyinfercost.cli import main
-from pyinfercost.transfer.moving import waiting_s
-from pyinfercost.transfer.terms import facts
+from pyinfercost.deployment.host_transfer import waiting_s
+from pyinfercost.deployment.transfer import facts
 
 VOCABULARY, WIDTH, HEADS = 1000, 64, 4
 

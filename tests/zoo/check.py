@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from zoo.case import Case, NotBuildableError
 
 import pyinfercost as ic
-from pyinfercost.capture.trace import CaptureError
+from pyinfercost.sources.trace.trace import CaptureError
 
 # Libraries whose products are also counted by a second counter, written apart from the rows.
 COUNTED_TWICE = ("transformers", "diffusers")

@@ -11,7 +11,7 @@ import torch
 from zoo.case import Built, Case, NotBuildableError
 from zoo.diffusers_configs import ASSEMBLED, MACS, NEEDED, NOT_BUILT, PARAMETERS, PUBLISHED
 
-from pyinfercost.capture.diffusion.loading import with_inputs
+from pyinfercost.sources.diffusion.loading import with_inputs
 
 diffusers.utils.logging.set_verbosity_error()
 

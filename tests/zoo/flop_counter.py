@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from zoo.executed import Executed
 
 from pyinfercost import _core
-from pyinfercost.capture.autocast import autocast_of_meta_tensors
+from pyinfercost.sources.trace.autocast import autocast_of_meta_tensors
 
 # Families of the op tables whose rows count contractions.
 _CONTRACTIONS = frozenset(

@@ -61,7 +61,7 @@ def build(kind: str, phase: str) -> Built:
         raise NotBuildableError(UNBUILDABLE[kind])
     import transformers
 
-    from pyinfercost.capture.model_spec import SpecError, load_model
+    from pyinfercost.sources.model_spec import SpecError, load_model
 
     transformers.logging.set_verbosity_error()
     if kind in GIVEN:
@@ -81,7 +81,7 @@ def build(kind: str, phase: str) -> Built:
 
 
 def _with_given_inputs(kind: str) -> Built:
-    from pyinfercost.capture.huggingface.classes import build_model, load_config
+    from pyinfercost.sources.huggingface.classes import build_model, load_config
 
     name = str(config_file(kind))
     config = load_config(name)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyinfercost.analysis.collectives import collective
+from pyinfercost.predict.collectives import collective
 from pyinfercost.hardware.schema import read_toml
 
 from ..measured import Problems, read_table

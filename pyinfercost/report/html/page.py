@@ -20,8 +20,8 @@ from .points import points_document
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ...analysis.alternatives import Alternatives
-    from ...analysis.profile import Profile
+    from ...predict.alternatives import Alternatives
+    from ...results.profile import Profile
 
 ASSETS = Path(__file__).parent / "assets"
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ..document import LAYER_KEYS, TOTALS, estimate_document, machine_document, profile_layers
 
 if TYPE_CHECKING:
-    from ...analysis.alternatives import Alternatives
-    from ...analysis.profile import Profile
+    from ...predict.alternatives import Alternatives
+    from ...results.profile import Profile
 
 SCHEMA_VERSION = 1
 

@@ -13,9 +13,9 @@ from ..tabular import profile_columns, sweep_axes, sweep_columns
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ...analysis.comparison import Comparison
-    from ...analysis.profile import Profile
-    from ...analysis.sweeps.result import Sweep
+    from ...results.comparison import Comparison
+    from ...results.profile import Profile
+    from ...sweeps.result import Sweep
     from ..tabular import Column
 
 _ROWS = 20

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ...analysis.sweeps.result import Sweep
+    from ...sweeps.result import Sweep
     from ..tabular import Column
 
 MOST_CURVES = 12
@@ -143,7 +143,7 @@ def sweep_curves(
     """
     import numpy as np
 
-    from ...analysis.choosing import group_codes, knees
+    from ...sweeps.choosing import group_codes, knees
 
     if not len(sweep):
         raise ValueError("this sweep has no points to draw; a condition may have left out all of them")
@@ -235,7 +235,7 @@ def _curves(
     """A curve of each combination of the other axes; where these are too many, a cloud of each value of one axis."""
     import numpy as np
 
-    from ...analysis.choosing import group_codes
+    from ...sweeps.choosing import group_codes
 
     count, axis = int(codes.max()) + 1, None
     cloudy = count > MOST_CURVES
@@ -283,8 +283,8 @@ def _front(points: _Points, objectives: tuple[str, ...], known: NDArray[np.bool_
 
     if not objectives:
         return np.zeros(0, dtype=np.int64)
-    from ...analysis.choosing import objectives as directed
-    from ...analysis.sweeps.result import front_rows
+    from ...sweeps.choosing import objectives as directed
+    from ...sweeps.result import front_rows
 
     for name in objectives:
         if not np.isfinite(_numbers(points.sweep, name)).any():
@@ -298,7 +298,7 @@ def _numbers(sweep: Sweep, name: str) -> NDArray[np.float64]:
     """A column of numbers."""
     import numpy as np
 
-    from ...analysis.condition_syntax import unknown_column
+    from ...sweeps.condition_syntax import unknown_column
 
     if name not in sweep.data:
         raise ValueError(unknown_column(name, sweep.data) + _remedy(name))

@@ -11,7 +11,7 @@ from .drawing import Labels, axes_for, label_axis, library, title_and_caption
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ...analysis.sweeps.result import Sweep
+    from ...sweeps.result import Sweep
 
 _SPAN = 10.0  # an axis of more than a decade is logarithmic
 _FEW = 24  # points of a curve that are worth a marker each

@@ -10,7 +10,7 @@ from .draw_sweep import front_text, is_spanning, sweep_text, sweep_title
 from .vega import axis, specification
 
 if TYPE_CHECKING:
-    from ...analysis.sweeps.result import Sweep
+    from ...sweeps.result import Sweep
 
 _ROOM = 1.15  # around the points of a logarithmic axis, as a factor
 

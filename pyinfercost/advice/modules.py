@@ -1,0 +1,132 @@
+"""Modules as a trade-off needs them: fresh copies, what tells one from another, layers that can be changed."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from . import TradeoffError
+
+_LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
+
+
+def maker_of(model: Any) -> tuple[Callable[[], nn.Module], nn.Module, str]:
+    """What gives a fresh model each time, one to look at, and its hash.
+
+    Fresh is a copy of the module, or what the caller's own function makes.
+
+    Raises:
+        TypeError: `model` is neither a module nor callable.
+        TradeoffError: the module cannot be copied, or the function makes another one each time.
+    """
+    if isinstance(model, nn.Module):
+        return lambda: copy_of(model), model, signature_of(model)
+    if not callable(model):
+        raise TypeError(f"model is of type {type(model).__name__}; expected an nn.Module, or a callable that makes one")
+
+    def made() -> nn.Module:
+        module = model()
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"model() gave a {type(module).__name__}; expected an nn.Module")
+        return module
+
+    original = made()
+    signature = signature_of(original)
+    if signature_of(made()) != signature:
+        raise TradeoffError("model() gives other weights each time; seed it, or load the same weights")
+    return made, original, signature
+
+
+def copy_of(model: nn.Module) -> nn.Module:
+    """A copy that shares no memory with the model.
+
+    A pruned weight is no leaf of autograd: it is what hooks made of two others before the last forward, and torch
+    refuses to copy it. Its values are copied here; the copy's hooks make it again.
+
+    Raises:
+        TradeoffError: the model cannot be copied.
+    """
+    made = {
+        id(value): value.detach().clone()
+        for part in model.modules()
+        for value in vars(part).values()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    }
+    try:
+        return copy.deepcopy(model, dict(made))
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise TradeoffError(
+            f"{type(model).__name__} cannot be copied ({error}); give a callable that makes the model instead"
+        ) from error
+
+
+def signature_of(model: nn.Module) -> str:
+    """A hash of the model's class, names, shapes, dtypes and values: equal for models that compute the same."""
+    found = hashlib.blake2b(f"{type(model).__module__}.{type(model).__qualname__}".encode(), digest_size=16)
+    for path, part in model.named_modules():
+        found.update(f"{path}:{type(part).__qualname__}({part.extra_repr()})".encode())
+    for name, value in model.state_dict().items():
+        found.update(name.encode())
+        _add(found, value)
+    return found.hexdigest()
+
+
+def _add(found: Any, value: Any) -> None:
+    """Adds a value of a state to a hash; a quantised tensor as the tensors that it is made of."""
+    plain = isinstance(value, torch.Tensor) and type(value) in {torch.Tensor, nn.Parameter}
+    if plain and value.layout is torch.strided and not value.is_quantized:
+        found.update(f"{value.dtype}{tuple(value.shape)}".encode())
+        if value.device.type != "meta":
+            # As bytes, since numpy does not know bfloat16.
+            found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    elif hasattr(value, "__tensor_flatten__"):
+        names, kept = value.__tensor_flatten__()
+        found.update(f"{type(value).__qualname__}{kept}".encode())
+        for name in names:
+            _add(found, getattr(value, name))
+    else:
+        buffer = io.BytesIO()
+        torch.save(value, buffer)
+        found.update(buffer.getbuffer())
+
+
+def layers_of(model: nn.Module) -> list[str]:
+    """Paths of the layers that can be pruned or quantised: linear layers and convolutions, in the model's order."""
+    return [path for path, part in model.named_modules() if isinstance(part, _LAYERS)]
+
+
+def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and named inputs of a forward: of a mapping its names, else a tuple or a lone input."""
+    from ..sources.capture import as_inputs
+
+    return ((), dict(inputs)) if isinstance(inputs, Mapping) else (as_inputs(inputs), {})
+
+
+def described(value: Any) -> Any:
+    """Inputs as what the figures depend on: shapes and dtypes of tensors, other values as they print."""
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+    if isinstance(value, Mapping):
+        return {str(key): described(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [described(item) for item in value]
+    return repr(value)
+
+
+def chosen_layers(model: nn.Module, module_name: str | None) -> Iterator[tuple[str, Any]]:
+    """The layers that a candidate changes: one by its path, or all.
+
+    Raises:
+        TradeoffError: there is no layer of that path.
+    """
+    parts = dict(model.named_modules())
+    if module_name is not None and module_name not in parts:
+        raise TradeoffError(f"{type(model).__name__} has no module {module_name!r}")
+    for path in layers_of(model) if module_name is None else [module_name]:
+        yield path, parts[path]

@@ -1,0 +1,212 @@
+"""The steps of a trade-off: one candidate, or one candidate of one layer, from a fresh copy to its figures."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Any
+
+from . import NotApplicableError, TradeoffError
+from .journal import Journal
+from .result import ORIGINAL, LayerSensitivity, TradeoffRow
+
+_ESTIMATED = ("latency_s", "latency_low_s", "latency_high_s", "energy_j", "cost_usd")
+_COUNTED = ("peak_memory_bytes", "parameter_bytes")
+_MEASURED = ("measured_s", "measured_low_s", "measured_high_s")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What all candidates have in common.
+
+    Attributes:
+        make: gives a fresh model.
+        evaluate: from a model to its accuracy.
+        args: positional inputs of a forward.
+        kwargs: named inputs.
+        predicted: arguments of `profile`.
+        measured: arguments of `measure`; None to measure nothing.
+        journal: where finished rows are kept.
+        maximize: whether more accuracy is better.
+    """
+
+    make: Callable[[], Any]
+    evaluate: Callable[[Any], Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    predicted: Mapping[str, Any]
+    measured: Mapping[str, Any] | None
+    journal: Journal
+    maximize: bool
+
+    def original(self) -> TradeoffRow:
+        """The row of the unchanged model.
+
+        Raises:
+            TradeoffError: it fails, and nothing could be compared with it.
+        """
+        row = self._row(ORIGINAL, _unchanged, "the unchanged model")
+        if row.error is not None:
+            raise TradeoffError(f"the unchanged model fails: {row.error}")
+        return replace(row, lost=0.0)
+
+    def row(self, name: str, candidate: Callable[..., Any], original: TradeoffRow) -> TradeoffRow:
+        """The row of a candidate; with its error where it fails."""
+        row = self._row(name, candidate, said(candidate))
+        return replace(row, lost=self._lost(row.accuracy, original.accuracy))
+
+    def layer(self, name: str, path: str, candidate: Callable[..., Any], original: TradeoffRow) -> LayerSensitivity:
+        """A candidate of one layer alone; with its error where it fails."""
+        text = said(candidate)
+        known = self.journal.find(name, path, text)
+        if known is None:
+            try:
+                changed = _module(candidate(self.make(), path))
+                known = {"accuracy": _accuracy(self.evaluate, changed)}
+            except NotApplicableError as error:
+                return LayerSensitivity(name, path, applicable=False, error=str(error))
+            except Exception as error:
+                return LayerSensitivity(name, path, error=_told(error))
+            self.journal.add(name, path, text, known)
+        return LayerSensitivity(name, path, lost=self._lost(known["accuracy"], original.accuracy), **known)
+
+    def _row(self, name: str, candidate: Callable[..., Any], text: str) -> TradeoffRow:
+        known = self.journal.find(name, "", text)
+        if known is not None:
+            return TradeoffRow(name, **known)
+        figures: dict[str, Any] = {}
+        doing = "applying it"
+        try:
+            changed = _module(candidate(self.make()))
+            # What costs least comes first, and what may change the module last: measuring casts it.
+            for what, step in (
+                ("predicting it", self._predict),
+                ("scanning it for zeros", _zeros),
+                ("evaluating it", lambda module: {"accuracy": _accuracy(self.evaluate, module)}),
+                ("measuring it", self._measure),
+            ):
+                doing = what
+                figures |= step(changed)
+        except Exception as error:
+            return TradeoffRow(name, **figures, error=f"{doing}: {_told(error)}")
+        self.journal.add(name, "", text, figures)
+        return TradeoffRow(name, **figures)
+
+    def _predict(self, module: Any) -> dict[str, Any]:
+        from ..predict.profile import profile
+
+        found = profile(module.eval(), self.args, self.kwargs, **self.predicted)
+        return {
+            **{name: getattr(found.estimate, name) for name in _ESTIMATED},
+            **{name: getattr(found.counts.total, name) for name in _COUNTED},
+            "unmodelled": found.counts.nodes - found.counts.modelled_nodes,
+        }
+
+    def _measure(self, module: Any) -> dict[str, Any]:
+        if self.measured is None:
+            return {}
+        from ..measuring.measure import measure
+
+        found = measure(module.eval(), self.args, self.kwargs, energy=False, **self.measured)
+        return {name: getattr(found, name) for name in _MEASURED}
+
+    def _lost(self, accuracy: float | None, original: float | None) -> float | None:
+        if accuracy is None or original is None:
+            return None
+        return original - accuracy if self.maximize else accuracy - original
+
+
+def _unchanged(module: Any) -> Any:
+    return module
+
+
+def _zeros(module: Any) -> dict[str, Any]:
+    from ..scan.sparsity import SparsityError, sparsity
+
+    try:
+        total = sparsity(module).total
+    except SparsityError:
+        return {}  # a model without weights, or with some that have no numbers
+    best = total.best_groups
+    return {
+        "zero_share": total.zero_share,
+        "structure": best.label if best else "",
+        "zero_rows": total.zero_rows,
+    }
+
+
+def _module(changed: Any) -> Any:
+    """What a candidate returned, in eval mode."""
+    if not (hasattr(changed, "named_modules") and callable(changed)):
+        raise TypeError(f"the candidate returned {type(changed).__name__}; expected the changed module")
+    return changed.eval()
+
+
+def _accuracy(evaluate: Callable[[Any], Any], module: Any) -> float:
+    returned = evaluate(module)
+    detach = getattr(returned, "detach", None)  # of a tensor: torch warns of one that requires a gradient
+    try:
+        accuracy = float(returned if detach is None else detach())
+    except (TypeError, ValueError):
+        raise TypeError(f"evaluate returned {type(returned).__name__}; expected a number") from None
+    if not isfinite(accuracy):
+        raise ValueError(f"evaluate returned {accuracy}; expected a finite number")
+    return accuracy
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def said(candidate: Callable[..., Any]) -> str:
+    """A candidate in words that are the same in each process: of a ready-made one its figures."""
+    from_text = getattr(candidate, "text", None)
+    if isinstance(from_text, str):
+        return from_text
+    return str(getattr(candidate, "__qualname__", type(candidate).__qualname__))
+
+
+def takes(candidate: Callable[..., Any], arguments: int) -> bool:
+    """Whether a candidate may be called with so many positional arguments; True where nobody can tell."""
+    try:
+        signature = inspect.signature(candidate)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*range(arguments))
+    except TypeError:
+        return False
+    return True
+
+
+class Saying:
+    """Says on stderr which step is at work, or tells a function how many are done.
+
+    Args:
+        progress: as in `tradeoff`.
+        steps: steps in all.
+    """
+
+    def __init__(self, progress: bool | Callable[[int, int], None] | None, steps: int) -> None:
+        self._steps = steps
+        self._begun = 0
+        self._tell = progress if callable(progress) else None
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._says = progress is True or (progress is None and terminal)
+
+    def __call__(self, step: str) -> None:
+        """One more step begins."""
+        if self._tell is not None:
+            self._tell(self._begun, self._steps)
+        self._begun += 1
+        if self._says:
+            sys.stderr.write(f"tradeoff {self._begun} of {self._steps}: {step}\n")
+            sys.stderr.flush()
+
+    def done(self) -> None:
+        """The last step is over."""
+        if self._tell is not None:
+            self._tell(self._steps, self._steps)

@@ -1,0 +1,221 @@
+"""Runs a trade-off: makes each candidate, evaluates it, and sets its cost beside its accuracy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from .._core import __version__
+from . import TradeoffError
+from .journal import Journal
+from .result import ORIGINAL, LayerSensitivity, Tradeoff, TradeoffRow
+from .steps import Saying, Steps, said, takes
+
+if TYPE_CHECKING:
+    from .._core import Hardware
+    from ..deployment.prices import Price
+
+_MEASURED = ("native", "fp32", "bf16", "fp16")
+
+
+def tradeoff(
+    model: Any,
+    candidates: Mapping[str, Callable[..., Any]],
+    *,
+    evaluate: Callable[[Any], Any],
+    inputs: Any,
+    hardware: str | PathLike[str] | Hardware,
+    precision: str = "native",
+    execution: str = "eager",
+    threads: int | None = None,
+    price: Any = None,
+    utilisation: float = 1.0,
+    measure: bool = False,
+    seconds: float = 2.0,
+    device: str = "cpu",
+    per_layer: bool | Iterable[str] = False,
+    maximize: bool = True,
+    resume: str | PathLike[str] | None = None,
+    progress: bool | Callable[[int, int], None] | None = None,
+) -> Tradeoff:
+    """Accuracy beside cost: applies each candidate for real to a fresh copy, evaluates it and predicts what it costs.
+
+    The unchanged model is the first row. Each copy is in eval mode when it is predicted, evaluated and measured. A
+    candidate that fails becomes a row with its error, and the others go on; where the unchanged model fails, so does
+    the call.
+
+    Args:
+        model: a module, of which each candidate gets a copy, or a callable that makes one: the same each time.
+        candidates: name -> a callable that takes the copy and returns the changed module; `tradeoffs.candidates` has
+            ready-made ones.
+        evaluate: from a module to its accuracy, of which more is better.
+        inputs: of one forward, for predicting and measuring: a tuple, a lone input, or a mapping of named ones.
+        hardware: as in `estimate`.
+        precision: as in `estimate`; `"native"` takes each candidate's own dtypes.
+        execution: as in `estimate`.
+        threads: to run on; only for a CPU, and for what is measured.
+        price: as in `estimate`; gives `cost_usd`.
+        utilisation: as in `estimate`.
+        measure: whether to run each candidate here as well: `measured_s`.
+        seconds: how long each is measured.
+        device: where it is measured, as torch spells it; the copy is moved there.
+        per_layer: whether each candidate is also applied to one layer at a time, as `candidate(copy, path)`: True for
+            all linear layers and convolutions, or paths of modules. A candidate that takes no model alone has no row.
+        maximize: False where `evaluate` returns a loss, of which less is better.
+        resume: a JSONL file to which finished rows are appended. Those that are there are not computed again. Rows with
+            errors are not kept. The file knows the model's weights, the settings and the ready-made candidates; it does
+            not know your own functions, so give another file when these change.
+        progress: True says on stderr what is at work, None does so on a terminal, False never; a function is called
+            with steps done and steps in all.
+
+    Returns:
+        A `Tradeoff`.
+
+    Raises:
+        TradeoffError: for candidates or settings that cannot be, and a file of other settings.
+        TypeError: for a model that is no module and makes none, and candidates that cannot be called as said above.
+        ValueError: for an unknown hardware, precision, execution or price.
+        ImportError: torch is not installed.
+    """
+    from .._core import Hardware as Loaded
+    from ..deployment.terms import terms_of
+    from ..hardware import load
+
+    _check(candidates, evaluate, precision if measure else "native", per_layer=bool(per_layer))
+    machine = hardware if isinstance(hardware, Loaded) else load(hardware, threads=threads)
+    terms = terms_of(machine.id, price=price, utilisation=utilisation, threads=threads)
+    try:
+        from .modules import arguments_of, described, layers_of, maker_of
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "a trade-off runs torch, which is not installed: pip install 'pyinfercost[torch]'", name=error.name
+        ) from error
+    make, original, signature = maker_of(model)
+    settings = {
+        "model": signature,
+        "inputs": described(inputs),
+        "hardware": f"{machine.id} {_hash(machine.__getstate__())}",
+        "precision": precision,
+        "execution": execution,
+        "threads": threads,
+        "price": None if terms.price is None else f"{terms.price.usd_per_h} USD/h {_hash(_electricity(terms.price))}",
+        "utilisation": utilisation,
+        "measured": f"{seconds} s on {device}" if measure else None,
+        "maximize": maximize,
+        "pyinfercost": __version__,
+    }
+    args, kwargs = arguments_of(inputs)
+    steps = Steps(
+        make=make,
+        evaluate=evaluate,
+        args=args,
+        kwargs=kwargs,
+        predicted={
+            "hardware": machine,
+            "precision": precision,
+            "execution": execution,
+            "price": terms.price,
+            "utilisation": utilisation,
+        },
+        measured=None
+        if not measure
+        else {
+            "precision": precision,
+            "execution": execution,
+            "threads": threads,
+            "seconds": seconds,
+            "device": device,
+        },
+        journal=Journal(resume, settings),
+        maximize=maximize,
+    )
+    layers = _layers(per_layer, layers_of(original), {path for path, _ in original.named_modules()})
+    rows, sensitivity = _all(steps, candidates, layers, progress)
+    return Tradeoff(
+        type(original).__name__, machine.id, precision, execution, maximize, settings, tuple(rows), tuple(sensitivity)
+    )
+
+
+def _all(
+    steps: Steps,
+    candidates: Mapping[str, Callable[..., Any]],
+    layers: list[str],
+    progress: bool | Callable[[int, int], None] | None,
+) -> tuple[list[TradeoffRow], list[LayerSensitivity]]:
+    """All rows, the original first."""
+    whole = [name for name, candidate in candidates.items() if not layers or takes(candidate, 1)]
+    for name, candidate in candidates.items():  # one that is another now is refused before anything runs
+        for layer in ("", *layers):
+            steps.journal.find(name, layer, said(candidate))
+    say = Saying(progress, 1 + len(whole) + len(candidates) * len(layers))
+    say(ORIGINAL)
+    original = steps.original()
+    rows = [original]
+    for name in whole:
+        say(name)
+        rows.append(steps.row(name, candidates[name], original))
+    sensitivity = []
+    for name, candidate in candidates.items():
+        for layer in layers:
+            say(f"{name} of {layer}")
+            sensitivity.append(steps.layer(name, layer, candidate, original))
+    say.done()
+    return rows, sensitivity
+
+
+def _check(
+    candidates: Mapping[str, Callable[..., Any]],
+    evaluate: Callable[[Any], Any],
+    measured_precision: str,
+    *,
+    per_layer: bool,
+) -> None:
+    """Refuses what cannot be, before anything runs."""
+    if not isinstance(candidates, Mapping):
+        raise TypeError(f"candidates is of type {type(candidates).__name__}; expected a mapping of names to callables")
+    if not callable(evaluate):
+        raise TypeError(f"evaluate is of type {type(evaluate).__name__}; expected a callable from a model to a number")
+    if not candidates:
+        raise TradeoffError("no candidate is given; expected a mapping of names to callables")
+    for name, candidate in candidates.items():
+        if not name or type(name) is not str:
+            raise TypeError(f"a candidate is named {name!r}; expected text")
+        if name == ORIGINAL:
+            raise TradeoffError(f"candidate {ORIGINAL!r} is the unchanged model; give this one another name")
+        if not callable(candidate):
+            raise TypeError(f"candidate {name!r} is of type {type(candidate).__name__}; expected a callable")
+        if per_layer and not takes(candidate, 2):
+            raise TypeError(
+                f"candidate {name!r} takes no path of a layer; per_layer calls it as candidate(model, path)"
+            )
+        if not per_layer and not takes(candidate, 1):
+            raise TypeError(f"candidate {name!r} does not take a model alone; expected candidate(model)")
+    if measured_precision not in _MEASURED:
+        raise TradeoffError(f"measure=True runs {', '.join(_MEASURED)}; got precision {measured_precision!r}")
+
+
+def _layers(per_layer: bool | Iterable[str], usual: list[str], known: set[str]) -> list[str]:
+    """The layers that are changed one at a time."""
+    if isinstance(per_layer, bool):
+        if per_layer and not usual:
+            raise TradeoffError("per_layer is of linear layers and convolutions; the model has none")
+        return usual if per_layer else []
+    if isinstance(per_layer, str):
+        raise TypeError(f"per_layer is {per_layer!r}; expected True, False or several paths of modules")
+    layers = list(per_layer)
+    unknown = [path for path in layers if path not in known]
+    if unknown:
+        raise TradeoffError(
+            f"the model has no module {unknown[0]!r}; layers that can be changed are {', '.join(usual)}"
+        )
+    return layers
+
+
+def _electricity(price: Price) -> tuple[float, float, float]:
+    return price.usd_per_h, price.usd_per_kwh, price.pue
+
+
+def _hash(value: Any) -> str:
+    return hashlib.blake2b(repr(value).encode(), digest_size=8).hexdigest()

@@ -1,0 +1,84 @@
+"""Cold starts: from a process that has just begun to a device that is ready for its first forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isnan, nan, sqrt
+from typing import TYPE_CHECKING
+
+from .host_transfer import HostLink, host_link
+from .transfer import Transfer, facts
+
+if TYPE_CHECKING:
+    from .._core import Hardware
+
+_GIGA = 1e9
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """What it takes until a device is ready for its first forward.
+
+    The container, the interpreter and its imports come before it and are not in it.
+
+    Attributes:
+        seconds: runtime and weights.
+        low_s: at best
+        high_s: and at worst, of what was published.
+        runtime_s: until the device's runtime is up.
+        loading_s: until the weights are in its memory.
+        weight_bytes: bytes of the weights, in the dtypes that they run in.
+        weights_from: where they are before.
+    """
+
+    seconds: float
+    low_s: float
+    high_s: float
+    runtime_s: float
+    loading_s: float
+    weight_bytes: int
+    weights_from: str
+
+
+def cold_start(machine: Hardware, weight_bytes: int, terms: Transfer) -> ColdStart | None:
+    """What a cold start takes: the runtime, then the weights at the pace of the slower of storage and link.
+
+    Args:
+        machine: the device.
+        weight_bytes: bytes of weights and buffers.
+        terms: where the weights are; pages of a file or a download are pinned on their way to the link.
+
+    Returns:
+        None where the machine's file says nothing of its link.
+    """
+    link = host_link(machine, "pinned")
+    if isnan(link.byte_per_s):
+        return None
+    runtime = [machine.constants.get(f"cold_start.runtime_{end}_s", 0.0) for end in ("low", "high")]
+    middle_s = sqrt(runtime[0] * runtime[1])
+    rates = [_rate(terms, link, end) for end in ("high_", "", "low_")]
+    loading = [weight_bytes / rate for rate in rates]
+    named = terms.weights_from if isinstance(terms.weights_from, str) else f"{terms.weights_from:g} GB/s"
+    return ColdStart(
+        seconds=middle_s + loading[1],
+        low_s=runtime[0] + loading[0],
+        high_s=runtime[1] + loading[2],
+        runtime_s=middle_s,
+        loading_s=loading[1],
+        weight_bytes=weight_bytes,
+        weights_from=named,
+    )
+
+
+def cold_start_s(machine: Hardware, weight_bytes: int, terms: Transfer) -> float:
+    """The seconds of `cold_start`, not a number where they are not known."""
+    found = cold_start(machine, weight_bytes, terms)
+    return nan if found is None else found.seconds
+
+
+def _rate(terms: Transfer, link: HostLink, end: str) -> float:
+    if isinstance(terms.weights_from, str):
+        from_storage = facts()["storage"][terms.weights_from][f"{end}gb_per_s"] * _GIGA
+    else:
+        from_storage = terms.weights_from * _GIGA
+    return float(min(from_storage, link.byte_per_s))

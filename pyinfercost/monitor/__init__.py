@@ -1,0 +1,1 @@
+"""Monitoring: sinks for cost records."""

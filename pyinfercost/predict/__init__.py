@@ -1,0 +1,1 @@
+"""Predictions for one point: counts, estimates, profiles, comparisons, limits and budgets."""

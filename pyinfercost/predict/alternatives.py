@@ -1,0 +1,157 @@
+"""The points around a profile: the same model on other machines, in other precisions, executions and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .arguments import SizeError
+
+if TYPE_CHECKING:
+    from ..results.profile import Profile
+
+HARDWARE, PRECISION, EXECUTION = "hardware", "precision", "execution"
+
+LAYERS_OF_ALL = 12_000
+"""Unless asked for more, a large model has fewer alternatives: this many layers, over all points."""
+
+_BATCHES = (1, 8, 32, 128)
+_LOW_PRECISION = "fp16"
+
+
+class VaryError(ValueError):
+    """Something that cannot be varied, or not so."""
+
+
+@dataclass(frozen=True)
+class Alternatives:
+    """A grid of profiles.
+
+    Attributes:
+        axes: `hardware`, `precision`, `execution` and names of sizes, each with its values in the order of the grid;
+            axes of one value are left out.
+        points: the profiles, the last axis fastest; None where there is no such point.
+        base: which of the points is the profile that the others stand around.
+        refused: why a point is not there, by its place.
+    """
+
+    axes: Mapping[str, tuple[Any, ...]]
+    points: tuple[Profile | None, ...]
+    base: int
+    refused: Mapping[int, str]
+
+
+def alternatives(profile: Profile, vary: Mapping[str, Any] | None = None) -> Alternatives:
+    """Profiles at the points of a grid around one.
+
+    Args:
+        profile: the one in the middle, which has an estimate.
+        vary: axis -> values; a lone value is an axis of one. The profile's own value belongs to each axis, given or
+            not. None takes ways of execution, fp16 and, where the graph leaves it open, some batches, as long as the
+            model is small enough (`LAYERS_OF_ALL`).
+
+    Raises:
+        VaryError: an axis that is neither `hardware`, `precision`, `execution` nor a size that the graph leaves open.
+        ValueError: an unknown machine, precision, execution, or a value that a size does not take.
+    """
+    own = _own(profile)
+    axes = _usual(profile, own) if vary is None else _given(profile, own, vary)
+    axes = {name: values for name, values in axes.items() if len(values) > 1}
+    points: list[Profile | None] = []
+    refused: dict[int, str] = {}
+    base = 0
+    for place, values in enumerate(product(*axes.values())):
+        changes = {name: value for name, value in zip(axes, values, strict=True) if _name(value) != _name(own[name])}
+        if not changes:
+            base = place
+            points.append(profile)
+            continue
+        try:
+            points.append(profile.at(**changes))
+        except ValueError as error:
+            if len(changes) == 1:  # the value itself is wrong, and not this way of putting values together
+                raise
+            points.append(None)
+            refused[place] = str(error)
+    return Alternatives(axes, tuple(points), base, refused)
+
+
+def _own(profile: Profile) -> dict[str, Any]:
+    estimate = profile.estimate
+    if estimate is None:
+        raise VaryError("this profile has no estimate, so there is nothing to compare: profile with hardware=")
+    own: dict[str, Any] = {
+        HARDWARE: estimate.machine,
+        PRECISION: profile.precision,
+        EXECUTION: estimate.execution,
+    }
+    return own | {name: value for name, value in profile.sizes.items() if name in profile.graph.sizes}
+
+
+def _usual(profile: Profile, own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """What people ask next, in this order, as far as the model's size lets it."""
+    wanted: dict[str, Iterable[Any]] = {
+        EXECUTION: _core.executions(),
+        PRECISION: (own[PRECISION], "native", _LOW_PRECISION),
+    }
+    if "batch" in own:
+        wanted["batch"] = sorted({own["batch"], *(b for b in _BATCHES if _takes(profile, "batch", b))})
+    left = LAYERS_OF_ALL // max(len(profile.counts.layers), 1)
+    axes: dict[str, tuple[Any, ...]] = {}
+    for name, values in wanted.items():
+        axis = tuple(dict.fromkeys(values))
+        if len(axis) > left:
+            break
+        left //= len(axis)
+        axes[name] = axis
+    order = (PRECISION, EXECUTION, "batch")
+    return {name: axes[name] for name in order if name in axes}
+
+
+def _given(profile: Profile, own: Mapping[str, Any], vary: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    axes = {}
+    for name, given in vary.items():
+        if name not in own:
+            raise VaryError(
+                f"{name!r} cannot be varied; expected one of {', '.join(own)}"
+                + (" (capture the model with dynamic= to leave a size open)" if name in profile.sizes else "")
+            )
+        values = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+        if name == HARDWARE:
+            values = [_machine(value, sustained=own[HARDWARE].sustained) for value in values]
+        elif name not in (PRECISION, EXECUTION):
+            values = [_size(profile, name, value) for value in values]
+        axis = {_name(value): value for value in (own[name], *values)}
+        axes[name] = tuple(axis.values())
+        if name not in (HARDWARE, PRECISION, EXECUTION):
+            axes[name] = tuple(sorted(axes[name]))
+    return axes
+
+
+def _machine(value: Any, *, sustained: bool) -> Any:
+    """A machine that is at work as the report's own is."""
+    from ..hardware import load
+
+    return value if isinstance(value, _core.Hardware) else load(value, sustained=sustained)
+
+
+def _size(profile: Profile, name: str, value: Any) -> int:
+    from .arguments import bind_sizes
+
+    return bind_sizes(profile.graph, {name: value})[name]
+
+
+def _takes(profile: Profile, name: str, value: int) -> bool:
+    try:
+        _size(profile, name, value)
+    except SizeError:
+        return False
+    return True
+
+
+def _name(value: Any) -> Any:
+    """Machines are told apart by their names, which also say how many cores they have."""
+    return value.name if isinstance(value, _core.Hardware) else value

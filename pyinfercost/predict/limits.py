@@ -1,0 +1,182 @@
+"""Limits of what may change: `latency_s:+5%`, `throughput_per_s:-5%`, `peak_memory_bytes:+1e6`, `flops:any`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from math import isclose, isfinite
+from typing import TYPE_CHECKING, Any
+
+from .compare import TOTALS
+from ..results.comparison import Change
+
+if TYPE_CHECKING:
+    from ..results.comparison import Comparison
+
+UNMODELLED = "unmodelled_ops"
+"""How many calls are in no figure, since no rule knows their operator: a figure of limits alone."""
+
+LIMITED = (*TOTALS, UNMODELLED)
+"""The figures that a limit may be of."""
+
+_ANY = "any"
+_STEP = re.compile(r"([+-])\s*(\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?)\s*(%?)", re.IGNORECASE)
+_ROUNDING = 1e-9
+_WHOLE = 100  # percent
+_FORMS = "FIGURE:+5% (fails above), FIGURE:-5% (fails below), FIGURE:+0.001 or :-0.001 in its own unit, or FIGURE:any"
+_UNITS = {
+    "_s": "seconds",
+    "_j": "joules",
+    "_bytes": "bytes",
+    "_usd": "USD",
+    "_g": "grams",
+    "_per_s": "items a second",
+    "_tokens": "USD",
+}
+_MADE_WITH = {
+    "cost_usd": "--price",
+    "usd_per_million_tokens": "--price, and of a model that reads tokens",
+    "carbon_g": "--region, or the --price of an instance in one",
+    **dict.fromkeys(
+        ("latency_s", "throughput_per_s", "energy_j", "energy_per_item_j", "transfer_s", "cold_start_s"), "--hardware"
+    ),
+}
+
+
+class LimitError(ValueError):
+    """A limit that is not understood; the message says what was got and which forms there are."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a figure may not do.
+
+    Attributes:
+        text: the limit as it was written.
+        figure: the figure of the whole model.
+        direction: 1 where it may not grow by more, -1 where it may not fall by more, 0 where it may not change.
+        amount: by how much; a share of the figure before where `relative`, else in the figure's own unit.
+        relative: whether the amount is a share.
+    """
+
+    text: str
+    figure: str
+    direction: int
+    amount: float = 0.0
+    relative: bool = False
+
+
+@dataclass(frozen=True)
+class BrokenLimit:
+    """A limit that does not hold, and why.
+
+    Attributes:
+        limit: the limit as it was written.
+        figure: the figure of the whole model.
+        before: its value before; None where it is not known.
+        after: its value after; None where it is not known.
+        reason: what it did, in words.
+    """
+
+    limit: str
+    figure: str
+    before: float | None
+    after: float | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.limit}: {self.reason}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return asdict(self)
+
+
+def limit_of(text: str) -> Limit:
+    """A limit from words.
+
+    Raises:
+        LimitError: for a form or a figure that is not known.
+    """
+    figure, colon, said = (part.strip() for part in text.partition(":"))
+    if not colon or not figure or not said:
+        raise LimitError(f"a limit is {_FORMS}; got {text!r}")
+    if figure not in LIMITED:
+        near = difflib.get_close_matches(figure, LIMITED, n=3, cutoff=0.5)
+        known = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(LIMITED)}"
+        raise LimitError(f"limit {text!r} is of {figure!r}, which is no figure of a comparison; {known}")
+    if said == _ANY:
+        return Limit(text, figure, 0)
+    step = _STEP.fullmatch(said)
+    if step is None:
+        raise LimitError(f"limit {text!r} ends with {said!r}, which is not understood; {_hint(figure, said)}")
+    sign, digits, percent = step.groups()
+    amount = float(digits)
+    if not isfinite(amount):
+        raise LimitError(f"limit {text!r} allows anything; give a smaller number, or leave it out")
+    direction = 1 if sign == "+" else -1
+    if percent and direction < 0 and amount >= _WHOLE:
+        raise LimitError(f"limit {text!r} allows anything: nothing falls by more than 100 %; give less than 100 %")
+    return Limit(text, figure, direction, amount / _WHOLE if percent else amount, bool(percent))
+
+
+def _hint(figure: str, said: str) -> str:
+    unsigned = _STEP.fullmatch(f"+{said}")
+    if unsigned is not None and float(unsigned[2]) == 0:
+        return f"write {figure}:any for a figure that may not change, {figure}:+0 for one that may not grow"
+    if unsigned is not None:
+        return f"write a sign: +{said} fails where it grew by more, -{said} where it fell by more"
+    unit = next((name for end, name in reversed(_UNITS.items()) if figure.endswith(end)), None)
+    if unit is not None and re.match(r"[+-]", said):
+        return f"an absolute limit of {figure} is a number of {unit} without a unit, such as {figure}:+0.001"
+    return f"expected {_FORMS}"
+
+
+def broken_of(comparison: Comparison, limits: Iterable[str]) -> tuple[BrokenLimit, ...]:
+    """Those of the limits that a comparison breaks, in their order.
+
+    Raises:
+        LimitError: for a limit that is not understood.
+    """
+    checked = [(limit, _change_of(comparison, limit.figure)) for limit in map(limit_of, limits)]
+    reasons = [(limit, change, _why(limit, change)) for limit, change in checked]
+    return tuple(
+        BrokenLimit(limit.text, limit.figure, change.before, change.after, why) for limit, change, why in reasons if why
+    )
+
+
+def _change_of(comparison: Comparison, figure: str) -> Change:
+    if figure == UNMODELLED:
+        return Change(sum(comparison.before.unmodelled.values()), sum(comparison.after.unmodelled.values()))
+    return comparison.totals[figure]
+
+
+def _why(limit: Limit, change: Change) -> str:
+    """Why a limit is broken; empty where it is not. A figure that is not known breaks every limit on it."""
+    before, after = change.before, change.after
+    if before is None or after is None:
+        side = "on either side" if before is after else "before" if before is None else "after"
+        made = _MADE_WITH.get(limit.figure)
+        return f"{limit.figure} is not known {side}" + (f"; it takes a profile with {made}" if made else "")
+    difference = after - before
+    if limit.direction == 0:
+        return f"{_did(limit.figure, before, after)}; it may not change" if change.changed else ""
+    allowed = limit.amount * abs(before) if limit.relative else limit.amount
+    edge = before + limit.direction * allowed
+    if limit.direction * difference <= allowed or isclose(after, edge, rel_tol=_ROUNDING):
+        return ""
+    verb = "grow" if limit.direction > 0 else "fall"
+    amount = f"{limit.amount * _WHOLE:.6g} %" if limit.relative else _number(limit.amount)
+    return f"{_did(limit.figure, before, after)}; it may {verb} by {amount}"
+
+
+def _did(figure: str, before: float, after: float) -> str:
+    verb = "grew" if after > before else "fell"
+    share = f" by {_WHOLE * abs(after / before - 1):.3g} %" if before else ""
+    return f"{figure} {verb}{share} from {_number(before)} to {_number(after)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.6g}"

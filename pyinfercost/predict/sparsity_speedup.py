@@ -1,0 +1,223 @@
+"""What zeros in weights buy on a machine: effective work beside dense work, and what kernels make of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .arguments import bind_sizes
+from .boundary import value_of
+from .estimate import estimate
+from ..transform.whatif import whatif
+from ..transform.edit import GraphEdit
+from ..transform.products import METADATA_COLUMNS, product_of
+
+if TYPE_CHECKING:
+    from os import PathLike
+    from typing import SupportsIndex
+
+    from .._core import Graph, Hardware
+    from ..scan.result import Sparsity, WeightSparsity
+
+SCHEMA_VERSION = 1
+_COMPRESSING = ("coo", "csr", "csc", "bsr", "bsc", "semi_structured")
+
+
+@dataclass(frozen=True)
+class LayerPotential:
+    """What the zeros of one weight are worth where its product runs.
+
+    Attributes:
+        module: the layer.
+        weight: the name of its weight.
+        form: how the zeros are kept, as `ic.sparsity` says.
+        zero_share: of the weight's elements.
+        dense_flops: multiply-adds of the product as it runs, two FLOPs each.
+        effective_flops: of these, those with weights that are not zero.
+        dense_bytes: of the weight as it is stored densely.
+        compressed_bytes: the least that a format would take: 2:4 where it holds, else the elements that are not zero
+            with an index of 16 bits each, or the dense bytes where that is less.
+        latency_s: of the layer as it runs.
+        realisable_s: of the layer with the kernels that this machine has for these zeros.
+        why: what the machine makes of them, in words.
+    """
+
+    module: str
+    weight: str
+    form: str
+    zero_share: float
+    dense_flops: int
+    effective_flops: float
+    dense_bytes: int
+    compressed_bytes: int
+    latency_s: float
+    realisable_s: float
+    why: str
+
+    @property
+    def speedup(self) -> float:
+        """Dense over realisable; 1.0 where kernels make nothing of the zeros."""
+        return self.latency_s / self.realisable_s if self.realisable_s > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class Potential:
+    """What zeros are worth on one machine, layer by layer.
+
+    Attributes:
+        hardware: the machine.
+        latency_s: of the whole forward as it runs.
+        realisable_s: with the kernels that the machine has for these zeros.
+        layers: one for each product with a weight that was scanned.
+    """
+
+    hardware: str
+    latency_s: float
+    realisable_s: float
+    layers: tuple[LayerPotential, ...]
+
+    @property
+    def speedup(self) -> float:
+        """Of the whole forward."""
+        return self.latency_s / self.realisable_s if self.realisable_s > 0 else 1.0
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def to_text(self, *, width: int = 100) -> str:
+        """The table as plain text."""
+        from ..report.potential import potential_view
+        from ..report.table import as_text
+
+        return as_text(potential_view(self), width=width)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "hardware": self.hardware,
+            "latency_s": self.latency_s,
+            "realisable_s": self.realisable_s,
+            "speedup": self.speedup,
+            "layers": [{**asdict(layer), "speedup": layer.speedup} for layer in self.layers],
+        }
+
+
+def potential(
+    graph: Graph,
+    sparsity: Sparsity,
+    *,
+    hardware: str | PathLike[str] | Hardware,
+    precision: str = "native",
+    execution: str = "replayed",
+    **sizes: SupportsIndex,
+) -> Potential:
+    """What the zeros that are in the weights buy on a machine.
+
+    Dense kernels multiply zeros like any other number, so that pruned weights as such buy nothing. Weights of which two
+    of four neighbours are zero run on matrix units that skip them (`[sparsity]` of the calibration files says what
+    libraries reach of that).
+
+    Args:
+        graph: of the model.
+        sparsity: what `ic.sparsity` found in its weights; names are those of the model's parameters.
+        hardware: the machine, as in `estimate`.
+        precision: the dtype to run in.
+        execution: how it runs.
+        **sizes: values of the graph's named sizes.
+
+    Raises:
+        ValueError: where no scanned weight is one of the graph's products.
+    """
+    edit = GraphEdit(graph)
+    ways: dict[str, Any] = {"hardware": hardware, "precision": precision, "execution": execution, **sizes}
+    dense = estimate(graph, **ways)
+    named = {name: weight for weight in sparsity.weights for name in (weight.name, *weight.aliases)}
+    found: list[tuple[str, str, WeightSparsity]] = []
+    for node in edit.nodes:
+        product = product_of(edit, node)
+        weight = None if product is None else named.get(edit.tensors[product.weight].get("name", ""))
+        if weight is not None:
+            found.append((node.get("module", ""), weight.name, weight))
+    if not found:
+        known = ", ".join(list(named)[:5])
+        raise ValueError(f"no product of the graph has a weight that was scanned; there are {known or 'none'}")
+    from ..hardware import load
+
+    machine = load(hardware)
+    skips = machine.kind == "gpu" and machine.sparsity_2_4 > 1
+    two_of_four = {module for module, _, weight in found if has_2_4_kernel(weight)}
+    changed = dense
+    if two_of_four and skips:
+        pruned = whatif(graph, prune="2:4", where=two_of_four.__contains__)
+        changed = estimate(pruned, **ways)
+    before, after = _by_module(dense), _by_module(changed)
+    bound = graph.size_values(bind_sizes(graph, sizes))
+    counted = {layer.module: layer for layer in _core.count(graph, bound).layers if layer.row.macs}
+    layers = []
+    for module, name, weight in found:
+        flops = value_of(counted[module].row.contraction_flops, {}) if module in counted else 0
+        dense_bytes = weight.figures.elements * _bits(weight.dtype) // 8
+        layers.append(
+            LayerPotential(
+                module=module,
+                weight=name,
+                form=weight.form,
+                zero_share=weight.zero_share,
+                dense_flops=flops,
+                effective_flops=flops * (1 - weight.zero_share),
+                dense_bytes=dense_bytes,
+                compressed_bytes=_compressed(weight, dense_bytes),
+                latency_s=before.get(module, 0.0),
+                realisable_s=after.get(module, 0.0) if module in two_of_four else before.get(module, 0.0),
+                why=_why(weight, module in two_of_four, skips, machine.id),
+            )
+        )
+    return Potential(machine.id, dense.latency_s, changed.latency_s, tuple(layers))
+
+
+def _holds_2_4(weight: WeightSparsity) -> bool:
+    return any((g.n, g.m, g.axis) == (2, 4, "rows") and g.holds for g in weight.figures.groups)
+
+
+def has_2_4_kernel(weight: WeightSparsity) -> bool:
+    """Whether kernels of 2:4 take it: a matrix whose rows are long enough for whole words of metadata."""
+    is_matrix = len(weight.shape) == 2  # noqa: PLR2004
+    return _holds_2_4(weight) and is_matrix and weight.shape[1] % METADATA_COLUMNS == 0
+
+
+def _by_module(of: Any) -> dict[str, float]:
+    seconds: dict[str, float] = {}
+    for layer in of.layers:
+        seconds[layer.module] = seconds.get(layer.module, 0.0) + layer.latency_s
+    return seconds
+
+
+def _bits(dtype: str) -> int:
+    digits = "".join(character if character.isdigit() else " " for character in dtype).split()
+    return 8 if dtype in ("bool", "float8_e4m3fn", "float8_e5m2") else int(digits[0])
+
+
+def _compressed(weight: WeightSparsity, dense_bytes: int) -> int:
+    bits = _bits(weight.dtype)
+    kept = weight.figures.elements - weight.figures.zeros
+    least = kept * (bits + 16) // 8
+    if _holds_2_4(weight):
+        least = min(least, weight.figures.elements // 2 * (bits + 2) // 8)
+    return min(least, dense_bytes)
+
+
+def _why(weight: WeightSparsity, two_of_four: bool, skips: bool, machine: str) -> str:
+    share = f"{100 * weight.zero_share:.0f} % zeros"
+    if two_of_four and skips:
+        return f"2:4: the matrix unit of {machine} skips half of the products, with 2:4 kernels"
+    if two_of_four:
+        return f"2:4: {machine} has no unit that skips zeros, 1.0x"
+    if weight.figures.zeros == 0:
+        return "no zeros"
+    if weight.form in _COMPRESSING:
+        return f"{weight.form}: products with sparse matrices, estimated as they are captured"
+    if weight.figures.zero_rows:
+        return f"{share}, {weight.figures.zero_rows} rows wholly zero: 1.0x until the rows are removed"
+    return f"{share}, unstructured, on dense kernels: 1.0x"

@@ -1,0 +1,1 @@
+"""Result types and their documents. Nothing here computes or renders."""

@@ -1,0 +1,274 @@
+"""What a comparison of two profiles says: figures before and after, module by module and in total."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import isclose
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..predict.limits import BrokenLimit
+
+FIGURES = ("flops", "traffic_bytes", "parameter_bytes", "latency_s", "energy_j", "cost_usd")
+"""The figures of a module, in the order in which reports show them."""
+
+UNCHANGED = "same"
+
+_ROUNDING = 1e-9
+"""Of a figure: sums and shares of equal numbers may differ in their last digits."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure before and after; None where it is not known."""
+
+    before: float | None
+    after: float | None
+
+    @property
+    def difference(self) -> float | None:
+        """After less before; None where one of them is not known."""
+        return None if self.before is None or self.after is None else self.after - self.before
+
+    @property
+    def ratio(self) -> float | None:
+        """After over before; None where one of them is not known, or nothing was there before."""
+        return None if self.before is None or self.after is None or self.before == 0 else self.after / self.before
+
+    @property
+    def changed(self) -> bool:
+        """Whether the two differ by more than rounding, or one of them alone is known."""
+        if self.before is None or self.after is None:
+            return self.before is not self.after
+        return not isclose(self.before, self.after, rel_tol=_ROUNDING)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object: `before`, `after`, `difference`, `ratio`."""
+        return {name: getattr(self, name) for name in ("before", "after", "difference", "ratio")}
+
+
+@dataclass(frozen=True)
+class ModuleChange:
+    """One module by itself, without the modules that it calls, so that modules add up to the total.
+
+    Attributes:
+        module: its path; empty for the model itself.
+        status: `"added"`, `"removed"`, `"changed"`, or `"same"` where no figure differs.
+        flops: FLOPs, contractions and everything else.
+        traffic_bytes: bytes that are read and written.
+        parameter_bytes: bytes of the parameters that it owns.
+        latency_s: seconds.
+        energy_j: joules.
+        cost_usd: USD of one item of the batch: the model's cost by the module's share of the latency.
+        same_work: whether both sides run the same operators there, with the same counts, on the same terms. What then
+            differs is its share of what starting the model costs, what lies in a cache, or what it is fused with.
+    """
+
+    module: str
+    status: str
+    flops: Change
+    traffic_bytes: Change
+    parameter_bytes: Change
+    latency_s: Change
+    energy_j: Change
+    cost_usd: Change
+    same_work: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {
+            "module": self.module,
+            "status": self.status,
+            **{name: getattr(self, name).to_dict() for name in FIGURES},
+        }
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one of the two profiles is of, and on what terms.
+
+    `hardware` and what belongs to it are None where nothing was timed. `precision` is None where the document does not
+    say. `price` is the price of an hour in words; `utilisation` the share of the paid time in use.
+    """
+
+    model: str
+    hardware: str | None
+    precision: str | None
+    execution: str | None
+    sizes: Mapping[str, int]
+    threads: int | None = None
+    sustained: bool | None = None
+    devices: int = 1
+    price: str | None = None
+    utilisation: float | None = None
+    unmodelled: Mapping[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**values, "sizes": dict(self.sizes), "unmodelled": dict(self.unmodelled)}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changed between two profiles, and what it buys.
+
+    `print(comparison)` shows the totals and the modules that changed. Every figure is a `Change`.
+
+    Attributes:
+        before: what the first profile is of.
+        after: what the second one is of.
+        warnings: where the two differ in more than the model, and what no figure has, in words.
+        totals: figure -> its change, for those of a module and of the whole (`peak_memory_bytes`, `carbon_g`, ...).
+        modules: the modules of both, in the order of the graph.
+        failed: the limits that are broken, of those that `checked` was given; reports show them.
+    """
+
+    before: Side
+    after: Side
+    warnings: tuple[str, ...]
+    totals: Mapping[str, Change] = field(repr=False)
+    modules: tuple[ModuleChange, ...] = field(repr=False)
+    failed: tuple[BrokenLimit, ...] = ()
+
+    def __getitem__(self, module: str) -> ModuleChange:
+        """A module by its path.
+
+        Raises:
+            KeyError: there is none of that path on either side.
+        """
+        for row in self.modules:
+            if row.module == module:
+                return row
+        raise KeyError(f"no module {module!r} on either side; there are {[row.module for row in self.modules][:5]} ...")
+
+    @property
+    def changed(self) -> bool:
+        """Whether any total or any module differs."""
+        return any(total.changed for total in self.totals.values()) or any(
+            row.status != UNCHANGED for row in self.modules
+        )
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The paths of what is new: `layer3.6` where all that lies below it is, and not each module of it."""
+        from ..predict.diff_tree import whole_modules
+
+        return whole_modules(self, "added")
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """The paths of what is gone, likewise."""
+        from ..predict.diff_tree import whole_modules
+
+        return whole_modules(self, "removed")
+
+    def check(self, limits: Iterable[str]) -> tuple[BrokenLimit, ...]:
+        """Which limits are broken. A figure that is not known on a side breaks every limit on it.
+
+        Args:
+            limits: such as `latency_s:+5%` (may not grow by more), `throughput_per_s:-5%` (may not fall by more),
+                `peak_memory_bytes:+1e6` (in the figure's own unit) and `flops:any` (may not change). The figures are
+                those of `totals`, and `unmodelled_ops`.
+
+        Raises:
+            LimitError: for a limit that is not understood.
+        """
+        from ..predict.limits import broken_of
+
+        return broken_of(self, limits)
+
+    def checked(self, limits: Iterable[str]) -> Comparison:
+        """The same comparison, whose reports show which of these limits are broken (`failed`)."""
+        return replace(self, failed=self.check(limits))
+
+    def collapsed(self, depth: int) -> tuple[ModuleChange, ...]:
+        """The modules with those below a depth added up.
+
+        Args:
+            depth: how many names of a path are kept, at least 1.
+
+        Raises:
+            ValueError: for a depth below 1.
+        """
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        groups: dict[str, list[ModuleChange]] = {}
+        for row in self.modules:
+            groups.setdefault(".".join(row.module.split(".")[:depth]), []).append(row)
+        return tuple(rows[0] if len(rows) == 1 else together(path, rows) for path, rows in groups.items())
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        from ..report.html.snippet import comparison_snippet
+
+        return comparison_snippet(self)
+
+    def to_text(self, *, depth: int | None = None, width: int = 100) -> str:
+        """The table as plain text.
+
+        Args:
+            depth: modules below it are added up; None shows what was added or removed as a whole by one row, and goes
+                down to the modules that differ as far as the table stays short.
+            width: characters in a line.
+        """
+        from ..report.comparison import comparison_view
+        from ..report.table import as_text
+
+        return as_text(comparison_view(self, depth=depth), width=width)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object: `schema_version`, `before`, `after`, `failed`, `warnings`, `totals`, `modules`, ..."""
+        from ..report.comparison import comparison_document
+
+        return comparison_document(self)
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """`to_dict` as text."""
+        from ..report.document import as_json
+
+        return as_json(self.to_dict(), indent=indent)
+
+    def to_csv(self) -> str:
+        """One line per module, and first the total, whose module is `(total)`."""
+        from ..report.comparison import comparison_csv
+
+        return comparison_csv(self)
+
+    def to_markdown(self, *, depth: int | None = None) -> str:
+        """What changed, as Markdown for a pull request: in a line, the totals, and the modules that differ."""
+        from ..report.comparison_markdown import comparison_markdown
+
+        return comparison_markdown(self, depth=depth)
+
+
+def status_of(changes: Mapping[str, Change], *, before: bool, after: bool) -> str:
+    """What became of a module, from its figures and on which sides it is."""
+    if before and after:
+        return "changed" if any(change.changed for change in changes.values()) else UNCHANGED
+    return "removed" if before else "added"
+
+
+def together(path: str, rows: list[ModuleChange]) -> ModuleChange:
+    """Several modules as one, which is added or removed where all of them are."""
+    changes = {
+        name: Change(
+            _sum([getattr(row, name).before for row in rows]), _sum([getattr(row, name).after for row in rows])
+        )
+        for name in FIGURES
+    }
+    status = status_of(
+        changes, before=any(r.status != "added" for r in rows), after=any(r.status != "removed" for r in rows)
+    )
+    if status == UNCHANGED and any(row.status != UNCHANGED for row in rows):
+        status = "changed"  # what one lost another one gained
+    return ModuleChange(path, status, **changes, same_work=all(row.same_work for row in rows))
+
+
+def _sum(values: list[float | None]) -> float | None:
+    """The sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -1,0 +1,1 @@
+"""Sparsity scans: zeros of weights and activations, by element, N:M group, block, row and channel."""

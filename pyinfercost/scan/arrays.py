@@ -1,0 +1,170 @@
+"""A weight in memory, by its address and strides, to the core and back; arrays of numpy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .._core import SparsityScan, element_bits
+from .sparsity import SparsityError
+from .figures import Blocks, Figures, Groups, Magnitudes
+from .result import Sparsity, WeightSparsity
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_MATRIX = 2
+WINDOW_BYTES = 64 * 2**20
+"""What is mapped or made at a time."""
+BAND_ROWS = 64
+"""A region of the core starts at a multiple of so many rows, and of as many columns."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A weight as it lies in memory.
+
+    Attributes:
+        dtype: As the core calls it.
+        shape: In elements.
+        strides: In bytes, one for each dimension; None if the elements lie side by side.
+        zero: The integer that stands for zero.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...] | None = None
+    zero: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Of the weight as a matrix: its first dimension; one row below two dimensions."""
+        return self.shape[0] if len(self.shape) >= _MATRIX else 1
+
+    @property
+    def columns(self) -> int:
+        """All other dimensions together."""
+        return math.prod(self.shape[1:] if len(self.shape) >= _MATRIX else self.shape)
+
+    def new_scan(self, *, flat: bool, magnitudes: bool = True) -> SparsityScan:
+        """An empty scan of the weight."""
+        channel = math.prod(self.shape[_MATRIX:]) or 1
+        return SparsityScan(
+            self.dtype,
+            self.rows,
+            self.columns,
+            channel_columns=channel,
+            flat=flat and self.is_flat,
+            zero=self.zero,
+            magnitudes=magnitudes,
+        )
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it has fewer than two dimensions."""
+        return len(self.shape) < _MATRIX
+
+    def row_stride(self) -> int | None:
+        """Bytes between rows whose elements lie side by side; None where they do not, or all is one piece."""
+        return self.strides[0] if self.strides and not self.is_flat else None
+
+    def inner(self) -> list[tuple[int, int]]:
+        """Sizes and strides behind the first dimension; empty where the elements of a row lie side by side."""
+        if self.strides is None:
+            return []
+        first = 0 if self.is_flat else 1
+        dimensions = list(zip(self.shape[first:], self.strides[first:], strict=True))
+        expected = packed_bytes(self.dtype, 1)
+        for size, stride in reversed(dimensions):
+            if size != 1 and stride != expected:
+                return dimensions
+            expected *= size
+        return []
+
+
+def packed_bytes(dtype: str, elements: int) -> int:
+    """What so many elements take where they lie side by side."""
+    return (elements * element_bits(dtype) + 7) // 8
+
+
+def scan_memory(layout: Layout, address: int, threads: int, *, magnitudes: bool = True) -> tuple[Figures, Magnitudes]:
+    """Scans a weight at an address, which has to stay valid meanwhile; without `magnitudes` none are sampled."""
+    inner = layout.inner()
+    scan = layout.new_scan(flat=not inner, magnitudes=magnitudes)
+    scan.add(address, row_stride=layout.row_stride(), inner=inner, threads=threads)
+    return figures_of(layout, scan)
+
+
+def scan_windows(layout: Layout, make: Callable[[int, int], np.ndarray[Any, Any]], threads: int) -> Any:
+    """Scans a weight that is made piece by piece.
+
+    Args:
+        layout: The weight.
+        make: From a first row and a number of rows to an array of bytes with them side by side.
+        threads: As ever.
+    """
+    scan = layout.new_scan(flat=True)
+    row_bytes = max(1, packed_bytes(layout.dtype, layout.columns))
+    step = max(1, WINDOW_BYTES // row_bytes // BAND_ROWS) * BAND_ROWS
+    for first in range(0, layout.rows if layout.columns else 0, step):
+        count = min(step, layout.rows - first)
+        scan.add(make(first, count), first_row=first, rows=count, threads=threads)
+    return figures_of(layout, scan)
+
+
+def figures_of(layout: Layout, scan: SparsityScan) -> tuple[Figures, Magnitudes]:
+    """The counts of a finished scan that mean something for the weight."""
+    found = scan.result()
+    matrix = not layout.is_flat
+    lengths = {"rows": layout.columns, "columns": layout.rows}
+    groups = tuple(Groups(*g) for g in found["groups"] if lengths[g[2]] >= g[1] and (matrix or g[2] == "rows"))
+    figures = Figures(
+        elements=found["elements"],
+        zeros=found["zeros"],
+        rows=found["rows"] if matrix else 0,
+        zero_rows=found["zero_rows"] if matrix else 0,
+        channels=found["channels"] if matrix else 0,
+        zero_channels=found["zero_channels"] if matrix else 0,
+        groups=groups,
+        blocks=tuple(Blocks(*b) for b in found["blocks"]) if matrix else (),
+        stored_bytes=packed_bytes(layout.dtype, found["elements"]),
+    )
+    return figures, Magnitudes(**found["magnitudes"])
+
+
+def scan_array(array: np.ndarray[Any, Any], threads: int) -> Sparsity:
+    """A numpy array, also one of `ml_dtypes`.
+
+    Raises:
+        SparsityError: Its dtype has no numbers that can be scanned.
+    """
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    dtype = array.dtype.name
+    if dtype in {"int4", "uint4"}:  # of ml_dtypes, which has one in a byte
+        dtype = dtype.replace("4", "8")
+    try:
+        layout = Layout(dtype, array.shape, array.strides)
+        figures, magnitudes = scan_memory(layout, array.__array_interface__["data"][0], threads)
+    except ValueError as error:
+        raise SparsityError(f"an array of {array.dtype} cannot be scanned: {error}") from error
+    form = form_of_dtype(dtype)
+    row = WeightSparsity("", form, array.dtype.name, array.shape, figures, magnitudes)
+    return Sparsity("array", (row,))
+
+
+def form_of_dtype(dtype: str) -> str:
+    """How zeros are kept in a weight that is nothing but an array: whole numbers are quantised."""
+    return "quantised" if dtype.startswith(("int", "uint")) else "dense"
+
+
+def with_bytes(figures: Figures, stored_bytes: int) -> Figures:
+    """The same with what the weight really takes."""
+    return replace(figures, stored_bytes=stored_bytes)
+
+
+def element_only(figures: Figures) -> Figures:
+    """Zeros alone, where the order of the elements is not known."""
+    return Figures(elements=figures.elements, zeros=figures.zeros, stored_bytes=figures.stored_bytes)

@@ -1,0 +1,147 @@
+"""The weights of modules and programs, as a forward sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+
+from ..sources.tensors.packed_weights import PackedWeights, contents_of
+from ..sources.torch_state import in_mode
+from .sparsity import SparsityError
+from .arrays import with_bytes
+from .result import Skipped, Sparsity, WeightSparsity
+from .tensors import scan_tensor
+
+# As torch.nn.utils.prune and torch.nn.utils.parametrize name what a weight is made of.
+_KEPT, _MASK = "_orig", "_mask"
+_ORIGINALS = "parametrizations"
+
+
+class Weight(NamedTuple):
+    """A weight of a module: its name, its value, how its zeros come about, and what it is kept as."""
+
+    name: str
+    value: torch.Tensor
+    form: str
+    kept: tuple[torch.Tensor, ...]
+
+
+def scan_module(module: torch.nn.Module, threads: int, *, model: str = "", magnitudes: bool = True) -> Sparsity:
+    """The parameters of a module; with masks, parametrizations and packed weights as what they amount to.
+
+    Raises:
+        SparsityError: It has no parameters, or none of them has values.
+    """
+    with torch.no_grad():
+        return _scan(weights_of(module), threads, model or type(module).__name__, magnitudes=magnitudes)
+
+
+def scan_program(program: Any, threads: int) -> Sparsity:
+    """The parameters of a `torch.export` program.
+
+    Raises:
+        SparsityError: It has no parameters, or none of them has values.
+    """
+    held = [(name, program.state_dict[name]) for name in program.graph_signature.parameters]
+    with torch.no_grad():
+        items = (Weight(name, tensor, "", (tensor,)) for name, tensor in held)
+        return _scan(items, threads, type(program).__name__)
+
+
+def scan_lone_tensor(tensor: torch.Tensor, threads: int) -> Sparsity:
+    """One tensor.
+
+    Raises:
+        SparsityError: It has no values, or elements that are no numbers.
+    """
+    with torch.no_grad():
+        try:
+            return Sparsity("tensor", (_row("", tensor, "", (), threads),))
+        except SparsityError as error:
+            raise SparsityError(f"this tensor cannot be scanned: {error}") from error
+
+
+def _scan(items: Iterator[Weight], threads: int, model: str, *, magnitudes: bool = True) -> Sparsity:
+    rows: dict[Any, WeightSparsity] = {}
+    skipped = []
+    for item in items:
+        key = _memory_of(item.kept)
+        if key in rows:
+            known = rows[key]
+            rows[key] = replace(known, aliases=(*known.aliases, item.name))
+            continue
+        try:
+            rows[key] = _row(item.name, item.value, item.form, item.kept, threads, magnitudes=magnitudes)
+        except SparsityError as error:
+            skipped.append(Skipped(item.name, str(error)))
+    if not rows:
+        reason = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "it has no parameters"
+        raise SparsityError(f"{model} has no weights to scan: {reason}")
+    return Sparsity(model, tuple(rows.values()), tuple(skipped))
+
+
+def _row(
+    name: str,
+    value: torch.Tensor,
+    form: str,
+    kept: tuple[torch.Tensor, ...],
+    threads: int,
+    *,
+    magnitudes: bool = True,
+) -> WeightSparsity:
+    found = scan_tensor(value, threads, magnitudes=magnitudes)
+    figures = found.figures
+    if form:
+        figures = with_bytes(figures, sum(part.nbytes for part in kept))
+    return WeightSparsity(
+        name, form or found.form, found.dtype, tuple(value.shape), figures, found.magnitudes, note=found.note
+    )
+
+
+def _memory_of(kept: tuple[torch.Tensor, ...]) -> Any:
+    """What is equal for weights that are the same memory."""
+
+    def key(tensor: torch.Tensor) -> Any:
+        if type(tensor) not in {torch.Tensor, torch.nn.Parameter} or tensor.layout is not torch.strided:
+            return id(tensor)
+        if tensor.is_meta or tensor.numel() == 0 or tensor.is_quantized:
+            return id(tensor)
+        return tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
+
+    return tuple(map(key, kept))
+
+
+def weights_of(module: torch.nn.Module) -> Iterator[Weight]:
+    """The weights of a module as its forward sees them, one after the other; those that are made are made here."""
+    for path, part in module.named_modules(remove_duplicate=False):
+        prefix = f"{path}." if path else ""
+        if path.rpartition(".")[2] == _ORIGINALS or f".{_ORIGINALS}." in f".{path}":
+            continue  # reached from the module whose weights they make
+        for name, value in part._parameters.items():
+            if value is None:
+                continue
+            plain = name.removesuffix(_KEPT)
+            mask = part._buffers.get(f"{plain}{_MASK}") if plain != name else None
+            if mask is not None:
+                yield Weight(prefix + plain, mask.to(value.dtype) * value, "mask", (value, mask))
+            else:
+                yield Weight(prefix + name, value, "", (value,))
+        for name, made in getattr(part, _ORIGINALS, {}).items():
+            kept = tuple(made.parameters())
+            with _left_alone(made):
+                yield Weight(prefix + name, getattr(part, name), "parametrization", kept)
+    for held in PackedWeights(module).all:
+        for key, tensor in contents_of(held.source).items():
+            if tensor is not None:
+                yield Weight(held.names[key], tensor, "", (tensor,))
+
+
+@contextmanager
+def _left_alone(made: torch.nn.Module) -> Iterator[None]:
+    """Lets a parametrization be computed without a trace: some step on while they train, and some draw numbers."""
+    with torch.random.fork_rng(devices=[]), in_mode(made, training=False):
+        yield

@@ -1,0 +1,104 @@
+"""Weights by a path or in words."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .sparsity import SparsityError
+from .arrays import Layout, form_of_dtype, packed_bytes, scan_memory
+from .mapped import drop_pages, scan_file_view
+from .result import Skipped, Sparsity, WeightSparsity
+from .safetensors import is_safetensors, scan_safetensors
+
+if TYPE_CHECKING:
+    from ..sources.exported.archive_weights import Weight
+
+_LIBRARIES = ("torchvision", "timm", "hf", "diffusers")
+_EXPECTED = (
+    "a .safetensors file, a folder of them or their .index.json, a .pt2 file, or package.module:callable that returns "
+    "a module with weights"
+)
+
+
+def scan_path(path: str, threads: int) -> Sparsity:
+    """What a path or a spec means.
+
+    Raises:
+        SparsityError: It has no weights.
+        FileNotFoundError: There is no such file.
+    """
+    scheme, colon, rest = path.partition(":")
+    if scheme in _LIBRARIES and colon:
+        folder = rest.partition("#")[0]
+        there = " (the folder has its weights: leave out the hf:)" if scheme == "hf" and Path(folder).is_dir() else ""
+        raise SparsityError(f"{path} is built without weights{there}; expected {_EXPECTED}")
+    place = Path(path)
+    if not place.exists():
+        if colon and not place.suffix and all(part.isidentifier() for part in scheme.split(".")):
+            return _scan_spec(path, threads)
+        raise FileNotFoundError(f"{path}: there is no such file; expected {_EXPECTED}")
+    if is_safetensors(place):
+        return scan_safetensors(place, threads)
+    if place.suffix == ".pt2":
+        return _scan_archive(place, threads)
+    if place.suffix == ".json":
+        return scan_safetensors(place, threads)  # the index of several files by another name, or refused
+    if place.suffix in {".pt", ".pth", ".bin", ".ckpt"}:
+        raise SparsityError(
+            f"{path} may be a pickle, which runs code when it is read, and is not opened here; load it with torch.load "
+            "and give the module, or save its tensors with safetensors.torch.save_file"
+        )
+    raise SparsityError(f"{path} is no file of weights that is known here; expected {_EXPECTED}")
+
+
+def _scan_spec(spec: str, threads: int) -> Sparsity:
+    from ..sources.build_device import building_on
+    from ..sources.model_spec import load_model
+    from .modules import scan_module
+
+    with building_on("cpu"):
+        loaded = load_model(spec, {})
+    return scan_module(loaded.module, threads, model=spec)
+
+
+def _scan_archive(path: Path, threads: int) -> Sparsity:
+    from ..sources.exported.archive_weights import Archive, weights
+
+    found = weights(path)
+    with Archive(path) as archive:
+        first_names = archive.tied_names()
+    aliases: dict[str, list[str]] = {}
+    for name in found:
+        if first_names[name] != name:
+            aliases.setdefault(first_names[name], []).append(name)
+    rows, skipped = [], []
+    for name, weight in found.items():
+        if first_names[name] != name or not weight.is_parameter:
+            continue
+        try:
+            rows.append(_archived(name, weight, tuple(aliases.get(name, ())), threads))
+        except ValueError as error:
+            skipped.append(Skipped(name, str(error)))
+    return Sparsity(str(path), tuple(rows), tuple(skipped))
+
+
+def _archived(name: str, weight: Weight, aliases: tuple[str, ...], threads: int) -> WeightSparsity:
+    import numpy as np
+
+    width = packed_bytes(weight.dtype, 1)
+    layout = Layout(weight.dtype, weight.shape, tuple(width * stride for stride in weight.strides))
+    mapped = weight.data.obj if isinstance(weight.data.obj, mmap.mmap) else None
+    address = np.frombuffer(weight.data, dtype=np.uint8).ctypes.data if len(weight.data) else 0
+    offset = 0
+    if mapped is not None and len(weight.data):
+        offset = address - np.frombuffer(mapped, dtype=np.uint8).ctypes.data
+    side_by_side = Layout(weight.dtype, weight.shape)
+    if mapped is not None and not layout.inner() and layout.row_stride() in {None, width * layout.columns}:
+        figures, magnitudes = scan_file_view(side_by_side, memoryview(mapped), mapped, offset, threads)
+    else:
+        figures, magnitudes = scan_memory(layout, address, threads)
+        drop_pages(mapped, offset, offset + len(weight.data))
+    form = form_of_dtype(weight.dtype)
+    return WeightSparsity(name, form, weight.dtype, weight.shape, figures, magnitudes, aliases)

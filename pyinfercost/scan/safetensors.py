@@ -1,0 +1,222 @@
+"""`.safetensors` files without their library: eight bytes of length, a JSON header, and raw tensors."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .sparsity import SparsityError
+from .arrays import Layout, form_of_dtype, packed_bytes, scan_windows, with_bytes
+from .mapped import MappedFile, scan_file_view
+from .result import Skipped, Sparsity, WeightSparsity
+
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "F8_E8M0": "float8_e8m0fnu",
+    "F4": "float4_e2m1fn_x2",
+    "C64": "complex64",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+_LENGTH_BYTES = 8
+_LONGEST_HEADER = 100_000_000
+"""As the format's own library has it."""
+_INDEX = ".index.json"
+_SUFFIX = ".safetensors"
+# As torch.nn.utils.prune names what a weight is made of.
+_KEPT, _MASK = "_orig", "_mask"
+
+
+class Entry(NamedTuple):
+    """A tensor of a file: its dtype as the file spells it, its sizes, and where its bytes lie in the file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+def scan_safetensors(path: Path, threads: int) -> Sparsity:
+    """One file, the folder or the index of several.
+
+    Raises:
+        SparsityError: It is no such file, or is damaged.
+    """
+    weights: dict[str, WeightSparsity] = {}
+    skipped: list[Skipped] = []
+    for file, expected in files_of(path).items():
+        rows, left = _scan_file(file, threads, expected)
+        for row in rows:
+            if row.name in weights:
+                raise SparsityError(f"{file}: tensor {row.name!r} is in another file of {path}, too; expected it once")
+            weights[row.name] = row
+        skipped += left
+    return Sparsity(str(path), tuple(weights.values()), tuple(skipped))
+
+
+def files_of(path: Path) -> dict[Path, frozenset[str] | None]:
+    """The files that a path means, each with the tensors that an index says it has, or None without an index."""
+    if path.is_dir():
+        indices = sorted(path.glob(f"*{_SUFFIX}{_INDEX}"))
+        if len(indices) > 1:
+            names = ", ".join(index.name for index in indices)
+            raise SparsityError(f"{path} has {len(indices)} indices ({names}); give the path of the one you mean")
+        if indices:
+            return _indexed(indices[0])
+        files = sorted(path.glob(f"*{_SUFFIX}"))
+        if not files:
+            raise SparsityError(f"{path} has no {_SUFFIX} files; expected a folder with a model's weights")
+        return dict.fromkeys(files)
+    return _indexed(path) if path.name.endswith(".json") else {path: None}
+
+
+def _indexed(index: Path) -> dict[Path, frozenset[str] | None]:
+    try:
+        document = json.loads(index.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SparsityError(f"{index} is not JSON ({error}); expected the index of {_SUFFIX} files") from error
+    places = document.get("weight_map") if isinstance(document, dict) else None
+    if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
+        raise SparsityError(
+            f"{index} has no weight_map of names to files; expected model{_SUFFIX}{_INDEX}. A graph or a config has no "
+            f"weights: give the {_SUFFIX} file or the folder"
+        )
+    files: dict[Path, frozenset[str] | None] = {}
+    for file in dict.fromkeys(places.values()):
+        if Path(file).name != file:
+            raise SparsityError(f"{index} names the file {file!r}; expected one beside it")
+        files[index.parent / file] = frozenset(name for name, place in places.items() if place == file)
+    return files
+
+
+def entries(file: MappedFile) -> list[Entry]:
+    """The tensors of a file, in the order of their bytes.
+
+    Raises:
+        SparsityError: The header or what it says of a tensor is wrong.
+    """
+    if file.size < _LENGTH_BYTES:
+        raise _wrong(file, f"has {file.size} bytes, expected {_LENGTH_BYTES} of length and a header")
+    length = int.from_bytes(file.view[:_LENGTH_BYTES], "little")
+    begin = _LENGTH_BYTES + length
+    if length > _LONGEST_HEADER or begin > file.size:
+        raise _wrong(
+            file,
+            f"begins with a header of {length} bytes, but the file has {file.size}; it is cut short or of another kind",
+        )
+    try:
+        header = json.loads(bytes(file.view[_LENGTH_BYTES:begin]), object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        raise _wrong(file, f"has a header that is not JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise _wrong(file, f"has a {type(header).__name__} as header, expected a JSON object")
+    found = [_entry(file, name, entry, begin) for name, entry in header.items() if name != "__metadata__"]
+    return sorted(found, key=lambda entry: entry.start)
+
+
+def _entry(file: MappedFile, name: str, entry: Any, begin: int) -> Entry:
+    try:
+        dtype, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        if not isinstance(dtype, str) or not all(type(n) is int and n >= 0 for n in (*shape, start, stop)):
+            raise ValueError("a size or an offset is no whole number from 0 on")
+    except (KeyError, TypeError, ValueError) as error:
+        raise _wrong(
+            file, f"says {str(entry)[:120]} of tensor {name!r}, expected its dtype, shape and data_offsets ({error})"
+        ) from error
+    if stop < start or begin + stop > file.size:
+        raise _wrong(
+            file,
+            f"should hold tensor {name!r} in bytes {begin + start} to {begin + stop}, but has {file.size}; it is cut "
+            "short: fetch it again",
+        )
+    if dtype in _DTYPES:
+        needed = packed_bytes(_DTYPES[dtype], math.prod(shape))
+        if stop - start != needed:
+            raise _wrong(
+                file,
+                f"holds {stop - start} bytes for tensor {name!r}, expected {needed} for {dtype} of shape {list(shape)}",
+            )
+    return Entry(name, dtype, shape, begin + start, begin + stop)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return document
+
+
+def _wrong(file: MappedFile, what: str) -> SparsityError:
+    return SparsityError(f"{file.path} {what}. Expected a file written by safetensors")
+
+
+def _scan_file(path: Path, threads: int, expected: frozenset[str] | None) -> tuple[list[WeightSparsity], list[Skipped]]:
+    with MappedFile(path) as file:
+        found = {entry.name: entry for entry in entries(file)}
+        if expected is not None and not expected <= found.keys():
+            missing = sorted(expected - found.keys())[0]
+            raise SparsityError(f"{path} has no tensor {missing!r}, which the index says it has; fetch the file again")
+        rows, skipped = [], []
+        for name, entry in found.items():
+            if name.endswith(_MASK) and f"{name.removesuffix(_MASK)}{_KEPT}" in found:
+                continue  # part of the weight that it masks
+            if entry.dtype not in _DTYPES:
+                skipped.append(Skipped(name, f"dtype {entry.dtype} is not known, expected one of {', '.join(_DTYPES)}"))
+                continue
+            rows.append(_scan_entry(file, entry, found, threads))
+        return rows, skipped
+
+
+def _scan_entry(file: MappedFile, entry: Entry, found: dict[str, Entry], threads: int) -> WeightSparsity:
+    layout = Layout(_DTYPES[entry.dtype], entry.shape)
+    plain = entry.name.removesuffix(_KEPT)
+    mask = found.get(f"{plain}{_MASK}") if plain != entry.name else None
+    if mask is not None and mask.shape == entry.shape and mask.dtype in _DTYPES and entry.dtype != "F4":
+        figures, magnitudes = scan_windows(layout, lambda first, n: _masked(file, entry, mask, first, n), threads)
+        stored = entry.stop - entry.start + mask.stop - mask.start
+        return WeightSparsity(plain, "mask", layout.dtype, entry.shape, with_bytes(figures, stored), magnitudes)
+    figures, magnitudes = scan_file_view(layout, file.view, file.map, entry.start, threads)
+    return WeightSparsity(entry.name, form_of_dtype(layout.dtype), layout.dtype, entry.shape, figures, magnitudes)
+
+
+def _masked(file: MappedFile, entry: Entry, mask: Entry, first: int, count: int) -> Any:
+    """Some rows of a weight as its mask leaves them, as bytes."""
+    import numpy as np
+
+    def rows(part: Entry) -> Any:
+        elements = math.prod(part.shape)
+        width = (part.stop - part.start) // max(1, elements)
+        per_row = elements // max(1, part.shape[0]) if len(part.shape) > 1 else elements
+        start = part.start + first * per_row * width
+        stop = start + count * per_row * width
+        values = np.frombuffer(file.view[start:stop], dtype=f"u{width}").copy()
+        file.drop(start, stop)
+        return values
+
+    floating = _DTYPES[mask.dtype].startswith(("float", "bfloat"))
+    bits = rows(mask)
+    keep = bits << 1 if floating else bits  # a negative zero masks, too
+    return np.where(keep != 0, rows(entry), 0).view(np.uint8)
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a path means such files by its name."""
+    return path.is_dir() or path.name.endswith((_SUFFIX, _INDEX))

@@ -1,0 +1,258 @@
+"""One tensor of torch, in whichever form it keeps its zeros."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from ..sources.tensors.tensor_parts import PLAIN, Part, parts_of
+from .sparsity import SparsityError
+from .arrays import Layout, element_only, form_of_dtype, packed_bytes, scan_memory, scan_windows, with_bytes
+from .figures import Figures, Magnitudes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FORMS = {
+    torch.sparse_coo: "coo",
+    torch.sparse_csr: "csr",
+    torch.sparse_csc: "csc",
+    torch.sparse_bsr: "bsr",
+    torch.sparse_bsc: "bsc",
+}
+_INDICES = ("crow_indices", "col_indices", "ccol_indices", "row_indices")
+_QUANTISED = {torch.qint8: "int8", torch.quint8: "uint8", torch.qint32: "int32", torch.quint4x2: "uint4"}
+_BYTE_BITS = 8
+_NIBBLE_BITS = 4
+
+
+class Found(NamedTuple):
+    """What a scan of one tensor gives."""
+
+    form: str
+    dtype: str
+    figures: Figures
+    magnitudes: Magnitudes | None
+    note: str = ""
+
+
+def scan_tensor(tensor: torch.Tensor, threads: int, *, magnitudes: bool = True) -> Found:
+    """Scans a tensor; without `magnitudes` those of a strided one, which take longer than a small weight, are None.
+
+    Raises:
+        SparsityError: It has no values, or elements that are no numbers.
+    """
+    tensor = tensor.detach()
+    if tensor.is_meta:
+        raise SparsityError("it is on the meta device and has no values; give a model with weights")
+    if isinstance(tensor, _semi_structured_type()):
+        return _semi_structured(tensor, threads)
+    whole: Any = tensor
+    if type(tensor) not in PLAIN and is_traceable_wrapper_subclass(whole):
+        return _of_parts(whole, threads)
+    if tensor.is_quantized:
+        return _quantized(tensor, threads)
+    if tensor.layout in _FORMS:
+        return _sparse(tensor, threads)
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
+    return _strided(tensor, threads, magnitudes=magnitudes)
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """A dtype as torch spells it, without `torch.`."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _strided(tensor: torch.Tensor, threads: int, *, dtype: str = "", zero: int = 0, magnitudes: bool = True) -> Found:
+    name = dtype or dtype_name(tensor.dtype)
+    kind = type(tensor).__name__
+    tensor = tensor.cpu().resolve_conj().resolve_neg()
+    width = tensor.element_size()
+    if tensor.numel() and not _address(tensor):
+        raise SparsityError(
+            f"its type {kind} keeps its values where they cannot be read; expected a tensor with memory"
+        )
+    if name == "float4_e2m1fn_x2":
+        tensor = tensor.contiguous()
+        last = tensor.shape[-1] if tensor.dim() else 1
+        layout = Layout(name, (*tensor.shape[:-1], 2 * last))
+    else:
+        layout = Layout(name, tuple(tensor.shape), tuple(width * stride for stride in tensor.stride()), zero)
+    try:
+        figures, sampled = scan_memory(layout, tensor.data_ptr(), threads, magnitudes=magnitudes)
+    except ValueError as error:
+        raise SparsityError(str(error)) from error
+    return Found(form_of_dtype(name), name, figures, sampled if magnitudes else None)
+
+
+def _address(tensor: torch.Tensor) -> int:
+    """Where a tensor lies; 0 for a subclass without memory of its own."""
+    try:
+        return tensor.data_ptr()
+    except RuntimeError:
+        return 0
+
+
+# ---- sparse layouts --------------------------------------------------------------------------------------------------
+
+
+def _sparse(tensor: torch.Tensor, threads: int) -> Found:
+    """A sparse tensor, as a dense one that is made a few rows at a time."""
+    form = _FORMS[tensor.layout]
+    stored = _stored_bytes(tensor)
+    places = tensor.cpu()
+    if form != "coo":
+        places = places.to_sparse(layout=torch.sparse_coo)
+    places = places.coalesce()  # entries of the same place are one element, their sum
+    shape = tuple(tensor.shape)
+    layout = Layout(dtype_name(tensor.dtype), shape)
+    values = places.values()
+    dense = shape[places.sparse_dim() :]
+    # Where the block of values of each entry begins, and with it the entry, counted through the whole tensor.
+    step = torch.Size(dense).numel()
+    first = torch.zeros(values.shape[0], dtype=torch.int64)
+    for size, index in zip(shape[: places.sparse_dim()], places.indices(), strict=True):
+        first = first * size + index
+    begins = first * step  # ascending, since the entries are in order
+    rows_of = max(1, layout.columns)
+    width = values.element_size()
+
+    def make(row: int, count: int) -> Any:
+        start, stop = row * rows_of, (row + count) * rows_of
+        low, high = (int(at) for at in torch.searchsorted(begins, torch.tensor([start - step + 1, stop])))
+        piece = torch.zeros(count * rows_of, dtype=values.dtype)
+        held = values[low:high].reshape(-1)
+        at = (begins[low:high, None] - start + torch.arange(step)).reshape(-1)
+        inside = (at >= 0) & (at < piece.numel())
+        piece[at[inside]] = held[inside]
+        return piece.view(torch.uint8).numpy() if width else piece.numpy()
+
+    try:
+        figures, magnitudes = scan_windows(layout, make, threads)
+    except ValueError as error:
+        raise SparsityError(str(error)) from error
+    return Found(form, layout.dtype, with_bytes(figures, stored), magnitudes)
+
+
+def _stored_bytes(tensor: torch.Tensor) -> int:
+    if tensor.layout is torch.sparse_coo:
+        return tensor._values().nbytes + tensor._indices().nbytes
+    parts = [tensor.values()]
+    for name in _INDICES:
+        try:
+            parts.append(getattr(tensor, name)())
+        except RuntimeError:  # an index of another layout
+            continue
+    return sum(part.nbytes for part in parts)
+
+
+# ---- 2:4 -------------------------------------------------------------------------------------------------------------
+
+
+def _semi_structured_type() -> type:
+    from torch.sparse import SparseSemiStructuredTensor
+
+    return SparseSemiStructuredTensor
+
+
+def _semi_structured(tensor: Any, threads: int) -> Found:
+    """A 2:4 tensor as the dense one that it stands for, or, where only its kernels can say that, by what it stores."""
+    packed, meta = tensor.packed, tensor.meta
+    held = [part for part in (packed, meta, tensor.packed_t, tensor.meta_t) if part is not None]
+    unique = {part.data_ptr(): part.nbytes for part in held}
+    stored = sum(unique.values())
+    if packed is not None and meta is not None:
+        from torch.sparse import _semi_structured_conversions
+
+        conversions: Any = _semi_structured_conversions
+        dense = conversions.sparse_semi_structured_to_dense_cutlass(packed.cpu(), meta.cpu())
+        rows, columns = tensor.shape
+        found = _strided(dense[:rows, :columns], threads)
+        return found._replace(form="semi_structured", figures=with_bytes(found.figures, stored))
+    # What another library has compressed: half of all elements are kept, and of these some may be zero.
+    elements = tensor.numel()
+    figures = Figures(elements=elements, zeros=elements // 2, stored_bytes=stored)
+    note = "by its layout: half of the elements, of which the stored ones were not looked at"
+    return Found("semi_structured", dtype_name(tensor.dtype), figures, None, note)
+
+
+# ---- quantised -------------------------------------------------------------------------------------------------------
+
+
+def _quantized(tensor: Any, threads: int) -> Found:
+    """A quantised tensor of torch: integers that equal their zero point are zeros."""
+    name = _QUANTISED.get(tensor.dtype)
+    if name is None:
+        raise SparsityError(f"its dtype is {tensor.dtype}, expected one of {', '.join(map(str, _QUANTISED))}")
+    whole = tensor.int_repr()
+    if tensor.qscheme() is torch.per_tensor_affine:
+        zero, note = int(tensor.q_zero_point()), ""
+    else:
+        zero, note = _common_zero(tensor.q_per_channel_zero_points())
+    if name == "uint4":
+        elements = torch.Size(tensor.shape).numel()
+        layout = Layout(name, tuple(tensor.shape), None, zero)
+        figures, magnitudes = scan_memory(layout, whole.contiguous().data_ptr(), threads)
+        return Found("quantised", name, with_bytes(figures, packed_bytes(name, elements)), magnitudes, note)
+    found = _strided(whole, threads, dtype=name, zero=zero)
+    return found._replace(form="quantised", note=note)
+
+
+def _common_zero(points: torch.Tensor | None) -> tuple[int, str]:
+    """The zero point that all channels share, or 0 with a note."""
+    if points is None or points.numel() == 0:
+        return 0, ""
+    unique = torch.unique(points.detach().cpu().float())
+    if unique.numel() == 1 and float(unique[0]).is_integer():
+        return int(unique[0]), ""
+    return 0, "zeros of the integers; zero points differ, so these are not all zeros of the weight"
+
+
+def _of_parts(tensor: Any, threads: int) -> Found:
+    """A subclass around other tensors, as torchao's: the largest of them has the weight's numbers."""
+    parts = parts_of("", tensor)
+    data = next(part for part in parts if part.stands_for)
+    stored = sum(part.tensor.nbytes for part in parts)
+    inner = data.tensor.detach()
+    note = ""
+    if inner.layout in _FORMS or type(inner) not in PLAIN:
+        found = scan_tensor(inner, threads)
+        return found._replace(figures=with_bytes(found.figures, stored))
+    elements = tensor.numel()
+    bits = _BYTE_BITS * inner.nbytes / elements if elements else _BYTE_BITS
+    whole = not inner.is_floating_point()
+    zero, note = _zero_of(parts, inner) if whole else (0, "")
+    if bits == _NIBBLE_BITS and inner.dtype in {torch.uint8, torch.int8}:
+        inner = inner.contiguous()
+        rows = (*inner.shape[:-1], 2 * inner.shape[-1])
+        name = dtype_name(inner.dtype)[:-1] + "4"
+        unsigned = name.startswith("u") and zero > 0
+        layout = Layout(name if unsigned or zero < 0 else name.removeprefix("u"), rows, None, zero)
+        figures, magnitudes = scan_memory(layout, inner.cpu().data_ptr(), threads)
+        found = Found("quantised", layout.dtype, figures, magnitudes, note)
+        in_order = rows == tuple(tensor.shape)
+    elif bits < _BYTE_BITS or inner.numel() != elements:
+        # Tiles of a kernel's own: which bits belong together is known, their order is not.
+        shape = (elements,) if bits == _NIBBLE_BITS else (inner.nbytes,)
+        name = "uint4" if bits == _NIBBLE_BITS else "uint8"
+        inner = inner.contiguous().cpu()
+        figures, magnitudes = scan_memory(Layout(name, shape, None, zero), inner.data_ptr(), threads)
+        found = Found("quantised", name, figures, magnitudes, note)
+        in_order = False
+    else:
+        found = _strided(inner, threads, zero=zero)
+        in_order = tuple(inner.shape) == tuple(tensor.shape)
+    if not in_order:
+        order = "stored in an order of its kernel's own: elements alone are counted"
+        found = found._replace(figures=element_only(found.figures), note="; ".join(filter(None, (note, order))))
+    form = "quantised" if whole or found.form == "quantised" else found.form
+    return found._replace(form=form, note=found.note or note, figures=with_bytes(found.figures, stored))
+
+
+def _zero_of(parts: list[Part], data: torch.Tensor) -> tuple[int, str]:
+    named: Mapping[str, torch.Tensor] = {part.name: part.tensor for part in parts}
+    points = [t for name, t in named.items() if "zero" in name and t is not data]
+    return _common_zero(points[0] if points else None)

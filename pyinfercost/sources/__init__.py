@@ -1,0 +1,1 @@
+"""Model sources: every way a model becomes a Graph, from torch modules to files and specs."""

@@ -1,0 +1,103 @@
+"""From a model to a Graph: the only part of the package that imports torch, and only when a model asks for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pyinfercost._core import Graph
+
+if TYPE_CHECKING:
+    import torch
+
+    Capturable = torch.nn.Module | torch.export.ExportedProgram | Graph | str | os.PathLike[str]
+
+
+def as_inputs(args: Any) -> tuple[Any, ...]:
+    """Positional inputs as a tuple: of a list its items, of a lone input itself."""
+    return tuple(args) if isinstance(args, tuple | list) else (args,)
+
+
+def is_program(model: Any) -> bool:
+    """Whether this is a `torch.export` program."""
+    return type(model).__name__ == "ExportedProgram"
+
+
+def capture(
+    model: Capturable,
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
+    training: bool = False,
+    loss: Callable[[Any], torch.Tensor] | None = None,
+    **sizes: int,
+) -> Graph:
+    """Capture one forward pass, or with `training` one training step without its optimizer.
+
+    Args:
+        model: A module, which is run once on meta tensors; a `torch.export` program, which is walked; the path of a
+            `.pt2` file, which is read without torch; the path of a graph's `.json`; or a spec such as
+            `torchvision:resnet50` or `hf:config.json#decode`. A Graph is returned as it is.
+        args: Positional inputs of a module, a tuple or a lone input; only shapes and dtypes matter.
+        kwargs: Named inputs of a module.
+        dynamic: Position or name of an input -> dimension -> name, for the sizes that stay open:
+            `{0: {0: "batch"}}`. For programs and files it names the sizes that they were exported with.
+        training: Whether the loss and the backward that autograd runs for it follow the forward. Weights and inputs
+            that require no gradient get none. A module runs in the mode that it is in, that of a spec in training mode.
+        loss: For a training step: from what the module returned to a scalar. None takes its `loss` where it has one
+            (models of `transformers` that are given `labels`), else the sum of its floating tensors.
+        **sizes: For a spec: the sizes to build its inputs at, such as `batch=8`. For a spec or a module: values of
+            sizes that depend on data (`**{"roi_heads.nms": 100}`), to capture what the forward does at these.
+
+    Raises:
+        ValueError: The model cannot be captured; the message says what was got and what was expected.
+    """
+    args = as_inputs(args)
+    if loss is not None and not training:
+        raise TypeError("a loss was given without training=True")
+    if isinstance(model, Graph):
+        if training and not any(model.node(i).phase == "backward" for i in range(len(model))):
+            raise TypeError("training=True was given with a Graph of a forward; capture the module again")
+        return model
+    if isinstance(model, str | os.PathLike):
+        return _from_words(os.fspath(model), args, kwargs, dynamic, sizes, training=training, loss=loss)
+    fixed = [name for name in sizes if "." not in name]
+    if fixed:
+        raise TypeError(f"sizes ({', '.join(fixed)}) belong to a spec; a module's sizes are those of its inputs")
+    torch = sys.modules.get("torch")  # whoever has a module has imported it
+    if torch is not None and isinstance(model, torch.nn.Module):
+        from .trace.trace import trace_graph
+
+        return trace_graph(model, args, kwargs, dynamic, sizes=sizes, training=training, loss=loss)
+    if sizes:
+        raise TypeError(f"sizes ({', '.join(sizes)}) of a captured program are given when counting")
+    if is_program(model):
+        if training:
+            raise TypeError("training=True was given with an exported program, which is a forward; expected a module")
+        from .exported.export import graph_from_exported
+
+        program: Any = model
+        return graph_from_exported(program, dynamic=dynamic)
+    raise TypeError(
+        f"model is of type {type(model).__name__}; expected an nn.Module, an ExportedProgram, a Graph, a path to a "
+        ".pt2 or .json file, or a spec such as 'torchvision:resnet50'"
+    )
+
+
+def _from_words(
+    spec: str, args: Any, kwargs: Any, dynamic: Any, sizes: Mapping[str, int], *, training: bool, loss: Any
+) -> Graph:
+    if args or kwargs:
+        raise TypeError(f"inputs were given for {spec!r}, which brings its own; give them with a module")
+    from .model_spec import load_graph, load_training_graph
+
+    if training:
+        return load_training_graph(spec, sizes, loss)
+    if dynamic is not None and spec.endswith(".pt2"):
+        from .exported.archive import graph_from_archive
+
+        return graph_from_archive(spec, dynamic=dynamic)
+    return load_graph(spec, sizes)

@@ -1,0 +1,87 @@
+"""A diffusers model from its `config.json`: the class that it names, on the meta device, with inputs of one step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..build_device import build_device
+from ..huggingface import LoadedModel, SpecError
+from .arguments import call_arguments
+from .step import Step
+
+
+def load_diffusers(name: str, sizes: Mapping[str, int]) -> LoadedModel:
+    """Builds a model without weights, and the inputs that one step of its pipeline gives it.
+
+    Args:
+        name: A `config.json`, or a folder that holds one, as pipelines keep for each of their models (`unet`,
+            `transformer`, `vae`).
+        sizes: As `Step` names them.
+
+    Raises:
+        SpecError: For a file that is not there or names no model of diffusers, an input that is not known, or a size
+            that the model does not have.
+    """
+    import diffusers
+
+    path = Path(name) / "config.json" if Path(name).is_dir() else Path(name)
+    if not path.is_file():
+        raise SpecError(f"diffusers:{name}: there is no file {path}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SpecError(f"diffusers:{name} is not JSON: {error}; expected the config.json of a model") from error
+    kind = config.get("_class_name") if isinstance(config, dict) else None
+    model_class = getattr(diffusers, kind, None) if isinstance(kind, str) else None
+    if not (isinstance(model_class, type) and issubclass(model_class, diffusers.ModelMixin)):
+        raise SpecError(
+            f"diffusers:{name} has _class_name {kind!r}, which is no model of diffusers {diffusers.__version__}; "
+            "expected the config.json of a unet, transformer, vae or controlnet, and not that of a pipeline"
+        )
+    with torch.device(build_device()):
+        module = model_class.from_config(config).eval()  # type: ignore[no-untyped-call]
+    return with_inputs(f"diffusers:{name}", module, sizes)
+
+
+def with_inputs(spec: str, module: torch.nn.Module, sizes: Mapping[str, int]) -> LoadedModel:
+    """A model of diffusers with the inputs of one step.
+
+    Args:
+        spec: What to call it in an error.
+        module: The model.
+        sizes: As `Step` names them.
+
+    Raises:
+        SpecError: As for `load_diffusers`.
+    """
+    step = Step(module, sizes)
+    given = call_arguments(module, step)
+    for size, value in sizes.items():
+        if size not in step.used:
+            raise SpecError(f"{spec} has no size {size!r}, expected {' or '.join(sorted(step.used))}")
+        if value < 1:
+            raise SpecError(f"size {size} of {spec} is {value}, expected at least 1")
+    return LoadedModel(module, (), given, _batch_of(module, step, given))
+
+
+def _batch_of(module: torch.nn.Module, step: Step, given: Mapping[str, Any]) -> dict[int | str, dict[int, str]]:
+    """Which dimensions grow with the batch: those of the inputs of one more item that are longer."""
+    more = call_arguments(module, Step(module, step.given | {"batch": step.batch + 1}))
+    found: dict[int | str, dict[int, str]] = {}
+    for name, value in given.items():
+        if isinstance(value, torch.Tensor):
+            lengths = zip(value.shape, more[name].shape, strict=True)
+            found[name] = {dim: "batch" for dim, (before, after) in enumerate(lengths) if before != after}
+        elif any(a.shape != b.shape for a, b in zip(_tensors(value), _tensors(more[name]), strict=False)):
+            # Tensors in a container share the names of their dimensions: these all have the batch first.
+            found[name] = {0: "batch"}
+    return found
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in torch.utils._pytree.tree_leaves(value) if isinstance(leaf, torch.Tensor)]

@@ -1,0 +1,1 @@
+"""Read exported programs, in memory and from .pt2 archives."""

@@ -1,0 +1,172 @@
+"""The KV cache of a Hugging Face model as plain tensors, so that a capture sees it among the inputs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+_MATRIX = 2
+
+
+class DecodeStep:
+    """Puts flat `past_key_values_*` tensors back into the model's own cache object before each call.
+
+    Args:
+        argument: The name by which the forward takes its cache.
+        cache: What the model itself has filled.
+        encoder_outputs: What its encoder returned; None where it has no encoder.
+    """
+
+    def __init__(self, argument: str, cache: Any, encoder_outputs: EncoderOutputs | None = None) -> None:
+        self._argument = argument
+        self._encoder_outputs = encoder_outputs
+        layered = hasattr(cache, "self_attention_cache") or hasattr(cache, "layers")
+        self._parts: _Layers | _State = _Layers(cache) if layered else _State(cache)
+        self.tensors: dict[str, Any] = self._parts.tensors
+
+    def context_dim(self, name: str, context: int) -> dict[int, str]:
+        """Which dimension of a cache tensor grows with the context: full attention's has one, a window or state not."""
+        tensor = self.tensors[name]
+        attended = name.endswith(("_keys", "_values")) and tensor.dim() >= _MATRIX and tensor.shape[-2] == context
+        return {tensor.dim() - 2: "context"} if attended and self._parts.grows(name) else {}
+
+    def __call__(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        kwargs = dict(kwargs)
+        kwargs[self._argument] = self._parts.filled(kwargs)
+        if self._encoder_outputs is not None:
+            kwargs["encoder_outputs"] = self._encoder_outputs.taken_from(kwargs)
+        return args, kwargs
+
+
+class _Layers:
+    """A cache of `transformers` that has layers, or two of them for an encoder and a decoder."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+        halves = (
+            (cache.self_attention_cache, cache.cross_attention_cache)
+            if hasattr(cache, "self_attention_cache")
+            else (cache,)
+        )
+        self._growing = len(halves[0].layers)
+        self._layers: list[Any] = [layer for half in halves for layer in half.layers]
+        # Some caches also keep a list of states of their own beside their layers.
+        self._layers += [half for half in halves if any(_listed(value) for value in vars(half).values())]
+        # A layer also counts tokens and marks what it has seen; each call starts from the state after the prefill.
+        self._states = [_copied(vars(layer)) for layer in self._layers]
+        self.tensors = {
+            _cache_name(index, attribute, key): tensor
+            for index, state in enumerate(self._states)
+            for attribute, value in state.items()
+            for key, tensor in _tensors(value)
+        }
+
+    def grows(self, name: str) -> bool:
+        index = int(name.split("_")[3])
+        return index < self._growing and not getattr(self._layers[index], "is_sliding", False)
+
+    def filled(self, kwargs: dict[str, Any]) -> Any:
+        """The cache with the tensors that a call gives, which are taken out of its arguments."""
+        from pyinfercost.sources.trace.lifetimes import given_up
+
+        for index, (layer, state) in enumerate(zip(self._layers, self._states, strict=True)):
+            for attribute, value in _copied(state).items():
+                if isinstance(value, (dict, list)):
+                    for key, tensor in _tensors(value):
+                        value[key] = given_up(kwargs.pop(_cache_name(index, attribute, key), tensor))
+                    setattr(layer, attribute, value)
+                else:
+                    setattr(layer, attribute, given_up(kwargs.pop(_cache_name(index, attribute, None), value)))
+        return self._cache
+
+
+class _State:
+    """What a recurrent model carries from step to step: tensors in lists, or in an object of its own."""
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+        self.tensors = {f"past_key_values_{path}": tensor for path, tensor in _leaves(state)}
+
+    def grows(self, name: str) -> bool:
+        del name
+        return False
+
+    def filled(self, kwargs: dict[str, Any]) -> Any:
+        """As `_Layers.filled`."""
+        from pyinfercost.sources.trace.lifetimes import given_up
+
+        return _rebuilt(self._state, lambda path, tensor: given_up(kwargs.pop(f"past_key_values_{path}", tensor)))
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The tensors in nested lists and dicts, and in the attributes of the object that is the outermost."""
+    if hasattr(value, "stride"):
+        yield path, value
+    for name, part in _items(value, outermost=not path):
+        yield from _leaves(part, f"{path}_{name}".lstrip("_"))
+
+
+def _items(value: Any, *, outermost: bool) -> list[tuple[Any, Any]]:
+    if isinstance(value, list | tuple):
+        return list(enumerate(value))
+    if isinstance(value, dict):
+        return list(value.items())
+    return list(vars(value).items()) if outermost and hasattr(value, "__dict__") else []
+
+
+def _rebuilt(value: Any, of_leaf: Callable[[str, Any], Any], path: str = "") -> Any:
+    """A copy of nested containers with other tensors in it."""
+    if hasattr(value, "stride"):
+        return of_leaf(path, value)
+    parts = {
+        name: _rebuilt(part, of_leaf, f"{path}_{name}".lstrip("_")) for name, part in _items(value, outermost=not path)
+    }
+    if isinstance(value, list | tuple):
+        return type(value)(parts.values())
+    if isinstance(value, dict) or not parts:
+        return parts if isinstance(value, dict) else value
+    twin = copy.copy(value)
+    vars(twin).update(parts)
+    return twin
+
+
+class EncoderOutputs:
+    """What an encoder returned: a decode step takes it again, in an object of the same class.
+
+    Attributes:
+        tensors: `encoder_last_hidden_state` and what else decoders read of it (a mask of what was padded), by name.
+    """
+
+    def __init__(self, returned: Any) -> None:
+        self._kind = type(returned)
+        self.tensors = {f"{_ENCODER}{name}": value for name, value in returned.items() if hasattr(value, "stride")}
+
+    def taken_from(self, kwargs: dict[str, Any]) -> Any:
+        """The object again, with the tensors that a call was given; they are taken out of its arguments."""
+        return self._kind(**{name.removeprefix(_ENCODER): kwargs.pop(name) for name in self.tensors})
+
+
+_ENCODER = "encoder_"
+
+
+def _cache_name(layer: int, attribute: str, key: Any) -> str:
+    return f"past_key_values_{layer}_{attribute.lstrip('_')}" + ("" if key is None else f"_{key}")
+
+
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: dict(value) if isinstance(value, dict) else list(value) if _listed(value) else value
+        for name, value in state.items()
+    }
+
+
+def _tensors(value: Any) -> list[tuple[Any, Any]]:
+    """The tensors of a cache attribute: itself (under None), or those of a dict or a list under their keys."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if _listed(value) else [(None, value)]
+    return [(key, tensor) for key, tensor in items if hasattr(tensor, "stride")]
+
+
+def _listed(value: Any) -> bool:
+    """Whether a value is a list with tensors in it."""
+    return isinstance(value, list) and any(hasattr(entry, "stride") for entry in value)

@@ -1,0 +1,168 @@
+"""Which class of `transformers` a config asks for, and the model on the meta device."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+from ..build_device import build_device
+from .sizes import SpecError
+
+# Where a config names no architecture: what people mean by a model of its type, in this order.
+_PAIRED = ("SEQ_TO_SEQ_CAUSAL_LM", "SPEECH_SEQ_2_SEQ")
+_SINGLE = ("MULTIMODAL_LM", "IMAGE_TEXT_TO_TEXT", "CAUSAL_LM")
+
+
+def load_config(name: str) -> Any:
+    """The config of a `config.json`, of a folder that holds one, or of a model in the local cache.
+
+    Raises:
+        SpecError: there is none, or `transformers` does not know it.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig
+
+    path = Path(name)
+    if name.endswith(".json") and not path.is_file():
+        raise SpecError(f"hf:{name}: there is no such file")
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise SpecError(f"hf:{name}: the folder has no config.json")
+    try:
+        return AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+    except OSError as error:
+        raise SpecError(
+            f"hf:{name} is not a config.json, not a folder with one, and not in the local Hugging Face cache. Nothing "
+            f"is downloaded here: fetch it with `hf download {name} config.json`, or give the path of its config.json"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
+        raise SpecError(f"hf:{name}: its config is not one that transformers knows: {error}") from error
+
+
+def build_model(name: str, config: Any) -> Any:
+    """The model of a config, without weights, in evaluation mode.
+
+    Raises:
+        SpecError: `transformers` has no class for the config, or cannot build it.
+    """
+    import torch
+
+    model_class = model_class_of(name, config)
+    try:
+        try:
+            with torch.device(build_device()), _literals_with_values():
+                model = model_class._from_config(config).eval()
+        except (RuntimeError, NotImplementedError):  # it computes with such numbers and tensors on meta
+            with torch.device(build_device()):
+                model = model_class._from_config(config).eval()
+    except ModuleNotFoundError:
+        raise  # says which
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError) as error:
+        raise SpecError(
+            f"hf:{name}: transformers cannot build its {model_class.__name__}: {type(error).__name__}: {error}; "
+            "expected a complete config, with the values that a published model of this type states"
+        ) from error
+    if type(model).forward is torch.nn.Module.forward:
+        raise SpecError(
+            f"hf:{name} is a {type(model).__name__}, which has no forward: its generate() runs its parts in turn; "
+            "give a part's config, or a module of your own through package.module:callable"
+        )
+    # They look for padding by reading token ids, which meta tensors have not got; all they would do is log a warning.
+    for part in model.modules():
+        if hasattr(part, "warn_if_padding_and_no_attention_mask"):
+            part.warn_if_padding_and_no_attention_mask = lambda *_, **__: None
+    return model
+
+
+def _literals_with_values() -> Any:
+    """Keeps what a model makes from Python numbers (a stride as a buffer) on the CPU, where a forward may read it."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Literals(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            del types
+            if func is torch.tensor and not (kwargs or {}).get("device"):
+                kwargs = {**(kwargs or {}), "device": "cpu"}
+            return func(*args, **(kwargs or {}))
+
+    return Literals()
+
+
+def model_class_of(name: str, config: Any) -> Any:
+    """The class that the config's `architectures` name; without them, the one that generates, or the bare model.
+
+    Raises:
+        SpecError: there is none.
+    """
+    import transformers
+
+    for architecture in getattr(config, "architectures", None) or []:
+        if hasattr(transformers, architecture):
+            return getattr(transformers, architecture)
+    found = _from_mappings(config) or _from_module(config)
+    if found is None:
+        raise SpecError(
+            f"hf:{name} has model_type {config.model_type!r}, for which transformers has no model class; "
+            "name one in the config's architectures"
+        )
+    return found
+
+
+def _from_mappings(config: Any) -> Any:
+    import transformers
+    from transformers.models.auto import modeling_auto as auto
+
+    def names(task: str) -> dict[str, Any]:
+        found: dict[str, Any] = getattr(auto, f"MODEL_FOR_{task}_MAPPING_NAMES", {})
+        return found
+
+    kind = config.model_type
+    mappings = [names(task) for task in (_PAIRED if getattr(config, "is_encoder_decoder", False) else ())]
+    # BERT and its kin are listed as causal language models too, but nobody means that by "a BERT".
+    mappings += [names(task) for task in _SINGLE if task != "CAUSAL_LM" or kind not in names("MASKED_LM")]
+    # A language model that hears may be listed among those that map speech to text, and has no encoder of text.
+    mappings += [names(task) for task in _PAIRED]
+    mappings.append(auto.MODEL_MAPPING_NAMES)
+    mappings += [
+        value for key, value in vars(auto).items() if key.startswith("MODEL_FOR_") and key.endswith("_MAPPING_NAMES")
+    ]
+    listed = [
+        getattr(transformers, class_name)
+        for mapping in mappings
+        for class_name in _listed(mapping.get(kind))
+        if hasattr(transformers, class_name)
+    ]
+    # A type may be listed with the class of its text part; and another one under the classes of a type like it.
+    own = [found for found in listed if found.config_class is type(config)]
+    return next(iter(own + listed), None)
+
+
+def _listed(value: Any) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+def _from_module(config: Any) -> Any:
+    """The first model class beside the config that is made from it: parts of models are in no mapping."""
+    from transformers import PreTrainedModel
+
+    package = importlib.import_module(type(config).__module__.rpartition(".")[0])
+    for entry in pkgutil.iter_modules(package.__path__):
+        if not entry.name.startswith("modeling_"):
+            continue
+        module = importlib.import_module(f"{package.__name__}.{entry.name}")
+        # The whole of a part has the name of its config; before it in the file stand layers made from the same one.
+        stem = type(config).__name__.removesuffix("Config")
+        for found in sorted(
+            vars(module).values(), key=lambda v: getattr(v, "__name__", "") not in (stem, f"{stem}Model")
+        ):
+            if (
+                isinstance(found, type)
+                and issubclass(found, PreTrainedModel)
+                and found.__module__ == module.__name__
+                and found.config_class is type(config)
+                and "forward" in vars(found)
+            ):
+                return found
+    return None

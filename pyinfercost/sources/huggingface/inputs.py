@@ -1,0 +1,357 @@
+"""The inputs of one forward, by the names of its arguments.
+
+An argument's name says what it takes: `transformers` uses one sense for each. Text is token ids. Images, video and
+audio come from the model's own processor; where it hands over plain images, they stay shapes alone. Places for them
+among the tokens are counted by asking the model for their features.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from . import image_layouts as forms, media, sound
+from .other_inputs import ALWAYS, OTHERS
+from .placeholder_tokens import added_to_tokens, places_of
+from .image_size import plain_shape, side_of
+from .sizes import SpecError, checked_sizes
+
+DEFAULT_SEQUENCE = 128
+DEFAULT_CONTEXT = 2048
+_DEFAULT_FRAMES = 16
+_LARGEST = 2**24
+_FIRST_WORD = 3  # ids below are those of padding and of starts and ends, nearly everywhere
+# Arguments that a processor fills and a model may take; with one of these an image is more than a picture.
+# What a processor hands over -> the names that forwards have for it; a part of a model has shorter ones.
+_ALSO = {
+    "image_grid_thw": ("grid_thw",),
+    "image_merge_sizes": ("merge_sizes",),
+    "image_position_ids": ("pixel_position_ids",),
+}
+_IMAGE = forms.PICTURES
+_VIDEO = ("pixel_values_videos",)
+_TOKEN_TYPES = {"image": 1, "video": 2, "audio": 3}
+
+
+@dataclass
+class Inputs:
+    """The named inputs of one call, and which of their dimensions a capture may keep open."""
+
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    dynamic: dict[int | str, dict[int, str]] = field(default_factory=dict)
+
+    def add(self, name: str, tensor: Any, **dims: int) -> None:
+        """One input; `batch=0` says that its first dimension is the size called batch."""
+        self.kwargs[name] = tensor
+        if dims:
+            self.dynamic[name] = {dim: size for size, dim in dims.items()}
+
+
+@dataclass
+class Request:
+    """One model and the sizes that were asked for; each size is looked up when an input needs it."""
+
+    name: str
+    model: Any
+    config: Any
+    phase: str
+    asked: Mapping[str, int]
+    used: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.parameters = inspect.signature(self.model.forward).parameters
+
+    @property
+    def spec(self) -> str:
+        return f"hf:{self.name}" + (f"#{self.phase}" if self.phase else "")
+
+    def size(self, name: str, default: int) -> int:
+        """A size that was asked for, or its default; noted as one that this model has."""
+        self.used.setdefault(name, default)
+        return checked_sizes(self.spec, {n: v for n, v in self.asked.items() if n == name}, {name: default})[name]
+
+    def check(self) -> None:
+        """Refuses what was asked for and no input has."""
+        checked_sizes(self.spec, self.asked, self.used)
+
+    @property
+    def batch(self) -> int:
+        return self.size("batch", 1)
+
+
+def forward_inputs(request: Request) -> Inputs:
+    """Inputs for a whole forward, or for the first step of `generate()`.
+
+    Raises:
+        SpecError: the forward takes something that a config does not tell, or a size was asked for that it has not.
+    """
+    inputs = Inputs()
+    batch = request.batch
+    text = "input_ids" in request.parameters
+    places = add_media(request, inputs)
+    if text and not hears_instead(request, inputs):
+        sequence = added_to_tokens(request, inputs)
+        if sequence is None:
+            sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
+        add_tokens(request, inputs, batch, sequence, places)
+    if _has_decoder(request):
+        _decoder_tokens(request, inputs, batch)
+    add_others(request, inputs)
+    if not places:
+        _settle_pictures(request, inputs)
+    request.check()
+    inputs.kwargs |= options(request.model, last_only=request.phase == "prefill")
+    return inputs
+
+
+def beside_sound(request: Request, ids: torch.Tensor) -> torch.Tensor:
+    """Ids of text with those of sound beside each, where the model embeds them together.
+
+    Its embedding then moves each id to the place of its own kind, by as many offsets.
+    """
+    codebooks = getattr(request.config, "num_codebooks", None)
+    if codebooks is None or not hasattr(request.model, "get_input_embeddings"):
+        return ids
+    embedding = request.model.get_input_embeddings()
+    offsets = [buffer for buffer in embedding.buffers() if buffer.shape == (codebooks + 1,)]
+    return ids[..., None].repeat(1, 1, codebooks + 1) if offsets else ids
+
+
+def _has_decoder(request: Request) -> bool:
+    """Whether the forward takes tokens for a decoder beside what an encoder reads."""
+    return bool(request.config.is_encoder_decoder) and "decoder_input_ids" in request.parameters
+
+
+def positions(config: Any) -> int:
+    """How many positions the model was made for; a large number when its config does not say."""
+    try:
+        text = config.get_text_config(decoder=True)
+    except ValueError:  # several, of which none is the main one
+        return 2**31
+    limit = getattr(text, "max_position_embeddings", None) or getattr(text, "max_target_positions", None)
+    return limit if isinstance(limit, int) and limit > 0 else 2**31
+
+
+def token_ids(config: Any, batch: int, tokens: int) -> torch.Tensor:
+    """Real token ids, since a forward may look for padding or for the end among them; of millions, the shape alone."""
+    if batch * tokens > _LARGEST:
+        return torch.empty((batch, tokens), dtype=torch.int64, device="meta")
+    return torch.full((batch, tokens), word_id(config))
+
+
+def options(model: Any, *, last_only: bool) -> dict[str, Any]:
+    """What `generate()` passes beside inputs."""
+    parameters = inspect.signature(model.forward).parameters
+    given: dict[str, Any] = {}
+    if model.can_generate() and "use_cache" in parameters:
+        given["use_cache"] = True
+    if last_only and "logits_to_keep" in parameters:
+        given["logits_to_keep"] = 1
+    return given
+
+
+# ---- text ---------------------------------------------------------------------------------------------------------
+
+
+def add_tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
+    """Adds token ids: `sequence` words, and beside them the places of what the model sees and hears."""
+    if not places:
+        made = token_ids if _has_decoder(request) else decoder_ids  # an encoder reads words
+        ids = made(request.config, batch, sequence)
+        inputs.add("input_ids", beside_sound(request, ids), batch=0, sequence=1)
+        return
+    # Which tokens are places for features is read from their values.
+    word = word_id(request.config)
+    row, types = [word], [0]
+    for kind, token, count in places:
+        row += [token] * count + [word]
+        types += [_TOKEN_TYPES[kind]] * count + [0]
+    rest = max(1, sequence - (len(places) + 1))
+    row += [word] * rest
+    types += [0] * rest
+    inputs.kwargs["input_ids"] = torch.tensor([row] * batch)
+    if "mm_token_type_ids" in request.parameters:
+        inputs.kwargs["mm_token_type_ids"] = torch.tensor([types] * batch)
+
+
+def word_id(config: Any) -> int:
+    """A token id that stands for nothing but itself."""
+    special: set[int] = set()
+    for part in [*media.part_configs(config, ("",))]:
+        for name, value in vars(part).items():
+            if name.endswith(("_token_id", "_token_index", "_id")) and isinstance(value, int):
+                special.add(value)
+            elif name.endswith("_token_id") and isinstance(value, list):
+                special |= set(value)
+    return next(i for i in range(_FIRST_WORD, _FIRST_WORD + len(special) + 1) if i not in special)
+
+
+def hears_instead(request: Request, inputs: Inputs) -> bool:
+    """Whether what an encoder hears stands in the place of token ids; a forward may also require both."""
+    ids = request.parameters["input_ids"]
+    if not request.config.is_encoder_decoder or ids.default is ids.empty:
+        return False
+    # An encoder of its own for sound leaves the other one to text.
+    hears = not request.config.sub_configs and any(name in inputs.kwargs for name in sound.ARGUMENTS)
+    return hears or request.model.main_input_name in inputs.kwargs
+
+
+def _decoder_tokens(request: Request, inputs: Inputs, batch: int) -> None:
+    if request.phase == "prefill":
+        inputs.add("decoder_input_ids", decoder_ids(request.config, batch, 1), batch=0)
+    else:
+        sequence = request.size("sequence", min(DEFAULT_SEQUENCE, positions(request.config)))
+        inputs.add("decoder_input_ids", decoder_ids(request.config, batch, sequence), batch=0, sequence=1)
+
+
+def decoder_ids(config: Any, batch: int, tokens: int) -> torch.Tensor:
+    """Ids that a decoder starts from; of sound it has several streams, beside each other or in the last dimension."""
+    for part in media.part_configs(config, ("decoder",)):
+        if hasattr(part, "num_codebooks") and hasattr(part, "audio_channels"):
+            return token_ids(config, batch * part.num_codebooks, tokens)
+        if hasattr(part, "num_channels") and "decoder" in part.model_type:
+            return token_ids(config, batch, tokens)[..., None].repeat(1, 1, part.num_channels)
+    return token_ids(config, batch, tokens)
+
+
+# ---- images, video, audio -----------------------------------------------------------------------------------------
+
+
+def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
+    """Adds what the model sees and hears.
+
+    Returns:
+        For each kind that has places among the tokens: its name, the id of its token, how many in a sample.
+    """
+    names = request.parameters
+    places = []
+    clips_have_a_name = any(name in names for name in _VIDEO)
+    if not clips_have_a_name and any(n in names for n in _IMAGE) and media.sees_clips_alone(request.config):
+        _videos(request, inputs)
+        places += places_of(request, inputs, "video")
+    elif any(name in names for name in _IMAGE) and _sees(request, "image"):
+        _images(request, inputs)
+        places += places_of(request, inputs, "image")
+    elif any(name in names for name in _VIDEO) and _sees(request, "video"):
+        _videos(request, inputs)
+        places += places_of(request, inputs, "video")
+    if any(name in names for name in sound.ARGUMENTS) and _sees(request, "audio"):
+        _take(request, inputs, sound.heard(request))
+        places += places_of(request, inputs, "audio")
+    return places
+
+
+def _sees(request: Request, kind: str) -> bool:
+    """Whether a model has the part for a kind of input; a config may leave it out, and says so with None."""
+    for name in getattr(request.config, "sub_configs", None) or {}:
+        if kind[:3] in name or (kind != "audio" and "vision" in name):
+            return getattr(request.config, name, None) is not None
+    return True
+
+
+def _images(request: Request, inputs: Inputs) -> None:
+    side = side_of(request)
+    text = "input_ids" in request.parameters
+    processed = (
+        media.images(request.name, request.config, request.batch, side) if text or _needs_more(request) else None
+    )
+    if processed is not None and (
+        not any(name in request.parameters for name in _IMAGE if name in processed)  # it is for the whole of the model
+        or (not text and not _more_than_a_picture(request, processed))
+    ):
+        processed = None
+    if processed is None and "image_grid_thw" in request.parameters:
+        inputs.kwargs["pixel_values"] = OTHERS["pixel_values"](request, inputs)
+        return
+    if processed is None:
+        name = next(n for n in _IMAGE if n in request.parameters)
+        inputs.add(name, torch.empty(plain_shape(request, side), dtype=request.model.dtype, device="meta"), batch=0)
+        return
+    _take(request, inputs, processed)
+
+
+def _settle_pictures(request: Request, inputs: Inputs) -> None:
+    """Brings pictures without places among tokens into the form that the forward takes, if any is."""
+    from pyinfercost.sources.symbols import CaptureError
+
+    if any(name in inputs.kwargs for name in _IMAGE):
+        with contextlib.suppress(CaptureError):  # whoever captures it is told what is wrong
+            forms.settle(request, inputs, request.model, inputs.kwargs)
+
+
+def _needs_more(request: Request) -> bool:
+    """Whether a forward takes more of an image than a picture: its grid, its size, masks of its patches."""
+    words = (
+        "grid",
+        "image_sizes",
+        "spatial_shapes",
+        "patch_attention",
+        "position_ids",
+        "aspect_ratio",
+        "num_patches",
+        "flattened",
+        "target_sizes",
+        "merge_sizes",
+    )
+    return any(any(word in name for word in words) for name in request.parameters)
+
+
+def _more_than_a_picture(request: Request, processed: Mapping[str, Any]) -> bool:
+    """Whether a forward takes what a processor gives beside pictures: a part of a model may take pictures alone."""
+    given = {name for name in processed if name not in _IMAGE}
+    return any(n in request.parameters for name in given for n in (name, *_ALSO.get(name, ())))
+
+
+def _videos(request: Request, inputs: Inputs) -> None:
+    side = side_of(request)
+    parts = media.part_configs(request.config, ("vision", "video"))
+    frames = next(
+        (getattr(p, n) for p in parts for n in ("num_frames", "frames_per_clip") if getattr(p, n, None)), None
+    )
+    frames = request.size("frames", frames or _DEFAULT_FRAMES)
+    processed = media.videos(request.config, request.batch, frames, side) if "input_ids" in request.parameters else None
+    if processed is None:
+        shape = (request.batch, frames, 3, *side)
+        name = next(n for n in (*_VIDEO, *_IMAGE) if n in request.parameters)
+        inputs.add(name, torch.empty(shape, dtype=request.model.dtype, device="meta"), batch=0)
+        return
+    _take(request, inputs, processed)
+
+
+def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> None:
+    """Adds those outputs of a processor that the forward takes, floats in the model's dtype."""
+    for name, given in processed.items():
+        value = given
+        target = next((n for n in (name, *_ALSO.get(name, ())) if n in request.parameters), name)
+        if target == "attention_mask":  # of the text; and nothing is padded
+            continue
+        if target not in request.parameters:
+            continue
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            value = value.to(request.model.dtype)
+        inputs.kwargs[target] = value
+
+
+# ---- what else a forward takes ------------------------------------------------------------------------------------
+
+
+def add_others(request: Request, inputs: Inputs) -> None:
+    """Fills the arguments that a forward requires beside text and media."""
+    for name, parameter in request.parameters.items():
+        required = parameter.default is parameter.empty and parameter.kind <= parameter.POSITIONAL_OR_KEYWORD
+        if name in inputs.kwargs or not (required or name in ALWAYS):
+            continue
+        maker = OTHERS.get(name)
+        made = maker(request, inputs) if maker else None
+        if made is None and required:
+            raise SpecError(
+                f"hf:{request.name} is a {type(request.model).__name__} that takes {name!r}, which its config does not "
+                "tell; give your own inputs through package.module:callable"
+            )
+        if made is not None:
+            inputs.kwargs[name] = made

@@ -1,0 +1,118 @@
+"""Operators that accelerators run as one, kept whole while a training step is captured.
+
+Where gradients are kept, torch takes them apart on meta tensors before a dispatch mode sees them. So they get kernels
+of our own for that case, which torch forgets again when the last capture ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+
+from .patches import SharedChange
+
+
+def _attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    cuda: Any = torch.backends.cuda
+    if not (cuda.flash_sdp_enabled() or cuda.mem_efficient_sdp_enabled() or cuda.cudnn_sdp_enabled()):
+        return torch.ops.aten.scaled_dot_product_attention.default._op_dk(
+            _COMPOSITE, query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
+    return torch.ops.aten._scaled_dot_product_fused_attention_overrideable.default(
+        query, key, value, attn_mask, dropout_p, is_causal, False, scale=scale
+    )[0]
+
+
+def _dropout(input: torch.Tensor, p: float, train: bool) -> Any:
+    if not train or p == 0:
+        return input  # where torch's rules in Python are in force, they would copy it
+    if p < 1:
+        return torch.ops.aten.native_dropout.default(input, p, train)[0]
+    return torch.ops.aten.dropout.default._op_dk(_COMPOSITE, input, p, train)
+
+
+class _RmsNorm(torch.autograd.Function):
+    """The fused kernel, for which torch knows no gradient on meta tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, shape: Any, weight: torch.Tensor | None, eps: float | None) -> Any:
+        ctx.shape = shape
+        result, rstd = torch.ops.aten._fused_rms_norm.default(x, shape, weight, eps)
+        ctx.save_for_backward(x, rstd, weight)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        x, rstd, weight = ctx.saved_tensors
+        mask = [ctx.needs_input_grad[0], ctx.needs_input_grad[2]]
+        of_x, of_weight = torch.ops.aten._fused_rms_norm_backward.default(grad, x, ctx.shape, rstd, weight, mask)
+        return of_x, None, of_weight, None
+
+
+def _rms_norm(
+    input: torch.Tensor, normalized_shape: Any, weight: torch.Tensor | None = None, eps: float | None = None
+) -> Any:
+    if weight is not None and weight.dtype != input.dtype:
+        return torch.ops.aten.rms_norm.default._op_dk(_COMPOSITE, input, normalized_shape, weight, eps)
+    return _RmsNorm.apply(input, normalized_shape, weight, eps)  # type: ignore[no-untyped-call]
+
+
+def _first_derivative(op: Any) -> Any:
+    """A backward that torch takes apart where it may be asked for the gradient of a gradient."""
+
+    def kernel(grad_output: torch.Tensor, self: torch.Tensor) -> Any:
+        if torch.is_grad_enabled():
+            return op._op_dk(_COMPOSITE, grad_output, self)
+        with torch._C._AutoDispatchBelowAutograd():
+            return op(grad_output, self)
+
+    return kernel
+
+
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd  # torch's own way to take an operator apart
+_FUSED = {
+    "scaled_dot_product_attention": _attention,
+    "dropout": _dropout,
+    "rms_norm": _rms_norm,
+    "silu_backward": _first_derivative(torch.ops.aten.silu_backward.default),
+    "mish_backward": _first_derivative(torch.ops.aten.mish_backward.default),
+}
+_library: list[Any] = []
+
+
+def fused_operators() -> contextlib.AbstractContextManager[None]:
+    """Keeps them whole for meta tensors, as long as any capture of a training step runs."""
+    return _WHOLE.needed()
+
+
+def _register() -> None:
+    _library.append(torch.library.Library("aten", "IMPL"))  # type: ignore[no-untyped-call]
+    for name, kernel in _FUSED.items():
+        _library[0].impl(name, kernel, "AutogradMeta")
+    _look_up_anew()
+
+
+def _forget() -> None:
+    _library.pop()._destroy()
+    _look_up_anew()
+
+
+def _look_up_anew() -> None:
+    """torch's dispatcher in Python keeps what it found, such as the kernel that an export met before ours was there."""
+    for name in _FUSED:
+        getattr(torch.ops.aten, name).default._dispatch_cache.clear()
+
+
+_WHOLE = SharedChange(_register, _forget)

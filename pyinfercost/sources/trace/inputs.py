@@ -1,0 +1,170 @@
+"""Meta twins of a module's inputs and weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from ..tensors.tensor_parts import meta_twin
+
+if TYPE_CHECKING:
+    from ..symbols import SizeSpace
+
+
+class MetaInputs(NamedTuple):
+    """What to call the module on.
+
+    Attributes:
+        args: positional inputs.
+        kwargs: named inputs.
+        tensors: the meta tensors among them, with a name for each.
+        given: id of a meta tensor -> the real tensor that it stands for.
+        storage_elements: id of a meta tensor of a KV cache -> elements of the larger storage that it alone keeps, as a
+            window of what a prefill has made does.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    tensors: list[tuple[str, torch.Tensor]]
+    given: dict[int, torch.Tensor]
+    storage_elements: dict[int, int]
+
+
+def is_cache(name: str) -> bool:
+    """Whether an input of this name is a KV cache."""
+    return name.startswith("past_key_value")
+
+
+def meta_inputs(
+    args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Mapping[Any, Any], sizes: SizeSpace
+) -> MetaInputs:
+    """Replaces every tensor of the inputs by a meta tensor, with open sizes where `dynamic` names them.
+
+    Raises:
+        ValueError: `dynamic` names an input or a dimension that is not there.
+    """
+    if not isinstance(args, tuple):
+        raise TypeError(f"args is of type {type(args).__name__}; expected a tuple of inputs, such as (x,)")
+    known = [*range(len(args)), *kwargs]
+    for key in dynamic:
+        if key not in known:
+            listed = ", ".join(repr(k) for k in known)
+            raise ValueError(f"dynamic names input {key!r}; expected one of {listed}")
+    tensors: list[tuple[str, torch.Tensor]] = []
+    originals: list[tuple[str, torch.Tensor]] = []
+    seen: dict[int, torch.Tensor] = {}
+    given: dict[int, torch.Tensor] = {}
+
+    def convert(value: Any, name: str, dims: Mapping[int, str]) -> Any:
+        if isinstance(value, torch.Tensor):
+            if id(value) not in seen:
+                meta = seen[id(value)] = _meta_tensor(value, name, dims, sizes)
+                tensors.append((name, meta))
+                originals.append((name, value))
+                # With an open size the values are those of one example, and prove nothing about others.
+                if not dims and value.device.type == "cpu" and value.layout is torch.strided:
+                    given[id(meta)] = value
+            return seen[id(value)]
+        if type(value) not in torch.utils._pytree.SUPPORTED_NODES:
+            return value
+        return torch.utils._pytree.tree_map_only(torch.Tensor, lambda tensor: convert(tensor, name, dims), value)
+
+    new_args = tuple(convert(a, f"arg{i}", dynamic.get(i, {})) for i, a in enumerate(args))
+    new_kwargs = {k: convert(v, k, dynamic.get(k, {})) for k, v in kwargs.items()}
+    windows = _larger_storages([(name, tensor, seen[id(tensor)]) for name, tensor in originals])
+    return MetaInputs(new_args, new_kwargs, tensors, given, windows)
+
+
+def _larger_storages(inputs: list[tuple[str, torch.Tensor, torch.Tensor]]) -> dict[int, int]:
+    strided = [
+        (name, t.untyped_storage(), t.element_size(), meta)
+        for name, t, meta in inputs
+        if type(t) is torch.Tensor and t.layout is torch.strided and not meta._has_symbolic_sizes_strides
+    ]
+    holders = Counter(storage._cdata for _, storage, _, _ in strided)
+    return {
+        id(meta): storage.nbytes() // width
+        for name, storage, width, meta in strided
+        if is_cache(name) and holders[storage._cdata] == 1 and storage.nbytes() > meta.numel() * width
+    }
+
+
+def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
+    meta = _empty(tensor, name, dims, sizes)
+    # Only where gradients are kept: nothing is, in inference mode.
+    return meta.requires_grad_() if tensor.requires_grad and torch.is_grad_enabled() else meta
+
+
+def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
+    if tensor.layout is not torch.strided:
+        if dims:
+            raise ValueError(f"dynamic names a dimension of input {name!r}, which is sparse: its sizes are fixed")
+        return meta_twin(tensor, {})
+    if not dims:
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    shape: list[Any] = list(tensor.shape)
+    for dim, size in dims.items():
+        if not -len(shape) <= dim < len(shape):
+            raise ValueError(f"dynamic names dimension {dim} of input {name!r}, which has {len(shape)} dimensions")
+        shape[dim] = sizes.open(size, shape[dim])
+    strides: list[Any] = list(tensor.stride())
+    step: Any = 1
+    for dim in reversed(_order_in_memory(tensor)):
+        strides[dim] = step
+        step = step * shape[dim]
+    return torch.empty_strided(shape, strides, dtype=tensor.dtype, device="meta")
+
+
+def _order_in_memory(tensor: torch.Tensor) -> list[int]:
+    """Dimensions from the slowest to the fastest where a tensor is dense, as `channels_last` is; else as they come."""
+    given = list(range(tensor.dim()))
+    strides = tensor.stride()
+    order = sorted(given, key=lambda dim: -strides[dim])  # stable: equal strides as they come
+    step = 1
+    for dim in reversed(order):
+        if tensor.shape[dim] != 1 and strides[dim] != step:
+            return given
+        step *= tensor.shape[dim]
+    return given if tensor.is_contiguous() else order
+
+
+def stand_in(
+    module: torch.nn.Module, *, with_numbers: bool = False
+) -> tuple[dict[str, torch.Tensor], dict[int, torch.Tensor]]:
+    """Meta twins of a module's parameters and buffers: one name for each place in a module, one twin for each tensor.
+
+    Tensors that are on meta already have twins too: a forward may write to a buffer or replace it. Outside of inference
+    mode a twin requires a gradient where its tensor does.
+
+    Args:
+        module: The module.
+        with_numbers: Whether buffers that hold a single number have a copy of it as their twin. Torch turns the scales
+            and zero points of quantised modules into numbers before a dispatch mode sees the call.
+
+    Returns:
+        The twins by name; and the id of a twin -> the buffer that it stands for, where no checkpoint replaces that: a
+        buffer with values that is not part of the module's state.
+    """
+    twins: dict[int, torch.Tensor] = {}
+    named: dict[str, torch.Tensor] = {}
+    certain: dict[int, torch.Tensor] = {}
+    for path, owner in module.named_modules():  # a module that is registered under two names comes once
+        for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
+            if tensor is None:
+                continue
+            if id(tensor) not in twins:
+                if with_numbers and tensor.numel() == 1 and not isinstance(tensor, torch.nn.Parameter):
+                    twins[id(tensor)] = tensor.clone()
+                twin = meta_twin(tensor, twins)
+                wanted = tensor.requires_grad and torch.is_grad_enabled()
+                if isinstance(tensor, torch.nn.Parameter):
+                    twins[id(tensor)] = torch.nn.Parameter(twin, requires_grad=wanted)
+                elif wanted:
+                    twin.requires_grad_()
+            named[f"{path}.{name}" if path else name] = twins[id(tensor)]
+            if name in owner._non_persistent_buffers_set and tensor.device.type == "cpu":
+                certain[id(twins[id(tensor)])] = tensor
+    return named, certain

@@ -1,0 +1,400 @@
+"""The dispatch mode that writes down every ATen call of a forward, and runs each distinct one only once.
+
+Under `torch.inference_mode` composite operators reach a dispatch mode whole: `linear`, `conv2d` and
+`scaled_dot_product_attention` arrive as such. Those with a row in the op tables are kept; others are taken apart.
+
+The model gets tensors of its own, twins of those that the record keeps, so that they die when its frames, modules and
+lists let go of them, as they would in an eager run.
+
+On meta tensors a call's result follows from dtypes, shapes, strides and arguments alone. So a call that has been seen
+with the same ones gets a copy of the earlier result's metadata: the 80th equal layer costs a dictionary look-up.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch._higher_order_ops.out_dtype import out_dtype as _out_dtype
+from torch._ops import HigherOrderOperator
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pyinfercost import _core
+
+from . import quantized_kernels
+from .calls import Call
+from .unbacked_sizes import DataSizes
+from .fused_kernels import KERNELS as _FUSED
+from .lifetimes import HandedOut
+from .higher_order import run_higher_order
+from .meta_kernels import KERNELS as _LAYOUTS
+from ..tensors.packed_weights import PackedWeight, PackedWeights
+from .recurrent_kernels import KERNELS as _RECURRENT
+from ..tensors.sparse_tensors import CONSTRUCTORS
+from ..symbols import SizeSpace
+from ..tensors.tensor_parts import call_on_parts
+from .values import UnknownValueError, Values
+
+if TYPE_CHECKING:
+    from torch._ops import OpOverload
+
+# Where calls come from that are no line of the model: torch, its library of quantised tensors, and this package.
+_LIBRARIES = (
+    "<",
+    str(Path(torch.__file__).parent) + os.sep,
+    str(Path(torch.__file__).parents[1] / "torchao") + os.sep,
+    str(Path(__file__).parents[1]) + os.sep,
+)
+_DRIVER = str(Path(__file__).with_name("trace.py"))
+_PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format, PackedWeight})
+_TENSORS = frozenset({torch.Tensor, torch.nn.Parameter, quantized_kernels.QuantizedMeta})
+_NO_KWARGS: dict[str, Any] = {}
+
+
+@dataclass(slots=True)
+class _Operator:
+    """What is known about an operator once it has been met."""
+
+    whole: bool  # has a row: not taken apart
+    pure: bool  # its result follows from metadata: not in place, no out=
+    mutable: bool  # in place, or out=
+    packed: bool  # takes weights that are packed in script objects
+    reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
+    converts: bool  # may take a tensor to another device, as `tolist` does before it reads
+    kernel: Any  # what runs it
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Calls in order, with the caches that make recording cheap. One per capture.
+
+    `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `values`
+    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie
+    in script objects. Of a training step, `backward_from` is the first call of backward.
+    """
+
+    values: Values
+    sizes: SizeSpace
+    packed: PackedWeights
+    follows: bool = False  # whether every call is carried out with values too
+    calls: list[Call] = field(default_factory=list)
+    module: str = ""
+    backward_from: int | None = None
+    # Tensors that changed shape in place: id -> the signatures they had before, in order.
+    earlier: dict[int, list[int]] = field(default_factory=dict)
+    handed: HandedOut = field(default_factory=HandedOut)
+    packed_ops: set[Any] = field(default_factory=set)  # operators that take weights packed in script objects
+    _operators: dict[Any, _Operator] = field(default_factory=dict)
+    _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> its place in `_metadata`
+    _metadata: list[tuple[Any, ...]] = field(default_factory=list)
+    _of_tensor: dict[int, int] = field(default_factory=dict)  # id -> signature; `calls` keeps tensors alive
+    _kept: list[Any] = field(default_factory=list)
+    _results: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
+    _library_code: dict[CodeType, bool] = field(default_factory=dict)
+    _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
+    _callers: list[str] = field(default_factory=list)  # modules that wait for the running one
+    data: DataSizes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.data = DataSizes(self, self.values, self.sizes)
+
+    ends_by_exceptions: ClassVar[bool] = False
+
+    def enter(self, module: str | None) -> None:
+        """A module starts to run; one without a path of its own counts as part of its caller."""
+        self._callers.append(self.module)
+        if module is not None:
+            self.module = module
+
+    def leave(self) -> None:
+        """The running module ends."""
+        self.module = self._callers.pop()
+
+    def failed_in(self, error: BaseException) -> str:
+        """The module that an error stopped."""
+        del error
+        return self.module
+
+    def mode(self) -> TorchDispatchMode:
+        """The mode to enter around the forward."""
+        return _Mode(self)
+
+    def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if op in _SCALARS:
+            value = self._scalar(self.handed.twin(args[0]))
+            return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
+        operator = self._operators.get(op)
+        if operator is None:
+            if isinstance(op, HigherOrderOperator):
+                return run_higher_order(self, mode, op, args, kwargs)
+            operator = self._operators[op] = self._learn(op)
+        if not operator.whole:
+            with mode:
+                result = op.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+            operator.whole = True
+        if operator.packed:
+            args = tuple([self.packed.resolve(self.module, value) for value in args])
+        # The caller of __torch_dispatch__, whose frame says where in the model this is.
+        frame = sys._getframe(2)
+        given, given_kwargs = args, kwargs
+        args = self.handed.inside(args)
+        if kwargs:
+            kwargs = dict(zip(kwargs, self.handed.inside(kwargs.values()), strict=True))
+        key = None
+        if operator.pure:
+            try:
+                key = (op, self._key(args), self._key(kwargs.items()) if kwargs else None)
+                found = self._results.get(key)
+            except TypeError:  # something that cannot be hashed, or a tensor whose metadata is more than this
+                key = found = None
+            if found is not None:
+                result, signatures = found
+                result = self._copy(result, signatures)
+                self._append(op, args, kwargs, result, frame)
+                return self.handed.out(result)
+        if operator.reshapes:  # what later calls see is another tensor in the same storage
+            self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
+            self._of_tensor.pop(id(args[0]), None)
+        if operator.converts and _to_host(args, kwargs):
+            value = self._on_host(op, args, kwargs)
+            if value is not None:
+                return value
+            args, kwargs = _without_host(args), {**kwargs, "device": torch.device("meta")}
+        if operator.mutable:  # the model's own tensors change, and the record's follow
+            outside = self._run(operator, op, given, given_kwargs)
+            if operator.reshapes and args[0] is not given[0]:
+                args[0].data = given[0]
+            result = self.handed.inside((outside,))[0]
+        else:
+            result = self._run(operator, op, args, kwargs)
+            outside = self.handed.out_of_new(result, args, given)
+        if key is not None:
+            signatures = self._sign(result)
+            if signatures is not None:
+                self._results[key] = (result, signatures)
+        self._append(op, args, kwargs, result, frame)
+        return outside
+
+    def _scalar(self, tensor: torch.Tensor) -> Any:
+        try:
+            return self.values.of(tensor, self.calls).item()
+        except UnknownValueError as error:
+            told = UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}")
+            return self.data.numbers.scalar(tensor, told)
+
+    def _on_host(self, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A tensor that is about to be read: its value, or None where that is not known."""
+        try:
+            value = self.values.of(args[0], self.calls)
+        except UnknownValueError:
+            return None
+        return op(value, *args[1:], **kwargs)
+
+    def _append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
+        library = self._library_code
+        released = len(self.handed.released)
+        source = None
+        while frame is not None:
+            code = frame.f_code
+            known = library.get(code)
+            if known is None:
+                name = code.co_filename
+                if name == _DRIVER:  # who asked for the capture is no line of the model
+                    break
+                known = library[code] = name.startswith(_LIBRARIES)
+            if not known:
+                source = (code, frame.f_lineno)
+                break
+            frame = frame.f_back
+        self.calls.append(Call(op, args, kwargs, result, self.module, source, released))
+        if self.follows:
+            self.values.follow(self.calls[-1])
+
+    # ---- running --------------------------------------------------------------------------------------------------
+
+    def _learn(self, op: OpOverload) -> _Operator:
+        name = str(op)
+        known = _core.find_rule(name) is not None
+        schema = op._schema
+        pure = not schema.is_mutable and torch.Tag.nondeterministic_seeded not in op.tags
+        pure = pure and torch.Tag.data_dependent_output not in op.tags
+        pure = pure and torch.Tag.dynamic_output_shape not in op.tags
+        pure = pure and name not in self.data.kernels
+        whole = (known and name not in _TAKEN_APART) or not op.has_kernel_for_dispatch_key(_COMPOSITE)
+        packed = "quantized" in name and any("__torch__" in str(a.type) for a in schema.arguments)
+        if packed:
+            self.packed_ops.add(op)
+        kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
+        reshapes = torch.Tag.inplace_view in op.tags
+        return _Operator(whole, pure, schema.is_mutable, packed, reshapes, op in _CONVERSIONS, kernel)
+
+    def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        device = kwargs.get("device")
+        if device is not None and torch.device(device).type != "cpu":
+            kwargs = {**kwargs, "device": torch.device("meta")}
+        if operator.kernel is op and (quantized_kernels.is_quantized(args)):
+            return quantized_kernels.run(op, args, kwargs)
+        try:
+            return operator.kernel(*args, **kwargs)
+        except (RuntimeError, NotImplementedError):
+            # A tensor that the model makes for itself lies on the CPU, as it would in a real run.
+            args, kwargs, changed = self._on_meta(args, kwargs)
+            if not changed:
+                raise
+            return operator.kernel(*args, **kwargs)
+
+    def _on_meta(self, args: Any, kwargs: Any) -> tuple[Any, Any, bool]:
+        changed = False
+
+        def convert(value: Any) -> Any:
+            nonlocal changed
+            if isinstance(value, torch.Tensor) and value.device.type != "meta":
+                changed = True
+                copy = self._meta_copies.get(id(value))
+                if copy is None:
+                    copy = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+                    self._meta_copies[id(value)] = copy
+                    self._kept.append(value)
+                return copy
+            if isinstance(value, list | tuple):
+                return type(value)(convert(v) for v in value)
+            if isinstance(value, torch.device) and value.type == "cpu":  # `x.cpu()`: what is on meta stays there
+                changed = True
+                return torch.device("meta")
+            return value
+
+        return tuple(convert(a) for a in args), {k: convert(v) for k, v in kwargs.items()}, changed
+
+    # ---- metadata as keys -----------------------------------------------------------------------------------------
+
+    def signature(self, tensor: torch.Tensor) -> int:
+        """A small number that equal metadata share. Raises TypeError for a tensor that has more than plain metadata."""
+        known = self._of_tensor.get(id(tensor))
+        if known is not None:
+            return known
+        if type(tensor) not in _TENSORS or tensor.layout is not torch.strided:
+            raise TypeError
+        if tensor.dtype.is_complex:  # conjugation is a bit that metadata does not show
+            raise TypeError
+        number = self._number(tensor)
+        self._of_tensor[id(tensor)] = number
+        self._kept.append(tensor)
+        return number
+
+    def _number(self, tensor: torch.Tensor) -> int:
+        metadata = (
+            tensor.dtype,
+            (tensor.device.type, tensor.is_inference()),  # torch keeps versions of views of the others
+            tuple([_size_key(s) for s in tensor.shape]),
+            tuple([_size_key(s) for s in tensor.stride()]),
+        )
+        number = self._signatures.setdefault(metadata, len(self._metadata))
+        if number == len(self._metadata):
+            self._metadata.append(metadata)
+        return number
+
+    def metadata(self, signature: int) -> tuple[Any, ...]:
+        """What a signature stands for: dtype, device, lengths, strides."""
+        return self._metadata[signature]
+
+    def _key(self, values: Any) -> Any:
+        parts: list[Any] = []
+        for value in values:
+            kind = type(value)
+            if kind in _PLAIN:
+                parts.append(value)
+            elif kind is bool or kind is float:  # True == 1 == 1.0, but they are different arguments
+                parts.append((kind, value))
+            elif kind is list or kind is tuple:
+                parts.append(self._key(value))
+            elif kind is torch.SymInt:
+                parts.append(value.node.expr)
+            elif isinstance(value, torch.Tensor):
+                parts.append(("tensor", self._of_tensor.get(id(value)) or self.signature(value)))
+            else:
+                raise TypeError
+        return tuple(parts)
+
+    def _sign(self, result: Any) -> Any:
+        """The signatures of a result, or None where it cannot be copied."""
+        try:
+            if isinstance(result, torch.Tensor):
+                return None if result.device.type != "meta" else self.signature(result)
+            if isinstance(result, list | tuple) and all(isinstance(r, torch.Tensor) for r in result):
+                return [self._sign(r) for r in result] if all(r.device.type == "meta" for r in result) else None
+        except TypeError:
+            return None
+        return None
+
+    def _copy(self, result: Any, signatures: Any) -> Any:
+        if type(result) is list or type(result) is tuple:
+            return type(result)(self._copy(r, s) for r, s in zip(result, signatures, strict=True))
+        copy = result.data
+        self._of_tensor[id(copy)] = signatures
+        return copy
+
+
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves the class hook untyped
+    supports_higher_order_operators = True
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._recorder = recorder
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in CONSTRUCTORS:
+            return CONSTRUCTORS[func](*args, **(kwargs or {}))
+        if types and not _TENSORS.issuperset(types):
+            with self:
+                return call_on_parts(func, types, args, kwargs or _NO_KWARGS)
+        return self._recorder.record(self, func, args, kwargs or _NO_KWARGS)
+
+
+@_out_dtype.py_impl(_Mode)
+def _product_of_integers(mode: _Mode, op: OpOverload, dtype: torch.dtype, *operands: torch.Tensor) -> Any:
+    """How libraries ask for int8 times int8 in int32 on accelerators."""
+    if op is not torch.ops.aten.mm.default or dtype is not torch.int32:
+        raise NotImplementedError(f"out_dtype of {op} as {dtype}; expected aten.mm as int32")
+    with mode:
+        return torch._int_mm(*operands)
+
+
+def _to_host(args: Any, kwargs: Any) -> bool:
+    device = kwargs.get("device")
+    if device is None:
+        device = next((a for a in args[1:] if isinstance(a, torch.device)), None)
+    return device is not None and torch.device(device).type == "cpu" and args[0].device.type == "meta"
+
+
+def _without_host(args: Any) -> Any:
+    """Arguments of a conversion without its device, which is then given by name."""
+    return tuple(torch.device("meta") if isinstance(a, torch.device) else a for a in args)
+
+
+def _size_key(size: Any) -> Any:
+    return size if type(size) is int else size.node.expr
+
+
+# With rows, for programs that have them whole; here they are views of `nonzero`, which knows how long it is.
+_TAKEN_APART = quantized_kernels.TAKEN_APART | {
+    "aten.where.default",
+    "aten.nonzero_numpy.default",
+    "aten.argwhere.default",
+}
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+
+
+# Kernels for meta tensors where torch has none that serves.
+_KERNELS = {**_RECURRENT, **_FUSED, **_LAYOUTS, **quantized_kernels.KERNELS}
+_CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
+# How a forward asks for a value: `tensor.item()`, and `if tensor:`.
+_SCALARS = frozenset(
+    {torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default}
+)

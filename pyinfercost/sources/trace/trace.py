@@ -1,0 +1,310 @@
+"""Capture by running the module once on meta tensors: no weight is allocated, nothing of the module is changed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pyinfercost._core import Graph, GraphBuilder
+
+from ..symbols import CaptureError
+from .writer import GraphWriter, source_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from .inputs import MetaInputs
+    from .recorder import Recorder
+    from ..symbols import SizeSpace
+
+Dynamic = Mapping[int | str, Mapping[int, str]]
+
+
+def trace_graph(
+    module: torch.nn.Module,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic: Dynamic | None = None,
+    *,
+    model: str = "",
+    sizes: Mapping[str, int] | None = None,
+    training: bool = False,
+    loss: Callable[[Any], Any] | None = None,
+) -> Graph:
+    """Runs `module(*args, **kwargs)` once on meta tensors and records every ATen call.
+
+    Args:
+        module: Any module. Its parameters, buffers, hooks and flags are the same afterwards.
+        args: Positional inputs. Only dtypes, shapes and strides of tensors matter, except that a forward may ask for a
+            value that follows from the inputs alone (`if mask.all()`): it is then computed from real inputs.
+        kwargs: Named inputs. A tensor under a name that starts with `past_key_value` is a KV cache.
+        dynamic: Position or name of an input -> dimension -> name of the size. Dimensions with one name are one size,
+            kept open in the graph; the lengths of the example are its default. For a nested input it holds for every
+            tensor in it.
+        model: A name for the graph.
+        sizes: Values of sizes that depend on data (`{"roi_heads.nms": 100}`): the forward is captured at these. The
+            others are at their defaults: as many as there can be, or equal shares where one of several is chosen.
+        training: Whether the loss and its backward follow, so that the graph is that of a training step without its
+            optimizer. The module runs in the mode that it is in.
+        loss: From what the module returned to a scalar; None takes its `loss` if it has one, else the sum of its
+            floating tensors.
+
+    Raises:
+        CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
+    """
+    name = model or type(module).__name__
+    step = None
+    if training:
+        from .training import warn_of_evaluation
+
+        warn_of_evaluation(module)
+        step = _Step(loss)
+    run = _run(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, step)
+    from .expert_routing import routings
+
+    found = routings(run.recorder.calls)
+    used = run.sizes.finish([(routing.module, routing.bound) for routing in found])
+    of_calls = {
+        id(call): groups
+        for routing, groups in zip(found, used, strict=True)
+        for call in routing.calls
+        if groups is not None
+    }
+    return GraphWriter(run.builder, run.sizes, run.recorder, of_calls).graph(
+        module, run.weights, run.inputs, run.output, run.held
+    )
+
+
+def output_on_meta(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What `module(*args, **kwargs)` returns, as `trace_graph` runs it: with meta tensors in the place of results.
+
+    Raises:
+        CaptureError: as for `trace_graph`.
+    """
+    return _run(module, args, dict(kwargs), {}, type(module).__name__, {}).output
+
+
+class _Step(NamedTuple):
+    """What makes a training step of a forward."""
+
+    loss: Callable[[Any], Any] | None
+
+
+class _Run(NamedTuple):
+    """What one run on meta tensors left.
+
+    Attributes:
+        builder: of the graph.
+        sizes: its named sizes.
+        recorder: its calls.
+        weights: the twins of the weights, by name.
+        inputs: what was given.
+        output: what the module returned.
+        held: tensors that were alive when it returned.
+    """
+
+    builder: GraphBuilder
+    sizes: SizeSpace
+    recorder: Recorder
+    weights: dict[str, torch.Tensor]
+    inputs: MetaInputs
+    output: Any
+    held: list[torch.Tensor]
+
+
+def _run(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Dynamic,
+    name: str,
+    given: Mapping[str, int],
+    step: _Step | None = None,
+) -> _Run:
+    """The cheapest run that serves: most forwards need neither values nor sizes that depend on data."""
+    from ..symbols import NeedsOpenSizesError
+
+    try:
+        return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=False, of_data=False)
+    except CaptureError as error:
+        if not _asks_for_values(str(error)):
+            raise
+    except NeedsOpenSizesError:
+        pass
+    # The first run goes back for the few values that are asked for. Where that is not enough (writes in place, tensors
+    # made from numbers on the device of an input), the second carries every call out that has values.
+    try:
+        return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=True, of_data=False)
+    except NeedsOpenSizesError:
+        pass  # with symbolic integers from the start, which are slower
+    except CaptureError as error:
+        # `tolist` is no operator: it fails before anyone is asked, and is answered when sizes may depend on data.
+        if "Cannot copy out of meta tensor" not in str(error.__cause__):
+            raise
+    return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=True, of_data=True)
+
+
+def _one_run(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    dynamic: Dynamic,
+    name: str,
+    given: Mapping[str, int],
+    *,
+    with_values: bool,
+    of_data: bool,
+    step: _Step | None,
+) -> _Run:
+    import torch
+
+    from .autocast import autocast_of_meta_tensors
+    from .composite_operators import taken_apart
+    from .constants import Constants
+    from .inputs import meta_inputs, stand_in
+    from ..tensors.packed_weights import PackedWeights
+    from .recorder import Recorder
+    from .lru_cache_isolation import nothing_remembered
+    from ..torch_state import as_it_was, uncompiled, without_fast_path
+    from ..symbols import SizeSpace
+    from .values import Values
+
+    builder = GraphBuilder(name)
+    sizes = SizeSpace(builder, given, of_data=of_data)
+    # Made in inference mode, as everything computed from them is: torch keeps no versions of views of such tensors, so
+    # that one result can stand for another.
+    with _gradients(step is not None):
+        inputs = meta_inputs(args, kwargs, dynamic, sizes)
+        packed = PackedWeights(module)
+        weights, certain = stand_in(module, with_numbers=bool(packed.all))
+    values = Values(inputs.given | certain, followed=with_values)
+    recorder, runs = Recorder(values, sizes, packed, follows=with_values), module
+    if step is not None:
+        from .training import TrainingRecorder, TrainingStep
+
+        owners = {id(tensor): name.rpartition(".")[0] for name, tensor in reversed(weights.items())}
+        recorder = TrainingRecorder(values, sizes, packed, follows=with_values, owners=owners)
+        runs = TrainingStep(module, step.loss, recorder)
+    try:
+        with (
+            as_it_was(module),
+            nothing_remembered(module),
+            _gradients(step is not None),
+            torch.random.fork_rng(devices=[]),
+            without_fast_path(),
+            uncompiled(),
+            autocast_of_meta_tensors(),
+            sizes.dispatching(),
+            taken_apart() if step is not None and sizes.symbolic else contextlib.nullcontext(),
+            _module_paths(module, recorder),
+            recorder.handed.running(),
+            recorder.mode(),
+            Constants(recorder) if with_values else contextlib.nullcontext(),
+        ):
+            # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
+            named = {f"module.{name}" if step is not None else name: tensor for name, tensor in weights.items()}
+            output = torch.func.functional_call(runs, named, inputs.args, _given_up(inputs.kwargs), tie_weights=False)
+            if step is not None:
+                output = [output, *_gradients_of([*weights.values(), *(tensor for _, tensor in inputs.tensors)])]
+            held = recorder.handed.held()
+    except CaptureError:
+        raise  # it says all
+    except Exception as error:
+        raise _explained(error, recorder) from error
+    return _Run(builder, sizes, recorder, weights, inputs, output, held)
+
+
+def _given_up(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Named inputs where only its container holds what lies in a KV cache."""
+    import torch
+
+    from .lifetimes import given_up
+    from .inputs import is_cache
+
+    return {
+        name: value
+        if isinstance(value, torch.Tensor) or not is_cache(name)
+        else torch.utils._pytree.tree_map_only(torch.Tensor, given_up, value)
+        for name, value in kwargs.items()
+    }
+
+
+def _gradients_of(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    return list({id(t): t.grad for t in tensors if t.requires_grad and t.grad is not None}.values())
+
+
+@contextlib.contextmanager
+def _gradients(kept: bool) -> Iterator[None]:
+    """Inference mode, or grad mode whatever mode the caller is in."""
+    import torch
+
+    with torch.inference_mode(not kept), torch.set_grad_enabled(kept):
+        yield
+
+
+@contextlib.contextmanager
+def _module_paths(module: torch.nn.Module, recorder: Recorder) -> Iterator[None]:
+    """Keeps `recorder.module` at the path of the innermost running submodule, through torch's global hooks."""
+    from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+    names = {id(m): name for name, m in module.named_modules()}
+    thread = get_ident()  # the hooks are called for the modules of all threads
+
+    def enter(entered: torch.nn.Module, _: Any) -> None:
+        if get_ident() == thread:
+            recorder.enter(names.get(id(entered)))
+
+    def leave(_: torch.nn.Module, __: Any, ___: Any) -> None:
+        if get_ident() == thread:
+            recorder.leave()
+
+    # A forward that is run again in backward, for a checkpoint, ends by an exception as soon as it has what it needs.
+    hooks = (
+        register_module_forward_pre_hook(enter),
+        register_module_forward_hook(leave, always_call=recorder.ends_by_exceptions),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _explained(error: Exception, recorder: Recorder) -> CaptureError:
+    module = recorder.failed_in(error)
+    where = f" in module {module!r}" if module else ""
+    last = recorder.calls[-1] if recorder.calls else None
+    after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {source_of(last)}" if last else ""
+    # Torch lists all backends of an operator that has no kernel, after an empty line.
+    text = f"{type(error).__name__}: {str(error).partition(_NO_KERNEL)[0].rstrip()}"
+    if _asks_for_values(text):
+        advice = (
+            "; a capture has shapes, and values only where they follow from real inputs: pass real tensors and leave "
+            "their sizes out of dynamic, or give such values as Python numbers"
+        )
+    else:
+        advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
+    return CaptureError(f"capture stopped{where}{after}: {text}{advice}")
+
+
+def _asks_for_values(text: str) -> bool:
+    return any(word in text for word in _ABOUT_VALUES)
+
+
+_NO_KERNEL = "\n\nCPU: registered at"
+_ABOUT_VALUES = (
+    "item()",
+    "_local_scalar_dense",
+    "data-dependent",
+    "is_nonzero",
+    "value of a tensor",
+    "unallocated storage",
+    "without output_size",
+    "torch.nonzero()",
+    "out of meta tensor",
+    "meta tensors",
+    "type tensor to numpy",
+    "device='meta'",  # a text with such a tensor in it, for instance as the key of an expert
+)

@@ -1,0 +1,225 @@
+"""From recorded calls to the nodes and tensors of a Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
+
+if TYPE_CHECKING:
+    import torch
+
+    from .calls import Call
+    from .inputs import MetaInputs
+    from .recorder import Recorder
+    from ..symbols import SizeSpace
+
+
+def source_of(call: Call) -> str:
+    """File and line of a call, `resnet.py:268`, or nothing."""
+    if call.source is None:
+        return ""
+    code, line = call.source
+    return f"{code.co_filename.replace(chr(92), '/').rpartition('/')[2]}:{line}"
+
+
+class GraphWriter:
+    """Turns recorded calls into nodes."""
+
+    def __init__(
+        self,
+        builder: GraphBuilder,
+        sizes: SizeSpace,
+        recorder: Recorder,
+        groups_used: Mapping[int, Expr] | None = None,  # id of a call -> how many groups of its product get rows
+    ) -> None:
+        self._builder = builder
+        self._groups_used = groups_used or {}
+        self._sizes = sizes
+        self._recorder = recorder
+        self._tensors: dict[int, TensorId] = {}
+        self._last_node: list[int] = []  # for each call, the last node so far
+        self._declared = 0
+        self._names: dict[Any, list[str]] = {}
+        self._metadata: dict[Any, tuple[str, list[Any], list[Any] | None]] = {}
+
+    def graph(
+        self,
+        module: torch.nn.Module,
+        weights: Mapping[str, torch.Tensor],
+        inputs: MetaInputs,
+        output: Any,
+        held: list[torch.Tensor],
+    ) -> Graph:
+        from .inputs import is_cache
+        from ..tensors.tensor_parts import PLAIN, parts_of
+
+        for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
+            for name, _ in named:
+                weight = weights[name]
+                if type(weight) in PLAIN:
+                    self._declare(weight, role, name)
+                    continue
+                for part in parts_of(name, weight):
+                    self._declare(part.tensor, role, part.name, part.stands_for)
+        for packed in self._recorder.packed.all:
+            for part in packed.parts():
+                self._declare(part.tensor, "parameter", part.name, part.stands_for)
+        given = [
+            self._declare(part.tensor, "kv_cache" if is_cache(name) else "input", part.name, part.stands_for, held)
+            for name, tensor in inputs.tensors
+            for held in [inputs.storage_elements.get(id(tensor))]
+            for part in parts_of(name, tensor)
+        ]
+        backward_from = self._recorder.backward_from
+        for index, call in enumerate(self._recorder.calls):
+            self.node(call, "forward" if backward_from is None or index < backward_from else "backward")
+        results: list[TensorId] = []
+        self._collect(output, results)
+        return self._builder.build(given, results, held_until=self._held_until(held))
+
+    def _held_until(self, held: list[torch.Tensor]) -> list[int | None] | None:
+        """For each tensor the last node that ran before the model let go of it."""
+        released = self._recorder.handed.released
+        if not self._last_node or self._last_node[-1] < 0:
+            return None
+        until: list[int | None] = [None] * self._declared
+        at = 0
+        node = 0
+        for call, last in zip(self._recorder.calls, self._last_node, strict=True):
+            while at < call.released:
+                self._hold(until, released[at].twin, node)
+                at += 1
+            node = max(0, last)
+        for handed in released[at:]:
+            self._hold(until, handed.twin, node)
+        for tensor in held:
+            self._hold(until, tensor, node)
+        return until
+
+    def _hold(self, until: list[int | None], tensor: torch.Tensor, node: int) -> None:
+        known = self._tensors.get(id(tensor))
+        if known is not None:
+            until[known.index] = node
+
+    def node(self, call: Call, phase: str = "forward") -> None:
+        """Adds one call."""
+        import torch
+
+        names = self._names.get(call.op)
+        if names is None:
+            names = self._names[call.op] = [a.name for a in call.op._schema.arguments]
+        named: Any = zip(names, call.args, strict=False)
+        if call.op in self._recorder.packed_ops:
+            named = self._recorder.packed.arguments(named)
+        arguments = {name: self._argument(value) for name, value in named}
+        for name, value in call.kwargs.items():
+            arguments[name] = self._argument(value)
+        if id(call) in self._groups_used:
+            arguments["groups_used"] = self._groups_used[id(call)]
+        first = id(call.args[0]) if call.args else 0
+        if first in self._recorder.earlier and torch.Tag.inplace_view in call.op.tags:
+            self._recorder.earlier[first].pop(0)
+            del self._tensors[first]
+        outputs: list[TensorId] = []
+        self._collect(call.result, outputs)
+        if not outputs and call.op._schema.is_mutable:  # what is written is the only result there is
+            written = [a.alias_info is not None and a.alias_info.is_write for a in call.op._schema.arguments]
+            self._collect([v for v, changed in zip(call.args, written, strict=False) if changed], outputs)
+        if outputs:
+            where: Any = {"module": call.module, "source": source_of(call), "phase": phase}
+            self._last_node.append(self._builder.node(str(call.op), arguments, outputs, **where))
+        else:
+            self._last_node.append(self._last_node[-1] if self._last_node else -1)
+
+    def _argument(self, value: Any) -> Any:
+        import torch
+
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if isinstance(value, torch.Tensor):
+            return self._tensor(value, "constant")
+        if kind is list or kind is tuple:
+            return [self._argument(v) for v in value]
+        if kind is torch.SymInt:
+            return self._sizes.expression(value)
+        if kind is torch.dtype:
+            return str(value).removeprefix("torch.")
+        return None  # devices, layouts, generators: where a tensor lives, never how much work it is
+
+    def _collect(self, value: Any, into: list[TensorId]) -> None:
+        import torch
+
+        if type(value) is torch.Tensor:
+            into.append(self._tensor(value, "activation"))
+        elif isinstance(value, torch.Tensor):
+            from ..tensors.tensor_parts import parts_of
+
+            into += [self._tensor(part.tensor, "activation") for part in parts_of("", value)]
+        elif isinstance(value, list | tuple):
+            for item in value:
+                self._collect(item, into)
+        elif isinstance(value, Mapping):
+            for item in value.values():
+                self._collect(item, into)
+        elif type(value).__module__.partition(".")[0] not in _NOT_CONTAINERS and hasattr(value, "__dict__"):
+            for item in vars(value).values():  # a cache object among the outputs
+                self._collect(item, into)
+
+    def _tensor(self, tensor: torch.Tensor, role: str) -> TensorId:
+        tensor = self._recorder.handed.twin(tensor)
+        known = self._tensors.get(id(tensor))
+        return known if known is not None else self._declare(tensor, role, "")
+
+    def _declare(
+        self,
+        tensor: torch.Tensor,
+        role: str,
+        name: str,
+        stands_for: int | None = None,
+        storage_elements: int | None = None,
+    ) -> TensorId:
+        known = self._tensors.get(id(tensor))
+        if known is not None:  # tied weights, or one tensor passed twice
+            return known
+        dtype, shape, strides = self._described(tensor)
+        declared = self._builder.tensor(
+            dtype,
+            shape,
+            strides=strides,
+            role=role,
+            name=name,
+            stands_for=stands_for,
+            storage_elements=storage_elements,
+        )
+        self._declared += 1
+        self._tensors[id(tensor)] = declared
+        return declared
+
+    def _described(self, tensor: torch.Tensor) -> tuple[str, list[Any], list[Any] | None]:
+        import torch
+
+        earlier = self._recorder.earlier.get(id(tensor))
+        try:
+            key = earlier[0] if earlier else self._recorder.signature(tensor)
+        except TypeError:  # more than plain metadata: complex, sparse, a subclass
+            strides = list(tensor.stride()) if tensor.layout is torch.strided else None
+            return _described(self._sizes, tensor.dtype, list(tensor.shape), strides)
+        found = self._metadata.get(key)
+        if found is None:
+            dtype, _, shape, strides = self._recorder.metadata(key)
+            found = self._metadata[key] = _described(self._sizes, dtype, shape, strides)
+        return found
+
+
+def _described(sizes: SizeSpace, dtype: Any, shape: Any, strides: Any) -> tuple[str, list[Any], list[Any] | None]:
+    def lengths(values: Any) -> list[int | Expr]:
+        return [v if type(v) is int else sizes.expression(v) for v in values]
+
+    return str(dtype).removeprefix("torch."), lengths(shape), None if strides is None else lengths(strides)
+
+
+_PLAIN = frozenset({int, float, bool, str, type(None)})
+_NOT_CONTAINERS = frozenset({"builtins", "torch", "sympy"})

@@ -1,0 +1,1 @@
+"""Sweeps: grids of design points evaluated as columns, stored, filtered and ranked."""

@@ -1,0 +1,226 @@
+"""Sweeps on disk: a folder of Parquet files that any reader takes, and choosing among more points than fit memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .choosing import NothingFitsError, best_rows, objectives
+from .condition_syntax import unknown_column
+from .conditions import Condition
+from .facts import TEXTS
+from .folder import part_file, read_manifest, whole
+from .frames import library
+from .result import Sweep, front_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .result import Where
+
+
+class StoredSweep:
+    """A sweep in a folder: Parquet files that any reader of data sets takes, and a manifest.
+
+    Iterating gives the parts, each as a `Sweep` that reads a column when it is asked for. `where`, `pareto` and `best`
+    first read the columns that they need, part by part, and then the other columns of what they chose.
+
+    Attributes:
+        path: the folder.
+        model: what the model is called.
+        sizes: the columns that are sizes.
+        parts: the files that are there.
+        complete: whether all parts are there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Opens a folder that `sweep(..., out=path)` wrote, to the end or not.
+
+        Raises:
+            FileNotFoundError: where there is no sweep.
+        """
+        self.path = Path(path)
+        self._manifest = read_manifest(self.path)
+        self.model: str = self._manifest["model"]
+        self.sizes: tuple[str, ...] = tuple(self._manifest["sizes"])
+        self.parts = [part for n in range(self._manifest["parts"]) if whole(part := part_file(self.path, n))]
+        self.complete = len(self.parts) == self._manifest["parts"]
+
+    def __len__(self) -> int:
+        return sum(data.rows for data in self._data)
+
+    def __repr__(self) -> str:
+        partial = "" if self.complete else f", {len(self.parts)} of {self._manifest['parts']} parts"
+        return f"<StoredSweep {self.model or 'graph'} in {self.path}{partial}>"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns, in order."""
+        return tuple(self._manifest["columns"])
+
+    def __iter__(self) -> Iterator[Sweep]:
+        """The parts, one after the other, each as a `Sweep`."""
+        for part in self.parts:
+            yield Sweep(self.model, self.sizes, PartColumns(part, self.columns), complete=self.complete)
+
+    def dataset(self) -> Any:
+        """The files as a `pyarrow.dataset.Dataset`.
+
+        Raises:
+            ValueError: where no part is there yet.
+        """
+        self._check_parts()
+        datasets = library("pyarrow.dataset", "a stored sweep")
+        return datasets.dataset([str(part) for part in self.parts], format="parquet")
+
+    def where(self, condition: Where) -> Sweep:
+        """The points that satisfy a condition, in memory."""
+        self._check_parts()
+        parsed = Condition.all_of(condition)
+        return self._taken((data, _rows_of(data, parsed)) for data in self._each())
+
+    def pareto(self, *names: str, maximize: str | Iterable[str] = (), minimize: str | Iterable[str] = ()) -> Sweep:
+        """As `Sweep.pareto`: the front of the parts' fronts."""
+        import numpy as np
+
+        self._check_parts()
+        said = {"maximize": maximize, "minimize": minimize}
+        chosen = objectives(names, known=self._data[0], **said)
+        rows, found = [], []
+        for data in self._each():
+            rows.append(front_rows(data, chosen))
+            found.append([data.at(name, rows[-1]) for name, _ in chosen])
+        columns = {
+            name: np.concatenate(values) for (name, _), values in zip(chosen, zip(*found, strict=True), strict=True)
+        }
+        kept = np.zeros(len(columns[chosen[0][0]]), dtype=np.bool_)
+        kept[front_rows(columns, chosen)] = True
+        masks = np.split(kept, np.cumsum([len(part) for part in rows])[:-1])
+        front = self._taken((data, part[mask]) for data, part, mask in zip(self._each(), rows, masks, strict=True))
+        return front.pareto(*names, **said)
+
+    def best(
+        self, objective: str, *, where: Where = None, per: str | Iterable[str] = (), maximize: bool | None = None
+    ) -> Any:
+        """As `Sweep.best`: the best of the parts' best points."""
+        self._check_parts()
+        given = {} if maximize is None else {"maximize" if maximize else "minimize": (objective,)}
+        ((name, most),) = objectives((objective,), known=self._data[0], **given)
+        condition = Condition.all_of(where)
+        per = (per,) if isinstance(per, str) else tuple(per)
+        rows, values = [], []
+        for number, data in enumerate(self._each()):
+            rows.append(best_rows(data, name, most, condition, per))
+            if not per and len(rows[-1]):
+                values.append((data[name][rows[-1][0]].item(), number))
+        if per:
+            found = self._taken(zip(self._each(), rows, strict=True))
+            return found.take(best_rows(found.data, name, most, None, per))
+        if not values:
+            raise NothingFitsError(self._nothing_fits(name, condition))
+        _, number = min(values, key=lambda pair: (-pair[0] if most else pair[0], pair[1]))
+        return self._taken([(self._data[number], rows[number])]).row(0)
+
+    @cached_property
+    def _data(self) -> list[PartColumns]:
+        return [PartColumns(part, self.columns) for part in self.parts]
+
+    def _each(self) -> Iterator[PartColumns]:
+        """The parts' columns; what was read of one is let go before the next."""
+        for data in self._data:
+            yield data
+            data.forget()
+
+    def _check_parts(self) -> None:
+        if not self.parts:
+            raise ValueError(f"{self!r} has no points yet")
+
+    def _taken(self, chosen: Iterable[tuple[PartColumns, NDArray[Any]]]) -> Sweep:
+        """Rows of parts as one Sweep; a part without chosen rows is not read, but for one that gives the types."""
+        import numpy as np
+
+        read = [{name: data.at(name, rows) for name in self.columns} for data, rows in chosen if len(rows)]
+        if not read:
+            data = self._data[0]
+            read = [{name: data.at(name, np.empty(0, dtype=np.int64)) for name in self.columns}]
+            data.forget()
+        columns = {name: np.concatenate([part[name] for part in read]) for name in self.columns}
+        return Sweep(self.model, self.sizes, columns, complete=self.complete)
+
+    def _nothing_fits(self, objective: str, condition: Condition | None) -> str:
+        points = len(self)
+        if not points:
+            return "there are no points to choose from"
+        if condition is None:
+            return f"{objective} is nan at each of {points:,} points"
+        last = next(data for data in reversed(self._data) if data.rows)
+        shortfall = condition.shortfall(last, rows=last.rows)
+        last.forget()
+        among = f"; of the {last.rows:,} in the last part:" if len(self.parts) > 1 else ""
+        return f"none of {points:,} points satisfies {condition}{among}\n{shortfall}"
+
+
+class PartColumns(Mapping[str, "NDArray[Any]"]):
+    """The columns of one part, each read when it is first asked for."""
+
+    def __init__(self, path: Path, names: tuple[str, ...]) -> None:
+        self.path = path
+        self._names = names
+        self._read: dict[str, NDArray[Any]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self:
+            raise KeyError(unknown_column(name, self._names))
+        if name not in self._read:
+            self._read[name] = self._column(name)
+        return self._read[name]
+
+    @cached_property
+    def rows(self) -> int:
+        """How many points there are."""
+        parquet = library("pyarrow.parquet", "a stored sweep")
+        return int(parquet.read_metadata(self.path).num_rows)
+
+    def at(self, name: str, rows: NDArray[Any]) -> NDArray[Any]:
+        """A column at some rows; the column itself is not kept."""
+        taken: NDArray[Any] = (self._read[name] if name in self._read else self._column(name))[rows]
+        return taken
+
+    def forget(self) -> None:
+        """Lets go of what was read."""
+        self._read.clear()
+
+    def _column(self, name: str) -> NDArray[Any]:
+        import numpy as np
+
+        parquet = library("pyarrow.parquet", "a stored sweep")
+        with parquet.ParquetFile(self.path) as file:
+            chunks = file.read(columns=[name]).column(name).chunks
+        if name not in TEXTS:
+            values = [chunk.to_numpy(zero_copy_only=False) for chunk in chunks]
+            column = np.concatenate(values) if len(values) != 1 else values[0]
+        else:
+            texts = [np.asarray(c.dictionary.to_pylist() or [""], dtype=str)[c.indices.to_numpy()] for c in chunks]
+            column = np.concatenate(texts) if texts else np.empty(0, dtype=str)
+        column.flags.writeable = False
+        return column
+
+
+def _rows_of(data: PartColumns, condition: Condition | None) -> NDArray[np.int64]:
+    """The rows that satisfy a condition."""
+    import numpy as np
+
+    return np.arange(data.rows) if condition is None else np.flatnonzero(condition.mask(data, rows=data.rows))

@@ -1,0 +1,213 @@
+"""A walk over a graph's nodes: the units of every dimension of every tensor, as rules say them op by op."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ... import _core
+from ..edit import Node, operand, operands
+from .units import Axis, LockedError, Units
+
+if TYPE_CHECKING:
+    from .groups import Role
+
+Rule = Callable[["Walk", Node], None]
+_FLOATS = ("float", "bfloat", "complex")
+
+
+class Walk:
+    """The state of a walk.
+
+    Attributes:
+        tensors: of the graph's JSON.
+        units: what is known of elements.
+        lengths: the shape of each tensor as numbers; a named size counts as a prime of its own, so that a product of
+            lengths can be taken apart again.
+        made: the parameters' dimensions that layers make channels along, in order.
+        roles: what other dimensions of parameters are for.
+        arguments: (node, name of an argument, what it is the length of): they follow the widths.
+    """
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.tensors: list[dict[str, Any]] = data["tensors"]
+        self.nodes: list[Node] = data["nodes"]
+        self.units = Units()
+        self.numbers = Numbers(data["sizes"])
+        self.lengths = [tuple(self.numbers(length) for length in made["shape"]) for made in self.tensors]
+        self.made: dict[tuple[int, int], None] = {}
+        self.roles: dict[tuple[int, int], Role] = {}
+        self.arguments: list[tuple[Node, str, list[Axis]]] = []
+        self.axes_of: list[list[Axis] | None] = [None] * len(self.tensors)
+        self._origin: dict[int, tuple[int, tuple[int | None, ...]]] = {}
+        self._single = self.units.reason("there is one of them, which may broadcast")
+        self._named = self.units.reason("their number is a named size already")
+        self._forward = self.units.reason("the forward makes a tensor of their fixed number")
+
+    def fixed(self, text: str) -> int:
+        """The number of a reason."""
+        return self.units.reason(text)
+
+    def axes(self, t: int) -> list[Axis]:
+        """The dimensions of a tensor; those of a parameter that is met first are units of its own."""
+        known = self.axes_of[t]
+        if known is None:
+            known = self._first_axes(t)
+            self.axes_of[t] = known
+        return known
+
+    def _first_axes(self, t: int) -> list[Axis]:
+        made = self.tensors[t]
+        role, name = made["role"], made.get("name", "")
+        if role not in ("parameter", "buffer"):
+            text = f"they come in with {name or 'an input'}" if role in ("input", "kv_cache") else ""
+            reason = self.fixed(text) if text else self._forward
+            return [reason] * len(made["shape"])
+        if made.get("stands_for") is not None or made.get("storage_elements") is not None:
+            return [self.fixed(f"{name} lies in memory in a form of its own")] * len(made["shape"])
+        if not made["dtype"].startswith(_FLOATS) or "float8" in made["dtype"] or "float4" in made["dtype"]:
+            return [self.fixed(f"{name} is of {made['dtype']}")] * len(made["shape"])
+        self._origin[t] = (t, tuple(range(len(made["shape"]))))
+        return [
+            self._named if not isinstance(n, int) else self._single if n == 1 else self.units.fresh(n)
+            for n in made["shape"]
+        ]
+
+    def set(self, t: int, axes: Sequence[Axis]) -> None:
+        """What a rule says of a result.
+
+        Raises:
+            LockedError: where that does not fit the result's shape.
+        """
+        shape, lengths = self.tensors[t]["shape"], self.lengths[t]
+        if len(axes) != len(shape):
+            raise LockedError(f"a result has {len(shape)} dimensions where {len(axes)} were expected")
+        found: list[Axis] = []
+        for axis, length, number in zip(axes, shape, lengths, strict=True):
+            if isinstance(axis, int):
+                found.append(axis)
+            elif not isinstance(length, int):
+                found.append(self.units.fix(axis, self._named))
+            elif number == 1:
+                found.append(self.units.fix(axis, self._single))
+            elif len(axis) != number:
+                raise LockedError(f"a result has {number} elements where {len(axis)} were expected")
+            else:
+                found.append(axis)
+        before = self.axes_of[t]
+        if before is not None:  # written in place
+            found = [self.units.equal(old, new) for old, new in zip(before, found, strict=True)]
+        self.axes_of[t] = found
+
+    def lock(self, node: Node, text: str) -> None:
+        """All dimensions of a node's operands and results stay as they are."""
+        reason = self.fixed(text)
+        for t in operands(node):
+            self.axes_of[t] = [self.units.fix(axis, reason) for axis in self.axes(t)]
+        for t in node["outputs"]:
+            known = self.axes_of[t] or []
+            for axis in known:
+                self.units.fix(axis, reason)
+            self.axes_of[t] = [reason] * len(self.tensors[t]["shape"])
+
+    def fix_dim(self, t: int, dim: int, text: str) -> int:
+        """One dimension stays as it is."""
+        return self.units.fix(self.axes(t)[dim], self.fixed(text))
+
+    def follows(self, t: int, source: int, dims: Sequence[int | None]) -> None:
+        """A tensor has the elements of another along these dimensions: so a weight is known behind its views."""
+        origin = self._origin.get(source)
+        if origin is not None:
+            self._origin.setdefault(t, (origin[0], tuple(None if d is None else origin[1][d] for d in dims)))
+
+    def is_parameter(self, t: int) -> bool:
+        """Whether a tensor is a parameter, or a view or mask of one."""
+        return t in self._origin and self.tensors[self._origin[t][0]]["role"] == "parameter"
+
+    def parameter(self, t: int, dim: int) -> tuple[int, int] | None:
+        """The parameter and its dimension that a dimension of a tensor is; None where it is none."""
+        origin = self._origin.get(t)
+        if origin is None or self.tensors[origin[0]]["role"] != "parameter":
+            return None
+        source = origin[1][dim]
+        return None if source is None else (origin[0], source)
+
+    def makes(self, t: int, dim: int) -> None:
+        """A layer makes channels along this dimension of its weight."""
+        self.axes(t)
+        found = self.parameter(t, dim)
+        if found is not None:
+            self.made.setdefault(found)
+            self.roles[found] = "producer"
+
+    def role(self, t: int | None, role: Role, dim: int | None = None) -> None:
+        """What a parameter's dimension (all of them) is for, unless something has said it before."""
+        if t is None:
+            return
+        for each in range(len(self.axes(t))) if dim is None else (dim,):
+            found = self.parameter(t, each)
+            if found is not None:
+                self.roles.setdefault(found, role)
+
+    def argument(self, node: Node, name: str, axes: list[Axis]) -> None:
+        """An argument is the length of these, and follows their width."""
+        self.arguments.append((node, name, axes))
+
+
+class Numbers:
+    """Lengths as plain numbers: each named size counts as a prime of its own."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.values = dict(zip(names, _primes(), strict=False))
+        self._known: dict[str, int] = {}
+
+    def __call__(self, length: int | str) -> int:
+        if isinstance(length, int):
+            return length
+        if length not in self._known:
+            self._known[length] = _core.Expr(length).evaluate(self.values)
+        return self._known[length]
+
+
+def _primes() -> Iterator[int]:
+    """Primes above what lengths are usually multiples of."""
+    found = 1009
+    while True:
+        if all(found % divisor for divisor in range(2, int(found**0.5) + 1)):
+            yield found
+        found += 2
+
+
+def base_name(node: Node) -> str:
+    """`aten.add_.Tensor` is `aten.add_`."""
+    return str(node["op"]).rpartition(".")[0]
+
+
+def given(node: Node, name: str, otherwise: Any = None) -> Any:
+    """The value of an argument that is no tensor."""
+    value = node["args"].get(name)
+    return otherwise if value is None else value[1]
+
+
+def whole(value: Any) -> list[int]:
+    """An argument of one or several integers, as numbers.
+
+    Raises:
+        LockedError: where one of them is an expression.
+    """
+    values = value if isinstance(value, list) else [value]
+    if any(not isinstance(each, int) for each in values):
+        raise LockedError("an argument depends on a named size")
+    return list(values)
+
+
+def need(node: Node, *names: str) -> int:
+    """The tensor that is given by the first of these names.
+
+    Raises:
+        LockedError: where none is given.
+    """
+    found = operand(node, *names)
+    if found is None:
+        raise LockedError(f"{base_name(node)} has no {names[0]}")
+    return found
