@@ -21,6 +21,7 @@ from torch.nn.utils import prune
 
 import pyinfercost as ic
 from pyinfercost.advice.candidates import cast, channels, int8_dynamic, int8_weight_only, magnitude, n_of_m
+from pyinfercost.advice.front import front
 
 EPOCHS = 10
 MORE_EPOCHS = 3
@@ -147,7 +148,7 @@ def main() -> None:
     )
     print(f"\n{result}")
     for columns in (("measured_s",), ("latency_s",), ("parameter_bytes",)):
-        names = ", ".join(row.name for row in result.front(*columns).rows)
+        names = ", ".join(row.name for row in front(result, *columns).rows)
         print(f"Front of accuracy and {columns[0]}: {names}")
 
     layers = ic.tradeoff(

@@ -20,64 +20,64 @@ except ImportError as error:
 if TYPE_CHECKING:
     from . import hardware as hardware
     from . import plots as plots
-    from .predict.collectives import CollectiveEstimate as CollectiveEstimate
-    from .predict.collectives import collective as collective
-    from .predict.compare import compare as compare
-    from .results.comparison import Comparison as Comparison
-    from .predict.count import count as count
-    from .predict.estimate import Estimate as Estimate
-    from .predict.estimate import LayerEstimate as LayerEstimate
-    from .predict.estimate import estimate as estimate
-    from .predict.sparsity_speedup import Potential as Potential
-    from .predict.sparsity_speedup import potential as potential
-    from .results.profile import Profile as Profile
-    from .predict.profile import profile as profile
-    from .sweeps.sweep import sweep as sweep
-    from .sweeps.result import Sweep as Sweep
-    from .sweeps.run import SweepInterrupted as SweepInterrupted
-    from .sweeps.store import StoredSweep as StoredSweep
-    from .transform.whatif import whatif as whatif
-    from .transform.channels.finding import channel_groups as channel_groups
-    from .transform.channels.groups import ChannelGroups as ChannelGroups
-    from .sources.capture import capture as capture
+    from .advice.tradeoff import tradeoff as tradeoff
     from .measuring.calibration import calibrate as calibrate
     from .measuring.energy import EnergyMeter as EnergyMeter
     from .measuring.energy import EnergyUnknownWarning as EnergyUnknownWarning
     from .measuring.energy import energy_meter as energy_meter
     from .measuring.measure import measure as measure
-    from .measuring.result import Measurement as Measurement
+    from .predict.collectives import collective as collective
+    from .predict.compare import compare as compare
+    from .predict.count import count as count
+    from .predict.estimate import estimate as estimate
+    from .predict.profile import profile as profile
+    from .predict.sparsity_speedup import sparsity_speedup as sparsity_speedup
+    from .results.collective import CollectiveEstimate as CollectiveEstimate
+    from .results.comparison import Comparison as Comparison
+    from .results.estimate import Estimate as Estimate
+    from .results.estimate import LayerEstimate as LayerEstimate
+    from .results.measurement import Measurement as Measurement
+    from .results.profile import Profile as Profile
+    from .results.sparsity import ActivationSparsity as ActivationSparsity
+    from .results.sparsity import Sparsity as Sparsity
+    from .results.sparsity import SparsitySpeedup as SparsitySpeedup
+    from .results.tradeoff import Tradeoff as Tradeoff
     from .scan.sparsity import activation_sparsity as activation_sparsity
     from .scan.sparsity import sparsity as sparsity
-    from .scan.activation_result import ActivationSparsity as ActivationSparsity
-    from .scan.result import Sparsity as Sparsity
-    from .advice.result import Tradeoff as Tradeoff
-    from .advice.tradeoff import tradeoff as tradeoff
+    from .sources.capture import capture as capture
+    from .sweeps.result import Sweep as Sweep
+    from .sweeps.run import SweepInterrupted as SweepInterrupted
+    from .sweeps.store import StoredSweep as StoredSweep
+    from .sweeps.sweep import sweep as sweep
     from .training.budget import CostBudget as CostBudget
     from .training.budget import CostBudgetExceededError as CostBudgetExceededError
     from .training.budget import assert_cost as assert_cost
     from .training.record import CostRecord as CostRecord
     from .training.regularizer import CostRegularizer as CostRegularizer
     from .training.tracker import CostTracker as CostTracker
+    from .transform.channels.finding import channel_groups as channel_groups
+    from .transform.channels.groups import ChannelGroups as ChannelGroups
+    from .transform.whatif import whatif as whatif
 
 _MODULES = ("hardware", "plots")
 _LAZY = {
     "capture": ".sources.capture",
     "sparsity": ".scan.sparsity",
     "activation_sparsity": ".scan.sparsity",
-    "ActivationSparsity": ".scan.activation_result",
-    "Sparsity": ".scan.result",
+    "ActivationSparsity": ".results.sparsity",
+    "Sparsity": ".results.sparsity",
     "channel_groups": ".transform.channels.finding",
     "ChannelGroups": ".transform.channels.groups",
     "collective": ".predict.collectives",
-    "CollectiveEstimate": ".predict.collectives",
+    "CollectiveEstimate": ".results.collective",
     "compare": ".predict.compare",
     "Comparison": ".results.comparison",
     "count": ".predict.count",
     "estimate": ".predict.estimate",
-    "Estimate": ".predict.estimate",
-    "LayerEstimate": ".predict.estimate",
-    "potential": ".predict.sparsity_speedup",
-    "Potential": ".predict.sparsity_speedup",
+    "Estimate": ".results.estimate",
+    "LayerEstimate": ".results.estimate",
+    "sparsity_speedup": ".predict.sparsity_speedup",
+    "SparsitySpeedup": ".results.sparsity",
     "profile": ".predict.profile",
     "Profile": ".results.profile",
     "calibrate": ".measuring.calibration",
@@ -85,13 +85,13 @@ _LAZY = {
     "EnergyMeter": ".measuring.energy",
     "EnergyUnknownWarning": ".measuring.energy",
     "measure": ".measuring.measure",
-    "Measurement": ".measuring.result",
+    "Measurement": ".results.measurement",
     "sweep": ".sweeps.sweep",
     "StoredSweep": ".sweeps.store",
     "Sweep": ".sweeps.result",
     "SweepInterrupted": ".sweeps.run",
     "tradeoff": ".advice.tradeoff",
-    "Tradeoff": ".advice.result",
+    "Tradeoff": ".results.tradeoff",
     "whatif": ".transform.whatif",
     "assert_cost": ".training.budget",
     "CostBudget": ".training.budget",
@@ -122,9 +122,9 @@ __all__ = [
     "LayerEstimate",
     "Measurement",
     "Plan",
-    "Potential",
     "Profile",
     "Sparsity",
+    "SparsitySpeedup",
     "StoredSweep",
     "Sweep",
     "SweepInterrupted",
@@ -144,9 +144,9 @@ __all__ = [
     "hardware",
     "measure",
     "plots",
-    "potential",
     "profile",
     "sparsity",
+    "sparsity_speedup",
     "sweep",
     "tradeoff",
     "whatif",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyinfercost.scan.figures import Blocks, Figures, Groups
+from pyinfercost.results.sparsity import Blocks, Figures, Groups
 
 Used = NDArray[np.bool_]
 KINDS = ((2, 4), (1, 4), (4, 8))

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
+from ..results.tradeoff import ORIGINAL, LayerSensitivity, TradeoffRow
 from . import NotApplicableError, TradeoffError
 from .journal import Journal
-from .result import ORIGINAL, LayerSensitivity, TradeoffRow
 
 _ESTIMATED = ("latency_s", "latency_low_s", "latency_high_s", "energy_j", "cost_usd")
 _COUNTED = ("peak_memory_bytes", "parameter_bytes")
@@ -124,7 +124,8 @@ def _unchanged(module: Any) -> Any:
 
 
 def _zeros(module: Any) -> dict[str, Any]:
-    from ..scan.sparsity import SparsityError, sparsity
+    from ..scan import SparsityError
+    from ..scan.sparsity import sparsity
 
     try:
         total = sparsity(module).total

@@ -8,14 +8,14 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .._core import __version__
+from ..results.tradeoff import ORIGINAL, LayerSensitivity, Tradeoff, TradeoffRow
 from . import TradeoffError
 from .journal import Journal
-from .result import ORIGINAL, LayerSensitivity, Tradeoff, TradeoffRow
 from .steps import Saying, Steps, said, takes
 
 if TYPE_CHECKING:
     from .._core import Hardware
-    from ..deployment.prices import Price
+    from ..results.costs import Price
 
 _MEASURED = ("native", "fp32", "bf16", "fp16")
 

@@ -75,7 +75,7 @@ def diff(
             document if profiler is None or document is not None else profiler.profile(side, quiet=form in _WHOLE)
             for side, document in zip((before, after), sides, strict=True)
         )
-        result = compared(one, other).checked(limits)
+        result = compared(one, other, limits=limits)
 
         def table() -> RenderableType:
             from ..report.comparison import comparison_view

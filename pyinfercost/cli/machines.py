@@ -8,8 +8,8 @@ import click
 
 if TYPE_CHECKING:
     from .._core import Hardware
-    from ..deployment.prices import Price
     from ..deployment import Transfer
+    from ..results.costs import Price
 
 ALL = "all"
 KINDS = ("cpu", "gpu", "systolic")

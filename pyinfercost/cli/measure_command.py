@@ -13,8 +13,8 @@ from .options import EPILOG, format_option, model_options, trace_option
 from .output import check_writable, messages_for_people, show, write, write_trace
 
 if TYPE_CHECKING:
+    from ..results.measurement import Measurement
     from ..results.profile import Profile
-    from ..measuring.result import Measurement
 
 _MOST_LAYERS = 30
 _PRECISIONS = ("native", "fp32", "bf16", "fp16")

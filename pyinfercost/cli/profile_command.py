@@ -15,7 +15,7 @@ from .report_options import varied_axes, vary_option, write_report
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..measuring.result import Measurement
+    from ..results.measurement import Measurement
 
 _DATA_FORMATS = ("json", "csv")
 

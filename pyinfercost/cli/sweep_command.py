@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .._core import Hardware
+    from ..results.costs import Price
     from ..sources.models import Captured
-    from ..deployment.prices import Price
 
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 _MOST_TO_EXPLAIN = 2**22
@@ -144,8 +144,8 @@ def sweep(
 
         from ..predict.boundary import boundary_of
         from ..sources.models import graph_over
-        from ..sweeps.sweep import sweep_over
         from ..sweeps.run import SweepInterrupted
+        from ..sweeps.sweep import sweep_over
 
         with progress(model, quiet=form != "table", silent=no_progress):
             captured = changed(graph_over(model, sizes), quantize, kv_cache)

@@ -15,9 +15,9 @@ from .output import STOPPED, show, write_pieces
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ..results.costs import Price
     from ..sweeps.result import Sweep
     from ..sweeps.store import StoredSweep
-    from ..deployment.prices import Price
     from .choice import Choice
 
 FORMATS = ("table", "csv", "json", "parquet")
@@ -101,8 +101,8 @@ def _show(
 
 
 def _show_table(answer: Answer, chosen: Sweep | StoredSweep, found: int, output: str | None, limit: int) -> None:
-    from ..sweeps.result import Sweep
     from ..report.table import point_view, sweep_view
+    from ..sweeps.result import Sweep
 
     about = _about(answer, found)
     shown = _first(chosen, limit)
@@ -167,8 +167,8 @@ def _ends(stored: StoredSweep, first: Sweep) -> Sweep:
 
 def _csv(chosen: Sweep | StoredSweep, limit: int | None) -> Iterator[str]:
     """Lines, in pieces."""
-    from ..sweeps.result import Sweep
     from ..report.delimited import sweep_csv_lines
+    from ..sweeps.result import Sweep
 
     if limit is not None:
         chosen = _first(chosen, limit)

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isnan, nan, sqrt
 from typing import TYPE_CHECKING
 
+from ..results.costs import ColdStart, Transfer
 from .host_transfer import HostLink, host_link
-from .transfer import Transfer, facts
+from .transfer import facts
 
 if TYPE_CHECKING:
     from .._core import Hardware
 
 _GIGA = 1e9
-
-
-@dataclass(frozen=True)
-class ColdStart:
-    """What it takes until a device is ready for its first forward.
-
-    The container, the interpreter and its imports come before it and are not in it.
-
-    Attributes:
-        seconds: runtime and weights.
-        low_s: at best
-        high_s: and at worst, of what was published.
-        runtime_s: until the device's runtime is up.
-        loading_s: until the weights are in its memory.
-        weight_bytes: bytes of the weights, in the dtypes that they run in.
-        weights_from: where they are before.
-    """
-
-    seconds: float
-    low_s: float
-    high_s: float
-    runtime_s: float
-    loading_s: float
-    weight_bytes: int
-    weights_from: str
 
 
 def cold_start(machine: Hardware, weight_bytes: int, terms: Transfer) -> ColdStart | None:

@@ -2,59 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .prices import Price
+from ..results.costs import SECONDS_PER_HOUR, Cost, Price
 
 Number = TypeVar("Number", bound=Any)  # a float, or an array of them
 
-SECONDS_PER_HOUR = 3600
 JOULES_PER_KWH = 3.6e6
-_MILLION = 1_000_000
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one item of the batch costs.
-
-    Attributes:
-        usd: USD for one item.
-        used_s: seconds for which a device is occupied by it: work, and copies that are not made meanwhile.
-        paid_s: seconds of a device that are paid for it: used ones over the utilisation.
-        electricity_usd: of `usd`, what its owner pays for electricity.
-        egress_usd: of `usd`, what its answer costs to leave the cloud.
-        utilisation: share of the paid time in which devices work.
-        price: what an hour costs.
-    """
-
-    usd: float
-    used_s: float
-    paid_s: float
-    electricity_usd: float
-    egress_usd: float
-    utilisation: float
-    price: Price
-
-    @property
-    def usd_per_thousand(self) -> float:
-        """USD for 1,000 items."""
-        return 1000 * self.usd
-
-    @property
-    def usd_per_million(self) -> float:
-        """USD for 1,000,000 items."""
-        return _MILLION * self.usd
-
-    @property
-    def used_h_per_million(self) -> float:
-        """Device hours of work for 1,000,000 items."""
-        return _MILLION * self.used_s / SECONDS_PER_HOUR
-
-    @property
-    def paid_h_per_million(self) -> float:
-        """Device hours that are paid for 1,000,000 items."""
-        return _MILLION * self.paid_s / SECONDS_PER_HOUR
 
 
 def usd_per_joule(price: Price) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf, nan
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .transfer import Transfer
+from ..results.costs import Transfer
 
 if TYPE_CHECKING:
     from .._core import Hardware
@@ -57,36 +57,6 @@ def host_link(machine: Hardware, memory: str) -> HostLink:
     pinned = bandwidth * constants["host_link.pinned_share"]
     rate = pinned if memory == "pinned" else min(pinned, constants["host_link.pageable_gb_per_s"] * _GIGA)
     return HostLink(rate, constants["host_link.latency_s"], constants["host_link.spread"])
-
-
-@dataclass(frozen=True)
-class Moved:
-    """What a forward moves beside its own work.
-
-    Attributes:
-        terms: how.
-        input_bytes: bytes of a device's inputs, as the model takes them.
-        output_bytes: bytes of its results, without caches that stay.
-        host_s: seconds on the link between host and device; None where the machine's file says nothing of it.
-        network_s: seconds on the network, of the whole batch.
-        request_bytes: bytes of the whole batch on the network, in
-        response_bytes: and out.
-        egress_usd: USD for one item's answer to leave the cloud.
-    """
-
-    terms: Transfer
-    input_bytes: int
-    output_bytes: int
-    host_s: float | None
-    network_s: float
-    request_bytes: float
-    response_bytes: float
-    egress_usd: float
-
-    @property
-    def seconds(self) -> float | None:
-        """Of a request, beside the forward itself; None where the link is not known."""
-        return None if self.host_s is None else self.host_s + self.network_s
 
 
 def network_s(terms: Transfer, request_bytes: Number, response_bytes: Number) -> Number:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..hardware.schema import read_toml
+from ..results.costs import Place
+from .costs import JOULES_PER_KWH
 
 PLACES = Path(__file__).parent / "places.toml"
 INDUSTRY = "industry"
@@ -19,27 +20,14 @@ class UnknownPlaceError(ValueError):
     """No such place is known; the message names the nearest."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """A place for machines.
+def carbon_g(place: Place, energy_j: float) -> float:
+    """Return the grams of CO2 equivalent for joules that a machine draws at a place.
 
-    Attributes:
-        name: a country's ISO code (`"deu"`), or a cloud and its region (`"gcp/us-central1"`).
-        grid_g_per_kwh: grams of CO2 equivalent for a kWh from the grid.
-        pue: energy of the data centre over that of its machines (power usage effectiveness).
-        source: of both.
-        dated: year of both.
+    Args:
+        place: where the machine is.
+        energy_j: joules of the machine alone; the data center's overhead (`pue`) is added here.
     """
-
-    name: str
-    grid_g_per_kwh: float
-    pue: float
-    source: str
-    dated: str
-
-    def carbon_g(self, energy_j: float) -> float:
-        """Grams of CO2 equivalent for joules that a machine draws."""
-        return energy_j / 3.6e6 * self.pue * self.grid_g_per_kwh
+    return energy_j / JOULES_PER_KWH * place.pue * place.grid_g_per_kwh
 
 
 @cache

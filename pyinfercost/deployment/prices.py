@@ -5,65 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from ..hardware.schema import read_toml
+from ..results.costs import Price, PriceError
 from .offers import TERMS, Offer, UnknownOfferError, offer, offers
 
 HOURS_PER_YEAR = 8766
 GIVEN = "given"
 """Where a price is from that is a number of the caller's."""
-_OLD_MONTHS = 12
 _NUMBER = re.compile(r"\$?\s*([+-]?[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(?:usd|\$)?\s*(?:/\s*h(?:our)?)?", re.IGNORECASE)
 _OWNED_KEYS = {"usd", "devices", "lifetime_years", "usd_per_kwh", "pue", "region"}
-
-
-class PriceError(ValueError):
-    """A price that cannot be understood, or that is of another device."""
-
-
-@dataclass(frozen=True)
-class Price:
-    """What one device costs.
-
-    Attributes:
-        usd_per_h: USD for an hour of one device, whether it works or not.
-        text: where the price is from, in a few words.
-        usd_per_kwh: what the owner pays for electricity; 0 where it is in the price, as it is in all rents.
-        pue: energy of the data centre over that of its machines (power usage effectiveness), where the owner pays it.
-        cloud: who rents it out; empty for one's own.
-        region: where; empty where that is not known.
-        dated: year, or year and month, of the price; empty where the caller gave it.
-        age_months: how old it is at least.
-    """
-
-    usd_per_h: float
-    text: str
-    usd_per_kwh: float = 0.0
-    pue: float = 1.0
-    cloud: str = ""
-    region: str = ""
-    dated: str = ""
-    age_months: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("usd_per_h", "usd_per_kwh"):
-            value = getattr(self, name)
-            if not (value >= 0 and isfinite(value)):
-                raise PriceError(f"{name} is {value}; expected zero or more USD")
-        if not (self.pue >= 1 and isfinite(self.pue)):
-            raise PriceError(f"pue is {self.pue}; expected 1 or more")
-
-    def __str__(self) -> str:
-        """`1.323 USD/h for a device, aws/g6.4xlarge@us-east-1 on-demand, of 2025-10, 13 months old: OLD`."""
-        parts = [f"{self.usd_per_h:.4g} USD/h for a device", self.text]
-        if self.dated:
-            age = f", {self.age_months} months old" if self.age_months else ""
-            parts.append(f"of {self.dated}{age}" + (": OLD" if self.age_months > _OLD_MONTHS else ""))
-        return ", ".join(parts)
 
 
 def price_of(value: Any, device: str, *, threads: int | None = None) -> Price:

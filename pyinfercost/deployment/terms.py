@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .places import Place
-    from .prices import Price
-    from .transfer import Transfer
+    from ..results.costs import Place, Price, Transfer
 
 
 class UtilisationError(ValueError):

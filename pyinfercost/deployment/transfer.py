@@ -3,71 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from ..hardware.schema import read_toml
+from ..results.costs import MEMORIES, Transfer, TransferError
 
 _FACTS = Path(__file__).parent / "facts.toml"
-_MEMORIES = ("pageable", "pinned")
 _OVERLAPPED = "overlapped"
-
-
-class TransferError(ValueError):
-    """Terms of transfer that cannot be understood; the message says what was got and what was expected."""
 
 
 @cache
 def facts() -> dict[str, Any]:
     """The package's figures on storage and egress, each with its source and date."""
     return read_toml(_FACTS)
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """How the data of an inference gets to the machine and back.
-
-    Attributes:
-        memory: what the host hands over from and to: `"pageable"`, as `tensor.to("cuda")` does, or `"pinned"`.
-        overlapped: whether the next batch is copied while one is computed: then the device is occupied for the longer
-            of the two, else for their sum.
-        network_gbit_per_s: rate at which requests come in and answers go out; None leaves the network out.
-        network_rtt_s: seconds from a user to the service and back, once for each forward.
-        request_bytes: what a request for one item has on the network; None: the inputs as the model takes them.
-        response_bytes: the same of an answer; None: the results as the model hands them out.
-        egress_usd_per_gb: USD for 10^9 bytes that go out.
-        weights_from: where weights are before the first forward: `"nvme"`, `"network"`, `"memory"` (the page cache),
-            `"pinned"` (a server that holds them ready), or 10^9 bytes a second.
-    """
-
-    memory: str = "pageable"
-    overlapped: bool = False
-    network_gbit_per_s: float | None = None
-    network_rtt_s: float = 0.0
-    request_bytes: float | None = None
-    response_bytes: float | None = None
-    egress_usd_per_gb: float = 0.0
-    weights_from: str | float = "nvme"
-
-    def __post_init__(self) -> None:
-        if self.memory not in _MEMORIES:
-            raise TransferError(f"memory is {self.memory!r}; expected {' or '.join(_MEMORIES)}")
-        for name in ("network_rtt_s", "request_bytes", "response_bytes", "egress_usd_per_gb"):
-            value = getattr(self, name)
-            if value is not None and not (value >= 0 and isfinite(value)):
-                raise TransferError(f"{name} is {value}; expected zero or more")
-        for name in ("network_gbit_per_s", "weights_from"):
-            value = getattr(self, name)
-            if isinstance(value, (int, float)) and not (value > 0 and isfinite(value)):
-                raise TransferError(f"{name} is {value}; expected more than zero")
-        places = facts()["storage"]
-        if isinstance(self.weights_from, str) and self.weights_from not in places:
-            raise TransferError(
-                f"weights_from is {self.weights_from!r}; expected {', '.join(places)}, or 10^9 bytes a second"
-            )
 
 
 _NAMES = [field.name for field in fields(Transfer)]
@@ -84,8 +35,10 @@ def transfer_of(value: Any) -> Transfer | None:
     Raises:
         TransferError: it is none of these, or a value is out of range.
     """
-    if value is None or isinstance(value, Transfer):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, Transfer):
+        return _checked(value)
     if isinstance(value, Mapping):
         return _from_settings({str(name): setting for name, setting in value.items()})
     if not isinstance(value, str):
@@ -93,7 +46,7 @@ def transfer_of(value: Any) -> Transfer | None:
     settings: dict[str, Any] = {}
     for part in filter(None, (word.strip() for word in value.split(","))):
         name, equals, text = part.partition("=")
-        if not equals and name in _MEMORIES:
+        if not equals and name in MEMORIES:
             name, text = "memory", name
         elif not equals and name == _OVERLAPPED:
             text = "true"
@@ -118,7 +71,17 @@ def _from_settings(settings: dict[str, Any]) -> Transfer:
             known[name] = _truth(value)
         else:
             known[name] = _number(name, value)
-    return Transfer(**known)
+    return _checked(Transfer(**known))
+
+
+def _checked(given: Transfer) -> Transfer:
+    """Raise a TransferError if the weights come from a storage of unknown bandwidth."""
+    places = facts()["storage"]
+    if isinstance(given.weights_from, str) and given.weights_from not in places:
+        raise TransferError(
+            f"weights_from is {given.weights_from!r}; expected {', '.join(places)}, or 10^9 bytes a second"
+        )
+    return given
 
 
 def _egress(value: Any) -> float:

@@ -10,10 +10,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..results.measurement import ForwardEnergy
 from .counters import RESOLUTION, Counter, NoCounterError
 from .nvml import nvml_counter
 from .rapl import POWERCAP, RaplCounter
-from .result import ForwardEnergy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

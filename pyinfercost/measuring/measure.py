@@ -7,13 +7,13 @@ from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from .result import NOT_ASKED_FOR, MeasuredLayer, Measurement
+from ..results.measurement import NOT_ASKED_FOR, MeasuredLayer, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Graph, Hardware
-    from ..predict.estimate import Estimate
+    from ..results.estimate import Estimate
     from ..results.profile import Profile
 
 _WARM_UP = 0.3  # of the seconds that are timed

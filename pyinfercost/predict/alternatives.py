@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .arguments import SizeError
+from .profile import profile as profile_at
 
 if TYPE_CHECKING:
     from ..results.profile import Profile
@@ -70,7 +71,7 @@ def alternatives(profile: Profile, vary: Mapping[str, Any] | None = None) -> Alt
             points.append(profile)
             continue
         try:
-            points.append(profile.at(**changes))
+            points.append(profile_at(profile, **changes))
         except ValueError as error:
             if len(changes) == 1:  # the value itself is wrong, and not this way of putting values together
                 raise

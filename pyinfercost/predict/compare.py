@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import isfinite
 from os import PathLike
 from typing import Any
 
-from ..results.comparison import FIGURES, Change, Comparison, ModuleChange, Side, status_of
+from ..results.comparison import ESTIMATED, FIGURES, TOTALS, Change, Comparison, ModuleChange, Side
 from ..results.documents import HOW_TO, ComparisonError, checked_profile, profile_document_from
-from .estimate import Estimate
+from ..results.estimate import Estimate
 from ..results.profile import Profile
+from .diff_tree import status_of, whole_modules
+from .limits import broken_limits
 
-_COUNTS = ("flops", "contraction_flops", "pointwise_flops", "traffic_bytes")
 _LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
-_STORED = ("parameters", "parameter_bytes", "buffer_bytes", "peak_activation_bytes", "peak_memory_bytes")
-_ESTIMATED = (
-    "latency_s",
-    "throughput_per_s",
-    "energy_j",
-    "energy_per_item_j",
-    "transfer_s",
-    "cold_start_s",
-    "cost_usd",
-    "usd_per_million_tokens",
-    "carbon_g",
-)
-TOTALS = (*_COUNTS, *_STORED, *_ESTIMATED)
-"""The figures of a whole model, in the order in which reports show them."""
-
 _TERMS = ("hardware", "precision", "execution", "threads", "sustained", "devices", "sizes")
 """What times depend on beside the model."""
 
 
-def compare(a: Any, b: Any) -> Comparison:
+def compare(a: Any, b: Any, *, limits: Iterable[str] = ()) -> Comparison:
     """What changed from one profile to another, module by module and in total, and what it buys.
 
     Modules are joined by their paths. Where a host launches kernels, what starting costs is shared out among all of
@@ -45,11 +31,17 @@ def compare(a: Any, b: Any) -> Comparison:
         a: before: a `Profile`, an `Estimate` (which has times and no counts), the JSON object that `Profile.to_dict`
             gives, or the path of a file with it or of an HTML report.
         b: after: the same.
+        limits: figures that may not change by more, such as `latency_s:+5%` (may not grow by more),
+            `throughput_per_s:-5%` (may not fall by more), `peak_memory_bytes:+1e6` (in the figure's own unit) and
+            `flops:any` (may not change). The figures are those of `totals`, and `unmodelled_ops`. A figure that is
+            unknown on a side breaks every limit on it.
 
     Returns:
-        A `Comparison`; what is not known on a side is None there, and so are its difference and ratio.
+        A `Comparison`, whose `failed` has the broken limits; what is not known on a side is None there, and so are
+        its difference and ratio.
 
     Raises:
+        LimitError: for a limit that is not understood.
         ComparisonError: for a document that is no profile, or of a version that is not known.
         TypeError: for anything else.
         OSError: for a file that cannot be read.
@@ -62,13 +54,16 @@ def compare(a: Any, b: Any) -> Comparison:
         status = status_of(changes, before=path in before.modules, after=path in after.modules)
         same_work = same_terms and not changes["parameter_bytes"].changed and before.works_as(after, path)
         rows.append(ModuleChange(path, status, **changes, same_work=same_work))
-    return Comparison(
+    found = Comparison(
         before=before.side,
         after=after.side,
         warnings=tuple(_warnings(before.side, after.side)),
         totals={name: Change(before.totals[name], after.totals[name]) for name in TOTALS},
         modules=tuple(rows),
+        added=whole_modules(rows, "added"),
+        removed=whole_modules(rows, "removed"),
     )
+    return replace(found, failed=broken_limits(found, limits))
 
 
 @dataclass(frozen=True)
@@ -150,7 +145,7 @@ def _parsed(document: Mapping[str, Any], devices: int) -> _Read:
     counted = dict(document["totals"])
     counted["flops"] = _sum(counted.get("contraction_flops"), counted.get("pointwise_flops"))
     counted["traffic_bytes"] = _sum(counted.get("bytes_read"), counted.get("bytes_written"))
-    totals = {name: _number((estimate if name in _ESTIMATED else counted).get(name), name) for name in TOTALS}
+    totals = {name: _number((estimate if name in ESTIMATED else counted).get(name), name) for name in TOTALS}
     return _Read(side, totals, _modules(document, totals, unmodelled), _work(document, unmodelled))
 
 

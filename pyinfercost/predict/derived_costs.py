@@ -5,9 +5,10 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from ..deployment.host_transfer import Moved, copying_s, egress_usd, host_link, network_s, waiting_s
 from ..deployment.cold_start import cold_start
-from ..deployment.transfer import Transfer
+from ..deployment.host_transfer import copying_s, egress_usd, host_link, network_s, waiting_s
+from ..deployment.places import carbon_g as carbon_of
+from ..results.costs import Moved, Transfer
 from .boundary import boundary_of, value_of
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def what_follows(
         )
     carbon_g = None
     if energy_j is not None and terms.place is not None:
-        carbon_g = terms.place.carbon_g(energy_j / items)
+        carbon_g = carbon_of(terms.place, energy_j / items)
     return {
         "transfer_s": moved.seconds,
         "transfer": moved,

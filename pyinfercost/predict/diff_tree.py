@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..results.comparison import FIGURES, UNCHANGED, Change, ModuleChange, together
+from ..results.comparison import FIGURES, UNCHANGED, Change, ModuleChange
 
 if TYPE_CHECKING:
     from ..results.comparison import Comparison
@@ -51,7 +51,7 @@ def outline(comparison: Comparison, *, depth: int | None = None, most: int) -> O
     deepest = max((_depth_of(row.module) for row in comparison.modules), default=1)
     counts = {row.module for row in comparison.modules}
     if depth is not None:
-        units = comparison.collapsed(depth)
+        units = collapsed(comparison.modules, depth)
         rows, shifted = _sorted_out(comparison, units)
         return Outline(rows, shifted, len(units), min(depth, deepest), deepest, whole=False, grouped=depth < deepest)
     root = _tree(comparison.modules)
@@ -66,10 +66,38 @@ def outline(comparison: Comparison, *, depth: int | None = None, most: int) -> O
     return Outline(rows, shifted, len(taken), shown, deepest, whole=depths != {shown}, grouped=bool(depths))
 
 
-def whole_modules(comparison: Comparison, status: str) -> tuple[str, ...]:
-    """The paths of what was added, or removed, each as high as all below it was. What takes nothing is left out."""
-    rows = [row for row, _ in _outlined(_tree(comparison.modules), None)]
+def whole_modules(modules: Sequence[ModuleChange], status: str) -> tuple[str, ...]:
+    """Return the paths that were added, or removed, each as high as everything below it was.
+
+    Modules without any figure are left out.
+    """
+    rows = [row for row, _ in _outlined(_tree(modules), None)]
     return tuple(row.module for row in rows if row.status == status and _takes(row))
+
+
+def collapsed(modules: Sequence[ModuleChange], depth: int) -> tuple[ModuleChange, ...]:
+    """Return the modules with those below a depth added up.
+
+    Args:
+        modules: the modules of a comparison.
+        depth: names of a path to keep, at least 1.
+
+    Raises:
+        ValueError: for a depth below 1.
+    """
+    if depth < 1:
+        raise ValueError(f"depth must be at least 1, got {depth}")
+    groups: dict[str, list[ModuleChange]] = {}
+    for row in modules:
+        groups.setdefault(".".join(row.module.split(".")[:depth]), []).append(row)
+    return tuple(rows[0] if len(rows) == 1 else _together(path, rows) for path, rows in groups.items())
+
+
+def status_of(changes: Mapping[str, Change], *, before: bool, after: bool) -> str:
+    """What became of a module, from its figures and on which sides it is."""
+    if before and after:
+        return "changed" if any(change.changed for change in changes.values()) else UNCHANGED
+    return "removed" if before else "added"
 
 
 @dataclass
@@ -109,7 +137,7 @@ def _outlined(node: _Node, depth: int | None) -> list[tuple[ModuleChange, int]]:
         elif len(item.rows) == 1:
             found.append((item.rows[0], 1))
         elif item.level == depth or {row.status for row in item.rows} in ({"added"}, {"removed"}):
-            found.append((together(item.path, item.rows), len(item.rows)))
+            found.append((_together(item.path, item.rows), len(item.rows)))
         else:
             found += _outlined(item, depth)
     return found
@@ -142,3 +170,25 @@ def _is_small(change: Change, total: Change) -> bool:
 
 def _depth_of(module: str) -> int:
     return module.count(".") + 1
+
+
+def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:
+    """Several modules as one, which is added or removed where all of them are."""
+    changes = {
+        name: Change(
+            _sum([getattr(row, name).before for row in rows]), _sum([getattr(row, name).after for row in rows])
+        )
+        for name in FIGURES
+    }
+    status = status_of(
+        changes, before=any(r.status != "added" for r in rows), after=any(r.status != "removed" for r in rows)
+    )
+    if status == UNCHANGED and any(row.status != UNCHANGED for row in rows):
+        status = "changed"  # what one lost another one gained
+    return ModuleChange(path, status, **changes, same_work=all(row.same_work for row in rows))
+
+
+def _sum(values: list[float | None]) -> float | None:
+    """The sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -5,12 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import isclose, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .compare import TOTALS
-from ..results.comparison import Change
+from ..results.comparison import TOTALS, BrokenLimit, Change
 
 if TYPE_CHECKING:
     from ..results.comparison import Comparison
@@ -68,32 +67,6 @@ class Limit:
     relative: bool = False
 
 
-@dataclass(frozen=True)
-class BrokenLimit:
-    """A limit that does not hold, and why.
-
-    Attributes:
-        limit: the limit as it was written.
-        figure: the figure of the whole model.
-        before: its value before; None where it is not known.
-        after: its value after; None where it is not known.
-        reason: what it did, in words.
-    """
-
-    limit: str
-    figure: str
-    before: float | None
-    after: float | None
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.limit}: {self.reason}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object."""
-        return asdict(self)
-
-
 def limit_of(text: str) -> Limit:
     """A limit from words.
 
@@ -134,7 +107,7 @@ def _hint(figure: str, said: str) -> str:
     return f"expected {_FORMS}"
 
 
-def broken_of(comparison: Comparison, limits: Iterable[str]) -> tuple[BrokenLimit, ...]:
+def broken_limits(comparison: Comparison, limits: Iterable[str]) -> tuple[BrokenLimit, ...]:
     """Those of the limits that a comparison breaks, in their order.
 
     Raises:

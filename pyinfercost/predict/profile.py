@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
+from ..deployment.terms import Asked, Terms
+from ..results.profile import Profile
+from ..sources.models import Captured, graph_at
 from .arguments import Rules, bind_sizes, work_overrides
 from .estimate import estimate_on
-from ..sources.models import Captured, graph_at
-from ..results.profile import Profile, Question
-from ..deployment.terms import Asked, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Hardware
+
+
+@dataclass(frozen=True)
+class ProfileRequest:
+    """Resolved arguments of `profile`, from which the model is profiled again at another point.
+
+    Attributes:
+        captured: the graph and the sizes that were given.
+        machine: the machine; None without hardware.
+        execution: how the model runs.
+        rules: work of the caller's own ops.
+        threads: threads to run on.
+        terms: price, place and transfer on this machine.
+        said: the same as given, to be looked up for another machine.
+    """
+
+    captured: Captured
+    machine: Hardware | None
+    execution: str
+    rules: Rules | None
+    threads: int | None
+    terms: Terms | None
+    said: Asked
 
 
 def profile(
@@ -25,40 +49,64 @@ def profile(
     kwargs: Mapping[str, Any] | None = None,
     *,
     hardware: str | PathLike[str] | Hardware | None = None,
-    precision: str = "native",
-    execution: str = "eager",
+    precision: str | None = None,
+    execution: str | None = None,
     dynamic: Any = None,
     rules: Rules | None = None,
     threads: int | None = None,
     price: Any = None,
-    utilisation: float = 1.0,
+    utilisation: float | None = None,
     region: str | None = None,
     transfer: Any = None,
     **sizes: SupportsIndex,
 ) -> Profile:
-    """Captures a model, counts it, and with `hardware` given predicts latency, energy and, with `price`, cost.
+    """Capture a model, count it, and with `hardware` given predict latency, energy and, with `price`, cost.
 
     Args:
-        model_or_graph: a `Graph`, or anything that `capture` takes: a module, an exported program, a file, a spec.
-        args: positional inputs of the model, a tuple or a lone input; not for a Graph.
-        kwargs: keyword inputs of the model; not for a Graph.
-        hardware: an id from the catalogue, the path of a TOML file, or a `Hardware`; None counts only.
-        precision: the dtype to run in; `"native"` takes the model's own dtypes.
-        execution: `"eager"`, `"compiled"` or `"replayed"`.
+        model_or_graph: a `Graph`, or anything that `capture` takes: a module, an exported program, a file, a spec. A
+            `Profile` is profiled again at another point: arguments left out keep its values, and its price is looked
+            up anew for another machine.
+        args: positional inputs of the model, a tuple or a lone input; not for a Graph or a Profile.
+        kwargs: keyword inputs of the model; not for a Graph or a Profile.
+        hardware: an id from the catalogue, the path of a TOML file, or a `Hardware`; None counts only. For a Profile
+            of a sustained machine, the machine is sustained, too.
+        precision: the dtype to run in; `"native"`, the default, takes the model's own dtypes.
+        execution: `"eager"`, the default, `"compiled"` or `"replayed"`.
         dynamic: which dimensions of the inputs are named sizes, as in `capture`.
         rules: work of the caller's own ops, as in `count`.
         threads: threads to run on; only for a CPU.
         price: what an hour of one device costs, as in `estimate`.
-        utilisation: share of the paid time in which the device works.
+        utilisation: share of the paid time in which the device works; 1 by default.
         region: where the machine stands, as in `estimate`.
         transfer: how inputs get to the device and results back, as in `estimate`.
         **sizes: values of the named sizes; a size left out takes the graph's default. For a spec, the sizes to
             capture it at.
+
+    Returns:
+        The counts, and the estimate where there is hardware.
+
+    Raises:
+        ValueError: for an unknown machine, precision, execution or size, or a price of another machine.
+        TypeError: for inputs or `dynamic` given with a captured graph or a profile.
     """
     from ..sources.capture import as_inputs
 
     args = as_inputs(args)
-    said = Asked(price, utilisation, region, transfer)
+    if isinstance(model_or_graph, Profile):
+        if args or kwargs or dynamic is not None:
+            raise TypeError("a Profile has a captured graph: args, kwargs and dynamic go with a model")
+        return _profile_again(
+            model_or_graph,
+            hardware=hardware,
+            precision=precision,
+            execution=execution,
+            rules=rules,
+            threads=threads,
+            given=Asked(price, 1.0 if utilisation is None else utilisation, region, transfer),
+            keeps_utilisation=utilisation is None,
+            sizes=sizes,
+        )
+    said = Asked(price, 1.0 if utilisation is None else utilisation, region, transfer)
     machine = terms = None
     if hardware is not None:
         from ..hardware import load
@@ -87,9 +135,58 @@ def profile(
     return profile_on(
         machine,
         captured,
-        precision=precision,
-        execution=execution,
+        precision=precision or "native",
+        execution=execution or "eager",
         rules=rules,
+        threads=threads,
+        terms=terms,
+        said=said,
+    )
+
+
+def _profile_again(
+    known: Profile,
+    *,
+    hardware: str | PathLike[str] | Hardware | None,
+    precision: str | None,
+    execution: str | None,
+    rules: Rules | None,
+    threads: int | None,
+    given: Asked,
+    keeps_utilisation: bool,
+    sizes: Mapping[str, Any],
+) -> Profile:
+    """Profile the model of a profile at another point; arguments that are None keep the profile's values."""
+    request = known.request
+    if not isinstance(request, ProfileRequest):
+        raise TypeError(f"this profile has request {request!r}; expected a Profile that `profile` returned")
+    before = request.said
+    said = Asked(
+        before.price if given.price is None else given.price,
+        before.utilisation if keeps_utilisation else given.utilisation,
+        given.region or before.region,
+        before.transfer if given.transfer is None else given.transfer,
+    )
+    machine, terms = request.machine, request.terms
+    if hardware is not None or threads is not None:
+        from ..hardware import load
+
+        if hardware is None and machine is not None:
+            hardware = machine.id
+        named = isinstance(hardware, (str, PathLike))
+        sustained = named and machine is not None and machine.sustained
+        machine = load(hardware, threads=threads, sustained=sustained) if hardware is not None else None
+    elif machine is not None:
+        threads = request.threads
+    if machine is not request.machine or said != before:
+        terms = None if machine is None else said.of(machine.id, threads)
+    captured = request.captured
+    return profile_on(
+        machine,
+        captured._replace(sizes={**captured.sizes, **sizes}),
+        precision=precision or known.precision,
+        execution=execution or request.execution,
+        rules=request.rules if rules is None else rules,
         threads=threads,
         terms=terms,
         said=said,
@@ -133,5 +230,5 @@ def profile_on(
         sizes={**captured.fixed, **bound_sizes},
         precision=precision,
         model=captured.name,
-        asked=Question(captured, machine, execution, rules, threads, terms, said or Asked()),
+        request=ProfileRequest(captured, machine, execution, rules, threads, terms, said or Asked()),
     )

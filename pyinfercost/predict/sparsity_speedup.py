@@ -2,109 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..results.sparsity import LayerSpeedup, SparsitySpeedup
+from ..transform.edit import GraphEdit
+from ..transform.products import METADATA_COLUMNS, product_of
+from ..transform.whatif import whatif
 from .arguments import bind_sizes
 from .boundary import value_of
 from .estimate import estimate
-from ..transform.whatif import whatif
-from ..transform.edit import GraphEdit
-from ..transform.products import METADATA_COLUMNS, product_of
 
 if TYPE_CHECKING:
     from os import PathLike
     from typing import SupportsIndex
 
     from .._core import Graph, Hardware
-    from ..scan.result import Sparsity, WeightSparsity
+    from ..results.sparsity import Sparsity, WeightSparsity
 
-SCHEMA_VERSION = 1
 _COMPRESSING = ("coo", "csr", "csc", "bsr", "bsc", "semi_structured")
 
 
-@dataclass(frozen=True)
-class LayerPotential:
-    """What the zeros of one weight are worth where its product runs.
-
-    Attributes:
-        module: the layer.
-        weight: the name of its weight.
-        form: how the zeros are kept, as `ic.sparsity` says.
-        zero_share: of the weight's elements.
-        dense_flops: multiply-adds of the product as it runs, two FLOPs each.
-        effective_flops: of these, those with weights that are not zero.
-        dense_bytes: of the weight as it is stored densely.
-        compressed_bytes: the least that a format would take: 2:4 where it holds, else the elements that are not zero
-            with an index of 16 bits each, or the dense bytes where that is less.
-        latency_s: of the layer as it runs.
-        realisable_s: of the layer with the kernels that this machine has for these zeros.
-        why: what the machine makes of them, in words.
-    """
-
-    module: str
-    weight: str
-    form: str
-    zero_share: float
-    dense_flops: int
-    effective_flops: float
-    dense_bytes: int
-    compressed_bytes: int
-    latency_s: float
-    realisable_s: float
-    why: str
-
-    @property
-    def speedup(self) -> float:
-        """Dense over realisable; 1.0 where kernels make nothing of the zeros."""
-        return self.latency_s / self.realisable_s if self.realisable_s > 0 else 1.0
-
-
-@dataclass(frozen=True)
-class Potential:
-    """What zeros are worth on one machine, layer by layer.
-
-    Attributes:
-        hardware: the machine.
-        latency_s: of the whole forward as it runs.
-        realisable_s: with the kernels that the machine has for these zeros.
-        layers: one for each product with a weight that was scanned.
-    """
-
-    hardware: str
-    latency_s: float
-    realisable_s: float
-    layers: tuple[LayerPotential, ...]
-
-    @property
-    def speedup(self) -> float:
-        """Of the whole forward."""
-        return self.latency_s / self.realisable_s if self.realisable_s > 0 else 1.0
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def to_text(self, *, width: int = 100) -> str:
-        """The table as plain text."""
-        from ..report.potential import potential_view
-        from ..report.table import as_text
-
-        return as_text(potential_view(self), width=width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "hardware": self.hardware,
-            "latency_s": self.latency_s,
-            "realisable_s": self.realisable_s,
-            "speedup": self.speedup,
-            "layers": [{**asdict(layer), "speedup": layer.speedup} for layer in self.layers],
-        }
-
-
-def potential(
+def sparsity_speedup(
     graph: Graph,
     sparsity: Sparsity,
     *,
@@ -112,7 +31,7 @@ def potential(
     precision: str = "native",
     execution: str = "replayed",
     **sizes: SupportsIndex,
-) -> Potential:
+) -> SparsitySpeedup:
     """What the zeros that are in the weights buy on a machine.
 
     Dense kernels multiply zeros like any other number, so that pruned weights as such buy nothing. Weights of which two
@@ -160,7 +79,7 @@ def potential(
         flops = value_of(counted[module].row.contraction_flops, {}) if module in counted else 0
         dense_bytes = weight.figures.elements * _bits(weight.dtype) // 8
         layers.append(
-            LayerPotential(
+            LayerSpeedup(
                 module=module,
                 weight=name,
                 form=weight.form,
@@ -174,7 +93,7 @@ def potential(
                 why=_why(weight, module in two_of_four, skips, machine.id),
             )
         )
-    return Potential(machine.id, dense.latency_s, changed.latency_s, tuple(layers))
+    return SparsitySpeedup(machine.id, dense.latency_s, changed.latency_s, tuple(layers))
 
 
 def _holds_2_4(weight: WeightSparsity) -> bool:

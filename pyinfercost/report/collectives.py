@@ -12,7 +12,7 @@ from .text import quantity, significant
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..predict.collectives import CollectiveEstimate
+    from ..results.collective import CollectiveEstimate
 
 _SHARED = ("op", "hardware", "devices", "dtype", "link")
 

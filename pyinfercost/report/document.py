@@ -12,10 +12,10 @@ from .data_sizes import data_sizes
 
 if TYPE_CHECKING:
     from .._core import Hardware, Quantity
-    from ..predict.estimate import Estimate
+    from ..results.costs import Cost
+    from ..results.estimate import Estimate
     from ..results.profile import Profile
     from ..sweeps.result import Sweep
-    from ..deployment.costs import Cost
 
 SCHEMA_VERSION = 1
 

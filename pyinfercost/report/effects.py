@@ -9,7 +9,7 @@ from .text import percent
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..predict.estimate import LayerEstimate
+    from ..results.estimate import LayerEstimate
 
 _MOST = 5
 _LEAST = 0.01

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ..measuring.result import MeasuredLayer, Measurement
+    from ..results.measurement import MeasuredLayer, Measurement
 
 _CSV_COLUMNS = (
     "module", "ops", "measured_s", "predicted_s", "ratio",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .._core import CountRow, LayerRow, Quantity
-    from ..predict.estimate import LayerEstimate
+    from ..results.estimate import LayerEstimate
     from ..results.profile import Profile
 
 SHORT = 60

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..results.sparsity import BINS_PER_OCTAVE
+from ..scan.summary import share_below_largest, share_below_rms, total_of
 from .delimited import csv_text
 from .tabular import Column
 from .text import quantity, scale_for
@@ -12,10 +14,11 @@ from .text import quantity, scale_for
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..scan.activation_result import ActivationSparsity
-    from ..scan.figures import Figures
-    from ..scan.result import Sparsity, WeightSparsity
+    from ..results.sparsity import ActivationSparsity, Figures, Magnitudes, Sparsity, WeightSparsity
 
+SCHEMA_VERSION = 1
+FRACTIONS = (0.001, 0.01, 0.1, 1.0)
+"""Fractions of a weight's RMS and largest magnitude for which the JSON states the share below."""
 THRESHOLDS = (0.01, 0.1)
 """Of a weight's RMS: what lies below them would go first."""
 _CSV = (
@@ -72,6 +75,61 @@ def activation_view(result: ActivationSparsity) -> RenderableType:
     return Group(pairs_view([("model", result.model)]), Text(), total_grid_view(columns))
 
 
+def sparsity_document(result: Sparsity) -> dict[str, Any]:
+    """Return the JSON object of scanned weights."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": result.model,
+        "totals": _counts_document(result.total),
+        "weights": [_weight_document(weight) for weight in result.weights],
+        "skipped": [{"name": item.name, "reason": item.reason} for item in result.skipped],
+    }
+
+
+def _weight_document(weight: WeightSparsity) -> dict[str, Any]:
+    return {
+        "name": weight.name,
+        "aliases": list(weight.aliases),
+        "form": weight.form,
+        "dtype": weight.dtype,
+        "shape": list(weight.shape),
+        **_counts_document(weight.figures),
+        "magnitudes": None if weight.magnitudes is None else _magnitudes_document(weight.magnitudes),
+        "note": weight.note,
+    }
+
+
+def _counts_document(figures: Figures) -> dict[str, Any]:
+    counts = ("elements", "zeros", "rows", "zero_rows", "channels", "zero_channels", "stored_bytes")
+    return {
+        **{name: getattr(figures, name) for name in counts},
+        "zero_share": figures.zero_share,
+        "groups": [
+            {"n": g.n, "m": g.m, "axis": g.axis, "groups": g.groups, "satisfied": g.satisfied, "holds": g.holds}
+            for g in figures.groups
+        ],
+        "blocks": [{"size": b.size, "blocks": b.blocks, "zero": b.zero} for b in figures.blocks],
+    }
+
+
+def _magnitudes_document(magnitudes: Magnitudes) -> dict[str, Any]:
+    """Return the JSON object; `vanishing` is the share below fractions of the RMS and of the largest magnitude."""
+    names = ("sampled", "zeros", "nonfinite", "largest", "smallest", "root_mean_square", "lowest_octave", "below")
+    return {
+        **{name: getattr(magnitudes, name) for name in names},
+        "bins_per_octave": BINS_PER_OCTAVE,
+        "bins": list(magnitudes.bins),
+        "vanishing": [
+            {
+                "fraction": fraction,
+                "of_rms": share_below_rms(magnitudes, fraction),
+                "of_largest": share_below_largest(magnitudes, fraction),
+            }
+            for fraction in FRACTIONS
+        ],
+    }
+
+
 def sparsity_csv(result: Sparsity) -> str:
     """One line for each weight; shares below thresholds are those of `THRESHOLDS`."""
     header = (*_CSV, *(f"below_{fraction:g}_rms" for fraction in THRESHOLDS))
@@ -92,7 +150,7 @@ def _csv_row(weight: WeightSparsity) -> list[object]:
         blocks.zero_share if blocks else None,
         magnitudes.largest if magnitudes else None,
         magnitudes.root_mean_square if magnitudes else None,
-        *(magnitudes.share_below_rms(fraction) if magnitudes else None for fraction in THRESHOLDS),
+        *(share_below_rms(magnitudes, fraction) if magnitudes else None for fraction in THRESHOLDS),
     ]
 
 
@@ -100,8 +158,6 @@ class _Row:
     """A line of the table: a weight, or several added up."""
 
     def __init__(self, name: str, weights: Sequence[WeightSparsity]) -> None:
-        from ..scan.figures import total_of
-
         self.name = name
         self.figures: Figures = total_of(weight.figures for weight in weights)
         forms = dict.fromkeys(weight.form for weight in weights)
@@ -114,7 +170,7 @@ class _Row:
         elements = sum(n for _, n in known)
         if not elements:
             return None
-        return sum(m.share_below_rms(fraction) * n for m, n in known) / elements
+        return sum(share_below_rms(m, fraction) * n for m, n in known) / elements
 
 
 def _rows(result: Sparsity, depth: int | None) -> list[_Row]:

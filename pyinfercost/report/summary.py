@@ -17,9 +17,9 @@ ITEMS_OF_A_PRICE = 1_000_000
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..predict.estimate import Estimate
+    from ..results.costs import Cost
+    from ..results.estimate import Estimate
     from ..results.profile import Profile
-    from ..deployment.costs import Cost
 
 
 def sizes_text(sizes: Mapping[str, int]) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderableType
 
-    from ..predict.collectives import CollectiveEstimate
+    from ..results.collective import CollectiveEstimate
     from ..results.profile import Profile
     from ..sweeps.result import Sweep
 

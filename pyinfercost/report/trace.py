@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from .trace_events import Events, laid_out, module_slices
 
 if TYPE_CHECKING:
-    from ..predict.estimate import Estimate, LayerEstimate
+    from ..results.estimate import Estimate, LayerEstimate
+    from ..results.measurement import Measurement
     from ..results.profile import Profile
-    from ..measuring.result import Measurement
 
 SCHEMA_VERSION = 1
 MEMORY_TRACK = "memory"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ..advice.result import LayerSensitivity, Tradeoff, TradeoffRow
+    from ..results.tradeoff import LayerSensitivity, Tradeoff, TradeoffRow
 
 _STORED_ZEROS = "Zeros are stored as numbers: a dense kernel takes as long for them, so pruning buys no time."
 _MANY = 1000.0

@@ -1,17 +1,30 @@
-"""What a comparison of two profiles says: figures before and after, module by module and in total."""
+"""Comparisons of two profiles: figures before and after, by module and in total."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from math import isclose
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ..predict.limits import BrokenLimit
+from typing import Any
 
 FIGURES = ("flops", "traffic_bytes", "parameter_bytes", "latency_s", "energy_j", "cost_usd")
 """The figures of a module, in the order in which reports show them."""
+
+_COUNTS = ("flops", "contraction_flops", "pointwise_flops", "traffic_bytes")
+_STORED = ("parameters", "parameter_bytes", "buffer_bytes", "peak_activation_bytes", "peak_memory_bytes")
+ESTIMATED = (
+    "latency_s",
+    "throughput_per_s",
+    "energy_j",
+    "energy_per_item_j",
+    "transfer_s",
+    "cold_start_s",
+    "cost_usd",
+    "usd_per_million_tokens",
+    "carbon_g",
+)
+TOTALS = (*_COUNTS, *_STORED, *ESTIMATED)
+"""The figures of a whole model, in the order in which reports show them."""
 
 UNCHANGED = "same"
 
@@ -111,6 +124,32 @@ class Side:
 
 
 @dataclass(frozen=True)
+class BrokenLimit:
+    """A limit that does not hold, and why.
+
+    Attributes:
+        limit: the limit as it was written.
+        figure: the figure of the whole model.
+        before: its value before; None where it is not known.
+        after: its value after; None where it is not known.
+        reason: what it did, in words.
+    """
+
+    limit: str
+    figure: str
+    before: float | None
+    after: float | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.limit}: {self.reason}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What changed between two profiles, and what it buys.
 
@@ -122,7 +161,9 @@ class Comparison:
         warnings: where the two differ in more than the model, and what no figure has, in words.
         totals: figure -> its change, for those of a module and of the whole (`peak_memory_bytes`, `carbon_g`, ...).
         modules: the modules of both, in the order of the graph.
-        failed: the limits that are broken, of those that `checked` was given; reports show them.
+        added: the paths that are new: `layer3.6` if everything below it is new, and not each module of it.
+        removed: the paths that are gone, likewise.
+        failed: the broken limits, of those that `compare` was given.
     """
 
     before: Side
@@ -130,6 +171,8 @@ class Comparison:
     warnings: tuple[str, ...]
     totals: Mapping[str, Change] = field(repr=False)
     modules: tuple[ModuleChange, ...] = field(repr=False)
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     failed: tuple[BrokenLimit, ...] = ()
 
     def __getitem__(self, module: str) -> ModuleChange:
@@ -149,55 +192,6 @@ class Comparison:
         return any(total.changed for total in self.totals.values()) or any(
             row.status != UNCHANGED for row in self.modules
         )
-
-    @property
-    def added(self) -> tuple[str, ...]:
-        """The paths of what is new: `layer3.6` where all that lies below it is, and not each module of it."""
-        from ..predict.diff_tree import whole_modules
-
-        return whole_modules(self, "added")
-
-    @property
-    def removed(self) -> tuple[str, ...]:
-        """The paths of what is gone, likewise."""
-        from ..predict.diff_tree import whole_modules
-
-        return whole_modules(self, "removed")
-
-    def check(self, limits: Iterable[str]) -> tuple[BrokenLimit, ...]:
-        """Which limits are broken. A figure that is not known on a side breaks every limit on it.
-
-        Args:
-            limits: such as `latency_s:+5%` (may not grow by more), `throughput_per_s:-5%` (may not fall by more),
-                `peak_memory_bytes:+1e6` (in the figure's own unit) and `flops:any` (may not change). The figures are
-                those of `totals`, and `unmodelled_ops`.
-
-        Raises:
-            LimitError: for a limit that is not understood.
-        """
-        from ..predict.limits import broken_of
-
-        return broken_of(self, limits)
-
-    def checked(self, limits: Iterable[str]) -> Comparison:
-        """The same comparison, whose reports show which of these limits are broken (`failed`)."""
-        return replace(self, failed=self.check(limits))
-
-    def collapsed(self, depth: int) -> tuple[ModuleChange, ...]:
-        """The modules with those below a depth added up.
-
-        Args:
-            depth: how many names of a path are kept, at least 1.
-
-        Raises:
-            ValueError: for a depth below 1.
-        """
-        if depth < 1:
-            raise ValueError(f"depth must be at least 1, got {depth}")
-        groups: dict[str, list[ModuleChange]] = {}
-        for row in self.modules:
-            groups.setdefault(".".join(row.module.split(".")[:depth]), []).append(row)
-        return tuple(rows[0] if len(rows) == 1 else together(path, rows) for path, rows in groups.items())
 
     def __str__(self) -> str:
         return self.to_text()
@@ -243,32 +237,3 @@ class Comparison:
         from ..report.comparison_markdown import comparison_markdown
 
         return comparison_markdown(self, depth=depth)
-
-
-def status_of(changes: Mapping[str, Change], *, before: bool, after: bool) -> str:
-    """What became of a module, from its figures and on which sides it is."""
-    if before and after:
-        return "changed" if any(change.changed for change in changes.values()) else UNCHANGED
-    return "removed" if before else "added"
-
-
-def together(path: str, rows: list[ModuleChange]) -> ModuleChange:
-    """Several modules as one, which is added or removed where all of them are."""
-    changes = {
-        name: Change(
-            _sum([getattr(row, name).before for row in rows]), _sum([getattr(row, name).after for row in rows])
-        )
-        for name in FIGURES
-    }
-    status = status_of(
-        changes, before=any(r.status != "added" for r in rows), after=any(r.status != "removed" for r in rows)
-    )
-    if status == UNCHANGED and any(row.status != UNCHANGED for row in rows):
-        status = "changed"  # what one lost another one gained
-    return ModuleChange(path, status, **changes, same_work=all(row.same_work for row in rows))
-
-
-def _sum(values: list[float | None]) -> float | None:
-    """The sum of what is known; None where nothing is."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

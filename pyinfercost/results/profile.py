@@ -1,42 +1,35 @@
-"""What a profile says: the counts of a model and, on a named machine, its estimate."""
+"""Profiles: the counts of a model and, on a named machine, its estimate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from os import PathLike
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.axes import Axes
 
-    from .._core import Counts, Graph, Hardware
-    from ..measuring.result import Measurement
-    from ..predict.arguments import Rules
-    from ..predict.estimate import Estimate
-    from ..sources.models import Captured
-    from ..deployment.terms import Asked, Terms
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a profile answers, so that it can be asked again at another point."""
-
-    captured: Captured
-    machine: Hardware | None
-    execution: str
-    rules: Rules | None
-    threads: int | None
-    terms: Terms | None
-    said: Asked
+    from .._core import Counts, Graph
+    from .estimate import Estimate
+    from .measurement import Measurement
 
 
 @dataclass(frozen=True, repr=False)
 class Profile:
-    """What a model costs at one point: `counts` on any machine, `estimate` on the named one.
+    """The cost of a model at one point: `counts` on any machine, `estimate` on the named one.
 
-    `print(profile)` shows a table of the module tree, the totals, and what was not modelled.
+    `print(profile)` shows a table of the module tree, the totals, and the operators that are not modelled.
+    `ic.profile(profile, batch=8)` profiles the same model at another point.
+
+    Attributes:
+        graph: the captured graph.
+        counts: FLOPs, bytes, parameters and memory.
+        estimate: latency, energy and cost on the machine; None without hardware.
+        sizes: values of all named sizes, those included that the capture fixed.
+        precision: the dtype to run in.
+        model: name of the model.
+        request: the arguments that `profile` was called with, resolved; `profile(profile, ...)` reads it.
     """
 
     graph: Graph
@@ -45,56 +38,7 @@ class Profile:
     sizes: Mapping[str, int]
     precision: str
     model: str
-    asked: Question = field(repr=False, compare=False)
-
-    def at(
-        self,
-        *,
-        hardware: str | PathLike[str] | Hardware | None = None,
-        precision: str | None = None,
-        execution: str | None = None,
-        threads: int | None = None,
-        **sizes: SupportsIndex,
-    ) -> Profile:
-        """The same model at another point; what is not given stays as it is.
-
-        Args:
-            hardware: another machine, as in `profile`, at work all the time where this one is. The price is asked for
-                anew there.
-            precision: the dtype to run in.
-            execution: how to run it.
-            threads: threads to run on; only for a CPU. Those of this profile stay with its machine.
-            **sizes: values of sizes that the graph leaves open.
-
-        Raises:
-            ValueError: for an unknown machine, precision, execution or size, or a price that is of another machine.
-        """
-        from ..predict.profile import profile_on
-
-        asked = self.asked
-        machine, terms = asked.machine, asked.terms
-        if hardware is not None or threads is not None:
-            from ..hardware import load
-
-            if hardware is None and machine is not None:
-                hardware = machine.id
-            named = isinstance(hardware, (str, PathLike))
-            sustained = named and machine is not None and machine.sustained
-            machine = load(hardware, threads=threads, sustained=sustained) if hardware is not None else None
-            terms = None if machine is None else asked.said.of(machine.id, threads)
-        elif machine is not None:
-            threads = asked.threads
-        captured = asked.captured
-        return profile_on(
-            machine,
-            captured._replace(sizes={**captured.sizes, **sizes}),
-            precision=precision or self.precision,
-            execution=execution or asked.execution,
-            rules=asked.rules,
-            threads=threads,
-            terms=terms,
-            said=asked.said,
-        )
+    request: object = field(repr=False, compare=False)
 
     def __repr__(self) -> str:
         from ..report.summary import one_line
@@ -163,8 +107,8 @@ class Profile:
         Raises:
             ValueError: for what cannot be varied, or not so.
         """
-        from ..report.html.page import profile_html
         from ..predict.alternatives import alternatives
+        from ..report.html.page import profile_html
 
         counted_only = self.estimate is None and not vary
         return profile_html(self, None if counted_only else alternatives(self, vary))

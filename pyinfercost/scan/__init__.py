@@ -1,1 +1,11 @@
 """Sparsity scans: zeros of weights and activations, by element, N:M group, block, row and channel."""
+
+from .summary import share_below as share_below
+from .summary import share_below_largest as share_below_largest
+from .summary import share_below_rms as share_below_rms
+
+__all__ = ["SparsityError", "share_below", "share_below_largest", "share_below_rms"]
+
+
+class SparsityError(ValueError):
+    """A value without weights that can be scanned; the message states what was given, what is expected, and why."""

@@ -10,8 +10,8 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .sparsity import SparsityError
-from .activation_result import ActivationRow, ActivationSparsity
+from ..results.sparsity import ActivationRow, ActivationSparsity
+from . import SparsityError
 
 # Operators that torch runs for activation functions; in-place forms end in an underscore.
 _ACTIVATIONS = frozenset(
@@ -42,7 +42,10 @@ def measure_activations(model: Any, args: Any, kwargs: Mapping[str, Any] | None)
         stack.enter_context(counter)
         # Norms in training mode write into their buffers: into copies.
         torch.func.functional_call(model, buffers, given, dict(kwargs or {}))
-    return ActivationSparsity(type(model).__name__, tuple(counter.rows()))
+    rows = tuple(counter.rows())
+    return ActivationSparsity(
+        type(model).__name__, rows, sum(row.elements for row in rows), sum(row.zeros for row in rows)
+    )
 
 
 class _Followed:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .._core import SparsityScan, element_bits
-from .sparsity import SparsityError
-from .figures import Blocks, Figures, Groups, Magnitudes
-from .result import Sparsity, WeightSparsity
+from ..results.sparsity import Blocks, Figures, Groups, Magnitudes, Sparsity, WeightSparsity
+from . import SparsityError
+from .summary import sparsity_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,7 +152,7 @@ def scan_array(array: np.ndarray[Any, Any], threads: int) -> Sparsity:
         raise SparsityError(f"an array of {array.dtype} cannot be scanned: {error}") from error
     form = form_of_dtype(dtype)
     row = WeightSparsity("", form, array.dtype.name, array.shape, figures, magnitudes)
-    return Sparsity("array", (row,))
+    return sparsity_of("array", (row,))
 
 
 def form_of_dtype(dtype: str) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ..results.sparsity import Figures, Magnitudes
 from .arrays import BAND_ROWS, WINDOW_BYTES, Layout, figures_of, packed_bytes
-from .figures import Figures, Magnitudes
 
 
 class MappedFile:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..results.sparsity import Skipped, Sparsity, WeightSparsity
 from ..sources.tensors.packed_weights import PackedWeights, contents_of
 from ..sources.torch_state import in_mode
-from .sparsity import SparsityError
+from . import SparsityError
 from .arrays import with_bytes
-from .result import Skipped, Sparsity, WeightSparsity
+from .summary import sparsity_of
 from .tensors import scan_tensor
 
 # As torch.nn.utils.prune and torch.nn.utils.parametrize name what a weight is made of.
@@ -60,7 +61,7 @@ def scan_lone_tensor(tensor: torch.Tensor, threads: int) -> Sparsity:
     """
     with torch.no_grad():
         try:
-            return Sparsity("tensor", (_row("", tensor, "", (), threads),))
+            return sparsity_of("tensor", (_row("", tensor, "", (), threads),))
         except SparsityError as error:
             raise SparsityError(f"this tensor cannot be scanned: {error}") from error
 
@@ -81,7 +82,7 @@ def _scan(items: Iterator[Weight], threads: int, model: str, *, magnitudes: bool
     if not rows:
         reason = f"{skipped[0].name}: {skipped[0].reason}" if skipped else "it has no parameters"
         raise SparsityError(f"{model} has no weights to scan: {reason}")
-    return Sparsity(model, tuple(rows.values()), tuple(skipped))
+    return sparsity_of(model, rows.values(), skipped)
 
 
 def _row(

@@ -6,11 +6,12 @@ import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .sparsity import SparsityError
+from ..results.sparsity import Skipped, Sparsity, WeightSparsity
+from . import SparsityError
 from .arrays import Layout, form_of_dtype, packed_bytes, scan_memory
 from .mapped import drop_pages, scan_file_view
-from .result import Skipped, Sparsity, WeightSparsity
 from .safetensors import is_safetensors, scan_safetensors
+from .summary import sparsity_of
 
 if TYPE_CHECKING:
     from ..sources.exported.archive_weights import Weight
@@ -81,7 +82,7 @@ def _scan_archive(path: Path, threads: int) -> Sparsity:
             rows.append(_archived(name, weight, tuple(aliases.get(name, ())), threads))
         except ValueError as error:
             skipped.append(Skipped(name, str(error)))
-    return Sparsity(str(path), tuple(rows), tuple(skipped))
+    return sparsity_of(str(path), rows, skipped)
 
 
 def _archived(name: str, weight: Weight, aliases: tuple[str, ...], threads: int) -> WeightSparsity:

@@ -7,10 +7,11 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .sparsity import SparsityError
+from ..results.sparsity import Skipped, Sparsity, WeightSparsity
+from . import SparsityError
 from .arrays import Layout, form_of_dtype, packed_bytes, scan_windows, with_bytes
 from .mapped import MappedFile, scan_file_view
-from .result import Skipped, Sparsity, WeightSparsity
+from .summary import sparsity_of
 
 _DTYPES = {
     "F64": "float64",
@@ -68,7 +69,7 @@ def scan_safetensors(path: Path, threads: int) -> Sparsity:
                 raise SparsityError(f"{file}: tensor {row.name!r} is in another file of {path}, too; expected it once")
             weights[row.name] = row
         skipped += left
-    return Sparsity(str(path), tuple(weights.values()), tuple(skipped))
+    return sparsity_of(str(path), weights.values(), skipped)
 
 
 def files_of(path: Path) -> dict[Path, frozenset[str] | None]:

@@ -1,7 +1,4 @@
-"""Where a model's zeros are: in its weights, by how they lie, and in what its activations give.
-
-`pyinfercost.sparsity` is this subpackage and, called, the function below: importing either must not hide the other.
-"""
+"""Sparsity of a model's weights and activations."""
 
 from __future__ import annotations
 
@@ -12,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .activation_result import ActivationSparsity
-    from .result import Sparsity
-
-
-class SparsityError(ValueError):
-    """What was given has no weights that can be scanned; the message says what was got, what was expected and why."""
+    from ..results.sparsity import ActivationSparsity, Sparsity
 
 
 def sparsity(x: Any, *, threads: int | None = None) -> Sparsity:

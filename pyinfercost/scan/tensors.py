@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from ..results.sparsity import Figures, Magnitudes
 from ..sources.tensors.tensor_parts import PLAIN, Part, parts_of
-from .sparsity import SparsityError
+from . import SparsityError
 from .arrays import Layout, element_only, form_of_dtype, packed_bytes, scan_memory, scan_windows, with_bytes
-from .figures import Figures, Magnitudes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,14 +9,15 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..predict.arguments import SizeError, bind_axis, matched
+from ..deployment.places import carbon_g
 from ..deployment.terms import Terms, transfer_terms, where_is
+from ..predict.arguments import SizeError, bind_axis, matched
 from .grid import Axis, Grid
 from .spec import SCALES, WAY, SweepSpec, scale_column
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, Work
-    from ..deployment.prices import Price
+    from ..results.costs import Price
     from ..sources.models import Captured
 
 
@@ -241,4 +242,4 @@ def _g_per_j(prices: Sequence[Sequence[Price]], region: str | None, machines: in
         return ()
     paid: Sequence[Sequence[Price | None]] = prices or [[None] * machines]
     places = [[where_is(price, region) for price in each] for each in paid]
-    return tuple(tuple(nan if found is None else found.carbon_g(1.0) for found in each) for each in places)
+    return tuple(tuple(nan if found is None else carbon_g(found, 1.0) for found in each) for each in places)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..deployment.costs import SECONDS_PER_HOUR, electricity_usd
+from ..deployment.costs import electricity_usd
 from ..predict.uncertainty import band
+from ..results.costs import SECONDS_PER_HOUR
 from .grid import Grid
 from .spec import COMPUTED, SCALES, WAY, scale_column
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph, Hardware, PlanFamily, Work
-    from ..deployment.prices import Price
-    from ..deployment.transfer import Transfer
+    from ..results.costs import Price, Transfer
 
 WAY = ("hardware", "precision", "execution", "devices", "price")
 SCALES = ("cores", "compute", "bandwidth")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from .. import _core
-from .inference_view import deployed
 from .example import Example
+from .inference_view import deployed
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware
-    from ..predict.estimate import Estimate
     from ..deployment.terms import Terms
+    from ..results.estimate import Estimate
 
 # Figures of an estimate that a record has, where they are known.
 _FIGURES = (

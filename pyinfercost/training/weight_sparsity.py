@@ -10,7 +10,7 @@ import torch
 from .inference_view import plain_name
 
 if TYPE_CHECKING:
-    from ..scan.result import Sparsity
+    from ..results.sparsity import Sparsity
 
 _GROUP, _KEPT = 4, 2
 _MATRIX = 2

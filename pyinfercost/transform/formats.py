@@ -108,6 +108,6 @@ def pruned_format(name: str | Format) -> Format:
     if name not in PRUNED:
         raise WhatIfError(
             f"prune is {name!r}; expected {', '.join(PRUNED)}: dense kernels multiply all other zeros, so "
-            "that the graph would be the same (1.0x); `ic.potential` says what the zeros of a model are worth"
+            "that the graph would be the same (1.0x); `ic.sparsity_speedup` says what the zeros of a model are worth"
         )
     return PRUNED[name]

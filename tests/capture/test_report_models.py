@@ -76,7 +76,7 @@ def test_a_report_is_used(browser: Any, tmp_path: Path, name: str) -> None:
         strides = {axis["name"]: axis["values"] for axis in points["axes"]}
         for execution in strides["execution"]:
             page.select_option("select[data-axis=execution]", label=execution)
-            at = profile.at(execution=execution)
+            at = ic.profile(profile, execution=execution)
             assert at.estimate is not None
             (latency,) = data(page, "#headline output[data-key=latency_s]", "value")
             assert float(latency) == at.estimate.latency_s

@@ -18,10 +18,8 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import pyinfercost as ic
-from pyinfercost.scan.sparsity import SparsityError
-from pyinfercost.scan import arrays
-from pyinfercost.scan.figures import Figures
-from pyinfercost.scan.result import WeightSparsity
+from pyinfercost.results.sparsity import Figures, WeightSparsity
+from pyinfercost.scan import SparsityError, arrays
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 FNUZ = (torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import pyinfercost as ic
-from pyinfercost.scan.sparsity import SparsityError
+from pyinfercost.scan import SparsityError
 
 
 class Twice(nn.Module):

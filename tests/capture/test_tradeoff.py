@@ -16,8 +16,9 @@ from torch.nn.utils import prune
 import pyinfercost as ic
 from pyinfercost.advice import TradeoffError
 from pyinfercost.advice.candidates import cast, channels, int8_dynamic, int8_weight_only, magnitude, n_of_m
+from pyinfercost.advice.front import front
 from pyinfercost.advice.modules import copy_of, signature_of
-from pyinfercost.advice.result import TradeoffRow
+from pyinfercost.results.tradeoff import TradeoffRow
 
 # --- rows ----------------------------------------------------------------------------------------------------------
 
@@ -285,14 +286,14 @@ def result_of(*rows: tuple[str, float | None, float | None], maximize: bool = Tr
 
 def test_the_front_has_what_no_other_beats() -> None:
     result = result_of(("original", 0.9, 4.0), ("worse", 0.8, 5.0), ("fast", 0.7, 1.0), ("failed", None, 0.5))
-    assert [row.name for row in result.front().rows] == ["original", "fast"]
+    assert [row.name for row in front(result).rows] == ["original", "fast"]
     as_loss = result_of(("original", 0.9, 4.0), ("worse", 0.8, 5.0), ("fast", 0.7, 1.0), maximize=False)
-    assert [row.name for row in as_loss.front("latency_s").rows] == ["fast"]
+    assert [row.name for row in front(as_loss, "latency_s").rows] == ["fast"]
 
 
 def test_a_front_of_several_columns() -> None:
     result = run({"half": magnitude(0.5), "int8": int8_weight_only()})
-    assert [row.name for row in result.front("parameter_bytes", "peak_memory_bytes").rows] == ["original", "int8"]
+    assert [row.name for row in front(result, "parameter_bytes", "peak_memory_bytes").rows] == ["original", "int8"]
 
 
 @pytest.mark.parametrize(
@@ -305,7 +306,7 @@ def test_a_front_of_several_columns() -> None:
 )
 def test_a_front_of_what_is_not_there_is_refused(column: str, message: str) -> None:
     with pytest.raises(TradeoffError, match=re.escape(message)):
-        result_of(("original", 0.9, 4.0)).front(column)
+        front(result_of(("original", 0.9, 4.0)), column)
 
 
 def test_json_and_pandas_have_every_figure() -> None:

@@ -13,9 +13,10 @@ from click.testing import CliRunner, Result
 from toy_graphs import WIDTH, blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.predict.compare import TOTALS, ComparisonError
-from pyinfercost.results.comparison import FIGURES, Change
 from pyinfercost.cli import main
+from pyinfercost.predict.compare import TOTALS, ComparisonError
+from pyinfercost.predict.diff_tree import collapsed
+from pyinfercost.results.comparison import FIGURES, Change
 
 PRICED = {"hardware": "epyc-7742", "threads": 8, "price": 1.0}
 """With it some times of blocks that did not change differ by a little: a model's start is shared out among layers."""
@@ -75,7 +76,7 @@ def test_modules_add_up_to_the_totals(before: ic.Profile, after: ic.Profile, nam
     comparison = ic.compare(before, after)
     total = comparison.totals[name]
     assert total.difference > 0
-    for rows in (comparison.modules, comparison.collapsed(1)):
+    for rows in (comparison.modules, collapsed(comparison.modules, 1)):
         for when in ("before", "after", "difference"):
             assert sum(getattr(getattr(row, name), when) for row in rows) == pytest.approx(getattr(total, when))
 
@@ -115,10 +116,10 @@ def test_a_document_of_before_modules_has_no_parameters_by_module() -> None:
 
 
 def test_collapsed_modules_are_added_only_where_all_of_them_are(counts: ic.Comparison) -> None:
-    status = {row.module: row.status for row in counts.collapsed(1)}
+    status = {row.module: row.status for row in collapsed(counts.modules, 1)}
     assert status == {"": "changed", "patch": "same", "0": "same", "1": "same", "2": "added"}
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        counts.collapsed(0)
+        collapsed(counts.modules, 0)
 
 
 def test_a_tied_weight_counts_once() -> None:

@@ -12,10 +12,10 @@ from click.testing import CliRunner, Result
 from toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.predict.compare import TOTALS, ComparisonError
-from pyinfercost.results.documents import profile_document_from
-from pyinfercost.predict.limits import LIMITED, LimitError, limit_of
 from pyinfercost.cli import main
+from pyinfercost.predict.compare import TOTALS, ComparisonError
+from pyinfercost.predict.limits import LIMITED, LimitError, limit_of
+from pyinfercost.results.documents import profile_document_from
 
 GITHUBS_LIMIT = 65_536
 ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -96,7 +96,7 @@ def test_a_limit_holds_or_breaks(
     before: ic.Profile, limit: str, before_s: float, after_s: float, *, broken: bool
 ) -> None:
     one, other = (changed(before.to_dict(), "estimate", latency_s=value) for value in (before_s, after_s))
-    found = ic.compare(one, other).check([limit])
+    found = ic.compare(one, other, limits=[limit]).failed
     assert [(item.limit, item.figure, item.before, item.after) for item in found] == [
         (limit, "latency_s", before_s, after_s)
     ] * broken
@@ -111,7 +111,7 @@ def test_a_figure_that_is_not_known_breaks_its_limit(
     before: ic.Profile, one: float | None, other: float | None, side: str, limit: str
 ) -> None:
     sides = (changed(before.to_dict(), "estimate", latency_s=value) for value in (one, other))
-    (broken,) = ic.compare(*sides).check([f"latency_s:{limit}"])
+    (broken,) = ic.compare(*sides, limits=[f"latency_s:{limit}"]).failed
     assert broken.reason == f"latency_s is not known {side}; it takes a profile with --hardware"
 
 
@@ -119,7 +119,7 @@ def test_reasons_are_in_words_and_in_the_order_of_the_limits(before: ic.Profile)
     other = changed(before.to_dict(), "estimate", latency_s=2.0, throughput_per_s=5.0)
     one = changed(before.to_dict(), "estimate", latency_s=1.0, throughput_per_s=10.0)
     limits = ["throughput_per_s:-10%", "flops:any", "latency_s:+0.5", "cost_usd:+5%"]
-    assert list(map(str, ic.compare(one, other).check(limits))) == [
+    assert list(map(str, ic.compare(one, other, limits=limits).failed)) == [
         "throughput_per_s:-10%: throughput_per_s fell by 50 % from 10 to 5; it may fall by 10 %",
         "latency_s:+0.5: latency_s grew by 100 % from 1 to 2; it may grow by 0.5",
         "cost_usd:+5%: cost_usd is not known on either side; it takes a profile with --price",
@@ -127,8 +127,8 @@ def test_reasons_are_in_words_and_in_the_order_of_the_limits(before: ic.Profile)
 
 
 def test_operators_that_are_in_no_figure_can_be_limited() -> None:
-    comparison = ic.compare(ic.profile(blocks()), ic.profile(blocks(custom_op=True)))
-    (broken,) = comparison.check(["flops:any", "unmodelled_ops:+0"])
+    sides = ic.profile(blocks()), ic.profile(blocks(custom_op=True))
+    (broken,) = ic.compare(*sides, limits=["flops:any", "unmodelled_ops:+0"]).failed
     assert broken.reason == "unmodelled_ops grew from 0 to 1; it may grow by 0"
 
 
@@ -183,12 +183,12 @@ def test_exit_codes(files: list[str], name: str) -> None:
 
 def test_what_failed_is_in_every_report(files: list[str], tmp_path: Path) -> None:
     limit = ("--fail-if", "latency_s:+5%")
-    (broken,) = ic.compare(*files).check([limit[1]])
+    (broken,) = ic.compare(*files, limits=[limit[1]]).failed
     out = tmp_path / "diff.json"
     result = invoke(*files, *limit, "--format", "json", "-o", str(out))
     assert (result.exit_code, result.stdout, result.stderr) == (3, "", f"FAILED {broken}\n")
     written = json.loads(out.read_text(encoding="utf-8"))
-    assert written == ic.compare(*files).checked([limit[1]]).to_dict()
+    assert written == ic.compare(*files, limits=[limit[1]]).to_dict()
     assert written["failed"] == [broken.to_dict()]
     assert written["failed"][0]["limit"] == "latency_s:+5%"
     markdown = invoke(*files, *limit, "--format", "md").stdout.splitlines()
@@ -471,7 +471,7 @@ def test_a_comment_has_room_for_it_whatever_the_model(name: str) -> None:
     other = {**of_paths([name.format(f"y{2 * i}") for i in range(1500)], long), "coverage": {"unmodelled": []}}
     other["coverage"]["unmodelled"] = [{"op": f"lib.op{i}", "count": 1} for i in range(5000)]
     for depth in (None, 1):
-        comparison = ic.compare(one, other).checked([f"{figure}:any" for figure in LIMITED] * 20)
+        comparison = ic.compare(one, other, limits=[f"{figure}:any" for figure in LIMITED] * 20)
         text = comparison.to_markdown(depth=depth)
         assert len(text.encode()) < GITHUBS_LIMIT
         assert comparison.failed

@@ -59,7 +59,12 @@ def test_a_switch_changes_the_figures_to_those_of_its_point(browser: Any, file: 
                 axis: page.locator(f"select[data-axis={axis}] option:checked").inner_text()
                 for axis in ("hardware", "execution", "batch")
             }
-            point = profile.at(hardware=chosen["hardware"], execution=chosen["execution"], batch=int(chosen["batch"]))
+            point = ic.profile(
+                profile,
+                hardware=chosen["hardware"],
+                execution=chosen["execution"],
+                batch=int(chosen["batch"]),
+            )
             total, estimate = point.counts.total, point.estimate
             assert estimate is not None
             assert estimate.cost is not None

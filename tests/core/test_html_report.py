@@ -13,8 +13,8 @@ from report_pages import VARY, Scripts, evil_profile, points_of
 from toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.predict.alternatives import VaryError, alternatives
 from pyinfercost.cli import main
+from pyinfercost.predict.alternatives import VaryError, alternatives
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +120,13 @@ def test_a_point_that_is_not_there_says_why() -> None:
 
 
 def test_another_point_of_a_profile(profile: ic.Profile) -> None:
-    other = profile.at(hardware="l4", precision="native", batch=2)
+    other = ic.profile(profile, hardware="l4", precision="native", batch=2)
     assert other.estimate == ic.estimate(
         profile.graph, hardware="l4", price=1.5, batch=2, sequence=128, precision="native"
     )
-    assert profile.at().to_dict() == profile.to_dict()
+    assert ic.profile(profile).to_dict() == profile.to_dict()
     cpu = ic.profile(blocks(), hardware="xeon-8380", threads=4)
-    assert cpu.at(execution="compiled").estimate == ic.estimate(
+    assert ic.profile(cpu, execution="compiled").estimate == ic.estimate(
         cpu.graph, hardware="xeon-8380", threads=4, execution="compiled"
     )
 
@@ -135,7 +135,7 @@ def test_other_machines_are_at_work_as_the_first_one_is() -> None:
     busy = ic.profile(blocks(), hardware=ic.hardware.load("t4", sustained=True), precision="fp16", batch=4096)
     expected = ic.estimate(busy.graph, hardware=ic.hardware.load("l4", sustained=True), precision="fp16", batch=4096)
     assert expected.sustained
-    assert busy.at(hardware="l4").estimate == expected
+    assert ic.profile(busy, hardware="l4").estimate == expected
     point = alternatives(busy, {"hardware": ["l4"]}).points[1]
     assert point is not None
     assert point.estimate == expected

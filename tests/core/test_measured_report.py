@@ -12,8 +12,8 @@ import pytest
 
 from pyinfercost.measuring.clock import Budget, time_call, time_loop
 from pyinfercost.measuring.machine import this_machine
-from pyinfercost.measuring.result import ForwardEnergy, MeasuredLayer, Measurement
 from pyinfercost.measuring.toml import as_toml
+from pyinfercost.results.measurement import ForwardEnergy, MeasuredLayer, Measurement
 
 if sys.version_info >= (3, 11):
     import tomllib

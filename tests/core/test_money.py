@@ -17,6 +17,7 @@ from pyinfercost import deployment as money
 from pyinfercost.cli import main
 from pyinfercost.deployment.costs import cost_of
 from pyinfercost.deployment.offers import months_since
+from pyinfercost.deployment.places import carbon_g
 
 
 @pytest.mark.parametrize("text", [2, 2.0, "2", "2/h", "$2.00/h", "2 USD/h", "2 / hour"])
@@ -159,7 +160,7 @@ def test_the_catalogue_is_listed() -> None:
 def test_carbon_is_energy_times_data_centre_times_grid() -> None:
     where = money.place("deu")
     assert (where.grid_g_per_kwh, where.pue) == (381.0, 1.58)
-    assert where.carbon_g(3.6e6) == pytest.approx(381.0 * 1.58)  # a kWh
+    assert carbon_g(where, 3.6e6) == pytest.approx(381.0 * 1.58)  # a kWh
     assert money.place("gcp/us-central1").pue == 1.10
     assert money.place("deu", pue=1.2).pue == 1.2
     estimate = ic.estimate(blocks(), hardware="t4", batch=8, region="deu")

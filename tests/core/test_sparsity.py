@@ -12,8 +12,10 @@ from sparsity_reference import reference, structured
 
 import pyinfercost as ic
 from pyinfercost import _core
+from pyinfercost.results.sparsity import Magnitudes
+from pyinfercost.scan import share_below, share_below_rms
 from pyinfercost.scan.arrays import Layout, figures_of, packed_bytes, scan_memory
-from pyinfercost.scan.figures import Magnitudes
+from pyinfercost.scan.summary import bin_edges
 
 NUMPY_DTYPES = ("float64", "float32", "float16", "int8", "uint8", "int16", "int32", "int64", "bool", "complex64")
 # Bits of a zero (both signs), and of what is none, for dtypes that numpy has not: width, zeros, others.
@@ -155,17 +157,17 @@ def test_the_sample_is_that_of_its_definition() -> None:
     assert (found.sampled, found.zeros, found.nonfinite) == (3500, 2, 3)
     assert (found.largest, found.smallest) == (finite.max(), finite[finite > 0].min())
     assert found.root_mean_square == pytest.approx(np.sqrt((finite**2).mean()), rel=1e-12)
-    for edge in found.edges():
+    for edge in bin_edges(found):
         expected = np.count_nonzero(finite < edge) / small.size
-        below = found.share_below(edge)
-        assert below == pytest.approx(expected) or edge == found.edges()[0]
+        below = share_below(found, edge)
+        assert below == pytest.approx(expected) or edge == bin_edges(found)[0]
     places = np.arange(10**6, dtype=np.int32).reshape(1000, 1000)
     large = ic.sparsity(places, threads=3).weights[0].magnitudes
     assert large is not None
     assert large.sampled == _core.SAMPLE_SIZE
     # One from each share: as many below any threshold as there are shares below it, give or take the one it cuts.
     for threshold in (2.0**17, 2.0**18, 2.0**19):
-        assert large.share_below(threshold) == pytest.approx(threshold / 10**6, abs=2 / _core.SAMPLE_SIZE)
+        assert share_below(large, threshold) == pytest.approx(threshold / 10**6, abs=2 / _core.SAMPLE_SIZE)
 
 
 @pytest.mark.parametrize(
@@ -192,8 +194,8 @@ def test_magnitudes_of_each_dtype(dtype: str, bits: int, magnitude: float) -> No
     data = np.frombuffer(bits.to_bytes(width, "little"), dtype=np.uint8)
     _, found = scanned(Layout(dtype, (1,)), data)
     assert found.largest == found.smallest == magnitude
-    assert found.share_below(magnitude * 4) == 1.0 or magnitude > 1e308
-    assert len(found.edges()) == len(found.bins) + 1
+    assert share_below(found, magnitude * 4) == 1.0 or magnitude > 1e308
+    assert len(bin_edges(found)) == len(found.bins) + 1
 
 
 def test_a_zero_point_is_what_is_zero() -> None:
@@ -283,8 +285,8 @@ def test_the_core_refuses_regions_that_do_not_fit() -> None:
 
 def test_magnitudes_without_a_bin() -> None:
     nothing = Magnitudes(4, 4, 0, 0.0, 0.0, 0.0, 0, 0, (0,) * 8)
-    assert nothing.share_below_rms(0.1) == 1.0
-    assert scan_memory(Layout("float32", (0,)), 0, 1)[1].share_below(1.0) == 0.0
+    assert share_below_rms(nothing, 0.1) == 1.0
+    assert share_below(scan_memory(Layout("float32", (0,)), 0, 1)[1], 1.0) == 0.0
 
 
 def test_sum_words_adds_up() -> None:

@@ -15,8 +15,7 @@ from sparsity_reference import reference, structured
 
 import pyinfercost as ic
 from pyinfercost.cli import main
-from pyinfercost.scan.sparsity import SparsityError
-from pyinfercost.scan import arrays, mapped
+from pyinfercost.scan import SparsityError, arrays, mapped
 from pyinfercost.scan.mapped import MappedFile
 
 DTYPES = {

@@ -14,7 +14,7 @@ from toy_graphs import blocks, transformer
 
 import pyinfercost as ic
 from pyinfercost.cli import main
-from pyinfercost.measuring.result import MeasuredLayer, Measurement
+from pyinfercost.results.measurement import MeasuredLayer, Measurement
 
 MACHINES = ("a100-sxm-80gb", "epyc-7763", "tpu-v4", "coral-edge-tpu")
 EXECUTIONS = ("eager", "compiled", "replayed")

@@ -17,7 +17,7 @@ import pytest
 from toy_graphs import transformer
 
 import pyinfercost as ic
-from pyinfercost.measuring.result import MeasuredLayer, Measurement
+from pyinfercost.results.measurement import MeasuredLayer, Measurement
 
 SCRIPT = Path(__file__).parents[1] / "trace_processor.js"
 

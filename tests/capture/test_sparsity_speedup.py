@@ -39,7 +39,7 @@ def graph(pruned: nn.Sequential) -> ic.Graph:
 
 
 def test_a_matrix_unit_that_knows_2_4_is_told_apart(pruned: nn.Sequential, graph: ic.Graph) -> None:
-    found = ic.potential(graph, ic.sparsity(pruned), hardware="a100-sxm-80gb", batch=4096)
+    found = ic.sparsity_speedup(graph, ic.sparsity(pruned), hardware="a100-sxm-80gb", batch=4096)
     half, anywhere, rows, none = found.layers
     assert 1.2 < half.speedup <= 1.6 + 1e-9  # twice the rate, of which libraries reach 0.8
     assert half.effective_flops == pytest.approx(half.dense_flops / 2)
@@ -59,7 +59,7 @@ def test_a_matrix_unit_that_knows_2_4_is_told_apart(pruned: nn.Sequential, graph
 
 @pytest.mark.parametrize("hardware", ["v100-pcie-16gb", "xeon-8480+"])
 def test_other_machines_make_nothing_of_it(pruned: nn.Sequential, graph: ic.Graph, hardware: str) -> None:
-    found = ic.potential(graph, ic.sparsity(pruned), hardware=hardware, batch=64)
+    found = ic.sparsity_speedup(graph, ic.sparsity(pruned), hardware=hardware, batch=64)
     assert found.speedup == 1.0
     assert all(layer.speedup == 1.0 for layer in found.layers)
     assert "no unit that skips zeros, 1.0x" in found.layers[0].why
@@ -82,7 +82,7 @@ def test_rows_too_short_for_kernels_stay_as_they_are() -> None:
     with torch.no_grad():
         layers[0].weight.zero_()
     graph = ic.capture(layers, (torch.zeros(2, 10, dtype=torch.bfloat16),))
-    found = ic.potential(graph, ic.sparsity(layers), hardware="a100-sxm-80gb")
+    found = ic.sparsity_speedup(graph, ic.sparsity(layers), hardware="a100-sxm-80gb")
     assert found.speedup == 1.0
     assert "rows wholly zero" in found.layers[0].why
 
@@ -92,7 +92,7 @@ def test_masks_are_zeros_that_save_nothing() -> None:
     prune.l1_unstructured(layer[0], "weight", 0.9)
     graph = ic.capture(layer, (torch.zeros(2, 64),))
     with pytest.raises(ValueError, match="no product of the graph has a weight that was scanned"):
-        ic.potential(graph, ic.sparsity(nn.Linear(3, 3)), hardware="t4")
+        ic.sparsity_speedup(graph, ic.sparsity(nn.Linear(3, 3)), hardware="t4")
 
 
 @pytest.mark.parametrize(

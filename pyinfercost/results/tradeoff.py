@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
-
-from . import TradeoffError
 
 SCHEMA_VERSION = 1
 
 ORIGINAL = "original"
 """The name of the unchanged model's row."""
-
-COSTS = ("latency_s", "peak_memory_bytes", "parameter_bytes", "energy_j", "cost_usd", "measured_s")
-"""The columns that a front may set against accuracy; less of each is better."""
 
 
 @dataclass(frozen=True)
@@ -120,37 +115,6 @@ class Tradeoff:
                 return row
         raise KeyError(f"no candidate is called {name!r}; there are {[row.name for row in self.rows]}")
 
-    def front(self, *columns: str) -> Tradeoff:
-        """The rows that no other beats in accuracy and all of the columns.
-
-        Rows without an accuracy or without one of the columns are left out. Of equal rows all are kept.
-
-        Args:
-            *columns: what to set against accuracy, of `COSTS`; `latency_s` if left out.
-
-        Returns:
-            The same with these rows alone, in the order that they had.
-
-        Raises:
-            TradeoffError: for a column that cannot be one, or one that no row has.
-        """
-        import numpy as np
-
-        from .._core import pareto_front
-
-        chosen = columns or ("latency_s",)
-        for name in chosen:
-            if name not in COSTS:
-                raise TradeoffError(f"unknown column {name!r}; expected some of {', '.join(COSTS)}")
-            if all(getattr(row, name) is None for row in self.rows):
-                raise TradeoffError(f"no row has {name}: {_WHY_NONE.get(name, 'every candidate failed')}")
-        values = [
-            np.array([np.nan if (x := getattr(row, name)) is None else x for row in self.rows], dtype=np.float64)
-            for name in ("accuracy", *chosen)
-        ]
-        kept = pareto_front(values, [self.maximize, *(False for _ in chosen)])
-        return replace(self, rows=tuple(self.rows[place] for place in sorted(kept.tolist())), layers=())
-
     def __str__(self) -> str:
         return self.to_text()
 
@@ -184,10 +148,3 @@ class Tradeoff:
         pandas = library("pandas", "to_pandas")
         columns = {f.name: [getattr(row, f.name) for row in self.rows] for f in fields(TradeoffRow)}
         return pandas.DataFrame(columns)
-
-
-_WHY_NONE = {
-    "energy_j": "the machine's power is not known",
-    "cost_usd": "no price was given",
-    "measured_s": "nothing was measured; give measure=True",
-}

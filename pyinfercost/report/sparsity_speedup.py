@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ..predict.sparsity_speedup import Potential
+    from ..results.sparsity import SparsitySpeedup
 
 
-def potential_view(result: Potential) -> RenderableType:
+def sparsity_speedup_view(result: SparsitySpeedup) -> RenderableType:
     """The machine, a line for each layer, and the whole forward."""
     from rich.console import Group
     from rich.text import Text
@@ -45,7 +45,7 @@ def potential_view(result: Potential) -> RenderableType:
     return Group(pairs_view(heading), Text(), total_grid_view(columns), Text(), pairs_view(_reasons(result)))
 
 
-def _reasons(result: Potential) -> list[tuple[str, str]]:
+def _reasons(result: SparsitySpeedup) -> list[tuple[str, str]]:
     """What the machine makes of the zeros, each reason once with the layers that it is for."""
     modules: dict[str, list[str]] = {}
     for layer in result.layers:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..results.profile import Profile
+    from .profile import Profile
 
 SCHEMA_VERSION = 1
 

@@ -1,0 +1,65 @@
+"""Estimates of collective operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Number = TypeVar("Number")  # a float, or an array of them
+Word = TypeVar("Word")  # a str, or an array of them
+
+COLUMNS = (
+    "size_bytes",
+    "latency_s",
+    "latency_low_s",
+    "latency_high_s",
+    "bus_bandwidth_byte_per_s",
+    "algorithm",
+    "protocol",
+    "bound",
+)
+"""What an estimate says of each size, in the order in which reports show it."""
+
+
+@dataclass(frozen=True)
+class CollectiveEstimate(Generic[Number, Word]):
+    """What one collective operation costs, for one size or for many.
+
+    Attributes:
+        op: the operation.
+        hardware: the id of the machine.
+        devices: how many of them take part.
+        dtype: what the messages hold.
+        link: what the bytes go over: `"device"` (a link of their own), `"host"` (PCIe), or `"none"` for one device.
+        size_bytes: the size of a message, as `collective` counts it.
+        latency_s: seconds from the call to its end on all devices, launched from a captured graph or a queue.
+        latency_low_s: the lower end of the band in which four of five measurements are expected.
+        latency_high_s: the upper end.
+        bus_bandwidth_byte_per_s: what each device's link carries as nccl-tests counts it: `size / latency` times
+            `2 (n - 1) / n` for an all-reduce, `(n - 1) / n` for operations on parts, 1 for the others; 0 for one
+            device.
+        algorithm: `"ring"`, `"direct"` (to each peer at once), `"switch"` (the switch adds up) or `"none"`.
+        protocol: `"LL"`, `"LL128"`, `"Simple"`, or `"none"`: the cheapest.
+        bound: why it takes so long: `"latency"` (start and steps) or `"link"` (bytes), whichever takes longer.
+    """
+
+    op: str
+    hardware: str
+    devices: int
+    dtype: str
+    link: str
+    size_bytes: Number
+    latency_s: Number
+    latency_low_s: Number
+    latency_high_s: Number
+    bus_bandwidth_byte_per_s: Number
+    algorithm: Word
+    protocol: Word
+    bound: Word
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The columns of a table with a row for each size, by name."""
+        return {name: np.atleast_1d(np.asarray(getattr(self, name))) for name in COLUMNS}
