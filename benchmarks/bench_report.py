@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "capture")]
+sys.path.insert(0, str(ROOT / "tests"))
 
-from browsing import chromium  # noqa: E402
-from test_report_models import PROFILES  # noqa: E402
+from support.browsing import chromium  # noqa: E402
+from support.report_models import PROFILES  # noqa: E402
 
 EXPAND = "document.getElementById('expand').click()"
 SORT = "document.querySelector('#tree .head [data-key=latency] button').click()"

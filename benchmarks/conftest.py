@@ -19,7 +19,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Lets `pytest benchmarks` find the functions bench_* in files bench_*.py."""
     config.addinivalue_line("python_files", "bench_*.py")
     config.addinivalue_line("python_functions", "bench_")
-    config.addinivalue_line("markers", "slow: takes more than a few seconds even when nothing is timed")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = ROOT / "tests" / "capture" / "configs"
+CONFIGS = ROOT / "tests" / "support" / "configs"
 
 # Rounds of interleaved pairs. Medians of an odd number are values that were measured.
 CALL_ROUNDS = 15

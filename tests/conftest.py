@@ -1,18 +1,17 @@
-"""What all tests share: where things lie, what is skipped when a library or data is absent."""
+"""Shared fixtures, hypothesis profiles, and the markers that say what a test file needs."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import hypothesis
 import pytest
-
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
-CAPTURE_TESTS = ROOT / "tests" / "capture"
+from support.paths import SHARED
+from support.toy_graphs import blocks
 
 # No test may depend on a model hub: a configuration is read from a file or built in the test.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -22,25 +21,35 @@ hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+NEEDS_TORCH = re.compile(r"^pytestmark = .*?pytest\.mark\.torch\b", re.MULTILINE | re.DOTALL)
 
-class NeedsTorch(pytest.Module):
+
+class WithoutTorch(pytest.Module):
     """A test file that is reported as skipped instead of failing at its `import torch`."""
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
-        """Skips the file."""
+        """Skip the file."""
         pytest.skip("needs torch: pip install 'pyinfercost[models]'", allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Lets everything outside tests/capture run where torch is not installed."""
-    if module_path.is_relative_to(CAPTURE_TESTS) and importlib.util.find_spec("torch") is None:
-        return NeedsTorch.from_parent(parent, path=module_path)
+    """Skip files marked `torch` where torch is not installed, before they are imported."""
+    if importlib.util.find_spec("torch") is None and NEEDS_TORCH.search(module_path.read_text(encoding="utf-8")):
+        return WithoutTorch.from_parent(parent, path=module_path)
     return None
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of published measurements that lies beside the repository, where there is one."""
+    """The folder of published measurements beside the repository; the test is skipped where there is none."""
     if not SHARED.is_dir():
         pytest.skip(f"the measured data is not here: expected a folder {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A graph file, which is a model that needs no torch."""
+    path = tmp_path_factory.mktemp("graphs") / "toy.json"
+    path.write_text(blocks().to_json(), encoding="utf-8")
+    return str(path)

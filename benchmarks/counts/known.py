@@ -1,6 +1,6 @@
 """Models and modules whose multiply-accumulates are known without any of the counters.
 
-Modules: the cases of the test suite, each with its arithmetic beside it (`tests/capture/test_micro.py`). Models: what
+Modules: the cases of the test suite, each with its arithmetic beside it (`tests/sources/test_micro.py`). Models: what
 torch's own counter says with attention and experts taken apart and gradients on, the one way in which it sees every
 product of these models; for torchvision's models that has to agree with the figure published with the weights.
 """
@@ -163,10 +163,9 @@ def _published(name: str) -> float | None:
 
 def small() -> dict[str, Callable[[], Known]]:
     """The modules of the test suite, with real inputs."""
-    for folder in (_TESTS, _TESTS / "capture"):
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
-    from test_micro import CASES
+    if str(_TESTS) not in sys.path:
+        sys.path.append(str(_TESTS))
+    from support.micro_cases import CASES
 
     def build(case: Any) -> Callable[[], Known]:
         module = case.module if isinstance(case.module, nn.Module) else _Function(case.module)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from single_node import FLOAT32, T, single_node
-from toy_graphs import BLOCKS, WIDTH, blocks
+from support.single_node import FLOAT32, T, single_node
+from support.toy_graphs import BLOCKS, WIDTH, blocks
 
 import pyinfercost as ic
 from pyinfercost import _core

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from single_node import T, single_node
+from support.single_node import T, single_node
 
 import pyinfercost as ic
 from pyinfercost import _core

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from toy_graphs import BLOCKS, WIDTH, blocks
+from support.toy_graphs import BLOCKS, WIDTH, blocks
 
 import pyinfercost as ic
 

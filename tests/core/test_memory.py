@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from single_node import FLOAT32
+from support.single_node import FLOAT32
 
 import pyinfercost as ic
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from single_node import FLOAT32
+from support.single_node import FLOAT32
 
 import pyinfercost as ic
 

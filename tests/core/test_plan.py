@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from single_node import FLOAT32, T, single_node
-from toy_graphs import BLOCKS, blocks, transformer
+from support.single_node import FLOAT32, T, single_node
+from support.toy_graphs import BLOCKS, blocks, transformer
 
 import pyinfercost as ic
 from pyinfercost import _core

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from element_checks import check_element_by_element, named
-from reference import Array, Scalar, Tally, apply, numbers, pooling
-from reference_elements import POINTWISE, Definition
-from reference_rows import REDUCTIONS, ROWS, layer_norm, masked_softmax, reduced, rms_norm
-from single_node import T, work_of
+from support.element_checks import check_element_by_element, named
+from support.reference import Array, Scalar, Tally, apply, numbers, pooling
+from support.reference_elements import POINTWISE, Definition
+from support.reference_rows import REDUCTIONS, ROWS, layer_norm, masked_softmax, reduced, rms_norm
+from support.single_node import T, work_of
 
 import pyinfercost as ic
 from pyinfercost import _core

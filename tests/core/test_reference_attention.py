@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from reference import Tally, attention, numbers
-from single_node import T, work_of
+from support.reference import Tally, attention, numbers
+from support.single_node import T, work_of
 
 from pyinfercost import _core
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference_backward as backward
-from element_checks import check_element_by_element, named
-from reference import Array, Scalar, Tally, numbers, pooling
-from reference_elements import Definition
-from single_node import T, work_of
+from support import reference_backward as backward
+from support.element_checks import check_element_by_element, named
+from support.reference import Array, Scalar, Tally, numbers, pooling
+from support.reference_elements import Definition
+from support.single_node import T, work_of
 
 from pyinfercost import _core
 

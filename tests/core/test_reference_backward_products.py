@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference_backward as backward
-from reference import Tally, convolution, numbers, transposed_convolution
-from single_node import T, work_of
+from support import reference_backward as backward
+from support.reference import Tally, convolution, numbers, transposed_convolution
+from support.single_node import T, work_of
 
 from pyinfercost import _core
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from reference import Array, Tally, apply, einsum, numbers
-from single_node import T, work_of
+from support.reference import Array, Tally, apply, einsum, numbers
+from support.single_node import T, work_of
 
 from pyinfercost import _core
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from reference import Array, Tally, convolution, numbers, transposed_convolution
-from single_node import T, work_of
+from support.reference import Array, Tally, convolution, numbers, transposed_convolution
+from support.single_node import T, work_of
 
 from pyinfercost import _core
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from single_node import T, work_of
+from support.single_node import T, work_of
 
 import pyinfercost as ic
 from pyinfercost import _core

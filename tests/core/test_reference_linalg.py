@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference import Array, Scalar, Tally, numbers
-from reference_linalg import backward, cholesky, forward, householder, inverse, lu, lu_solve, orthogonal
-from single_node import T, work_of
+from support.reference import Array, Scalar, Tally, numbers
+from support.reference_linalg import backward, cholesky, forward, householder, inverse, lu, lu_solve, orthogonal
+from support.single_node import T, work_of
 
 from pyinfercost import _core
 

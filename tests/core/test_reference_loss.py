@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference import Array, Scalar, Tally, apply, numbers
-from reference_rows import log_softmax, total
-from single_node import FLOAT32, INT64, T, work_of
+from support.reference import Array, Scalar, Tally, apply, numbers
+from support.reference_rows import log_softmax, total
+from support.single_node import FLOAT32, INT64, T, work_of
 
 from pyinfercost import _core
 

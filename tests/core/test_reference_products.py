@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference import Array, Tally, apply, convolution, einsum, numbers
-from reference_elements import sigmoid
-from single_node import FLOAT32, T, work_of
+from support.reference import Array, Tally, apply, convolution, einsum, numbers
+from support.reference_elements import sigmoid
+from support.single_node import FLOAT32, T, work_of
 
 from pyinfercost import _core
 

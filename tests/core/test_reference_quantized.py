@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from reference import Tally, convolution, numbers
-from reference_quantized import CHOOSE, QUANTIZE, rows_of
-from single_node import FLOAT32, T, single_node, work_of
+from support.reference import Tally, convolution, numbers
+from support.reference_quantized import CHOOSE, QUANTIZE, rows_of
+from support.single_node import FLOAT32, T, single_node, work_of
 
 import pyinfercost as ic
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from reference_quantized import CHOOSE, DEQUANTIZE, QUANTIZE, counted, each, rows_of
-from single_node import INT64, T, work_of
+from support.reference_quantized import CHOOSE, DEQUANTIZE, QUANTIZE, counted, each, rows_of
+from support.single_node import INT64, T, work_of
 
 import pyinfercost as ic
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference import Tally, apply, numbers
-from single_node import T, work_of
+from support.reference import Tally, apply, numbers
+from support.single_node import T, work_of
 
 from pyinfercost import _core
 

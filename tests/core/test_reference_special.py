@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from element_checks import check_element_by_element, named
-from reference import Scalar, Tally, apply, numbers
-from reference_elements import Definition
-from reference_special import SPECIAL
-from single_node import T, work_of
+from support.element_checks import check_element_by_element, named
+from support.reference import Scalar, Tally, apply, numbers
+from support.reference_elements import Definition
+from support.reference_special import SPECIAL
+from support.single_node import T, work_of
 
 from pyinfercost import _core
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference import Array, Tally, apply, attention, numbers
-from reference_elements import POINTWISE
-from reference_rows import layer_norm
-from reference_special import SPECIAL
-from single_node import FLOAT32, T, work_of
+from support.reference import Array, Tally, apply, attention, numbers
+from support.reference_elements import POINTWISE
+from support.reference_rows import layer_norm
+from support.reference_special import SPECIAL
+from support.single_node import FLOAT32, T, work_of
 
 from pyinfercost import _core
 

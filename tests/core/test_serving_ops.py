@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from single_node import T, single_node
+from support.single_node import T, single_node
 
 import pyinfercost as ic
 from pyinfercost import _core

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from single_node import FLOAT32, INT64, T, single_node, work_of
+from support.single_node import FLOAT32, INT64, T, single_node, work_of
 
 import pyinfercost as ic
 

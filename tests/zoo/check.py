@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from left_alone import Snapshot
+from support.left_alone import Snapshot
 from torch.nn.modules.module import register_module_forward_pre_hook
 from zoo.case import Case, NotBuildableError
 

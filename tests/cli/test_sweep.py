@@ -1,0 +1,269 @@
+"""`pyinfercost sweep`: every option against the API, and where results go."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from support.cli_sweeps import (
+    BATCHES,
+    L4,
+    MACHINES,
+    PRICE,
+    PRICES,
+    SCALES,
+    TWO,
+    points,
+    sweep,
+)
+from support.toy_graphs import blocks
+
+import pyinfercost as ic
+from pyinfercost.cli.arguments import prices_by_id, scale_axes
+
+# --- axes ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_axis_is_that_of_the_api(toy: str) -> None:
+    given = points(
+        toy, *TWO, "--batch", "1:9:4", "--precision", "fp16,bf16", "--execution", "eager,compiled", "--devices", "1,2",
+        "--scale", "bandwidth=1:2:0.5", "--scale", "compute=1,2", *PRICE,
+    )  # fmt: skip
+    expected = ic.sweep(
+        blocks(),
+        hardware=MACHINES,
+        batch=[1, 5, 9],
+        precision=["fp16", "bf16"],
+        execution=["eager", "compiled"],
+        devices=[1, 2],
+        scale={"bandwidth": [1, 1.5, 2], "compute": [1, 2]},
+        usd_per_h=PRICES,
+    )
+    assert len(given) == 2 * 3 * 2 * 2 * 2 * 3 * 2
+    assert given == expected.rows()
+
+
+def test_one_price_for_all(toy: str, grid: ic.Sweep) -> None:
+    dear = points(toy, *L4, *BATCHES, "--price", "1.6")  # twice that of the grid
+    assert [row["cost_usd"] for row in dear] == pytest.approx((2 * grid["cost_usd"][:256]).tolist())
+
+
+def test_threads_are_those_of_a_cpu(toy: str) -> None:
+    (row,) = points(toy, "-H", "epyc-7742", "--threads", "2")
+    assert row["latency_s"] == ic.estimate(blocks(), hardware="epyc-7742", threads=2).latency_s
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu", "systolic"])
+def test_a_kind_of_machine_stands_for_those_that_can_be_used(toy: str, kind: str) -> None:
+    described = [ic.hardware.describe(name) for name in ic.hardware.names()]
+    result = sweep(toy, "-H", kind, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    usable = [m["id"] for m in described if m["kind"] == kind and not m["missing"]]
+    lacking = [m["id"] for m in described if m["kind"] == kind and m["missing"]]
+    assert [row["hardware"] for row in rows] == usable
+    assert len(usable) > 10
+    assert result.stderr == (f"Left out, since facts are missing: {', '.join(lacking)}\n" if lacking else "")
+
+
+def test_all_machines_and_one_of_them_are_all_machines(toy: str) -> None:
+    result = sweep(toy, "-H", "t4,all", "--format", "csv")
+    names = [row["hardware"] for row in csv.DictReader(io.StringIO(result.stdout))]
+    assert names[0] == "t4"
+    assert len(names) == len(set(names))
+    left_out = result.stderr.strip().partition(": ")[2].split(", ")
+    assert sorted([*names, *left_out]) == ic.hardware.names()
+
+
+@pytest.mark.parametrize(
+    ("text", "factors"),
+    [
+        ("2", [2.0]),
+        ("1,4", [1.0, 4.0]),
+        ("1:4:0.5", [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]),
+        ("0.1:0.5:0.1", [0.1, 0.2, 0.3, 0.4, 0.5]),
+        ("1:2:0.4", [1.0, 1.4, 1.8]),
+        ("0.5,1:2:1", [0.5, 1.0, 2.0]),
+    ],
+)
+def test_factors(text: str, factors: list[float]) -> None:
+    assert scale_axes((f"bandwidth={text}",), SCALES) == {"bandwidth": factors}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bandwidth=1:4", "needs a step, as in 1:4:0.5"),
+        ("bandwidth=4:1:1", "rising"),
+        ("bandwidth=1:4:1:1", "rising"),
+        ("bandwidth=1:2:0", "more than zero"),
+        ("bandwidth=0", "more than zero"),
+        ("bandwidth=-1", "more than zero"),
+        ("bandwidth=nan", "must be a number"),
+        ("bandwidth=", "must be a number"),
+        ("bandwidth=1:1e9:1e-3", "more than 100,000 steps"),
+        ("speed=2", "bandwidth or compute or cores"),
+        ("bandwidth", "NAME=FACTORS"),
+    ],
+)
+def test_wrong_factors_are_a_usage_error(text: str, message: str) -> None:
+    with pytest.raises(click.UsageError, match=message):
+        scale_axes((text,), SCALES)
+
+
+def test_a_scale_given_twice_is_a_usage_error() -> None:
+    with pytest.raises(click.UsageError, match="given twice"):
+        scale_axes(("compute=1", "compute=2"), SCALES)
+
+
+def test_prices() -> None:
+    assert prices_by_id("2.49", MACHINES) == dict.fromkeys(MACHINES, "2.49")
+    assert prices_by_id("a100-sxm-80gb=2.49,l4=spot", MACHINES) == {"a100-sxm-80gb": "2.49", "l4": "spot"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("l4=1", "of a100-sxm-80gb is missing"),
+        ("l4=1,a100-sxm-80gb=2,t4=3", "'t4', which --hardware does not name"),
+        ("l4=1,l4=2,a100-sxm-80gb=2", "given twice"),
+        ("l4=1,2", "as in 2.49 or l4=0.80"),
+    ],
+)
+def test_wrong_prices_are_a_usage_error(text: str, message: str) -> None:
+    with pytest.raises(click.UsageError, match=message):
+        prices_by_id(text, MACHINES)
+
+
+# --- picking points ------------------------------------------------------------------------------------------------
+
+
+def test_several_conditions_must_all_hold(toy: str, grid: ic.Sweep) -> None:
+    conditions = ("batch % 2 == 0 or batch > 100", "hardware == 'l4'")
+    given = points(toy, *TWO, *BATCHES, *PRICE, "--where", conditions[0], "--where", conditions[1])
+    assert given == grid.where(conditions).rows()
+    assert 0 < len(given) < len(grid)
+
+
+def test_a_large_grid_is_filtered_as_a_small_one(toy: str, grid: ic.Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = (toy, *TWO, *BATCHES, *PRICE, "--where", "batch > 200")
+    small = sweep(*arguments)
+    monkeypatch.setattr("pyinfercost.cli.sweep_command._MOST_TO_EXPLAIN", 10)
+    assert sweep(*arguments).stdout == small.stdout
+    assert points(*arguments) == grid.where("batch > 200").rows()
+    nothing = sweep(*arguments, "--where", "batch < 0", "--best", "latency_s")
+    assert (nothing.exit_code, nothing.stdout) == (1, "")
+    assert "none of 512 points satisfies batch > 200 and batch < 0" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        (("--pareto", "latency_s,throughput_per_s"), (("latency_s", "throughput_per_s"), {})),
+        (("--pareto", "latency_s", "--pareto", "cost_usd"), (("latency_s", "cost_usd"), {})),
+        (("--pareto", "latency_s", "--maximize", "batch"), (("latency_s",), {"maximize": ("batch",)})),
+        (("--maximize", "batch", "--minimize", "cost_usd"), ((), {"maximize": "batch", "minimize": "cost_usd"})),
+    ],
+)
+def test_a_front_is_that_of_the_api(toy: str, grid: ic.Sweep, options: tuple[str, ...], arguments: Any) -> None:
+    names, directions = arguments
+    given = points(toy, *TWO, *BATCHES, *PRICE, *options)
+    assert given == grid.pareto(*names, **directions).rows()
+    assert 0 < len(given) < len(grid)
+
+
+def test_the_best_is_that_of_the_api(toy: str, grid: ic.Sweep) -> None:
+    where = "latency_s < 1e-4"
+    options = (toy, *TWO, *BATCHES, *PRICE, "--where", where)
+    assert points(*options, "--best", "cost_usd") == [grid.best("cost_usd", where=where)]
+    assert points(*options, "--best", "batch", "--maximize", "batch") == [
+        grid.best("batch", where=where, maximize=True)
+    ]
+    assert points(*options, "--best", "batch", "--minimize", "batch") == [
+        grid.best("batch", where=where, maximize=False)
+    ]
+    best = grid.best("cost_usd", where=where, per=("hardware", "execution")).rows()
+    assert points(*options, "--best", "cost_usd", "--per", "hardware,execution") == best
+    assert [row["hardware"] for row in best] == MACHINES
+
+
+def test_knees_are_those_of_the_api(toy: str, grid: ic.Sweep) -> None:
+    given = points(toy, *TWO, *BATCHES, *PRICE, "--knee")
+    assert given == grid.knee().rows()
+    assert points(toy, *TWO, *BATCHES, *PRICE, "--tradeoff") == grid.tradeoff().rows()
+    assert [row["hardware"] for row in given] == MACHINES
+
+
+def test_a_limit_keeps_the_first_points(toy: str, grid: ic.Sweep) -> None:
+    arguments = (toy, *TWO, *BATCHES, *PRICE, "--limit", "3")
+    assert points(*arguments) == grid.rows()[:3]
+    assert sweep(*arguments, "--format", "csv").stdout == grid.take(np.arange(3)).to_csv()
+    assert points(toy, *L4, "--limit", "3") == ic.sweep(blocks(), hardware="l4").rows()
+
+
+# --- where it goes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".parquet", ".txt"])
+def test_the_ending_of_a_file_says_the_format(toy: str, grid: ic.Sweep, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"points{ending}"
+    arguments = (toy, *TWO, *BATCHES, *PRICE)
+    result = sweep(*arguments, "-o", str(path))
+    assert (result.exit_code, result.output) == (0, "")
+    if ending == ".parquet":
+        assert pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist() == grid.rows()
+    else:
+        expected = {".csv": grid.to_csv(), ".json": grid.to_json() + "\n", ".txt": sweep(*arguments).stdout}
+        assert path.read_text(encoding="utf-8") == expected[ending]
+
+
+def test_json_says_whether_it_is_complete(toy: str) -> None:
+    document = json.loads(sweep(toy, *L4, "--format", "json").stdout)
+    assert list(document) == ["schema_version", "model", "complete", "points"]
+    assert document["complete"] is True
+
+
+def test_csv_of_many_points_comes_in_pieces(toy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = sweep(toy, *L4, *BATCHES, "--format", "csv").stdout
+    monkeypatch.setattr("pyinfercost.report.delimited._POINTS_AT_ONCE", 100)
+    pieces: list[str] = []
+    monkeypatch.setattr("pyinfercost.cli.output.click.echo", lambda text, **_: pieces.append(text))
+    assert sweep(toy, *L4, *BATCHES, "--format", "csv").exit_code == 0
+    assert len(pieces) == 4  # the names of the columns, 100, 100 and 56 points
+    assert "".join(pieces) == whole
+
+
+def test_a_reader_that_stops_early_sees_no_traceback(toy: str) -> None:
+    command = [sys.executable, "-m", "pyinfercost", "sweep", toy, *L4, "--batch", "1:4096", "--format", "csv"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parent
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"hardware,")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_a_light_sweep_imports_neither_torch_nor_rich(toy: str) -> None:
+    code = (
+        "import sys; from pyinfercost.cli import main; "
+        f"main(['sweep', {toy!r}, '-H', 'l4', '--where', 'batch > 0', '--format', 'csv'], standalone_mode=False)\n"
+        "assert not {'torch', 'rich', 'pyarrow', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parent)
+
+
+def test_help_needs_no_numpy() -> None:
+    code = (
+        "import sys; from pyinfercost.cli import main; main(['sweep', '--help'], standalone_mode=False)\n"
+        "assert not {'torch', 'rich', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parent)

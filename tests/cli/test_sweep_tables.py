@@ -1,0 +1,144 @@
+"""`pyinfercost sweep`: its tables."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cli_sweeps import (
+    BATCHES,
+    L4,
+    MACHINES,
+    PRICE,
+    PRICES,
+    TWO,
+    heading,
+    sweep,
+    table,
+)
+from support.toy_graphs import blocks
+
+import pyinfercost as ic
+
+
+def test_the_table_says_what_was_searched_and_what_is_shown(toy: str, grid: ic.Sweep) -> None:
+    aims = ("--pareto", "peak_memory_bytes,throughput_per_s")
+    text = sweep(toy, *TWO, *BATCHES, *PRICE, "--where", "batch > 100", *aims).stdout
+    front = grid.where("batch > 100").pareto("peak_memory_bytes", "throughput_per_s")
+    told = heading(text)
+    assert told["points"] == "512"
+    assert told["where"] == "batch > 100 (312 points)"
+    assert told["chosen"] == "Pareto front of least peak_memory_bytes, most throughput_per_s"
+    assert told["price"] == "l4 0.8, a100-sxm-80gb 2.49 USD an hour"
+    assert told["execution"] == "eager"
+    rows = table(text)
+    assert [int(row["batch"]) for row in rows] == front["batch"][:40].tolist()
+    assert len(front) > 40
+    assert text.splitlines()[-1].startswith(f"40 of {len(front)} points")
+
+
+def test_a_table_has_forty_rows_unless_told_otherwise(toy: str) -> None:
+    text = sweep(toy, *L4, *BATCHES).stdout
+    assert len(table(text)) == 40
+    assert text.splitlines()[-1].startswith("40 of 256 points; --limit shows more")
+    assert len(table(sweep(toy, *L4, *BATCHES, "--limit", "100").stdout)) == 100
+    assert " of 40 points" not in sweep(toy, *L4, "--batch", "1:40").stdout
+
+
+def test_a_table_makes_only_the_rows_that_it_shows(toy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    whole = ic.Sweep.__getitem__
+
+    def noting(self: ic.Sweep, name: str) -> Any:
+        asked.append(len(self))
+        return whole(self, name)
+
+    monkeypatch.setattr(ic.Sweep, "__getitem__", noting)
+    assert sweep(toy, *TWO, *BATCHES, "--limit", "3").exit_code == 0
+    assert set(asked) == {3}
+
+
+def test_what_all_points_share_is_above_the_table(toy: str) -> None:
+    text = sweep(toy, *TWO, *BATCHES, "--limit", "2", "--scale", "bandwidth=2", "--devices", "2,3").stdout
+    told = heading(text)
+    assert (told["bandwidth"], told["precision"], told["execution"]) == ("x 2", "native", "eager")
+    row = table(text)[0]
+    assert (row["hardware"], row["devices"], row["batch"]) == ("l4", "2", "1"), "others are not shown, but differ"
+    assert "cost" not in row
+    assert "precision" not in row
+
+
+def test_scales_and_costs_have_columns(toy: str, grid: ic.Sweep) -> None:
+    text = sweep(toy, *TWO, "--batch", "1:3", *PRICE, "--scale", "bandwidth=1,1.5").stdout
+    rows = table(text)
+    assert [row["bandwidth"] for row in rows] == ["1", "1", "1", "1.5", "1.5", "1.5"] * 2
+    # USD for a million items
+    assert float(rows[0]["cost"]) == pytest.approx(grid["cost_usd"][0] * 1e6, rel=1e-3)
+    assert "USD/1M" in text
+
+
+def test_one_point_is_told_in_words(toy: str, grid: ic.Sweep) -> None:
+    text = sweep(toy, *TWO, *BATCHES, *PRICE, "--best", "throughput_per_s", "--where", "fits_in_memory").stdout
+    best = grid.best("throughput_per_s")
+    told = heading(text)
+    assert told["best"] == "most throughput_per_s"
+    assert told["where"] == "fits_in_memory (512 points)"
+    assert (told["hardware"], told["batch"]) == (best["hardware"], str(best["batch"]))
+    assert told["throughput"].endswith(" per second")
+    assert float(told["throughput"].split()[0]) == pytest.approx(best["throughput_per_s"], rel=1e-3)
+    assert told["memory"].endswith(", which fits")
+    assert float(told["cost"].split()[0]) == pytest.approx(best["cost_usd"] * 1e6, rel=1e-3)
+    assert told["cost"].endswith("USD per million items of the batch")
+    assert "1 of 1" not in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_a_table_keeps_to_the_page(toy: str, width: int) -> None:
+    from pyinfercost.report.table import as_text, sweep_view
+
+    wide = ic.sweep(
+        blocks(),
+        hardware=MACHINES,
+        batch=[1, 2],
+        precision=["fp16", "bf16"],
+        execution=["eager", "compiled"],
+        usd_per_h=PRICES,
+    )
+    text = as_text(sweep_view(wide, shown=3), width=width)
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) <= width
+    rows = table(text)
+    assert [(row["hardware"], row["precision"], row["execution"], row["batch"]) for row in rows] == [
+        ("l4", "fp16", "eager", "1"),
+        ("l4", "fp16", "eager", "2"),
+        ("l4", "fp16", "compiled", "1"),
+    ]
+    assert {"latency", "cost", "fits"} <= rows[0].keys()
+    assert ("low" in rows[0]) == (width >= 100)
+
+
+def test_a_time_and_its_band_have_one_unit(toy: str) -> None:
+    lines = sweep(toy, "-H", "epyc-7742", "--batch", "1,4096").stdout.splitlines()
+    head = next(number for number, line in enumerate(lines) if "latency" in line)
+    assert len(set(lines[head + 1].split()[:3])) == 1
+    row = table("\n".join(lines))[0]
+    estimate = ic.estimate(blocks(), hardware="epyc-7742", batch=1)
+    ratio = estimate.latency_high_s / estimate.latency_s
+    assert float(row["high"]) / float(row["latency"]) == pytest.approx(ratio, rel=2e-3)
+
+
+def test_plain_tables_have_no_colours_even_when_they_are_forced(toy: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "pyinfercost", "sweep", toy, *L4],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+        env={**os.environ, "FORCE_COLOR": "1"},
+    )
+    assert "\x1b" not in result.stdout
+    assert heading(result.stdout)["hardware"] == "l4"

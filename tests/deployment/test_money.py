@@ -1,0 +1,254 @@
+"""What an hour of a device costs, and an inference on it: every figure here is worked out by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from support.toy_graphs import blocks
+
+import pyinfercost as ic
+from pyinfercost import deployment as money
+from pyinfercost.cli import main
+from pyinfercost.deployment.costs import cost_of
+from pyinfercost.deployment.offers import months_since
+from pyinfercost.deployment.places import carbon_g
+
+
+@pytest.mark.parametrize("text", [2, 2.0, "2", "2/h", "$2.00/h", "2 USD/h", "2 / hour"])
+def test_a_price_of_ones_own(text: float | str) -> None:
+    assert money.price_of(text, "t4").usd_per_h == 2.0
+
+
+def test_an_instance_is_shared_out_over_its_devices() -> None:
+    price = money.price_of("aws/p5.48xlarge", "h100-sxm-80gb")
+    assert price.usd_per_h == pytest.approx(55.04 / 8)
+    assert (price.cloud, price.region, price.dated) == ("aws", "us-east-1", "2025-10")
+    assert money.price_of("p5.48xlarge:spot", "h100-sxm-80gb").usd_per_h == pytest.approx(14.246 / 8)
+    assert money.price_of({"t4": 1, "l4": "g6.4xlarge"}, "l4").usd_per_h == pytest.approx(1.3232)
+    assert "of 2025-10" in str(price)
+
+
+def test_terms_mean_the_cheapest_offer_that_is_known() -> None:
+    for terms in ("on-demand", "spot"):
+        known = [each for each in money.offers(device="t4") if terms in each.usd_per_h]
+        least = min(each.usd_per_h[terms] / each.devices for each in known)
+        assert money.price_of(terms, "t4").usd_per_h == pytest.approx(least)
+
+
+def test_some_cores_of_a_cpu_are_paid_for_as_a_whole() -> None:
+    price = money.price_of("c7i.xlarge", "xeon-8480+", threads=2)
+    assert price.usd_per_h == pytest.approx(0.1785)
+    for threads in (None, 5):
+        with pytest.raises(money.PriceError, match="has 4 hardware threads"):
+            money.price_of("c7i.xlarge", "xeon-8480+", threads=threads)
+
+
+def test_a_machine_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text("usd = 87660\ndevices = 2\nlifetime_years = 5\nusd_per_kwh = 0.2\npue = 1.5\n")
+    price = money.price_of(path, "t4")
+    assert price.usd_per_h == pytest.approx(1.0)  # 87,660 / 2 devices / (5 x 8,766 h)
+    # 2 s of work for 4 items at half of the time: 0.5 s used and 1 s paid for each. 300 J a forward, 10 W at rest.
+    cost = cost_of(price, latency_s=2.0, items=4, utilisation=0.5, energy_j=300.0, idle_w=10.0)
+    assert (cost.used_s, cost.paid_s) == (0.5, 1.0)
+    assert cost.electricity_usd == pytest.approx((300 / 4 + 0.5 * 10) * 1.5 * 0.2 / 3.6e6)
+    assert cost.usd == pytest.approx(1.0 / 3600 + cost.electricity_usd)
+    assert cost.usd_per_million == pytest.approx(1e6 * cost.usd)
+    assert cost.paid_h_per_million == pytest.approx(1e6 / 3600)
+    with pytest.raises(ValueError, match="energy is not known"):
+        cost_of(price, latency_s=2.0, items=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("usd = 1\n", "expected usd_per_h, or usd and lifetime_years"),
+        ("usd = 1\nlifetime_years = 0\n", "expected more than zero"),
+        ("usd = 1\nlifetime_years = 1\npue = 0.5\n", "pue is 0.5; expected 1 or more"),
+        ("usd_per_h = true\n", "must be numbers"),
+        ("usd_per_h = -1\n", "expected zero or more"),
+    ],
+)
+def test_a_wrong_file_says_what_is_expected(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "price.toml"
+    path.write_text(text)
+    with pytest.raises(money.PriceError, match=message):
+        money.price_of(path, "t4")
+
+
+@pytest.mark.parametrize(
+    ("price", "device", "message"),
+    [
+        ("g6.5xlarge", "l4", r"nearest are aws/g6\.4xlarge.* with l4 there are"),
+        ("g6.4xlarge", "t4", r"has l4, not t4; instances with t4: .*g4dn"),
+        ("p5.4xlarge:spot", "h100-sxm-80gb", "no 'spot' price; it has on-demand"),
+        ("spot", "rtx-4090", "no spot price of rtx-4090"),
+        ("-1", "l4", "expected zero or more"),
+        ({"t4": 1}, "l4", "no price of l4 is given; there are t4"),
+        (True, "l4", "got bool"),
+    ],
+)
+def test_what_is_not_listed_gives_the_nearest(price: object, device: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        money.price_of(price, device)
+
+
+def test_every_offer_has_a_source_a_date_and_a_device_of_the_catalogue() -> None:
+    names = set(ic.hardware.names())
+    for each in money.offers():
+        assert each.device in names
+        assert re.fullmatch(r"20[0-9]{2}(-[01][0-9])?", each.dated), each.name
+        assert len(each.source) > 20
+        assert each.devices > 0
+        assert all(price > 0 for price in each.usd_per_h.values())
+        assert money.offer(each.name).instance == each.instance
+
+
+def test_old_prices_say_so() -> None:
+    assert months_since("2025-10", date(2026, 11, 25)) == 13
+    assert months_since("2024", date(2026, 11, 25)) == 23
+    assert months_since("2026", date(2026, 11, 25)) == 0
+    assert str(money.Price(1.0, "x", dated="2024", age_months=23)).endswith("of 2024, 23 months old: OLD")
+
+
+def test_an_estimate_and_a_sweep_cost_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text("usd = 20000\nlifetime_years = 4\nusd_per_kwh = 0.15\npue = 1.2\n")
+    for price in ("on-demand", path, 1.5):
+        grid = ic.sweep(blocks(), hardware=["t4", "l4"], batch=[1, 64], devices=[1, 2], price=price, utilisation=0.3)
+        for point in grid.rows():
+            way = {name: point[name] for name in ("hardware", "devices", "batch")}
+            estimate = ic.estimate(blocks(), **way, price=price, utilisation=0.3)
+            assert estimate.cost is not None
+            assert estimate.cost_usd == estimate.cost.usd == pytest.approx(point["cost_usd"], rel=1e-12)
+            assert estimate.cost.paid_s == pytest.approx(estimate.cost.used_s / 0.3)
+    assert ic.estimate(blocks(), hardware="t4").cost is None
+    with pytest.raises(ValueError, match="utilisation is 0"):
+        ic.sweep(blocks(), hardware="t4", price=1, utilisation=0)
+
+
+def test_a_profile_says_what_it_costs() -> None:
+    profile = ic.profile(blocks(), hardware="l4", price="g6.4xlarge", utilisation=0.25, batch=8)
+    estimate = profile.to_dict()["estimate"]
+    assert estimate["cost_usd"] == estimate["cost"]["usd"] > 0
+    assert estimate["cost"]["price"]["text"] == "aws/g6.4xlarge@us-east-1 on-demand"
+    text = profile.to_markdown()
+    assert "device hours paid" in text
+    assert "aws/g6.4xlarge" in text
+    with pytest.raises(ValueError, match="price is given without hardware"):
+        ic.profile(blocks(), price=1)
+
+
+def test_the_catalogue_is_listed() -> None:
+    runner = CliRunner()
+    every = json.loads(runner.invoke(main, ["prices", "--format", "json"]).stdout)
+    assert [each["name"] for each in every] == [each.name for each in money.offers()]
+    table = runner.invoke(main, ["prices", "t4"]).stdout
+    assert "azure/NC4as_T4_v3@us" in table
+    assert "l4" not in table.split()
+    assert "no price of rtx-4090 is known" in runner.invoke(main, ["prices", "rtx-4090"]).stderr
+    wrong = runner.invoke(main, ["prices", "t5"])
+    assert (wrong.exit_code, "the nearest ids are" in wrong.stderr) == (2, True)
+
+
+def test_carbon_is_energy_times_data_centre_times_grid() -> None:
+    where = money.place("deu")
+    assert (where.grid_g_per_kwh, where.pue) == (381.0, 1.58)
+    assert carbon_g(where, 3.6e6) == pytest.approx(381.0 * 1.58)  # a kWh
+    assert money.place("gcp/us-central1").pue == 1.10
+    assert money.place("deu", pue=1.2).pue == 1.2
+    estimate = ic.estimate(blocks(), hardware="t4", batch=8, region="deu")
+    assert estimate.energy_per_item_j is not None
+    assert estimate.carbon_g == pytest.approx(estimate.energy_per_item_j / 3.6e6 * 1.58 * 381)
+    rented = ic.estimate(blocks(), hardware="t4", price="g4dn.xlarge")
+    assert rented.place is not None
+    assert (rented.place.name, rented.place.pue) == ("usa", 1.15)  # us-east-1 of AWS
+    assert ic.estimate(blocks(), hardware="t4", price=1).carbon_g is None
+    for name in money.places():
+        known = money.place(name)
+        assert known.grid_g_per_kwh > 0
+        assert re.fullmatch("20[0-9]{2}", known.dated)
+        assert known.source
+    with pytest.raises(money.UnknownPlaceError, match="nearest are gcp/us-central1"):
+        money.place("gcp/us-centrall")
+
+
+def test_a_sweep_has_carbon_where_a_place_is_known() -> None:
+    grid = ic.sweep(blocks(), hardware=["t4", "tpu-v5e"], batch=[1, 8], region="fra")
+    assert "cost_usd" not in grid.columns
+    for point in grid.rows():
+        estimate = ic.estimate(blocks(), hardware=point["hardware"], batch=point["batch"], region="fra")
+        if estimate.carbon_g is None:
+            assert math.isnan(point["carbon_g"])
+        else:
+            assert point["carbon_g"] == pytest.approx(estimate.carbon_g, rel=1e-12)
+    assert "carbon_g" not in ic.sweep(blocks(), hardware="t4", price=1).columns
+    assert "carbon_g" in ic.sweep(blocks(), hardware="t4", price="on-demand").columns
+
+
+def test_rented_machines_need_no_joules_beside_owned_ones(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text("usd = 20000\nlifetime_years = 4\nusd_per_kwh = 0.15\n")
+    grid = ic.sweep(blocks(), hardware=["t4", "tpu-v5e"], price={"t4": path, "tpu-v5e": 1.2})
+    for point in grid.rows():
+        price = path if point["hardware"] == "t4" else 1.2
+        estimate = ic.estimate(blocks(), hardware=point["hardware"], price=price)
+        assert point["cost_usd"] == pytest.approx(estimate.cost_usd, rel=1e-12)
+
+
+def test_a_place_that_is_not_known_is_refused_before_a_capture() -> None:
+    result = CliRunner().invoke(main, ["profile", "torchvision:no_such_model", "-H", "t4", "--region", "mars"])
+    assert (result.exit_code, "the grid of 'mars' is not known" in result.stderr) == (2, True)
+
+
+def test_several_prices_are_an_axis(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text("usd = 20000\nlifetime_years = 4\nusd_per_kwh = 0.15\nregion = 'deu'\n")
+    prices = ["on-demand", "spot", path, 2.5]
+    ways = {"hardware": ["t4", "l4"], "batch": [1, 64], "devices": [1, 2], "utilisation": 0.5}
+    grid = ic.sweep(blocks(), price=prices, **ways)
+    assert len(grid) == 4 * 2 * 2 * 2
+    assert grid.identity() == ("hardware", "precision", "execution", "devices", "price", "batch")
+    for point in grid.rows():
+        price = {str(one): one for one in prices}[point["price"]]
+        way = {name: point[name] for name in ("hardware", "devices", "batch")}
+        estimate = ic.estimate(blocks(), **way, price=price, utilisation=0.5)
+        assert point["cost_usd"] == pytest.approx(estimate.cost_usd, rel=1e-12)
+        if estimate.carbon_g is None:
+            assert math.isnan(point["carbon_g"])
+        else:
+            assert point["carbon_g"] == pytest.approx(estimate.carbon_g, rel=1e-12)
+    best = grid.best("cost_usd", per="price")
+    assert sorted(best["price"].tolist()) == sorted(map(str, prices))
+    assert (
+        grid.where("price == 'spot'").best("cost_usd")["cost_usd"]
+        < grid.best("cost_usd", where="price == '2.5'")["cost_usd"]
+    )
+    stored = pytest.importorskip("pyarrow") and ic.sweep(blocks(), price=prices, **ways, out=tmp_path / "grid")
+    assert stored.best("cost_usd") == grid.best("cost_usd")
+    for wrong, message in (([], "no values"), ([1, 1], "twice"), ([{"t4": 1}], "expected a number")):
+        with pytest.raises(ValueError, match=message):
+            ic.sweep(blocks(), price=wrong, **ways)
+    with pytest.raises(ValueError, match="a point of a sweep has no 'price'"):
+        ic.sweep(blocks(), hardware="t4", points=[{"price": 1}])
+
+
+def test_several_prices_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "toy.json"
+    file.write_text(blocks().to_json())
+    command = ["sweep", str(file), "-H", "t4,l4", "--batch", "1,8", "--price", "on-demand,spot"]
+    runner = CliRunner()
+    best = runner.invoke(main, [*command, "--best", "cost_usd", "--per", "price"])
+    assert best.exit_code == 0, best.stderr
+    assert "l4 spot:" in best.stdout
+    points = json.loads(runner.invoke(main, [*command, "--format", "json"]).stdout)["points"]
+    assert {point["price"] for point in points} == {"on-demand", "spot"}
+    for wrong, message in (("spot,spot", "each once"), ("spot,", "each once"), ("spot,sale", "no instance 'sale'")):
+        refused = runner.invoke(main, [*command[:-1], wrong])
+        assert (refused.exit_code, message in refused.stderr) == (2, True), refused.stderr

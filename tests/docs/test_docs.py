@@ -1,0 +1,64 @@
+"""The documentation is whole: all public names, all pages in the navigation, quotations as they stand in the source."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from support.doc_names import names_of_the_api
+from support.paths import DOCS, ROOT
+
+import pyinfercost as ic
+from pyinfercost.cli import main
+
+PAGES = sorted(DOCS.rglob("*.md"))
+SOURCES = [*(ROOT / "csrc").rglob("*.[ch]pp"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "pyinfercost").rglob("*.py")]
+
+
+def test_the_api_has_every_public_name_once() -> None:
+    named = names_of_the_api()
+    assert sorted(named) == sorted(set(ic.__all__) - {"__version__"}), "docs/api/*.md: a line `::: pyinfercost.NAME`"
+    assert "`ic.__version__`" in (DOCS / "api" / "index.md").read_text(encoding="utf-8")
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert sorted(listed) == [page.relative_to(DOCS).as_posix() for page in PAGES]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_what_is_quoted_stands_in_the_source(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    quoted = re.findall(r"^```(?:cpp|py)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    missing = [block for block in quoted if not any(block in path.read_text(encoding="utf-8") for path in SOURCES)]
+    assert not missing, "not in csrc, tests or pyinfercost as it is quoted"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_a_page_begins_with_its_title(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert len(re.findall(r"^# ", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)) == 1
+
+
+def test_nothing_is_fetched_by_a_reader() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert "font: false" in settings
+    assert "http" not in settings
+
+
+def test_the_page_on_the_command_line_has_every_option() -> None:
+    specification = importlib.util.spec_from_file_location("mkdocs_hooks", ROOT / "tools" / "mkdocs_hooks.py")
+    assert specification is not None
+    assert specification.loader is not None
+    hooks = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(hooks)
+    text = hooks.on_page_markdown((DOCS / "cli.md").read_text(encoding="utf-8"), page=None, config=None, files=None)
+    for name, command in main.commands.items():
+        section = re.search(rf"^## pyinfercost {name}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+        assert section is not None, name
+        options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
+        assert not [option for option in options if option not in section[1]], name
+    assert "Sentinel" not in text

@@ -1,0 +1,107 @@
+"""Pages of the documentation, and the README: every command and snippet is run, every figure is what it prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import doc_pages as pages
+from support.doc_names import keys_of_the_page
+from support.paths import ROOT
+
+import pyinfercost as ic
+
+pytestmark = pytest.mark.torch
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if pages.FENCE.search(page.read_text(encoding="utf-8"))],
+    ids=lambda page: page.relative_to(ROOT).as_posix(),
+)
+def test_every_figure_of_a_page_is_what_its_command_prints(page: Path) -> None:
+    for library in ("torchvision", "transformers", "torchao"):
+        pytest.importorskip(library)
+    if "setup: frameworks" in page.read_text(encoding="utf-8"):
+        for library in ("lightning", "accelerate", "ignite"):
+            pytest.importorskip(library)
+    wrong = pages.differences(page.read_text(encoding="utf-8"))
+    name = page.relative_to(ROOT)
+    assert not wrong, f"python tests/support/doc_pages.py {name} writes what is printed now\n" + "\n".join(wrong)
+
+
+def test_a_page_that_is_wrong_is_found() -> None:
+    statements = ">>> x = [\n...     1,\n... ]\n>>> x\n[1]\n>>> 1000.0 + 3\n{}\n"
+    page = f"<!-- of 2026-11-25; click 0.0 -->\n```pycon\n{statements}```\n"
+    assert pages.differences(page.format("1003.0")) == []
+    assert pages.differences(page.format("1002.0")) == []  # other versions than the page's: nearly is enough
+    assert len(pages.differences(page.format("1203.0"))) == 1
+    of_these_versions = page.replace("click 0.0", f"click {pages.version('click')}")
+    assert len(pages.differences(of_these_versions.format("1002.0"))) == 1
+    assert pages.written(of_these_versions.format("1")) == of_these_versions.format("1003.0")
+
+
+def test_lines_that_are_left_out() -> None:
+    page = "<!-- of 2026-11-25; click 0.0 -->\n```console\n$ pyinfercost --help\n{}```\n"
+    assert pages.differences(page.format("Usage: main [OPTIONS] COMMAND [ARGS]...\n...\n")) == []
+    assert pages.differences(page.format("...\nCommands:\n...\n")) == []
+    assert len(pages.differences(page.format("...\nNo such line\n...\n"))) == 1
+    assert len(pages.differences(page.format("...\nCommands:\n"))) == 1
+
+
+def test_literals_behind_expressions() -> None:
+    page = "<!-- of 2026-11-25; click 0.0 -->\n```python\nx = 2 * [3]\nx  # {}; twice\nx[0] / 7  # {}\n```\n"
+    assert pages.differences(page.format("[3, 3]", "0.4286")) == []
+    assert len(pages.differences(page.format("[3, 4]", "0.4286"))) == 1
+    assert len(pages.differences(page.format("[3, 3]", "0.5286"))) == 1
+    assert pages.written(page.format("[3, 4]", "0.5")) == page.format("[3, 3]", "0.4")
+    assert pages.differences(page.format("three", "or so")) == []
+
+
+def test_a_block_that_is_a_file() -> None:
+    page = "<!-- file: four.py -->\n```python\nVALUE = 4\n```\n\n```python\nimport pathlib\n{}```\n"
+    check = 'assert pathlib.Path("four.py").read_text() == "VALUE = 4\\n"\n'
+    assert pages.differences(page.format(check)) == []
+
+
+def keys_of(value: object, path: str = "") -> Iterator[str]:
+    """The dotted keys of a document, those of all elements of lists together; names of sizes are NAME."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            name = f"{path}.{key}" if path else key
+            name = f"{path}.NAME" if path.endswith("sizes") and path != "data_sizes[]" else name
+            yield name
+            yield from keys_of(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys_of(inner, f"{path}[]")
+
+
+def test_the_page_on_json_names_every_key() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Chosen(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.linear(x)
+            return torch.ops.page_on_json.own(y[y[:, 0] > 0])
+
+    with torch.library._scoped_library("page_on_json", "DEF") as library:
+        library.define("own(Tensor x) -> Tensor")
+        library.impl("own", lambda x: x.clone(), "CompositeExplicitAutograd")
+        model, x = Chosen(), torch.ones(4, 8)
+        profile = ic.profile(model, (x,), hardware="l4", price="g6.4xlarge", transfer="network_gbit_per_s=10")
+        measured = ic.measure(model, (x,), hardware="epyc-9654", seconds=0.01)
+    document = json.loads(json.dumps({**profile.to_dict(), "measured": measured.to_dict()}))
+    named = keys_of_the_page()
+    missing = set(keys_of(document)) - named
+    assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"
+    gone = named - set(keys_of(document)) - {"sizes.NAME", "measured.sizes.NAME"}
+    assert not gone, f"docs/json.md names keys that no document has: {sorted(gone)}"

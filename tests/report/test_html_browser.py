@@ -1,0 +1,220 @@
+"""The report as one HTML page: what a browser makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log10
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.browsing import SIZES, chromium, data, opened, texts
+from support.report_pages import EVIL, VARY, evil_profile
+from support.toy_graphs import blocks, transformer
+
+import pyinfercost as ic
+from pyinfercost.report.roofline import roofline_of
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def profile() -> ic.Profile:
+    return ic.profile(transformer(), hardware="t4", precision="fp16", price=1.5, batch=8, sequence=128)
+
+
+@pytest.fixture(scope="module")
+def file(profile: ic.Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(profile.to_html(vary=VARY), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+def test_it_fits_the_screen(browser: Any, file: Path, size: str, dark: bool) -> None:
+    with opened(browser, file, size=size, dark=dark) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+            "rgb(18, 22, 28)" if dark else "rgb(246, 247, 249)"
+        )
+        assert page.locator("#roofline svg").bounding_box()["width"] <= SIZES[size][0]
+
+
+def headline(page: Any) -> dict[str, float]:
+    keys = data(page, "#headline output", "key")
+    return dict(zip(keys, map(float, data(page, "#headline output", "value")), strict=True))
+
+
+def test_a_switch_changes_the_figures_to_those_of_its_point(browser: Any, file: Path, profile: ic.Profile) -> None:
+    with opened(browser, file) as page:
+        for changes in ({}, {"hardware": "l4"}, {"execution": "compiled"}, {"batch": 64}, {"hardware": "t4"}):
+            for axis, value in changes.items():
+                page.select_option(f"select[data-axis={axis}]", label=str(value))
+            chosen = {
+                axis: page.locator(f"select[data-axis={axis}] option:checked").inner_text()
+                for axis in ("hardware", "execution", "batch")
+            }
+            point = ic.profile(
+                profile,
+                hardware=chosen["hardware"],
+                execution=chosen["execution"],
+                batch=int(chosen["batch"]),
+            )
+            total, estimate = point.counts.total, point.estimate
+            assert estimate is not None
+            assert estimate.cost is not None
+            assert headline(page) == {
+                "latency_s": estimate.latency_s,
+                "throughput_per_s": estimate.throughput_per_s,
+                "energy_j": estimate.energy_j,
+                "usd_per_million": estimate.cost.usd_per_million,
+                **({"usd_per_million_tokens": estimate.usd_per_million_tokens} if estimate.tokens else {}),
+                "peak_memory_bytes": total.peak_memory_bytes,
+                "flops": total.contraction_flops + total.pointwise_flops,
+                "traffic_bytes": total.bytes_read + total.bytes_written,
+                "parameters": total.parameters,
+            }
+            (shown,) = data(page, "#tree .foot [data-key=latency]", "v")
+            assert float(shown) == pytest.approx(estimate.latency_s, rel=1e-5)
+            assert f"on {estimate.machine.name}" in page.inner_text("#subtitle")
+
+
+def test_a_dot_selects_its_row_and_a_row_its_dot(browser: Any, file: Path, profile: ic.Profile) -> None:
+    with opened(browser, file) as page:
+        page.click("#collapse")
+        place = int(data(page, "circle.dot", "layer")[-1])
+        page.locator(f"circle.dot[data-layer='{place}']").click()
+        layer = profile.to_dict()["layers"][place]
+        (row,) = data(page, "#tree .body .row[aria-selected=true]", "id")
+        assert row in {f"m:{layer['module']}", f"l:{place}"}
+        assert page.inner_text("#details h3") == (layer["module"] or "(model)")
+        assert data(page, "circle.dot.selected", "layer") == [str(place)]
+        first = page.locator("#tree .body .row").first
+        first.click()
+        assert first.get_attribute("aria-selected") == "true"
+        assert page.locator("#tree .body .row[aria-selected=true]").count() == 1
+
+
+def test_dots_lie_where_the_roofline_has_them(browser: Any, file: Path, profile: ic.Profile) -> None:
+    dots = {dot.layer: dot for dot in roofline_of(profile.to_dict()).dots}
+    with opened(browser, file) as page:
+        found = page.eval_on_selector_all(
+            "circle.dot",
+            "all => all.map(c => ['data-layer', 'cx', 'cy', 'r'].map(name => Number(c.getAttribute(name))))",
+        )
+    assert {int(layer) for layer, *_ in found} == dots.keys()
+    low, high = min(found, key=lambda one: one[1]), max(found, key=lambda one: one[1])
+    slope = (high[1] - low[1]) / (log10(dots[high[0]].intensity) - log10(dots[low[0]].intensity))
+    bottom, top = max(found, key=lambda one: one[2]), min(found, key=lambda one: one[2])
+    rise = (top[2] - bottom[2]) / (log10(dots[top[0]].flop_per_s) - log10(dots[bottom[0]].flop_per_s))
+    largest = max(found, key=lambda one: one[3])
+    for layer, x, y, radius in found:
+        dot = dots[layer]
+        assert x == pytest.approx(low[1] + slope * (log10(dot.intensity) - log10(dots[low[0]].intensity)), abs=0.2)
+        assert y == pytest.approx(
+            bottom[2] + rise * (log10(dot.flop_per_s) - log10(dots[bottom[0]].flop_per_s)), abs=0.2
+        )
+        area = dot.share / dots[largest[0]].share * largest[3] ** 2
+        assert radius == pytest.approx(max(area**0.5, 2.5), abs=0.1)
+
+
+def test_columns_sort_and_the_search_filters(browser: Any, file: Path) -> None:
+    with opened(browser, file) as page:
+        top = "#tree .body .row[aria-level='1']"
+        order = data(page, top, "id")
+        for key in ("latency", "flops", "bytes", "parameters"):
+            header = f"#tree .head [data-key={key}]"
+            page.click(f"{header} button")
+            assert page.get_attribute(header, "aria-sort") == "descending"
+            values = [float(value) for value in data(page, f"{top} [data-key={key}]", "v")]
+            assert values == sorted(values, reverse=True)
+            page.click(f"{header} button")
+            values = [float(value) for value in data(page, f"{top} [data-key={key}]", "v")]
+            assert values == sorted(values)
+            page.click(f"{header} button")
+            assert data(page, top, "id") == order
+        page.click("#tree .head [data-key=name] button")
+        assert texts(page, f"{top} .name") == sorted(texts(page, f"{top} .name"))
+        everything = page.locator("#tree .body .row").count()
+        page.fill("#search", "SOFTMAX" if page.locator("text=softmax").count() else "attention")
+        found = page.locator("#tree .body .row").count()
+        assert 0 < found < everything
+        assert f"{found} of" in page.inner_text("#found")
+        page.fill("#search", "nothing of that name")
+        assert page.locator("#tree .body .row").count() == 0
+        page.fill("#search", "")
+        assert page.locator("#tree .body .row").count() == everything
+
+
+def test_it_can_be_used_with_the_keyboard(browser: Any, file: Path) -> None:
+    with opened(browser, file) as page:
+        page.click("#collapse")
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.id") == "search"
+        page.locator("#tree .body .row[tabindex='0']").focus()
+        page.keyboard.press("Home")
+        rows = page.locator("#tree .body .row").count()
+        closed = page.locator("#tree .body .row[aria-expanded=false]").first
+        closed.focus()
+        name = closed.get_attribute("data-id")
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#tree .body .row").count() > rows
+        assert page.evaluate("document.activeElement.dataset.id") == name
+        page.keyboard.press("ArrowLeft")
+        assert page.locator("#tree .body .row").count() == rows
+        page.keyboard.press("Enter")
+        assert data(page, "#tree .body .row[aria-selected=true]", "id") == [name]
+        page.focus("#roofline svg")
+        page.keyboard.press("ArrowRight")
+        first = data(page, "circle.dot.selected", "layer")
+        page.keyboard.press("ArrowRight")
+        assert len(first) == 1
+        assert data(page, "circle.dot.selected", "layer") != first
+        page.focus("#memory svg")
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#memory .cursor.on").count() == 1
+
+
+def test_names_are_text_and_never_markup(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "evil.html"
+    path.write_text(evil_profile().to_html(), encoding="utf-8")
+    with opened(browser, path) as page:
+        page.click("#expand")
+        assert page.evaluate("window.taken") is None
+        assert page.locator("#tree img, #details img, #tree b, #tree i, main script").count() == 0
+        assert page.inner_text("#model") == "</title><script>alert(3)</script>"
+        shown = page.inner_text("#tree")
+        for name in EVIL:
+            assert name in shown
+        assert "evil.<i>op</i>" in page.inner_text("#ledger")
+        page.locator("#tree .body .row").nth(2).click()
+        page.fill("#search", "<b>")
+        assert page.locator("#tree .body .row").count() > 0
+
+
+def test_a_profile_without_a_machine_and_an_empty_one(browser: Any, tmp_path: Path) -> None:
+    builder = ic.GraphBuilder("empty")
+    x = builder.tensor("float32", (8, 8), role="input")
+    for number, made in enumerate(
+        (ic.profile(blocks(custom_op=True)), ic.profile(builder.build([x], [x]), hardware="t4"))
+    ):
+        path = tmp_path / f"{number}.html"
+        path.write_text(made.to_html(), encoding="utf-8")
+        with opened(browser, path) as page:
+            assert page.locator("#switches").is_hidden() == (number == 0)
+            assert page.locator("#roofline").is_visible() == (number == 1)
+
+
+def test_a_printed_page_has_every_row(browser: Any, file: Path) -> None:
+    with opened(browser, file) as page:
+        page.emulate_media(media="print")
+        assert page.locator("#switches").is_hidden()
+        assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowY") == "visible"
+        page.emulate_media(media="screen")

@@ -1,0 +1,71 @@
+"""Reports of real models in a browser: what people do with them, on models of 175 to 3,000 kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.browsing import chromium, data, opened
+from support.report_models import LLAMA, PROFILES, many_kernels
+from support.report_pages import points_of
+
+import pyinfercost as ic
+
+pytestmark = [pytest.mark.torch, pytest.mark.browser]
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_report_is_used(browser: Any, tmp_path: Path, name: str) -> None:
+    profile = PROFILES[name]()
+    text = profile.to_html()
+    if len(profile.counts.layers) <= 200:
+        assert len(text.encode()) < 300_000
+    path = tmp_path / f"{name}.html"
+    path.write_text(text, encoding="utf-8")
+    points = points_of(text)
+    layers = profile.to_dict()["layers"]
+    with opened(browser, path) as page:
+        # A dot selects its row.
+        place = int(data(page, "circle.dot", "layer")[-1])
+        page.locator(f"circle.dot[data-layer='{place}']").click()
+        (chosen,) = data(page, "#tree .body .row[aria-selected=true]", "id")
+        assert chosen in {f"m:{layers[place]['module']}", f"l:{place}"}
+        # A column sorts.
+        page.click("#collapse")
+        page.click("#tree .head [data-key=flops] button")
+        values = [float(value) for value in data(page, "#tree .body .row [data-key=flops]", "v")]
+        assert values == sorted(values, reverse=True)
+        # The search filters.
+        op = layers[place]["op"].removeprefix("aten.")
+        page.fill("#search", op)
+        shown = page.locator("#tree .body .row .op").all_inner_texts()
+        assert any(op in text for text in shown)
+        page.fill("#search", "")
+        # All rows are there once they are asked for.
+        page.click("#expand")
+        ids = set(data(page, "#tree .body .row", "id"))
+        for index, layer in enumerate(layers):
+            assert not layer["latency_s"] or {f"l:{index}", f"m:{layer['module']}"} & ids
+        # A switch changes the figures to those of the JSON.
+        strides = {axis["name"]: axis["values"] for axis in points["axes"]}
+        for execution in strides["execution"]:
+            page.select_option("select[data-axis=execution]", label=execution)
+            at = ic.profile(profile, execution=execution)
+            assert at.estimate is not None
+            (latency,) = data(page, "#headline output[data-key=latency_s]", "value")
+            assert float(latency) == at.estimate.latency_s
+            if profile.estimate is not None and execution == profile.estimate.execution:
+                continue
+            assert any(
+                point["estimate"]["latency_s"] == at.estimate.latency_s
+                for place, point in enumerate(points["points"])
+                if place != points["base"] and point["estimate"]["execution"] == execution
+            )

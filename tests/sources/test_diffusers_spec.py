@@ -1,0 +1,112 @@
+"""A model of a diffusers pipeline from its `config.json`: class, inputs, sizes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import pyinfercost as ic
+from pyinfercost.sources.huggingface import SpecError
+from pyinfercost.sources.model_spec import load_model
+
+pytestmark = pytest.mark.torch
+
+diffusers = pytest.importorskip("diffusers")
+
+UNET = {
+    "_class_name": "UNet2DConditionModel",
+    "_diffusers_version": "0.2.2",
+    "sample_size": 16,
+    "block_out_channels": [32, 64],
+    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+    "cross_attention_dim": 24,
+    "attention_head_dim": 8,
+    "layers_per_block": 1,
+}
+FLUX = {
+    "_class_name": "FluxTransformer2DModel",
+    "num_layers": 1,
+    "num_single_layers": 1,
+    "num_attention_heads": 2,
+    "attention_head_dim": 16,
+    "axes_dims_rope": [4, 6, 6],
+    "joint_attention_dim": 32,
+    "pooled_projection_dim": 8,
+    "in_channels": 4,
+    "guidance_embeds": True,
+}
+
+
+def spec_of(folder: Path, config: dict[str, Any]) -> str:
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return f"diffusers:{folder}"
+
+
+@pytest.mark.parametrize("config", [UNET, FLUX], ids=["unet", "flux"])
+def test_products_are_those_that_torch_counts(tmp_path: Path, config: dict[str, Any]) -> None:
+    spec = spec_of(tmp_path, config)
+    counts = ic.count(ic.capture(spec))
+    loaded = load_model(spec, {})
+    real = loaded.module.to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in (*real.parameters(), *real.buffers()):
+            tensor.zero_()
+    inputs = torch.utils._pytree.tree_map_only(torch.Tensor, lambda t: torch.zeros_like(t, device="cpu"), loaded.kwargs)
+    # With gradients attention is taken apart into products that the counter knows.
+    with (
+        torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
+        real(**inputs)
+    assert not counts.unmodelled
+    assert counter.get_total_flops() > 0
+    assert int(counts.total.contraction_flops) == counter.get_total_flops()
+
+
+def test_inputs_follow_from_the_configuration(tmp_path: Path) -> None:
+    loaded = load_model(spec_of(tmp_path, UNET) + "/config.json", {"batch": 2, "sequence": 5})
+    assert {name: tuple(value.shape) for name, value in loaded.kwargs.items()} == {
+        "sample": (2, 4, 16, 16),
+        "timestep": (2,),
+        "encoder_hidden_states": (2, 5, 24),
+    }
+    assert loaded.dynamic == {name: {0: "batch"} for name in loaded.kwargs}
+    assert load_model(spec_of(tmp_path, UNET), {"sample_size": 8}).kwargs["sample"].shape == (1, 4, 8, 8)
+    flux = load_model(spec_of(tmp_path, FLUX), {"sample_size": 4}).kwargs
+    assert flux["hidden_states"].shape == (1, 16, 4)
+    assert flux["img_ids"].shape == (16, 3)
+    assert flux["guidance"].shape == (1,)
+    assert "guidance" not in load_model(spec_of(tmp_path, FLUX | {"guidance_embeds": False}), {}).kwargs
+
+
+def test_one_capture_serves_every_batch(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, UNET)
+    loaded = load_model(spec, {"batch": 2})
+    graph = ic.capture(loaded.module, loaded.args, loaded.kwargs, dynamic=loaded.dynamic)
+    assert list(graph.sizes) == ["batch"]
+    for batch in (2, 5):
+        counts, fresh = ic.count(graph, batch=batch), ic.count(ic.capture(spec, batch=batch))
+        assert counts.total.to_dict() == fresh.total.to_dict()
+
+
+def test_what_cannot_be_had_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"there is no file .*config\.json"):
+        load_model(f"diffusers:{tmp_path}", {})
+    with pytest.raises(SpecError, match="_class_name 'StableDiffusionPipeline', which is no model of diffusers"):
+        load_model(spec_of(tmp_path, {"_class_name": "StableDiffusionPipeline"}), {})
+    with pytest.raises(SpecError, match="_class_name None"):
+        load_model(spec_of(tmp_path, {}), {})
+    spec = spec_of(tmp_path, UNET)
+    with pytest.raises(SpecError, match=r"has no size 'frames', expected batch or sample_size or sequence"):
+        load_model(spec, {"frames": 3})
+    with pytest.raises(SpecError, match=r"size batch of diffusers:.* is 0, expected at least 1"):
+        load_model(spec, {"batch": 0})
+    (tmp_path / "config.json").write_text("no JSON", encoding="utf-8")
+    with pytest.raises(SpecError, match="is not JSON"):
+        load_model(f"diffusers:{tmp_path}/config.json", {})

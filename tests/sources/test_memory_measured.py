@@ -1,0 +1,254 @@
+"""Peaks of memory against what torch's CPU allocator records of a real forward: bytes, which do not vary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from support.allocations import measure
+from torch import nn
+from torch.nn import functional as F
+
+import pyinfercost as ic
+from pyinfercost.sources.trace.trace import trace_graph
+
+pytestmark = pytest.mark.torch
+
+NEAR = 0.02
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> Iterator[None]:
+    """Work buffers are counted for two threads, and oneDNN takes pointwise convolutions where there are several."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, 2 * width, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(2 * width)
+        self.second = nn.Conv2d(2 * width, width, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        y = F.relu(self.norm(y), inplace=True)
+        return self.second(y) + x
+
+
+def convolutions() -> tuple[nn.Module, tuple[Any, ...]]:
+    module = nn.Sequential(
+        nn.Conv2d(3, 32, 7, stride=2, padding=3), nn.ReLU(), nn.MaxPool2d(2), Residual(32), Residual(32), nn.Flatten()
+    )
+    return module, (torch.randn(2, 3, 64, 64),)
+
+
+def depthwise() -> tuple[nn.Module, tuple[Any, ...]]:
+    module = nn.Sequential(
+        nn.Conv2d(16, 64, 1),
+        nn.ReLU6(),
+        nn.Conv2d(64, 64, 3, padding=1, groups=64),
+        nn.Hardswish(),
+        nn.Conv2d(64, 16, 1),
+    )
+    return module, (torch.randn(2, 16, 32, 32),)
+
+
+def encoder() -> tuple[nn.Module, tuple[Any, ...]]:
+    layer = nn.TransformerEncoderLayer(64, 4, 256, batch_first=True, activation="gelu")
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), (torch.randn(2, 100, 64),)
+
+
+def features() -> tuple[nn.Module, tuple[Any, ...]]:
+    class Pyramid(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.levels = nn.ModuleList(nn.Conv2d(16, 16, 3, stride=2, padding=1) for _ in range(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            kept = []
+            for level in self.levels:
+                x = level(x)
+                kept.append(F.interpolate(x, size=(32, 32), mode="bilinear"))
+            return torch.cat(kept, 1)
+
+    return Pyramid(), (torch.randn(2, 16, 64, 64),)
+
+
+MODELS: list[Callable[[], tuple[nn.Module, tuple[Any, ...]]]] = [convolutions, depthwise, encoder, features]
+
+
+@pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
+def test_models(make: Callable[[], tuple[nn.Module, tuple[Any, ...]]]) -> None:
+    module, args = make()
+    module.eval()
+    memory = ic.count(trace_graph(module, args)).memory
+    measured = measure(lambda: lambda: module(*args))
+    assert measured.peak_bytes > 0
+    assert memory.peak_activation_bytes == pytest.approx(measured.peak_bytes, rel=NEAR)
+
+
+@pytest.mark.parametrize("cached", [0, 96], ids=["prefill", "decode"])
+def test_a_decoder_and_its_cache(cached: int) -> None:
+    """A step makes each layer's cache anew and lets go of the old one: not all of them are there twice."""
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv = nn.Linear(64, 192)
+
+        def forward(self, x: torch.Tensor, cache: list[torch.Tensor]) -> torch.Tensor:
+            q, k, v = self.qkv(x).view(*x.shape[:2], 3, 4, 16).permute(2, 0, 3, 1, 4).unbind(0)
+            cache[0] = torch.cat([cache[0], k], 2)
+            cache[1] = torch.cat([cache[1], v], 2)
+            y = F.scaled_dot_product_attention(q, cache[0], cache[1], is_causal=x.shape[1] > 1)
+            return y.transpose(1, 2).flatten(2)
+
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(Attention() for _ in range(3))
+
+        def forward(self, x: torch.Tensor, past_key_values: list[list[torch.Tensor]]) -> Any:
+            for layer, cache in zip(self.layers, past_key_values, strict=True):
+                x = x + layer(x, cache)
+            return x, past_key_values
+
+    module = Decoder().eval()
+    x = torch.randn(2, 1 if cached else 96, 64)
+
+    def caches() -> list[list[torch.Tensor]]:
+        return [[torch.randn(2, 4, cached, 16) for _ in range(2)] for _ in range(3)]
+
+    def prepare() -> Callable[[], Any]:
+        own = caches()
+        return lambda: module(x, own)
+
+    memory = ic.count(trace_graph(module, (x,), {"past_key_values": caches()})).memory
+    assert memory.peak_activation_bytes == pytest.approx(measure(prepare).peak_bytes, rel=NEAR)
+
+
+def test_a_window_of_a_larger_storage_frees_all_of_it() -> None:
+    """After a prefill the cache of sliding attention is a view of all that it saw, and the step lets go of that."""
+
+    class Window(nn.Module):
+        def forward(self, x: torch.Tensor, past_key_values: list[torch.Tensor]) -> torch.Tensor:
+            keys = past_key_values[0]
+            past_key_values[0] = torch.cat([keys, x], 1)
+            del keys
+            return torch.cat([x] * 500, 1)
+
+    def caches() -> list[torch.Tensor]:
+        return [torch.randn(2, 400, 64)[:, -20:]]
+
+    def prepare() -> Callable[[], Any]:
+        own = caches()
+        return lambda: module(x, own)
+
+    module, x = Window().eval(), torch.randn(2, 1, 64)
+    graph = trace_graph(module, (x,), {"past_key_values": caches()})
+    counts = ic.count(graph)
+    assert counts.memory.peak_activation_bytes == measure(prepare).peak_bytes
+    assert counts.memory.input_bytes == (2 * 400 * 64 + 2 * 64) * 4
+    again = ic.count(ic.Graph.from_json(graph.to_json()))
+    assert again.memory.peak_activation_bytes == counts.memory.peak_activation_bytes
+    assert [t.storage_elements for t in ic.Graph.from_json(graph.to_json()).inputs] == [None, 2 * 400 * 64]
+
+
+def test_two_windows_of_one_storage_are_not_freed_twice() -> None:
+    class Windows(nn.Module):
+        def forward(self, x: torch.Tensor, past_key_values: list[torch.Tensor]) -> torch.Tensor:
+            return x + past_key_values[0].sum() + past_key_values[1].sum()
+
+    whole = torch.randn(2, 400, 64)
+    graph = trace_graph(Windows(), (torch.randn(2),), {"past_key_values": [whole[:, :20], whole[:, 20:40]]})
+    assert [t.storage_elements for t in graph.inputs] == [None, None, None]
+
+
+def channels_last(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape).to(memory_format=torch.channels_last)
+
+
+def transposed(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape[:-2], shape[-1], shape[-2]).transpose(-1, -2)
+
+
+def split_heads(*shape: int) -> torch.Tensor:
+    batch, heads, length, width = shape
+    return torch.randn(batch, length, heads, width).transpose(1, 2)
+
+
+attend = F.scaled_dot_product_attention
+OPS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "conv2d": (F.conv2d, (torch.randn(2, 32, 28, 28), torch.randn(64, 32, 3, 3))),
+    "conv2d, few channels": (F.conv2d, (torch.randn(2, 3, 64, 64), torch.randn(32, 3, 3, 3))),
+    "conv2d, small": (F.conv2d, (torch.randn(1, 16, 16, 16), torch.randn(16, 16, 3, 3))),
+    "conv2d, odd channels": (F.conv2d, (torch.randn(2, 32, 28, 28), torch.randn(48, 32, 1, 1))),
+    "conv2d, transposed input": (F.conv2d, (transposed(2, 32, 28, 28), torch.randn(32, 32, 3, 3))),
+    "conv1d": (F.conv1d, (torch.randn(2, 32, 400), torch.randn(32, 32, 3))),
+    "conv3d": (F.conv3d, (torch.randn(1, 16, 4, 14, 14), torch.randn(16, 16, 3, 3, 3))),
+    "conv_transpose2d": (F.conv_transpose2d, (torch.randn(2, 32, 14, 14), torch.randn(32, 32, 2, 2), None, 2)),
+    "linear, transposed": (F.linear, (transposed(2, 100, 64), nn.Parameter(torch.randn(32, 64)))),
+    "linear, rows of a wider matrix": (F.linear, (torch.randn(2, 100, 128)[..., :64], torch.randn(32, 64))),
+    "matmul": (torch.matmul, (torch.randn(2, 4, 50, 32), torch.randn(2, 4, 32, 50))),
+    "matmul, heads": (torch.matmul, (split_heads(2, 4, 50, 32), split_heads(2, 4, 50, 32).transpose(2, 3))),
+    "matmul, one matrix": (torch.matmul, (transposed(2, 100, 64), torch.randn(64, 32))),
+    "matmul, one matrix for heads": (torch.matmul, (split_heads(2, 4, 50, 32), torch.randn(32, 50))),
+    "matmul, broadcast": (torch.matmul, (torch.randn(2, 4, 50, 32), torch.randn(2, 1, 32, 50))),
+    "einsum, as they lie": (torch.einsum, ("bij,bjk->bik", torch.randn(4, 50, 60), torch.randn(4, 60, 70))),
+    "einsum, heads": (torch.einsum, ("bhqd,bhkd->bhqk", split_heads(2, 4, 50, 32), split_heads(2, 4, 60, 32))),
+    "einsum, middle letters": (torch.einsum, ("bqhd,bkhd->bhqk", torch.randn(2, 50, 4, 32), torch.randn(2, 60, 4, 32))),
+    "einsum, a view that overlaps": (
+        torch.einsum,
+        (
+            "bcxd,bcyd->bcxy",
+            torch.randn(2, 120, 32).as_strided((2, 5, 40, 32), (3840, 640, 32, 1)),
+            torch.randn(2, 5, 40, 32),
+        ),
+    ),
+    "einsum, a letter alone": (torch.einsum, ("bijx,bjk->bik", torch.randn(4, 50, 60, 8), torch.randn(4, 60, 70))),
+    "einsum, an ellipsis": (torch.einsum, ("...ij,...jk->...ik", transposed(2, 4, 50, 60), torch.randn(2, 4, 60, 70))),
+    "einsum, lengths of one": (torch.einsum, ("blij,bijk->blik", torch.randn(4, 1, 50, 1), torch.randn(4, 50, 1, 70))),
+    "einsum, three": (torch.einsum, ("ij,jk,kl->il", torch.randn(50, 60), torch.randn(60, 200), torch.randn(200, 30))),
+    "einsum, elements": (torch.einsum, ("bi,bj->bij", torch.randn(4, 50), torch.randn(4, 60))),
+    "layer_norm": (F.layer_norm, (torch.randn(2, 100, 64), (64,))),
+    "layer_norm, transposed": (F.layer_norm, (transposed(2, 100, 64), (64,))),
+    "group_norm": (F.group_norm, (torch.randn(2, 32, 14, 14), 8)),
+    "softmax, transposed": (torch.softmax, (transposed(2, 4, 50, 50), -1)),
+    "max_pool2d": (F.max_pool2d, (torch.randn(2, 32, 28, 28), 2)),
+    "interpolate, small": (F.interpolate, (torch.randn(2, 8, 14, 14), (28, 28), None, "bilinear")),
+    "interpolate, large": (F.interpolate, (torch.randn(2, 8, 14, 14), (100, 100), None, "bilinear")),
+    "interpolate, channels last": (F.interpolate, (channels_last(2, 8, 14, 14), (28, 28), None, "bilinear")),
+    "attention": (attend, (split_heads(2, 4, 100, 32),) * 3),
+    "attention, long": (attend, (split_heads(1, 2, 800, 32),) * 3),
+    "attention, mask": (attend, (*(split_heads(2, 4, 100, 32),) * 3, torch.ones(100, 100, dtype=torch.bool))),
+    "attention, one query for all": (attend, (torch.randn(1, 4, 3, 32), *(torch.randn(7, 4, 100, 32),) * 2)),
+    "attention, unfused": (
+        attend,
+        (split_heads(2, 4, 100, 32), split_heads(2, 4, 100, 32), split_heads(2, 4, 100, 16)),
+    ),
+    "attention, half": (attend, (split_heads(2, 4, 100, 32).bfloat16(),) * 3),
+    "unfold": (F.unfold, (torch.randn(2, 8, 28, 28), 3)),
+    "roll": (torch.roll, (torch.randn(2, 8, 28, 28), (1, 2), (2, 3))),
+    "logsumexp": (torch.logsumexp, (torch.randn(8, 500), -1)),
+}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_workspaces(name: str) -> None:
+    """What an op allocates at its worst moment is its result and its workspace."""
+    function, args = OPS[name]
+
+    class One(nn.Module):
+        def forward(self, *tensors: torch.Tensor) -> Any:
+            rest = iter(tensors)
+            return function(*[next(rest) if isinstance(a, torch.Tensor) else a for a in args])
+
+    tensors = tuple(a for a in args if isinstance(a, torch.Tensor))
+    memory = ic.count(trace_graph(One(), tensors)).memory
+    assert memory.peak_activation_bytes == pytest.approx(measure(lambda: lambda: function(*args)).peak_bytes, rel=NEAR)

@@ -1,0 +1,11 @@
+"""Places in the repository and beside it."""
+
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
+DOCS = ROOT / "docs"
+SHARED = ROOT.parent / "shared"
+"""Published measurements beside the repository. Tests that need them are skipped where they are absent."""
+CONFIGS = TESTS / "support" / "configs"
+"""Hugging Face and diffusers configurations of the models that tests build."""

@@ -1,0 +1,135 @@
+"""A point has one answer: whatever the instruction set, the threads, the chunk it stands in, or whether it is alone."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from support.toy_graphs import blocks, transformer
+
+import pyinfercost as ic
+from pyinfercost import _core
+from pyinfercost.sweeps.facts import QUANTITIES
+from pyinfercost.sweeps.spec import COMPUTED
+
+MACHINES = ["a100-sxm-80gb", "h100-sxm-80gb", "t4", "epyc-7763", "xeon-8480+", "tpu-v5e"]
+PRECISIONS = ["fp32", "fp16", "int8"]
+SIMD = _core.simd_levels()
+
+
+@pytest.fixture(scope="module", params=[blocks, transformer])
+def graph(request: pytest.FixtureRequest) -> ic.Graph:
+    return request.param()
+
+
+def axes_of(graph: ic.Graph) -> list[tuple[str, np.ndarray, int]]:
+    """Every batch from 1 to 600, and some lengths where the graph has any."""
+    batch = np.arange(1, 601)
+    if "sequence" not in graph.sizes:
+        return [("batch", batch, 1)]
+    return [("batch", batch, 4), ("sequence", np.asarray([1, 7, 64, 333]), 1)]
+
+
+def evaluated(
+    graph: ic.Graph, machine: str, precision: str, execution: str, *, cuts: tuple[int, ...] = (), **options: Any
+) -> dict[str, np.ndarray]:
+    """All points of `axes_of`, in stretches that end at the cuts."""
+    family = _core.PlanFamily(graph, precision=precision, execution=execution)
+    axes = axes_of(graph)
+    points = int(np.prod([len(values) for _, values, _ in axes]))
+    out = {name: np.full(points, np.nan) for name in COMPUTED}
+    bounds = [0, *cuts, points]
+    for first, last in pairwise(bounds):
+        part = {name: column[first:last] for name, column in out.items()}
+        _core.evaluate_grid(
+            family, axes, ic.hardware.load(machine), first=first, points=last - first, out=part, **options
+        )
+    return out
+
+
+def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    for name in COMPUTED:
+        unknown = np.isnan(one[name])
+        assert not unknown.any() or (name == "energy_j" and unknown.all()), name  # a machine whose power is not known
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+@pytest.mark.parametrize("execution", _core.executions())
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_instruction_sets_agree_to_the_last_bit(graph: ic.Graph, machine: str, precision: str, execution: str) -> None:
+    first, *others = [evaluated(graph, machine, precision, execution, simd=simd) for simd in SIMD]
+    for other in others:
+        assert_same(first, other)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_stretches_and_threads_do_not_matter(graph: ic.Graph, machine: str) -> None:
+    whole = evaluated(graph, machine, "fp16", "eager")
+    assert_same(whole, evaluated(graph, machine, "fp16", "eager", cuts=(1, 2, 5, 255, 256, 257, 511, 599)))
+    assert_same(whole, evaluated(graph, machine, "fp16", "eager", cuts=(300,), threads=3))
+
+
+def test_many_threads_give_what_one_gives() -> None:
+    graph, points = blocks(), 200_000
+    out = []
+    for threads in (1, 2, 5):
+        columns = {name: np.empty(points) for name in COMPUTED}
+        axes = [("batch", np.arange(1, 4097), 1)]
+        machine = ic.hardware.load("a100-sxm-80gb")
+        _core.evaluate_grid(
+            _core.PlanFamily(graph), axes, machine, first=77, points=points, out=columns, threads=threads
+        )
+        out.append(columns)
+    assert_same(out[0], out[1])
+    assert_same(out[0], out[2])
+
+
+SAMPLE = int(os.environ.get("PYINFERCOST_SAMPLE", "300"))
+"""Points that are compared with `estimate`; the benchmark compares 10,000."""
+
+
+def test_points_of_a_sweep_are_what_estimates_say(graph: ic.Graph) -> None:
+    sizes = {"batch": range(1, 301), **({"sequence": [1, 2, 64, 333]} if "sequence" in graph.sizes else {})}
+    grid = ic.sweep(
+        graph,
+        hardware=MACHINES,
+        precision=PRECISIONS,
+        execution=_core.executions(),
+        devices=[1, 2, 3],
+        scale={"bandwidth": [1.0, 1.5], "cores": [0.5, 1.0]},
+        **sizes,
+    )
+    rows = np.random.default_rng(4).choice(len(grid), SAMPLE, replace=False)
+    for point in grid.take(rows).rows():
+        machine = ic.hardware.load(point["hardware"]).scaled(
+            bandwidth=point["bandwidth_scale"], cores=point["cores_scale"]
+        )
+        way = {name: point[name] for name in ("precision", "execution", "devices", *sizes)}
+        estimate = ic.estimate(graph, hardware=machine, **way)
+        for name in QUANTITIES:
+            if name == "peak_memory_bytes":
+                continue
+            expected = estimate.bound[name[:-2]] if name[:-2] in estimate.bound else getattr(estimate, name)
+            if name[:-2] in estimate.bound:
+                total = sum(point[f"{bound}_s"] for bound in estimate.bound)
+                assert point[name] / total == expected, (name, point)
+            elif expected is None:
+                assert np.isnan(point[name]), (name, point)
+            else:
+                assert point[name] == expected, (name, point)
+
+
+def test_columns_are_what_numpy_makes_of_the_axes() -> None:
+    graph = transformer()
+    grid = ic.sweep(
+        graph, hardware=["t4", "l4"], scale={"compute": [1, 2]}, devices=[1, 4], batch=[3, 1, 2], sequence=[8, 16]
+    )
+    meshes = np.meshgrid([0, 1], [1.0, 2.0], [1, 4], [3, 1, 2], [8, 16], indexing="ij")
+    for name, mesh in zip(("hardware", "compute_scale", "devices", "batch", "sequence"), meshes, strict=True):
+        expected = np.asarray(["t4", "l4"])[mesh] if name == "hardware" else mesh
+        np.testing.assert_array_equal(grid[name], expected.ravel())
+    np.testing.assert_array_equal(grid.take(np.asarray([5, 0]))["batch"], grid["batch"][[5, 0]])
