@@ -24,7 +24,7 @@ _ACTIVATIONS = frozenset(
 
 
 def measure_activations(model: Any, args: Any, kwargs: Mapping[str, Any] | None) -> ActivationSparsity:
-    """See `pyinfercost.sparsity.activation_sparsity`."""
+    """See `pyinfercost.activation_sparsity`."""
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model is of type {type(model).__name__}; expected an nn.Module with weights, to run it")
     given = tuple(args) if isinstance(args, tuple | list) else (args,)

@@ -116,7 +116,7 @@ def test_sweep_captures_a_model_in_words_with_its_sizes_open(monkeypatch: pytest
         return blocks()
 
     monkeypatch.setattr("pyinfercost.sources.model_spec.load_model", load_model)
-    monkeypatch.setattr("pyinfercost.capture.capture", capture)
+    monkeypatch.setattr("pyinfercost.sources.capture.capture", capture)
     options = ("torchvision:toy", *T4, "--batch", "4,8", "--format", "json")
     document = json.loads(invoke("sweep", *options, "--set", "image_size=96").stdout)
     assert loaded == [("torchvision:toy", {"image_size": 96, "batch": 4})]
