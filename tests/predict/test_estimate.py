@@ -49,21 +49,6 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         ic.cuont  # noqa: B018
 
 
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import pyinfercost as ic",
-        "import pyinfercost.capture; import pyinfercost as ic",
-        "import pyinfercost as ic; ic.capture; import pyinfercost.capture",
-        "import pyinfercost as ic; from pyinfercost.capture import capture",
-        "import pyinfercost as ic; import pyinfercost.sources.model_spec",
-    ],
-)
-def test_capture_can_be_called_whatever_was_imported_before(imports: str) -> None:
-    code = f"{imports}\ntry:\n    ic.capture(3.5)\nexcept (TypeError, ValueError) as error:\n    print('refused')"
-    assert run(code) == "refused"
-
-
 @pytest.mark.parametrize("name", ["hardware", "profile", "sweep", "count", "estimate"])
 def test_names_do_not_change_when_a_module_is_imported(name: str) -> None:
     modules = "pyinfercost.results.profile, pyinfercost.sweeps.sweep, pyinfercost.hardware.loading"
