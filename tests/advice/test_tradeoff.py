@@ -22,6 +22,8 @@ from pyinfercost.results.tradeoff import TradeoffRow
 
 pytestmark = pytest.mark.torch
 
+pytestmark = pytest.mark.torch
+
 # --- rows ----------------------------------------------------------------------------------------------------------
 
 
