@@ -19,8 +19,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import pyinfercost as ic
-from pyinfercost.sources.build_device import building_on
-from pyinfercost.sources.model_spec import load_model
+from pyinfercost.sources.loaded_model import building_on
+from pyinfercost.sources.models import load_model
 
 from .measure_models import VISION, language_specs, name_of, path_of
 

@@ -20,7 +20,7 @@ class LargeModel:
     """The prefill of a model on the meta device, ready to be called."""
 
     def __init__(self, config: str) -> None:
-        from pyinfercost.sources.model_spec import load_model
+        from pyinfercost.sources.models import load_model
 
         self.module, self.args, self.kwargs, self._dynamic = load_model(f"hf:{config}#prefill", {"sequence": SEQUENCE})
         # Whatever is imported on first use is imported before anything is timed, as in a process that works.

@@ -106,10 +106,11 @@ def _check_limits(limits: tuple[str, ...]) -> None:
 def _document(side: str) -> dict[str, Any] | None:
     """The profile in a file; None for a model, which is to be profiled. A graph's file is told by what is in it."""
     from ..results.documents import checked_profile, document_from, is_graph
-    from ..sources.models import is_spec
+    from ..sources.registry import source_of
 
     path = Path(side)
-    if is_spec(side) or path.suffix == ".pt2":
+    source = source_of(side)
+    if source is not None and (source.scheme or source.name == "archive"):
         return None
     if not path.exists() or path.is_dir():
         if path.suffix in _PROFILES:

@@ -109,7 +109,9 @@ def check_measurable(model: str, form: str, precision: str, *, training: bool) -
     """
     if training:
         raise click.UsageError("--measure runs a forward; leave out --training")
-    if model.endswith((".pt2", ".json")):
+    from ..sources.registry import is_graph
+
+    if is_graph(model):
         raise click.UsageError(f"--measure builds the model and runs it; {model} holds what was captured before")
     if precision not in _PRECISIONS:
         raise click.UsageError(f"--measure runs {', '.join(_PRECISIONS)}; got --precision {precision}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..predict.arguments import SizeError
-from ..sources.models import is_file
+from ..sources.registry import is_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -67,7 +67,7 @@ def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContex
         quiet: whether rich must not be imported for it.
         silent: whether nothing is to be shown at all.
     """
-    if silent or not sys.stderr.isatty() or is_file(model):
+    if silent or not sys.stderr.isatty() or is_graph(model):
         return nullcontext()
     if quiet:
         click.echo(f"Capturing {model} ...", err=True)

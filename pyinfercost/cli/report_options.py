@@ -55,10 +55,11 @@ def varied_axes(given: Sequence[str], *, html: str | None, hardware: str | None)
 
 def captured_for(model: str, sizes: Mapping[str, Any], axes: Mapping[str, Any] | None, *, training: bool) -> Captured:
     """A model's graph at its sizes, with those open that a report varies."""
-    from ..sources.models import graph_at, graph_over, is_file
+    from ..sources.models import graph_at, graph_over
+    from ..sources.registry import is_graph
 
     varied = [name for name in axes or () if name not in _WORDS]
-    if not varied or is_file(model) or training:
+    if not varied or is_graph(model) or training:
         return graph_at(model, sizes, training=training)
     own = {name: sizes.get(name, 1 if name == "batch" else None) for name in varied}
     unknown = [name for name, value in own.items() if value is None]

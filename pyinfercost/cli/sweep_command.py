@@ -198,12 +198,12 @@ def _named(paid: Mapping[str, Mapping[str, Price]]) -> dict[str, Price]:
 
 
 def _devices(model: str, text: str, sizes: Mapping[str, Sequence[int]]) -> Sequence[int]:
-    from ..sources.models import is_file
+    from ..sources.registry import is_graph
 
     values = axis_values("--devices", text)
     if min(values) < 1:
         raise click.UsageError(f"--devices must be at least 1, got {min(values)}")
-    if max(values) > 1 and "batch" not in sizes and not is_file(model):
+    if max(values) > 1 and "batch" not in sizes and not is_graph(model):
         raise click.UsageError("--devices share out the batch: give --batch, such as --batch 1,8,64")
     return values
 
@@ -262,9 +262,9 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
 
 def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Mapping[str, Sequence[int]]) -> None:
     """Refuses names that no column will have. What sizes a file has is seen when it is read, which is soon."""
-    from ..sources.models import is_file
+    from ..sources.registry import is_graph
 
-    if not is_file(model):
+    if not is_graph(model):
         of_data = [name for name in choice.names() if _core.depends_on_data(name)]
         choice.check([*columns, *sizes, *of_data])
 

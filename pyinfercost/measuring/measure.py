@@ -67,7 +67,7 @@ def measure(
             "measuring runs torch, which is not installed: pip install 'pyinfercost[torch]'", name=error.name
         ) from error
     from ..sources.capture import as_inputs, capture
-    from ..sources.huggingface import LoadedModel
+    from ..sources.loaded_model import LoadedModel
     from .clock import Budget, time_call
     from .energy import EnergyMeter, joules_per_forward
     from .layers import module_seconds

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ..sources.build_device import building_on
-from ..sources.huggingface import LoadedModel
-from ..sources.model_spec import load_model
+from ..sources.loaded_model import building_on
+from ..sources.loaded_model import LoadedModel
+from ..sources.models import load_model
 
 Forward = Callable[[], Any]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..results.sparsity import Skipped, Sparsity, WeightSparsity
 from . import SparsityError
+from ..sources.registry import CALLABLE, source_of
 from .arrays import Layout, form_of_dtype, packed_bytes, scan_memory
 from .mapped import drop_pages, scan_file_view
 from .safetensors import is_safetensors, scan_safetensors
@@ -16,7 +17,6 @@ from .summary import sparsity_of
 if TYPE_CHECKING:
     from ..sources.exported.archive_weights import Weight
 
-_LIBRARIES = ("torchvision", "timm", "hf", "diffusers")
 _EXPECTED = (
     "a .safetensors file, a folder of them or their .index.json, a .pt2 file, or package.module:callable that returns "
     "a module with weights"
@@ -30,19 +30,19 @@ def scan_path(path: str, threads: int) -> Sparsity:
         SparsityError: It has no weights.
         FileNotFoundError: There is no such file.
     """
-    scheme, colon, rest = path.partition(":")
-    if scheme in _LIBRARIES and colon:
-        folder = rest.partition("#")[0]
-        there = " (the folder has its weights: leave out the hf:)" if scheme == "hf" and Path(folder).is_dir() else ""
+    source = source_of(path)
+    if source is not None and source.scheme:
+        folder = path.removeprefix(f"{source.scheme}:").partition("#")[0]
+        there = " (the folder has its weights: leave out the hf:)" if source.name == "huggingface" and Path(folder).is_dir() else ""
         raise SparsityError(f"{path} is built without weights{there}; expected {_EXPECTED}")
     place = Path(path)
     if not place.exists():
-        if colon and not place.suffix and all(part.isidentifier() for part in scheme.split(".")):
+        if source is CALLABLE and not place.suffix:
             return _scan_spec(path, threads)
         raise FileNotFoundError(f"{path}: there is no such file; expected {_EXPECTED}")
     if is_safetensors(place):
         return scan_safetensors(place, threads)
-    if place.suffix == ".pt2":
+    if source is not None and source.name == "archive":
         return _scan_archive(place, threads)
     if place.suffix == ".json":
         return scan_safetensors(place, threads)  # the index of several files by another name, or refused
@@ -55,8 +55,8 @@ def scan_path(path: str, threads: int) -> Sparsity:
 
 
 def _scan_spec(spec: str, threads: int) -> Sparsity:
-    from ..sources.build_device import building_on
-    from ..sources.model_spec import load_model
+    from ..sources.loaded_model import building_on
+    from ..sources.models import load_model
     from .modules import scan_module
 
     with building_on("cpu"):

@@ -63,7 +63,7 @@ def capture(
             raise TypeError("training=True was given with a Graph of a forward; capture the module again")
         return model
     if isinstance(model, str | os.PathLike):
-        return _from_words(os.fspath(model), args, kwargs, dynamic, sizes, training=training, loss=loss)
+        return _from_spec(os.fspath(model), args, kwargs, dynamic, sizes, training=training, loss=loss)
     fixed = [name for name in sizes if "." not in name]
     if fixed:
         raise TypeError(f"sizes ({', '.join(fixed)}) belong to a spec; a module's sizes are those of its inputs")
@@ -87,17 +87,11 @@ def capture(
     )
 
 
-def _from_words(
+def _from_spec(
     spec: str, args: Any, kwargs: Any, dynamic: Any, sizes: Mapping[str, int], *, training: bool, loss: Any
 ) -> Graph:
     if args or kwargs:
         raise TypeError(f"inputs were given for {spec!r}, which brings its own; give them with a module")
-    from .model_spec import load_graph, load_training_graph
+    from .models import load_graph, load_training_graph
 
-    if training:
-        return load_training_graph(spec, sizes, loss)
-    if dynamic is not None and spec.endswith(".pt2"):
-        from .exported.archive import graph_from_archive
-
-        return graph_from_archive(spec, dynamic=dynamic)
-    return load_graph(spec, sizes)
+    return load_training_graph(spec, sizes, loss) if training else load_graph(spec, sizes, dynamic)

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.sources.huggingface import LoadedModel
-from pyinfercost.sources.model_spec import load_model
+from pyinfercost.sources.loaded_model import LoadedModel
+from pyinfercost.sources.models import load_model
 from pyinfercost.cli import main
 from pyinfercost.measuring.running import forward_of, real_inputs, real_model
 

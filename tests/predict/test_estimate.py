@@ -224,7 +224,7 @@ def test_a_model_in_words_keeps_its_name_and_the_sizes_it_was_captured_at(monkey
         asked.append((spec, sizes))
         return blocks(fixed_batch=sizes.get("batch", 1))
 
-    monkeypatch.setattr("pyinfercost.sources.model_spec.load_graph", load_graph)
+    monkeypatch.setattr("pyinfercost.sources.models.load_graph", load_graph)
     profile = ic.profile("torchvision:toy", hardware=A100, batch=8)
     assert asked == [("torchvision:toy", {"batch": 8})]
     assert (profile.model, profile.sizes) == ("torchvision:toy", {"batch": 8})

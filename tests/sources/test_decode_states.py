@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 from zoo.transformers_models import config_file
 
 import pyinfercost as ic
-from pyinfercost.sources.model_spec import LoadedModel, load_model
+from pyinfercost.sources.models import LoadedModel, load_model
 
 BATCH, CONTEXT = 2, 16
 

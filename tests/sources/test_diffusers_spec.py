@@ -11,8 +11,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import pyinfercost as ic
-from pyinfercost.sources.huggingface import SpecError
-from pyinfercost.sources.model_spec import load_model
+from pyinfercost.sources.loaded_model import SpecError
+from pyinfercost.sources.models import load_model
 
 pytestmark = pytest.mark.torch
 

@@ -15,7 +15,7 @@ pytest.importorskip("transformers")
 
 from zoo.transformers_models import config_file
 
-from pyinfercost.sources.model_spec import LoadedModel, load_model
+from pyinfercost.sources.models import LoadedModel, load_model
 
 
 def load(kind: str, phase: str = "", **sizes: int) -> LoadedModel:

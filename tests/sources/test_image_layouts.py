@@ -17,7 +17,7 @@ from zoo.transformers_models import config_file
 
 from pyinfercost.sources.huggingface import image_layouts as forms
 from pyinfercost.sources.huggingface.inputs import Inputs, Request
-from pyinfercost.sources.model_spec import load_model
+from pyinfercost.sources.models import load_model
 from pyinfercost.sources.symbols import CaptureError
 
 BATCH, FRAMES, SIDE, PATCH = 2, 4, 16, 8

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.sources.model_spec import LoadedModel, load_model
+from pyinfercost.sources.models import LoadedModel, load_model
 from pyinfercost.sources.trace.trace import trace_graph
 
 pytestmark = pytest.mark.torch

@@ -8,7 +8,7 @@ import timm
 from timm.models import is_model_in_modules, list_modules
 from zoo.case import Built, Case
 
-from pyinfercost.sources.model_spec import load_model
+from pyinfercost.sources.models import load_model
 
 
 def cases() -> list[Case]:

@@ -28,7 +28,7 @@ from typing import Any
 from torchvision import models
 from zoo.case import Built, Case
 
-from pyinfercost.sources.model_spec import load_model
+from pyinfercost.sources.models import load_model
 
 NOISE_SIDE = 512
 GIGA = 10**9

@@ -61,7 +61,7 @@ def build(kind: str, phase: str) -> Built:
         raise NotBuildableError(UNBUILDABLE[kind])
     import transformers
 
-    from pyinfercost.sources.model_spec import SpecError, load_model
+    from pyinfercost.sources.models import SpecError, load_model
 
     transformers.logging.set_verbosity_error()
     if kind in GIVEN:

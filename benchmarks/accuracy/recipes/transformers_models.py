@@ -19,7 +19,7 @@ def build(wanted: Wanted, batch: int | None) -> ic.Graph:
     Raises:
         ValueError: transformers does not know the config.
     """
-    from pyinfercost.sources.huggingface import load_hf
+    from pyinfercost.sources.huggingface.loading import load_hf
 
     recipe = dict(wanted.recipe)
     with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..huggingface import SpecError
+from ..loaded_model import SpecError
 from .clips import CLIPS
 from .images import IMAGES
 from .recordings import RECORDINGS

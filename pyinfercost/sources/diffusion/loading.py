@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from ..build_device import build_device
-from ..huggingface import LoadedModel, SpecError
+from ..loaded_model import build_device
+from ..loaded_model import LoadedModel, SpecError
 from .arguments import call_arguments
 from .step import Step
 

@@ -9,7 +9,7 @@ import torch
 
 from .cache import DecodeStep, EncoderOutputs
 from .inputs import DEFAULT_CONTEXT, DEFAULT_SEQUENCE, Inputs, Request, add_media, add_others, add_tokens, beside_sound, decoder_ids, hears_instead, options, positions, token_ids
-from .sizes import SpecError
+from ..loaded_model import SpecError
 
 # transformers has renamed it over time; what a recurrent model carries on has names of its own.
 _CACHE_ARGUMENTS = ("cache", "past_key_values", "cache_params", "state")

@@ -19,7 +19,7 @@ from . import image_layouts as forms, media, sound
 from .other_inputs import ALWAYS, OTHERS
 from .placeholder_tokens import added_to_tokens, places_of
 from .image_size import plain_shape, side_of
-from .sizes import SpecError, checked_sizes
+from ..loaded_model import SpecError, checked_sizes
 
 DEFAULT_SEQUENCE = 128
 DEFAULT_CONTEXT = 2048

@@ -18,31 +18,17 @@ flag.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..loaded_model import LoadedModel, SpecError
 from .classes import build_model, load_config
-from .sizes import SpecError
-
-if TYPE_CHECKING:
-    import torch
 
 PHASES = ("", "prefill", "decode")
 
 
-class LoadedModel(NamedTuple):
-    """A module with what to call it on.
-
-    Attributes:
-        module: in evaluation mode.
-        args: positional inputs.
-        kwargs: named inputs. Tensors called `past_key_values_*` are a KV cache.
-        dynamic: input position or name -> dimension -> name of the size, for a capture that keeps sizes open.
-    """
-
-    module: torch.nn.Module
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    dynamic: dict[int | str, dict[int, str]]
+def load_spec(rest: str, sizes: Mapping[str, int]) -> LoadedModel:
+    """Build the model of `hf:NAME#PHASE`, given what follows `hf:`; see `load_hf`."""
+    name, _, phase = rest.partition("#")
+    return load_hf(name, phase, sizes)
 
 
 def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:

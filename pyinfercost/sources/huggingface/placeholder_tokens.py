@@ -10,7 +10,7 @@ from torch import nn
 
 from . import image_layouts as forms, media
 from .other_inputs import OTHERS
-from .sizes import SpecError
+from ..loaded_model import SpecError
 from .sound import ARGUMENTS, MASKS
 
 if TYPE_CHECKING:

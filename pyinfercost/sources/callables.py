@@ -1,0 +1,98 @@
+"""Models from a callable of the user's own: `package.module:callable`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .loaded_model import LoadedModel, SpecError, checked_sizes, images
+
+_DEFAULT_SIDE = 224
+
+
+def load_callable(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
+    """Call a user's function that returns a module, a module with positional inputs, or with positional and named ones.
+
+    Args:
+        spec: `package.module:callable`; the module is imported with the current folder on the path.
+        sizes: Arguments of the callable. A module returned alone is taken for an image model, whose `batch` and
+            `image_size` these are.
+
+    Returns:
+        The module in evaluation mode, and its inputs.
+
+    Raises:
+        SpecError: The callable is not there, does not take the sizes, or returns something else.
+    """
+    module_name, _, attribute = spec.partition(":")
+    make = _imported(spec, module_name, attribute)
+    accepted = inspect.signature(make).parameters
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
+    given = {name: value for name, value in sizes.items() if open_ended or name in accepted}
+    try:
+        inspect.signature(make).bind(**given)
+    except TypeError as error:
+        raise SpecError(f"{spec} cannot be called with the sizes {given}: {error}") from error
+    made = make(**given)
+    left = [name for name in sizes if not open_ended and name not in accepted]
+    if isinstance(made, tuple) and made and hasattr(made[0], "named_parameters"):
+        if left:
+            raise SpecError(
+                f"{spec} takes no size {left[0]!r}, expected {' or '.join(accepted) or 'none'}: "
+                "sizes are passed as its arguments"
+            )
+        args, kwargs = made[1] if len(made) > 1 else (), made[2] if len(made) > 2 else {}  # noqa: PLR2004
+        if not isinstance(args, tuple) or not isinstance(kwargs, Mapping):
+            raise SpecError(
+                f"{spec} returned inputs as {type(args).__name__} and {type(kwargs).__name__}, "
+                "expected (module, tuple of args, dict of kwargs)"
+            )
+        return LoadedModel(made[0].eval(), args, dict(kwargs), {})
+    if not hasattr(made, "named_parameters"):
+        raise SpecError(
+            f"{spec} returned a {type(made).__name__}, expected an nn.Module, (module, args) or (module, args, kwargs)"
+        )
+    needed = [
+        p
+        for p in inspect.signature(made.forward).parameters.values()
+        if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD
+    ]
+    if len(needed) != 1:
+        raise SpecError(
+            f"{spec} returned a module whose forward takes {len(needed)} inputs, "
+            "expected (module, args) with the inputs to use"
+        )
+    # A module alone says nothing about its input: take it for an image model.
+    remaining = {name: sizes[name] for name in left}
+    known = checked_sizes(spec, remaining, {"batch": 1, "image_size": _DEFAULT_SIDE})
+    return LoadedModel(
+        made.eval(), (images(known["batch"], 3, known["image_size"], known["image_size"]),), {}, {0: {0: "batch"}}
+    )
+
+
+def _imported(spec: str, module_name: str, attribute: str) -> Any:
+    # A console script does not have the current folder on its path, where a user's own module lies.
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except ModuleNotFoundError as error:
+        if error.name and not (module_name + ".").startswith(error.name + "."):
+            raise  # the module is there, and something that it needs is not
+        raise SpecError(f"{spec}: there is no module {module_name!r}; expected the name of a module") from error
+    except AttributeError as error:
+        raise SpecError(f"{spec}: {error}") from error
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
+    if not callable(found):
+        raise SpecError(f"{spec} is a {type(found).__name__}, expected something to call that returns a module")
+    return found

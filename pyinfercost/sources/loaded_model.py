@@ -1,0 +1,105 @@
+"""Modules built from a spec: the value that sources return, the sizes a spec takes, and the device of its weights."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+_DEVICE: ContextVar[str] = ContextVar("build_device", default="meta")
+
+
+class SpecError(ValueError):
+    """A model spec that cannot be opened; the message says what would work."""
+
+
+class SpecSizeError(SpecError):
+    """A size that the model of a spec does not have, or a value outside its range."""
+
+
+class LoadedModel(NamedTuple):
+    """A module with the inputs to call it on.
+
+    Attributes:
+        module: The module, in evaluation mode.
+        args: Positional inputs.
+        kwargs: Named inputs. Tensors called `past_key_values_*` are a KV cache.
+        dynamic: Input position or name -> dimension -> name of the size, for a capture that keeps sizes open.
+    """
+
+    module: torch.nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    dynamic: dict[int | str, dict[int, str]]
+
+
+def checked_sizes(spec: str, sizes: Mapping[str, int], defaults: Mapping[str, int]) -> dict[str, int]:
+    """Return the defaults, replaced by the given sizes.
+
+    Raises:
+        SpecSizeError: A size has no default, or is below 1.
+    """
+    for name, value in sizes.items():
+        if name not in defaults:
+            raise SpecSizeError(f"{spec} has no size {name!r}, expected {' or '.join(defaults)}")
+        if value < 1:
+            raise SpecSizeError(f"size {name} of {spec} is {value}, expected at least 1")
+    return {**defaults, **sizes}
+
+
+def unknown_name(library: str, name: str, names: Iterable[str]) -> SpecError:
+    """Return the error for a model that a library does not have, with the nearest names."""
+    names = list(names)
+    nearest = difflib.get_close_matches(name, names, n=5, cutoff=0.5)
+    meant = f"did you mean {', '.join(nearest)}?" if nearest else "no name is near it"
+    return SpecError(f"{library} has no model {name!r} among its {len(names)}; {meant}")
+
+
+def build_device() -> str:
+    """Return the device on which builders create weights and buffers: meta, unless `building_on` says otherwise."""
+    return _DEVICE.get()
+
+
+@contextmanager
+def building_on(device: str) -> Iterator[None]:
+    """Create weights on a real device, initialized by the model's constructor."""
+    token = _DEVICE.set(device)
+    try:
+        yield
+    finally:
+        _DEVICE.reset(token)
+
+
+def build(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """Call a constructor with its weights on the build device, and put the module into evaluation mode."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class WeightsOnDevice(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            del types
+            kwargs = dict(kwargs or {})
+            if func is torch.empty:
+                kwargs["device"] = build_device()
+            return func(*args, **kwargs)
+
+    try:
+        with torch.device(build_device()):
+            return make().eval()
+    except (RuntimeError, NotImplementedError):
+        # Some models compute their own widths with tensors, which meta tensors do not support. Weights alone are
+        # created with `torch.empty`.
+        with WeightsOnDevice():
+            return make().to(build_device()).eval()
+
+
+def images(batch: int, *shape: int) -> torch.Tensor:
+    """Return an image input on meta, [batch, *shape], float32."""
+    import torch
+
+    return torch.empty((batch, *shape), device="meta")
