@@ -49,7 +49,7 @@ def resnet50() -> ic.Graph:
 @pytest.fixture(scope="module")
 def llama_70b(tmp_path_factory: pytest.TempPathFactory) -> ic.Graph:
     """A decode step of a model of the shape of Llama 3 70B, batch and context open."""
-    from pyinfercost.sources.models import graph_over
+    from pyinfercost.sources.captured import graph_over
 
     config = json.loads((CONFIGS / "llama-3-8b.json").read_text(encoding="utf-8"))
     config.update(

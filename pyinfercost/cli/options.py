@@ -10,7 +10,7 @@ import click
 from ..report.ranking import SORTS, TIMED
 
 if TYPE_CHECKING:
-    from ..sources.models import Captured
+    from ..sources.captured import Captured
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 

@@ -10,7 +10,7 @@ import click
 from .arguments import whole_number
 
 if TYPE_CHECKING:
-    from ..sources.models import Captured
+    from ..sources.captured import Captured
     from ..results.profile import Profile
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
@@ -55,7 +55,7 @@ def varied_axes(given: Sequence[str], *, html: str | None, hardware: str | None)
 
 def captured_for(model: str, sizes: Mapping[str, Any], axes: Mapping[str, Any] | None, *, training: bool) -> Captured:
     """A model's graph at its sizes, with those open that a report varies."""
-    from ..sources.models import graph_at, graph_over
+    from ..sources.captured import graph_at, graph_over
     from ..sources.registry import is_graph
 
     varied = [name for name in axes or () if name not in _WORDS]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .._core import Hardware
     from ..results.costs import Price
-    from ..sources.models import Captured
+    from ..sources.captured import Captured
 
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 _MOST_TO_EXPLAIN = 2**22
@@ -143,7 +143,7 @@ def sweep(
         _check_columns(choice, model, [*columns, *_quantities(paid, region)], sizes)
 
         from ..predict.boundary import boundary_of
-        from ..sources.models import graph_over
+        from ..sources.captured import graph_over
         from ..sweeps.run import SweepInterrupted
         from ..sweeps.sweep import sweep_over
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from .. import _core
 from ..deployment.terms import Asked, Terms
 from ..results.profile import Profile
-from ..sources.models import Captured, graph_at
+from ..sources.captured import Captured, graph_at
 from .arguments import Rules, bind_sizes, work_overrides
 from .estimate import estimate_on
 

@@ -18,7 +18,7 @@ from .spec import SCALES, WAY, SweepSpec, scale_column
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, Work
     from ..results.costs import Price
-    from ..sources.models import Captured
+    from ..sources.captured import Captured
 
 
 def make_spec(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 from .. import _core
 from ..predict.arguments import Rules, work_overrides
 from .conditions import Condition
-from ..sources.models import Captured, graph_over
+from ..sources.captured import Captured, graph_over
 from .axes import make_spec
 from .columns import GridColumns
 from .result import Sweep

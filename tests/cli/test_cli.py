@@ -115,7 +115,7 @@ def test_sweep_captures_a_model_in_words_with_its_sizes_open(monkeypatch: pytest
         assert (module, args, kwargs, dynamic) == ("module", ("x",), {}, {0: {0: "batch"}})
         return blocks()
 
-    monkeypatch.setattr("pyinfercost.sources.models.load_model", load_model)
+    monkeypatch.setattr("pyinfercost.sources.captured.load_model", load_model)
     monkeypatch.setattr("pyinfercost.sources.capture.capture", capture)
     options = ("torchvision:toy", *T4, "--batch", "4,8", "--format", "json")
     document = json.loads(invoke("sweep", *options, "--set", "image_size=96").stdout)

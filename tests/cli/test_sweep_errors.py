@@ -67,7 +67,7 @@ def test_a_folder_without_points(toy: str, tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_fails_before_the_capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyarrow")
-    monkeypatch.setattr("pyinfercost.sources.models.graph_over", never)
+    monkeypatch.setattr("pyinfercost.sources.captured.graph_over", never)
     (tmp_path / "thesis.txt").write_text("words", encoding="utf-8")
     for folder, message in ((tmp_path, "holds no sweep"), (tmp_path / "thesis.txt", "is a file")):
         result = sweep("torchvision:resnet50", *L4, "--out", str(folder))
@@ -126,7 +126,7 @@ def test_wrong_usage_exits_with_2_before_a_capture(
     toy: str, model: str, options: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if model != "a file":
-        monkeypatch.setattr("pyinfercost.sources.models.graph_over", never)
+        monkeypatch.setattr("pyinfercost.sources.captured.graph_over", never)
     batch = () if "--batch" in options else ("--batch", "1:8")
     result = sweep(toy if model == "a file" else model, *batch, *options)
     assert result.exit_code == 2, result.output
@@ -156,14 +156,14 @@ def test_devices_need_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert result.exit_code == 2
     assert "devices share out the batch" in result.stderr
     assert sweep(str(fixed), *L4, "--devices", "1").exit_code == 0
-    monkeypatch.setattr("pyinfercost.sources.models.graph_over", never)
+    monkeypatch.setattr("pyinfercost.sources.captured.graph_over", never)
     words = sweep("torchvision:resnet50", *L4, "--devices", "1,2")
     assert words.exit_code == 2
     assert "give --batch" in words.stderr
 
 
 def test_a_size_that_depends_on_data_is_known_after_the_capture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyinfercost.sources.models.graph_over", never)
+    monkeypatch.setattr("pyinfercost.sources.captured.graph_over", never)
     result = sweep("torchvision:resnet50", *L4, "--where", "rois.nms > 1")
     assert result.exit_code == 1
     assert "the model is captured" in result.stderr
@@ -184,7 +184,7 @@ def test_wrong_places_together_with_a_folder(toy: str, tmp_path: Path) -> None:
 
 
 def test_a_file_in_no_folder_fails_before_the_capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyinfercost.sources.models.graph_over", never)
+    monkeypatch.setattr("pyinfercost.sources.captured.graph_over", never)
     result = sweep("torchvision:resnet50", *L4, "-o", str(tmp_path / "no" / "x.csv"))
     assert result.exit_code == 1
     assert "there is no folder" in result.stderr
@@ -275,7 +275,7 @@ def test_ctrl_c_before_the_sweep(toy: str, monkeypatch: pytest.MonkeyPatch) -> N
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyinfercost.sources.models.graph_over", interrupted)
+    monkeypatch.setattr("pyinfercost.sources.captured.graph_over", interrupted)
     result = sweep(toy, *L4)
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "Stopped\n")
 

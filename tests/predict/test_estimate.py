@@ -220,7 +220,7 @@ def test_inputs_do_not_go_with_a_graph(graph: ic.Graph) -> None:
 def test_a_model_in_words_keeps_its_name_and_the_sizes_it_was_captured_at(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def load_graph(spec: str, sizes: dict[str, int]) -> ic.Graph:
+    def load_graph(spec: str, sizes: dict[str, int], dynamic: object) -> ic.Graph:
         asked.append((spec, sizes))
         return blocks(fixed_batch=sizes.get("batch", 1))
 

@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 from zoo.transformers_models import config_file
 
 from pyinfercost.sources.huggingface import image_layouts as forms
-from pyinfercost.sources.huggingface.inputs import Inputs, Request
+from pyinfercost.sources.huggingface.request import Inputs, Request
 from pyinfercost.sources.models import load_model
 from pyinfercost.sources.symbols import CaptureError
 

@@ -163,8 +163,8 @@ def run_page(text: str) -> Iterator[tuple[Step, str]]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         for name in (  # a page captures a model once
-            "sources.models.graph_at",
-            "sources.models.graph_over",
+            "sources.captured.graph_at",
+            "sources.captured.graph_over",
             "predict.profile.graph_at",
             "sweeps.sweep.graph_over",
         ):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import pyinfercost as ic
-from pyinfercost.sources.models import Captured
+from pyinfercost.sources.captured import Captured
 from pyinfercost.sweeps.axes import make_spec
 from pyinfercost.sweeps.spec import SweepSpec
 

@@ -21,7 +21,7 @@ from support.toy_graphs import blocks
 
 import pyinfercost as ic
 from pyinfercost.sweeps.conditions import Condition
-from pyinfercost.sources.models import Captured
+from pyinfercost.sources.captured import Captured
 from pyinfercost.sweeps import process_pools, tasks
 from pyinfercost.sweeps.axes import make_spec
 from pyinfercost.sweeps.run import Run, compute, run_in_memory

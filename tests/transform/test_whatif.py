@@ -177,7 +177,7 @@ def decode(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], ic.Graph
     transformers = pytest.importorskip("transformers")
 
     def of_layers(count: int) -> ic.Graph:
-        from pyinfercost.sources.models import graph_at
+        from pyinfercost.sources.captured import graph_at
 
         folder = tmp_path_factory.mktemp("llama")
         transformers.LlamaConfig(

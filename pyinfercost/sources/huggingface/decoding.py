@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from .cache import DecodeStep, EncoderOutputs
-from .inputs import DEFAULT_CONTEXT, DEFAULT_SEQUENCE, Inputs, Request, add_media, add_others, add_tokens, beside_sound, decoder_ids, hears_instead, options, positions, token_ids
+from .inputs import DEFAULT_CONTEXT, DEFAULT_SEQUENCE, add_media, add_others, add_tokens, beside_sound, decoder_ids, hears_instead, options, positions
+from .request import Inputs, Request, token_ids
 from ..loaded_model import SpecError
 
 # transformers has renamed it over time; what a recurrent model carries on has names of its own.

@@ -15,7 +15,7 @@ from torch import nn
 from . import media
 
 if TYPE_CHECKING:
-    from .inputs import Inputs, Request
+    from .request import Inputs, Request
 
 PICTURES = ("pixel_values", "flattened_patches", "pixel_values_images")
 _PICTURE_DIMS = 4

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import media
 
 if TYPE_CHECKING:
-    from .inputs import Request
+    from .request import Request
 
 _DEFAULT_SIDE = 224
 

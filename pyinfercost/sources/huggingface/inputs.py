@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from . import image_layouts as forms, media, sound
+from .request import Inputs, Request, token_ids, word_id
 from .other_inputs import ALWAYS, OTHERS
 from .placeholder_tokens import added_to_tokens, places_of
 from .image_size import plain_shape, side_of
@@ -24,8 +25,6 @@ from ..loaded_model import SpecError, checked_sizes
 DEFAULT_SEQUENCE = 128
 DEFAULT_CONTEXT = 2048
 _DEFAULT_FRAMES = 16
-_LARGEST = 2**24
-_FIRST_WORD = 3  # ids below are those of padding and of starts and ends, nearly everywhere
 # Arguments that a processor fills and a model may take; with one of these an image is more than a picture.
 # What a processor hands over -> the names that forwards have for it; a part of a model has shorter ones.
 _ALSO = {
@@ -36,52 +35,6 @@ _ALSO = {
 _IMAGE = forms.PICTURES
 _VIDEO = ("pixel_values_videos",)
 _TOKEN_TYPES = {"image": 1, "video": 2, "audio": 3}
-
-
-@dataclass
-class Inputs:
-    """The named inputs of one call, and which of their dimensions a capture may keep open."""
-
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    dynamic: dict[int | str, dict[int, str]] = field(default_factory=dict)
-
-    def add(self, name: str, tensor: Any, **dims: int) -> None:
-        """One input; `batch=0` says that its first dimension is the size called batch."""
-        self.kwargs[name] = tensor
-        if dims:
-            self.dynamic[name] = {dim: size for size, dim in dims.items()}
-
-
-@dataclass
-class Request:
-    """One model and the sizes that were asked for; each size is looked up when an input needs it."""
-
-    name: str
-    model: Any
-    config: Any
-    phase: str
-    asked: Mapping[str, int]
-    used: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.parameters = inspect.signature(self.model.forward).parameters
-
-    @property
-    def spec(self) -> str:
-        return f"hf:{self.name}" + (f"#{self.phase}" if self.phase else "")
-
-    def size(self, name: str, default: int) -> int:
-        """A size that was asked for, or its default; noted as one that this model has."""
-        self.used.setdefault(name, default)
-        return checked_sizes(self.spec, {n: v for n, v in self.asked.items() if n == name}, {name: default})[name]
-
-    def check(self) -> None:
-        """Refuses what was asked for and no input has."""
-        checked_sizes(self.spec, self.asked, self.used)
-
-    @property
-    def batch(self) -> int:
-        return self.size("batch", 1)
 
 
 def forward_inputs(request: Request) -> Inputs:
@@ -137,13 +90,6 @@ def positions(config: Any) -> int:
     return limit if isinstance(limit, int) and limit > 0 else 2**31
 
 
-def token_ids(config: Any, batch: int, tokens: int) -> torch.Tensor:
-    """Real token ids, since a forward may look for padding or for the end among them; of millions, the shape alone."""
-    if batch * tokens > _LARGEST:
-        return torch.empty((batch, tokens), dtype=torch.int64, device="meta")
-    return torch.full((batch, tokens), word_id(config))
-
-
 def options(model: Any, *, last_only: bool) -> dict[str, Any]:
     """What `generate()` passes beside inputs."""
     parameters = inspect.signature(model.forward).parameters
@@ -177,18 +123,6 @@ def add_tokens(request: Request, inputs: Inputs, batch: int, sequence: int, plac
     inputs.kwargs["input_ids"] = torch.tensor([row] * batch)
     if "mm_token_type_ids" in request.parameters:
         inputs.kwargs["mm_token_type_ids"] = torch.tensor([types] * batch)
-
-
-def word_id(config: Any) -> int:
-    """A token id that stands for nothing but itself."""
-    special: set[int] = set()
-    for part in [*media.part_configs(config, ("",))]:
-        for name, value in vars(part).items():
-            if name.endswith(("_token_id", "_token_index", "_id")) and isinstance(value, int):
-                special.add(value)
-            elif name.endswith("_token_id") and isinstance(value, list):
-                special |= set(value)
-    return next(i for i in range(_FIRST_WORD, _FIRST_WORD + len(special) + 1) if i not in special)
 
 
 def hears_instead(request: Request, inputs: Inputs) -> bool:

@@ -62,7 +62,8 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
         )
     from .decoding import decode_inputs
     from .generation import decoding_part
-    from .inputs import Request, forward_inputs
+    from .inputs import forward_inputs
+    from .request import Request
 
     if phase == "decode":
         model = decoding_part(model)

@@ -13,7 +13,7 @@ import torch
 from . import media, sound
 
 if TYPE_CHECKING:
-    from .inputs import Inputs, Request
+    from .request import Inputs, Request
 
     Maker = Callable[[Request, Inputs], Any]
 
@@ -93,7 +93,7 @@ def _boxes(request: Request, _: Inputs) -> Any:
 
 
 def _word_ids(request: Request, _: Inputs) -> Any:
-    from .inputs import token_ids
+    from .request import token_ids
 
     return token_ids(request.config, request.batch, _sequence(request))
 
@@ -217,7 +217,7 @@ def _cutoffs(request: Request, inputs: Inputs) -> Any:
 
 def _documents(request: Request, _: Inputs) -> Any:
     """Token ids of what was looked up for each sample, the question in front of each document."""
-    from .inputs import token_ids
+    from .request import token_ids
 
     documents = _first(request.config, "n_docs")
     return None if documents is None else token_ids(request.config, request.batch * documents, _sequence(request))

@@ -14,7 +14,7 @@ from ..loaded_model import SpecError
 from .sound import ARGUMENTS, MASKS
 
 if TYPE_CHECKING:
-    from .inputs import Inputs, Request
+    from .request import Inputs, Request
 
 
 class _Features(nn.Module):

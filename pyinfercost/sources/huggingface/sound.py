@@ -15,7 +15,7 @@ from torch import nn
 from . import media
 
 if TYPE_CHECKING:
-    from .inputs import Request
+    from .request import Request
 
 ARGUMENTS = ("input_features", "input_values", "audio_values", "audio_input_features", "audio_features")
 MASKS = (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch.utils._python_dispatch import TorchDispatchMode
 
     from .calls import Call
-    from .recorder import Recorder
+    from .record import Record
 
 
 class NamedOperator:
@@ -53,7 +53,7 @@ _WHILE_LOOP = NamedOperator("while_loop", "carried")
 
 
 def run_higher_order(
-    recorder: Recorder, mode: TorchDispatchMode, op: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]
+    recorder: Record, mode: TorchDispatchMode, op: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Records a call of a higher-order operator: what is called inside, or for attention the operator itself.
 
@@ -74,7 +74,7 @@ def run_higher_order(
 # ---- conditions and loops --------------------------------------------------------------------------------------------
 
 
-def _known(recorder: Recorder, condition: Any) -> bool | None:
+def _known(recorder: Record, condition: Any) -> bool | None:
     """The value of a condition, or None where it does not follow from the inputs."""
     if not torch.is_tensor(condition):
         return bool(condition)
@@ -85,7 +85,7 @@ def _known(recorder: Recorder, condition: Any) -> bool | None:
 
 
 def _cond(
-    recorder: Recorder, mode: TorchDispatchMode, condition: Any, true: Any, false: Any, operands: Any = ()
+    recorder: Record, mode: TorchDispatchMode, condition: Any, true: Any, false: Any, operands: Any = ()
 ) -> Any:
     known = _known(recorder, condition)
     if known is not None:
@@ -104,7 +104,7 @@ def _cond(
 
 
 def _while_loop(
-    recorder: Recorder, mode: TorchDispatchMode, condition: Any, body: Any, carried: Any, additional: Any = ()
+    recorder: Record, mode: TorchDispatchMode, condition: Any, body: Any, carried: Any, additional: Any = ()
 ) -> Any:
     for _ in range(_MOST_ROUNDS):
         with mode:
@@ -118,7 +118,7 @@ def _while_loop(
             break
     last = [value for value in carried if torch.is_tensor(value)]
     results = [torch.empty_like(value) for value in last]
-    recorder._append(_WHILE_LOOP, (recorder.handed.inside(last),), {}, results, sys._getframe(3))
+    recorder.append(_WHILE_LOOP, (recorder.handed.inside(last),), {}, results, sys._getframe(3))
     handed = iter(recorder.handed.out(results))
     return tuple(next(handed) if torch.is_tensor(value) else value for value in carried)
 
@@ -130,7 +130,7 @@ class _Hints:
         return size.node.hint if size.node.has_hint() else 1
 
 
-def _cost(recorder: Recorder, calls: list[Call]) -> tuple[int, int, int]:
+def _cost(recorder: Record, calls: list[Call]) -> tuple[int, int, int]:
     from .writer import GraphWriter
 
     builder = GraphBuilder("branch")
@@ -146,7 +146,7 @@ def _cost(recorder: Recorder, calls: list[Call]) -> tuple[int, int, int]:
 
 
 def _flex_attention(
-    recorder: Recorder,
+    recorder: Record,
     mode: TorchDispatchMode,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -166,11 +166,11 @@ def _flex_attention(
     seen = _seen_scores(recorder, query, key, block_mask)
     result = (out, *statistics)
     operands = recorder.handed.inside((query, key, value))
-    recorder._append(_FLEX_ATTENTION, operands, {} if seen is None else {"seen_scores": seen}, result, sys._getframe(3))
+    recorder.append(_FLEX_ATTENTION, operands, {} if seen is None else {"seen_scores": seen}, result, sys._getframe(3))
     return recorder.handed.out(result)
 
 
-def _seen_scores(recorder: Recorder, query: torch.Tensor, key: torch.Tensor, mask: tuple[Any, ...]) -> int | None:
+def _seen_scores(recorder: Record, query: torch.Tensor, key: torch.Tensor, mask: tuple[Any, ...]) -> int | None:
     """Scores of one head in the blocks that the mask leaves, on average over heads; None where the mask is not known.
 
     A mask starts with the lengths it was made for; then come, for blocks that are cut and for whole ones, how many

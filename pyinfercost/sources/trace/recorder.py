@@ -157,7 +157,7 @@ class Recorder:
             if found is not None:
                 result, signatures = found
                 result = self._copy(result, signatures)
-                self._append(op, args, kwargs, result, frame)
+                self.append(op, args, kwargs, result, frame)
                 return self.handed.out(result)
         if operator.reshapes:  # what later calls see is another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
@@ -179,7 +179,7 @@ class Recorder:
             signatures = self._sign(result)
             if signatures is not None:
                 self._results[key] = (result, signatures)
-        self._append(op, args, kwargs, result, frame)
+        self.append(op, args, kwargs, result, frame)
         return outside
 
     def _scalar(self, tensor: torch.Tensor) -> Any:
@@ -197,7 +197,7 @@ class Recorder:
             return None
         return op(value, *args[1:], **kwargs)
 
-    def _append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
+    def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         library = self._library_code
         released = len(self.handed.released)
         source = None

@@ -159,14 +159,14 @@ class TrainingRecorder(Recorder):
         else:
             self.module = self._running[bisect_right(self._changes, node._sequence_nr()) - 1]
 
-    def _append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
+    def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         if self.backward_from is None:
             self._numbers.append(_next_number())
         elif self._in_backward():
             self.calls.append(Call(op, args, kwargs, result, self.module, self._source(), len(self.handed.released)))
             return
         # The frame is that of __torch_dispatch__, since `record` here stands between it and the recorder's own.
-        Recorder._append(self, op, args, kwargs, result, None if frame is None else frame.f_back)
+        Recorder.append(self, op, args, kwargs, result, None if frame is None else frame.f_back)
 
     def _source(self) -> Any:
         """The line of the forward that made the current autograd node."""

@@ -16,10 +16,11 @@ import torch
 
 from .unbacked_values import DataValues, mean_of
 from .value_ranges import FactFinder, Size, greatest, least, parts
+from .value_rules import RULES
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
-    from .recorder import Recorder
+    from .record import Record
     from ..symbols import SizeSpace
 
 
@@ -32,11 +33,11 @@ class DataSizes:
         sizes: The named sizes of the capture.
     """
 
-    def __init__(self, recorder: Recorder, values: Values, sizes: SizeSpace) -> None:
+    def __init__(self, recorder: Record, values: Values, sizes: SizeSpace) -> None:
         self._recorder = recorder
         self._values = values
         self._sizes = sizes
-        self._facts = FactFinder(recorder.calls, values)
+        self._facts = FactFinder(recorder.calls, values, RULES)
         self._lengths: dict[tuple[int, int], Size] = {}  # mask as it was -> how many of it are true
         self.numbers = DataValues(recorder, values, sizes, self._facts)
         self._keep: list[torch.Tensor] = []

@@ -20,7 +20,7 @@ from .value_ranges import Classes, FactFinder, Facts, Size, argument, op_name
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
-    from .recorder import Recorder
+    from .record import Record
     from ..symbols import SizeSpace
 
 _COMPARED: dict[str, Callable[[Any, Any], Any]] = {
@@ -43,7 +43,7 @@ class DataValues:
         facts: Limits of tensors' values.
     """
 
-    def __init__(self, recorder: Recorder, values: Values, sizes: SizeSpace, facts: FactFinder) -> None:
+    def __init__(self, recorder: Record, values: Values, sizes: SizeSpace, facts: FactFinder) -> None:
         self._recorder = recorder
         self._values = values
         self._sizes = sizes

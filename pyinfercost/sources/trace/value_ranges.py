@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .calls import Call
     from .values import Values
@@ -88,16 +88,22 @@ class Facts:
 NOTHING = Facts()
 
 
+Rule: TypeAlias = "Callable[[FactFinder, Call, torch.Tensor], Facts]"
+"""Facts of one result of a call."""
+
+
 class FactFinder:
     """Facts of recorded tensors.
 
     Args:
         calls: The recorded calls, to which more are appended while the forward runs.
-        values: Knows tensors whose values were given.
+        values: The tensors whose values were given.
+        rules: Rule by op name: facts of a result from the facts of its operands.
     """
 
-    def __init__(self, calls: list[Call], values: Values) -> None:
+    def __init__(self, calls: list[Call], values: Values, rules: Mapping[str, Rule]) -> None:
         self._values = values
+        self._rules = rules
         self._calls = calls
         self._read = 0
         self._producers: dict[int, Call] = {}
@@ -160,8 +166,6 @@ class FactFinder:
         self._read = len(self._calls)
 
     def _derive(self, tensor: torch.Tensor) -> Facts:
-        from .value_rules import RULES
-
         facts = NOTHING
         call = self._producers.get(id(tensor))
         writes = self._writes.get(id(self._root(tensor)), [])
@@ -169,7 +173,7 @@ class FactFinder:
         if real is not None:
             facts = _of_values(real)
         elif call is not None:
-            rule = RULES.get(op_name(call))
+            rule = self._rules.get(op_name(call))
             self._cut = self._cut or self._depth >= _DEEPEST
             if rule is not None and not self._cut:
                 self._depth += 1

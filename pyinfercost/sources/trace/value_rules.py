@@ -13,9 +13,7 @@ import torch
 
 from .calls import Call
 from .value_classes import equal, indexed, masked, one_hot, picked, reached, rearranged, scattered, summed
-from .value_ranges import NOTHING, Classes, FactFinder, Facts, Size, argument, greatest, least, op_name, parts, union
-
-Rule = Callable[[FactFinder, Call, torch.Tensor], Facts]
+from .value_ranges import NOTHING, Classes, FactFinder, Facts, Rule, Size, argument, greatest, least, op_name, parts, union
 
 _LARGEST_DENOMINATOR = 10**6  # of a threshold such as 0.05
 

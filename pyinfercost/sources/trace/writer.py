@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .calls import Call
     from .inputs import MetaInputs
-    from .recorder import Recorder
+    from .record import Record
     from ..symbols import SizeSpace
 
 
@@ -31,7 +31,7 @@ class GraphWriter:
         self,
         builder: GraphBuilder,
         sizes: SizeSpace,
-        recorder: Recorder,
+        recorder: Record,
         groups_used: Mapping[int, Expr] | None = None,  # id of a call -> how many groups of its product get rows
     ) -> None:
         self._builder = builder

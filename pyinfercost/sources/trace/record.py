@@ -1,0 +1,48 @@
+"""The record of a capture, as its readers see it: shape rules, operators that take functions, and the writer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    import torch
+
+    from ..tensors.packed_weights import PackedWeights
+    from .calls import Call
+    from .lifetimes import HandedOut
+    from .values import Values
+
+
+class Record(Protocol):
+    """The calls of a forward and the tensors they work on.
+
+    Attributes:
+        values: Real tensors that were given as inputs.
+        packed: Weights packed in script objects.
+        calls: The calls so far, in order.
+        module: The path of the running module.
+        handed: Tensors of the model and their aliases in the record.
+        backward_from: Index of the first call of backward, in a training step.
+        earlier: Id of a tensor that changed shape in place -> its earlier signatures, in order.
+        packed_ops: Operators that take weights packed in script objects.
+    """
+
+    values: Values
+    packed: PackedWeights
+    calls: list[Call]
+    module: str
+    handed: HandedOut
+    backward_from: int | None
+    earlier: dict[int, list[int]]
+    packed_ops: set[Any]
+
+    def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
+        """Record one call; `frame` is where the model makes it."""
+
+    def signature(self, tensor: torch.Tensor) -> int:
+        """Return a small number that tensors of equal metadata share."""
+
+    def metadata(self, signature: int) -> tuple[Any, ...]:
+        """Return dtype, device, lengths and strides of a signature."""
