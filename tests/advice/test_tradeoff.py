@@ -22,8 +22,6 @@ from pyinfercost.results.tradeoff import TradeoffRow
 
 pytestmark = pytest.mark.torch
 
-pytestmark = pytest.mark.torch
-
 # --- rows ----------------------------------------------------------------------------------------------------------
 
 

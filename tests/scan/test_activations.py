@@ -15,8 +15,6 @@ from pyinfercost.scan import SparsityError
 
 pytestmark = pytest.mark.torch
 
-pytestmark = pytest.mark.torch
-
 
 class Twice(nn.Module):
     """One module that runs twice, a functional activation, and one in place."""

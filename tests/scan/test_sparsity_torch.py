@@ -23,8 +23,6 @@ from pyinfercost.scan import SparsityError, arrays
 
 pytestmark = pytest.mark.torch
 
-pytestmark = pytest.mark.torch
-
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 FNUZ = (torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
 INTEGERS = (torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64)
