@@ -1,14 +1,20 @@
-"""What inference costs before anyone pays for it: FLOPs, bytes, memory and latency of PyTorch models.
+"""Inference cost of PyTorch models, before anyone pays for it: FLOPs, bytes, memory, latency, energy and money.
 
-The names below are the public face. Those of the compiled core are at hand at once; the rest is imported when first
-used, so that `import pyinfercost` brings in neither torch nor numpy nor rich nor matplotlib.
+All public names are listed below. Those of the compiled core are imported at once, the others when they are first used,
+so `import pyinfercost` imports neither torch nor numpy nor rich nor matplotlib.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 try:
-    from ._core import Counts, Expr, Graph, GraphBuilder, Hardware, Plan, Work, __version__
+    from ._core import Counts as Counts
+    from ._core import Expr as Expr
+    from ._core import Graph as Graph
+    from ._core import GraphBuilder as GraphBuilder
+    from ._core import Hardware as Hardware
+    from ._core import Plan as Plan
+    from ._core import Work as Work
+    from ._core import __version__ as __version__
 except ImportError as error:
     raise ImportError(
         f"pyinfercost cannot load its compiled core, pyinfercost._core ({error}). In a source tree, build it with "
@@ -16,6 +22,9 @@ except ImportError as error:
         "source tree: the folder `pyinfercost` there hides the installed package.",
         name="pyinfercost._core",
     ) from error
+
+from ._lazy import lazy_exports
+from .results.sinks import register_sink_opener
 
 if TYPE_CHECKING:
     from . import hardware as hardware
@@ -26,6 +35,9 @@ if TYPE_CHECKING:
     from .measuring.energy import EnergyUnknownWarning as EnergyUnknownWarning
     from .measuring.energy import energy_meter as energy_meter
     from .measuring.measure import measure as measure
+    from .predict.budgets import CostBudget as CostBudget
+    from .predict.budgets import CostBudgetExceededError as CostBudgetExceededError
+    from .predict.budgets import assert_cost as assert_cost
     from .predict.collectives import collective as collective
     from .predict.compare import compare as compare
     from .predict.count import count as count
@@ -38,6 +50,7 @@ if TYPE_CHECKING:
     from .results.estimate import LayerEstimate as LayerEstimate
     from .results.measurement import Measurement as Measurement
     from .results.profile import Profile as Profile
+    from .results.record import CostRecord as CostRecord
     from .results.sparsity import ActivationSparsity as ActivationSparsity
     from .results.sparsity import Sparsity as Sparsity
     from .results.sparsity import SparsitySpeedup as SparsitySpeedup
@@ -49,127 +62,57 @@ if TYPE_CHECKING:
     from .sweeps.run import SweepInterrupted as SweepInterrupted
     from .sweeps.store import StoredSweep as StoredSweep
     from .sweeps.sweep import sweep as sweep
-    from .training.budget import CostBudget as CostBudget
-    from .training.budget import CostBudgetExceededError as CostBudgetExceededError
-    from .training.budget import assert_cost as assert_cost
-    from .training.record import CostRecord as CostRecord
     from .training.regularizer import CostRegularizer as CostRegularizer
     from .training.tracker import CostTracker as CostTracker
     from .transform.channels.finding import channel_groups as channel_groups
     from .transform.channels.groups import ChannelGroups as ChannelGroups
     from .transform.whatif import whatif as whatif
 
-_MODULES = ("hardware", "plots")
-_LAZY = {
-    "capture": ".sources.capture",
-    "sparsity": ".scan.sparsity",
-    "activation_sparsity": ".scan.sparsity",
-    "ActivationSparsity": ".results.sparsity",
-    "Sparsity": ".results.sparsity",
-    "channel_groups": ".transform.channels.finding",
-    "ChannelGroups": ".transform.channels.groups",
-    "collective": ".predict.collectives",
-    "CollectiveEstimate": ".results.collective",
-    "compare": ".predict.compare",
-    "Comparison": ".results.comparison",
-    "count": ".predict.count",
-    "estimate": ".predict.estimate",
-    "Estimate": ".results.estimate",
-    "LayerEstimate": ".results.estimate",
-    "sparsity_speedup": ".predict.sparsity_speedup",
-    "SparsitySpeedup": ".results.sparsity",
-    "profile": ".predict.profile",
-    "Profile": ".results.profile",
-    "calibrate": ".measuring.calibration",
-    "energy_meter": ".measuring.energy",
-    "EnergyMeter": ".measuring.energy",
-    "EnergyUnknownWarning": ".measuring.energy",
-    "measure": ".measuring.measure",
-    "Measurement": ".results.measurement",
-    "sweep": ".sweeps.sweep",
-    "StoredSweep": ".sweeps.store",
-    "Sweep": ".sweeps.result",
-    "SweepInterrupted": ".sweeps.run",
-    "tradeoff": ".advice.tradeoff",
-    "Tradeoff": ".results.tradeoff",
-    "whatif": ".transform.whatif",
-    "assert_cost": ".training.budget",
-    "CostBudget": ".training.budget",
-    "CostBudgetExceededError": ".training.budget",
-    "CostRecord": ".training.record",
-    "CostRegularizer": ".training.regularizer",
-    "CostTracker": ".training.tracker",
+_EXPORTS: dict[str, tuple[str, ...]] = {
+    ".advice.tradeoff": ("tradeoff",),
+    ".hardware": (),
+    ".measuring.calibration": ("calibrate",),
+    ".measuring.energy": ("EnergyMeter", "EnergyUnknownWarning", "energy_meter"),
+    ".measuring.measure": ("measure",),
+    ".plots": (),
+    ".predict.budgets": ("CostBudget", "CostBudgetExceededError", "assert_cost"),
+    ".predict.collectives": ("collective",),
+    ".predict.compare": ("compare",),
+    ".predict.count": ("count",),
+    ".predict.estimate": ("estimate",),
+    ".predict.profile": ("profile",),
+    ".predict.sparsity_speedup": ("sparsity_speedup",),
+    ".results.collective": ("CollectiveEstimate",),
+    ".results.comparison": ("Comparison",),
+    ".results.estimate": ("Estimate", "LayerEstimate"),
+    ".results.measurement": ("Measurement",),
+    ".results.profile": ("Profile",),
+    ".results.record": ("CostRecord",),
+    ".results.sparsity": ("ActivationSparsity", "Sparsity", "SparsitySpeedup"),
+    ".results.tradeoff": ("Tradeoff",),
+    ".scan.sparsity": ("activation_sparsity", "sparsity"),
+    ".sources.capture": ("capture",),
+    ".sweeps.result": ("Sweep",),
+    ".sweeps.run": ("SweepInterrupted",),
+    ".sweeps.store": ("StoredSweep",),
+    ".sweeps.sweep": ("sweep",),
+    ".training.regularizer": ("CostRegularizer",),
+    ".training.tracker": ("CostTracker",),
+    ".transform.channels.finding": ("channel_groups",),
+    ".transform.channels.groups": ("ChannelGroups",),
+    ".transform.whatif": ("whatif",),
 }
 
-__all__ = [
-    "ActivationSparsity",
-    "ChannelGroups",
-    "CollectiveEstimate",
-    "Comparison",
-    "CostBudget",
-    "CostBudgetExceededError",
-    "CostRecord",
-    "CostRegularizer",
-    "CostTracker",
-    "Counts",
-    "EnergyMeter",
-    "EnergyUnknownWarning",
-    "Estimate",
-    "Expr",
-    "Graph",
-    "GraphBuilder",
-    "Hardware",
-    "LayerEstimate",
-    "Measurement",
-    "Plan",
-    "Profile",
-    "Sparsity",
-    "SparsitySpeedup",
-    "StoredSweep",
-    "Sweep",
-    "SweepInterrupted",
-    "Tradeoff",
-    "Work",
-    "__version__",
-    "activation_sparsity",
-    "assert_cost",
-    "calibrate",
-    "capture",
-    "channel_groups",
-    "collective",
-    "compare",
-    "count",
-    "energy_meter",
-    "estimate",
-    "hardware",
-    "measure",
-    "plots",
-    "profile",
-    "sparsity",
-    "sparsity_speedup",
-    "sweep",
-    "tradeoff",
-    "whatif",
-]
+_EAGER = ("Counts", "Expr", "Graph", "GraphBuilder", "Hardware", "Plan", "Work", "__version__")
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS, *_EAGER, needs={"torch": "torch"})
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f".{name}", __name__)
-    if name in _LAZY:
-        try:
-            value = getattr(import_module(_LAZY[name], __name__), name)
-        except ModuleNotFoundError as error:
-            if error.name != "torch":
-                raise
-            raise ImportError(
-                f"{name} is about modules of torch, which is not installed: pip install 'pyinfercost[torch]'",
-                name="torch",
-            ) from error
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def _open_sink(value: Any) -> Any:
+    from .monitor.sinks import open_sink
+
+    return open_sink(value)
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+# `monitor` defines the sinks, and rooms beside it write records to them: the package connects the two.
+register_sink_opener(_open_sink)

@@ -1,48 +1,46 @@
-"""The cost of training among accelerate's trackers: `Accelerator(log_with=[CostAccelerateTracker(model=model)])`."""
+"""Adapter to accelerate: `Accelerator(log_with=[AccelerateCostTracker(model=model)])`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .adapter_base import Attached, precision_of
-from .lazy_bases import with_bases
+from .adapter_base import TrackerAdapter, precision_of, with_bases
 
 if TYPE_CHECKING:
     from .tracker import CostTracker
 
 
-class CostAccelerateTracker:
-    """Tracks what training costs; an object of it is a `GeneralTracker`.
+class AccelerateCostTracker:
+    """`GeneralTracker` of accelerate that tracks cost.
 
-    `accelerator.log(values, step=step)`, once after each step of the optimizer, counts the step; a second call for the
-    same `step` does not. `micro_batch(batch)` tells what goes through the model. Its state goes into checkpoints by
-    `accelerator.register_for_checkpointing(tracker)`. Records go to the tracker's sinks, and with an `AcceleratorSink`
-    to the other trackers of the accelerator.
+    `accelerator.log(values, step=step)` counts an optimizer step; a second call for the same `step` does not.
+    `micro_batch(batch)` reports a batch. `accelerator.register_for_checkpointing(tracker)` saves its state in
+    checkpoints. Records go to the tracker's sinks, and with an `AcceleratorSink` to the accelerator's other trackers.
 
     Args:
-        tracker: One that is there already.
-        model: The model, of which the tracker is made at the first batch or step where none is given.
-        inputs: What the model gets: an example (a tensor, a tuple, or a dictionary of keywords), or a function from a
-            batch to that. None takes the batch itself, as `training.inputs.Inputs` does.
-        **settings: Of `CostTracker`. Where no `precision` is given, the accelerator's is taken over.
+        tracker: An existing tracker.
+        model: The model; without `tracker`, one is created for it at the first batch or step.
+        inputs: Inputs of the model: an example (a tensor, a tuple, or a dictionary of keywords), or a function from a
+            batch to one. None takes the batch itself, by the rule of `training.inputs.Inputs`.
+        **settings: Arguments of `CostTracker`. The default `precision` is the accelerator's.
 
     Raises:
-        ImportError: There is no accelerate.
-        TypeError: There is no such setting, or neither `tracker` nor `model`.
+        ImportError: accelerate is not installed.
+        TypeError: A setting has an unknown name, or both or neither of `tracker` and `model` are given.
     """
 
     name = "pyinfercost"
     requires_logging_directory = False
-    main_process_only = False  # a budget that raises does so in every process, or the others would wait for ever
+    main_process_only = False  # a budget that raises must do so in every process, or the others wait forever
 
-    def __new__(cls, *_: Any, **__: Any) -> CostAccelerateTracker:
-        """An object of a class that also has the framework's base, which is not there before it is imported."""
+    def __new__(cls, *_: Any, **__: Any) -> AccelerateCostTracker:
+        """Return an instance of a class that also derives from the framework's base, which is imported here."""
         try:
             from accelerate.tracking import GeneralTracker
         except ImportError as error:
             raise ImportError(
-                f"CostAccelerateTracker needs accelerate, which cannot be imported ({error}): pip install "
+                f"AccelerateCostTracker needs accelerate, which cannot be imported ({error}); run pip install "
                 "'pyinfercost[accelerate]'",
                 name="accelerate",
             ) from error
@@ -52,93 +50,91 @@ class CostAccelerateTracker:
         self, tracker: CostTracker | None = None, *, model: Any = None, inputs: Any = None, **settings: Any
     ) -> None:
         if (tracker is None) == (model is None):
-            raise TypeError(
-                "CostAccelerateTracker takes a tracker, or model= to make one of; not both, and not neither"
-            )
-        self._attached = Attached("CostAccelerateTracker", settings, tracker)
+            raise TypeError("got both a tracker and a model, or neither; pass exactly one of them")
+        self._adapter = TrackerAdapter("AccelerateCostTracker", settings, tracker)
         self._model = model
         self._last: int | None = None
-        self._attached.know(model, inputs)
+        self._adapter.set_inputs(model, inputs)
 
     @property
     def tracker(self) -> CostTracker | None:
-        """The `CostTracker`, once there is one."""
-        return self._attached.tracker
+        """The `CostTracker`; None before the first batch or step."""
+        return self._adapter.tracker
 
     def micro_batch(self, batch: Any) -> None:
-        """A forward and a backward of this batch are done.
+        """Report a forward and backward.
 
         Args:
-            batch: As the loader gives it.
+            batch: A batch of the loader.
         """
         self._start(batch)
-        self._attached.micro_batch(batch)
+        self._adapter.micro_batch(batch)
 
     def pause(self) -> None:
-        """What follows is no training."""
-        self._attached.pause()
+        """Stop the clock."""
+        self._adapter.pause()
 
     def resume(self) -> None:
-        """Training goes on."""
-        self._attached.resume()
+        """Restart the clock."""
+        self._adapter.resume()
 
     def start(self) -> None:
-        """Nothing: the tracker is made when the inputs are known."""
+        """Do nothing: the tracker is created when the inputs are known."""
 
     def store_init_configuration(self, values: Mapping[str, Any]) -> None:
-        """Nothing: settings of a run cost nothing."""
+        """Do nothing: settings of a run have no cost."""
 
     def log(self, values: Mapping[str, Any], step: int | None = None, **_: Any) -> None:
-        """Counts a step.
+        """Count a step.
 
         Args:
-            values: What the run logs, of which nothing is needed here.
+            values: Values that the run logs; not used.
             step: The number of the step.
         """
         if step is not None and step == self._last:
             return
         self._last = step
         self._start(None)
-        self._attached.step(step)
+        self._adapter.step(step)
 
     def finish(self) -> None:
-        """Closes the tracker where this has made it."""
-        self._attached.close(self._model)
+        """Close the tracker if this object created it."""
+        self._adapter.close(self._model)
 
     def state_dict(self) -> dict[str, Any]:
-        """The tracker's state."""
-        return self._attached.state_dict()
+        """Return the tracker's state."""
+        return self._adapter.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Gives the tracker its state."""
-        self._attached.load_state_dict(state)
+        """Load the tracker's state."""
+        self._adapter.load_state_dict(state)
 
     def _start(self, batch: Any) -> None:
-        if self._attached.tracker is None and self._model is not None:
+        if self._adapter.tracker is None and self._model is not None:
             precision = precision_of(_mixed_precision())
-            self._attached.start(self._model, batch, precision=precision, training_precision=precision)
+            self._adapter.start(self._model, batch, precision=precision, training_precision=precision)
 
 
 class AcceleratorSink:
-    """Logs records through the other trackers of an accelerator.
+    """Sink that logs records through the other trackers of an accelerator.
 
     Args:
-        accelerator: The `Accelerator`, or a function that gives it: the sink is made before the accelerator, whose
-            `log_with` has the tracker that writes here.
+        accelerator: The `Accelerator`, or a function that returns it: the sink is created before the accelerator, whose
+            `log_with` contains the tracker that writes to the sink.
     """
 
     def __init__(self, accelerator: Any | Callable[[], Any]) -> None:
         self._accelerator = accelerator
 
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
-        """Logs the figures, each tracker in its own way."""
+        """Log the figures with each of the other trackers."""
         accelerator = self._accelerator if hasattr(self._accelerator, "trackers") else self._accelerator()
         for tracker in accelerator.trackers:
-            if not isinstance(tracker, CostAccelerateTracker):
+            if not isinstance(tracker, AccelerateCostTracker):
                 tracker.log(dict(metrics), step=step)
 
     def close(self) -> None:
-        """Leaves the trackers to the accelerator."""
+        """Do nothing: the accelerator closes its trackers."""
 
 
 def _mixed_precision() -> object:

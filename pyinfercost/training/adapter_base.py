@@ -1,4 +1,4 @@
-"""What the adapters to training frameworks share: a tracker that is made late, and a guard around all they do."""
+"""Base of the framework adapters: a tracker that is created late, and classes whose bases are imported late."""
 
 from __future__ import annotations
 
@@ -6,36 +6,37 @@ import inspect
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from .guard import Guard, PassesThroughError
+from ..predict.budgets import CostBudgetExceededError
 from .inputs import Call, Inputs
+from .isolation import Guard
 
 if TYPE_CHECKING:
-    from .record import CostRecord
+    from ..results.record import CostRecord
     from .tracker import CostTracker
 
 _PRECISIONS = {"16-mixed": "amp_fp16", "fp16": "amp_fp16", "bf16-mixed": "amp_bf16", "bf16": "amp_bf16"}
 
 
-class Attached:
-    """A tracker in a framework's loop.
+class TrackerAdapter:
+    """A tracker in a framework's training loop.
 
-    It is made once the model is where it will be trained and the inputs are known. Whatever fails, in here or in what a
-    framework gives, is told once, and nothing is done from then on.
+    The tracker is created once the model is on its training device and the inputs are known. A failure of the adapter
+    or of the framework's data issues one warning and disables it.
 
     Args:
         what: The adapter's name, for the warning.
-        settings: Of `CostTracker`; their names are checked at once.
-        tracker: One that is there already; it is not closed.
+        settings: Arguments of `CostTracker`; their names are checked at once.
+        tracker: An existing tracker, which is not closed.
 
     Raises:
-        TypeError: A setting has no such name, or a tracker is given and settings too.
+        TypeError: A setting has an unknown name, or a tracker is given together with settings.
     """
 
     def __init__(self, what: str, settings: Mapping[str, Any], tracker: CostTracker | None = None) -> None:
         if tracker is not None and settings:
-            raise TypeError(f"a tracker has its settings: give it alone, or {sorted(settings)} without it")
+            raise TypeError(f"got a tracker and settings {sorted(settings)}; pass the tracker alone, or settings alone")
         _check_names(settings)
         self.guard = Guard(what)
         self.tracker = tracker
@@ -48,25 +49,25 @@ class Attached:
 
     @property
     def on(self) -> bool:
-        """Whether there is anything to do for a batch; the tracker tells of its own failures."""
+        """Whether batches are processed; the tracker reports its own failures."""
         return self.guard.error is None and (self.tracker is None or self.tracker.enabled)
 
-    def know(self, model: Any, given: Any) -> None:
-        """Takes what is known of the inputs: an example, a function of a batch, or None."""
+    def set_inputs(self, model: Any, given: Any) -> None:
+        """Set the caller's inputs: an example, a function of a batch, or None."""
         self.inputs = self.guard.run(Inputs, model, given)
 
     def start(self, model: Any, batch: Any = None, instead: Mapping[str, Any] | None = None, **defaults: Any) -> None:
-        """Makes the tracker, from the example or else from a batch; does nothing while there is neither.
+        """Create the tracker from the example or else from a batch; do nothing without either.
 
         Args:
-            model: What is trained.
-            batch: As the framework has it.
-            instead: Settings of the tracker, whatever the caller has given.
-            **defaults: Settings of the tracker, where the caller has given none; None is no setting.
+            model: The model in training.
+            batch: A batch of the framework.
+            instead: Settings of the tracker that override the caller's.
+            **defaults: Settings of the tracker that the caller's override; None for no setting.
 
         Raises:
-            ValueError: A setting is wrong. That is the caller's to know before anything is trained.
-            TypeError: A setting is of the wrong type.
+            ValueError: A setting is wrong, which the caller has to know before training.
+            TypeError: A setting has the wrong type.
         """
         if self.tracker is not None or self.inputs is None or not self.guard.on:
             return
@@ -77,29 +78,29 @@ class Attached:
             call = self.guard.run(self.inputs.of, batch)
         if call is not None:
             known = {name: value for name, value in defaults.items() if value is not None}
-            self._make(model, call, {**known, **self._settings, **(instead or {})})
+            self._create(model, call, {**known, **self._settings, **(instead or {})})
 
-    def _make(self, model: Any, call: Call, settings: dict[str, Any]) -> None:
-        from .random_states import random_states_kept
+    def _create(self, model: Any, call: Call, settings: dict[str, Any]) -> None:
+        from .isolation import preserve_random_states
         from .tracker import CostTracker
 
         try:
-            with random_states_kept():
+            with preserve_random_states():
                 tracker = CostTracker(model, call.args, call.kwargs, **settings)
-        except (ValueError, TypeError, PassesThroughError):
+        except (ValueError, TypeError, CostBudgetExceededError):
             raise
         except Exception as error:
             self.guard.stop(error)
             return
         if self._state_of is not None and self._state_of() is not model:
-            self._state = None  # what an earlier run has spent on another model
+            self._state = None  # totals of an earlier run on another model
         if self._state:
             self.guard.run(tracker.load_state_dict, self._state)
         self.tracker = tracker
         self._paused = False
 
     def micro_batch(self, batch: Any) -> None:
-        """A forward and a backward of this batch are done."""
+        """Report a forward and backward of this batch."""
         tracker, inputs = self.tracker, self.inputs
         if tracker is not None and inputs is not None and tracker.enabled:
             self.guard.run(self._micro_batch, tracker, inputs, batch)
@@ -110,38 +111,38 @@ class Attached:
         tracker.micro_batch(*call.args, **call.kwargs)
 
     def step(self, step: int | None = None) -> CostRecord | None:
-        """The optimizer has stepped; the tracker's record, where one is due."""
+        """Report an optimizer step; return the tracker's record if one is due."""
         if self.on and self.tracker is not None:
             return self.guard.run(self.tracker.step, step)
         return None
 
     def pause(self) -> None:
-        """What follows is no training, until `resume`; they do not nest."""
+        """Pause the tracker until `resume`; calls do not nest."""
         if not self._paused and self.on and self.tracker is not None:
             self._paused = True
             self.guard.run(self.tracker.pause)
 
     def resume(self) -> None:
-        """Training goes on."""
+        """Resume the tracker."""
         if self._paused:
             self._paused = False
             if self.on and self.tracker is not None:
                 self.guard.run(self.tracker.resume)
 
     def state_dict(self) -> dict[str, Any]:
-        """The tracker's state, or the one that waits for it; empty where it has failed."""
+        """Return the tracker's state, or the one to be loaded into it; empty after a failure."""
         if self.tracker is None:
             return dict(self._state or {})
         return self.guard.run(self.tracker.state_dict) or {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Gives the tracker its state, at once or when it is made."""
+        """Load the state into the tracker, at once or when it is created."""
         self._state, self._state_of = dict(state), None
         if self.tracker is not None and state:
             self.guard.run(self.tracker.load_state_dict, self._state)
 
     def close(self, model: Any = None) -> None:
-        """Closes the tracker where this has made it. Another run on the same model goes on with its state."""
+        """Close the tracker if this adapter created it. A later run on the same model continues its state."""
         tracker = self.tracker
         if tracker is None or self._given:
             return
@@ -151,12 +152,12 @@ class Attached:
         if self.guard.on:
             self.guard.run(tracker.close)
         else:
-            with suppress(Exception):  # told already, and what can be closed is
+            with suppress(Exception):  # the failure was reported; close what can be closed
                 tracker.close()
 
 
 def precision_of(name: object) -> str | None:
-    """What the tracker calls the mixed precision that a framework names; None where its names say nothing more."""
+    """Return the tracker's name of a framework's mixed precision; None if it is no mixed precision."""
     return _PRECISIONS.get(str(name))
 
 
@@ -165,3 +166,28 @@ def _check_names(settings: Mapping[str, Any]) -> None:
 
     if settings:
         inspect.signature(CostTracker).bind_partial(None, (), None, **settings)
+
+
+# ---- classes whose bases are imported late ---------------------------------------------------------------------------
+
+C = TypeVar("C")
+_MADE: dict[tuple[type, ...], type] = {}
+
+
+def with_bases(plain: type[C], bases: tuple[type, ...]) -> type[C]:
+    """Return a class with the name and methods of `plain` and additional bases; the same class for each call."""
+    key = (plain, *bases)
+    if key not in _MADE:
+        _MADE[key] = type(plain.__name__, key, names_of(plain))
+    return _MADE[key]
+
+
+def names_of(plain: type) -> dict[str, Any]:
+    """Return the attributes that make a derived class look like `plain`; its `_plain` refers to that class."""
+    looks = ("__module__", "__qualname__", "__doc__")
+    return {"_plain": plain, **{name: getattr(plain, name) for name in looks}}
+
+
+def unpickled(plain: type[C]) -> C:
+    """Return an instance of such a class without its attributes; pickle cannot find the class by its name."""
+    return plain.__new__(plain)

@@ -1,23 +1,26 @@
-"""What the model in training will cost to serve: predicted anew only where its structure has changed."""
+"""Cost to serve the model in training: predicted again only when its structure changes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+import weakref
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from .. import _core
-from .example import Example
-from .inference_view import deployed
+from ..sources.example import Example, capture_forward
+from ..sources.inference_view.view import InferenceView, inference_view
+from .inputs import unwrapped
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware
     from ..deployment.terms import Terms
     from ..results.estimate import Estimate
 
-# Figures of an estimate that a record has, where they are known.
+# Figures of an estimate that a record has, if they are known.
 _FIGURES = (
     "latency_s",
     "latency_high_s",
@@ -27,10 +30,11 @@ _FIGURES = (
     "usd_per_million_tokens",
     "carbon_g",
 )
+_COUNTED = ("flops", "contraction_flops", "parameters", "parameter_bytes", "peak_memory_bytes")
 
 
 class Machine(NamedTuple):
-    """A machine to serve on: its id, what it is, and the terms on which it is used."""
+    """A machine to serve on, with the terms on which it is used."""
 
     name: str
     hardware: Hardware
@@ -38,17 +42,17 @@ class Machine(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Way:
+class ServingConfig:
     """How the model is going to be served.
 
     Attributes:
-        machines: on what.
-        precision: the dtype it runs in.
+        machines: The machines.
+        precision: The dtype.
         execution: eager, compiled or replayed.
-        sizes: values of named sizes, such as the batch of a request; the example's where left out.
-        quantize: formats of weights by patterns of modules, as `whatif` takes them; None takes those that
-            quantisation-aware training prepares, where it does.
-        threads: of a CPU.
+        sizes: Values of named sizes, such as the batch of a request; the example's by default.
+        quantize: Formats of weights by module patterns, as `whatif` takes them; None takes those that
+            quantization-aware training prepares.
+        threads: Threads of a CPU.
     """
 
     machines: Sequence[Machine]
@@ -60,100 +64,125 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Served:
-    """What one structure costs.
+class ServedCost:
+    """Cost of one structure.
 
     Attributes:
-        graph: of a forward, at the precision that it is trained in.
-        metrics: figures by name.
-        flops_of_weight: name of a weight -> FLOPs of its products in a forward.
-        module_of_weight: name of a weight -> the module whose product reads it.
-        notes: what was left out or assumed.
+        graph: A forward, at the precision of training.
+        metrics: Figures by name.
+        flops_of_weight: Name of a weight -> FLOPs of its products in a forward.
+        module_of_weight: Name of a weight -> the first module whose product reads it.
+        structure: Equal as long as a training step of the model runs the same work.
+        notes: Removed parts and assumptions.
     """
 
     graph: Graph
     metrics: Mapping[str, float]
     flops_of_weight: Mapping[str, int]
     module_of_weight: Mapping[str, str]
+    structure: Any
     notes: tuple[str, ...]
 
 
-class Serving:
-    """Predicts the cost of a module as it stands, and remembers it until the structure changes."""
+class _Forward(NamedTuple):
+    """A captured forward with its cost."""
 
-    def __init__(self, way: Way, example: Example) -> None:
-        self._way = way
+    graph: Graph
+    metrics: Mapping[str, float]
+    flops_of_weight: Mapping[str, int]
+    module_of_weight: Mapping[str, str]
+
+
+class CostToServe:
+    """Predict the cost of a module as it stands, and keep it until the structure changes."""
+
+    def __init__(self, config: ServingConfig, example: Example) -> None:
+        self._config = config
         self._example = example
-        self._structure: Any = None
-        self._served: Served | None = None
+        self._trained: Any = None
+        self._served: Any = None
+        self._forward: _Forward | None = None
+        self._cost: ServedCost | None = None
         self._with_2_4: dict[frozenset[str], dict[str, float]] = {}
 
-    def look(self, module: torch.nn.Module) -> Served:
-        """The cost of the module now."""
-        structure = structure_of(module)
-        if self._served is None or structure != self._structure:
-            self._served = self._predict(module)
-            self._structure = structure
-            self._with_2_4.clear()
-        return self._served
+    def look(self, module: torch.nn.Module) -> ServedCost:
+        """Return the cost of the module now.
+
+        The module is looked at whenever its structure differs from the last one. It is captured only when the structure
+        of its inference view does: masks and frozen weights change nothing of the forward that is served.
+        """
+        trained = structure_of(module)
+        if self._cost is None or trained != self._trained:
+            view = inference_view(module)
+            served = [weakref.ref(part) for part in module.modules()], structure_of(view.module, gradients=False)
+            if self._forward is None or served != self._served:
+                self._forward, self._served = self._capture(view), served
+                self._with_2_4.clear()
+            self._cost, self._trained = self._predict(view, self._forward), trained
+        return self._cost
 
     def with_2_4(self, weights: frozenset[str]) -> Mapping[str, float]:
-        """Latencies with kernels that skip two of four weights in these, on machines that have such a unit."""
-        if self._served is None or not weights:
+        """Return latencies with kernels that skip two of four of these weights, on machines that have such kernels."""
+        if self._cost is None or not weights:
             return {}
         if weights not in self._with_2_4:
             from ..transform.whatif import whatif
 
-            modules = {self._served.module_of_weight[name] for name in weights}
-            pruned = whatif(self._served.graph, prune="2:4", where=modules.__contains__)
+            modules = {self._cost.module_of_weight[name] for name in weights}
+            pruned = whatif(self._cost.graph, prune="2:4", where=modules.__contains__)
             self._with_2_4 = {
                 weights: {
                     f"cost/{machine.name}/latency_2_4_s": self._estimate(pruned, machine).latency_s
-                    for machine in self._way.machines
+                    for machine in self._config.machines
                     if machine.hardware.kind == "gpu" and machine.hardware.sparsity_2_4 > 1
                 }
             }
         return self._with_2_4[weights]
 
-    def _predict(self, module: torch.nn.Module) -> Served:
-        from ..transform.whatif import whatif
+    def _capture(self, view: InferenceView) -> _Forward:
+        graph = capture_forward(view.module, self._example)
+        return _Forward(graph, self._figures("cost", graph), *products_of(graph, self._sizes(graph)))
 
-        view = deployed(module)
-        graph = captured(view.module, self._example)
-        metrics: dict[str, float] = {}
-        notes = list(view.notes)
-        self._figures("cost", graph, metrics)
-        flops, modules = products_of(graph, self._at(graph))
-        quantize = self._way.quantize
-        if quantize is None:  # what training prepares; layers that this forward does not run are not served
-            runs = set(modules.values())
+    def _predict(self, view: InferenceView, forward: _Forward) -> ServedCost:
+        graph, metrics, notes = forward.graph, dict(forward.metrics), list(view.notes)
+        quantize = self._config.quantize
+        if quantize is None:  # prepared formats, of the layers that this forward runs
+            runs = set(forward.module_of_weight.values())
             quantize = {path: form for path, form in view.quantize.items() if path in runs}
         if quantize:
-            self._figures("converted", whatif(graph, quantize=quantize), metrics)
-        fixed = [name for name in self._way.sizes or {} if name not in graph.sizes]
+            from ..transform.whatif import whatif
+
+            metrics |= self._figures("converted", whatif(graph, quantize=quantize))
+        fixed = [name for name in self._config.sizes or {} if name not in graph.sizes]
         if fixed:
-            notes.append(f"size {', '.join(fixed)} cannot stay open in this forward: figures are at the example's")
-        return Served(graph, metrics, flops, modules, tuple(notes))
+            notes.append(f"size {', '.join(fixed)} cannot stay open in this forward; figures are at the example's")
+        return ServedCost(
+            graph,
+            metrics,
+            forward.flops_of_weight,
+            forward.module_of_weight,
+            structure_of(view.module),
+            tuple(notes),
+        )
 
-    def _figures(self, kind: str, graph: Graph, metrics: dict[str, float]) -> None:
-        from ..predict.boundary import value_of
-
-        total = _core.count(graph, _all_sizes(graph, self._at(graph)), precision=self._way.precision).total
-        for name in ("contraction_flops", "parameters", "parameter_bytes", "peak_memory_bytes"):
-            metrics[f"{kind}/{name.replace('contraction_', '')}"] = value_of(getattr(total, name), {})
-        for machine in self._way.machines:
+    def _figures(self, kind: str, graph: Graph) -> dict[str, float]:
+        metrics: dict[str, float] = {}
+        total = _core.count(graph, _all_sizes(graph, self._sizes(graph)), precision=self._config.precision).total
+        for name in _COUNTED:
+            metrics[f"{kind}/{name}"] = getattr(total, name)
+        for machine in self._config.machines:
             estimate = self._estimate(graph, machine)
             prefix = f"{kind}/{machine.name}"
             for name in _FIGURES:
                 value = getattr(estimate, name)
                 if value is not None:
                     metrics[f"{prefix}/{name}"] = value
-            metrics[f"{prefix}/memory_bytes"] = value_of(total.peak_memory_bytes, {})
             metrics[f"{prefix}/fits_in_memory"] = int(estimate.fits_in_memory)
+        return metrics
 
-    def _at(self, graph: Graph) -> dict[str, int]:
-        """What the caller gives for the sizes that the graph has."""
-        return {name: value for name, value in (self._way.sizes or {}).items() if name in graph.sizes}
+    def _sizes(self, graph: Graph) -> dict[str, int]:
+        """Return the caller's values for the sizes of the graph."""
+        return {name: value for name, value in (self._config.sizes or {}).items() if name in graph.sizes}
 
     def _estimate(self, graph: Graph, machine: Machine) -> Estimate:
         from ..predict.arguments import bind_sizes
@@ -162,50 +191,29 @@ class Serving:
         return estimate_on(
             machine.hardware,
             graph,
-            bind_sizes(graph, self._at(graph)),
+            bind_sizes(graph, self._sizes(graph)),
             fixed={},
-            precision=self._way.precision,
-            execution=self._way.execution,
+            precision=self._config.precision,
+            execution=self._config.execution,
             overrides=None,
-            threads=self._way.threads,
+            threads=self._config.threads,
             terms=machine.terms,
         )
 
 
-def captured(module: torch.nn.Module, example: Example) -> Graph:
-    """The forward of a module that is served, with open sizes where that works."""
-    from ..sources.capture import capture
-    from ..sources.torch_state import in_mode
+def structure_of(module: torch.nn.Module, *, gradients: bool = True) -> Any:
+    """Return a value that is equal as long as a module's work is: its parts, and dtypes and shapes of their weights.
 
-    with in_mode(module, training=False):
-        return with_open_sizes(lambda of: capture(module, of.args, of.kwargs, dynamic=of.dynamic or None), example)
-
-
-def with_open_sizes(capture: Callable[[Example], Graph], example: Example) -> Graph:
-    """What a capture gives with the example's sizes open, or with fewer where the forward does not bear that.
-
-    Raises:
-        CaptureError: it fails with fixed sizes, too.
+    Args:
+        module: The module.
+        gradients: Whether it matters which weights require a gradient.
     """
-    from ..sources.symbols import CaptureError
-
-    failed: CaptureError | None = None
-    for tried in example.with_fewer_sizes():
-        try:
-            return capture(tried)
-        except CaptureError as error:
-            failed = error
-    raise failed or CaptureError("there is nothing to capture")
-
-
-def structure_of(module: torch.nn.Module) -> Any:
-    """What is equal as long as a module's cost is: its parts, dtypes and shapes of weights, and which are trained."""
     return tuple(
         (
             name,
             type(part),
             tuple(
-                (key, weight.dtype, tuple(weight.shape), weight.requires_grad)
+                (key, weight.dtype, tuple(weight.shape), gradients and weight.requires_grad)
                 for key, weight in part._parameters.items()
                 if weight is not None
             ),
@@ -216,7 +224,7 @@ def structure_of(module: torch.nn.Module) -> Any:
 
 
 def products_of(graph: Graph, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict[str, str]]:
-    """For each weight that products read: their FLOPs in a forward, and the module of the first."""
+    """Return for each weight that products read their FLOPs in a forward, and the module of the first."""
     from ..predict.boundary import value_of
     from ..transform.edit import GraphEdit
     from ..transform.products import product_of
@@ -236,8 +244,22 @@ def products_of(graph: Graph, sizes: Mapping[str, int]) -> tuple[dict[str, int],
     return flops, modules
 
 
+def without_labels(module: torch.nn.Module, example: Example) -> Example:
+    """Return the inputs of a served forward from those of a training step: without `labels` if they are optional."""
+    if "labels" not in example.kwargs:
+        return example
+    argument = inspect.signature(unwrapped(module).forward).parameters.get("labels")
+    if argument is None or argument.default is inspect.Parameter.empty:
+        return example
+    return Example(
+        example.args,
+        {name: value for name, value in example.kwargs.items() if name != "labels"},
+        {key: of for key, of in example.dynamic.items() if key != "labels"},
+    )
+
+
 def _all_sizes(graph: Graph, sizes: Mapping[str, int]) -> dict[str, int]:
-    """The values of all sizes of a graph: those that are given, and defaults."""
+    """Return the values of all sizes of a graph: the given ones, and defaults."""
     from ..predict.arguments import bind_sizes
 
     return graph.size_values(bind_sizes(graph, sizes))

@@ -1,4 +1,4 @@
-"""How much of each channel there is: gates of the caller's own, or magnitudes of the weights that make it."""
+"""Gates of channels: the caller's own, or magnitudes of the weights that produce each channel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .inference_view import plain_name
+from ..sources.inference_view.view import plain_name
 
 if TYPE_CHECKING:
     from ..transform.channels import ChannelGroup, ChannelGroups, Member
@@ -18,12 +18,12 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Gated:
-    """A group of channels and how much of each there is.
+    """A group of channels with the gate of each.
 
     Attributes:
-        group: of channels that go together.
-        read: gives a differentiable tensor of [width], about 1 for a channel that is there and 0 for one that is not.
-        threshold: below it a channel counts as gone.
+        group: Channels that are pruned together.
+        read: Returns a differentiable tensor of shape (width,), about 1 for a kept channel and 0 for a pruned one.
+        threshold: Channels with gates below it count as pruned.
     """
 
     group: ChannelGroup
@@ -32,10 +32,10 @@ class Gated:
 
 
 def gates_given(groups: ChannelGroups, gates: Mapping[str, Any], threshold: float) -> list[Gated]:
-    """Gates by the name of a group or the path of a layer.
+    """Return the caller's gates, which are keyed by the name of a group or the path of a layer.
 
     Raises:
-        ValueError: for a group that there is not, one that has two gates, or a gate of another length.
+        ValueError: A group is unknown or has two gates, or a gate has the wrong length.
     """
     found: dict[str, Gated] = {}
     for key, gate in gates.items():
@@ -45,14 +45,14 @@ def gates_given(groups: ChannelGroups, gates: Mapping[str, Any], threshold: floa
             raise ValueError(f"gates: {error.args[0]}") from None
         if group.name in found:
             raise ValueError(
-                f"gates: {key!r} is one of {', '.join(group.modules)}, which share channels: give one gate"
+                f"gates: {key!r} is one of {', '.join(group.modules)}, which share channels; pass one gate for all"
             )
         read = gate if callable(gate) else _constant(gate)
         value = read()
         if not isinstance(value, torch.Tensor) or value.numel() != group.width:
             got = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
             raise ValueError(
-                f"the gate of {key!r} is {got}; expected a tensor of {group.width} elements, one a channel"
+                f"the gate of {key!r} is {got}; expected a tensor of {group.width} elements, one per channel"
             )
         found[group.name] = Gated(group, read, threshold)
     return list(found.values())
@@ -63,13 +63,13 @@ def _constant(gate: torch.Tensor) -> Callable[[], torch.Tensor]:
 
 
 def magnitudes(module: torch.nn.Module, groups: ChannelGroups, softness: float) -> list[Gated]:
-    """Gates from the weights themselves: `(1 + s) m / (m + s)`, m the magnitude of a channel's weights, s the softness.
+    """Return gates computed from the weights: `(1 + s) m / (m + s)`, m the magnitude of a channel, s the softness.
 
-    m is relative to the largest of the group, as it is now: what follows can undo the size of a whole group (and a
-    normalisation does), so that only differences within it say which channels matter, and no group can vanish. The
-    largest itself is held, and not pushed down. Where a batch normalisation follows, m is that of its scale, since the
-    weights before it may have any size without a change to what is computed. Otherwise it is the root mean square of
-    the rows that make the channel, of all layers that add to it.
+    m is relative to the current maximum of the group. Later layers can undo the scale of a whole group (and a
+    normalization does), so only differences within a group tell which channels matter, and no group can vanish. The
+    maximum itself gets no gradient. If a batch normalization follows, m is the magnitude of its scale, because the
+    scale of the weights before it has no effect. Otherwise m is the root mean square of the rows that produce the
+    channel, over all layers that add to it.
     """
     values = _Weights(module)
     found = []
@@ -79,7 +79,7 @@ def magnitudes(module: torch.nn.Module, groups: ChannelGroups, softness: float) 
         members = [m for m in group.members if m.role == wanted and (not normed or m.tensor.endswith("weight"))]
         if not members:
             continue
-        with torch.no_grad():  # so that several layers that make a channel count alike
+        with torch.no_grad():  # layers that add to one channel have equal weight
             rows = [_Rows(values, member) for member in members]
             means = [of.mean_squares().mean().clamp_min(_TINY) for of in rows]
         found.append(Gated(group, _Magnitude(rows, means, softness), (1 + softness) / 2))
@@ -87,11 +87,11 @@ def magnitudes(module: torch.nn.Module, groups: ChannelGroups, softness: float) 
 
 
 class _Rows:
-    """What one weight has of the channels of a group.
+    """The slices of one weight that belong to the channels of a group.
 
     Args:
-        values: the weights of the model.
-        member: the weight's dimension along which the channels lie.
+        values: The weights of the model.
+        member: The weight's dimension of the channels.
     """
 
     def __init__(self, values: _Weights, member: Member) -> None:
@@ -102,13 +102,13 @@ class _Rows:
         self._index: torch.Tensor | None = None
 
     def mean_squares(self) -> torch.Tensor:
-        """Of each channel's positions, over all other dimensions: [width]."""
+        """Return the mean square of each channel over all other dimensions, shape (width,)."""
         squares = at_least_single(self._values.get(self._member.tensor)).square()
         if squares.dim() > 1:
             squares = squares.movedim(self._member.dim, 0).flatten(1).mean(1)
         if self._in_order and squares.numel() == len(self._member.indices):
             return squares
-        if self._index is None or self._index.device != squares.device:  # copied to a device once
+        if self._index is None or self._index.device != squares.device:  # copy to a device once
             self._index = torch.as_tensor(self._member.indices.copy(), device=squares.device)
         return squares[self._index].mean(1)
 
@@ -124,14 +124,14 @@ class _Magnitude:
         squares = parts[0]
         for part in parts[1:]:
             squares = squares + part
-        # The square root has no slope at 0, where channels are meant to end.
+        # The square root has an infinite slope at 0, where pruned channels end.
         magnitude = (squares / len(parts) + _TINY).sqrt()
         magnitude = magnitude / magnitude.detach().max()
         return (1 + self._softness) * magnitude / (magnitude + self._softness)
 
 
 class _Weights:
-    """The weights of a module by their plain names, as they are now."""
+    """The current weights of a module by their plain names."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self._places: dict[str, tuple[torch.nn.Module, str]] = {}
@@ -142,15 +142,15 @@ class _Weights:
                 self._places.setdefault(plain_name(full, module), (part, name))
 
     def get(self, name: str) -> torch.Tensor:
-        """A weight, with its mask where it has one.
+        """Return a weight, multiplied by its pruning mask if there is one.
 
         Raises:
-            ValueError: the module has no such weight as a whole.
+            ValueError: The module does not hold the whole weight.
         """
         if name not in self._places:
             raise ValueError(
-                f"the module has no weight {name!r} of its own; a sharded model has none as a whole: make the "
-                "regulariser before it is sharded, or give gates="
+                f"the module does not hold the whole weight {name!r}, as a sharded model; create the regularizer "
+                "before the model is sharded, or pass gates="
             )
         part, attribute = self._places[name]
         mask = part._buffers.get(f"{attribute.removesuffix('_orig')}_mask")
@@ -159,5 +159,5 @@ class _Weights:
 
 
 def at_least_single(value: torch.Tensor) -> torch.Tensor:
-    """In single precision, where it is in half: squares and sums of many would not fit."""
+    """Return a half-precision tensor in single precision, in which squares and sums do not overflow."""
     return value if value.dtype in (torch.float32, torch.float64) else value.float()

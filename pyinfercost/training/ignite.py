@@ -1,33 +1,33 @@
-"""The cost of training in PyTorch-Ignite: `CostHandler(model=model, hardware=["l4"]).attach(trainer)`."""
+"""Adapter to PyTorch-Ignite: `IgniteCostHandler(model=model, hardware=["l4"]).attach(trainer)`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .adapter_base import Attached
+from .adapter_base import TrackerAdapter
 
 if TYPE_CHECKING:
-    from .record import CostRecord
+    from ..results.record import CostRecord
     from .tracker import CostTracker
 
 
-class CostHandler:
-    """Tracks what training costs, at the events of an engine.
+class IgniteCostHandler:
+    """Handler of Ignite that tracks cost at the events of an engine.
 
-    `Checkpoint(to_save={"cost": handler})` keeps its state.
+    `Checkpoint(to_save={"cost": handler})` saves its state.
 
     Args:
-        tracker: One that is there already.
-        model: The model, of which the tracker is made at the first batch where none is given.
-        inputs: What the model gets: an example (a tensor, a tuple, or a dictionary of keywords), or a function from a
-            batch to that. None takes the batch itself, as `training.inputs.Inputs` does.
-        accumulation: Iterations in which gradients are gathered for one step of the optimizer.
-        **settings: Of `CostTracker`.
+        tracker: An existing tracker.
+        model: The model; without `tracker`, one is created for it at the first batch.
+        inputs: Inputs of the model: an example (a tensor, a tuple, or a dictionary of keywords), or a function from a
+            batch to one. None takes the batch itself, by the rule of `training.inputs.Inputs`.
+        accumulation: Iterations per optimizer step.
+        **settings: Arguments of `CostTracker`.
 
     Raises:
         ValueError: `accumulation` is below 1.
-        TypeError: There is no such setting, or neither `tracker` nor `model`.
+        TypeError: A setting has an unknown name, or neither `tracker` nor `model` is given.
     """
 
     def __init__(
@@ -40,71 +40,74 @@ class CostHandler:
         **settings: Any,
     ) -> None:
         if tracker is None and model is None:
-            raise TypeError("CostHandler takes a tracker, or model= to make one of")
+            raise TypeError("got neither a tracker nor a model; pass one of them")
         if accumulation < 1:
-            raise ValueError(f"accumulation is {accumulation}, expected 1 or more iterations for a step")
-        self._attached = Attached("CostHandler for ignite", settings, tracker)
+            raise ValueError(f"accumulation is {accumulation}; expected at least 1 iteration per step")
+        self._adapter = TrackerAdapter("IgniteCostHandler", settings, tracker)
         self._model = model
         self._inputs = inputs
         self._accumulation = accumulation
         self._prefix = ""
-        self._attached.know(model, inputs)
+        self._adapter.set_inputs(model, inputs)
 
     @property
     def tracker(self) -> CostTracker | None:
-        """The tracker, once there is one."""
-        return self._attached.tracker
+        """The tracker; None before the first batch."""
+        return self._adapter.tracker
 
-    def attach(self, engine: Any, name: str | None = None) -> CostHandler:
-        """Follows a trainer; the figures of the latest record are in `engine.state.metrics`.
+    def attach(self, engine: Any, name: str | None = None) -> IgniteCostHandler:
+        """Track a trainer; the figures of the latest record are in `engine.state.metrics`.
 
         Args:
             engine: The trainer.
-            name: What the names of the figures begin with there, before a slash; None leaves them as they are.
+            name: A prefix of the figures' names there, before a slash; None for no prefix.
+
+        Returns:
+            This handler.
 
         Raises:
-            ImportError: There is no ignite.
+            ImportError: ignite is not installed.
         """
         events = _events()
         self._prefix = "" if name is None else f"{name}/"
         engine.add_event_handler(events.ITERATION_STARTED, self._on_iteration_started)
         engine.add_event_handler(events.ITERATION_COMPLETED, self._on_iteration_completed)
-        # Ignite swallows what an engine raises once somebody listens to EXCEPTION_RAISED; so nothing listens here.
+        # A handler of EXCEPTION_RAISED would make Ignite swallow the exceptions of an engine, so there is none.
         engine.add_event_handler(events.COMPLETED, self._on_completed)
         return self
 
-    def attach_pause(self, evaluator: Any) -> CostHandler:
-        """Leaves the time of another engine out, such as an evaluator that runs while the trainer waits."""
+    def attach_pause(self, evaluator: Any) -> IgniteCostHandler:
+        """Pause while another engine runs, such as an evaluator; return this handler."""
         events = _events()
         evaluator.add_event_handler(events.STARTED, self._on_evaluator_started)
         evaluator.add_event_handler(events.COMPLETED, self._on_evaluator_completed)
         return self
 
     def state_dict(self) -> dict[str, Any]:
-        """The tracker's state."""
-        return self._attached.state_dict()
+        """Return the tracker's state."""
+        return self._adapter.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Gives the tracker its state."""
-        self._attached.load_state_dict(state)
+        """Load the tracker's state."""
+        self._adapter.load_state_dict(state)
 
     def close(self) -> None:
-        """Closes the tracker where this has made it, as the end of a run does; for a run that was stopped."""
-        self._attached.close(self._model)
+        """Close the tracker if this handler created it, for a run that was stopped; the end of a run does so itself."""
+        self._adapter.close(self._model)
 
     def _on_iteration_started(self, engine: Any) -> None:
-        attached = self._attached
-        if attached.tracker is None:
-            attached.start(self._model, engine.state.batch)
-        attached.resume()
+        adapter = self._adapter
+        if adapter.tracker is None:
+            adapter.start(self._model, engine.state.batch)
+        adapter.resume()
 
     def _on_iteration_completed(self, engine: Any) -> None:
-        self._attached.micro_batch(engine.state.batch)
+        self._adapter.micro_batch(engine.state.batch)
         iteration = engine.state.iteration
         if iteration % self._accumulation == 0:
-            record = self._attached.step(iteration // self._accumulation)
+            record = self._adapter.step(iteration // self._accumulation)
             if record is not None:
-                self._attached.guard.run(self._to_metrics, engine, record)
+                self._adapter.guard.run(self._to_metrics, engine, record)
 
     def _to_metrics(self, engine: Any, record: CostRecord) -> None:
         engine.state.metrics.update({f"{self._prefix}{name}": value for name, value in record.metrics.items()})
@@ -113,10 +116,10 @@ class CostHandler:
         self.close()
 
     def _on_evaluator_started(self, engine: Any) -> None:
-        self._attached.pause()
+        self._adapter.pause()
 
     def _on_evaluator_completed(self, engine: Any) -> None:
-        self._attached.resume()
+        self._adapter.resume()
 
 
 def _events() -> Any:
@@ -124,7 +127,8 @@ def _events() -> Any:
         from ignite.engine import Events
     except ImportError as error:
         raise ImportError(
-            f"CostHandler needs pytorch-ignite, which cannot be imported ({error}): pip install 'pyinfercost[ignite]'",
+            f"IgniteCostHandler needs pytorch-ignite, which cannot be imported ({error}); run pip install "
+            "'pyinfercost[ignite]'",
             name="ignite",
         ) from error
     return Events

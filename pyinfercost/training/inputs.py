@@ -1,4 +1,4 @@
-"""What a model gets of a batch, as a training framework hands the batch over."""
+"""Arguments of a forward in the batch of a training framework."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any, NamedTuple
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _WRAPPERS = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}
-_HELP = "give inputs=, an example of what the model gets or a function from a batch to that"
+_HELP = "pass inputs=, an example of the model's inputs or a function from a batch to them"
 
 
 class Call(NamedTuple):
-    """The arguments of one forward."""
+    """Arguments of one forward."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
 
 class Inputs:
-    """Finds the arguments of a forward in a batch.
+    """Find the arguments of a forward in a batch.
 
-    A tensor is the argument; of a tuple or list, as `(x, y)`, the first elements are, as many as the forward cannot do
-    without, and one at least; of a dictionary, those with the name of an argument.
+    A tensor is the argument. Of a tuple or list, such as `(x, y)`, the first elements are the arguments: as many as the
+    forward requires, and at least one. Of a dictionary, the entries with names of arguments are.
 
     Args:
-        model: Its forward's signature is looked at; None is a forward of one argument, or of any keywords.
-        given: What the caller has said: None, a function from a batch to the arguments, or an example of them. They
-            are a tensor, a tuple or a dictionary of keywords. An example stands for every batch, unless the rule above
-            finds arguments of the same number, names, ranks and dtypes in the first one; then it is followed.
+        model: Its forward's signature is inspected; None for a forward of one argument, or of any keywords.
+        given: The caller's setting: None, a function from a batch to the arguments, or an example of them. Arguments
+            are a tensor, a tuple or a dictionary of keywords. An example is used for every batch, unless the rule above
+            finds arguments of equal number, names, ranks and dtypes in the first batch; then the rule is used.
     """
 
     def __init__(self, model: Any, given: Any = None) -> None:
@@ -39,7 +39,7 @@ class Inputs:
             self._function = given
         elif given is not None:
             self.example = call_of(given)
-        self._stands_for_all: bool | None = None
+        self._use_example: bool | None = None
         forward = (lambda x, **_: x) if model is None else unwrapped(model).forward
         parameters = inspect.signature(forward).parameters.values()
         required = [one for one in parameters if one.kind in _POSITIONAL and one.default is one.empty]
@@ -48,22 +48,22 @@ class Inputs:
         self._any_name = any(one.kind is one.VAR_KEYWORD for one in parameters)
 
     def of(self, batch: Any) -> Call:
-        """The arguments that the model gets of a batch.
+        """Return the model's arguments in a batch.
 
         Raises:
-            TypeError: The batch is of a kind that says nothing about that.
-            ValueError: Its keys are no names of arguments.
+            TypeError: The batch is of an unknown kind.
+            ValueError: None of its keys is the name of an argument.
         """
         if self._function is not None:
             return call_of(self._function(batch))
         if self.example is None:
             return self._by_rule(batch)
-        if self._stands_for_all is None:
-            self._stands_for_all = not self._fits(batch, self.example)
-        return self.example if self._stands_for_all else self._by_rule(batch)
+        if self._use_example is None:
+            self._use_example = not self._fits(batch, self.example)
+        return self.example if self._use_example else self._by_rule(batch)
 
     def _by_rule(self, batch: Any) -> Call:
-        # Each batch of a training comes by here, so the commonest kinds are first.
+        # This runs for each batch of a training, so the most common kinds are first.
         if isinstance(batch, (tuple, list)) and batch:
             if self._first == 1 and _is_tensor(batch[0]):
                 return Call((batch[0],), {})
@@ -82,7 +82,7 @@ class Inputs:
             raise ValueError(
                 f"the batch has keys {sorted(map(str, batch))} and the forward takes {sorted(names)}; {_HELP}"
             )
-        raise TypeError(f"a batch of type {type(batch).__name__} does not say what the model gets; {_HELP}")
+        raise TypeError(f"the model's inputs cannot be found in a batch of type {type(batch).__name__}; {_HELP}")
 
     def _fits(self, batch: Any, example: Call) -> bool:
         try:
@@ -92,13 +92,13 @@ class Inputs:
 
 
 def call_of(given: Any) -> Call:
-    """The arguments as a caller writes them.
+    """Return the arguments that a caller writes.
 
     Args:
-        given: A tensor, a tuple or a list of them, a dictionary of keywords, or a pair of a tuple and a dictionary.
+        given: A tensor, a tuple or list of them, a dictionary of keywords, or a pair of a tuple and a dictionary.
 
     Raises:
-        TypeError: They are something else.
+        TypeError: It is none of these.
     """
     if _is_tensor(given):
         return Call((given,), {})
@@ -109,16 +109,16 @@ def call_of(given: Any) -> Call:
             case (tuple() | list() as args, dict() as kwargs):
                 return Call(tuple(args), dict(kwargs))
         return Call(tuple(given), {})
-    raise TypeError(f"inputs are a tensor, a tuple or a dictionary of keywords, not {type(given).__name__}")
+    raise TypeError(f"inputs is a {type(given).__name__}; expected a tensor, a tuple or a dictionary of keywords")
 
 
 def is_function(given: Any) -> bool:
-    """Whether it is to be called with a batch; some tensors and containers can be called too."""
+    """Return whether `given` is a function of a batch; some tensors and containers are callable, too."""
     return callable(given) and not _is_tensor(given) and not isinstance(given, (tuple, list, Mapping))
 
 
 def unwrapped(model: Any) -> Any:
-    """The module whose forward is meant, beneath what compiles it or spreads it over devices."""
+    """Return the module inside compilers and data parallelism."""
     while True:
         inner = getattr(model, "_orig_mod", None)
         if inner is None and type(model).__name__ in _WRAPPERS:

@@ -1,4 +1,4 @@
-"""`CostRegularizer`: what a model with prunable channels costs on a machine, as a term of its loss."""
+"""`CostRegularizer`: cost of a model with prunable channels on a machine, as a term of its loss."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .inference_view import deployed
-from .example import Dynamic, example_of
+from ..sources.example import Dynamic, capture_forward, example_of
+from ..sources.inference_view.view import inference_view
 from .gates import Gated, at_least_single, gates_given, magnitudes
-from .cost_to_serve import captured
-from .settings import checked_every, granularity_of, machines_of
+from .settings import checked_count, granularity_of, machines_of
 from .soft_cost import METRICS, OF_MACHINE, Interpolation, PointCost, nodes_of
 
 if TYPE_CHECKING:
@@ -26,15 +25,15 @@ _SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class GroupCost:
-    """One group of channels, now.
+    """Current state of one group of channels.
 
     Attributes:
-        name: of the group.
-        modules: the layers that make its channels.
-        width: channels that there are.
-        soft: how many of them there are by their gates.
-        kept: channels whose gates are above the threshold, rounded up to the granularity.
-        slope: what one channel costs now, in units of the metric.
+        name: Of the group.
+        modules: Layers that produce its channels.
+        width: Number of channels.
+        soft: Sum of their gates.
+        kept: Channels with gates above the threshold, rounded up to the granularity.
+        slope: Cost of one channel, in units of the metric.
     """
 
     name: str
@@ -46,46 +45,46 @@ class GroupCost:
 
 
 class CostRegularizer:
-    """A differentiable cost of a model whose channels can be pruned: `loss + regularizer()`.
+    """Differentiable cost of a model with prunable channels: `loss + regularizer()`.
 
-    Channels that have to go together (behind residual sums, concatenations, normalisations, depthwise convolutions)
-    are one group with one soft width, the sum of its gates. The cost at soft widths is linear between costs that the
-    machine's own model gives for whole widths, so that its gradient is what a channel really costs there: nothing where
-    a launch binds, the bytes where memory does, a tile where tiles are padded.
+    Channels that are pruned together (because of residual sums, concatenations, normalizations, depthwise convolutions)
+    are one group with one soft width, the sum of its gates. The cost at soft widths is interpolated linearly between
+    the machine model's costs at whole widths, so its gradient is the real cost of a channel: zero if a launch binds,
+    bytes if memory binds, a tile if tiles are padded.
 
     Attributes:
-        groups: of channels, with the graph in which their widths are named sizes.
-        lam: the weight of the cost in the loss; a budget changes it.
-        full_cost: of the model with all channels, in units of the metric.
+        groups: Groups of channels, with the graph in which their widths are named sizes.
+        lam: Weight of the cost in the loss; a target changes it.
+        full_cost: Cost of the model with all channels, in units of the metric.
 
     Args:
-        model: in training, in whatever it is wrapped.
-        args: example inputs of a forward that is served, a tuple or a lone one.
-        kwargs: named ones.
-        metric: `latency_s`, `energy_j`, `cost_usd` (these on a machine), `flops` (of contractions), `bytes`,
-            `memory_bytes`.
-        hardware: the machine, what `hardware.load` takes.
-        precision: the dtype to serve in.
+        model: The module in training, in any wrapper.
+        args: Example inputs of a served forward, a tuple or a lone one.
+        kwargs: Named example inputs.
+        metric: `latency_s`, `energy_j`, `cost_usd` (these on a machine), `flops`, `contraction_flops`,
+            `traffic_bytes`, or `peak_memory_bytes`.
+        hardware: The machine, as `hardware.load` takes it.
+        precision: The dtype to serve in.
         execution: `eager`, `compiled` or `replayed`.
-        sizes: values of named sizes to serve at, such as `{"batch": 1}`.
-        dynamic: which dimensions vary, as in `CostTracker`.
-        price: of an hour of the machine, for `cost_usd`, as in `estimate`.
-        utilisation: share of the paid time in which it works.
-        threads: of a CPU.
-        gates: name of a group, or path of a layer -> a tensor of [channels] between 0 and 1, or a function that gives
-            one; channels of other groups stay. None takes magnitudes of the weights, of all groups.
-        threshold: below it a gate that was given counts as closed.
-        softness: of magnitudes: the share of the group's largest at which a channel counts half.
-        granularity: `hard` and `keep` round widths up to multiples of it; `"auto"` is what the machine's units want,
+        sizes: Values of named sizes to serve at, such as `{"batch": 1}`.
+        dynamic: Varying dimensions, as in `CostTracker`.
+        price: Of an hour of the machine, for `cost_usd`, as in `estimate`.
+        utilisation: Share of the paid time in which it works.
+        threads: Threads of a CPU.
+        gates: Name of a group, or path of a layer -> a tensor of shape (channels,) between 0 and 1, or a function that
+            returns one; other groups keep their channels. None takes magnitudes of the weights, of all groups.
+        threshold: Given gates below it count as closed.
+        softness: Of magnitudes: the share of the group's maximum at which a channel counts half.
+        granularity: `hard` and `keep` round widths up to multiples of it; `"auto"` is the width of the machine's units,
             1 without a machine.
-        lam: the weight of the cost in the loss.
-        budget: the share of the full cost to get to; `step` then changes `lam`.
-        rate: of these changes.
-        refresh: calls after which soft widths are looked at anew. On a GPU each look waits for the device; in between
-            slopes stay as they are.
+        lam: Weight of the cost in the loss.
+        target: Share of the full cost to reach; `step` then adapts `lam`.
+        rate: Rate of that adaptation.
+        refresh: Calls between two evaluations of the soft widths. On a GPU each evaluation synchronizes the device; in
+            between, slopes are constant.
 
     Raises:
-        ValueError: for a setting that cannot be, or a model without channels that can go.
+        ValueError: A setting is invalid, or the model has no prunable channels.
     """
 
     def __init__(
@@ -108,26 +107,28 @@ class CostRegularizer:
         softness: float = 0.1,
         granularity: int | str = "auto",
         lam: float = 1.0,
-        budget: float | None = None,
+        target: float | None = None,
         rate: float = 0.01,
         refresh: int = 1,
     ) -> None:
         from ..transform.channels import channel_groups
 
-        _check(metric, hardware, price, softness, budget)
-        self._refresh = checked_every("refresh", refresh)
+        _check(metric, hardware, price, softness, target)
+        self._refresh = checked_count("refresh", refresh)
         machines = machines_of(hardware, threads, price=price, utilisation=utilisation, region=None, transfer=None)
         if len(machines) > 1:
-            raise ValueError(f"hardware has {len(machines)} machines; expected one: a loss has one cost")
+            raise ValueError(f"hardware has {len(machines)} machines; expected one, because a loss has one cost")
         machine = machines[0] if machines else None
-        graph = captured(deployed(model).module, example_of(args, kwargs, dynamic))
+        graph = capture_forward(inference_view(model).module, example_of(args, kwargs, dynamic))
         self.groups: ChannelGroups = channel_groups(graph)
         self._gated: list[Gated] = (
             magnitudes(model, self.groups, softness) if gates is None else gates_given(self.groups, gates, threshold)
         )
         if not self._gated:
             reasons = "; ".join(f"{path}: {why}" for path, why in list(self.groups.fixed.items())[:3])
-            raise ValueError(f"{graph.model} has no channels that can go ({reasons or 'gates is empty'})")
+            raise ValueError(
+                f"{graph.model} has no prunable channels ({reasons or 'gates is empty'}); expected at least one group"
+            )
         self._names = [gated.group.name for gated in self._gated]
         self._full = tuple(gated.group.width for gated in self._gated)
         self._granularity = granularity_of(granularity, None if machine is None else machine.hardware, precision)
@@ -146,9 +147,11 @@ class CostRegularizer:
         self.metric = metric
         self.full_cost = self._cost.at(self._full)
         if not (math.isfinite(self.full_cost) and self.full_cost > 0):
-            raise ValueError(f"{metric} of {graph.model} is not known on {hardware}: its file does not say enough")
+            raise ValueError(
+                f"{metric} of {graph.model} on {hardware} is unknown; pass a machine whose file has its constants"
+            )
         self.lam = float(lam)
-        self._budget = budget
+        self._target = target
         self._rate = rate
         self._calls = 0
         self._anchor: tuple[list[float], float, tuple[float, ...]] | None = None
@@ -157,12 +160,12 @@ class CostRegularizer:
         return f"<CostRegularizer of {self.metric}: {len(self._gated)} groups, lam {self.lam:.4g}>"
 
     def soft_widths(self) -> torch.Tensor:
-        """How many channels of each group there are by their gates: a differentiable tensor of [groups]."""
+        """Return the sum of gates of each group, a differentiable tensor of shape (groups,)."""
         sums = [at_least_single(gated.read()).sum() for gated in self._gated]
         return torch.stack([each.to(sums[0]) for each in sums])
 
     def cost(self) -> torch.Tensor:
-        """The cost at the soft widths, as a share of the full cost: a differentiable scalar, 1 for a whole model."""
+        """Return the cost at the soft widths as a share of the full cost: a differentiable scalar."""
         widths = self.soft_widths()
         if self._anchor is None or self._calls % self._refresh == 0:
             at = widths.detach().tolist()
@@ -174,34 +177,34 @@ class CostRegularizer:
         return share + (slope * (widths - widths.new_tensor(at))).sum()
 
     def __call__(self) -> torch.Tensor:
-        """The term to be added to a loss: `lam * cost()`, and with a budget as much of it as `pressure` says."""
+        """Return the term to add to a loss: `lam * cost()`, multiplied by `pressure` if there is a target."""
         cost = self.cost()
-        if self._budget is None:  # which needs no number of a device
+        if self._target is None:  # without a synchronization of the device
             return self.lam * cost
         return self.lam * self.pressure(float(cost.detach())) * cost
 
     def pressure(self, share: float) -> float:
-        """How much of the term counts: all of it without a budget, nothing below one, and in between within a tenth.
+        """Return the factor of the term: 1 without a target; 0 below it, rising to 1 at 10 % above it.
 
-        So nothing is pushed out once the budget is met, however large `lam` has become on the way.
+        Nothing is pruned further once the target is met, however large `lam` is.
 
         Args:
-            share: the cost as a share of the full one.
+            share: The cost as a share of the full cost.
         """
-        if self._budget is None:
+        if self._target is None:
             return 1.0
-        return min(max((share / self._budget - 1) / _MARGIN, 0.0), 1.0)
+        return min(max((share / self._target - 1) / _MARGIN, 0.0), 1.0)
 
     def inject_grad(self, *, scale: float = 1.0) -> float:
-        """Adds the gradient of the term to `grad` of what the gates depend on, for loops that own their loss.
+        """Add the gradient of the term to `grad` of the gates' inputs, for frameworks that own the loss.
 
-        To be called after backward and before the optimizer's step (with a `GradScaler`: after `unscale_`).
+        Call it after backward and before the optimizer's step (with a `GradScaler`: after `unscale_`).
 
         Args:
-            scale: of the loss, where gradients are still scaled.
+            scale: Scale of the loss, if gradients are still scaled.
 
         Returns:
-            The cost as a share of the full one.
+            The cost as a share of the full cost.
         """
         with torch.enable_grad():
             cost = self.cost()
@@ -212,9 +215,9 @@ class CostRegularizer:
         return share
 
     def keep(self) -> dict[str, list[int]]:
-        """For each group the channels to keep, as `shrink` takes them.
+        """Return the channels to keep of each group, as `shrink` takes them.
 
-        The largest gates, rounded up to the granularity. One channel at least stays of each.
+        These are the largest gates, rounded up to the granularity, and at least one channel of each group.
         """
         kept: dict[str, list[int]] = {}
         for gated in self._gated:
@@ -227,34 +230,40 @@ class CostRegularizer:
         return kept
 
     def hard(self) -> float:
-        """The cost of the model that `keep` leaves, in units of the metric, as `estimate` says it."""
+        """Return the cost of the model with the channels of `keep`, in units of the metric, equal to its `estimate`."""
         kept = self.keep()
         return self._cost.exactly(tuple(len(kept[name]) for name in self._names))
 
     def step(self) -> float:
-        """After an optimizer step: with a budget, raises `lam` above it and lowers it below. Returns the new `lam`.
+        """Adapt `lam` after an optimizer step, if there is a target: raise it above the target, lower it below.
 
-        It is a dual ascent in logarithms: `lam` grows by `rate` times the share by which the soft cost is over, at most
-        by half of `rate` a step.
+        This is dual ascent in logarithms: log `lam` changes by `rate` times the relative overrun of the soft cost,
+        clipped to half of `rate` per step.
+
+        Returns:
+            The new `lam`.
         """
-        if self._budget is not None:
+        if self._target is not None:
             with torch.no_grad():
-                over = float(self.cost()) / self._budget - 1
+                over = float(self.cost()) / self._target - 1
             self.lam *= math.exp(self._rate * min(max(over, -0.5), 0.5))
         return self.lam
 
     def shrink(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Takes the channels that `keep` leaves out of a module for real, in place, and returns it.
+        """Remove the channels that `keep` omits from a module, in place.
 
         Args:
-            model: the module, or a copy of it, without masks and wrappers.
+            model: The module, or a copy of it, without masks and wrappers.
+
+        Returns:
+            The same module.
         """
-        from .shrink import shrink
+        from .channel_removal import shrink
 
         return shrink(model, self.groups, self.keep())
 
     def report(self) -> tuple[GroupCost, ...]:
-        """Each group now, the dearest channels first."""
+        """Return the current state of each group, the most expensive channels first."""
         soft = self.soft_widths().detach().tolist()
         slopes = self._interpolation.at(soft).slopes
         kept = self.keep()
@@ -265,14 +274,14 @@ class CostRegularizer:
         return tuple(sorted(rows, key=lambda row: -row.slope))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as plain JSON values."""
+        """Return the state for a checkpoint, as plain JSON values."""
         return {"schema_version": _SCHEMA_VERSION, "lam": self.lam}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from `state_dict`.
+        """Restore the state of `state_dict`.
 
         Raises:
-            ValueError: it is of another version.
+            ValueError: The state has another version.
         """
         if state.get("schema_version") != _SCHEMA_VERSION:
             raise ValueError(
@@ -281,14 +290,14 @@ class CostRegularizer:
         self.lam = float(state["lam"])
 
 
-def _check(metric: str, hardware: Any, price: Any, softness: float, budget: float | None) -> None:
+def _check(metric: str, hardware: Any, price: Any, softness: float, target: float | None) -> None:
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
     if metric in OF_MACHINE and hardware is None:
-        raise ValueError(f"{metric} is a cost on a machine; expected hardware=, an id of the catalogue or a file")
+        raise ValueError(f"{metric} depends on the machine; pass hardware=, an id of the catalogue or a file")
     if metric == "cost_usd" and price is None:
-        raise ValueError("cost_usd needs price=, what an hour of the machine costs")
+        raise ValueError("cost_usd is unknown without a price; pass price=")
     if not softness > 0:
         raise ValueError(f"softness is {softness!r}; expected a share above 0")
-    if budget is not None and not 0 < budget < 1:
-        raise ValueError(f"budget is {budget!r}; expected a share of the full cost between 0 and 1")
+    if target is not None and not 0 < target < 1:
+        raise ValueError(f"target is {target!r}; expected a share of the full cost between 0 and 1")

@@ -11,7 +11,7 @@ from .. import _core
 from .cost_to_serve import Machine
 
 
-def checked_every(name: str, value: Any) -> int:
+def checked_count(name: str, value: Any) -> int:
     """A whole number of at least 1.
 
     Raises:
@@ -99,7 +99,7 @@ def granularity_of(value: Any, machine: _core.Hardware | None, precision: str) -
         ValueError: it is neither.
     """
     if value != "auto":
-        return checked_every("granularity", value)
+        return checked_count("granularity", value)
     if machine is None:
         return 1
     bits = _BITS.get(precision, _USUAL_BITS)

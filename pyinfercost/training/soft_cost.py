@@ -1,4 +1,4 @@
-"""A cost at widths between whole channels: exact at nodes, which the evaluator computes, and linear in between."""
+"""Cost at fractional widths: exact at grid nodes, which the evaluator computes, and piecewise linear between them."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ if TYPE_CHECKING:
     from .cost_to_serve import Machine
 
 Widths = tuple[int, ...]
-METRICS = ("latency_s", "energy_j", "cost_usd", "flops", "bytes", "memory_bytes")
+METRICS = ("latency_s", "energy_j", "cost_usd", "flops", "contraction_flops", "traffic_bytes", "peak_memory_bytes")
 OF_MACHINE = ("latency_s", "energy_j", "cost_usd")
 _COUNTED = {
-    "flops": ("contraction_flops",),
-    "bytes": ("bytes_read", "bytes_written"),
-    "memory_bytes": ("peak_memory_bytes",),
+    "flops": ("flops",),
+    "contraction_flops": ("contraction_flops",),
+    "traffic_bytes": ("bytes_read", "bytes_written"),
+    "peak_memory_bytes": ("peak_memory_bytes",),
 }
-_MOST_OPEN = 48  # groups; plans with more open widths take minutes where channels are concatenated
+_MOST_OPEN = 48  # groups; a plan with more open widths takes minutes to build if channels are concatenated
 
 
 class PointCost:
-    """The cost of a model with given numbers of channels, as `estimate` and `count` say it of that model.
+    """Cost of a model with given numbers of channels, equal to `estimate` and `count` of that model.
 
     Args:
-        groups: of channels, with the graph in which their widths are named sizes.
-        names: of these sizes, in the order in which widths are given.
-        metric: one of `METRICS`.
-        machine: for the metrics that depend on it.
-        precision: the dtype to serve in.
+        groups: Groups of channels, with the graph in which their widths are named sizes.
+        names: Names of these sizes, in the order of the widths.
+        metric: One of `METRICS`.
+        machine: For the metrics that depend on it.
+        precision: The dtype to serve in.
         execution: `eager`, `compiled` or `replayed`.
-        sizes: values of other named sizes.
-        threads: of a CPU.
+        sizes: Values of other named sizes.
+        threads: Threads of a CPU.
     """
 
     def __init__(
@@ -49,8 +50,8 @@ class PointCost:
         threads: int | None,
     ) -> None:
         self._groups = groups
-        # One plan for all widths is ten times as fast, where it is soon made; that of a CPU's eager kernels rounds
-        # copies into blocked layouts as it does for the captured widths.
+        # One plan for all widths is ten times as fast if it is quick to build. The plan of a CPU's eager kernels
+        # depends on widths, because it rounds copies into blocked layouts.
         is_cpu = machine is not None and machine.hardware.kind == "cpu"
         self._with_open_widths = not is_cpu and len(groups) <= _MOST_OPEN
         self._names = tuple(names)
@@ -64,11 +65,11 @@ class PointCost:
         self._cached = lru_cache(maxsize=65536)(self._cost)
 
     def at(self, widths: Widths) -> float:
-        """The cost where each group has so many channels."""
+        """Return the cost at the given number of channels of each group."""
         return self._cached(widths)
 
     def exactly(self, widths: Widths) -> float:
-        """The same from a graph with these widths in it, as if the narrow model had been captured."""
+        """Return the same cost from a graph with these widths, as if the narrow model had been captured."""
         return self._cost(widths, with_open_widths=False)
 
     def _cost(self, widths: Widths, with_open_widths: bool | None = None) -> float:
@@ -87,7 +88,9 @@ class PointCost:
 
         graph = self._groups.graph
         sizes = graph.size_values(given)
-        if self._metric == "memory_bytes" or not self._with_open_widths:  # a peak is exact where all sizes are known
+        if (
+            self._metric == "peak_memory_bytes" or not self._with_open_widths
+        ):  # a peak is exact only if all sizes are known
             total = _core.count(graph, sizes, precision=self._precision).total
             return float(sum(value_of(getattr(total, name), {}) for name in _COUNTED[self._metric]))
         if self._quantities is None:
@@ -97,11 +100,11 @@ class PointCost:
 
     def _of_machine(self, graph: Graph, given: Mapping[str, int]) -> float:
         from .. import _core
-        from ..predict.plans import family_of
         from ..deployment.costs import cost_of
+        from ..predict.plans import family_of
 
         if self._machine is None:
-            raise ValueError(f"{self._metric} is a cost on a machine; expected hardware=")
+            raise ValueError(f"{self._metric} depends on the machine; pass hardware=")
         sizes = graph.size_values(given)
         point = {name: size for name, size in sizes.items() if name in given or not _core.depends_on_data(name)}
         plan = family_of(graph, self._precision, self._execution).plan_for(point)
@@ -110,7 +113,7 @@ class PointCost:
             return float(totals[self._metric])
         price = self._machine.terms.price
         if price is None:
-            raise ValueError("cost_usd needs price=, what an hour of the machine costs")
+            raise ValueError("cost_usd is unknown without a price; pass price=")
         return cost_of(
             price,
             latency_s=totals["latency_s"],
@@ -122,11 +125,11 @@ class PointCost:
 
 
 class Slope(NamedTuple):
-    """A cost at soft widths, and how it changes with each of them.
+    """Cost at soft widths, and its slopes.
 
     Attributes:
-        cost: there.
-        slopes: cost per channel, for each group.
+        cost: In units of the metric.
+        slopes: Cost per channel, for each group.
     """
 
     cost: float
@@ -134,17 +137,17 @@ class Slope(NamedTuple):
 
 
 class Interpolation:
-    """A continuous cost over soft widths, linear on simplices of a grid.
+    """Continuous cost over soft widths, linear on the simplices of a grid.
 
-    Between the nodes of a cell the cost is that of Kuhn's triangulation (Freudenthal 1942; in submodular optimisation
-    Lovasz's extension): the soft point is a mean of as many nodes and one more as there are groups, on the way from the
-    cell's lowest corner up, the group that is nearest to its upper node first. So each slope is a difference of the
-    machine's own costs, over a whole step of the grid: it sees the side of the roofline that binds and the one that
-    binds next, padding to tiles, and launches that no pruning saves. Nothing is fitted, and at nodes it is exact.
+    Within a cell the cost is interpolated on Kuhn's triangulation (Freudenthal 1942; in submodular optimization the
+    Lovasz extension). For g groups, a soft point is a convex combination of g + 1 nodes on a path from the cell's
+    lowest corner upwards, which raises the group nearest to its upper node first. Each slope is therefore a difference
+    of the machine's own costs over a grid step: it includes the binding side of the roofline and the next one, padding
+    to tiles, and launches that pruning does not save. Nothing is fitted, and nodes are exact.
 
     Args:
-        nodes: for each group ascending widths; the last is the full one.
-        cost: of whole widths.
+        nodes: Ascending widths of each group; the last is the full width.
+        cost: Cost at whole widths.
     """
 
     def __init__(self, nodes: Sequence[Sequence[int]], cost: Callable[[Widths], float]) -> None:
@@ -157,10 +160,10 @@ class Interpolation:
         self._found: tuple[float, list[float]] = (0.0, [])
 
     def at(self, widths: Sequence[float]) -> Slope:
-        """The cost at soft widths, and its slopes. It is flat below the first node; above the last the cell goes on."""
+        """Return cost and slopes at soft widths: flat below the first node, extrapolated above the last."""
         cells = [_cell(of, width) for of, width in zip(self._nodes, widths, strict=True)]
         shares = [0.0 if step == 0 else (width - low) / step for (low, step), width in zip(cells, widths, strict=True)]
-        # The order of equal shares is that of the groups, so that the same widths always give the same slopes.
+        # Equal shares keep the order of the groups, so that equal widths give equal slopes.
         order = sorted(range(len(shares)), key=lambda group: (-shares[group], group))
         simplex = (tuple(cells), tuple(order))
         if simplex != self._simplex:
@@ -182,7 +185,7 @@ class Interpolation:
 
 
 def _cell(nodes: tuple[int, ...], width: float) -> tuple[int, int]:
-    """The lower node of the cell that a width is in, and the distance to the upper one; 0 where it is flat."""
+    """Return the lower node of a width's cell and the distance to the upper one; 0 below the first node."""
     if len(nodes) == 1 or width < nodes[0]:
         return nodes[0], 0
     low = min(sum(node <= width for node in nodes) - 1, len(nodes) - 2)
@@ -190,7 +193,7 @@ def _cell(nodes: tuple[int, ...], width: float) -> tuple[int, int]:
 
 
 def nodes_of(width: int, granularity: int, steps: int) -> list[int]:
-    """Widths to compute a cost at: about `steps`, equally far apart, multiples of the granularity.
+    """Return about `steps` equidistant widths that are multiples of the granularity, as grid nodes.
 
     The first is the granularity itself, the least that is kept, and the last the full width.
     """

@@ -1,49 +1,49 @@
-"""How well training uses its device: throughput, MFU, HFU and MBU over the steps between two records.
+"""Utilization of the training device: throughput, MFU, HFU and MBU over the steps between two records.
 
-MFU is that of PaLM (Chowdhery et al. 2022, appendix B): FLOPs that the model needs over those that the devices could do
-at their dense peak in the same time. HFU counts what is run, activations that are computed again included. MBU is the
-same with bytes and the bandwidth of memory.
+MFU is that of PaLM (Chowdhery et al. 2022, appendix B): FLOPs that the model needs over the FLOPs of the devices' dense
+peak in the same time. HFU counts all FLOPs that run, including recomputed activations. MBU is the same ratio for bytes
+and memory bandwidth.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .example import Sizes
+import torch
+
+from ..sources.example import Sizes
 
 if TYPE_CHECKING:
-    from .work import TrainingWork
+    from .._core import Hardware
+    from .training_step import TrainingWork
 
 _SECONDS_PER_H = 3600.0
 _MOST_UNREAD = 1024  # batches
 
-
-@dataclass(frozen=True)
-class Peak:
-    """What one training device could do.
-
-    Attributes:
-        name: of the machine.
-        flop_per_s: its dense peak in the dtype of the products; None where it is not known.
-        byte_per_s: of its memory.
-    """
-
-    name: str
-    flop_per_s: float | None
-    byte_per_s: float | None
+_SHORT = {
+    torch.float64: "fp64",
+    torch.float32: "fp32",
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+    torch.float8_e4m3fn: "fp8",
+    torch.float8_e5m2: "fp8",
+    torch.int8: "int8",
+}
+_PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
 
 
 class Throughput:
-    """Adds up batches and time.
+    """Accumulate batches and time.
 
     Args:
-        example: the sizes of the example, which a step without batches of its own has run.
-        accumulation: batches of a step whose batches were not told.
-        clock: seconds, from wherever; by default of this process.
+        example: Sizes of the example, which a step without reported batches has run.
+        accumulation: Batches of such a step.
+        clock: A function that returns seconds; by default `time.perf_counter`.
     """
 
     def __init__(self, example: Sizes, accumulation: int, clock: Callable[[], float] | None = None) -> None:
@@ -62,25 +62,25 @@ class Throughput:
         self._unknown = ""
 
     def batch(self, sizes: Sizes | None, lengths: Any) -> None:
-        """A forward and backward has gone through the model."""
+        """Add a forward and backward."""
         sizes = self._example if sizes is None else sizes
         self._new[sizes] = self._new.get(sizes, 0) + 1
         if lengths is not None:
             self._new_lengths.append((sizes, lengths))
 
     def unlike(self, why: str) -> None:
-        """The work of these steps is not known."""
+        """Mark the work of the current window as unknown."""
         self._unknown = why
 
     def _read_lengths(self) -> None:
-        """How many sequences have which length; a tensor on a device is waited for here."""
+        """Count sequences by length; this waits for tensors on a device."""
         for sizes, given in self._unread:
             lengths = given.tolist() if hasattr(given, "tolist") else given
             self._lengths.setdefault(sizes, Counter()).update(int(length) for length in lengths)
         self._unread.clear()
 
     def step(self) -> None:
-        """The optimizer has stepped. The first step only starts the clock: it compiles, warms up, allocates."""
+        """Add an optimizer step. The first only starts the clock, because it compiles and allocates."""
         if self._begun is None:
             self._new.clear()
             self._new_lengths.clear()
@@ -93,24 +93,24 @@ class Throughput:
             self._unread += self._new_lengths
             self._new.clear()
             self._new_lengths.clear()
-            if len(self._unread) >= _MOST_UNREAD:  # where records are rare, neither tensors nor numbers pile up
+            if len(self._unread) >= _MOST_UNREAD:  # bounds memory if records are rare
                 self._read_lengths()
         else:
             self._batches[self._example] = self._batches.get(self._example, 0) + self._accumulation
 
     def pause(self) -> None:
-        """What follows is no training."""
+        """Stop the clock."""
         if self._paused_at is None:
             self._paused_at = self._clock()
 
     def resume(self) -> None:
-        """Training goes on."""
+        """Restart the clock."""
         if self._paused_at is not None:
             self._paused_s += self._clock() - self._paused_at
             self._paused_at = None
 
     def take(self) -> Window | None:
-        """The steps since the last call, and begins anew; None before the second step."""
+        """Return the steps since the last call and start a new window; None before the second step."""
         if self._begun is None or self.steps == 0:
             return None
         now = self._clock() if self._paused_at is None else self._paused_at
@@ -133,14 +133,14 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Window:
-    """Some steps of training.
+    """Steps of training between two records.
 
     Attributes:
-        seconds: that they took, pauses left out.
-        steps: of the optimizer.
-        batches: named sizes -> how many batches of such sizes.
-        lengths: for padded batches of such sizes, how many of their sequences have which real length.
-        unknown: why the work of a batch is not known; empty where it is known of all.
+        seconds: Their time, without pauses.
+        steps: Optimizer steps.
+        batches: Named sizes -> number of batches.
+        lengths: Named sizes of padded batches -> real length -> number of sequences.
+        unknown: Why the work of a batch is unknown; empty if all are known.
     """
 
     seconds: float
@@ -152,22 +152,22 @@ class Window:
 
 @dataclass
 class Totals:
-    """What training has taken so far; survives in checkpoints.
+    """Totals of the training so far, which checkpoints keep.
 
     Attributes:
-        seconds: of steps, pauses left out.
-        items: of batches, on all devices.
-        tokens: real ones where lengths are known, on all devices.
-        flops: that the model needed, on all devices.
+        seconds: Time of steps, without pauses.
+        items: Items of batches, on all devices.
+        tokens: Tokens on all devices; real ones if lengths are known.
+        contraction_flops: That the model needed, on all devices.
     """
 
     seconds: float = 0.0
     items: int = 0
     tokens: int = 0
-    flops: float = 0.0
+    contraction_flops: float = 0.0
 
 
-def figures(
+def utilization(
     window: Window,
     work: TrainingWork,
     totals: Totals,
@@ -177,16 +177,16 @@ def figures(
     devices_per_replica: int,
     usd_per_h: float | None,
 ) -> dict[str, float]:
-    """The figures of a window, which is added to the totals.
+    """Return the figures of a window and add it to the totals.
 
     Args:
-        window: the steps.
-        work: of their batches.
-        totals: so far; changed.
-        peak: of one device; None where it is not known.
-        devices: that train together, each group of `devices_per_replica` on batches of its own, of the same sizes.
-        devices_per_replica: that share one forward.
-        usd_per_h: of one device.
+        window: The steps.
+        work: The work of their batches.
+        totals: The totals so far, which are changed.
+        peak: Of one device; None if unknown.
+        devices: Devices that train together; each group of `devices_per_replica` has batches of its own of equal sizes.
+        devices_per_replica: Devices that share one forward.
+        usd_per_h: Price of one device.
     """
     replicas = devices / devices_per_replica
     model = run = moved = 0.0
@@ -208,7 +208,7 @@ def figures(
     tokens -= min(tokens, round(padded - real))
     metrics: dict[str, float] = {
         "training/items_per_s": replicas * items / window.seconds,
-        "training/flops_per_s": model / window.seconds / devices_per_replica,
+        "training/contraction_flops_per_s": model / window.seconds / devices_per_replica,
     }
     if tokens:
         metrics["training/tokens_per_s"] = replicas * tokens / window.seconds
@@ -223,8 +223,8 @@ def figures(
     totals.seconds += window.seconds
     totals.items += round(replicas * items)
     totals.tokens += round(replicas * tokens)
-    totals.flops += replicas * model
-    metrics["training/total_flops"] = totals.flops
+    totals.contraction_flops += replicas * model
+    metrics["training/total_contraction_flops"] = totals.contraction_flops
     metrics["training/total_items"] = totals.items
     metrics["training/total_device_h"] = totals.seconds * devices / _SECONDS_PER_H
     if totals.tokens:
@@ -232,3 +232,146 @@ def figures(
     if usd_per_h is not None:
         metrics["training/total_usd"] = totals.seconds * devices / _SECONDS_PER_H * usd_per_h
     return metrics
+
+
+# ---- the device ------------------------------------------------------------------------------------------------------
+
+
+class Processes(NamedTuple):
+    """The rank of this process, and the number of processes that train together.
+
+    Attributes:
+        rank: 0 for the process that writes.
+        world_size: Number of processes.
+    """
+
+    rank: int
+    world_size: int
+
+
+def processes() -> Processes:
+    """Return rank and world size from `torch.distributed`, or a launcher's environment, or for this process alone."""
+    distributed: Any = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return Processes(distributed.get_rank(), distributed.get_world_size())
+    rank, count = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    return Processes(int(rank), int(count)) if rank.isdigit() and count.isdigit() else Processes(0, 1)
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Peak rates of one training device.
+
+    Attributes:
+        name: The machine.
+        flop_per_s: Dense peak in the dtype of the products; None if unknown.
+        byte_per_s: Memory bandwidth; None if unknown.
+    """
+
+    name: str
+    flop_per_s: float | None
+    byte_per_s: float | None
+
+
+class TrainingDevice(NamedTuple):
+    """The device that training runs on, as far as it is known.
+
+    Attributes:
+        peak: Of one device; None if the machine is unknown.
+        usd_per_h: Price of one device; None without one.
+        notes: What is unknown, and why.
+    """
+
+    peak: Peak | None
+    usd_per_h: float | None
+    notes: tuple[str, ...]
+
+
+def training_device(module: torch.nn.Module, hardware: Any, precision: str | None, price: Any) -> TrainingDevice:
+    """Return the training device from a caller's settings and the module's weights.
+
+    Args:
+        module: The module in training.
+        hardware: As `_machine` takes it.
+        precision: As `_precision` takes it.
+        price: Of an hour, as in `estimate`.
+
+    Raises:
+        ValueError: A machine, dtype or price is unknown.
+    """
+    from ..deployment.terms import price_of_device
+
+    machine, why = _machine(hardware, module)
+    short = _precision(precision, module)
+    if isinstance(price, str) and machine is None:
+        raise ValueError(f"training_price is {price!r}, which depends on the machine; pass training_hardware=")
+    paid = price_of_device(price, "" if machine is None else machine.id, None)
+    usd_per_h = None if paid is None else paid.usd_per_h
+    if machine is None:
+        return TrainingDevice(None, usd_per_h, (why,))
+    peak = _peak(machine, short)
+    notes = (f"{machine.id} has no peak in {short}: no MFU",) if peak.flop_per_s is None else ()
+    return TrainingDevice(peak, usd_per_h, notes)
+
+
+def _machine(hardware: Any, module: torch.nn.Module) -> tuple[Hardware | None, str]:
+    """Return the machine that training runs on, or None and the reason.
+
+    Args:
+        hardware: As `hardware.load` takes it, None for none, or `"auto"`: the GPU that holds the weights.
+        module: The module in training.
+    """
+    from ..hardware import identify, load
+
+    if hardware is None:
+        return None, "training_hardware is None: no MFU and MBU"
+    if hardware != "auto":
+        return load(hardware), ""
+    device = next((t.device for t in module.parameters()), torch.device("cpu"))
+    if device.type != "cuda":
+        return None, (
+            f"weights are on {device.type}, whose peak is unknown; for MFU and MBU pass training_hardware=: an id from "
+            "the catalogue or the file that `pyinfercost calibrate` writes"
+        )
+    facts = torch.cuda.get_device_properties(device)
+    found = identify(facts.name, cores=facts.multi_processor_count, memory_bytes=facts.total_memory)
+    if found is None:
+        return None, (
+            f"{facts.name} with {facts.multi_processor_count} cores and {facts.total_memory / 2**30:.1f} GiB is not in "
+            "the catalogue; for MFU and MBU pass training_hardware="
+        )
+    return load(found), ""
+
+
+def _precision(precision: str | None, module: torch.nn.Module) -> str:
+    """Return the dtype of products in training.
+
+    Args:
+        precision: The caller's setting, such as `bf16` under autocast; None takes the dtype of most weights, and for
+            fp32 on a GPU TF32 if torch may use it.
+        module: The module in training.
+
+    Raises:
+        ValueError: The dtype has no peak.
+    """
+    if precision is not None:
+        short = precision.removeprefix("amp_")
+        if short not in _PRECISIONS:
+            raise ValueError(f"training_precision is {precision!r}; expected one of {', '.join(_PRECISIONS)}")
+        return short
+    elements: dict[torch.dtype, int] = {}
+    for tensor in module.parameters():
+        elements[tensor.dtype] = elements.get(tensor.dtype, 0) + tensor.numel()
+    most = max(elements, key=elements.__getitem__, default=torch.float32)
+    short = _SHORT.get(most, "fp32")
+    on_gpu = any(t.device.type == "cuda" for t in module.parameters())
+    return "tf32" if short == "fp32" and on_gpu and torch.get_float32_matmul_precision() != "highest" else short
+
+
+def _peak(machine: Hardware, precision: str) -> Peak:
+    """Return the dense peak in a dtype: of the matrix or the vector unit, whichever is higher."""
+    from ..hardware.schema import CORE_DTYPES
+
+    dtype = CORE_DTYPES.get(precision, precision)
+    rates = [of[dtype] for of in (machine.matrix_flop_per_s, machine.vector_flop_per_s) if dtype in of]
+    return Peak(machine.id, max(rates, default=None), machine.bandwidth_byte_per_s or None)

@@ -1,4 +1,4 @@
-"""`CostTracker`: what the model in training will cost to serve, and how well training uses its device."""
+"""`CostTracker`: cost to serve the model in training, and utilization of the training device."""
 
 from __future__ import annotations
 
@@ -9,76 +9,76 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .budget import CostBudget, Watched
-from .devices import processes, training_device
-from .example import Dynamic, Example, ShapeError, Sizes, example_of, training_example, without_labels
-from .guard import Guard
-from .record import CostRecord
-from .cost_to_serve import Served, Serving, Way
-from .settings import checked_every, machines_of
-from .throughput import Throughput, Totals, Window, figures
+from ..predict.budgets import CostBudget, WatchedBudget
+from ..results.record import CostRecord
+from ..results.sinks import Sink, open_sinks
+from ..sources.example import Dynamic, Example, ShapeError, Sizes, example_of
+from .cost_to_serve import CostToServe, ServedCost, ServingConfig, without_labels
+from .isolation import Guard
+from .settings import checked_count, machines_of
+from .throughput import Throughput, Totals, Window, processes, training_device, utilization
+from .training_step import TrainingWork, training_example
 from .weight_sparsity import PlainNames, zeros_of
-from .work import TrainingWork
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from ..monitor.sinks import Sink
-
 _SCHEMA_VERSION = 1
 
 
 class CostTracker:
-    """Predicts, while a model is trained, what it will cost to serve, and measures how training runs.
+    """Predict the cost to serve a model while it is trained, and measure how training uses its device.
 
-    One object for any loop. The model is traced on meta tensors when the tracker is made; after that nothing is patched
-    and no hook stays, so that training takes the steps that it would take without it, to the last bit. Whatever fails
-    in it is told in one warning and switches it off; training goes on.
+    One object serves any training loop. The model is traced on meta tensors when the tracker is created. After that
+    nothing is patched and no hook remains, so training takes the same steps as without it, to the last bit. A failure
+    of the tracker issues one warning and disables it; training continues.
 
     Attributes:
-        every: steps between two records.
-        last: the last record; None before the first.
+        every: Steps between two records.
+        last: The last record; None before the first.
 
     Args:
-        model: in training, in whatever it is wrapped (`torch.compile`, DDP, FSDP, masks, parametrizations,
-            fake quantisation): its cost is that of what is served in the end.
-        args: example inputs of a forward that is served, a tuple or a lone one.
-        kwargs: named ones.
-        hardware: machines to serve on: what `hardware.load` takes, or several.
-        precision: the dtype to serve in, as in `estimate`.
+        model: The module in training, in any wrapper (`torch.compile`, DDP, FSDP, masks, parametrizations, fake
+            quantization). Its cost is that of the model that will be served.
+        args: Example inputs of a served forward, a tuple or a lone one.
+        kwargs: Named example inputs.
+        hardware: Machines to serve on: one or several of what `hardware.load` takes.
+        precision: The dtype to serve in, as in `estimate`.
         execution: `eager`, `compiled` or `replayed`.
-        sizes: values of named sizes to serve at, such as `{"batch": 1}`; the example's where left out.
-        dynamic: which dimensions vary, as in `capture`: `{"input_ids": {0: "batch", 1: "sequence"}}`. By default the
-            first, where all inputs share it, as `batch`.
-        quantize: formats that the weights are going to have, as in `whatif`: the cost with them is under `converted/`.
-            By default those that quantisation-aware training prepares.
-        price: of an hour of a machine, as in `estimate`, or for each by its id.
-        utilisation: share of the paid time in which the machines work.
-        region: where they stand, as in `estimate`.
-        transfer: how inputs get to the device and results back, as in `estimate`.
-        threads: of a CPU to serve on.
-        every: a record after every so many optimizer steps.
-        sparsity: whether zeros of the weights are counted for each record.
-        sparsity_threads: threads of that.
-        sinks: where records go: `"stdout"`, `"costs.jsonl"`, `"costs.csv"`, `"tensorboard:DIR"`, `"wandb"`, `"mlflow"`,
-            `"prometheus"`, a callable, or a `Sink`; one or several.
-        budgets: limits, each a `CostBudget`; one that raises ends training with a `CostBudgetExceededError`.
-        training: whether throughput, MFU, HFU and MBU are wanted; they need a capture of a training step.
-        training_inputs: example inputs of a training step, where they are others: a tuple of positional ones, or a dict
-            of named ones (with labels).
-        loss: from what the model returns to a scalar, as in `capture`.
-        causal: whether attention counts in MFU what its causal mask keeps alone.
-        accumulation: forwards of an optimizer step, where `micro_batch` is not called.
-        training_hardware: what is trained on; `"auto"` recognises the GPU. None, or a CPU that is not named: no MFU.
-        training_precision: the dtype of products in training (`bf16` under autocast); by default that of the weights.
-        training_price: USD of an hour of one training device, or what else `estimate` takes as a price.
-        devices_per_replica: devices that share one forward (tensor or pipeline parallel).
+        sizes: Values of named sizes to serve at, such as `{"batch": 1}`; the example's by default.
+        dynamic: Varying dimensions, as in `capture`: `{"input_ids": {0: "batch", 1: "sequence"}}`. By default the
+            first, if all inputs share it, as `batch`.
+        quantize: Formats of the weights after training, as in `whatif`; their cost is under `converted/`. By default
+            those that quantization-aware training prepares.
+        price: Of an hour of a machine, as in `estimate`, or a mapping from machine id to price.
+        utilisation: Share of the paid time in which the machines work.
+        region: Location of the machines, as in `estimate`.
+        transfer: Transfer of inputs and results, as in `estimate`.
+        threads: Threads of a CPU to serve on.
+        every: Optimizer steps between two records.
+        sparsity: Whether to count zeros of the weights for each record.
+        sparsity_threads: Threads of that scan.
+        sinks: Destinations of records: `"stdout"`, `"costs.jsonl"`, `"costs.csv"`, `"tensorboard:DIR"`, `"wandb"`,
+            `"mlflow"`, `"prometheus"`, a function, or a `Sink`; one or several.
+        budgets: Limits, each a `CostBudget`; one with the action `"raise"` ends training with a
+            `CostBudgetExceededError`.
+        training: Whether to report throughput, MFU, HFU and MBU, which need a capture of a training step.
+        training_inputs: Example inputs of a training step, if they differ: a tuple of positional ones, or a dict of
+            named ones (with labels).
+        loss: From the model's result to a scalar, as in `capture`.
+        causal: Whether MFU counts only the part of attention that a causal mask keeps.
+        accumulation: Forwards per optimizer step, if `micro_batch` is not called.
+        training_hardware: The training machine; `"auto"` recognizes the GPU. None, or a CPU without a name: no MFU.
+        training_precision: The dtype of products in training (`bf16` under autocast); by default that of the weights.
+        training_price: Of an hour of one training device, as `price`.
+        devices_per_replica: Devices that share one forward (tensor or pipeline parallel).
         enabled: False for a tracker that does nothing.
 
     Raises:
-        ValueError: for a setting that cannot be; the model's own trouble is a warning.
+        ValueError: A setting is invalid. Failures of the model itself are warnings.
+        CostBudgetExceededError: The model exceeds a budget from the start.
     """
 
     def __init__(
@@ -115,8 +115,8 @@ class CostTracker:
         enabled: bool = True,
     ) -> None:
         if not isinstance(model, torch.nn.Module):
-            raise TypeError(f"model is of type {type(model).__name__}; expected the nn.Module that is trained")
-        self.every = checked_every("every", every)
+            raise TypeError(f"model is of type {type(model).__name__}; expected the nn.Module in training")
+        self.every = checked_count("every", every)
         self.last: CostRecord | None = None
         self._guard = Guard("cost tracking")
         self._model = model
@@ -124,15 +124,15 @@ class CostTracker:
         self._wanted = enabled
         self._sparsity = sparsity
         self._names = PlainNames(model)
-        self._sparsity_threads = checked_every("sparsity_threads", sparsity_threads)
-        self._devices_per_replica = checked_every("devices_per_replica", devices_per_replica)
-        checked_every("accumulation", accumulation)
+        self._sparsity_threads = checked_count("sparsity_threads", sparsity_threads)
+        self._devices_per_replica = checked_count("devices_per_replica", devices_per_replica)
+        checked_count("accumulation", accumulation)
         self._totals = Totals()
         self._notes: list[str] = []
         self._sinks: list[Sink] = []
         budgets = [budgets] if isinstance(budgets, CostBudget) else list(budgets)
-        self._budgets = [Watched(budget) for budget in budgets]
-        way = Way(
+        self._budgets = [WatchedBudget(budget) for budget in budgets]
+        config = ServingConfig(
             machines_of(hardware, threads, price=price, utilisation=utilisation, region=region, transfer=transfer),
             precision,
             execution,
@@ -145,24 +145,24 @@ class CostTracker:
         self._notes += device.notes
         if not enabled:
             return
-        if processes().rank == 0:  # others neither look nor write
-            from ..monitor.sinks import sink_of
-
-            self._sinks = [sink_of(each) for each in (sinks if isinstance(sinks, list | tuple) else [sinks])]
-        self._serving: Serving | None = None
-        self._served: Served | None = None
+        if processes().rank == 0:  # the other processes neither predict nor write
+            self._sinks = open_sinks(sinks)
+        self._serving: CostToServe | None = None
+        self._served: ServedCost | None = None
         self._work: TrainingWork | None = None
         self._make_work: Callable[[], TrainingWork] | None = None
+        self._work_is_due = training
+        self._work_note = ""
         trained = example_of(args, kwargs, dynamic)
         inputs = without_labels(model, trained)
         if training_inputs is not None:
             trained = training_example(training_inputs, dynamic)
-        self._guard.run(self._prepare, way, inputs, trained, loss, causal, training, accumulation)
+        self._guard.run(self._prepare, config, inputs, trained, loss, causal, training, accumulation)
         self._check_budgets(stacklevel=4)
 
     def _prepare(
         self,
-        way: Way,
+        config: ServingConfig,
         inputs: Example,
         trained: Example,
         loss: Callable[[Any], Any] | None,
@@ -174,11 +174,11 @@ class CostTracker:
         self._throughput = Throughput(trained.sizes(), accumulation)
         if processes().rank != 0:
             return
-        self._serving = Serving(way, inputs)
+        self._serving = CostToServe(config, inputs)
         self._served = self._serving.look(self._model)
         if training:
             self._make_work = partial(TrainingWork, self._model, trained, loss=loss, causal=causal)
-            self._work = self._training_work()
+            self._training_work()
 
     def _check_budgets(self, *, stacklevel: int) -> None:
         if self._guard.on and self._served is not None:
@@ -186,23 +186,25 @@ class CostTracker:
                 watched.check(self._served.graph, stacklevel=stacklevel)
 
     def _training_work(self) -> TrainingWork | None:
-        """None, and a note, where a training step of the model cannot be captured: what it costs to serve is known."""
+        """Return the work of a training step, captured when it is first needed; None if it cannot be captured."""
         from ..sources.symbols import CaptureError
 
-        try:
-            return None if self._make_work is None else self._make_work()
-        except CaptureError as error:
-            self._notes.append(f"no throughput, MFU and MBU: {error}")
-            return None
+        if self._work_is_due and self._make_work is not None:
+            self._work_is_due, self._work, self._work_note = False, None, ""
+            try:
+                self._work = self._make_work()
+            except CaptureError as error:  # the cost to serve is known all the same
+                self._work_note = f"no throughput, MFU and MBU: {error}"
+        return self._work
 
     @property
     def enabled(self) -> bool:
-        """Whether it still tracks."""
+        """Whether the tracker is active."""
         return self._wanted and self._guard.on
 
     @property
     def error(self) -> Exception | None:
-        """What switched it off; None where nothing has."""
+        """The exception that disabled the tracker; None if it did not fail."""
         return self._guard.error
 
     def __repr__(self) -> str:
@@ -210,15 +212,15 @@ class CostTracker:
         return f"<CostTracker of {type(self._model).__name__}: {on}, step {self._step}>"
 
     def micro_batch(self, *args: Any, lengths: Any = None, **kwargs: Any) -> None:
-        """A forward and backward goes through the model; to be called for each, before `step`.
+        """Report a forward and backward, before `step`.
 
-        It is needed where batches differ in their sizes or in how many of them make a step.
+        Call it if batches differ in their sizes, or in how many of them make a step.
 
         Args:
-            *args: the inputs, as the training step gets them; shapes alone are read. None: as the example.
-            lengths: real lengths of the sequences of a padded batch, a list or a tensor, which is not read before the
-                next record; FLOPs of padding are not useful, and are left out of MFU.
-            **kwargs: named inputs.
+            *args: Inputs of the training step; only shapes are read. None for the example's.
+            lengths: Real lengths of the sequences of a padded batch, a list or a tensor, which is not read before the
+                next record. FLOPs of padding are not useful, so MFU omits them.
+            **kwargs: Named inputs.
         """
         if not (self._wanted and self._guard.error is None) or self._serving is None:
             return
@@ -230,16 +232,16 @@ class CostTracker:
             self._guard.stop(error)
 
     def step(self, step: int | None = None) -> CostRecord | None:
-        """The optimizer has stepped.
+        """Report an optimizer step.
 
         Args:
-            step: how many steps that makes, where the loop counts them; by default one more than before.
+            step: Number of steps done, if the loop counts them; by default one more than before.
 
         Returns:
             A record after every `every` steps, on the process that writes; else None.
 
         Raises:
-            CostBudgetExceededError: the model is over a budget that raises.
+            CostBudgetExceededError: The model exceeds a budget with the action `"raise"`.
         """
         if not (self._wanted and self._guard.error is None):
             return None
@@ -252,7 +254,11 @@ class CostTracker:
         return self._guard.run(self._record, write=True)
 
     def record(self) -> CostRecord | None:
-        """A record of now, whatever the step; it goes to no sink. None where the tracker is off or does not write."""
+        """Return a record of the current state, which goes to no sink.
+
+        Returns:
+            The record; None if the tracker is disabled, or another process writes.
+        """
         if not self.enabled or self._serving is None:
             return None
         return self._guard.run(self._record, write=False)
@@ -267,19 +273,22 @@ class CostTracker:
             zeros = zeros_of(self._model, self._names, threads=self._sparsity_threads)
             metrics |= zeros.metrics
             notes += zeros.notes
-            # Weights that were not looked at count as dense.
+            # Weights that were not scanned count as dense.
             effective = sum(n * (1 - zeros.shares.get(name, 0.0)) for name, n in served.flops_of_weight.items())
             of_weights = sum(served.flops_of_weight.values())
-            metrics["sparsity/effective_flops"] = metrics["cost/flops"] - of_weights + effective
+            others = metrics["cost/contraction_flops"] - of_weights
+            metrics["sparsity/effective_contraction_flops"] = others + effective
             metrics |= self._serving.with_2_4(frozenset(zeros.two_of_four & served.module_of_weight.keys()))
-        if served is not self._served:
-            self._served, self._work = served, self._training_work()
-            self._throughput.unlike("the model was changed during these steps")
+        if self._served is None or served.structure != self._served.structure:
+            self._work_is_due = True
+            self._throughput.unlike("the model changed during these steps")
+        self._served = served
         window = self._throughput.take() if write else None
         if window is not None:
             metrics["training/step_s"] = window.seconds / window.steps
-            if self._work is not None:
-                metrics |= self._used(window, self._work, notes)
+            metrics |= self._utilization(window, notes)
+        if self._work_note:
+            notes.append(self._work_note)
         self.last = CostRecord(self._step, metrics, tuple(dict.fromkeys(notes)))
         if write:
             for sink in self._sinks:
@@ -287,13 +296,18 @@ class CostTracker:
         self._check_budgets(stacklevel=7)
         return self.last
 
-    def _used(self, window: Window, work: TrainingWork, notes: list[str]) -> dict[str, float]:
-        """Throughput and shares of the peak; nothing, and a note, where batches were unlike the example."""
-        notes += work.notes
+    def _utilization(self, window: Window, notes: list[str]) -> dict[str, float]:
+        """Return throughput and shares of the peak; nothing, and a note, if batches differ from the example."""
+        if self._make_work is None:
+            return {}
         try:
-            if window.unknown:
+            if window.unknown:  # no training step is captured either: a model may change at every record
                 raise ShapeError(window.unknown)
-            return figures(
+            work = self._training_work()
+            if work is None:
+                return {}
+            notes += work.notes
+            return utilization(
                 window,
                 work,
                 self._totals,
@@ -307,18 +321,18 @@ class CostTracker:
             return {}
 
     def pause(self) -> None:
-        """What follows is no training: validation, a checkpoint. `resume` ends it."""
+        """Stop the clock, for validation or a checkpoint; `resume` restarts it."""
         if self.enabled:
             self._throughput.pause()
 
     def resume(self) -> None:
-        """Training goes on."""
+        """Restart the clock."""
         if self.enabled:
             self._throughput.resume()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """`pause` and `resume` around a block."""
+        """Call `pause` before and `resume` after a block."""
         self.pause()
         try:
             yield
@@ -326,25 +340,25 @@ class CostTracker:
             self.resume()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as plain JSON values: the step and what training has taken so far."""
+        """Return the state for a checkpoint, as plain JSON values: the step and the totals of the training."""
         return {"schema_version": _SCHEMA_VERSION, "step": self._step, "totals": dict(vars(self._totals))}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from `state_dict`.
+        """Restore the state of `state_dict`.
 
         Raises:
-            ValueError: it is of another version, or of something else.
+            ValueError: The state has another version, or other keys.
         """
         if state.get("schema_version") != _SCHEMA_VERSION or not {"step", "totals"} <= state.keys():
             raise ValueError(
                 f"the state has schema_version {state.get('schema_version')!r} and keys {sorted(state)}; expected "
-                f"version {_SCHEMA_VERSION}, as CostTracker.state_dict() gives it"
+                f"version {_SCHEMA_VERSION}, as CostTracker.state_dict() returns it"
             )
         self._step = int(state["step"])
         self._totals = Totals(**state["totals"])
 
     def close(self) -> None:
-        """Closes the sinks; a later step still counts, and writes nothing."""
+        """Close the sinks. A later step still counts, and writes nothing."""
         sinks, self._sinks = self._sinks, []
         for sink in sinks:
             self._guard.run(sink.close)

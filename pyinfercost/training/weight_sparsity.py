@@ -1,4 +1,4 @@
-"""Zeros of the weights in training, by how they come about, and the work that they leave."""
+"""Sparsity of the weights in training, by form of zeros, and the work that remains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from .inference_view import plain_name
+from ..sources.inference_view.view import plain_name
 
 if TYPE_CHECKING:
     from ..results.sparsity import Sparsity
@@ -17,13 +17,13 @@ _MATRIX = 2
 
 
 class Zeros(NamedTuple):
-    """The zeros of all weights.
+    """Zeros of all weights.
 
     Attributes:
-        metrics: figures by name.
-        shares: name of a weight -> the share of its elements that are zero.
-        two_of_four: names of the matrices of which two of four neighbours along the inputs are zero.
-        notes: what was not looked at.
+        metrics: Figures by name.
+        shares: Name of a weight -> share of its elements that are zero.
+        two_of_four: Names of the matrices in which two of four neighbors along the inputs are zero.
+        notes: Weights that were not scanned.
     """
 
     metrics: Mapping[str, float]
@@ -33,10 +33,10 @@ class Zeros(NamedTuple):
 
 
 class PlainNames(dict[str, str]):
-    """Names of weights as the wrapped module has them -> without wrappers; each is found once.
+    """Names of weights in the wrapped module -> names without wrappers, each computed once.
 
     Args:
-        module: the wrapped module.
+        module: The wrapped module.
     """
 
     def __init__(self, module: torch.nn.Module) -> None:
@@ -49,12 +49,12 @@ class PlainNames(dict[str, str]):
 
 
 def zeros_of(module: torch.nn.Module, names: Mapping[str, str], *, threads: int) -> Zeros:
-    """Scans the weights: in memory with all figures of `sparsity`, on other devices elements and 2:4 alone.
+    """Scan the weights: in host memory with all figures of `sparsity`, on other devices for elements and 2:4 alone.
 
     Args:
-        module: in training, in whatever it is wrapped. Of sharded weights the part of this process is looked at.
-        names: of its weights -> without wrappers.
-        threads: of the scan.
+        module: The module in training, in any wrapper. Of sharded weights, this process's shards are scanned.
+        names: Names of its weights -> names without wrappers.
+        threads: Threads of the scan.
 
     Raises:
         SparsityError: There are no weights, or they have no values.
@@ -86,7 +86,7 @@ def _of_scan(found: Sparsity, names: Mapping[str, str]) -> Zeros:
 
 
 def _by_form(weights: Iterable[tuple[str, int, int]]) -> dict[str, float]:
-    """Shares by how zeros come about: by masks and parametrizations, or as they lie in the weights."""
+    """Return shares by form: zeros from masks, from parametrizations, or stored in the weights."""
     forms: dict[str, list[int]] = {}
     for form, zeros, elements in weights:
         of = forms.setdefault(form, [0, 0])
@@ -96,7 +96,7 @@ def _by_form(weights: Iterable[tuple[str, int, int]]) -> dict[str, float]:
 
 
 def _on_device(module: torch.nn.Module, names: Mapping[str, str], *, sharded: bool) -> Zeros:
-    """Counted where the weights are, and fetched all at once: one wait for the device."""
+    """Count zeros on the weights' device and fetch all counts at once, with one synchronization."""
     weights: list[tuple[str, int, str]] = []
     counts: list[torch.Tensor] = []
     for name, value, form in _weights(module):
@@ -115,7 +115,7 @@ def _on_device(module: torch.nn.Module, names: Mapping[str, str], *, sharded: bo
     zeros, elements = sum(of[1] for of in forms), sum(of[2] for of in forms)
     metrics: dict[str, float] = {"sparsity/zero_share": zeros / elements if elements else 0.0, "sparsity/zeros": zeros}
     metrics |= _by_form(forms)
-    notes = ("zeros are of the weights that this process holds",) if sharded else ()
+    notes = ("zeros are counted in the weights that this process holds",) if sharded else ()
     return Zeros(metrics, shares, frozenset(two_of_four), notes)
 
 
@@ -127,7 +127,7 @@ def _weights(module: torch.nn.Module) -> Iterable[tuple[str, torch.Tensor, str]]
 
 
 def _breaks_2_4(weight: torch.Tensor) -> torch.Tensor:
-    """How many groups of four along the inputs have more than two elements; at least 1 where there are no groups."""
+    """Count the groups of four along the inputs with more than two nonzeros; at least 1 if there are no groups."""
     from ..transform.products import METADATA_COLUMNS
 
     if weight.dim() != _MATRIX or weight.shape[1] % METADATA_COLUMNS or weight.numel() == 0:

@@ -1,13 +1,9 @@
-"""Where records of cost go: the terminal, files, trackers of experiments. Making a sink imports its library."""
+"""Sinks: destinations of cost records. Creating a sink imports its library."""
 
-from .choosing import sink_of
-from .files import Csv, Jsonl
-from .mlflow import MLflow
-from .plain import Callback, Stdout
+from .experiment_trackers import MLflow, TensorBoard, WandB
+from .opening import open_sink
+from .plain import Callback, Csv, Jsonl, Stdout
 from .prometheus import Prometheus
-from .protocol import Sink
-from .tensorboard import TensorBoard
-from .wandb import WandB
 
 __all__ = [
     "Callback",
@@ -15,9 +11,8 @@ __all__ = [
     "Jsonl",
     "MLflow",
     "Prometheus",
-    "Sink",
     "Stdout",
     "TensorBoard",
     "WandB",
-    "sink_of",
+    "open_sink",
 ]

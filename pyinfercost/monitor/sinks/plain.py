@@ -1,13 +1,24 @@
-"""Sinks without a library: lines of text, and a function."""
+"""Sinks without a library: lines of text, functions, CSV and JSON lines."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
+from math import isfinite
+from os import PathLike
+from pathlib import Path
 from typing import TextIO
 
-# A unit at the end of a name, and how it is written. The first that fits counts, so longer ones come first.
+_STEP = "step"
+
+# Suffix of a name -> unit. The first that matches counts, so longer suffixes come first.
 _UNITS = (
     ("_flops_per_s", "FLOP/s"),
     ("_bytes_per_s", "B/s"),
@@ -30,15 +41,15 @@ BRIEF = (
     "training/tokens_per_s",
     "training/mfu",
 )
-"""What fits a line of a terminal: what the word `stdout` shows."""
+"""The figures of the word `stdout`, which fit into a line of a terminal."""
 
 
 class Stdout:
-    """One line a record: `step 120 | cost/l4: latency 1.234 ms, energy 80.00 mJ | training: mfu 41.2 %`.
+    """Write one line per record: `step 120 | cost/l4: latency 1.234 ms, energy 80.00 mJ | training: mfu 41.2 %`.
 
     Args:
-        stream: Where to write; None is `sys.stdout` as it is at the time. It is never closed.
-        only: Names to show, with the wildcards of a shell: `"cost/*"`. None shows all.
+        stream: The destination; None is `sys.stdout` at the time of writing. It is never closed.
+        only: Names to show, with shell wildcards: `"cost/*"`. None shows all.
     """
 
     def __init__(self, stream: TextIO | None = None, only: str | Iterable[str] | None = None) -> None:
@@ -46,12 +57,12 @@ class Stdout:
         self._only = (only,) if isinstance(only, str) else None if only is None else tuple(only)
 
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
-        """Writes the line, or none where no name is to be shown."""
+        """Write the line, or nothing if no name matches."""
         groups: dict[str, list[str]] = {}
         for name, value in metrics.items():
             if self._only is None or any(fnmatchcase(name, pattern) for pattern in self._only):
                 group, _, figure = name.rpartition("/")
-                groups.setdefault(group, []).append(readable(figure, value))
+                groups.setdefault(group, []).append(figure_text(figure, value))
         if groups:
             parts = [f"step {step}"]
             for group, figures in groups.items():
@@ -61,11 +72,11 @@ class Stdout:
             stream.flush()
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: each line is flushed."""
 
 
 class Callback:
-    """Calls a function with the step and the figures.
+    """Call a function with the step and the figures.
 
     Args:
         function: Called with `(step, metrics)`.
@@ -75,15 +86,118 @@ class Callback:
         self._function = function
 
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
-        """Calls the function."""
+        """Call the function."""
         self._function(step, metrics)
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no record is buffered."""
 
 
-def readable(name: str, value: float) -> str:
-    """A figure with the unit that its name ends in: `latency_s` and 0.001234 are `latency 1.234 ms`."""
+class Csv:
+    """Write one row per record; the columns are `step` and the names of the first record.
+
+    A later name without a column adds one: the file is rewritten next to the old one and replaces it. Cells of figures
+    that are not finite are empty. A partial last row of an interrupted run is dropped.
+
+    Args:
+        path: The file. An existing one must be of this kind; rows are appended to it.
+
+    Raises:
+        ValueError: The first column of an existing file is not `step`.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self._path = Path(path)
+        self._columns: list[str] | None = None  # None until the file is opened for writing
+        if self._path.is_file() and self._path.stat().st_size:
+            self._header()
+
+    def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
+        """Append a row."""
+        if self._columns is None:
+            self._columns = self._begin()
+        new = [name for name in metrics if name not in self._columns]
+        if new and self._columns:
+            self._widen(new)
+        elif new:
+            self._columns = [_STEP, *new]
+            self._append(self._columns)
+        cells = {_STEP: step, **metrics}
+        self._append([_cell(cells.get(name)) for name in self._columns])
+
+    def close(self) -> None:
+        """Do nothing: each row is written at once."""
+
+    def _begin(self) -> list[str]:
+        """Prepare the file for rows and return its columns, none for a new one."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._path.is_file() or not _truncate_partial_line(self._path):
+            return []
+        return self._header()
+
+    def _header(self) -> list[str]:
+        with self._path.open(encoding="utf-8", newline="") as file:
+            columns = next(csv.reader(file), [])
+        if columns[:1] != [_STEP]:
+            raise ValueError(
+                f"{self._path} is not a file of an earlier run: its first column is {columns[:1]}, expected "
+                f"{_STEP!r}. Pass another path, or remove the file"
+            )
+        return columns
+
+    def _append(self, cells: Iterable[object]) -> None:
+        with self._path.open("a", encoding="utf-8", newline="") as file:
+            file.write(_line(cells))
+
+    def _widen(self, new: list[str]) -> None:
+        """Rewrite the file with more columns; concurrent readers see the old file until it is replaced."""
+        columns = [*(self._columns or []), *new]
+        handle, name = tempfile.mkstemp(prefix=self._path.name, suffix=".tmp", dir=self._path.parent)
+        try:
+            with (
+                os.fdopen(handle, "w", encoding="utf-8", newline="") as target,
+                self._path.open(encoding="utf-8", newline="") as source,
+            ):
+                rows = csv.reader(source)
+                next(rows)
+                target.write(_line(columns))
+                target.writelines(_line(row + [""] * (len(columns) - len(row))) for row in rows)
+            shutil.copymode(self._path, name)
+            Path(name).replace(self._path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        self._columns = columns
+
+
+class Jsonl:
+    """Write one JSON object per record and line: `{"step": 10, "cost/l4/latency_s": 0.001}`; null if not finite.
+
+    Args:
+        path: The file; lines are appended to an existing one.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self._path = Path(path)
+        self._begun = False
+
+    def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
+        """Append a line."""
+        if not self._begun:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.is_file():
+                _truncate_partial_line(self._path)
+            self._begun = True
+        entry = {_STEP: step, **{name: value if isfinite(value) else None for name, value in metrics.items()}}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, allow_nan=False) + "\n")
+
+    def close(self) -> None:
+        """Do nothing: each line is written at once."""
+
+
+def figure_text(name: str, value: float) -> str:
+    """Return a figure with the unit that its name ends in: `latency 1.234 ms` for `latency_s` and 0.001234."""
     from ...report.text import quantity, significant
 
     if name.endswith(_SHARES):
@@ -95,3 +209,30 @@ def readable(name: str, value: float) -> str:
     if name.endswith("_usd"):
         return f"{name.removesuffix('_usd')} {sign}{significant(size)} USD"
     return f"{name} {value if isinstance(value, int) else significant(value)}"
+
+
+def _cell(value: float | None) -> object:
+    return value if value is not None and isfinite(value) else ""
+
+
+def _line(cells: Iterable[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def _truncate_partial_line(path: Path) -> int:
+    """Remove a last line without an end, left by an interrupted run; return the bytes that remain."""
+    end = size = path.stat().st_size
+    with path.open("r+b") as file:
+        while end:
+            start = max(end - 2**16, 0)
+            file.seek(start)
+            place = file.read(end - start).rfind(b"\n")
+            if place >= 0:
+                end = start + place + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+    return end

@@ -1,4 +1,4 @@
-"""Prometheus."""
+"""Sink of Prometheus gauges."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from math import isfinite
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from .protocol import library
+from ..._lazy import optional_library
 
-# Prometheus asks for base units in full at the end of a name. The first that fits counts.
+# Suffix of a name -> suffix with the base unit in full, as Prometheus recommends. The first that matches counts.
 _UNITS = (
     ("_per_s", "_per_second"),
     ("_share", "_ratio"),
@@ -20,43 +20,44 @@ _UNITS = (
     ("_g", "_grams"),
 )
 _LABEL = "hardware"
-# A registry takes a name once, and sinks of one registry share what they find there.
+# A registry accepts a name once, so sinks of one registry share its gauges.
 _GAUGES: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
 
 class Series(NamedTuple):
-    """Where a figure goes: the gauge's name, and the value of its label; None where it has none."""
+    """The gauge of a figure, and the value of its label; None for a gauge without one."""
 
     gauge: str
     hardware: str | None
 
 
 class Prometheus:
-    """Keeps gauges at the latest figures: `pyinfercost_cost_latency_seconds{hardware="l4"}`.
+    """Set gauges to the latest figures: `pyinfercost_cost_latency_seconds{hardware="l4"}`.
 
-    What is not finite is no sample: its series is gone until a finite one comes. Gauges stay after `close`, so that
-    whoever scrapes or pushes a registry still finds the last record.
+    The series of a figure that is not finite is removed until a finite value comes. Gauges stay after `close`, so that
+    a later scrape or push of the registry still has the last record.
 
     Args:
-        registry: A `prometheus_client.CollectorRegistry`; None is the library's own, which
+        registry: A `prometheus_client.CollectorRegistry`; None is the default one, which
             `prometheus_client.start_http_server(9000)` serves. Several sinks may share one.
-        prefix: What all names begin with.
+        prefix: The prefix of all names.
 
     Raises:
-        ImportError: There is no prometheus_client.
+        ImportError: prometheus_client is not installed.
+        ValueError: The prefix is not a valid name.
     """
 
     def __init__(self, registry: Any = None, prefix: str = "pyinfercost") -> None:
         if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", prefix):
-            raise ValueError(f"the prefix {prefix!r} is no name for Prometheus: letters, digits and underscores")
-        client = library("prometheus_client", "the sink Prometheus", "prometheus")
+            raise ValueError(f"prefix is {prefix!r}, which Prometheus refuses; pass letters, digits and underscores")
+        client = optional_library("prometheus_client", "the sink Prometheus", "prometheus")
         self._gauge = client.Gauge
         self._registry = client.REGISTRY if registry is None else registry
         self._prefix = prefix
         self._series: dict[str, Series] = {}
 
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
-        """Sets the gauges."""
+        """Set the gauges."""
         gauges = _GAUGES.setdefault(self._registry, {})
         for name, value in ({"step": step} | dict(metrics)).items():
             series = self._series.get(name)
@@ -68,7 +69,7 @@ class Prometheus:
                 self._forget(gauges, series)
 
     def close(self) -> None:
-        """Leaves the gauges where they are."""
+        """Do nothing: the gauges stay."""
 
     def _set(self, gauges: dict[str, Any], series: Series, name: str, value: float) -> None:
         gauge = gauges.get(series.gauge)
@@ -90,7 +91,10 @@ class Prometheus:
 
 
 def series_of(name: str, prefix: str) -> Series:
-    """`cost/l4/latency_s` is `<prefix>_cost_latency_seconds` of `l4`; all of `cost` has the label, for one shape."""
+    """Return the series of a figure: `<prefix>_cost_latency_seconds` of `l4` for `cost/l4/latency_s`.
+
+    All figures under `cost` have the label, empty for those of no machine, because a gauge has one set of labels.
+    """
     parts = name.split("/")
     hardware = None
     if parts[0] == "cost":

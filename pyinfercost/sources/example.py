@@ -1,29 +1,31 @@
-"""Example inputs: what a model is captured with, and how the sizes of later batches are read from theirs."""
+"""Example inputs of a module, with the dimensions that vary; captures that keep as many of these open as possible."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .inputs import unwrapped
+from .symbols import CaptureError
+
+if TYPE_CHECKING:
+    from .._core import Graph
 
 Dynamic = Mapping[int | str, Mapping[int, str]]
 Sizes = tuple[int, ...]
-_IDS = 2  # dimensions of a batch of ids
+_IDS = 2  # rank of a batch of token ids
 
 
 @dataclass(frozen=True)
 class Example:
-    """Inputs of a forward, and which of their dimensions vary.
+    """Inputs of a forward and their varying dimensions.
 
     Attributes:
-        args: positional inputs.
-        kwargs: named inputs.
-        dynamic: position or name of an input -> dimension -> name of the size, as `capture` takes it.
+        args: Positional inputs.
+        kwargs: Named inputs.
+        dynamic: Position or name of an input -> dimension -> name of the size, as `capture` takes it.
     """
 
     args: tuple[Any, ...]
@@ -32,13 +34,13 @@ class Example:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The named sizes, in the order in which `reader` gives their values."""
+        """The named sizes, in the order of the values that `reader` returns."""
         return tuple(dict.fromkeys(name for of in self.dynamic.values() for name in of.values()))
 
     def reader(self) -> Callable[[tuple[Any, ...], Mapping[str, Any]], Sizes]:
-        """From the inputs of a batch to the values of the named sizes; shapes alone are read.
+        """Return a function from the inputs of a batch to the values of the named sizes; it reads shapes alone.
 
-        It raises a `ShapeError` for an input that differs from the example in a dimension without a name.
+        The function raises a `ShapeError` for an input that differs from the example in a dimension without a name.
         """
         places: dict[str, tuple[int | str, int]] = {}
         for key, of in self.dynamic.items():
@@ -63,11 +65,11 @@ class Example:
         return read
 
     def sizes(self) -> Sizes:
-        """The values of the named sizes in the example itself."""
+        """Return the values of the named sizes in the example itself."""
         return self.reader()(self.args, self.kwargs)
 
     def with_fewer_sizes(self) -> Iterator[Example]:
-        """The same, with all its sizes open, with the batch alone, and with none."""
+        """Yield the example with all sizes open, with the batch alone, and with none."""
         batch = {key: {d: name for d, name in of.items() if name == "batch"} for key, of in self.dynamic.items()}
         for dynamic in (self.dynamic, {key: of for key, of in batch.items() if of}, {}):
             if dynamic is self.dynamic or dynamic != self.dynamic:
@@ -78,19 +80,19 @@ class Example:
 
 
 class ShapeError(ValueError):
-    """A batch of a shape that the example does not stand for."""
+    """A batch has a shape that the example does not cover."""
 
 
 def example_of(args: Any, kwargs: Mapping[str, Any] | None, dynamic: Dynamic | None) -> Example:
-    """Takes a caller's inputs.
+    """Build an example from a caller's inputs.
 
-    Where nothing says what varies, the first dimension that all tensors share does, as `batch`, and where they are
-    whole numbers, such as ids and masks, the second, as `sequence`.
+    Without `dynamic`, the first dimension that all tensors share varies, as `batch`; if all tensors are integers of
+    rank 2, such as ids and masks, so does a shared second one, as `sequence`.
 
     Args:
-        args: a tuple or list of positional inputs, or a lone one.
-        kwargs: named inputs.
-        dynamic: as `capture` takes it; entries of inputs that are not there are left out. None as above.
+        args: A tuple or list of positional inputs, or a lone one.
+        kwargs: Named inputs.
+        dynamic: As `capture` takes it; entries of missing inputs are ignored. None for the rule above.
     """
     given = tuple(args) if isinstance(args, tuple | list) else (args,)
     named = dict(kwargs or {})
@@ -109,8 +111,40 @@ def example_of(args: Any, kwargs: Mapping[str, Any] | None, dynamic: Dynamic | N
     return Example(given, named, {key: dict(open_sizes) for key in tensors})
 
 
+def capture_forward(module: torch.nn.Module, example: Example) -> Graph:
+    """Capture the forward of a module in evaluation mode, with as many of the example's sizes open as possible.
+
+    Args:
+        module: As `inference_view` returns it. Its mode is the same afterwards.
+        example: Its inputs.
+
+    Raises:
+        CaptureError: The capture fails with fixed sizes, too.
+    """
+    from .capture import capture
+    from .torch_state import in_mode
+
+    with in_mode(module, training=False):
+        return with_open_sizes(lambda of: capture(module, of.args, of.kwargs, dynamic=of.dynamic or None), example)
+
+
+def with_open_sizes(capture: Callable[[Example], Graph], example: Example) -> Graph:
+    """Return the first capture that succeeds: with the example's sizes open, with the batch alone, or with none.
+
+    Raises:
+        CaptureError: The capture fails with fixed sizes, too.
+    """
+    failed: CaptureError | None = None
+    for tried in example.with_fewer_sizes():
+        try:
+            return capture(tried)
+        except CaptureError as error:
+            failed = error
+    raise failed or CaptureError("the example has no sizes to try; expected at least one capture")
+
+
 def _fixed_part(value: Any, of: Mapping[int, str]) -> tuple[int, ...]:
-    """The lengths of the dimensions that have no name."""
+    """Return the lengths of the dimensions without a name."""
     shape = _tensor_in(value).shape
     if len(of) == 1 and 0 in of:
         return shape[1:]
@@ -133,26 +167,7 @@ def _tensor_in(value: Any) -> torch.Tensor:
         return value
     first: torch.Tensor | None = next(iter(_tensors(value)), None)
     if first is None:
-        raise TypeError(f"expected a tensor whose shape tells the sizes of the batch, got {type(value).__name__}")
+        raise TypeError(
+            f"the input is a {type(value).__name__}; expected a tensor, whose shape gives the batch's sizes"
+        )
     return first
-
-
-def training_example(inputs: Any, dynamic: Dynamic | None) -> Example:
-    """Inputs of a training step: a mapping has named ones, all else positional ones."""
-    if isinstance(inputs, Mapping):
-        return example_of((), inputs, dynamic)
-    return example_of(inputs, None, dynamic)
-
-
-def without_labels(module: torch.nn.Module, example: Example) -> Example:
-    """The inputs of a forward that is served, of those of a training step: no `labels`, where it runs without."""
-    if "labels" not in example.kwargs:
-        return example
-    argument = inspect.signature(unwrapped(module).forward).parameters.get("labels")
-    if argument is None or argument.default is inspect.Parameter.empty:
-        return example
-    return Example(
-        example.args,
-        {name: value for name, value in example.kwargs.items() if name != "labels"},
-        {key: of for key, of in example.dynamic.items() if key != "labels"},
-    )

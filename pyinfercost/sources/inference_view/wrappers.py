@@ -1,18 +1,18 @@
-"""What training puts around a module and what it does to its parameters: compilers, data parallelism, sharding."""
+"""Training wrappers and sharded parameters: compilers, data parallelism, FSDP, tensor parallelism, averaged models."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import sys
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
-from .libraries import Notes, defined_in, loaded
 from .references import References, compiled_from
 
-# The class of a wrapper -> the attribute that has the module in it.
+# Wrapper class -> the attribute that holds the wrapped module.
 _INNER = {
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
@@ -24,16 +24,16 @@ _INNER = {
     "lightning_fabric.wrappers._FabricModule": "_forward_module",
 }
 UNIQUE_NAMES = frozenset(_INNER.values()) - {"module"}
-"""Parts of a parameter's name that only wrappers have."""
+"""Components of a parameter's name that only wrappers produce."""
 
-# Marks that FSDP leaves on modules; libraries ask for them and then run every layer on every device.
+# Marks that FSDP leaves on modules; libraries check them and then run every layer on every device.
 _MARKS = ("_is_fsdp_managed_module", "_fsdp_use_orig_params")
 
-# The parameter that FSDP's first form keeps all others in; it registers that with the innermost module that it wraps.
+# FSDP 1 registers its flat parameter under this name with the innermost module that it wraps.
 _FLAT = "_flat_param"
 
-# Hooks that gather, scatter and cast around a forward; and those that recompute it.
-_OF_TRAINING = ("torch.distributed.", "transformers.integrations.tensor_parallel")
+# Modules that define hooks which gather, scatter, cast or recompute around a forward.
+_TRAINING_HOOKS = ("torch.distributed.", "transformers.integrations.tensor_parallel")
 
 _HOOKS = (
     "_forward_hooks",
@@ -46,15 +46,50 @@ _HOOKS = (
 Placed = dict[int, dict[str, torch.Tensor]]
 
 
+class Notes:
+    """Messages about what was removed and what could not be, each once with its count."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def removed(self, what: str) -> None:
+        """Record something that inference does not run."""
+        self._counts[f"removed for inference: {what}"] += 1
+
+    def add(self, text: str) -> None:
+        """Record any other message."""
+        self._counts[text] += 1
+
+    def all(self) -> tuple[str, ...]:
+        """Return all messages; repeated ones end with their count."""
+        return tuple(text if count == 1 else f"{text} ({count} times)" for text, count in self._counts.items())
+
+
+def loaded(*names: str) -> tuple[type[Any], ...]:
+    """Return the classes of these qualified names whose modules are already imported.
+
+    No object can be an instance of the others. Importing them here would cost a second, and fails without the library.
+    """
+    found = (getattr(sys.modules.get(name.rpartition(".")[0]), name.rpartition(".")[2], None) for name in names)
+    return tuple(each for each in found if isinstance(each, type))
+
+
+def defined_in(function: Any) -> str:
+    """Return the module that defines a hook, looking through partials and bound methods; for an object, its class's."""
+    function = getattr(function, "func", function)
+    function = getattr(function, "__func__", function)
+    return str(getattr(function, "__module__", None) or "")
+
+
 class OneDeviceBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """What a `SyncBatchNorm` is where there is one device: for inputs of any number of dimensions."""
+    """`SyncBatchNorm` on one device, for inputs of any rank."""
 
     def _check_input_dim(self, input: torch.Tensor) -> None:
         pass
 
 
 class Wrappers:
-    """What is known of wrappers, of the libraries that are loaded."""
+    """Recognize and remove the wrappers of the libraries that are imported."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
@@ -65,19 +100,19 @@ class Wrappers:
         self._distributed = loaded("torch.distributed.tensor.DTensor")
 
     def inner_name(self, module: nn.Module) -> str | None:
-        """The attribute of a wrapper that has the module in it; None for what is no wrapper."""
+        """Return the attribute of a wrapper that holds the wrapped module; None for any other module."""
         kind = type(module)
         if kind not in self._inner_by_type:
             self._inner_by_type[kind] = next((inner for known, inner in self._kinds if issubclass(kind, known)), None)
         return self._inner_by_type[kind]
 
     def inner(self, module: nn.Module) -> nn.Module | None:
-        """The module that a wrapper wraps; None for what is no wrapper."""
+        """Return the module inside a wrapper; None for any other module."""
         name = self.inner_name(module)
         return None if name is None else module._modules.get(name)
 
     def plain_class(self, kind: type) -> type:
-        """The class that `fully_shard` was called on, or a norm of one device; a class of another kind as it is."""
+        """Return the class before `fully_shard`, or a one-device norm for `SyncBatchNorm`; else the class itself."""
         if issubclass(kind, nn.SyncBatchNorm):
             return OneDeviceBatchNorm
         bases = kind.__bases__
@@ -85,7 +120,7 @@ class Wrappers:
         return bases[1] if made and issubclass(kind, self._sharded) else kind
 
     def applies(self, module: nn.Module) -> bool:
-        """Whether a module itself carries something of training, apart from what its wrapper says of it."""
+        """Return whether the module itself, not its wrapper, carries training state that must be removed."""
         held = vars(module)
         return (
             held.get("_compiled_call_impl") is not None
@@ -94,61 +129,61 @@ class Wrappers:
             or isinstance(module, (*self._sharded, nn.SyncBatchNorm))
             or any(mark in held for mark in _MARKS)
             or _FLAT in module._parameters
-            or any(_is_of_training(hook) for hook in (*_hooks(module), *_pre_hooks(module)))
+            or any(_is_training_hook(hook) for hook in (*_hooks(module), *_pre_hooks(module)))
             or any(self._is_distributed(tensor) for tensor in _tensors(module))
         )
 
     def placed(self, module: nn.Module) -> Iterator[tuple[nn.Module, str, torch.Tensor]]:
-        """The parameters of which a module keeps shards, as (owner, name, parameter of full shape, on meta)."""
+        """Yield the parameters that a module shards, as (owner, name, full-shape meta parameter)."""
         if isinstance(module, self._flattened):
             yield from _flattened(module)
         elif isinstance(module, self._sharded):
             yield from _sharded(module)
 
-    def take_off(self, original: nn.Module, twin: nn.Module, whole: dict[int, torch.Tensor]) -> None:
-        """Takes off a twin what its module carries of training.
+    def strip(self, original: nn.Module, copy: nn.Module, whole: dict[int, torch.Tensor]) -> None:
+        """Remove from a structural copy the training state of its module.
 
         Args:
             original: The module.
-            twin: Its twin, whose attributes are its own.
-            whole: id of a distributed tensor -> what stands for all of it, so that ties stay.
+            copy: Its structural copy, which owns its attributes.
+            whole: id of a distributed tensor -> its full-shape replacement, so that ties are kept.
         """
-        held = vars(twin)
+        held = vars(copy)
         if held.get("_compiled_call_impl") is not None:
             held["_compiled_call_impl"] = None
-            self._notes.taken_off("torch.compile")
-        if (function := compiled_from(type(twin).forward)) is not None and "forward" not in held:
-            held["forward"] = function.__get__(twin)
-            self._notes.taken_off("torch.compile")
+            self._notes.removed("torch.compile")
+        if (function := compiled_from(type(copy).forward)) is not None and "forward" not in held:
+            held["forward"] = function.__get__(copy)
+            self._notes.removed("torch.compile")
         if "_original_forward" in held:
             original_forward = held.pop("_original_forward")
-            if "forward" in held:  # of a compiled module both are set, but on the wrapper and on what is in it
+            if "forward" in held:  # a compiled module has both set, but on different objects: wrapper and inner module
                 held["forward"] = original_forward
-            self._notes.taken_off("autocast that accelerate puts around a forward; estimates take a precision")
+            self._notes.removed("autocast that accelerate puts around a forward; estimates take a precision")
         for mark in _MARKS:
             held.pop(mark, None)
-        twin._parameters.pop(_FLAT, None)
+        copy._parameters.pop(_FLAT, None)
         if isinstance(original, self._sharded):
-            self._notes.taken_off("fully_shard")
+            self._notes.removed("fully_shard")
         if isinstance(original, nn.SyncBatchNorm):
-            self._notes.taken_off("statistics over all devices")
-        _drop_hooks(twin)
-        held_tensors: tuple[dict[str, Any], ...] = (twin._parameters, twin._buffers)
+            self._notes.removed("batch statistics over all devices")
+        _drop_hooks(copy)
+        held_tensors: tuple[dict[str, Any], ...] = (copy._parameters, copy._buffers)
         for tensors in held_tensors:
             for name, tensor in tensors.items():
                 if tensor is not None and self._is_distributed(tensor):
                     if id(tensor) not in whole:
                         whole[id(tensor)] = on_meta(tensor, tensor.shape, tensor.dtype)
-                        self._notes.taken_off("sharding of a DTensor")
+                        self._notes.removed("sharding of a DTensor")
                     tensors[name] = whole[id(tensor)]
 
     def _is_distributed(self, tensor: torch.Tensor | None) -> bool:
-        # A parameter that is made of a distributed tensor is of that class, and not of class Parameter.
+        # A parameter made of a distributed tensor is an instance of that class, not of Parameter.
         return bool(self._distributed) and isinstance(tensor, self._distributed)
 
 
 def on_meta(like: torch.Tensor, shape: Any, dtype: torch.dtype, strides: Any = None) -> torch.Tensor:
-    """A tensor without data, that is a parameter where `like` is one."""
+    """Return a meta tensor, as a Parameter where `like` is one."""
     made = torch.empty(tuple(shape), dtype=dtype, device="meta")
     if strides is not None:
         made = torch.empty_strided(tuple(shape), tuple(strides), dtype=dtype, device="meta")
@@ -158,20 +193,20 @@ def on_meta(like: torch.Tensor, shape: Any, dtype: torch.dtype, strides: Any = N
 
 
 def own_hooks(module: nn.Module) -> bool:
-    """Whether users have put hooks on a wrapper, which then run around what it wraps."""
-    return any(not _is_of_training(hook) for hook in (*_hooks(module), *_pre_hooks(module)))
+    """Return whether a wrapper has hooks of users, which then run around the wrapped module."""
+    return any(not _is_training_hook(hook) for hook in (*_hooks(module), *_pre_hooks(module)))
 
 
-def hand_on_hooks(wrapper: nn.Module, twin: nn.Module, references: References) -> None:
-    """Gives the hooks of a wrapper to what it wraps, around those that this has."""
+def move_hooks(wrapper: nn.Module, copy: nn.Module, references: References) -> None:
+    """Register a wrapper's hooks on the copy of the wrapped module, outside the copy's own hooks."""
     for name in _HOOKS:
-        given, own = references.copied(vars(wrapper)[name]), vars(twin)[name]
-        vars(twin)[name] = OrderedDict({**given, **own} if "pre" in name else {**own, **given})
-    _drop_hooks(twin)
+        given, own = references.copied(vars(wrapper)[name]), vars(copy)[name]
+        vars(copy)[name] = OrderedDict({**given, **own} if "pre" in name else {**own, **given})
+    _drop_hooks(copy)
 
 
 def _flattened(wrapper: Any) -> Iterator[tuple[nn.Module, str, torch.Tensor]]:
-    """FSDP's first form keeps one flat parameter for several, and notes what they were."""
+    """Yield the original parameters of FSDP 1, which keeps one flat parameter for several."""
     handle = vars(wrapper).get("_handle")
     if handle is None:
         return
@@ -188,7 +223,7 @@ def _flattened(wrapper: Any) -> Iterator[tuple[nn.Module, str, torch.Tensor]]:
 
 
 def _sharded(module: Any) -> Iterator[tuple[nn.Module, str, torch.Tensor]]:
-    """`fully_shard` puts shards or whole parameters into a module, by turns and in other dtypes, and notes which."""
+    """Yield the parameters of `fully_shard`, which alternates shards and whole parameters, also in other dtypes."""
     state = module._get_fsdp_state()
     groups = getattr(state, "_fsdp_param_groups", None) or [getattr(state, "_fsdp_param_group", None)]
     for parameter in (each for group in groups if group is not None for each in group.fsdp_params):
@@ -212,17 +247,17 @@ def _tensors(module: nn.Module) -> Iterator[torch.Tensor | None]:
     yield from module._buffers.values()
 
 
-def _is_of_training(hook: Any) -> bool:
-    return defined_in(hook).startswith(_OF_TRAINING)
+def _is_training_hook(hook: Any) -> bool:
+    return defined_in(hook).startswith(_TRAINING_HOOKS)
 
 
 def drop_hook(module: nn.Module, number: int) -> None:
-    """Takes a hook of a forward off a module of one's own."""
+    """Remove a forward hook from a structural copy."""
     for name in _HOOKS:
         getattr(module, name).pop(number, None)
 
 
-def _drop_hooks(twin: nn.Module) -> None:
-    for hooks in (twin._forward_hooks, twin._forward_pre_hooks):
-        for number in [number for number, hook in hooks.items() if _is_of_training(hook)]:
-            drop_hook(twin, number)
+def _drop_hooks(copy: nn.Module) -> None:
+    for hooks in (copy._forward_hooks, copy._forward_pre_hooks):
+        for number in [number for number, hook in hooks.items() if _is_training_hook(hook)]:
+            drop_hook(copy, number)

@@ -1,4 +1,4 @@
-"""Channels taken out of a module for good: its weights get smaller, in place, and it computes with what is left."""
+"""Removal of channels from a module, in place: its weights and its work become smaller."""
 
 from __future__ import annotations
 
@@ -15,38 +15,35 @@ if TYPE_CHECKING:
 Module = TypeVar("Module", bound=nn.Module)
 Kept = Mapping[str, "Sequence[int] | torch.Tensor"]
 
-_MASKED = ("_orig", "_mask")  # what torch.nn.utils.prune puts beside a weight
+_MASKED = ("_orig", "_mask")  # suffixes of torch.nn.utils.prune
 
 
 class ShrinkError(ValueError):
-    """Channels that cannot be taken out of this module; the message says what was got and what was expected."""
+    """Channels cannot be removed from this module; the message has the value and the expected one."""
 
 
 def shrink(module: Module, groups: ChannelGroups, keep: Kept) -> Module:
-    """Takes channels out of a module, in place: nothing is masked, weights and work get smaller.
+    """Remove channels from a module, in place, without masks.
 
-    Parameters and buffers keep the elements of the units that are kept, in their order. Each parameter is a new
-    `nn.Parameter` with the same `requires_grad` and no gradient, so that an optimizer has to be made anew; parameters
-    that several modules share are shared afterwards too. Attributes of torch's layers that tell widths (`in_channels`,
-    `out_features`, `groups`, `num_features`, `normalized_shape`, ...) follow. Numbers that a forward has of its own
-    (heads of an attention, sizes of a `split`) are not known here: such a forward fails when it is run, or the numbers
-    are set by the caller.
+    Parameters and buffers keep the elements of the kept units, in their order. Each parameter is a new `nn.Parameter`
+    with the same `requires_grad` and no gradient, so the optimizer must be created again. Shared parameters stay
+    shared. Width attributes of torch's layers (`in_channels`, `out_features`, `groups`, `num_features`,
+    `normalized_shape`, ...) are updated. Constants in a forward (attention heads, sizes of a `split`) are not: such a
+    forward fails when it runs, unless the caller sets them.
 
     Args:
-        module: the one that was captured, as it was then: not shrunk since.
-        groups: what `ic.channel_groups` found in its graph.
-        keep: name of a group, or path of a layer that makes its channels -> units to keep, by number from 0 to the
-            group's width less 1, in any order; or a tensor of booleans, one for each unit. Groups that are not given
-            keep all units.
+        module: The captured module, not shrunk since.
+        groups: The result of `ic.channel_groups` for its graph.
+        keep: Name of a group, or path of a layer that produces its channels -> units to keep, as numbers from 0 to
+            width - 1 in any order, or as a boolean tensor of shape (width,). Other groups keep all units.
 
     Returns:
         The same module.
 
     Raises:
-        ShrinkError: (a `ValueError`) for an unknown group or one given twice, units that are none, repeated or out of
-            range, a module with other weights than those that were captured, weights under a mask or a
-            parametrization, and widths inside `nn.MultiheadAttention`, whose forward ties them to its own attributes.
-            Nothing is changed then.
+        ShrinkError: (a `ValueError`) A group is unknown or given twice; units are missing, repeated or out of range;
+            the module's weights are not those of the capture, or masked or parametrized; or widths are inside
+            `nn.MultiheadAttention`, whose forward ties them to its attributes. Nothing is changed then.
     """
     kept = _units_to_keep(groups, keep)
     slots = _slots(module)
@@ -110,7 +107,7 @@ Slot = tuple[nn.Module, str]
 
 
 def _slots(module: nn.Module) -> dict[str, list[Slot]]:
-    """Name of each parameter and buffer -> every module and attribute that has this very tensor."""
+    """Return name of a parameter or buffer -> all modules and attributes that hold the tensor."""
     places: dict[int, list[Slot]] = {}
     names: dict[str, int] = {}
     for path, owner in module.named_modules(remove_duplicate=False):
@@ -125,7 +122,7 @@ def _slots(module: nn.Module) -> dict[str, list[Slot]]:
 
 
 def _shapes(groups: ChannelGroups, widths: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
-    """Shapes of parameters and buffers at these widths."""
+    """Return the shapes of parameters and buffers at these widths."""
     shapes: dict[str, tuple[int, ...]] = {}
     for t in range(groups.graph.tensor_count):
         info = groups.graph.tensor(t)
@@ -135,17 +132,17 @@ def _shapes(groups: ChannelGroups, widths: Mapping[str, int]) -> dict[str, tuple
 
 
 def _check(module: nn.Module, slots: Mapping[str, list[Slot]], name: str, full: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuses a tensor that cannot be made smaller."""
+    """Raise for a tensor that cannot be made smaller."""
     path, _, attribute = name.rpartition(".")
     if (name not in slots and f"{name}{_MASKED[0]}" in slots) or name.endswith(_MASKED):
         raise ShrinkError(
-            f"{name} is under a mask of torch.nn.utils.prune, expected a plain weight: call "
+            f"{name} is masked by torch.nn.utils.prune; expected a plain weight. Call "
             f"torch.nn.utils.prune.remove(layer, {attribute.removesuffix('_orig').removesuffix('_mask')!r}) first"
         )
     parts = path.split(".")
     if "parametrizations" in parts or any(parametrize.is_parametrized(owner) for owner in _owners(module, path)):
         raise ShrinkError(
-            f"{name} is parametrized, expected a plain weight: call "
+            f"{name} is parametrized; expected a plain weight. Call "
             "torch.nn.utils.parametrize.remove_parametrizations(layer, name) first"
         )
     if name not in slots:
@@ -154,19 +151,19 @@ def _check(module: nn.Module, slots: Mapping[str, list[Slot]], name: str, full: 
     tensor = getattr(owner, attribute)
     if tuple(tensor.shape) != full[name]:
         raise ShrinkError(
-            f"{name} is of shape {tuple(tensor.shape)}, expected {full[name]} as captured; a module that was shrunk "
-            "has to be captured again"
+            f"{name} has shape {tuple(tensor.shape)}; expected {full[name]} as captured. Capture a module again after "
+            "it was shrunk"
         )
     for holder in _owners(module, path):
         if isinstance(holder, nn.MultiheadAttention):
             raise ShrinkError(
-                f"{name} belongs to nn.MultiheadAttention, whose forward takes its widths from embed_dim: these "
-                "channels cannot be taken out of it, expected another group"
+                f"{name} belongs to nn.MultiheadAttention, whose forward takes its widths from embed_dim; its channels "
+                "cannot be removed, expected another group"
             )
 
 
 def _owners(module: nn.Module, path: str) -> list[nn.Module]:
-    """The module of a path, and the one that it is in, where they are there."""
+    """Return the module of a path and its parent, if they exist."""
     found: list[nn.Module] = []
     for each in {path, path.rpartition(".")[0]}:
         try:
@@ -177,7 +174,7 @@ def _owners(module: nn.Module, path: str) -> list[nn.Module]:
 
 
 def _replace(slots: Mapping[str, list[Slot]], name: str, dims: Mapping[int, torch.Tensor]) -> None:
-    """The kept elements of a tensor in its place, wherever it is."""
+    """Replace a tensor by its kept elements in all modules that hold it."""
     owner, attribute = slots[name][0]
     old = getattr(owner, attribute)
     new = old.detach()
@@ -192,7 +189,7 @@ def _replace(slots: Mapping[str, list[Slot]], name: str, dims: Mapping[int, torc
 
 
 def _settings(module: nn.Module, groups: ChannelGroups, widths: Mapping[str, int]) -> list[tuple[nn.Module, str, Any]]:
-    """Attributes of layers that tell widths, with what they are afterwards."""
+    """Return the width attributes of layers that change, with their new values."""
     layers = dict(module.named_modules(remove_duplicate=False))
     graph = groups.graph
     found: list[tuple[nn.Module, str, Any]] = []
@@ -201,7 +198,7 @@ def _settings(module: nn.Module, groups: ChannelGroups, widths: Mapping[str, int
         layer = layers.get(node.module)
         if layer is None:
             continue
-        before, after = _told(node, groups.widths), _told(node, widths)
+        before, after = _widths_of(node, groups.widths), _widths_of(node, widths)
         for attribute, value in after.items():
             old = getattr(layer, attribute, None)
             if before[attribute] != value and old is not None and old == before[attribute]:
@@ -209,8 +206,8 @@ def _settings(module: nn.Module, groups: ChannelGroups, widths: Mapping[str, int
     return found
 
 
-def _told(node: Any, widths: Mapping[str, int]) -> dict[str, Any]:
-    """What attributes of a node's layer say, at these widths."""
+def _widths_of(node: Any, widths: Mapping[str, int]) -> dict[str, Any]:
+    """Return the width attributes of a node's layer at these widths."""
 
     def number(length: Any) -> int:
         return int(length) if isinstance(length, int) else int(length.substitute(widths))

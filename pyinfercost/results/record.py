@@ -1,4 +1,4 @@
-"""One record of a tracker: flat figures with their units in their names."""
+"""Records of cost over steps: flat figures with their units in their names."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Metrics = Mapping[str, float | int]
 
 @dataclass(frozen=True)
 class CostRecord:
-    """What was known after a step.
+    """Figures of one step.
 
     Attributes:
-        step: optimizer steps done.
-        metrics: figures by name, such as `cost/l4/latency_s`, `sparsity/zero_share`, `training/mfu`. What is not known
-            is not there, and `notes` say why.
-        notes: what is missing or assumed, in words.
+        step: Optimizer steps done.
+        metrics: Figures by name, such as `cost/l4/latency_s`, `sparsity/zero_share`, `training/mfu`. Unknown figures
+            are absent, and `notes` give the reasons.
+        notes: Missing figures and assumptions, in words.
     """
 
     step: int
@@ -24,7 +24,11 @@ class CostRecord:
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __getitem__(self, name: str) -> float | int:
-        """A figure by its name."""
+        """Return a figure by its name.
+
+        Raises:
+            KeyError: The record has no such figure; the message lists near names and the notes.
+        """
         try:
             return self.metrics[name]
         except KeyError:
@@ -33,5 +37,5 @@ class CostRecord:
             raise KeyError(f"the record has no {name!r}; it has {', '.join(near or self.metrics)}{why}") from None
 
     def to_dict(self) -> dict[str, object]:
-        """The JSON object."""
+        """Return the JSON object."""
         return {"step": self.step, "metrics": dict(self.metrics), "notes": list(self.notes)}

@@ -1,17 +1,16 @@
-"""What one batch of training asks for: FLOPs that the model needs, FLOPs that are run, and bytes."""
+"""Work of a training step: FLOPs that the model needs, FLOPs that run, and bytes, for batches of any size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from .. import _core
-from .checkpoints import without_checkpoints
-from .inference_view import deployed
-from .example import Example, ShapeError, Sizes
-from .cost_to_serve import with_open_sizes
+from ..sources.example import Dynamic, Example, ShapeError, Sizes, example_of, with_open_sizes
+from ..sources.inference_view.view import inference_view
 
 if TYPE_CHECKING:
     from .._core import CountRow, Graph, Quantity
@@ -20,14 +19,14 @@ _SEQUENCE = "sequence"
 
 
 class BatchWork(NamedTuple):
-    """The work of one forward and backward.
+    """Work of one forward and backward.
 
     Attributes:
-        model_flops: that the model needs: its products, once forward and, for gradients that are required, backward.
-        run_flops: that are run, activations that are computed again included; equal to `model_flops` where none are.
-        bytes: that the operators of forward and backward read and write.
-        items: of the batch.
-        tokens: that the forward reads, padding included; None where it reads none.
+        model_flops: Contraction FLOPs that the model needs: forward, and backward for the gradients that are required.
+        run_flops: Contraction FLOPs that run, including recomputed activations; `model_flops` without recomputation.
+        bytes: Read and written by the operators of forward and backward.
+        items: Of the batch.
+        tokens: Read by the forward, including padding; None for a model without tokens.
     """
 
     model_flops: float
@@ -38,47 +37,57 @@ class BatchWork(NamedTuple):
 
 
 class TrainingWork:
-    """The work of batches of any size, from one capture of a training step.
+    """Work of batches of any size, from one capture of a training step.
 
     Args:
-        module: in training.
-        example: inputs of a training step.
-        loss: from what the module returns to a scalar, as `capture` takes it.
-        causal: whether attention counts what its causal mask keeps alone, and not the whole square.
+        module: The module in training.
+        example: Inputs of a training step.
+        loss: From the module's result to a scalar, as `capture` takes it.
+        causal: Whether attention counts only the part of its square that a causal mask keeps.
+
+    Raises:
+        CaptureError: The training step cannot be captured.
     """
 
     def __init__(
         self, module: torch.nn.Module, example: Example, *, loss: Callable[[Any], Any] | None, causal: bool
     ) -> None:
         self._example = example
-        view = deployed(module)
+        view = inference_view(module)
         self.notes = view.notes
-        with without_checkpoints(view.module) as recomputes:
-            self._graph = _captured(view.module, example, loss)
+        with _without_checkpoints(view.module) as recomputes:
+            self._graph = _capture_step(view.module, example, loss)
         self._field = "causal_flops" if causal else "contraction_flops"
         self._counts = _quantities(self._graph).total
         self._run: tuple[Graph, CountRow] | None = None
         if recomputes:
-            graph = _captured(view.module, example, loss)
+            graph = _capture_step(view.module, example, loss)
             self._run = graph, _quantities(graph).total
         self._known: dict[Sizes, BatchWork] = {}
         self._ids = _core.boundary(self._graph)["tokens"]
 
     def of(self, sizes: Sizes) -> BatchWork:
-        """The work of a batch whose named sizes, in the order of `Example.names`, have these values.
+        """Return the work of a batch.
+
+        Args:
+            sizes: Values of the named sizes, in the order of `Example.names`.
 
         Raises:
-            ShapeError: a size is not the example's that could not stay open in the capture.
+            ShapeError: A size that the capture fixes differs from the example's.
         """
         if sizes not in self._known:
             self._known[sizes] = self._work(dict(zip(self._example.names, sizes, strict=True)))
         return self._known[sizes]
 
     def useful_share(self, sizes: Sizes, lengths: Mapping[int, int]) -> float:
-        """The share of padded batches' FLOPs that their real tokens need; `lengths` has how many are how long.
+        """Return the share of the FLOPs of padded batches that their real tokens need.
 
-        Each sequence counts with the FLOPs of one of its own length, so that attention over padding does not count.
-        Where the length of sequences is no open size (`sequence`), FLOPs are taken to grow with the tokens.
+        Each sequence counts with the FLOPs of an unpadded one of its length, so that attention over padding is left
+        out. If the sequence length is not an open size (`sequence`), FLOPs are taken as proportional to tokens.
+
+        Args:
+            sizes: Values of the named sizes of these batches.
+            lengths: Real length -> number of sequences.
         """
         named = dict(zip(self._example.names, sizes, strict=True))
         padded = named.get(_SEQUENCE)
@@ -107,7 +116,7 @@ class TrainingWork:
                     f"{name} is {named[name]} and was {size} in the example: the model's training step cannot be "
                     "captured with that size open, so the work of other sizes is not known"
                 )
-            scale = items / size  # the work of another batch is in proportion to its items
+            scale = items / size  # work is proportional to the items of a batch
         model_flops = self._flops(named) * scale
         run_flops = model_flops
         if self._run is not None:
@@ -120,7 +129,35 @@ class TrainingWork:
         return BatchWork(model_flops, run_flops, moved * scale, items, tokens)
 
 
-def _captured(module: torch.nn.Module, example: Example, loss: Callable[[Any], Any] | None) -> Graph:
+def training_example(inputs: Any, dynamic: Dynamic | None) -> Example:
+    """Return the example of a training step: named inputs from a mapping, positional ones from anything else."""
+    if isinstance(inputs, Mapping):
+        return example_of((), inputs, dynamic)
+    return example_of(inputs, None, dynamic)
+
+
+@contextlib.contextmanager
+def _without_checkpoints(module: torch.nn.Module) -> Iterator[bool]:
+    """Clear the flags with which parts of a module recompute activations; yield whether there are any.
+
+    `transformers` has `gradient_checkpointing`, `timm` has `grad_checkpointing`.
+    """
+    flags = [
+        (part, name)
+        for part in module.modules()
+        for name, value in vars(part).items()
+        if value is True and "checkpoint" in name
+    ]
+    try:
+        for part, name in flags:
+            setattr(part, name, False)
+        yield bool(flags)
+    finally:
+        for part, name in flags:
+            setattr(part, name, True)
+
+
+def _capture_step(module: torch.nn.Module, example: Example, loss: Callable[[Any], Any] | None) -> Graph:
     from ..sources.capture import capture
     from ..sources.torch_state import in_mode
 
@@ -132,7 +169,7 @@ def _captured(module: torch.nn.Module, example: Example, loss: Callable[[Any], A
 
 
 def _quantities(graph: Graph) -> Any:
-    """Counts in the graph's open sizes; sizes that depend on data are at their defaults."""
+    """Return counts in the graph's open sizes; sizes that depend on data are at their defaults."""
     return _core.count(graph, {})
 
 

@@ -1,4 +1,4 @@
-"""What the attributes of a module refer to, and copies of them that refer to other modules."""
+"""Copies of attribute values in which references to modules are replaced."""
 
 from __future__ import annotations
 
@@ -15,52 +15,51 @@ from torch import nn
 _DICTS = frozenset({dict, OrderedDict, defaultdict})
 _ATOMS = frozenset({str, int, float, bool, type(None), torch.Tensor, nn.Parameter, torch.dtype, torch.device})
 
-# A vocabulary or a list of samples holds no modules and takes long to go through.
+# A vocabulary or a list of samples holds no modules and is slow to traverse.
 _LARGE = 4096
 
 _COMPILED_FROM = "_torchdynamo_orig_callable"
 
 
 def compiled_from(function: Any) -> Any:
-    """What `torch.compile` has made a function from; None for one that is not compiled."""
+    """Return the function that `torch.compile` wrapped; None for one that is not compiled."""
     if not isinstance(function, types.FunctionType) or "_torchdynamo_disable" in vars(function):
         return None
     return vars(function).get(_COMPILED_FROM)
 
 
 def is_bare(value: Any) -> bool:
-    """Whether a value refers to nothing: most attributes of a module are numbers and dictionaries without hooks."""
+    """Return whether a value refers to nothing: most attributes are numbers and empty dictionaries of hooks."""
     kind = type(value)
     return kind in _ATOMS or (kind in _DICTS and not value)
 
 
 class References:
-    """Copies values, with other modules in the place of those that they refer to.
+    """Copy values and replace the modules that they refer to.
 
-    Lists, sets and dictionaries are always new, so that what a forward puts into one stays out of the other. Modules
-    are looked for in these and in tuples, as the owner of bound methods, in `functools.partial`, in the closures of
-    functions and behind weak references: in all places where wrappers and hooks have them. Other objects stay what
-    they are.
+    Lists, sets and dictionaries are always copied, so that what a forward stores in one stays out of the other. Modules
+    are searched in these and in tuples, as the owner of bound methods, in `functools.partial`, in closures of functions
+    and behind weak references: all places where wrappers and hooks keep them. Other objects are not copied.
 
     Args:
-        stands_for: From a module to the one that takes its place.
+        replacement: From a module to its replacement.
 
     Attributes:
-        compiled: How many functions were met that `torch.compile` has made; their originals take their place.
+        compiled: How many compiled functions were met; their originals replace them.
     """
 
-    def __init__(self, stands_for: Callable[[nn.Module], nn.Module]) -> None:
-        self._stands_for = stands_for
+    def __init__(self, replacement: Callable[[nn.Module], nn.Module]) -> None:
+        self._replacement = replacement
         self._copies: dict[int, Any] = {}
         self.compiled = 0
 
     def copied(self, value: Any) -> Any:
-        """A copy of a value; the value itself where nothing in it changes."""
+        """Return a copy of a value, or the value itself where nothing in it changes."""
         kind = type(value)
         if kind in _ATOMS:
             return value
         if isinstance(value, nn.Module):
-            return self._stands_for(value)
+            return self._replacement(value)
         if kind is types.MethodType:
             return self._method(value)
         if id(value) in self._copies:
@@ -74,7 +73,7 @@ class References:
         if kind is functools.partial:
             return self._partial(value)
         if kind is weakref.ReferenceType and isinstance(value(), nn.Module):
-            return weakref.ref(self._stands_for(value()))
+            return weakref.ref(self._replacement(value()))
         return value
 
     def _container(self, value: Any) -> Any:
@@ -102,10 +101,10 @@ class References:
         if not isinstance(owner, nn.Module):
             return method
         function = self.copied(method.__func__)
-        if isinstance(function, types.MethodType):  # what was compiled was bound already
+        if isinstance(function, types.MethodType):  # the compiled function was bound already
             return function
-        stand_in = self._stands_for(owner)
-        return method if stand_in is owner and function is method.__func__ else types.MethodType(function, stand_in)
+        replaced = self._replacement(owner)
+        return method if replaced is owner and function is method.__func__ else types.MethodType(function, replaced)
 
     def _function(self, function: types.FunctionType) -> Any:
         self._copies[id(function)] = function  # it may be in its own closure
@@ -122,7 +121,7 @@ class References:
         cells = function.__closure__ or ()
         try:
             inside = [cell.cell_contents for cell in cells]
-        except ValueError:  # one that is not filled yet
+        except ValueError:  # an empty cell
             return function
         # Only modules: a closure may hold a container that the function shares with others on purpose.
         found = [self.copied(each) if isinstance(each, nn.Module | types.MethodType) else each for each in inside]

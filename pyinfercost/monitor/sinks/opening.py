@@ -1,4 +1,4 @@
-"""A sink from what a caller writes for it."""
+"""Sinks from words, paths, functions and files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import io
 from os import PathLike, fspath
 from typing import Any
 
-from .files import Csv, Jsonl
-from .mlflow import MLflow
-from .plain import BRIEF, Callback, Stdout
+from ...results.sinks import Sink
+from .experiment_trackers import MLflow, TensorBoard, WandB
+from .plain import BRIEF, Callback, Csv, Jsonl, Stdout
 from .prometheus import Prometheus
-from .protocol import Sink
-from .tensorboard import TensorBoard
-from .wandb import WandB
 
 _EXPECTED = (
     "expected a Sink, a function of (step, metrics), 'stdout', a path that ends in .csv or .jsonl, 'tensorboard:DIR', "
@@ -20,30 +17,29 @@ _EXPECTED = (
 )
 
 
-def sink_of(value: Any) -> Sink:
-    """The sink that is meant.
+def open_sink(value: Any) -> Sink:
+    """Return the sink that a caller names.
 
     Args:
-        value: A sink, a function that is called with `(step, metrics)`, an open text file, or a word:
-            `"stdout"`, `"costs.csv"`, `"costs.jsonl"`, `"tensorboard:DIR"`, `"wandb"`, `"wandb:PROJECT"`, `"mlflow"`,
-            `"prometheus"`.
+        value: A sink, a function of `(step, metrics)`, an open text file, or a word: `"stdout"`, `"costs.csv"`,
+            `"costs.jsonl"`, `"tensorboard:DIR"`, `"wandb"`, `"wandb:PROJECT"`, `"mlflow"`, `"prometheus"`.
 
     Raises:
-        ValueError: No such word.
-        TypeError: It is none of these.
-        ImportError: The sink's library is missing; the message names the extra that brings it.
+        ValueError: The word is unknown.
+        TypeError: The value is none of these.
+        ImportError: The sink's library is missing; the message names the extra that installs it.
     """
     if isinstance(value, (str, PathLike)):
         return _of_word(fspath(value))
     if isinstance(value, type):
-        raise TypeError(f"got the class {value.__name__}, not one of its objects; {_EXPECTED}")
-    if isinstance(value, io.TextIOBase) or hasattr(value, "writelines"):  # which has `write` and `close` as well
+        raise TypeError(f"got the class {value.__name__}, not an instance of it; {_EXPECTED}")
+    if isinstance(value, io.TextIOBase) or hasattr(value, "writelines"):  # files have `write` and `close`, too
         return Stdout(value)
     if isinstance(value, Sink):
         return value
     if callable(value):
         return Callback(value)
-    raise TypeError(f"{value!r} is no sink; {_EXPECTED}")
+    raise TypeError(f"{value!r} is not a sink; {_EXPECTED}")
 
 
 def _of_word(word: Any) -> Sink:
@@ -65,4 +61,4 @@ def _of_word(word: Any) -> Sink:
         return Csv(word)
     if word.endswith(".jsonl"):
         return Jsonl(word)
-    raise ValueError(f"{word!r} is no sink; {_EXPECTED}")
+    raise ValueError(f"{word!r} is not a sink; {_EXPECTED}")

@@ -1,0 +1,69 @@
+"""Lazy imports: exports of a package that are imported when first used, and libraries that an extra installs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from sys import modules
+from typing import Any
+
+
+def lazy_exports(
+    package: str, table: Mapping[str, Iterable[str]], *eager: str, needs: Mapping[str, str] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return `__getattr__`, `__dir__` and `__all__` of a package from one table of its exports.
+
+    Type checkers cannot read the table: the package repeats its rows as imports under `TYPE_CHECKING`, and a test
+    compares the two.
+
+    Args:
+        package: `__name__` of the package.
+        table: Module relative to the package -> the names that it defines. A module without names is exported itself.
+        *eager: Names that the package imports at once.
+        needs: Library -> the extra that installs it; its absence is reported with that extra.
+    """
+    found = {name: module for module, names in table.items() for name in names or (module.lstrip("."),)}
+    exported = sorted({*found, *eager})
+
+    def get(name: str) -> Any:
+        if name not in found:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        try:
+            module = import_module(found[name], package)
+        except ModuleNotFoundError as error:
+            extra = (needs or {}).get(error.name or "")
+            if extra is None:
+                raise
+            raise ImportError(
+                f"{package}.{name} needs {error.name}, which is not installed; run pip install 'pyinfercost[{extra}]'",
+                name=error.name,
+            ) from error
+        value = getattr(module, name) if table[found[name]] else module
+        vars(modules[package])[name] = value
+        return value
+
+    def names() -> list[str]:
+        return sorted({*vars(modules[package]), *exported})
+
+    return get, names, exported
+
+
+def optional_library(name: str, user: str, extra: str) -> Any:
+    """Import a library that an extra installs.
+
+    Args:
+        name: The module.
+        user: The object that needs it, for the message.
+        extra: The extra of this package that installs it.
+
+    Raises:
+        ImportError: It cannot be imported; the message names the extra.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        raise ImportError(
+            f"{user} needs {package}, which cannot be imported ({error}); run pip install 'pyinfercost[{extra}]'",
+            name=package,
+        ) from error

@@ -1,0 +1,242 @@
+"""Budgets: limits on the cost of a model, checked in a training loop or in a test."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .. import _core
+from .arguments import bind_sizes
+
+if TYPE_CHECKING:
+    from .._core import Graph
+
+_OF_MACHINE = ("latency_s", "energy_per_item_j", "cost_usd", "usd_per_million_tokens", "carbon_g")
+_OF_MODEL = ("flops", "contraction_flops", "parameters", "parameter_bytes", "peak_memory_bytes")
+_ACTIONS = ("raise", "warn")
+_AT = ("estimate", "high")
+
+
+class CostBudgetWarning(UserWarning):
+    """A model in training exceeds its budget."""
+
+
+class CostBudgetExceededError(AssertionError):
+    """A model exceeds its budget.
+
+    Attributes:
+        overruns: The figures above their limits.
+    """
+
+    def __init__(self, message: str, overruns: tuple[Overrun, ...]) -> None:
+        super().__init__(message)
+        self.overruns = overruns
+
+
+class Overrun(NamedTuple):
+    """One figure above its limit.
+
+    Attributes:
+        name: The figure, with its unit.
+        value: Its value.
+        limit: The limit of the budget.
+    """
+
+    name: str
+    value: float
+    limit: float
+
+    def __str__(self) -> str:
+        over = f", {100 * (self.value / self.limit - 1):.1f} % over" if self.limit > 0 else ""
+        return f"{self.name} is {self.value:.4g}, limit {self.limit:.4g}{over}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostBudget:
+    """Limits on the cost of one forward. All limits that are given hold.
+
+    Attributes:
+        latency_s: Seconds of a forward of the batch.
+        energy_per_item_j: Joules per item of the batch.
+        cost_usd: USD per item; needs `price`.
+        usd_per_million_tokens: USD per million tokens, for a model that reads tokens; needs `price`.
+        carbon_g: Grams of CO2 equivalent per item; needs `region`, or a price that implies one.
+        flops: All FLOPs of a forward, contractions and pointwise.
+        contraction_flops: FLOPs of products, convolutions and attention, two per multiply-add.
+        parameters: Number of parameters.
+        parameter_bytes: Bytes of parameters.
+        peak_memory_bytes: Weights, buffers and the peak of activations.
+        hardware: The machine, for limits that depend on it; as `hardware.load` takes it.
+        precision: The dtype to serve in.
+        execution: `eager`, `compiled` or `replayed`.
+        threads: Threads of a CPU.
+        price, utilisation, region, transfer: As in `estimate`.
+        sizes: Values of named sizes, such as the batch; the example's by default.
+        at: `"estimate"` compares latency and energy themselves, `"high"` the upper ends of their bands.
+        action: In a tracker: `"raise"` ends training with a `CostBudgetExceededError`, `"warn"` issues a warning each
+            time the model goes over.
+    """
+
+    latency_s: float | None = None
+    energy_per_item_j: float | None = None
+    cost_usd: float | None = None
+    usd_per_million_tokens: float | None = None
+    carbon_g: float | None = None
+    flops: float | None = None
+    contraction_flops: float | None = None
+    parameters: float | None = None
+    parameter_bytes: float | None = None
+    peak_memory_bytes: float | None = None
+    hardware: Any = None
+    precision: str = "native"
+    execution: str = "eager"
+    threads: int | None = None
+    price: Any = None
+    utilisation: float = 1.0
+    region: str | None = None
+    transfer: Any = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    at: str = "estimate"
+    action: str = "raise"
+
+    def __post_init__(self) -> None:
+        for name in (*_OF_MACHINE, *_OF_MODEL):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value!r}; expected a limit above 0")
+        if self.hardware is None and any(getattr(self, name) is not None for name in _OF_MACHINE):
+            given = ", ".join(name for name in _OF_MACHINE if getattr(self, name) is not None)
+            raise ValueError(f"a limit on {given} depends on the machine; pass hardware=")
+        if not self.limits:
+            raise ValueError(f"the budget has no limit; pass one of {', '.join((*_OF_MACHINE, *_OF_MODEL))}")
+        for name, known in (("at", _AT), ("action", _ACTIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}")
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are given, by name."""
+        named = ((name, getattr(self, name)) for name in (*_OF_MACHINE, *_OF_MODEL))
+        return {name: float(value) for name, value in named if value is not None}
+
+    def overruns(self, graph: Graph) -> tuple[Overrun, ...]:
+        """Return the figures of a captured forward that exceed their limits.
+
+        Raises:
+            ValueError: A figure with a limit is unknown for this machine or model.
+        """
+        values = self._values(graph)
+        unknown = [name for name in self.limits if values.get(name) is None]
+        if unknown:
+            raise ValueError(
+                f"{', '.join(unknown)} of {graph.model or 'this model'} on {self.hardware} is unknown, so its limit "
+                "cannot be checked; costs need price=, carbon needs region=, energy needs a machine with power figures"
+            )
+        return tuple(Overrun(name, values[name], limit) for name, limit in self.limits.items() if values[name] > limit)
+
+    def _values(self, graph: Graph) -> dict[str, Any]:
+        total = _core.count(graph, graph.size_values(bind_sizes(graph, self.sizes)), precision=self.precision).total
+        values: dict[str, Any] = {name: getattr(total, name) for name in _OF_MODEL}
+        if self.hardware is None:
+            return values
+        from .estimate import estimate
+
+        sizes: dict[str, Any] = dict(self.sizes)
+        known = estimate(
+            graph,
+            hardware=self.hardware,
+            precision=self.precision,
+            execution=self.execution,
+            threads=self.threads,
+            price=self.price,
+            utilisation=self.utilisation,
+            region=self.region,
+            transfer=self.transfer,
+            **sizes,
+        )
+        values |= {name: getattr(known, name) for name in _OF_MACHINE}
+        if self.at == "high":
+            values["latency_s"] = known.latency_high_s
+            if known.energy_high_j is not None and known.energy_j:
+                values["energy_per_item_j"] *= known.energy_high_j / known.energy_j
+        return values
+
+    def text(self, overruns: tuple[Overrun, ...], model: str) -> str:
+        """Return the message about these overruns."""
+        where = f" on {self.hardware}" if self.hardware is not None else ""
+        way = f"{self.precision}, {self.execution}" if self.hardware is not None else self.precision
+        return f"{model or 'the model'} is over its budget{where} ({way}): " + "; ".join(map(str, overruns))
+
+
+class WatchedBudget:
+    """A budget in a training loop: it raises, or warns once each time the model goes over."""
+
+    def __init__(self, budget: CostBudget) -> None:
+        self.budget = budget
+        self._over = False
+        self._graph: Any = None
+
+    def check(self, graph: Graph, *, stacklevel: int) -> None:
+        """Compare a forward with the budget, unless it was the last one compared.
+
+        Raises:
+            CostBudgetExceededError: It is over, and the budget's action is `"raise"`.
+        """
+        if graph is self._graph:
+            return
+        overruns = self.budget.overruns(graph)
+        self._graph = graph
+        was, self._over = self._over, bool(overruns)
+        if not overruns:
+            return
+        message = self.budget.text(overruns, graph.model)
+        if self.budget.action == "raise":
+            self._graph = None  # raise again for a caller that catches the error and continues
+            raise CostBudgetExceededError(message, overruns)
+        if not was:
+            warnings.warn(message, CostBudgetWarning, stacklevel=stacklevel)
+
+
+def assert_cost(model: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None, **limits: Any) -> None:
+    """Fail if a model exceeds its budget, as an assertion of a test.
+
+    `assert_cost(model, x, hardware="l4", precision="fp16", latency_s=0.005, sizes={"batch": 8})`
+
+    Args:
+        model: As `capture` takes it: a module, in training or not, a program, a file, a spec, a Graph.
+        args: Positional inputs of a module.
+        kwargs: Named inputs of a module.
+        **limits: Attributes of `CostBudget`.
+
+    Raises:
+        CostBudgetExceededError: An `AssertionError` that lists each overrun.
+        ValueError: A limit is unknown, or cannot be checked.
+    """
+    budget = _budget_of(limits)
+    graph = _captured(model, args, kwargs)
+    overruns = budget.overruns(graph)
+    if overruns:
+        raise CostBudgetExceededError(budget.text(overruns, graph.model), overruns)
+
+
+def _captured(model: Any, args: Any, kwargs: Mapping[str, Any] | None) -> Graph:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        from ..sources.example import capture_forward, example_of
+        from ..sources.inference_view.view import inference_view
+
+        return capture_forward(inference_view(model).module, example_of(args, kwargs, None))
+    from ..sources.capture import capture
+
+    return capture(model, args, kwargs)
+
+
+def _budget_of(limits: Mapping[str, Any]) -> CostBudget:
+    known = [entry.name for entry in fields(CostBudget)]
+    wrong = [name for name in limits if name not in known]
+    if wrong:
+        raise ValueError(f"a budget has no {', '.join(wrong)}; expected some of {', '.join(known)}")
+    return CostBudget(**limits)
