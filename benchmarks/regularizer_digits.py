@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.training.gates import _Rows, _Weights
+from pyinfercost.training.gates import Rows, Weights
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from digits import digits, trained
@@ -67,14 +67,14 @@ def penalty_of(kind: str, strength: float, model: nn.Module, x: torch.Tensor, ha
 
 def l1(cost: ic.CostRegularizer, model: nn.Module, strength: float) -> Callable[[], torch.Tensor]:
     """The usual penalty: magnitudes by FLOPs, which do not change with what other layers keep."""
-    weights = _Weights(model)
+    weights = Weights(model)
     parts = []
     for group in cost.groups.groups:
         of_channel = ic.count(cost.groups.graph, batch=1, **cost.groups.widths).total.contraction_flops
         fewer = {**cost.groups.widths, group.name: group.width - 1}
         of_channel -= ic.count(cost.groups.graph, batch=1, **fewer).total.contraction_flops
         full = ic.count(cost.groups.graph, batch=1, **cost.groups.widths).total.contraction_flops
-        rows = [_Rows(weights, member) for member in group.members if member.role == "producer"]
+        rows = [Rows(weights, member) for member in group.members if member.role == "producer"]
         parts.append((of_channel / full, rows, [of.mean_squares().detach().mean() for of in rows]))
 
     def penalty() -> torch.Tensor:

@@ -16,8 +16,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from pyinfercost.training.lightning import CostCallback
-from pyinfercost.monitor.sinks import Stdout
+from pyinfercost.monitor import Stdout
+from pyinfercost.training import LightningCostCallback
 
 SHOWN = [
     "cost/*/latency_s",
@@ -62,7 +62,7 @@ def main() -> None:
     data = list(zip(torch.tensor(pictures, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16, labels, strict=True))
     chosen = torch.utils.data.random_split(data, [1500, len(data) - 1500], torch.Generator().manual_seed(0))
     train, test = (torch.utils.data.DataLoader(part, batch_size=64) for part in chosen)
-    cost = CostCallback(
+    cost = LightningCostCallback(
         hardware=["l4", "epyc-9654"],
         price={"l4": "g6.4xlarge"},
         sizes={"batch": 1},

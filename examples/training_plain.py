@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.monitor.sinks import Stdout
+from pyinfercost.monitor import Stdout
 
 SHOWN = ["cost/*/latency_s", "sparsity/zero_share", "training/items_per_s", "loss/*"]
 

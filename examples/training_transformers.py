@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed
 
-from pyinfercost.training.budget import CostBudget
-from pyinfercost.monitor.sinks import Stdout
-from pyinfercost.training.transformers import CostCallback
+from pyinfercost.monitor import Stdout
+from pyinfercost.predict.budgets import CostBudget
+from pyinfercost.training import TransformersCostCallback
 
 LENGTH = 64
 SHOWN = [
@@ -50,7 +50,7 @@ def main() -> None:
     model = GPT2LMHeadModel(
         GPT2Config(vocab_size=256, n_positions=LENGTH, n_embd=128, n_layer=4, n_head=4, bos_token_id=0, eos_token_id=0)
     )
-    cost = CostCallback(
+    cost = TransformersCostCallback(
         hardware=["l4", "h100-sxm-80gb"],
         precision="fp16",
         execution="replayed",

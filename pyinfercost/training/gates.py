@@ -71,7 +71,7 @@ def magnitudes(module: torch.nn.Module, groups: ChannelGroups, softness: float) 
     scale of the weights before it has no effect. Otherwise m is the root mean square of the rows that produce the
     channel, over all layers that add to it.
     """
-    values = _Weights(module)
+    values = Weights(module)
     found = []
     for group in groups.groups:
         normed = any(member.role == "buffer" for member in group.members)
@@ -80,13 +80,13 @@ def magnitudes(module: torch.nn.Module, groups: ChannelGroups, softness: float) 
         if not members:
             continue
         with torch.no_grad():  # layers that add to one channel have equal weight
-            rows = [_Rows(values, member) for member in members]
+            rows = [Rows(values, member) for member in members]
             means = [of.mean_squares().mean().clamp_min(_TINY) for of in rows]
         found.append(Gated(group, _Magnitude(rows, means, softness), (1 + softness) / 2))
     return found
 
 
-class _Rows:
+class Rows:
     """The slices of one weight that belong to the channels of a group.
 
     Args:
@@ -94,7 +94,7 @@ class _Rows:
         member: The weight's dimension of the channels.
     """
 
-    def __init__(self, values: _Weights, member: Member) -> None:
+    def __init__(self, values: Weights, member: Member) -> None:
         self._values = values
         self._member = member
         positions = member.indices.reshape(-1)
@@ -114,7 +114,7 @@ class _Rows:
 
 
 class _Magnitude:
-    def __init__(self, rows: list[_Rows], means: list[torch.Tensor], softness: float) -> None:
+    def __init__(self, rows: list[Rows], means: list[torch.Tensor], softness: float) -> None:
         self._rows = rows
         self._means = means
         self._softness = softness
@@ -130,7 +130,7 @@ class _Magnitude:
         return (1 + self._softness) * magnitude / (magnitude + self._softness)
 
 
-class _Weights:
+class Weights:
     """The current weights of a module by their plain names."""
 
     def __init__(self, module: torch.nn.Module) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pyinfercost.monitor import sinks
-from pyinfercost.monitor.sinks import Callback, Csv, Jsonl, Sink, Stdout, sink_of
+from pyinfercost import monitor
+from pyinfercost.monitor import Callback, Csv, Jsonl, Sink, Stdout, open_sink
 
 FIGURES = {
     "cost/l4/latency_s": 0.0012345,
@@ -121,7 +121,7 @@ def test_csv_leaves_the_old_file_where_the_new_one_fails(tmp_path: Path, monkeyp
 def test_csv_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "costs.csv"
     path.write_text("name,price\nbread,3\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"no file of an earlier run: its first column is \['name'\], expected 'step'"):
+    with pytest.raises(ValueError, match=r"not a file of an earlier run: its first column is \['name'\], expected 'step'"):
         Csv(path)
     assert path.read_text(encoding="utf-8") == "name,price\nbread,3\n"
 
@@ -141,27 +141,27 @@ def test_jsonl(tmp_path: Path) -> None:
 
 def test_words_and_values(tmp_path: Path) -> None:
     seen: list[Any] = []
-    sink = sink_of(lambda step, metrics: seen.append((step, metrics)))
+    sink = open_sink(lambda step, metrics: seen.append((step, metrics)))
     sink.write(1, {"a": 2})
     sink.close()
     assert isinstance(sink, Callback)
     assert seen == [(1, {"a": 2})]
-    assert sink_of(sink) is sink
-    assert isinstance(sink_of("stdout"), Stdout)
-    assert isinstance(sink_of(io.StringIO()), Stdout)
-    assert isinstance(sink_of(sys.stderr), Stdout)
-    assert isinstance(sink_of(str(tmp_path / "x.csv")), Csv)
-    assert isinstance(sink_of(tmp_path / "x.jsonl"), Jsonl)
-    for name in sinks.__all__:
-        assert name in {"Sink", "sink_of"} or issubclass(getattr(sinks, name), Sink)
+    assert open_sink(sink) is sink
+    assert isinstance(open_sink("stdout"), Stdout)
+    assert isinstance(open_sink(io.StringIO()), Stdout)
+    assert isinstance(open_sink(sys.stderr), Stdout)
+    assert isinstance(open_sink(str(tmp_path / "x.csv")), Csv)
+    assert isinstance(open_sink(tmp_path / "x.jsonl"), Jsonl)
+    for name in monitor.__all__:
+        assert name in {"Sink", "open_sink"} or issubclass(getattr(monitor, name), Sink)
 
 
 @pytest.mark.parametrize(
     "word", ["tensorbord:x", "tensorboard", "tensorboard:", "wandb:", "stdout:1", "x.txt", "", "mlflow:a"]
 )
 def test_wrong_words_are_refused(word: str) -> None:
-    with pytest.raises(ValueError, match="is no sink; expected a Sink, a function") as caught:
-        sink_of(word)
+    with pytest.raises(ValueError, match="is not a sink; expected a Sink, a function") as caught:
+        open_sink(word)
     assert repr(word) in str(caught.value)
     assert "'tensorboard:DIR'" in str(caught.value)
 
@@ -169,7 +169,7 @@ def test_wrong_words_are_refused(word: str) -> None:
 @pytest.mark.parametrize("value", [3, None, Csv, object()])
 def test_wrong_values_are_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="expected a Sink"):
-        sink_of(value)
+        open_sink(value)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_missing_library_names_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"needs {package}.*pip install 'pyinfercost\[{extra}\]'") as caught:
-        sink_of(word)
+        open_sink(word)
     assert caught.value.name == package
 
 

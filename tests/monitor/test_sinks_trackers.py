@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pyinfercost.monitor.sinks import MLflow, Prometheus, WandB, sink_of
-from pyinfercost.monitor.sinks.mlflow import legal_name
+from pyinfercost.monitor import MLflow, Prometheus, WandB, open_sink
+from pyinfercost.monitor.sinks.experiment_trackers import mlflow_name
 from pyinfercost.monitor.sinks.prometheus import series_of
 
 FIGURES = {"cost/l4/latency_s": 0.25, "cost/h100:8/latency_s": 0.125, "training/mfu": 0.5, "sparsity/zero_share": nan}
@@ -69,7 +69,7 @@ def test_wandb_has_an_axis_of_its_own(wandb: Any) -> None:
 
 
 def test_wandb_takes_the_active_run_or_starts_one(wandb: Any) -> None:
-    sink = sink_of("wandb:costs")
+    sink = open_sink("wandb:costs")
     assert not wandb.started  # every process makes the sink, one writes
     sink.write(1, FIGURES)
     run = wandb.run
@@ -77,7 +77,7 @@ def test_wandb_takes_the_active_run_or_starts_one(wandb: Any) -> None:
     sink.close()
     sink.close()
     assert run.finished == 1
-    other = sink_of("wandb")
+    other = open_sink("wandb")
     other.write(2, FIGURES)
     given = WandB(name="x")  # wandb.init gives the run that is active, which is not for us to finish
     given.write(3, FIGURES)
@@ -129,7 +129,7 @@ def test_mlflow_makes_a_run(mlflow: Any) -> None:
 
 def test_mlflow_logs_to_the_active_run(mlflow: Any) -> None:
     with mlflow.start_run() as active:
-        sink = sink_of("mlflow")
+        sink = open_sink("mlflow")
         sink.write(1, {f"training/{number}": number for number in range(1500)})  # more than a request takes
         sink.close()
         assert mlflow.active_run().info.run_id == active.info.run_id
@@ -141,7 +141,7 @@ def test_mlflow_logs_to_the_active_run(mlflow: Any) -> None:
 
 
 def test_mlflow_is_given_a_run_or_told_what_it_should_be() -> None:
-    with pytest.raises(ValueError, match="give run_id alone"):
+    with pytest.raises(ValueError, match="pass run_id alone"):
         MLflow("abc", experiment="costs")
 
 
@@ -155,7 +155,7 @@ def test_mlflow_is_given_a_run_or_told_what_it_should_be() -> None:
     ],
 )
 def test_names_that_mlflow_takes(name: str, legal: str) -> None:
-    assert legal_name(name) == legal
+    assert mlflow_name(name) == legal
 
 
 def samples(registry: Any) -> dict[tuple[str, str | None], float]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyinfercost.monitor.sinks import TensorBoard, WandB, sink_of
+from pyinfercost.monitor import TensorBoard, WandB, open_sink
 
 pytestmark = pytest.mark.torch
 
@@ -33,7 +33,7 @@ def accumulator() -> Any:
 
 
 def test_tensorboard(tmp_path: Path, accumulator: Any) -> None:
-    sink = sink_of(f"tensorboard:{tmp_path / 'runs'}")
+    sink = open_sink(f"tensorboard:{tmp_path / 'runs'}")
     assert not (tmp_path / "runs").exists()  # every process makes the sink, one writes
     sink.write(10, FIGURES)
     sink.write(20, {"cost/l4/latency_s": 1, "loss": nan})
@@ -57,7 +57,7 @@ def test_tensorboard_leaves_a_given_writer_open(tmp_path: Path, accumulator: Any
         assert accumulator(tmp_path)["training/mfu"] == [(1, 0.5)]
         writer.add_scalar("loss", 1.0, 2)
     assert accumulator(tmp_path)["loss"] == [(2, 1.0)]
-    with pytest.raises(TypeError, match="takes a folder or a SummaryWriter, not 3"):
+    with pytest.raises(TypeError, match="got 3; expected a folder or a SummaryWriter"):
         TensorBoard(3)
 
 

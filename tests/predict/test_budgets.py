@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.utils import prune
 
 import pyinfercost as ic
-from pyinfercost.training.budget import CostBudget, CostBudgetExceededError, CostBudgetWarning, assert_cost
-from pyinfercost.training.tracker import CostTracker
+from pyinfercost.predict.budgets import CostBudget, CostBudgetExceededError, CostBudgetWarning, assert_cost
+from pyinfercost.training import CostTracker
 
 pytestmark = pytest.mark.torch
 
@@ -30,7 +30,7 @@ def cost(**ways: Any) -> Any:
 def test_what_keeps_to_its_budget_passes() -> None:
     latency_s = cost().latency_s
     assert_cost(network(), X, hardware="l4", latency_s=latency_s)
-    assert_cost(network(), (X,), parameters=2 * 256 * 1024 + 1024 + 256, flops=2 * 2 * 8 * 256 * 1024)
+    assert_cost(network(), (X,), parameters=2 * 256 * 1024 + 1024 + 256, contraction_flops=2 * 2 * 8 * 256 * 1024)
 
 
 def test_what_is_over_fails_and_says_by_how_much() -> None:
@@ -78,8 +78,8 @@ def test_masks_and_modes_of_training_are_not_served() -> None:
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        ({}, "without a limit"),
-        ({"latency_s": 0.1}, "needs hardware="),
+        ({}, "has no limit"),
+        ({"latency_s": 0.1}, "pass hardware="),
         ({"latency_s": -1, "hardware": "l4"}, "above 0"),
         ({"latency": 0.1, "hardware": "l4"}, "has no latency; expected some of latency_s"),
         ({"parameters": 1, "at": "low"}, "expected one of estimate, high"),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pyinfercost.training.tracker import CostTracker
+from pyinfercost.training import CostTracker
 
 STEPS = 200
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.training.inference_view import Deployed, deployed
+from pyinfercost.sources.inference_view.view import InferenceView, inference_view
 
 
 def network() -> nn.Sequential:
@@ -63,14 +63,14 @@ def parameters_of(graph: ic.Graph) -> dict[str, tuple[Any, ...]]:
     return {tensor.name: tuple(tensor.shape) for tensor in tensors if tensor.role == "parameter"}
 
 
-def serves_as(wrapped: nn.Module, plain: nn.Module, *inputs: torch.Tensor) -> Deployed:
+def serves_as(wrapped: nn.Module, plain: nn.Module, *inputs: torch.Tensor) -> InferenceView:
     """Checks that what is deployed is captured as the plain module is, in training and in evaluation."""
     found = None
     for training in (False, True):
         wrapped.train(training)
         plain.train(training)
         with left_alone(wrapped):
-            found = deployed(wrapped)
+            found = inference_view(wrapped)
             graph = ic.capture(found.module, inputs)
         expected = ic.capture(plain, inputs)
         assert figures(graph) == figures(expected)
@@ -107,7 +107,7 @@ def trains_on(module: nn.Module, alone: nn.Module, step: Callable[[nn.Module], t
             optimizer.step()
             losses[-1].append(loss.item())
             if each is module:
-                deployed(module)
+                inference_view(module)
     assert losses[0] == losses[1]
 
 

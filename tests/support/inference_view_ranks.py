@@ -23,7 +23,7 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrizations, prune
 
-from pyinfercost.training.inference_view import plain_name
+from pyinfercost.sources.inference_view.view import plain_name
 
 CPU = torch.device("cpu")
 

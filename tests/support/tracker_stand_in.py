@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
-from pyinfercost.training.guard import PassesThroughError
-from pyinfercost.monitor.sinks import sink_of
+from pyinfercost import CostBudgetExceededError
+from pyinfercost.monitor import open_sink
 
 
-class OverBudgetError(PassesThroughError):
-    """What a budget raises."""
+class OverBudgetError(CostBudgetExceededError):
+    """The error of a budget."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, ())
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class CostTracker:
             raise ValueError("no such hardware")
         self.model, self.args, self.kwargs = model, args, kwargs or {}
         self.precision, self.every = precision, every
-        self.sinks = [sink_of(sink) for sink in sinks]
+        self.sinks = [open_sink(sink) for sink in sinks]
         self.fails_in, self.budget_at = fails_in, budget_at
         self.enabled, self.error, self.last = True, None, None
         self.calls: list[str] = []
@@ -154,7 +157,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CostTracker]]:
 @contextmanager
 def stopped_once(*words: str) -> Iterator[None]:
     """Exactly one warning that tracking has stopped, which has these words."""
-    from pyinfercost.training.guard import TrackingStoppedWarning
+    from pyinfercost.training import TrackingStoppedWarning
 
     with pytest.warns(TrackingStoppedWarning) as told:
         yield

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from support.tracker_stand_in import CostTracker, OverBudgetError, stand_ins, stopped_once
+from torch import nn
 
-from pyinfercost.training.accelerate import AcceleratorSink, CostAccelerateTracker
-from pyinfercost.training.ignite import CostHandler
+from pyinfercost.training import AccelerateCostTracker, AcceleratorSink, IgniteCostHandler
 
 pytestmark = pytest.mark.torch
 
@@ -69,7 +68,7 @@ def accelerated(accelerate: Any, model: nn.Module, *trackers: Any, **options: An
     accelerator.init_trackers("costs", config={"lr": 0.01})
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     model, optimizer = accelerator.prepare(model, optimizer)
-    (cost,) = [one for one in trackers if isinstance(one, CostAccelerateTracker)] or [None]
+    (cost,) = [one for one in trackers if isinstance(one, AccelerateCostTracker)] or [None]
     step = 0
     torch.manual_seed(5)
     for x, y in batches():
@@ -106,7 +105,7 @@ def other_tracker(told: list[Any]) -> Any:
 def test_accelerate_counts_steps(accelerate: Any, made: list[CostTracker]) -> None:
     told: list[Any] = []
     model = network()
-    cost = CostAccelerateTracker(model=model, sinks=[AcceleratorSink(lambda: accelerator)])
+    cost = AccelerateCostTracker(model=model, sinks=[AcceleratorSink(lambda: accelerator)])
     accelerator = accelerate.Accelerator(cpu=True, log_with=[other_tracker(told), cost])
     accelerator.init_trackers("costs", config={"lr": 0.01})
     for number, (x, _) in enumerate(batches(4)):
@@ -127,7 +126,7 @@ def test_accelerate_counts_steps(accelerate: Any, made: list[CostTracker]) -> No
 def test_accelerate_trains_as_without_it(accelerate: Any) -> None:
     _, plain = accelerated(accelerate, network())
     model = network()
-    _, tracked = accelerated(accelerate, model, CostAccelerateTracker(model=model))
+    _, tracked = accelerated(accelerate, model, AccelerateCostTracker(model=model))
     assert same(plain, tracked)
 
 
@@ -135,47 +134,47 @@ def test_accelerate_trains_as_without_it(accelerate: Any) -> None:
 def test_a_failure_in_accelerate_is_told_once(accelerate: Any, what: str) -> None:
     _, plain = accelerated(accelerate, network())
     model = network()
-    with stopped_once("CostAccelerateTracker", f"{what} does not work"):
-        _, tracked = accelerated(accelerate, model, CostAccelerateTracker(model=model, fails_in=what))
+    with stopped_once("AccelerateCostTracker", f"{what} does not work"):
+        _, tracked = accelerated(accelerate, model, AccelerateCostTracker(model=model, fails_in=what))
     assert same(plain, tracked)
 
 
 def test_budgets_pass_through_accelerate(accelerate: Any) -> None:
     model = network()
     with pytest.raises(OverBudgetError, match="enough is spent"):
-        accelerated(accelerate, model, CostAccelerateTracker(model=model, budget_at=2))
+        accelerated(accelerate, model, AccelerateCostTracker(model=model, budget_at=2))
 
 
 def test_accelerates_precision_and_checkpoints(accelerate: Any, made: list[CostTracker], tmp_path: Path) -> None:
     model = network()
-    cost = CostAccelerateTracker(model=model)
+    cost = AccelerateCostTracker(model=model)
     accelerator, _ = accelerated(accelerate, model, cost, mixed_precision="bf16")
     assert made[0].precision == "amp_bf16"
     accelerator.register_for_checkpointing(cost)
     accelerator.save_state(str(tmp_path / "saved"))
-    again = CostAccelerateTracker(model=model)
+    again = AccelerateCostTracker(model=model)
     accelerator._custom_objects[:] = [again]
     accelerator.load_state(str(tmp_path / "saved"))
     again.micro_batch(batches()[0])
     assert made[1].loaded == {"count": 3, "batches": 6}
-    given = CostAccelerateTracker(made[1])
+    given = AccelerateCostTracker(made[1])
     given.log({}, step=9)
     given.finish()
     assert made[1].steps == [9]
     assert not made[1].closed
     with pytest.raises(TypeError, match="takes a tracker, or model="):
-        CostAccelerateTracker()
+        AccelerateCostTracker()
     with pytest.raises(TypeError, match=r"give it alone, or \['every'\] without it"):
-        CostAccelerateTracker(made[1], every=2)
+        AccelerateCostTracker(made[1], every=2)
 
 
 def test_accelerate_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "accelerate.tracking", None)
     with pytest.raises(ImportError, match=r"pip install 'pyinfercost\[accelerate\]'"):
-        CostAccelerateTracker(model=network())
+        AccelerateCostTracker(model=network())
 
 
-def ignited(ignite: Any, handler: CostHandler | None, *, name: str | None = None, model: Any = None) -> Any:
+def ignited(ignite: Any, handler: IgniteCostHandler | None, *, name: str | None = None, model: Any = None) -> Any:
     """Two epochs of six batches, two to a step, and an evaluation after each epoch."""
     model = network() if model is None else model
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -200,7 +199,7 @@ def ignited(ignite: Any, handler: CostHandler | None, *, name: str | None = None
 
 def test_ignite_counts_steps(ignite: Any, made: list[CostTracker]) -> None:
     model = network()
-    handler = CostHandler(model=model, accumulation=2, every=2)
+    handler = IgniteCostHandler(model=model, accumulation=2, every=2)
     state, _ = ignited(ignite, handler, name="bill", model=model)
     (tracker,) = made
     assert tracker.steps == [1, 2, 3, 4, 5, 6]
@@ -216,7 +215,7 @@ def test_ignite_counts_steps(ignite: Any, made: list[CostTracker]) -> None:
 def test_ignite_trains_as_without_it(ignite: Any) -> None:
     model = network()
     _, plain = ignited(ignite, None)
-    state, tracked = ignited(ignite, CostHandler(model=model, accumulation=2), model=model)
+    state, tracked = ignited(ignite, IgniteCostHandler(model=model, accumulation=2), model=model)
     assert same(plain, tracked)
     assert state.metrics == {"cost/l4/latency_s": 0.25, "training/items": 12}
 
@@ -225,18 +224,18 @@ def test_ignite_trains_as_without_it(ignite: Any) -> None:
 def test_a_failure_in_ignite_is_told_once(ignite: Any, what: str) -> None:
     model = network()
     _, plain = ignited(ignite, None)
-    with stopped_once("CostHandler for ignite", f"{what} does not work"):
-        _, tracked = ignited(ignite, CostHandler(model=model, fails_in=what), model=model)
+    with stopped_once("IgniteCostHandler for ignite", f"{what} does not work"):
+        _, tracked = ignited(ignite, IgniteCostHandler(model=model, fails_in=what), model=model)
     assert same(plain, tracked)
 
 
 def test_budgets_pass_through_ignite(ignite: Any) -> None:
     with pytest.raises(OverBudgetError, match="enough is spent"):
-        ignited(ignite, CostHandler(CostTracker(None, budget_at=2)))
+        ignited(ignite, IgniteCostHandler(CostTracker(None, budget_at=2)))
 
 
 def test_what_ignite_is_given(ignite: Any, made: list[CostTracker], monkeypatch: pytest.MonkeyPatch) -> None:
-    handler = CostHandler(CostTracker(None), inputs=lambda batch: {"x": batch[1]}, accumulation=3)
+    handler = IgniteCostHandler(CostTracker(None), inputs=lambda batch: {"x": batch[1]}, accumulation=3)
     handler.load_state_dict({"count": 5})
     assert made[0].loaded == {"count": 5}
     ignited(ignite, handler)
@@ -244,9 +243,9 @@ def test_what_ignite_is_given(ignite: Any, made: list[CostTracker], monkeypatch:
     assert made[0].shapes[0] == (("x", (2, 1)),)
     assert not made[0].closed  # it was there already
     with pytest.raises(ValueError, match="accumulation is 0, expected 1 or more"):
-        CostHandler(model=network(), accumulation=0)
+        IgniteCostHandler(model=network(), accumulation=0)
     with pytest.raises(TypeError, match="takes a tracker, or model="):
-        CostHandler()
+        IgniteCostHandler()
     monkeypatch.setitem(sys.modules, "ignite.engine", None)
     with pytest.raises(ImportError, match=r"pip install 'pyinfercost\[ignite\]'"):
         handler.attach(None)

@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from support.paths import ROOT
 import torch
+from support.paths import ROOT
 
-from pyinfercost.training.guard import TrackingStoppedWarning
+from pyinfercost.training import TrackingStoppedWarning
 
 pytestmark = pytest.mark.torch
 

@@ -11,7 +11,7 @@ import torch
 from support.identical_training import STEPS, Picture, Text, seed
 from torch import nn
 
-from pyinfercost.training import devices
+from pyinfercost.training import throughput
 from pyinfercost.training.throughput import Peak
 
 pytestmark = [
@@ -45,7 +45,7 @@ def assert_same(one: list[torch.Tensor], other: list[torch.Tensor]) -> None:
 
 def test_lightning(tmp_path: Path) -> None:
     pl = pytest.importorskip("lightning.pytorch", reason="needs Lightning: pip install 'pyinfercost[lightning]'")
-    from pyinfercost.training.lightning import CostCallback
+    from pyinfercost.training import LightningCostCallback
 
     class Module(pl.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -81,7 +81,7 @@ def test_lightning(tmp_path: Path) -> None:
 
     records: list[Any] = []
     plain = run()
-    callback = CostCallback(sinks=lambda step, metrics: records.append((step, metrics)), **SETTINGS)
+    callback = LightningCostCallback(sinks=lambda step, metrics: records.append((step, metrics)), **SETTINGS)
     assert_same(plain, run(callback))
     assert [step for step, _ in records] == list(range(10, STEPS + 1, 10))
     # An epoch of 16 batches makes 8 steps of 2 batches of 4.
@@ -92,7 +92,7 @@ def test_lightning(tmp_path: Path) -> None:
 def test_transformers(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     pytest.importorskip("accelerate", reason="the Trainer needs accelerate: pip install 'pyinfercost[training]'")
-    from pyinfercost.training.transformers import CostCallback
+    from pyinfercost.training import TransformersCostCallback
 
     config = transformers.GPT2Config(
         vocab_size=32, n_positions=16, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0
@@ -123,7 +123,7 @@ def test_transformers(tmp_path: Path) -> None:
 
     records: list[Any] = []
     plain = run()
-    assert_same(plain, run(CostCallback(sinks=lambda step, metrics: records.append((step, metrics)), **SETTINGS)))
+    assert_same(plain, run(TransformersCostCallback(sinks=lambda step, metrics: records.append((step, metrics)), **SETTINGS)))
     assert [step for step, _ in records] == list(range(10, STEPS + 1, 10))
     last = records[-1][1]
     # Products of the layer for each token, forward and twice backward; of attention two and five; and the output.
@@ -136,7 +136,7 @@ def test_transformers(tmp_path: Path) -> None:
 def test_accelerate_and_ignite() -> None:
     accelerate = pytest.importorskip("accelerate", reason="needs accelerate: pip install 'pyinfercost[accelerate]'")
     engine = pytest.importorskip("ignite.engine", reason="needs ignite: pip install 'pyinfercost[ignite]'")
-    from pyinfercost.training.ignite import CostHandler
+    from pyinfercost.training import IgniteCostHandler
 
     def run(tracked: bool) -> tuple[list[torch.Tensor], Any]:
         seed()
@@ -155,7 +155,7 @@ def test_accelerate_and_ignite() -> None:
 
         loop = engine.Engine(step)
         if tracked:
-            CostHandler(model=prepared, **SETTINGS).attach(loop, "cost")
+            IgniteCostHandler(model=prepared, **SETTINGS).attach(loop, "cost")
         state = loop.run(data, max_epochs=STEPS // 10)
         return bits(model, optimizer), state.metrics
 
@@ -171,11 +171,11 @@ def test_mfu_beside_that_of_lightning(tmp_path: Path, monkeypatch: pytest.Monkey
     from lightning.fabric.utilities.throughput import measure_flops
     from lightning.pytorch.callbacks import throughput_monitor
 
-    from pyinfercost.training.lightning import CostCallback
+    from pyinfercost.training import LightningCostCallback
 
     peak = 1e12
     monkeypatch.setattr(throughput_monitor, "get_available_flops", lambda *_: peak)
-    monkeypatch.setattr(devices, "peak_of", lambda *_: Peak("it", peak, None))
+    monkeypatch.setattr(throughput, "_peak", lambda *_: Peak("it", peak, None))
 
     class Module(pl.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -209,7 +209,7 @@ def test_mfu_beside_that_of_lightning(tmp_path: Path, monkeypatch: pytest.Monkey
         log_every_n_steps=20,
         callbacks=[
             throughput_monitor.ThroughputMonitor(batch_size_fn=len, window_size=20),
-            CostCallback(
+            LightningCostCallback(
                 sinks=lambda step, metrics: ours.append(metrics["training/mfu"]), **{**SETTINGS, "every": 20}, log=False
             ),
         ],

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from pyinfercost.training.inputs import Inputs
-from pyinfercost.training.random_states import random_states_kept
+from pyinfercost.training import Inputs
+from pyinfercost.training.isolation import preserve_random_states
 
 pytestmark = pytest.mark.torch
 
@@ -116,6 +116,6 @@ def test_random_numbers_go_on() -> None:
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
     torch.manual_seed(1)
-    with random_states_kept():
+    with preserve_random_states():
         drawn()
     assert drawn() == expected

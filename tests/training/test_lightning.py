@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from support.tracker_stand_in import CostTracker, OverBudgetError, stand_ins, stopped_once
+from torch import nn
 
-from pyinfercost.training.lightning import CostCallback
+from pyinfercost.training import LightningCostCallback
 
 PACKAGES = ["lightning.pytorch", "pytorch_lightning"]
 pytestmark = [
@@ -124,7 +124,7 @@ def outcome(trainer: Any) -> list[torch.Tensor]:
 
 
 def test_what_is_counted(pl: Any, tmp_path: Path, made: list[CostTracker]) -> None:
-    callback = CostCallback(hardware=["l4"])
+    callback = LightningCostCallback(hardware=["l4"])
     assert isinstance(callback, pl.Callback)
     trainer = fit(pl, tmp_path, callback, items=13)
     (tracker,) = made
@@ -149,7 +149,7 @@ def test_what_is_counted(pl: Any, tmp_path: Path, made: list[CostTracker]) -> No
 
 def test_training_is_as_without_it(pl: Any, tmp_path: Path) -> None:
     plain = outcome(fit(pl, tmp_path / "plain"))
-    tracked = outcome(fit(pl, tmp_path / "tracked", CostCallback()))
+    tracked = outcome(fit(pl, tmp_path / "tracked", LightningCostCallback()))
     assert len(plain) == len(tracked) > 8
     assert all(torch.equal(left, right) for left, right in zip(plain, tracked, strict=True))
 
@@ -157,8 +157,8 @@ def test_training_is_as_without_it(pl: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["init", "micro_batch", "step", "pause", "resume", "state_dict", "close"])
 def test_a_failure_is_told_once(pl: Any, tmp_path: Path, what: str) -> None:
     plain = outcome(fit(pl, tmp_path / "plain"))
-    with stopped_once("CostCallback for Lightning", f"{what} does not work"):
-        tracked = outcome(fit(pl, tmp_path / "tracked", CostCallback(fails_in=what)))
+    with stopped_once("LightningCostCallback for Lightning", f"{what} does not work"):
+        tracked = outcome(fit(pl, tmp_path / "tracked", LightningCostCallback(fails_in=what)))
     assert all(torch.equal(left, right) for left, right in zip(plain, tracked, strict=True))
 
 
@@ -169,7 +169,7 @@ def test_a_logger_that_raises(pl: Any, tmp_path: Path, made: list[CostTracker]) 
                 raise OSError("no space left")
 
     with stopped_once("no space left"):
-        trainer = fit(pl, tmp_path, CostCallback(), logger=Broken())
+        trainer = fit(pl, tmp_path, LightningCostCallback(), logger=Broken())
     assert trainer.global_step == 4
     assert made[0].steps == [1]
     assert made[0].closed
@@ -177,29 +177,29 @@ def test_a_logger_that_raises(pl: Any, tmp_path: Path, made: list[CostTracker]) 
 
 def test_a_batch_that_says_nothing(pl: Any, tmp_path: Path, made: list[CostTracker]) -> None:
     with stopped_once("inputs are a tensor, a tuple or a dictionary of keywords, not str"):
-        trainer = fit(pl, tmp_path, CostCallback(lambda batch: "what?"))
+        trainer = fit(pl, tmp_path, LightningCostCallback(lambda batch: "what?"))
     assert trainer.global_step == 4
     assert not made
 
 
 def test_budgets_pass(pl: Any, tmp_path: Path, made: list[CostTracker]) -> None:
     with pytest.raises(OverBudgetError, match="enough is spent"):
-        fit(pl, tmp_path, CostCallback(budget_at=2))
+        fit(pl, tmp_path, LightningCostCallback(budget_at=2))
     assert made[0].closed
 
 
 def test_wrong_settings_are_told_before_training(pl: Any, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'hardwear'"):
-        CostCallback(hardwear=["l4"])
+        LightningCostCallback(hardwear=["l4"])
     with pytest.raises(ValueError, match="no such hardware"):
-        fit(pl, tmp_path, CostCallback(hardware="nonsense"))
+        fit(pl, tmp_path, LightningCostCallback(hardware="nonsense"))
 
 
 def test_its_state_goes_with_the_checkpoint(pl: Any, tmp_path: Path, made: list[CostTracker]) -> None:
-    fit(pl, tmp_path, CostCallback())
-    stored = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]["pyinfercost.CostCallback"]
+    fit(pl, tmp_path, LightningCostCallback())
+    stored = torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"]["pyinfercost.LightningCostCallback"]
     assert stored == {"count": 4, "batches": 7}
-    again = CostCallback()
+    again = LightningCostCallback()
     trainer = fit(pl, tmp_path, again, max_epochs=2, ckpt_path=tmp_path / "last.ckpt")
     assert trainer.global_step >= 8  # 2.4 steps once more, for the batch that was left
     assert made[1].loaded == {"count": 4, "batches": 7}
@@ -207,14 +207,14 @@ def test_its_state_goes_with_the_checkpoint(pl: Any, tmp_path: Path, made: list[
 
 
 def test_several_optimizers_make_one_step(pl: Any, tmp_path: Path, made: list[CostTracker]) -> None:
-    trainer = fit(pl, tmp_path, CostCallback(), module=module_of(pl, optimizers=2))
+    trainer = fit(pl, tmp_path, LightningCostCallback(), module=module_of(pl, optimizers=2))
     assert trainer.global_step == 14
     assert made[0].steps == [1, 2, 3, 4, 5, 6, 7]
     assert len(made[0].shapes) == 7
 
 
 def test_fast_dev_run_writes_nothing(pl: Any, tmp_path: Path, made: list[CostTracker]) -> None:
-    fit(pl, tmp_path, CostCallback(sinks=[tmp_path / "costs.csv"]), fast_dev_run=True)
+    fit(pl, tmp_path, LightningCostCallback(sinks=[tmp_path / "costs.csv"]), fast_dev_run=True)
     assert made[0].steps == [1]
     assert not (tmp_path / "costs.csv").exists()
 
@@ -233,7 +233,7 @@ def test_where_inputs_come_from(
 ) -> None:
     pl = pytest.importorskip("lightning.pytorch", reason="needs Lightning: pip install 'pyinfercost[lightning]'")
     module = module_of(pl, example=example)
-    fit(pl, tmp_path, CostCallback(inputs), module=module)
+    fit(pl, tmp_path, LightningCostCallback(inputs), module=module)
     given = inputs[0] if isinstance(inputs, tuple) else example
     assert tuple(made[0].args[0].shape) == (shapes if given is None else tuple(given.shape))
     assert made[0].shapes == [(shapes,)] * 7
@@ -241,20 +241,20 @@ def test_where_inputs_come_from(
 
 def test_mixed_precision_is_taken_over(tmp_path: Path, made: list[CostTracker]) -> None:
     pl = pytest.importorskip("lightning.pytorch", reason="needs Lightning: pip install 'pyinfercost[lightning]'")
-    fit(pl, tmp_path, CostCallback(), precision="bf16-mixed")
-    fit(pl, tmp_path, CostCallback(precision="native"), precision="bf16-mixed")
+    fit(pl, tmp_path, LightningCostCallback(), precision="bf16-mixed")
+    fit(pl, tmp_path, LightningCostCallback(precision="native"), precision="bf16-mixed")
     assert [tracker.precision for tracker in made] == ["amp_bf16", "native"]
 
 
 def test_both_packages_and_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     both = [import_module(name).Callback for name in PACKAGES if pytest.importorskip(name)]
-    callback = CostCallback(hardware=["l4"], every=3)
+    callback = LightningCostCallback(hardware=["l4"], every=3)
     assert all(isinstance(callback, base) for base in both)
-    assert type(callback).__qualname__ == "CostCallback"
+    assert type(callback).__qualname__ == "LightningCostCallback"
     for other in (copy.deepcopy(callback), pickle.loads(pickle.dumps(callback))):
         assert type(other) is type(callback)
         assert vars(other).keys() == vars(callback).keys()
     for name in PACKAGES:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"pip install 'pyinfercost\[lightning\]'"):
-        CostCallback()
+        LightningCostCallback()

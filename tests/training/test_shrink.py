@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import pyinfercost as ic
+from pyinfercost.training import ShrinkError, shrink
 from pyinfercost.transform.channels import ChannelGroups
-from pyinfercost.training.shrink import ShrinkError, shrink
 
 pytestmark = pytest.mark.torch
 

@@ -13,8 +13,7 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 import pyinfercost as ic
-from pyinfercost.training.guard import TrackingStoppedWarning
-from pyinfercost.training.tracker import CostTracker
+from pyinfercost.training import CostTracker, TrackingStoppedWarning
 
 pytestmark = pytest.mark.torch
 
@@ -49,8 +48,8 @@ def test_serving_is_what_estimate_says() -> None:
         assert record[f"cost/{machine}/energy_per_item_j"] == expected.energy_per_item_j
         assert record.metrics.get(f"cost/{machine}/cost_usd") == expected.cost_usd
     counted = ic.count(graph, precision="fp16", batch=2).total
-    assert record["cost/flops"] == counted.contraction_flops
-    assert record["cost/l4/memory_bytes"] == counted.peak_memory_bytes
+    assert record["cost/contraction_flops"] == counted.contraction_flops
+    assert record["cost/peak_memory_bytes"] == counted.peak_memory_bytes
 
 
 def test_a_model_that_is_trained_is_served_in_evaluation_mode() -> None:
@@ -73,7 +72,7 @@ def test_zeros_by_how_they_come_about() -> None:
     assert record["sparsity/mask/zero_share"] == 0.5
     assert record["sparsity/dense/zero_share"] == pytest.approx(second / 2 / (second + 128 + 32))
     assert record["sparsity/zero_share"] == pytest.approx((first + second) / 2 / (first + second + 160))
-    assert record["sparsity/effective_flops"] == record["cost/flops"] / 2
+    assert record["sparsity/effective_contraction_flops"] == record["cost/contraction_flops"] / 2
     # A model in masks is served without them: nothing of them is in its cost.
     assert record["cost/l4/latency_s"] == recorded(network())["cost/l4/latency_s"]
 
@@ -117,7 +116,7 @@ def test_a_structure_that_changes_is_traced_again() -> None:
     after = tracker.step()
     assert before is not None
     assert after is not None
-    assert after["cost/flops"] == before["cost/flops"] / 8
+    assert after["cost/contraction_flops"] == before["cost/contraction_flops"] / 8
     assert after["cost/parameters"] == 64 * 16 + 16 + 16 * 32 + 32
 
 
@@ -215,7 +214,7 @@ class Unknowable(nn.Module):
 
 
 def test_a_model_that_cannot_be_traced() -> None:
-    with pytest.warns(TrackingStoppedWarning, match="training goes on without it") as told:
+    with pytest.warns(TrackingStoppedWarning, match="training continues without it") as told:
         tracker = CostTracker(Unknowable(), X, hardware="l4", every=1)
     assert len(told) == 1
     assert not tracker.enabled

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.paths import TESTS
 import torch
 from support.identical_training import Picture, Text, assert_same, trained
+from support.paths import TESTS
 
 pytestmark = pytest.mark.torch
 

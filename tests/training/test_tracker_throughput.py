@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.training.tracker import CostTracker
+from pyinfercost.training import CostTracker
 
 pytestmark = pytest.mark.torch
 
@@ -69,7 +69,7 @@ def test_accumulation_of_four() -> None:
     assert record["training/hfu"] == record["training/mfu"]
     assert record["training/step_s"] == 0.5
     assert record["training/items_per_s"] == 2 * 4 * 32
-    assert record["training/total_flops"] == 3 * 4 * flops_of(32)
+    assert record["training/total_contraction_flops"] == 3 * 4 * flops_of(32)
     assert record["training/total_items"] == 3 * 4 * 32
 
 

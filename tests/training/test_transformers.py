@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.tracker_stand_in import CostTracker, OverBudgetError, stand_ins, stopped_once
 
-from pyinfercost.training.transformers import CostCallback
+from pyinfercost.training import TransformersCostCallback
 
 pytestmark = pytest.mark.torch
 
@@ -120,7 +120,7 @@ def trained(folder: Path, *callbacks: Any, **options: Any) -> list[Any]:
 
 
 def test_what_is_counted(tmp_path: Path, made: list[CostTracker]) -> None:
-    callback = CostCallback(hardware=["l4"])
+    callback = TransformersCostCallback(hardware=["l4"])
     assert isinstance(callback, transformers.TrainerCallback)
     data = Items()
     trainer_of(tmp_path, callback, data=data).train()
@@ -143,12 +143,12 @@ def test_what_is_counted(tmp_path: Path, made: list[CostTracker]) -> None:
 
 def test_training_is_as_without_it(tmp_path: Path) -> None:
     plain = trained(tmp_path / "plain")
-    assert same(plain, trained(tmp_path / "tracked", CostCallback()))
-    assert same(plain, trained(tmp_path / "watched", CostCallback(watch_forward=True)))
+    assert same(plain, trained(tmp_path / "tracked", TransformersCostCallback()))
+    assert same(plain, trained(tmp_path / "watched", TransformersCostCallback(watch_forward=True)))
 
 
 def test_batches_of_different_lengths(tmp_path: Path, made: list[CostTracker]) -> None:
-    trainer = trainer_of(tmp_path, CostCallback(watch_forward=True))
+    trainer = trainer_of(tmp_path, TransformersCostCallback(watch_forward=True))
     trainer.train()
     lengths = [dict(shapes)["input_ids"] for shapes in made[0].shapes]
     assert len(lengths) == 8
@@ -159,7 +159,7 @@ def test_batches_of_different_lengths(tmp_path: Path, made: list[CostTracker]) -
 
 
 def test_the_figures_join_the_next_log(tmp_path: Path) -> None:
-    trainer = trainer_of(tmp_path, CostCallback(), Logger())
+    trainer = trainer_of(tmp_path, TransformersCostCallback(), Logger())
     trainer.train()
     logger = trainer.callback_handler.callbacks[-2]
     both = [(step, logs["training/items"]) for step, logs in logger.told if "training/items" in logs]
@@ -176,7 +176,7 @@ def test_added_to_a_trainer_every_record_goes_to_its_loggers(
 ) -> None:
     logger = Logger()  # before the callback, as the Trainer's own are
     trainer = trainer_of(tmp_path, logger)
-    callback = CostCallback().add_to(trainer)
+    callback = TransformersCostCallback().add_to(trainer)
     assert callback in trainer.callback_handler.callbacks
     trainer.train()
     figures = [(step, logs) for step, logs in logger.told if "training/items" in logs]
@@ -187,7 +187,7 @@ def test_added_to_a_trainer_every_record_goes_to_its_loggers(
     assert history == [1, 2, 3, 4]
     assert "training/items" not in capsys.readouterr().out  # what is printed between progress bars
     quiet = trainer_of(tmp_path / "quiet", logger := Logger())
-    CostCallback(log=False).add_to(quiet)
+    TransformersCostCallback(log=False).add_to(quiet)
     quiet.train()
     assert not [logs for _, logs in logger.told if "training/items" in logs]
 
@@ -195,11 +195,11 @@ def test_added_to_a_trainer_every_record_goes_to_its_loggers(
 @pytest.mark.parametrize("what", ["init", "micro_batch", "step", "pause", "resume", "state_dict", "close"])
 def test_a_failure_is_told_once(tmp_path: Path, what: str) -> None:
     plain = trained(tmp_path / "plain")
-    with stopped_once("CostCallback for transformers", f"{what} does not work"):
-        assert same(plain, trained(tmp_path / "tracked", CostCallback(fails_in=what)))
+    with stopped_once("TransformersCostCallback for transformers", f"{what} does not work"):
+        assert same(plain, trained(tmp_path / "tracked", TransformersCostCallback(fails_in=what)))
     if what == "micro_batch":
         with stopped_once(f"{what} does not work"):
-            assert same(plain, trained(tmp_path / "watched", CostCallback(fails_in=what, watch_forward=True)))
+            assert same(plain, trained(tmp_path / "watched", TransformersCostCallback(fails_in=what, watch_forward=True)))
 
 
 def test_a_logger_that_raises(tmp_path: Path, made: list[CostTracker]) -> None:
@@ -209,7 +209,7 @@ def test_a_logger_that_raises(tmp_path: Path, made: list[CostTracker]) -> None:
                 raise OSError("no space left")
 
     trainer = trainer_of(tmp_path, Broken())
-    CostCallback().add_to(trainer)
+    TransformersCostCallback().add_to(trainer)
     with stopped_once("no space left"):
         trainer.train()
     assert trainer.state.global_step == 4
@@ -219,14 +219,14 @@ def test_a_logger_that_raises(tmp_path: Path, made: list[CostTracker]) -> None:
 
 def test_budgets_pass(tmp_path: Path) -> None:
     with pytest.raises(OverBudgetError, match="enough is spent"):
-        trained(tmp_path, CostCallback(budget_at=2))
+        trained(tmp_path, TransformersCostCallback(budget_at=2))
 
 
 def test_where_inputs_come_from(tmp_path: Path, made: list[CostTracker]) -> None:
     stream = {"data": Stream(), "max_steps": 2, "eval_strategy": "no"}
-    trained(tmp_path / "given", CostCallback({"input_ids": torch.zeros(3, 4, dtype=torch.long)}), **stream)
-    trained(tmp_path / "dummy", CostCallback(), **stream)
-    trained(tmp_path / "asked", CostCallback(lambda batch: batch["input_ids"][:1]))
+    trained(tmp_path / "given", TransformersCostCallback({"input_ids": torch.zeros(3, 4, dtype=torch.long)}), **stream)
+    trained(tmp_path / "dummy", TransformersCostCallback(), **stream)
+    trained(tmp_path / "asked", TransformersCostCallback(lambda batch: batch["input_ids"][:1]))
     assert made[0].shapes == [(("input_ids", (3, 4)),)] * 4
     assert dict(made[1].shapes[0])["input_ids"] == tuple(
         transformers.GPT2LMHeadModel.dummy_inputs.fget(None)["input_ids"].shape
@@ -237,18 +237,18 @@ def test_where_inputs_come_from(tmp_path: Path, made: list[CostTracker]) -> None
 def test_data_that_cannot_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transformers.GPT2LMHeadModel, "dummy_inputs", None)
     with stopped_once("the training data has no items to look at", "give inputs="):
-        trained(tmp_path, CostCallback(), data=Stream(), max_steps=2, eval_strategy="no")
+        trained(tmp_path, TransformersCostCallback(), data=Stream(), max_steps=2, eval_strategy="no")
 
 
 @pytest.mark.parametrize("restores", [False, True])
 def test_its_state_goes_with_the_checkpoint(tmp_path: Path, made: list[CostTracker], restores: bool) -> None:
-    trained(tmp_path, CostCallback(every=3))
+    trained(tmp_path, TransformersCostCallback(every=3))
     folder = tmp_path / "checkpoint-2"
     stored = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))["stateful_callbacks"]
-    assert stored["CostCallback"] == {"args": {}, "attributes": {"cost_state": {"count": 2, "batches": 4}}}
+    assert stored["TransformersCostCallback"] == {"args": {}, "attributes": {"cost_state": {"count": 2, "batches": 4}}}
     options = {"restore_callback_states_from_checkpoint": restores}
     trainer = trainer_of(tmp_path, logger := Logger(), **options)
-    CostCallback(every=3).add_to(trainer)
+    TransformersCostCallback(every=3).add_to(trainer)
     trainer.train(resume_from_checkpoint=str(folder))
     tracker = made[-1]
     assert tracker.loaded == {"count": 2, "batches": 4}
@@ -256,12 +256,12 @@ def test_its_state_goes_with_the_checkpoint(tmp_path: Path, made: list[CostTrack
     assert tracker.steps == [3, 4]
     assert [step for step, logs in logger.told if "training/items" in logs] == [3]
     stored = json.loads((tmp_path / "checkpoint-4" / "trainer_state.json").read_text(encoding="utf-8"))
-    assert stored["stateful_callbacks"]["CostCallback"]["attributes"]["cost_state"]["count"] == 4
+    assert stored["stateful_callbacks"]["TransformersCostCallback"]["attributes"]["cost_state"]["count"] == 4
 
 
 def test_a_checkpoint_from_before_the_callback(tmp_path: Path, made: list[CostTracker]) -> None:
     trained(tmp_path)
-    trainer = trainer_of(tmp_path, CostCallback())
+    trainer = trainer_of(tmp_path, TransformersCostCallback())
     trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
     assert made[0].loaded is None
     assert made[0].steps == [3, 4]
@@ -269,7 +269,7 @@ def test_a_checkpoint_from_before_the_callback(tmp_path: Path, made: list[CostTr
 
 def test_a_missing_library_and_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'hardwear'"):
-        CostCallback(hardwear=["l4"])
+        TransformersCostCallback(hardwear=["l4"])
     monkeypatch.setitem(sys.modules, "transformers.trainer_callback", None)
     with pytest.raises(ImportError, match=r"pip install 'pyinfercost\[training\]'"):
-        CostCallback()
+        TransformersCostCallback()

@@ -11,13 +11,23 @@ from typing import Any
 
 import pytest
 import torch
-from support.inference_view_checks import IMAGES, TOKENS, Tied, compiled, figures, left_alone, network, serves_as, trains_on
+from support.inference_view_checks import (
+    IMAGES,
+    TOKENS,
+    Tied,
+    compiled,
+    figures,
+    left_alone,
+    network,
+    serves_as,
+    trains_on,
+)
 from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper, offload_wrapper
 from torch.optim.swa_utils import AveragedModel
 
 import pyinfercost as ic
-from pyinfercost.training.inference_view import deployed, plain_name
+from pyinfercost.sources.inference_view.view import inference_view, plain_name
 
 pytestmark = pytest.mark.torch
 
@@ -71,15 +81,15 @@ def test_norms_over_all_devices_are_norms_of_one() -> None:
 
 def test_what_has_nothing_to_take_off_is_returned_itself() -> None:
     module = network()
-    found = deployed(module)
+    found = inference_view(module)
     assert found.module is module
     assert (dict(found.quantize), found.notes) == ({}, ())
-    assert deployed(nn.DataParallel(module)).module is module
+    assert inference_view(nn.DataParallel(module)).module is module
     part = nn.Sequential(module, compiled(nn.Linear(10, 10)))
-    found = deployed(part)
+    found = inference_view(part)
     assert found.module[0] is module  # a part that nothing changes
     assert found.module[1] is part[1]._orig_mod
-    assert found.notes == ("taken off: OptimizedModule",)
+    assert found.notes == ("removed for inference: OptimizedModule",)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +128,7 @@ def test_nothing_is_compiled_for_it(wrap: Callable[[nn.Module], nn.Module]) -> N
     before = copy.deepcopy(counters)
     assert before["stats"]["unique_graphs"] == 1
     for _ in range(2):
-        ic.capture(deployed(module).module, (TOKENS,))
+        ic.capture(inference_view(module).module, (TOKENS,))
     assert counters == before
     module(TOKENS)  # as compiled before
     assert counters["stats"]["unique_graphs"] == 1
@@ -140,7 +150,7 @@ class Compiled(nn.Module):
 def test_a_forward_that_its_class_compiles() -> None:
     module, x = Compiled(), torch.zeros(2, 4)
     with left_alone(module):
-        found = deployed(module)
+        found = inference_view(module)
         graph = ic.capture(found.module, (x,))
     assert isinstance(found.module, Compiled)
     assert figures(graph)[""] == figures(ic.capture(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), (x,)))[""]
@@ -183,7 +193,7 @@ def test_all_that_refers_to_a_part_refers_to_its_twin(part: str) -> None:
     expected = ic.capture(plain, (x,))
     module.get_submodule(part).compile(backend="eager")
     with left_alone(module):
-        found = deployed(module)
+        found = inference_view(module)
         graph = ic.capture(found.module, (x,))
     assert figures(graph) == figures(expected)
     assert module.calls == []
@@ -197,7 +207,7 @@ def test_hooks_of_users_stay() -> None:
     wrapped.register_forward_pre_hook(lambda _, args, kwargs: ((args[0] + 1,), kwargs), with_kwargs=True)
     wrapped.module.register_forward_hook(lambda _, args, kwargs, output: output.neg(), with_kwargs=True)
     with left_alone(wrapped):
-        found = deployed(wrapped).module
+        found = inference_view(wrapped).module
         graph = ic.capture(found, (IMAGES,))
     ops = [graph.node(i).op for i in range(len(graph))]
     assert ops[0] == "aten.add"
@@ -220,7 +230,7 @@ def test_weights_are_shared_and_ties_stay() -> None:
 def test_statistics_of_the_original_stay(training: bool) -> None:
     """They are the twin's too, and a forward in training mode writes to them."""
     module = compiled(compiled_in_place(network())).train(training)
-    found = deployed(module).module
+    found = inference_view(module).module
     assert found[1].running_mean is module._orig_mod[1].running_mean
     with left_alone(module):
         graph = ic.capture(found, (IMAGES + 1,))
@@ -250,14 +260,14 @@ def test_what_has_no_twin_is_left_and_named() -> None:
         __hash__ = nn.Module.__hash__
 
     module = Mapping()
-    found = deployed(module)
+    found = inference_view(module)
     assert found.module is module
-    assert "left as it is: a module of class Mapping" in found.notes[0]
+    assert "kept: a module of class Mapping" in found.notes[0]
 
 
 def test_scripted_modules_are_left() -> None:
     with pytest.warns(DeprecationWarning, match="jit"):
         scripted = torch.jit.script(nn.Linear(4, 4))
     module = nn.Sequential(scripted, compiled(nn.Linear(4, 4)))
-    found = deployed(module).module
+    found = inference_view(module).module
     assert found[0] is scripted

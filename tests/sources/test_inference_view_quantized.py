@@ -11,7 +11,7 @@ from support.inference_view_checks import IMAGES, compiled, figures, left_alone,
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.training.inference_view import Deployed, deployed
+from pyinfercost.sources.inference_view.view import InferenceView, inference_view
 
 # Torch and torchao say of each other, and of these parts, that they are about to change.
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
@@ -93,12 +93,12 @@ def test_torch_ao(prepare: Any, wrap: Any) -> None:
     for training in (True, False):
         wrapped.train(training)
         with left_alone(wrapped):
-            found = deployed(wrapped)
+            found = inference_view(wrapped)
             graph = ic.capture(found.module, (IMAGES,))
         assert short(graph) == FLOAT_OPS
         assert figures(graph)[""] == expected
     assert dict(found.quantize) == dict.fromkeys(LAYERS, "int8_static")
-    assert f"taken off: fake quantisation of torch.ao ({len(LAYERS)} times)" in found.notes
+    assert f"removed for inference: fake quantization of torch.ao ({len(LAYERS)} times)" in found.notes
     names = {f"{layer}.{of}" for layer in LAYERS for of in ("weight", "bias")}
     assert {name for name, _ in found.module.named_parameters()} == names
     assert not dict(found.module.named_buffers())
@@ -107,7 +107,7 @@ def test_torch_ao(prepare: Any, wrap: Any) -> None:
 @pytest.mark.parametrize("prepare", [eagerly, by_graph])
 def test_torch_ao_beside_its_conversion(prepare: Any) -> None:
     prepared = prepare(Network())
-    found = deployed(prepared)
+    found = inference_view(prepared)
     served = ic.count(ic.whatif(ic.capture(found.module, (IMAGES,)), quantize=found.quantize)).total
     really = ic.count(ic.capture(converted(prepared), (IMAGES,))).total
     assert served.parameters == really.parameters
@@ -127,7 +127,7 @@ def test_torch_ao_with_dynamic_activations() -> None:
     prepared = quantization.prepare_qat(network, mapping={nn.Linear: dynamic.Linear})
     x = torch.zeros(4, 64)
     prepared(x)
-    found = deployed(prepared)
+    found = inference_view(prepared)
     assert dict(found.quantize) == {"0": "int8_dynamic", "2": "int8_dynamic"}
     served = ic.count(ic.whatif(ic.capture(found.module, (x,)), quantize=found.quantize)).total
     mapping = {dynamic.Linear: torch.ao.nn.quantized.dynamic.Linear}
@@ -142,7 +142,7 @@ def test_observers_of_others_are_passed_through() -> None:
     from torch.ao import quantization
 
     network = nn.Sequential(nn.Linear(8, 8), quantization.default_fake_quant(), nn.ReLU())
-    found = deployed(network)
+    found = inference_view(network)
     assert isinstance(found.module[1], nn.Identity)
     assert found.module[0] is network[0]
     assert not found.quantize
@@ -155,7 +155,7 @@ def test_embeddings_are_noted() -> None:
     network.qconfig = quantization.default_embedding_qat_qconfig
     prepared = quantization.prepare_qat(network, mapping={nn.Embedding: torch.ao.nn.qat.Embedding})
     assert type(prepared[0]) is torch.ao.nn.qat.Embedding
-    found = deployed(prepared)
+    found = inference_view(prepared)
     assert type(found.module[0]) is nn.Embedding
     assert not found.quantize
     assert any("an embedding that will be quantised" in note for note in found.notes)
@@ -197,11 +197,11 @@ def config(name: str, *granularity: Any, **options: Any) -> Any:
     return getattr(quantization, name)(**options)
 
 
-def checked(model: nn.Module) -> tuple[Deployed, Any]:
+def checked(model: nn.Module) -> tuple[InferenceView, Any]:
     for training in (True, False):
         model.train(training)
         with left_alone(model):
-            found = deployed(model)
+            found = inference_view(model)
             graph = ic.capture(found.module, (TOKENS,))
         assert figures(graph) == figures(ic.capture(layers(model[0].weight.dtype), (TOKENS,)))
     assert [type(part) for part in found.module] == [nn.Embedding, nn.Linear, nn.ReLU, nn.Linear]

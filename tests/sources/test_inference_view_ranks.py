@@ -6,11 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from support.paths import TESTS
 import torch.distributed as dist
+from support.paths import TESTS
 
 pytestmark = pytest.mark.torch
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import pyinfercost as ic
-from pyinfercost.training.inference_view import deployed, plain_name
+from pyinfercost.sources.inference_view.view import inference_view, plain_name
 
 pytestmark = pytest.mark.torch
 
@@ -166,7 +166,7 @@ def test_tied_weights_stay_tied(device: str) -> None:
     module.to(device)
     if device == "meta":
         module.head.weight_orig = module.embed.weight_orig
-    found = deployed(module).module
+    found = inference_view(module).module
     assert found.embed.weight is found.head.weight
     assert found.embed.weight is module.embed.weight_orig
     assert ic.count(ic.capture(found, (TOKENS,))).total.parameters == 50 * 16 + 16 * 16 + 16
@@ -221,17 +221,17 @@ def test_a_shape_that_nothing_tells() -> None:
     module = nn.Sequential(nn.Linear(4, 4))
     parametrize.register_parametrization(module[0], "weight", Failing())
     with left_alone(module):
-        found = deployed(module)
+        found = inference_view(module)
     assert found.module[0].weight is module[0].parametrizations.weight.original
-    assert any("not known: the shape of the parametrized 'weight'" in note for note in found.notes)
+    assert any("the shape of the parametrized 'weight' is not known" in note for note in found.notes)
 
 
 def test_notes_count() -> None:
     module = network()
     unstructured(module)
-    assert deployed(nn.DataParallel(module)).notes == (
-        "taken off: DataParallel",
-        "taken off: a mask of pruning (3 times)",
+    assert inference_view(nn.DataParallel(module)).notes == (
+        "removed for inference: DataParallel",
+        "removed for inference: a pruning mask (3 times)",
     )
 
 
@@ -239,5 +239,5 @@ def test_a_cache_of_parametrizations_is_not_filled() -> None:
     module = network()
     norms(module)
     with parametrize.cached():
-        deployed(module)
+        inference_view(module)
         assert not parametrize._cache

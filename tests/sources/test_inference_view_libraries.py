@@ -10,7 +10,7 @@ from support.inference_view_checks import IMAGES, compiled, left_alone, network,
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.training.inference_view import deployed, plain_name
+from pyinfercost.sources.inference_view.view import inference_view, plain_name
 
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]  # theirs
 
@@ -56,7 +56,7 @@ def test_lightning_modules_are_themselves() -> None:
             return self.network(x)
 
         def training_step(self, batch: Any, _: int) -> torch.Tensor:
-            found = deployed(self)
+            found = inference_view(self)
             self.looked_at.append((found.module is self, len(ic.capture(found.module, (IMAGES,)))))
             return self(batch[0] + 1).square().mean()
 
@@ -77,7 +77,7 @@ def test_lightning_modules_are_themselves() -> None:
     assert module.looked_at == [(True, len(ic.capture(network(), (IMAGES,))))]
     # With something to take off, its twin runs as well.
     module.network[4].compile(backend="eager")
-    found = deployed(module).module
+    found = inference_view(module).module
     assert found is not module
     assert type(found) is Module
     assert len(ic.capture(found, (IMAGES,))) == module.looked_at[0][1]
@@ -95,7 +95,7 @@ def test_models_of_transformers_are_themselves() -> None:
     model = small_llama().train()
     model.gradient_checkpointing_enable()
     with left_alone(model):
-        found = deployed(model)
+        found = inference_view(model)
     assert found.module is model
     assert not found.notes
 
