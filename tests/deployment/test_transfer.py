@@ -12,13 +12,11 @@ from click.testing import CliRunner
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost import _core
-from pyinfercost import deployment as money
-from pyinfercost import deployment as transfer
+from pyinfercost import _core, deployment as money, deployment as transfer
+from pyinfercost.predict.boundary import boundary_of
 from pyinfercost.cli import main
 from pyinfercost.deployment.host_transfer import waiting_s
 from pyinfercost.deployment.transfer import facts
-from pyinfercost.predict.boundary import boundary_of
 
 VOCABULARY, WIDTH, HEADS = 1000, 64, 4
 
