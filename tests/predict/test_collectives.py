@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyinfercost as ic
-from pyinfercost.hardware.device import CATALOG
 from pyinfercost.predict.collective_times import OPERATIONS, CollectiveError, UnknownCollectiveError, path_between
+from pyinfercost.hardware.device import CATALOG
 
 H100 = ic.hardware.load("h100-sxm-80gb")
 SIZES = [0, 1, 512, 2**14, 2**20, 2**24, 2**30]

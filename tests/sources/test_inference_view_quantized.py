@@ -158,7 +158,7 @@ def test_embeddings_are_noted() -> None:
     found = inference_view(prepared)
     assert type(found.module[0]) is nn.Embedding
     assert not found.quantize
-    assert any("an embedding that will be quantised" in note for note in found.notes)
+    assert any("an embedding that will be quantized" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("prepare", [eagerly, by_graph])
@@ -234,7 +234,7 @@ def test_torchao_int8_beside_its_conversion(name: str, form: str, dtype: torch.d
     [
         (("Int4WeightOnlyConfig", {"group_size": 32}), "int4_wo:32", ""),
         (("Int4WeightOnlyConfig", {}), "int4_wo:128", ""),
-        (("IntxWeightOnlyConfig", 64, {"weight_dtype": "int4"}), "int4_wo:64", "which torchao keeps in a byte each"),
+        (("IntxWeightOnlyConfig", 64, {"weight_dtype": "int4"}), "int4_wo:64", "which torchao stores in a byte each"),
         (("IntxWeightOnlyConfig", 64, {"weight_dtype": "int3"}), "int4_wo:64", "weights of 3 bits"),
         (
             ("Int8DynamicActivationIntxWeightConfig", 32, {"weight_dtype": "int4"}),
@@ -285,5 +285,5 @@ def test_torchao_embeddings_and_other_ways_to_prepare() -> None:
     model = qat.Int8DynActInt4WeightQATQuantizer(groupsize=64).prepare(model)
     found, _ = checked(model)
     assert dict(found.quantize) == {"1": "int4_wo:64", "3": "int4_wo:64"}
-    assert any("an embedding that will be quantised" in note for note in found.notes)
+    assert any("an embedding that will be quantized" in note for note in found.notes)
     trains_on(model, copy.deepcopy(model), lambda each: each(TOKENS).square().mean())

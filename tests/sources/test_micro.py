@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 import torch.nn.functional as F
-from support.function_module import Wrapped
-from support.micro_cases import CASES, HEADS, Case, t
+import torchvision
 from torch import nn
+from support.function_module import Wrapped
 
 import pyinfercost as ic
+
+from support.micro_cases import CASES, HEADS, Case, t
 
 pytestmark = pytest.mark.torch
 

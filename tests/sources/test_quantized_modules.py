@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 import torch.ao.nn.quantized as nnq
-from support.function_module import Wrapped
 from support.real_forward import check_against_real_forward, tensors_of
 from torch import nn
 from torch.ao.quantization import (
@@ -25,6 +24,7 @@ from torch.ao.quantization import (
     quantize_dynamic,
 )
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+from support.function_module import Wrapped
 
 import pyinfercost as ic
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
+from support.function_module import Wrapped
+
+import pyinfercost as ic
 
 
 class MyLinear(nn.Linear):

@@ -11,15 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyinfercost.sweeps.choosing import (
-    DIRECTIONS,
-    NothingFitsError,
-    ObjectiveError,
-    best_row,
-    best_rows,
-    group_codes,
-    objectives,
-)
+from pyinfercost.sweeps.choosing import DIRECTIONS, NothingFitsError, ObjectiveError, best_row, best_rows, group_codes, objectives
 from pyinfercost.sweeps.conditions import Condition, ConditionError
 from pyinfercost.sweeps.facts import QUANTITIES
 

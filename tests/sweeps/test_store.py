@@ -13,8 +13,8 @@ from support.stored_sweeps import AXES, BATCH, PARTS, POINTS, check_equal, conte
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.sweeps import store
 from pyinfercost.sweeps.choosing import NothingFitsError
+from pyinfercost.sweeps import store
 from pyinfercost.sweeps.folder import run_to_folder
 
 pytest.importorskip("pyarrow")

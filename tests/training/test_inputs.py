@@ -72,7 +72,7 @@ def test_the_rule(model: Any, batch: Any, args: Any, kwargs: Any) -> None:
             ValueError,
             r"keys \['image'\] and the forward takes \['attention_mask', 'input_ids', 'labels'\]",
         ),
-        ("text", TypeError, "a batch of type str does not say what the model gets"),
+        ("text", TypeError, "inputs cannot be found in a batch of type str"),
         ((), TypeError, "a batch of type tuple"),
         ((["a"], X), TypeError, "a batch of type tuple"),
         (None, TypeError, "a batch of type NoneType"),
@@ -81,7 +81,7 @@ def test_the_rule(model: Any, batch: Any, args: Any, kwargs: Any) -> None:
 def test_batches_that_say_nothing(batch: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says) as caught:
         BatchInputs(Words()).of(batch)
-    assert "give inputs=" in str(caught.value)
+    assert "pass inputs=" in str(caught.value)
 
 
 def test_an_example_stands_for_batches_of_another_kind() -> None:
@@ -100,7 +100,7 @@ def test_an_example_stands_for_batches_of_another_kind() -> None:
 
 def test_a_function_says_it() -> None:
     assert BatchInputs(One(), lambda batch: batch["a"]).of({"a": X}).args[0] is X
-    with pytest.raises(TypeError, match="inputs are a tensor, a tuple or a dictionary of keywords, not int"):
+    with pytest.raises(TypeError, match="inputs is a int; expected a tensor, a tuple or a dictionary of keywords"):
         BatchInputs(One(), 3)
 
 

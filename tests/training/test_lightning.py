@@ -157,7 +157,7 @@ def test_training_is_as_without_it(pl: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["init", "micro_batch", "step", "pause", "resume", "state_dict", "close"])
 def test_a_failure_is_told_once(pl: Any, tmp_path: Path, what: str) -> None:
     plain = outcome(fit(pl, tmp_path / "plain"))
-    with stopped_once("LightningCostCallback for Lightning", f"{what} does not work"):
+    with stopped_once("LightningCostCallback", f"{what} does not work"):
         tracked = outcome(fit(pl, tmp_path / "tracked", LightningCostCallback(fails_in=what)))
     assert all(torch.equal(left, right) for left, right in zip(plain, tracked, strict=True))
 
@@ -176,7 +176,7 @@ def test_a_logger_that_raises(pl: Any, tmp_path: Path, made: list[CostTracker]) 
 
 
 def test_a_batch_that_says_nothing(pl: Any, tmp_path: Path, made: list[CostTracker]) -> None:
-    with stopped_once("inputs are a tensor, a tuple or a dictionary of keywords, not str"):
+    with stopped_once("inputs is a str; expected a tensor, a tuple or a dictionary of keywords"):
         trainer = fit(pl, tmp_path, LightningCostCallback(lambda batch: "what?"))
     assert trainer.global_step == 4
     assert not made

@@ -82,7 +82,7 @@ def test_accumulation_that_is_not_told() -> None:
 def test_batches_of_other_sizes() -> None:
     tracker, clock = tracked(two_layers(), torch.randn(32, 8))
     record = run(tracker, clock, 2, [torch.randn(size, 8) for size in (1, 7, 32)])
-    assert record["training/flops_per_s"] == flops_of(1 + 7 + 32)
+    assert record["training/contraction_flops_per_s"] == flops_of(1 + 7 + 32)
     assert record["training/items_per_s"] == 40
 
 
@@ -108,7 +108,7 @@ def test_frozen_layers_have_no_gradient() -> None:
     model[0].requires_grad_(False)
     tracker, clock = tracked(model, torch.randn(32, 8))
     record = run(tracker, clock, 2, [torch.randn(32, 8)])
-    assert record["training/flops_per_s"] == 2 * 32 * (8 * 16 + 2 * 16 * 4)
+    assert record["training/contraction_flops_per_s"] == 2 * 32 * (8 * 16 + 2 * 16 * 4)
 
 
 class Attends(nn.Module):
@@ -143,7 +143,7 @@ def test_padding_is_not_useful(as_tensor: bool) -> None:
         clock.now += 1
         record = tracker.step()
     assert record is not None
-    assert record["training/flops_per_s"] == pytest.approx(sum(map(attention_flops, lengths)), rel=1e-12)
+    assert record["training/contraction_flops_per_s"] == pytest.approx(sum(map(attention_flops, lengths)), rel=1e-12)
     assert record["training/mfu"] < record["training/hfu"]
     assert record["training/hfu"] == pytest.approx(3 * attention_flops(16) / PEAK, rel=1e-12)
     assert record["training/padding_share"] == pytest.approx(1 - 22 / 48)
@@ -185,7 +185,7 @@ def test_activations_that_are_computed_again_count_in_hfu_alone() -> None:
     assert model.gradient_checkpointing
     product = 2 * 4 * 8 * 8
     # Six products forward; twelve backward but one, since the first layer's input needs no gradient.
-    assert record["training/flops_per_s"] == (6 + 12 - 1) * product
+    assert record["training/contraction_flops_per_s"] == (6 + 12 - 1) * product
     # Of each pair the first product runs again; the second is not needed, and torch stops before it.
     assert record["training/hfu"] / record["training/mfu"] == pytest.approx((17 + 3) / 17)
 
@@ -215,7 +215,7 @@ def test_ids_have_a_length_that_varies() -> None:
     ids = torch.zeros(3, 16, dtype=torch.long)
     tracker, clock = tracked(Attends(), ids)
     record = run(tracker, clock, 2, [torch.zeros(2, 7, dtype=torch.long)])
-    assert record["training/flops_per_s"] == 2 * attention_flops(7)
+    assert record["training/contraction_flops_per_s"] == 2 * attention_flops(7)
 
 
 def test_a_shape_that_the_example_does_not_stand_for_is_not_guessed() -> None:
@@ -226,7 +226,7 @@ def test_a_shape_that_the_example_does_not_stand_for_is_not_guessed() -> None:
     with pytest.raises(KeyError, match=r"\(2, 3, 16, 16\).*name the dimension"):
         record["training/mfu"]
     record = run(tracker, clock, 2, [torch.randn(2, 3, 8, 8)])
-    assert record["training/flops_per_s"] == 2 * 2 * 2 * 4 * 27 * 36
+    assert record["training/contraction_flops_per_s"] == 2 * 2 * 2 * 4 * 27 * 36
 
 
 class Classifies(nn.Module):
@@ -264,16 +264,16 @@ def test_lengths_do_not_pile_up() -> None:
     assert record is not None
     # The first step only starts the clock: 2500 of the others are even, counted from one.
     useful = 4999 * (attention_flops(16) + attention_flops(5)) + 2500 * attention_flops(2) + 2499 * attention_flops(1)
-    assert record["training/flops_per_s"] == pytest.approx(useful / 4999, rel=1e-9)
+    assert record["training/contraction_flops_per_s"] == pytest.approx(useful / 4999, rel=1e-9)
 
 
 def test_a_model_that_is_changed_is_another_work() -> None:
     model = two_layers()
     tracker, clock = tracked(model, torch.randn(32, 8))
     batch = torch.randn(32, 8)
-    assert run(tracker, clock, 2, [batch])["training/flops_per_s"] == flops_of(32)
+    assert run(tracker, clock, 2, [batch])["training/contraction_flops_per_s"] == flops_of(32)
     model[0].requires_grad_(False)
     record = run(tracker, clock, 2, [batch])
-    assert "training/flops_per_s" not in record.metrics
-    assert any("was changed during these steps" in note for note in record.notes)
-    assert run(tracker, clock, 2, [batch])["training/flops_per_s"] == 2 * 32 * (8 * 16 + 2 * 16 * 4)
+    assert "training/contraction_flops_per_s" not in record.metrics
+    assert any("the model changed during these steps" in note for note in record.notes)
+    assert run(tracker, clock, 2, [batch])["training/contraction_flops_per_s"] == 2 * 32 * (8 * 16 + 2 * 16 * 4)

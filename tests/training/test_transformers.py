@@ -195,7 +195,7 @@ def test_added_to_a_trainer_every_record_goes_to_its_loggers(
 @pytest.mark.parametrize("what", ["init", "micro_batch", "step", "pause", "resume", "state_dict", "close"])
 def test_a_failure_is_told_once(tmp_path: Path, what: str) -> None:
     plain = trained(tmp_path / "plain")
-    with stopped_once("TransformersCostCallback for transformers", f"{what} does not work"):
+    with stopped_once("TransformersCostCallback", f"{what} does not work"):
         assert same(plain, trained(tmp_path / "tracked", TransformersCostCallback(fails_in=what)))
     if what == "micro_batch":
         with stopped_once(f"{what} does not work"):
@@ -236,7 +236,7 @@ def test_where_inputs_come_from(tmp_path: Path, made: list[CostTracker]) -> None
 
 def test_data_that_cannot_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transformers.GPT2LMHeadModel, "dummy_inputs", None)
-    with stopped_once("the training data has no items to look at", "give inputs="):
+    with stopped_once("the training data has no items", "pass inputs="):
         trained(tmp_path, TransformersCostCallback(), data=Stream(), max_steps=2, eval_strategy="no")
 
 

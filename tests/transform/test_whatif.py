@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from support.paths import SHARED
+import torch
 from torch import nn
 
 import pyinfercost as ic
