@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pyinfercost._core import Graph
+from pyinfercost._core import Graph, GraphRewriter
+
+from .data_names import is_data_name
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +35,7 @@ def capture(
     dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
     training: bool = False,
     loss: Callable[[Any], torch.Tensor] | None = None,
+    roles: Mapping[str, str] | None = None,
     **sizes: int,
 ) -> Graph:
     """Capture one forward pass, or with `training` one training step without its optimizer.
@@ -44,18 +47,33 @@ def capture(
         args: Positional inputs of a module, a tuple or a lone input; only shapes and dtypes matter.
         kwargs: Named inputs of a module.
         dynamic: Position or name of an input -> dimension -> name, for the sizes that stay open:
-            `{0: {0: "batch"}}`. For programs and files it names the sizes that they were exported with.
+            `{0: {0: "batch"}}`. For programs and files it names the sizes that they were exported with. A size named
+            `batch`, `sequence` (or `seq`) or `context` has the role of that name.
         training: Whether the loss and the backward that autograd runs for it follow the forward. Weights and inputs
             that require no gradient get none. A module runs in the mode that it is in, that of a spec in training mode.
         loss: For a training step: from what the module returned to a scalar. None takes its `loss` where it has one
             (models of `transformers` that are given `labels`), else the sum of its floating tensors.
+        roles: Name of a size -> its role, for sizes with other names: `{"n": "batch"}`. Roles are `batch` (one size at
+            most), `sequence`, `context`, `channel` and `other`. Throughput and cost per item count the size of role
+            `batch`.
         **sizes: For a spec: the sizes to build its inputs at, such as `batch=8`. For a spec or a module: values of
             sizes that depend on data (`**{"roi_heads.nms": 100}`), to capture what the forward does at these.
 
     Raises:
         ValueError: The model cannot be captured; the message says what was got and what was expected.
     """
-    args = as_inputs(args)
+    graph = _captured(model, as_inputs(args), kwargs, dynamic, sizes, training=training, loss=loss)
+    if not roles:
+        return graph
+    rewriter = GraphRewriter(graph)
+    for name, role in roles.items():
+        rewriter.set_role(name, role)
+    return rewriter.build()
+
+
+def _captured(
+    model: Capturable, args: tuple[Any, ...], kwargs: Any, dynamic: Any, sizes: Mapping[str, int], *, training: bool, loss: Any
+) -> Graph:
     if loss is not None and not training:
         raise TypeError("a loss was given without training=True")
     if isinstance(model, Graph):
@@ -64,7 +82,7 @@ def capture(
         return model
     if isinstance(model, str | os.PathLike):
         return _from_spec(os.fspath(model), args, kwargs, dynamic, sizes, training=training, loss=loss)
-    fixed = [name for name in sizes if "." not in name]
+    fixed = [name for name in sizes if not is_data_name(name)]
     if fixed:
         raise TypeError(f"sizes ({', '.join(fixed)}) belong to a spec; a module's sizes are those of its inputs")
     torch = sys.modules.get("torch")  # whoever has a module has imported it
