@@ -4,7 +4,8 @@ from typing import SupportsIndex
 
 from .. import _core
 from .._core import Counts, Graph
-from .arguments import Rules, bind_sizes, work_overrides
+from ..sources.sizes import bind_sizes
+from .rules import Rules, work_overrides
 
 
 def count(graph: Graph, *, precision: str = "native", rules: Rules | None = None, **sizes: SupportsIndex) -> Counts:

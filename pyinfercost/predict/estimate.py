@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from .. import _core
 from ..deployment.terms import Terms, terms_of
 from ..results.estimate import BOUNDS, Estimate, LayerEstimate
-from .arguments import Rules, SizeError, bind_sizes, work_overrides
+from ..sources.sizes import SizeError, bind_sizes
 from .derived_costs import what_follows
 from .effects import effect_of
 from .plans import family_of
+from .rules import Rules, work_overrides
 from .uncertainty import band, energy_spread
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def estimate_on(
     """`estimate` with all looked up: the machine, values that `bind_sizes` took, Work by node, `Captured.fixed`."""
     sizes = graph.size_values(given)
     # As in a sweep: a size that depends on data and is not given stays an expression in the others.
-    point = {name: size for name, size in sizes.items() if name in given or not _core.depends_on_data(name)}
+    point = {name: size for name, size in sizes.items() if name in given or not graph.depends_on_data(name)}
     shared_by = _devices(devices, graph)
     if shared_by > 1:
         point["batch"] = -(-point["batch"] // shared_by)

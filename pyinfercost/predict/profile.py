@@ -11,8 +11,9 @@ from .. import _core
 from ..deployment.terms import Asked, Terms
 from ..results.profile import Profile
 from ..sources.captured import Captured, graph_at
-from .arguments import Rules, bind_sizes, work_overrides
+from ..sources.sizes import bind_sizes
 from .estimate import estimate_on
+from .rules import Rules, work_overrides
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,11 +126,12 @@ def profile(
         captured = Captured(model_or_graph, sizes, {}, model_or_graph.model)
     else:
         from ..sources.capture import capture, is_program
+        from ..sources.data_names import is_data_name
 
         # Sizes that depend on data are given to the capture, which goes the way that the forward goes at these.
         of_data: dict[str, Any] = {}
         if not is_program(model_or_graph):
-            of_data = {name: index(value) for name, value in sizes.items() if _core.depends_on_data(name)}
+            of_data = {name: index(value) for name, value in sizes.items() if is_data_name(name)}
         graph = capture(model_or_graph, args, kwargs, dynamic=dynamic, **of_data)
         captured = Captured(graph, {n: v for n, v in sizes.items() if n not in of_data}, {}, graph.model)
     return profile_on(

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..results.sparsity import LayerSpeedup, SparsitySpeedup
-from ..transform.edit import GraphEdit
-from ..transform.products import METADATA_COLUMNS, product_of
+from ..sources.sizes import bind_sizes
+from ..transform.products import METADATA_COLUMNS, find_products
 from ..transform.whatif import whatif
-from .arguments import bind_sizes
 from .boundary import value_of
 from .estimate import estimate
 
@@ -49,16 +48,14 @@ def sparsity_speedup(
     Raises:
         ValueError: where no scanned weight is one of the graph's products.
     """
-    edit = GraphEdit(graph)
     ways: dict[str, Any] = {"hardware": hardware, "precision": precision, "execution": execution, **sizes}
     dense = estimate(graph, **ways)
     named = {name: weight for weight in sparsity.weights for name in (weight.name, *weight.aliases)}
     found: list[tuple[str, str, WeightSparsity]] = []
-    for node in edit.nodes:
-        product = product_of(edit, node)
-        weight = None if product is None else named.get(edit.tensors[product.weight].get("name", ""))
+    for product in find_products(graph):
+        weight = named.get(graph.tensor(product.weight).name)
         if weight is not None:
-            found.append((node.get("module", ""), weight.name, weight))
+            found.append((product.node.module, weight.name, weight))
     if not found:
         known = ", ".join(list(named)[:5])
         raise ValueError(f"no product of the graph has a weight that was scanned; there are {known or 'none'}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from ..deployment.places import carbon_g
 from ..deployment.terms import Terms, transfer_terms, where_is
-from ..predict.arguments import SizeError, bind_axis, matched
+from ..sources.sizes import SizeError, bind_axis, matched
 from .grid import Axis, Grid
 from .spec import SCALES, WAY, SweepSpec, scale_column
 
@@ -65,12 +65,12 @@ def make_spec(
     if prices:
         axes.append(Axis(("price",), (tuple(prices),)))
     axes += [Axis((name,), ((value,),)) for name, value in fixed.items()]
-    named = {name: bind_axis(graph, name, values) for name, values in matched(graph.sizes, sizes).items()}
+    named = {name: bind_axis(graph, name, values) for name, values in matched(graph, sizes).items()}
     # A size that depends on data and has no axis is at its default, which may differ from point to point.
     named.update(
         (name, bind_axis(graph, name, limits["default"]))
         for name, limits in graph.sizes.items()
-        if name not in named and name not in listed and not _core.depends_on_data(name)
+        if name not in named and name not in listed and not graph.depends_on_data(name)
     )
     axes += [Axis((name,), (values,)) for name, values in named.items()]
     grid = Grid(axes)

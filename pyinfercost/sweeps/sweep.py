@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from .. import _core
-from ..predict.arguments import Rules, work_overrides
+from ..predict.rules import Rules, work_overrides
 from .conditions import Condition
 from ..sources.captured import Captured, graph_over
 from .axes import make_spec

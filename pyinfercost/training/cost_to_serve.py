@@ -156,7 +156,7 @@ class Serving:
         return {name: value for name, value in (self._way.sizes or {}).items() if name in graph.sizes}
 
     def _estimate(self, graph: Graph, machine: Machine) -> Estimate:
-        from ..predict.arguments import bind_sizes
+        from ..sources.sizes import bind_sizes
         from ..predict.estimate import estimate_on
 
         return estimate_on(
@@ -218,26 +218,24 @@ def structure_of(module: torch.nn.Module) -> Any:
 def products_of(graph: Graph, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict[str, str]]:
     """For each weight that products read: their FLOPs in a forward, and the module of the first."""
     from ..predict.boundary import value_of
-    from ..transform.edit import GraphEdit
-    from ..transform.products import product_of
+    from ..transform.products import find_products
 
     bound = _all_sizes(graph, sizes)
     rows = {layer.index: layer.row for layer in _core.count(graph, bound).layers}
-    edit = GraphEdit(graph)
     flops: dict[str, int] = {}
     modules: dict[str, str] = {}
-    for index, node in enumerate(edit.nodes):
-        product = product_of(edit, node)
-        if product is None or index not in rows:
+    for product in find_products(graph):
+        node = product.node
+        if node.index not in rows:
             continue
-        name = edit.tensors[product.weight].get("name", "")
-        flops[name] = flops.get(name, 0) + value_of(rows[index].contraction_flops, bound)
-        modules.setdefault(name, node.get("module", ""))
+        name = graph.tensor(product.weight).name
+        flops[name] = flops.get(name, 0) + value_of(rows[node.index].contraction_flops, bound)
+        modules.setdefault(name, node.module)
     return flops, modules
 
 
 def _all_sizes(graph: Graph, sizes: Mapping[str, int]) -> dict[str, int]:
     """The values of all sizes of a graph: those that are given, and defaults."""
-    from ..predict.arguments import bind_sizes
+    from ..sources.sizes import bind_sizes
 
     return graph.size_values(bind_sizes(graph, sizes))

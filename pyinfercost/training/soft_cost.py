@@ -103,7 +103,7 @@ class PointCost:
         if self._machine is None:
             raise ValueError(f"{self._metric} is a cost on a machine; expected hardware=")
         sizes = graph.size_values(given)
-        point = {name: size for name, size in sizes.items() if name in given or not _core.depends_on_data(name)}
+        point = {name: size for name, size in sizes.items() if name in given or not graph.depends_on_data(name)}
         plan = family_of(graph, self._precision, self._execution).plan_for(point)
         totals = _core.evaluate_point(plan, point, self._machine.hardware)
         if self._metric != "cost_usd":

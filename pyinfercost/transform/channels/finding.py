@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ... import _core
 from .groups import ChannelGroup, ChannelGroups, ChannelGroupsError, Member, Role
 from .rewriting import Widths
 from .table import follow
@@ -43,23 +42,22 @@ def channel_groups(graph: Graph) -> ChannelGroups:
     Raises:
         ChannelGroupsError: (a `ValueError`) for the graph of a training step.
     """
-    data = graph.to_dict()
-    backward = sum(node.get("phase") == "backward" for node in data["nodes"])
+    walk = Walk(graph)
+    backward = sum(node.phase == "backward" for node in walk.nodes)
     if backward:
         raise ChannelGroupsError(
             f"got the graph of a training step with {backward} nodes of backward, expected a forward alone: "
             "capture the model again without training=True"
         )
-    walk = Walk(data)
     follow(walk)
     given = walk.fixed("they are results of the model")
-    for t in data["outputs"]:
-        for axis in walk.axes(t):
+    for result in graph.outputs:
+        for axis in walk.axes(result.index):
             walk.units.fix(axis, given)
     while True:
         found = _Finding(walk)
         widths = Widths(walk, found.names, found.sizes, found.label, found.group_of_root)
-        odd = widths.rewrite(data)
+        odd = widths.find_shapes()
         if not odd:
             break
         # Where a stride cannot be said in widths, nothing in that tensor may change; then all follows anew.
@@ -67,8 +65,7 @@ def channel_groups(graph: Graph) -> ChannelGroups:
             reason = walk.fixed("a view of them lies in memory in a way that their number does not tell")
             for axis in walk.axes(t):
                 walk.units.fix(axis, reason)
-    named = _core.Graph.from_dict(widths.graph_data(data))
-    return ChannelGroups(named, found.groups(), MappingProxyType(found.fixed()))
+    return ChannelGroups(widths.graph(graph), found.groups(), MappingProxyType(found.fixed()))
 
 
 class _Finding:
@@ -83,7 +80,9 @@ class _Finding:
 
     def __init__(self, walk: Walk) -> None:
         self._walk = walk
-        self._paths = [made.get("name", "").rpartition(".")[0] for made in walk.tensors]
+        self._names = [made.name for made in walk.tensors]
+        self._roles = [made.role for made in walk.tensors]
+        self._paths = [name.rpartition(".")[0] for name in self._names]
         self.label, self._why = walk.units.close()
         arrays = {id(axis): axis for axes in walk.axes_of for axis in axes or () if not isinstance(axis, int)}
         for _, _, axes in walk.arguments:
@@ -149,12 +148,12 @@ class _Finding:
         place = np.full(len(self.label), -1, dtype=np.int64)
         for units in self._units:
             place[units] = np.arange(len(units))
-        for t, made in enumerate(self._walk.tensors):
-            if made["role"] not in ("parameter", "buffer"):
+        for t, role in enumerate(self._roles):
+            if role not in ("parameter", "buffer"):
                 continue
             for dim, axis in enumerate(self._walk.axes_of[t] or ()):
                 for number, indices in self._positions(axis, place):
-                    members[number].append(Member(made["name"], dim, self._role(t, dim), indices))
+                    members[number].append(Member(self._names[t], dim, self._role(t, dim), indices))
         return tuple(
             ChannelGroup(name, tuple(modules), size, tuple(own))
             for name, modules, size, own in zip(self.names, self._modules, self.sizes, members, strict=True)
@@ -174,7 +173,7 @@ class _Finding:
             yield number, indices
 
     def _role(self, t: int, dim: int) -> Role:
-        if self._walk.tensors[t]["role"] == "buffer":
+        if self._roles[t] == "buffer":
             return "buffer"
         return self._walk.roles.get((t, dim), "producer")
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
+
+from ..._core import GraphRewriter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,18 +136,17 @@ class ChannelGroups:
         Raises:
             ChannelGroupsError: (a `ValueError`) for a name that is no group's, or a width below 1.
         """
-        from ...predict.arguments import SizeError, bind_sizes
-        from .rewriting import bound
-
         unknown = [name for name in widths if name not in self.widths]
         if unknown:
             known = ", ".join(list(self.widths)[:_NAMED]) or "none"
             raise ChannelGroupsError(f"got a width {unknown[0]!r}, expected the name of a group; there are {known}")
+        values = {**self.widths, **{name: index(width) for name, width in widths.items()}}
+        rewriter = GraphRewriter(self.graph)
         try:
-            values = {**self.widths, **bind_sizes(self.graph, widths)}
-        except SizeError as error:
+            rewriter.bind(values)
+        except ValueError as error:
             raise ChannelGroupsError(str(error)) from None
-        return bound(self.graph, values)
+        return rewriter.build()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object: groups with their members, and what is fixed. The graph has its own `to_dict`."""

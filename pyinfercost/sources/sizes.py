@@ -1,0 +1,118 @@
+"""Values of a graph's named sizes, and the name of its batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
+
+from .._core import Expr, Graph
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_Value = TypeVar("_Value")
+
+BATCH = "batch"
+"""Name of the batch size in specs of models, and in graphs unless the caller chooses another one."""
+
+
+class SizeError(ValueError):
+    """The graph has no size of that name, or the value is outside the size's range."""
+
+
+def batch_name(graph: Graph) -> str:
+    """Return the name of the size of role `batch`; `BATCH` for a graph that was captured at one batch."""
+    return graph.size_of_role("batch") or BATCH
+
+
+def bind_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, int]:
+    """Return the given sizes as ints. A name with `*` gives its value to all matching sizes that have none of their own.
+
+    Raises:
+        SizeError: the graph has no size of that name, or the value is outside the size's range.
+    """
+    known = graph.sizes
+    bound = {name: _checked(known, name, value) for name, value in matched(graph, sizes).items()}
+    if any(isinstance(known[name]["maximum"], Expr) for name in bound):
+        try:
+            graph.size_values(bound)
+        except ValueError as error:
+            raise SizeError(str(error)) from None
+    return bound
+
+
+def matched(graph: Graph, sizes: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Return the sizes with each pattern (`*.experts.nonzero*`) replaced by the matching sizes that depend on data.
+
+    Raises:
+        SizeError: no size that depends on data matches a pattern.
+    """
+    found: dict[str, _Value] = {}
+    for name, value in sizes.items():
+        if "*" not in name:
+            found[name] = value
+            continue
+        names = [other for other in graph.sizes if graph.depends_on_data(other) and fnmatchcase(other, name)]
+        if not names:
+            raise SizeError(f"no size that depends on data matches {name!r}")
+        for other in names:
+            if other not in sizes:
+                found[other] = value
+    return found
+
+
+def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[SupportsIndex]) -> NDArray[np.int64]:
+    """Return the values of one axis of a sweep; a single number is an axis of one.
+
+    Raises:
+        SizeError: as `bind_sizes`, or the axis has no values.
+    """
+    import numpy as np
+
+    known = graph.sizes
+    if isinstance(values, SupportsIndex) and not hasattr(values, "__len__"):
+        return np.asarray([_checked(known, name, values)], dtype=np.int64)
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise SizeError(f"size {name!r} must be a whole number or several of them, got {values!r}")
+    # A range or an array is in range as a whole if both ends are.
+    if isinstance(values, range) and values:
+        axis = np.arange(values.start, values.stop, values.step, dtype=np.int64)
+    elif isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu" and values.size:
+        axis = np.array(values, dtype=np.int64)
+    else:
+        axis = np.asarray([_checked(known, name, value) for value in values], dtype=np.int64)
+        if not axis.size:
+            raise SizeError(f"size {name!r} has no values to sweep over")
+    for end in (axis.min(), axis.max()):
+        _checked(known, name, end)
+    axis.flags.writeable = False
+    return axis
+
+
+def _checked(known: Mapping[str, Mapping[str, Any]], name: str, value: SupportsIndex) -> int:
+    if name not in known:
+        names = ", ".join(repr(size) for size in known)
+        raise SizeError(
+            f"unknown size {name!r}; this graph has "
+            + (
+                f"the sizes {names}"
+                if known
+                else "fixed sizes only; capture it with dynamic={0: {0: 'batch'}} and its like"
+            )
+        )
+    try:
+        number = index(value)
+    except TypeError:
+        raise SizeError(f"size {name!r} must be a whole number, got {value!r}") from None
+    low, high = known[name]["minimum"], known[name]["maximum"]
+    if isinstance(high, Expr):  # its value depends on other sizes
+        high = None
+    if (low is not None and number < low) or (high is not None and number > high):
+        limits = f"at least {low}" if high is None else f"from {low} to {high}"
+        if low == high:
+            limits = f"{low}, which it was captured at (give another value when capturing),"
+        raise SizeError(f"size {name!r} must be {limits} in this graph, got {number}")
+    return number
