@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import index
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 from ..._core import GraphRewriter
+from ...sources.sizes import SizeError, bind_sizes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,12 +140,12 @@ class ChannelGroups:
         if unknown:
             known = ", ".join(list(self.widths)[:_NAMED]) or "none"
             raise ChannelGroupsError(f"got a width {unknown[0]!r}, expected the name of a group; there are {known}")
-        values = {**self.widths, **{name: index(width) for name, width in widths.items()}}
-        rewriter = GraphRewriter(self.graph)
         try:
-            rewriter.bind(values)
-        except ValueError as error:
+            values = {**self.widths, **bind_sizes(self.graph, widths)}
+        except SizeError as error:
             raise ChannelGroupsError(str(error)) from None
+        rewriter = GraphRewriter(self.graph)
+        rewriter.bind(values)
         return rewriter.build()
 
     def to_dict(self) -> dict[str, Any]:
