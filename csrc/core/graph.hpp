@@ -277,6 +277,7 @@ class GraphBuilder {
     Range push_dims(std::span<const Expr> values);
     Range push_strides_of(std::span<const Expr> shape);
     void set_integers(Argument& argument, std::span<const Expr> values);
+    void check_role(const std::string& name, const NamedSize& size) const;
     void check_operands(const Node& node, std::size_t number) const;
 
     std::shared_ptr<Graph> graph_;

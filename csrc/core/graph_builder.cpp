@@ -63,8 +63,7 @@ Dim GraphBuilder::dim_of(const Expr& value) {
     return entry->second;
 }
 
-void check_role(const Graph& graph, const std::string& name, const NamedSize& size);
-void check_role(const Graph& graph, const std::string& name, const NamedSize& size) {
+void GraphBuilder::check_role(const std::string& name, const NamedSize& size) const {
     const bool of_data = size.role == SizeRole::data;
     if (of_data == size.origin.empty()) {
         throw std::invalid_argument("size '" + name + "' has role " + std::string(name_of(size.role)) +
@@ -73,7 +72,7 @@ void check_role(const Graph& graph, const std::string& name, const NamedSize& si
                                     "has role data unless another is given)");
     }
     if (size.role == SizeRole::batch) {
-        if (const auto other = graph.size_of_role(SizeRole::batch); other && *other != name) {
+        if (const auto other = graph_->size_of_role(SizeRole::batch); other && *other != name) {
             throw std::invalid_argument("size '" + name + "' has role batch and so has '" + *other +
                                         "'; a graph has at most one size of role batch");
         }
@@ -93,7 +92,7 @@ Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
             "a size is called '" + name +
             "'; expected letters, digits and underscores, with dots where it may be 0");
     }
-    check_role(*graph_, name, size);
+    check_role(name, size);
     const bool of_data = size.role == SizeRole::data;
     if (size.minimum < (may_be_zero(name) ? 0 : 1)) {
         throw std::invalid_argument(

@@ -5,9 +5,6 @@
 #include <stdexcept>
 
 namespace infercost {
-
-void check_role(const Graph& graph, const std::string& name, const NamedSize& size);
-
 namespace {
 
 std::string entry_of(const char* what, std::int64_t index, std::size_t count) {
@@ -50,12 +47,12 @@ void GraphRewriter::set_role(std::string_view size, SizeRole role) {
     Graph& graph = *builder_.graph_;
     const auto found = graph.sizes_.find(size);
     if (found == graph.sizes_.end()) {
-        throw std::invalid_argument("size '" + std::string(size) + "' gets role " + std::string(name_of(role)) +
-                                    ", but this graph has no size of that name");
+        throw std::invalid_argument("size '" + std::string(size) + "' gets role " +
+                                    std::string(name_of(role)) + ", but this graph has no size of that name");
     }
     NamedSize changed = found->second;
     changed.role = role;
-    check_role(graph, found->first, changed);
+    builder_.check_role(found->first, changed);
     found->second.role = role;
 }
 
@@ -165,10 +162,6 @@ TensorIndex GraphRewriter::add_like(TensorIndex t, DType dtype) {
     }
     graph.tensors_.push_back(like);
     return static_cast<TensorIndex>(graph.tensors_.size() - 1);
-}
-
-TensorIndex GraphRewriter::add_scalar(DType dtype) {
-    return add_tensor(dtype, {}, std::nullopt, Role::activation, "");
 }
 
 void GraphRewriter::hold(TensorIndex t) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,8 +49,6 @@ class GraphRewriter {
                            std::optional<std::int64_t> storage_elements = std::nullopt);
     // A new activation of the lengths of `t`, dense, its dimensions in the same order in memory.
     TensorIndex add_like(TensorIndex t, DType dtype);
-    // A new activation of one element.
-    TensorIndex add_scalar(DType dtype);
     // Marks a tensor as held until the graph ends.
     void hold(TensorIndex t);
     // Removes the tensor at build() if no node reads it and it is no input or output of the graph, and its
