@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..._core import NodeInfo
 
 SMALL = 3
-"""Parts of so many elements or fewer are structure (q, k and v; real and imaginary), not a width."""
+"""Parts with at most this many elements are structure (q, k and v; real and imaginary), not a width."""
 
 
 def linear(walk: Walk, node: NodeInfo) -> None:
@@ -33,7 +33,7 @@ def linear(walk: Walk, node: NodeInfo) -> None:
 
 
 def embedding(walk: Walk, node: NodeInfo) -> None:
-    """Rows are looked up by number and stay; columns are channels."""
+    """Rows are looked up by number and fixed; columns are channels."""
     weight, indices = need(node, "weight"), need(node, "indices", "input")
     walk.fix_dim(weight, 0, "rows of a table are looked up by number")
     walk.makes(weight, 1)
@@ -41,7 +41,7 @@ def embedding(walk: Walk, node: NodeInfo) -> None:
 
 
 def convolution(walk: Walk, node: NodeInfo) -> None:
-    """x [batch, inputs, *window], weight [outputs, inputs / groups, *window]; transposed, the first two are swapped."""
+    """x [batch, inputs, *window], weight [outputs, inputs / groups, *window]; a transposed one swaps the first two."""
     source, weight, bias = need(node, "input", "self"), need(node, "weight"), node.operand("bias")
     transposed = "transpose" in node.op or bool(node.argument("transposed", False))
     axes = walk.axes(source)
@@ -74,9 +74,9 @@ def _whole(walk: Walk, weight: int, inputs: Axis, transposed: bool) -> Axis:
 
 
 def _grouped(walk: Walk, node: NodeInfo, weight: int, inputs: Axis, groups: int, transposed: bool) -> Axis:
-    """Whole groups go (a depthwise convolution has groups of one channel), or as many channels of each group.
+    """Remove whole groups (a depthwise convolution has groups of one channel), or as many channels of each group.
 
-    Of few groups with several channels each, the channels go; of many groups, groups.
+    A few groups with several channels each lose channels; many groups lose groups.
     """
     units = walk.units
     rows, columns = walk.axes(weight)[:2]
@@ -109,7 +109,7 @@ def _grouped(walk: Walk, node: NodeInfo, weight: int, inputs: Axis, groups: int,
 
 
 def product(walk: Walk, node: NodeInfo) -> None:
-    """Matrix products under all their names; what is added is broadcast to the result."""
+    """Matrix products under all their names; an addend is broadcast to the result."""
     first, second = need(node, "mat1", "batch1", "self"), need(node, "mat2", "batch2", "other", "vec")
     left, right = walk.axes(first), walk.axes(second)
     if not left or not right:
@@ -137,7 +137,7 @@ _ADDING = ("aten.addmm", "aten.baddbmm", "aten._addmm_activation")
 
 
 def einsum(walk: Walk, node: NodeInfo) -> None:
-    """A letter is one dimension, wherever it stands."""
+    """A letter is one dimension in all operands."""
     equation = str(node.argument("equation", "")).replace(" ", "")
     tensors = [t for t in node.argument("tensors", node.argument("operands", [])) if t is not None]
     terms, arrow, result = equation.partition("->")
@@ -163,7 +163,7 @@ def einsum(walk: Walk, node: NodeInfo) -> None:
 def attention(walk: Walk, node: NodeInfo) -> None:
     """q [..., heads, L, d], k [..., heads, S, d], v [..., heads, S, dv]: out [..., heads, L, dv].
 
-    With fewer heads of keys than of queries, a head of keys goes with all queries that read it.
+    With fewer key heads than query heads, a key head is one unit with all queries that read it.
     """
     query, key, value = need(node, "query"), need(node, "key"), need(node, "value")
     q, k, v = walk.axes(query), walk.axes(key), walk.axes(value)

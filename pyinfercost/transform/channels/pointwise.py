@@ -1,4 +1,4 @@
-"""Rules of ops that go element by element, with broadcasting, and of norms, which do so with their weights."""
+"""Rules of elementwise ops with broadcasting, and of norms."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _FACTORS = ("aten.mul", "aten.div", "aten.multiply", "aten.divide", "aten.true_d
 
 
 def broadcast(walk: Walk, tensors: Sequence[int], rank: int, *, skip: int = 0) -> list[Axis]:
-    """The dimensions of what broadcasting makes of operands.
+    """Return the dimensions of operands after broadcasting.
 
     Args:
         walk: the walk.
         tensors: the operands.
         rank: of the result.
-        skip: that many last dimensions of each operand are left out.
+        skip: last dimensions of each operand that are left out.
     """
     made: list[Axis] = []
     single = walk.fixed("there is one of them, which may broadcast")
@@ -39,7 +39,7 @@ def broadcast(walk: Walk, tensors: Sequence[int], rank: int, *, skip: int = 0) -
 
 
 def pointwise(walk: Walk, node: NodeInfo) -> None:
-    """Every result has the operands' dimensions, and element i of each goes with element i of the others."""
+    """Every result has the operands' dimensions; element i of all of them is one unit."""
     tensors = node.operands
     for t in node.results:
         walk.set(t, broadcast(walk, tensors, len(walk.lengths[t])))
@@ -48,12 +48,12 @@ def pointwise(walk: Walk, node: NodeInfo) -> None:
         walk.role(t, "scale" if is_factor else "producer")
     result = node.results[0]
     weight = next((t for t in tensors if walk.is_parameter(t) and walk.lengths[t] == walk.lengths[result]), None)
-    if weight is not None:  # a weight under a mask is still that weight
+    if weight is not None:  # a weight times a mask counts as the weight
         walk.follows(result, weight, range(len(walk.lengths[result])))
 
 
 def like_self(walk: Walk, node: NodeInfo) -> None:
-    """Results have the first operand's dimensions, whatever others there are."""
+    """Results have the first operand's dimensions; other operands do not count."""
     found = node.operand("self", "input", "a")
     source = node.operands[0] if found is None else found
     for t in node.results:
@@ -84,7 +84,7 @@ def prelu(walk: Walk, node: NodeInfo) -> None:
 
 
 def channel_norm(walk: Walk, node: NodeInfo) -> None:
-    """Batch and instance norm: everything they have is by channel, dimension 1."""
+    """Batch and instance norm: weights and statistics lie along the channels, dimension 1."""
     source = need(node, "input", "self")
     axes = list(walk.axes(source))
     if len(axes) < 2:  # noqa: PLR2004 - without a batch there is no dimension 1
@@ -115,9 +115,9 @@ def row_norm(walk: Walk, node: NodeInfo) -> None:
 
 
 def group_norm(walk: Walk, node: NodeInfo) -> None:
-    """The number of groups stays, so that each group loses as many channels as the others.
+    """The number of groups is fixed, so all groups lose equally many channels.
 
-    Where every group is one channel, groups go with their channels.
+    With one channel in each group, a group is one unit with its channel.
     """
     source = need(node, "input", "self")
     axes = list(walk.axes(source))
@@ -141,7 +141,7 @@ def group_norm(walk: Walk, node: NodeInfo) -> None:
 
 
 def tie(walk: Walk, parts: Sequence[Axis]) -> None:
-    """Element i of each part goes with element i of the others."""
+    """Make element i of all parts one unit."""
     first = parts[0]
     arrays = [part for part in parts[1:] if not isinstance(part, int)]
     if not isinstance(first, int) and arrays:
@@ -149,7 +149,7 @@ def tie(walk: Walk, parts: Sequence[Axis]) -> None:
 
 
 def _norm_results(walk: Walk, node: NodeInfo, axes: list[Axis], channels: Axis | None) -> None:
-    """The result, and what else a norm hands out: statistics by channel, or by row."""
+    """Set the result of a norm and its statistics, by channel or by row."""
     walk.set(node.results[0], axes)
     for t in node.results[1:]:
         lengths = walk.lengths[t]

@@ -1,4 +1,4 @@
-"""Rules of ops that sum over dimensions, slide windows, look up elements, or make tensors from nothing."""
+"""Rules of ops that reduce dimensions, slide windows, look up elements, or create tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def reduce(walk: Walk, node: NodeInfo) -> None:
-    """Sums, means, extrema over dimensions: those go, or stay with a length of 1."""
+    """Sums, means and extrema: the reduced dimensions disappear, or have length 1."""
     source = need(node, "self", "input", "x")
     axes = walk.axes(source)
     rank, dims = len(axes), node.argument("dim", node.argument("dims"))
@@ -26,7 +26,7 @@ def reduce(walk: Walk, node: NodeInfo) -> None:
 
 
 def along(walk: Walk, node: NodeInfo) -> None:
-    """Softmax, running sums, orders, shifts: a result depends on all that is along a dimension, or on where it is."""
+    """Softmax, running sums, sorting, shifts: a result depends on all elements of a dimension, or on their places."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
     dims = node.argument("dim", node.argument("dims", -1))
@@ -45,7 +45,7 @@ def along(walk: Walk, node: NodeInfo) -> None:
 
 
 def triangle(walk: Walk, node: NodeInfo) -> None:
-    """`tril` and `triu` go by rows and columns."""
+    """`tril` and `triu` depend on row and column numbers."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
     for dim in (-2, -1):
@@ -54,7 +54,7 @@ def triangle(walk: Walk, node: NodeInfo) -> None:
 
 
 def spatial(walk: Walk, node: NodeInfo) -> None:
-    """Pooling and resampling: [batch, channels, *window] keeps all but the window."""
+    """Pooling and resampling of [batch, channels, *window]: the window is fixed."""
     source = need(node, "self", "input")
     count = next((int(digit) for digit in "123" if f"{digit}d" in node.op), 0)
     axes = list(walk.axes(source))
@@ -79,7 +79,7 @@ def sampled(walk: Walk, node: NodeInfo) -> None:
 
 
 def look_up(walk: Walk, node: NodeInfo) -> None:
-    """`index` and `index_select`: dimensions that are looked up by number stay, the others go on."""
+    """`index` and `index_select`: dimensions that are looked up by number are fixed, the others pass on."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
     reason = walk.fixed("some of them are looked up by number")
@@ -104,7 +104,7 @@ def look_up(walk: Walk, node: NodeInfo) -> None:
 
 
 def windows(walk: Walk, node: NodeInfo) -> None:
-    """`unfold` cuts a dimension into windows, which become the last dimension."""
+    """`unfold` cuts a dimension into windows, the new last dimension."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
     dim = int(node.argument("dimension", 0))
@@ -113,7 +113,7 @@ def windows(walk: Walk, node: NodeInfo) -> None:
 
 
 def made(walk: Walk, node: NodeInfo) -> None:
-    """Tensors that are made: of another's shape (`zeros_like`), or of lengths that the forward gives."""
+    """Created tensors: of another's shape (`zeros_like`), or of lengths that the forward gives."""
     source = node.operand("self", "input")
     for t in node.results:
         if source is not None and node.op.endswith("_like") and walk.lengths[t] == walk.lengths[source]:

@@ -1,4 +1,4 @@
-"""The graph with widths as named sizes: lengths, strides and the arguments that follow them."""
+"""The graph with widths as named sizes: lengths, strides, and the arguments that give lengths."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Widths:
-    """Says lengths in widths.
+    """Lengths, strides and arguments as expressions in widths.
 
     Args:
         walk: the walk.
         names: of the groups' sizes.
         sizes: units of each.
-        label: of each unit the least that it goes with.
-        group_of_root: of these the number of the group, -1 where it is fixed.
+        label: for each unit the least unit of its class.
+        group_of_root: for each such least unit the number of its group; -1 if it is fixed.
     """
 
     def __init__(self, walk: Walk, names: Sequence[str], sizes: Sequence[int], label: Ids, group_of_root: Ids) -> None:
@@ -38,7 +38,7 @@ class Widths:
         self._changed: list[bool] = []  # whether a shape is in widths
 
     def length(self, axis: Axis, otherwise: Quantity) -> Quantity:
-        """How long a dimension is."""
+        """Return the length of a dimension; `otherwise` if it is fixed."""
         if isinstance(axis, int):
             return otherwise
         if id(axis) not in self._lengths:
@@ -57,7 +57,7 @@ class Widths:
         for node in walk.nodes:
             read = node.operands
             for t in node.results:
-                if t not in read:  # one that is written in place was made before
+                if t not in read:  # a tensor that is written in place has an earlier maker
                     made_by.setdefault(t, node)
         self._shapes, self._strides, self._changed = [], [], []
         odd: list[int] = []
@@ -89,9 +89,9 @@ class Widths:
         return odd
 
     def _memory(self, t: int) -> list[tuple[int, int]] | None:
-        """(stride, dimension) from the innermost outwards where a tensor is dense; None where it is not.
+        """Return (stride, dimension) from the innermost outwards for a dense tensor; None for any other.
 
-        Dimensions of one element, and those that are expanded, take no part.
+        Dimensions of one element, and expanded ones, are left out.
         """
         lengths = self._walk.lengths[t]
         strides = [self._walk.numbers(stride) for stride in self._walk.strides[t]]
@@ -104,12 +104,12 @@ class Widths:
         return order
 
     def _own_steps(self, t: int) -> list[Quantity] | None:
-        """Strides of a dense tensor, in the order in which its dimensions lie in memory."""
+        """Return the strides of a dense tensor, whose dimensions keep their order in memory."""
         order = self._memory(t)
         return None if order is None else self._steps(t, t, order)
 
     def _steps_of_view(self, t: int, source: int) -> list[Quantity] | None:
-        """Strides of a view of a dense tensor."""
+        """Return the strides of a view of a dense tensor."""
         order = self._memory(source)
         return None if order is None else self._steps(t, source, order)
 
@@ -140,7 +140,7 @@ class Widths:
         return found
 
     def _block(self, axis: Axis, count: int) -> Quantity | None:
-        """How long the first elements of a dimension are, as an inner part that a view has cut it into."""
+        """Return the length of the first `count` elements of a dimension, as an inner part that a view cuts."""
         if isinstance(axis, int):
             return count
         roots = self._label[axis[:count]]
@@ -152,7 +152,7 @@ class Widths:
             size = int(self._sizes[number])
             if distinct == size:
                 total = _plus(total, self._sized[number] * (len(own) // size))
-            elif distinct == 1:  # within one unit, which goes or stays as a whole
+            elif distinct == 1:  # within one unit, which is kept or removed as a whole
                 total = _plus(total, len(own))
             else:
                 return None

@@ -52,7 +52,7 @@ def turn(walk: Walk, node: NodeInfo) -> None:
 
 
 def unsqueeze(walk: Walk, node: NodeInfo) -> None:
-    """A dimension of length 1 more."""
+    """One more dimension of length 1."""
     source = need(node, "self", "input")
     axes: list[Axis] = list(walk.axes(source))
     dim = int(node.argument("dim", 0)) % (len(axes) + 1)
@@ -63,7 +63,7 @@ def unsqueeze(walk: Walk, node: NodeInfo) -> None:
 
 
 def squeeze(walk: Walk, node: NodeInfo) -> None:
-    """Dimensions of length 1 less: all of them, or those that are named."""
+    """Remove dimensions of length 1: all of them, or the given ones."""
     source = need(node, "self", "input")
     lengths, dims = walk.lengths[source], node.argument("dim")
     rank = len(lengths)
@@ -73,7 +73,7 @@ def squeeze(walk: Walk, node: NodeInfo) -> None:
 
 
 def cut(walk: Walk, node: NodeInfo) -> None:
-    """`slice` and `narrow`: a stretch of a dimension."""
+    """`slice` and `narrow`: a range of a dimension."""
     source = need(node, "self", "input")
     axes, result = list(walk.axes(source)), node.results[0]
     dim = int(node.argument("dim", 0)) % len(axes)
@@ -89,7 +89,7 @@ def cut(walk: Walk, node: NodeInfo) -> None:
 
 
 def split(walk: Walk, node: NodeInfo) -> None:
-    """`chunk` and `split` into equal parts keep them equal; parts that a list of lengths gives go on their own."""
+    """`chunk` and `split` into equal parts keep them equal; parts of listed lengths are independent."""
     source = need(node, "self", "input")
     dim = int(node.argument("dim", 0)) % len(walk.lengths[source])
     axis = walk.axes(source)[dim]
@@ -112,7 +112,7 @@ def split(walk: Walk, node: NodeInfo) -> None:
 
 
 def take_out(walk: Walk, node: NodeInfo) -> None:
-    """`select` and `unbind`: single elements by their numbers, which therefore stay."""
+    """`select` and `unbind` take single elements by number, so the dimension is fixed."""
     source = need(node, "self", "input")
     dim = int(node.argument("dim", 0)) % len(walk.lengths[source])
     walk.units.fix(walk.axes(source)[dim], walk.fixed("some of them are taken out by their numbers"))
@@ -122,11 +122,11 @@ def take_out(walk: Walk, node: NodeInfo) -> None:
 
 
 def concatenate(walk: Walk, node: NodeInfo) -> None:
-    """Dimensions one after the other; all others are the same in every operand."""
+    """`cat`: one dimension of all operands one after the other; the other dimensions are equal."""
     tensors = [t for t in node.argument("tensors", []) if t is not None]
     result = node.results[0]
     rank = len(walk.lengths[result])
-    tensors = [t for t in tensors if len(walk.lengths[t]) == rank]  # an empty list of numbers may stand among them
+    tensors = [t for t in tensors if len(walk.lengths[t]) == rank]  # torch allows an empty vector among the operands
     dim = int(node.argument("dim", 0)) % rank
     axes = list(walk.axes(tensors[0]))
     for t in tensors[1:]:
@@ -147,7 +147,7 @@ def concatenate(walk: Walk, node: NodeInfo) -> None:
 
 
 def stack(walk: Walk, node: NodeInfo) -> None:
-    """A new dimension; all others are the same in every operand."""
+    """`stack`: a new dimension; the others are equal in all operands."""
     tensors = [t for t in node.argument("tensors", []) if t is not None]
     axes = broadcast(walk, tensors, len(walk.lengths[tensors[0]]))
     dim = int(node.argument("dim", 0)) % (len(axes) + 1)
@@ -156,7 +156,7 @@ def stack(walk: Walk, node: NodeInfo) -> None:
 
 
 def expand(walk: Walk, node: NodeInfo) -> None:
-    """A length of 1 becomes that of the other tensor, or a fixed one."""
+    """`expand`: a length of 1 becomes the length of another tensor, or a fixed one."""
     source, other, result = need(node, "self", "input"), node.operand("other"), node.results[0]
     rank = len(walk.lengths[result])
     if other is not None:
@@ -199,7 +199,7 @@ def repeat_interleave(walk: Walk, node: NodeInfo) -> None:
 
 
 def pad(walk: Walk, node: NodeInfo) -> None:
-    """What is added to a dimension stays as it is; what is there keeps its units if it is padded with one number."""
+    """Padding is fixed; the padded elements keep their units if the padding is one constant."""
     source, result = need(node, "self", "input"), node.results[0]
     axes, amounts = list(walk.axes(source)), node.argument("pad", node.argument("padding", []))
     constant = node.op == "aten.constant_pad_nd" or node.argument("mode", "constant") == "constant"
@@ -218,7 +218,7 @@ def pad(walk: Walk, node: NodeInfo) -> None:
 
 
 def shuffle(walk: Walk, node: NodeInfo) -> None:
-    """Pixel and channel shuffles: each keeps whole channels of [batch, channels, ...]."""
+    """Pixel and channel shuffles of [batch, channels, ...]: channels stay whole."""
     source, name = need(node, "self", "input"), node.op
     axes = list(walk.axes(source))
     axis, result = axes[-3 if "pixel" in name else 1], node.results[0]
@@ -242,12 +242,12 @@ def shuffle(walk: Walk, node: NodeInfo) -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """A run of elements that is a whole factor of one dimension before and of one after.
+    """A common factor of one dimension before a view and one after it.
 
     Attributes:
-        before: the dimension that it is cut from.
-        after: the dimension that it is joined into.
-        length: as a number.
+        before: the dimension that the view cuts.
+        after: the dimension that the view joins.
+        length: of the part.
     """
 
     before: int
@@ -256,7 +256,7 @@ class Part:
 
 
 def regroup(walk: Walk, node: NodeInfo) -> None:
-    """The rule: both shapes are known, so that the op's own arguments need not be read."""
+    """Views that cut and join dimensions. Both shapes are known, so the op's arguments are not read."""
     found = node.operand("self", "input")
     source = node.operands[0] if found is None else found
     result = node.results[0]
@@ -283,10 +283,10 @@ def regroup(walk: Walk, node: NodeInfo) -> None:
 
 
 def parts_of(before: Sequence[int], after: Sequence[int]) -> list[Part]:
-    """The common factors of two shapes, in order; lengths of 1 have none.
+    """Return the common factors of two shapes, in order; lengths of 1 have none.
 
     Raises:
-        LockedError: where a dimension straddles two of the other shape.
+        LockedError: a dimension straddles two dimensions of the other shape.
     """
     if prod(before) != prod(after):
         raise LockedError("a view has another number of elements")
@@ -310,7 +310,7 @@ def parts_of(before: Sequence[int], after: Sequence[int]) -> list[Part]:
 
 
 def _open_dim(node: NodeInfo, rank: int) -> int | None:
-    """The dimension after a view whose length is given as -1."""
+    """Return the dimension after a view whose length is given as -1."""
     for name in ("size", "shape", "sizes"):
         lengths = node.argument(name)
         if isinstance(lengths, list) and -1 in lengths:
@@ -320,11 +320,11 @@ def _open_dim(node: NodeInfo, rank: int) -> int | None:
 
 
 def _cut(walk: Walk, axis: Axis, own: list[Part], named: list[bool], open_dim: int | None) -> list[Axis]:
-    """One part of a dimension keeps the units, the others are of fixed length: what goes together lies across them.
+    """Choose the part of a dimension that keeps the units; the other parts are structure of fixed length.
 
-    A part that already has them keeps them (a view that undoes another); else that whose length the forward leaves open
-    (-1), so that it runs with fewer; else the outermost that is more than structure; else the innermost. A part that is
-    joined with a named size can keep none, since such a product is no list of elements.
+    A part along which units already differ keeps them (a view that undoes another); else the part whose length the
+    forward leaves open (-1), so that it runs with fewer; else the outermost one longer than `SMALL`; else the innermost.
+    A part that is joined with a named size keeps none, since such a product has no list of elements.
     """
     if isinstance(axis, int) or len(own) == 1:
         return [axis] * len(own)
@@ -344,7 +344,7 @@ def _cut(walk: Walk, axis: Axis, own: list[Part], named: list[bool], open_dim: i
 
 
 def _with_units(table: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int | None:
-    """The only axis along which units differ; None where there are several."""
+    """Return the only axis along which units differ; None for several."""
     differing = [
         at for at in range(table.ndim) if table.shape[at] > 1 and bool((table != table.take([0], axis=at)).any())
     ]
@@ -352,7 +352,7 @@ def _with_units(table: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int |
 
 
 def _joined(walk: Walk, axes: list[Axis], lengths: list[int], named: bool) -> Axis:
-    """A dimension of several parts: each element goes with the unit of its part, where only one part has units."""
+    """Join parts into a dimension: each element has the unit of its part, if only one part has units."""
     with_units = [at for at, axis in enumerate(axes) if not isinstance(axis, int)]
     if not with_units:
         return axes[0]

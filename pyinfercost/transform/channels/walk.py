@@ -1,4 +1,4 @@
-"""A walk over a graph's nodes: the units of every dimension of every tensor, as rules say them op by op."""
+"""A walk over a graph's nodes: rules derive the units of every dimension of every tensor, op by op."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Walk:
         self._forward = self.units.reason("the forward makes a tensor of their fixed number")
 
     def fixed(self, text: str) -> int:
-        """The number of a reason."""
+        """Return the number of a reason."""
         return self.units.reason(text)
 
     def axes(self, t: int) -> list[Axis]:
-        """The dimensions of a tensor; those of a parameter that is met first are units of its own."""
+        """Return the dimensions of a tensor; a parameter that is read for the first time gets new units."""
         known = self.axes_of[t]
         if known is None:
             known = self._first_axes(t)
@@ -83,10 +83,10 @@ class Walk:
         ]
 
     def set(self, t: int, axes: Sequence[Axis]) -> None:
-        """What a rule says of a result.
+        """Set the dimensions of a result.
 
         Raises:
-            LockedError: where that does not fit the result's shape.
+            LockedError: they do not fit the result's shape.
         """
         shape, lengths = self.shapes[t], self.lengths[t]
         if len(axes) != len(shape):
@@ -109,7 +109,7 @@ class Walk:
         self.axes_of[t] = found
 
     def lock(self, node: NodeInfo, text: str) -> None:
-        """All dimensions of a node's operands and results stay as they are."""
+        """Fix all dimensions of a node's operands and results."""
         reason = self.fixed(text)
         for t in node.operands:
             self.axes_of[t] = [self.units.fix(axis, reason) for axis in self.axes(t)]
@@ -120,21 +120,21 @@ class Walk:
             self.axes_of[t] = [reason] * len(self.shapes[t])
 
     def fix_dim(self, t: int, dim: int, text: str) -> int:
-        """One dimension stays as it is."""
+        """Fix one dimension."""
         return self.units.fix(self.axes(t)[dim], self.fixed(text))
 
     def follows(self, t: int, source: int, dims: Sequence[int | None]) -> None:
-        """A tensor has the elements of another along these dimensions: so a weight is known behind its views."""
+        """Note that a tensor has the elements of another along these dimensions, so that views of a weight count as it."""
         origin = self._origin.get(source)
         if origin is not None:
             self._origin.setdefault(t, (origin[0], tuple(None if d is None else origin[1][d] for d in dims)))
 
     def is_parameter(self, t: int) -> bool:
-        """Whether a tensor is a parameter, or a view or mask of one."""
+        """Return whether a tensor is a parameter, or a view or mask of one."""
         return t in self._origin and self.tensors[self._origin[t][0]].role == "parameter"
 
     def parameter(self, t: int, dim: int) -> tuple[int, int] | None:
-        """The parameter and its dimension that a dimension of a tensor is; None where it is none."""
+        """Return the parameter and its dimension behind a dimension of a tensor; None without one."""
         origin = self._origin.get(t)
         if origin is None or self.tensors[origin[0]].role != "parameter":
             return None
@@ -142,7 +142,7 @@ class Walk:
         return None if source is None else (origin[0], source)
 
     def makes(self, t: int, dim: int) -> None:
-        """A layer makes channels along this dimension of its weight."""
+        """Note that a layer makes channels along this dimension of its weight."""
         self.axes(t)
         found = self.parameter(t, dim)
         if found is not None:
@@ -150,7 +150,7 @@ class Walk:
             self.roles[found] = "producer"
 
     def role(self, t: int | None, role: Role, dim: int | None = None) -> None:
-        """What a parameter's dimension (all of them) is for, unless something has said it before."""
+        """Set the role of a parameter's dimension (of all, without `dim`), unless it has one."""
         if t is None:
             return
         for each in range(len(self.axes(t))) if dim is None else (dim,):
@@ -159,7 +159,7 @@ class Walk:
                 self.roles.setdefault(found, role)
 
     def argument(self, node: NodeInfo, name: str, axes: list[Axis]) -> None:
-        """An argument is the length of these, and follows their width."""
+        """Note that an argument gives the lengths of these dimensions."""
         self.arguments.append((node, name, axes))
 
 
