@@ -133,7 +133,7 @@ class ChannelGroups:
             **widths: units to keep, by the name of a group's size; groups left out keep all.
 
         Raises:
-            ChannelGroupsError: (a `ValueError`) a name is no group's, or a width is outside 1 to its full width.
+            ChannelGroupsError: (a `ValueError`) a name is no group's, or a width is below 1.
         """
         unknown = [name for name in widths if name not in self.widths]
         if unknown:
