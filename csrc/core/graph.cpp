@@ -62,7 +62,7 @@ Phase parse_phase(std::string_view name) {
 }
 
 std::optional<std::uint32_t> Graph::find_name(std::string_view name) const {
-    const auto found = name_ids_.find(std::string(name));
+    const auto found = name_ids_.find(name);
     if (found == name_ids_.end()) return std::nullopt;
     return found->second;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -139,6 +140,13 @@ struct Guard {
 std::string_view name_of(Guard::Relation relation);
 Guard::Relation parse_relation(std::string_view name);
 
+// Numbers of texts, looked up without a copy of the text.
+struct TextHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+};
+using TextIds = std::unordered_map<std::string, std::uint32_t, TextHash, std::equal_to<>>;
+
 class GraphBuilder;
 class GraphRewriter;
 
@@ -226,7 +234,7 @@ class Graph {
     std::vector<Expr> expressions_;
     std::vector<Guard> guards_;
     std::vector<std::string> names_;
-    std::unordered_map<std::string, std::uint32_t> name_ids_;
+    TextIds name_ids_;
     std::vector<TensorIndex> inputs_;
     std::vector<TensorIndex> outputs_;
     std::vector<NodeIndex> held_until_;
@@ -281,7 +289,7 @@ class GraphBuilder {
     void check_operands(const Node& node, std::size_t number) const;
 
     std::shared_ptr<Graph> graph_;
-    std::unordered_map<std::string, std::uint32_t> op_ids_;
+    TextIds op_ids_;
     std::unordered_map<std::string, Dim> expression_ids_;
     std::size_t indexed_expressions_ = 0;  // of the table, that are in expression_ids_
     Node node_{};

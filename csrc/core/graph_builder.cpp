@@ -11,40 +11,42 @@ GraphBuilder::GraphBuilder(std::string model) : graph_(std::make_shared<Graph>()
     intern("");
 }
 
-GraphBuilder::GraphBuilder(const Graph& start) : graph_(std::make_shared<Graph>(start)) {
-    for (std::size_t i = 0; i < start.ops_.size(); ++i) {
-        op_ids_.emplace(start.ops_[i].full, static_cast<std::uint32_t>(i));
-    }
-}
+GraphBuilder::GraphBuilder(const Graph& start) : graph_(std::make_shared<Graph>(start)) {}
 
 void GraphBuilder::require_open() const {
     if (!graph_) throw std::logic_error("this GraphBuilder has already built its graph; make a new one");
 }
 
 std::uint32_t GraphBuilder::intern(std::string_view name) {
-    const auto [entry, inserted] =
-        graph_->name_ids_.try_emplace(std::string(name), static_cast<std::uint32_t>(graph_->names_.size()));
-    if (inserted) graph_->names_.emplace_back(name);
-    return entry->second;
+    const auto known = graph_->name_ids_.find(name);
+    if (known != graph_->name_ids_.end()) return known->second;
+    const auto id = static_cast<std::uint32_t>(graph_->names_.size());
+    graph_->name_ids_.emplace(name, id);
+    graph_->names_.emplace_back(name);
+    return id;
 }
 
 std::uint32_t GraphBuilder::intern_op(std::string_view op) {
-    const auto [entry, inserted] =
-        op_ids_.try_emplace(std::string(op), static_cast<std::uint32_t>(graph_->ops_.size()));
-    if (inserted) {
-        const std::size_t first = op.find('.');
-        const std::size_t second = first == std::string_view::npos ? first : op.find('.', first + 1);
-        if (first == std::string_view::npos || first == 0 || first + 1 == op.size()) {
-            throw std::invalid_argument(
-                "op '" + std::string(op) +
-                "' is not a qualified name; expected namespace.name[.overload] such as "
-                "aten.conv2d.default");
+    if (op_ids_.empty()) {  // a builder that goes on from a graph
+        for (const OpName& own : graph_->ops_) {
+            op_ids_.emplace(own.full, static_cast<std::uint32_t>(op_ids_.size()));
         }
-        const bool has_overload = second != std::string_view::npos;
-        graph_->ops_.push_back({std::string(op), std::string(op.substr(0, second)),
-                                has_overload ? std::string(op.substr(second + 1)) : "default"});
     }
-    return entry->second;
+    const auto known = op_ids_.find(op);
+    if (known != op_ids_.end()) return known->second;
+    const std::size_t first = op.find('.');
+    const std::size_t second = first == std::string_view::npos ? first : op.find('.', first + 1);
+    if (first == std::string_view::npos || first == 0 || first + 1 == op.size()) {
+        throw std::invalid_argument("op '" + std::string(op) +
+                                    "' is not a qualified name; expected namespace.name[.overload] such as "
+                                    "aten.conv2d.default");
+    }
+    const auto id = static_cast<std::uint32_t>(graph_->ops_.size());
+    const bool has_overload = second != std::string_view::npos;
+    graph_->ops_.push_back({std::string(op), std::string(op.substr(0, second)),
+                            has_overload ? std::string(op.substr(second + 1)) : "default"});
+    op_ids_.emplace(op, id);
+    return id;
 }
 
 Dim GraphBuilder::dim_of(const Expr& value) {

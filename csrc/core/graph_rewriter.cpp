@@ -361,8 +361,10 @@ std::vector<bool> GraphRewriter::drop_unread() {
 // Puts inserted nodes into their places and leaves removed ones out.
 void GraphRewriter::order_nodes() {
     Graph& graph = *builder_.graph_;
-    std::stable_sort(inserted_.begin(), inserted_.end(),
-                     [](const Inserted& a, const Inserted& b) { return a.slot < b.slot; });
+    const auto earlier = [](const Inserted& a, const Inserted& b) { return a.slot < b.slot; };
+    if (!std::is_sorted(inserted_.begin(), inserted_.end(), earlier)) {
+        std::stable_sort(inserted_.begin(), inserted_.end(), earlier);
+    }
     std::vector<Node> ordered;
     ordered.reserve(graph.nodes_.size());
     place_of_.reserve(first_nodes_);
