@@ -57,15 +57,18 @@ class Expr:
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
 
-def depends_on_data(size: str) -> bool: ...
-
 Quantity = int | Expr
 """A plain int once every named size in it is bound, an Expr before."""
 
 @final
 class TensorId:
+    """A tensor as an argument or a result of a node, by its number."""
+
+    def __init__(self, index: int) -> None: ...
     @property
     def index(self) -> int: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @final
 class TensorInfo:
@@ -90,8 +93,11 @@ class TensorInfo:
     def name(self) -> str:
         """Of a parameter, a buffer or an input."""
     @property
-    def stands_for(self) -> int | None:
-        """How many elements of a packed weight it stands for, where that is not its own number."""
+    def logical_numel(self) -> int | None:
+        """Elements of the weight that are stored in it: of a packed weight more than it has, of a scale 0.
+
+        None for its own number.
+        """
     @property
     def storage_elements(self) -> int | None:
         """Elements of the larger storage that a view alone keeps alive."""
@@ -124,6 +130,16 @@ class NodeInfo:
     @property
     def args(self) -> dict[str, Any]:
         """Arguments by their names in the schema."""
+    def argument(self, name: str, otherwise: Any = None) -> Any:
+        """Return one argument, tensors as their numbers; `otherwise` if it is not given or None."""
+    def operand(self, *names: str) -> int | None:
+        """Return the number of the tensor that is given by the first of these names."""
+    @property
+    def operands(self) -> list[int]:
+        """Numbers of the tensors that it reads, in argument order."""
+    @property
+    def results(self) -> list[int]:
+        """Numbers of the tensors that it returns."""
     @property
     def inputs(self) -> list[TensorInfo]:
         """Tensors that it is given."""
@@ -144,11 +160,14 @@ class GraphBuilder:
         minimum: int = 1,
         maximum: Quantity | None = None,
         origin: str = "",
+        role: str | None = None,
     ) -> Expr:
-        """Declares a named size and returns it as an Expr.
+        """Declare a named size and return it as an Expr.
 
-        One that depends on data has a dot in its name, says what it comes from, and may be 0; its default and bound may
-        be in sizes declared before.
+        Roles are `batch` (one size at most), `sequence`, `context`, `channel`, `data` and `other`. By default the name
+        gives it: `batch`, `sequence` or `seq`, `context`, `data` for a name with a dot, else `other`. A size of role
+        `data` has an origin, and its default and bound may be in sizes declared before. A size with a dot in its name
+        may be 0.
         """
     def guard(self, left: Quantity, relation: str, right: Quantity) -> None:
         """Adds a condition on sizes that the forward took for granted, such as `(batch, '>=', 2)`."""
@@ -160,13 +179,14 @@ class GraphBuilder:
         strides: Sequence[Quantity] | None = None,
         role: str = "activation",
         name: str = "",
-        stands_for: int | None = None,
+        logical_numel: int | None = None,
         storage_elements: int | None = None,
     ) -> TensorId:
-        """Declares a tensor.
+        """Declare a tensor.
 
-        Roles: input, parameter, buffer, constant, activation, kv_cache. A part of a packed weight says how many of the
-        weight's elements it stands for; a view that alone keeps a larger storage alive says how many elements that has.
+        Roles: input, parameter, buffer, constant, activation, kv_cache. `logical_numel` is the number of the weight's
+        elements that a part of a packed weight stores; `storage_elements` is the size of a larger storage that this
+        view alone keeps alive.
         """
     def node(
         self,
@@ -193,6 +213,88 @@ class GraphBuilder:
         """
 
 @final
+class GraphRewriter:
+    """Makes another graph of a graph. Nodes and tensors keep the numbers of the first graph until `build`.
+
+    A tensor is given by its number, a `TensorId` or a `TensorInfo`; among the arguments of a node, where a number is an
+    integer argument, by one of the latter two.
+    """
+
+    def __init__(self, graph: Graph) -> None: ...
+    def size(
+        self,
+        name: str,
+        *,
+        default: Quantity,
+        minimum: int = 1,
+        maximum: Quantity | None = None,
+        origin: str = "",
+        role: str | None = None,
+    ) -> Expr:
+        """Declare a named size, as `GraphBuilder.size` does."""
+    def set_role(self, size: str, role: str) -> None:
+        """Give a named size another role."""
+    def guard(self, left: Quantity, relation: str, right: Quantity) -> None:
+        """Add a condition on sizes, as `GraphBuilder.guard` does."""
+    def bind(self, sizes: Mapping[str, int]) -> None:
+        """Replace named sizes by numbers everywhere and remove them."""
+    def tensor(
+        self,
+        dtype: str,
+        shape: Sequence[Quantity],
+        *,
+        strides: Sequence[Quantity] | None = None,
+        role: str = "activation",
+        name: str = "",
+        logical_numel: int | None = None,
+        storage_elements: int | None = None,
+    ) -> TensorId:
+        """Declare a tensor, as `GraphBuilder.tensor` does."""
+    def dtype(self, tensor: int | TensorId | TensorInfo) -> str:
+        """Return the dtype of a tensor as it is now."""
+    def shape(self, tensor: int | TensorId | TensorInfo) -> tuple[Quantity, ...]:
+        """Return the lengths of a tensor as they are now."""
+    def strides(self, tensor: int | TensorId | TensorInfo) -> tuple[Quantity, ...]:
+        """Return the strides of a tensor as they are now, in elements."""
+    def set_dtype(self, tensor: int | TensorId | TensorInfo, dtype: str) -> None:
+        """Give a tensor another dtype."""
+    def set_shape(
+        self,
+        tensor: int | TensorId | TensorInfo,
+        shape: Sequence[Quantity],
+        *,
+        strides: Sequence[Quantity] | None = None,
+    ) -> None:
+        """Give a tensor other lengths and strides; without strides it is row-major."""
+    def drop_if_unread(self, tensor: int | TensorId | TensorInfo) -> None:
+        """Remove a tensor at `build` if nothing reads it, and its node if that is so for all results of it."""
+    def insert_before(
+        self, node: int, op: str, args: Mapping[str, Any], outputs: Sequence[TensorId | TensorInfo]
+    ) -> None:
+        """Insert a node right before a node of the first graph, whose module, source and phase it gets."""
+    def insert_after(
+        self, node: int, op: str, args: Mapping[str, Any], outputs: Sequence[TensorId | TensorInfo]
+    ) -> None:
+        """Insert a node right after a node of the first graph, whose module, source and phase it gets."""
+    def replace(self, node: int, op: str, args: Mapping[str, Any]) -> None:
+        """Run another op with the same results."""
+    def set_argument(self, node: int, name: str, value: Any) -> None:
+        """Set one argument of a node."""
+    def replace_operands(
+        self, node: int, replaced: Mapping[int, int | TensorId | TensorInfo]
+    ) -> None:
+        """Read other tensors in one node: old -> new."""
+    def redirect(self, old: int | TensorId | TensorInfo, now: int | TensorId | TensorInfo) -> None:
+        """Read another tensor in all nodes of the first graph, and among the results of the graph."""
+    def remove(self, node: int) -> None:
+        """Remove a node. Inserted nodes may make its results; results without maker and reader go too."""
+    def build(self) -> Graph:
+        """Validate and return the graph; ValueError says what is wrong with it.
+
+        A lifetime ends where it did in the first graph, or at the last node that uses the tensor now.
+        """
+
+@final
 class Graph:
     """One forward pass: op calls, tensors, named sizes. Immutable."""
 
@@ -201,7 +303,11 @@ class Graph:
         """What was captured."""
     @property
     def sizes(self) -> dict[str, dict[str, Any]]:
-        """Named sizes: each with its `default`, `minimum`, `maximum` and `origin`."""
+        """Named sizes: each with its `default`, `minimum`, `maximum`, `role` and, for role `data`, `origin`."""
+    def size_of_role(self, role: str) -> str | None:
+        """Return the name of the first size of a role; a graph has at most one of role `batch`."""
+    def depends_on_data(self, size: str) -> bool:
+        """Return whether a size has role `data`: its value follows from values in a forward."""
     def size_values(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """A value for every named size: those given, and defaults for the others."""
     @property
@@ -213,6 +319,12 @@ class Graph:
     @property
     def tensor_count(self) -> int:
         """How many tensors."""
+    @property
+    def nodes(self) -> list[NodeInfo]:
+        """All calls, in execution order."""
+    @property
+    def tensors(self) -> list[TensorInfo]:
+        """All tensors, by number."""
     @property
     def inputs(self) -> list[TensorInfo]:
         """Tensors that the forward is given."""

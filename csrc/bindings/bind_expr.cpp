@@ -100,10 +100,6 @@ py::tuple to_python(const std::vector<Expr>& values) {
 }
 
 void register_expr(py::module_& m) {
-    m.def(
-        "depends_on_data", &depends_on_data, py::arg("size"),
-        "Whether a size of this name depends on data: only these have a dot in it, and only they may be 0.");
-
     const auto add = [](const Expr& a, const Expr& b) { return a + b; };
     const auto sub = [](const Expr& a, const Expr& b) { return a - b; };
     const auto mul = [](const Expr& a, const Expr& b) { return a * b; };

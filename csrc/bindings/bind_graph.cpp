@@ -1,6 +1,4 @@
-#include <pybind11/stl.h>
-
-#include "bindings/bindings.hpp"
+#include "bindings/graph_values.hpp"
 #include "ops/call.hpp"
 
 namespace infercost {
@@ -8,27 +6,11 @@ namespace {
 
 using GraphPtr = std::shared_ptr<Graph>;
 
-struct TensorInfo {
-    GraphPtr graph;
-    TensorIndex index;
-    const Tensor& tensor() const { return graph->tensors()[static_cast<std::size_t>(index)]; }
-};
-
 struct NodeInfo {
     GraphPtr graph;
     NodeIndex index;
     const Node& node() const { return graph->nodes()[static_cast<std::size_t>(index)]; }
 };
-
-Expr expr_of(const Graph& graph, Dim dim) {
-    return dim >= 0 ? Expr(dim) : graph.expressions()[static_cast<std::size_t>(-dim - 1)];
-}
-
-py::tuple dims_of(const Graph& graph, Range range) {
-    std::vector<Expr> values;
-    for (const Dim d : graph.dims(range)) values.push_back(expr_of(graph, d));
-    return to_python(values);
-}
 
 // One argument as the builder takes it; tensors become what `tensor` makes of their index.
 template <class MakeTensor>
@@ -42,7 +24,7 @@ py::object argument_of(const Graph& graph, const Argument& argument, MakeTensor&
         case ArgKind::integer:
             return py::int_(argument.value);
         case ArgKind::expression:
-            return to_python(expr_of(graph, argument.value));
+            return to_python(graph.expr(argument.value));
         case ArgKind::boolean:
             return py::bool_(argument.value != 0);
         case ArgKind::real:
@@ -59,7 +41,7 @@ py::object argument_of(const Graph& graph, const Argument& argument, MakeTensor&
             return list;
         case ArgKind::expression_list:
             for (const std::int64_t value : graph.integers(argument.range))
-                list.append(to_python(expr_of(graph, value)));
+                list.append(to_python(graph.expr(value)));
             return list;
         case ArgKind::real_list:
             for (const double value : graph.reals(argument.range)) list.append(value);
@@ -75,6 +57,41 @@ py::dict arguments_of(const NodeInfo& node) {
             *node.graph, argument, [&](TensorIndex t) { return py::cast(TensorInfo{node.graph, t}); });
     }
     return result;
+}
+
+// The argument of a name; none where it is not given, or given as None.
+const Argument* find_argument(const NodeInfo& node, std::string_view name) {
+    const std::optional<std::uint32_t> id = node.graph->find_name(name);
+    if (!id) return nullptr;
+    for (const Argument& argument : node.graph->arguments(node.node())) {
+        if (argument.name == *id) return argument.kind == ArgKind::none ? nullptr : &argument;
+    }
+    return nullptr;
+}
+
+py::object argument(const NodeInfo& node, std::string_view name, const py::object& otherwise) {
+    const Argument* found = find_argument(node, name);
+    if (!found) return otherwise;
+    return argument_of(*node.graph, *found, [](TensorIndex t) { return py::int_(t); });
+}
+
+std::optional<TensorIndex> operand(const NodeInfo& node, const py::args& names) {
+    for (const py::handle name : names) {
+        const Argument* found = find_argument(node, name.cast<std::string_view>());
+        if (found && found->kind == ArgKind::tensor) return static_cast<TensorIndex>(found->value);
+    }
+    return std::nullopt;
+}
+
+std::vector<TensorIndex> operands(const NodeInfo& node) {
+    std::vector<TensorIndex> result;
+    node.graph->for_each_input(node.node(), [&](TensorIndex t) { result.push_back(t); });
+    return result;
+}
+
+std::vector<std::int64_t> results_of(const NodeInfo& node) {
+    const auto results = node.graph->node_outputs(node.node());
+    return {results.begin(), results.end()};
 }
 
 std::vector<TensorInfo> inputs_of(const NodeInfo& node) {
@@ -107,6 +124,7 @@ py::dict sizes_of(const Graph& graph) {
         entry["minimum"] = size.minimum;
         entry["maximum"] = size.maximum ? to_python(*size.maximum) : py::object(py::none());
         if (!size.origin.empty()) entry["origin"] = size.origin;
+        entry["role"] = std::string(name_of(size.role));
         result[py::str(name)] = entry;
     }
     return result;
@@ -119,8 +137,8 @@ py::dict size_values(const Graph& graph, const py::dict& given) {
     graph.check_sizes(sizes);
     Sizes known = sizes;
     for (const std::string& name : graph.size_names()) {
-        const Expr& value = graph.sizes().find(name)->second.default_value;
-        if (!depends_on_data(name)) known.try_emplace(name, value.constant());
+        const NamedSize& size = graph.sizes().find(name)->second;
+        if (size.role != SizeRole::data) known.try_emplace(name, size.default_value.constant());
     }
     const Replacements values = graph.replacements(known);
     py::dict result;
@@ -137,70 +155,36 @@ std::map<std::string, std::int64_t> op_counts(const Graph& graph) {
 }
 
 [[noreturn]] void bad_argument(const std::string& name, py::handle value) {
-    throw py::type_error("argument '" + name + "' has type " +
-                         py::str(py::type::handle_of(value)).cast<std::string>() +
-                         "; expected TensorId, None, bool, int, Expr, float, str, or a list of them");
+    throw py::type_error(
+        "argument '" + name + "' has type " + py::str(py::type::handle_of(value)).cast<std::string>() +
+        "; expected TensorId, TensorInfo, None, bool, int, Expr, float, str, or a list of them");
 }
 
-void add_list(GraphBuilder& builder, const std::string& name, py::handle value) {
+ArgumentValue to_list(const std::string& name, py::handle value) {
     bool tensors = false;
     bool reals = false;
     bool texts = false;
     const auto items = py::reinterpret_borrow<py::sequence>(value);
     for (const py::handle item : items) {
-        tensors = tensors || py::isinstance<TensorId>(item);
+        tensors = tensors || item.is_none() || is_tensor(item);
         reals = reals || PyFloat_Check(item.ptr());
         texts = texts || PyUnicode_Check(item.ptr());
     }
     if (tensors) {
         std::vector<TensorIndex> indices;
         for (const py::handle item : items) {
-            if (!item.is_none() && !py::isinstance<TensorId>(item)) bad_argument(name, item);
-            indices.push_back(item.is_none() ? kNoTensor : item.cast<const TensorId&>().index);
+            if (!item.is_none() && !is_tensor(item)) bad_argument(name, item);
+            indices.push_back(item.is_none() ? kNoTensor : tensor_index(item));
         }
-        builder.argument_tensors(name, indices);
-    } else if (reals) {
+        return indices;
+    }
+    if (reals) {
         std::vector<double> numbers;
         for (const py::handle item : items) numbers.push_back(item.cast<double>());
-        builder.argument_reals(name, numbers);
-    } else if (texts) {
-        builder.argument_text(name, py::str(value).cast<std::string>());
-    } else {
-        builder.argument_integers(name, to_exprs(value, ("argument '" + name + "'").c_str()));
+        return numbers;
     }
-}
-
-void add_argument(GraphBuilder& builder, const std::string& name, py::handle value) {
-    PyObject* raw = value.ptr();
-    if (raw == Py_None) {
-        builder.argument_none(name);
-    } else if (PyBool_Check(raw)) {
-        builder.argument_boolean(name, raw == Py_True);
-    } else if (py::isinstance<TensorId>(value)) {
-        builder.argument_tensor(name, value.cast<const TensorId&>().index);
-    } else if (PyLong_Check(raw) || py::isinstance<Expr>(value)) {
-        builder.argument_integer(name, to_expr(value, name.c_str()));
-    } else if (PyFloat_Check(raw)) {
-        builder.argument_real(name, PyFloat_AS_DOUBLE(raw));
-    } else if (PyUnicode_Check(raw)) {
-        builder.argument_text(name, value.cast<std::string>());
-    } else if (PyList_Check(raw) || PyTuple_Check(raw)) {
-        add_list(builder, name, value);
-    } else {
-        bad_argument(name, value);
-    }
-}
-
-std::vector<TensorIndex> indices_of(const py::sequence& tensors, const char* what) {
-    std::vector<TensorIndex> result;
-    for (const py::handle t : tensors) {
-        if (!py::isinstance<TensorId>(t)) {
-            throw py::type_error(std::string(what) + " must be TensorIds, got " +
-                                 py::str(py::type::handle_of(t)).cast<std::string>());
-        }
-        result.push_back(t.cast<const TensorId&>().index);
-    }
-    return result;
+    if (texts) return py::str(value).cast<std::string>();
+    return to_exprs(value, ("argument '" + name + "'").c_str());
 }
 
 // Below zero stands for none.
@@ -208,37 +192,12 @@ py::object optional_count(std::int64_t elements) {
     return elements < 0 ? py::object(py::none()) : py::int_(elements);
 }
 
-TensorId add_tensor(GraphBuilder& builder, std::string_view dtype, const py::sequence& shape,
-                    const std::optional<py::sequence>& strides, std::string_view role, std::string_view name,
-                    std::optional<std::int64_t> stands_for, std::optional<std::int64_t> storage_elements) {
-    const std::vector<Expr> lengths = to_exprs(shape, "a length of a tensor");
-    std::optional<std::vector<Expr>> steps;
-    if (strides) steps = to_exprs(*strides, "a stride of a tensor");
-    std::optional<std::span<const Expr>> view;
-    if (steps) view = *steps;
-    return {builder.add_tensor(parse_dtype(dtype), lengths, view, parse_role(role), name, stands_for,
-                               storage_elements)};
-}
-
 NodeIndex add_node(GraphBuilder& builder, std::string_view op, const py::dict& args,
                    const py::sequence& outputs, std::string_view module, std::string_view source,
                    std::string_view phase) {
     builder.begin_node(op, module, source, parse_phase(phase));
-    for (const auto& [name, value] : args) add_argument(builder, name.cast<std::string>(), value);
+    for (const auto& [name, value] : to_arguments(args)) builder.argument(name, value);
     return builder.end_node(indices_of(outputs, "a node's outputs"));
-}
-
-Expr add_size(GraphBuilder& builder, const std::string& name, const py::object& default_value,
-              std::int64_t minimum, const py::object& maximum, const std::string& origin) {
-    NamedSize size{to_expr(default_value, "the default of a size"), minimum, {}, origin};
-    if (!maximum.is_none()) size.maximum = to_expr(maximum, "the bound of a size");
-    return builder.add_size(name, std::move(size));
-}
-
-void add_guard(GraphBuilder& builder, const py::object& left, std::string_view relation,
-               const py::object& right) {
-    builder.add_guard({to_expr(left, "the left side of a guard"), parse_relation(relation),
-                       to_expr(right, "the right side of a guard")});
 }
 
 GraphPtr build(GraphBuilder& builder, const py::sequence& inputs, const py::sequence& outputs,
@@ -250,9 +209,64 @@ GraphPtr build(GraphBuilder& builder, const py::sequence& inputs, const py::sequ
 
 }  // namespace
 
+py::tuple dims_of(const Graph& graph, Range range) {
+    std::vector<Expr> values;
+    for (const Dim d : graph.dims(range)) values.push_back(graph.expr(d));
+    return to_python(values);
+}
+
+bool is_tensor(py::handle value) {
+    return py::isinstance<TensorId>(value) || py::isinstance<TensorInfo>(value);
+}
+
+TensorIndex tensor_index(py::handle value) {
+    return py::isinstance<TensorId>(value) ? value.cast<const TensorId&>().index
+                                           : value.cast<const TensorInfo&>().index;
+}
+
+ArgumentValue to_argument(const std::string& name, py::handle value) {
+    PyObject* raw = value.ptr();
+    if (raw == Py_None) return std::monostate();
+    if (PyBool_Check(raw)) return raw == Py_True;
+    if (is_tensor(value)) return tensor_index(value);
+    if (PyLong_Check(raw) || py::isinstance<Expr>(value)) return to_expr(value, name.c_str());
+    if (PyFloat_Check(raw)) return PyFloat_AS_DOUBLE(raw);
+    if (PyUnicode_Check(raw)) return value.cast<std::string>();
+    if (PyList_Check(raw) || PyTuple_Check(raw)) return to_list(name, value);
+    bad_argument(name, value);
+}
+
+std::vector<NamedArgument> to_arguments(const py::dict& args) {
+    std::vector<NamedArgument> result;
+    for (const auto& [name, value] : args) {
+        auto key = name.cast<std::string>();
+        ArgumentValue content = to_argument(key, value);
+        result.push_back({std::move(key), std::move(content)});
+    }
+    return result;
+}
+
+std::vector<TensorIndex> indices_of(const py::sequence& tensors, const char* what) {
+    std::vector<TensorIndex> result;
+    for (const py::handle t : tensors) {
+        if (!is_tensor(t)) {
+            throw py::type_error(std::string(what) + " must be TensorIds or TensorInfos, got " +
+                                 py::str(py::type::handle_of(t)).cast<std::string>());
+        }
+        result.push_back(tensor_index(t));
+    }
+    return result;
+}
+
 void register_graph(py::module_& m) {
     py::class_<TensorId>(m, "TensorId", "A tensor of a graph that is being built.")
         .def_property_readonly("index", [](const TensorId& t) { return t.index; })
+        .def(py::init<TensorIndex>(), py::arg("index"))
+        .def("__eq__",
+             [](const TensorId& a, const py::object& b) {
+                 return py::isinstance<TensorId>(b) && b.cast<const TensorId&>().index == a.index;
+             })
+        .def("__hash__", [](const TensorId& t) { return t.index; })
         .def("__repr__", [](const TensorId& t) { return "TensorId(" + std::to_string(t.index) + ")"; });
 
     py::class_<TensorInfo>(m, "TensorInfo", "A tensor of a graph: dtype, shape, strides in elements, role.")
@@ -266,14 +280,14 @@ void register_graph(py::module_& m) {
         .def_property_readonly("role",
                                [](const TensorInfo& t) { return std::string(name_of(t.tensor().role)); })
         .def_property_readonly("name", [](const TensorInfo& t) { return t.graph->name(t.tensor().name); })
-        .def_property_readonly("stands_for",
-                               [](const TensorInfo& t) { return optional_count(t.tensor().stands_for); })
+        .def_property_readonly("logical_numel",
+                               [](const TensorInfo& t) { return optional_count(t.tensor().logical_numel); })
         .def_property_readonly(
             "storage_elements",
             [](const TensorInfo& t) { return optional_count(t.tensor().storage_elements); })
         .def_property_readonly("nbytes", [](const TensorInfo& t) {
             Expr bits = bits_of(t.tensor().dtype);
-            for (const Dim d : t.graph->dims(t.tensor().shape)) bits = bits * expr_of(*t.graph, d);
+            for (const Dim d : t.graph->dims(t.tensor().shape)) bits = bits * t.graph->expr(d);
             return to_python(Expr::ceil_div(bits, 8));
         });
 
@@ -288,6 +302,14 @@ void register_graph(py::module_& m) {
         .def_property_readonly("phase",
                                [](const NodeInfo& n) { return std::string(name_of(n.node().phase)); })
         .def_property_readonly("args", &arguments_of)
+        .def("argument", &argument, py::arg("name"), py::arg("otherwise") = py::none(),
+             "The value of one argument; tensors are their numbers. `otherwise` where it is not given or "
+             "None.")
+        .def("operand", &operand,
+             "The number of the tensor that is given by the first of these names, or None.")
+        .def_property_readonly("operands", &operands,
+                               "Numbers of the tensors that it reads, in argument order.")
+        .def_property_readonly("results", &results_of, "Numbers of the tensors that it returns.")
         .def_property_readonly("inputs", &inputs_of)
         .def_property_readonly(
             "outputs", [](const NodeInfo& n) { return infos(n.graph, n.graph->node_outputs(n.node())); });
@@ -296,20 +318,24 @@ void register_graph(py::module_& m) {
         m, "GraphBuilder",
         "Builds one Graph: declare sizes and tensors, add nodes in execution order, build.")
         .def(py::init<std::string>(), py::arg("model") = "")
-        .def("size", &add_size, py::arg("name"), py::kw_only(), py::arg("default"), py::arg("minimum") = 1,
-             py::arg("maximum") = py::none(), py::arg("origin") = "",
-             "Declares a named size and returns it as an Expr. One that depends on data has a dot in its "
-             "name, "
-             "says what it comes from, and may be 0; its default and bound may be in sizes declared before.")
-        .def("guard", &add_guard, py::arg("left"), py::arg("relation"), py::arg("right"),
+        .def("size", &add_size<GraphBuilder>, py::arg("name"), py::kw_only(), py::arg("default"),
+             py::arg("minimum") = 1, py::arg("maximum") = py::none(), py::arg("origin") = "",
+             py::arg("role") = py::none(),
+             "Declares a named size and returns it as an Expr. Roles: batch, sequence, context, channel, "
+             "data, "
+             "other; by default what the name says. A size of role data has an origin, and its default and "
+             "bound "
+             "may be in sizes declared before. A size with a dot in its name may be 0.")
+        .def("guard", &add_guard<GraphBuilder>, py::arg("left"), py::arg("relation"), py::arg("right"),
              "Adds a condition on sizes that the forward took for granted, such as (batch, '>=', 2).")
-        .def("tensor", &add_tensor, py::arg("dtype"), py::arg("shape"), py::kw_only(),
+        .def("tensor", &add_tensor<GraphBuilder>, py::arg("dtype"), py::arg("shape"), py::kw_only(),
              py::arg("strides") = py::none(), py::arg("role") = "activation", py::arg("name") = "",
-             py::arg("stands_for") = py::none(), py::arg("storage_elements") = py::none(),
-             "Declares a tensor. Roles: input, parameter, buffer, constant, activation, kv_cache. A part of "
-             "a packed "
-             "weight says how many of the weight's elements it stands for; a view that alone keeps a larger "
-             "storage alive says how many elements that has.")
+             py::arg("logical_numel") = py::none(), py::arg("storage_elements") = py::none(),
+             "Declares a tensor. Roles: input, parameter, buffer, constant, activation, kv_cache. "
+             "logical_numel "
+             "is the number of the weight's elements that a part of a packed weight stores; storage_elements "
+             "is "
+             "the size of a larger storage that this view alone keeps alive.")
         .def("node", &add_node, py::arg("op"), py::arg("args"), py::arg("outputs"), py::kw_only(),
              py::arg("module") = "", py::arg("source") = "", py::arg("phase") = "forward",
              "Adds one op call, 'namespace.name.overload', with its arguments by schema name; returns its "
@@ -334,6 +360,29 @@ void register_graph(py::module_& m) {
                                })
         .def_property_readonly("node_count", [](const Graph& g) { return g.nodes().size(); })
         .def_property_readonly("tensor_count", [](const Graph& g) { return g.tensors().size(); })
+        .def(
+            "size_of_role",
+            [](const Graph& g, std::string_view role) { return g.size_of_role(parse_size_role(role)); },
+            py::arg("role"),
+            "The name of the first size of a role, or None. A graph has at most one size of role batch.")
+        .def("depends_on_data", &Graph::depends_on_data, py::arg("size"),
+             "Whether a size has role data: its value follows from values in a forward.")
+        .def_property_readonly("nodes",
+                               [](const GraphPtr& g) {
+                                   std::vector<NodeInfo> nodes;
+                                   for (std::size_t i = 0; i < g->nodes().size(); ++i) {
+                                       nodes.push_back({g, static_cast<NodeIndex>(i)});
+                                   }
+                                   return nodes;
+                               })
+        .def_property_readonly("tensors",
+                               [](const GraphPtr& g) {
+                                   std::vector<TensorInfo> tensors;
+                                   for (std::size_t i = 0; i < g->tensors().size(); ++i) {
+                                       tensors.push_back({g, static_cast<TensorIndex>(i)});
+                                   }
+                                   return tensors;
+                               })
         .def_property_readonly("inputs", [](const GraphPtr& g) { return infos(g, g->inputs()); })
         .def_property_readonly("outputs", [](const GraphPtr& g) { return infos(g, g->outputs()); })
         .def(

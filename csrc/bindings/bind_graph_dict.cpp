@@ -75,6 +75,7 @@ py::dict to_dict(const Graph& graph) {
         entry["minimum"] = size.minimum;
         if (size.maximum) entry["maximum"] = number(*size.maximum);
         if (!size.origin.empty()) entry["origin"] = size.origin;
+        if (size.role != role_of_name(name)) entry["role"] = std::string(name_of(size.role));
         sizes[py::str(name)] = entry;
     }
     result["sizes"] = sizes;
@@ -92,7 +93,7 @@ py::dict to_dict(const Graph& graph) {
         entry["strides"] = dims_of(graph, tensor.strides);
         entry["role"] = std::string(name_of(tensor.role));
         if (!graph.name(tensor.name).empty()) entry["name"] = graph.name(tensor.name);
-        if (tensor.stands_for >= 0) entry["stands_for"] = tensor.stands_for;
+        if (tensor.logical_numel >= 0) entry["stands_for"] = tensor.logical_numel;
         if (tensor.storage_elements >= 0) entry["storage_elements"] = tensor.storage_elements;
         tensors.append(entry);
     }

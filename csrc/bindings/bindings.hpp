@@ -62,6 +62,7 @@ std::shared_ptr<Graph> graph_from_json(const py::object& text);
 
 void register_expr(py::module_& m);
 void register_graph(py::module_& m);
+void register_graph_rewriter(py::module_& m);
 void register_graph_dict(py::class_<Graph, std::shared_ptr<Graph>>& graph);
 void register_counts(py::module_& m);
 void register_hardware(py::module_& m);

@@ -17,6 +17,7 @@ PYBIND11_MODULE(_core, m) {
     });
     infercost::register_expr(m);
     infercost::register_graph(m);
+    infercost::register_graph_rewriter(m);
     infercost::register_counts(m);
     infercost::register_hardware(m);
     infercost::register_plan(m);

@@ -140,6 +140,9 @@ void read_size(GraphBuilder& builder, const std::string& name, const py::dict& e
         size.maximum = read_expr(entry["maximum"], where);
     }
     size.origin = optional_text(entry, "origin");
+    size.role = entry.contains("role")
+                    ? within(where, [&] { return parse_size_role(text_field(entry, "role", where)); })
+                    : role_of_name(name);
     within(where, [&] { builder.add_size(name, size); });
 }
 
@@ -195,11 +198,11 @@ GraphPtr graph_from_dict(const py::dict& data) {
             const Expr number = read_expr(entry[key], where + " " + key);
             return within(where, [&] { return number.constant(); });
         };
-        const std::optional<std::int64_t> stands_for = elements("stands_for");
+        const std::optional<std::int64_t> logical_numel = elements("stands_for");
         const std::optional<std::int64_t> storage_elements = elements("storage_elements");
         within(where, [&] {
             builder.add_tensor(parse_dtype(dtype), shape, view, parse_role(role),
-                               optional_text(entry, "name"), stands_for, storage_elements);
+                               optional_text(entry, "name"), logical_numel, storage_elements);
         });
     }
     i = 0;

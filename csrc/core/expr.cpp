@@ -262,7 +262,7 @@ bool Expr::is_nonnegative() const {
     std::int64_t bound = 0;
     for (const Term& term : *terms_) {
         const bool positive = std::all_of(term.monomial.begin(), term.monomial.end(), [](const Factor& f) {
-            return f.atom->kind == Atom::Kind::size && !depends_on_data(f.atom->text);
+            return f.atom->kind == Atom::Kind::size && !may_be_zero(f.atom->text);
         });
         const bool known = std::all_of(term.monomial.begin(), term.monomial.end(),
                                        [](const Factor& f) { return f.atom->nonnegative; });

@@ -33,9 +33,9 @@ struct Term {
     friend bool operator==(const Term&, const Term&) = default;
 };
 
-// A size whose value depends on data has a dot in its name ("roi_heads.nms"). It may be 0; all others are at
-// least 1.
-inline bool depends_on_data(std::string_view size) {
+// A size with a dot in its name ("roi_heads.nms") may be 0, all others are at least 1. Expressions are
+// simplified by this rule; it is part of their text, which is read without a graph beside it.
+inline bool may_be_zero(std::string_view size) {
     return size.find('.') != std::string_view::npos;
 }
 

@@ -10,6 +10,9 @@ namespace {
 constexpr std::array<std::string_view, kRoleCount> kRoleNames = {"input",    "parameter",  "buffer",
                                                                  "constant", "activation", "kv_cache"};
 
+constexpr std::array<std::string_view, kSizeRoleCount> kSizeRoleNames = {"other",   "batch",   "sequence",
+                                                                         "context", "channel", "data"};
+
 [[noreturn]] void invalid(const std::string& what) {
     throw std::invalid_argument("invalid graph: " + what);
 }
@@ -28,6 +31,26 @@ Role parse_role(std::string_view name) {
                                 "'; expected input, parameter, buffer, constant, activation or kv_cache");
 }
 
+std::string_view name_of(SizeRole role) {
+    return kSizeRoleNames[static_cast<std::size_t>(role)];
+}
+
+SizeRole parse_size_role(std::string_view name) {
+    for (std::size_t i = 0; i < kSizeRoleCount; ++i) {
+        if (kSizeRoleNames[i] == name) return static_cast<SizeRole>(i);
+    }
+    throw std::invalid_argument("unknown role '" + std::string(name) +
+                                "' of a size; expected batch, sequence, context, channel, data or other");
+}
+
+SizeRole role_of_name(std::string_view name) {
+    if (name == "seq") return SizeRole::sequence;
+    for (const SizeRole role : {SizeRole::batch, SizeRole::sequence, SizeRole::context}) {
+        if (name == name_of(role)) return role;
+    }
+    return may_be_zero(name) ? SizeRole::data : SizeRole::other;
+}
+
 std::string_view name_of(Phase phase) {
     return phase == Phase::forward ? "forward" : "backward";
 }
@@ -39,9 +62,21 @@ Phase parse_phase(std::string_view name) {
 }
 
 std::optional<std::uint32_t> Graph::find_name(std::string_view name) const {
-    const auto found = name_ids_.find(std::string(name));
+    const auto found = name_ids_.find(name);
     if (found == name_ids_.end()) return std::nullopt;
     return found->second;
+}
+
+std::optional<std::string> Graph::size_of_role(SizeRole role) const {
+    for (const std::string& name : size_names_) {
+        if (sizes_.find(name)->second.role == role) return name;
+    }
+    return std::nullopt;
+}
+
+bool Graph::depends_on_data(std::string_view size) const {
+    const auto found = sizes_.find(size);
+    return found != sizes_.end() && found->second.role == SizeRole::data;
 }
 
 std::vector<Expr> Graph::bind(const Sizes& sizes) const {
@@ -102,7 +137,7 @@ void Graph::check_guards(const Sizes& sizes) const {
     for (const auto& [name, value] : replacements(sizes)) {
         if (!value.is_constant()) continue;
         const NamedSize& size = sizes_.find(name)->second;
-        const bool truth = depends_on_data(name) && size.maximum && *size.maximum == Expr(1);
+        const bool truth = size.role == SizeRole::data && size.maximum && *size.maximum == Expr(1);
         exact[name] = value.constant();
         raised[name] = truth ? value.constant() : std::max<std::int64_t>(value.constant(), 2);
     }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "core/dtype.hpp"
@@ -49,9 +51,9 @@ struct Tensor {
     std::uint32_t name;  // of a parameter, buffer or input; 0 (empty) for activations
     Range shape;         // in dims
     Range strides;       // in dims, in elements
-    // How many elements of the user's weight it stands for: those that are packed in its bytes, none for a
-    // scale. Below zero: as many as it has.
-    std::int64_t stands_for = -1;
+    // Elements of the user's weight that are stored in it: of a packed weight more than it has, of a scale 0.
+    // Below zero: its own number.
+    std::int64_t logical_numel = -1;
     // Of a view that alone keeps a larger storage alive: the elements of that. Below zero: no more than its
     // own.
     std::int64_t storage_elements = -1;
@@ -97,11 +99,32 @@ struct OpName {
     std::string overload;  // default
 };
 
+// The value of an argument, independent of a graph's tables.
+using ArgumentValue = std::variant<std::monostate, TensorIndex, Expr, bool, double, std::string,
+                                   std::vector<TensorIndex>,  // kNoTensor for an absent optional tensor
+                                   std::vector<Expr>, std::vector<double>>;
+
+struct NamedArgument {
+    std::string name;
+    ArgumentValue value;
+};
+
+// What a named size counts. The value of a size of role `data` follows from values in a forward ("boxes that
+// non-maximum suppression keeps").
+enum class SizeRole : std::uint8_t { other, batch, sequence, context, channel, data, count_ };
+inline constexpr std::size_t kSizeRoleCount = static_cast<std::size_t>(SizeRole::count_);
+std::string_view name_of(SizeRole role);
+SizeRole parse_size_role(std::string_view name);
+// The role of a size that is declared without one: "batch", "sequence" (or "seq") and "context" have the role
+// of that name, a name with a dot has `data`, and all others have `other`.
+SizeRole role_of_name(std::string_view name);
+
 struct NamedSize {
     Expr default_value = 1;  // both in sizes that were declared before
     std::int64_t minimum = 1;
     std::optional<Expr> maximum;
-    std::string origin;  // of a size that depends on data: what it is the length of, and why this default
+    std::string origin;  // of a size of role `data`: what it is the length of, and why this default
+    SizeRole role = SizeRole::other;
 };
 
 // A condition on sizes that the captured forward took for granted.
@@ -117,6 +140,13 @@ struct Guard {
 std::string_view name_of(Guard::Relation relation);
 Guard::Relation parse_relation(std::string_view name);
 
+// Numbers of texts, looked up without a copy of the text.
+struct TextHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+};
+using TextIds = std::unordered_map<std::string, std::uint32_t, TextHash, std::equal_to<>>;
+
 class GraphBuilder;
 class GraphRewriter;
 
@@ -126,6 +156,10 @@ class Graph {
     const std::map<std::string, NamedSize, std::less<>>& sizes() const { return sizes_; }
     // Names of sizes in the order of their declaration.
     std::span<const std::string> size_names() const { return size_names_; }
+    // The first size of a role in the order of declaration; a graph has at most one of role `batch`.
+    std::optional<std::string> size_of_role(SizeRole role) const;
+    // Whether a size has role `data`; false for a name that is no size.
+    bool depends_on_data(std::string_view size) const;
     std::span<const Tensor> tensors() const { return tensors_; }
     std::span<const Node> nodes() const { return nodes_; }
     std::span<const OpName> ops() const { return ops_; }
@@ -140,6 +174,9 @@ class Graph {
     std::optional<std::uint32_t> find_name(std::string_view name) const;
 
     std::span<const Dim> dims(Range range) const { return {dims_.data() + range.begin, range.count}; }
+    Expr expr(Dim dim) const {
+        return dim >= 0 ? Expr(dim) : expressions_[static_cast<std::size_t>(-dim - 1)];
+    }
     std::span<const Argument> arguments(const Node& node) const {
         return {arguments_.data() + node.arguments.begin, node.arguments.count};
     }
@@ -197,7 +234,7 @@ class Graph {
     std::vector<Expr> expressions_;
     std::vector<Guard> guards_;
     std::vector<std::string> names_;
-    std::unordered_map<std::string, std::uint32_t> name_ids_;
+    TextIds name_ids_;
     std::vector<TensorIndex> inputs_;
     std::vector<TensorIndex> outputs_;
     std::vector<NodeIndex> held_until_;
@@ -212,12 +249,13 @@ class GraphBuilder {
     void add_guard(Guard guard);
     TensorIndex add_tensor(DType dtype, std::span<const Expr> shape,
                            std::optional<std::span<const Expr>> strides, Role role, std::string_view name,
-                           std::optional<std::int64_t> stands_for = std::nullopt,
+                           std::optional<std::int64_t> logical_numel = std::nullopt,
                            std::optional<std::int64_t> storage_elements = std::nullopt);
 
     // One node: begin, any number of arguments, end.
     void begin_node(std::string_view op, std::string_view module, std::string_view source,
                     Phase phase = Phase::forward);
+    void argument(std::string_view name, const ArgumentValue& value);
     void argument_none(std::string_view name);
     void argument_tensor(std::string_view name, TensorIndex tensor);
     void argument_integer(std::string_view name, const Expr& value);
@@ -237,16 +275,23 @@ class GraphBuilder {
     const Graph& graph() const { return *graph_; }
 
   private:
+    friend class GraphRewriter;
+    explicit GraphBuilder(const Graph& start);  // goes on from a copy
     void require_open() const;
     std::uint32_t intern(std::string_view name);
     std::uint32_t intern_op(std::string_view op);
     Dim dim_of(const Expr& value);
     Argument& push(std::string_view name, ArgKind kind);
     Range push_dims(std::span<const Expr> values);
+    Range push_strides_of(std::span<const Expr> shape);
+    void set_integers(Argument& argument, std::span<const Expr> values);
+    void check_role(const std::string& name, const NamedSize& size) const;
+    void check_operands(const Node& node, std::size_t number) const;
 
     std::shared_ptr<Graph> graph_;
-    std::unordered_map<std::string, std::uint32_t> op_ids_;
+    TextIds op_ids_;
     std::unordered_map<std::string, Dim> expression_ids_;
+    std::size_t indexed_expressions_ = 0;  // of the table, that are in expression_ids_
     Node node_{};
 };
 

@@ -11,42 +11,74 @@ GraphBuilder::GraphBuilder(std::string model) : graph_(std::make_shared<Graph>()
     intern("");
 }
 
+GraphBuilder::GraphBuilder(const Graph& start) : graph_(std::make_shared<Graph>(start)) {}
+
 void GraphBuilder::require_open() const {
     if (!graph_) throw std::logic_error("this GraphBuilder has already built its graph; make a new one");
 }
 
 std::uint32_t GraphBuilder::intern(std::string_view name) {
-    const auto [entry, inserted] =
-        graph_->name_ids_.try_emplace(std::string(name), static_cast<std::uint32_t>(graph_->names_.size()));
-    if (inserted) graph_->names_.emplace_back(name);
-    return entry->second;
+    const auto known = graph_->name_ids_.find(name);
+    if (known != graph_->name_ids_.end()) return known->second;
+    const auto id = static_cast<std::uint32_t>(graph_->names_.size());
+    graph_->name_ids_.emplace(name, id);
+    graph_->names_.emplace_back(name);
+    return id;
 }
 
 std::uint32_t GraphBuilder::intern_op(std::string_view op) {
-    const auto [entry, inserted] =
-        op_ids_.try_emplace(std::string(op), static_cast<std::uint32_t>(graph_->ops_.size()));
-    if (inserted) {
-        const std::size_t first = op.find('.');
-        const std::size_t second = first == std::string_view::npos ? first : op.find('.', first + 1);
-        if (first == std::string_view::npos || first == 0 || first + 1 == op.size()) {
-            throw std::invalid_argument(
-                "op '" + std::string(op) +
-                "' is not a qualified name; expected namespace.name[.overload] such as "
-                "aten.conv2d.default");
+    if (op_ids_.empty()) {  // a builder that goes on from a graph
+        for (const OpName& own : graph_->ops_) {
+            op_ids_.emplace(own.full, static_cast<std::uint32_t>(op_ids_.size()));
         }
-        const bool has_overload = second != std::string_view::npos;
-        graph_->ops_.push_back({std::string(op), std::string(op.substr(0, second)),
-                                has_overload ? std::string(op.substr(second + 1)) : "default"});
     }
-    return entry->second;
+    const auto known = op_ids_.find(op);
+    if (known != op_ids_.end()) return known->second;
+    const std::size_t first = op.find('.');
+    const std::size_t second = first == std::string_view::npos ? first : op.find('.', first + 1);
+    if (first == std::string_view::npos || first == 0 || first + 1 == op.size()) {
+        throw std::invalid_argument("op '" + std::string(op) +
+                                    "' is not a qualified name; expected namespace.name[.overload] such as "
+                                    "aten.conv2d.default");
+    }
+    const auto id = static_cast<std::uint32_t>(graph_->ops_.size());
+    const bool has_overload = second != std::string_view::npos;
+    graph_->ops_.push_back({std::string(op), std::string(op.substr(0, second)),
+                            has_overload ? std::string(op.substr(second + 1)) : "default"});
+    op_ids_.emplace(op, id);
+    return id;
 }
 
 Dim GraphBuilder::dim_of(const Expr& value) {
     if (value.is_constant()) return value.constant();
+    std::vector<Expr>& table = graph_->expressions_;
+    for (; indexed_expressions_ < table.size(); ++indexed_expressions_) {
+        expression_ids_.try_emplace(table[indexed_expressions_].text(),
+                                    -static_cast<Dim>(indexed_expressions_) - 1);
+    }
     const auto [entry, inserted] =
-        expression_ids_.try_emplace(value.text(), -static_cast<Dim>(graph_->expressions_.size()) - 1);
-    if (inserted) graph_->expressions_.push_back(value);
+        expression_ids_.try_emplace(value.text(), -static_cast<Dim>(table.size()) - 1);
+    if (inserted) {
+        table.push_back(value);
+        ++indexed_expressions_;
+    }
     return entry->second;
+}
+
+void GraphBuilder::check_role(const std::string& name, const NamedSize& size) const {
+    const bool of_data = size.role == SizeRole::data;
+    if (of_data == size.origin.empty()) {
+        throw std::invalid_argument("size '" + name + "' has role " + std::string(name_of(size.role)) +
+                                    (of_data ? " and no origin" : " and an origin") +
+                                    "; sizes of role data, and only they, have an origin (a name with a dot "
+                                    "has role data unless another is given)");
+    }
+    if (size.role == SizeRole::batch) {
+        if (const auto other = graph_->size_of_role(SizeRole::batch); other && *other != name) {
+            throw std::invalid_argument("size '" + name + "' has role batch and so has '" + *other +
+                                        "'; a graph has at most one size of role batch");
+        }
+    }
 }
 
 Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
@@ -60,17 +92,14 @@ Expr GraphBuilder::add_size(const std::string& name, NamedSize size) {
     if (!starts || !std::all_of(name.begin(), name.end(), in_names)) {
         throw std::invalid_argument(
             "a size is called '" + name +
-            "'; expected letters, digits and underscores, with dots where it depends on data");
+            "'; expected letters, digits and underscores, with dots where it may be 0");
     }
-    const bool of_data = depends_on_data(name);
-    if (of_data == size.origin.empty()) {
-        throw std::invalid_argument("size '" + name + "' has " + (of_data ? "no" : "an") +
-                                    " origin; sizes that depend on data, and only they, have a dot in their "
-                                    "name and say what they come from");
-    }
-    if (size.minimum < (of_data ? 0 : 1)) {
-        throw std::invalid_argument("size '" + name + "' has minimum " + std::to_string(size.minimum) +
-                                    "; named sizes are at least 1, those that depend on data at least 0");
+    check_role(name, size);
+    const bool of_data = size.role == SizeRole::data;
+    if (size.minimum < (may_be_zero(name) ? 0 : 1)) {
+        throw std::invalid_argument(
+            "size '" + name + "' has minimum " + std::to_string(size.minimum) +
+            "; named sizes are at least 1, those with a dot in their name at least 0");
     }
     for (const Expr* limit : {&size.default_value, size.maximum ? &*size.maximum : nullptr}) {
         if (!limit) continue;
@@ -118,18 +147,30 @@ Range GraphBuilder::push_dims(std::span<const Expr> values) {
     return range;
 }
 
+// Of a row-major tensor.
+Range GraphBuilder::push_strides_of(std::span<const Expr> shape) {
+    std::vector<Expr> contiguous(shape.size());
+    Expr step = 1;
+    for (std::size_t i = shape.size(); i-- > 0;) {
+        contiguous[i] = step;
+        // torch keeps strides of empty tensors positive; so do we.
+        step = step * (shape[i] == Expr(0) ? Expr(1) : shape[i]);
+    }
+    return push_dims(contiguous);
+}
+
 TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
                                      std::optional<std::span<const Expr>> strides, Role role,
-                                     std::string_view name, std::optional<std::int64_t> stands_for,
+                                     std::string_view name, std::optional<std::int64_t> logical_numel,
                                      std::optional<std::int64_t> storage_elements) {
     require_open();
     if (storage_elements && *storage_elements < 0) {
         throw std::invalid_argument("a tensor's storage has " + std::to_string(*storage_elements) +
                                     " elements; expected zero or more");
     }
-    if (stands_for && *stands_for < 0) {
-        throw std::invalid_argument("a tensor stands for " + std::to_string(*stands_for) +
-                                    " elements; expected zero or more");
+    if (logical_numel && *logical_numel < 0) {
+        throw std::invalid_argument("a tensor has " + std::to_string(*logical_numel) +
+                                    " logical elements; expected zero or more");
     }
     if (strides && strides->size() != shape.size()) {
         throw std::invalid_argument("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
@@ -140,20 +181,9 @@ TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
                   intern(name),
                   push_dims(shape),
                   {},
-                  stands_for.value_or(-1),
+                  logical_numel.value_or(-1),
                   storage_elements.value_or(-1)};
-    if (strides) {
-        tensor.strides = push_dims(*strides);
-    } else {
-        std::vector<Expr> contiguous(shape.size());
-        Expr step = 1;
-        for (std::size_t i = shape.size(); i-- > 0;) {
-            contiguous[i] = step;
-            // torch keeps strides of empty tensors positive; so do we.
-            step = step * (shape[i] == Expr(0) ? Expr(1) : shape[i]);
-        }
-        tensor.strides = push_dims(contiguous);
-    }
+    tensor.strides = strides ? push_dims(*strides) : push_strides_of(shape);
     graph_->tensors_.push_back(tensor);
     return static_cast<TensorIndex>(graph_->tensors_.size() - 1);
 }
@@ -210,10 +240,15 @@ void GraphBuilder::argument_tensors(std::string_view name, std::span<const Tenso
 }
 
 void GraphBuilder::argument_integers(std::string_view name, std::span<const Expr> values) {
+    set_integers(push(name, ArgKind::integer_list), values);
+}
+
+void GraphBuilder::set_integers(Argument& argument, std::span<const Expr> values) {
     bool constant = true;
     for (const Expr& value : values) constant = constant && value.is_constant();
-    push(name, constant ? ArgKind::integer_list : ArgKind::expression_list).range = {
-        static_cast<std::uint32_t>(graph_->integers_.size()), static_cast<std::uint32_t>(values.size())};
+    argument.kind = constant ? ArgKind::integer_list : ArgKind::expression_list;
+    argument.range = {static_cast<std::uint32_t>(graph_->integers_.size()),
+                      static_cast<std::uint32_t>(values.size())};
     for (const Expr& value : values) {
         // In a mixed list a negative constant (a "keep this" -1) would read as a table entry.
         const bool negative = !constant && value.is_constant() && value.constant() < 0;
@@ -229,21 +264,39 @@ void GraphBuilder::argument_reals(std::string_view name, std::span<const double>
     graph_->reals_.insert(graph_->reals_.end(), values.begin(), values.end());
 }
 
-NodeIndex GraphBuilder::end_node(std::span<const TensorIndex> outputs) {
-    const auto known = static_cast<TensorIndex>(graph_->tensors_.size());
-    const auto check = [&](TensorIndex t) {
-        if (t < 0 || t >= known) {
-            throw std::invalid_argument("node " + std::to_string(graph_->nodes_.size()) + " names tensor " +
-                                        std::to_string(t) + "; the graph has " + std::to_string(known));
-        }
+void GraphBuilder::argument(std::string_view name, const ArgumentValue& value) {
+    struct Write {
+        GraphBuilder& builder;
+        std::string_view name;
+        void operator()(std::monostate) const { builder.argument_none(name); }
+        void operator()(TensorIndex tensor) const { builder.argument_tensor(name, tensor); }
+        void operator()(const Expr& integer) const { builder.argument_integer(name, integer); }
+        void operator()(bool boolean) const { builder.argument_boolean(name, boolean); }
+        void operator()(double real) const { builder.argument_real(name, real); }
+        void operator()(const std::string& text) const { builder.argument_text(name, text); }
+        void operator()(const std::vector<TensorIndex>& list) const { builder.argument_tensors(name, list); }
+        void operator()(const std::vector<Expr>& list) const { builder.argument_integers(name, list); }
+        void operator()(const std::vector<double>& list) const { builder.argument_reals(name, list); }
     };
+    std::visit(Write{*this, name}, value);
+}
+
+void GraphBuilder::check_operands(const Node& node, std::size_t number) const {
+    const auto known = static_cast<TensorIndex>(graph_->tensors_.size());
+    const auto check = [&](std::int64_t t) {
+        if (t >= 0 && t < known) return;
+        throw std::invalid_argument("node " + std::to_string(number) + " names tensor " + std::to_string(t) +
+                                    "; the graph has " + std::to_string(known));
+    };
+    for (const std::int64_t t : graph_->node_outputs(node)) check(t);
+    graph_->for_each_input(node, check);
+}
+
+NodeIndex GraphBuilder::end_node(std::span<const TensorIndex> outputs) {
     node_.outputs = {static_cast<std::uint32_t>(graph_->integers_.size()),
                      static_cast<std::uint32_t>(outputs.size())};
-    for (const TensorIndex t : outputs) {
-        check(t);
-        graph_->integers_.push_back(t);
-    }
-    graph_->for_each_input(node_, check);
+    graph_->integers_.insert(graph_->integers_.end(), outputs.begin(), outputs.end());
+    check_operands(node_, graph_->nodes_.size());
     graph_->nodes_.push_back(node_);
     return static_cast<NodeIndex>(graph_->nodes_.size() - 1);
 }

@@ -2,42 +2,147 @@
 
 #include <algorithm>
 #include <numeric>
+#include <stdexcept>
 
 namespace infercost {
+namespace {
 
-GraphRewriter::GraphRewriter(const Graph& graph) : from_(graph), graph_(std::make_shared<Graph>(graph)) {
-    graph_->nodes_.clear();
-    place_of_.reserve(graph.nodes().size());
+std::string entry_of(const char* what, std::int64_t index, std::size_t count) {
+    return std::string(what) + " " + std::to_string(index) + " of a graph that has " + std::to_string(count);
 }
 
-std::uint32_t GraphRewriter::intern(std::string_view name) {
-    const auto [entry, inserted] =
-        graph_->name_ids_.try_emplace(std::string(name), static_cast<std::uint32_t>(graph_->names_.size()));
-    if (inserted) graph_->names_.emplace_back(name);
-    return entry->second;
+}  // namespace
+
+GraphRewriter::GraphRewriter(const Graph& graph)
+    : builder_(graph), first_nodes_(graph.nodes().size()), removed_(first_nodes_, false) {}
+
+void GraphRewriter::require_open() const {
+    if (!builder_.graph_)
+        throw std::logic_error("this GraphRewriter has already built its graph; make a new one");
 }
 
-std::uint32_t GraphRewriter::op(std::string_view name) {
-    for (std::size_t i = 0; i < graph_->ops_.size(); ++i) {
-        if (graph_->ops_[i].full == name) return static_cast<std::uint32_t>(i);
+std::size_t GraphRewriter::checked(TensorIndex t) const {
+    require_open();
+    const std::size_t count = builder_.graph_->tensors_.size();
+    if (t < 0 || static_cast<std::size_t>(t) >= count) throw std::out_of_range(entry_of("tensor", t, count));
+    return static_cast<std::size_t>(t);
+}
+
+Node& GraphRewriter::node(NodeIndex node) {
+    require_open();
+    if (node < 0 || static_cast<std::size_t>(node) >= first_nodes_)
+        throw std::out_of_range(entry_of("node", node, first_nodes_));
+    return builder_.graph_->nodes_[static_cast<std::size_t>(node)];
+}
+
+// ---- sizes ----
+
+Expr GraphRewriter::add_size(const std::string& name, NamedSize size) {
+    require_open();
+    return builder_.add_size(name, std::move(size));
+}
+
+void GraphRewriter::set_role(std::string_view size, SizeRole role) {
+    require_open();
+    Graph& graph = *builder_.graph_;
+    const auto found = graph.sizes_.find(size);
+    if (found == graph.sizes_.end()) {
+        throw std::invalid_argument("size '" + std::string(size) + "' gets role " +
+                                    std::string(name_of(role)) + ", but this graph has no size of that name");
     }
-    const std::size_t dot = name.find('.', name.find('.') + 1);
-    graph_->ops_.push_back({std::string(name), std::string(name.substr(0, dot)),
-                            dot == std::string_view::npos ? "default" : std::string(name.substr(dot + 1))});
-    return static_cast<std::uint32_t>(graph_->ops_.size() - 1);
+    NamedSize changed = found->second;
+    changed.role = role;
+    builder_.check_role(found->first, changed);
+    found->second.role = role;
+}
+
+void GraphRewriter::add_guard(Guard guard) {
+    require_open();
+    builder_.add_guard(std::move(guard));
+}
+
+void GraphRewriter::bind(const Sizes& values) {
+    require_open();
+    Graph& graph = *builder_.graph_;
+    graph.check_sizes(values);
+    graph.check_guards(values);
+    std::vector<Expr> bound;
+    bound.reserve(graph.expressions_.size());
+    for (const Expr& e : graph.expressions_) bound.push_back(e.substitute(values));
+    graph.expressions_.clear();
+    builder_.expression_ids_.clear();
+    builder_.indexed_expressions_ = 0;
+    const auto now = [&](Dim dim) {
+        return dim >= 0 ? Expr(dim) : bound[static_cast<std::size_t>(-dim - 1)];
+    };
+
+    for (Dim& dim : graph.dims_) {
+        if (dim < 0) dim = builder_.dim_of(now(dim));
+    }
+    for_each_running([&](const Node& running) {
+        for (std::uint32_t i = 0; i < running.arguments.count; ++i) {
+            Argument& argument = graph.arguments_[running.arguments.begin + i];
+            if (argument.kind == ArgKind::expression) {
+                const Expr value = now(argument.value);
+                argument.kind = value.is_constant() ? ArgKind::integer : ArgKind::expression;
+                argument.value = builder_.dim_of(value);
+            } else if (argument.kind == ArgKind::expression_list) {
+                std::vector<Expr> list;
+                for (const std::int64_t value : graph.integers(argument.range)) list.push_back(now(value));
+                builder_.set_integers(argument, list);
+            }
+        }
+    });
+
+    std::vector<Guard> guards;
+    guards.swap(graph.guards_);
+    for (const Guard& guard : guards) {
+        builder_.add_guard({guard.left.substitute(values), guard.relation, guard.right.substitute(values)});
+    }
+    for (const auto& [name, value] : values) {
+        graph.sizes_.erase(name);
+        std::erase(graph.size_names_, name);
+    }
+    for (auto& [name, size] : graph.sizes_) {
+        size.default_value = size.default_value.substitute(values);
+        if (size.maximum) size.maximum = size.maximum->substitute(values);
+    }
+}
+
+// ---- tensors ----
+
+void GraphRewriter::set_shape(TensorIndex t, std::span<const Expr> shape,
+                              std::optional<std::span<const Expr>> strides) {
+    Tensor& changed = builder_.graph_->tensors_[checked(t)];
+    if (strides && strides->size() != shape.size()) {
+        throw std::invalid_argument("a tensor has " + std::to_string(shape.size()) + " dimensions but " +
+                                    std::to_string(strides->size()) + " strides");
+    }
+    changed.shape = builder_.push_dims(shape);
+    changed.strides = strides ? builder_.push_dims(*strides) : builder_.push_strides_of(shape);
+}
+
+TensorIndex GraphRewriter::add_tensor(DType dtype, std::span<const Expr> shape,
+                                      std::optional<std::span<const Expr>> strides, Role role,
+                                      std::string_view name, std::optional<std::int64_t> logical_numel,
+                                      std::optional<std::int64_t> storage_elements) {
+    require_open();
+    return builder_.add_tensor(dtype, shape, strides, role, name, logical_numel, storage_elements);
 }
 
 TensorIndex GraphRewriter::add_like(TensorIndex t, DType dtype) {
-    Tensor tensor = graph_->tensors_[static_cast<std::size_t>(t)];
-    tensor.dtype = dtype;
-    tensor.role = Role::activation;
-    tensor.name = 0;
-    tensor.stands_for = -1;
-    tensor.storage_elements = -1;
-    // Elements keep their order and close ranks, as torch's empty_like has it. Where strides are expressions
-    // their order is not known, and they are kept.
-    const std::span<const Dim> shape = graph_->dims(tensor.shape);
-    const std::span<const Dim> strides = graph_->dims(tensor.strides);
+    const std::size_t model = checked(t);
+    Graph& graph = *builder_.graph_;
+    Tensor like = graph.tensors_[model];
+    like.dtype = dtype;
+    like.role = Role::activation;
+    like.name = 0;
+    like.logical_numel = -1;
+    like.storage_elements = -1;
+    // torch's empty_like keeps the order of dimensions in memory and closes gaps. Strides that are
+    // expressions have no known order, and are kept.
+    const std::span<const Dim> shape = graph.dims(like.shape);
+    const std::span<const Dim> strides = graph.dims(like.strides);
     const auto constant = [](Dim d) { return d >= 0; };
     if (std::all_of(shape.begin(), shape.end(), constant) &&
         std::all_of(strides.begin(), strides.end(), constant)) {
@@ -52,78 +157,296 @@ TensorIndex GraphRewriter::add_like(TensorIndex t, DType dtype) {
             dense[axis] = step;
             step *= std::max<Dim>(shape[axis], 1);
         }
-        tensor.strides = {static_cast<std::uint32_t>(graph_->dims_.size()), tensor.shape.count};
-        graph_->dims_.insert(graph_->dims_.end(), dense.begin(), dense.end());
+        like.strides = {static_cast<std::uint32_t>(graph.dims_.size()), like.shape.count};
+        graph.dims_.insert(graph.dims_.end(), dense.begin(), dense.end());
     }
-    graph_->tensors_.push_back(tensor);
-    return static_cast<TensorIndex>(graph_->tensors_.size() - 1);
+    graph.tensors_.push_back(like);
+    return static_cast<TensorIndex>(graph.tensors_.size() - 1);
 }
 
-TensorIndex GraphRewriter::add_scalar(DType dtype) {
-    Tensor tensor{
-        dtype, Role::activation, 0, {0, 0},
-           {0, 0}
-    };
-    graph_->tensors_.push_back(tensor);
-    return static_cast<TensorIndex>(graph_->tensors_.size() - 1);
+void GraphRewriter::hold(TensorIndex t) {
+    static_cast<void>(checked(t));
+    held_.push_back(t);
 }
 
-void GraphRewriter::insert(std::string_view name, const Node& beside, Operands operands, TensorIndex result) {
-    Node node = beside;
-    node.op = op(name);
-    node.arguments = {static_cast<std::uint32_t>(graph_->arguments_.size()),
-                      static_cast<std::uint32_t>(operands.size())};
-    for (const auto& [argument, tensor] : operands) {
-        Argument given;
-        given.name = intern(argument);
-        given.kind = ArgKind::tensor;
-        given.value = tensor;
-        graph_->arguments_.push_back(given);
+void GraphRewriter::drop_if_unread(TensorIndex t) {
+    static_cast<void>(checked(t));
+    droppable_.push_back(t);
+}
+
+// ---- nodes ----
+
+Range GraphRewriter::write(Arguments arguments) {
+    builder_.node_.arguments = {static_cast<std::uint32_t>(builder_.graph_->arguments_.size()), 0};
+    for (const auto& [name, value] : arguments) builder_.argument(name, value);
+    return builder_.node_.arguments;
+}
+
+void GraphRewriter::insert(std::size_t slot, NodeIndex beside, std::string_view op, Arguments arguments,
+                           std::span<const TensorIndex> outputs) {
+    Graph& graph = *builder_.graph_;
+    Node made = node(beside);
+    made.op = builder_.intern_op(op);
+    made.arguments = write(arguments);
+    made.outputs = {static_cast<std::uint32_t>(graph.integers_.size()),
+                    static_cast<std::uint32_t>(outputs.size())};
+    graph.integers_.insert(graph.integers_.end(), outputs.begin(), outputs.end());
+    builder_.check_operands(made, graph.nodes_.size());
+    inserted_.push_back({slot, graph.nodes_.size()});
+    graph.nodes_.push_back(made);
+    removed_.push_back(false);
+}
+
+void GraphRewriter::insert_before(NodeIndex at, std::string_view op, Arguments arguments,
+                                  std::span<const TensorIndex> outputs) {
+    static_cast<void>(node(at));
+    insert(2 * static_cast<std::size_t>(at), at, op, arguments, outputs);
+}
+
+void GraphRewriter::insert_after(NodeIndex at, std::string_view op, Arguments arguments,
+                                 std::span<const TensorIndex> outputs) {
+    static_cast<void>(node(at));
+    insert(2 * static_cast<std::size_t>(at) + 1, at, op, arguments, outputs);
+}
+
+void GraphRewriter::replace(NodeIndex at, std::string_view op, Arguments arguments) {
+    Node made = node(at);
+    made.op = builder_.intern_op(op);
+    made.arguments = write(arguments);
+    builder_.check_operands(made, static_cast<std::size_t>(at));
+    node(at) = made;
+}
+
+void GraphRewriter::set_argument(NodeIndex at, const NamedArgument& given) {
+    Graph& graph = *builder_.graph_;
+    Node made = node(at);
+    const std::uint32_t name = builder_.intern(given.name);
+    const Range before = made.arguments;
+    builder_.node_.arguments = {static_cast<std::uint32_t>(graph.arguments_.size()), 0};
+    bool known = false;
+    for (std::uint32_t i = 0; i < before.count; ++i) {
+        const Argument argument = graph.arguments_[before.begin + i];
+        if (argument.name == name) {
+            builder_.argument(given.name, given.value);
+            known = true;
+        } else {
+            graph.arguments_.push_back(argument);
+            ++builder_.node_.arguments.count;
+        }
     }
-    node.outputs = {static_cast<std::uint32_t>(graph_->integers_.size()), 1};
-    graph_->integers_.push_back(result);
-    graph_->nodes_.push_back(node);
+    if (!known) builder_.argument(given.name, given.value);
+    made.arguments = builder_.node_.arguments;
+    builder_.check_operands(made, static_cast<std::size_t>(at));
+    node(at) = made;
 }
 
-void GraphRewriter::keep(const Replaced& replaced) {
-    Node node = from_.nodes()[place_of_.size()];
-    place_of_.push_back(static_cast<NodeIndex>(graph_->nodes_.size()));
-    const auto other = [&](std::int64_t t) -> std::int64_t {
-        for (const auto& [old, now] : replaced) {
-            if (old == t) return now;
+void GraphRewriter::replace_operands(NodeIndex at, const Replaced& replaced) {
+    Node& changed = node(at);
+    if (replaced.empty()) return;
+    Graph& graph = *builder_.graph_;
+    const auto now = [&](std::int64_t t) -> std::int64_t {
+        for (const auto& [old, other] : replaced) {
+            if (old == t) return other;
         }
         return t;
     };
-    if (!replaced.empty()) {
-        const Range arguments = node.arguments;
-        node.arguments.begin = static_cast<std::uint32_t>(graph_->arguments_.size());
-        for (std::uint32_t i = 0; i < arguments.count; ++i) {
-            Argument argument = graph_->arguments_[arguments.begin + i];
-            if (argument.kind == ArgKind::tensor) argument.value = other(argument.value);
-            if (argument.kind == ArgKind::tensor_list) {
-                const Range list = argument.range;
-                argument.range.begin = static_cast<std::uint32_t>(graph_->integers_.size());
-                for (std::uint32_t j = 0; j < list.count; ++j) {
-                    graph_->integers_.push_back(other(graph_->integers_[list.begin + j]));
-                }
-            }
-            graph_->arguments_.push_back(argument);
+    for (const auto& [old, other] : replaced) static_cast<void>(checked(other));
+    for (std::uint32_t i = 0; i < changed.arguments.count; ++i) {
+        Argument& argument = graph.arguments_[changed.arguments.begin + i];
+        if (argument.kind == ArgKind::tensor) argument.value = now(argument.value);
+        if (argument.kind != ArgKind::tensor_list) continue;
+        for (std::uint32_t j = 0; j < argument.range.count; ++j) {
+            std::int64_t& t = graph.integers_[argument.range.begin + j];
+            t = now(t);
         }
     }
-    graph_->nodes_.push_back(node);
 }
 
-Rewritten GraphRewriter::build() {
-    std::vector<NodeIndex>& held = graph_->held_until_;
+void GraphRewriter::redirect(TensorIndex old, TensorIndex now) {
+    static_cast<void>(checked(old));
+    static_cast<void>(checked(now));
+    Graph& graph = *builder_.graph_;
+    for (NodeIndex i = 0; i < static_cast<NodeIndex>(first_nodes_); ++i) {
+        const Node& reader = graph.nodes_[static_cast<std::size_t>(i)];
+        bool reads = false;
+        graph.for_each_input(reader, [&](TensorIndex t) { reads = reads || t == old; });
+        if (!reads) continue;
+        replace_operands(i, {
+                                {old, now}
+        });
+        for (std::uint32_t j = 0; j < reader.outputs.count; ++j) {  // written in place
+            std::int64_t& t = graph.integers_[reader.outputs.begin + j];
+            if (t == old) t = now;
+        }
+    }
+    std::replace(graph.outputs_.begin(), graph.outputs_.end(), old, now);
+}
+
+void GraphRewriter::remove(NodeIndex at) {
+    static_cast<void>(node(at));
+    removed_[static_cast<std::size_t>(at)] = true;
+}
+
+// ---- the new graph ----
+
+// Nodes that are not removed, in no particular order.
+template <class Visit>
+void GraphRewriter::for_each_running(Visit&& visit) {
+    const std::vector<Node>& nodes = builder_.graph_->nodes_;
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+        if (!removed_[i]) visit(nodes[i]);
+    }
+}
+
+// Removes nodes of which every result may be dropped and is unread; returns which tensors are gone.
+std::vector<bool> GraphRewriter::drop_unread() {
+    Graph& graph = *builder_.graph_;
+    constexpr std::size_t kNoNode = static_cast<std::size_t>(-1);
+    const std::size_t tensors = graph.tensors_.size();
+    std::vector<bool> gone(tensors, false);
+    std::vector<TensorIndex> orphans;  // results of removed nodes
+    for (std::size_t i = 0; i < first_nodes_; ++i) {
+        if (!removed_[i]) continue;
+        for (const std::int64_t t : graph.node_outputs(graph.nodes_[i])) {
+            orphans.push_back(static_cast<TensorIndex>(t));
+        }
+    }
+    if (droppable_.empty() && orphans.empty()) return gone;
+
+    std::vector<std::int64_t> reads(tensors, 0);
+    std::vector<std::size_t> maker(tensors, kNoNode);
+    const auto count = [&](const Node& node, std::int64_t times) {
+        graph.for_each_input(node, [&](TensorIndex t) { reads[static_cast<std::size_t>(t)] += times; });
+    };
+    for (std::size_t i = 0; i < graph.nodes_.size(); ++i) {
+        if (removed_[i]) continue;
+        count(graph.nodes_[i], 1);
+        for (const std::int64_t t : graph.node_outputs(graph.nodes_[i]))
+            maker[static_cast<std::size_t>(t)] = i;
+    }
+    for (const std::vector<TensorIndex>& ends : {graph.inputs_, graph.outputs_}) {
+        for (const TensorIndex t : ends) ++reads[static_cast<std::size_t>(t)];
+    }
+    std::vector<bool> droppable(tensors, false);
+    for (const TensorIndex t : droppable_) droppable[static_cast<std::size_t>(t)] = true;
+    const auto unread = [&](std::int64_t t) {
+        return droppable[static_cast<std::size_t>(t)] && reads[static_cast<std::size_t>(t)] == 0;
+    };
+    for (const TensorIndex t : orphans) {
+        const auto at = static_cast<std::size_t>(t);
+        if (maker[at] == kNoNode && reads[at] == 0 && graph.tensors_[at].role == Role::activation)
+            gone[at] = true;
+    }
+    for (bool changed = true; changed;) {  // what a removed node has read may be unread now
+        changed = false;
+        for (const TensorIndex t : droppable_) {
+            const auto at = static_cast<std::size_t>(t);
+            if (gone[at] || reads[at] > 0) continue;
+            if (maker[at] == kNoNode) {
+                gone[at] = true;
+                continue;
+            }
+            const Node& node = graph.nodes_[maker[at]];
+            const auto results = graph.node_outputs(node);
+            if (!std::all_of(results.begin(), results.end(), unread)) continue;
+            for (const std::int64_t result : results) gone[static_cast<std::size_t>(result)] = true;
+            removed_[maker[at]] = true;
+            count(node, -1);
+            changed = true;
+        }
+    }
+    return gone;
+}
+
+// Puts inserted nodes into their places and leaves removed ones out.
+void GraphRewriter::order_nodes() {
+    Graph& graph = *builder_.graph_;
+    const auto earlier = [](const Inserted& a, const Inserted& b) { return a.slot < b.slot; };
+    if (!std::is_sorted(inserted_.begin(), inserted_.end(), earlier)) {
+        std::stable_sort(inserted_.begin(), inserted_.end(), earlier);
+    }
+    std::vector<Node> ordered;
+    ordered.reserve(graph.nodes_.size());
+    place_of_.reserve(first_nodes_);
+    auto next = inserted_.begin();
+    const auto insert_slot = [&](std::size_t slot) {
+        for (; next != inserted_.end() && next->slot == slot; ++next) {
+            if (!removed_[next->number]) ordered.push_back(graph.nodes_[next->number]);
+        }
+    };
+    for (std::size_t i = 0; i < first_nodes_; ++i) {
+        insert_slot(2 * i);
+        place_of_.push_back(static_cast<NodeIndex>(ordered.size()));
+        if (!removed_[i]) ordered.push_back(graph.nodes_[i]);
+        insert_slot(2 * i + 1);
+    }
+    const auto last = std::max<NodeIndex>(static_cast<NodeIndex>(ordered.size()) - 1, 0);
+    for (NodeIndex& place : place_of_) place = std::min(place, last);
+    graph.nodes_ = std::move(ordered);
+}
+
+void GraphRewriter::set_lifetimes() {
+    Graph& graph = *builder_.graph_;
+    std::vector<NodeIndex>& held = graph.held_until_;
+    if (held.empty() && held_.empty()) return;
     for (NodeIndex& node : held) {
         if (node != kNotObserved) node = place_of_[static_cast<std::size_t>(node)];
     }
-    if (!held.empty() || !held_.empty()) held.resize(graph_->tensors_.size(), kNotObserved);
-    for (const TensorIndex t : held_) {
-        held[static_cast<std::size_t>(t)] = static_cast<NodeIndex>(graph_->nodes_.size()) - 1;
+    held.resize(graph.tensors_.size(), kNotObserved);
+    const auto count = static_cast<NodeIndex>(graph.nodes_.size());
+    for (NodeIndex i = 0; i < count; ++i) {
+        const Node& user = graph.nodes_[static_cast<std::size_t>(i)];
+        const auto uses = [&](std::int64_t t) {
+            NodeIndex& until = held[static_cast<std::size_t>(t)];
+            if (until != kNotObserved) until = std::max(until, i);
+        };
+        graph.for_each_input(user, uses);
+        for (const std::int64_t t : graph.node_outputs(user)) uses(t);
     }
-    graph_->validate();
-    return {std::move(graph_), std::move(place_of_)};
+    for (const TensorIndex t : held_) held[static_cast<std::size_t>(t)] = count - 1;
+}
+
+void GraphRewriter::remove_tensors(const std::vector<bool>& gone) {
+    Graph& graph = *builder_.graph_;
+    if (std::find(gone.begin(), gone.end(), true) == gone.end()) return;
+    std::vector<TensorIndex> number(gone.size(), kNoTensor);
+    std::size_t left = 0;
+    for (std::size_t t = 0; t < gone.size(); ++t) {
+        if (gone[t]) continue;
+        graph.tensors_[left] = graph.tensors_[t];
+        if (!graph.held_until_.empty()) graph.held_until_[left] = graph.held_until_[t];
+        number[t] = static_cast<TensorIndex>(left++);
+    }
+    graph.tensors_.resize(left);
+    if (!graph.held_until_.empty()) graph.held_until_.resize(left);
+    const auto renumber = [&](auto& t) {
+        if (t != kNoTensor) t = number[static_cast<std::size_t>(t)];
+    };
+    for (const Node& node : graph.nodes_) {
+        for (std::uint32_t i = 0; i < node.arguments.count; ++i) {
+            Argument& argument = graph.arguments_[node.arguments.begin + i];
+            if (argument.kind == ArgKind::tensor) renumber(argument.value);
+            if (argument.kind != ArgKind::tensor_list) continue;
+            for (std::uint32_t j = 0; j < argument.range.count; ++j) {
+                renumber(graph.integers_[argument.range.begin + j]);
+            }
+        }
+        for (std::uint32_t j = 0; j < node.outputs.count; ++j) {
+            renumber(graph.integers_[node.outputs.begin + j]);
+        }
+    }
+    for (TensorIndex& t : graph.inputs_) renumber(t);
+    for (TensorIndex& t : graph.outputs_) renumber(t);
+}
+
+Rewritten GraphRewriter::build() {
+    require_open();
+    const std::vector<bool> gone = drop_unread();
+    order_nodes();
+    set_lifetimes();
+    remove_tensors(gone);
+    builder_.graph_->validate();
+    return {std::move(builder_.graph_), std::move(place_of_)};
 }
 
 }  // namespace infercost

@@ -95,7 +95,7 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
 void Counts::count_stored(CountRow& row, TensorIndex t, const Call& any) const {
     const Role role = graph_->tensors()[static_cast<std::size_t>(t)].role;
     if (role == Role::parameter) {
-        const std::int64_t packed = graph_->tensors()[static_cast<std::size_t>(t)].stands_for;
+        const std::int64_t packed = graph_->tensors()[static_cast<std::size_t>(t)].logical_numel;
         row.parameters += packed < 0 ? any.distinct(t) : Expr(packed);
         row.parameter_bytes += any.weight_bytes(t);
     } else if (role == Role::buffer) {

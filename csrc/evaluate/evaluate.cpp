@@ -42,10 +42,16 @@ class Plans {
     std::map<Sizes, std::unique_ptr<BoundPlan>> bound_;
 };
 
+// An axis with values that a plan binds: all of them, or 1 alone.
+struct BindingAxis {
+    std::size_t axis;
+    bool all;
+};
+
 // What is the same for all points of a grid.
 struct AxisFacts {
-    std::vector<std::size_t> binding;  // axes that have values which a plan binds
-    bool limits_vary = false;          // a size's maximum depends on other sizes
+    std::vector<BindingAxis> binding;
+    bool limits_vary = false;  // a size's maximum depends on other sizes
 };
 
 AxisFacts check_axes(const Graph& graph, std::span<const SizeAxis> axes, std::size_t points) {
@@ -68,8 +74,8 @@ AxisFacts check_axes(const Graph& graph, std::span<const SizeAxis> axes, std::si
         graph.check_sizes({
             {axis.name, high}
         });
-        if (PlanFamily::binds(axis.name, low))
-            facts.binding.push_back(a);  // 1 is the least that others may be
+        const bool of_data = graph.depends_on_data(axis.name);
+        if (of_data || low == 1) facts.binding.push_back({a, of_data});  // 1 is the least that others may be
         const NamedSize& size = graph.sizes().find(axis.name)->second;
         facts.limits_vary = facts.limits_vary || (size.maximum && !size.maximum->is_constant());
     }
@@ -118,18 +124,18 @@ class Walker {
     // Which sizes the plan of a point binds.
     Sizes bound_at(std::size_t i) const {
         Sizes bound;
-        for (const std::size_t a : facts_.binding) {
+        for (const auto& [a, all] : facts_.binding) {
             const auto value = static_cast<std::int64_t>(sizes_.data()[a * kBlock + i]);
-            if (PlanFamily::binds(axes_[a].name, value)) bound.emplace(axes_[a].name, value);
+            if (all || value == 1) bound.emplace(axes_[a].name, value);
         }
         return bound;
     }
 
     bool same_plan(std::size_t i, std::size_t j) const {
-        return std::all_of(facts_.binding.begin(), facts_.binding.end(), [&](std::size_t a) {
-            const double x = sizes_.data()[a * kBlock + i];
-            const double y = sizes_.data()[a * kBlock + j];
-            return depends_on_data(axes_[a].name) ? x == y : (x == 1) == (y == 1);
+        return std::all_of(facts_.binding.begin(), facts_.binding.end(), [&](const BindingAxis& binding) {
+            const double x = sizes_.data()[binding.axis * kBlock + i];
+            const double y = sizes_.data()[binding.axis * kBlock + j];
+            return binding.all ? x == y : (x == 1) == (y == 1);
         });
     }
 

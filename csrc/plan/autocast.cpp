@@ -24,12 +24,15 @@ class Autocast {
     Autocast(const Graph& graph, DType lower) : from_(graph), rewriter_(graph), lower_(lower) {}
 
     Rewritten run() {
-        for (const Node& node : from_.nodes()) visit(node);
+        for (const Node& node : from_.nodes()) {
+            visit(static_cast<NodeIndex>(&node - from_.nodes().data()), node);
+        }
         return rewriter_.build();
     }
 
   private:
-    void visit(const Node& node) {
+    void visit(NodeIndex number, const Node& node) {
+        number_ = number;
         const OpName& op = from_.ops()[node.op];
         replaced_.clear();
         const CastPolicy policy =
@@ -54,7 +57,7 @@ class Autocast {
                 if (const auto widest = promote(node, false)) cast_operands(node, *widest);
                 break;
         }
-        rewriter_.keep(replaced_);
+        rewriter_.replace_operands(number, replaced_);
         set_results(node, op, policy);
     }
 
@@ -93,20 +96,20 @@ class Autocast {
             for (const auto& [old, now] : replaced_) {
                 if (old == t) return;
             }
-            replaced_.emplace_back(t, cast(node, t, dtype));
+            replaced_.emplace_back(t, cast(t, dtype));
         });
     }
 
-    TensorIndex cast(const Node& node, TensorIndex t, DType dtype) {
+    TensorIndex cast(TensorIndex t, DType dtype) {
         // The cache holds parameters cast to the lower precision, and them alone: no views of them, no
         // buffers. All else is cast anew for each reader.
         const bool cached = captured(t).role == Role::parameter && dtype == lower_;
         if (const auto found = cached_.find(t); cached && found != cached_.end()) return found->second;
         const TensorIndex result = rewriter_.add_like(t, dtype);
-        const std::pair<std::string_view, TensorIndex> operand[] = {
+        const NamedArgument operand[] = {
             {"self", t}
         };
-        rewriter_.insert("aten._to_copy.default", node, operand, result);
+        rewriter_.insert_before(number_, "aten._to_copy.default", operand, {&result, 1});
         if (cached) {
             rewriter_.hold(result);
             cached_.emplace(t, result);
@@ -213,6 +216,7 @@ class Autocast {
     const Graph& from_;
     GraphRewriter rewriter_;
     DType lower_;
+    NodeIndex number_ = 0;                                 // of the node that is visited
     std::unordered_map<TensorIndex, TensorIndex> cached_;  // copies of parameters
     GraphRewriter::Replaced replaced_;
 };

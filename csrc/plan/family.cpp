@@ -21,7 +21,7 @@ PlanFamily::PlanFamily(const std::shared_ptr<const Graph>& graph, const Precisio
 std::shared_ptr<const Plan> PlanFamily::plan_for(const Sizes& point) {
     Sizes bound;
     for (const auto& [name, value] : point) {
-        if (binds(name, value)) bound.emplace(name, value);
+        if (value == 1 || graph()->depends_on_data(name)) bound.emplace(name, value);
     }
     const std::scoped_lock lock(mutex_);
     const auto found = plans_.find(bound);

@@ -20,10 +20,6 @@ class PlanFamily {
     const std::shared_ptr<const Graph>& graph() const { return graph_; }
     Execution execution() const { return execution_; }
 
-    // Whether the plan of a point depends on this value of a size.
-    static bool binds(std::string_view size, std::int64_t value) {
-        return value == 1 || depends_on_data(size);
-    }
     // The plan for a point. Made when first asked for; safe from any thread.
     std::shared_ptr<const Plan> plan_for(const Sizes& point);
 

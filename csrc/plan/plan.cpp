@@ -91,7 +91,7 @@ std::vector<PlanGuard> open_guards(const Plan& plan, Tape& tape) {
     const Replacements exact = plan.graph->replacements(plan.bound);
     Replacements raised = exact;
     for (auto& [name, value] : raised) {
-        if (value.is_constant() && value.constant() < 2 && !depends_on_data(name)) value = 2;
+        if (value.is_constant() && value.constant() < 2 && !plan.graph->depends_on_data(name)) value = 2;
     }
     for (const Guard& guard : plan.graph->guards()) {
         const auto holds = [&](const Replacements& sizes) {

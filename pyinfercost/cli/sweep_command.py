@@ -262,10 +262,11 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
 
 def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Mapping[str, Sequence[int]]) -> None:
     """Refuses names that no column will have. What sizes a file has is seen when it is read, which is soon."""
+    from ..sources.data_names import is_data_name
     from ..sources.registry import is_graph
 
     if not is_graph(model):
-        of_data = [name for name in choice.names() if _core.depends_on_data(name)]
+        of_data = [name for name in choice.names() if is_data_name(name)]
         choice.check([*columns, *sizes, *of_data])
 
 
@@ -275,6 +276,6 @@ def _size_axes(captured: Captured) -> dict[str, Sequence[int]]:
 
     sizes = captured.graph.sizes
     axes: dict[str, Sequence[int]] = {name: (value,) for name, value in captured.fixed.items()}
-    axes.update(matched(sizes, captured.sizes))
-    axes.update((name, (0,)) for name in sizes if name not in axes and not _core.depends_on_data(name))
+    axes.update(matched(captured.graph, captured.sizes))
+    axes.update((name, (0,)) for name in sizes if name not in axes and not captured.graph.depends_on_data(name))
     return axes

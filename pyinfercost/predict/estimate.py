@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 from .. import _core
 from ..deployment import deployment_of
 from ..results.estimate import BOUNDS, Estimate, LayerEstimate
-from ..sources.sizes import SizeError, bind_sizes, call_sizes
+from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, derived_figures
 from .effects import effect_of
 from .plans import family_of
@@ -163,11 +163,12 @@ def evaluate_on(
     """Evaluate one point; arguments are those of `estimate_on`."""
     sizes = graph.size_values(given)
     # As in a sweep: a size that depends on data and is not given stays an expression in the others.
-    point = {name: size for name, size in sizes.items() if name in given or not _core.depends_on_data(name)}
+    point = {name: size for name, size in sizes.items() if name in given or not graph.depends_on_data(name)}
     if on.devices > 1:
-        if "batch" not in graph.sizes:
+        batch = graph.size_of_role("batch")
+        if batch is None:
             raise SizeError("devices share the batch, and this graph has no size 'batch'")
-        point["batch"] = -(-point["batch"] // on.devices)
+        point[batch] = -(-point[batch] // on.devices)
     plan = family_of(graph, on.precision, on.execution, overrides).plan_for(point)
     totals = _core.evaluate_point(plan, point, on.machine)
     at = OnePoint(
@@ -177,7 +178,7 @@ def evaluate_on(
         share=graph.size_values(point),
         latency_s=totals["latency_s"],
         energy_j=on.devices * totals["energy_j"],
-        items={**fixed, **sizes}.get("batch", 1),
+        items={**fixed, **sizes}.get(batch_name(graph), 1),
     )
     return Evaluation(plan, point, totals, at)
 

@@ -143,6 +143,7 @@ def _request_of(known: Profile) -> ProfileRequest:
 def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any]) -> Captured:
     """Return the graph of a model with the sizes to analyze it at."""
     from ..sources.capture import capture, is_program
+    from ..sources.data_names import is_data_name
 
     if isinstance(model, (str, PathLike)):
         if any(parse_inputs(inputs)):
@@ -154,7 +155,7 @@ def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any]) -
     # Sizes that depend on data are given to the capture, which goes the way that the forward goes at these.
     of_data: dict[str, Any] = {}
     if not is_program(model):
-        of_data = {name: index(value) for name, value in sizes.items() if _core.depends_on_data(name)}
+        of_data = {name: index(value) for name, value in sizes.items() if is_data_name(name)}
     graph = capture(model, inputs, dynamic=dynamic, sizes=of_data)
     return Captured(graph, {n: v for n, v in sizes.items() if n not in of_data}, {}, graph.model)
 

@@ -8,8 +8,7 @@ from .. import _core
 from ..deployment import deployment_of
 from ..results.sparsity import LayerSpeedup, SparsitySpeedup
 from ..sources.sizes import bind_sizes, call_sizes
-from ..transform.edit import GraphEdit
-from ..transform.products import METADATA_COLUMNS, product_of
+from ..transform.products import METADATA_COLUMNS, find_products
 from ..transform.whatif import whatif
 from .boundary import value_of
 from .estimate import estimate_on
@@ -90,15 +89,13 @@ def sparsity_speedup(
 
 
 def _speedup(graph: Graph, sparsity: Sparsity, on: Deployment, sizes: Mapping[str, int]) -> SparsitySpeedup:
-    edit = GraphEdit(graph)
     dense = estimate_on(on, graph, sizes)
     named = {name: weight for weight in sparsity.weights for name in (weight.name, *weight.aliases)}
     found: list[tuple[str, str, WeightSparsity]] = []
-    for node in edit.nodes:
-        product = product_of(edit, node)
-        weight = None if product is None else named.get(edit.tensors[product.weight].get("name", ""))
+    for product in find_products(graph):
+        weight = named.get(graph.tensor(product.weight).name)
         if weight is not None:
-            found.append((node.get("module", ""), weight.name, weight))
+            found.append((product.node.module, weight.name, weight))
     if not found:
         known = ", ".join(list(named)[:5])
         raise ValueError(f"no product of the graph has a weight that was scanned; there are {known or 'none'}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from .._core import depends_on_data
+from ..sources.data_names import is_data_name
 from .effects import effects_text
 from .text import percent, quantity, significant
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def sizes_text(sizes: Mapping[str, int]) -> str:
     """`batch=8 sequence=2048`, without those that depend on data, which have lines of their own."""
-    return " ".join(f"{name}={value}" for name, value in sizes.items() if not depends_on_data(name))
+    return " ".join(f"{name}={value}" for name, value in sizes.items() if not is_data_name(name))
 
 
 def one_line(profile: Profile) -> str:

@@ -214,7 +214,7 @@ def _common_zero(points: torch.Tensor | None) -> tuple[int, str]:
 def _of_parts(tensor: Any, threads: int) -> Found:
     """A subclass around other tensors, as torchao's: the largest of them has the weight's numbers."""
     parts = parts_of("", tensor)
-    data = next(part for part in parts if part.stands_for)
+    data = next(part for part in parts if part.logical_numel)
     stored = sum(part.tensor.nbytes for part in parts)
     inner = data.tensor.detach()
     note = ""

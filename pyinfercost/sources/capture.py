@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pyinfercost._core import Graph
+from pyinfercost._core import Graph, GraphRewriter
+
+from .data_names import is_data_name
 
 from .inputs import parse_inputs
 
@@ -29,6 +31,7 @@ def capture(
     dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
     training: bool = False,
     loss: Callable[[Any], torch.Tensor] | None = None,
+    roles: Mapping[str, str] | None = None,
     sizes: Mapping[str, int] | None = None,
     **named_sizes: int,
 ) -> Graph:
@@ -41,11 +44,15 @@ def capture(
         inputs: Inputs of a module: a tuple of positional inputs, a lone input, a mapping of keyword inputs, or an
             `Inputs` with both kinds. Only shapes and dtypes matter.
         dynamic: Position or name of an input -> dimension -> name, for the sizes that stay open:
-            `{0: {0: "batch"}}`. For programs and files it names the sizes that they were exported with.
+            `{0: {0: "batch"}}`. For programs and files it names the sizes that they were exported with. A size named
+            `batch`, `sequence` (or `seq`) or `context` has the role of that name.
         training: Whether the loss and the backward that autograd runs for it follow the forward. Weights and inputs
             that require no gradient get none. A module runs in the mode that it is in, that of a spec in training mode.
         loss: For a training step: from what the module returned to a scalar. None takes its `loss` where it has one
             (models of `transformers` that are given `labels`), else the sum of its floating tensors.
+        roles: Name of a size -> its role, for sizes with other names: `{"n": "batch"}`. Roles are `batch` (one size at
+            most), `sequence`, `context`, `channel` and `other`. Throughput and cost per item count the size of role
+            `batch`.
         sizes: For a spec: the sizes to build its inputs at, such as `{"batch": 8}`. For a spec or a module: values of
             sizes that depend on data (`{"roi_heads.nms": 100}`), to capture what the forward does at these.
         **named_sizes: The same by keyword.
@@ -56,8 +63,19 @@ def capture(
     Raises:
         ValueError: The model cannot be captured; the message says what was got and what was expected.
     """
+    graph = _captured(model, inputs, dynamic, {**(sizes or {}), **named_sizes}, training=training, loss=loss)
+    if not roles:
+        return graph
+    rewriter = GraphRewriter(graph)
+    for name, role in roles.items():
+        rewriter.set_role(name, role)
+    return rewriter.build()
+
+
+def _captured(
+    model: Capturable, inputs: Any, dynamic: Any, sizes: Mapping[str, int], *, training: bool, loss: Any
+) -> Graph:
     args, kwargs = parse_inputs(inputs)
-    sizes = {**(sizes or {}), **named_sizes}
     if loss is not None and not training:
         raise TypeError("a loss was given without training=True")
     if isinstance(model, Graph):
@@ -66,7 +84,7 @@ def capture(
         return model
     if isinstance(model, str | os.PathLike):
         return _from_spec(os.fspath(model), args, kwargs, dynamic, sizes, training=training, loss=loss)
-    fixed = [name for name in sizes if "." not in name]
+    fixed = [name for name in sizes if not is_data_name(name)]
     if fixed:
         raise TypeError(f"sizes ({', '.join(fixed)}) belong to a spec; a module's sizes are those of its inputs")
     torch = sys.modules.get("torch")  # whoever has a module has imported it

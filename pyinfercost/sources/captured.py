@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._core import depends_on_data
+from .data_names import is_data_name
 from .loaded_model import SpecSizeError
 from .models import load_model
 from .registry import is_graph, is_library_model
@@ -54,7 +54,7 @@ def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None, *, train
         graph = capture(model, dynamic=dynamic, training=training, sizes=sizes)
     # One fixed size is known without being asked for: a library's model runs at batch 1 unless told otherwise.
     known = {"batch": 1, **sizes} if is_library_model(model) else sizes
-    known = {name: value for name, value in known.items() if not depends_on_data(name)}  # defaults of the graph now
+    known = {name: value for name, value in known.items() if not is_data_name(name)}  # defaults of the graph now
     return Captured(graph, *_split(graph, known), model)
 
 
@@ -75,13 +75,13 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
         return Captured(graph, axes, {}, graph.model)
     first = {name: values[0] for name, values in axes.items()}
     with size_errors():
-        loaded = load_model(model, {name: value for name, value in first.items() if not depends_on_data(name)})
+        loaded = load_model(model, {name: value for name, value in first.items() if not is_data_name(name)})
     # Some models cannot leave every size open, so only those stay open that the grid varies.
     varied = {name for name, values in axes.items() if len(values) > 1}
     dynamic = {
         key: {dim: name for dim, name in names.items() if name in varied} for key, names in loaded.dynamic.items()
     }
-    of_data: dict[str, Any] = {n: value for n, value in first.items() if depends_on_data(n) and len(axes[n]) == 1}
+    of_data: dict[str, Any] = {n: value for n, value in first.items() if is_data_name(n) and len(axes[n]) == 1}
     with size_errors():
         graph = capture(loaded.module, loaded.inputs, dynamic=dynamic, sizes=of_data)
     free, fixed = _split(graph, {name: values for name, values in axes.items() if name not in of_data})
@@ -105,5 +105,5 @@ def size_errors() -> Iterator[None]:
 
 def _split(graph: Graph, sizes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The sizes that a graph names, and the others."""
-    free = {name: value for name, value in sizes.items() if name in graph.sizes or depends_on_data(name)}
+    free = {name: value for name, value in sizes.items() if name in graph.sizes or is_data_name(name)}
     return free, {name: value for name, value in sizes.items() if name not in free}

@@ -16,6 +16,14 @@ ROOT = "forward"
 """What stands in a name for the model itself, which has no path."""
 
 
+def is_data_name(name: str) -> bool:
+    """Return whether a name is one of a size that depends on data, as captures give them out: it has a dot.
+
+    A size of a graph has a role, which `Graph.depends_on_data` reads; this is for names that come before the graph.
+    """
+    return "." in name
+
+
 class DataNames:
     """Names that are given out once: `roi_heads.nms`, `roi_heads.nms_2`."""
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._core import depends_on_data
 from .loaded_model import LoadedModel, SpecError, SpecSizeError
 from .registry import MODEL_FORMS, is_graph, is_library_model, source_of
 

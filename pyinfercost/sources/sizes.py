@@ -10,13 +10,16 @@ from fnmatch import fnmatchcase
 from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
-from .._core import Expr, Graph, depends_on_data
+from .._core import Expr, Graph
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 _Value = TypeVar("_Value")
+
+BATCH = "batch"
+"""Name of the batch size in specs of models, and in graphs unless the caller chooses another one."""
 
 
 class SizeError(ValueError):
@@ -61,14 +64,19 @@ def call_sizes(
         raise SizeError(f"{error}; did you mean {what}{near[0]!r}?", name=name, known=error.known) from None
 
 
+def batch_name(graph: Graph) -> str:
+    """Return the name of the size of role `batch`; `BATCH` for a graph that was captured at one batch."""
+    return graph.size_of_role("batch") or BATCH
+
+
 def bind_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, int]:
-    """The given sizes as ints. A name with `*` stands for all sizes of such names that are not given themselves.
+    """Return the given sizes as ints. A name with `*` gives its value to all matching sizes that have none of their own.
 
     Raises:
-        SizeError: for a name that the graph does not have, or a value outside the range that it allows.
+        SizeError: the graph has no size of that name, or the value is outside the size's range.
     """
     known = graph.sizes
-    bound = {name: _checked(known, name, value) for name, value in matched(known, sizes).items()}
+    bound = {name: _checked(known, name, value) for name, value in matched(graph, sizes).items()}
     if any(isinstance(known[name]["maximum"], Expr) for name in bound):
         try:
             graph.size_values(bound)
@@ -77,18 +85,18 @@ def bind_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, in
     return bound
 
 
-def matched(known: Iterable[str], sizes: Mapping[str, _Value]) -> dict[str, _Value]:
-    """The sizes with each pattern (`*.experts.nonzero*`) replaced by the names of sizes that depend on data.
+def matched(graph: Graph, sizes: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Return the sizes with each pattern (`*.experts.nonzero*`) replaced by the matching sizes that depend on data.
 
     Raises:
-        SizeError: for a pattern that no name matches.
+        SizeError: no size that depends on data matches a pattern.
     """
     found: dict[str, _Value] = {}
     for name, value in sizes.items():
         if "*" not in name:
             found[name] = value
             continue
-        names = [other for other in known if depends_on_data(other) and fnmatchcase(other, name)]
+        names = [other for other in graph.sizes if graph.depends_on_data(other) and fnmatchcase(other, name)]
         if not names:
             raise SizeError(f"no size that depends on data matches {name!r}")
         for other in names:
@@ -98,10 +106,10 @@ def matched(known: Iterable[str], sizes: Mapping[str, _Value]) -> dict[str, _Val
 
 
 def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[SupportsIndex]) -> NDArray[np.int64]:
-    """The values of one axis of a sweep; a single number is an axis of one.
+    """Return the values of one axis of a sweep; a single number is an axis of one.
 
     Raises:
-        SizeError: as `bind_sizes`, and for an axis without values.
+        SizeError: as `bind_sizes`, or the axis has no values.
     """
     import numpy as np
 
@@ -112,7 +120,7 @@ def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[Supports
         return np.asarray([_checked(known, name, values)], dtype=np.int64)
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise SizeError(f"size {name!r} must be a whole number or several of them, got {values!r}")
-    # Long axes are ranges and arrays: their ends say whether all of them are in range.
+    # A range or an array is in range as a whole if both ends are.
     if isinstance(values, range) and values:
         axis = np.arange(values.start, values.stop, values.step, dtype=np.int64)
     elif isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu" and values.size:

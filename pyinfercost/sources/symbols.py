@@ -247,7 +247,7 @@ class SizeSpace:
         for name, (value, bound, of, stated) in self._fixed.items():
             limits = "" if bound is None else f" (0 to {_hint(bound)})"
             origin = f"{of}{limits}; fixed when captured: {stated}"
-            self._builder.size(name, default=value, minimum=value, maximum=value, origin=origin)
+            self._builder.size(name, default=value, minimum=value, maximum=value, origin=origin, role="data")
         return [self._groups(name, bound) for name, (_, bound) in zip(names, routings, strict=True)]
 
     def _groups(self, name: str, bound: Any) -> Expr | None:
@@ -257,7 +257,7 @@ class SizeSpace:
         if not 1 <= value <= _hint(bound):
             raise UnknownSizeError(f"size {name!r} ({_GROUPS}) must be from 1 to {_hint(bound)}, got {value}")
         origin = f"{_GROUPS}; default: as given when capturing"
-        return self._builder.size(name, default=value, maximum=self._limit_of(bound), origin=origin)
+        return self._builder.size(name, default=value, maximum=self._limit_of(bound), origin=origin, role="data")
 
     def _finish_symbols(self) -> None:
         replaced = self._environment.replacements
@@ -283,7 +283,7 @@ class SizeSpace:
         except ExpressionError:  # limited by a size that turned out to equal a later one
             bound, default = None, _hint(size.default)
         self._symbols[size.symbol.name] = self._builder.size(
-            size.name, default=default, minimum=0, maximum=bound, origin=size.origin
+            size.name, default=default, minimum=0, maximum=bound, origin=size.origin, role="data"
         )
 
     def _limit_of(self, limit: Any) -> int | Expr:

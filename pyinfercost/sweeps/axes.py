@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..deployment import Deployment, checked_field, transfer_text
-from ..sources.sizes import SizeError, bind_axis, matched
+from ..sources.sizes import SizeError, batch_name, bind_axis, matched
 from ..predict.derived_costs import TERMS
 from .deployments import PLAIN, RESOLVED, GridDeployments, Settings, SettingsAxis
 from .facts import SweepFacts
@@ -99,15 +99,15 @@ def make_spec(
     )
     axes = [_axis(draft, deployments) for draft in drafts]
     axes += [Axis((name,), ((value,),)) for name, value in fixed.items()]
-    named = {name: bind_axis(graph, name, values) for name, values in matched(graph.sizes, sizes).items()}
+    named = {name: bind_axis(graph, name, values) for name, values in matched(graph, sizes).items()}
     # A size that depends on data and has no axis is at its default, which may differ from point to point.
     named.update(
         (name, bind_axis(graph, name, limits["default"]))
         for name, limits in graph.sizes.items()
-        if name not in named and name not in listed and not _core.depends_on_data(name)
+        if name not in named and name not in listed and not graph.depends_on_data(name)
     )
     grid = Grid([*axes, *(Axis((name,), (values,)) for name, values in named.items())])
-    if "devices" in grid.names and set(grid.values("devices")) != {1} and "batch" not in grid.names:
+    if "devices" in grid.names and set(grid.values("devices")) != {1} and batch_name(graph) not in grid.names:
         raise SizeError(
             "devices share the batch, and this graph has no size 'batch'; capture it with "
             "dynamic={0: {0: 'batch'}} and its like, or leave devices out"

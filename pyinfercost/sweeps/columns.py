@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..sources.sizes import batch_name
 from ..predict.boundary import Boundary, boundary_of, column_of
 from ..predict.derived_costs import DerivedCosts, Numbers
 from ..predict.uncertainty import band
@@ -138,7 +139,8 @@ class GridPoints:
     @property
     def items(self) -> Numbers:
         """Items of the batch; 1 if the grid has no batch."""
-        return self._data["batch"] if "batch" in self._data.grid.names else 1.0
+        batch = batch_name(self._data.facts.graph)
+        return self._data[batch] if batch in self._data.grid.names else 1.0
 
     @property
     def devices(self) -> Numbers:
@@ -183,7 +185,7 @@ class GridPoints:
 
         def column(name: str) -> NDArray[np.int64]:
             whole: NDArray[np.int64] = data[name]
-            if share and name == "batch" and "devices" in data.grid.names:
+            if share and name == batch_name(data.facts.graph) and "devices" in data.grid.names:
                 whole = -(-whole // data["devices"])
             chosen: NDArray[np.int64] = whole[rows]
             return chosen

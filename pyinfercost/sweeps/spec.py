@@ -10,6 +10,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from ..sources.sizes import batch_name
 from .. import _core
 from ..predict.plans import family_of
 
@@ -208,7 +209,7 @@ class SweepSpec:
         import numpy as np
 
         values = np.asarray(self.grid.values(name), dtype=np.int64)
-        return -(-values // devices) if name == "batch" and devices > 1 else values
+        return -(-values // devices) if name == batch_name(self.graph) and devices > 1 else values
 
     def _family(self, precision: str, execution: str) -> PlanFamily:
         families: dict[tuple[str, str], PlanFamily] = self.__dict__.setdefault("_families", {})

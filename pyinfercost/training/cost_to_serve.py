@@ -212,21 +212,19 @@ def structure_of(module: torch.nn.Module, *, gradients: bool = True) -> Any:
 def products_of(graph: Graph, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict[str, str]]:
     """Return for each weight that products read their FLOPs in a forward, and the module of the first."""
     from ..predict.boundary import value_of
-    from ..transform.edit import GraphEdit
-    from ..transform.products import product_of
+    from ..transform.products import find_products
 
     bound = _all_sizes(graph, sizes)
     rows = {layer.index: layer.row for layer in _core.count(graph, bound).layers}
-    edit = GraphEdit(graph)
     flops: dict[str, int] = {}
     modules: dict[str, str] = {}
-    for index, node in enumerate(edit.nodes):
-        product = product_of(edit, node)
-        if product is None or index not in rows:
+    for product in find_products(graph):
+        node = product.node
+        if node.index not in rows:
             continue
-        name = edit.tensors[product.weight].get("name", "")
-        flops[name] = flops.get(name, 0) + value_of(rows[index].contraction_flops, bound)
-        modules.setdefault(name, node.get("module", ""))
+        name = graph.tensor(product.weight).name
+        flops[name] = flops.get(name, 0) + value_of(rows[node.index].contraction_flops, bound)
+        modules.setdefault(name, node.module)
     return flops, modules
 
 

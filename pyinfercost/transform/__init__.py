@@ -1,1 +1,9 @@
-"""Graph transforms: a graph in, another graph out. The model itself is not touched."""
+"""Graph transforms: a graph in, another graph out. The model is not touched.
+
+- `whatif.py`: weights, activations and caches in other formats; `formats.py` has the formats as data, `products.py`
+  finds the products with weights, `engine_kernels.py` and `torchao_kernels.py` have the kernels that replace them, and
+  `kv_cache.py` changes the keys and values of attention.
+- `channels/`: groups of channels that can be removed together, as named sizes.
+
+Every transform reads the nodes and tensors of a `Graph` and changes them through `_core.GraphRewriter`.
+"""

@@ -1,4 +1,4 @@
-"""Formats of weights and activations, as data: how wide they are and what lies beside them."""
+"""Formats of weights and activations as data: dtypes, groups, scales and zero points."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from types import MappingProxyType
 
 
 class WhatIfError(ValueError):
-    """A question that cannot be asked of this graph; the message says what was got and what was expected."""
+    """The graph cannot have the format; the message says what was got and what was expected."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a product's weight, and its activation where that is narrow too, lie in memory.
+    """The storage of a product's weight, and of its activation if that is narrow too.
 
     Attributes:
-        name: what it is called.
+        name: as the caller writes it.
         dtype: of the weight's elements.
-        values: how many weights one element of that dtype holds.
-        group: weights of a row that share a scale; None for the whole row.
-        scale: the dtype of scales; None where there are none (a plain cast).
+        values: weights packed into one element of that dtype.
+        group: neighbors in a row that share a scale; None for the whole row.
+        scale: the dtype of scales; None for a plain cast.
         zero: the dtype of zero points; None for a symmetric format.
         semi_structured: whether two of four weights along a row are zero and not stored; dtypes stay as they are.
-        activation: None where activations stay as they are, `"dynamic"` where a kernel finds their scales row by row
-            before each product, `"static"` where these are known and it only quantises.
+        activation: None if activations stay as they are, `"dynamic"` if a kernel computes a scale for each row before
+            the product, `"static"` if scales are known and the kernel only quantizes.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Format:
 
     @property
     def is_cast(self) -> bool:
-        """Whether weights and activations are only cast to a narrower float."""
+        """Whether weights and activations are cast to a narrower float, without scales."""
         return self.scale is None and not self.semi_structured
 
 
@@ -67,20 +67,20 @@ FORMATS = _table(
 """The formats by name."""
 
 PRUNED = _table(Format("2:4", "", scale=None, semi_structured=True))
-"""What pruning may leave so that kernels make something of it; zeros without structure are multiplied like numbers."""
+"""Structures of pruned weights that kernels skip; zeros without structure are multiplied like any number."""
 
 CACHE_DTYPES = MappingProxyType({"int8": "int8", "fp8": "float8_e4m3fn", "fp16": "float16", "bf16": "bfloat16"})
-"""What keys and values of attention may be kept in."""
+"""Dtypes that keys and values of attention can be stored in."""
 
 
 def format_of(name: str | Format) -> Format:
-    """A format by name; `"int4_wo:64"` has groups of 64.
+    """Return a format by name; `"int4_wo:64"` has groups of 64.
 
     Args:
         name: of `FORMATS`, or a format.
 
     Raises:
-        WhatIfError: no such format is known, or it has no groups.
+        WhatIfError: the format is unknown, or it has no groups.
     """
     if isinstance(name, Format):
         return name
@@ -98,10 +98,10 @@ def format_of(name: str | Format) -> Format:
 
 
 def pruned_format(name: str | Format) -> Format:
-    """What pruning leaves, by name.
+    """Return the structure of pruned weights, by name.
 
     Raises:
-        WhatIfError: kernels make nothing of it.
+        WhatIfError: no kernel skips zeros of this structure.
     """
     if isinstance(name, Format):
         return name

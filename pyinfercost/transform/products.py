@@ -1,15 +1,24 @@
-"""Products with weights in other formats: the kernels that would run in their place."""
+"""Products of activations with weights: find them in a graph, and store their weights in other formats."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from math import prod
+from typing import TYPE_CHECKING
 
-from .edit import TRANSPOSES, GraphEdit, Node, operand, tensor
+from .._core import TensorId
 from .formats import Format, WhatIfError
 
-METADATA_COLUMNS = 16  # four groups of four, two bits for each of two kept: 16 bits
+if TYPE_CHECKING:
+    from .._core import Graph, GraphRewriter, NodeInfo, Quantity
+
+METADATA_COLUMNS = 16
+"""Columns of a 2:4 weight per int16 of metadata: four groups of four, two bits for each of the two kept elements."""
+
 _CONVOLUTIONS = {"aten.conv1d": 1, "aten.conv2d": 2, "aten.conv3d": 3}
+_MATRIX_OPERANDS = {"aten.addmm": ("mat1", "mat2"), "aten.mm": ("self", "mat2"), "aten.matmul": ("self", "other")}
+_TRANSPOSES = frozenset(("aten.t", "aten.transpose", "aten.permute", "aten.numpy_T", "aten.mT"))
 
 
 @dataclass(frozen=True)
@@ -17,217 +26,135 @@ class Product:
     """A product of activations with a weight.
 
     Attributes:
-        node: what runs it.
-        input: the activations.
-        weight: the parameter.
-        bias: what is added, None for nothing.
-        turned: whether the weight lies as [inputs, outputs].
-        axes: of a convolution's window; 0 for a matrix product.
+        node: the call.
+        input: number of the activation tensor.
+        weight: number of the parameter.
+        bias: number of the bias; None without one.
+        transposed: whether the weight is stored as [inputs, outputs].
+        spatial_dims: dimensions of a convolution's window; 0 for a matrix product.
+        view: number of the transposed view of the weight that the node reads; None where it reads the weight itself.
     """
 
-    node: Node
+    node: NodeInfo
     input: int
     weight: int
     bias: int | None
-    turned: bool = False
-    axes: int = 0
+    transposed: bool = False
+    spatial_dims: int = 0
+    view: int | None = None
 
 
-def product_of(edit: GraphEdit, node: Node) -> Product | None:
-    """The product with a weight that a node runs; None where it runs none."""
-    op = node["op"].rpartition(".")[0]
-    if op == "aten.linear" or op in _CONVOLUTIONS:
-        weight = operand(node, "weight")
-        found = operand(node, "input")
-        if weight is None or found is None or edit.tensors[weight]["role"] != "parameter":
-            return None
-        return Product(node, found, weight, operand(node, "bias"), axes=_CONVOLUTIONS.get(op, 0))
-    names = {"aten.addmm": ("mat1", "mat2"), "aten.mm": ("self", "mat2"), "aten.matmul": ("self", "other")}.get(op)
-    if names is None:
-        return None
-    found, second = operand(node, names[0]), operand(node, names[1])
-    if found is None or second is None or len(edit.tensors[second]["shape"]) != 2:  # noqa: PLR2004 - a matrix
-        return None
-    made = edit.made_by.get(second)
-    turned = made is None or not made["op"].startswith(TRANSPOSES)
-    weight = second if made is None else operand(made, "self")
-    if weight is None or edit.tensors[weight]["role"] != "parameter":
-        return None
-    bias = operand(node, "self") if op == "aten.addmm" else None
-    return Product(node, found, weight, bias, turned)
+def find_products(graph: Graph) -> Iterable[Product]:
+    """Yield the products with a parameter, in execution order: convolutions, linear layers and matrix products."""
+    tensors, nodes = graph.tensors, graph.nodes
+    maker = {t: node for node in nodes for t in node.results}
+
+    def is_parameter(t: int | None) -> bool:
+        return t is not None and tensors[t].role == "parameter"
+
+    for node in nodes:
+        op = node.op
+        if op == "aten.linear" or op in _CONVOLUTIONS:
+            activation, weight = node.operand("input"), node.operand("weight")
+            if activation is not None and weight is not None and is_parameter(weight):
+                yield Product(
+                    node, activation, weight, node.operand("bias"), spatial_dims=_CONVOLUTIONS.get(op, 0)
+                )
+            continue
+        if op not in _MATRIX_OPERANDS:
+            continue
+        activation, matrix = (node.operand(name) for name in _MATRIX_OPERANDS[op])
+        if activation is None or matrix is None or len(tensors[matrix].shape) != 2:  # noqa: PLR2004 - a matrix
+            continue
+        made = maker.get(matrix)
+        weight = matrix if made is None else made.operand("self")
+        if weight is None or not is_parameter(weight):
+            continue
+        bias = node.operand("self") if op == "aten.addmm" else None
+        view = matrix if made is not None and made.op in _TRANSPOSES else None
+        yield Product(node, activation, weight, bias, transposed=view is None, view=view)
 
 
-class Quantiser:
-    """Puts products into formats; a weight that several products share is quantised once.
+class StoredWeights:
+    """Stores weights in other formats. A weight that several products share is stored once.
 
     Args:
-        edit: the graph.
-        kernels: whose: `"engine"` or `"torchao"`.
+        graph: the captured graph.
+        rewriter: of that graph.
     """
 
-    def __init__(self, edit: GraphEdit, kernels: str = "engine") -> None:
-        self._edit = edit
-        self._kernels = kernels
-        self._weights: dict[tuple[int, Format], dict[str, tuple[str, int]]] = {}
-        self._casts: dict[tuple[int, str], int] = {}
+    def __init__(self, graph: Graph, rewriter: GraphRewriter) -> None:
+        self._graph, self._rewriter = graph, rewriter
+        self._known: dict[tuple[int, Format], dict[str, TensorId]] = {}
 
-    def quantise(self, product: Product, form: Format) -> None:
-        """What runs in the place of a product, before and after it included."""
-        if form.semi_structured:
-            args = {"input": tensor(product.input), **self._weight(product, form)}
-            self._edit.replace(product.node, "pyinfercost.linear_semi_structured.default", args)
-        elif form.is_cast:
-            self._cast(product, form)
-        elif self._kernels == "torchao":
-            from .torchao import CHAINS, Chain
+    def arguments(self, product: Product, form: Format) -> dict[str, TensorId]:
+        """Return the arguments that replace `weight` and `bias` of a product: `weight`, `weight_scale` and so on.
 
-            if product.axes or product.turned or form.name not in CHAINS:
-                raise WhatIfError(f"kernels='torchao' has {', '.join(CHAINS)} of linear layers, not {form.name} of all")
-            CHAINS[form.name](Chain(self._edit, product, self._weight(product, form)))
-        elif product.axes:
-            self._convolution(product, form)
-        elif form.activation is None:
-            args = {"input": tensor(product.input), **self._weight(product, form)}
-            if form.group is not None:
-                args["group_size"] = ("int", form.group)
-            self._edit.replace(product.node, "pyinfercost.linear_weight_only.default", args)
-        else:
-            args = {"input": tensor(self._activation(product, form)), **self._weight(product, form)}
-            self._edit.replace(product.node, "pyinfercost.linear_quantised.default", args)
-
-    def _activation(self, product: Product, form: Format) -> int:
-        """The activations in the narrow dtype, by a kernel that runs before the product."""
-        edit, given = self._edit, edit_shape(self._edit, product.input)
-        shape = [*given[:-1], narrow_length(given[-1], form.values)]
-        narrow = edit.add_tensor(form.dtype, shape)
-        if form.activation == "static":
-            edit.insert("aten.quantize_per_tensor.default", product.node, {"self": tensor(product.input)}, [narrow])
-            return narrow
-        scales = [*given[:-1], 1 if form.group is None else groups_of(given[-1], form.group)]
-        scale = edit.add_tensor(form.scale or "float32", scales)
-        edit.insert(
-            "pyinfercost.quantize_rows.default", product.node, {"input": tensor(product.input)}, [narrow, scale]
-        )
-        return narrow
-
-    def _weight(self, product: Product, form: Format) -> dict[str, Any]:
-        """The arguments that a product has in the place of its weight."""
+        Raises:
+            WhatIfError: the weight's rows are no multiple of what the format packs together.
+        """
         key = (product.weight, form)
-        if key not in self._weights:
-            self._weights[key] = self._make_weight(product, form)
-        args: dict[str, Any] = dict(self._weights[key])
+        if key not in self._known:
+            self._known[key] = self._cast(product, form) if form.is_cast else self._store(product, form)
+        args = dict(self._known[key])
         if product.bias is not None:
-            args["bias"] = tensor(product.bias)
+            args["bias"] = TensorId(product.bias)
         return args
 
-    def _make_weight(self, product: Product, form: Format) -> dict[str, tuple[str, int]]:
-        edit = self._edit
-        old = edit.tensors[product.weight]
-        shape = list(old["shape"])
-        if product.turned:
-            shape.reverse()
-        rows, columns = shape[0], shape[1:]
-        stands_for = old.get("stands_for", _count(old["shape"]))
-        if form.semi_structured:
-            return self._half(product, rows, columns[0], stands_for)
-        if form.values > 1 and columns[-1] % form.values:
-            raise WhatIfError(
-                f"{old.get('name')!r} has rows of {columns[-1]}; {form.name} packs {form.values} weights into a byte"
-            )
-        narrow = [rows, *columns[:-1], columns[-1] // form.values]
-        name = old.get("name", "weight")
-        weight = edit.add_tensor(
-            form.dtype, narrow, role="parameter", name=f"{name}.{form.name}", stands_for=stands_for
+    def _cast(self, product: Product, form: Format) -> dict[str, TensorId]:
+        old = self._graph.tensor(product.weight)
+        name = f"{old.name or 'weight'}.{form.name}"
+        cast = self._rewriter.tensor(
+            form.dtype, old.shape, role="parameter", name=name, logical_numel=old.logical_numel
         )
-        args = {"weight": tensor(weight)}
-        scales = [rows, 1 if form.group is None else -(-_count(columns) // form.group)]
+        return {"weight": cast}
+
+    def _store(self, product: Product, form: Format) -> dict[str, TensorId]:
+        old = self._graph.tensor(product.weight)
+        lengths = [length for length in old.shape if isinstance(length, int)]
+        if len(lengths) < len(old.shape):
+            raise WhatIfError(
+                f"{old.name!r} has shape ({', '.join(map(str, old.shape))}) in named sizes; give a graph whose weights "
+                "have fixed shapes, such as `ChannelGroups.at()` returns"
+            )
+        logical_numel = prod(lengths) if old.logical_numel is None else old.logical_numel
+        rows, *columns = reversed(lengths) if product.transposed else lengths
+        if form.semi_structured:
+            return self._store_kept(product, rows, columns[0], logical_numel)
+        if columns[-1] % form.values:
+            raise WhatIfError(
+                f"{old.name!r} has rows of {columns[-1]}; {form.name} packs {form.values} weights into a byte"
+            )
+        name = old.name or "weight"
+        narrow = [rows, *columns[:-1], columns[-1] // form.values]
+        args = {
+            "weight": self._rewriter.tensor(
+                form.dtype, narrow, role="parameter", name=f"{name}.{form.name}", logical_numel=logical_numel
+            )
+        }
+        scales = [rows, 1 if form.group is None else -(-prod(columns) // form.group)]
         for kind, dtype in (("scale", form.scale), ("zero_point", form.zero)):
             if dtype is not None:
-                beside = edit.add_tensor(dtype, scales, role="parameter", name=f"{name}.{kind}", stands_for=0)
-                args[f"weight_{kind}"] = tensor(beside)
+                args[f"weight_{kind}"] = self._rewriter.tensor(
+                    dtype, scales, role="parameter", name=f"{name}.{kind}", logical_numel=0
+                )
         return args
 
-    def _half(self, product: Product, rows: int, columns: int, stands_for: int) -> dict[str, tuple[str, int]]:
-        """The weights that are kept, and two bits for each that say where in its four it was."""
-        edit = self._edit
-        old = edit.tensors[product.weight]
-        name = old.get("name", "weight")
+    def _store_kept(self, product: Product, rows: int, columns: int, logical_numel: int) -> dict[str, TensorId]:
+        """Store the two kept weights of each four, and two bits of metadata for each."""
+        old = self._graph.tensor(product.weight)
+        name = old.name or "weight"
         if columns % METADATA_COLUMNS:
             raise WhatIfError(f"{name!r} has rows of {columns}; kernels of 2:4 take multiples of {METADATA_COLUMNS}")
-        kept = edit.add_tensor(
-            old["dtype"], [rows, columns // 2], role="parameter", name=f"{name}.kept", stands_for=stands_for
+        kept = self._rewriter.tensor(
+            old.dtype, [rows, columns // 2], role="parameter", name=f"{name}.kept", logical_numel=logical_numel
         )
-        places = edit.add_tensor(
-            "int16", [rows, columns // METADATA_COLUMNS], role="parameter", name=f"{name}.places", stands_for=0
+        places = self._rewriter.tensor(
+            "int16", [rows, columns // METADATA_COLUMNS], role="parameter", name=f"{name}.places", logical_numel=0
         )
-        return {"weight": tensor(kept), "places": tensor(places)}
-
-    def _convolution(self, product: Product, form: Format) -> None:
-        if form.dtype != "int8" or form.activation is None:
-            raise WhatIfError(
-                f"{form.name} is a format of matrix products; convolutions have int8_dynamic, int8_static"
-            )
-        args = {name: value for name, value in product.node["args"].items() if name not in ("input", "weight", "bias")}
-        op = f"quantized.conv{product.axes}d"
-        if form.activation == "static":
-            shape = edit_shape(self._edit, product.input)
-            narrow = self._edit.add_tensor(form.dtype, shape)
-            self._edit.tensors[narrow]["strides"] = list(self._edit.tensors[product.input]["strides"])
-            given = {"self": tensor(product.input)}
-            self._edit.insert("aten.quantize_per_tensor.default", product.node, given, [narrow])
-            args["qx"] = tensor(narrow)
-        else:
-            op += "_dynamic"
-            args["qx"] = tensor(product.input)
-        self._edit.replace(product.node, f"{op}.default", {**args, **self._weight(product, form)})
-
-    def _cast(self, product: Product, form: Format) -> None:
-        """The product in a narrower float: weights are stored in it, activations are cast before and after."""
-        edit, node = self._edit, product.node
-        old = edit.tensors[product.weight]
-        key = (product.weight, form.dtype)
-        if key not in self._casts:
-            self._casts[key] = edit.add_tensor(
-                form.dtype,
-                list(old["shape"]),
-                role="parameter",
-                name=f"{old.get('name', 'weight')}.{form.name}",
-                stands_for=old.get("stands_for"),
-            )
-        narrow = edit.add_tensor(form.dtype, edit_shape(edit, product.input))
-        edit.insert("aten._to_copy.default", node, {"self": tensor(product.input)}, [narrow])
-        result = edit.add_tensor(form.dtype, edit_shape(edit, node["outputs"][0]))
-        args = {"input": tensor(narrow), "weight": tensor(self._casts[key])}
-        if product.bias is not None:
-            args["bias"] = tensor(product.bias)
-        op = "aten.linear.default"
-        if product.axes:
-            op, args = node["op"], {**node["args"], **args}
-        elif product.turned:
-            op, args = "aten.matmul.default", {"self": args["input"], "other": args["weight"]}
-        edit.insert(op, node, args, [result])
-        edit.replace(node, "aten._to_copy.default", {"self": tensor(result)})
+        return {"weight": kept, "places": places}
 
 
-def edit_shape(edit: GraphEdit, t: int) -> list[Any]:
-    """The lengths of a tensor."""
-    return list(edit.tensors[t]["shape"])
-
-
-def narrow_length(length: Any, values: int) -> Any:
-    """Elements that hold so many values."""
-    if values == 1:
-        return length
-    return length // values if isinstance(length, int) else f"({length})//{values}"
-
-
-def groups_of(length: Any, group: int) -> Any:
-    """Groups of a row of so many values."""
-    return -(-length // group) if isinstance(length, int) else f"({length}+{group - 1})//{group}"
-
-
-def _count(shape: list[Any]) -> int:
-    total = 1
-    for length in shape:
-        total *= int(length)
-    return total
+def ceil_div(length: Quantity, divisor: int) -> Quantity:
+    """Return `length / divisor`, rounded up."""
+    return (length + (divisor - 1)) // divisor

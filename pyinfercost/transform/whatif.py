@@ -1,4 +1,4 @@
-"""`whatif`: a graph as it would be with other formats; the model is not touched and nothing is traced again."""
+"""`whatif`: a graph with weights, activations or caches in other formats. The model is neither changed nor traced again."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import fnmatch
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .caches import CacheFormat
-from .edit import GraphEdit
+from .. import _core
+from .engine_kernels import EngineKernels
 from .formats import CACHE_DTYPES, Format, WhatIfError, format_of, pruned_format
-from .products import Product, Quantiser, product_of
+from .kv_cache import CacheFormat
+from .products import Product, StoredWeights, find_products
+from .torchao_kernels import TorchaoKernels
 
 if TYPE_CHECKING:
     from .._core import Graph
 
 Layers = str | Iterable[str] | Callable[[str], bool] | None
+Chosen = dict[int, tuple[Product, Format]]
+"""Products that get a format, by the number of their node."""
 
 
 def whatif(
@@ -27,78 +31,85 @@ def whatif(
     layers: Layers = None,
     kernels: str = "engine",
 ) -> Graph:
-    """The graph of the same model with weights, activations or caches in other formats.
+    """Return the graph of the same model with weights, activations or caches in other formats.
 
-    Products get the kernels that serving engines have for a format: weights that are widened as they are read
+    Products get the kernels that serving engines have for a format: kernels that widen the weight as they read it
     (`int8_wo`, `fp8_wo`, `int4_wo`, `nf4_wo`, `nvfp4_wo`, `mxfp4_wo`), or products of narrow operands behind a kernel
-    that quantises the activations, row by row (`int8_dynamic`, `fp8_dynamic`, `nvfp4_dynamic`) or with a scale that is
-    known (`int8_static`, `fp8_static`). That kernel is in the graph, so that a small batch may come out slower. `fp16`
-    and `bf16` cast a layer, with a cast before it and one after it.
+    that quantizes the activations, row by row (`int8_dynamic`, `fp8_dynamic`, `nvfp4_dynamic`) or with a known scale
+    (`int8_static`, `fp8_static`). The quantizing kernel is in the graph, so a small batch may become slower. `fp16` and
+    `bf16` cast a layer, with a cast before it and one after it.
 
     Args:
-        graph: what `capture` returned. Its dtypes are those that the formats are mixed with, or those of the precision
-            that it is then estimated at.
+        graph: as `capture` returns it. Dtypes that no format changes stay as captured, or follow the precision of the
+            estimate.
         quantize: a format for all products with weights, or formats by patterns of module paths
             (`{"*.mlp.*": "int4_wo", "lm_head": None}`); the first pattern that fits counts, None leaves a layer as it
             is. `"int4_wo:64"` has groups of 64.
-        prune: what pruning leaves of the weights of matrix products, for all or by patterns: `"2:4"`, two of four
-            neighbours along the inputs. Machines without a unit for it multiply the zeros.
-        kv_cache: what keys and values of attention are kept in: `int8`, `fp8`, `fp16` or `bf16`.
-        kernels: `"engine"`, those of serving engines as above, or `"torchao"`: the operators that torchao's modules run
-            where nothing compiles them (`int8_wo`, `fp8_wo`, `int8_dynamic`).
-        layers: modules whose products are changed: a pattern of paths, several, or a function of the path.
+        prune: the structure of the pruned weights of matrix products, for all or by patterns: `"2:4"`, two of four
+            neighbors along the inputs. Machines without a unit for it multiply the zeros.
+        kv_cache: the dtype of keys and values of attention: `int8`, `fp8`, `fp16` or `bf16`.
+        layers: the modules whose products change: a pattern, several, or a function of the module's path.
+        kernels: `"engine"`, the kernels of serving engines as above, or `"torchao"`, the operators that torchao's
+            modules run without a compiler (`int8_wo`, `fp8_wo`, `int8_dynamic`).
 
     Returns:
         A new graph. Convolutions have `int8_dynamic`, `int8_static` and casts alone and stay as they are with other
-        formats.
+        formats. Weights that no node reads are left out.
 
     Raises:
-        WhatIfError: for a format that is not known, or where nothing in the graph can have it.
+        WhatIfError: for an unknown format, or if nothing in the graph can have it.
     """
     if quantize is None and prune is None and kv_cache is None:
         raise WhatIfError(
             "nothing is asked: give quantize=, such as 'int8_wo', prune='2:4', or kv_cache=, such as 'fp8'"
         )
-    edit = GraphEdit(graph)
-    chosen = _chosen(edit, quantize, layers, format_of)
-    pruned = _chosen(edit, prune, layers, pruned_format)
-    if both := [product for key, (product, _) in chosen.items() if key in pruned]:
-        raise WhatIfError(f"{both[0].node.get('module', '')!r} is to be quantised and pruned; no kernel here does both")
-    chosen |= pruned
-    cache = _cache(edit, kv_cache)
+    products = [] if quantize is None and prune is None else list(find_products(graph))
+    chosen = _chosen(products, quantize, layers, format_of)
+    pruned = _chosen(products, prune, layers, pruned_format)
+    if both := [product for node, (product, _) in chosen.items() if node in pruned]:
+        raise WhatIfError(
+            f"{both[0].node.module!r} is both quantized and pruned, and no kernel here does both; give each layer "
+            "one of them, by patterns"
+        )
     if kernels not in ("engine", "torchao"):
         raise WhatIfError(f"kernels is {kernels!r}; expected engine or torchao")
-    quantiser = Quantiser(edit, kernels)
-    for node in edit.nodes:
-        if id(node) in chosen:
-            product, form = chosen[id(node)]
-            quantiser.quantise(product, form)
-        else:
-            edit.keep(node if cache is None else cache.visit(node))
-    return edit.build()
+    rewriter = _core.GraphRewriter(graph)
+    cache = _cache(graph, rewriter, kv_cache)
+    weights = StoredWeights(graph, rewriter)
+    engine, torchao = EngineKernels(graph, rewriter, weights), TorchaoKernels(rewriter, weights)
+    chosen |= pruned
+    for node in sorted(chosen) if cache is None else range(len(graph)):
+        if node in chosen:
+            product, form = chosen[node]
+            is_stored_alike = form.is_cast or form.semi_structured  # torchao has no kernels of its own for these
+            (engine if kernels == "engine" or is_stored_alike else torchao).replace(product, form)
+            if product.view is not None:
+                rewriter.drop_if_unread(product.view)
+        elif cache is not None:
+            cache.visit(graph.node(node))
+    for made in graph.tensors:
+        if made.role == "parameter":
+            rewriter.drop_if_unread(made.index)
+    return rewriter.build()
 
 
-def _chosen(
-    edit: GraphEdit, quantize: Any, layers: Layers, by_name: Callable[[Any], Format]
-) -> dict[int, tuple[Product, Format]]:
-    """The products that get a format, by the id of their node."""
-    if quantize is None:
+def _chosen(products: list[Product], policy: Any, layers: Layers, by_name: Callable[[Any], Format]) -> Chosen:
+    if policy is None:
         return {}
-    products = [found for node in edit.nodes if (found := product_of(edit, node)) is not None]
-    policy = quantize if isinstance(quantize, Mapping) else {"*": quantize}
-    forms = {pattern: None if name is None else by_name(name) for pattern, name in policy.items()}
+    patterns = policy if isinstance(policy, Mapping) else {"*": policy}
+    forms = {pattern: None if name is None else by_name(name) for pattern, name in patterns.items()}
     wanted = _selector(layers)
-    modules = list(dict.fromkeys(product.node.get("module", "") for product in products))
-    _check_patterns([*policy, *_patterns(layers)], modules)
-    chosen: dict[int, tuple[Product, Format]] = {}
+    modules = list(dict.fromkeys(product.node.module for product in products))
+    _check_patterns([*patterns, *_patterns(layers)], modules)
+    chosen: Chosen = {}
     for product in products:
-        module = product.node.get("module", "")
+        module = product.node.module
         form = next((form for pattern, form in forms.items() if _fits(module, pattern)), None)
-        if form is None or not wanted(module) or (product.axes and not _is_of_convolutions(form)):
+        if form is None or not wanted(module) or (product.spatial_dims and not _is_of_convolutions(form)):
             continue
-        chosen[id(product.node)] = (product, form)
+        chosen[product.node.index] = (product, form)
     if not chosen:
-        names = ", ".join(str(name) for name in policy.values())
+        names = ", ".join(str(name) for name in patterns.values())
         raise WhatIfError(
             f"no layer can have {names}: " + (_some(modules) if modules else "there is no product with a weight")
         )
@@ -129,7 +140,7 @@ def _selector(layers: Layers) -> Callable[[str], bool]:
 
 
 def _check_patterns(patterns: list[str], modules: list[str]) -> None:
-    """A pattern that fits nothing is a mistake, and not an answer."""
+    """Refuse a pattern that fits no layer."""
     for pattern in patterns:
         if not any(_fits(module, pattern) for module in modules):
             near = difflib.get_close_matches(pattern, modules, n=3, cutoff=0.4)
@@ -142,12 +153,12 @@ def _some(modules: list[str], most: int = 5) -> str:
     return f"there are {', '.join(modules[:most])}{more}"
 
 
-def _cache(edit: GraphEdit, kv_cache: str | None) -> CacheFormat | None:
+def _cache(graph: Graph, rewriter: _core.GraphRewriter, kv_cache: str | None) -> CacheFormat | None:
     if kv_cache is None:
         return None
     if kv_cache not in CACHE_DTYPES:
         raise WhatIfError(f"kv_cache is {kv_cache!r}; expected {', '.join(CACHE_DTYPES)}")
-    cache = CacheFormat(edit, CACHE_DTYPES[kv_cache])
+    cache = CacheFormat(graph, rewriter, CACHE_DTYPES[kv_cache])
     if not cache.found:
         raise WhatIfError("the graph has no cache of keys and values; capture a decode step, such as hf:model#decode")
     return cache

@@ -63,7 +63,7 @@ def test_a_graph_describes_itself(graph: ic.Graph) -> None:
     assert graph.model == "toy"
     assert len(graph) == graph.node_count == 3 * BLOCKS + 2
     assert graph.op_counts() == {"aten.linear": BLOCKS + 1, "aten.relu": BLOCKS, "aten.add": BLOCKS, "aten.view": 1}
-    assert graph.sizes == {"batch": {"default": 1, "minimum": 1, "maximum": 4096}}
+    assert graph.sizes == {"batch": {"default": 1, "minimum": 1, "maximum": 4096, "role": "batch"}}
     assert [t.name for t in graph.inputs] == ["x"]
     assert graph.inputs[0].shape == (ic.Expr.size("batch"), WIDTH)
     assert graph.inputs[0].strides == (WIDTH, 1)
@@ -226,8 +226,8 @@ def test_a_builder_builds_once() -> None:
             TypeError,
             "argument 'self' has type .*object.*; expected TensorId",
         ),
-        (lambda b: b.node("aten.relu", {}, [3]), TypeError, "a node's outputs must be TensorIds, got .*int"),
-        (lambda b: b.build([3], []), TypeError, "graph inputs must be TensorIds, got .*int"),
+        (lambda b: b.node("aten.relu", {}, [3]), TypeError, "a node's outputs must be TensorIds or TensorInfos, got .*int"),
+        (lambda b: b.build([3], []), TypeError, "graph inputs must be TensorIds or TensorInfos, got .*int"),
     ],
 )
 def test_what_a_builder_refuses(use: Callable[[ic.GraphBuilder], Any], error: type[Exception], message: str) -> None:

@@ -20,8 +20,8 @@ def test_a_packed_weight_is_half_a_byte_per_element() -> None:
     """What a parameter stands for is counted apart from what it weighs, and both survive JSON."""
     builder = ic.GraphBuilder("packed")
     x = builder.tensor("bfloat16", (1, 64), role="input")
-    packed = builder.tensor("uint8", (16, 32), role="parameter", name="fc.weight[qdata]", stands_for=16 * 64)
-    scales = builder.tensor("bfloat16", (2, 16, 2), role="parameter", name="fc.weight[scale]", stands_for=0)
+    packed = builder.tensor("uint8", (16, 32), role="parameter", name="fc.weight[qdata]", logical_numel=16 * 64)
+    scales = builder.tensor("bfloat16", (2, 16, 2), role="parameter", name="fc.weight[scale]", logical_numel=0)
     y = builder.tensor("bfloat16", (1, 16))
     arguments = {"self": x, "mat2": packed, "qGroupSize": 32, "qScaleAndZeros": scales}
     builder.node("aten._weight_int4pack_mm_for_cpu.default", arguments, [y], module="fc")
@@ -41,9 +41,9 @@ def test_a_storage_has_no_negative_number_of_elements() -> None:
         ic.GraphBuilder("x").tensor("float32", (2,), role="kv_cache", storage_elements=-1)
 
 
-def test_a_tensor_stands_for_no_negative_number_of_elements() -> None:
-    with pytest.raises(ValueError, match="stands for -1 elements; expected zero or more"):
-        ic.GraphBuilder("x").tensor("int8", (2,), role="parameter", stands_for=-1)
+def test_a_tensor_has_no_negative_number_of_logical_elements() -> None:
+    with pytest.raises(ValueError, match="has -1 logical elements; expected zero or more"):
+        ic.GraphBuilder("x").tensor("int8", (2,), role="parameter", logical_numel=-1)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_widths_below_a_byte(dtype: str, bytes_of_9: int) -> None:
 def test_a_precision_leaves_what_is_quantised(precision: str) -> None:
     """fp8 weights stay fp8, and packed weights and their scales what they are."""
     builder = ic.GraphBuilder("x")
-    weight = builder.tensor("float8_e4m3fn", (4, 8), role="parameter", name="w[qdata]", stands_for=32)
-    scale = builder.tensor("float32", (4, 1), role="parameter", name="w[scale]", stands_for=0)
+    weight = builder.tensor("float8_e4m3fn", (4, 8), role="parameter", name="w[qdata]", logical_numel=32)
+    scale = builder.tensor("float32", (4, 1), role="parameter", name="w[scale]", logical_numel=0)
     graph = builder.build([], [weight, scale])
     stored = {"fp32": 4}.get(precision, 2)
     assert ic.count(graph, precision=precision).total.parameter_bytes == 32 + 4 * stored

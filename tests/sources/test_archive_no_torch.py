@@ -79,7 +79,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_graph(archive: Path) -> None:
     graph = graph_from_archive(archive)
-    assert graph.sizes == {"batch": {"default": 4, "minimum": 1, "maximum": 128}}
+    assert graph.sizes == {"batch": {"default": 4, "minimum": 1, "maximum": 128, "role": "batch"}}
     node = graph.node(0)
     assert (node.op, node.overload, node.module, node.source) == ("aten.linear", "default", "fc", "net.py:7")
     assert [t.name for t in node.inputs] == ["x", "fc.weight"]

@@ -105,7 +105,7 @@ def test_all_that_lies_in_memory_is_registered(program: ExportedProgram) -> None
 
 def test_the_first_dimension_is_the_batch(program: ExportedProgram) -> None:
     graph = graph_from_exported(program)
-    assert graph.sizes == {"batch": {"default": BATCH, "minimum": 1, "maximum": 64}}
+    assert graph.sizes == {"batch": {"default": BATCH, "minimum": 1, "maximum": 64, "role": "batch"}}
     assert graph.inputs[0].shape == (ic.Expr.size("batch"), 3, 8, 8)
 
 
@@ -140,7 +140,7 @@ def test_token_inputs_have_a_sequence() -> None:
     ids = torch.zeros(BATCH, 6, dtype=torch.int64)
     graph = graph_from_exported(exported(Tokens(), (ids,), {"ids": {0: Dim.DYNAMIC, 1: Dim("s", max=128)}}))
     assert graph.sizes["batch"]["default"] == BATCH
-    assert graph.sizes["sequence"] == {"default": 6, "minimum": 1, "maximum": 128}
+    assert graph.sizes["sequence"] == {"default": 6, "minimum": 1, "maximum": 128, "role": "sequence"}
     assert graph.outputs[0].shape == (ic.Expr.size("batch"), ic.Expr.size("sequence"), 8)
 
 
@@ -152,7 +152,7 @@ def test_a_derived_dimension_keeps_its_root() -> None:
     half = Dim("half", min=2, max=50)
     graph = graph_from_exported(exported(Halve(), (torch.zeros(3, 8),), {"x": {1: 2 * half}}))
     (name,) = graph.sizes
-    assert graph.sizes[name] == {"default": 4, "minimum": 2, "maximum": 50}
+    assert graph.sizes[name] == {"default": 4, "minimum": 2, "maximum": 50, "role": "other"}
     assert graph.inputs[0].shape == (3, 2 * ic.Expr.size(name))
     assert [int(ic.Expr(0) + d) if isinstance(d, int) else d.evaluate({name: 5}) for d in graph.outputs[0].shape] == [
         3,

@@ -323,7 +323,7 @@ def test_what_a_subclass_does_not_know_whole_is_taken_apart() -> None:
     assert counts.total.parameter_bytes == 4 * 8 * 4
     stored = [graph.tensor(i) for i in range(graph.tensor_count) if graph.tensor(i).role == "parameter"]
     # The larger half stands for all elements.
-    assert [(t.name, t.stands_for) for t in stored] == [("weight[top]", 0), ("weight[bottom]", 32)]
+    assert [(t.name, t.logical_numel) for t in stored] == [("weight[top]", 0), ("weight[bottom]", 32)]
 
 
 def test_a_subclass_that_cannot_do_what_is_asked_says_so() -> None:

@@ -282,11 +282,11 @@ class _Reader:
             return int(size["as_int"])
         return parse_expr(size["as_expr"]["expr_str"], self._sizes)
 
-    def _tensor(self, meta: _Json, role: str, name: str, stands_for: int | None = None) -> TensorId:
+    def _tensor(self, meta: _Json, role: str, name: str, logical_numel: int | None = None) -> TensorId:
         strides = [self._size(s) for s in meta["strides"]] if meta["layout"] == _STRIDED else None
         shape = [self._size(s) for s in meta["sizes"]]
         dtype = scalar_type(meta["dtype"])
-        return self._builder.tensor(dtype, shape, strides=strides, role=role, name=name, stands_for=stands_for)
+        return self._builder.tensor(dtype, shape, strides=strides, role=role, name=name, logical_numel=logical_numel)
 
     def _size_table(self, constraints: Mapping[str, _Json], dynamic: SizeNames | None) -> SizeTable:
         metas = self._graph["tensor_values"]

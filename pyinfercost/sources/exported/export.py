@@ -115,7 +115,7 @@ class _Reader:
         known = stored.setdefault("parts", {})
         if held is None or id(held) not in known:
             declared = {
-                part.name: self._tensor(part.tensor, role, part.name, part.stands_for) for part in parts_of(name, value)
+                part.name: self._tensor(part.tensor, role, part.name, part.logical_numel) for part in parts_of(name, value)
             }
             known[id(held)] = _nested(name, value, declared)
         return known[id(held)]
@@ -239,7 +239,7 @@ class _Reader:
     def _size(self, value: Any) -> Size:
         return value if type(value) is int else to_expr(value.node.expr, self._sizes)
 
-    def _tensor(self, value: torch.Tensor, role: str, name: str, stands_for: int | None = None) -> TensorId:
+    def _tensor(self, value: torch.Tensor, role: str, name: str, logical_numel: int | None = None) -> TensorId:
         import torch
 
         strided = value.layout is torch.strided
@@ -249,7 +249,7 @@ class _Reader:
             strides=[self._size(s) for s in value.stride()] if strided else None,
             role=role,
             name=name,
-            stands_for=stands_for,
+            logical_numel=logical_numel,
         )
 
 

@@ -141,6 +141,7 @@ class SizeTable(Symbols):
                 minimum=minimum,
                 maximum=bound,
                 origin=f"{counted.of}; default: {stated}",
+                role="data",
             )
 
     def __missing__(self, symbol: str) -> Expr:

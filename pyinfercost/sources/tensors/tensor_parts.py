@@ -26,18 +26,19 @@ class Part(NamedTuple):
     Attributes:
         name: The name of the whole and the place in it: `fc.weight[qdata]`.
         tensor: The tensor.
-        stands_for: How many elements of the whole it stands for, or None where it is the whole.
+        logical_numel: Elements of the whole that it stores: of packed data more than it has, of a scale 0; None for the
+            whole itself.
     """
 
     name: str
     tensor: torch.Tensor
-    stands_for: int | None
+    logical_numel: int | None
 
 
 def parts_of(name: str, tensor: torch.Tensor) -> list[Part]:
     """The tensors that lie in memory for a tensor: itself, or the inner ones of a subclass.
 
-    The largest of them stands for all elements; scales and zero points are bytes beside it and no elements.
+    The largest of them stores all elements; scales and zero points are bytes beside it and no elements.
     """
     if not _is_made_of_parts(tensor):
         return [Part(name, tensor, None)]

@@ -62,12 +62,12 @@ class GraphWriter:
                     self._declare(weight, role, name)
                     continue
                 for part in parts_of(name, weight):
-                    self._declare(part.tensor, role, part.name, part.stands_for)
+                    self._declare(part.tensor, role, part.name, part.logical_numel)
         for packed in self._recorder.packed.all:
             for part in packed.parts():
-                self._declare(part.tensor, "parameter", part.name, part.stands_for)
+                self._declare(part.tensor, "parameter", part.name, part.logical_numel)
         given = [
-            self._declare(part.tensor, "kv_cache" if is_cache(name) else "input", part.name, part.stands_for, held)
+            self._declare(part.tensor, "kv_cache" if is_cache(name) else "input", part.name, part.logical_numel, held)
             for name, tensor in inputs.tensors
             for held in [inputs.storage_elements.get(id(tensor))]
             for part in parts_of(name, tensor)
@@ -178,7 +178,7 @@ class GraphWriter:
         tensor: torch.Tensor,
         role: str,
         name: str,
-        stands_for: int | None = None,
+        logical_numel: int | None = None,
         storage_elements: int | None = None,
     ) -> TensorId:
         known = self._tensors.get(id(tensor))
@@ -191,7 +191,7 @@ class GraphWriter:
             strides=strides,
             role=role,
             name=name,
-            stands_for=stands_for,
+            logical_numel=logical_numel,
             storage_elements=storage_elements,
         )
         self._declared += 1

@@ -1,4 +1,4 @@
-"""Which channels of a graph must be removed together, and the graph with these widths as named sizes."""
+"""Groups of channels that must be removed together, and the graph with their numbers as named sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Channel groups of a graph: the walk, what follows from it, and the groups that units fall into."""
+"""`channel_groups`: walk over a graph, derive classes of equal units, and group the free ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ... import _core
 from .groups import ChannelGroup, ChannelGroups, ChannelGroupsError, Member, Role
 from .rewriting import Widths
 from .table import follow
@@ -24,71 +23,71 @@ if TYPE_CHECKING:
 
 
 def channel_groups(graph: Graph) -> ChannelGroups:
-    """Finds which channels of a model must be removed together, and makes their numbers named sizes of its graph.
+    """Find the channels of a model that must be removed together, and make their numbers named sizes of its graph.
 
-    The output channels of a layer can be removed if the weights of everything that reads them can follow: norms,
-    residual sums, concatenations, the next layers. Such channels are one unit; units that reach into the same
-    dimensions of the same tensors are one group, of which any number can be kept, at least one. Heads of an attention
-    are units as a whole, and so is whatever else a view cuts a dimension into. What the model is given and what it
-    returns stay as they are, and so does what meets an op whose way with channels is not known.
+    An output channel of a layer can be removed if all its readers can be narrowed with it: norms, residual sums,
+    concatenations, the next layers. Channels that are tied in this way are one unit. Units that lie along the same
+    dimensions of the same tensors are one group; any number of them can be kept, at least one. A head of an attention
+    is one unit, and so is any other part that a view cuts a dimension into. Inputs and outputs of the model are fixed,
+    and so are channels that reach an op without a rule.
 
     Args:
-        graph: of a forward, as `ic.capture` gives it. Named sizes such as `batch` stay.
+        graph: of a forward, as `ic.capture` returns it. Named sizes such as `batch` stay open.
 
     Returns:
-        The groups, the reasons why other channels are fixed, and the graph with one more named size for each group:
-        the number of units kept (default: all of them; minimum 1). At any of their values its counts and estimates
-        are those of the narrower model, captured afresh.
+        The groups, the reasons why other channels are fixed, and the graph with one more named size (role `channel`)
+        for each group: the number of units kept (default: all of them; minimum 1). For all their values its counts and
+        estimates equal those of the narrower model, captured afresh.
 
     Raises:
-        ChannelGroupsError: (a `ValueError`) for the graph of a training step.
+        ChannelGroupsError: (a `ValueError`) the graph is one of a training step.
     """
-    data = graph.to_dict()
-    backward = sum(node.get("phase") == "backward" for node in data["nodes"])
+    walk = Walk(graph)
+    backward = sum(node.phase == "backward" for node in walk.nodes)
     if backward:
         raise ChannelGroupsError(
             f"got the graph of a training step with {backward} nodes of backward, expected a forward alone: "
             "capture the model again without training=True"
         )
-    walk = Walk(data)
     follow(walk)
     given = walk.fixed("they are results of the model")
-    for t in data["outputs"]:
-        for axis in walk.axes(t):
+    for result in graph.outputs:
+        for axis in walk.axes(result.index):
             walk.units.fix(axis, given)
     while True:
         found = _Finding(walk)
         widths = Widths(walk, found.names, found.sizes, found.label, found.group_of_root)
-        odd = widths.rewrite(data)
+        odd = widths.find_shapes()
         if not odd:
             break
-        # Where a stride cannot be said in widths, nothing in that tensor may change; then all follows anew.
+        # If a stride is no expression in widths, the tensor is fixed, and everything is derived again.
         for t in odd:
             reason = walk.fixed("a view of them lies in memory in a way that their number does not tell")
             for axis in walk.axes(t):
                 walk.units.fix(axis, reason)
-    named = _core.Graph.from_dict(widths.graph_data(data))
-    return ChannelGroups(named, found.groups(), MappingProxyType(found.fixed()))
+    return ChannelGroups(widths.graph(graph), found.groups(), MappingProxyType(found.fixed()))
 
 
 class _Finding:
-    """The groups that follow from what a walk has said so far.
+    """The groups that follow from the state of a walk.
 
     Attributes:
-        label: of each unit the least that it goes with.
-        group_of_root: of each such least unit the number of its group, -1 where it is fixed.
+        label: for each unit the least unit of its class.
+        group_of_root: for each such least unit the number of its group; -1 if it is fixed.
         names: of the groups.
         sizes: units of each group.
     """
 
     def __init__(self, walk: Walk) -> None:
         self._walk = walk
-        self._paths = [made.get("name", "").rpartition(".")[0] for made in walk.tensors]
+        self._names = [made.name for made in walk.tensors]
+        self._roles = [made.role for made in walk.tensors]
+        self._paths = [name.rpartition(".")[0] for name in self._names]
         self.label, self._why = walk.units.close()
         arrays = {id(axis): axis for axes in walk.axes_of for axis in axes or () if not isinstance(axis, int)}
         for _, _, axes in walk.arguments:
             arrays |= {id(axis): axis for axis in axes if not isinstance(axis, int)}
-        # Units that reach into the same arrays as often have the same sum of random numbers, one for each array.
+        # Each array gets a random number. Units with the same count in every array have the same sum of these numbers.
         drawn = np.random.default_rng(0).integers(1, 2**63, size=len(arrays), dtype=np.uint64)
         signature = np.zeros(len(self.label), dtype=np.uint64)
         for number, array in zip(drawn, arrays.values(), strict=True):
@@ -111,7 +110,7 @@ class _Finding:
                 yield axis
 
     def _number(self, signature: NDArray[np.uint64], removable: NDArray[np.bool_]) -> None:
-        """Groups in the order in which their first layer runs, their units in the order in which it has them."""
+        """Number the groups in the order of their first layer, and their units in the order of its channels."""
         known: dict[int, int] = {}
         for t, dim in self._walk.made:
             axis = self._walk.axes(t)[dim]
@@ -125,7 +124,7 @@ class _Finding:
                 if mark not in known:
                     units = roots[signature[roots] == mark]
                     if len(units) == 1:
-                        continue  # all of them are one unit, and one has to stay
+                        continue  # a single unit, and one must be kept
                     known[mark] = len(known)
                     self._units.append(units)
                     self.group_of_root[self._units[-1]] = known[mark]
@@ -144,24 +143,24 @@ class _Finding:
         return name
 
     def groups(self) -> tuple[ChannelGroup, ...]:
-        """The groups with their members."""
+        """Return the groups with their members."""
         members: list[list[Member]] = [[] for _ in self.names]
         place = np.full(len(self.label), -1, dtype=np.int64)
         for units in self._units:
             place[units] = np.arange(len(units))
-        for t, made in enumerate(self._walk.tensors):
-            if made["role"] not in ("parameter", "buffer"):
+        for t, role in enumerate(self._roles):
+            if role not in ("parameter", "buffer"):
                 continue
             for dim, axis in enumerate(self._walk.axes_of[t] or ()):
                 for number, indices in self._positions(axis, place):
-                    members[number].append(Member(made["name"], dim, self._role(t, dim), indices))
+                    members[number].append(Member(self._names[t], dim, self._role(t, dim), indices))
         return tuple(
             ChannelGroup(name, tuple(modules), size, tuple(own))
             for name, modules, size, own in zip(self.names, self._modules, self.sizes, members, strict=True)
         )
 
     def _positions(self, axis: Axis, place: Ids) -> Iterable[tuple[int, Ids]]:
-        """The groups along a dimension, and the positions of each of their units."""
+        """Yield the groups along a dimension, and the positions of their units."""
         if isinstance(axis, int):
             return
         roots = self.label[axis]
@@ -174,12 +173,12 @@ class _Finding:
             yield number, indices
 
     def _role(self, t: int, dim: int) -> Role:
-        if self._walk.tensors[t]["role"] == "buffer":
+        if self._roles[t] == "buffer":
             return "buffer"
         return self._walk.roles.get((t, dim), "producer")
 
     def fixed(self) -> dict[str, str]:
-        """Layers of whose channels none can be removed, and the first reason why."""
+        """Return the layers without removable channels, and the first reason for each."""
         reasons = self._walk.units.reasons
         nothing = "all of them would have to go together"
         found: dict[str, str] = {}

@@ -1,10 +1,13 @@
-"""What is found: groups of channels, the weights that they reach into, and why others are fixed."""
+"""Result types: groups of channels, the dimensions of weights that they lie along, and fixed layers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
+
+from ..._core import GraphRewriter
+from ...sources.sizes import SizeError, bind_sizes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,12 +22,12 @@ Role = Literal["producer", "scale", "consumer", "buffer"]
 
 
 class ChannelGroupsError(ValueError):
-    """A graph that has no channel groups, or a group that there is not; the message says what was expected."""
+    """The graph has no channel groups, or no such group; the message says what was expected."""
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One dimension of one weight or buffer that a group reaches into.
+    """One dimension of a weight or buffer that a group lies along.
 
     Attributes:
         tensor: the name of the parameter or buffer, as in the graph, such as `"layer1.0.conv1.weight"`.
@@ -32,8 +35,7 @@ class Member:
         role: `"producer"` makes the channels (the output dimension of a layer's weight, its bias, a table that is
             added), `"scale"` multiplies or shifts them (a norm's weight and bias, a layer scale), `"consumer"` reads
             them (the input dimension of the next layer's weight), `"buffer"` is no parameter (running statistics).
-        indices: positions along `dim`, of shape [width, per_unit]: row i has those that go with unit i. It is
-            read-only.
+        indices: positions along `dim`, of shape [width, per_unit]: row i has those of unit i. Read-only.
     """
 
     tensor: str
@@ -43,17 +45,17 @@ class Member:
 
     @property
     def per_unit(self) -> int:
-        """Positions along the dimension that go with each unit."""
+        """Positions along the dimension for each unit."""
         return int(self.indices.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelGroup:
-    """Units that reach into the same weights in the same way: any of them can be removed, each as a whole.
+    """Units that lie along the same dimensions of weights. Each can be removed, as a whole.
 
     Attributes:
         name: the named size of the graph that is the number of units kept, such as `"width_layer1_0_conv1"`.
-        modules: paths of all layers that make these channels, in the order in which they run first.
+        modules: paths of all layers that make these channels, in execution order.
         width: the units of the captured model.
         members: every dimension of a parameter or buffer that the units lie along.
     """
@@ -64,7 +66,7 @@ class ChannelGroup:
     members: tuple[Member, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object; indices as lists of [width][per_unit]."""
+        """Return the JSON object; indices are lists of [width][per_unit]."""
         return {
             "name": self.name,
             "modules": list(self.modules),
@@ -81,10 +83,10 @@ class ChannelGroups:
     """All channel groups of a graph.
 
     Attributes:
-        graph: the graph with one named size for each group: `ic.count(groups.graph, width_conv1=32)` has the exact
-            cost of the model with 32 of these channels. A size that is not given stays open in `count` and is the full
-            width in `estimate`.
-        groups: in the order in which their first layer runs.
+        graph: the graph with one named size for each group: `ic.count(groups.graph, width_conv1=32)` is the exact cost
+            of the model with 32 of these channels. A size left out stays open in `count` and is the full width in
+            `estimate`.
+        groups: in the order of their first layers.
         fixed: module path -> why none of its output channels can be removed.
     """
 
@@ -94,17 +96,17 @@ class ChannelGroups:
 
     @property
     def widths(self) -> dict[str, int]:
-        """Name of each group's size -> its full width in units."""
+        """Name of the size of each group -> its full width in units."""
         return {group.name: group.width for group in self.groups}
 
     def __len__(self) -> int:
         return len(self.groups)
 
     def __getitem__(self, key: str) -> ChannelGroup:
-        """The group of a size's name, or of the path of a layer that makes channels of exactly one group.
+        """Return the group of a size's name, or of the path of a layer that makes channels of exactly one group.
 
         Raises:
-            KeyError: where there is no such group, or several; the message says why and what there is.
+            KeyError: there is no such group, or several; the message lists the groups.
         """
         for group in self.groups:
             if group.name == key:
@@ -122,20 +124,17 @@ class ChannelGroups:
         raise KeyError(f"no channel group {key!r}; expected the name of a group or of a layer, there are {known}{more}")
 
     def at(self, **widths: SupportsIndex) -> Graph:
-        """The graph of the narrower model itself, with numbers in the place of widths; other named sizes stay open.
+        """Return the graph of the narrower model, with numbers for all widths; other named sizes stay open.
 
-        It is planned like a fresh capture: faster than a graph with a hundred open widths, and where a kernel of a
-        library depends on what a number of channels is divisible by, it is the one for this number.
+        It is planned like a fresh capture: faster than a graph with a hundred open widths, and with the kernels that a
+        library chooses for these numbers of channels.
 
         Args:
-            **widths: units to keep, by the name of a group's size; groups that are not given keep all.
+            **widths: units to keep, by the name of a group's size; groups left out keep all.
 
         Raises:
-            ChannelGroupsError: (a `ValueError`) for a name that is no group's, or a width below 1.
+            ChannelGroupsError: (a `ValueError`) a name is no group's, or a width is below 1.
         """
-        from ...sources.sizes import SizeError, bind_sizes
-        from .rewriting import bound
-
         unknown = [name for name in widths if name not in self.widths]
         if unknown:
             known = ", ".join(list(self.widths)[:_NAMED]) or "none"
@@ -144,10 +143,12 @@ class ChannelGroups:
             values = {**self.widths, **bind_sizes(self.graph, widths)}
         except SizeError as error:
             raise ChannelGroupsError(str(error)) from None
-        return bound(self.graph, values)
+        rewriter = GraphRewriter(self.graph)
+        rewriter.bind(values)
+        return rewriter.build()
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object: groups with their members, and what is fixed. The graph has its own `to_dict`."""
+        """Return the JSON object: groups with their members, and fixed layers. The graph has its own `to_json`."""
         return {
             "schema_version": SCHEMA_VERSION,
             "groups": [group.to_dict() for group in self.groups],

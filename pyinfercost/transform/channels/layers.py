@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ..edit import Node, operand
 from .pointwise import broadcast
 from .units import Axis, LockedError
-from .walk import Walk, base_name, given, need
+from .walk import Walk, need
+
+if TYPE_CHECKING:
+    from ..._core import NodeInfo
 
 SMALL = 3
-"""Parts of so many elements or fewer are structure (q, k and v; real and imaginary), not a width."""
+"""Parts with at most this many elements are structure (q, k and v; real and imaginary), not a width."""
 
 
-def linear(walk: Walk, node: Node) -> None:
+def linear(walk: Walk, node: NodeInfo) -> None:
     """x [..., inputs], weight [outputs, inputs]."""
-    source, weight, bias = need(node, "input", "self"), need(node, "weight"), operand(node, "bias")
+    source, weight, bias = need(node, "input", "self"), need(node, "weight"), node.operand("bias")
     if len(walk.lengths[weight]) != 2:  # noqa: PLR2004 - a vector as weight makes no channels
         raise LockedError("the weight of a linear layer is a vector")
     outputs, inputs = walk.axes(weight)
@@ -25,27 +29,27 @@ def linear(walk: Walk, node: Node) -> None:
     if bias is not None:
         walk.role(bias, "producer")
         outputs = walk.units.equal(outputs, walk.axes(bias)[-1])
-    walk.set(node["outputs"][0], [*walk.axes(source)[:-1], outputs])
+    walk.set(node.results[0], [*walk.axes(source)[:-1], outputs])
 
 
-def embedding(walk: Walk, node: Node) -> None:
-    """Rows are looked up by number and stay; columns are channels."""
+def embedding(walk: Walk, node: NodeInfo) -> None:
+    """Rows are looked up by number and fixed; columns are channels."""
     weight, indices = need(node, "weight"), need(node, "indices", "input")
     walk.fix_dim(weight, 0, "rows of a table are looked up by number")
     walk.makes(weight, 1)
-    walk.set(node["outputs"][0], [*walk.axes(indices), walk.axes(weight)[1]])
+    walk.set(node.results[0], [*walk.axes(indices), walk.axes(weight)[1]])
 
 
-def convolution(walk: Walk, node: Node) -> None:
-    """x [batch, inputs, *window], weight [outputs, inputs / groups, *window]; transposed, the first two are swapped."""
-    source, weight, bias = need(node, "input", "self"), need(node, "weight"), operand(node, "bias")
-    transposed = "transpose" in base_name(node) or bool(given(node, "transposed", False))
+def convolution(walk: Walk, node: NodeInfo) -> None:
+    """x [batch, inputs, *window], weight [outputs, inputs / groups, *window]; a transposed one swaps the first two."""
+    source, weight, bias = need(node, "input", "self"), need(node, "weight"), node.operand("bias")
+    transposed = "transpose" in node.op or bool(node.argument("transposed", False))
     axes = walk.axes(source)
     spatial = len(walk.lengths[weight]) - 2
     channel = len(axes) - spatial - 1
-    groups = given(node, "groups", 1)
+    groups = node.argument("groups", 1)
     if channel not in (0, 1) or spatial < 1 or not isinstance(groups, int):
-        raise LockedError(f"{base_name(node)} has a weight that does not fit its input")
+        raise LockedError(f"{node.op} has a weight that does not fit its input")
     for dim in range(2, spatial + 2):
         walk.fix_dim(weight, dim, "they are positions of a window")
     for dim in range(channel + 1, len(axes)):
@@ -58,7 +62,7 @@ def convolution(walk: Walk, node: Node) -> None:
         walk.role(bias, "producer")
         outputs = walk.units.equal(outputs, walk.axes(bias)[0])
     window = walk.fixed("they are positions that a window slides over")
-    walk.set(node["outputs"][0], [*axes[:channel], outputs, *[window] * spatial])
+    walk.set(node.results[0], [*axes[:channel], outputs, *[window] * spatial])
 
 
 def _whole(walk: Walk, weight: int, inputs: Axis, transposed: bool) -> Axis:
@@ -69,10 +73,10 @@ def _whole(walk: Walk, weight: int, inputs: Axis, transposed: bool) -> Axis:
     return walk.axes(weight)[made]
 
 
-def _grouped(walk: Walk, node: Node, weight: int, inputs: Axis, groups: int, transposed: bool) -> Axis:
-    """Whole groups go (a depthwise convolution has groups of one channel), or as many channels of each group.
+def _grouped(walk: Walk, node: NodeInfo, weight: int, inputs: Axis, groups: int, transposed: bool) -> Axis:
+    """Remove whole groups (a depthwise convolution has groups of one channel), or as many channels of each group.
 
-    Of few groups with several channels each, the channels go; of many groups, groups.
+    A few groups with several channels each lose channels; many groups lose groups.
     """
     units = walk.units
     rows, columns = walk.axes(weight)[:2]
@@ -104,12 +108,12 @@ def _grouped(walk: Walk, node: Node, weight: int, inputs: Axis, groups: int, tra
     return columns if isinstance(columns, int) else np.tile(columns, groups)
 
 
-def product(walk: Walk, node: Node) -> None:
-    """Matrix products under all their names; what is added is broadcast to the result."""
+def product(walk: Walk, node: NodeInfo) -> None:
+    """Matrix products under all their names; an addend is broadcast to the result."""
     first, second = need(node, "mat1", "batch1", "self"), need(node, "mat2", "batch2", "other", "vec")
     left, right = walk.axes(first), walk.axes(second)
     if not left or not right:
-        raise LockedError(f"{base_name(node)} has an operand without dimensions")
+        raise LockedError(f"{node.op} has an operand without dimensions")
     walk.units.equal(left[-1], right[-2] if len(right) > 1 else right[-1])
     if len(right) > 1:
         walk.makes(second, -1)
@@ -121,8 +125,8 @@ def product(walk: Walk, node: Node) -> None:
     axes = broadcast(walk, [first, second], batches, skip=2) if batches > 0 else []
     axes += left[-2:-1] if len(left) > 1 else []
     axes += right[-1:] if len(right) > 1 else []
-    result = node["outputs"][0]
-    added = operand(node, "self", "input") if base_name(node) in _ADDING else None
+    result = node.results[0]
+    added = node.operand("self", "input") if node.op in _ADDING else None
     walk.set(result, axes)
     if added is not None:
         walk.role(added, "producer")
@@ -132,10 +136,10 @@ def product(walk: Walk, node: Node) -> None:
 _ADDING = ("aten.addmm", "aten.baddbmm", "aten._addmm_activation")
 
 
-def einsum(walk: Walk, node: Node) -> None:
-    """A letter is one dimension, wherever it stands."""
-    equation = str(given(node, "equation", "")).replace(" ", "")
-    tensors = [t for t in given(node, "tensors", given(node, "operands", [])) if t is not None]
+def einsum(walk: Walk, node: NodeInfo) -> None:
+    """A letter is one dimension in all operands."""
+    equation = str(node.argument("equation", "")).replace(" ", "")
+    tensors = [t for t in node.argument("tensors", node.argument("operands", [])) if t is not None]
     terms, arrow, result = equation.partition("->")
     parts = terms.split(",")
     if not arrow or "." in equation or len(parts) != len(tensors) or any(len(set(p)) < len(p) for p in parts):
@@ -153,13 +157,13 @@ def einsum(walk: Walk, node: Node) -> None:
             else:
                 walk.role(t, "consumer", dim)
     single = walk.fixed("there is one of them, which may broadcast")
-    walk.set(node["outputs"][0], [found.get(letter, single) for letter in result])
+    walk.set(node.results[0], [found.get(letter, single) for letter in result])
 
 
-def attention(walk: Walk, node: Node) -> None:
+def attention(walk: Walk, node: NodeInfo) -> None:
     """q [..., heads, L, d], k [..., heads, S, d], v [..., heads, S, dv]: out [..., heads, L, dv].
 
-    With fewer heads of keys than of queries, a head of keys goes with all queries that read it.
+    With fewer key heads than query heads, a key head is one unit with all queries that read it.
     """
     query, key, value = need(node, "query"), need(node, "key"), need(node, "value")
     q, k, v = walk.axes(query), walk.axes(key), walk.axes(value)
@@ -181,12 +185,12 @@ def attention(walk: Walk, node: Node) -> None:
             else:
                 equal(axis, np.repeat(other, len(axis) // len(other)))
         heads.append(axis)
-    mask = operand(node, "attn_mask", "attn_bias")
+    mask = node.operand("attn_mask", "attn_bias")
     scores = [*heads, q[-2], k[-2]]
     if mask is not None:
         for back, axis in enumerate(reversed(walk.axes(mask)), 1):
             if walk.lengths[mask][-back] != 1 and back <= len(scores):
                 equal(scores[-back], axis)
-    walk.set(node["outputs"][0], [*heads, q[-2], v[-1]])
-    for t in node["outputs"][1:]:
+    walk.set(node.results[0], [*heads, q[-2], v[-1]])
+    for t in node.results[1:]:
         walk.set(t, [walk.fixed("they are what attention hands to its backward")] * len(walk.lengths[t]))

@@ -1,130 +1,134 @@
-"""Rules of ops that sum over dimensions, slide windows, look up elements, or make tensors from nothing."""
+"""Rules of ops that reduce dimensions, slide windows, look up elements, or create tensors."""
 
 from __future__ import annotations
 
-from ..edit import Node, operand, operands
+from typing import TYPE_CHECKING
+
 from .units import LockedError
-from .walk import Walk, base_name, given, need, whole
+from .walk import Walk, need, whole
+
+if TYPE_CHECKING:
+    from ..._core import NodeInfo
 
 
-def reduce(walk: Walk, node: Node) -> None:
-    """Sums, means, extrema over dimensions: those go, or stay with a length of 1."""
+def reduce(walk: Walk, node: NodeInfo) -> None:
+    """Sums, means and extrema: the reduced dimensions disappear, or have length 1."""
     source = need(node, "self", "input", "x")
     axes = walk.axes(source)
-    rank, dims = len(axes), given(node, "dim", given(node, "dims"))
+    rank, dims = len(axes), node.argument("dim", node.argument("dims"))
     gone = set(range(rank)) if dims is None or dims == [] else {dim % rank for dim in whole(dims)}
     single = walk.fixed("they are summed up")
-    for t in node["outputs"]:
+    for t in node.results:
         if len(walk.lengths[t]) == rank:
             walk.set(t, [single if dim in gone else axis for dim, axis in enumerate(axes)])
         else:
             walk.set(t, [axis for dim, axis in enumerate(axes) if dim not in gone])
 
 
-def along(walk: Walk, node: Node) -> None:
-    """Softmax, running sums, orders, shifts: a result depends on all that is along a dimension, or on where it is."""
+def along(walk: Walk, node: NodeInfo) -> None:
+    """Softmax, running sums, sorting, shifts: a result depends on all elements of a dimension, or on their places."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
-    dims = given(node, "dim", given(node, "dims", -1))
+    dims = node.argument("dim", node.argument("dims", -1))
     if dims in (None, []):
-        raise LockedError(f"{base_name(node)} goes over all elements")
+        raise LockedError(f"{node.op} goes over all elements")
     for dim in whole(dims):
-        axes[dim] = walk.fix_dim(source, dim, f"{base_name(node)} goes along them")
-    for t in node["outputs"]:
+        axes[dim] = walk.fix_dim(source, dim, f"{node.op} goes along them")
+    for t in node.results:
         if len(walk.lengths[t]) == len(axes):
             walk.set(t, axes)
         elif len(walk.lengths[t]) == len(axes) - 1:
             gone = whole(dims)[0] % len(axes)
             walk.set(t, [axis for dim, axis in enumerate(axes) if dim != gone])
         else:
-            raise LockedError(f"{base_name(node)} has a result of another rank")
+            raise LockedError(f"{node.op} has a result of another rank")
 
 
-def triangle(walk: Walk, node: Node) -> None:
-    """`tril` and `triu` go by rows and columns."""
+def triangle(walk: Walk, node: NodeInfo) -> None:
+    """`tril` and `triu` depend on row and column numbers."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
     for dim in (-2, -1):
         axes[dim] = walk.fix_dim(source, dim, "a triangle of them is kept")
-    walk.set(node["outputs"][0], axes)
+    walk.set(node.results[0], axes)
 
 
-def spatial(walk: Walk, node: Node) -> None:
-    """Pooling and resampling: [batch, channels, *window] keeps all but the window."""
+def spatial(walk: Walk, node: NodeInfo) -> None:
+    """Pooling and resampling of [batch, channels, *window]: the window is fixed."""
     source = need(node, "self", "input")
-    count = next((int(digit) for digit in "123" if f"{digit}d" in base_name(node)), 0)
+    count = next((int(digit) for digit in "123" if f"{digit}d" in node.op), 0)
     axes = list(walk.axes(source))
     if not count:
         count = len(axes) - 2
     for dim in range(-count, 0):
         axes[dim] = walk.fix_dim(source, dim, "they are positions that a window slides over")
-    for t in node["outputs"]:
+    for t in node.results:
         walk.set(t, axes)
 
 
-def sampled(walk: Walk, node: Node) -> None:
+def sampled(walk: Walk, node: NodeInfo) -> None:
     """Channels of an image at other positions: [images, channels, h, w] and positions give [., channels, h, w]."""
     source = need(node, "input", "self")
     channels = walk.axes(source)[1]
     reason = walk.fixed("they are positions of an image")
-    for t in operands(node):
+    for t in node.operands:
         for dim, axis in enumerate(walk.axes(t)):
             if t != source or dim != 1:
                 walk.units.fix(axis, reason)
-    walk.set(node["outputs"][0], [reason, channels, *[reason] * (len(walk.lengths[source]) - 2)])
+    walk.set(node.results[0], [reason, channels, *[reason] * (len(walk.lengths[source]) - 2)])
 
 
-def look_up(walk: Walk, node: Node) -> None:
-    """`index` and `index_select`: dimensions that are looked up by number stay, the others go on."""
+def look_up(walk: Walk, node: NodeInfo) -> None:
+    """`index` and `index_select`: dimensions that are looked up by number are fixed, the others pass on."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
     reason = walk.fixed("some of them are looked up by number")
-    if base_name(node) == "aten.index_select":
-        dim = int(given(node, "dim", 0))
+    if node.op == "aten.index_select":
+        dim = int(node.argument("dim", 0))
         axes[dim] = walk.units.fix(axes[dim], reason)
-        walk.set(node["outputs"][0], axes)
+        walk.set(node.results[0], axes)
         return
-    indices = given(node, "indices", [])
+    indices = node.argument("indices", [])
     used = [at for at, t in enumerate(indices) if t is not None]
     for t in indices:
         for axis in [] if t is None else walk.axes(t):
             walk.units.fix(axis, reason)
     if not used or used != list(range(used[0], used[-1] + 1)):
         raise LockedError("dimensions are looked up that do not lie side by side")
-    if any(walk.tensors[indices[at]]["dtype"] in ("bool", "uint8") for at in used):
+    if any(walk.tensors[indices[at]].dtype in ("bool", "uint8") for at in used):
         raise LockedError("elements are chosen by a mask")
     for at in used:
         walk.units.fix(axes[at], reason)
     rank = max(len(walk.lengths[indices[at]]) for at in used)
-    walk.set(node["outputs"][0], [*axes[: used[0]], *[reason] * rank, *axes[used[-1] + 1 :]])
+    walk.set(node.results[0], [*axes[: used[0]], *[reason] * rank, *axes[used[-1] + 1 :]])
 
 
-def windows(walk: Walk, node: Node) -> None:
-    """`unfold` cuts a dimension into windows, which become the last dimension."""
+def windows(walk: Walk, node: NodeInfo) -> None:
+    """`unfold` cuts a dimension into windows, the new last dimension."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
-    dim = int(given(node, "dimension", 0))
+    dim = int(node.argument("dimension", 0))
     axes[dim] = walk.fix_dim(source, dim, "they are positions that a window slides over")
-    walk.set(node["outputs"][0], [*axes, axes[dim]])
+    walk.set(node.results[0], [*axes, axes[dim]])
 
 
-def made(walk: Walk, node: Node) -> None:
-    """Tensors that are made: of another's shape (`zeros_like`), or of lengths that the forward gives."""
-    source = operand(node, "self", "input")
-    for t in node["outputs"]:
-        if source is not None and base_name(node).endswith("_like") and walk.lengths[t] == walk.lengths[source]:
+def made(walk: Walk, node: NodeInfo) -> None:
+    """Created tensors: of another's shape (`zeros_like`), or of lengths that the forward gives."""
+    source = node.operand("self", "input")
+    for t in node.results:
+        if source is not None and node.op.endswith("_like") and walk.lengths[t] == walk.lengths[source]:
             walk.set(t, walk.axes(source))
         else:
             reason = walk.fixed("the forward makes a tensor of their fixed number")
             walk.set(t, [reason] * len(walk.lengths[t]))
 
 
-def complex_pairs(walk: Walk, node: Node) -> None:
+def complex_pairs(walk: Walk, node: NodeInfo) -> None:
     """`view_as_complex` and `view_as_real`: the last dimension of two is a complex number."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
-    if base_name(node) == "aten.view_as_complex":
+    if node.op == "aten.view_as_complex":
         axes = [*axes[:-1]]
     else:
         axes.append(walk.fixed("they are the parts of a complex number"))
-    walk.set(node["outputs"][0], axes)
+    walk.set(node.results[0], axes)

@@ -1,14 +1,17 @@
-"""Which rule follows channels through which op. An op that is not here fixes what it touches."""
+"""The table of rules: how channels pass through each op. An op without a rule fixes the dimensions that it reads."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ... import _core
-from ..edit import Node, operands
-from . import layers, pointwise, reducing, regroup, views
+from . import layers, pointwise, reducing, views
 from .units import LockedError
-from .walk import Rule, Walk, base_name
+from .walk import Rule, Walk
+
+if TYPE_CHECKING:
+    from ..._core import NodeInfo
 
 
 def _rows(rule: Rule, names: str) -> dict[str, Rule]:
@@ -48,7 +51,7 @@ RULES = MappingProxyType(
             "feature_dropout alpha_dropout feature_alpha_dropout bernoulli uniform normal_",
         ),
         **_rows(
-            regroup.regroup,
+            views.regroup,
             "view _unsafe_view view_as _reshape_alias reshape reshape_as flatten unflatten ravel view_copy",
         ),
         **_rows(
@@ -104,11 +107,11 @@ _BY_FAMILY = MappingProxyType(
 _NOT_POINTWISE = ("fake_quantize", "mvlgamma", "max_unpool", "fractional", "resize", "_sobol", "binomial", "_sample")
 
 
-def rule_of(node: Node) -> Rule | None:
-    """The rule of a node's op; None where there is none."""
-    name = base_name(node)
+def rule_of(node: NodeInfo) -> Rule | None:
+    """Return the rule of a node's op; None without one."""
+    name = node.op
     plain = name.rstrip("_")
-    if plain in ("aten.max", "aten.min") and node["op"].endswith(".other"):
+    if plain in ("aten.max", "aten.min") and node.overload == "other":
         return pointwise.pointwise
     for each in (name, plain):
         if each in RULES:
@@ -117,27 +120,27 @@ def rule_of(node: Node) -> Rule | None:
         return pointwise.pointwise
     if plain.startswith(("aten.upsample_", "aten._upsample_")):
         return reducing.spatial
-    found = _core.find_rule(node["op"])
+    found = _core.find_rule(f"{node.op}.{node.overload}")
     if found is None or any(part in name for part in _NOT_POINTWISE):
         return None
     return _BY_FAMILY.get(found.family)
 
 
 def follow(walk: Walk) -> None:
-    """Goes through all nodes: what has no rule, or one that cannot follow, fixes its dimensions and says why."""
+    """Apply the rules to all nodes. A node without a rule, or whose rule fails, gets fixed dimensions and a reason."""
     for node in walk.nodes:
-        if not node["outputs"]:
+        if not node.results:
             continue
-        place = f" of {node['module']}" if node.get("module") else ""
+        place = f" of {node.module}" if node.module else ""
         rule = rule_of(node)
         if rule is None:
-            walk.lock(node, f"no rule follows channels through {base_name(node)}{place}")
+            walk.lock(node, f"no rule follows channels through {node.op}{place}")
             continue
-        if not operands(node):
+        if not node.operands:
             rule = reducing.made
         try:
             rule(walk, node)
         except LockedError as why:
-            walk.lock(node, f"{why} ({base_name(node)}{place})")
-        except (IndexError, TypeError, ValueError) as why:  # an argument in a form that its rule does not know
-            walk.lock(node, f"{base_name(node)}{place} is called in a way that is not followed ({why})")
+            walk.lock(node, f"{why} ({node.op}{place})")
+        except (IndexError, TypeError, ValueError) as why:  # the rule does not know this form of an argument
+            walk.lock(node, f"{node.op}{place} is called in a way that is not followed ({why})")

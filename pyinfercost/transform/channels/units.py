@@ -1,4 +1,4 @@
-"""Elementary units of dimensions, which of them are one and the same, and which are fixed."""
+"""Units of dimensions: which elements are one unit, and which units are fixed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     Ids: TypeAlias = NDArray[np.int64]
 
 Axis: TypeAlias = "Ids | int"
-"""A dimension: the unit of each of its elements, or the number of the reason why all of them are fixed."""
+"""A dimension: the unit of each of its elements, or the number of the reason why the whole dimension is fixed."""
 
 
 class LockedError(Exception):
-    """Channels cannot be followed through a node; the text says why, and the node's dimensions are fixed."""
+    """A rule cannot follow channels through a node. The text says why; the node's dimensions are fixed."""
 
 
 class Units:
-    """Hands out units and keeps what is said of them; `close` works out what follows."""
+    """Units, the pairs of them that are equal, and the fixed ones. `close` derives the classes of equal units."""
 
     def __init__(self) -> None:
-        self.reasons: list[str] = [""]  # a number is above 0
+        self.reasons: list[str] = [""]  # numbers start at 1
         self._number: dict[str, int] = {}
         self._count = 0
         self._edges: list[tuple[Ids, Ids]] = []
@@ -31,26 +31,26 @@ class Units:
         self._stand_ins: dict[int, int] = {}
 
     def reason(self, text: str) -> int:
-        """The number of a reason."""
+        """Return the number of a reason."""
         if text not in self._number:
             self._number[text] = len(self.reasons)
             self.reasons.append(text)
         return self._number[text]
 
     def fresh(self, count: int) -> Ids:
-        """New units."""
+        """Return new units."""
         self._count += count
         return np.arange(self._count - count, self._count, dtype=np.int64)
 
     def fix(self, axis: Axis, reason: int) -> int:
-        """These elements stay; returns the dimension as a fixed one."""
+        """Fix the elements of a dimension; return the fixed dimension."""
         if isinstance(axis, int):
             return axis
         self._fixed.append((axis, reason))
         return reason
 
     def elements(self, axis: Axis, count: int) -> Ids:
-        """A dimension element by element, where it may be fixed."""
+        """Return the units of a dimension element by element; a fixed dimension has one fixed unit."""
         if not isinstance(axis, int):
             return axis
         if axis not in self._stand_ins:
@@ -60,10 +60,10 @@ class Units:
         return np.full(count, self._stand_ins[axis], dtype=np.int64)
 
     def equal(self, left: Axis, right: Axis) -> Axis:
-        """Element i of one goes with element i of the other; returns what both are from now on.
+        """Make element i of one dimension equal to element i of the other; return the common dimension.
 
         Raises:
-            LockedError: where one has more elements.
+            LockedError: their lengths differ.
         """
         if isinstance(left, int):
             return left if isinstance(right, int) else self.fix(right, left)
@@ -76,15 +76,15 @@ class Units:
         return left
 
     def close(self) -> tuple[Ids, Ids]:
-        """What follows from all that was said.
+        """Derive the classes of equal units.
 
         Returns:
-            Of each unit the least unit that it goes with, and the number of the reason why it is fixed (0: it is not).
+            For each unit the least unit of its class, and the number of the reason why it is fixed (0: it is free).
         """
         label = np.arange(self._count, dtype=np.int64)
         first = np.concatenate([left for left, _ in self._edges]) if self._edges else label[:0]
         second = np.concatenate([right for _, right in self._edges]) if self._edges else label[:0]
-        # Roots are hooked onto lesser ones and paths made short, until the ends of all edges agree.
+        # Connected components by hooking and pointer jumping, until both ends of all edges have one root.
         while True:
             one, two = label[first], label[second]
             open_edges = one != two
@@ -101,6 +101,6 @@ class Units:
         why = np.full(self._count, none, dtype=np.int64)
         for ids, number in self._fixed:
             roots = label[ids]
-            why[roots] = np.minimum(why[roots], number)  # what is said first comes first
+            why[roots] = np.minimum(why[roots], number)  # the first reason counts
         why[why == none] = 0
         return label, why[label]

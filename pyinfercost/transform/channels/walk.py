@@ -1,43 +1,51 @@
-"""A walk over a graph's nodes: the units of every dimension of every tensor, as rules say them op by op."""
+"""A walk over a graph's nodes: rules derive the units of every dimension of every tensor, op by op."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ... import _core
-from ..edit import Node, operand, operands
+from ..._core import NodeInfo
 from .units import Axis, LockedError, Units
 
 if TYPE_CHECKING:
+    from ..._core import Expr, Graph, Quantity
     from .groups import Role
 
-Rule = Callable[["Walk", Node], None]
+Rule = Callable[["Walk", NodeInfo], None]
 _FLOATS = ("float", "bfloat", "complex")
 
 
 class Walk:
     """The state of a walk.
 
+    Args:
+        graph: of a forward.
+
     Attributes:
-        tensors: of the graph's JSON.
-        units: what is known of elements.
-        lengths: the shape of each tensor as numbers; a named size counts as a prime of its own, so that a product of
-            lengths can be taken apart again.
+        nodes: of the graph, in execution order.
+        tensors: of the graph.
+        shapes: of the tensors, in numbers and named sizes.
+        strides: of the tensors, in elements.
+        units: the units of elements, and which of them go together.
+        lengths: the shapes as numbers; each named size counts as a prime of its own, so that a product of lengths can
+            be taken apart again.
         made: the parameters' dimensions that layers make channels along, in order.
-        roles: what other dimensions of parameters are for.
-        arguments: (node, name of an argument, what it is the length of): they follow the widths.
+        roles: the roles of other dimensions of parameters.
+        arguments: (node, name of an argument, the dimensions whose lengths it gives).
     """
 
-    def __init__(self, data: dict[str, Any]) -> None:
-        self.tensors: list[dict[str, Any]] = data["tensors"]
-        self.nodes: list[Node] = data["nodes"]
+    def __init__(self, graph: Graph) -> None:
+        self.nodes = graph.nodes
+        self.tensors = graph.tensors
+        self.shapes = [made.shape for made in self.tensors]
+        self.strides = [made.strides for made in self.tensors]
         self.units = Units()
-        self.numbers = Numbers(data["sizes"])
-        self.lengths = [tuple(self.numbers(length) for length in made["shape"]) for made in self.tensors]
+        self.numbers = Numbers(graph.sizes)
+        self.lengths = [tuple(self.numbers(length) for length in shape) for shape in self.shapes]
         self.made: dict[tuple[int, int], None] = {}
         self.roles: dict[tuple[int, int], Role] = {}
-        self.arguments: list[tuple[Node, str, list[Axis]]] = []
+        self.arguments: list[tuple[NodeInfo, str, list[Axis]]] = []
         self.axes_of: list[list[Axis] | None] = [None] * len(self.tensors)
         self._origin: dict[int, tuple[int, tuple[int | None, ...]]] = {}
         self._single = self.units.reason("there is one of them, which may broadcast")
@@ -45,11 +53,11 @@ class Walk:
         self._forward = self.units.reason("the forward makes a tensor of their fixed number")
 
     def fixed(self, text: str) -> int:
-        """The number of a reason."""
+        """Return the number of a reason."""
         return self.units.reason(text)
 
     def axes(self, t: int) -> list[Axis]:
-        """The dimensions of a tensor; those of a parameter that is met first are units of its own."""
+        """Return the dimensions of a tensor; a parameter that is read for the first time gets new units."""
         known = self.axes_of[t]
         if known is None:
             known = self._first_axes(t)
@@ -57,29 +65,30 @@ class Walk:
         return known
 
     def _first_axes(self, t: int) -> list[Axis]:
-        made = self.tensors[t]
-        role, name = made["role"], made.get("name", "")
+        made, shape = self.tensors[t], self.shapes[t]
+        role, name = made.role, made.name
         if role not in ("parameter", "buffer"):
             text = f"they come in with {name or 'an input'}" if role in ("input", "kv_cache") else ""
             reason = self.fixed(text) if text else self._forward
-            return [reason] * len(made["shape"])
-        if made.get("stands_for") is not None or made.get("storage_elements") is not None:
-            return [self.fixed(f"{name} lies in memory in a form of its own")] * len(made["shape"])
-        if not made["dtype"].startswith(_FLOATS) or "float8" in made["dtype"] or "float4" in made["dtype"]:
-            return [self.fixed(f"{name} is of {made['dtype']}")] * len(made["shape"])
-        self._origin[t] = (t, tuple(range(len(made["shape"]))))
+            return [reason] * len(shape)
+        if made.logical_numel is not None or made.storage_elements is not None:
+            return [self.fixed(f"{name} is stored in a packed form")] * len(shape)
+        dtype = made.dtype
+        if not dtype.startswith(_FLOATS) or "float8" in dtype or "float4" in dtype:
+            return [self.fixed(f"{name} is of {dtype}")] * len(shape)
+        self._origin[t] = (t, tuple(range(len(shape))))
         return [
             self._named if not isinstance(n, int) else self._single if n == 1 else self.units.fresh(n)
-            for n in made["shape"]
+            for n in shape
         ]
 
     def set(self, t: int, axes: Sequence[Axis]) -> None:
-        """What a rule says of a result.
+        """Set the dimensions of a result.
 
         Raises:
-            LockedError: where that does not fit the result's shape.
+            LockedError: they do not fit the result's shape.
         """
-        shape, lengths = self.tensors[t]["shape"], self.lengths[t]
+        shape, lengths = self.shapes[t], self.lengths[t]
         if len(axes) != len(shape):
             raise LockedError(f"a result has {len(shape)} dimensions where {len(axes)} were expected")
         found: list[Axis] = []
@@ -99,41 +108,41 @@ class Walk:
             found = [self.units.equal(old, new) for old, new in zip(before, found, strict=True)]
         self.axes_of[t] = found
 
-    def lock(self, node: Node, text: str) -> None:
-        """All dimensions of a node's operands and results stay as they are."""
+    def lock(self, node: NodeInfo, text: str) -> None:
+        """Fix all dimensions of a node's operands and results."""
         reason = self.fixed(text)
-        for t in operands(node):
+        for t in node.operands:
             self.axes_of[t] = [self.units.fix(axis, reason) for axis in self.axes(t)]
-        for t in node["outputs"]:
+        for t in node.results:
             known = self.axes_of[t] or []
             for axis in known:
                 self.units.fix(axis, reason)
-            self.axes_of[t] = [reason] * len(self.tensors[t]["shape"])
+            self.axes_of[t] = [reason] * len(self.shapes[t])
 
     def fix_dim(self, t: int, dim: int, text: str) -> int:
-        """One dimension stays as it is."""
+        """Fix one dimension."""
         return self.units.fix(self.axes(t)[dim], self.fixed(text))
 
     def follows(self, t: int, source: int, dims: Sequence[int | None]) -> None:
-        """A tensor has the elements of another along these dimensions: so a weight is known behind its views."""
+        """Note that a tensor has the elements of another along these dimensions, so that views of a weight count as it."""
         origin = self._origin.get(source)
         if origin is not None:
             self._origin.setdefault(t, (origin[0], tuple(None if d is None else origin[1][d] for d in dims)))
 
     def is_parameter(self, t: int) -> bool:
-        """Whether a tensor is a parameter, or a view or mask of one."""
-        return t in self._origin and self.tensors[self._origin[t][0]]["role"] == "parameter"
+        """Return whether a tensor is a parameter, or a view or mask of one."""
+        return t in self._origin and self.tensors[self._origin[t][0]].role == "parameter"
 
     def parameter(self, t: int, dim: int) -> tuple[int, int] | None:
-        """The parameter and its dimension that a dimension of a tensor is; None where it is none."""
+        """Return the parameter and its dimension behind a dimension of a tensor; None without one."""
         origin = self._origin.get(t)
-        if origin is None or self.tensors[origin[0]]["role"] != "parameter":
+        if origin is None or self.tensors[origin[0]].role != "parameter":
             return None
         source = origin[1][dim]
         return None if source is None else (origin[0], source)
 
     def makes(self, t: int, dim: int) -> None:
-        """A layer makes channels along this dimension of its weight."""
+        """Note that a layer makes channels along this dimension of its weight."""
         self.axes(t)
         found = self.parameter(t, dim)
         if found is not None:
@@ -141,7 +150,7 @@ class Walk:
             self.roles[found] = "producer"
 
     def role(self, t: int | None, role: Role, dim: int | None = None) -> None:
-        """What a parameter's dimension (all of them) is for, unless something has said it before."""
+        """Set the role of a parameter's dimension (of all, without `dim`), unless it has one."""
         if t is None:
             return
         for each in range(len(self.axes(t))) if dim is None else (dim,):
@@ -149,28 +158,32 @@ class Walk:
             if found is not None:
                 self.roles.setdefault(found, role)
 
-    def argument(self, node: Node, name: str, axes: list[Axis]) -> None:
-        """An argument is the length of these, and follows their width."""
+    def argument(self, node: NodeInfo, name: str, axes: list[Axis]) -> None:
+        """Note that an argument gives the lengths of these dimensions."""
         self.arguments.append((node, name, axes))
 
 
 class Numbers:
-    """Lengths as plain numbers: each named size counts as a prime of its own."""
+    """Lengths as plain numbers: each named size counts as a prime of its own.
 
-    def __init__(self, names: Sequence[str]) -> None:
+    Args:
+        names: of the sizes.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
         self.values = dict(zip(names, _primes(), strict=False))
-        self._known: dict[str, int] = {}
+        self._known: dict[Expr, int] = {}
 
-    def __call__(self, length: int | str) -> int:
+    def __call__(self, length: Quantity) -> int:
         if isinstance(length, int):
             return length
         if length not in self._known:
-            self._known[length] = _core.Expr(length).evaluate(self.values)
+            self._known[length] = length.evaluate(self.values)
         return self._known[length]
 
 
 def _primes() -> Iterator[int]:
-    """Primes above what lengths are usually multiples of."""
+    """Yield primes above the usual factors of lengths."""
     found = 1009
     while True:
         if all(found % divisor for divisor in range(2, int(found**0.5) + 1)):
@@ -178,22 +191,11 @@ def _primes() -> Iterator[int]:
         found += 2
 
 
-def base_name(node: Node) -> str:
-    """`aten.add_.Tensor` is `aten.add_`."""
-    return str(node["op"]).rpartition(".")[0]
-
-
-def given(node: Node, name: str, otherwise: Any = None) -> Any:
-    """The value of an argument that is no tensor."""
-    value = node["args"].get(name)
-    return otherwise if value is None else value[1]
-
-
 def whole(value: Any) -> list[int]:
-    """An argument of one or several integers, as numbers.
+    """Return an argument of one or several integers as numbers.
 
     Raises:
-        LockedError: where one of them is an expression.
+        LockedError: one of them is an expression.
     """
     values = value if isinstance(value, list) else [value]
     if any(not isinstance(each, int) for each in values):
@@ -201,13 +203,13 @@ def whole(value: Any) -> list[int]:
     return list(values)
 
 
-def need(node: Node, *names: str) -> int:
-    """The tensor that is given by the first of these names.
+def need(node: NodeInfo, *names: str) -> int:
+    """Return the tensor that is given by the first of these names.
 
     Raises:
-        LockedError: where none is given.
+        LockedError: none is given.
     """
-    found = operand(node, *names)
+    found = node.operand(*names)
     if found is None:
-        raise LockedError(f"{base_name(node)} has no {names[0]}")
+        raise LockedError(f"{node.op} has no {names[0]}")
     return found

@@ -1,0 +1,97 @@
+"""Keys and values of attention in another dtype: caches, what is appended to them, and what reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._core import TensorId
+
+if TYPE_CHECKING:
+    from .._core import Graph, GraphRewriter, NodeInfo
+
+# Ops whose results hold elements of their operands unchanged: views, copies, and joining old and new.
+_PASSES_ON = frozenset(
+    f"aten.{name}"
+    for name in (
+        "cat",
+        "view",
+        "reshape",
+        "transpose",
+        "permute",
+        "expand",
+        "unsqueeze",
+        "squeeze",
+        "slice",
+        "select",
+        "clone",
+        "contiguous",
+        "index_copy",
+        "index_put",
+        "repeat_interleave",
+        "narrow",
+    )
+)
+_FUSED_ATTENTION = ("aten.scaled_dot_product_attention", "aten._scaled_dot_product")
+
+
+class CacheFormat:
+    """Keeps keys and values in another dtype.
+
+    Fused attention reads narrow keys and values and widens them on the way. Any other reader gets them widened by a
+    kernel before it, and new keys and values are quantized before they are joined with the cache.
+
+    Args:
+        graph: the captured graph.
+        rewriter: of that graph.
+        dtype: of the cache.
+
+    Attributes:
+        found: how many cache tensors the graph has.
+    """
+
+    def __init__(self, graph: Graph, rewriter: GraphRewriter, dtype: str) -> None:
+        self._rewriter = rewriter
+        self._dtype = dtype
+        self._wide = {t.index: t.dtype for t in graph.tensors if t.role == "kv_cache"}
+        for t in self._wide:
+            rewriter.set_dtype(t, dtype)
+        self.found = len(self._wide)
+
+    def visit(self, node: NodeInfo) -> None:
+        """Change the operands of a node. Nodes must be visited in execution order."""
+        operands = node.operands
+        narrow = [t for t in operands if t in self._wide]
+        if not narrow or node.op.startswith(_FUSED_ATTENTION):
+            return
+        if node.op.rstrip("_") not in _PASSES_ON:
+            self._rewriter.replace_operands(node.index, {t: self._widened(node, t) for t in narrow})
+            return
+        self._rewriter.replace_operands(
+            node.index, {t: self._quantized(node, t) for t in operands if self._is_appended(t)}
+        )
+        for t in node.results:
+            self._wide[t] = self._rewriter.dtype(t)
+            self._rewriter.set_dtype(t, self._dtype)
+
+    def _is_appended(self, t: int) -> bool:
+        """Whether elements of a wide tensor are put into a cache."""
+        is_wide = t not in self._wide and self._rewriter.dtype(t) in ("float32", "float16", "bfloat16")
+        return is_wide and 0 not in self._rewriter.shape(t)
+
+    def _quantized(self, node: NodeInfo, t: int) -> TensorId:
+        rewriter = self._rewriter
+        shape = rewriter.shape(t)
+        narrow = rewriter.tensor(self._dtype, shape)
+        if self._dtype in ("float16", "bfloat16"):
+            rewriter.insert_before(node.index, "aten._to_copy.default", {"self": TensorId(t)}, [narrow])
+            return narrow
+        scale = rewriter.tensor("float32", [*shape[:-1], 1])
+        args = {"input": TensorId(t)}
+        rewriter.insert_before(node.index, "pyinfercost.quantize_rows.default", args, [narrow, scale])
+        return narrow
+
+    def _widened(self, node: NodeInfo, t: int) -> TensorId:
+        wide = self._rewriter.tensor(self._wide[t], self._rewriter.shape(t))
+        op = "quantized_decomposed.dequantize_per_token.default"
+        self._rewriter.insert_before(node.index, op, {"input": TensorId(t)}, [wide])
+        return wide

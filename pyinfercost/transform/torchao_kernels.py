@@ -1,0 +1,179 @@
+"""Products as torchao's tensor subclasses run them without a compiler, operator by operator.
+
+The operators are those that a capture of such a module records (torchao 0.18), so both graphs cost the same. Without a
+compiler a weight is widened as a whole before each product, or an activation is quantized by a dozen small kernels:
+much slower than the kernels of a serving engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from .._core import TensorId
+from .formats import Format, WhatIfError
+from .products import Product, StoredWeights
+
+if TYPE_CHECKING:
+    from .._core import GraphRewriter, Quantity
+
+
+class TorchaoKernels:
+    """Replaces products by the operators that torchao runs for a format.
+
+    Args:
+        rewriter: of the captured graph.
+        weights: the weights in other formats.
+    """
+
+    def __init__(self, rewriter: GraphRewriter, weights: StoredWeights) -> None:
+        self._rewriter, self._weights = rewriter, weights
+
+    def replace(self, product: Product, form: Format) -> None:
+        """Replace one product.
+
+        Raises:
+            WhatIfError: the product is not a linear layer, or torchao has no such format.
+        """
+        if product.spatial_dims or product.transposed or form.name not in _CHAINS:
+            raise WhatIfError(f"kernels='torchao' has {', '.join(_CHAINS)} of linear layers, not {form.name} of all")
+        _CHAINS[form.name](_Chain(self._rewriter, product, self._weights.arguments(product, form)))
+
+
+class _Chain:
+    """Operators one after the other, each with a result of its own.
+
+    Args:
+        rewriter: of the captured graph.
+        product: the product that they replace.
+        stored: the parameters of the quantized weight: `weight`, `weight_scale` and so on.
+    """
+
+    def __init__(self, rewriter: GraphRewriter, product: Product, stored: Mapping[str, TensorId]) -> None:
+        self._rewriter, self._node = rewriter, product.node.index
+        self.input, self.weight, self.scale = TensorId(product.input), stored["weight"], stored["weight_scale"]
+        self.bias = stored.get("bias")
+        self.wide = rewriter.dtype(product.input)
+        self.lead: list[Quantity] = list(rewriter.shape(product.input))[:-1]
+        self.rows, self.columns = rewriter.shape(self.weight)
+        self.flat: Quantity = prod(self.lead)
+
+    def dtype(self, t: TensorId) -> str:
+        """Return the dtype of a result."""
+        return self._rewriter.dtype(t)
+
+    def call(
+        self,
+        op: str,
+        given: TensorId,
+        to: str,
+        lengths: Sequence[Quantity],
+        *,
+        strides: Sequence[Quantity] | None = None,
+        **arguments: Any,
+    ) -> TensorId:
+        """Insert an operator whose first argument is `given`; return its result, of dtype `to`."""
+        result = self._rewriter.tensor(to, lengths, strides=strides)
+        self._rewriter.insert_before(self._node, op, {"self": given, **arguments}, [result])
+        return result
+
+    def call_in_place(self, op: str, given: TensorId, **arguments: Any) -> None:
+        """Insert an operator that writes its first argument."""
+        self._rewriter.insert_before(self._node, op, {"self": given, **arguments}, [given])
+
+    def end(self, op: str, given: TensorId, **arguments: Any) -> None:
+        """Replace the product itself: the operator has its result."""
+        self._rewriter.replace(self._node, op, {"self": given, **arguments})
+
+
+def _weight_only_int8(chain: _Chain) -> None:
+    rows, columns, flat, wide = chain.rows, chain.columns, chain.flat, chain.wide
+    turned = chain.call("aten.t.default", chain.weight, "int8", [columns, rows], strides=[1, columns])
+    x = chain.call("aten.reshape.default", chain.input, wide, [flat, columns], shape=[-1, columns])
+    widened = chain.call("aten.to.dtype", turned, wide, [columns, rows], strides=[1, columns], dtype=wide)
+    y = chain.call("aten.mm.default", x, wide, [flat, rows], mat2=widened)
+    scale = chain.call("aten.to.dtype", chain.scale, wide, [rows, 1], dtype=wide)
+    scale = chain.call("aten.flatten.using_ints", scale, wide, [rows])
+    y = chain.call("aten.mul.Tensor", y, wide, [flat, rows], other=scale)
+    _finish(chain, y)
+
+
+def _finish(chain: _Chain, y: TensorId) -> None:
+    """Reshape to the result of the product, and add the bias in place."""
+    shape = [*chain.lead, chain.rows]
+    if chain.bias is None:
+        chain.end("aten.reshape.default", y, shape=shape)
+        return
+    y = chain.call("aten.reshape.default", y, chain.dtype(y), shape, shape=shape)
+    chain.call_in_place("aten.add_.Tensor", y, other=chain.bias)
+    chain.end("aten.to.dtype", y, dtype=chain.wide)
+
+
+def _weight_only_fp8(chain: _Chain) -> None:
+    rows, columns, wide = chain.rows, chain.columns, chain.wide
+    across: list[Quantity] = [1, columns]
+    turned = chain.call("aten.t.default", chain.weight, "float8_e4m3fn", [columns, rows], strides=across)
+    scale = chain.call("aten.t.default", chain.scale, "float32", [1, rows], strides=[1, 1])
+    full = chain.call("aten.to.dtype", turned, "float32", [columns, rows], strides=across, dtype="float32")
+    full = chain.call("aten.mul.Tensor", full, "float32", [columns, rows], strides=across, other=scale)
+    widened = chain.call("aten.to.dtype", full, wide, [columns, rows], strides=across, dtype=wide)
+    if chain.bias is None:
+        chain.end("aten.matmul.default", chain.input, other=widened)
+        return
+    y = chain.call("aten.matmul.default", chain.input, wide, [*chain.lead, rows], other=widened)
+    chain.end("aten.add.Tensor", y, other=chain.bias)
+
+
+def _dynamic_int8(chain: _Chain) -> None:
+    rows, columns, flat, wide = chain.rows, chain.columns, chain.flat, chain.wide
+    each, single = [*chain.lead, columns], [*chain.lead, 1]
+
+    def on_rows(op: str, given: TensorId, to: str = wide, **arguments: Any) -> TensorId:
+        return chain.call(op, given, to, single, **arguments)
+
+    def of_inputs(op: str, given: TensorId, to: str = "float32", **arguments: Any) -> TensorId:
+        return chain.call(op, given, to, each, **arguments)
+
+    last: dict[str, Any] = {"dim": [len(each) - 1], "keepdim": True}
+    x = of_inputs("aten.view.default", chain.input, wide, size=each)
+    least, most = on_rows("aten.amin.default", x, **last), on_rows("aten.amax.default", x, **last)
+    least = on_rows("aten.min.other", least, other=on_rows("aten.zeros_like.default", least))
+    most = on_rows("aten.max.other", most, other=on_rows("aten.zeros_like.default", most))
+    most = on_rows("aten.max.other", on_rows("aten.neg.default", least), other=most)
+    scale = on_rows("aten.div.Tensor", most, other=127.5)
+    zero = on_rows("aten.full_like.default", scale, fill_value=0)
+    scale = on_rows("aten.clamp.default", scale, min=1.1920928955078125e-07)
+    scale = on_rows("aten.to.dtype", scale, "float32", dtype="float32")
+    zero = on_rows("aten.to.dtype", zero, "int8", dtype="int8")
+    inverse = on_rows("aten.reciprocal.default", scale, "float32")
+    inverse = on_rows("aten.mul.Tensor", inverse, "float32", other=1.0)
+    q = of_inputs("aten.mul.Tensor", x, other=inverse)
+    q = of_inputs("aten.round.default", q)
+    q = of_inputs("aten.add.Tensor", q, other=zero)
+    q = of_inputs("aten.clamp.default", q, min=-128, max=127)
+    q = of_inputs("aten.to.dtype", q, "int8", dtype="int8")
+    turned = chain.call("aten.t.default", chain.weight, "int8", [columns, rows], strides=[1, columns])
+    q = chain.call("aten.reshape.default", q, "int8", [flat, columns], shape=[-1, columns])
+    scale = chain.call("aten.reshape.default", scale, "float32", [flat, 1], shape=[-1, 1])
+    wide_scale = chain.call(
+        "aten.expand.default", scale, "float32", [flat, rows], strides=[1, 0], size=[flat, rows]
+    )
+    turned = chain.call("aten.contiguous.default", turned, "int8", [columns, rows])
+    y = chain.call("aten._int_mm.default", q, "int32", [flat, rows], mat2=turned)
+    y = chain.call("aten.mul.Tensor", y, "float32", [flat, rows], other=wide_scale)
+    y = chain.call("aten.to.dtype", y, wide, [flat, rows], dtype=wide)
+    of_weight = chain.call("aten.flatten.using_ints", chain.scale, "float32", [rows])
+    y = chain.call("aten.mul.Tensor", y, "float32", [flat, rows], other=of_weight)
+    if chain.bias is None:
+        shape = [*chain.lead, rows]
+        y = chain.call("aten.reshape.default", y, "float32", shape, shape=shape)
+        chain.end("aten.to.dtype", y, dtype=wide)
+        return
+    _finish(chain, y)
+
+
+_CHAINS: Mapping[str, Callable[[_Chain], None]] = MappingProxyType(
+    {"int8_wo": _weight_only_int8, "fp8_wo": _weight_only_fp8, "int8_dynamic": _dynamic_int8}
+)
