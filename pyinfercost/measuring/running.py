@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
+from ..hardware.dtypes import CORE_DTYPES
 from ..sources.build_device import building_on
 from ..sources.huggingface import LoadedModel
 from ..sources.model_spec import load_model
 
 Forward = Callable[[], Any]
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES: dict[str, torch.dtype] = {short: getattr(torch, CORE_DTYPES[short]) for short in ("fp32", "bf16", "fp16")}
 PRECISIONS = ("native", *_DTYPES)
 
 
