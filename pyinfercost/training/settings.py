@@ -9,6 +9,7 @@ from typing import Any
 
 from .._core import Hardware
 from ..deployment import Deployment, HardwareLike, PriceLike, deployment_of
+from ..hardware.dtypes import VALUE_BITS
 
 
 def checked_count(name: str, value: Any) -> int:
@@ -73,7 +74,6 @@ def serving_deployments(
 _PIECE_BYTES = 16
 _VECTOR_BITS = {"avx512": 512, "amx": 512, "avx2": 256, "neon": 128}
 _USUAL_VECTOR_BITS = 256
-_BITS = {"fp64": 64, "fp16": 16, "bf16": 16, "amp_fp16": 16, "amp_bf16": 16, "int8": 8, "fp8": 8}
 _USUAL_BITS = 32
 
 
@@ -93,7 +93,7 @@ def granularity_of(value: Any, machine: Hardware | None, precision: str) -> int:
         return checked_count("granularity", value)
     if machine is None:
         return 1
-    bits = _BITS.get(precision, _USUAL_BITS)
+    bits = VALUE_BITS.get(precision.removeprefix("amp_"), _USUAL_BITS)
     if machine.kind == "gpu":
         return 8 * _PIECE_BYTES // bits
     if machine.kind == "cpu":

@@ -18,23 +18,14 @@ import torch
 
 from ..sources.example import Sizes
 
+from ..hardware.dtypes import CORE_DTYPES, short_dtype
+
 if TYPE_CHECKING:
     from .._core import Hardware
     from .training_step import TrainingWork
 
 _SECONDS_PER_H = 3600.0
 _MOST_UNREAD = 1024  # batches
-
-_SHORT = {
-    torch.float64: "fp64",
-    torch.float32: "fp32",
-    torch.float16: "fp16",
-    torch.bfloat16: "bf16",
-    torch.float8_e4m3fn: "fp8",
-    torch.float8_e5m2: "fp8",
-    torch.int8: "int8",
-}
-_PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
 
 
 class Throughput:
@@ -356,22 +347,21 @@ def _precision(precision: str | None, module: torch.nn.Module) -> str:
     """
     if precision is not None:
         short = precision.removeprefix("amp_")
-        if short not in _PRECISIONS:
-            raise ValueError(f"training_precision is {precision!r}; expected one of {', '.join(_PRECISIONS)}")
+        if short not in CORE_DTYPES:
+            raise ValueError(f"training_precision is {precision!r}; expected one of {', '.join(CORE_DTYPES)}")
         return short
     elements: dict[torch.dtype, int] = {}
     for tensor in module.parameters():
         elements[tensor.dtype] = elements.get(tensor.dtype, 0) + tensor.numel()
     most = max(elements, key=elements.__getitem__, default=torch.float32)
-    short = _SHORT.get(most, "fp32")
+    short = short_dtype(str(most).removeprefix("torch."))
+    short = short if short in CORE_DTYPES else "fp32"
     on_gpu = any(t.device.type == "cuda" for t in module.parameters())
     return "tf32" if short == "fp32" and on_gpu and torch.get_float32_matmul_precision() != "highest" else short
 
 
 def _peak(machine: Hardware, precision: str) -> Peak:
     """Return the dense peak in a dtype: of the matrix or the vector unit, whichever is higher."""
-    from ..hardware.schema import CORE_DTYPES
-
     dtype = CORE_DTYPES.get(precision, precision)
     rates = [of[dtype] for of in (machine.matrix_flop_per_s, machine.vector_flop_per_s) if dtype in of]
     return Peak(machine.id, max(rates, default=None), machine.bandwidth_byte_per_s or None)

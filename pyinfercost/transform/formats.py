@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from ..hardware.dtypes import CORE_DTYPES
+
 
 class WhatIfError(ValueError):
     """The graph cannot have the format; the message says what was got and what was expected."""
@@ -69,7 +71,7 @@ FORMATS = _table(
 PRUNED = _table(Format("2:4", "", scale=None, semi_structured=True))
 """Structures of pruned weights that kernels skip; zeros without structure are multiplied like any number."""
 
-CACHE_DTYPES = MappingProxyType({"int8": "int8", "fp8": "float8_e4m3fn", "fp16": "float16", "bf16": "bfloat16"})
+CACHE_DTYPES = MappingProxyType({short: CORE_DTYPES[short] for short in ("int8", "fp8", "fp16", "bf16")})
 """Dtypes that keys and values of attention can be stored in."""
 
 
