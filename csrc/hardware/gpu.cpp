@@ -17,8 +17,10 @@ GpuCosts::Shape shape_of(const KernelTerms& terms, Execution execution) {
         return Shape::none;
     }
     if (is_zero(terms.contraction_flops)) {
-        // Sums are spread over threads however long their rows are.
-        return is_zero(terms.n) || terms.kind == WorkKind::reduction ? Shape::none : Shape::rows;
+        // Sums are spread over threads however long their rows are. So is the gradient of a bias alone: a
+        // product's backward without its products.
+        const bool sums = terms.kind == WorkKind::reduction || is_contraction(terms.kind);
+        return is_zero(terms.n) || sums ? Shape::none : Shape::rows;
     }
     if (terms.kind == WorkKind::attention) return Shape::attention;
     // A user's rule may give no dimensions.
@@ -32,8 +34,8 @@ bool is_batched(const KernelTerms& terms) {
 
 // A convolution with one channel to a group: nothing is reduced but its window.
 bool is_depthwise(const KernelTerms& terms) {
-    return terms.kind == WorkKind::convolution && is_constant(terms.k) && terms.k.constant == terms.window &&
-           is_batched(terms);
+    return terms.kind == WorkKind::convolution && is_constant(terms.k) &&
+           terms.k.constant == terms.filter_elements && is_batched(terms);
 }
 
 // A convolution in groups of few channels, for which libraries of the matrix unit have kernels of their own
@@ -68,9 +70,9 @@ std::string tiles_of(const KernelTerms& terms, const Engine& engine) {
 
 // Kernels along rows by what they do; those of serving engines have a block for each token.
 std::string rows_of(const KernelTerms& terms) {
-    if (terms.window > 1) return "token_rows.";
+    if (terms.row_schedule == RowSchedule::block_per_row) return "token_rows.";
     if (terms.kind == WorkKind::softmax) return "softmax_rows.";
-    if (terms.kind == WorkKind::pooling) return "plane_rows.";
+    if (terms.row_schedule == RowSchedule::thread_per_row) return "plane_rows.";
     return terms.kind == WorkKind::normalization ? "norm_rows." : "quantize_rows.";
 }
 
@@ -106,7 +108,8 @@ TileCosts tile_costs(const Hardware& hardware, const std::string& table, double 
 RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     const bool softmax = terms.kind == WorkKind::softmax;
     const bool norm = terms.kind == WorkKind::normalization;
-    const bool fixed = terms.window > 1;  // how many threads a block has is the op's own
+    // A serving engine's kernel: how many threads a block has is the op's own.
+    const bool fixed = terms.row_schedule == RowSchedule::block_per_row;
     const std::string table = rows_of(terms);
     const auto constant = [&](const char* key, double otherwise) {
         return hardware_.constant(table + key, otherwise);
@@ -121,8 +124,8 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     costs.element_bytes = std::max(1, terms.operand_bits / 8);
     costs.threads = hardware_.constant("limits.threads_per_core", 2048);
     // Norms have blocks of 128 threads; quantising kernels of serving engines give a whole core to a row.
-    const bool alone = terms.kind == WorkKind::pooling;  // a thread has its row for itself
-    costs.block = fixed ? terms.window : softmax ? 0 : norm ? 128 : alone ? 1 : costs.threads;
+    const bool alone = terms.row_schedule == RowSchedule::thread_per_row;
+    costs.block = fixed ? terms.threads_per_row : softmax ? 0 : norm ? 128 : alone ? 1 : costs.threads;
     costs.held = softmax ? 1024 : 0;
     if (fixed && hardware_.clock_hz > 0) {
         costs.issue_s = 1 / (constant("issue_per_clock", 1) * hardware_.clock_hz * hardware_.cores);
@@ -179,7 +182,7 @@ double Binder::direct_share(const KernelTerms& terms) const {
     const double narrow = constant("compute", 1);
     if (!is_depthwise(terms)) return constant("grouped", narrow);
     const double last = terms.channels_first ? 1 : constant("channels_last", 1);
-    return last * (terms.window > kWidestDirect ? constant("wide", narrow) : narrow);
+    return last * (terms.filter_elements > kWidestDirect ? constant("wide", narrow) : narrow);
 }
 
 GpuCosts Binder::gpu(const KernelTerms& terms) {
@@ -221,7 +224,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
         costs.transposed_factor = hardware_.constant("stream.transposed", 0);
     }
     // A norm's kernels read planes; the convolution behind them wants its channels innermost again.
-    if (terms.turned && execution_ != Execution::compiled) {
+    if (terms.needs_layout_change && execution_ != Execution::compiled) {
         costs.transposed_factor = hardware_.constant("stream.turned", 0);
     }
     // A compiler's kernels are its own.
@@ -247,7 +250,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.direct_s_per_flop = costs.vector_s_per_flop / direct_share(terms);
     const bool innermost = !terms.channels_first || execution_ == Execution::compiled;
     const bool odd = engine.matrix && innermost && !is_depthwise(terms) && is_in_odd_groups(terms);
-    if (odd || (is_depthwise(terms) && terms.window > kWidestDirect)) {
+    if (odd || (is_depthwise(terms) && terms.filter_elements > kWidestDirect)) {
         costs.shape = GpuCosts::Shape::unshaped;  // a general kernel, without tiles
         costs.engine_s_per_flop = costs.direct_s_per_flop;
         // What is fetched once serves all results of a group.
@@ -266,7 +269,8 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     if (costs.shape == GpuCosts::Shape::rows) costs.rows = gpu_rows(terms);
     if (costs.shape == GpuCosts::Shape::attention) costs.attention = gpu_attention(core_s_per_flop);
     const double fused = hardware_.constant("winograd.fused", 0);
-    if (costs.shape == GpuCosts::Shape::tiles && !engine.matrix && fused > 0 && !is_zero(terms.squares_4)) {
+    if (costs.shape == GpuCosts::Shape::tiles && !engine.matrix && fused > 0 &&
+        !is_zero(terms.winograd_tiles_4)) {
         costs.shape = GpuCosts::Shape::winograd;
         costs.winograd.fused_s_per_flop = core_s_per_flop / fused;
         costs.winograd.product_s_per_flop = core_s_per_flop / hardware_.constant("winograd.products", 1);

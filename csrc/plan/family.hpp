@@ -17,7 +17,7 @@ class PlanFamily {
                const Overrides& overrides);
 
     // With the nodes that the precision adds.
-    const std::shared_ptr<const Graph>& graph() const { return graph_; }
+    const std::shared_ptr<const Graph>& graph() const { return lowered_.graph; }
     Execution execution() const { return execution_; }
 
     // Whether the plan of a point depends on this value of a size.
@@ -28,10 +28,8 @@ class PlanFamily {
     std::shared_ptr<const Plan> plan_for(const Sizes& point);
 
   private:
-    std::shared_ptr<const Graph> graph_;
-    Precision precision_;
+    LoweredGraph lowered_;
     Execution execution_;
-    Overrides overrides_;
     std::mutex mutex_;
     std::map<Sizes, std::shared_ptr<const Plan>> plans_;
 };

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "ops/call.hpp"
+#include "lowering/kernel_hints.hpp"
 
 namespace infercost {
 
@@ -18,6 +18,10 @@ using OperandCopies = std::vector<OperandCopy>;
 OperandCopies product_copies(const Call& call);
 // Of ops over rows: what is not contiguous. A compiler's own kernels read it as it lies.
 OperandCopies row_copies(const Call& call);
+
+// The work of copying an operand to where it lies dense, and how that copy meets memory.
+Work copy_work(const Call& call, TensorIndex t, const Expr& bytes);
+KernelHints copy_hints(const Call& call, TensorIndex t);
 
 // What it costs to make one dimension of all but the last `kept`; nothing where strides allow a view.
 Expr folding_copy(const Call& call, TensorIndex t, int kept);

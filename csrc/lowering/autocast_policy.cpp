@@ -2,7 +2,7 @@
 // AT_FORALL_FP32_SET_OPT_DTYPE, AT_FORALL_PROMOTE) of PyTorch 2.13, and torchvision's csrc/ops/autocast. Ops
 // that a captured graph has in the place of those (parts of a decomposition, whole recurrent layers) are
 // marked.
-#include "plan/autocast_policy.hpp"
+#include "lowering/autocast_policy.hpp"
 
 #include <string_view>
 #include <unordered_map>

@@ -1,21 +1,10 @@
-// Graph -> Graph before planning: what a precision adds to the captured forward becomes nodes of it.
+// The pass behind precisions amp_fp16 and amp_bf16.
 #pragma once
 
-#include <memory>
-
+#include "core/dtype.hpp"
 #include "core/graph_rewriter.hpp"
-#include "count/count.hpp"
 
 namespace infercost {
-
-struct Lowered {
-    std::shared_ptr<const Graph> graph;
-    Overrides overrides;  // with the nodes' places in `graph`
-};
-
-// The graph itself where the precision adds nothing.
-Lowered lower_precision(const std::shared_ptr<const Graph>& graph, const Precision& precision,
-                        const Overrides& overrides);
 
 // Mixed precision as torch.autocast("cuda") runs a model: casts become nodes (aten._to_copy), dtypes of
 // results follow torch's policy and its rules of promotion. A parameter is cast once and its copy is held to

@@ -1,14 +1,14 @@
 // Launches -> loops, by the conventions of torch's inductor: statistics over planes (group norm, batch
 // statistics) are a loop before the one that uses them, a concatenation is a loop for each of its parts
 // unless it can be read in place, and a bias is added by the loop that follows a product.
-#include "plan/loops.hpp"
+#include "lowering/loops.hpp"
 
 #include <algorithm>
 #include <array>
 #include <unordered_map>
 
-#include "ops/operand_copies.hpp"
-#include "plan/access.hpp"
+#include "lowering/memory_access.hpp"
+#include "lowering/operand_copies.hpp"
 
 namespace infercost {
 namespace {
@@ -17,7 +17,7 @@ constexpr std::int64_t kRanksOfImages = 4;
 
 class Reader {
   public:
-    Reader(const Pass& pass, std::vector<FusedLaunch> launches, bool channels_last)
+    Reader(const Pass& pass, std::vector<Launch> launches, bool channels_last)
         : pass_(pass),
           graph_(pass.graph),
           launches_(std::move(launches)),
@@ -74,11 +74,12 @@ class Reader {
         return v;
     }
 
-    void add(FusedLaunch& launch, const Call& call) {
+    void add(Launch& launch, const Call& call) {
         if (is_repeated_cast(launch, call)) return;
         Loop loop;
         loop.node = launch.nodes.front();
         loop.work = std::move(launch.work);
+        loop.hints = std::move(launch.hints);
         if (!launch.opaque && call.output_count() > 0) classify(loop, call, channels_last_);
         read(loop, call);
         if (loop.kind == LoopClass::library) {
@@ -107,7 +108,7 @@ class Reader {
         return std::all_of(
                    readers.begin(), readers.end(),
                    [&](std::int32_t reader) {
-                       const FusedLaunch& launch = launches_[static_cast<std::size_t>(reader)];
+                       const Launch& launch = launches_[static_cast<std::size_t>(reader)];
                        const Node& node = graph_.nodes()[static_cast<std::size_t>(launch.nodes.front())];
                        const WorkKind kind = launch.work.kind;
                        return !launch.opaque && (kind == WorkKind::pointwise || kind == WorkKind::copy ||
@@ -180,7 +181,7 @@ class Reader {
     }
 
     // Equal expressions are computed once.
-    bool is_repeated_cast(const FusedLaunch& launch, const Call& call) {
+    bool is_repeated_cast(const Launch& launch, const Call& call) {
         if (call.op().name != "aten._to_copy" || launch.opaque) return false;
         const TensorIndex source = call.first_operand();
         const TensorIndex result = call.output();
@@ -205,8 +206,9 @@ class Reader {
         call.for_each_input([&](TensorIndex t) {
             const Traffic role = call.traffic(t);
             sums[static_cast<std::size_t>(role)] += call.bytes(t);
-            const bool across = loop.kind != LoopClass::library && !(loop.work.strided_bytes == Expr(0)) &&
-                                call.rank(t) > 1 && !call.is_contiguous(t);
+            const bool across = loop.kind != LoopClass::library &&
+                                !(loop.hints.access.strided_bytes == Expr(0)) && call.rank(t) > 1 &&
+                                !call.is_contiguous(t);
             streams.push_back({value(t), t, call.bytes(t), role, across, call.rank(t) > 0});
         });
         for (std::size_t r = 0; r < kTrafficCount; ++r) {
@@ -251,7 +253,7 @@ class Reader {
         for (const OperandCopy& copy : product_copies(call))
             copy_operand(loop, call, copy.tensor, copy.bytes);
         if (loop.work.kind != WorkKind::convolution || !channels_last_) return;
-        loop.work.channels_first = false;
+        loop.hints.access.channels_first = false;
         std::size_t position = 0;
         call.for_each_input([&](TensorIndex t) {
             const bool given = graph_.tensors()[root(t)].role != Role::activation;
@@ -266,6 +268,7 @@ class Reader {
         copy.kind = LoopClass::pointwise;
         copy.node = loop.node;
         copy.work = copy_work(call, t, bytes);
+        copy.hints = copy_hints(call, t);
         copy.results = call.numel(t);
         const auto made = static_cast<ValueIndex>(result_.values.size());
         result_.values.emplace_back();
@@ -274,7 +277,7 @@ class Reader {
             if (copy.reads.empty()) {
                 copy.reads.push_back(stream);
                 copy.reads.back().bytes = call.bytes(t);
-                copy.reads.back().across = !(copy.work.strided_bytes == Expr(0));
+                copy.reads.back().across = !(copy.hints.access.strided_bytes == Expr(0));
             }
             stream.value = made;
         }
@@ -336,14 +339,15 @@ class Reader {
             if (stream.tensor == input) statistics.reads.push_back(stream);
         }
         // Elements that do not lie side by side are no row to a vector unit.
-        Expr& rows = loop.work.slow_loop(SlowLoop::row);
-        statistics.work.slow_loop(SlowLoop::scattered) = rows;
+        Expr& rows = loop.hints.slow_loops[SlowLoop::row];
+        statistics.hints.slow_loops[SlowLoop::scattered] = rows;
         rows = 0;
         const std::int32_t before = push(std::move(statistics));
         result_.barriers.emplace_back(before, before + 1);
         loop.work.pointwise_flops = loop.work.pointwise_flops - call.numel(input) * kPerElement;
         loop.work.kind = WorkKind::pointwise;
         loop.work.dims = {};
+        loop.hints.rows = {};
         loop.kind = LoopClass::pointwise;
         loop.results = call.numel(call.output());
         loop.length = 1;
@@ -353,7 +357,7 @@ class Reader {
 
     const Pass& pass_;
     const Graph& graph_;
-    std::vector<FusedLaunch> launches_;
+    std::vector<Launch> launches_;
     bool channels_last_;
     std::vector<ValueIndex> current_;                 // of the storage with this root
     std::vector<std::vector<std::int32_t>> readers_;  // launches, of a storage
@@ -363,7 +367,7 @@ class Reader {
 
 }  // namespace
 
-Loops to_loops(const Pass& pass, std::vector<FusedLaunch> launches, bool channels_last) {
+Loops to_loops(const Pass& pass, std::vector<Launch> launches, bool channels_last) {
     return Reader(pass, std::move(launches), channels_last).run();
 }
 

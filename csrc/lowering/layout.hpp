@@ -3,10 +3,10 @@
 
 #include <vector>
 
-#include "plan/plan.hpp"
+#include "lowering/launch.hpp"
 
 namespace infercost {
 
-bool prefers_channels_last(const Pass& pass, const std::vector<FusedLaunch>& launches);
+bool prefers_channels_last(const Pass& pass, const std::vector<Launch>& launches);
 
 }  // namespace infercost

@@ -1,4 +1,4 @@
-#include "plan/access.hpp"
+#include "lowering/memory_access.hpp"
 
 namespace infercost {
 namespace {
@@ -20,7 +20,7 @@ bool across(const std::vector<Expr>& lengths, const std::vector<Expr>& strides, 
     return !(lengths[axis] == Expr(1)) && !(strides[axis] == Expr(1)) && !(strides[axis] == Expr(0));
 }
 
-void set_elementwise(const Call& call, Work& work) {
+void add_elementwise(const Call& call, const Work& work, MemoryAccess& access) {
     if (call.output_count() == 0) return;
     const TensorIndex result = call.output();
     const std::vector<Expr> lengths = call.shape(result);
@@ -30,10 +30,10 @@ void set_elementwise(const Call& call, Work& work) {
         const std::vector<Expr> operand = call.shape(t);
         const std::vector<Expr> strides = call.strides(t);
         if (computes) {
-            work.broadcast = work.broadcast || !(call.distinct(t) == call.numel(result));
-            work.mixed = work.mixed || (is_floating(call.stored_dtype(t)) &&
-                                        call.stored_dtype(t) != call.stored_dtype(result) &&
-                                        is_floating(call.stored_dtype(result)));
+            access.broadcast = access.broadcast || !(call.distinct(t) == call.numel(result));
+            access.mixed_dtypes = access.mixed_dtypes || (is_floating(call.stored_dtype(t)) &&
+                                                          call.stored_dtype(t) != call.stored_dtype(result) &&
+                                                          is_floating(call.stored_dtype(result)));
         }
         if (operand.empty() || axis == kNoAxis) return;
         // Of a copy to another shape (reshape) the last dimension of both runs fastest.
@@ -45,7 +45,7 @@ void set_elementwise(const Call& call, Work& work) {
             if (static_cast<std::size_t>(axis) < missing) return;
             own = static_cast<std::size_t>(axis) - missing;
         }
-        if (across(operand, strides, own)) work.strided_bytes += call.bytes(t);
+        if (across(operand, strides, own)) access.strided_bytes += call.bytes(t);
     });
 }
 
@@ -62,41 +62,34 @@ bool has_channels_first(const Call& call, TensorIndex t) {
     return false;
 }
 
-void set_access(const Call& call, Work& work) {
+MemoryAccess memory_access(const Call& call, const Work& work) {
+    MemoryAccess access;
     switch (work.kind) {
         case WorkKind::pointwise:
         case WorkKind::copy:
-            set_elementwise(call, work);
+            add_elementwise(call, work, access);
             break;
         case WorkKind::convolution:
-            work.channels_first = has_channels_first(call, call.first_operand()) ||
-                                  (call.output_count() > 0 && has_channels_first(call, call.output()));
+            access.channels_first = has_channels_first(call, call.first_operand()) ||
+                                    (call.output_count() > 0 && has_channels_first(call, call.output()));
             break;
         case WorkKind::normalization:
-            work.turned = call.op().name.find("group_norm") != std::string::npos &&
-                          call.rank(call.first_operand()) > kFlat &&
-                          !has_channels_first(call, call.first_operand());
+            access.needs_layout_change = call.op().name.find("group_norm") != std::string::npos &&
+                                         call.rank(call.first_operand()) > kFlat &&
+                                         !has_channels_first(call, call.first_operand());
             break;
         case WorkKind::pooling:
-            work.channels_first = call.output_count() > 0 && has_channels_first(call, call.output());
+            access.channels_first = call.output_count() > 0 && has_channels_first(call, call.output());
             break;
         default:
             break;
     }
+    return access;
 }
 
-Work copy_work(const Call& call, TensorIndex t, const Expr& bytes) {
-    Work work;
-    work.kind = WorkKind::copy;
-    work.dtype = call.stored_dtype(t);
-    call.read(work, t);
-    work.written[static_cast<std::size_t>(Traffic::activation)] = bytes;
-    // The copy has the last dimension fastest.
+bool is_copied_across(const Call& call, TensorIndex t) {
     const std::vector<Expr> lengths = call.shape(t);
-    if (!lengths.empty() && across(lengths, call.strides(t), lengths.size() - 1)) {
-        work.strided_bytes = call.bytes(t);
-    }
-    return work;
+    return !lengths.empty() && across(lengths, call.strides(t), lengths.size() - 1);
 }
 
 }  // namespace infercost

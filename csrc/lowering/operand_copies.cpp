@@ -1,7 +1,8 @@
-#include "ops/operand_copies.hpp"
+#include "lowering/operand_copies.hpp"
 
+#include "lowering/memory_access.hpp"
+#include "lowering/workspace.hpp"
 #include "ops/shapes.hpp"
-#include "ops/workspace.hpp"
 
 namespace infercost {
 
@@ -105,6 +106,20 @@ OperandCopies row_copies(const Call& call) {
         if (op == rows) return one(call.first_operand(), copy_unless_contiguous(call, call.first_operand()));
     }
     return {};
+}
+
+Work copy_work(const Call& call, TensorIndex t, const Expr& bytes) {
+    Work work;
+    work.kind = WorkKind::copy;
+    work.dtype = call.stored_dtype(t);
+    call.read(work, t);
+    work.written[static_cast<std::size_t>(Traffic::activation)] = bytes;
+    return work;
+}
+
+KernelHints copy_hints(const Call& call, TensorIndex t) {
+    if (!is_copied_across(call, t)) return {};
+    return {.access = {.strided_bytes = call.bytes(t)}};
 }
 
 Expr linear_workspace(const Call& call) {

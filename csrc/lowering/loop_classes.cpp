@@ -3,7 +3,7 @@
 // scaled by what they became.
 #include <algorithm>
 
-#include "plan/loops.hpp"
+#include "lowering/loops.hpp"
 
 namespace infercost {
 namespace {
@@ -59,8 +59,8 @@ void classify_rows(Loop& loop, const Call& call, bool channels_last) {
                                 : call.dim(input, 1);
         loop.length = call.numel(input) / (call.dim(input, 0) * groups);
         loop.inner = call.rank(input) < kRankOfImages || (!channels_last && call.is_contiguous(input));
-    } else if (!(loop.work.dims.n == Expr(0))) {
-        loop.length = loop.work.dims.n;
+    } else if (const Expr& length = row_length(loop.work, loop.hints); !(length == Expr(0))) {
+        loop.length = length;
     } else {
         loop.length = loop.results;
     }

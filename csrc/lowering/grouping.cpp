@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "plan/loops.hpp"
+#include "lowering/loops.hpp"
 
 namespace infercost {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "plan/plan.hpp"
+#include "lowering/launch.hpp"
 
 namespace infercost {
 
@@ -34,6 +34,7 @@ struct Loop {
     NodeIndex node = 0;
     std::vector<NodeIndex> twins;  // nodes that compute the very same
     Work work;
+    KernelHints hints;
     Expr results = 1;  // the space that it runs over: results x length
     Expr length = 1;
     std::vector<Stream> reads;
@@ -60,7 +61,7 @@ struct Loops {
 void classify(Loop& loop, const Call& call, bool channels_last);
 
 // `channels_last`: the compiler has decided to run convolutions in that layout.
-Loops to_loops(const Pass& pass, std::vector<FusedLaunch> launches, bool channels_last);
+Loops to_loops(const Pass& pass, std::vector<Launch> launches, bool channels_last);
 
 // The loops that become one kernel each; a loop whose result is never kept is in each kernel that reads it.
 std::vector<std::vector<std::int32_t>> group_loops(const Loops& loops);

@@ -1,9 +1,9 @@
-// The pass behind precision amp_fp16 and amp_bf16.
+#include "lowering/autocast.hpp"
+
 #include <algorithm>
 #include <unordered_map>
 
-#include "plan/autocast_policy.hpp"
-#include "plan/lowering.hpp"
+#include "lowering/autocast_policy.hpp"
 
 namespace infercost {
 namespace {

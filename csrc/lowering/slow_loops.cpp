@@ -1,4 +1,4 @@
-#include "ops/slow_loops.hpp"
+#include "lowering/slow_loops.hpp"
 
 #include <string_view>
 #include <unordered_map>
@@ -58,19 +58,21 @@ const std::unordered_map<std::string_view, LoopCost>& costs() {
 
 }  // namespace
 
-void add_slow_loops(const Call& call, Work& work) {
+SlowLoops slow_loops(const Call& call, const Work& work) {
+    SlowLoops loops;
     std::string_view name = call.op().name;
     if (name == "aten.batch_norm" && call.flag("training", false)) {  // statistics of these very rows
-        work.slow_loop(SlowLoop::row) = call.numel(call.output()) * kSlowLoopUnit;
-        return;
+        loops[SlowLoop::row] = call.numel(call.output()) * kSlowLoopUnit;
+        return loops;
     }
     if (name.ends_with('_') && !name.ends_with("__")) name.remove_suffix(1);
     const auto found = costs().find(name);
-    if (found == costs().end() || call.output_count() == 0) return;
+    if (found == costs().end() || call.output_count() == 0) return loops;
     const auto [loop, per_element] = found->second;
     // In hundredths, since quantities are whole numbers.
     const Expr elements = loop == SlowLoop::window ? work.pointwise_flops : call.numel(call.output());
-    work.slow_loop(loop) = elements * static_cast<std::int64_t>(per_element * kSlowLoopUnit + 0.5);
+    loops[loop] = elements * static_cast<std::int64_t>(per_element * kSlowLoopUnit + 0.5);
+    return loops;
 }
 
 }  // namespace infercost
