@@ -17,9 +17,9 @@ GpuCosts::Shape shape_of(const KernelTerms& terms, Execution execution) {
         return Shape::none;
     }
     if (is_zero(terms.contraction_flops)) {
-        // Sums are spread over threads however long their rows are. So is the gradient of a bias alone: a
-        // product's backward without its products.
-        const bool sums = terms.kind == WorkKind::reduction || is_contraction(terms.kind);
+        // Sums are spread over threads however long their rows are. A convolution without products is the
+        // gradient of a bias, which is a sum, or has no images.
+        const bool sums = terms.kind == WorkKind::reduction || terms.kind == WorkKind::convolution;
         return is_zero(terms.n) || sums ? Shape::none : Shape::rows;
     }
     if (terms.kind == WorkKind::attention) return Shape::attention;

@@ -6,10 +6,10 @@
 
 namespace infercost {
 
-// Mixed precision as torch.autocast("cuda") runs a model: casts become nodes (aten._to_copy), dtypes of
-// results follow torch's policy and its rules of promotion. A parameter is cast once and its copy is held to
-// the end of the forward; any other tensor is cast once for each op that reads it, of which a compiler keeps
-// one.
+// Mixed precision as torch.autocast("cuda") runs a model: casts become nodes (aten._to_copy); dtypes of
+// results follow torch's policy and promotion rules. A parameter is cast once, and the copy is held to the
+// end of the forward. Any other tensor is cast once for each op that reads it; a compiler keeps one of these
+// casts.
 Rewritten autocast(const Graph& graph, DType lower);
 
 }  // namespace infercost

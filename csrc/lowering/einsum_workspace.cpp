@@ -1,4 +1,4 @@
-// What torch's einsum copies of its operands, and keeps between the products of several.
+// Workspace of torch's einsum: copies of operands, and results between the products of several operands.
 #include <algorithm>
 #include <string>
 #include <vector>

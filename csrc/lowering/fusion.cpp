@@ -1,5 +1,5 @@
-// Launches of loops -> fused kernels, which read each value once, keep what passes between their parts in
-// registers, and write what others read.
+// Loops -> fused kernels, which read each value once, keep values between their parts in registers, and write
+// only values that other kernels read.
 #include "lowering/fusion.hpp"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace infercost {
 namespace {
 
-// The kind of a kernel is that of its most particular part.
+// A fused kernel has the kind of its part with the highest rank.
 int rank_of(WorkKind kind) {
     switch (kind) {
         case WorkKind::fill:

@@ -7,9 +7,9 @@
 
 namespace infercost {
 
-// Pointwise work, reductions and the like become one kernel where they run over the same space; kernels of
-// libraries stay as they are. A node may be in several kernels: cheap work is computed anew for each reader,
-// and some ops are two kernels.
+// Joins pointwise work, reductions and the like into one kernel where they run over the same space; kernels
+// of libraries stay as they are. A node may be in several kernels: cheap work is computed again for each
+// reader, and some ops become two kernels.
 std::vector<Launch> fuse(const Pass& pass, std::vector<Launch> launches);
 
 }  // namespace infercost

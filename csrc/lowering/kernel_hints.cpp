@@ -1,10 +1,5 @@
 #include "lowering/kernel_hints.hpp"
 
-#include "lowering/memory_access.hpp"
-#include "lowering/row_hints.hpp"
-#include "lowering/slow_loops.hpp"
-#include "lowering/winograd.hpp"
-
 namespace infercost {
 
 SlowLoops& SlowLoops::operator+=(const SlowLoops& other) {
@@ -12,20 +7,9 @@ SlowLoops& SlowLoops::operator+=(const SlowLoops& other) {
     return *this;
 }
 
-// What tells kernels of equal Work apart most often.
+// Of the hints that most often differ between kernels of equal Work.
 std::size_t KernelHints::hash() const {
     return access.strided_bytes.hash() * 31 + copied_bytes.hash();
-}
-
-KernelHints kernel_hints(const Call& call, const Work& work) {
-    return {.access = memory_access(call, work),
-            .winograd_tiles = winograd_tiles(call, work),
-            .rows = row_hints(call, work),
-            .slow_loops = slow_loops(call, work)};
-}
-
-KernelHints opaque_hints(const Call& call, const Work& work) {
-    return {.access = memory_access(call, work)};
 }
 
 }  // namespace infercost

@@ -1,5 +1,5 @@
-// How a library, a framework or a compiler runs the work of a kernel: what machine models need beside Work,
-// and what counts never see.
+// How a library, a framework or a compiler runs the work of a kernel. Machine models need it beside Work;
+// counts do not.
 #pragma once
 
 #include <array>
@@ -11,25 +11,25 @@
 
 namespace infercost {
 
-// How the kernel meets memory (memory_access.cpp).
+// Memory access (memory_access.cpp).
 struct MemoryAccess {
     Expr strided_bytes = 0;            // of the bytes read: across the order in which the result is written
     bool channels_first = false;       // convolution, pooling: operand or result is NCHW
     bool needs_layout_change = false;  // group norm on NHWC input; the kernel needs NCHW
     bool broadcast = false;            // elementwise: an operand is smaller than the result
-    bool mixed_dtypes = false;         // elementwise: an operand's dtype is not the result's, cast on the way
+    bool mixed_dtypes = false;         // elementwise: the kernel casts an operand to the dtype of the result
     bool operator==(const MemoryAccess&) const = default;
 };
 
-// Tiles of 2 x 2 and of 4 x 4 that cover the result of a convolution that Winograd's algorithms can compute;
-// 0 for all others (winograd.cpp).
+// Tiles of 2 x 2 and of 4 x 4 that cover the result of a convolution; 0 where Winograd's algorithms do not
+// apply (winograd.cpp).
 struct WinogradTiles {
     Expr of_2 = 0;
     Expr of_4 = 0;
     bool operator==(const WinogradTiles&) const = default;
 };
 
-// Rows that a GPU kernel goes along, where they are not those of the work's dimensions (row_hints.cpp).
+// Rows that a GPU kernel goes along, where they differ from the dimensions of the work (row_hints.cpp).
 struct RowHints {
     Expr count = 0;   // rows; 0: m of the work
     Expr length = 0;  // accesses along a row; 0: n of the work
@@ -57,13 +57,6 @@ struct KernelHints {
     bool operator==(const KernelHints&) const = default;
     std::size_t hash() const;
 };
-
-// The hints of an op with a row in the tables, run as its own kernel. `copied_bytes` is left to the execution
-// (launches.cpp).
-KernelHints kernel_hints(const Call& call, const Work& work);
-
-// The hints of an op that a caller's own rule counts: how it meets memory is all that its operands tell.
-KernelHints opaque_hints(const Call& call, const Work& work);
 
 // The rows that the kernel goes along, and the accesses along each.
 inline const Expr& row_count(const Work& work, const KernelHints& hints) {

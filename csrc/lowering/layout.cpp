@@ -12,7 +12,7 @@ constexpr double kFewChannels = 0.783;
 constexpr double kOthers = 0.823;
 constexpr std::int64_t kFew = 64;
 constexpr std::size_t kNodesPerConvolution = 300;
-// A normalisation or softmax is so many nodes of the compiler's graph.
+// Nodes of a normalization or softmax in the compiler's graph.
 constexpr std::size_t kNodesPerNormalization = 8;
 
 double value_of(const Expr& e, const Sizes& sizes) {

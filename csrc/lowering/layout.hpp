@@ -1,4 +1,4 @@
-// Whether a compiler runs the convolutions of a graph with channels last.
+// The layout that a compiler chooses for the convolutions of a graph.
 #pragma once
 
 #include <vector>

@@ -50,7 +50,7 @@ class Reader {
     std::size_t root(TensorIndex t) const { return static_cast<std::size_t>(pass_.storage.root(t)); }
     Value& at(ValueIndex v) { return result_.values[static_cast<std::size_t>(v)]; }
 
-    // A node that launches nothing and gives no new storage is another name for its operand, or its operand.
+    // Whether a node that launches nothing returns its operand, or a view of it.
     bool is_view(const Node& node) const {
         for (const std::int64_t out : graph_.node_outputs(node)) {
             bool own = root(static_cast<TensorIndex>(out)) != static_cast<std::size_t>(out);
@@ -68,7 +68,7 @@ class Reader {
     ValueIndex renew(TensorIndex t) {
         const auto v = static_cast<ValueIndex>(result_.values.size());
         result_.values.emplace_back();
-        // What lies in a parameter, an input or a cache is there after the run.
+        // Parameters, inputs and caches outlive the run.
         at(v).escapes = graph_.tensors()[root(t)].role != Role::activation;
         current_[root(t)] = v;
         return v;
@@ -102,7 +102,7 @@ class Reader {
         return call.op().name == "aten.cat" || call.op().name == "aten.stack";
     }
 
-    // Whether all who read this result compute element by element.
+    // Whether all readers of this result compute element by element.
     bool feeds_pointwise(const Call& call) const {
         const std::vector<std::int32_t>& readers = readers_[root(call.output())];
         return std::all_of(
@@ -118,8 +118,8 @@ class Reader {
                !readers.empty();
     }
 
-    // On a GPU a bias is taken out of a convolution always, and out of a matrix product where what follows
-    // can add it.
+    // On a GPU the bias leaves every convolution, and a matrix product where the loop behind it can add the
+    // bias.
     bool adds_bias_apart(const Loop& loop, const Call& call) const {
         if (call.tensor("bias") == kNoTensor || call.output_count() != 1) return false;
         return loop.work.kind == WorkKind::convolution ||
@@ -155,9 +155,8 @@ class Reader {
         push(std::move(sum));
     }
 
-    // A concatenation that whoever reads it can read from its parts: few of them, none of which is there in
-    // memory for others too. Parts that cannot be written to their place by who makes them are better read
-    // so.
+    // Whether the readers of a concatenation read its parts directly: the parts are few, and no other kernel
+    // needs them in memory. Parts that their producer cannot write to their place are better read so.
     bool reads_in_place(const Loop& loop, const Call& call) {
         constexpr std::size_t kParts = 8;    // max_pointwise_cat_inputs
         constexpr std::size_t kComplex = 2;  // max_complex_pointwise_cat_inputs
@@ -197,7 +196,8 @@ class Reader {
         return true;
     }
 
-    // Its operands one by one where they add up to what the rule says, else the role's bytes together.
+    // Adds its operands one by one where they add up to the bytes of the rule, else the bytes of a role
+    // together.
     void read(Loop& loop, const Call& call) {
         std::array<Expr, kTrafficCount> sums;
         std::vector<Stream> streams;
@@ -222,12 +222,12 @@ class Reader {
         loop.reads = std::move(streams);
     }
 
-    // `exact`: the rule's bytes where they are not those of the results.
+    // `exact`: take the bytes of the rule where the results have others.
     void write(Loop& loop, const Call& call, bool exact = true) {
         std::array<Expr, kTrafficCount> sums;
         for (std::size_t i = 0; i < call.output_count(); ++i) {
             const TensorIndex t = call.output(i);
-            // A part of a storage is written: the rest of it comes from the value before.
+            // Only a part of the storage is written: the rest comes from the value before.
             const TensorIndex whole = call.root(t);
             if (whole != t && current_[root(t)] != kNoValue && !(call.numel(whole) == call.numel(t))) {
                 loop.reads.push_back({value(t), whole, 0, call.traffic(t), false, false});
@@ -246,9 +246,9 @@ class Reader {
         }
     }
 
-    // A library takes operands in one layout. What lies otherwise goes through a loop before it, which takes
-    // in what comes before. Weights are laid out anew in every run: a compiler that does not know their
-    // values cannot keep them so.
+    // A library takes operands in one layout. A loop before it copies operands in another layout, and may
+    // fuse with the loops before. Weights are copied in every run: a compiler that does not know their values
+    // cannot keep the copy.
     void copy_operands(Loop& loop, const Call& call) {
         for (const OperandCopy& copy : product_copies(call))
             copy_operand(loop, call, copy.tensor, copy.bytes);
@@ -299,7 +299,7 @@ class Reader {
         return index;
     }
 
-    // Each part goes to its place in the result by a loop of its own.
+    // A loop of its own writes each part to its place in the result.
     void add_parts(Loop whole, const Call& call) {
         const TensorIndex t = call.output();
         const ValueIndex made = renew(t);
@@ -338,7 +338,7 @@ class Reader {
         for (const Stream& stream : loop.reads) {
             if (stream.tensor == input) statistics.reads.push_back(stream);
         }
-        // Elements that do not lie side by side are no row to a vector unit.
+        // A vector unit cannot load elements that do not lie side by side.
         Expr& rows = loop.hints.slow_loops[SlowLoop::row];
         statistics.hints.slow_loops[SlowLoop::scattered] = rows;
         rows = 0;

@@ -6,7 +6,7 @@ namespace {
 constexpr int kNoAxis = -1;
 constexpr int kFlat = 2;  // a batch of channels alone
 
-// The dimension along which neighbours in memory lie, kNoAxis where there is none.
+// The dimension along which neighbors in memory lie; kNoAxis where there is none.
 int innermost(const std::vector<Expr>& lengths, const std::vector<Expr>& strides) {
     for (std::size_t i = lengths.size(); i-- > 0;) {
         if (!(lengths[i] == Expr(1)) && strides[i] == Expr(1)) return static_cast<int>(i);
@@ -14,8 +14,8 @@ int innermost(const std::vector<Expr>& lengths, const std::vector<Expr>& strides
     return kNoAxis;
 }
 
-// Neighbours of the result along `axis` are no neighbours in the operand: each of its cache lines is read for
-// one element at a time. An operand that is the same along that axis is read as a constant.
+// Whether neighbors of the result along `axis` are no neighbors in the operand: each of its cache lines is
+// then read for one element at a time. An operand that is constant along that axis is not.
 bool across(const std::vector<Expr>& lengths, const std::vector<Expr>& strides, std::size_t axis) {
     return !(lengths[axis] == Expr(1)) && !(strides[axis] == Expr(1)) && !(strides[axis] == Expr(0));
 }
@@ -36,7 +36,7 @@ void add_elementwise(const Call& call, const Work& work, MemoryAccess& access) {
                                                           is_floating(call.stored_dtype(result)));
         }
         if (operand.empty() || axis == kNoAxis) return;
-        // Of a copy to another shape (reshape) the last dimension of both runs fastest.
+        // In a copy to another shape (reshape) the last dimension of both runs fastest.
         std::size_t own = operand.size() - 1;
         if (operand.size() == lengths.size()) {
             own = static_cast<std::size_t>(axis);
@@ -51,7 +51,7 @@ void add_elementwise(const Call& call, const Work& work, MemoryAccess& access) {
 
 }  // namespace
 
-// One value of each channel lies beside the next only in the formats with channels last.
+// With channels last, a pixel's values of all channels lie side by side.
 bool has_channels_first(const Call& call, TensorIndex t) {
     const std::vector<Expr> lengths = call.shape(t);
     const std::vector<Expr> strides = call.strides(t);

@@ -1,4 +1,4 @@
-// How a kernel meets memory: what it reads across the order in which it lies, repeats, or casts on the way.
+// Memory access of a kernel: strided reads, layouts, broadcasts and casts.
 #pragma once
 
 #include "lowering/kernel_hints.hpp"

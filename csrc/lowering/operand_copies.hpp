@@ -1,5 +1,5 @@
-// Copies that torch makes of operands before it runs a kernel, because that takes them in one layout alone.
-// They are kernels of their own.
+// Copies of operands that torch makes before a kernel that accepts only one layout. Each is a kernel of its
+// own.
 #pragma once
 
 #include <vector>
@@ -14,16 +14,16 @@ struct OperandCopy {
 };
 using OperandCopies = std::vector<OperandCopy>;
 
-// Of `linear` and `matmul`: what is broadcast, or whose leading dimensions are no one dimension in memory.
+// Of `linear` and `matmul`: broadcast operands, and those whose leading dimensions are not one in memory.
 OperandCopies product_copies(const Call& call);
-// Of ops over rows: what is not contiguous. A compiler's own kernels read it as it lies.
+// Of ops over rows: operands that are not contiguous. A compiler's own kernels read them as they lie.
 OperandCopies row_copies(const Call& call);
 
-// The work of copying an operand to where it lies dense, and how that copy meets memory.
+// The work of copying an operand into dense order, and its memory access.
 Work copy_work(const Call& call, TensorIndex t, const Expr& bytes);
 KernelHints copy_hints(const Call& call, TensorIndex t);
 
-// What it costs to make one dimension of all but the last `kept`; nothing where strides allow a view.
+// Bytes of the copy that folds all dimensions but the last `kept` into one; 0 where strides allow a view.
 Expr folding_copy(const Call& call, TensorIndex t, int kept);
 Expr copy_unless_contiguous(const Call& call, TensorIndex t);
 

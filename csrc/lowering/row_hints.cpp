@@ -7,8 +7,8 @@ namespace infercost {
 namespace {
 
 // ---- vLLM -------------------------------------------------------------------------------------------
-// A block of threads goes along the elements of one token, so that a kernel takes as long as its tokens come
-// round, whatever their bytes.
+// One block of threads goes along the elements of one token: latency follows the number of rounds of tokens,
+// not the bytes.
 
 constexpr std::int64_t kTokenThreads = 1024;  // of a block, at most
 
@@ -66,7 +66,8 @@ RowHints vllm_rows(const Call& call) {
 
 // ---- torch ------------------------------------------------------------------------------------------
 
-// torch gives a group of group_norm 512 threads, and a row of layer_norm 128: as many rows of a quarter.
+// torch gives a group of group_norm 512 threads and a row of layer_norm 128: a group is priced as four rows
+// of a quarter of its length.
 constexpr std::int64_t kRowsPerGroup = 512 / 128;
 
 RowHints group_norm_rows(const Work& work) {
@@ -74,8 +75,7 @@ RowHints group_norm_rows(const Work& work) {
     return {.count = work.dims.m * kRowsPerGroup, .length = Expr::ceil_div(work.dims.n, kRowsPerGroup)};
 }
 
-// For planes that lie one after the other, a thread has one position and goes through all planes
-// (UpSampleBilinear2d.cu and the like).
+// In NCHW, a thread has one position and goes through all planes (UpSampleBilinear2d.cu and the like).
 RowHints interpolation_rows(const Call& call) {
     const TensorIndex result = call.output();
     const Expr planes = call.dim(result, 0) * call.dim(result, 1);

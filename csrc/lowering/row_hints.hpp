@@ -1,4 +1,4 @@
-// How kernels that go along rows on a GPU deal them to threads, where the work's dimensions do not say it.
+// How GPU kernels deal rows to threads, where that does not follow from the dimensions of the work.
 #pragma once
 
 #include "lowering/kernel_hints.hpp"

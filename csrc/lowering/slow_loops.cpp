@@ -8,12 +8,12 @@ namespace {
 
 struct LoopCost {
     SlowLoop loop;
-    double per_element;  // how many of the loop's unit an element of the result takes
+    double per_element;  // units of the loop for each element of the result
 };
 
-// The unit of `special` is a sigmoid, that of `library` a tanh: torch has its own vectors for the first, and
-// hands the second to a vendor's library in eager execution. Ratios were measured with torch 2.13 on x86-64,
-// over arrays that stay in the second cache.
+// The unit of `special` is a sigmoid, which torch vectorizes itself; the unit of `library` is a tanh, which
+// torch passes to a vendor's library in eager execution. Ratios were measured with torch 2.13 on x86-64, over
+// arrays that stay in L2.
 const std::unordered_map<std::string_view, LoopCost>& costs() {
     static const std::unordered_map<std::string_view, LoopCost> kCosts = {
         {"aten.sigmoid",           {SlowLoop::special, 1.0} },
@@ -61,7 +61,7 @@ const std::unordered_map<std::string_view, LoopCost>& costs() {
 SlowLoops slow_loops(const Call& call, const Work& work) {
     SlowLoops loops;
     std::string_view name = call.op().name;
-    if (name == "aten.batch_norm" && call.flag("training", false)) {  // statistics of these very rows
+    if (name == "aten.batch_norm" && call.flag("training", false)) {  // statistics of the batch itself
         loops[SlowLoop::row] = call.numel(call.output()) * kSlowLoopUnit;
         return loops;
     }

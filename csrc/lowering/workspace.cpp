@@ -36,6 +36,11 @@ Expr two_per(const Call& call, TensorIndex t, const Expr& statistics) {
 
 }  // namespace
 
+Expr product_workspace(const Call& call) {
+    Expr bytes;
+    for (const OperandCopy& copy : product_copies(call)) bytes += copy.bytes;
+    return bytes;
+}
 Expr contiguous_operand(const Call& call) {
     return copy_unless_contiguous(call, call.first_operand());
 }
@@ -159,8 +164,8 @@ struct OpWorkspace {
 };
 
 constexpr OpWorkspace kWorkspaces[] = {
-    {"aten.linear",                       linear_workspace       },
-    {"aten.matmul",                       matmul_workspace       },
+    {"aten.linear",                       product_workspace      },
+    {"aten.matmul",                       product_workspace      },
     {"aten.einsum",                       einsum_workspace       },
     {"aten.conv1d",                       convolution_workspace  },
     {"aten.conv2d",                       convolution_workspace  },

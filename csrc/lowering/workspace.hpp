@@ -39,10 +39,8 @@ Expr attention_workspace(const Call& call);
 // several operands leave between them.
 Expr einsum_workspace(const Call& call);
 
-// A batched operand whose leading dimensions are no one dimension in memory is copied: of `linear` the input,
-// of `matmul` what is broadcast or transposed.
-Expr linear_workspace(const Call& call);
-Expr matmul_workspace(const Call& call);
+// Copies of the operands of `linear` and `matmul` (operand_copies.hpp).
+Expr product_workspace(const Call& call);
 
 // Mean and scale of each row, and a copy of an operand that is not contiguous.
 Expr layer_norm_workspace(const Call& call);

@@ -4,7 +4,7 @@
 #include <unordered_map>
 
 #include "count/count.hpp"
-#include "lowering/launch.hpp"
+#include "lowering/lower_launches.hpp"
 
 namespace infercost {
 namespace {

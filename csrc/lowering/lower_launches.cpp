@@ -1,7 +1,11 @@
-#include "lowering/launch.hpp"
+#include "lowering/lower_launches.hpp"
 
 #include "lowering/fusion.hpp"
+#include "lowering/memory_access.hpp"
 #include "lowering/operand_copies.hpp"
+#include "lowering/row_hints.hpp"
+#include "lowering/slow_loops.hpp"
+#include "lowering/winograd.hpp"
 #include "lowering/workspace.hpp"
 
 namespace infercost {
@@ -14,13 +18,26 @@ bool runs(const Work& work) {
              work.contraction_flops == Expr(0) && work.pointwise_flops == Expr(0));
 }
 
-// A library copies the operands of a convolution into the layout that it computes in. A compiler hands
-// activations over in a layout that it takes as it is; weights are copied still, once more by the compiler
-// where the filter has to become the outer axis.
+// A CPU library copies the operands of a convolution into its own layout. A compiler produces activations in
+// a layout that the library accepts; it copies weights once, and once more where the filter becomes the outer
+// axis.
 Expr copied_bytes(const Analyzer& analyzer, const Workspaces& workspaces, NodeIndex node, const Work& work,
                   Execution execution) {
+    if (work.kind != WorkKind::convolution) return {0};
     if (execution == Execution::eager) return workspaces.bytes(analyzer, node);
     return work.read[static_cast<std::size_t>(Traffic::weight)] * (work.dims.filter_elements > 1 ? 2 : 1);
+}
+
+// Of an op that a caller's own rule counts, the operands tell how it meets memory; its algorithm is unknown.
+KernelHints hints_of(const Analyzer& analyzer, const Workspaces& workspaces, NodeIndex node, const Work& work,
+                     Execution execution) {
+    const Call call = analyzer.call(node);
+    const bool opaque = analyzer.has_override(node);
+    return {.access = memory_access(call, work),
+            .winograd_tiles = opaque ? WinogradTiles{} : winograd_tiles(call, work),
+            .rows = opaque ? RowHints{} : row_hints(call, work),
+            .slow_loops = opaque ? SlowLoops{} : slow_loops(call, work),
+            .copied_bytes = copied_bytes(analyzer, workspaces, node, work, execution)};
 }
 
 void add_copies(const Call& call, NodeIndex node, std::vector<Launch>& launches) {
@@ -42,13 +59,9 @@ std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution) {
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph.nodes().size()); ++i) {
         analyzer.analyze(i, work);
         if (!runs(work)) continue;
-        const Call call = analyzer.call(i);
         const bool opaque = analyzer.has_override(i);
-        if (!opaque && execution != Execution::compiled) add_copies(call, i, launches);
-        KernelHints hints = opaque ? opaque_hints(call, work) : kernel_hints(call, work);
-        if (work.kind == WorkKind::convolution) {
-            hints.copied_bytes = copied_bytes(analyzer, workspaces, i, work, execution);
-        }
+        if (!opaque && execution != Execution::compiled) add_copies(analyzer.call(i), i, launches);
+        KernelHints hints = hints_of(analyzer, workspaces, i, work, execution);
         launches.push_back(
             {.nodes = {i}, .work = std::move(work), .hints = std::move(hints), .opaque = opaque});
     }
