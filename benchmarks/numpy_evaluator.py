@@ -19,8 +19,8 @@ CHUNK = 8192
 MATRIX_TILES = ((128, 256), (128, 128), (64, 64), (64, 32), (64, 16), (64, 8))
 VECTOR_TILES = ((128, 128), (128, 64), (128, 32), (64, 64))
 RESIDENT_ELEMENTS, MOST_RESIDENT = 2 * 128 * 128, 8
-SQUARE_PRODUCTS = 36.0  # Winograd, 4 x 4 results at once
-FUSED_SQUARES, FUSED_CHANNELS, FUSED_PRODUCTS = 32.0, 64.0, 16.0  # Winograd in one kernel, 2 x 2 results at once
+TILE_PRODUCTS = 36.0  # Winograd, 4 x 4 results at once
+FUSED_TILES, FUSED_CHANNELS, FUSED_PRODUCTS = 32.0, 64.0, 16.0  # Winograd in one kernel, 2 x 2 results at once
 ROUNDING = 1e-9
 _BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
 _CONTRACTIONS = ("gemm", "convolution")
@@ -121,7 +121,7 @@ class NumpyEvaluator:
         compute_s = self._product_s(
             kernel, self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k
         )
-        if kernel.squares_4(1.0) > 0 and not self.on_matrix and self.constants.get("winograd.fused", 0.0) > 0:
+        if kernel.tiles_4(1.0) > 0 and not self.on_matrix and self.constants.get("winograd.fused", 0.0) > 0:
             compute_s = np.minimum(compute_s, self._winograd_s(kernel, x))
         grouped = kernel.kind == "convolution" and kernel.batch != 1
         direct = self.vector * self._own(kernel, "direct", self._direct_share(kernel) if grouped else 0.0)
@@ -181,22 +181,22 @@ class NumpyEvaluator:
         """The faster of F(4x4, 3x3) with transforms as kernels of their own and of F(2x2, 3x3) in one kernel."""
         core_s_per_flop, channels, results = self.core_s_per_flop, kernel.k / 9, kernel.n
         pass_s = self.constants.get("winograd.passes", 1.0) * self.dram_s * self.operand_bytes
-        squares = kernel.squares_4(x)
+        tiles = kernel.tiles_4(x)
         products_s = self._product_s(
             kernel,
             core_s_per_flop / self.constants.get("winograd.products", 1.0),
-            SQUARE_PRODUCTS,
-            squares,
+            TILE_PRODUCTS,
+            tiles,
             results,
             channels,
         )
-        weights_s = channels * results * (9 + SQUARE_PRODUCTS) * pass_s + 3 * self.gap_s
-        values_s = (kernel.m(x) + SQUARE_PRODUCTS * squares) * (channels + results) * pass_s
+        weights_s = channels * results * (9 + TILE_PRODUCTS) * pass_s + 3 * self.gap_s
+        values_s = (kernel.m(x) + TILE_PRODUCTS * tiles) * (channels + results) * pass_s
         separate_s = weights_s + values_s + products_s
         depth = 8 * np.ceil(channels / 8) + self._tiles(kernel, "depth_overhead")
-        block = 2 * FUSED_PRODUCTS * FUSED_SQUARES * FUSED_CHANNELS * depth
+        block = 2 * FUSED_PRODUCTS * FUSED_TILES * FUSED_CHANNELS * depth
         block_s = block * core_s_per_flop / self.constants["winograd.fused"]
-        blocks = np.ceil(kernel.squares_2(x) / FUSED_SQUARES) * np.ceil(results / FUSED_CHANNELS)
+        blocks = np.ceil(kernel.tiles_2(x) / FUSED_TILES) * np.ceil(results / FUSED_CHANNELS)
         fused_s = np.ceil(blocks / self.machine.cores - ROUNDING) * block_s + self.gap_s
         return np.minimum(separate_s, fused_s)
 
@@ -231,17 +231,18 @@ class _Kernel:
         self.weights = float(work.bytes_by_role["weight_read"])
         self.others = _Line(work.bytes_read - work.bytes_by_role["weight_read"] + work.bytes_written)
         self.written = _Line(work.bytes_written)
-        self.strided = _Line(work.strided_bytes)
+        hints = kernel["hints"]
+        self.strided = _Line(hints.strided_bytes)
         self.flops = _Line(work.contraction_flops)
         self.pointwise = _Line(work.pointwise_flops)
-        self.channels_first = work.channels_first
+        self.channels_first = hints.channels_first
         if self.kind not in _CONTRACTIONS:
             return
         dimensions = work.dimensions
         self.batch, self.n, self.k = (float(dimensions[name]) for name in ("batch", "n", "k"))
         self.m = _Line(dimensions["m"])
-        self.squares_2, self.squares_4 = (_Line(dimensions.get(f"squares_{side}", 0)) for side in (2, 4))
-        if self.kind == "convolution" and self.k == dimensions["window"] and self.batch != 1:
+        self.tiles_2, self.tiles_4 = _Line(hints.winograd_tiles_2), _Line(hints.winograd_tiles_4)
+        if self.kind == "convolution" and self.k == dimensions["filter_elements"] and self.batch != 1:
             self.family = "depthwise"
 
 

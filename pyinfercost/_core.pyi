@@ -389,15 +389,6 @@ class Work:
     def causal_flops(self) -> Quantity:
         """Contractions without what a causal mask hides."""
     @property
-    def strided_bytes(self) -> Quantity:
-        """Of the bytes read, those across the order in which the result is written."""
-    @property
-    def channels_first(self) -> bool: ...
-    @property
-    def broadcast(self) -> bool: ...
-    @property
-    def mixed(self) -> bool: ...
-    @property
     def bytes_read(self) -> Quantity:
         """Bytes that it reads."""
     @property
@@ -783,6 +774,47 @@ def collective_times(
     """Estimate a collective operation for each size: `link`, and columns of seconds, byte/s and words."""
 
 @final
+class KernelHints:
+    """How a library, a framework or a compiler runs a kernel; machine models need it beside Work."""
+
+    @property
+    def strided_bytes(self) -> Quantity:
+        """Bytes read across the order in which the result is written."""
+    @property
+    def channels_first(self) -> bool:
+        """Convolution or pooling: an operand or the result is NCHW."""
+    @property
+    def needs_layout_change(self) -> bool:
+        """Group norm on NHWC input; the kernel needs NCHW."""
+    @property
+    def broadcast(self) -> bool:
+        """Elementwise: an operand is smaller than the result."""
+    @property
+    def mixed_dtypes(self) -> bool:
+        """Elementwise: an operand is cast to the dtype of the result."""
+    @property
+    def winograd_tiles_2(self) -> Quantity:
+        """Tiles of 2 x 2 that cover the result of a convolution; 0 where Winograd's algorithms do not apply."""
+    @property
+    def winograd_tiles_4(self) -> Quantity:
+        """The same with tiles of 4 x 4."""
+    @property
+    def row_count(self) -> Quantity:
+        """Rows that the kernel goes along; 0: those of the work."""
+    @property
+    def row_length(self) -> Quantity:
+        """Accesses to memory along each row; 0: the length of the work's rows."""
+    @property
+    def threads_per_row(self) -> int:
+        """Threads of the block that goes along a row in a serving engine's kernel; 0 for other kernels."""
+    @property
+    def slow_loops(self) -> dict[str, Quantity]:
+        """Loops on a CPU that cost more than their FLOPs, by name, in hundredths of an element."""
+    @property
+    def copied_bytes(self) -> Quantity:
+        """Bytes that a CPU library copies into its own layout before a convolution."""
+
+@final
 class Plan:
     """A Graph lowered for one way of running it; identical kernels are kept once."""
 
@@ -807,7 +839,7 @@ class Plan:
     def kernel_of_node(self, node: int) -> int:
         """The kernel that runs a node, -1 where none does (a view, or not modelled)."""
     def kernels(self) -> list[dict[str, Any]]:
-        """Each distinct kernel: name, work, and the nodes of each of its launches."""
+        """Each distinct kernel: name, work, hints, and the nodes of each of its launches."""
 
 @final
 class PlanFamily:

@@ -33,13 +33,14 @@ CPP_MAY_INCLUDE = {
     "core": {"core"},
     "simd": {"simd"},
     "ops": {"core", "ops"},
-    "count": {"core", "ops", "count"},
+    "lowering": {"core", "ops", "lowering"},
+    "count": {"core", "ops", "lowering", "count"},
     "sparsity": {"core", "simd", "sparsity"},
-    "plan": {"core", "ops", "count", "plan"},
+    "plan": {"core", "ops", "lowering", "count", "plan"},
     "hardware": {"core", "simd", "hardware"},
     "evaluate": {"core", "simd", "plan", "hardware", "evaluate"},
     "select": {"select"},
-    "bindings": {"core", "ops", "count", "plan", "hardware", "evaluate", "select", "sparsity", "bindings"},
+    "bindings": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "select", "sparsity", "bindings"},
 }
 # The core neither reads nor writes anything: graphs come in as values or text, and Python opens the files.
 FORBIDDEN_CPP_HEADERS = {"<fstream>", "<filesystem>", "<iostream>"}

@@ -5,7 +5,6 @@
 #include "bindings/bindings.hpp"
 #include "count/boundary.hpp"
 #include "count/count.hpp"
-#include "plan/lowering.hpp"
 
 namespace infercost {
 namespace {
@@ -33,9 +32,7 @@ py::dict dimensions_of(const Work& work) {
     result["k"] = to_python(work.dims.k);
     if (work.kind == WorkKind::attention) result["n_value"] = to_python(work.dims.n_value);
     if (work.kind == WorkKind::convolution) {
-        result["window"] = work.dims.window;
-        result["squares_2"] = to_python(work.dims.squares_2);
-        result["squares_4"] = to_python(work.dims.squares_4);
+        result["filter_elements"] = work.dims.filter_elements;
     }
     return result;
 }
@@ -152,7 +149,7 @@ py::tuple work_state(const Work& work) {
     std::vector<std::string> texts;
     for (const Expr* e : copy.quantities()) texts.push_back(e->text());
     return py::make_tuple(std::string(name_of(work.kind)), std::string(name_of(work.dtype)), work.modelled,
-                          work.dims.window, work.dims.weight_bits, texts);
+                          work.dims.filter_elements, work.dims.weight_bits, texts);
 }
 
 Work work_from_state(const py::tuple& state) {
@@ -160,7 +157,7 @@ Work work_from_state(const py::tuple& state) {
     work.kind = parse_work_kind(state[0].cast<std::string>());
     work.dtype = parse_dtype(state[1].cast<std::string>());
     work.modelled = state[2].cast<bool>();
-    work.dims.window = state[3].cast<std::int64_t>();
+    work.dims.filter_elements = state[3].cast<std::int64_t>();
     work.dims.weight_bits = state[4].cast<int>();
     const auto texts = state[5].cast<std::vector<std::string>>();
     const std::vector<Expr*> quantities = work.quantities();
@@ -196,12 +193,8 @@ void register_counts(py::module_& m) {
     bind_quantities(work, {
                               {"contraction_flops", &Work::contraction_flops},
                               {"pointwise_flops",   &Work::pointwise_flops  },
-                              {"causal_flops",      &Work::causal_flops     },
-                              {"strided_bytes",     &Work::strided_bytes    }
+                              {"causal_flops",      &Work::causal_flops     }
     });
-    work.def_property_readonly("channels_first", [](const Work& w) { return w.channels_first; })
-        .def_property_readonly("broadcast", [](const Work& w) { return w.broadcast; })
-        .def_property_readonly("mixed", [](const Work& w) { return w.mixed; });
 
     py::class_<CountRow> row(m, "CountRow",
                              "One line of Counts: the whole model, a module, an op, or a single node.");
@@ -295,18 +288,16 @@ void register_counts(py::module_& m) {
     m.def("find_rule", &rule_of, py::arg("op"), "The row that counts this op, or None.");
     m.def(
         "count",
-        [](const std::shared_ptr<Graph>& graph, const py::dict& sizes, const std::string& precision,
+        [](const std::shared_ptr<const Graph>& graph, const py::dict& sizes, const std::string& precision,
            const py::object& overrides) {
-            const Precision way = parse_precision(precision);
-            Lowered lowered = lower_precision(graph, way, to_overrides(overrides));
-            return Counts(lowered.graph, to_sizes(sizes), way, std::move(lowered.overrides));
+            return count(graph, to_sizes(sizes), parse_precision(precision), to_overrides(overrides));
         },
         py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
         py::arg("overrides") = py::none(),
         "Counts a graph. Sizes that are not given stay symbolic; overrides maps node indices to Work.");
     m.def(
         "boundary",
-        [](const std::shared_ptr<Graph>& graph, const std::string& precision) {
+        [](const std::shared_ptr<const Graph>& graph, const std::string& precision) {
             const Boundary found = boundary_of(graph, parse_precision(precision));
             py::dict result;
             result["input_tensors"] = found.input_tensors;

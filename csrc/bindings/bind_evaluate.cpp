@@ -48,8 +48,9 @@ SizeAxis to_axis(const std::string& name, const SizeArray& values, std::uint64_t
     };
 }
 
-py::dict evaluate_columns(const std::shared_ptr<Plan>& plan, const py::dict& sizes, const Hardware& hardware,
-                          std::size_t points, unsigned threads, const std::optional<std::string>& simd) {
+py::dict evaluate_columns(const std::shared_ptr<const Plan>& plan, const py::dict& sizes,
+                          const Hardware& hardware, std::size_t points, unsigned threads,
+                          const std::optional<std::string>& simd) {
     std::vector<SizeArray> arrays;  // keeps the columns alive while the lock is released
     std::vector<SizeAxis> axes;
     for (const auto& [name, values] : sizes) {
@@ -107,7 +108,8 @@ void evaluate_grid(PlanFamily& family,
 }
 
 // One point without numpy: a command that prints one estimate need not import it.
-py::dict evaluate_point(const std::shared_ptr<Plan>& plan, const py::dict& sizes, const Hardware& hardware) {
+py::dict evaluate_point(const std::shared_ptr<const Plan>& plan, const py::dict& sizes,
+                        const Hardware& hardware) {
     const Sizes point = to_sizes(sizes);
     std::vector<SizeAxis> axes;
     for (const auto& [name, value] : point)

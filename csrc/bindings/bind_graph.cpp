@@ -4,7 +4,7 @@
 namespace infercost {
 namespace {
 
-using GraphPtr = std::shared_ptr<Graph>;
+using GraphPtr = std::shared_ptr<const Graph>;
 
 struct NodeInfo {
     GraphPtr graph;
@@ -130,17 +130,8 @@ py::dict sizes_of(const Graph& graph) {
     return result;
 }
 
-// A value for every size: those given, and defaults for the others. An expression where a default needs a
-// size that has no value.
 py::dict size_values(const Graph& graph, const py::dict& given) {
-    const Sizes sizes = to_sizes(given);
-    graph.check_sizes(sizes);
-    Sizes known = sizes;
-    for (const std::string& name : graph.size_names()) {
-        const NamedSize& size = graph.sizes().find(name)->second;
-        if (size.role != SizeRole::data) known.try_emplace(name, size.default_value.constant());
-    }
-    const Replacements values = graph.replacements(known);
+    const Replacements values = graph.size_values(to_sizes(given));
     py::dict result;
     for (const std::string& name : graph.size_names()) {
         result[py::str(name)] = to_python(values.find(name)->second);
@@ -202,9 +193,8 @@ NodeIndex add_node(GraphBuilder& builder, std::string_view op, const py::dict& a
 
 GraphPtr build(GraphBuilder& builder, const py::sequence& inputs, const py::sequence& outputs,
                const std::optional<py::sequence>& held_until) {
-    return std::const_pointer_cast<Graph>(
-        builder.build(indices_of(inputs, "graph inputs"), indices_of(outputs, "graph outputs"),
-                      held_until ? to_held_until(*held_until) : std::vector<NodeIndex>()));
+    return builder.build(indices_of(inputs, "graph inputs"), indices_of(outputs, "graph outputs"),
+                         held_until ? to_held_until(*held_until) : std::vector<NodeIndex>());
 }
 
 }  // namespace
@@ -346,8 +336,8 @@ void register_graph(py::module_& m) {
             "Validates and returns the Graph; ValueError says what is wrong with it. held_until has for each "
             "tensor the last node that runs while something holds it, or None where that is not known.");
 
-    py::class_<Graph, GraphPtr> graph(m, "Graph",
-                                      "One forward pass: op calls, tensors, named sizes. Immutable.");
+    py::class_<Graph, py::smart_holder> graph(m, "Graph",
+                                              "One forward pass: op calls, tensors, named sizes. Immutable.");
     graph.def_property_readonly("model", [](const Graph& g) { return g.model(); })
         .def_property_readonly("sizes", &sizes_of)
         .def("size_values", &size_values, py::arg("sizes"),

@@ -7,7 +7,7 @@
 namespace infercost {
 namespace {
 
-using GraphPtr = std::shared_ptr<Graph>;
+using GraphPtr = std::shared_ptr<const Graph>;
 
 py::object number(const Expr& e) {
     if (e.is_constant()) return py::int_(e.constant());
@@ -168,7 +168,7 @@ py::object held_until_of(const Graph& graph) {
     return result;
 }
 
-void register_graph_dict(py::class_<Graph, GraphPtr>& graph) {
+void register_graph_dict(py::class_<Graph, py::smart_holder>& graph) {
     graph.def("to_dict", &to_dict, "The graph as plain dicts and lists, with schema_version.")
         .def_static("from_dict", &graph_from_dict, py::arg("data"),
                     "The inverse of to_dict(); validates everything.")

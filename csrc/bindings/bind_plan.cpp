@@ -2,7 +2,6 @@
 
 #include "bindings/bindings.hpp"
 #include "plan/family.hpp"
-#include "plan/lowering.hpp"
 
 namespace infercost {
 
@@ -18,21 +17,56 @@ py::list kernels_of(const Plan& plan) {
         py::dict entry;
         entry["name"] = kernel.name;
         entry["work"] = kernel.work;
+        entry["hints"] = kernel.hints;
         entry["launches"] = launches_of(kernel);
         result.append(entry);
     }
     return result;
 }
 
+py::dict slow_loops_of(const KernelHints& hints) {
+    py::dict result;
+    for (std::size_t i = 0; i < kSlowLoopCount; ++i) {
+        const Expr& elements = hints.slow_loops.elements[i];
+        if (elements == Expr(0)) continue;
+        result[py::str(std::string(name_of(static_cast<SlowLoop>(i))))] = to_python(elements);
+    }
+    return result;
+}
+
+void register_hints(py::module_& m) {
+    const auto quantity = [](auto get) { return [get](const KernelHints& h) { return to_python(get(h)); }; };
+    py::class_<KernelHints>(
+        m, "KernelHints",
+        "How a library, a framework or a compiler runs a kernel; machine models need it beside Work.")
+        .def_property_readonly("strided_bytes",
+                               quantity([](const KernelHints& h) { return h.access.strided_bytes; }))
+        .def_property_readonly("channels_first", [](const KernelHints& h) { return h.access.channels_first; })
+        .def_property_readonly("needs_layout_change",
+                               [](const KernelHints& h) { return h.access.needs_layout_change; })
+        .def_property_readonly("broadcast", [](const KernelHints& h) { return h.access.broadcast; })
+        .def_property_readonly("mixed_dtypes", [](const KernelHints& h) { return h.access.mixed_dtypes; })
+        .def_property_readonly("winograd_tiles_2",
+                               quantity([](const KernelHints& h) { return h.winograd_tiles.of_2; }))
+        .def_property_readonly("winograd_tiles_4",
+                               quantity([](const KernelHints& h) { return h.winograd_tiles.of_4; }))
+        .def_property_readonly("row_count", quantity([](const KernelHints& h) { return h.rows.count; }))
+        .def_property_readonly("row_length", quantity([](const KernelHints& h) { return h.rows.length; }))
+        .def_property_readonly("threads_per_row", [](const KernelHints& h) { return h.rows.threads_per_row; })
+        .def_property_readonly("slow_loops", &slow_loops_of)
+        .def_property_readonly("copied_bytes", quantity([](const KernelHints& h) { return h.copied_bytes; }));
+}
+
 }  // namespace
 
 void register_plan(py::module_& m) {
-    py::class_<Plan, std::shared_ptr<Plan>>(
+    register_hints(m);
+    py::class_<Plan, py::smart_holder>(
         m, "Plan", "A Graph lowered for one way of running it; identical kernels are kept once.")
         .def_property_readonly("precision", [](const Plan& p) { return std::string(p.precision.name); })
         .def_property_readonly("execution", [](const Plan& p) { return std::string(name_of(p.execution)); })
         .def_property_readonly(
-            "graph", [](const Plan& p) { return std::const_pointer_cast<Graph>(p.graph); },
+            "graph", [](const Plan& p) { return p.graph; },
             "What is run: the captured graph with the nodes that the precision adds to it.")
         .def_property_readonly("names", [](const Plan& p) { return p.names; })
         .def_property_readonly("kernel_count", [](const Plan& p) { return p.kernels.size(); })
@@ -48,12 +82,12 @@ void register_plan(py::module_& m) {
             },
             py::arg("node"), "The kernel that runs a node, -1 where none does (a view, or not modelled).")
         .def("kernels", &kernels_of,
-             "Each distinct kernel: name, work, and the nodes of each of its launches.");
+             "Each distinct kernel: name, work, hints, and the nodes of each of its launches.");
     py::class_<PlanFamily, std::shared_ptr<PlanFamily>>(
         m, "PlanFamily",
         "The plans of a graph for one way of running it. Sizes of 1 and sizes that depend on data are bound\n"
         "before planning, all others stay open: a single estimate and a grid share this rule, and the plans.")
-        .def(py::init([](const std::shared_ptr<Graph>& graph, const std::string& precision,
+        .def(py::init([](const std::shared_ptr<const Graph>& graph, const std::string& precision,
                          const std::string& execution, const py::object& overrides) {
                  return std::make_shared<PlanFamily>(graph, parse_precision(precision),
                                                      parse_execution(execution), to_overrides(overrides));
@@ -62,27 +96,21 @@ void register_plan(py::module_& m) {
              py::arg("overrides") = py::none())
         .def(
             "plan_for",
-            [](PlanFamily& family, const py::dict& sizes) {
-                return std::const_pointer_cast<Plan>(family.plan_for(to_sizes(sizes)));
-            },
+            [](PlanFamily& family, const py::dict& sizes) { return family.plan_for(to_sizes(sizes)); },
             py::arg("sizes"), "The plan of a point, made when first asked for.");
     m.def(
         "plan",
-        [](const std::shared_ptr<Graph>& graph, const py::dict& sizes, const std::string& precision,
+        [](const std::shared_ptr<const Graph>& graph, const py::dict& sizes, const std::string& precision,
            const std::string& execution, const py::object& overrides) {
-            const Precision way = parse_precision(precision);
-            const Execution run = parse_execution(execution);
-            const Lowered lowered = lower_precision(graph, way, to_overrides(overrides));
-            return std::make_shared<Plan>(
-                make_plan(lowered.graph, to_sizes(sizes), way, run, lowered.overrides));
+            return std::make_shared<const Plan>(make_plan(graph, to_sizes(sizes), parse_precision(precision),
+                                                          parse_execution(execution),
+                                                          to_overrides(overrides)));
         },
         py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
         py::arg("execution") = "eager", py::arg("overrides") = py::none(),
         "Lowers a graph. Sizes that are given are bound; the others become columns of evaluate().");
     m.def("precisions", &precision_names, "The names of all precisions.");
-    m.def(
-        "executions", [] { return std::vector<std::string>{"eager", "compiled", "cuda_graph"}; },
-        "The names of all executions.");
+    m.def("executions", &execution_names, "The names of all executions.");
 }
 
 }  // namespace infercost

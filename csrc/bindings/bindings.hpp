@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/graph.hpp"
-#include "count/count.hpp"
+#include "ops/rule.hpp"
 #include "plan/plan.hpp"
 
 namespace infercost {
@@ -57,13 +57,13 @@ std::vector<std::vector<NodeIndex>> launches_of(const Kernel& kernel);
 
 // The JSON of a graph: written in bind_graph_dict.cpp, read in read_graph.cpp.
 inline constexpr int kGraphSchemaVersion = 1;
-std::shared_ptr<Graph> graph_from_dict(const py::dict& data);
-std::shared_ptr<Graph> graph_from_json(const py::object& text);
+std::shared_ptr<const Graph> graph_from_dict(const py::dict& data);
+std::shared_ptr<const Graph> graph_from_json(const py::object& text);
 
 void register_expr(py::module_& m);
 void register_graph(py::module_& m);
 void register_graph_rewriter(py::module_& m);
-void register_graph_dict(py::class_<Graph, std::shared_ptr<Graph>>& graph);
+void register_graph_dict(py::class_<Graph, py::smart_holder>& graph);
 void register_counts(py::module_& m);
 void register_constants(py::module_& m);
 void register_collectives(py::module_& m);

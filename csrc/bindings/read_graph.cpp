@@ -6,7 +6,7 @@
 namespace infercost {
 namespace {
 
-using GraphPtr = std::shared_ptr<Graph>;
+using GraphPtr = std::shared_ptr<const Graph>;
 
 std::string type_name(py::handle value) {
     return py::str(py::type::handle_of(value).attr("__name__"));
@@ -230,8 +230,7 @@ GraphPtr graph_from_dict(const py::dict& data) {
     if (data.contains("held_until")) {
         held_until = to_held_until(typed<py::list>(data["held_until"], "'held_until'", "a list"));
     }
-    return std::const_pointer_cast<Graph>(
-        within("the document", [&] { return builder.build(inputs, outputs, std::move(held_until)); }));
+    return within("the document", [&] { return builder.build(inputs, outputs, std::move(held_until)); });
 }
 
 GraphPtr graph_from_json(const py::object& text) {

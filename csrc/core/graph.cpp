@@ -100,6 +100,17 @@ Replacements Graph::replacements(const Sizes& sizes) const {
     return known;
 }
 
+Replacements Graph::size_values(const Sizes& given) const {
+    check_sizes(given);
+    Sizes known = given;
+    for (const std::string& name : size_names_) {
+        if (!depends_on_data(name)) {
+            known.try_emplace(name, sizes_.find(name)->second.default_value.constant());
+        }
+    }
+    return replacements(known);
+}
+
 std::optional<std::int64_t> Graph::limit(const NamedSize& size, const Replacements& known) const {
     if (!size.maximum) return std::nullopt;
     const Expr bound = size.maximum->substitute(known);
@@ -231,7 +242,7 @@ void Graph::validate() const {
     }
 }
 
-std::shared_ptr<Graph> Graph::without_lifetimes() const {
+std::shared_ptr<const Graph> Graph::without_lifetimes() const {
     auto copy = std::make_shared<Graph>(*this);
     copy->held_until_.clear();
     return copy;

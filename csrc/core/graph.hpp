@@ -199,12 +199,15 @@ class Graph {
     }
 
     // The same graph without what was observed of lifetimes, as an export has it.
-    std::shared_ptr<Graph> without_lifetimes() const;
+    std::shared_ptr<const Graph> without_lifetimes() const;
     // The table of expressions with some or all sizes replaced by values. A size that depends on data and is
     // not given is replaced by its default.
     std::vector<Expr> bind(const Sizes& sizes) const;
     // What bind puts in the place of each name: the given values, and defaults of sizes that depend on data.
     Replacements replacements(const Sizes& sizes) const;
+    // A value for every size: those given, and defaults for the others. An expression where the default of a
+    // size that depends on data needs a size without a value. Throws as check_sizes does.
+    Replacements size_values(const Sizes& given) const;
     // Throws std::invalid_argument for a name the graph does not have or a value outside its range.
     void check_sizes(const Sizes& sizes) const;
     // Throws std::invalid_argument where the captured forward would have gone another way. Guards over sizes

@@ -31,36 +31,36 @@ inline bool is_one(const Affine& a) {
 struct KernelTerms {
     WorkKind kind;
     DType dtype;
-    int operand_bits;      // width of a contraction's operands
-    int weight_bits;       // of weights that are widened as they are read; 0: of operand_bits
-    bool semi_structured;  // two of four weights are zero and not stored
-    double window;         // elements of a convolution's kernel; threads to a row
-    double launches;       // how often the plan runs it
-    double views;          // eager: ops that only make views, issued before it; the mean over its launches
-    double opened;         // compiled: share of launches that do not continue the loop nest before them
+    int operand_bits;        // width of a contraction's operands
+    int weight_bits;         // of weights that are widened as they are read; 0: of operand_bits
+    bool semi_structured;    // two of four weights are zero and not stored
+    double filter_elements;  // convolution: positions of the filter
+    double launches;         // how often the plan runs it
+    double views;            // eager: ops that only make views, issued before it; the mean over its launches
+    double opened;           // compiled: share of launches that do not continue the loop nest before them
     Affine contraction_flops;
     Affine pointwise_flops;
     Affine weight_bytes;  // read, and the same in every call
     Affine other_bytes;   // activations, caches and indices, read and written
     Affine written_bytes;
     Affine batch;
-    Affine m;
-    Affine n;
+    Affine m;  // of a product; the rows that a kernel goes along
+    Affine n;  // of a product; the length of these rows
     Affine k;
     Affine n_value;
     Affine causal_flops;  // of the contraction, where masked-out halves are skipped
     Affine shared;
-    Affine squares_2;
-    Affine squares_4;
-    Affine images;  // of a convolution
-    // How it meets memory.
-    Affine strided_bytes;  // read across the order in which they lie: neighbours of the result are far apart
-    bool channels_first;   // channels lie outside of pixels (NCHW): of convolutions and pooling
-    bool turned;           // a norm over groups of channels that do not (NHWC), which its kernels expect
-    bool broadcast;        // elementwise: an operand is smaller than the result and repeated over it
-    bool mixed;            // elementwise: operands and result differ in width, cast on the way
-    Affine slow_loops[kSlowLoopCount];  // in hundredths of an element
-    Affine copied_bytes;                // into the layout of a library and out of it
+    Affine images;  // convolution: samples in the batch
+    // How a library runs it (lowering/kernel_hints.hpp).
+    Affine winograd_tiles_2;  // convolution: 2 x 2 tiles of the result; 0 where Winograd does not apply
+    Affine winograd_tiles_4;  // 4 x 4 tiles
+    RowSchedule row_schedule;
+    double threads_per_row;             // of a serving engine's kernel (block_per_row)
+    Affine strided_bytes;               // read across the order in which the result is written
+    bool channels_first;                // convolution, pooling: NCHW
+    bool needs_layout_change;           // group norm on NHWC input; the kernel needs NCHW
+    Affine slow_loops[kSlowLoopCount];  // CPU: in hundredths of an element
+    Affine copied_bytes;                // CPU: into the layout of a library and out of it
 };
 
 }  // namespace infercost

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <stdexcept>
-#include <string>
 
 namespace infercost {
 namespace {
@@ -44,6 +43,9 @@ std::string_view name_of(Execution execution) {
 }
 Execution parse_execution(std::string_view name) {
     return parse<Execution>(kExecutionNames, name, "execution");
+}
+std::vector<std::string> execution_names() {
+    return {kExecutionNames.begin(), kExecutionNames.end()};
 }
 
 }  // namespace infercost

@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace infercost {
 
@@ -45,10 +47,16 @@ inline constexpr std::size_t kSlowLoopCount = static_cast<std::size_t>(SlowLoop:
 inline constexpr std::int64_t kSlowLoopUnit = 100;  // quantities of loops are in hundredths
 std::string_view name_of(SlowLoop loop);
 
+// How a kernel deals rows to threads. by_kind: as the library's kernel for this kind of work. block_per_row:
+// a kernel of a serving engine, one block of threads per row (a token). thread_per_row: one thread goes along
+// a whole row.
+enum class RowSchedule : std::uint8_t { by_kind, block_per_row, thread_per_row };
+
 // eager: one kernel per op, issued by the host. compiled: ops are fused. cuda_graph: a recorded graph of
 // launches.
 enum class Execution : std::uint8_t { eager, compiled, cuda_graph };
 std::string_view name_of(Execution execution);
 Execution parse_execution(std::string_view name);
+std::vector<std::string> execution_names();
 
 }  // namespace infercost

@@ -78,9 +78,6 @@ bool hands_over(Role role) {
 
 Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision& precision) {
     Boundary boundary;
-    const Counts counts(graph, {}, precision, {});
-    boundary.weight_bytes = counts.total().parameter_bytes + counts.total().buffer_bytes;
-
     Analyzer analyzer(graph, {}, precision);
     const Pass& pass = analyzer.pass();
     Followed followed(*graph);
@@ -93,10 +90,17 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
         if (call.op().name == "aten.embedding") lookups.visit(call, followed, pass);
     }
 
+    const Node none{};
+    const Call captured(pass, none);
+    CountRow stored;
+    for (std::size_t t = 0; t < graph->tensors().size(); ++t) {
+        stored.add_stored(captured, static_cast<TensorIndex>(t));
+    }
+    boundary.weight_bytes = stored.parameter_bytes + stored.buffer_bytes;
+
     // In sizes as they are: what depends on data may be given later.
     Pass open(*graph, {}, precision);
     open.expressions.assign(graph->expressions().begin(), graph->expressions().end());
-    const Node none{};
     const Call any(open, none);
     for (const TensorIndex t : graph->inputs()) {
         if (graph->tensors()[static_cast<std::size_t>(t)].role != Role::input) continue;

@@ -24,6 +24,7 @@ struct Boundary {
     std::optional<Expr> tokens;
 };
 
+// Of the captured forward: what a precision adds inside of it passes no boundary.
 Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision& precision);
 
 }  // namespace infercost

@@ -3,6 +3,7 @@
 #include <unordered_set>
 
 #include "count/saved.hpp"
+#include "lowering/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -39,6 +40,16 @@ void CountRow::add(const Work& work) {
     }
 }
 
+void CountRow::add_stored(const Call& any, TensorIndex t) {
+    const Tensor& tensor = any.graph().tensors()[static_cast<std::size_t>(t)];
+    if (tensor.role == Role::parameter) {
+        parameters += tensor.logical_numel < 0 ? any.distinct(t) : Expr(tensor.logical_numel);
+        parameter_bytes += any.weight_bytes(t);
+    } else if (tensor.role == Role::buffer) {
+        buffer_bytes += any.bytes(t);
+    }
+}
+
 Expr CountRow::bytes_read() const {
     return sum_of(read);
 }
@@ -46,42 +57,38 @@ Expr CountRow::bytes_written() const {
     return sum_of(written);
 }
 
-Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision& precision,
-               Overrides overrides)
-    : graph_(std::move(graph)),
-      sizes_(std::move(sizes)),
-      precision_(precision),
-      overrides_(std::move(overrides)) {
-    Analyzer analyzer(graph_, sizes_, precision_, &overrides_);
-    SavedForBackward saved(*graph_);
+Counts::Counts(LoweredGraph lowered, Sizes sizes) : lowered_(std::move(lowered)), sizes_(std::move(sizes)) {
+    Analyzer analyzer(lowered_.graph, sizes_, lowered_.precision, &lowered_.overrides);
+    const Workspaces workspaces(graph());
+    SavedForBackward saved(graph());
     Work work;
     std::vector<Expr> workspace;
-    workspace.reserve(graph_->nodes().size());
-    for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph_->nodes().size()); ++i) {
+    workspace.reserve(graph().nodes().size());
+    for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph().nodes().size()); ++i) {
         try {
             analyzer.analyze(i, work);
             total_.add(work);
             saved.visit(i, work, analyzer.pass());
-            workspace.push_back(analyzer.workspace(i));
+            workspace.push_back(workspaces.bytes(analyzer, i));
         } catch (const OverflowError& error) {
-            const Node& node = graph_->nodes()[static_cast<std::size_t>(i)];
-            throw OverflowError("counting node " + std::to_string(i) + " (" + graph_->ops()[node.op].full +
-                                " in '" + graph_->name(node.module) + "'): " + error.what());
+            const Node& node = graph().nodes()[static_cast<std::size_t>(i)];
+            throw OverflowError("counting node " + std::to_string(i) + " (" + graph().ops()[node.op].full +
+                                " in '" + graph().name(node.module) + "'): " + error.what());
         }
         if (work.modelled) {
             ++modelled_;
         } else {
-            ++unmodelled_[graph_->ops()[graph_->nodes()[static_cast<std::size_t>(i)].op].name];
+            ++unmodelled_[graph().ops()[graph().nodes()[static_cast<std::size_t>(i)].op].name];
         }
     }
     memory_ = measure_memory(analyzer.pass(), std::move(workspace));
     memory_.saved_for_backward_bytes = saved.bytes();
     const Node none{};
     const Call any(analyzer.pass(), none);
-    for (std::size_t i = 0; i < graph_->tensors().size(); ++i) {
+    for (std::size_t i = 0; i < graph().tensors().size(); ++i) {
         const auto t = static_cast<TensorIndex>(i);
-        count_stored(total_, t, any);
-        const Role role = graph_->tensors()[i].role;
+        total_.add_stored(any, t);
+        const Role role = graph().tensors()[i].role;
         if (role == Role::input || role == Role::kv_cache || role == Role::constant) {
             memory_.input_bytes += any.storage_bytes(t);
         }
@@ -92,24 +99,13 @@ Counts::Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision&
     memory_.peak_memory_bytes = total_.peak_memory_bytes;
 }
 
-void Counts::count_stored(CountRow& row, TensorIndex t, const Call& any) const {
-    const Role role = graph_->tensors()[static_cast<std::size_t>(t)].role;
-    if (role == Role::parameter) {
-        const std::int64_t packed = graph_->tensors()[static_cast<std::size_t>(t)].logical_numel;
-        row.parameters += packed < 0 ? any.distinct(t) : Expr(packed);
-        row.parameter_bytes += any.weight_bytes(t);
-    } else if (role == Role::buffer) {
-        row.buffer_bytes += any.bytes(t);
-    }
-}
-
 template <class Visit>
 void Counts::for_each_work(Visit&& visit) const {
-    Analyzer analyzer(graph_, sizes_, precision_, &overrides_);
+    Analyzer analyzer(lowered_.graph, sizes_, lowered_.precision, &lowered_.overrides);
     Work work;
     const Expr fixed = total_.peak_memory_bytes - total_.peak_activation_bytes;
-    for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph_->nodes().size()); ++i) {
-        const Node& node = graph_->nodes()[static_cast<std::size_t>(i)];
+    for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph().nodes().size()); ++i) {
+        const Node& node = graph().nodes()[static_cast<std::size_t>(i)];
         analyzer.analyze(i, work);
         CountRow row;
         row.add(work);
@@ -127,16 +123,16 @@ void Counts::add_operands(CountRow& row, const Call& call) const {
             if (other == root) return;
         }
         seen.push_back(root);
-        count_stored(row, root, call);
+        row.add_stored(call, root);
     });
 }
 
 std::vector<LayerRow> Counts::layers() const {
     std::vector<LayerRow> rows;
-    rows.reserve(graph_->nodes().size());
+    rows.reserve(graph().nodes().size());
     for_each_work([&](NodeIndex i, const Node& node, const Work& work, CountRow& row, const Call& call) {
         add_operands(row, call);
-        rows.push_back({i, graph_->name(node.module), graph_->ops()[node.op].name, graph_->name(node.source),
+        rows.push_back({i, graph().name(node.module), graph().ops()[node.op].name, graph().name(node.source),
                         node.phase, work, std::move(row)});
     });
     return rows;
@@ -163,11 +159,11 @@ std::map<std::string, CountRow> Counts::by_op() const {
     std::map<std::string, CountRow> rows;
     std::map<std::string, std::unordered_set<TensorIndex>> seen;
     for_each_work([&](NodeIndex, const Node& node, const Work&, const CountRow& row, const Call& call) {
-        const std::string& op = graph_->ops()[node.op].name;
+        const std::string& op = graph().ops()[node.op].name;
         CountRow& into = rows[op];
         merge(into, row);
         call.for_each_input([&](TensorIndex t) {
-            if (seen[op].insert(call.root(t)).second) count_stored(into, call.root(t), call);
+            if (seen[op].insert(call.root(t)).second) into.add_stored(call, call.root(t));
         });
     });
     return rows;
@@ -181,7 +177,7 @@ std::map<Phase, CountRow> Counts::by_phase() const {
         CountRow& into = rows[node.phase];
         merge(into, row);
         call.for_each_input([&](TensorIndex t) {
-            if (seen[node.phase].insert(call.root(t)).second) count_stored(into, call.root(t), call);
+            if (seen[node.phase].insert(call.root(t)).second) into.add_stored(call, call.root(t));
         });
     });
     return rows;
@@ -191,23 +187,28 @@ std::map<std::string, CountRow> Counts::by_module(int depth) const {
     std::map<std::string, CountRow> rows;
     rows[""];
     for_each_work([&](NodeIndex, const Node& node, const Work&, const CountRow& row, const Call&) {
-        for_each_ancestor(graph_->name(node.module), depth,
+        for_each_ancestor(graph().name(node.module), depth,
                           [&](const std::string& path) { merge(rows[path], row); });
     });
     // Parameters belong to the module that owns them, whether or not a node of it reads them.
-    const Pass pass(*graph_, sizes_, precision_);
+    const Pass pass(graph(), sizes_, lowered_.precision);
     const Node none{};
     const Call any(pass, none);
-    for (std::size_t i = 0; i < graph_->tensors().size(); ++i) {
-        const Tensor& tensor = graph_->tensors()[i];
+    for (std::size_t i = 0; i < graph().tensors().size(); ++i) {
+        const Tensor& tensor = graph().tensors()[i];
         if (tensor.role != Role::parameter && tensor.role != Role::buffer) continue;
-        const std::string& name = graph_->name(tensor.name);
+        const std::string& name = graph().name(tensor.name);
         const std::size_t dot = name.rfind('.');
         for_each_ancestor(
             dot == std::string::npos ? std::string() : name.substr(0, dot), depth,
-            [&](const std::string& path) { count_stored(rows[path], static_cast<TensorIndex>(i), any); });
+            [&](const std::string& path) { rows[path].add_stored(any, static_cast<TensorIndex>(i)); });
     }
     return rows;
+}
+
+Counts count(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
+             const Overrides& overrides) {
+    return {lower_precision(graph, precision, overrides), sizes};
 }
 
 }  // namespace infercost

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "count/memory.hpp"
-#include "ops/rule.hpp"
+#include "lowering/lowered_graph.hpp"
 
 namespace infercost {
 
@@ -27,6 +27,8 @@ struct CountRow {
     Expr peak_memory_bytes;
 
     void add(const Work& work);
+    // What a tensor adds if it is a parameter or a buffer; `any` is a call of the pass it belongs to.
+    void add_stored(const Call& any, TensorIndex t);
     Expr macs() const { return contraction_flops / 2; }
     Expr bytes_read() const;
     Expr bytes_written() const;
@@ -42,17 +44,15 @@ struct LayerRow {
     CountRow row;
 };
 
-using Overrides = std::vector<std::pair<NodeIndex, Work>>;
-
 // Totals are computed at once; rows by layer, module and op when they are asked for.
 class Counts {
   public:
-    Counts(std::shared_ptr<const Graph> graph, Sizes sizes, const Precision& precision, Overrides overrides);
+    Counts(LoweredGraph lowered, Sizes sizes);
 
     const CountRow& total() const { return total_; }
     const MemoryUse& memory() const { return memory_; }
     const std::map<std::string, std::int64_t>& unmodelled() const { return unmodelled_; }
-    std::int64_t nodes() const { return static_cast<std::int64_t>(graph_->nodes().size()); }
+    std::int64_t nodes() const { return static_cast<std::int64_t>(graph().nodes().size()); }
     std::int64_t modelled_nodes() const { return modelled_; }
 
     std::vector<LayerRow> layers() const;
@@ -64,19 +64,21 @@ class Counts {
     std::map<std::string, CountRow> by_module(int depth) const;
 
   private:
-    void count_stored(CountRow& row, TensorIndex t, const Call& any) const;
+    const Graph& graph() const { return *lowered_.graph; }
     void add_operands(CountRow& row, const Call& call) const;
     template <class Visit>
     void for_each_work(Visit&& visit) const;
 
-    std::shared_ptr<const Graph> graph_;
+    LoweredGraph lowered_;
     Sizes sizes_;
-    Precision precision_;
-    Overrides overrides_;
     CountRow total_;
     MemoryUse memory_;
     std::map<std::string, std::int64_t> unmodelled_;
     std::int64_t modelled_ = 0;
 };
+
+// Counts a captured graph in a precision. Sizes that are not given stay open; `overrides` are by its nodes.
+Counts count(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
+             const Overrides& overrides = {});
 
 }  // namespace infercost

@@ -23,7 +23,7 @@ constexpr double kBlockChannels = 16;
 constexpr double kBrokenBlocks = 3.0;
 
 bool is_depthwise(const KernelTerms& terms) {
-    return is_constant(terms.k) && terms.k.constant == terms.window && !is_one(terms.batch);
+    return is_constant(terms.k) && terms.k.constant == terms.filter_elements && !is_one(terms.batch);
 }
 
 // What a compiler writes itself, rather than call a library.
@@ -50,7 +50,7 @@ bool has_broken_blocks(const KernelTerms& terms) {
     };
     if (is_depthwise(terms)) return broken(terms.batch);
     return broken(terms.n) ||
-           (is_constant(terms.k) && std::fmod(terms.k.constant / terms.window, kBlockChannels) != 0);
+           (is_constant(terms.k) && std::fmod(terms.k.constant / terms.filter_elements, kBlockChannels) != 0);
 }
 
 // Which share of the peak a contraction reaches.
@@ -59,7 +59,7 @@ double share_of(const KernelTerms& terms, const CpuConstants& cpu) {
     if (terms.kind != WorkKind::convolution) return cpu.product;
     if (is_depthwise(terms)) return cpu.depthwise;
     if (!is_one(terms.batch)) return cpu.grouped;
-    return terms.window > 1 ? cpu.convolution : cpu.pixelwise;
+    return terms.filter_elements > 1 ? cpu.convolution : cpu.pixelwise;
 }
 
 // Seconds of an element in each loop, on one core.

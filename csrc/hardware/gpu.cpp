@@ -17,8 +17,10 @@ GpuCosts::Shape shape_of(const KernelTerms& terms, Execution execution) {
         return Shape::none;
     }
     if (is_zero(terms.contraction_flops)) {
-        // Sums are spread over threads however long their rows are.
-        return is_zero(terms.n) || terms.kind == WorkKind::reduction ? Shape::none : Shape::rows;
+        // Sums are spread over threads however long their rows are. A convolution without products is the
+        // gradient of a bias, which is a sum, or has no images.
+        const bool sums = terms.kind == WorkKind::reduction || terms.kind == WorkKind::convolution;
+        return is_zero(terms.n) || sums ? Shape::none : Shape::rows;
     }
     if (terms.kind == WorkKind::attention) return Shape::attention;
     // A user's rule may give no dimensions.
@@ -32,8 +34,8 @@ bool is_batched(const KernelTerms& terms) {
 
 // A convolution with one channel to a group: nothing is reduced but its window.
 bool is_depthwise(const KernelTerms& terms) {
-    return terms.kind == WorkKind::convolution && is_constant(terms.k) && terms.k.constant == terms.window &&
-           is_batched(terms);
+    return terms.kind == WorkKind::convolution && is_constant(terms.k) &&
+           terms.k.constant == terms.filter_elements && is_batched(terms);
 }
 
 // A convolution in groups of few channels, for which libraries of the matrix unit have kernels of their own
@@ -70,9 +72,9 @@ const TileConstants& tiles_of(const KernelTerms& terms, const Engine& engine, co
 
 // Kernels along rows by what they do; those of serving engines have a block for each token.
 RowTable row_table_of(const KernelTerms& terms) {
-    if (terms.window > 1) return RowTable::token;
+    if (terms.row_schedule == RowSchedule::block_per_row) return RowTable::token;
     if (terms.kind == WorkKind::softmax) return RowTable::softmax;
-    if (terms.kind == WorkKind::pooling) return RowTable::plane;
+    if (terms.row_schedule == RowSchedule::thread_per_row) return RowTable::plane;
     return terms.kind == WorkKind::normalization ? RowTable::norm : RowTable::quantize;
 }
 
@@ -115,7 +117,8 @@ constexpr TileConstants kPlainTiles = [] {
 RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     const bool softmax = terms.kind == WorkKind::softmax;
     const bool norm = terms.kind == WorkKind::normalization;
-    const bool fixed = terms.window > 1;  // how many threads a block has is the op's own
+    // A serving engine's kernel: how many threads a block has is the op's own.
+    const bool fixed = terms.row_schedule == RowSchedule::block_per_row;
     const RowConstants& rows = rows_of(terms, constants_);
     const auto capacity = [&](std::string_view name) {
         for (const MemoryLevel& level : hardware_.memory) {
@@ -127,8 +130,8 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     costs.element_bytes = std::max(1, terms.operand_bits / 8);
     costs.threads = constants_.limits.threads_per_core;
     // Norms have blocks of 128 threads; quantising kernels of serving engines give a whole core to a row.
-    const bool alone = terms.kind == WorkKind::pooling;  // a thread has its row for itself
-    costs.block = fixed ? terms.window : softmax ? 0 : norm ? 128 : alone ? 1 : costs.threads;
+    const bool alone = terms.row_schedule == RowSchedule::thread_per_row;
+    costs.block = fixed ? terms.threads_per_row : softmax ? 0 : norm ? 128 : alone ? 1 : costs.threads;
     costs.held = softmax ? 1024 : 0;
     if (fixed && hardware_.clock_hz > 0) {
         costs.issue_s = 1 / (rows.issue_per_clock * hardware_.clock_hz * hardware_.cores);
@@ -179,7 +182,8 @@ double Binder::direct_share(const KernelTerms& terms) const {
     const DepthwiseConstants& depthwise = constants_.depthwise;
     if (!is_depthwise(terms)) return depthwise.grouped;
     const double last = terms.channels_first ? 1 : depthwise.channels_last;
-    return last * (terms.window > kWidestDirect ? depthwise.wide : constants_.depthwise_kernel.compute);
+    return last *
+           (terms.filter_elements > kWidestDirect ? depthwise.wide : constants_.depthwise_kernel.compute);
 }
 
 GpuCosts Binder::gpu(const KernelTerms& terms) {
@@ -215,7 +219,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
         costs.transposed_factor = constants_.stream.transposed;
     }
     // A norm's kernels read planes; the convolution behind them wants its channels innermost again.
-    if (terms.turned && execution_ != Execution::compiled) {
+    if (terms.needs_layout_change && execution_ != Execution::compiled) {
         costs.transposed_factor = constants_.stream.turned;
     }
     // A compiler's kernels are its own.
@@ -241,7 +245,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.direct_s_per_flop = costs.vector_s_per_flop / direct_share(terms);
     const bool innermost = !terms.channels_first || execution_ == Execution::compiled;
     const bool odd = engine.matrix && innermost && !is_depthwise(terms) && is_in_odd_groups(terms);
-    if (odd || (is_depthwise(terms) && terms.window > kWidestDirect)) {
+    if (odd || (is_depthwise(terms) && terms.filter_elements > kWidestDirect)) {
         costs.shape = GpuCosts::Shape::unshaped;  // a general kernel, without tiles
         costs.engine_s_per_flop = costs.direct_s_per_flop;
         // What is fetched once serves all results of a group.
@@ -260,7 +264,8 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     if (costs.shape == GpuCosts::Shape::rows) costs.rows = gpu_rows(terms);
     if (costs.shape == GpuCosts::Shape::attention) costs.attention = gpu_attention(core_s_per_flop);
     const double fused = constants_.winograd.fused;
-    if (costs.shape == GpuCosts::Shape::tiles && !engine.matrix && fused > 0 && !is_zero(terms.squares_4)) {
+    if (costs.shape == GpuCosts::Shape::tiles && !engine.matrix && fused > 0 &&
+        !is_zero(terms.winograd_tiles_4)) {
         costs.shape = GpuCosts::Shape::winograd;
         costs.winograd.fused_s_per_flop = core_s_per_flop / fused;
         costs.winograd.product_s_per_flop = core_s_per_flop / constants_.winograd.products;

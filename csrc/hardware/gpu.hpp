@@ -62,11 +62,11 @@ inline constexpr double kMostWideSets = 1024;
 // With fewer query rows than this against the same keys, keys are streamed and queries held.
 inline constexpr double kDecodeRows = 16;
 
-// Fused Winograd: a block has 32 squares of 2 x 2 and 64 channels, and 16 products.
-inline constexpr double kFusedSquares = 32;
+// Fused Winograd: a block has 32 tiles of 2 x 2 and 64 channels, and 16 products.
+inline constexpr double kFusedTiles = 32;
 inline constexpr double kFusedChannels = 64;
 inline constexpr double kFusedProducts = 16;
 // Winograd with separate transforms: 36 products stand for a square of 4 x 4.
-inline constexpr double kSquareProducts = 36;
+inline constexpr double kTileProducts = 36;
 
 }  // namespace infercost

@@ -73,10 +73,10 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
     const Quantity contraction = block[terms.contraction_flops];
     const Quantity pointwise = block[terms.pointwise_flops];
     TilesOfProduct product;
-    WinogradProducts squares;
+    WinogradProducts prepared;
     RowsOfLength length;
     if constexpr (tiled && constant) tiles.prepare(0, product);
-    if constexpr (shape == Shape::winograd && constant) winograd.prepare(0, squares);
+    if constexpr (shape == Shape::winograd && constant) winograd.prepare(0, prepared);
     if constexpr (shape == Shape::rows && constant) rows.prepare(0, length);
 
     for (int i = 0; i < points; i += Vec::lanes) {
@@ -100,8 +100,8 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
             if constexpr (!constant) tiles.prepare(i, product);
             times.compute = tiles.template seconds<easy>(i, product);
             if constexpr (shape == Shape::winograd) {
-                if constexpr (!constant) winograd.prepare(i, squares);
-                times.compute = min(times.compute, winograd.template seconds<easy>(i, squares));
+                if constexpr (!constant) winograd.prepare(i, prepared);
+                times.compute = min(times.compute, winograd.template seconds<easy>(i, prepared));
             }
             if (costs.direct) {
                 times.compute = min(times.compute, contraction.at(i) * splat(costs.direct_s_per_flop));

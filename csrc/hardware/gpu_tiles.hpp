@@ -136,7 +136,7 @@ struct WinogradProducts {
     Vec fused_columns;
     Vec fused_s;        // of a block
     Vec transformed_s;  // of the weights
-    Vec square_s;       // of one square's inputs and results
+    Vec tile_s;         // of one tile's inputs and results
 };
 
 // F(4x4, 3x3) with transforms as passes over memory, or F(2x2, 3x3) in one kernel (Lavin and Gray, "Fast
@@ -144,7 +144,7 @@ struct WinogradProducts {
 struct GpuWinograd {
     const GpuCosts& costs;
     Products products;
-    Quantity m, n, k, squares_2, squares_4;
+    Quantity m, n, k, tiles_2, tiles_4;
 
     INFERCOST_INLINE GpuWinograd(const GpuCosts& gpu, const KernelTerms& terms, const BlockColumns& block)
         : costs(gpu),
@@ -152,40 +152,39 @@ struct GpuWinograd {
           m(block[terms.m]),
           n(block[terms.n]),
           k(block[terms.k]),
-          squares_2(block[terms.squares_2]),
-          squares_4(block[terms.squares_4]) {}
+          tiles_2(block[terms.winograd_tiles_2]),
+          tiles_4(block[terms.winograd_tiles_4]) {}
 
-    INFERCOST_INLINE void prepare(int i, WinogradProducts& squares) const {
+    INFERCOST_INLINE void prepare(int i, WinogradProducts& prepared) const {
         const WinogradCosts& w = costs.winograd;
         const Vec channels = k.at(i) * splat(1.0 / 9);
         const Vec results = n.at(i);
-        products.prepare(splat(kSquareProducts), results, channels, squares.separate);
+        products.prepare(splat(kTileProducts), results, channels, prepared.separate);
         const Vec depth = ceil(channels * splat(1.0 / 8)) * splat(8.0) + splat(costs.tiles.depth_overhead);
-        squares.fused_columns = ceil(results * splat(1.0 / kFusedChannels));
-        squares.fused_s =
-            depth * splat(2 * kFusedProducts * kFusedSquares * kFusedChannels * w.fused_s_per_flop);
+        prepared.fused_columns = ceil(results * splat(1.0 / kFusedChannels));
+        prepared.fused_s =
+            depth * splat(2 * kFusedProducts * kFusedTiles * kFusedChannels * w.fused_s_per_flop);
         const Vec pass = splat(w.pass_s_per_byte * w.element_bytes);
-        squares.transformed_s =
-            channels * results * splat(9 + kSquareProducts) * pass + splat(3 * w.launch_s);
-        squares.square_s = (channels + results) * pass;
+        prepared.transformed_s = channels * results * splat(9 + kTileProducts) * pass + splat(3 * w.launch_s);
+        prepared.tile_s = (channels + results) * pass;
     }
 
     template <bool ample>
-    INFERCOST_INLINE Vec seconds(int i, const WinogradProducts& squares) const {
-        const Vec large = squares_4.at(i);
-        const Vec moved = m.at(i) + splat(kSquareProducts) * large;
-        const Vec separate = squares.transformed_s + moved * squares.square_s +
-                             products.template seconds<ample>(large, splat(kSquareProducts) * large * n.at(i),
-                                                              squares.separate);
-        const Vec blocks = ceil(squares_2.at(i) * splat(1.0 / kFusedSquares)) * squares.fused_columns;
-        const Vec fused = ceil(blocks * splat(1.0 / costs.cores) - splat(kRounding)) * squares.fused_s +
+    INFERCOST_INLINE Vec seconds(int i, const WinogradProducts& prepared) const {
+        const Vec large = tiles_4.at(i);
+        const Vec moved = m.at(i) + splat(kTileProducts) * large;
+        const Vec separate = prepared.transformed_s + moved * prepared.tile_s +
+                             products.template seconds<ample>(large, splat(kTileProducts) * large * n.at(i),
+                                                              prepared.separate);
+        const Vec blocks = ceil(tiles_2.at(i) * splat(1.0 / kFusedTiles)) * prepared.fused_columns;
+        const Vec fused = ceil(blocks * splat(1.0 / costs.cores) - splat(kRounding)) * prepared.fused_s +
                           splat(costs.winograd.launch_s);
         return min(separate, fused);
     }
 
     static INFERCOST_INLINE bool ample(const GpuCosts& costs, const KernelTerms& terms,
                                        const BlockColumns& block) {
-        const double places = kSquareProducts * block.least(terms.squares_4) * block.least(terms.n);
+        const double places = kTileProducts * block.least(terms.winograd_tiles_4) * block.least(terms.n);
         return places >= costs.cores * kResidentElements && GpuTiles::ample(costs, terms, block);
     }
 };

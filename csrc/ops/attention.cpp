@@ -1,6 +1,5 @@
 // Scaled dot-product attention as one kernel: scores never reach memory.
 #include "ops/shapes.hpp"
-#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -29,7 +28,7 @@ void attend(const Call& call, Work& work, const Expr& batch, const Expr& rows, c
     const Expr scores = batch * rows * columns;
     work.kind = WorkKind::attention;
     work.dtype = call.engine_dtype(query);
-    work.dims = {batch, rows, columns, width, value_width, 1};
+    work.dims = {.batch = batch, .m = rows, .n = columns, .k = width, .n_value = value_width};
     const Expr key_elements = columns * width;
     const TensorIndex key = call.require_tensor("key");
     work.dims.shared = key_elements == Expr(0) ? batch : call.numel(key) / key_elements;
@@ -87,7 +86,6 @@ void operands_and_result(const Call& call, Work& work) {
     call.write(work, call.output());
 }
 constexpr TrafficShape flash{operands_and_result, never};
-constexpr TrafficShape whole = with(flash, attention_workspace);
 
 // What a training step calls: its backward reads the statistics.
 void with_statistics(const Call& call, Work& work) {
@@ -103,7 +101,7 @@ constexpr std::string_view kPacked =
     "as scaled_dot_product_attention; sequences of many lengths are taken as equally long";
 
 constexpr OpRule kRows[] = {
-    {"aten.scaled_dot_product_attention",                     scaled_dot_product,  whole,              kConvention},
+    {"aten.scaled_dot_product_attention",                     scaled_dot_product,  flash,              kConvention},
     {"aten._scaled_dot_product_flash_attention",              scaled_dot_product,  flash,              kConvention},
     {"aten._scaled_dot_product_flash_attention_for_cpu",      scaled_dot_product,  flash,              kConvention},
     {"aten._scaled_dot_product_efficient_attention",          scaled_dot_product,  flash,              kConvention},

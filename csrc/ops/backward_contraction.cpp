@@ -31,7 +31,7 @@ void convolution_backward(const Call& call, Work& work) {
     const Expr halves = Expr(mask[0] ? 1 : 0) + Expr(mask[1] ? 1 : 0);
     set_contraction(work, WorkKind::convolution, call.engine_dtype(input), groups * halves, positions, rows,
                     call.dim(weight, 1) * window);
-    if (window.is_constant()) work.dims.window = window.constant();
+    if (window.is_constant()) work.dims.filter_elements = window.constant();
     if (mask[2]) work.pointwise_flops = call.numel(grad);
 }
 
@@ -110,7 +110,7 @@ void deformed_backward(const Call& call, Work& work) {
     const Expr positions = call.numel(grad) / call.dim(weight, 0);
     set_contraction(work, WorkKind::convolution, call.engine_dtype(input), groups * 2, positions,
                     call.dim(weight, 0) / groups, call.dim(weight, 1) * window);
-    if (window.is_constant()) work.dims.window = window.constant();
+    if (window.is_constant()) work.dims.filter_elements = window.constant();
     const Expr sampled = positions * groups * call.dim(weight, 1) * window;
     work.pointwise_flops = sampled * (call.flag("use_mask", false) ? 37 : 33) + call.numel(grad);
 }

@@ -3,7 +3,6 @@
 #include "ops/contraction.hpp"
 
 #include "ops/shapes.hpp"
-#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -149,18 +148,16 @@ namespace {
 
 constexpr TrafficShape grouped{grouped_traffic, never};
 
-constexpr TrafficShape einsum_traffic = with({einsum_bytes, einsum_aliases}, einsum_workspace);
-constexpr TrafficShape kLinear = with(stream_operands, linear_workspace);
-constexpr TrafficShape kMatmul = with(stream_operands, matmul_workspace);
+constexpr TrafficShape einsum_traffic{einsum_bytes, einsum_aliases};
 
 constexpr OpRule kRows[] = {
-    {"aten.linear",                      linear,           kLinear,         "2*m*n*k; bias add is pointwise"                         },
+    {"aten.linear",                      linear,           stream_operands, "2*m*n*k; bias add is pointwise"                         },
     {"aten.mm",                          mm,               stream_operands, "2*m*n*k"                                                },
     {"aten.addmm",                       addmm,            stream_operands, "2*m*n*k; the added matrix is pointwise"                 },
     {"aten.bmm",                         bmm,              stream_operands, "2*b*m*n*k"                                              },
     {"aten.baddbmm",                     baddbmm,          stream_operands, "2*b*m*n*k; the added tensor is pointwise"               },
     {"aten.addbmm",                      addbmm,           stream_operands, "2*b*m*n*k; the sum over b is pointwise"                 },
-    {"aten.matmul",                      matmul,           kMatmul,         "2*m*n*k for each broadcast batch"                       },
+    {"aten.matmul",                      matmul,           stream_operands, "2*m*n*k for each broadcast batch"                       },
     {"aten.mv",                          mv,               stream_operands, "2*m*k"                                                  },
     {"aten.addmv",                       addmv,            stream_operands, "2*m*k; the added vector is pointwise"                   },
     {"aten.dot",                         dot,              stream_operands, "2*k"                                                    },

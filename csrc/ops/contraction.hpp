@@ -9,7 +9,6 @@ namespace infercost {
 void einsum(const Call& call, Work& work);
 // Of one operand without a sum it is a view.
 bool einsum_aliases(const Call& call);
-Expr einsum_workspace(const Call& call);
 void einsum_bytes(const Call& call, Work& work);
 
 // Tokens sorted by expert, each of which meets one matrix, and what they move.

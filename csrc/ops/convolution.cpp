@@ -1,26 +1,9 @@
 // Convolutions as implicit matrix products: every output element is a dot product over one group's window.
 #include "ops/convolution.hpp"
 
-#include <algorithm>
-
 #include "ops/shapes.hpp"
-#include "ops/workspace.hpp"
 
 namespace infercost {
-
-namespace {
-
-// 3 x 3, one step at a time, over neighbours.
-bool is_square_3(const Call& call, TensorIndex weight) {
-    if (call.rank(weight) != 4 || call.rank(call.output()) != 4) return false;
-    const auto all_one = [](const std::vector<Expr>& steps) {
-        return std::all_of(steps.begin(), steps.end(), [](const Expr& step) { return step == Expr(1); });
-    };
-    return call.dim(weight, 2) == Expr(3) && call.dim(weight, 3) == Expr(3) &&
-           all_one(call.integers("stride")) && all_one(call.integers("dilation"));
-}
-
-}  // namespace
 
 void convolve(const Call& call, Work& work, TensorIndex input, TensorIndex weight, bool transposed) {
     const Expr groups = call.integer("groups", 1);
@@ -33,19 +16,9 @@ void convolve(const Call& call, Work& work, TensorIndex input, TensorIndex weigh
     const Expr positions = call.numel(dense) / (transposed ? in_channels : out_channels);
     set_contraction(work, WorkKind::convolution, call.engine_dtype(input), groups, positions,
                     out_channels / groups, in_channels / groups * window);
-    if (window.is_constant()) work.dims.window = window.constant();
+    if (window.is_constant()) work.dims.filter_elements = window.constant();
     if (call.rank(call.output()) == call.rank(weight)) work.dims.images = call.dim(call.output(), 0);
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
-    if (!transposed && groups == Expr(1) && is_square_3(call, weight)) {
-        const Expr images = call.dim(call.output(), 0);
-        const Expr height = call.dim(call.output(), 2);
-        const Expr width = call.dim(call.output(), 3);
-        const auto cover = [&](std::int64_t side) {
-            return images * Expr::ceil_div(height, side) * Expr::ceil_div(width, side);
-        };
-        work.dims.squares_2 = cover(2);
-        work.dims.squares_4 = cover(4);
-    }
 }
 
 namespace {
@@ -77,7 +50,7 @@ void depthwise(const Call& call, Work& work) {
     const Expr channels = call.dim(weight, 0);
     set_contraction(work, WorkKind::convolution, call.engine_dtype(weight), channels,
                     call.numel(call.output()) / channels, 1, window);
-    if (window.is_constant()) work.dims.window = window.constant();
+    if (window.is_constant()) work.dims.filter_elements = window.constant();
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
 }
 
@@ -121,7 +94,7 @@ void operands_and_result(const Call& call, Work& work) {
     if (const TensorIndex bias = call.tensor("bias"); bias != kNoTensor) call.read(work, bias);
     write_all(call, work);
 }
-constexpr TrafficShape operands_once = with({operands_and_result, never}, convolution_workspace);
+constexpr TrafficShape operands_once{operands_and_result, never};
 
 constexpr OpRule kRows[] = {
     {"aten.conv1d",                       direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},

@@ -1,38 +1,14 @@
+#include "ops/einsum.hpp"
+
 #include <algorithm>
-#include <map>
 #include <stdexcept>
-#include <string>
-#include <vector>
 
 #include "ops/contraction.hpp"
 #include "ops/shapes.hpp"
 
 namespace infercost {
-namespace {
 
-using Lengths = std::map<char, Expr>;
-
-// An operand with its diagonals taken: every letter once.
-struct Part {
-    std::string letters;
-    Lengths lengths;
-    Lengths strides;
-
-    bool has(char c) const { return letters.find(c) != std::string::npos; }
-    bool is_long(char c) const { return has(c) && !(lengths.at(c) == Expr(1)); }
-    Expr size() const {
-        Expr total = 1;
-        for (const char c : letters) total = total * lengths.at(c);
-        return total;
-    }
-};
-
-struct Equation {
-    std::vector<Part> parts;
-    std::string result;
-};
-
-Equation read_equation(const Call& call) {
+EinsumEquation read_einsum(const Call& call) {
     const std::string equation(call.text("equation"));
     const std::vector<TensorIndex> operands = call.tensors("tensors");
     std::string letters;
@@ -58,7 +34,7 @@ Equation read_equation(const Call& call) {
         return count <= 10 ? std::string("0123456789").substr(10 - count) : "";
     };
     std::size_t widest = 0;
-    Equation read;
+    EinsumEquation read;
     std::map<char, int> uses;
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const auto rank = static_cast<std::size_t>(call.rank(operands[i]));
@@ -68,7 +44,7 @@ Equation read_equation(const Call& call) {
             widest = std::max(widest, unnamed);
         }
         if (parts[i].size() != rank) throw unreadable();
-        Part part;
+        EinsumOperand part;
         for (std::size_t axis = 0; axis < rank; ++axis) {
             const char c = parts[i][axis];
             ++uses[c];
@@ -76,7 +52,7 @@ Equation read_equation(const Call& call) {
             part.lengths[c] = call.dim(operands[i], static_cast<int>(axis));
             part.strides[c] = part.strides[c] + call.strides(operands[i])[axis];
         }
-        read.parts.push_back(std::move(part));
+        read.operands.push_back(std::move(part));
     }
     if (arrow != std::string::npos) {
         read.result = letters.substr(arrow + 2);
@@ -92,137 +68,54 @@ Equation read_equation(const Call& call) {
     return read;
 }
 
-// Letters that only one of two operands has and nothing later needs are summed before the product.
-Expr sum_alone(Part& part, const Part& other, const std::string& later) {
+Expr sum_alone(EinsumOperand& operand, const EinsumOperand& other, const std::string& later) {
     std::string kept;
-    for (const char c : part.letters) {
-        const bool alone = later.find(c) == std::string::npos && part.is_long(c) && !other.is_long(c);
+    for (const char c : operand.letters) {
+        const bool alone = later.find(c) == std::string::npos && operand.is_long(c) && !other.is_long(c);
         if (!alone) kept += c;
     }
-    if (kept.size() == part.letters.size()) return 0;
-    const Expr added = part.size();
-    part.letters = kept;
+    if (kept.size() == operand.letters.size()) return 0;
+    const Expr added = operand.size();
+    operand.letters = kept;
     return added;
 }
 
-bool only_moves(const Equation& equation) {
-    if (equation.parts.size() != 1) return false;
-    const std::string& letters = equation.parts[0].letters;
+namespace {
+
+bool only_moves(const EinsumEquation& equation) {
+    if (equation.operands.size() != 1) return false;
+    const std::string& letters = equation.operands[0].letters;
     return std::all_of(letters.begin(), letters.end(),
                        [&](char c) { return equation.result.find(c) != std::string::npos; });
 }
 
-// The letters of one product of two operands, as torch groups them: all in the order of the result, and then
-// of the alphabet.
-struct Roles {
-    std::string batch, left, right, summed;
-
-    Roles(const Part& a, const Part& b, const std::string& result, const std::string& later) {
-        std::string order = a.letters;
-        for (const char c : b.letters) order += a.has(c) ? "" : std::string(1, c);
-        const auto place = [&](char c) {
-            const std::size_t at = result.find(c);
-            return at == std::string::npos ? result.size() + static_cast<std::size_t>(c) : at;
-        };
-        std::sort(order.begin(), order.end(), [&](char x, char y) { return place(x) < place(y); });
-        for (const char c : order) {
-            const bool kept = later.find(c) != std::string::npos;
-            const bool both = a.is_long(c) && b.is_long(c);
-            if (!kept && !both) continue;
-            (!kept ? summed : both ? batch : a.is_long(c) || !b.has(c) ? left : right) += c;
-        }
-    }
-};
-
-Expr product_of(const Part& part, const std::string& letters) {
-    Expr total = 1;
-    for (const char c : letters) total = total * part.lengths.at(c);
-    return total;
-}
-
-// Elements that are copied where an operand of a batched product cannot be seen as one matrix for each batch.
-Expr copied_for(const Part& part, const std::vector<std::string>& axes) {
-    std::vector<Expr> lengths, strides, shape;
-    for (const std::string& letters : axes) {
-        for (const char c : letters) {
-            lengths.push_back(part.lengths.at(c));
-            strides.push_back(part.strides.at(c));
-        }
-        shape.push_back(product_of(part, letters));
-    }
-    return is_viewable(lengths, strides, shape) ? Expr(0) : part.size();
-}
-
-Part joined_of(const Part& a, const Part& b, const Roles& roles) {
-    Part joined;
-    joined.letters = roles.batch + roles.left + roles.right;
-    Expr step = 1;
-    for (std::size_t i = joined.letters.size(); i-- > 0;) {
-        const char c = joined.letters[i];
-        joined.lengths[c] = a.is_long(c) || !b.has(c) ? a.lengths.at(c) : b.lengths.at(c);
-        joined.strides[c] = step;
-        step = step * joined.lengths[c];
-    }
-    return joined;
-}
-
 }  // namespace
-
-// Copies of operands whose letters do not fold into a batch, rows and columns as they lie in memory, and what
-// several operands leave between them.
-Expr einsum_workspace(const Call& call) {
-    const Equation equation = read_equation(call);
-    if (equation.parts.size() < 2) return {0};
-    const Expr result = call.numel(call.output());
-    Part left = equation.parts[0];
-    Expr before, most;
-    for (std::size_t i = 1; i < equation.parts.size(); ++i) {
-        Part right = equation.parts[i];
-        std::string later = equation.result;
-        for (std::size_t j = i + 1; j < equation.parts.size(); ++j) later += equation.parts[j].letters;
-        const Part whole = left;
-        Expr needed = before;
-        if (!(sum_alone(left, right, later) == Expr(0))) needed += left.size();
-        if (!(sum_alone(right, whole, later) == Expr(0))) needed += right.size();
-        const Roles roles(left, right, equation.result, later);
-        if (!roles.summed.empty()) {
-            needed += copied_for(left, {roles.batch, roles.left, roles.summed});
-            needed += copied_for(right, {roles.batch, roles.summed, roles.right});
-        }
-        left = joined_of(left, right, roles);
-        const bool last = i + 1 == equation.parts.size();
-        before = left.size();
-        // The result stands in the timeline already, also while what leads to it is made.
-        most = Expr::maximum(most, last ? needed : needed + before - result);
-    }
-    return call.bytes(call.output(), most);
-}
 
 // "bij,bjk->bik" and all its kin: every distinct letter is a loop. More than two operands are contracted
 // from left to right, as torch does without opt_einsum; letters that no later operand needs are summed, and a
 // product in which none is summed is pointwise.
 void einsum(const Call& call, Work& work) {
     const DType dtype = call.engine_dtype(call.tensors("tensors").at(0));
-    Equation equation = read_equation(call);
-    if (equation.parts.size() == 1) {  // a sum, or a new view: turned around, or a diagonal
+    EinsumEquation equation = read_einsum(call);
+    if (equation.operands.size() == 1) {  // a sum, or a new view: turned around, or a diagonal
         work.kind = only_moves(equation) ? WorkKind::free : WorkKind::reduction;
         work.dtype = dtype;
-        if (!only_moves(equation)) work.pointwise_flops = equation.parts[0].size() * parts_of(dtype);
+        if (!only_moves(equation)) work.pointwise_flops = equation.operands[0].size() * parts_of(dtype);
         return;
     }
-    Part left = equation.parts[0];
+    EinsumOperand left = equation.operands[0];
     Expr total;
     Expr pointwise;
     work.kind = WorkKind::pointwise;
     work.dtype = dtype;
-    for (std::size_t i = 1; i < equation.parts.size(); ++i) {
-        Part right = equation.parts[i];
+    for (std::size_t i = 1; i < equation.operands.size(); ++i) {
+        EinsumOperand right = equation.operands[i];
         std::string later = equation.result;
-        for (std::size_t j = i + 1; j < equation.parts.size(); ++j) later += equation.parts[j].letters;
-        const Part whole = left;
+        for (std::size_t j = i + 1; j < equation.operands.size(); ++j) later += equation.operands[j].letters;
+        const EinsumOperand whole = left;
         const Expr added = sum_alone(left, right, later) + sum_alone(right, whole, later);
         pointwise += added * parts_of(dtype);
-        Part joined;
+        EinsumOperand joined;
         Expr batch = 1, m = 1, n = 1, k = 1;
         std::string loop = left.letters;
         for (const char c : right.letters) loop += left.has(c) ? "" : std::string(1, c);
@@ -255,7 +148,7 @@ void einsum(const Call& call, Work& work) {
 }
 
 bool einsum_aliases(const Call& call) {
-    return only_moves(read_equation(call));
+    return only_moves(read_einsum(call));
 }
 
 void einsum_bytes(const Call& call, Work& work) {

@@ -1,6 +1,5 @@
 // Views, copies and casts. Nothing here computes; what matters is whether bytes move.
 #include "ops/shapes.hpp"
-#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -61,8 +60,6 @@ constexpr TrafficShape copies{copy, in_place_only};
 constexpr TrafficShape copies_part{part, in_place_only};
 constexpr TrafficShape overwrites{overwrite, always};
 
-constexpr TrafficShape kRolls = with(copies, roll_workspace);
-constexpr TrafficShape kUnfolds = with(copies, like_operand);
 constexpr WorkShape kReshape = copies_unless<reshape_aliases>;
 constexpr WorkShape kLayout = copies_unless<already_in_layout>;
 constexpr WorkShape kConvert = copies_unless<already_converted>;
@@ -138,7 +135,7 @@ constexpr OpRule kRows[] = {
     {"aten.reflection_pad2d", kCopy, copies, kMoves},
     {"aten.replication_pad1d", kCopy, copies, kMoves},
     {"aten.replication_pad2d", kCopy, copies, kMoves},
-    {"aten.roll", kCopy, kRolls, kMoves},
+    {"aten.roll", kCopy, copies, kMoves},
     {"aten.flip", kCopy, copies, kMoves},
     {"aten.rot90", kCopy, copies, kMoves},
     {"aten.repeat", kCopy, copies, kMoves},
@@ -147,7 +144,7 @@ constexpr OpRule kRows[] = {
     {"aten.channel_shuffle", kCopy, copies, kMoves},
     {"aten.pixel_shuffle", kCopy, copies, kMoves},
     {"aten.pixel_unshuffle", kCopy, copies, kMoves},
-    {"aten.im2col", kCopy, kUnfolds, kMoves},
+    {"aten.im2col", kCopy, copies, kMoves},
     {"aten.col2im", per_input<1, WorkKind::scatter>, stream_all, "1 per element read: overlaps are added"},
     {"aten.tril", kCopy, copies_part, kMoves},
     {"aten.triu", kCopy, copies_part, kMoves},

@@ -1,6 +1,5 @@
 // Normalisations and softmax. Counts are per element, one for each elementary operation of the definition.
 #include "ops/shapes.hpp"
-#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -33,7 +32,6 @@ void layer_norm(const Call& call, Work& work) {
     normalize(call, work, 5 + affine(call));
     set_rows(call, work, static_cast<int>(call.integers("normalized_shape").size()));
 }
-constexpr std::int64_t kThreadsOfRows = 512 / 128;
 
 // The channels of a group and all positions are normalised together.
 void group_norm(const Call& call, Work& work) {
@@ -41,11 +39,9 @@ void group_norm(const Call& call, Work& work) {
     const TensorIndex self = call.first_operand();
     if (call.rank(self) < 2) return;
     const Expr groups = call.integer(call.has("num_groups") ? "num_groups" : "group", 1);
-    // torch gives a group 512 threads, and a row of layer_norm 128: as many rows of a quarter.
-    work.dims.m = call.dim(self, 0) * groups * kThreadsOfRows;
-    Expr length = call.dim(self, 1) / groups;
-    for (int axis = 2; axis < call.rank(self); ++axis) length *= call.dim(self, axis);
-    work.dims.n = Expr::ceil_div(length, kThreadsOfRows);
+    work.dims.m = call.dim(self, 0) * groups;
+    work.dims.n = call.dim(self, 1) / groups;
+    for (int axis = 2; axis < call.rank(self); ++axis) work.dims.n *= call.dim(self, axis);
 }
 // square, add; then scale, and weight where given
 void rms_norm(const Call& call, Work& work) {
@@ -89,46 +85,40 @@ void masked_softmax(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(call.output()) * (call.has("mask") ? 6 : 5);
 }
 
-constexpr TrafficShape kBatchNorm = with(stream_all, batch_norm_workspace);
-constexpr TrafficShape kLayerNorm = with(stream_all, layer_norm_workspace);
-constexpr TrafficShape kGroupNorm = with(stream_all, group_norm_workspace);
-constexpr TrafficShape kRmsNorm = with(stream_all, rms_norm_workspace);
-constexpr TrafficShape kContiguous = with(stream_all, contiguous_operand);
-
 constexpr OpRule kRows[] = {
-    {"aten.batch_norm",                           batch_norm,          kBatchNorm,
-     "2 per element (folded scale and shift); as layer_norm in training"                                                              },
+    {"aten.batch_norm",                           batch_norm,          stream_all,
+     "2 per element (folded scale and shift); as layer_norm in training"                                                             },
     {"aten.native_batch_norm",                    batch_norm,          stream_all,
-     "2 per element (folded scale and shift); as layer_norm in training"                                                              },
-    {"aten._native_batch_norm_legit",             batch_norm,          stream_all,  "2 per element; as layer_norm in training"        },
-    {"aten._native_batch_norm_legit_no_training", batch_norm,          stream_all,  "2 per element"                                   },
-    {"aten._batch_norm_no_update",                batch_norm,          stream_all,  "2 per element"                                   },
-    {"aten.cudnn_batch_norm",                     batch_norm,          stream_all,  "2 per element; as layer_norm in training"        },
-    {"aten.layer_norm",                           layer_norm,          kLayerNorm,  "5 per element, and 1 each for weight and bias"   },
-    {"aten.native_layer_norm",                    layer_norm,          kContiguous, "5 per element, and 1 each for weight and bias"   },
-    {"timm.fast_group_norm",                      group_norm,          kGroupNorm,  "as aten.group_norm; autocast leaves it narrow"   },
-    {"aten.group_norm",                           group_norm,          kGroupNorm,  "5 per element, and 1 each for weight and bias"   },
-    {"aten.native_group_norm",                    group_norm,          stream_all,  "5 per element, and 1 each for weight and bias"   },
-    {"aten.instance_norm",                        layer_norm,          stream_all,  "5 per element, and 1 each for weight and bias"   },
-    {"aten.rms_norm",                             rms_norm,            kRmsNorm,    "4 per element with weight, 3 without"            },
-    {"aten._fused_rms_norm",                      rms_norm,            stream_all,  "4 per element with weight, 3 without"            },
-    {"aten.softmax",                              softmax,             kContiguous, "5 per element: max, subtract, exp, sum, divide"  },
-    {"aten._softmax",                             softmax,             kContiguous, "5 per element: max, subtract, exp, sum, divide"  },
-    {"aten._safe_softmax",                        softmax,             kContiguous, "5 per element: max, subtract, exp, sum, divide"  },
-    {"aten.log_softmax",                          softmax,             kContiguous, "5 per element: max, subtract, exp, sum, subtract"},
-    {"aten._log_softmax",                         softmax,             kContiguous, "5 per element: max, subtract, exp, sum, subtract"},
-    {"aten._masked_softmax",                      masked_softmax,      stream_all,  "5 per element, and 1 for the mask"               },
-    {"aten.special_softmax",                      softmax,             stream_all,  "5 per element: max, subtract, exp, sum, divide"  },
-    {"aten.special_log_softmax",                  softmax,             stream_all,  "5 per element: max, subtract, exp, sum, subtract"},
-    {"aten._batch_norm_impl_index",               batch_norm,          stream_all,  "2 per element; as layer_norm in training"        },
-    {"aten._batch_norm_with_update",              batch_norm_training, stream_all,  "as layer_norm"                                   },
-    {"aten._batch_norm_with_update_functional",   batch_norm_training, stream_all,  "as layer_norm"                                   },
+     "2 per element (folded scale and shift); as layer_norm in training"                                                             },
+    {"aten._native_batch_norm_legit",             batch_norm,          stream_all, "2 per element; as layer_norm in training"        },
+    {"aten._native_batch_norm_legit_no_training", batch_norm,          stream_all, "2 per element"                                   },
+    {"aten._batch_norm_no_update",                batch_norm,          stream_all, "2 per element"                                   },
+    {"aten.cudnn_batch_norm",                     batch_norm,          stream_all, "2 per element; as layer_norm in training"        },
+    {"aten.layer_norm",                           layer_norm,          stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.native_layer_norm",                    layer_norm,          stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"timm.fast_group_norm",                      group_norm,          stream_all, "as aten.group_norm; autocast leaves it narrow"   },
+    {"aten.group_norm",                           group_norm,          stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.native_group_norm",                    group_norm,          stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.instance_norm",                        layer_norm,          stream_all, "5 per element, and 1 each for weight and bias"   },
+    {"aten.rms_norm",                             rms_norm,            stream_all, "4 per element with weight, 3 without"            },
+    {"aten._fused_rms_norm",                      rms_norm,            stream_all, "4 per element with weight, 3 without"            },
+    {"aten.softmax",                              softmax,             stream_all, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten._softmax",                             softmax,             stream_all, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten._safe_softmax",                        softmax,             stream_all, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten.log_softmax",                          softmax,             stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten._log_softmax",                         softmax,             stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten._masked_softmax",                      masked_softmax,      stream_all, "5 per element, and 1 for the mask"               },
+    {"aten.special_softmax",                      softmax,             stream_all, "5 per element: max, subtract, exp, sum, divide"  },
+    {"aten.special_log_softmax",                  softmax,             stream_all, "5 per element: max, subtract, exp, sum, subtract"},
+    {"aten._batch_norm_impl_index",               batch_norm,          stream_all, "2 per element; as layer_norm in training"        },
+    {"aten._batch_norm_with_update",              batch_norm_training, stream_all, "as layer_norm"                                   },
+    {"aten._batch_norm_with_update_functional",   batch_norm_training, stream_all, "as layer_norm"                                   },
     {"aten._native_batch_norm_legit_functional",  batch_norm,          stream_all,
-     "2 per element; as layer_norm in training"                                                                                       },
-    {"aten.miopen_batch_norm",                    batch_norm,          stream_all,  "2 per element; as layer_norm in training"        },
-    {"aten._weight_norm",                         weight_norm,         stream_all,  "3 per element: square, add, scale"               },
-    {"aten._weight_norm_interface",               weight_norm,         stream_all,  "3 per element: square, add, scale"               },
-    {"aten.renorm",                               weight_norm,         stream_all,  "3 per element: power, add, scale"                },
+     "2 per element; as layer_norm in training"                                                                                      },
+    {"aten.miopen_batch_norm",                    batch_norm,          stream_all, "2 per element; as layer_norm in training"        },
+    {"aten._weight_norm",                         weight_norm,         stream_all, "3 per element: square, add, scale"               },
+    {"aten._weight_norm_interface",               weight_norm,         stream_all, "3 per element: square, add, scale"               },
+    {"aten.renorm",                               weight_norm,         stream_all, "3 per element: power, add, scale"                },
 };
 static_assert(each_op_once(kRows));
 

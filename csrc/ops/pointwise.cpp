@@ -2,7 +2,6 @@
 // multiply, compare, select, divide, sqrt, exp, log, erf, tanh and their like count one each. What is done to
 // a complex number is done to its two parts, unless the row says otherwise.
 #include "ops/shapes.hpp"
-#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -74,8 +73,6 @@ constexpr std::string_view kExponential = "1 per element; 5 of a complex number:
 constexpr std::string_view kMagnitude = "1 per element; 4 of a complex number: two squares, add, sqrt";
 constexpr std::string_view kRemainder = "4 per element: divide, round, multiply, subtract";
 constexpr std::string_view kClamp = "1 per element and bound";
-
-constexpr TrafficShape kBuffered = with(stream_all, like_result);
 
 constexpr OpRule kRows[] = {
     {"aten.add",             per_output<1>, stream_all, "1 per element; a factor alpha is not counted"              },
@@ -179,7 +176,7 @@ constexpr OpRule kRows[] = {
      "6 per element: divide, exp, subtract, multiply, compare, select"                                              },
     {"aten.selu",            per_output<6>, stream_all, "6 per element: elu and a scale"                            },
     {"aten.sigmoid",         per_output<4>, stream_all, "4 per element: negate, exp, add, divide"                   },
-    {"aten.log_sigmoid",     per_output<5>, kBuffered,  "5 per element: negate, exp, add, log, negate"              },
+    {"aten.log_sigmoid",     per_output<5>, stream_all, "5 per element: negate, exp, add, log, negate"              },
     {"aten.silu",            per_output<5>, stream_all, "5 per element: sigmoid and a product"                      },
     {"aten.gelu",            gelu,          stream_all, "5 per element: scale, erf, add, product, half; 9 with tanh"},
     {"aten.hardsigmoid",     per_output<4>, stream_all, "4 per element: add, max, min, divide"                      },

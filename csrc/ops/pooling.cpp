@@ -1,6 +1,5 @@
 // Pooling. A window of w elements costs w per result: comparisons, or additions and a division.
 #include "ops/shapes.hpp"
-#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -37,12 +36,10 @@ void adaptive(const Call& call, Work& work) {
 constexpr std::string_view kWindow = "window size per result";
 constexpr std::string_view kAdaptive = "window size per result; windows overlap where lengths do not divide";
 
-constexpr TrafficShape kPlaces = with(stream_all, places_of_maxima);
-
 constexpr OpRule kRows[] = {
     {"aten.max_pool1d",                 windowed<1>,              stream_all, kWindow      },
-    {"aten.max_pool2d",                 windowed<2>,              kPlaces,    kWindow      },
-    {"aten.max_pool3d",                 windowed<3>,              kPlaces,    kWindow      },
+    {"aten.max_pool2d",                 windowed<2>,              stream_all, kWindow      },
+    {"aten.max_pool3d",                 windowed<3>,              stream_all, kWindow      },
     {"aten.max_pool2d_with_indices",    windowed<2>,              stream_all, kWindow      },
     {"aten.max_pool3d_with_indices",    windowed<3>,              stream_all, kWindow      },
     {"aten.avg_pool1d",                 windowed<1>,              stream_all, kWindow      },
@@ -53,7 +50,7 @@ constexpr OpRule kRows[] = {
     {"aten.adaptive_avg_pool3d",        adaptive<3>,              stream_all, kAdaptive    },
     {"aten._adaptive_avg_pool2d",       adaptive<2>,              stream_all, kAdaptive    },
     {"aten._adaptive_avg_pool3d",       adaptive<3>,              stream_all, kAdaptive    },
-    {"aten.adaptive_max_pool1d",        adaptive<1>,              kPlaces,    kAdaptive    },
+    {"aten.adaptive_max_pool1d",        adaptive<1>,              stream_all, kAdaptive    },
     {"aten.adaptive_max_pool2d",        adaptive<2>,              stream_all, kAdaptive    },
     {"aten.adaptive_max_pool3d",        adaptive<3>,              stream_all, kAdaptive    },
     {"aten.max_pool1d_with_indices",    windowed<1>,              stream_all, kWindow      },

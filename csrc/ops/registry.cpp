@@ -3,7 +3,6 @@
 #include <unordered_map>
 
 #include "ops/rule.hpp"
-#include "ops/slow_loops.hpp"
 
 namespace infercost {
 
@@ -26,7 +25,7 @@ const std::vector<Family>& families() {
         {"loss",                 loss_rules()                },
         {"fourier",              fourier_rules()             },
         {"linalg",               linalg_rules()              },
-        {"serving",              serving_rules()             },
+        {"vllm_kernels",         vllm_kernel_rules()         },
         {"quantized",            quantized_rules()           },
         {"quantized elements",   quantized_element_rules()   },
         {"backward_contraction", backward_contraction_rules()},
@@ -79,7 +78,7 @@ std::vector<const OpRule*> rules_of(const Graph& graph) {
 }
 
 Analyzer::Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const Precision& precision,
-                   const std::vector<std::pair<NodeIndex, Work>>* overrides)
+                   const Overrides* overrides)
     : graph_(std::move(graph)), pass_(*graph_, sizes, precision), rules_(rules_of(*graph_)) {
     if (!overrides || overrides->empty()) return;
     overrides_.resize(graph_->nodes().size(), nullptr);
@@ -92,16 +91,11 @@ Analyzer::Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const
     }
 }
 
-bool Analyzer::has_rule(NodeIndex node) const {
-    const auto at = static_cast<std::size_t>(node);
-    return (!overrides_.empty() && overrides_[at]) || rules_[graph_->nodes()[at].op] != nullptr;
-}
-
 void Analyzer::analyze(NodeIndex index, Work& work) {
     const auto at = static_cast<std::size_t>(index);
     const Node& node = graph_->nodes()[at];
     const OpRule* rule = rules_[node.op];
-    if (!overrides_.empty() && overrides_[at]) {
+    if (has_override(index)) {
         work = overrides_[at]->substitute(pass_.sizes);
         return;
     }
@@ -124,16 +118,6 @@ void Analyzer::analyze(NodeIndex index, Work& work) {
     }
     rule->work(call, work);
     rule->traffic.bytes(call, work);
-    add_slow_loops(call, work);
-}
-
-Expr Analyzer::workspace(NodeIndex index) const {
-    const auto at = static_cast<std::size_t>(index);
-    if (!overrides_.empty() && overrides_[at]) return {0};
-    const Node& node = graph_->nodes()[at];
-    const OpRule* rule = rules_[node.op];
-    if (!rule || !rule->traffic.workspace) return {0};
-    return rule->traffic.workspace(Call(pass_, node));
 }
 
 }  // namespace infercost

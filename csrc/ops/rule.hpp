@@ -16,21 +16,12 @@ namespace infercost {
 
 using WorkShape = void (*)(const Call&, Work&);
 
-// What an eager kernel on a CPU allocates for itself and frees before it returns, at its worst moment, beside
-// its operands and results. Shapes are in workspace.hpp.
-using Workspace = Expr (*)(const Call&);
-
-// Which bytes move, whether the results share storage with the first operand, and what the kernel needs
-// beside.
+// Which bytes move, and whether the results share storage with the first operand.
 struct TrafficShape {
     void (*bytes)(const Call&, Work&);
     bool (*aliases)(const Call&);
     bool each = false;  // not with the first operand, but each result with its own
-    Workspace workspace = nullptr;
 };
-constexpr TrafficShape with(TrafficShape shape, Workspace workspace) {
-    return {shape.bytes, shape.aliases, shape.each, workspace};
-}
 
 struct OpRule {
     std::string_view op;
@@ -74,7 +65,7 @@ std::span<const OpRule> linalg_rules();
 std::span<const OpRule> foreach_rules();
 std::span<const OpRule> sparse_rules();
 std::span<const OpRule> transformer_rules();
-std::span<const OpRule> serving_rules();
+std::span<const OpRule> vllm_kernel_rules();
 std::span<const OpRule> quantized_rules();
 std::span<const OpRule> quantized_element_rules();
 std::span<const OpRule> backward_contraction_rules();
@@ -88,19 +79,23 @@ const OpRule* find_rule(const OpName& op);
 // The rule of each distinct op of a graph, nullptr where there is none.
 std::vector<const OpRule*> rules_of(const Graph& graph);
 
-// The work of every node in order. `visit(node index, const Work&, aliased operand or kNoTensor)`.
+// The work of single nodes by a caller's own rules.
+using Overrides = std::vector<std::pair<NodeIndex, Work>>;
+
+// The work of every node, in order.
 class Analyzer {
   public:
     // `overrides` replaces the rule of single nodes; it must outlive the analyzer.
     Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const Precision& precision,
-             const std::vector<std::pair<NodeIndex, Work>>* overrides = nullptr);
+             const Overrides* overrides = nullptr);
 
     const Pass& pass() const { return pass_; }
-    bool has_rule(NodeIndex node) const;
-    // Must be called in node order: storage that views share is learnt on the way.
+    Call call(NodeIndex node) const { return {pass_, graph_->nodes()[static_cast<std::size_t>(node)]}; }
+    bool has_override(NodeIndex node) const {
+        return !overrides_.empty() && overrides_[static_cast<std::size_t>(node)];
+    }
+    // Must be called in node order: storage that views share is learned on the way.
     void analyze(NodeIndex node, Work& work);
-    // After analyze(); zero where the rule has no workspace, or is not the table's.
-    Expr workspace(NodeIndex node) const;
 
   private:
     std::shared_ptr<const Graph> graph_;

@@ -1,23 +1,12 @@
 // Resampling of images and signals: each result is a weighted sum of its neighbours. Positions and weights,
 // which whole rows, columns or channels share, are not counted.
 #include "ops/shapes.hpp"
-#include "ops/workspace.hpp"
 
 namespace infercost {
 namespace {
 
 template <int N>
 constexpr WorkShape resample = per_output<N, WorkKind::pooling>;
-
-// torch's kernels for planes that lie one after the other give a thread to each position, and it goes
-// through all of them (UpSampleBilinear2d.cu and its like).
-template <int N>
-void interpolate(const Call& call, Work& work) {
-    resample<N>(call, work);
-    const TensorIndex result = call.output();
-    work.dims.n = call.dim(result, 0) * call.dim(result, 1);
-    work.dims.m = call.numel(result) / work.dims.n;
-}
 
 // One pass per axis, the last one first. Shrinking widens the window: 2 * support elements of the shorter
 // side.
@@ -87,19 +76,17 @@ constexpr std::string_view kAlign =
     "8 per sample; 2 x 2 samples per bin where sampling_ratio leaves it to the boxes";
 constexpr std::string_view kBins = "1 per result; how much a bin holds depends on the boxes";
 
-constexpr TrafficShape kResized = with(stream_all, interpolation_workspace);
-
 constexpr OpRule kRows[] = {
     {"aten.upsample_nearest1d", resample<0>, stream_all, kMoves},
-    {"aten.upsample_nearest2d", resample<0>, kResized, kMoves},
+    {"aten.upsample_nearest2d", resample<0>, stream_all, kMoves},
     {"aten.upsample_nearest3d", resample<0>, stream_all, kMoves},
     {"aten._upsample_nearest_exact1d", resample<0>, stream_all, kMoves},
-    {"aten._upsample_nearest_exact2d", resample<0>, kResized, kMoves},
+    {"aten._upsample_nearest_exact2d", resample<0>, stream_all, kMoves},
     {"aten._upsample_nearest_exact3d", resample<0>, stream_all, kMoves},
-    {"aten.upsample_linear1d", interpolate<3>, stream_all, kLinear},
-    {"aten.upsample_bilinear2d", interpolate<7>, kResized, kBilinear},
-    {"aten.upsample_bicubic2d", interpolate<31>, stream_all, kBicubic},
-    {"aten.upsample_trilinear3d", interpolate<15>, stream_all, kTrilinear},
+    {"aten.upsample_linear1d", resample<3>, stream_all, kLinear},
+    {"aten.upsample_bilinear2d", resample<7>, stream_all, kBilinear},
+    {"aten.upsample_bicubic2d", resample<31>, stream_all, kBicubic},
+    {"aten.upsample_trilinear3d", resample<15>, stream_all, kTrilinear},
     {"aten._upsample_bilinear2d_aa", antialiased<1>, stream_all, kAntialiased},
     {"aten._upsample_bicubic2d_aa", antialiased<2>, stream_all, kAntialiased},
     {"aten._upsample_lanczos2d_aa", antialiased<3>, stream_all, kAntialiased},

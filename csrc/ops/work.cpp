@@ -26,23 +26,11 @@ Expr Work::bytes_written() const {
 }
 
 std::vector<Expr*> Work::quantities() {
-    std::vector<Expr*> all = {&contraction_flops,
-                              &causal_flops,
-                              &pointwise_flops,
-                              &dims.batch,
-                              &dims.m,
-                              &dims.n,
-                              &dims.k,
-                              &dims.n_value,
-                              &dims.shared,
-                              &dims.squares_2,
-                              &dims.squares_4,
-                              &dims.images,
-                              &strided_bytes,
-                              &copied_bytes};
+    std::vector<Expr*> all = {
+        &contraction_flops, &causal_flops, &pointwise_flops, &dims.batch, &dims.m, &dims.n, &dims.k,
+        &dims.n_value,      &dims.shared,  &dims.images};
     for (Expr& e : read) all.push_back(&e);
     for (Expr& e : written) all.push_back(&e);
-    for (Expr& e : slow_loops) all.push_back(&e);
     return all;
 }
 
@@ -61,9 +49,7 @@ std::size_t Work::hash() const {
     mix(pointwise_flops);
     for (const Expr& e : read) mix(e);
     for (const Expr& e : written) mix(e);
-    for (const Expr* e :
-         {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value, &strided_bytes, &copied_bytes})
-        mix(*e);
+    for (const Expr* e : {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value}) mix(*e);
     return seed;
 }
 

@@ -1,4 +1,5 @@
-// What one node asks of any machine: how many operations of what kind, and how many bytes of what role.
+// The work of one node on any machine: operations by kind, bytes by role and direction. How a library or a
+// compiler runs the node is in lowering/kernel_hints.hpp.
 #pragma once
 
 #include <array>
@@ -18,7 +19,7 @@ std::string_view name_of(Traffic traffic);
 
 // A (possibly batched, grouped or implicit) matrix product: `batch` times [m, k] x [k, n].
 // For attention it is the score product (m queries, n keys, k head width); `n_value` is the width of a value.
-// Where rows are reduced (norms, softmax, sums), m is how many and n is their length.
+// Where rows are reduced (norms, softmax, sums), m is the number of rows and n their length.
 // For a convolution m is batch x output positions, n the output channels and k the reduction of one group.
 struct Dimensions {
     Expr batch = 0;
@@ -26,15 +27,11 @@ struct Dimensions {
     Expr n = 0;
     Expr k = 0;
     Expr n_value = 0;
-    std::int64_t window = 1;  // elements of the convolution kernel; where rows are gone along, threads to one
-    int weight_bits = 0;      // of weights that are narrower than the activations they are widened to
-    bool semi_structured = false;  // of weights: two of four along k are zero and not stored (2:4)
-    Expr shared = 0;               // attention: sets of keys, fewer than `batch` where heads share them
-    // A 3 x 3 convolution of stride 1: how many squares of 2 x 2 and of 4 x 4 cover its result. Winograd's
-    // algorithms work on these; 0 where they do not apply.
-    Expr squares_2 = 0;
-    Expr squares_4 = 0;
-    Expr images = 0;  // of a convolution: how many it is given
+    std::int64_t filter_elements = 1;  // convolution: positions of the filter (9 for 3 x 3)
+    int weight_bits = 0;               // of weights that are narrower than the activations they meet
+    bool semi_structured = false;      // of weights: two of four along k are zero and not stored (2:4)
+    Expr shared = 0;                   // attention: sets of keys, fewer than `batch` where heads share them
+    Expr images = 0;                   // convolution: samples in the batch
     bool operator==(const Dimensions&) const = default;
 };
 
@@ -48,18 +45,7 @@ struct Work {
     std::array<Expr, kTrafficCount> read;
     std::array<Expr, kTrafficCount> written;
     Dimensions dims;
-    // How the kernel meets memory; filled in by plans (plan/access.hpp).
-    Expr strided_bytes;  // of those read: across the order in which the result is written
-    bool channels_first = false;
-    bool turned = false;
-    bool broadcast = false;
-    bool mixed = false;
-    // What vector units and libraries of a CPU do beyond that: loops by what they cost, in hundredths of an
-    // element, and bytes that are copied into a layout of the library's own before the kernel and out of it.
-    std::array<Expr, kSlowLoopCount> slow_loops;
-    Expr copied_bytes;
 
-    Expr& slow_loop(SlowLoop kind_of_loop) { return slow_loops[static_cast<std::size_t>(kind_of_loop)]; }
     Expr bytes_read() const;
     Expr bytes_written() const;
     std::vector<Expr*> quantities();  // all of them

@@ -1,7 +1,5 @@
 #include "plan/family.hpp"
 
-#include "plan/lowering.hpp"
-
 namespace infercost {
 namespace {
 
@@ -12,11 +10,7 @@ constexpr std::size_t kKeptPlans = 512;
 
 PlanFamily::PlanFamily(const std::shared_ptr<const Graph>& graph, const Precision& precision,
                        Execution execution, const Overrides& overrides)
-    : precision_(precision), execution_(execution) {
-    Lowered lowered = lower_precision(graph, precision, overrides);
-    graph_ = std::move(lowered.graph);
-    overrides_ = std::move(lowered.overrides);
-}
+    : lowered_(lower_precision(graph, precision, overrides)), execution_(execution) {}
 
 std::shared_ptr<const Plan> PlanFamily::plan_for(const Sizes& point) {
     Sizes bound;
@@ -26,7 +20,7 @@ std::shared_ptr<const Plan> PlanFamily::plan_for(const Sizes& point) {
     const std::scoped_lock lock(mutex_);
     const auto found = plans_.find(bound);
     if (found != plans_.end()) return found->second;
-    auto plan = std::make_shared<const Plan>(make_plan(graph_, bound, precision_, execution_, overrides_));
+    auto plan = std::make_shared<const Plan>(make_plan(lowered_, bound, execution_));
     if (plans_.size() >= kKeptPlans) plans_.clear();
     plans_.emplace(std::move(bound), plan);
     return plan;

@@ -17,17 +17,15 @@ class PlanFamily {
                const Overrides& overrides);
 
     // With the nodes that the precision adds.
-    const std::shared_ptr<const Graph>& graph() const { return graph_; }
+    const std::shared_ptr<const Graph>& graph() const { return lowered_.graph; }
     Execution execution() const { return execution_; }
 
     // The plan for a point. Made when first asked for; safe from any thread.
     std::shared_ptr<const Plan> plan_for(const Sizes& point);
 
   private:
-    std::shared_ptr<const Graph> graph_;
-    Precision precision_;
+    LoweredGraph lowered_;
     Execution execution_;
-    Overrides overrides_;
     std::mutex mutex_;
     std::map<Sizes, std::shared_ptr<const Plan>> plans_;
 };

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/kinds.hpp"
-#include "count/count.hpp"
-#include "ops/rule.hpp"
+#include "lowering/kernel_hints.hpp"
+#include "lowering/lowered_graph.hpp"
 #include "plan/tape.hpp"
 
 namespace infercost {
@@ -17,6 +17,7 @@ namespace infercost {
 struct Kernel {
     std::string name;  // of the op that leads it
     Work work;
+    KernelHints hints;
     std::vector<std::vector<NodeIndex>> launches;  // nodes of each launch: one in eager, several when fused
     std::int64_t views = 0;                        // nodes that only make views, before its launches (eager)
     std::int64_t opened = 0;                       // launches that do not continue the loops before them
@@ -49,19 +50,12 @@ struct Plan {
     std::vector<PlanGuard> guards;
 };
 
-// `sizes` may bind some or all sizes; the rest become columns of an evaluation.
+// Plans a captured graph for one precision and execution. `sizes` may bind some or all sizes; the rest become
+// columns of an evaluation. `overrides` are by the nodes of the captured graph.
 Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
-               Execution execution, const Overrides& overrides);
+               Execution execution, const Overrides& overrides = {});
 
-// The launches of compiled execution, as torch's inductor makes them: pointwise work, reductions and what
-// lies between them become one kernel where they run over the same space; kernels of libraries stay as they
-// are. A node may be in several kernels: what is cheap is computed anew for each reader, and some ops are two
-// kernels.
-struct FusedLaunch {
-    std::vector<NodeIndex> nodes;
-    Work work;
-    bool opaque = false;  // by a caller's own rule: nothing is known of how it works
-};
-std::vector<FusedLaunch> fuse(const Pass& pass, std::vector<FusedLaunch> launches);
+// The same for a graph that is lowered already.
+Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execution);
 
 }  // namespace infercost

@@ -43,6 +43,6 @@ struct Candidates {
 };
 
 // What keep_front() calls for four objectives and more.
-void keep_front_by_halves(Candidates& candidates);
+void divide_and_conquer(Candidates& candidates);
 
 }  // namespace infercost

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "select/filter.hpp"
-#include "select/sweep.hpp"
+#include "select/sort_scan.hpp"
 
 namespace infercost {
 namespace {

@@ -275,3 +275,19 @@ def test_compiled_code_calls_its_kernels_one_by_one() -> None:
     hardware = machine(forward__compiled_dispatch_s=1e-3, forward__start_s=1.0)
     assert float(ic.estimate(graph, hardware=hardware, execution="compiled").latency_s) == pytest.approx(1.01)
     assert float(ic.estimate(graph, hardware=hardware, execution="cuda_graph").latency_s) < 1e-9
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_the_gradient_of_a_bias_alone_is_a_sum(window: int) -> None:
+    """It streams its operand as any sum does, whatever the filter: no rows, and no block that goes along a token."""
+    grad = T((2, 8, 10, 10))
+    arguments = {
+        "grad_output": grad,
+        "input": T((2, 8, 12, 12)),
+        "weight": T((8, 8, window, window), role="parameter"),
+        "groups": 1,
+        "output_mask": [False, False, True],
+    }
+    graph = single_node("aten.convolution_backward", arguments, T((8,)))
+    hardware = machine(dram=BYTE_PER_S, vector=1e12, token_rows__element_s=1.0, quantize_rows__element_s=1.0)
+    assert seconds(graph, hardware) == pytest.approx((2 * 8 * 10 * 10 + 8) * 4 / BYTE_PER_S)

@@ -1,4 +1,4 @@
-#include "ops/slow_loops.hpp"
+#include "lowering/slow_loops.hpp"
 
 #include <string_view>
 #include <unordered_map>
@@ -8,12 +8,12 @@ namespace {
 
 struct LoopCost {
     SlowLoop loop;
-    double per_element;  // how many of the loop's unit an element of the result takes
+    double per_element;  // units of the loop for each element of the result
 };
 
-// The unit of `special` is a sigmoid, that of `library` a tanh: torch has its own vectors for the first, and
-// hands the second to a vendor's library in eager execution. Ratios were measured with torch 2.13 on x86-64,
-// over arrays that stay in the second cache.
+// The unit of `special` is a sigmoid, which torch vectorizes itself; the unit of `library` is a tanh, which
+// torch passes to a vendor's library in eager execution. Ratios were measured with torch 2.13 on x86-64, over
+// arrays that stay in L2.
 const std::unordered_map<std::string_view, LoopCost>& costs() {
     static const std::unordered_map<std::string_view, LoopCost> kCosts = {
         {"aten.sigmoid",           {SlowLoop::special, 1.0} },
@@ -58,19 +58,21 @@ const std::unordered_map<std::string_view, LoopCost>& costs() {
 
 }  // namespace
 
-void add_slow_loops(const Call& call, Work& work) {
+SlowLoops slow_loops(const Call& call, const Work& work) {
+    SlowLoops loops;
     std::string_view name = call.op().name;
-    if (name == "aten.batch_norm" && call.flag("training", false)) {  // statistics of these very rows
-        work.slow_loop(SlowLoop::row) = call.numel(call.output()) * kSlowLoopUnit;
-        return;
+    if (name == "aten.batch_norm" && call.flag("training", false)) {  // statistics of the batch itself
+        loops[SlowLoop::row] = call.numel(call.output()) * kSlowLoopUnit;
+        return loops;
     }
     if (name.ends_with('_') && !name.ends_with("__")) name.remove_suffix(1);
     const auto found = costs().find(name);
-    if (found == costs().end() || call.output_count() == 0) return;
+    if (found == costs().end() || call.output_count() == 0) return loops;
     const auto [loop, per_element] = found->second;
     // In hundredths, since quantities are whole numbers.
     const Expr elements = loop == SlowLoop::window ? work.pointwise_flops : call.numel(call.output());
-    work.slow_loop(loop) = elements * static_cast<std::int64_t>(per_element * kSlowLoopUnit + 0.5);
+    loops[loop] = elements * static_cast<std::int64_t>(per_element * kSlowLoopUnit + 0.5);
+    return loops;
 }
 
 }  // namespace infercost

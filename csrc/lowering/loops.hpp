@@ -1,17 +1,17 @@
-// Launches as a compiler of tensor programs sees them: loops over a space of indices that read and write
-// values, or calls of a library that it leaves as they are.
+// Launches as loops of a tensor compiler: each runs over a space of indices and reads and writes values, or
+// is a library call that the compiler leaves as it is.
 #pragma once
 
 #include <vector>
 
-#include "plan/plan.hpp"
+#include "lowering/launch.hpp"
 
 namespace infercost {
 
 using ValueIndex = std::int32_t;
 inline constexpr ValueIndex kNoValue = -1;
 
-// What a loop reads or writes of one value.
+// One operand or result of a loop.
 struct Stream {
     ValueIndex value;  // kNoValue: of several operands together, which no one else reads
     TensorIndex tensor;
@@ -23,17 +23,18 @@ struct Stream {
 
 enum class LoopClass : std::uint8_t {
     library,    // a kernel of a library: reads and writes memory, whatever comes before and after
-    pointwise,  // each element of the result for itself
+    pointwise,  // each element of the result on its own
     window,     // the same, but it reads each element of its operand several times
-    reduction,  // over rows: `length` elements become one, or are scaled by what they became
+    reduction,  // over rows: `length` elements are reduced to one, which may scale them
     closed      // a loop of its own that can take in what precedes it, and nothing else
 };
 
 struct Loop {
     LoopClass kind = LoopClass::library;
     NodeIndex node = 0;
-    std::vector<NodeIndex> twins;  // nodes that compute the very same
+    std::vector<NodeIndex> twins;  // nodes that compute the same
     Work work;
+    KernelHints hints;
     Expr results = 1;  // the space that it runs over: results x length
     Expr length = 1;
     std::vector<Stream> reads;
@@ -42,7 +43,7 @@ struct Loop {
     bool inner = true;  // of a reduction: rows lie dense, as a loop over all elements meets them
 };
 
-// One content of one storage: an op in place gives the storage another.
+// One state of one storage: an in-place op replaces it by another.
 struct Value {
     std::vector<std::int32_t> producers;  // loops; none for what the graph is given
     std::vector<std::int32_t> readers;
@@ -52,15 +53,15 @@ struct Value {
 struct Loops {
     std::vector<Loop> loops;  // in an order in which they can run
     std::vector<Value> values;
-    // Pairs in which the second must not run before the first has ended: never one kernel.
+    // Pairs that never share a kernel: the second must not start before the first has ended.
     std::vector<std::pair<std::int32_t, std::int32_t>> barriers;
 };
 
-// Fills in what kind of loop a launch is, and its space.
+// Fills in the class of a loop, and its space.
 void classify(Loop& loop, const Call& call, bool channels_last);
 
 // `channels_last`: the compiler has decided to run convolutions in that layout.
-Loops to_loops(const Pass& pass, std::vector<FusedLaunch> launches, bool channels_last);
+Loops to_loops(const Pass& pass, std::vector<Launch> launches, bool channels_last);
 
 // The loops that become one kernel each; a loop whose result is never kept is in each kernel that reads it.
 std::vector<std::vector<std::int32_t>> group_loops(const Loops& loops);

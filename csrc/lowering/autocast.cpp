@@ -1,14 +1,14 @@
-// The pass behind precision amp_fp16 and amp_bf16.
+#include "lowering/autocast.hpp"
+
 #include <algorithm>
 #include <unordered_map>
 
-#include "plan/autocast_policy.hpp"
-#include "plan/lowering.hpp"
+#include "lowering/autocast_policy.hpp"
 
 namespace infercost {
 namespace {
 
-// What autocast casts; float64 and floats of a byte it leaves alone.
+// Autocast casts these dtypes; float64 and 8-bit floats keep theirs.
 bool eligible(DType dtype) {
     return dtype == DType::float32 || dtype == DType::float16 || dtype == DType::bfloat16;
 }
@@ -70,8 +70,8 @@ class Autocast {
 
     const Tensor& captured(TensorIndex t) const { return from_.tensors()[static_cast<std::size_t>(t)]; }
 
-    // What has no elements is a placeholder (a cache before its first step), made in the dtype of its
-    // neighbours.
+    // A tensor without elements is a placeholder (a cache before its first step), made in the dtype of its
+    // neighbors.
     bool is_empty(TensorIndex t) const {
         const std::span<const Dim> shape = from_.dims(captured(t).shape);
         return std::find(shape.begin(), shape.end(), 0) != shape.end();
@@ -101,8 +101,8 @@ class Autocast {
     }
 
     TensorIndex cast(TensorIndex t, DType dtype) {
-        // The cache holds parameters cast to the lower precision, and them alone: no views of them, no
-        // buffers. All else is cast anew for each reader.
+        // Autocast caches only parameters cast to the lower precision, neither views of them nor buffers. Any
+        // other tensor is cast again for each reader.
         const bool cached = captured(t).role == Role::parameter && dtype == lower_;
         if (const auto found = cached_.find(t); cached && found != cached_.end()) return found->second;
         const TensorIndex result = rewriter_.add_like(t, dtype);
@@ -171,8 +171,8 @@ class Autocast {
         return before == was ? *now : was;
     }
 
-    // Ops that promote nothing: what they are given beside the first operand is converted to its dtype, or is
-    // kept in float32 by the kernel, as weights of a batch norm are.
+    // Ops that promote nothing: other operands are converted to the dtype of the first, or the kernel keeps
+    // them in float32, as the weights of a batch norm.
     static bool as_first(std::string_view name) {
         constexpr std::string_view kNames[] = {
             "batch_norm",

@@ -1,4 +1,4 @@
-// What torch's autocast for CUDA does to the operands of an op.
+// The policy of torch's autocast for CUDA: how it casts the operands of an op.
 #pragma once
 
 #include <cstdint>

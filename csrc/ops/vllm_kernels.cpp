@@ -1,11 +1,9 @@
-// Fused kernels of vLLM, as it registers them with torch (`torch.ops._C`): one block of threads goes along
-// the elements of one token, so that a kernel takes as long as its tokens come round, whatever their bytes.
+// Fused kernels of vLLM, as it registers them with torch (`torch.ops._C`). How their blocks of threads go
+// along tokens is in lowering/row_hints.cpp.
 #include "ops/shapes.hpp"
 
 namespace infercost {
 namespace {
-
-constexpr std::int64_t kThreads = 1024;  // of a block, at most
 
 // Kernels write into an argument; functional forms of them return it.
 TensorIndex result_of(const Call& call) {
@@ -14,40 +12,32 @@ TensorIndex result_of(const Call& call) {
     return named != kNoTensor ? named : call.require_tensor("out");
 }
 
-// A block goes along the last axis of `of`, and touches memory so often for each of its elements.
-void along(const Call& call, Work& work, TensorIndex of, int accesses) {
-    const Expr width = call.dim(of, -1);
-    work.dtype = call.operand_dtype(of);
-    work.dims.n = width * accesses;
-    work.dims.m = call.numel(of) / width;
-    work.dims.window = kThreads;
-}
-
-template <int kFlops, int kAccesses>
+template <int kFlops>
 void activation(const Call& call, Work& work) {
     work.kind = WorkKind::pointwise;
+    work.dtype = call.operand_dtype(result_of(call));
     work.pointwise_flops = call.numel(result_of(call)) * kFlops;
-    along(call, work, result_of(call), kAccesses);
 }
 
 // Square, add; then scale and weight; and the residual is added before.
 void rms_norm(const Call& call, Work& work) {
     work.kind = WorkKind::normalization;
     const TensorIndex input = call.require_tensor("input");
+    work.dtype = call.operand_dtype(input);
     work.pointwise_flops = call.numel(input) * (call.has("residual") ? 5 : 4);
-    along(call, work, input, call.has("residual") ? 5 : 4);
+    work.dims.n = call.dim(input, -1);
+    work.dims.m = call.numel(input) / work.dims.n;
 }
 
-// Each pair of elements turns: four products and two sums. A token's heads lie side by side.
+// Each pair of elements is rotated: four products and two sums.
 void rotary(const Call& call, Work& work) {
     work.kind = WorkKind::pointwise;
     Expr elements = 0;
     for (const char* name : {"query", "key"}) {
         if (const TensorIndex t = call.tensor(name); t != kNoTensor) elements += call.numel(t);
     }
+    work.dtype = call.operand_dtype(call.require_tensor("query"));
     work.pointwise_flops = elements * 3;
-    along(call, work, call.require_tensor("query"), 3);  // each head of it
-    work.dims.m = elements / call.dim(call.require_tensor("query"), -1);
 }
 
 void reads_then_writes(const Call& call, Work& work) {
@@ -77,20 +67,20 @@ constexpr TrafficShape kStream{reads_then_writes, never};
 constexpr TrafficShape kTurn{turns, never};
 
 constexpr OpRule kRows[] = {
-    {"_C.silu_and_mul", activation<5, 4>, kStream, "5 per element: sigmoid and two products"},
-    {"_C.gelu_and_mul", activation<6, 4>, kStream, "6 per element: as aten.gelu, and a product"},
-    {"_C.gelu_new", activation<9, 2>, kStream, "9 per element: as aten.gelu with tanh"},
-    {"_C.gelu_fast", activation<9, 2>, kStream, "9 per element: as aten.gelu with tanh"},
-    {"_C.gelu_tanh_and_mul", activation<10, 4>, kStream, "10 per element: as aten.gelu, and a product"},
-    {"_C.rms_norm", rms_norm, kStream, "4 per element: square, add, scale, weight"},
-    {"_C.fused_add_rms_norm", rms_norm, kStream, "5 per element: a sum, then as rms_norm"},
-    {"_C.rotary_embedding", rotary, kTurn, "3 per element of queries and keys: pairs turn"},
+    {"_C.silu_and_mul",       activation<5>,  kStream, "5 per element: sigmoid and two products"      },
+    {"_C.gelu_and_mul",       activation<6>,  kStream, "6 per element: as aten.gelu, and a product"   },
+    {"_C.gelu_new",           activation<9>,  kStream, "9 per element: as aten.gelu with tanh"        },
+    {"_C.gelu_fast",          activation<9>,  kStream, "9 per element: as aten.gelu with tanh"        },
+    {"_C.gelu_tanh_and_mul",  activation<10>, kStream, "10 per element: as aten.gelu, and a product"  },
+    {"_C.rms_norm",           rms_norm,       kStream, "4 per element: square, add, scale, weight"    },
+    {"_C.fused_add_rms_norm", rms_norm,       kStream, "5 per element: a sum, then as rms_norm"       },
+    {"_C.rotary_embedding",   rotary,         kTurn,   "3 per element of queries and keys: pairs turn"},
 };
 static_assert(each_op_once(kRows));
 
 }  // namespace
 
-std::span<const OpRule> serving_rules() {
+std::span<const OpRule> vllm_kernel_rules() {
     return kRows;
 }
 

@@ -1,7 +1,7 @@
 // Source: GraphLowering.decide_layout_opt in torch/_inductor/graph.py of PyTorch 2.13, for inference on a
 // GPU; its factors are torch's own measurements of how long convolutions of a class take with channels last.
 // On a CPU torch always decides for channels last.
-#include "plan/layout.hpp"
+#include "lowering/layout.hpp"
 
 namespace infercost {
 namespace {
@@ -12,7 +12,7 @@ constexpr double kFewChannels = 0.783;
 constexpr double kOthers = 0.823;
 constexpr std::int64_t kFew = 64;
 constexpr std::size_t kNodesPerConvolution = 300;
-// A normalisation or softmax is so many nodes of the compiler's graph.
+// Nodes of a normalization or softmax in the compiler's graph.
 constexpr std::size_t kNodesPerNormalization = 8;
 
 double value_of(const Expr& e, const Sizes& sizes) {
@@ -23,16 +23,16 @@ double value_of(const Expr& e, const Sizes& sizes) {
 double factor_of(const Work& work, const Sizes& sizes) {
     const double groups = value_of(work.dims.batch, sizes);
     const double out = value_of(work.dims.n, sizes) * groups;
-    const double in = value_of(work.dims.k, sizes) / static_cast<double>(work.dims.window);
+    const double in = value_of(work.dims.k, sizes) / static_cast<double>(work.dims.filter_elements);
     if (groups > 1 && in > 1) return kGrouped;
     if (out <= kFew && in <= kFew) return kFewChannels;
-    if (out * 2 <= in && work.dims.window > 1) return kNarrowing;
+    if (out * 2 <= in && work.dims.filter_elements > 1) return kNarrowing;
     return kOthers;
 }
 
 }  // namespace
 
-bool prefers_channels_last(const Pass& pass, const std::vector<FusedLaunch>& launches) {
+bool prefers_channels_last(const Pass& pass, const std::vector<Launch>& launches) {
     Sizes sizes;
     for (const auto& [name, size] : pass.graph.sizes()) {
         if (size.default_value.is_constant()) sizes.emplace(name, size.default_value.constant());
@@ -44,7 +44,7 @@ bool prefers_channels_last(const Pass& pass, const std::vector<FusedLaunch>& lau
     for (const Tensor& tensor : pass.graph.tensors()) {
         nodes += tensor.role == Role::parameter || tensor.role == Role::buffer;
     }
-    for (const FusedLaunch& launch : launches) {
+    for (const Launch& launch : launches) {
         const WorkKind kind = launch.work.kind;
         if (kind == WorkKind::normalization || kind == WorkKind::softmax) nodes += kNodesPerNormalization - 1;
         if (kind != WorkKind::convolution) continue;

@@ -1,13 +1,31 @@
-// What eager kernels allocate for themselves on a CPU, in torch 2.13: measured op by op with torch's own
-// records of its allocator, and each named after the reason. Work buffers that every thread has are those of
-// kWorkspaceThreads.
+// What eager kernels of torch 2.13 allocate for themselves on a CPU and free before they return, at the worst
+// moment, beside operands and results. Measured op by op with torch's records of its allocator; each function
+// is named after the reason. Work buffers that every thread has are those of kWorkspaceThreads.
 #pragma once
+
+#include <memory>
+#include <vector>
 
 #include "ops/rule.hpp"
 
 namespace infercost {
 
 inline constexpr std::int64_t kWorkspaceThreads = 2;
+
+using Workspace = Expr (*)(const Call&);
+
+// The workspace of each node of a graph.
+class Workspaces {
+  public:
+    explicit Workspaces(const Graph& graph);
+
+    // Bytes; after analyze(). Zero for an op without a workspace, and for one that a caller's own rule
+    // counts.
+    Expr bytes(const Analyzer& analyzer, NodeIndex node) const;
+
+  private:
+    std::vector<Workspace> of_op_;  // nullptr: none
+};
 
 // oneDNN works on channels in blocks: input, weight and result are copied into and out of that layout. Small
 // convolutions unfold their windows into columns instead.
@@ -17,10 +35,12 @@ Expr convolution_workspace(const Call& call);
 // the fused kernel does not serve, all scores, twice.
 Expr attention_workspace(const Call& call);
 
-// A batched operand whose leading dimensions are no one dimension in memory is copied: of `linear` the input,
-// of `matmul` what is broadcast or transposed.
-Expr linear_workspace(const Call& call);
-Expr matmul_workspace(const Call& call);
+// Copies of operands whose letters do not fold into a batch, rows and columns as they lie in memory, and what
+// several operands leave between them.
+Expr einsum_workspace(const Call& call);
+
+// Copies of the operands of `linear` and `matmul` (operand_copies.hpp).
+Expr product_workspace(const Call& call);
 
 // Mean and scale of each row, and a copy of an operand that is not contiguous.
 Expr layer_norm_workspace(const Call& call);

@@ -1,14 +1,14 @@
 // Launches -> loops, by the conventions of torch's inductor: statistics over planes (group norm, batch
 // statistics) are a loop before the one that uses them, a concatenation is a loop for each of its parts
 // unless it can be read in place, and a bias is added by the loop that follows a product.
-#include "plan/loops.hpp"
+#include "lowering/loops.hpp"
 
 #include <algorithm>
 #include <array>
 #include <unordered_map>
 
-#include "ops/operand_copies.hpp"
-#include "plan/access.hpp"
+#include "lowering/memory_access.hpp"
+#include "lowering/operand_copies.hpp"
 
 namespace infercost {
 namespace {
@@ -17,7 +17,7 @@ constexpr std::int64_t kRanksOfImages = 4;
 
 class Reader {
   public:
-    Reader(const Pass& pass, std::vector<FusedLaunch> launches, bool channels_last)
+    Reader(const Pass& pass, std::vector<Launch> launches, bool channels_last)
         : pass_(pass),
           graph_(pass.graph),
           launches_(std::move(launches)),
@@ -50,7 +50,7 @@ class Reader {
     std::size_t root(TensorIndex t) const { return static_cast<std::size_t>(pass_.storage.root(t)); }
     Value& at(ValueIndex v) { return result_.values[static_cast<std::size_t>(v)]; }
 
-    // A node that launches nothing and gives no new storage is another name for its operand, or its operand.
+    // Whether a node that launches nothing returns its operand, or a view of it.
     bool is_view(const Node& node) const {
         for (const std::int64_t out : graph_.node_outputs(node)) {
             bool own = root(static_cast<TensorIndex>(out)) != static_cast<std::size_t>(out);
@@ -68,17 +68,18 @@ class Reader {
     ValueIndex renew(TensorIndex t) {
         const auto v = static_cast<ValueIndex>(result_.values.size());
         result_.values.emplace_back();
-        // What lies in a parameter, an input or a cache is there after the run.
+        // Parameters, inputs and caches outlive the run.
         at(v).escapes = graph_.tensors()[root(t)].role != Role::activation;
         current_[root(t)] = v;
         return v;
     }
 
-    void add(FusedLaunch& launch, const Call& call) {
+    void add(Launch& launch, const Call& call) {
         if (is_repeated_cast(launch, call)) return;
         Loop loop;
         loop.node = launch.nodes.front();
         loop.work = std::move(launch.work);
+        loop.hints = std::move(launch.hints);
         if (!launch.opaque && call.output_count() > 0) classify(loop, call, channels_last_);
         read(loop, call);
         if (loop.kind == LoopClass::library) {
@@ -101,13 +102,13 @@ class Reader {
         return call.op().name == "aten.cat" || call.op().name == "aten.stack";
     }
 
-    // Whether all who read this result compute element by element.
+    // Whether all readers of this result compute element by element.
     bool feeds_pointwise(const Call& call) const {
         const std::vector<std::int32_t>& readers = readers_[root(call.output())];
         return std::all_of(
                    readers.begin(), readers.end(),
                    [&](std::int32_t reader) {
-                       const FusedLaunch& launch = launches_[static_cast<std::size_t>(reader)];
+                       const Launch& launch = launches_[static_cast<std::size_t>(reader)];
                        const Node& node = graph_.nodes()[static_cast<std::size_t>(launch.nodes.front())];
                        const WorkKind kind = launch.work.kind;
                        return !launch.opaque && (kind == WorkKind::pointwise || kind == WorkKind::copy ||
@@ -117,8 +118,8 @@ class Reader {
                !readers.empty();
     }
 
-    // On a GPU a bias is taken out of a convolution always, and out of a matrix product where what follows
-    // can add it.
+    // On a GPU the bias leaves every convolution, and a matrix product where the loop behind it can add the
+    // bias.
     bool adds_bias_apart(const Loop& loop, const Call& call) const {
         if (call.tensor("bias") == kNoTensor || call.output_count() != 1) return false;
         return loop.work.kind == WorkKind::convolution ||
@@ -154,9 +155,8 @@ class Reader {
         push(std::move(sum));
     }
 
-    // A concatenation that whoever reads it can read from its parts: few of them, none of which is there in
-    // memory for others too. Parts that cannot be written to their place by who makes them are better read
-    // so.
+    // Whether the readers of a concatenation read its parts directly: the parts are few, and no other kernel
+    // needs them in memory. Parts that their producer cannot write to their place are better read so.
     bool reads_in_place(const Loop& loop, const Call& call) {
         constexpr std::size_t kParts = 8;    // max_pointwise_cat_inputs
         constexpr std::size_t kComplex = 2;  // max_complex_pointwise_cat_inputs
@@ -180,7 +180,7 @@ class Reader {
     }
 
     // Equal expressions are computed once.
-    bool is_repeated_cast(const FusedLaunch& launch, const Call& call) {
+    bool is_repeated_cast(const Launch& launch, const Call& call) {
         if (call.op().name != "aten._to_copy" || launch.opaque) return false;
         const TensorIndex source = call.first_operand();
         const TensorIndex result = call.output();
@@ -196,7 +196,8 @@ class Reader {
         return true;
     }
 
-    // Its operands one by one where they add up to what the rule says, else the role's bytes together.
+    // Adds its operands one by one where they add up to the bytes of the rule, else the bytes of a role
+    // together.
     void read(Loop& loop, const Call& call) {
         std::array<Expr, kTrafficCount> sums;
         std::vector<Stream> streams;
@@ -205,8 +206,9 @@ class Reader {
         call.for_each_input([&](TensorIndex t) {
             const Traffic role = call.traffic(t);
             sums[static_cast<std::size_t>(role)] += call.bytes(t);
-            const bool across = loop.kind != LoopClass::library && !(loop.work.strided_bytes == Expr(0)) &&
-                                call.rank(t) > 1 && !call.is_contiguous(t);
+            const bool across = loop.kind != LoopClass::library &&
+                                !(loop.hints.access.strided_bytes == Expr(0)) && call.rank(t) > 1 &&
+                                !call.is_contiguous(t);
             streams.push_back({value(t), t, call.bytes(t), role, across, call.rank(t) > 0});
         });
         for (std::size_t r = 0; r < kTrafficCount; ++r) {
@@ -220,12 +222,12 @@ class Reader {
         loop.reads = std::move(streams);
     }
 
-    // `exact`: the rule's bytes where they are not those of the results.
+    // `exact`: take the bytes of the rule where the results have others.
     void write(Loop& loop, const Call& call, bool exact = true) {
         std::array<Expr, kTrafficCount> sums;
         for (std::size_t i = 0; i < call.output_count(); ++i) {
             const TensorIndex t = call.output(i);
-            // A part of a storage is written: the rest of it comes from the value before.
+            // Only a part of the storage is written: the rest comes from the value before.
             const TensorIndex whole = call.root(t);
             if (whole != t && current_[root(t)] != kNoValue && !(call.numel(whole) == call.numel(t))) {
                 loop.reads.push_back({value(t), whole, 0, call.traffic(t), false, false});
@@ -244,14 +246,14 @@ class Reader {
         }
     }
 
-    // A library takes operands in one layout. What lies otherwise goes through a loop before it, which takes
-    // in what comes before. Weights are laid out anew in every run: a compiler that does not know their
-    // values cannot keep them so.
+    // A library takes operands in one layout. A loop before it copies operands in another layout, and may
+    // fuse with the loops before. Weights are copied in every run: a compiler that does not know their values
+    // cannot keep the copy.
     void copy_operands(Loop& loop, const Call& call) {
         for (const OperandCopy& copy : product_copies(call))
             copy_operand(loop, call, copy.tensor, copy.bytes);
         if (loop.work.kind != WorkKind::convolution || !channels_last_) return;
-        loop.work.channels_first = false;
+        loop.hints.access.channels_first = false;
         std::size_t position = 0;
         call.for_each_input([&](TensorIndex t) {
             const bool given = graph_.tensors()[root(t)].role != Role::activation;
@@ -266,6 +268,7 @@ class Reader {
         copy.kind = LoopClass::pointwise;
         copy.node = loop.node;
         copy.work = copy_work(call, t, bytes);
+        copy.hints = copy_hints(call, t);
         copy.results = call.numel(t);
         const auto made = static_cast<ValueIndex>(result_.values.size());
         result_.values.emplace_back();
@@ -274,7 +277,7 @@ class Reader {
             if (copy.reads.empty()) {
                 copy.reads.push_back(stream);
                 copy.reads.back().bytes = call.bytes(t);
-                copy.reads.back().across = !(copy.work.strided_bytes == Expr(0));
+                copy.reads.back().across = !(copy.hints.access.strided_bytes == Expr(0));
             }
             stream.value = made;
         }
@@ -296,7 +299,7 @@ class Reader {
         return index;
     }
 
-    // Each part goes to its place in the result by a loop of its own.
+    // A loop of its own writes each part to its place in the result.
     void add_parts(Loop whole, const Call& call) {
         const TensorIndex t = call.output();
         const ValueIndex made = renew(t);
@@ -335,15 +338,16 @@ class Reader {
         for (const Stream& stream : loop.reads) {
             if (stream.tensor == input) statistics.reads.push_back(stream);
         }
-        // Elements that do not lie side by side are no row to a vector unit.
-        Expr& rows = loop.work.slow_loop(SlowLoop::row);
-        statistics.work.slow_loop(SlowLoop::scattered) = rows;
+        // A vector unit cannot load elements that do not lie side by side.
+        Expr& rows = loop.hints.slow_loops[SlowLoop::row];
+        statistics.hints.slow_loops[SlowLoop::scattered] = rows;
         rows = 0;
         const std::int32_t before = push(std::move(statistics));
         result_.barriers.emplace_back(before, before + 1);
         loop.work.pointwise_flops = loop.work.pointwise_flops - call.numel(input) * kPerElement;
         loop.work.kind = WorkKind::pointwise;
         loop.work.dims = {};
+        loop.hints.rows = {};
         loop.kind = LoopClass::pointwise;
         loop.results = call.numel(call.output());
         loop.length = 1;
@@ -353,7 +357,7 @@ class Reader {
 
     const Pass& pass_;
     const Graph& graph_;
-    std::vector<FusedLaunch> launches_;
+    std::vector<Launch> launches_;
     bool channels_last_;
     std::vector<ValueIndex> current_;                 // of the storage with this root
     std::vector<std::vector<std::int32_t>> readers_;  // launches, of a storage
@@ -363,7 +367,7 @@ class Reader {
 
 }  // namespace
 
-Loops to_loops(const Pass& pass, std::vector<FusedLaunch> launches, bool channels_last) {
+Loops to_loops(const Pass& pass, std::vector<Launch> launches, bool channels_last) {
     return Reader(pass, std::move(launches), channels_last).run();
 }
 

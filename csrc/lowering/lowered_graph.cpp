@@ -1,12 +1,14 @@
-#include "plan/lowering.hpp"
+#include "lowering/lowered_graph.hpp"
+
+#include "lowering/autocast.hpp"
 
 namespace infercost {
 
-Lowered lower_precision(const std::shared_ptr<const Graph>& graph, const Precision& precision,
-                        const Overrides& overrides) {
-    if (!precision.autocast) return {graph, overrides};
+LoweredGraph lower_precision(const std::shared_ptr<const Graph>& graph, const Precision& precision,
+                             const Overrides& overrides) {
+    if (!precision.autocast) return {graph, precision, overrides};
     Rewritten rewritten = autocast(*graph, *precision.autocast);
-    Lowered lowered{std::move(rewritten.graph), overrides};
+    LoweredGraph lowered{std::move(rewritten.graph), precision, overrides};
     for (auto& [node, work] : lowered.overrides) {
         // What is no node of the graph stays so, and is refused where the rules are looked up.
         if (node >= 0 && static_cast<std::size_t>(node) < rewritten.place_of.size()) {

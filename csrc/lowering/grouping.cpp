@@ -1,13 +1,14 @@
-// Which loops become one kernel. First inductor's lowering: the result of a pointwise loop is kept in memory
-// only where it must be or where computing it anew would read much, else each reader has a copy of the loop
-// inside. Then its scheduler: kept loops that share values and run over the same space become one kernel.
+// Loops -> groups that become one kernel each. First inductor's lowering: the result of a pointwise loop
+// stays in memory only where it must, or where computing it again would read much; otherwise each reader
+// contains a copy of the loop. Then its scheduler: kept loops that share values and run over the same space
+// join.
 //
 // Source: torch/_inductor of PyTorch 2.13: GraphLowering.run_node and StorageBox in ir.py (what is kept),
 // Scheduler.can_fuse and SIMDScheduling.can_fuse (what goes together), config.py (the numbers).
 #include <algorithm>
 #include <cstdint>
 
-#include "plan/loops.hpp"
+#include "lowering/loops.hpp"
 
 namespace infercost {
 namespace {
@@ -42,7 +43,7 @@ class Grouper {
     }
 
   private:
-    // A loop with all that is computed anew inside of it.
+    // A loop with all loops that are computed again inside it.
     struct Body {
         std::vector<LoopIndex> loops;     // itself last
         std::vector<ValueIndex> values;   // that it reads from memory
@@ -108,13 +109,13 @@ class Grouper {
                 users += other.uses;
             }
         }
-        // Nothing reads it: it is there for what it does.
+        // No loop reads it: it runs for its side effect.
         if (users == 0) return true;
         if (self.kind == LoopClass::window && users > 1) return true;
         return (users > 1 && body.counted.size() > kReadsToReuse) || body.counted.size() > kReadsToAccumulate;
     }
 
-    // Puts a loop that is kept into a group of its own, and joins that with what it may be joined with.
+    // Puts a kept loop into a group of its own, and joins this with every group that it may join.
     void place(LoopIndex i) {
         const Loop& self = loop(i);
         const Body& body = bodies_[at(i)];
@@ -137,7 +138,7 @@ class Grouper {
         group_of_[at(i)] = mine;
         if (!groups_[at(mine)].open) return;
 
-        // What it reads first, the latest first; then whoever reads the same.
+        // First the loops that write its operands, latest first; then the loops that read the same operands.
         std::vector<LoopIndex> others;
         for (const ValueIndex v : body.values) {
             if (reads_across(i, v)) continue;
@@ -155,8 +156,8 @@ class Grouper {
         }
     }
 
-    // Kept loops that read a value, themselves or through loops inside of them. Only few of the many readers
-    // of one value (a mask, a table of positions) are looked at.
+    // Kept loops that read a value, themselves or through loops inside them. A value with many readers (a
+    // mask, a table of positions) is searched only in part.
     std::vector<LoopIndex> readers_of(ValueIndex v) const {
         constexpr std::size_t kLooked = 64;
         std::vector<LoopIndex> result;
@@ -196,7 +197,7 @@ class Grouper {
         if (reduces == other_reduces) return one.results == two.results && one.length == two.length;
         const Group& rows = reduces ? one : two;
         const Group& elements = reduces ? two : one;
-        // Where rows lie across the order of the elements, the two go through memory in different ways.
+        // Rows that lie across the order of the elements traverse memory in another order.
         return (rows.inner && elements.results == rows.results * rows.length) ||
                elements.results == rows.results;
     }

@@ -1,4 +1,4 @@
-#include "plan/access.hpp"
+#include "lowering/memory_access.hpp"
 
 namespace infercost {
 namespace {
@@ -6,7 +6,7 @@ namespace {
 constexpr int kNoAxis = -1;
 constexpr int kFlat = 2;  // a batch of channels alone
 
-// The dimension along which neighbours in memory lie, kNoAxis where there is none.
+// The dimension along which neighbors in memory lie; kNoAxis where there is none.
 int innermost(const std::vector<Expr>& lengths, const std::vector<Expr>& strides) {
     for (std::size_t i = lengths.size(); i-- > 0;) {
         if (!(lengths[i] == Expr(1)) && strides[i] == Expr(1)) return static_cast<int>(i);
@@ -14,13 +14,13 @@ int innermost(const std::vector<Expr>& lengths, const std::vector<Expr>& strides
     return kNoAxis;
 }
 
-// Neighbours of the result along `axis` are no neighbours in the operand: each of its cache lines is read for
-// one element at a time. An operand that is the same along that axis is read as a constant.
+// Whether neighbors of the result along `axis` are no neighbors in the operand: each of its cache lines is
+// then read for one element at a time. An operand that is constant along that axis is not.
 bool across(const std::vector<Expr>& lengths, const std::vector<Expr>& strides, std::size_t axis) {
     return !(lengths[axis] == Expr(1)) && !(strides[axis] == Expr(1)) && !(strides[axis] == Expr(0));
 }
 
-void set_elementwise(const Call& call, Work& work) {
+void add_elementwise(const Call& call, const Work& work, MemoryAccess& access) {
     if (call.output_count() == 0) return;
     const TensorIndex result = call.output();
     const std::vector<Expr> lengths = call.shape(result);
@@ -30,13 +30,13 @@ void set_elementwise(const Call& call, Work& work) {
         const std::vector<Expr> operand = call.shape(t);
         const std::vector<Expr> strides = call.strides(t);
         if (computes) {
-            work.broadcast = work.broadcast || !(call.distinct(t) == call.numel(result));
-            work.mixed = work.mixed || (is_floating(call.stored_dtype(t)) &&
-                                        call.stored_dtype(t) != call.stored_dtype(result) &&
-                                        is_floating(call.stored_dtype(result)));
+            access.broadcast = access.broadcast || !(call.distinct(t) == call.numel(result));
+            access.mixed_dtypes = access.mixed_dtypes || (is_floating(call.stored_dtype(t)) &&
+                                                          call.stored_dtype(t) != call.stored_dtype(result) &&
+                                                          is_floating(call.stored_dtype(result)));
         }
         if (operand.empty() || axis == kNoAxis) return;
-        // Of a copy to another shape (reshape) the last dimension of both runs fastest.
+        // In a copy to another shape (reshape) the last dimension of both runs fastest.
         std::size_t own = operand.size() - 1;
         if (operand.size() == lengths.size()) {
             own = static_cast<std::size_t>(axis);
@@ -45,13 +45,13 @@ void set_elementwise(const Call& call, Work& work) {
             if (static_cast<std::size_t>(axis) < missing) return;
             own = static_cast<std::size_t>(axis) - missing;
         }
-        if (across(operand, strides, own)) work.strided_bytes += call.bytes(t);
+        if (across(operand, strides, own)) access.strided_bytes += call.bytes(t);
     });
 }
 
 }  // namespace
 
-// One value of each channel lies beside the next only in the formats with channels last.
+// With channels last, a pixel's values of all channels lie side by side.
 bool has_channels_first(const Call& call, TensorIndex t) {
     const std::vector<Expr> lengths = call.shape(t);
     const std::vector<Expr> strides = call.strides(t);
@@ -62,41 +62,34 @@ bool has_channels_first(const Call& call, TensorIndex t) {
     return false;
 }
 
-void set_access(const Call& call, Work& work) {
+MemoryAccess memory_access(const Call& call, const Work& work) {
+    MemoryAccess access;
     switch (work.kind) {
         case WorkKind::pointwise:
         case WorkKind::copy:
-            set_elementwise(call, work);
+            add_elementwise(call, work, access);
             break;
         case WorkKind::convolution:
-            work.channels_first = has_channels_first(call, call.first_operand()) ||
-                                  (call.output_count() > 0 && has_channels_first(call, call.output()));
+            access.channels_first = has_channels_first(call, call.first_operand()) ||
+                                    (call.output_count() > 0 && has_channels_first(call, call.output()));
             break;
         case WorkKind::normalization:
-            work.turned = call.op().name.find("group_norm") != std::string::npos &&
-                          call.rank(call.first_operand()) > kFlat &&
-                          !has_channels_first(call, call.first_operand());
+            access.needs_layout_change = call.op().name.find("group_norm") != std::string::npos &&
+                                         call.rank(call.first_operand()) > kFlat &&
+                                         !has_channels_first(call, call.first_operand());
             break;
         case WorkKind::pooling:
-            work.channels_first = call.output_count() > 0 && has_channels_first(call, call.output());
+            access.channels_first = call.output_count() > 0 && has_channels_first(call, call.output());
             break;
         default:
             break;
     }
+    return access;
 }
 
-Work copy_work(const Call& call, TensorIndex t, const Expr& bytes) {
-    Work work;
-    work.kind = WorkKind::copy;
-    work.dtype = call.stored_dtype(t);
-    call.read(work, t);
-    work.written[static_cast<std::size_t>(Traffic::activation)] = bytes;
-    // The copy has the last dimension fastest.
+bool is_copied_across(const Call& call, TensorIndex t) {
     const std::vector<Expr> lengths = call.shape(t);
-    if (!lengths.empty() && across(lengths, call.strides(t), lengths.size() - 1)) {
-        work.strided_bytes = call.bytes(t);
-    }
-    return work;
+    return !lengths.empty() && across(lengths, call.strides(t), lengths.size() - 1);
 }
 
 }  // namespace infercost

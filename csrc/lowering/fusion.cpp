@@ -1,14 +1,16 @@
-// What a compiler of tensor programs makes of launches: kernels that read each value once, keep what passes
-// between their parts in registers, and write what others read.
+// Loops -> fused kernels, which read each value once, keep values between their parts in registers, and write
+// only values that other kernels read.
+#include "lowering/fusion.hpp"
+
 #include <algorithm>
 
-#include "plan/layout.hpp"
-#include "plan/loops.hpp"
+#include "lowering/layout.hpp"
+#include "lowering/loops.hpp"
 
 namespace infercost {
 namespace {
 
-// The kind of a kernel is that of its most particular part.
+// A fused kernel has the kind of its part with the highest rank.
 int rank_of(WorkKind kind) {
     switch (kind) {
         case WorkKind::fill:
@@ -37,7 +39,7 @@ class Fuser {
     explicit Fuser(const Loops& all)
         : all_(all), read_(all.values.size(), false), inside_(all.values.size(), -1) {}
 
-    std::vector<FusedLaunch> run() {
+    std::vector<Launch> run() {
         const std::vector<std::vector<std::int32_t>> groups = group_loops(all_);
         for (std::size_t g = 0; g < groups.size(); ++g) {
             mark_inside(groups[g], static_cast<std::int32_t>(g));
@@ -45,7 +47,7 @@ class Fuser {
                 if (stream.value != kNoValue) read_[static_cast<std::size_t>(stream.value)] = true;
             });
         }
-        std::vector<FusedLaunch> launches;
+        std::vector<Launch> launches;
         launches.reserve(groups.size());
         for (std::size_t g = 0; g < groups.size(); ++g) {
             mark_inside(groups[g], static_cast<std::int32_t>(g));
@@ -77,12 +79,13 @@ class Fuser {
         }
     }
 
-    FusedLaunch kernel(const std::vector<std::int32_t>& group, std::int32_t g) const {
-        FusedLaunch launch;
+    Launch kernel(const std::vector<std::int32_t>& group, std::int32_t g) const {
+        Launch launch;
         const Loop& lead = loop(group.front());
         if (group.size() == 1 && lead.kind == LoopClass::library) {
             launch.nodes = {lead.node};
             launch.work = lead.work;
+            launch.hints = lead.hints;
             return launch;
         }
         launch.work.kind = WorkKind::fill;
@@ -94,14 +97,16 @@ class Fuser {
             work.contraction_flops += part.work.contraction_flops;
             work.causal_flops += part.work.causal_flops;
             work.pointwise_flops += part.work.pointwise_flops;
-            for (std::size_t l = 0; l < kSlowLoopCount; ++l) work.slow_loops[l] += part.work.slow_loops[l];
+            launch.hints.slow_loops += part.hints.slow_loops;
             if (i == group.front() || rank_of(part.work.kind) > rank_of(work.kind)) {
                 work.kind = part.work.kind;
                 work.dtype = part.work.dtype;
                 work.dims = part.work.dims;
+                launch.hints.rows = part.hints.rows;
                 if (part.kind == LoopClass::reduction) {
                     work.dims.m = part.results;
                     work.dims.n = part.length;
+                    launch.hints.rows.count = launch.hints.rows.length = 0;
                 }
             }
             for (const Stream& stream : part.writes) {
@@ -120,7 +125,7 @@ class Fuser {
             if (std::any_of(seen.begin(), seen.end(), same)) return;
             seen.push_back(&stream);
             launch.work.read[static_cast<std::size_t>(stream.role)] += stream.bytes;
-            if (stream.across) launch.work.strided_bytes += stream.bytes;
+            if (stream.across) launch.hints.access.strided_bytes += stream.bytes;
         });
         std::sort(launch.nodes.begin(), launch.nodes.end());
         launch.nodes.erase(std::unique(launch.nodes.begin(), launch.nodes.end()), launch.nodes.end());
@@ -134,7 +139,7 @@ class Fuser {
 
 }  // namespace
 
-std::vector<FusedLaunch> fuse(const Pass& pass, std::vector<FusedLaunch> launches) {
+std::vector<Launch> fuse(const Pass& pass, std::vector<Launch> launches) {
     const bool channels_last = prefers_channels_last(pass, launches);
     const Loops loops = to_loops(pass, std::move(launches), channels_last);
     return Fuser(loops).run();

@@ -4,7 +4,7 @@
 // Distinct points stand in lexicographic order, so that whatever dominates a point stands before it. The
 // front of a stretch is the front of its first half, and what that leaves of the front of its second half.
 // There the first objective is settled; `settle` splits both halves at a median of the next one, until three
-// objectives are left, which one sweep over a staircase decides. O(n log^(d-2) n) for n points in d
+// objectives are left, which one scan over a staircase decides. O(n log^(d-2) n) for n points in d
 // objectives, however many are on the front.
 #include <algorithm>
 #include <span>
@@ -23,10 +23,10 @@ constexpr std::size_t kFewPairs = 2048;
 constexpr std::size_t kFewPoints = 32;
 constexpr std::size_t kMedianSample = 63;
 
-class Halves {
+class DivideConquer {
   public:
     // `values` holds the points one after the other, in lexicographic order and without equals.
-    Halves(const std::vector<double>& values, std::size_t objectives)
+    DivideConquer(const std::vector<double>& values, std::size_t objectives)
         : values_(values), objectives_(objectives), dominated_(values.size() / objectives) {}
 
     Indices front(std::size_t begin, std::size_t end) {
@@ -79,7 +79,7 @@ class Halves {
             }
             return;
         }
-        if (objectives_ - k == 3) return settle_by_sweep(earlier, later);
+        if (objectives_ - k == 3) return settle_by_scan(earlier, later);
         // Points on the median go with those above it, or with those below where there are none.
         const double median = median_of(earlier, later, k);
         const auto below = [&](std::int64_t point) { return at(point)[k] < median; };
@@ -138,7 +138,7 @@ class Halves {
         return result;
     }
 
-    void settle_by_sweep(const Indices& earlier, const Indices& later) {
+    void settle_by_scan(const Indices& earlier, const Indices& later) {
         const std::vector<Point<3>> given = last_three(earlier);
         Staircase seen;
         std::size_t next = 0;
@@ -190,7 +190,7 @@ Indices lexicographic(const Candidates& candidates) {
 
 }  // namespace
 
-void keep_front_by_halves(Candidates& candidates) {
+void divide_and_conquer(Candidates& candidates) {
     const std::size_t objectives = candidates.objectives();
     const Indices order = lexicographic(candidates);
     std::vector<double> values;      // of the distinct points
@@ -210,7 +210,7 @@ void keep_front_by_halves(Candidates& candidates) {
     first.push_back(order.size());
 
     Candidates front(objectives);
-    for (const std::int64_t kept : Halves(values, objectives).front(0, first.size() - 1)) {
+    for (const std::int64_t kept : DivideConquer(values, objectives).front(0, first.size() - 1)) {
         const auto group = static_cast<std::size_t>(kept);
         for (std::size_t i = first[group]; i < first[group + 1]; ++i) {
             const auto from = static_cast<std::size_t>(order[i]);

@@ -3,7 +3,7 @@
 // records.
 #include <algorithm>
 
-#include "ops/workspace.hpp"
+#include "lowering/workspace.hpp"
 
 namespace infercost {
 namespace {

@@ -1,7 +1,7 @@
-#include "ops/operand_copies.hpp"
+#include "lowering/operand_copies.hpp"
 
+#include "lowering/memory_access.hpp"
 #include "ops/shapes.hpp"
-#include "ops/workspace.hpp"
 
 namespace infercost {
 
@@ -11,12 +11,12 @@ Expr copy_unless_contiguous(const Call& call, TensorIndex t) {
 
 namespace {
 
-// What a matrix product takes without copying: rows or columns that lie dense.
+// Whether a matrix product takes an operand without a copy: its rows or its columns lie dense.
 bool is_matrix(const Expr& row_step, const Expr& column_step) {
     return row_step == Expr(1) || column_step == Expr(1);
 }
 
-// All but the last `kept` dimensions laid over one another.
+// The shape with all but the last `kept` dimensions folded into one.
 std::vector<Expr> folded(const Call& call, TensorIndex t, int kept) {
     const std::vector<Expr> lengths = call.shape(t);
     std::vector<Expr> shape{1};
@@ -51,20 +51,21 @@ OperandCopies matmul_copies(const Call& call) {
     const TensorIndex b = call.require_tensor("other");
     if (call.rank(a) < 3 && call.rank(b) < 3) return {};
     if (call.rank(b) < 3) {
-        // Rows are made one dimension, at the price of a copy only where gradients of a weight would need it.
+        // Rows are folded into one dimension; that costs a copy only where the gradient of a weight would
+        // need it.
         const Expr rows = folding_copy(call, a, 1);
         const bool weight = call.traffic(b) == Traffic::weight;
         return one(a, weight || rows == Expr(0) ? rows : folding_copy(call, a, 2));
     }
     if (call.rank(a) < 3) return one(b, folding_copy(call, b, 2));
-    // Batches are made one, of operands that are expanded to it.
+    // Operands are expanded to the batch, and its dimensions folded into one.
     const Expr batch = leading(call, call.output(), 2);
     OperandCopies copies;
     for (const TensorIndex t : {a, b}) {
         const bool broadcast = !(leading(call, t, 2) == batch);
         const Expr matrix = call.dim(t, -1) * call.dim(t, -2);
         Expr bytes;
-        // One matrix for all of the batch is expanded without a copy.
+        // One matrix for the whole batch is expanded without a copy.
         if (broadcast && !(leading(call, t, 2) == Expr(1))) {
             bytes = call.bytes(t, batch * matrix);
         } else if (!broadcast) {
@@ -81,12 +82,6 @@ OperandCopies linear_copies(const Call& call) {
     const std::vector<Expr> steps = call.strides(input);
     if (steps.size() < 2 || is_matrix(steps[steps.size() - 2], steps.back())) return {};
     return one(input, call.bytes(input, call.numel(input)));
-}
-
-Expr total(const OperandCopies& copies) {
-    Expr bytes;
-    for (const OperandCopy& copy : copies) bytes += copy.bytes;
-    return bytes;
 }
 
 }  // namespace
@@ -107,11 +102,18 @@ OperandCopies row_copies(const Call& call) {
     return {};
 }
 
-Expr linear_workspace(const Call& call) {
-    return total(linear_copies(call));
+Work copy_work(const Call& call, TensorIndex t, const Expr& bytes) {
+    Work work;
+    work.kind = WorkKind::copy;
+    work.dtype = call.stored_dtype(t);
+    call.read(work, t);
+    work.written[static_cast<std::size_t>(Traffic::activation)] = bytes;
+    return work;
 }
-Expr matmul_workspace(const Call& call) {
-    return total(matmul_copies(call));
+
+KernelHints copy_hints(const Call& call, TensorIndex t) {
+    if (!is_copied_across(call, t)) return {};
+    return {.access = {.strided_bytes = call.bytes(t)}};
 }
 
 }  // namespace infercost

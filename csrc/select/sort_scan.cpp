@@ -1,5 +1,5 @@
 // The front of points in two and three objectives: sort, then one pass, O(n log n).
-#include "select/sweep.hpp"
+#include "select/sort_scan.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -121,7 +121,7 @@ template class PointCandidates<3>;
 namespace {
 
 template <std::size_t D>
-void sweep(Candidates& candidates) {
+void sort_and_scan(Candidates& candidates) {
     PointCandidates<D> points;
     Candidates front(D);
     points.reserve(candidates.size());
@@ -142,8 +142,8 @@ void sweep(Candidates& candidates) {
 }  // namespace
 
 void Candidates::keep_front() {
-    if (objectives() > 3) return keep_front_by_halves(*this);
-    return objectives() == 2 ? sweep<2>(*this) : sweep<3>(*this);
+    if (objectives() > 3) return divide_and_conquer(*this);
+    return objectives() == 2 ? sort_and_scan<2>(*this) : sort_and_scan<3>(*this);
 }
 
 }  // namespace infercost

@@ -1,9 +1,8 @@
-// What kind of loop a launch is. Conventions are those of torch's inductor: pooling and resampling are loops,
-// a batch norm with constant statistics is pointwise, a norm or a softmax is a reduction whose rows are
-// scaled by what they became.
+// Classes of loops, by the conventions of torch's inductor: pooling and resampling are loops, a batch norm
+// with constant statistics is pointwise, a norm or a softmax is a reduction whose result scales its rows.
 #include <algorithm>
 
-#include "plan/loops.hpp"
+#include "lowering/loops.hpp"
 
 namespace infercost {
 namespace {
@@ -15,7 +14,7 @@ bool named(const OpName& op, std::initializer_list<std::string_view> parts) {
                        [&](std::string_view part) { return op.name.find(part) != std::string::npos; });
 }
 
-// One result for each whole plane of the operand: a mean or a maximum.
+// Whether each result is the mean or maximum of a whole plane of the operand.
 bool pools_planes(const Call& call) {
     if (!named(call.op(), {"adaptive"}) || call.rank(call.output()) < 3) return false;
     for (int axis = 2; axis < call.rank(call.output()); ++axis) {
@@ -24,7 +23,7 @@ bool pools_planes(const Call& call) {
     return true;
 }
 
-// Whether the axes that are reduced lie innermost, as they were captured or with channels last.
+// Whether the reduced axes lie innermost, as captured or with channels last.
 bool reduces_inner(const Call& call, bool channels_last) {
     const int rank = call.rank(call.first_operand());
     std::vector<bool> reduced(static_cast<std::size_t>(rank), !call.has("dim"));
@@ -59,8 +58,8 @@ void classify_rows(Loop& loop, const Call& call, bool channels_last) {
                                 : call.dim(input, 1);
         loop.length = call.numel(input) / (call.dim(input, 0) * groups);
         loop.inner = call.rank(input) < kRankOfImages || (!channels_last && call.is_contiguous(input));
-    } else if (!(loop.work.dims.n == Expr(0))) {
-        loop.length = loop.work.dims.n;
+    } else if (const Expr& length = row_length(loop.work, loop.hints); !(length == Expr(0))) {
+        loop.length = length;
     } else {
         loop.length = loop.results;
     }
@@ -73,7 +72,7 @@ void classify(Loop& loop, const Call& call, bool channels_last) {
     loop.results = call.numel(call.output());
     switch (loop.work.kind) {
         case WorkKind::pointwise:
-            // In parts, these read their operand more than once: x * sigmoid(x).
+            // Decomposed, these read their operand more than once: x * sigmoid(x).
             if (named(call.op(), {"aten.silu", "aten.gelu", "aten.hardswish", "aten.mish", "aten.elu"}))
                 loop.uses = 2;
             [[fallthrough]];

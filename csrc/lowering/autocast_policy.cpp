@@ -1,8 +1,7 @@
 // Source: the lists of aten/src/ATen/autocast_mode.h (AT_FORALL_LOWER_PRECISION_FP, AT_FORALL_FP32,
 // AT_FORALL_FP32_SET_OPT_DTYPE, AT_FORALL_PROMOTE) of PyTorch 2.13, and torchvision's csrc/ops/autocast. Ops
-// that a captured graph has in the place of those (parts of a decomposition, whole recurrent layers) are
-// marked.
-#include "plan/autocast_policy.hpp"
+// that stand for these in a captured graph (parts of a decomposition, whole recurrent layers) are marked.
+#include "lowering/autocast_policy.hpp"
 
 #include <string_view>
 #include <unordered_map>
@@ -49,7 +48,7 @@ constexpr std::string_view kLower[] = {
     "rnn_tanh",
     "rnn_relu",
     "_cudnn_rnn",
-    // What the ops above are called where they are given in parts, or by another overload's name.
+    // The ops above in parts of a decomposition, or under the name of another overload.
     "_convolution_mode",
     "_scaled_dot_product_efficient_attention",
     "_scaled_dot_product_flash_attention_for_cpu",

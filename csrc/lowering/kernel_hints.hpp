@@ -1,0 +1,69 @@
+// How a library, a framework or a compiler runs the work of a kernel. Machine models need it beside Work;
+// counts do not.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "core/kinds.hpp"
+#include "ops/call.hpp"
+#include "ops/work.hpp"
+
+namespace infercost {
+
+// Memory access (memory_access.cpp).
+struct MemoryAccess {
+    Expr strided_bytes = 0;            // of the bytes read: across the order in which the result is written
+    bool channels_first = false;       // convolution, pooling: operand or result is NCHW
+    bool needs_layout_change = false;  // group norm on NHWC input; the kernel needs NCHW
+    bool broadcast = false;            // elementwise: an operand is smaller than the result
+    bool mixed_dtypes = false;         // elementwise: the kernel casts an operand to the dtype of the result
+    bool operator==(const MemoryAccess&) const = default;
+};
+
+// Tiles of 2 x 2 and of 4 x 4 that cover the result of a convolution; 0 where Winograd's algorithms do not
+// apply (winograd.cpp).
+struct WinogradTiles {
+    Expr of_2 = 0;
+    Expr of_4 = 0;
+    bool operator==(const WinogradTiles&) const = default;
+};
+
+// Rows that a GPU kernel goes along, where they differ from the dimensions of the work (row_hints.cpp).
+struct RowHints {
+    Expr count = 0;   // rows; 0: m of the work
+    Expr length = 0;  // accesses along a row; 0: n of the work
+    RowSchedule schedule = RowSchedule::by_kind;
+    std::int64_t threads_per_row = 0;  // of schedule block_per_row
+    bool operator==(const RowHints&) const = default;
+};
+
+// Loops of a CPU kernel that cost more than their FLOPs, in hundredths of an element (slow_loops.cpp).
+struct SlowLoops {
+    std::array<Expr, kSlowLoopCount> elements;
+
+    Expr& operator[](SlowLoop kind) { return elements[static_cast<std::size_t>(kind)]; }
+    const Expr& operator[](SlowLoop kind) const { return elements[static_cast<std::size_t>(kind)]; }
+    SlowLoops& operator+=(const SlowLoops& other);
+    bool operator==(const SlowLoops&) const = default;
+};
+
+struct KernelHints {
+    MemoryAccess access = {};
+    WinogradTiles winograd_tiles = {};
+    RowHints rows = {};
+    SlowLoops slow_loops = {};
+    Expr copied_bytes = 0;  // convolution on a CPU: operands copied into the library's layout
+    bool operator==(const KernelHints&) const = default;
+    std::size_t hash() const;
+};
+
+// The rows that the kernel goes along, and the accesses along each.
+inline const Expr& row_count(const Work& work, const KernelHints& hints) {
+    return hints.rows.count == Expr(0) ? work.dims.m : hints.rows.count;
+}
+inline const Expr& row_length(const Work& work, const KernelHints& hints) {
+    return hints.rows.length == Expr(0) ? work.dims.n : hints.rows.length;
+}
+
+}  // namespace infercost

@@ -1,0 +1,72 @@
+#include "lowering/lower_launches.hpp"
+
+#include "lowering/fusion.hpp"
+#include "lowering/memory_access.hpp"
+#include "lowering/operand_copies.hpp"
+#include "lowering/row_hints.hpp"
+#include "lowering/slow_loops.hpp"
+#include "lowering/winograd.hpp"
+#include "lowering/workspace.hpp"
+
+namespace infercost {
+namespace {
+
+// A node runs a kernel when it moves or computes something.
+bool runs(const Work& work) {
+    if (!work.modelled || work.kind == WorkKind::free) return false;
+    return !(work.bytes_read() == Expr(0) && work.bytes_written() == Expr(0) &&
+             work.contraction_flops == Expr(0) && work.pointwise_flops == Expr(0));
+}
+
+// A CPU library copies the operands of a convolution into its own layout. A compiler produces activations in
+// a layout that the library accepts; it copies weights once, and once more where the filter becomes the outer
+// axis.
+Expr copied_bytes(const Analyzer& analyzer, const Workspaces& workspaces, NodeIndex node, const Work& work,
+                  Execution execution) {
+    if (work.kind != WorkKind::convolution) return {0};
+    if (execution == Execution::eager) return workspaces.bytes(analyzer, node);
+    return work.read[static_cast<std::size_t>(Traffic::weight)] * (work.dims.filter_elements > 1 ? 2 : 1);
+}
+
+// Of an op that a caller's own rule counts, the operands tell how it meets memory; its algorithm is unknown.
+KernelHints hints_of(const Analyzer& analyzer, const Workspaces& workspaces, NodeIndex node, const Work& work,
+                     Execution execution) {
+    const Call call = analyzer.call(node);
+    const bool opaque = analyzer.has_override(node);
+    return {.access = memory_access(call, work),
+            .winograd_tiles = opaque ? WinogradTiles{} : winograd_tiles(call, work),
+            .rows = opaque ? RowHints{} : row_hints(call, work),
+            .slow_loops = opaque ? SlowLoops{} : slow_loops(call, work),
+            .copied_bytes = copied_bytes(analyzer, workspaces, node, work, execution)};
+}
+
+void add_copies(const Call& call, NodeIndex node, std::vector<Launch>& launches) {
+    for (const OperandCopies& copies : {product_copies(call), row_copies(call)}) {
+        for (const auto& [tensor, bytes] : copies) {
+            launches.push_back(
+                {.nodes = {node}, .work = copy_work(call, tensor, bytes), .hints = copy_hints(call, tensor)});
+        }
+    }
+}
+
+}  // namespace
+
+std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution) {
+    const Graph& graph = analyzer.pass().graph;
+    const Workspaces workspaces(graph);
+    std::vector<Launch> launches;
+    Work work;
+    for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph.nodes().size()); ++i) {
+        analyzer.analyze(i, work);
+        if (!runs(work)) continue;
+        const bool opaque = analyzer.has_override(i);
+        if (!opaque && execution != Execution::compiled) add_copies(analyzer.call(i), i, launches);
+        KernelHints hints = hints_of(analyzer, workspaces, i, work, execution);
+        launches.push_back(
+            {.nodes = {i}, .work = std::move(work), .hints = std::move(hints), .opaque = opaque});
+    }
+    if (execution == Execution::compiled) return fuse(analyzer.pass(), std::move(launches));
+    return launches;
+}
+
+}  // namespace infercost

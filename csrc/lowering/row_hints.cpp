@@ -1,0 +1,104 @@
+#include "lowering/row_hints.hpp"
+
+#include <array>
+#include <string_view>
+
+namespace infercost {
+namespace {
+
+// ---- vLLM -------------------------------------------------------------------------------------------
+// One block of threads goes along the elements of one token: latency follows the number of rounds of tokens,
+// not the bytes.
+
+constexpr std::int64_t kTokenThreads = 1024;  // of a block, at most
+
+struct TokenKernel {
+    std::string_view op;
+    int accesses;  // to memory, for each element of a token
+};
+constexpr std::array<TokenKernel, 5> kActivations = {
+    {{"_C.silu_and_mul", 4},
+     {"_C.gelu_and_mul", 4},
+     {"_C.gelu_tanh_and_mul", 4},
+     {"_C.gelu_new", 2},
+     {"_C.gelu_fast", 2}}
+};
+
+RowHints token_rows(const Expr& tokens, const Expr& length) {
+    return {.count = tokens,
+            .length = length,
+            .schedule = RowSchedule::block_per_row,
+            .threads_per_row = kTokenThreads};
+}
+
+RowHints along_last_axis(const Call& call, TensorIndex t, int accesses) {
+    const Expr width = call.dim(t, -1);
+    return token_rows(call.numel(t) / width, width * accesses);
+}
+
+// The ops write into an argument; their functional forms return the result.
+TensorIndex result_of(const Call& call) {
+    if (call.output_count() > 0) return call.output();
+    const TensorIndex named = call.tensor("result");
+    return named != kNoTensor ? named : call.require_tensor("out");
+}
+
+// A token's heads lie side by side, and the block goes along each of them.
+RowHints rotary_rows(const Call& call) {
+    Expr elements = 0;
+    for (const char* name : {"query", "key"}) {
+        if (const TensorIndex t = call.tensor(name); t != kNoTensor) elements += call.numel(t);
+    }
+    const Expr width = call.dim(call.require_tensor("query"), -1);
+    return token_rows(elements / width, width * 3);
+}
+
+RowHints vllm_rows(const Call& call) {
+    const std::string_view op = call.op().name;
+    for (const TokenKernel& kernel : kActivations) {
+        if (op == kernel.op) return along_last_axis(call, result_of(call), kernel.accesses);
+    }
+    if (op == "_C.rms_norm" || op == "_C.fused_add_rms_norm") {
+        return along_last_axis(call, call.require_tensor("input"), call.has("residual") ? 5 : 4);
+    }
+    return op == "_C.rotary_embedding" ? rotary_rows(call) : RowHints{};
+}
+
+// ---- torch ------------------------------------------------------------------------------------------
+
+// torch gives a group of group_norm 512 threads and a row of layer_norm 128: a group is priced as four rows
+// of a quarter of its length.
+constexpr std::int64_t kRowsPerGroup = 512 / 128;
+
+RowHints group_norm_rows(const Work& work) {
+    if (work.dims.n == Expr(0)) return {};
+    return {.count = work.dims.m * kRowsPerGroup, .length = Expr::ceil_div(work.dims.n, kRowsPerGroup)};
+}
+
+// In NCHW, a thread has one position and goes through all planes (UpSampleBilinear2d.cu and the like).
+RowHints interpolation_rows(const Call& call) {
+    const TensorIndex result = call.output();
+    const Expr planes = call.dim(result, 0) * call.dim(result, 1);
+    return {.count = call.numel(result) / planes, .length = planes, .schedule = RowSchedule::thread_per_row};
+}
+
+bool interpolates(std::string_view op) {
+    for (const std::string_view name : {"aten.upsample_linear1d", "aten.upsample_bilinear2d",
+                                        "aten.upsample_bicubic2d", "aten.upsample_trilinear3d"}) {
+        if (op == name) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+RowHints row_hints(const Call& call, const Work& work) {
+    const std::string_view op = call.op().name;
+    if (op.starts_with("_C.")) return vllm_rows(call);
+    if (work.kind == WorkKind::pooling && interpolates(op)) return interpolation_rows(call);
+    const bool group_norm =
+        work.kind == WorkKind::normalization && op.find("group_norm") != std::string_view::npos;
+    return group_norm ? group_norm_rows(work) : RowHints{};
+}
+
+}  // namespace infercost

@@ -1,0 +1,39 @@
+// The equation of an einsum, read into operands with lengths and strides by letter.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ops/call.hpp"
+
+namespace infercost {
+
+// An operand with its diagonals taken: every letter once.
+struct EinsumOperand {
+    std::string letters;
+    std::map<char, Expr> lengths;
+    std::map<char, Expr> strides;
+
+    bool has(char c) const { return letters.find(c) != std::string::npos; }
+    bool is_long(char c) const { return has(c) && !(lengths.at(c) == Expr(1)); }
+    Expr size() const {
+        Expr total = 1;
+        for (const char c : letters) total = total * lengths.at(c);
+        return total;
+    }
+};
+
+struct EinsumEquation {
+    std::vector<EinsumOperand> operands;
+    std::string result;
+};
+
+// Throws std::invalid_argument where the letters do not match the operands.
+EinsumEquation read_einsum(const Call& call);
+
+// Drops the letters that only `operand` has and `later` does not need: they are summed before the product.
+// Returns the number of elements that this adds up.
+Expr sum_alone(EinsumOperand& operand, const EinsumOperand& other, const std::string& later);
+
+}  // namespace infercost
