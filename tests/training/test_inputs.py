@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import pyinfercost as ic
 from pyinfercost.training import BatchInputs
 from pyinfercost.training.isolation import preserve_random_states
 
@@ -93,7 +94,7 @@ def test_an_example_stands_for_batches_of_another_kind() -> None:
     assert broken.of("text").args[1] == 1.0
     alike = BatchInputs(One(), torch.zeros(7, 9))
     assert alike.of((X, Y)).args[0] is X
-    pair = BatchInputs(Two(), ((X, Z), {"mask": Y}))
+    pair = BatchInputs(Two(), ic.Inputs((X, Z), {"mask": Y}))
     assert pair.example is not None
     assert (len(pair.example.args), pair.example.kwargs.keys()) == (2, {"mask"})
 

@@ -114,8 +114,8 @@ def test_policies_are_by_layer() -> None:
         "pyinfercost.quantize_rows",
         "pyinfercost.linear_quantised",
     ]
-    for layers in ("2", ["2"], lambda module: module == "2"):
-        assert ops(ic.whatif(graph, quantize="int8_wo", layers=layers))[-1] == "pyinfercost.linear_weight_only"
+    for chosen in ("2", ["2"], lambda module: module == "2"):
+        assert ops(ic.whatif(graph, quantize="int8_wo", layers=chosen))[-1] == "pyinfercost.linear_weight_only"
     assert ops(graph) == ["aten.linear", "aten.relu", "aten.linear"]  # as it was
 
 
