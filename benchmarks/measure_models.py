@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="a file with one spec a line; by default a list of this script's")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument(
-        "--execution", nargs="+", default=["eager", "compiled"], choices=["eager", "compiled", "replayed"]
+        "--execution", nargs="+", default=["eager", "compiled"], choices=["eager", "compiled", "cuda_graph"]
     )
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--threads", type=int)

@@ -55,10 +55,10 @@ class NumpyEvaluator:
         self.last_capacity = last_capacity * self.constants.get("stream.resident", 1.0)
         self.cache_s = 1.0 / (last_bandwidth * machine.achieved.get("cache", 1.0))
         over = machine.overheads_s
-        self.gap_s = over["replay_gap" if plan.execution == "replayed" else "launch_gap"]
+        self.gap_s = over["replay_gap" if plan.execution == "cuda_graph" else "launch_gap"]
         issue_s = {"eager": over["dispatch"], "compiled": self.constants.get("forward.compiled_dispatch_s", 0.0)}
         self.host_s = issue_s.get(plan.execution, 0.0) * plan.launch_count
-        self.start_s = 0.0 if plan.execution == "replayed" else self.constants.get("forward.start_s", 0.0)
+        self.start_s = 0.0 if plan.execution == "cuda_graph" else self.constants.get("forward.start_s", 0.0)
         self.kernels = [_Kernel(kernel) for kernel in plan.kernels()]
 
     def latency_s(self, sizes: np.ndarray, footprint: np.ndarray) -> np.ndarray:

@@ -53,13 +53,15 @@ def main() -> None:
     cost = TransformersCostCallback(
         hardware=["l4", "h100-sxm-80gb"],
         precision="fp16",
-        execution="replayed",
+        execution="cuda_graph",
         price="on-demand",
         sizes={"batch": 1},
         every=20,
         log=False,  # the sink is enough; else the Trainer's own logs have all figures, too
         sinks=Stdout(only=SHOWN),
-        budgets=CostBudget(hardware="l4", precision="fp16", execution="replayed", latency_s=0.002, sizes={"batch": 1}),
+        budgets=CostBudget(
+            hardware="l4", precision="fp16", execution="cuda_graph", latency_s=0.002, sizes={"batch": 1}
+        ),
         training_hardware=options.training_hardware,
     )
     trainer = Trainer(

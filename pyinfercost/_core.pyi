@@ -583,7 +583,7 @@ class Plan:
         """The dtype that it runs in."""
     @property
     def execution(self) -> str:
-        """`eager`, `compiled` or `replayed`."""
+        """`eager`, `compiled` or `cuda_graph`."""
     @property
     def graph(self) -> Graph:
         """What is run: the captured graph with the nodes that the precision adds to it."""

@@ -81,7 +81,7 @@ void register_plan(py::module_& m) {
         "Lowers a graph. Sizes that are given are bound; the others become columns of evaluate().");
     m.def("precisions", &precision_names, "The names of all precisions.");
     m.def(
-        "executions", [] { return std::vector<std::string>{"eager", "compiled", "replayed"}; },
+        "executions", [] { return std::vector<std::string>{"eager", "compiled", "cuda_graph"}; },
         "The names of all executions.");
 }
 

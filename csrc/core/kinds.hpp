@@ -45,9 +45,9 @@ inline constexpr std::size_t kSlowLoopCount = static_cast<std::size_t>(SlowLoop:
 inline constexpr std::int64_t kSlowLoopUnit = 100;  // quantities of loops are in hundredths
 std::string_view name_of(SlowLoop loop);
 
-// eager: one kernel per op, issued by the host. compiled: ops are fused. replayed: a recorded graph of
+// eager: one kernel per op, issued by the host. compiled: ops are fused. cuda_graph: a recorded graph of
 // launches.
-enum class Execution : std::uint8_t { eager, compiled, replayed };
+enum class Execution : std::uint8_t { eager, compiled, cuda_graph };
 std::string_view name_of(Execution execution);
 Execution parse_execution(std::string_view name);
 

@@ -208,7 +208,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.cores = hardware_.cores;
     costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / compute;
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
-    const double gap = execution_ == Execution::replayed ? over.replay_gap_s : over.launch_gap_s;
+    const double gap = execution_ == Execution::cuda_graph ? over.replay_gap_s : over.launch_gap_s;
     costs.floor_s = gap + of_class("minimum_s", is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0) +
                     of_tiles("minimum_s", 0);
     costs.dram_factor = 1 / (of_class("dram", 1) * of_tiles("dram", 1));

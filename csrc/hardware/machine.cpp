@@ -32,14 +32,14 @@ MemoryCosts Binder::memory() const {
 }
 
 double Binder::host_s() const {
-    if (hardware_.kind != MachineKind::gpu || execution_ == Execution::replayed) return 0.0;
+    if (hardware_.kind != MachineKind::gpu || execution_ == Execution::cuda_graph) return 0.0;
     // What a compiler writes still calls its kernels one by one.
     return execution_ == Execution::eager ? hardware_.overheads.dispatch_s
                                           : hardware_.constant("forward.compiled_dispatch_s", 0);
 }
 
 double Binder::start_s() const {
-    return execution_ == Execution::replayed ? 0.0 : hardware_.constant("forward.start_s", 0);
+    return execution_ == Execution::cuda_graph ? 0.0 : hardware_.constant("forward.start_s", 0);
 }
 
 double Binder::static_w() const {

@@ -31,7 +31,7 @@ def tradeoff(
     execution: str = "eager",
     threads: int | None = None,
     price: Any = None,
-    utilisation: float = 1.0,
+    utilization: float = 1.0,
     measure: bool = False,
     seconds: float = 2.0,
     device: str = "cpu",
@@ -57,7 +57,7 @@ def tradeoff(
         execution: as in `estimate`.
         threads: to run on; only for a CPU, and for what is measured.
         price: as in `estimate`; gives `cost_usd`.
-        utilisation: as in `estimate`.
+        utilization: as in `estimate`.
         measure: whether to run each candidate here as well: `measured_s`.
         seconds: how long each is measured.
         device: where it is measured, as torch spells it; the copy is moved there.
@@ -85,7 +85,7 @@ def tradeoff(
 
     _check(candidates, evaluate, precision if measure else "native", per_layer=bool(per_layer))
     machine = hardware if isinstance(hardware, Loaded) else load(hardware, threads=threads)
-    terms = terms_of(machine.id, price=price, utilisation=utilisation, threads=threads)
+    terms = terms_of(machine.id, price=price, utilization=utilization, threads=threads)
     try:
         from .modules import arguments_of, described, layers_of, maker_of
     except ModuleNotFoundError as error:
@@ -101,7 +101,7 @@ def tradeoff(
         "execution": execution,
         "threads": threads,
         "price": None if terms.price is None else f"{terms.price.usd_per_h} USD/h {_hash(_electricity(terms.price))}",
-        "utilisation": utilisation,
+        "utilization": utilization,
         "measured": f"{seconds} s on {device}" if measure else None,
         "maximize": maximize,
         "pyinfercost": __version__,
@@ -117,7 +117,7 @@ def tradeoff(
             "precision": precision,
             "execution": execution,
             "price": terms.price,
-            "utilisation": utilisation,
+            "utilization": utilization,
         },
         measured=None
         if not measure

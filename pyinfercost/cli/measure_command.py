@@ -25,8 +25,8 @@ _PRECISIONS = ("native", "fp32", "bf16", "fp16")
 @click.option("--batch", metavar="N", help="Short for --set batch=N.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=N", help="The value of a named size; repeatable.")
 @click.option(
-    "--execution", type=click.Choice(["eager", "compiled", "replayed"]), default="eager", show_default=True,
-    help="replayed needs CUDA.",
+    "--execution", type=click.Choice(["eager", "compiled", "cuda_graph"]), default="eager", show_default=True,
+    help="cuda_graph needs CUDA.",
 )  # fmt: skip
 @click.option("--precision", type=click.Choice(_PRECISIONS), default="native", show_default=True)
 @click.option("--device", default="cpu", show_default=True, help="Where to run, as torch spells it.")

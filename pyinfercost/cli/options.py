@@ -27,7 +27,7 @@ PRICE_HELP = (
 )
 
 
-def utilisation_option(command: _Command) -> _Command:
+def utilization_option(command: _Command) -> _Command:
     """How much of the paid time is used, where, and how data gets there."""
     command = click.option(
         "--transfer",
@@ -43,7 +43,7 @@ def utilisation_option(command: _Command) -> _Command:
         "default where the price is from. Adds carbon_g.",
     )(command)
     return click.option(
-        "--utilisation",
+        "--utilization",
         type=click.FloatRange(min=0, max=1, min_open=True),
         default=1.0,
         show_default=True,

@@ -11,7 +11,7 @@ import click
 from .. import _core
 from .arguments import named_settings, whole_number
 from .machines import check_region, machine_of, paid_price, transfer_of_option
-from .options import PRICE_HELP, changed, utilisation_option, whatif_options
+from .options import PRICE_HELP, changed, utilization_option, whatif_options
 from .output import progress
 from .report_options import captured_for
 
@@ -35,7 +35,7 @@ def point_options(command: _Command) -> _Command:
     """At which point a model is profiled: the machine, the sizes, and how it runs."""
     for option in (
         whatif_options,
-        utilisation_option,
+        utilization_option,
         click.option("--price", metavar="PRICE", help=PRICE_HELP),
         click.option(
             "--training", is_flag=True, help="A training step without its optimizer: the forward and its backward."
@@ -69,7 +69,7 @@ class Point:
     sustained: bool
     training: bool
     price: str | None
-    utilisation: float
+    utilization: float
     region: str | None
     transfer: str | None
     quantize: str | None
@@ -92,8 +92,8 @@ class Point:
         machine = None if self.hardware is None else machine_of(self.hardware, self.threads, sustained=self.sustained)
         paid = None if machine is None else paid_price(self.price, machine.id, self.threads)
         check_region(self.region)
-        terms = Terms(paid, self.utilisation, where_is(paid, self.region), transfer_of_option(self.transfer))
-        return Profiler(self, machine, terms, Asked(self.price, self.utilisation, self.region, self.transfer))
+        terms = Terms(paid, self.utilization, where_is(paid, self.region), transfer_of_option(self.transfer))
+        return Profiler(self, machine, terms, Asked(self.price, self.utilization, self.region, self.transfer))
 
 
 POINT = tuple(field.name for field in fields(Point))

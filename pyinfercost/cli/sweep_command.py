@@ -12,7 +12,7 @@ from .. import _core
 from .arguments import axis_values, known_names, listed, named_settings, price_options, prices_by_id, scale_axes
 from .choice import KNEE, Choice
 from .machines import check_region, machines_of, paid_price, transfer_of_option
-from .options import EPILOG, PRICE_HELP, changed, model_options, utilisation_option, whatif_options
+from .options import EPILOG, PRICE_HELP, changed, model_options, utilization_option, whatif_options
 from .output import check_writable, messages_for_people, progress
 from .sweep_output import FORMATS, Answer, show_answer
 
@@ -45,7 +45,7 @@ _MOST_TO_EXPLAIN = 2**22
     help="Hypothetical machines: bandwidth, compute or cores times 1,2,4 or 1:4:0.5; repeatable.",
 )
 @click.option("--price", metavar="PRICE", help=PRICE_HELP + " By machine: l4=0.80,t4=spot. Several: on-demand,spot.")
-@utilisation_option
+@utilization_option
 @whatif_options
 @click.option(
     "--where",
@@ -89,7 +89,7 @@ def sweep(
     devices: str | None,
     scales: tuple[str, ...],
     price: str | None,
-    utilisation: float,
+    utilization: float,
     region: str | None,
     transfer: str | None,
     quantize: str | None,
@@ -161,7 +161,7 @@ def sweep(
                 **ways,
                 scale=scale,
                 price=(options if len(options) > 1 else paid[options[0]]) if options else None,
-                utilisation=utilisation,
+                utilization=utilization,
                 region=region,
                 transfer=ways_there,
                 where=None if explain else choice.where,

@@ -35,7 +35,7 @@ def cost_of(
     latency_s: float,
     items: int,
     devices: int = 1,
-    utilisation: float = 1.0,
+    utilization: float = 1.0,
     energy_j: float | None = None,
     idle_w: float = 0.0,
     waiting_s: float = 0.0,
@@ -48,24 +48,24 @@ def cost_of(
         latency_s: of the forward.
         items: items of its batch.
         devices: how many devices it takes.
-        utilisation: share of the paid time in which devices work, above 0 and at most 1.
+        utilization: share of the paid time in which devices work, above 0 and at most 1.
         energy_j: of the forward on all devices; needed where electricity has a price.
         idle_w: what a device draws in the time that is paid and in which it does not work.
         waiting_s: for how long copies occupy a device beside the forward.
         egress_usd: USD for an item's answer to leave the cloud.
 
     Raises:
-        ValueError: for a utilisation out of range, or a price of electricity without a known energy.
+        ValueError: for a utilization out of range, or a price of electricity without a known energy.
     """
-    if not 0 < utilisation <= 1:
-        raise ValueError(f"utilisation is {utilisation}; expected above 0 and at most 1: the share of paid time in use")
+    if not 0 < utilization <= 1:
+        raise ValueError(f"utilization is {utilization}; expected above 0 and at most 1: the share of paid time in use")
     working_s = latency_s * devices / items
     used_s = (latency_s + waiting_s) * devices / items
-    paid_s = used_s / utilisation
+    paid_s = used_s / utilization
     electricity = 0.0
     if price.usd_per_kwh > 0:
         if energy_j is None:
             raise ValueError("electricity has a price, and the machine's energy is not known: its file gives no power")
         electricity = electricity_usd(energy_j / items, paid_s - working_s, idle_w, usd_per_joule(price))
     usd = paid_s * price.usd_per_h / SECONDS_PER_HOUR + electricity + egress_usd
-    return Cost(usd, used_s, paid_s, electricity, egress_usd, utilisation, price)
+    return Cost(usd, used_s, paid_s, electricity, egress_usd, utilization, price)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from ..results.costs import Place, Price, Transfer
 
 
-class UtilisationError(ValueError):
-    """A utilisation out of range."""
+class UtilizationError(ValueError):
+    """A utilization out of range."""
 
 
 @dataclass(frozen=True)
@@ -19,20 +19,20 @@ class Terms:
 
     Attributes:
         price: what an hour of it costs; None where nobody asked.
-        utilisation: share of the paid time in which it works.
+        utilization: share of the paid time in which it works.
         place: where it stands; None where nothing says.
         transfer: how data gets there; None where it does not count: then copies are reported, and no part of the cost.
     """
 
     price: Price | None = None
-    utilisation: float = 1.0
+    utilization: float = 1.0
     place: Place | None = None
     transfer: Transfer | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.utilisation <= 1:
-            raise UtilisationError(
-                f"utilisation is {self.utilisation}; expected above 0 and at most 1: the share of paid time in use"
+        if not 0 < self.utilization <= 1:
+            raise UtilizationError(
+                f"utilization is {self.utilization}; expected above 0 and at most 1: the share of paid time in use"
             )
 
 
@@ -41,7 +41,7 @@ class Asked:
     """What a caller said of the terms, before it is looked up for one machine: the arguments of `estimate`."""
 
     price: Any = None
-    utilisation: float = 1.0
+    utilization: float = 1.0
     region: str | None = None
     transfer: Any = None
 
@@ -50,7 +50,7 @@ class Asked:
         return terms_of(
             device,
             price=self.price,
-            utilisation=self.utilisation,
+            utilization=self.utilization,
             region=self.region,
             transfer=self.transfer,
             threads=threads,
@@ -61,7 +61,7 @@ def terms_of(
     device: str,
     *,
     price: Any = None,
-    utilisation: float = 1.0,
+    utilization: float = 1.0,
     region: str | None = None,
     transfer: Any = None,
     threads: int | None = None,
@@ -69,10 +69,10 @@ def terms_of(
     """The terms of one device from what a caller gives: the arguments of `estimate`.
 
     Raises:
-        ValueError: for a price, a utilisation, a place or a way of transfer that cannot be understood.
+        ValueError: for a price, a utilization, a place or a way of transfer that cannot be understood.
     """
     paid = price_of_device(price, device, threads)
-    return Terms(paid, utilisation, where_is(paid, region), transfer_terms(transfer))
+    return Terms(paid, utilization, where_is(paid, region), transfer_terms(transfer))
 
 
 def price_of_device(price: Any, device: str, threads: int | None) -> Price | None:

@@ -45,7 +45,7 @@ def measure(
         kwargs: named inputs of a module.
         hardware: an id, a path or a `Hardware` to predict with, such as the file that `pyinfercost calibrate` writes;
             None measures only.
-        execution: `"eager"`, `"compiled"` or `"replayed"` (CUDA).
+        execution: `"eager"`, `"compiled"` or `"cuda_graph"` (CUDA).
         precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast. A module that is given is
             cast in place.
         threads: threads to run on; by default those that torch uses.

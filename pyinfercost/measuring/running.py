@@ -68,7 +68,7 @@ def forward_of(loaded: LoadedModel, *, execution: str = "eager", precision: str 
 
     Args:
         loaded: with real weights and inputs; cast in place where a precision is given.
-        execution: `"eager"`, `"compiled"` (`torch.compile`), or `"replayed"`, which is compiled into CUDA graphs.
+        execution: `"eager"`, `"compiled"` (`torch.compile`), or `"cuda_graph"`, which is compiled into CUDA graphs.
         precision: one of `PRECISIONS`.
 
     Raises:
@@ -84,10 +84,10 @@ def forward_of(loaded: LoadedModel, *, execution: str = "eager", precision: str 
             torch.Tensor, lambda t: t.to(dtype) if t.is_floating_point() else t, (args, kwargs)
         )
     called: Any = module
-    if execution in ("compiled", "replayed"):
-        called = torch.compile(module, mode="reduce-overhead" if execution == "replayed" else None)
+    if execution in ("compiled", "cuda_graph"):
+        called = torch.compile(module, mode="reduce-overhead" if execution == "cuda_graph" else None)
     elif execution != "eager":
-        raise ValueError(f"execution is {execution!r}; expected eager, compiled or replayed")
+        raise ValueError(f"execution is {execution!r}; expected eager, compiled or cuda_graph")
 
     def forward() -> Any:
         with torch.inference_mode():

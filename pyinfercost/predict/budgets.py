@@ -71,9 +71,9 @@ class CostBudget:
         peak_memory_bytes: Weights, buffers and the peak of activations.
         hardware: The machine, for limits that depend on it; as `hardware.load` takes it.
         precision: The dtype to serve in.
-        execution: `eager`, `compiled` or `replayed`.
+        execution: `eager`, `compiled` or `cuda_graph`.
         threads: Threads of a CPU.
-        price, utilisation, region, transfer: As in `estimate`.
+        price, utilization, region, transfer: As in `estimate`.
         sizes: Values of named sizes, such as the batch; the example's by default.
         at: `"estimate"` compares latency and energy themselves, `"high"` the upper ends of their bands.
         action: In a tracker: `"raise"` ends training with a `CostBudgetExceededError`, `"warn"` issues a warning each
@@ -95,7 +95,7 @@ class CostBudget:
     execution: str = "eager"
     threads: int | None = None
     price: Any = None
-    utilisation: float = 1.0
+    utilization: float = 1.0
     region: str | None = None
     transfer: Any = None
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -152,7 +152,7 @@ class CostBudget:
             execution=self.execution,
             threads=self.threads,
             price=self.price,
-            utilisation=self.utilisation,
+            utilization=self.utilization,
             region=self.region,
             transfer=self.transfer,
             **sizes,

@@ -139,7 +139,7 @@ def _parsed(document: Mapping[str, Any], devices: int) -> _Read:
         sustained=estimate.get("sustained"),
         devices=devices,
         price=cost.get("price", {}).get("text"),
-        utilisation=cost.get("utilisation"),
+        utilization=cost.get("utilization"),
         unmodelled=unmodelled,
     )
     counted = dict(document["totals"])
@@ -226,7 +226,7 @@ _DIFFERING = (
     ("sustained", "times differ for that alone"),
     ("devices", "times, energy and memory differ for that alone"),
     ("price", "costs differ for that alone"),
-    ("utilisation", "costs differ for that alone"),
+    ("utilization", "costs differ for that alone"),
 )
 
 

@@ -114,7 +114,7 @@ def what_follows(
             latency_s=latency_s,
             items=items,
             devices=devices,
-            utilisation=terms.utilisation,
+            utilization=terms.utilization,
             energy_j=energy_j,
             idle_w=machine.power_w.get("idle", 0.0),
             **extra,

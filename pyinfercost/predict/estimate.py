@@ -37,7 +37,7 @@ def estimate(
     threads: int | None = None,
     devices: SupportsIndex = 1,
     price: Any = None,
-    utilisation: float = 1.0,
+    utilization: float = 1.0,
     region: str | None = None,
     transfer: Any = None,
     **sizes: SupportsIndex,
@@ -48,14 +48,14 @@ def estimate(
         graph: what `capture` returned.
         hardware: an id from the catalogue (`"a100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
         precision: the dtype to run in; `"native"` takes the graph's own dtypes.
-        execution: `"eager"`, `"compiled"` (ops are fused), or `"replayed"` (a captured graph of launches).
+        execution: `"eager"`, `"compiled"` (ops are fused), or `"cuda_graph"` (a captured graph of launches).
         rules: work of the caller's own ops, as in `count`.
         threads: threads to run on; only for a CPU. None takes all cores.
         devices: how many of these machines share out the batch. Each holds the whole model, nothing passes between
             them, and the largest share, ceil(batch / devices), sets latency and memory.
         price: what an hour of one device costs: USD (`2.49`), an instance (`"aws/g6.4xlarge:spot"`), terms
             (`"on-demand"`: the cheapest offer that is known), or what else `money.price_of` takes.
-        utilisation: share of the paid time in which the devices work; the rest is paid for all the same.
+        utilization: share of the paid time in which the devices work; the rest is paid for all the same.
         region: where the machine stands, for the carbon of its grid: a country (`"deu"`), a cloud and its region
             (`"gcp/us-central1"`), or what else `money.place` takes. By default where the price is from, if that says.
         transfer: how inputs get to the device and results back, as in `"pinned,overlapped,network_gbit_per_s=10,
@@ -80,7 +80,7 @@ def estimate(
         threads=threads,
         devices=devices,
         terms=terms_of(
-            machine.id, price=price, utilisation=utilisation, region=region, transfer=transfer, threads=threads
+            machine.id, price=price, utilization=utilization, region=region, transfer=transfer, threads=threads
         ),
     )
 

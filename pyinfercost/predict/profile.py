@@ -55,7 +55,7 @@ def profile(
     rules: Rules | None = None,
     threads: int | None = None,
     price: Any = None,
-    utilisation: float | None = None,
+    utilization: float | None = None,
     region: str | None = None,
     transfer: Any = None,
     **sizes: SupportsIndex,
@@ -71,12 +71,12 @@ def profile(
         hardware: an id from the catalogue, the path of a TOML file, or a `Hardware`; None counts only. For a Profile
             of a sustained machine, the machine is sustained, too.
         precision: the dtype to run in; `"native"`, the default, takes the model's own dtypes.
-        execution: `"eager"`, the default, `"compiled"` or `"replayed"`.
+        execution: `"eager"`, the default, `"compiled"` or `"cuda_graph"`.
         dynamic: which dimensions of the inputs are named sizes, as in `capture`.
         rules: work of the caller's own ops, as in `count`.
         threads: threads to run on; only for a CPU.
         price: what an hour of one device costs, as in `estimate`.
-        utilisation: share of the paid time in which the device works; 1 by default.
+        utilization: share of the paid time in which the device works; 1 by default.
         region: where the machine stands, as in `estimate`.
         transfer: how inputs get to the device and results back, as in `estimate`.
         **sizes: values of the named sizes; a size left out takes the graph's default. For a spec, the sizes to
@@ -102,11 +102,11 @@ def profile(
             execution=execution,
             rules=rules,
             threads=threads,
-            given=Asked(price, 1.0 if utilisation is None else utilisation, region, transfer),
-            keeps_utilisation=utilisation is None,
+            given=Asked(price, 1.0 if utilization is None else utilization, region, transfer),
+            keeps_utilization=utilization is None,
             sizes=sizes,
         )
-    said = Asked(price, 1.0 if utilisation is None else utilisation, region, transfer)
+    said = Asked(price, 1.0 if utilization is None else utilization, region, transfer)
     machine = terms = None
     if hardware is not None:
         from ..hardware import load
@@ -153,7 +153,7 @@ def _profile_again(
     rules: Rules | None,
     threads: int | None,
     given: Asked,
-    keeps_utilisation: bool,
+    keeps_utilization: bool,
     sizes: Mapping[str, Any],
 ) -> Profile:
     """Profile the model of a profile at another point; arguments that are None keep the profile's values."""
@@ -163,7 +163,7 @@ def _profile_again(
     before = request.said
     said = Asked(
         before.price if given.price is None else given.price,
-        before.utilisation if keeps_utilisation else given.utilisation,
+        before.utilization if keeps_utilization else given.utilization,
         given.region or before.region,
         before.transfer if given.transfer is None else given.transfer,
     )

@@ -29,7 +29,7 @@ def sparsity_speedup(
     *,
     hardware: str | PathLike[str] | Hardware,
     precision: str = "native",
-    execution: str = "replayed",
+    execution: str = "cuda_graph",
     **sizes: SupportsIndex,
 ) -> SparsitySpeedup:
     """What the zeros that are in the weights buy on a machine.

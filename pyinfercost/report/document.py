@@ -79,7 +79,7 @@ COST = (
     "usd",
     "usd_per_thousand",
     "usd_per_million",
-    "utilisation",
+    "utilization",
     "used_s",
     "paid_s",
     "used_h_per_million",

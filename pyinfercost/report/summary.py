@@ -116,7 +116,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
 def _cost(cost: Cost) -> list[tuple[str, str]]:
     """What a million items cost, the hours behind it, and where the price is from."""
     hours = f"{significant(cost.used_h_per_million)} device hours"
-    if cost.utilisation < 1:
+    if cost.utilization < 1:
         paid = significant(cost.paid_h_per_million)
         hours = f"{paid} device hours paid, {significant(cost.used_h_per_million)} of them used"
     parts = [

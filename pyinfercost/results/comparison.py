@@ -102,7 +102,7 @@ class Side:
     """What one of the two profiles is of, and on what terms.
 
     `hardware` and what belongs to it are None where nothing was timed. `precision` is None where the document does not
-    say. `price` is the price of an hour in words; `utilisation` the share of the paid time in use.
+    say. `price` is the price of an hour in words; `utilization` the share of the paid time in use.
     """
 
     model: str
@@ -114,7 +114,7 @@ class Side:
     sustained: bool | None = None
     devices: int = 1
     price: str | None = None
-    utilisation: float | None = None
+    utilization: float | None = None
     unmodelled: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

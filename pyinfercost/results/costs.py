@@ -130,7 +130,7 @@ class Cost:
         paid_s: device seconds that are paid: `used_s` over the utilization.
         electricity_usd: share of `usd` that the owner pays for electricity.
         egress_usd: share of `usd` for the response to leave the cloud.
-        utilisation: share of the paid time in which devices work.
+        utilization: share of the paid time in which devices work.
         price: the price of a device-hour.
     """
 
@@ -139,7 +139,7 @@ class Cost:
     paid_s: float
     electricity_usd: float
     egress_usd: float
-    utilisation: float
+    utilization: float
     price: Price
 
     @property

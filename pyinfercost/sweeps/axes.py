@@ -32,7 +32,7 @@ def make_spec(
     points: Any = None,
     price: Any = None,
     usd_per_h: Any = None,
-    utilisation: float = 1.0,
+    utilization: float = 1.0,
     region: str | None = None,
     transfer: Any = None,
     overrides: Mapping[int, Work] | None = None,
@@ -82,10 +82,10 @@ def make_spec(
     open_sizes = tuple(name for name in grid.names if name in graph.sizes)
     each = prices.values() if prices else (price,)
     paid = tuple(filter(None, (_prices(one, usd_per_h, machines, threads) for one in each)))
-    terms = Terms(utilisation=utilisation, transfer=transfer_terms(transfer))  # of all machines alike
+    terms = Terms(utilization=utilization, transfer=transfer_terms(transfer))  # of all machines alike
     grams = _g_per_j(paid, region, len(machines))
     spec = SweepSpec(
-        called, graph, overrides, tuple(machines), grid, open_sizes, paid, terms.utilisation, grams, terms.transfer
+        called, graph, overrides, tuple(machines), grid, open_sizes, paid, terms.utilization, grams, terms.transfer
     )
     spec.check()
     return spec

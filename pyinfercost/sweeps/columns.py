@@ -144,7 +144,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         used_s = working_s
         if moving.counts:
             used_s = (latency_s + moving.waiting_s(self, latency_s)) * devices / items
-        paid_s = used_s / self.facts.utilisation
+        paid_s = used_s / self.facts.utilization
         usd: NDArray[np.float64] = paid_s * self._of_price(self.facts.usd_per_h) / SECONDS_PER_HOUR
         usd_per_j = self._of_price(self.facts.usd_per_j)
         idle_w = self.of_machine(self.facts.idle_w)

@@ -53,7 +53,7 @@ class MachineFacts:
     usd_per_h: tuple[tuple[float, ...], ...]
     usd_per_j: tuple[tuple[float, ...], ...]
     g_per_j: tuple[tuple[float, ...], ...]
-    utilisation: float
+    utilization: float
     moving: Moving
 
     def quantities(self) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class SweepSpec:
         open_sizes: names of the grid that are sizes of the graph (others were fixed by its capture).
         prices: what an hour of one device costs, for each value of the axis `price` (one, where there is no such axis)
             and each machine; empty where no prices were given.
-        utilisation: share of the paid time in which devices work.
+        utilization: share of the paid time in which devices work.
         g_per_j: grams of CO2 equivalent for a joule, as `prices` by price and machine; not a number where nothing says
             where a machine stands, empty where nobody asked.
         transfer: how data gets to the machines; None where it does not count.
@@ -65,7 +65,7 @@ class SweepSpec:
     grid: Grid
     open_sizes: tuple[str, ...]
     prices: tuple[tuple[Price, ...], ...] = field(default=())
-    utilisation: float = 1.0
+    utilization: float = 1.0
     g_per_j: tuple[tuple[float, ...], ...] = ()
     transfer: Transfer | None = None
 
@@ -90,7 +90,7 @@ class SweepSpec:
             axes,
             self.open_sizes,
             [(price.usd_per_h, price.usd_per_kwh, price.pue) for prices in self.prices for price in prices],
-            self.utilisation,
+            self.utilization,
             self.g_per_j,
             self.transfer,
         )
@@ -224,7 +224,7 @@ class SweepSpec:
             usd_per_h=tuple(tuple(price.usd_per_h for price in prices) for prices in self.prices),
             usd_per_j=tuple(tuple(map(usd_per_joule, prices)) for prices in self.prices),
             idle_w=tuple(machine.power_w.get("idle", 0.0) for machine in self.machines),
-            utilisation=self.utilisation,
+            utilization=self.utilization,
             g_per_j=self.g_per_j,
             moving=moving_of(
                 self.graph, self.machines, tuple(dict.fromkeys(self.grid.values("precision"))), self.transfer

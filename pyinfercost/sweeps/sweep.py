@@ -39,7 +39,7 @@ def sweep(
     where: Where = None,
     price: Any = None,
     usd_per_h: float | Mapping[str, float] | None = None,
-    utilisation: float = 1.0,
+    utilization: float = 1.0,
     region: str | None = None,
     transfer: Any = None,
     rules: Rules | None = None,
@@ -59,7 +59,7 @@ def sweep(
             takes it (`"torchvision:resnet50"`), which is captured with those sizes open that are given several values.
         hardware: one or several machines: ids, paths of TOML files, or `Hardware`.
         precision: one or several precisions; `"native"` if left out.
-        execution: one or several of `"eager"`, `"compiled"`, `"replayed"`; `"eager"` if left out.
+        execution: one or several of `"eager"`, `"compiled"`, `"cuda_graph"`; `"eager"` if left out.
         devices: one or several numbers of devices that share out the batch. Each holds the whole model; the largest
             share, ceil(batch / devices), sets latency and memory. Nothing passes between them.
         scale: hypothetical machines: factors on `"bandwidth"` (of DRAM), `"compute"` or `"cores"` of each machine, as
@@ -71,7 +71,7 @@ def sweep(
         price: what an hour of one device costs, as in `estimate`, for all machines or by id; adds the column
             `cost_usd`: USD for one item of the batch. Several in a list (`["on-demand", "spot"]`) are an axis, `price`.
         usd_per_h: the same as plain numbers.
-        utilisation: share of the paid time in which devices work.
+        utilization: share of the paid time in which devices work.
         region: where all machines stand, as in `estimate`; by default where each price is from. Adds the column
             `carbon_g`: grams of CO2 equivalent for one item of the batch.
         transfer: how inputs get to the devices and results back, as in `estimate`: then it counts in `cost_usd`. By
@@ -110,7 +110,7 @@ def sweep(
         where=where,
         price=price,
         usd_per_h=usd_per_h,
-        utilisation=utilisation,
+        utilization=utilization,
         region=region,
         transfer=transfer,
         rules=rules,

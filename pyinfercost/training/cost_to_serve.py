@@ -48,7 +48,7 @@ class ServingConfig:
     Attributes:
         machines: The machines.
         precision: The dtype.
-        execution: eager, compiled or replayed.
+        execution: eager, compiled or cuda_graph.
         sizes: Values of named sizes, such as the batch of a request; the example's by default.
         quantize: Formats of weights by module patterns, as `whatif` takes them; None takes those that
             quantization-aware training prepares.

@@ -65,11 +65,11 @@ class CostRegularizer:
             `traffic_bytes`, or `peak_memory_bytes`.
         hardware: The machine, as `hardware.load` takes it.
         precision: The dtype to serve in.
-        execution: `eager`, `compiled` or `replayed`.
+        execution: `eager`, `compiled` or `cuda_graph`.
         sizes: Values of named sizes to serve at, such as `{"batch": 1}`.
         dynamic: Varying dimensions, as in `CostTracker`.
         price: Of an hour of the machine, for `cost_usd`, as in `estimate`.
-        utilisation: Share of the paid time in which it works.
+        utilization: Share of the paid time in which it works.
         threads: Threads of a CPU.
         gates: Name of a group, or path of a layer -> a tensor of shape (channels,) between 0 and 1, or a function that
             returns one; other groups keep their channels. None takes magnitudes of the weights, of all groups.
@@ -100,7 +100,7 @@ class CostRegularizer:
         sizes: Mapping[str, int] | None = None,
         dynamic: Dynamic | None = None,
         price: Any = None,
-        utilisation: float = 1.0,
+        utilization: float = 1.0,
         threads: int | None = None,
         gates: Mapping[str, Any] | None = None,
         threshold: float = 0.5,
@@ -115,7 +115,7 @@ class CostRegularizer:
 
         _check(metric, hardware, price, softness, target)
         self._refresh = checked_count("refresh", refresh)
-        machines = machines_of(hardware, threads, price=price, utilisation=utilisation, region=None, transfer=None)
+        machines = machines_of(hardware, threads, price=price, utilization=utilization, region=None, transfer=None)
         if len(machines) > 1:
             raise ValueError(f"hardware has {len(machines)} machines; expected one, because a loss has one cost")
         machine = machines[0] if machines else None

@@ -31,7 +31,7 @@ def machines_of(
     threads: int | None,
     *,
     price: Any,
-    utilisation: float,
+    utilization: float,
     region: str | None,
     transfer: Any,
 ) -> list[Machine]:
@@ -41,7 +41,7 @@ def machines_of(
         hardware: one or several of what `hardware.load` takes; None or nothing for none.
         threads: of a CPU.
         price: for all of them, or a mapping from id to price; machines that it leaves out have none.
-        utilisation, region, transfer: as in `estimate`.
+        utilization, region, transfer: as in `estimate`.
 
     Raises:
         ValueError: for a machine, a price or a place that is not known, or a machine that is named twice.
@@ -67,7 +67,7 @@ def machines_of(
             terms_of(
                 machine.id,
                 price=price.get(machine.id) if isinstance(price, Mapping) else price,
-                utilisation=utilisation,
+                utilization=utilization,
                 region=region,
                 transfer=transfer,
                 threads=threads,

@@ -32,7 +32,7 @@ class PointCost:
         metric: One of `METRICS`.
         machine: For the metrics that depend on it.
         precision: The dtype to serve in.
-        execution: `eager`, `compiled` or `replayed`.
+        execution: `eager`, `compiled` or `cuda_graph`.
         sizes: Values of other named sizes.
         threads: Threads of a CPU.
     """
@@ -118,7 +118,7 @@ class PointCost:
             price,
             latency_s=totals["latency_s"],
             items=sizes.get("batch", 1),
-            utilisation=self._machine.terms.utilisation,
+            utilization=self._machine.terms.utilization,
             energy_j=totals["energy_j"],
             idle_w=self._machine.hardware.power_w.get("idle", 0.0),
         ).usd

@@ -46,14 +46,14 @@ class CostTracker:
         kwargs: Named example inputs.
         hardware: Machines to serve on: one or several of what `hardware.load` takes.
         precision: The dtype to serve in, as in `estimate`.
-        execution: `eager`, `compiled` or `replayed`.
+        execution: `eager`, `compiled` or `cuda_graph`.
         sizes: Values of named sizes to serve at, such as `{"batch": 1}`; the example's by default.
         dynamic: Varying dimensions, as in `capture`: `{"input_ids": {0: "batch", 1: "sequence"}}`. By default the
             first, if all inputs share it, as `batch`.
         quantize: Formats of the weights after training, as in `whatif`; their cost is under `converted/`. By default
             those that quantization-aware training prepares.
         price: Of an hour of a machine, as in `estimate`, or a mapping from machine id to price.
-        utilisation: Share of the paid time in which the machines work.
+        utilization: Share of the paid time in which the machines work.
         region: Location of the machines, as in `estimate`.
         transfer: Transfer of inputs and results, as in `estimate`.
         threads: Threads of a CPU to serve on.
@@ -94,7 +94,7 @@ class CostTracker:
         dynamic: Dynamic | None = None,
         quantize: Any = None,
         price: Any = None,
-        utilisation: float = 1.0,
+        utilization: float = 1.0,
         region: str | None = None,
         transfer: Any = None,
         threads: int | None = None,
@@ -133,7 +133,7 @@ class CostTracker:
         budgets = [budgets] if isinstance(budgets, CostBudget) else list(budgets)
         self._budgets = [WatchedBudget(budget) for budget in budgets]
         config = ServingConfig(
-            machines_of(hardware, threads, price=price, utilisation=utilisation, region=region, transfer=transfer),
+            machines_of(hardware, threads, price=price, utilization=utilization, region=region, transfer=transfer),
             precision,
             execution,
             sizes,

@@ -53,14 +53,14 @@ def test_groups_are_told_apart(judge: Judge, capsys: Captured) -> None:
     assert judge("--table", "gemm", "--table", "attention", "--format", "json") == 0
     found = {(r["table"], r["device"], r["precision"], r["execution"], r["part"]): r["rows"] for r in rows_of(capsys)}
     assert found == {
-        ("gemm", "a100-sxm-80gb", "bfloat16", "replayed", ""): 2,
-        ("gemm", "a100-sxm-80gb", "int4_wo", "replayed", ""): 1,
-        ("gemm", "a100-sxm-80gb", "int8_wo", "replayed", ""): 1,
-        ("gemm", "a100-sxm-80gb", "sq", "replayed", ""): 1,
-        ("gemm", "mi300x", "fp8", "replayed", ""): 1,
+        ("gemm", "a100-sxm-80gb", "bfloat16", "cuda_graph", ""): 2,
+        ("gemm", "a100-sxm-80gb", "int4_wo", "cuda_graph", ""): 1,
+        ("gemm", "a100-sxm-80gb", "int8_wo", "cuda_graph", ""): 1,
+        ("gemm", "a100-sxm-80gb", "sq", "cuda_graph", ""): 1,
+        ("gemm", "mi300x", "fp8", "cuda_graph", ""): 1,
         ("gemm", "all", "all", "all", ""): 6,
-        ("attention", "l4", "bfloat16", "replayed", "context"): 1,
-        ("attention", "l4", "bfloat16, kv fp8", "replayed", "generation"): 1,
+        ("attention", "l4", "bfloat16", "cuda_graph", "context"): 1,
+        ("attention", "l4", "bfloat16, kv fp8", "cuda_graph", "generation"): 1,
         ("attention", "all", "all", "all", ""): 2,
     }
 

@@ -11,8 +11,8 @@ from benchmarks.accuracy.cases import Group
 from benchmarks.accuracy.figures import lines, rank_correlation
 from benchmarks.accuracy.predict import Predicted
 
-ONE = Group("gemm", "t4", "engine", "fp16", "replayed")
-OTHER = Group("gemm", "l4", "engine", "fp16", "replayed")
+ONE = Group("gemm", "t4", "engine", "fp16", "cuda_graph")
+OTHER = Group("gemm", "l4", "engine", "fp16", "cuda_graph")
 
 
 def test_errors_by_hand() -> None:

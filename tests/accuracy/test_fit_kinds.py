@@ -61,8 +61,8 @@ def test_a_family_without_rows_takes_what_families_alike_share(tmp_path: Path) -
     blocks = []
     for device in ("rtx-3090", "a100-sxm-80gb"):
         sizes = {name: np.array([512]) for name in ("m", "n", "k")}
-        group = Group("gemm", device, "", "bfloat16", "replayed")
-        row = Case(group, case, "native", "replayed", sizes, np.array([1e-4]), np.array([0]))
+        group = Group("gemm", device, "", "bfloat16", "cuda_graph")
+        row = Case(group, case, "native", "cuda_graph", sizes, np.array([1e-4]), np.array([0]))
         blocks.append(Block("gemm", device, (row,), row.measured_s))
     machines = {block.hardware: Machine.find(block.hardware) for block in blocks}
     parameter = Parameter("gpu", "achieved.matrix", 0.9, 0.4, 1.3, ("gemm",), family_sd=0.1)

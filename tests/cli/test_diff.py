@@ -268,7 +268,7 @@ def test_a_graph_is_told_from_a_profile_by_what_is_in_it(graph: str, files: list
 
 def test_options_are_those_of_profile(graph: str) -> None:
     options = ("-H", "epyc-7742", "--threads", "4", "--batch", "8", "--set", "sequence=32", "--precision", "bf16")
-    more = ("--execution", "compiled", "--price", "1.5", "--utilisation", "0.5", "--region", "deu")
+    more = ("--execution", "compiled", "--price", "1.5", "--utilization", "0.5", "--region", "deu")
     compared = json.loads(invoke(graph, graph, *options, *more, "--format", "json").stdout)
     profiled = json.loads(invoke(graph, *options, *more, "--format", "json", name="profile").stdout)
     assert compared["changed"] is False

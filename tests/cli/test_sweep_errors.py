@@ -110,7 +110,7 @@ WRONG = [
     ((*L4, "--region", "mars"), "the grid of 'mars' is not known"),
     ((*L4, "--price", "-1"), "expected zero or more"),
     ((*L4, "--price", "g4dn.xlarge"), "has t4, not l4"),
-    ((*L4, "--price", "1", "--utilisation", "0"), "utilisation"),
+    ((*L4, "--price", "1", "--utilization", "0"), "utilization"),
     ((*L4, "--scale", "bandwidth=1:4"), "needs a step"),
     ((*L4, "--batch", "4:1"), "rising"),
     (("-H", "l5"), "the nearest ids are l4"),

@@ -153,7 +153,7 @@ def product(dtype: str, side: int = 512) -> ic.Graph:
 def test_kernels_with_a_table_of_their_own_have_its_spread() -> None:
     bands = {}
     for dtype in ("bfloat16", "float8_e4m3fn"):
-        estimate = ic.estimate(product(dtype), hardware="h100-sxm-80gb", execution="replayed")
+        estimate = ic.estimate(product(dtype), hardware="h100-sxm-80gb", execution="cuda_graph")
         bands[dtype] = float(estimate.latency_high_s / estimate.latency_s - 1)
     constants = ic.hardware.load("h100-sxm-80gb").constants
     assert bands["float8_e4m3fn"] == pytest.approx(constants["tiles_fp8.spread"])
@@ -186,7 +186,7 @@ def test_products_with_weights_may_reach_less() -> None:
 def test_a_board_at_work_all_the_time_has_no_more_power_than_its_limit() -> None:
     """H200 draws 690 of its 700 W in large products, which take a fifth longer than by themselves."""
     graph = product("bfloat16", 8192)
-    plan = _core.plan(graph, {}, execution="replayed")
+    plan = _core.plan(graph, {}, execution="cuda_graph")
     alone, sustained = (
         _core.evaluate_kernels(plan, {}, ic.hardware.load("h200-sxm-141gb", sustained=always))[0]
         for always in (False, True)
@@ -274,4 +274,4 @@ def test_compiled_code_calls_its_kernels_one_by_one() -> None:
     graph = builder.build([first], [x])
     hardware = machine(forward__compiled_dispatch_s=1e-3, forward__start_s=1.0)
     assert float(ic.estimate(graph, hardware=hardware, execution="compiled").latency_s) == pytest.approx(1.01)
-    assert float(ic.estimate(graph, hardware=hardware, execution="replayed").latency_s) < 1e-9
+    assert float(ic.estimate(graph, hardware=hardware, execution="cuda_graph").latency_s) < 1e-9

@@ -163,7 +163,7 @@ def test_a_callers_op_is_a_kernel_of_its_own() -> None:
     ("arguments", "message"),
     [
         ({"precision": "fp12"}, "unknown precision 'fp12'; expected one of native, fp64, fp32"),
-        ({"execution": "lazy"}, "unknown execution 'lazy'; expected .*eager.*compiled.*replayed"),
+        ({"execution": "lazy"}, "unknown execution 'lazy'; expected .*eager.*compiled.*cuda_graph"),
         ({"overrides": {99: ic.Work()}}, "a rule was given for node 99; the graph has"),
     ],
 )
@@ -219,10 +219,10 @@ def test_kernels_sum_to_the_latency(graph: ic.Graph, machine: str, execution: st
     issue_s = {
         "eager": hardware.overheads_s["dispatch"],
         "compiled": hardware.constants.get("forward.compiled_dispatch_s", 0.0),
-        "replayed": 0.0,
+        "cuda_graph": 0.0,
     }
     host_s = issue_s[execution] * plan.launch_count if hardware.kind == "gpu" else 0.0
-    start_s = 0.0 if execution == "replayed" else hardware.constants.get("forward.start_s", 0.0)
+    start_s = 0.0 if execution == "cuda_graph" else hardware.constants.get("forward.start_s", 0.0)
     assert whole["latency_s"] == pytest.approx(start_s + max(device_s, host_s), rel=1e-9)
     assert waits_s["host"] == pytest.approx(max(0.0, host_s - device_s), abs=1e-9 * device_s)
 

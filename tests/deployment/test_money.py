@@ -55,7 +55,7 @@ def test_a_machine_of_ones_own(tmp_path: Path) -> None:
     price = money.price_of(path, "t4")
     assert price.usd_per_h == pytest.approx(1.0)  # 87,660 / 2 devices / (5 x 8,766 h)
     # 2 s of work for 4 items at half of the time: 0.5 s used and 1 s paid for each. 300 J a forward, 10 W at rest.
-    cost = cost_of(price, latency_s=2.0, items=4, utilisation=0.5, energy_j=300.0, idle_w=10.0)
+    cost = cost_of(price, latency_s=2.0, items=4, utilization=0.5, energy_j=300.0, idle_w=10.0)
     assert (cost.used_s, cost.paid_s) == (0.5, 1.0)
     assert cost.electricity_usd == pytest.approx((300 / 4 + 0.5 * 10) * 1.5 * 0.2 / 3.6e6)
     assert cost.usd == pytest.approx(1.0 / 3600 + cost.electricity_usd)
@@ -121,20 +121,20 @@ def test_an_estimate_and_a_sweep_cost_the_same(tmp_path: Path) -> None:
     path = tmp_path / "server.toml"
     path.write_text("usd = 20000\nlifetime_years = 4\nusd_per_kwh = 0.15\npue = 1.2\n")
     for price in ("on-demand", path, 1.5):
-        grid = ic.sweep(blocks(), hardware=["t4", "l4"], batch=[1, 64], devices=[1, 2], price=price, utilisation=0.3)
+        grid = ic.sweep(blocks(), hardware=["t4", "l4"], batch=[1, 64], devices=[1, 2], price=price, utilization=0.3)
         for point in grid.rows():
             way = {name: point[name] for name in ("hardware", "devices", "batch")}
-            estimate = ic.estimate(blocks(), **way, price=price, utilisation=0.3)
+            estimate = ic.estimate(blocks(), **way, price=price, utilization=0.3)
             assert estimate.cost is not None
             assert estimate.cost_usd == estimate.cost.usd == pytest.approx(point["cost_usd"], rel=1e-12)
             assert estimate.cost.paid_s == pytest.approx(estimate.cost.used_s / 0.3)
     assert ic.estimate(blocks(), hardware="t4").cost is None
-    with pytest.raises(ValueError, match="utilisation is 0"):
-        ic.sweep(blocks(), hardware="t4", price=1, utilisation=0)
+    with pytest.raises(ValueError, match="utilization is 0"):
+        ic.sweep(blocks(), hardware="t4", price=1, utilization=0)
 
 
 def test_a_profile_says_what_it_costs() -> None:
-    profile = ic.profile(blocks(), hardware="l4", price="g6.4xlarge", utilisation=0.25, batch=8)
+    profile = ic.profile(blocks(), hardware="l4", price="g6.4xlarge", utilization=0.25, batch=8)
     estimate = profile.to_dict()["estimate"]
     assert estimate["cost_usd"] == estimate["cost"]["usd"] > 0
     assert estimate["cost"]["price"]["text"] == "aws/g6.4xlarge@us-east-1 on-demand"
@@ -211,14 +211,14 @@ def test_several_prices_are_an_axis(tmp_path: Path) -> None:
     path = tmp_path / "server.toml"
     path.write_text("usd = 20000\nlifetime_years = 4\nusd_per_kwh = 0.15\nregion = 'deu'\n")
     prices = ["on-demand", "spot", path, 2.5]
-    ways = {"hardware": ["t4", "l4"], "batch": [1, 64], "devices": [1, 2], "utilisation": 0.5}
+    ways = {"hardware": ["t4", "l4"], "batch": [1, 64], "devices": [1, 2], "utilization": 0.5}
     grid = ic.sweep(blocks(), price=prices, **ways)
     assert len(grid) == 4 * 2 * 2 * 2
     assert grid.identity() == ("hardware", "precision", "execution", "devices", "price", "batch")
     for point in grid.rows():
         price = {str(one): one for one in prices}[point["price"]]
         way = {name: point[name] for name in ("hardware", "devices", "batch")}
-        estimate = ic.estimate(blocks(), **way, price=price, utilisation=0.5)
+        estimate = ic.estimate(blocks(), **way, price=price, utilization=0.5)
         assert point["cost_usd"] == pytest.approx(estimate.cost_usd, rel=1e-12)
         if estimate.carbon_g is None:
             assert math.isnan(point["carbon_g"])

@@ -44,7 +44,7 @@ def test_what_is_over_fails_and_says_by_how_much() -> None:
 
 
 def test_every_limit_is_compared() -> None:
-    ways = {"precision": "fp16", "execution": "replayed", "price": 1.5, "utilisation": 0.5, "region": "deu"}
+    ways = {"precision": "fp16", "execution": "cuda_graph", "price": 1.5, "utilization": 0.5, "region": "deu"}
     known = cost(**ways, batch=4)
     values = {
         "latency_s": known.latency_s,

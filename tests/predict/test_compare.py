@@ -148,7 +148,7 @@ def test_other_machines_precisions_executions_and_sizes_are_allowed_and_said() -
         "precision differs: native before, fp16 after",
         "execution differs: eager before, compiled after",
         f"price differs: not given before, {other.to_dict()['estimate']['cost']['price']['text']} after",
-        "utilisation differs: not given before, 1.0 after",
+        "utilization differs: not given before, 1.0 after",
         "size batch differs: 1 before, 4 after",
     ]
     assert "Warning: execution differs: eager before, compiled after" in str(comparison)

@@ -59,7 +59,7 @@ def product(side: int = SIDE) -> ic.Graph:
 )
 def test_what_a_product_draws(constants: dict[str, float], joules: float) -> None:
     hardware = machine(static_w=STATIC_W, most_w=MOST_W, **constants)
-    estimate = ic.estimate(product(), hardware=hardware, execution="replayed")
+    estimate = ic.estimate(product(), hardware=hardware, execution="cuda_graph")
     assert estimate.latency_s == pytest.approx(LATENCY_S, rel=1e-6)
     assert estimate.energy_j == pytest.approx(STATIC_W * LATENCY_S + joules, rel=1e-6)
 

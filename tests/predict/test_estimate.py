@@ -162,7 +162,7 @@ def test_a_rule_with_a_misspelt_field_is_refused() -> None:
 # --- estimates -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("execution", ["eager", "compiled", "replayed"])
+@pytest.mark.parametrize("execution", ["eager", "compiled", "cuda_graph"])
 @pytest.mark.parametrize("precision", ["native", "fp16"])
 def test_the_layers_of_an_estimate_add_up(graph: ic.Graph, execution: str, precision: str) -> None:
     estimate = ic.estimate(graph, hardware=A100, execution=execution, precision=precision, batch=64)

@@ -36,7 +36,7 @@ def sweep() -> ic.Sweep:
         graph,
         hardware=list(PRICES),
         precision=["fp32", "fp16"],
-        execution="replayed",
+        execution="cuda_graph",
         batch=range(1, 129),
         price=PRICES,
     )
@@ -73,7 +73,7 @@ def test_the_front_is_that_of_the_sweep(sweep: ic.Sweep) -> None:
 
 def test_of_many_points_a_few_thousand_are_drawn() -> None:
     many = ic.sweep(
-        blocks(), hardware="l4", precision=["fp32", "fp16"], execution=["eager", "replayed"], batch=range(1, 4097)
+        blocks(), hardware="l4", precision=["fp32", "fp16"], execution=["eager", "cuda_graph"], batch=range(1, 4097)
     )
     shown = sweep_curves(many, pareto=True)
     knees = {mark.row for mark in shown.knees}
@@ -88,7 +88,7 @@ def test_of_many_points_a_few_thousand_are_drawn() -> None:
 def test_too_many_curves_are_clouds_of_what_tells_them_apart() -> None:
     scales = np.linspace(1, 2, MOST_CURVES).tolist()
     grid = ic.sweep(
-        blocks(), hardware=["l4", "t4"], batch=[1, 2, 4, 8], execution="replayed", scale={"bandwidth": scales}
+        blocks(), hardware=["l4", "t4"], batch=[1, 2, 4, 8], execution="cuda_graph", scale={"bandwidth": scales}
     )
     shown = sweep_curves(grid)
     assert [curve.name for curve in shown.curves] == ["l4", "t4"]

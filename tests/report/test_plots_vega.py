@@ -35,7 +35,7 @@ def sweep() -> ic.Sweep:
         graph,
         hardware=list(PRICES),
         precision=["fp32", "fp16"],
-        execution="replayed",
+        execution="cuda_graph",
         batch=range(1, 129),
         price=PRICES,
     )

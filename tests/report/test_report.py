@@ -217,7 +217,7 @@ def test_a_graph_without_nodes_can_be_shown() -> None:
     builder = ic.GraphBuilder("empty")
     x = builder.tensor("float32", (4,), role="input")
     graph = builder.build([x], [x])
-    profile = ic.profile(graph, hardware=A100, execution="replayed")
+    profile = ic.profile(graph, hardware=A100, execution="cuda_graph")
     assert "all 0 nodes modelled" in str(profile)
     assert json.loads(profile.to_json())["estimate"]["throughput_per_s"] is None
     # Issued by a host, even nothing takes until the host has been there and back.

@@ -80,7 +80,7 @@ COUNTERS = (
     [
         ("a100-sxm-80gb", "eager"),
         ("a100-sxm-80gb", "compiled"),
-        ("a100-sxm-80gb", "replayed"),
+        ("a100-sxm-80gb", "cuda_graph"),
         ("epyc-7763", "compiled"),
         ("tpu-v4", "eager"),
     ],

@@ -41,7 +41,7 @@ class Residual(nn.Module):
 
 def regularizer(model: nn.Module, **ways: Any) -> CostRegularizer:
     torch.manual_seed(0)
-    return CostRegularizer(model, X, **{"hardware": "l4", "execution": "replayed", **ways})
+    return CostRegularizer(model, X, **{"hardware": "l4", "execution": "cuda_graph", **ways})
 
 
 # ---- between whole channels ------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def test_a_whole_model_costs_what_is_estimated(metric: str) -> None:
     model = Residual()
     found = regularizer(model, metric=metric, price=3.6, precision="fp16")
     graph = ic.capture(model.eval(), X, dynamic={0: {0: "batch"}})
-    known = ic.estimate(graph, hardware="l4", execution="replayed", precision="fp16", price=3.6)
+    known = ic.estimate(graph, hardware="l4", execution="cuda_graph", precision="fp16", price=3.6)
     counted = ic.count(graph, precision="fp16", batch=1).total
     expected = {
         "latency_s": known.latency_s,
@@ -111,10 +111,10 @@ def test_hard_cost_is_that_of_the_narrow_model() -> None:
     assert {name: len(kept) for name, kept in found.keep().items()} == {"width_stem": 17, "width_inner": 8}
     narrow = Residual(17, 8).eval()
     graph = ic.capture(narrow, X, dynamic={0: {0: "batch"}})
-    assert found.hard() == ic.estimate(graph, hardware="l4", execution="replayed").latency_s
+    assert found.hard() == ic.estimate(graph, hardware="l4", execution="cuda_graph").latency_s
     small = found.shrink(copy.deepcopy(model))
     graph = ic.capture(small.eval(), X, dynamic={0: {0: "batch"}})
-    assert found.hard() == ic.estimate(graph, hardware="l4", execution="replayed").latency_s
+    assert found.hard() == ic.estimate(graph, hardware="l4", execution="cuda_graph").latency_s
 
 
 def test_channels_that_are_added_go_together() -> None:
@@ -148,7 +148,7 @@ def test_gradients_of_weights(metric: str) -> None:
         model.norm.weight.copy_(torch.linspace(0.1, 1, 32))  # the largest of each group is held: the first is another
         model.inner.weight[0] *= 0.5
         model.inner.bias[0] *= 0.5
-    found = CostRegularizer(model, X.double(), metric=metric, hardware="l4", execution="replayed")
+    found = CostRegularizer(model, X.double(), metric=metric, hardware="l4", execution="cuda_graph")
     found.cost().backward()
     for weight in (model.norm.weight, model.inner.weight, model.inner.bias):
         assert weight.grad is not None
@@ -167,7 +167,7 @@ def test_gradients_of_weights(metric: str) -> None:
 def test_a_memory_bound_layer_has_a_slope_of_its_bytes() -> None:
     model = nn.Sequential(nn.Linear(4096, 4096, bias=False), nn.ReLU(), nn.Linear(4096, 4096, bias=False))
     found = CostRegularizer(
-        model, torch.randn(1, 4096), hardware="l4", execution="replayed", precision="fp16", metric="latency_s"
+        model, torch.randn(1, 4096), hardware="l4", execution="cuda_graph", precision="fp16", metric="latency_s"
     )
     (row,) = found.report()
     machine = ic.hardware.load("l4")

@@ -64,7 +64,7 @@ def test_the_kernels_of_torchao_are_those_of_its_modules(form: str, shape: tuple
     mine, theirs = ic.count(what_if).total, ic.count(really).total
     for name in ("parameter_bytes", "parameters", "contraction_flops", "bytes_read", "bytes_written"):
         assert getattr(mine, name) == getattr(theirs, name), name
-    for execution in ("eager", "compiled", "replayed"):
+    for execution in ("eager", "compiled", "cuda_graph"):
         for hardware in ("h100-sxm-80gb", "l4"):
             ways = {"hardware": hardware, "execution": execution}
             expected = ic.estimate(really, **ways).latency_s
@@ -85,7 +85,7 @@ def test_every_format_keeps_the_work_and_the_parameters(form: str) -> None:
     scales = 0 if scale is None else 512 + 128 if group is None else 256 * 512 // group + 512 * 128 // group
     widths = {"float32": 4, "bfloat16": 2, "float8_e4m3fn": 1, "uint8": 1, "int8": 1, None: 0}
     assert beside == scales * (widths[scale] + widths[FORMATS[form].zero])
-    for execution in ("eager", "compiled", "replayed"):
+    for execution in ("eager", "compiled", "cuda_graph"):
         assert ic.estimate(ic.whatif(graph, quantize=form), hardware="h100-sxm-80gb", execution=execution).latency_s > 0
 
 
@@ -227,7 +227,7 @@ def test_weight_only_buys_what_measured_products_say(decode: Callable[[int], ic.
     graph = decode(1)
 
     def seconds(of: ic.Graph) -> float:
-        estimate = ic.estimate(of, hardware="a100-sxm-80gb", precision="bf16", execution="replayed")
+        estimate = ic.estimate(of, hardware="a100-sxm-80gb", precision="bf16", execution="cuda_graph")
         return sum(layer.latency_s for layer in estimate.layers if layer.module.rpartition(".")[2] in shapes)
 
     assert seconds(ic.whatif(graph, quantize="int8_wo")) / seconds(graph) == pytest.approx(expected, rel=0.1)
@@ -236,5 +236,5 @@ def test_weight_only_buys_what_measured_products_say(decode: Callable[[int], ic.
 def test_a_narrow_type_may_be_slower_where_there_is_little_to_do() -> None:
     graph = captured(layers(), 4, 256, dynamic={0: {0: "batch"}})
     narrow = ic.whatif(graph, quantize="int8_dynamic")
-    few = [ic.estimate(g, hardware="h100-sxm-80gb", execution="replayed", batch=1).latency_s for g in (graph, narrow)]
+    few = [ic.estimate(g, hardware="h100-sxm-80gb", execution="cuda_graph", batch=1).latency_s for g in (graph, narrow)]
     assert few[1] > few[0]

@@ -3,7 +3,7 @@
 Decisions, and what in the data speaks for them:
 
 - `aten.scaled_dot_product_attention` with grouped queries; keys and values are a cache of `context_tokens`.
-- Execution is `replayed`, as in the tables of products from the same harness.
+- Execution is `cuda_graph`, as in the tables of products from the same harness.
 - `context` (prefill) is causal: counted dense, the best rows would be at 1.6 times the bf16 peak of an H100; counted
   causal they reach 79 % of it, and 68 % on A100. `query_tokens` equals `context_tokens` in all of them.
 - `generation` (decode) is one query token against the cache, not causal.
@@ -46,8 +46,8 @@ def cases(table: Table) -> list[Case]:
         label = dtype if kv_dtype == dtype else f"{dtype}, kv {kv_dtype}"
         graph = attention(phase == "context", BYTE_DTYPES[dtype], BYTE_DTYPES[kv_dtype])
         columns = {name: values[rows] for name, values in sizes.items()}
-        group = Group(table.name, device, software, label, "replayed", phase)
-        found.append(Case(group, graph, "native", "replayed", columns, measured_s[rows], rows, phase))
+        group = Group(table.name, device, software, label, "cuda_graph", phase)
+        found.append(Case(group, graph, "native", "cuda_graph", columns, measured_s[rows], rows, phase))
     return found
 
 

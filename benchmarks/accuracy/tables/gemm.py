@@ -2,10 +2,10 @@
 
 Decisions, and what in the data speaks for them:
 
-- Execution is `replayed`: the tables say that a CUDA graph was timed, and the smallest bf16 rows (2.3 to 2.7 us on
+- Execution is `cuda_graph`: the tables say that a CUDA graph was timed, and the smallest bf16 rows (2.3 to 2.7 us on
   A100, H100, H200) lie below what a launch from a stream takes. Rows of TensorRT-LLM on A100 are the exception: they
   are whole multiples of 1.024 us and none is below 7 us, the resolution and the cost of an event timer around a lone
-  launch. They are still judged as `replayed`: the timer is no property of the device, and three quarters of the rows
+  launch. They are still judged as `cuda_graph`: the timer is no property of the device, and three quarters of the rows
   are above 20 us.
 - Rows with a power are of kernels that ran until the board's power had settled: 690 of 700 W on H200, where large
   products take a fifth longer than those of the H100 table, the same processor at the same limit. They are predicted
@@ -54,9 +54,9 @@ def cases(table: Table) -> list[Case]:
         if graph is None:
             table.problems.add(table.name, "dtype unknown", dtype, len(rows))
             continue
-        group = Group(table.name, device, software, dtype, "replayed")
+        group = Group(table.name, device, software, dtype, "cuda_graph")
         columns = {name: values[rows] for name, values in sizes.items()}
-        case = Case(group, graph, "native", "replayed", columns, measured_s[rows], rows, dtype)
+        case = Case(group, graph, "native", "cuda_graph", columns, measured_s[rows], rows, dtype)
         if watts is not None:
             case = replace(case, sustained=True, measured_w=watts[rows])
         found.append(case)

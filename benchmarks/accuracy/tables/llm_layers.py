@@ -2,7 +2,7 @@
 
 Decisions, and what in the data speaks for them:
 
-- Execution is `replayed`: times are sums over kernels in a profiler's trace, in whole or half us, and the smallest
+- Execution is `cuda_graph`: times are sums over kernels in a profiler's trace, in whole or half us, and the smallest
   (add 1 us, activation 2 us, norm 4 us) leave no room for the gap between launches.
 - Shapes: queries, keys and values are one product, of (n_head + 2 n_kv_head) heads over the workers; gate and up are
   one product where `use_gated_mlp`: at one token Llama-2-70b on one worker reads 0.94 GB of weights in 580 us, at 80
@@ -52,8 +52,8 @@ def cases(table: Table) -> list[Case]:
             table.problems.add(table.name, "op unknown", op, len(rows))
             continue
         columns = _sizes(table, op, rows, gated=gated == "True")
-        group = Group(table.name, device, software, precision or "fp16", "replayed", op)
-        found.append(Case(group, graph, precision or "native", "replayed", columns, measured_s[rows], rows, op))
+        group = Group(table.name, device, software, precision or "fp16", "cuda_graph", op)
+        found.append(Case(group, graph, precision or "native", "cuda_graph", columns, measured_s[rows], rows, op))
     return found
 
 

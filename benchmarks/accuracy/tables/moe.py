@@ -2,7 +2,7 @@
 
 Decisions, and what in the data speaks for them:
 
-- Execution is `replayed`, as in the other tables of this harness.
+- Execution is `cuda_graph`, as in the other tables of this harness.
 - The kernels are those of a serving engine's fused layer: places of tokens sorted by expert, grouped product with
   gate and up side by side, gated activation, grouped product down, sum over a token's experts. Tokens are gathered by
   the product itself. The router is not in the rows.
@@ -56,7 +56,7 @@ def cases(table: Table) -> list[Case]:
         if columns is None:
             table.problems.add(table.name, "routing unknown", routing, len(rows))
             continue
-        group = Group(table.name, device, software, dtype, "replayed", routing)
+        group = Group(table.name, device, software, dtype, "cuda_graph", routing)
         # Two graphs: on one rank there is nothing that the products leave out.
         parts = columns["elsewhere"] > 0
         for shared in (False, True):
@@ -65,7 +65,7 @@ def cases(table: Table) -> list[Case]:
                 continue
             sizes = {name: values[some] for name, values in columns.items() if shared or name != "elsewhere"}
             graph = layer(dtype, shared)
-            found.append(Case(group, graph, "native", "replayed", sizes, measured_s[rows][some], rows[some], routing))
+            found.append(Case(group, graph, "native", "cuda_graph", sizes, measured_s[rows][some], rows[some], routing))
     return found
 
 

@@ -21,7 +21,7 @@ function drawHeadline(view) {
         : between(estimate.energy_low_j, estimate.energy_high_j, "J") + watts));
     if (estimate.cost) {
       cards.push(card("usd_per_million", "Cost of a million items", estimate.cost.usd_per_million, "USD",
-        `${estimate.cost.price.text}, ${Number((100 * estimate.cost.utilisation).toFixed(1))} % in use`));
+        `${estimate.cost.price.text}, ${Number((100 * estimate.cost.utilization).toFixed(1))} % in use`));
     }
     if (estimate.usd_per_million_tokens) {
       cards.push(card("usd_per_million_tokens", "Cost of a million tokens", estimate.usd_per_million_tokens, "USD",
