@@ -10,7 +10,7 @@ from typing import Any
 
 from ..hardware.schema import read_toml
 from ..results.costs import Price, PriceError
-from .offers import TERMS, Offer, UnknownOfferError, offer, offers
+from .offer_catalog import TERMS, Offer, UnknownOfferError, offer, offers
 
 HOURS_PER_YEAR = 8766
 GIVEN = "given"

@@ -89,7 +89,7 @@ def where_is(price: Price | None, region: str | None) -> Place | None:
     cloud, of_price, pue = ("", "", None) if price is None else (price.cloud, price.region, price.pue)
     if region is None and not of_price:
         return None
-    from .places import place, place_of
+    from .place_catalog import place, place_of
 
     if region is not None:
         return place(region, cloud=cloud)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from ..deployment.cold_start import cold_start
+from ..deployment.cold_starts import cold_start
 from ..deployment.host_transfer import copying_s, egress_usd, host_link, network_s, waiting_s
-from ..deployment.places import carbon_g as carbon_of
+from ..deployment.place_catalog import carbon_g as carbon_of
 from ..results.costs import Moved, Transfer
 from .boundary import boundary_of, value_of
 

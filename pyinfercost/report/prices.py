@@ -10,7 +10,7 @@ from .tabular import Column
 from .text import significant
 
 if TYPE_CHECKING:
-    from ..deployment.offers import Offer
+    from ..deployment.offer_catalog import Offer
 
 
 def price_columns(offers: Sequence[Offer]) -> list[Column]:

@@ -9,7 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..deployment.places import carbon_g
+from ..deployment.place_catalog import carbon_g
 from ..deployment.terms import Terms, transfer_terms, where_is
 from ..predict.arguments import SizeError, bind_axis, matched
 from .grid import Axis, Grid

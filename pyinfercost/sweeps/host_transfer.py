@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..deployment.cold_start import cold_start_s
+from ..deployment.cold_starts import cold_start_s
 from ..deployment.host_transfer import HostLink, copying_s, egress_usd, host_link, network_s, waiting_s
 from ..predict.boundary import Boundary, boundary_of, column_of, value_of
 from ..results.costs import Transfer

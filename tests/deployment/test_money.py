@@ -16,8 +16,8 @@ import pyinfercost as ic
 from pyinfercost import deployment as money
 from pyinfercost.cli import main
 from pyinfercost.deployment.costs import cost_of
-from pyinfercost.deployment.offers import months_since
-from pyinfercost.deployment.places import carbon_g
+from pyinfercost.deployment.offer_catalog import months_since
+from pyinfercost.deployment.place_catalog import carbon_g
 
 
 @pytest.mark.parametrize("text", [2, 2.0, "2", "2/h", "$2.00/h", "2 USD/h", "2 / hour"])

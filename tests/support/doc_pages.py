@@ -38,6 +38,7 @@ from click.testing import CliRunner
 
 from pyinfercost.cli import main
 from pyinfercost.cli.output import LIMIT_BROKEN
+from pyinfercost.deployment import offer_catalog
 
 FENCE = re.compile(
     r"(?:^<!-- (?:setup: (?P<setup>\w+)|file: (?P<file>\S+)) -->\n)?"
@@ -45,7 +46,6 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _MADE = re.compile(r"<!-- of (\d{4}-\d\d-\d\d); (.*?)(; nearly)? -->")
-_OFFERS = importlib.import_module("pyinfercost.deployment.offers")  # the package has a function of that name
 _PROMPTS = {"console": "$ ", "pycon": ">>> "}
 
 
@@ -173,7 +173,7 @@ def run_page(text: str) -> Iterator[tuple[Step, str]]:
         stack.callback(multiprocessing.set_start_method, multiprocessing.get_start_method(allow_none=True), force=True)
         multiprocessing.set_start_method("spawn", force=True)
         if made is not None:
-            day = stack.enter_context(mock.patch.object(_OFFERS, "date"))
+            day = stack.enter_context(mock.patch.object(offer_catalog, "date"))
             day.today.return_value = date.fromisoformat(made[1])
         os.chdir(folder)
         stack.callback(os.chdir, here)
