@@ -75,7 +75,7 @@ def predicted(path: Path, specs: dict[str, str], machine: ic.Hardware) -> list[R
             if key not in graphs:
                 with building_on("meta"):
                     loaded = load_model(path_of(specs[key[0]]), {"batch": key[1]})
-                graphs[key] = ic.capture(loaded.module, loaded.args, loaded.kwargs)
+                graphs[key] = ic.capture(loaded.module, loaded.inputs)
             estimate = ic.estimate(graphs[key], hardware=machine, execution=row["execution"])
             rows.append(Row(*key, row["execution"], float(row["latency_ms"]) / 1e3, estimate))
     return rows

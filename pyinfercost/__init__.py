@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from . import hardware as hardware
     from . import plots as plots
     from .advice.tradeoff import tradeoff as tradeoff
+    from .deployment.deployment import Deployment as Deployment
     from .measuring.calibration import calibrate as calibrate
     from .measuring.energy import EnergyMeter as EnergyMeter
     from .measuring.energy import EnergyUnknownWarning as EnergyUnknownWarning
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from .scan.sparsity import activation_sparsity as activation_sparsity
     from .scan.sparsity import sparsity as sparsity
     from .sources.capture import capture as capture
+    from .sources.inputs import Inputs as Inputs
     from .sweeps.result import Sweep as Sweep
     from .sweeps.run import SweepInterrupted as SweepInterrupted
     from .sweeps.store import StoredSweep as StoredSweep
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
 
 _EXPORTS: dict[str, tuple[str, ...]] = {
     ".advice.tradeoff": ("tradeoff",),
+    ".deployment.deployment": ("Deployment",),
     ".hardware": (),
     ".measuring.calibration": ("calibrate",),
     ".measuring.energy": ("EnergyMeter", "EnergyUnknownWarning", "energy_meter"),
@@ -92,6 +95,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.tradeoff": ("Tradeoff",),
     ".scan.sparsity": ("activation_sparsity", "sparsity"),
     ".sources.capture": ("capture",),
+    ".sources.inputs": ("Inputs",),
     ".sweeps.result": ("Sweep",),
     ".sweeps.run": ("SweepInterrupted",),
     ".sweeps.store": ("StoredSweep",),

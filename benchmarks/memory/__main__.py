@@ -34,7 +34,7 @@ def compare(name: str) -> dict[str, Any]:
     torch.set_num_threads(2)
     torch.manual_seed(0)
     module, args, kwargs = models.build(name)
-    graph = models.capture(module, args, kwargs)
+    graph = models.capture(module, ic.Inputs(args, kwargs))
     counts = ic.count(graph)
     memory = counts.memory
     measured = measure(models.prepared(module, args, kwargs))

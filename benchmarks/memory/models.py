@@ -71,12 +71,12 @@ def capture(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
     argument = next((name for name in CACHE_ARGUMENTS if name in kwargs), None)
     if argument is None:
-        return ic.capture(module, args, kwargs)
+        return ic.capture(module, ic.Inputs(args, kwargs))
     flat = {name: value for name, value in kwargs.items() if name != argument}
     step = DecodeStep(argument, copy.deepcopy(kwargs[argument]))
     hook = module.register_forward_pre_hook(step, with_kwargs=True)
     try:
-        return ic.capture(module, args, flat | step.tensors)
+        return ic.capture(module, ic.Inputs(args, flat | step.tensors))
     finally:
         hook.remove()
 

@@ -101,13 +101,6 @@ def layers_of(model: nn.Module) -> list[str]:
     return [path for path, part in model.named_modules() if isinstance(part, _LAYERS)]
 
 
-def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and named inputs of a forward: of a mapping its names, else a tuple or a lone input."""
-    from ..sources.capture import as_inputs
-
-    return ((), dict(inputs)) if isinstance(inputs, Mapping) else (as_inputs(inputs), {})
-
-
 def described(value: Any) -> Any:
     """Inputs as what the figures depend on: shapes and dtypes of tensors, other values as they print."""
     if isinstance(value, torch.Tensor):

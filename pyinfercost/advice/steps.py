@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..results.tradeoff import ORIGINAL, LayerSensitivity, TradeoffRow
 from . import NotApplicableError, TradeoffError
 from .journal import Journal
+
+if TYPE_CHECKING:
+    from ..deployment import Deployment
 
 _ESTIMATED = ("latency_s", "latency_low_s", "latency_high_s", "energy_j", "cost_usd")
 _COUNTED = ("peak_memory_bytes", "parameter_bytes")
@@ -25,9 +28,8 @@ class Steps:
     Attributes:
         make: gives a fresh model.
         evaluate: from a model to its accuracy.
-        args: positional inputs of a forward.
-        kwargs: named inputs.
-        predicted: arguments of `profile`.
+        inputs: inputs of a forward.
+        on: where and how each candidate runs.
         measured: arguments of `measure`; None to measure nothing.
         journal: where finished rows are kept.
         maximize: whether more accuracy is better.
@@ -35,9 +37,8 @@ class Steps:
 
     make: Callable[[], Any]
     evaluate: Callable[[Any], Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    predicted: Mapping[str, Any]
+    inputs: Any
+    on: Deployment
     measured: Mapping[str, Any] | None
     journal: Journal
     maximize: bool
@@ -98,7 +99,7 @@ class Steps:
     def _predict(self, module: Any) -> dict[str, Any]:
         from ..predict.profile import profile
 
-        found = profile(module.eval(), self.args, self.kwargs, **self.predicted)
+        found = profile(module.eval(), self.inputs, on=self.on)
         return {
             **{name: getattr(found.estimate, name) for name in _ESTIMATED},
             **{name: getattr(found.counts.total, name) for name in _COUNTED},
@@ -110,7 +111,7 @@ class Steps:
             return {}
         from ..measuring.measure import measure
 
-        found = measure(module.eval(), self.args, self.kwargs, energy=False, **self.measured)
+        found = measure(module.eval(), self.inputs, energy=False, **self.measured)
         return {name: getattr(found, name) for name in _MEASURED}
 
     def _lost(self, accuracy: float | None, original: float | None) -> float | None:

@@ -5,33 +5,42 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .._core import __version__
+from ..deployment import transfer_text
+from ..measuring.measure import deployment_and_threads
 from ..results.tradeoff import ORIGINAL, LayerSensitivity, Tradeoff, TradeoffRow
 from . import TradeoffError
 from .journal import Journal
 from .steps import Saying, Steps, said, takes
 
 if TYPE_CHECKING:
-    from .._core import Hardware
+    from torch import nn
+
+    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
     from ..results.costs import Price
 
 _MEASURED = ("native", "fp32", "bf16", "fp16")
 
 
 def tradeoff(
-    model: Any,
+    model: nn.Module | Callable[[], nn.Module],
     candidates: Mapping[str, Callable[..., Any]],
     *,
     evaluate: Callable[[Any], Any],
     inputs: Any,
-    hardware: str | PathLike[str] | Hardware,
-    precision: str = "native",
-    execution: str = "eager",
+    on: Deployment | None = None,
+    hardware: HardwareLike | None = None,
+    devices: SupportsIndex | None = None,
+    precision: str | None = None,
+    execution: str | None = None,
     threads: int | None = None,
-    price: Any = None,
-    utilization: float = 1.0,
+    sustained: bool | None = None,
+    price: PriceLike | None = None,
+    utilization: float | None = None,
+    region: str | None = None,
+    transfer: TransferLike | None = None,
     measure: bool = False,
     seconds: float = 2.0,
     device: str = "cpu",
@@ -51,13 +60,19 @@ def tradeoff(
         candidates: name -> a callable that takes the copy and returns the changed module; `tradeoffs.candidates` has
             ready-made ones.
         evaluate: from a module to its accuracy, of which more is better.
-        inputs: of one forward, for predicting and measuring: a tuple, a lone input, or a mapping of named ones.
-        hardware: as in `estimate`.
-        precision: as in `estimate`; `"native"` takes each candidate's own dtypes.
-        execution: as in `estimate`.
-        threads: to run on; only for a CPU, and for what is measured.
-        price: as in `estimate`; gives `cost_usd`.
-        utilization: as in `estimate`.
+        inputs: Inputs of one forward, for prediction and measurement: a tuple of positional inputs, a lone input, a
+            mapping of keyword inputs, or an `Inputs` with both kinds.
+        on: Where and how each candidate runs; the keywords below override its fields.
+        hardware: The machine. This and the next nine are the fields of `Deployment`, which describes them.
+        devices: Number of machines that share the batch.
+        precision: Dtype to run in; `"native"` keeps each candidate's own dtypes.
+        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        threads: Threads of a CPU, and of measurements.
+        sustained: Whether the machine runs without pause.
+        price: Price of a device hour; gives `cost_usd`.
+        utilization: Share of the paid time in which the devices work.
+        region: Location of the machine.
+        transfer: How inputs reach the device and results return.
         measure: whether to run each candidate here as well: `measured_s`.
         seconds: how long each is measured.
         device: where it is measured, as torch spells it; the copy is moved there.
@@ -79,62 +94,63 @@ def tradeoff(
         ValueError: for an unknown hardware, precision, execution or price.
         ImportError: torch is not installed.
     """
-    from .._core import Hardware as Loaded
-    from ..deployment.terms import terms_of
-    from ..hardware import load
-
-    _check(candidates, evaluate, precision if measure else "native", per_layer=bool(per_layer))
-    machine = hardware if isinstance(hardware, Loaded) else load(hardware, threads=threads)
-    terms = terms_of(machine.id, price=price, utilization=utilization, threads=threads)
+    deployment, threads = deployment_and_threads(
+        on,
+        threads,
+        hardware=hardware,
+        devices=devices,
+        precision=precision,
+        execution=execution,
+        sustained=sustained,
+        price=price,
+        utilization=utilization,
+        region=region,
+        transfer=transfer,
+    )
+    machine = deployment.machine
+    _check(candidates, evaluate, deployment.precision if measure else "native", per_layer=bool(per_layer))
     try:
-        from .modules import arguments_of, described, layers_of, maker_of
+        from .modules import described, layers_of, maker_of
     except ModuleNotFoundError as error:
         raise ImportError(
             "a trade-off runs torch, which is not installed: pip install 'pyinfercost[torch]'", name=error.name
         ) from error
     make, original, signature = maker_of(model)
+    ran = {"precision": deployment.precision, "execution": deployment.execution, "threads": threads}
+    paid = deployment.device_price
     settings = {
         "model": signature,
         "inputs": described(inputs),
         "hardware": f"{machine.id} {_hash(machine.__getstate__())}",
-        "precision": precision,
-        "execution": execution,
-        "threads": threads,
-        "price": None if terms.price is None else f"{terms.price.usd_per_h} USD/h {_hash(_electricity(terms.price))}",
-        "utilization": utilization,
+        **ran,
+        "devices": deployment.devices,
+        "price": None if paid is None else f"{paid.usd_per_h} USD/h {_hash(_electricity(paid))}",
+        "utilization": deployment.utilization,
+        "transfer": None if deployment.transfer is None else transfer_text(deployment.data_transfer),
         "measured": f"{seconds} s on {device}" if measure else None,
         "maximize": maximize,
         "pyinfercost": __version__,
     }
-    args, kwargs = arguments_of(inputs)
     steps = Steps(
         make=make,
         evaluate=evaluate,
-        args=args,
-        kwargs=kwargs,
-        predicted={
-            "hardware": machine,
-            "precision": precision,
-            "execution": execution,
-            "price": terms.price,
-            "utilization": utilization,
-        },
-        measured=None
-        if not measure
-        else {
-            "precision": precision,
-            "execution": execution,
-            "threads": threads,
-            "seconds": seconds,
-            "device": device,
-        },
+        inputs=inputs,
+        on=deployment,
+        measured={**ran, "seconds": seconds, "device": device} if measure else None,
         journal=Journal(resume, settings),
         maximize=maximize,
     )
     layers = _layers(per_layer, layers_of(original), {path for path, _ in original.named_modules()})
     rows, sensitivity = _all(steps, candidates, layers, progress)
     return Tradeoff(
-        type(original).__name__, machine.id, precision, execution, maximize, settings, tuple(rows), tuple(sensitivity)
+        type(original).__name__,
+        machine.id,
+        deployment.precision,
+        deployment.execution,
+        maximize,
+        settings,
+        tuple(rows),
+        tuple(sensitivity),
     )
 
 

@@ -80,7 +80,7 @@ def prices(*, device: str | None, form: str) -> None:
 
         found = offers(device=device)
         if device is not None and not found:
-            machine_of(device, None)  # an id that is wrong says so
+            machine_of(device)  # an id that is wrong says so
             raise click.ClickException(f"no price of {device} is known; give one of your own, as in --price 2.49/h")
         if form == "json":
             write(as_json(prices_document(found)) + "\n", None)

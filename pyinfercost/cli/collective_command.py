@@ -31,7 +31,7 @@ def collective(*, op: str, size: str, hardware: str, devices: int, dtype: str, f
         from ..report.collectives import collective_csv, collective_document
         from ..report.document import as_json
 
-        machine = machine_of(hardware, None)
+        machine = machine_of(hardware)
         try:
             result = estimate_collective(op, sizes, hardware=machine, devices=devices, dtype=dtype)
         except UnknownCollectiveError as error:

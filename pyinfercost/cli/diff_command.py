@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from .options import format_option
 from .output import LIMIT_BROKEN, check_writable, messages_for_people, write_result
-from .profiling import POINT, Point, point_options
+from .profiling import POINT, Profiler, point_options
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,10 +38,6 @@ _PROFILES = (".json", ".html", ".htm")
 @format_option("table", "json", "csv", "md")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
 @point_options
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to run on; only for a CPU.")
-@click.option(
-    "--sustained", is_flag=True, help="At work all the time: the board's power is a limit, too. Only for a GPU."
-)
 @click.argument("before")
 @click.argument("after")
 def diff(
@@ -70,7 +66,7 @@ def diff(
         sides = [_document(side) for side in (before, after)]
         if None not in sides:
             _refuse_options_of_models()
-        profiler = None if None not in sides else Point(**options).looked_up()
+        profiler = None if None not in sides else Profiler.from_options(options)
         one, other = (
             document if profiler is None or document is not None else profiler.profile(side, quiet=form in _WHOLE)
             for side, document in zip((before, after), sides, strict=True)

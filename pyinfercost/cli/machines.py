@@ -1,4 +1,4 @@
-"""Which machines a command line means: ids, files, `all`, or a kind of machine."""
+"""Machines of a command line: ids, files, `all`, or a kind of machine."""
 
 from __future__ import annotations
 
@@ -6,88 +6,55 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .deployment_options import usage_errors
+
 if TYPE_CHECKING:
     from .._core import Hardware
-    from ..deployment import Transfer
-    from ..results.costs import Price
+    from ..deployment import Deployment
 
 ALL = "all"
 KINDS = ("cpu", "gpu", "systolic")
 
 
-def machine_of(name: str, threads: int | None, *, sustained: bool = False) -> Hardware:
-    """One machine. An unknown name is wrong usage; a file that does not do fails."""
-    from ..hardware import HardwareFileError, MissingFactError, load
+def machine_of(name: str) -> Hardware:
+    """Return one machine. An unknown name is wrong usage; a file that is wrong itself fails."""
+    from ..hardware import load
 
-    try:
-        return load(name, threads=threads, sustained=sustained)
-    except (HardwareFileError, MissingFactError):
-        raise  # the name is right, the file is not
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    with usage_errors():
+        return load(name)
 
 
-def paid_price(price: Any, device: str, threads: int | None) -> Price | None:
-    """What an hour of a machine costs; what cannot be understood is wrong usage."""
-    from ..deployment.terms import price_of_device
-    from ..hardware import HardwareFileError
-
-    try:
-        return price_of_device(price, device, threads)
-    except HardwareFileError:
-        raise  # the path is right, the file is not
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def check_region(region: str | None) -> None:
-    """Refuses a place that is not known."""
-    from ..deployment import UnknownPlaceError, place
-
-    try:
-        if region is not None:
-            place(region)
-    except UnknownPlaceError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def transfer_of_option(text: str | None) -> Transfer | None:
-    """How data gets to a machine; what cannot be understood is wrong usage."""
-    from ..deployment import TransferError, transfer_of
-
-    try:
-        return transfer_of(text)
-    except TransferError as error:
-        raise click.UsageError(f"--transfer: {error}") from error
-
-
-def machines_of(text: str, threads: int | None, *, sustained: bool = False) -> list[Hardware]:
-    """The machines of a list with commas, each once: ids, files, `all`, `cpu`, `gpu`, `systolic`.
+def deployments_of(text: str, shared: Deployment | None, **fields: Any) -> list[Deployment]:
+    """Return a deployment for each machine of a list with commas: ids, files, `all`, `cpu`, `gpu`, `systolic`.
 
     Machines of a group that lack a fact which estimates need are left out and named on stderr.
+
+    Args:
+        text: The list.
+        shared: The deployment whose other fields they take.
+        **fields: Fields that all of them have.
     """
-    machines: dict[str, Hardware] = {}
+    from ..deployment import deployment_of
+    from ..hardware import MissingFactError
+
+    found: dict[str, Deployment] = {}
     lacking: list[str] = []
-    for name in text.split(","):
-        is_group = name == ALL or name in KINDS
-        if is_group:
-            machines.update(_group(name, threads, lacking, sustained=sustained))
-        else:
-            machines[name] = machine_of(name, threads, sustained=sustained)
+    for part in text.split(","):
+        is_group = part == ALL or part in KINDS
+        for name in _group(part) if is_group else [part]:
+            try:
+                with usage_errors():
+                    found[name] = deployment_of(shared, hardware=name, **fields)
+            except MissingFactError:
+                if not is_group:
+                    raise
+                lacking.append(name)
     if lacking:
         click.echo(f"Left out, since facts are missing: {', '.join(dict.fromkeys(lacking))}", err=True)
-    return list(machines.values())
+    return list(found.values())
 
 
-def _group(group: str, threads: int | None, lacking: list[str], *, sustained: bool) -> dict[str, Hardware]:
-    from ..hardware import MissingFactError, describe, names
+def _group(group: str) -> list[str]:
+    from ..hardware import describe, names
 
-    found = {}
-    for name in names():
-        if group != ALL and describe(name)["kind"] != group:
-            continue
-        try:
-            found[name] = machine_of(name, threads, sustained=sustained)
-        except MissingFactError:
-            lacking.append(name)
-    return found
+    return [name for name in names() if group == ALL or describe(name)["kind"] == group]

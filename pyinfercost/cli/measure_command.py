@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .arguments import named_settings, whole_number
-from .machines import machine_of
+from .deployment_options import deployment_of_options, deployment_options
 from .options import EPILOG, format_option, model_options, trace_option
 from .output import check_writable, messages_for_people, show, write, write_trace
+from .profiling import size_options, sizes_of_options
 
 if TYPE_CHECKING:
     from ..results.measurement import Measurement
@@ -21,14 +21,10 @@ _PRECISIONS = ("native", "fp32", "bf16", "fp16")
 
 
 @click.command(epilog=EPILOG)
-@click.option("--hardware", "-H", help="Predict with this id or TOML file, such as what `calibrate` wrote.")
-@click.option("--batch", metavar="N", help="Short for --set batch=N.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=N", help="The value of a named size; repeatable.")
-@click.option(
-    "--execution", type=click.Choice(["eager", "compiled", "cuda_graph"]), default="eager", show_default=True,
-    help="cuda_graph needs CUDA.",
-)  # fmt: skip
-@click.option("--precision", type=click.Choice(_PRECISIONS), default="native", show_default=True)
+@deployment_options(
+    precisions=_PRECISIONS, hardware="Predict with this id or TOML file, such as what `calibrate` wrote."
+)
+@size_options
 @click.option("--device", default="cpu", show_default=True, help="Where to run, as torch spells it.")
 @click.option("--seconds", type=click.FloatRange(min=0.0), default=2.0, show_default=True, help="Of timed runs.")
 @click.option(
@@ -42,46 +38,33 @@ _PRECISIONS = ("native", "fp32", "bf16", "fp16")
 def measure(
     *,
     model: str,
-    hardware: str | None,
-    batch: str | None,
-    settings: tuple[str, ...],
-    execution: str,
-    precision: str,
     device: str,
     seconds: float,
     energy: bool,
-    threads: int | None,
-    sustained: bool,
     limit: int,
     trace: str | None,
     form: str,
     output: str | None,
+    **options: Any,
 ) -> None:
     """Run a model here, and say how far predictions lie from it, worst layers first.
 
     Weights are drawn at random; none is downloaded. With --hardware each layer's prediction stands beside what it took.
     Joules are of whole processors or the whole board, whoever uses them: have the machine to itself.
     """
-    sizes: dict[str, Any] = {name: whole_number(name, value) for name, value in named_settings(settings, batch).items()}
     with messages_for_people():
         from ..measuring.measure import measure as run
 
+        sizes = sizes_of_options(options)
         if trace is not None:
             check_writable(trace)
-        machine = None if hardware is None else machine_of(hardware, threads, sustained=sustained)
+        threads = options["threads"]
+        if options["hardware"] is None and options["on"] is None:
+            options["threads"] = None  # they are of the run alone
+        on = deployment_of_options(options)
         if sys.stderr.isatty():
             click.echo(f"Running {model} ...", err=True)
-        result = run(
-            model,
-            hardware=machine,
-            execution=execution,
-            precision=precision,
-            threads=threads,
-            device=device,
-            seconds=seconds,
-            energy=energy,
-            **sizes,
-        )
+        result = run(model, on=on, threads=threads, device=device, seconds=seconds, energy=energy, sizes=sizes)
         show_measurement(result, form, output, limit)
         if trace is not None:
             write_trace(result.to_trace(), trace)

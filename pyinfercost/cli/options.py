@@ -21,44 +21,10 @@ EPILOG = (
 )
 
 
-PRICE_HELP = (
-    "What an hour of one device costs: 2.49/h, an instance such as aws/g6.4xlarge or p5.48xlarge:spot, on-demand or "
-    "spot (the cheapest offer that is known), or a .toml file. Adds cost_usd."
-)
-
-
-def utilization_option(command: _Command) -> _Command:
-    """How much of the paid time is used, where, and how data gets there."""
-    command = click.option(
-        "--transfer",
-        metavar="TERMS",
-        help="How inputs and results get to the machine and back; counts in the cost then: pinned or pageable, "
-        "overlapped, network_gbit_per_s=10, network_rtt_s=0.01, egress=aws, response_bytes=2000, weights_from=network, "
-        "with commas.",
-    )(command)
-    command = click.option(
-        "--region",
-        metavar="PLACE",
-        help="Where the machine stands, for the carbon of its grid: a country such as deu, or gcp/us-central1. By "
-        "default where the price is from. Adds carbon_g.",
-    )(command)
-    return click.option(
-        "--utilization",
-        type=click.FloatRange(min=0, max=1, min_open=True),
-        default=1.0,
-        show_default=True,
-        help="Share of the paid time in which devices work.",
-    )(command)
-
-
 def model_options(command: _Command) -> _Command:
     """The model, and where what is said of it goes."""
     for option in (
         click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout."),
-        click.option("--threads", type=click.IntRange(min=1), help="Threads to run on; only for a CPU."),
-        click.option(
-            "--sustained", is_flag=True, help="At work all the time: the board's power is a limit, too. Only for a GPU."
-        ),
         click.argument("model"),
     ):
         command = option(command)
@@ -97,7 +63,7 @@ def layout_options(command: _Command) -> _Command:
     return command
 
 
-def check_layout(form: str, hardware: str | None, sort: str | None, top: int | None, *, roofline: bool) -> None:
+def check_layout(form: str, sort: str | None, top: int | None, *, timed: bool, roofline: bool) -> None:
     """Refuses rows that a format does not have, and figures that only a machine has.
 
     Raises:
@@ -110,9 +76,9 @@ def check_layout(form: str, hardware: str | None, sort: str | None, top: int | N
         )
     if roofline and form != "table":
         raise click.UsageError(f"--roofline is drawn below a table; got --format {form}. JSON has all that one needs")
-    if hardware is None and sort in TIMED:
+    if not timed and sort in TIMED:
         raise click.UsageError(f"--sort {sort} needs --hardware: it is a machine that takes time and energy")
-    if hardware is None and roofline:
+    if not timed and roofline:
         raise click.UsageError("--roofline needs --hardware: it is of a machine")
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..predict.arguments import SizeError
 from ..sources.registry import is_graph
+from ..sources.sizes import SizeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

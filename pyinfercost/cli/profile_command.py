@@ -9,7 +9,7 @@ import click
 from .measure_command import check_measurable, write_both
 from .options import EPILOG, check_layout, format_option, layout_options, model_options, trace_option
 from .output import check_writable, messages_for_people, write_result, write_trace
-from .profiling import Point, point_options
+from .profiling import Profiler, point_options
 from .report_options import varied_axes, vary_option, write_report
 
 if TYPE_CHECKING:
@@ -45,19 +45,21 @@ def profile(
     **options: Any,
 ) -> None:
     """Count a model and, with --hardware, predict its latency, its energy and, with --price, what it costs."""
-    point = Point(**options)
-    if trace is not None and point.hardware is None and not measured:
-        raise click.UsageError("--trace needs --hardware, or --measure: without either nothing takes time")
-    check_layout(form, point.hardware, sort, top, roofline=roofline)
-    if measured and (point.quantize is not None or point.kv_cache is not None):
-        raise click.UsageError("--measure runs the model as it is; --quantize and --kv-cache ask what if it were not")
-    if measured:
-        check_measurable(model, form, point.precision, training=point.training)
-    varied = varied_axes(vary, html=html, hardware=point.hardware)
     with messages_for_people():
+        profiler = Profiler.from_options(options)
+        timed = profiler.on.hardware is not None
+        if trace is not None and not timed and not measured:
+            raise click.UsageError("--trace needs --hardware, or --measure: without either nothing takes time")
+        check_layout(form, sort, top, timed=timed, roofline=roofline)
+        if measured:
+            if profiler.quantize is not None or profiler.kv_cache is not None:
+                raise click.UsageError(
+                    "--measure runs the model as it is; --quantize and --kv-cache ask what if it were not"
+                )
+            check_measurable(model, form, profiler.on.precision, training=profiler.training)
+        varied = varied_axes(vary, html=html, timed=timed)
         for file in filter(None, (html, trace)):
             check_writable(file)
-        profiler = point.looked_up()
         result = profiler.profile(model, quiet=form in _DATA_FORMATS, varied=varied)
         if html is not None:
             write_report(result, varied, html)
@@ -66,14 +68,7 @@ def profile(
         if measured:
             from ..measuring.measure import measure as run
 
-            ran = run(
-                model,
-                hardware=profiler.machine,
-                execution=point.execution,
-                precision=point.precision,
-                threads=point.threads,
-                **point.sizes(),
-            )
+            ran = run(model, on=profiler.on, sizes=profiler.sizes)
             write_both(result, ran, form, output, rows, roofline=roofline)
         else:
 

@@ -3,133 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .. import _core
 from .arguments import named_settings, whole_number
-from .machines import check_region, machine_of, paid_price, transfer_of_option
-from .options import PRICE_HELP, changed, utilization_option, whatif_options
+from .deployment_options import DEPLOYMENT, deployment_of_options, deployment_options
+from .options import changed, whatif_options
 from .output import progress
 from .report_options import captured_for
 
 if TYPE_CHECKING:
-    from .._core import Hardware
+    from ..deployment import Deployment
     from ..results.profile import Profile
-    from ..deployment.terms import Asked, Terms
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
-_NEED_HARDWARE = {
-    "threads": "--threads needs --hardware",
-    "sustained": "--sustained needs --hardware",
-    "price": "--price needs --hardware: what is paid is the time of a machine",
-    "region": "--region needs --hardware: it is the machine's energy that has a grid",
-    "transfer": "--transfer needs --hardware: it is a machine that data gets to",
-}
+POINT = (*DEPLOYMENT, "batch", "settings", "training", "quantize", "kv_cache")
+"""The names of the options of a point."""
+
+
+def size_options(command: _Command) -> _Command:
+    """Add the options for values of named sizes."""
+    command = click.option(
+        "--set", "settings", multiple=True, metavar="NAME=N", help="The value of a named size; repeatable."
+    )(command)
+    return click.option("--batch", metavar="N", help="Short for --set batch=N.")(command)
+
+
+def sizes_of_options(options: Mapping[str, Any]) -> dict[str, int]:
+    """Return the sizes of `size_options`.
+
+    Raises:
+        click.UsageError: A value is no whole number.
+    """
+    settings = named_settings(options["settings"], options["batch"])
+    return {name: whole_number(name, value) for name, value in settings.items()}
 
 
 def point_options(command: _Command) -> _Command:
-    """At which point a model is profiled: the machine, the sizes, and how it runs."""
+    """Add the options for the point at which a model is profiled: deployment, sizes, and what it is made of."""
     for option in (
         whatif_options,
-        utilization_option,
-        click.option("--price", metavar="PRICE", help=PRICE_HELP),
         click.option(
             "--training", is_flag=True, help="A training step without its optimizer: the forward and its backward."
         ),
-        click.option("--execution", type=click.Choice(_core.executions()), default="eager", show_default=True),
-        click.option("--precision", type=click.Choice(_core.precisions()), default="native", show_default=True),
-        click.option(
-            "--set", "settings", multiple=True, metavar="NAME=N", help="The value of a named size; repeatable."
-        ),
-        click.option("--batch", metavar="N", help="Short for --set batch=N."),
-        click.option("--hardware", "-H", help="A catalogue id or a TOML file; without it, nothing is timed."),
+        size_options,
+        deployment_options(),
     ):
         command = option(command)
     return command
 
 
 @dataclass(frozen=True)
-class Point:
-    """The options of `point_options`, with `--threads` and `--sustained`, as the command line has them.
+class Profiler:
+    """Profiles models at one point.
 
-    Raises:
-        click.UsageError: for options that do not go together, and for sizes that are no numbers.
+    Attributes:
+        on: Where and how they run.
+        sizes: Values of named sizes.
+        training: Whether a training step is profiled.
+        quantize: Formats of weights, as `--quantize` has them.
+        kv_cache: Format of keys and values, as `--kv-cache` has it.
     """
 
-    hardware: str | None
-    batch: str | None
-    settings: tuple[str, ...]
-    precision: str
-    execution: str
-    threads: int | None
-    sustained: bool
+    on: Deployment
+    sizes: Mapping[str, Any]
     training: bool
-    price: str | None
-    utilization: float
-    region: str | None
-    transfer: str | None
     quantize: str | None
     kv_cache: str | None
 
-    def __post_init__(self) -> None:
-        self.sizes()
-        for name, message in _NEED_HARDWARE.items():
-            if self.hardware is None and getattr(self, name) not in (None, False):
-                raise click.UsageError(message)
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Profiler:
+        """Return the profiler of `point_options`. Names fail here, before a capture, which may take long.
 
-    def sizes(self) -> dict[str, Any]:
-        """The sizes that are named."""
-        return {name: whole_number(name, value) for name, value in named_settings(self.settings, self.batch).items()}
-
-    def looked_up(self) -> Profiler:
-        """The point with its machine and its price, which fail before a capture, as that may take long."""
-        from ..deployment.terms import Asked, Terms, where_is
-
-        machine = None if self.hardware is None else machine_of(self.hardware, self.threads, sustained=self.sustained)
-        paid = None if machine is None else paid_price(self.price, machine.id, self.threads)
-        check_region(self.region)
-        terms = Terms(paid, self.utilization, where_is(paid, self.region), transfer_of_option(self.transfer))
-        return Profiler(self, machine, terms, Asked(self.price, self.utilization, self.region, self.transfer))
-
-
-POINT = tuple(field.name for field in fields(Point))
-"""The names of the options of a point."""
-
-
-@dataclass(frozen=True)
-class Profiler:
-    """Profiles models at one point."""
-
-    point: Point
-    machine: Hardware | None
-    terms: Terms
-    said: Asked
+        Raises:
+            click.UsageError: The options do not go together, or have values that are unknown.
+        """
+        sizes = sizes_of_options(options)
+        others = {name: options[name] for name in ("training", "quantize", "kv_cache")}
+        return cls(deployment_of_options(options), sizes, **others)
 
     def profile(self, model: str, *, quiet: bool, varied: Mapping[str, Any] | None = None) -> Profile:
-        """The profile of a model in words.
+        """Return the profile of a model in words.
 
         Args:
-            model: a file or a spec.
-            quiet: whether rich must not be imported for a sign of life.
-            varied: the axes that a report of it is to vary.
+            model: A file or a spec.
+            quiet: Whether rich must not be imported for a sign of progress.
+            varied: The axes that a report of it varies.
         """
         from ..predict.profile import profile_on
 
-        point = self.point
         with progress(model, quiet=quiet):
-            captured = captured_for(model, point.sizes(), varied, training=point.training)
-            captured = changed(captured, point.quantize, point.kv_cache)
-        return profile_on(
-            self.machine,
-            captured,
-            precision=point.precision,
-            execution=point.execution,
-            rules=None,
-            threads=point.threads,
-            terms=self.terms,
-            said=self.said,
-        )
+            captured = captured_for(model, self.sizes, varied, training=self.training)
+            captured = changed(captured, self.quantize, self.kv_cache)
+        return profile_on(self.on, captured)

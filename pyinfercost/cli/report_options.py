@@ -29,7 +29,7 @@ def vary_option(command: _Command) -> _Command:
     )(command)
 
 
-def varied_axes(given: Sequence[str], *, html: str | None, hardware: str | None) -> dict[str, Any] | None:
+def varied_axes(given: Sequence[str], *, html: str | None, timed: bool) -> dict[str, Any] | None:
     """The axes of `--vary`; None where none was given.
 
     Raises:
@@ -39,7 +39,7 @@ def varied_axes(given: Sequence[str], *, html: str | None, hardware: str | None)
         return None
     if html is None:
         raise click.UsageError("--vary needs --html: it says what a report can be switched between")
-    if hardware is None:
+    if not timed:
         raise click.UsageError("--vary needs --hardware: what differs between points is what a machine makes of them")
     axes: dict[str, Any] = {}
     for text in given:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import _core
+from ..deployment import deployment_of
 from .arguments import axis_values, known_names, listed, named_settings, price_options, prices_by_id, scale_axes
 from .choice import KNEE, Choice
-from .machines import check_region, machines_of, paid_price, transfer_of_option
-from .options import EPILOG, PRICE_HELP, changed, model_options, utilization_option, whatif_options
+from .deployment_options import deployment_options, read_deployments, usage_errors
+from .machines import deployments_of
+from .options import EPILOG, changed, model_options, whatif_options
 from .output import check_writable, messages_for_people, progress
 from .sweep_output import FORMATS, Answer, show_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .._core import Hardware
+    from ..deployment import Deployment
     from ..results.costs import Price
     from ..sources.captured import Captured
 
@@ -29,14 +32,9 @@ _MOST_TO_EXPLAIN = 2**22
 
 
 @click.command(epilog=EPILOG)
-@click.option(
-    "--hardware", "-H", required=True, help="Catalogue ids or TOML files, with commas; or all, cpu, gpu, systolic."
-)
+@deployment_options(several=True, hardware="Catalogue ids or TOML files, with commas; or all, cpu, gpu, systolic.")
 @click.option("--batch", metavar="AXIS", help="Short for --set batch=AXIS.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=AXIS", help="The axis of a named size; repeatable.")
-@click.option("--precision", default="native", show_default=True, help="One or several, with commas between.")
-@click.option("--execution", default="eager", show_default=True, help="One or several, with commas between.")
-@click.option("--devices", metavar="AXIS", help="Numbers of devices that share out the batch.")
 @click.option(
     "--scale",
     "scales",
@@ -44,8 +42,6 @@ _MOST_TO_EXPLAIN = 2**22
     metavar="NAME=FACTORS",
     help="Hypothetical machines: bandwidth, compute or cores times 1,2,4 or 1:4:0.5; repeatable.",
 )
-@click.option("--price", metavar="PRICE", help=PRICE_HELP + " By machine: l4=0.80,t4=spot. Several: on-demand,spot.")
-@utilization_option
 @whatif_options
 @click.option(
     "--where",
@@ -81,17 +77,9 @@ _MOST_TO_EXPLAIN = 2**22
 def sweep(
     *,
     model: str,
-    hardware: str,
     batch: str | None,
     settings: tuple[str, ...],
-    precision: str,
-    execution: str,
-    devices: str | None,
     scales: tuple[str, ...],
-    price: str | None,
-    utilization: float,
-    region: str | None,
-    transfer: str | None,
     quantize: str | None,
     kv_cache: str | None,
     conditions: tuple[str, ...],
@@ -108,8 +96,7 @@ def sweep(
     folder: str | None,
     workers: int | None,
     no_progress: bool,
-    threads: int | None,
-    sustained: bool,
+    **options: Any,
 ) -> None:
     """Predict latency, memory and cost at every point of a grid, and pick points.
 
@@ -118,29 +105,24 @@ def sweep(
     """
     with messages_for_people():
         sizes = {name: axis_values(name, value) for name, value in named_settings(settings, batch).items()}
-        machines = machines_of(hardware, threads, sustained=sustained)
-        ways: dict[str, Any] = {
-            "hardware": machines,
-            "precision": known_names("precision", precision, _core.precisions()),
-            "execution": known_names("execution", execution, _core.executions()),
-        }
-        if devices is not None:
-            ways["devices"] = _devices(model, devices, sizes)
         scale = scale_axes(scales, ("bandwidth", "compute", "cores"))
-        options = [] if price is None else price_options(price)
-        paid = {option: _prices(option, machines, threads) for option in options}
-        check_region(region)
-        ways_there = transfer_of_option(transfer)
+        on, fields, prices = _deployments(options)
+        _check_devices(fields["devices"], model, sizes)
         choice = _choice(conditions, pareto, maximize, minimize, best, per, knee=knee, tradeoff=tradeoff)
         form = form or _SUFFIXES.get(Path(output or "").suffix.lower(), "table")
         _check_places(choice, form, output, folder)
         if (knee or tradeoff) and len(sizes.get(KNEE[0], ())) < 3:  # noqa: PLR2004 - a bend takes three points
             curve = "--knee" if knee else "--tradeoff"
             raise click.UsageError(f"{curve} needs several values of batch, such as --batch 1:256")
-        columns = [*ways, *(f"{name}_scale" for name in scale)]
-        if len(options) > 1:
-            columns.append("price")
-        _check_columns(choice, model, [*columns, *_quantities(paid, region)], sizes)
+        from ..sweeps.axes import deployment_axes
+        from ..sweeps.facts import quantities
+
+        with usage_errors():
+            axes = deployment_axes(on, fields, scale)
+        columns = [name for names, _ in axes for name in names]
+        placed = any(each.region for each in on) or any(price.region for price in prices.values())
+        quantities_of = partial(quantities, priced=bool(prices), placed=placed)
+        _check_columns(choice, model, [*columns, *quantities_of(tokens=True)], sizes)
 
         from ..predict.boundary import boundary_of
         from ..sources.captured import graph_over
@@ -150,20 +132,17 @@ def sweep(
         with progress(model, quiet=form != "table", silent=no_progress):
             captured = changed(graph_over(model, sizes), quantize, kv_cache)
         size_axes = _size_axes(captured)
-        tokens = boundary_of(captured.graph, ways["precision"][0]).tokens is not None
-        choice.check([*columns, *size_axes, *_quantities(paid, region, tokens=tokens)])
-        points = prod(map(len, [options or [""], *ways.values(), *scale.values(), *size_axes.values()]))
+        tokens = boundary_of(captured.graph, "native").tokens is not None
+        choice.check([*columns, *size_axes, *quantities_of(tokens=tokens)])
+        points = prod([*(length for _, length in axes), *map(len, size_axes.values())])
         explain = folder is None and points <= _MOST_TO_EXPLAIN
         stopped = ""
         try:
             result = sweep_over(
                 captured,
-                **ways,
+                on=on,
+                **fields,
                 scale=scale,
-                price=(options if len(options) > 1 else paid[options[0]]) if options else None,
-                utilization=utilization,
-                region=region,
-                transfer=ways_there,
                 where=None if explain else choice.where,
                 out=folder,
                 workers=workers,
@@ -174,38 +153,59 @@ def sweep(
         except MemoryError as error:
             told = str(error).replace("out=FOLDER", "--out FOLDER").replace("where=", "--where")
             raise click.ClickException(told or "there is not enough memory") from error
-        answer = Answer(
-            choice, result, points, filtered=not explain, prices=_named(paid), folder=folder, stopped=stopped
-        )
+        answer = Answer(choice, result, points, filtered=not explain, prices=prices, folder=folder, stopped=stopped)
         show_answer(answer, form, output, limit)
 
 
-def _prices(text: str, machines: Sequence[Hardware], threads: int | None) -> dict[str, Price]:
-    """What an hour of each machine costs."""
-    by_id = prices_by_id(text, [machine.id for machine in machines])
-    found = {name: paid_price(price, name, threads) for name, price in by_id.items()}
-    return {name: price for name, price in found.items() if price is not None}
+def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str, Any], dict[str, Price]]:
+    """Return the deployments of a sweep, the axes beside them, and prices by machine and, if several, by option.
+
+    Raises:
+        click.UsageError: There is no hardware, or an option has unknown values.
+    """
+    shared: list[Deployment] = [] if options["on"] is None else read_deployments(options["on"])
+    common = {name: options[name] for name in ("threads", "utilization", "region", "transfer")}
+    common["sustained"] = options["sustained"] or None
+    if options["hardware"] is None:
+        if not shared or any(each.hardware is None for each in shared):
+            raise click.UsageError("Missing option '--hardware' / '-H'.")
+        with usage_errors():
+            on = [deployment_of(each, **common) for each in shared]
+    elif len(shared) > 1:
+        raise click.UsageError("--on has several deployments, each with its hardware; leave --hardware out")
+    else:
+        on = deployments_of(options["hardware"], shared[0] if shared else None, **common)
+    fields: dict[str, Any] = dict.fromkeys(("precision", "execution", "devices", "price"))
+    for name, known in (("precision", _core.precisions()), ("execution", _core.executions())):
+        if options[name] is not None:
+            fields[name] = known_names(name, options[name], known)
+    if options["devices"] is not None:
+        fields["devices"] = axis_values("--devices", options["devices"])
+    if options["price"] is None:
+        return on, fields, {each.machine.id: each.device_price for each in on if each.device_price is not None}
+    names = price_options(options["price"])
+    by_option: dict[str, dict[str, Price]] = {}
+    for name in names:
+        by_id = prices_by_id(name, [each.machine.id for each in on])
+        with usage_errors():
+            paid = {each.machine.id: each.replace(price=by_id).device_price for each in on}
+        by_option[name] = {machine: price for machine, price in paid.items() if price is not None}
+    if len(names) == 1:
+        fields["price"] = by_option[names[0]]
+        return on, fields, by_option[names[0]]
+    fields["price"] = names
+    return on, fields, {f"{machine} {name}": price for name in names for machine, price in by_option[name].items()}
 
 
-def _named(paid: Mapping[str, Mapping[str, Price]]) -> dict[str, Price]:
-    """Prices by machine, and where there are several, by machine and what the price is called."""
-    several = len(paid) > 1
-    return {
-        f"{machine} {option}" if several else machine: price
-        for option, by_machine in paid.items()
-        for machine, price in by_machine.items()
-    }
-
-
-def _devices(model: str, text: str, sizes: Mapping[str, Sequence[int]]) -> Sequence[int]:
+def _check_devices(devices: Sequence[int] | None, model: str, sizes: Mapping[str, Sequence[int]]) -> None:
     from ..sources.registry import is_graph
 
-    values = axis_values("--devices", text)
-    if min(values) < 1:
-        raise click.UsageError(f"--devices must be at least 1, got {min(values)}")
-    if max(values) > 1 and "batch" not in sizes and not is_graph(model):
-        raise click.UsageError("--devices share out the batch: give --batch, such as --batch 1,8,64")
-    return values
+    if devices is None:
+        return
+    if min(devices) < 1:
+        raise click.UsageError(f"--devices must be at least 1, got {min(devices)}")
+    if max(devices) > 1 and "batch" not in sizes and not is_graph(model):
+        raise click.UsageError("--devices share the batch: give --batch, such as --batch 1,8,64")
 
 
 def _choice(
@@ -269,17 +269,9 @@ def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Ma
         choice.check([*columns, *sizes, *of_data])
 
 
-def _quantities(paid: Mapping[str, Mapping[str, Price]], region: str | None, *, tokens: bool = True) -> tuple[str, ...]:
-    """The columns of results; whether there are tokens is seen when the model is captured."""
-    from ..sweeps.facts import quantities
-
-    placed = region is not None or any(price.region for price in _named(paid).values())
-    return quantities(priced=bool(paid), placed=placed, tokens=tokens)
-
-
 def _size_axes(captured: Captured) -> dict[str, Sequence[int]]:
     """The sizes that will be columns, with their values; one that is left out is at its default."""
-    from ..predict.arguments import matched
+    from ..sources.sizes import matched
 
     sizes = captured.graph.sizes
     axes: dict[str, Sequence[int]] = {name: (value,) for name, value in captured.fixed.items()}

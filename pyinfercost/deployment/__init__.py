@@ -1,22 +1,43 @@
-"""Where and how a model runs: prices, places, data transfer and cold starts."""
+"""Where and how a model runs: machine, precision, execution, price, place and data transfer."""
 
-from ..results.costs import ColdStart as ColdStart
-from ..results.costs import Moved as Moved
-from ..results.costs import Place as Place
-from ..results.costs import Price as Price
-from ..results.costs import PriceError as PriceError
-from ..results.costs import Transfer as Transfer
-from ..results.costs import TransferError as TransferError
-from .cold_starts import cold_start as cold_start
-from .host_transfer import HostLink as HostLink
-from .host_transfer import host_link as host_link
-from .offer_catalog import Offer as Offer
-from .offer_catalog import UnknownOfferError as UnknownOfferError
-from .offer_catalog import clouds as clouds
-from .offer_catalog import offer as offer
-from .offer_catalog import offers as offers
-from .place_catalog import UnknownPlaceError as UnknownPlaceError
-from .place_catalog import place as place
-from .place_catalog import places as places
-from .prices import price_of as price_of
-from .transfer import transfer_of as transfer_of
+from ..results.costs import ColdStart, Cost, Moved, Place, Price, PriceError, Transfer, TransferError
+from .cold_starts import cold_start
+from .deployment import OPTIONS, Deployment, DeploymentError, HardwareLike, checked_field, deployment_of
+from .links import HostLink, host_link
+from .offer_catalog import Offer, UnknownOfferError, clouds, offer, offers
+from .place_catalog import UnknownPlaceError, place, places
+from .prices import PriceLike, parse_price
+from .transfer import TransferLike, parse_transfer, transfer_text
+
+__all__ = [
+    "OPTIONS",
+    "ColdStart",
+    "Cost",
+    "Deployment",
+    "DeploymentError",
+    "HardwareLike",
+    "HostLink",
+    "Moved",
+    "Offer",
+    "Place",
+    "Price",
+    "PriceError",
+    "PriceLike",
+    "Transfer",
+    "TransferError",
+    "TransferLike",
+    "UnknownOfferError",
+    "UnknownPlaceError",
+    "checked_field",
+    "clouds",
+    "cold_start",
+    "deployment_of",
+    "host_link",
+    "offer",
+    "offers",
+    "parse_price",
+    "parse_transfer",
+    "place",
+    "places",
+    "transfer_text",
+]

@@ -1,4 +1,4 @@
-"""The catalogue of what machines cost to rent: `prices.toml`, each offer with its source and date."""
+"""The catalogue of rented machines: `prices.toml`, each offer with its price, source and date."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEAREST = 5
 
 
 class UnknownOfferError(KeyError, ValueError):
-    """No instance of that name is in the catalogue; the message names the nearest ones."""
+    """An instance that is not in the catalogue; the message names the nearest ones."""
 
     def __str__(self) -> str:  # KeyError would show the message's repr
         return str(self.args[0])
@@ -28,16 +28,16 @@ class Offer:
     """A whole instance for rent.
 
     Attributes:
-        cloud: who rents it out.
-        instance: its name there.
-        region: where, as the cloud calls it; empty where the source does not say.
-        device: id of the device in the catalogue of hardware.
-        devices: how many of them; less than one where cores of a CPU are rented.
-        vcpus: hardware threads, None where the source does not say.
-        usd_per_h: USD an hour by terms, `"on-demand"`, `"spot"` or `"reserved"`.
-        dated: year, or year and month, that the price may at latest be of.
-        source: where it was read.
-        note: what else to know.
+        cloud: The provider.
+        instance: Name of the instance.
+        region: The provider's region; empty if the source does not state it.
+        device: Id of the device in the catalogue of hardware.
+        devices: Number of devices; less than one if some cores of a CPU are rented.
+        vcpus: Hardware threads; None if the source does not state them.
+        usd_per_h: USD per hour by terms: `"on-demand"`, `"spot"` or `"reserved"`.
+        dated: Year, or year and month, of the price.
+        source: Where the price was read.
+        note: Further remarks.
     """
 
     cloud: str
@@ -53,16 +53,16 @@ class Offer:
 
     @property
     def name(self) -> str:
-        """The name by which `offer` finds it: `aws/g6.4xlarge@us-east-1`."""
+        """The name that `offer` accepts: `aws/g6.4xlarge@us-east-1`."""
         return f"{self.cloud}/{self.instance}" + (f"@{self.region}" if self.region else "")
 
     def age_months(self, today: date | None = None) -> int:
-        """How many months old the price is at least."""
+        """Return the minimum age of the price in months."""
         return months_since(self.dated, today)
 
 
 def months_since(dated: str, today: date | None = None) -> int:
-    """Months from the end of a year, or from a month, until today; 0 where that is still to come."""
+    """Return the months from the end of a year, or from a month, until today; 0 for a date in the future."""
     year, _, month = dated.partition("-")
     now = today or date.today()
     return max(0, 12 * (now.year - int(year)) + now.month - int(month or 12))
@@ -96,31 +96,34 @@ def _all() -> tuple[Offer, ...]:
 
 
 def clouds() -> list[str]:
-    """Who rents out what the catalogue has."""
+    """Return the providers in the catalogue."""
     return sorted({each.cloud for each in _all()})
 
 
 def offers(*, device: str | None = None, cloud: str | None = None) -> list[Offer]:
-    """Offers of the catalogue, cheapest device hour first.
+    """Return offers of the catalogue, cheapest device hour first.
 
     Args:
-        device: only of this device.
-        cloud: only of this cloud.
+        device: Only offers of this device.
+        cloud: Only offers of this cloud.
     """
     wanted = [each for each in _all() if device in (None, each.device) and cloud in (None, each.cloud)]
     return sorted(wanted, key=lambda each: (each.usd_per_h["on-demand"] / each.devices, each.name))
 
 
 def offer(name: str, *, device: str | None = None) -> Offer:
-    """The offer of a name; of several dates the latest.
+    """Return the offer of a name; of several dates the latest.
 
     Args:
-        name: an instance, with its cloud before it and its region behind it where several have it:
-            `"g6.4xlarge"`, `"aws/g6.4xlarge"`, `"tpu-v5e-chip@us-west4"`.
-        device: which device it is wanted for; only used to say what else there is.
+        name: An instance, if needed with its cloud before it and its region behind it: `"g6.4xlarge"`,
+            `"aws/g6.4xlarge"`, `"tpu-v5e-chip@us-west4"`.
+        device: The wanted device; the error message lists its other offers.
+
+    Returns:
+        The offer.
 
     Raises:
-        UnknownOfferError: there is none; the message names the nearest.
+        UnknownOfferError: The name is unknown; the message names the nearest.
     """
     match = re.fullmatch(r"(?:([^/@]+)/)?([^/@]+)(?:@([^/@]+))?", name.strip().lower())
     cloud, instance, region = match.groups() if match else (None, name, None)

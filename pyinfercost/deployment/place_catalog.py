@@ -1,4 +1,4 @@
-"""Where machines stand: the carbon of the grid, and the energy of a data centre beyond its machines."""
+"""The catalogue of places: carbon intensity of the grid, and energy overhead of the data center."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 from ..hardware.schema import read_toml
 from ..results.costs import Place
-from .costs import JOULES_PER_KWH
 
 PLACES = Path(__file__).parent / "places.toml"
 INDUSTRY = "industry"
@@ -17,17 +16,7 @@ _COUNTRIES_OF_REGIONS = {"us": "usa", "fin": "fin", "eu": "", "india": "ind"}  #
 
 
 class UnknownPlaceError(ValueError):
-    """No such place is known; the message names the nearest."""
-
-
-def carbon_g(place: Place, energy_j: float) -> float:
-    """Return the grams of CO2 equivalent for joules that a machine draws at a place.
-
-    Args:
-        place: where the machine is.
-        energy_j: joules of the machine alone; the data center's overhead (`pue`) is added here.
-    """
-    return energy_j / JOULES_PER_KWH * place.pue * place.grid_g_per_kwh
+    """An unknown place; the message names the nearest."""
 
 
 @cache
@@ -36,15 +25,20 @@ def _data() -> dict[str, Any]:
 
 
 def place(name: str, *, cloud: str = "", pue: float | None = None) -> Place:
-    """A place by name.
+    """Return a place by name.
 
     Args:
-        name: as of `Place`; `"world"` is the mean of all grids.
-        cloud: whose data centre it is, where the name does not say.
-        pue: of the data centre; by default what its cloud publishes, else the industry's mean.
+        name: A country's ISO code (`"deu"`), or a cloud and its region (`"gcp/us-central1"`); `"world"` is the mean of
+            all grids.
+        cloud: The cloud that runs the data center, if the name does not say.
+        pue: Power usage effectiveness of the data center; by default the figure that its cloud publishes, else the
+            mean of the industry.
+
+    Returns:
+        The place, with its sources.
 
     Raises:
-        UnknownPlaceError: no such place is known.
+        UnknownPlaceError: The place is unknown.
     """
     named, slash, region = name.lower().rpartition("/")
     grids = _data()["grid"]
@@ -69,7 +63,7 @@ def place(name: str, *, cloud: str = "", pue: float | None = None) -> Place:
 
 
 def places() -> list[str]:
-    """The names of all places that are known."""
+    """Return the names of all known places."""
     grids = _data()["grid"]
     return sorted(
         name if table == "countries" else f"{table}/{name}"
@@ -78,10 +72,10 @@ def places() -> list[str]:
     )
 
 
-def place_of(cloud: str, region: str) -> Place | None:
-    """Where a rented machine stands, as far as its cloud's name for the region says; None where it does not.
+def cloud_place(cloud: str, region: str) -> Place | None:
+    """Return the place of a rented machine by its cloud's name of the region; None if it is unknown.
 
-    A region that no cloud gives a grid of is taken to be its country's where its name begins with that.
+    A region whose cloud publishes no grid is taken as its country, if its name begins with that.
     """
     for name in (f"{cloud}/{region}", _COUNTRIES_OF_REGIONS.get(region.lower().partition("-")[0], "")):
         if name in places():

@@ -1,4 +1,4 @@
-"""What an hour of a device costs, however that was said: a number, an instance, terms, or a machine of one's own."""
+"""Parse prices into USD per device-hour: a number, an instance, terms, or an owned machine."""
 
 from __future__ import annotations
 
@@ -6,46 +6,58 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..hardware.schema import read_toml
 from ..results.costs import Price, PriceError
 from .offer_catalog import TERMS, Offer, UnknownOfferError, offer, offers
 
+PriceLike: TypeAlias = "Price | float | str | os.PathLike[str] | Mapping[str, Price | float | str | os.PathLike[str]]"
+"""A price as `parse_price` accepts it."""
+
 HOURS_PER_YEAR = 8766
+JOULES_PER_KWH = 3.6e6
 GIVEN = "given"
-"""Where a price is from that is a number of the caller's."""
+"""`Price.text` of a price that the caller gave as a number."""
 _NUMBER = re.compile(r"\$?\s*([+-]?[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(?:usd|\$)?\s*(?:/\s*h(?:our)?)?", re.IGNORECASE)
 _OWNED_KEYS = {"usd", "devices", "lifetime_years", "usd_per_kwh", "pue", "region"}
 
 
-def price_of(value: Any, device: str, *, threads: int | None = None) -> Price:
-    """What an hour of a device costs.
+def usd_per_joule(price: Price) -> float:
+    """Return what the owner pays per joule of a machine, the data center included; 0 if the price includes it."""
+    return price.pue * price.usd_per_kwh / JOULES_PER_KWH
+
+
+def parse_price(value: PriceLike, device: str, *, threads: int | None = None) -> Price:
+    """Parse a price into USD per device-hour.
 
     Args:
         value: one of
 
-            - a number, or text such as `"2.49/h"`: USD an hour for one device;
-            - an instance of the catalogue, `"g6.4xlarge"`, `"aws/p5.48xlarge:spot"`: its price shared out over its
-              devices; what its CPUs and memory cost is in it;
+            - a number, or text such as `"2.49/h"`: USD per hour of one device;
+            - an instance of the catalogue, `"g6.4xlarge"`, `"aws/p5.48xlarge:spot"`: its price divided by the number of
+              its devices, CPUs and memory included;
             - `"on-demand"`, `"spot"` or `"reserved"`: the cheapest offer of the device on these terms;
-            - the path of a TOML file with `usd_per_h`, or of a machine of one's own: `usd` (what it cost), `devices`
+            - the path of a TOML file with `usd_per_h`, or of an owned machine: `usd` (purchase price), `devices`
               (1), `lifetime_years`, `usd_per_kwh`, `pue` (1);
             - a mapping of device ids to any of these, or a `Price`.
-        device: the id of the device.
-        threads: how many threads of a CPU are used, None for all. An instance that has some cores of a CPU is paid for
-            as a whole, and can run no more threads than it has.
+        device: Id of the device.
+        threads: Threads of a CPU in use, None for all. An instance that has some cores of a CPU is paid for as a whole
+            and cannot run more threads than it has.
+
+    Returns:
+        The price, with its source and date.
 
     Raises:
-        PriceError: it is none of these, or an instance with other devices or too few threads.
-        UnknownOfferError: no such instance is known; the message names the nearest.
+        PriceError: The value is none of these, or an instance with other devices or too few threads.
+        UnknownOfferError: The instance is unknown; the message names the nearest.
     """
     if isinstance(value, Price):
         return value
     if isinstance(value, Mapping):
         if device not in value:
             raise PriceError(f"no price of {device} is given; there are {', '.join(map(str, value))}")
-        return price_of(value[device], device, threads=threads)
+        return parse_price(value[device], device, threads=threads)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return Price(float(value), GIVEN)
     if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".toml")):
@@ -74,7 +86,7 @@ def _cheapest(device: str, terms: str, threads: int | None) -> Price:
 
 
 def _has(found: Offer, threads: int | None) -> bool:
-    """Whether an instance is large enough: it may have some cores of a device only."""
+    """Return whether an instance has enough threads; it may have only some cores of a device."""
     return found.devices >= 1 or (threads is not None and found.vcpus is not None and threads <= found.vcpus)
 
 

@@ -1,4 +1,4 @@
-"""How data gets to a machine and back, as a caller says it: `pinned,network_gbit_per_s=10,egress=aws`."""
+"""Parse how data reaches a machine and returns: `pinned,network_gbit_per_s=10,egress=aws`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..hardware.schema import read_toml
 from ..results.costs import MEMORIES, Transfer, TransferError
+
+TransferLike: TypeAlias = "Transfer | str | Mapping[str, str | float | bool]"
+"""Terms of transfer as `parse_transfer` accepts them."""
 
 _FACTS = Path(__file__).parent / "facts.toml"
 _OVERLAPPED = "overlapped"
@@ -17,7 +20,7 @@ _OVERLAPPED = "overlapped"
 
 @cache
 def facts() -> dict[str, Any]:
-    """The package's figures on storage and egress, each with its source and date."""
+    """Return the package's figures on storage and egress, each with its source and date."""
     return read_toml(_FACTS)
 
 
@@ -25,15 +28,18 @@ _NAMES = [field.name for field in fields(Transfer)]
 _EXPECTED = f"expected pageable or pinned, overlapped, and NAME=VALUE of {', '.join(_NAMES[2:])}, egress"
 
 
-def transfer_of(value: Any) -> Transfer | None:
-    """Terms of transfer, however they are said.
+def parse_transfer(value: TransferLike | None) -> Transfer | None:
+    """Parse terms of transfer.
 
     Args:
-        value: a `Transfer`; text with commas, as in `"pinned,overlapped,network_gbit_per_s=10,egress=aws"`, where
-            `egress` is a cloud or USD for 10^9 bytes; a mapping of the same names; None.
+        value: A `Transfer`; text with commas, as in `"pinned,overlapped,network_gbit_per_s=10,egress=aws"`, where
+            `egress` is a cloud or USD per 10^9 bytes; a mapping of the same names; None.
+
+    Returns:
+        The terms; None for None.
 
     Raises:
-        TransferError: it is none of these, or a value is out of range.
+        TransferError: The value is none of these, or a number is out of range.
     """
     if value is None:
         return None
@@ -56,6 +62,16 @@ def transfer_of(value: Any) -> Transfer | None:
             raise TransferError(f"{name} of transfer is given twice")
         settings[name] = text
     return _from_settings(settings)
+
+
+def transfer_text(transfer: Transfer) -> str:
+    """Return terms of transfer as text that `parse_transfer` accepts."""
+    parts = [transfer.memory, *([_OVERLAPPED] if transfer.overlapped else [])]
+    for field in fields(Transfer)[2:]:
+        value = getattr(transfer, field.name)
+        if value != field.default:
+            parts.append(f"{field.name}={value if isinstance(value, str) else format(value, 'g')}")
+    return ",".join(parts)
 
 
 def _from_settings(settings: dict[str, Any]) -> Transfer:
@@ -102,7 +118,7 @@ def _truth(value: Any) -> bool:
 
 
 def _number(name: str, value: Any) -> float | str:
-    """A number; a word is a place that weights come from, or of a cloud."""
+    """Return a number, or the name of a storage or of a cloud."""
     try:
         return float(value)
     except (TypeError, ValueError):

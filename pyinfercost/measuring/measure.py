@@ -1,4 +1,4 @@
-"""Runs a model on this machine and sets what it took beside what is predicted."""
+"""Run a model on this machine and compare its time and energy with the prediction."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
+from .._core import Hardware
+from ..deployment import deployment_of
 from ..results.measurement import NOT_ASKED_FOR, MeasuredLayer, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .._core import Graph, Hardware
+    import torch
+
+    from .._core import Graph
+    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
     from ..results.estimate import Estimate
     from ..results.profile import Profile
 
@@ -20,45 +25,63 @@ _WARM_UP = 0.3  # of the seconds that are timed
 
 
 def measure(
-    model: Any,
-    args: Any = (),
-    kwargs: Mapping[str, Any] | None = None,
+    model: torch.nn.Module | str | PathLike[str],
+    inputs: Any = (),
     *,
-    hardware: str | PathLike[str] | Hardware | None = None,
-    execution: str = "eager",
-    precision: str = "native",
+    on: Deployment | None = None,
+    hardware: HardwareLike | None = None,
+    devices: SupportsIndex | None = None,
+    precision: str | None = None,
+    execution: str | None = None,
     threads: int | None = None,
+    sustained: bool | None = None,
+    price: PriceLike | None = None,
+    utilization: float | None = None,
+    region: str | None = None,
+    transfer: TransferLike | None = None,
     device: str = "cpu",
     seconds: float = 2.0,
     energy: bool = True,
-    **sizes: SupportsIndex,
+    sizes: Mapping[str, SupportsIndex] | None = None,
+    **named_sizes: SupportsIndex,
 ) -> Measurement:
-    """Runs a forward here: in total, with its joules, and in eager execution module by module.
+    """Run a forward on this machine: measure its total time and energy and, in eager execution, its time by module.
 
     Joules are those of the whole processors (`device="cpu"`) or the whole board of the GPU, as `energy_meter` reads
     them, over forwards that are repeated until a step of the counter is 1 % or less.
 
     Args:
-        model: a module, or a spec such as `"torchvision:resnet50"`, whose weights are drawn as its constructor does;
-            no weight is downloaded. What lies on the meta device gets values.
-        args: positional inputs of a module, a tuple or a lone input.
-        kwargs: named inputs of a module.
-        hardware: an id, a path or a `Hardware` to predict with, such as the file that `pyinfercost calibrate` writes;
-            None measures only.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"` (CUDA).
+        model: A module, or a spec such as `"torchvision:resnet50"`, whose weights are drawn by its constructor; no
+            weight is downloaded. Tensors on the meta device get values.
+        inputs: Inputs of a module: a tuple of positional inputs, a lone input, a mapping of keyword inputs, or an
+            `Inputs`.
+        on: Where and how the model runs: its precision, execution and threads are used here, and the whole of it for
+            the prediction. The keywords below override its fields.
+        hardware: The machine to predict for, such as the file that `pyinfercost calibrate` writes; without one nothing
+            is predicted. This and the next nine are the fields of `Deployment`, which describes them.
+        devices: Number of machines of the prediction that share the batch.
         precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast. A module that is given is
             cast in place.
-        threads: threads to run on; by default those that torch uses.
-        device: where to run, as torch spells it.
-        seconds: how long to time; it is warmed up before, and joules and modules are measured after, each for as
-            long.
-        energy: whether to measure joules, where something here tells them; else an `EnergyUnknownWarning` says why
-            not, and they are None.
-        **sizes: for a spec: the sizes to run at, such as `batch=8`.
+        execution: `"eager"`, `"compiled"` or `"cuda_graph"` (CUDA).
+        threads: Threads to run on; by default those that torch uses.
+        sustained: Whether the machine of the prediction runs without pause.
+        price: Price of a device hour.
+        utilization: Share of the paid time in which the devices work.
+        region: Location of the machine.
+        transfer: How inputs reach the device and results return.
+        device: Where to run, as torch spells it.
+        seconds: Seconds to time, after a warm-up; joules and modules are measured afterwards, each for as long.
+        energy: Whether to measure joules; if no counter is readable, an `EnergyUnknownWarning` tells the reason, and
+            they are None.
+        sizes: For a spec: the sizes to run at, for names that options have too.
+        **named_sizes: The same by keyword, such as `batch=8`.
+
+    Returns:
+        The measurement, with its prediction.
 
     Raises:
         ImportError: torch, or the library that a spec names, is not installed; the message names the extra.
-        ValueError: an argument is not one of those above.
+        ValueError: An argument is invalid.
     """
     try:
         import torch
@@ -66,23 +89,42 @@ def measure(
         raise ImportError(
             "measuring runs torch, which is not installed: pip install 'pyinfercost[torch]'", name=error.name
         ) from error
-    from ..sources.capture import as_inputs, capture
+    from ..sources.capture import capture
+    from ..sources.captured import size_errors
+    from ..sources.inputs import parse_inputs
     from ..sources.loaded_model import LoadedModel
+    from ..sources.sizes import SizeError, call_sizes
     from .clock import Budget, time_call
     from .energy import EnergyMeter, joules_per_forward
     from .layers import module_seconds
     from .running import forward_of, real_inputs, real_model, waiting_for
 
-    machine = _machine(hardware, threads)
-    given = {name: int(value) for name, value in sizes.items()}
-    if isinstance(model, (str, PathLike)):
-        name = fspath(model)
-        loaded = real_model(name, given, device)
-    elif given:
-        raise TypeError(f"sizes ({', '.join(given)}) belong to a spec; a module's sizes are those of its inputs")
-    else:
-        name = type(model).__name__
-        loaded = real_inputs(LoadedModel(model, as_inputs(args), dict(kwargs or {}), {}), device)
+    deployment, threads = deployment_and_threads(
+        on,
+        threads,
+        hardware=hardware,
+        devices=devices,
+        precision=precision,
+        execution=execution,
+        sustained=sustained,
+        price=price,
+        utilization=utilization,
+        region=region,
+        transfer=transfer,
+    )
+    precision, execution = deployment.precision, deployment.execution
+    with call_sizes(measure, sizes, named_sizes) as named:
+        given = {name: int(value) for name, value in named.items()}
+        if isinstance(model, (str, PathLike)):
+            name = fspath(model)
+            with size_errors():
+                loaded = real_model(name, given, device)
+        elif given:
+            raise SizeError(f"sizes ({', '.join(given)}) belong to a spec; a module's sizes are those of its inputs")
+        else:
+            name = type(model).__name__
+            args, kwargs = parse_inputs(inputs)
+            loaded = real_inputs(LoadedModel(model, args, dict(kwargs), {}), device)
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
@@ -101,8 +143,8 @@ def measure(
         if meter is not None:
             meter.close()
         torch.set_num_threads(before)
-    graph = capture(loaded.module, loaded.args, loaded.kwargs)
-    prediction = None if machine is None else _prediction(machine, graph, execution, name)
+    graph = capture(loaded.module, loaded.inputs)
+    prediction = None if deployment.hardware is None else _prediction(deployment, graph, name)
     estimate = None if prediction is None else prediction.estimate
     return Measurement(
         model=name,
@@ -111,7 +153,7 @@ def measure(
         precision=precision,
         device=device,
         threads=used,
-        hardware=None if machine is None else machine.id,
+        hardware=None if deployment.hardware is None else deployment.machine.id,
         runs=timing.runs,
         measured_s=timing.median_s,
         measured_low_s=timing.low_s,
@@ -128,20 +170,23 @@ def measure(
     )
 
 
-def _machine(hardware: str | PathLike[str] | Hardware | None, threads: int | None) -> Hardware | None:
-    """What to predict with; one that is loaded already has its threads."""
-    from .._core import Hardware as Loaded
-    from ..hardware import load
+def deployment_and_threads(
+    on: Deployment | None, threads: int | None, *, hardware: HardwareLike | None, **fields: Any
+) -> tuple[Deployment, int | None]:
+    """Return the deployment to predict for, and the threads to run on here.
 
-    if hardware is None or isinstance(hardware, Loaded):
-        return hardware
-    return load(hardware, threads=threads)
+    Threads are a field of the deployment too if it names a CPU. A machine that was loaded already has its threads.
+    """
+    machine = hardware if hardware is not None or on is None else on.hardware
+    named = machine is not None and not isinstance(machine, Hardware)
+    deployment = deployment_of(on, hardware=hardware, threads=threads if named else None, **fields)
+    return deployment, deployment.threads if threads is None else threads
 
 
-def _prediction(machine: Hardware, graph: Graph, execution: str, name: str) -> Profile:
+def _prediction(on: Deployment, graph: Graph, name: str) -> Profile:
     from ..predict.profile import profile
 
-    return replace(profile(graph, hardware=machine, execution=execution), model=name)
+    return replace(profile(graph, on=on.replace(precision="native")), model=name)  # the graph has what runs
 
 
 def _layers(graph: Graph, by_module: Mapping[str, float], estimate: Estimate | None) -> tuple[MeasuredLayer, ...]:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .arguments import SizeError
+from ..sources.sizes import SizeError, bind_sizes
 from .profile import profile as profile_at
 
 if TYPE_CHECKING:
@@ -140,8 +140,6 @@ def _machine(value: Any, *, sustained: bool) -> Any:
 
 
 def _size(profile: Profile, name: str, value: Any) -> int:
-    from .arguments import bind_sizes
-
     return bind_sizes(profile.graph, {name: value})[name]
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import InitVar, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from .. import _core
-from .arguments import bind_sizes
+from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike, deployment_of
+from ..sources.sizes import bind_sizes
+from .estimate import estimate_on
 
 if TYPE_CHECKING:
     from .._core import Graph
+    from ..sources.capture import Capturable
+
+_COUNTED_ONLY = Deployment()
 
 _OF_MACHINE = ("latency_s", "energy_per_item_j", "cost_usd", "usd_per_million_tokens", "carbon_g")
 _OF_MODEL = ("flops", "contraction_flops", "parameters", "parameter_bytes", "peak_memory_bytes")
@@ -69,11 +74,18 @@ class CostBudget:
         parameters: Number of parameters.
         parameter_bytes: Bytes of parameters.
         peak_memory_bytes: Weights, buffers and the peak of activations.
-        hardware: The machine, for limits that depend on it; as `hardware.load` takes it.
-        precision: The dtype to serve in.
-        execution: `eager`, `compiled` or `cuda_graph`.
+        on: Where and how the model runs, for limits that depend on it; the keywords below override its fields.
+        hardware: The machine. This and the next nine are the fields of `Deployment`, which describes them; they are
+            part of `on` afterwards.
+        devices: Number of machines that share the batch.
+        precision: Dtype to serve in.
+        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
-        price, utilization, region, transfer: As in `estimate`.
+        sustained: Whether the machine runs without pause.
+        price: Price of a device hour.
+        utilization: Share of the paid time in which the devices work.
+        region: Location of the machine.
+        transfer: How inputs reach the device and results return.
         sizes: Values of named sizes, such as the batch; the example's by default.
         at: `"estimate"` compares latency and energy themselves, `"high"` the upper ends of their bands.
         action: In a tracker: `"raise"` ends training with a `CostBudgetExceededError`, `"warn"` issues a warning each
@@ -90,24 +102,53 @@ class CostBudget:
     parameters: float | None = None
     parameter_bytes: float | None = None
     peak_memory_bytes: float | None = None
-    hardware: Any = None
-    precision: str = "native"
-    execution: str = "eager"
-    threads: int | None = None
-    price: Any = None
-    utilization: float = 1.0
-    region: str | None = None
-    transfer: Any = None
+    on: Deployment = _COUNTED_ONLY
+    hardware: InitVar[HardwareLike | None] = None
+    devices: InitVar[SupportsIndex | None] = None
+    precision: InitVar[str | None] = None
+    execution: InitVar[str | None] = None
+    threads: InitVar[int | None] = None
+    sustained: InitVar[bool | None] = None
+    price: InitVar[PriceLike | None] = None
+    utilization: InitVar[float | None] = None
+    region: InitVar[str | None] = None
+    transfer: InitVar[TransferLike | None] = None
     sizes: Mapping[str, int] = field(default_factory=dict)
     at: str = "estimate"
     action: str = "raise"
 
-    def __post_init__(self) -> None:
+    def __post_init__(
+        self,
+        hardware: HardwareLike | None,
+        devices: SupportsIndex | None,
+        precision: str | None,
+        execution: str | None,
+        threads: int | None,
+        sustained: bool | None,
+        price: PriceLike | None,
+        utilization: float | None,
+        region: str | None,
+        transfer: TransferLike | None,
+    ) -> None:
+        deployment = deployment_of(
+            self.on,
+            hardware=hardware,
+            devices=devices,
+            precision=precision,
+            execution=execution,
+            threads=threads,
+            sustained=sustained,
+            price=price,
+            utilization=utilization,
+            region=region,
+            transfer=transfer,
+        )
+        object.__setattr__(self, "on", deployment)
         for name in (*_OF_MACHINE, *_OF_MODEL):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value!r}; expected a limit above 0")
-        if self.hardware is None and any(getattr(self, name) is not None for name in _OF_MACHINE):
+        if self.on.hardware is None and any(getattr(self, name) is not None for name in _OF_MACHINE):
             given = ", ".join(name for name in _OF_MACHINE if getattr(self, name) is not None)
             raise ValueError(f"a limit on {given} depends on the machine; pass hardware=")
         if not self.limits:
@@ -131,32 +172,20 @@ class CostBudget:
         values = self._values(graph)
         unknown = [name for name in self.limits if values.get(name) is None]
         if unknown:
+            machine = "no machine" if self.on.hardware is None else self.on.machine.id
             raise ValueError(
-                f"{', '.join(unknown)} of {graph.model or 'this model'} on {self.hardware} is unknown, so its limit "
+                f"{', '.join(unknown)} of {graph.model or 'this model'} on {machine} is unknown, so its limit "
                 "cannot be checked; costs need price=, carbon needs region=, energy needs a machine with power figures"
             )
         return tuple(Overrun(name, values[name], limit) for name, limit in self.limits.items() if values[name] > limit)
 
     def _values(self, graph: Graph) -> dict[str, Any]:
-        total = _core.count(graph, graph.size_values(bind_sizes(graph, self.sizes)), precision=self.precision).total
+        given = bind_sizes(graph, self.sizes)
+        total = _core.count(graph, graph.size_values(given), precision=self.on.precision).total
         values: dict[str, Any] = {name: getattr(total, name) for name in _OF_MODEL}
-        if self.hardware is None:
+        if self.on.hardware is None:
             return values
-        from .estimate import estimate
-
-        sizes: dict[str, Any] = dict(self.sizes)
-        known = estimate(
-            graph,
-            hardware=self.hardware,
-            precision=self.precision,
-            execution=self.execution,
-            threads=self.threads,
-            price=self.price,
-            utilization=self.utilization,
-            region=self.region,
-            transfer=self.transfer,
-            **sizes,
-        )
+        known = estimate_on(self.on, graph, given)
         values |= {name: getattr(known, name) for name in _OF_MACHINE}
         if self.at == "high":
             values["latency_s"] = known.latency_high_s
@@ -166,8 +195,9 @@ class CostBudget:
 
     def text(self, overruns: tuple[Overrun, ...], model: str) -> str:
         """Return the message about these overruns."""
-        where = f" on {self.hardware}" if self.hardware is not None else ""
-        way = f"{self.precision}, {self.execution}" if self.hardware is not None else self.precision
+        timed = self.on.hardware is not None
+        where = f" on {self.on.machine.id}" if timed else ""
+        way = f"{self.on.precision}, {self.on.execution}" if timed else self.on.precision
         return f"{model or 'the model'} is over its budget{where} ({way}): " + "; ".join(map(str, overruns))
 
 
@@ -200,43 +230,107 @@ class WatchedBudget:
             warnings.warn(message, CostBudgetWarning, stacklevel=stacklevel)
 
 
-def assert_cost(model: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None, **limits: Any) -> None:
+def assert_cost(
+    model: Capturable,
+    inputs: Any = (),
+    *,
+    latency_s: float | None = None,
+    energy_per_item_j: float | None = None,
+    cost_usd: float | None = None,
+    usd_per_million_tokens: float | None = None,
+    carbon_g: float | None = None,
+    flops: float | None = None,
+    contraction_flops: float | None = None,
+    parameters: float | None = None,
+    parameter_bytes: float | None = None,
+    peak_memory_bytes: float | None = None,
+    on: Deployment | None = None,
+    hardware: HardwareLike | None = None,
+    devices: SupportsIndex | None = None,
+    precision: str | None = None,
+    execution: str | None = None,
+    threads: int | None = None,
+    sustained: bool | None = None,
+    price: PriceLike | None = None,
+    utilization: float | None = None,
+    region: str | None = None,
+    transfer: TransferLike | None = None,
+    sizes: Mapping[str, int] | None = None,
+    at: str = "estimate",
+) -> None:
     """Fail if a model exceeds its budget, as an assertion of a test.
 
     `assert_cost(model, x, hardware="l4", precision="fp16", latency_s=0.005, sizes={"batch": 8})`
 
     Args:
         model: As `capture` takes it: a module, in training or not, a program, a file, a spec, a Graph.
-        args: Positional inputs of a module.
-        kwargs: Named inputs of a module.
-        **limits: Attributes of `CostBudget`.
+        inputs: Inputs of a module, as in `capture`.
+        latency_s: Limits, as in `CostBudget`, which describes this and all that follow.
+        energy_per_item_j: Joules per item.
+        cost_usd: USD per item.
+        usd_per_million_tokens: USD per million tokens.
+        carbon_g: Grams of CO2 equivalent per item.
+        flops: All FLOPs of a forward.
+        contraction_flops: FLOPs of products, convolutions and attention.
+        parameters: Number of parameters.
+        parameter_bytes: Bytes of parameters.
+        peak_memory_bytes: Weights, buffers and the peak of activations.
+        on: Where and how the model runs.
+        hardware: The machine.
+        devices: Number of machines that share the batch.
+        precision: Dtype to serve in.
+        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        threads: Threads of a CPU.
+        sustained: Whether the machine runs without pause.
+        price: Price of a device hour.
+        utilization: Share of the paid time in which the devices work.
+        region: Location of the machine.
+        transfer: How inputs reach the device and results return.
+        sizes: Values of named sizes.
+        at: `"estimate"` or `"high"`.
 
     Raises:
         CostBudgetExceededError: An `AssertionError` that lists each overrun.
-        ValueError: A limit is unknown, or cannot be checked.
+        ValueError: No limit is given, or one cannot be checked.
     """
-    budget = _budget_of(limits)
-    graph = _captured(model, args, kwargs)
+    budget = CostBudget(
+        latency_s=latency_s,
+        energy_per_item_j=energy_per_item_j,
+        cost_usd=cost_usd,
+        usd_per_million_tokens=usd_per_million_tokens,
+        carbon_g=carbon_g,
+        flops=flops,
+        contraction_flops=contraction_flops,
+        parameters=parameters,
+        parameter_bytes=parameter_bytes,
+        peak_memory_bytes=peak_memory_bytes,
+        on=on or _COUNTED_ONLY,
+        hardware=hardware,
+        devices=devices,
+        precision=precision,
+        execution=execution,
+        threads=threads,
+        sustained=sustained,
+        price=price,
+        utilization=utilization,
+        region=region,
+        transfer=transfer,
+        sizes=dict(sizes or {}),
+        at=at,
+    )
+    graph = _captured(model, inputs)
     overruns = budget.overruns(graph)
     if overruns:
         raise CostBudgetExceededError(budget.text(overruns, graph.model), overruns)
 
 
-def _captured(model: Any, args: Any, kwargs: Mapping[str, Any] | None) -> Graph:
+def _captured(model: Any, inputs: Any) -> Graph:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
         from ..sources.example import capture_forward, example_of
         from ..sources.inference_view.view import inference_view
 
-        return capture_forward(inference_view(model).module, example_of(args, kwargs, None))
+        return capture_forward(inference_view(model).module, example_of(inputs, None))
     from ..sources.capture import capture
 
-    return capture(model, args, kwargs)
-
-
-def _budget_of(limits: Mapping[str, Any]) -> CostBudget:
-    known = [entry.name for entry in fields(CostBudget)]
-    wrong = [name for name in limits if name not in known]
-    if wrong:
-        raise ValueError(f"a budget has no {', '.join(wrong)}; expected some of {', '.join(known)}")
-    return CostBudget(**limits)
+    return capture(model, inputs)

@@ -1,26 +1,39 @@
-"""Counts: what a graph asks of any machine."""
+"""Counts: the work of a graph on any machine."""
 
+from collections.abc import Mapping
 from typing import SupportsIndex
 
 from .. import _core
 from .._core import Counts, Graph
-from .arguments import Rules, bind_sizes, work_overrides
+from ..sources.sizes import bind_sizes, call_sizes
+from .rules import Rules, work_overrides
 
 
-def count(graph: Graph, *, precision: str = "native", rules: Rules | None = None, **sizes: SupportsIndex) -> Counts:
-    """Counts FLOPs, bytes, parameters and peak memory of a graph, by layer and in total.
+def count(
+    graph: Graph,
+    *,
+    precision: str = "native",
+    rules: Rules | None = None,
+    sizes: Mapping[str, SupportsIndex] | None = None,
+    **named_sizes: SupportsIndex,
+) -> Counts:
+    """Count FLOPs, bytes, parameters and peak memory of a graph, by layer and in total.
 
     Args:
-        graph: what `capture` returned.
-        precision: the dtype to run in (`"fp16"`, `"bf16"`, ...); `"native"` takes the graph's own dtypes.
-        rules: work of the caller's own ops: `{"mylib::op": function}`, where the function takes a `NodeInfo` and
+        graph: The graph of the model, as `capture` returns it.
+        precision: Dtype to run in (`"fp16"`, `"bf16"`, ...); `"native"` keeps the dtypes of the graph.
+        rules: Work of the caller's own ops: `{"mylib::op": function}`, where the function takes a `NodeInfo` and
             returns a `Work`, a dict of its arguments, or a number of contraction FLOPs.
-        **sizes: values of the graph's named sizes, such as `batch=32`. A size left out stays symbolic, and the
-            quantities that depend on it are `Expr`.
+        sizes: Values of named sizes, for names that options have too.
+        **named_sizes: The same by keyword, such as `batch=32`. A size left out stays symbolic, and the quantities that
+            depend on it are `Expr`.
+
+    Returns:
+        The counts.
 
     Raises:
-        ValueError: for a size that the graph does not have or a value outside its range, or an unknown precision.
+        ValueError: A size is unknown or out of range, or the precision is unknown.
     """
-    bound_sizes = bind_sizes(graph, sizes)
-    overrides = work_overrides(graph, rules)
-    return _core.count(graph, bound_sizes, precision=precision, overrides=overrides)
+    with call_sizes(count, sizes, named_sizes) as named:
+        overrides = work_overrides(graph, rules)
+        return _core.count(graph, bind_sizes(graph, named), precision=precision, overrides=overrides)

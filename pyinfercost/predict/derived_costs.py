@@ -1,128 +1,315 @@
-"""What follows from the latency and the joules of a forward: transfer, cold start, cost, carbon."""
+"""Costs that follow from the latency and the energy of forwards: transfer, cold start, money, carbon, tokens.
+
+Each formula is written once, for floats and for columns of them. A sweep evaluates the columns that it is asked for; an
+estimate evaluates the same formulas at one point.
+"""
 
 from __future__ import annotations
 
-from math import isnan
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf, isfinite, isnan, nan
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from ..deployment.cold_starts import cold_start
-from ..deployment.host_transfer import copying_s, egress_usd, host_link, network_s, waiting_s
-from ..deployment.place_catalog import carbon_g as carbon_of
-from ..results.costs import Moved, Transfer
+from ..deployment.cold_starts import cold_start, cold_start_rates, cold_start_s
+from ..deployment.links import host_link
+from ..deployment.prices import JOULES_PER_KWH, usd_per_joule
+from ..results.costs import SECONDS_PER_HOUR, Cost, Moved
 from .boundary import boundary_of, value_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import numpy as np
+    from numpy.typing import NDArray
 
-    from .._core import Graph, Hardware
-    from ..deployment.terms import Terms
+    from .._core import Graph, Quantity
+    from ..deployment.deployment import Deployment
+    from ..results.costs import Price
+    from .boundary import Boundary
 
+Numbers: TypeAlias = "float | NDArray[np.float64]"
+"""One number for all points, or one for each."""
+
+_GIGA = 1e9
+_BITS = 8
 _MILLION = 1_000_000
 
 
-def moved_by(
-    machine: Hardware,
-    graph: Graph,
-    precision: str,
-    *,
-    sizes: Mapping[str, int],
-    share: Mapping[str, int],
-    items: int,
-    terms: Transfer,
-) -> Moved:
-    """What a forward moves.
+@dataclass(frozen=True)
+class Term:
+    """A number that the formulas need of a deployment.
 
-    Args:
-        machine: one of the devices.
-        graph: the model.
-        precision: the dtype it runs in.
-        sizes: values of all sizes of the graph.
-        share: the same for the largest share of the batch that a device has.
-        items: items of the batch.
-        terms: how data gets there.
+    Attributes:
+        fields: Fields of the deployment that it depends on.
+        of: Returns the number; not a number if it is unknown.
     """
-    boundary = boundary_of(graph, precision)
-    link = host_link(machine, terms.memory)
-    into, out = (value_of(nbytes, share) for nbytes in (boundary.input_bytes, boundary.output_bytes))
-    host_s = sum(
-        copying_s(float(nbytes), tensors, link.byte_per_s, link.latency_s)
-        for nbytes, tensors in ((into, boundary.input_tensors), (out, boundary.output_tensors))
-    )
-    request, response = (
-        float(value_of(whole, sizes)) if given is None else items * given
-        for given, whole in (
-            (terms.request_bytes, boundary.input_bytes),
-            (terms.response_bytes, boundary.output_bytes),
-        )
-    )
-    return Moved(
-        terms=terms,
-        input_bytes=into,
-        output_bytes=out,
-        host_s=None if isnan(host_s) else host_s,
-        network_s=network_s(terms, request, response),
-        request_bytes=request,
-        response_bytes=response,
-        egress_usd=egress_usd(terms, response) / items,
-    )
+
+    fields: tuple[str, ...]
+    of: Callable[[Deployment], float]
 
 
-def what_follows(
-    machine: Hardware,
-    graph: Graph,
-    precision: str,
-    *,
-    sizes: Mapping[str, int],
-    share: Mapping[str, int],
-    items: int,
-    devices: int,
-    latency_s: float,
-    energy_j: float | None,
-    terms: Terms,
-) -> dict[str, Any]:
-    """The fields of an `Estimate` that follow from its latency and joules.
+def _network_byte_per_s(on: Deployment) -> float:
+    rate = on.data_transfer.network_gbit_per_s
+    return inf if rate is None else rate * _GIGA / _BITS
 
-    Args:
-        machine: one of the devices.
-        graph: the model.
-        precision: the dtype it runs in.
-        sizes: values of all sizes of the graph.
-        share: the same for the largest share of the batch that a device has.
-        items: items of the batch.
-        devices: how many share it out.
-        latency_s: of the forward.
-        energy_j: of the forward, on all devices.
-        terms: on which they are used.
+
+def _or_nan(value: float | None) -> float:
+    return nan if value is None else value
+
+
+_MACHINE = ("hardware", "threads", "sustained")
+_PRICE = (*_MACHINE, "price")
+_PLACE = (*_PRICE, "region")
+_MOVING = (*_MACHINE, "transfer")
+
+TERMS: Mapping[str, Term] = MappingProxyType(
+    {
+        "memory_bytes": Term(_MACHINE, lambda on: on.machine.memory_bytes),
+        "idle_w": Term(_MACHINE, lambda on: on.machine.power_w.get("idle", 0.0)),
+        "runtime_s": Term(_MOVING, lambda on: cold_start_rates(on.machine, on.data_transfer).runtime_s),
+        "weights_byte_per_s": Term(_MOVING, lambda on: cold_start_rates(on.machine, on.data_transfer).byte_per_s),
+        "link_byte_per_s": Term(_MOVING, lambda on: host_link(on.machine, on.data_transfer.memory).byte_per_s),
+        "link_latency_s": Term(_MOVING, lambda on: host_link(on.machine, on.data_transfer.memory).latency_s),
+        "transfer_is_paid": Term(("transfer",), lambda on: float(on.transfer is not None)),
+        "overlapped": Term(("transfer",), lambda on: float(on.data_transfer.overlapped)),
+        "network_byte_per_s": Term(("transfer",), _network_byte_per_s),
+        "network_rtt_s": Term(("transfer",), lambda on: on.data_transfer.network_rtt_s),
+        "request_bytes": Term(("transfer",), lambda on: _or_nan(on.data_transfer.request_bytes)),
+        "response_bytes": Term(("transfer",), lambda on: _or_nan(on.data_transfer.response_bytes)),
+        "egress_usd_per_gb": Term(("transfer",), lambda on: on.data_transfer.egress_usd_per_gb),
+        "usd_per_h": Term(_PRICE, lambda on: nan if on.device_price is None else on.device_price.usd_per_h),
+        "usd_per_j": Term(_PRICE, lambda on: 0.0 if on.device_price is None else usd_per_joule(on.device_price)),
+        "pue": Term(_PLACE, lambda on: nan if on.place is None else on.place.pue),
+        "grid_g_per_kwh": Term(_PLACE, lambda on: nan if on.place is None else on.place.grid_g_per_kwh),
+    }
+)
+"""Numbers of a deployment, by name."""
+
+
+class Points(Protocol):
+    """The points for which costs are derived: one, or the rows of a sweep."""
+
+    @property
+    def latency_s(self) -> Numbers:
+        """Seconds of a forward."""
+
+    @property
+    def energy_j(self) -> Numbers:
+        """Joules of a forward on all devices; not a number if unknown."""
+
+    @property
+    def items(self) -> Numbers:
+        """Items of the batch, over all devices."""
+
+    @property
+    def devices(self) -> Numbers:
+        """Devices that share the batch."""
+
+    @property
+    def utilization(self) -> Numbers:
+        """Share of the paid time in which the devices work."""
+
+    def term(self, name: str) -> Numbers:
+        """A number of the deployments, by its name in `TERMS`."""
+
+    def boundary(self, of: Callable[[Boundary], Any], *, share: bool = False) -> Numbers:
+        """A quantity at the boundary of a forward: of the whole batch, or of the largest share of a device."""
+
+
+class DerivedCosts:
+    """The formulas, at some points."""
+
+    def __init__(self, points: Points) -> None:
+        self._points = points
+        self._term = points.term
+
+    @cached_property
+    def energy_per_item_j(self) -> Numbers:
+        """Joules of one item."""
+        return self._points.energy_j / self._points.items
+
+    @cached_property
+    def host_s(self) -> Numbers:
+        """Seconds on the link between host and device: per tensor the latency, and bytes / rate."""
+        boundary, rate, latency_s = self._points.boundary, self._term("link_byte_per_s"), self._term("link_latency_s")
+        into_s = boundary(lambda at: at.input_tensors) * latency_s
+        into_s = into_s + boundary(lambda at: at.input_bytes, share=True) / rate
+        out_s = boundary(lambda at: at.output_tensors) * latency_s
+        out_s = out_s + boundary(lambda at: at.output_bytes, share=True) / rate
+        return into_s + out_s
+
+    @cached_property
+    def request_bytes(self) -> Numbers:
+        """Bytes that the whole batch receives over the network."""
+        return self._given_or("request_bytes", lambda at: at.input_bytes)
+
+    @cached_property
+    def response_bytes(self) -> Numbers:
+        """Bytes that the whole batch sends over the network."""
+        return self._given_or("response_bytes", lambda at: at.output_bytes)
+
+    @property
+    def network_s(self) -> Numbers:
+        """Seconds on the network: a round trip, and bytes / rate."""
+        rtt_s, rate = self._term("network_rtt_s"), self._term("network_byte_per_s")
+        if isinstance(rate, float) and not isfinite(rate):
+            return rtt_s
+        return rtt_s + (self.request_bytes + self.response_bytes) / rate
+
+    @property
+    def transfer_s(self) -> Numbers:
+        """Seconds of a request beside the forward; not a number if the link is unknown."""
+        return self.host_s + self.network_s
+
+    @cached_property
+    def waiting_s(self) -> Numbers:
+        """Seconds for which paid copies occupy the device beyond the forward.
+
+        Overlapped copies of the next batch run during the forward, so that only a longer copy adds time.
+        """
+
+        def paid() -> Numbers:
+            host_s = self.host_s
+            excess_s: Any = host_s - self._points.latency_s
+            return _where(self._term("overlapped"), lambda: (excess_s + abs(excess_s)) / 2, lambda: host_s)
+
+        return _where(self._term("transfer_is_paid"), paid, lambda: 0.0)
+
+    @cached_property
+    def egress_usd(self) -> Numbers:
+        """USD for the response of one item to leave the cloud."""
+        usd_per_gb = self._term("egress_usd_per_gb")
+        return _where(usd_per_gb, lambda: self.response_bytes * usd_per_gb / _GIGA / self._points.items, lambda: 0.0)
+
+    @cached_property
+    def used_s(self) -> Numbers:
+        """Device seconds of one item: the forward, and copies that do not overlap it."""
+        points = self._points
+        return (points.latency_s + self.waiting_s) * points.devices / points.items
+
+    @cached_property
+    def paid_s(self) -> Numbers:
+        """Paid device seconds of one item."""
+        return self.used_s / self._points.utilization
+
+    @cached_property
+    def electricity_usd(self) -> Numbers:
+        """USD that an owner pays for the electricity of one item; 0 where the price includes it.
+
+        Devices draw their idle power in the paid time in which they do not compute.
+        """
+        usd_per_j = self._term("usd_per_j")
+
+        def owned() -> Numbers:
+            points = self._points
+            idle_s = self.paid_s - points.latency_s * points.devices / points.items
+            return (self.energy_per_item_j + idle_s * self._term("idle_w")) * usd_per_j
+
+        return _where(usd_per_j, owned, lambda: 0.0)
+
+    @cached_property
+    def cost_usd(self) -> Numbers:
+        """USD of one item; not a number without a price."""
+        device_usd = self.paid_s * self._term("usd_per_h") / SECONDS_PER_HOUR
+        return device_usd + self.electricity_usd + self.egress_usd
+
+    @property
+    def tokens(self) -> Numbers:
+        """Tokens that a forward reads; 0 for a model that reads none."""
+        return self._points.boundary(lambda at: at.tokens or 0)
+
+    @property
+    def usd_per_million_tokens(self) -> Numbers:
+        """USD of a million tokens that are read."""
+        return _MILLION * self.cost_usd * self._points.items / self.tokens
+
+    @property
+    def carbon_g(self) -> Numbers:
+        """Grams of CO2 equivalent of one item, the data center included; not a number if the place is unknown."""
+        return self.energy_per_item_j / JOULES_PER_KWH * self._term("pue") * self._term("grid_g_per_kwh")
+
+    @property
+    def cold_start_s(self) -> Numbers:
+        """Seconds until a device is ready for its first forward; not a number if the link is unknown."""
+        weight_bytes = self._points.boundary(lambda at: at.weight_bytes)
+        return cold_start_s(weight_bytes, self._term("runtime_s"), self._term("weights_byte_per_s"))
+
+    def _given_or(self, term: str, of: Callable[[Boundary], Quantity]) -> Numbers:
+        """Bytes on the network: those that are given for one item, else those of the tensors."""
+        given = self._term(term)
+        return _where(given == given, lambda: self._points.items * given, lambda: self._points.boundary(of))
+
+
+def _where(condition: Any, one: Callable[[], Numbers], other: Callable[[], Numbers]) -> Numbers:
+    """Return `one` where the condition holds and `other` elsewhere; what no point needs is not evaluated."""
+    if isinstance(condition, (bool, float)):
+        return one() if condition else other()
+    import numpy as np
+
+    return np.where(condition, one(), other())
+
+
+@dataclass(frozen=True)
+class OnePoint:
+    """One point, as `Points`.
+
+    Attributes:
+        on: Its deployment.
+        graph: The model.
+        sizes: Values of all sizes of the graph.
+        share: The same for the largest share of the batch on one device.
+        latency_s: Seconds of the forward.
+        energy_j: Joules of the forward on all devices; not a number if unknown.
+        items: Items of the batch.
     """
-    boundary = boundary_of(graph, precision)
-    ways = terms.transfer or Transfer()
-    moved = moved_by(machine, graph, precision, sizes=sizes, share=share, items=items, terms=ways)
-    start = cold_start(machine, value_of(boundary.weight_bytes, sizes), ways)
-    tokens = None if boundary.tokens is None else value_of(boundary.tokens, sizes)
-    cost = None
-    if terms.price is not None:
-        from ..deployment.costs import cost_of
 
-        extra: dict[str, float] = {}
-        if terms.transfer is not None:
-            if moved.host_s is None:
-                raise ValueError(f"transfer is given, and the file of {machine.id} says nothing of a link to its host")
-            extra["waiting_s"] = waiting_s(ways.overlapped, latency_s, moved.host_s)
-            extra["egress_usd"] = moved.egress_usd
-        cost = cost_of(
-            terms.price,
-            latency_s=latency_s,
-            items=items,
-            devices=devices,
-            utilization=terms.utilization,
-            energy_j=energy_j,
-            idle_w=machine.power_w.get("idle", 0.0),
-            **extra,
-        )
-    carbon_g = None
-    if energy_j is not None and terms.place is not None:
-        carbon_g = carbon_of(terms.place, energy_j / items)
+    on: Deployment
+    graph: Graph
+    sizes: Mapping[str, int]
+    share: Mapping[str, int]
+    latency_s: float
+    energy_j: float
+    items: int
+
+    @property
+    def devices(self) -> int:
+        """Devices that share the batch."""
+        return self.on.devices
+
+    @property
+    def utilization(self) -> float:
+        """Share of the paid time in which the devices work."""
+        return self.on.utilization
+
+    def term(self, name: str) -> float:
+        """A number of the deployment, by its name in `TERMS`."""
+        return TERMS[name].of(self.on)
+
+    def boundary(self, of: Callable[[Boundary], Any], *, share: bool = False) -> float:
+        """A quantity at the boundary of the forward."""
+        return float(self.count(of, share=share))
+
+    def count(self, of: Callable[[Boundary], Any], *, share: bool = False) -> int:
+        """The same as a whole number."""
+        return value_of(of(boundary_of(self.graph, self.on.precision)), self.share if share else self.sizes)
+
+
+def derived_figures(point: OnePoint) -> dict[str, Any]:
+    """Return the fields of an `Estimate` that follow from its latency and energy.
+
+    Raises:
+        ValueError: The cost needs the link or the energy of the machine, and its file does not state it.
+    """
+    on, derived = point.on, DerivedCosts(point)
+    moved = _moved(point, derived)
+    cost = None if on.device_price is None else _cost(point, derived, on.device_price)
+    start = cold_start(on.machine, point.count(lambda at: at.weight_bytes), on.data_transfer)
+    reads_tokens = boundary_of(point.graph, on.precision).tokens is not None
+    tokens = point.count(lambda at: at.tokens) if reads_tokens else None
+    energy_known = isfinite(point.energy_j)
     return {
+        "energy_per_item_j": derived.energy_per_item_j if energy_known else None,
         "transfer_s": moved.seconds,
         "transfer": moved,
         "cold_start_s": None if start is None else start.seconds,
@@ -130,7 +317,44 @@ def what_follows(
         "tokens": tokens,
         "cost_usd": None if cost is None else cost.usd,
         "cost": cost,
-        "usd_per_million_tokens": _MILLION * cost.usd * items / tokens if cost is not None and tokens else None,
-        "carbon_g": carbon_g,
-        "place": terms.place,
+        "usd_per_million_tokens": derived.usd_per_million_tokens if cost is not None and tokens else None,
+        "carbon_g": derived.carbon_g if energy_known and on.place is not None else None,
+        "place": on.place,
     }
+
+
+def _moved(point: OnePoint, derived: DerivedCosts) -> Moved:
+    host_s = float(derived.host_s)
+    return Moved(
+        terms=point.on.data_transfer,
+        input_bytes=point.count(lambda at: at.input_bytes, share=True),
+        output_bytes=point.count(lambda at: at.output_bytes, share=True),
+        host_s=None if isnan(host_s) else host_s,
+        network_s=float(derived.network_s),
+        request_bytes=float(derived.request_bytes),
+        response_bytes=float(derived.response_bytes),
+        egress_usd=float(derived.egress_usd),
+    )
+
+
+def _cost(point: OnePoint, derived: DerivedCosts, price: Price) -> Cost:
+    on = point.on
+    if on.transfer is not None and isnan(float(derived.host_s)):
+        raise ValueError(
+            f"transfer is given, and the file of {on.machine.id} does not describe its link to the host; leave transfer "
+            "out, or add the link to a copy of the file"
+        )
+    if price.usd_per_kwh > 0 and not isfinite(point.energy_j):
+        raise ValueError(
+            f"electricity has a price, and the energy of {on.machine.id} is unknown: its file gives no power; leave "
+            "usd_per_kwh out, or add the power to a copy of the file"
+        )
+    return Cost(
+        usd=float(derived.cost_usd),
+        used_s=float(derived.used_s),
+        paid_s=float(derived.paid_s),
+        electricity_usd=float(derived.electricity_usd),
+        egress_usd=float(derived.egress_usd),
+        utilization=on.utilization,
+        price=price,
+    )

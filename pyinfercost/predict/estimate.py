@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from math import isfinite
-from operator import index
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from .. import _core
-from ..deployment.terms import Terms, terms_of
+from ..deployment import deployment_of
 from ..results.estimate import BOUNDS, Estimate, LayerEstimate
-from .arguments import Rules, SizeError, bind_sizes, work_overrides
-from .derived_costs import what_follows
+from ..sources.sizes import SizeError, bind_sizes, call_sizes
+from .derived_costs import OnePoint, derived_figures
 from .effects import effect_of
 from .plans import family_of
+from .rules import Rules, work_overrides
 from .uncertainty import band, energy_spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from os import PathLike
 
-    from .._core import Graph, Hardware, Work
+    from .._core import Graph, Plan, Work
+    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
 
 _TIMES = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s")
 _SUMMED = (*_TIMES, "kernel_flops", "kernel_bytes")
@@ -30,135 +31,155 @@ _SUMMED = (*_TIMES, "kernel_flops", "kernel_bytes")
 def estimate(
     graph: Graph,
     *,
-    hardware: str | PathLike[str] | Hardware,
-    precision: str = "native",
-    execution: str = "eager",
-    rules: Rules | None = None,
+    on: Deployment | None = None,
+    hardware: HardwareLike | None = None,
+    devices: SupportsIndex | None = None,
+    precision: str | None = None,
+    execution: str | None = None,
     threads: int | None = None,
-    devices: SupportsIndex = 1,
-    price: Any = None,
-    utilization: float = 1.0,
+    sustained: bool | None = None,
+    price: PriceLike | None = None,
+    utilization: float | None = None,
     region: str | None = None,
-    transfer: Any = None,
-    **sizes: SupportsIndex,
+    transfer: TransferLike | None = None,
+    rules: Rules | None = None,
+    sizes: Mapping[str, SupportsIndex] | None = None,
+    **named_sizes: SupportsIndex,
 ) -> Estimate:
-    """Predicts the latency of one forward on a machine.
+    """Predict the latency, the energy and the cost of one forward.
 
     Args:
-        graph: what `capture` returned.
-        hardware: an id from the catalogue (`"a100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
-        precision: the dtype to run in; `"native"` takes the graph's own dtypes.
-        execution: `"eager"`, `"compiled"` (ops are fused), or `"cuda_graph"` (a captured graph of launches).
-        rules: work of the caller's own ops, as in `count`.
-        threads: threads to run on; only for a CPU. None takes all cores.
-        devices: how many of these machines share out the batch. Each holds the whole model, nothing passes between
-            them, and the largest share, ceil(batch / devices), sets latency and memory.
-        price: what an hour of one device costs: USD (`2.49`), an instance (`"aws/g6.4xlarge:spot"`), terms
-            (`"on-demand"`: the cheapest offer that is known), or what else `money.price_of` takes.
-        utilization: share of the paid time in which the devices work; the rest is paid for all the same.
-        region: where the machine stands, for the carbon of its grid: a country (`"deu"`), a cloud and its region
-            (`"gcp/us-central1"`), or what else `money.place` takes. By default where the price is from, if that says.
-        transfer: how inputs get to the device and results back, as in `"pinned,overlapped,network_gbit_per_s=10,
-            egress=aws"`, or what else `transfer.transfer_of` takes: it counts in the cost then. By default copies from
-            and to pageable memory are reported, and are no part of the cost.
-        **sizes: values of the graph's named sizes; a size left out takes the graph's default.
+        graph: The graph of the model, as `capture` returns it.
+        on: Where and how the model runs; the keywords below override its fields.
+        hardware: The machine. This and the next nine are the fields of `Deployment`, which describes them.
+        devices: Number of machines that share the batch.
+        precision: Dtype to run in.
+        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        threads: Threads of a CPU.
+        sustained: Whether the machine runs without pause.
+        price: Price of a device hour.
+        utilization: Share of the paid time in which the devices work.
+        region: Location of the machine.
+        transfer: How inputs reach the device and results return.
+        rules: Work of the caller's own ops, as in `count`.
+        sizes: Values of named sizes, for names that options have too.
+        **named_sizes: The same by keyword; a size left out takes the graph's default.
+
+    Returns:
+        The estimate, with a band around its latency and its energy.
 
     Raises:
-        ValueError: for an unknown size, hardware, precision, execution or price.
+        ValueError: A size, machine, precision, execution, price or place is unknown, or no hardware is given.
     """
-    from ..hardware import load
-
-    machine = load(hardware, threads=threads)
-    return estimate_on(
-        machine,
-        graph,
-        bind_sizes(graph, sizes),
-        fixed={},
+    deployment = deployment_of(
+        on,
+        hardware=hardware,
+        devices=devices,
         precision=precision,
         execution=execution,
-        overrides=work_overrides(graph, rules),
         threads=threads,
-        devices=devices,
-        terms=terms_of(
-            machine.id, price=price, utilization=utilization, region=region, transfer=transfer, threads=threads
-        ),
+        sustained=sustained,
+        price=price,
+        utilization=utilization,
+        region=region,
+        transfer=transfer,
     )
+    with call_sizes(estimate, sizes, named_sizes) as named:
+        return estimate_on(deployment, graph, bind_sizes(graph, named), overrides=work_overrides(graph, rules))
 
 
 def estimate_on(
-    machine: Hardware,
+    on: Deployment,
     graph: Graph,
     given: Mapping[str, int],
     *,
-    fixed: Mapping[str, int],
-    precision: str,
-    execution: str,
-    overrides: Mapping[int, Work] | None,
-    threads: int | None,
-    devices: SupportsIndex = 1,
-    terms: Terms | None = None,
+    fixed: Mapping[str, int] = MappingProxyType({}),
+    overrides: Mapping[int, Work] | None = None,
 ) -> Estimate:
-    """`estimate` with all looked up: the machine, values that `bind_sizes` took, Work by node, `Captured.fixed`."""
-    sizes = graph.size_values(given)
-    # As in a sweep: a size that depends on data and is not given stays an expression in the others.
-    point = {name: size for name, size in sizes.items() if name in given or not _core.depends_on_data(name)}
-    shared_by = _devices(devices, graph)
-    if shared_by > 1:
-        point["batch"] = -(-point["batch"] // shared_by)
-    plan = family_of(graph, precision, execution, overrides).plan_for(point)
-    totals = _core.evaluate_point(plan, point, machine)
-    binding_s = {bound: totals[f"{bound}_s"] for bound in BOUNDS}
-    latency_s = totals["latency_s"]
-    known_sizes = {**fixed, **sizes}
+    """Estimate a graph whose sizes and rules are resolved.
+
+    Args:
+        on: Where and how the model runs.
+        graph: The graph of the model.
+        given: Sizes as `bind_sizes` returns them.
+        fixed: Sizes that the capture fixed.
+        overrides: Work by node.
+    """
+    machine = on.machine
+    plan, point, totals, at = evaluate_on(on, graph, given, overrides=overrides, fixed=fixed)
+    latency_s, energy_j = at.latency_s, at.energy_j
     low_s, high_s = band(latency_s, totals["spread_s"])
-    energy_j = shared_by * totals["energy_j"]
     known = isfinite(energy_j)
     of_latency = totals["spread_s"] / latency_s if latency_s > 0 else 0.0
     low_j, high_j = band(energy_j, energy_j * energy_spread(machine, of_latency))
-    items = known_sizes.get("batch", 1)
     return Estimate(
         hardware=machine.id,
-        precision=precision,
-        execution=execution,
-        sizes=known_sizes,
-        threads=threads,
+        precision=on.precision,
+        execution=on.execution,
+        sizes={**fixed, **at.sizes},
+        threads=on.threads,
         sustained=machine.sustained,
-        devices=shared_by,
+        devices=on.devices,
         latency_s=latency_s,
         latency_low_s=low_s,
         latency_high_s=high_s,
-        throughput_per_s=_rate(items, latency_s),
+        throughput_per_s=_rate(at.items, latency_s),
         energy_j=energy_j if known else None,
         energy_low_j=low_j if known else None,
         energy_high_j=high_j if known else None,
-        energy_per_item_j=energy_j / items if known else None,
         fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes,
         memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
-        bound=_shares(binding_s),
+        bound=_shares({bound: totals[f"{bound}_s"] for bound in BOUNDS}),
         machine=machine,
         layers=_layers(plan.graph, _core.evaluate_kernels(plan, point, machine)),
-        **what_follows(
-            machine,
-            graph,
-            precision,
-            sizes=sizes,
-            share=graph.size_values(point),
-            items=items,
-            devices=shared_by,
-            latency_s=latency_s,
-            energy_j=energy_j if known else None,
-            terms=terms or Terms(),
-        ),
+        **derived_figures(at),
     )
 
 
-def _devices(devices: SupportsIndex, graph: Graph) -> int:
-    count = index(devices)
-    if count < 1:
-        raise ValueError(f"devices must be at least 1, got {count}")
-    if count > 1 and "batch" not in graph.sizes:
-        raise SizeError("devices share out the batch, and this graph has no size 'batch'")
-    return count
+class Evaluation(NamedTuple):
+    """One point, evaluated.
+
+    Attributes:
+        plan: The plan.
+        point: Sizes on the device with the largest share of the batch.
+        totals: The evaluator's columns at this point.
+        at: What costs are derived from.
+    """
+
+    plan: Plan
+    point: dict[str, int]
+    totals: dict[str, float]
+    at: OnePoint
+
+
+def evaluate_on(
+    on: Deployment,
+    graph: Graph,
+    given: Mapping[str, int],
+    *,
+    fixed: Mapping[str, int] = MappingProxyType({}),
+    overrides: Mapping[int, Work] | None = None,
+) -> Evaluation:
+    """Evaluate one point; arguments are those of `estimate_on`."""
+    sizes = graph.size_values(given)
+    # As in a sweep: a size that depends on data and is not given stays an expression in the others.
+    point = {name: size for name, size in sizes.items() if name in given or not _core.depends_on_data(name)}
+    if on.devices > 1:
+        if "batch" not in graph.sizes:
+            raise SizeError("devices share the batch, and this graph has no size 'batch'")
+        point["batch"] = -(-point["batch"] // on.devices)
+    plan = family_of(graph, on.precision, on.execution, overrides).plan_for(point)
+    totals = _core.evaluate_point(plan, point, on.machine)
+    at = OnePoint(
+        on=on,
+        graph=graph,
+        sizes=sizes,
+        share=graph.size_values(point),
+        latency_s=totals["latency_s"],
+        energy_j=on.devices * totals["energy_j"],
+        items={**fixed, **sizes}.get("batch", 1),
+    )
+    return Evaluation(plan, point, totals, at)
 
 
 def _rate(items: int, latency_s: float) -> float:

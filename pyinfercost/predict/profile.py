@@ -8,16 +8,19 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from ..deployment.terms import Asked, Terms
+from ..deployment import Deployment, deployment_of
 from ..results.profile import Profile
 from ..sources.captured import Captured, graph_at
-from .arguments import Rules, bind_sizes, work_overrides
+from ..sources.inputs import parse_inputs
+from ..sources.sizes import bind_sizes, call_sizes
 from .estimate import estimate_on
+from .rules import Rules, work_overrides
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .._core import Hardware
+    from ..deployment import HardwareLike, PriceLike, TransferLike
+    from ..sources.capture import Capturable
 
 
 @dataclass(frozen=True)
@@ -25,210 +28,137 @@ class ProfileRequest:
     """Resolved arguments of `profile`, from which the model is profiled again at another point.
 
     Attributes:
-        captured: the graph and the sizes that were given.
-        machine: the machine; None without hardware.
-        execution: how the model runs.
-        rules: work of the caller's own ops.
-        threads: threads to run on.
-        terms: price, place and transfer on this machine.
-        said: the same as given, to be looked up for another machine.
+        captured: The graph and the sizes that were given.
+        on: Where and how the model runs.
+        rules: Work of the caller's own ops.
     """
 
     captured: Captured
-    machine: Hardware | None
-    execution: str
+    on: Deployment
     rules: Rules | None
-    threads: int | None
-    terms: Terms | None
-    said: Asked
 
 
 def profile(
-    model_or_graph: Any,
-    args: Any = (),
-    kwargs: Mapping[str, Any] | None = None,
+    model: Capturable | Profile,
+    inputs: Any = (),
     *,
-    hardware: str | PathLike[str] | Hardware | None = None,
+    on: Deployment | None = None,
+    hardware: HardwareLike | None = None,
+    devices: SupportsIndex | None = None,
     precision: str | None = None,
     execution: str | None = None,
-    dynamic: Any = None,
-    rules: Rules | None = None,
     threads: int | None = None,
-    price: Any = None,
+    sustained: bool | None = None,
+    price: PriceLike | None = None,
     utilization: float | None = None,
     region: str | None = None,
-    transfer: Any = None,
-    **sizes: SupportsIndex,
+    transfer: TransferLike | None = None,
+    dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
+    rules: Rules | None = None,
+    sizes: Mapping[str, SupportsIndex] | None = None,
+    **named_sizes: SupportsIndex,
 ) -> Profile:
-    """Capture a model, count it, and with `hardware` given predict latency, energy and, with `price`, cost.
+    """Capture a model, count it, and on a machine predict latency, energy and, with a price, cost.
 
     Args:
-        model_or_graph: a `Graph`, or anything that `capture` takes: a module, an exported program, a file, a spec. A
-            `Profile` is profiled again at another point: arguments left out keep its values, and its price is looked
-            up anew for another machine.
-        args: positional inputs of the model, a tuple or a lone input; not for a Graph or a Profile.
-        kwargs: keyword inputs of the model; not for a Graph or a Profile.
-        hardware: an id from the catalogue, the path of a TOML file, or a `Hardware`; None counts only. For a Profile
-            of a sustained machine, the machine is sustained, too.
-        precision: the dtype to run in; `"native"`, the default, takes the model's own dtypes.
-        execution: `"eager"`, the default, `"compiled"` or `"cuda_graph"`.
-        dynamic: which dimensions of the inputs are named sizes, as in `capture`.
-        rules: work of the caller's own ops, as in `count`.
-        threads: threads to run on; only for a CPU.
-        price: what an hour of one device costs, as in `estimate`.
-        utilization: share of the paid time in which the device works; 1 by default.
-        region: where the machine stands, as in `estimate`.
-        transfer: how inputs get to the device and results back, as in `estimate`.
-        **sizes: values of the named sizes; a size left out takes the graph's default. For a spec, the sizes to
-            capture it at.
+        model: A `Graph`, or anything that `capture` accepts: a module, an exported program, a file, a spec. A `Profile`
+            is profiled again at another point: arguments left out keep its values, and its price is looked up again for
+            another machine.
+        inputs: Inputs of a module, as in `capture`; not for a Graph or a Profile.
+        on: Where and how the model runs; the keywords below override its fields.
+        hardware: The machine; without one the model is only counted. This and the next nine are the fields of
+            `Deployment`, which describes them.
+        devices: Number of machines that share the batch.
+        precision: Dtype to run in.
+        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        threads: Threads of a CPU.
+        sustained: Whether the machine runs without pause.
+        price: Price of a device hour.
+        utilization: Share of the paid time in which the devices work.
+        region: Location of the machine.
+        transfer: How inputs reach the device and results return.
+        dynamic: Dimensions of the inputs that are named sizes, as in `capture`.
+        rules: Work of the caller's own ops, as in `count`.
+        sizes: Values of named sizes, for names that options have too.
+        **named_sizes: The same by keyword; a size left out takes the graph's default. For a spec, the sizes to capture
+            it at.
 
     Returns:
-        The counts, and the estimate where there is hardware.
+        The counts, and the estimate if there is hardware.
 
     Raises:
-        ValueError: for an unknown machine, precision, execution or size, or a price of another machine.
-        TypeError: for inputs or `dynamic` given with a captured graph or a profile.
+        ValueError: A machine, precision, execution, price, place or size is unknown.
+        TypeError: Inputs or `dynamic` are given with a captured graph or a profile.
     """
-    from ..sources.capture import as_inputs
-
-    args = as_inputs(args)
-    if isinstance(model_or_graph, Profile):
-        if args or kwargs or dynamic is not None:
-            raise TypeError("a Profile has a captured graph: args, kwargs and dynamic go with a model")
-        return _profile_again(
-            model_or_graph,
-            hardware=hardware,
-            precision=precision,
-            execution=execution,
-            rules=rules,
-            threads=threads,
-            given=Asked(price, 1.0 if utilization is None else utilization, region, transfer),
-            keeps_utilization=utilization is None,
-            sizes=sizes,
-        )
-    said = Asked(price, 1.0 if utilization is None else utilization, region, transfer)
-    machine = terms = None
-    if hardware is not None:
-        from ..hardware import load
-
-        machine = load(hardware, threads=threads)  # before the capture, which may take long: names fail at once
-        terms = said.of(machine.id, threads)
-    elif price is not None:
-        raise ValueError("price is given without hardware: what is paid is the time of a machine")
-    if isinstance(model_or_graph, (str, PathLike)):
-        if args or kwargs:
-            raise TypeError(f"inputs were given for {model_or_graph!r}, which brings its own; give them with a module")
-        captured = graph_at(fspath(model_or_graph), sizes, dynamic)
-    elif isinstance(model_or_graph, _core.Graph):
-        if args or kwargs or dynamic is not None:
-            raise TypeError("a Graph is captured already: args, kwargs and dynamic go with a model")
-        captured = Captured(model_or_graph, sizes, {}, model_or_graph.model)
-    else:
-        from ..sources.capture import capture, is_program
-
-        # Sizes that depend on data are given to the capture, which goes the way that the forward goes at these.
-        of_data: dict[str, Any] = {}
-        if not is_program(model_or_graph):
-            of_data = {name: index(value) for name, value in sizes.items() if _core.depends_on_data(name)}
-        graph = capture(model_or_graph, args, kwargs, dynamic=dynamic, **of_data)
-        captured = Captured(graph, {n: v for n, v in sizes.items() if n not in of_data}, {}, graph.model)
-    return profile_on(
-        machine,
-        captured,
-        precision=precision or "native",
-        execution=execution or "eager",
-        rules=rules,
+    request = _request_of(model) if isinstance(model, Profile) else None
+    # Before the capture, which may take long: names fail at once.
+    deployment = deployment_of(
+        on if on is not None or request is None else request.on,
+        hardware=hardware,
+        devices=devices,
+        precision=precision,
+        execution=execution,
         threads=threads,
-        terms=terms,
-        said=said,
+        sustained=sustained,
+        price=price,
+        utilization=utilization,
+        region=region,
+        transfer=transfer,
     )
+    with call_sizes(profile, sizes, named_sizes) as named:
+        if request is not None:
+            _refuse_inputs("a Profile", inputs, dynamic)
+            captured = request.captured._replace(sizes={**request.captured.sizes, **named})
+            rules = request.rules if rules is None else rules
+        else:
+            captured = _captured(model, inputs, dynamic, named)
+        return profile_on(deployment, captured, rules=rules)
 
 
-def _profile_again(
-    known: Profile,
-    *,
-    hardware: str | PathLike[str] | Hardware | None,
-    precision: str | None,
-    execution: str | None,
-    rules: Rules | None,
-    threads: int | None,
-    given: Asked,
-    keeps_utilization: bool,
-    sizes: Mapping[str, Any],
-) -> Profile:
-    """Profile the model of a profile at another point; arguments that are None keep the profile's values."""
-    request = known.request
-    if not isinstance(request, ProfileRequest):
-        raise TypeError(f"this profile has request {request!r}; expected a Profile that `profile` returned")
-    before = request.said
-    said = Asked(
-        before.price if given.price is None else given.price,
-        before.utilization if keeps_utilization else given.utilization,
-        given.region or before.region,
-        before.transfer if given.transfer is None else given.transfer,
-    )
-    machine, terms = request.machine, request.terms
-    if hardware is not None or threads is not None:
-        from ..hardware import load
-
-        if hardware is None and machine is not None:
-            hardware = machine.id
-        named = isinstance(hardware, (str, PathLike))
-        sustained = named and machine is not None and machine.sustained
-        machine = load(hardware, threads=threads, sustained=sustained) if hardware is not None else None
-    elif machine is not None:
-        threads = request.threads
-    if machine is not request.machine or said != before:
-        terms = None if machine is None else said.of(machine.id, threads)
-    captured = request.captured
-    return profile_on(
-        machine,
-        captured._replace(sizes={**captured.sizes, **sizes}),
-        precision=precision or known.precision,
-        execution=execution or request.execution,
-        rules=request.rules if rules is None else rules,
-        threads=threads,
-        terms=terms,
-        said=said,
-    )
-
-
-def profile_on(
-    machine: Hardware | None,
-    captured: Captured,
-    *,
-    precision: str,
-    execution: str,
-    rules: Rules | None,
-    threads: int | None,
-    terms: Terms | None = None,
-    said: Asked | None = None,
-) -> Profile:
-    """`profile` with everything looked up; `said` is what `terms` were found from."""
+def profile_on(on: Deployment, captured: Captured, *, rules: Rules | None = None) -> Profile:
+    """Profile what is captured already."""
     graph = captured.graph
     given = bind_sizes(graph, captured.sizes)
     bound_sizes = graph.size_values(given)
     overrides = work_overrides(graph, rules)
-    counts = _core.count(graph, bound_sizes, precision=precision, overrides=overrides)
-    predicted = None
-    if machine is not None:
-        predicted = estimate_on(
-            machine,
-            graph,
-            given,
-            fixed=captured.fixed,
-            precision=precision,
-            execution=execution,
-            overrides=overrides,
-            threads=threads,
-            terms=terms,
-        )
+    counts = _core.count(graph, bound_sizes, precision=on.precision, overrides=overrides)
+    timed = on.hardware is not None
     return Profile(
         graph=graph,
         counts=counts,
-        estimate=predicted,
+        estimate=estimate_on(on, graph, given, fixed=captured.fixed, overrides=overrides) if timed else None,
         sizes={**captured.fixed, **bound_sizes},
-        precision=precision,
+        precision=on.precision,
         model=captured.name,
-        request=ProfileRequest(captured, machine, execution, rules, threads, terms, said or Asked()),
+        request=ProfileRequest(captured, on, rules),
     )
+
+
+def _request_of(known: Profile) -> ProfileRequest:
+    if not isinstance(known.request, ProfileRequest):
+        raise TypeError(f"this profile has request {known.request!r}; expected a Profile that `profile` returned")
+    return known.request
+
+
+def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any]) -> Captured:
+    """Return the graph of a model with the sizes to analyze it at."""
+    from ..sources.capture import capture, is_program
+
+    if isinstance(model, (str, PathLike)):
+        if any(parse_inputs(inputs)):
+            raise TypeError(f"inputs were given for {model!r}, which brings its own; give them with a module")
+        return graph_at(fspath(model), sizes, dynamic)
+    if isinstance(model, _core.Graph):
+        _refuse_inputs("a Graph", inputs, dynamic)
+        return Captured(model, sizes, {}, model.model)
+    # Sizes that depend on data are given to the capture, which goes the way that the forward goes at these.
+    of_data: dict[str, Any] = {}
+    if not is_program(model):
+        of_data = {name: index(value) for name, value in sizes.items() if _core.depends_on_data(name)}
+    graph = capture(model, inputs, dynamic=dynamic, sizes=of_data)
+    return Captured(graph, {n: v for n, v in sizes.items() if n not in of_data}, {}, graph.model)
+
+
+def _refuse_inputs(what: str, inputs: Any, dynamic: Any) -> None:
+    if any(parse_inputs(inputs)) or dynamic is not None:
+        raise TypeError(f"{what} is captured already: inputs and dynamic go with a model")

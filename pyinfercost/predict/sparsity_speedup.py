@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..deployment import deployment_of
 from ..results.sparsity import LayerSpeedup, SparsitySpeedup
+from ..sources.sizes import bind_sizes, call_sizes
 from ..transform.edit import GraphEdit
 from ..transform.products import METADATA_COLUMNS, product_of
 from ..transform.whatif import whatif
-from .arguments import bind_sizes
 from .boundary import value_of
-from .estimate import estimate
+from .estimate import estimate_on
 
 if TYPE_CHECKING:
-    from os import PathLike
+    from collections.abc import Mapping
     from typing import SupportsIndex
 
-    from .._core import Graph, Hardware
+    from .._core import Graph
+    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
     from ..results.sparsity import Sparsity, WeightSparsity
 
 _COMPRESSING = ("coo", "csr", "csc", "bsr", "bsc", "semi_structured")
@@ -27,31 +29,69 @@ def sparsity_speedup(
     graph: Graph,
     sparsity: Sparsity,
     *,
-    hardware: str | PathLike[str] | Hardware,
-    precision: str = "native",
-    execution: str = "cuda_graph",
-    **sizes: SupportsIndex,
+    on: Deployment | None = None,
+    hardware: HardwareLike | None = None,
+    devices: SupportsIndex | None = None,
+    precision: str | None = None,
+    execution: str | None = None,
+    threads: int | None = None,
+    sustained: bool | None = None,
+    price: PriceLike | None = None,
+    utilization: float | None = None,
+    region: str | None = None,
+    transfer: TransferLike | None = None,
+    sizes: Mapping[str, SupportsIndex] | None = None,
+    **named_sizes: SupportsIndex,
 ) -> SparsitySpeedup:
-    """What the zeros that are in the weights buy on a machine.
+    """Predict the speedup that the zeros in the weights give on a machine.
 
-    Dense kernels multiply zeros like any other number, so that pruned weights as such buy nothing. Weights of which two
-    of four neighbours are zero run on matrix units that skip them (`[sparsity]` of the calibration files says what
-    libraries reach of that).
+    Dense kernels multiply zeros like any other number, so that unstructured zeros give none. Weights of which two of
+    four neighbors are zero run on matrix units that skip them (`[sparsity]` of the calibration files has the factors
+    that libraries achieve).
 
     Args:
-        graph: of the model.
-        sparsity: what `ic.sparsity` found in its weights; names are those of the model's parameters.
-        hardware: the machine, as in `estimate`.
-        precision: the dtype to run in.
-        execution: how it runs.
-        **sizes: values of the graph's named sizes.
+        graph: The graph of the model, as `capture` returns it.
+        sparsity: What `ic.sparsity` found in its weights; names are those of the model's parameters.
+        on: Where and how the model runs; the keywords below override its fields.
+        hardware: The machine. This and the next nine are the fields of `Deployment`, which describes them.
+        devices: Number of machines that share the batch.
+        precision: Dtype to run in.
+        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        threads: Threads of a CPU.
+        sustained: Whether the machine runs without pause.
+        price: Price of a device hour.
+        utilization: Share of the paid time in which the devices work.
+        region: Location of the machine.
+        transfer: How inputs reach the device and results return.
+        sizes: Values of named sizes, for names that options have too.
+        **named_sizes: The same by keyword; a size left out takes the graph's default.
+
+    Returns:
+        The speedup in total and per layer.
 
     Raises:
-        ValueError: where no scanned weight is one of the graph's products.
+        ValueError: No scanned weight is one of the graph's products, or an argument is invalid as in `estimate`.
     """
+    deployment = deployment_of(
+        on,
+        hardware=hardware,
+        devices=devices,
+        precision=precision,
+        execution=execution,
+        threads=threads,
+        sustained=sustained,
+        price=price,
+        utilization=utilization,
+        region=region,
+        transfer=transfer,
+    )
+    with call_sizes(sparsity_speedup, sizes, named_sizes) as named:
+        return _speedup(graph, sparsity, deployment, bind_sizes(graph, named))
+
+
+def _speedup(graph: Graph, sparsity: Sparsity, on: Deployment, sizes: Mapping[str, int]) -> SparsitySpeedup:
     edit = GraphEdit(graph)
-    ways: dict[str, Any] = {"hardware": hardware, "precision": precision, "execution": execution, **sizes}
-    dense = estimate(graph, **ways)
+    dense = estimate_on(on, graph, sizes)
     named = {name: weight for weight in sparsity.weights for name in (weight.name, *weight.aliases)}
     found: list[tuple[str, str, WeightSparsity]] = []
     for node in edit.nodes:
@@ -62,17 +102,15 @@ def sparsity_speedup(
     if not found:
         known = ", ".join(list(named)[:5])
         raise ValueError(f"no product of the graph has a weight that was scanned; there are {known or 'none'}")
-    from ..hardware import load
-
-    machine = load(hardware)
+    machine = on.machine
     skips = machine.kind == "gpu" and machine.sparsity_2_4 > 1
     two_of_four = {module for module, _, weight in found if has_2_4_kernel(weight)}
     changed = dense
     if two_of_four and skips:
-        pruned = whatif(graph, prune="2:4", where=two_of_four.__contains__)
-        changed = estimate(pruned, **ways)
+        pruned = whatif(graph, prune="2:4", layers=two_of_four.__contains__)
+        changed = estimate_on(on, pruned, sizes)
     before, after = _by_module(dense), _by_module(changed)
-    bound = graph.size_values(bind_sizes(graph, sizes))
+    bound = graph.size_values(sizes)
     counted = {layer.module: layer for layer in _core.count(graph, bound).layers if layer.row.macs}
     layers = []
     for module, name, weight in found:

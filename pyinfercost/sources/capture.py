@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Graph
 
+from .inputs import parse_inputs
+
 if TYPE_CHECKING:
     import torch
 
     Capturable = torch.nn.Module | torch.export.ExportedProgram | Graph | str | os.PathLike[str]
-
-
-def as_inputs(args: Any) -> tuple[Any, ...]:
-    """Positional inputs as a tuple: of a list its items, of a lone input itself."""
-    return tuple(args) if isinstance(args, tuple | list) else (args,)
 
 
 def is_program(model: Any) -> bool:
@@ -27,13 +24,13 @@ def is_program(model: Any) -> bool:
 
 def capture(
     model: Capturable,
-    args: Any = (),
-    kwargs: Mapping[str, Any] | None = None,
+    inputs: Any = (),
     *,
     dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
     training: bool = False,
     loss: Callable[[Any], torch.Tensor] | None = None,
-    **sizes: int,
+    sizes: Mapping[str, int] | None = None,
+    **named_sizes: int,
 ) -> Graph:
     """Capture one forward pass, or with `training` one training step without its optimizer.
 
@@ -41,21 +38,26 @@ def capture(
         model: A module, which is run once on meta tensors; a `torch.export` program, which is walked; the path of a
             `.pt2` file, which is read without torch; the path of a graph's `.json`; or a spec such as
             `torchvision:resnet50` or `hf:config.json#decode`. A Graph is returned as it is.
-        args: Positional inputs of a module, a tuple or a lone input; only shapes and dtypes matter.
-        kwargs: Named inputs of a module.
+        inputs: Inputs of a module: a tuple of positional inputs, a lone input, a mapping of keyword inputs, or an
+            `Inputs` with both kinds. Only shapes and dtypes matter.
         dynamic: Position or name of an input -> dimension -> name, for the sizes that stay open:
             `{0: {0: "batch"}}`. For programs and files it names the sizes that they were exported with.
         training: Whether the loss and the backward that autograd runs for it follow the forward. Weights and inputs
             that require no gradient get none. A module runs in the mode that it is in, that of a spec in training mode.
         loss: For a training step: from what the module returned to a scalar. None takes its `loss` where it has one
             (models of `transformers` that are given `labels`), else the sum of its floating tensors.
-        **sizes: For a spec: the sizes to build its inputs at, such as `batch=8`. For a spec or a module: values of
-            sizes that depend on data (`**{"roi_heads.nms": 100}`), to capture what the forward does at these.
+        sizes: For a spec: the sizes to build its inputs at, such as `{"batch": 8}`. For a spec or a module: values of
+            sizes that depend on data (`{"roi_heads.nms": 100}`), to capture what the forward does at these.
+        **named_sizes: The same by keyword.
+
+    Returns:
+        The graph, with named sizes for the dimensions of `dynamic`.
 
     Raises:
         ValueError: The model cannot be captured; the message says what was got and what was expected.
     """
-    args = as_inputs(args)
+    args, kwargs = parse_inputs(inputs)
+    sizes = {**(sizes or {}), **named_sizes}
     if loss is not None and not training:
         raise TypeError("a loss was given without training=True")
     if isinstance(model, Graph):

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._core import depends_on_data
-from ..predict.arguments import SizeError
 from .loaded_model import SpecSizeError
 from .models import load_model
 from .registry import is_graph, is_library_model
+from .sizes import SizeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,8 +50,8 @@ def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None, *, train
     if is_graph(model):
         graph = capture(model, dynamic=dynamic, training=training)
         return Captured(graph, sizes, {}, graph.model)
-    with _size_errors():
-        graph = capture(model, dynamic=dynamic, training=training, **sizes)
+    with size_errors():
+        graph = capture(model, dynamic=dynamic, training=training, sizes=sizes)
     # One fixed size is known without being asked for: a library's model runs at batch 1 unless told otherwise.
     known = {"batch": 1, **sizes} if is_library_model(model) else sizes
     known = {name: value for name, value in known.items() if not depends_on_data(name)}  # defaults of the graph now
@@ -74,7 +74,7 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
         graph = capture(model)
         return Captured(graph, axes, {}, graph.model)
     first = {name: values[0] for name, values in axes.items()}
-    with _size_errors():
+    with size_errors():
         loaded = load_model(model, {name: value for name, value in first.items() if not depends_on_data(name)})
     # Some models cannot leave every size open, so only those stay open that the grid varies.
     varied = {name for name, values in axes.items() if len(values) > 1}
@@ -82,8 +82,8 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
         key: {dim: name for dim, name in names.items() if name in varied} for key, names in loaded.dynamic.items()
     }
     of_data: dict[str, Any] = {n: value for n, value in first.items() if depends_on_data(n) and len(axes[n]) == 1}
-    with _size_errors():
-        graph = capture(loaded.module, loaded.args, loaded.kwargs, dynamic=dynamic, **of_data)
+    with size_errors():
+        graph = capture(loaded.module, loaded.inputs, dynamic=dynamic, sizes=of_data)
     free, fixed = _split(graph, {name: values for name, values in axes.items() if name not in of_data})
     for name, values in fixed.items():
         if len(values) > 1:
@@ -93,8 +93,8 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
 
 
 @contextmanager
-def _size_errors() -> Iterator[None]:
-    """A size that a capture refuses is refused as any other."""
+def size_errors() -> Iterator[None]:
+    """Raise sizes that a spec or a capture refuses as a `SizeError`."""
     from .symbols import UnknownSizeError
 
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .inputs import Inputs, parse_inputs
 from .symbols import CaptureError
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ class Example:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     dynamic: Dynamic
+
+    @property
+    def inputs(self) -> Inputs:
+        """The inputs of both kinds, as `capture` takes them."""
+        return Inputs(self.args, self.kwargs)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,24 +89,22 @@ class ShapeError(ValueError):
     """A batch has a shape that the example does not cover."""
 
 
-def example_of(args: Any, kwargs: Mapping[str, Any] | None, dynamic: Dynamic | None) -> Example:
+def example_of(inputs: Any, dynamic: Dynamic | None) -> Example:
     """Build an example from a caller's inputs.
 
     Without `dynamic`, the first dimension that all tensors share varies, as `batch`; if all tensors are integers of
     rank 2, such as ids and masks, so does a shared second one, as `sequence`.
 
     Args:
-        args: A tuple or list of positional inputs, or a lone one.
-        kwargs: Named inputs.
+        inputs: As `capture` takes them.
         dynamic: As `capture` takes it; entries of missing inputs are ignored. None for the rule above.
     """
-    given = tuple(args) if isinstance(args, tuple | list) else (args,)
-    named = dict(kwargs or {})
-    inputs: dict[int | str, Any] = dict(enumerate(given))
-    inputs.update(named)
+    given, named = parse_inputs(inputs)
+    every_input: dict[int | str, Any] = dict(enumerate(given))
+    every_input.update(named)
     if dynamic is not None:
-        return Example(given, named, {key: dict(of) for key, of in dynamic.items() if key in inputs})
-    tensors = {key: found for key, value in inputs.items() if (found := list(_tensors(value)))}
+        return Example(given, named, {key: dict(of) for key, of in dynamic.items() if key in every_input})
+    tensors = {key: found for key, value in every_input.items() if (found := list(_tensors(value)))}
     every = [t for found in tensors.values() for t in found]
     if not every or not all(t.dim() for t in every) or len({t.shape[0] for t in every}) != 1:
         return Example(given, named, {})
@@ -125,7 +129,7 @@ def capture_forward(module: torch.nn.Module, example: Example) -> Graph:
     from .torch_state import in_mode
 
     with in_mode(module, training=False):
-        return with_open_sizes(lambda of: capture(module, of.args, of.kwargs, dynamic=of.dynamic or None), example)
+        return with_open_sizes(lambda of: capture(module, of.inputs, dynamic=of.dynamic or None), example)
 
 
 def with_open_sizes(capture: Callable[[Example], Graph], example: Example) -> Graph:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .inputs import Inputs
+
 if TYPE_CHECKING:
     import torch
 
@@ -36,6 +38,11 @@ class LoadedModel(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     dynamic: dict[int | str, dict[int, str]]
+
+    @property
+    def inputs(self) -> Inputs:
+        """The inputs of both kinds, as functions accept them."""
+        return Inputs(self.args, self.kwargs)
 
 
 def checked_sizes(spec: str, sizes: Mapping[str, int], defaults: Mapping[str, int]) -> dict[str, int]:

@@ -1,69 +1,103 @@
-"""From what a caller of `sweep` gives to the axes of a grid, with every name and value checked."""
+"""From the arguments of `sweep` to a spec: every name and value is checked before anything is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite, nan
-from operator import index
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..deployment.place_catalog import carbon_g
-from ..deployment.terms import Terms, transfer_terms, where_is
-from ..predict.arguments import SizeError, bind_axis, matched
+from ..deployment import Deployment, checked_field, transfer_text
+from ..sources.sizes import SizeError, bind_axis, matched
+from ..predict.derived_costs import TERMS
+from .deployments import PLAIN, RESOLVED, GridDeployments, Settings, SettingsAxis
+from .facts import SweepFacts
 from .grid import Axis, Grid
 from .spec import SCALES, WAY, SweepSpec, scale_column
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, Work
-    from ..results.costs import Price
     from ..sources.captured import Captured
+
+ON = "on"
+"""What a point of a list calls its deployment."""
+
+_ALWAYS = ("hardware", "precision", "execution")
+"""Fields that are columns of every sweep."""
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """An axis before its labels are known.
+
+    Attributes:
+        columns: For each name its values along the axis.
+        settings: What the axis says of resolved fields, and the names of those that get columns.
+    """
+
+    columns: Mapping[str, Any]
+    settings: SettingsAxis | None = None
+    labelled: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[tuple[str, ...], int]:
+        """The names on the axis, and its length."""
+        if self.columns:
+            length = len(next(iter(self.columns.values())))
+        elif self.settings is None:
+            length = 0
+        else:
+            length = len(self.settings.settings if self.settings.number_at is None else self.settings.number_at)
+        return (*self.columns, *self.labelled), length
+
+
+@dataclass
+class _Given:
+    """The deployment arguments of a sweep, apart by kind: one value for all points, or an axis."""
+
+    shared: Deployment | None
+    listed: Sequence[Deployment] = ()
+    scalars: dict[str, Any] = field(default_factory=dict)
+    axes: dict[str, list[Any]] = field(default_factory=dict)
 
 
 def make_spec(
     captured: Captured,
     *,
-    hardware: Any = None,
-    precision: Any = None,
-    execution: Any = None,
-    devices: Any = None,
+    on: Deployment | Iterable[Deployment] | None = None,
     scale: Mapping[str, Any] | None = None,
     points: Any = None,
-    price: Any = None,
-    usd_per_h: Any = None,
-    utilization: float = 1.0,
-    region: str | None = None,
-    transfer: Any = None,
     overrides: Mapping[int, Work] | None = None,
-    threads: int | None = None,
+    **fields: Any,
 ) -> SweepSpec:
-    """The spec of a sweep from the arguments of `sweep`.
+    """Return the spec of a sweep.
+
+    Args:
+        captured: The graph and its sizes, each with one value or several.
+        on: One deployment for all points, or several as an axis.
+        scale: As in `sweep`.
+        points: As in `sweep`.
+        overrides: Work by node.
+        **fields: Fields of deployments, each with one value or several; None leaves a field to `on`.
 
     Raises:
-        ValueError: for an axis without values, or an unknown size, hardware, precision, execution or scale.
+        ValueError: An axis has no values, or a size, machine, precision, execution, price, place or scale is unknown.
     """
     graph, sizes, fixed, called = captured
     listed = _listed(points)
-    given = {"hardware": hardware, "precision": precision, "execution": execution, "devices": devices}
+    given = _split(on, fields, listed)
     for name in listed:
-        if given.get(name) is not None or name in sizes:
+        if name in given.axes or name in given.scalars or name in sizes:
             raise ValueError(f"{name!r} is given as an axis and in points; give it once")
-    machines: list[Hardware] = []
-    axes: list[Axis] = []
-    if listed:
-        axes.append(_joint_axis(graph, listed, machines, threads))
-    prices = _price_axis(price)
-    for name, default in (("hardware", None), ("precision", "native"), ("execution", "eager"), ("devices", None)):
-        values = default if given[name] is None else given[name]
-        if name == "hardware" and values is None and name not in listed:
-            raise ValueError("sweep needs hardware: one or several ids, files or Hardware, as an axis or in points")
-        if name not in listed and values is not None:
-            axes.append(Axis((name,), (tuple(_way_values(name, values, machines, threads)),)))
-        if name == "hardware":
-            axes += _scale_axes(scale or {})
-    if prices:
-        axes.append(Axis(("price",), (tuple(prices),)))
+    drafts = _drafts(graph, given, listed, scale or {})
+    deployments = GridDeployments(
+        given.shared,
+        {name: value for name, value in given.scalars.items() if name in RESOLVED},
+        [draft.settings for draft in drafts if draft.settings is not None],
+    )
+    axes = [_axis(draft, deployments) for draft in drafts]
     axes += [Axis((name,), ((value,),)) for name, value in fixed.items()]
     named = {name: bind_axis(graph, name, values) for name, values in matched(graph.sizes, sizes).items()}
     # A size that depends on data and has no axis is at its default, which may differ from point to point.
@@ -72,31 +106,64 @@ def make_spec(
         for name, limits in graph.sizes.items()
         if name not in named and name not in listed and not _core.depends_on_data(name)
     )
-    axes += [Axis((name,), (values,)) for name, values in named.items()]
-    grid = Grid(axes)
+    grid = Grid([*axes, *(Axis((name,), (values,)) for name, values in named.items())])
     if "devices" in grid.names and set(grid.values("devices")) != {1} and "batch" not in grid.names:
         raise SizeError(
-            "devices share out the batch, and this graph has no size 'batch'; capture it with "
+            "devices share the batch, and this graph has no size 'batch'; capture it with "
             "dynamic={0: {0: 'batch'}} and its like, or leave devices out"
         )
-    open_sizes = tuple(name for name in grid.names if name in graph.sizes)
-    each = prices.values() if prices else (price,)
-    paid = tuple(filter(None, (_prices(one, usd_per_h, machines, threads) for one in each)))
-    terms = Terms(utilization=utilization, transfer=transfer_terms(transfer))  # of all machines alike
-    grams = _g_per_j(paid, region, len(machines))
+    machines: dict[int, Hardware] = {}
+    numbers: dict[int, int] = {}
+
+    def number_of(deployment: Deployment) -> int:
+        machine = deployment.machine
+        machines[id(machine)] = machine
+        return numbers.setdefault(id(machine), len(numbers))
+
+    utilization = given.scalars.get("utilization")
+    if utilization is None:
+        utilization = 1.0 if given.shared is None else given.shared.utilization
     spec = SweepSpec(
-        called, graph, overrides, tuple(machines), grid, open_sizes, paid, terms.utilization, grams, terms.transfer
+        model=called,
+        graph=graph,
+        overrides=overrides,
+        grid=grid,
+        open_sizes=tuple(name for name in grid.names if name in graph.sizes),
+        machine_number=deployments.lookup(("hardware", "threads", "sustained"), number_of),
+        machines=tuple(machines.values()),
+        facts=SweepFacts(
+            graph=graph,
+            terms={name: deployments.lookup(term.fields, term.of) for name, term in TERMS.items()},
+            utilization=utilization,
+            priced=_holds_anywhere(deployments, lambda each: each.device_price is not None),
+            placed=_holds_anywhere(deployments, _is_placed),
+        ),
     )
     spec.check()
     return spec
 
 
+def _holds_anywhere(deployments: GridDeployments, of: Callable[[Deployment], bool]) -> bool:
+    """Return whether something holds for the price or the place at some point."""
+    return bool(deployments.lookup(("hardware", "threads", "sustained", "price", "region"), of).values.any())
+
+
+def _is_placed(deployment: Deployment) -> bool:
+    price = deployment.device_price
+    return deployment.region is not None or (price is not None and bool(price.region))
+
+
 def as_axis(name: str, values: Any) -> list[Any]:
-    """One or several values as a list."""
+    """Return one or several values as a list.
+
+    Raises:
+        TypeError: It is neither a name nor several values.
+        ValueError: There are no values.
+    """
     if isinstance(values, (str, PathLike, _core.Hardware)):
         return [values]
     if not isinstance(values, Iterable):
-        if name == "devices":
+        if name not in ("hardware", "precision", "execution"):
             return [values]
         raise TypeError(f"{name} must be one or several names, got {values!r}")
     axis = list(values)
@@ -105,54 +172,191 @@ def as_axis(name: str, values: Any) -> list[Any]:
     return axis
 
 
-def _way_values(name: str, values: Any, machines: list[Hardware], threads: int | None) -> list[Any]:
-    """The values of an axis that is no size; machines become numbers in `machines`."""
-    axis = as_axis(name, values)
+def _split(on: Any, fields: Mapping[str, Any], listed: Mapping[str, Sequence[Any]]) -> _Given:
+    """Return the deployment arguments by kind: shared by all points, or an axis."""
+    given = _Given(None)
+    if on is None or isinstance(on, Deployment):
+        given.shared = on
+    else:
+        given.listed = as_axis(ON, on)
+    for each in (*given.listed, *listed.get(ON, ())):
+        if not isinstance(each, Deployment):
+            raise TypeError(f"on has {each!r}; expected a Deployment, or several")
+    if on is not None and ON in listed:
+        raise ValueError(f"{ON!r} is given as an axis and in points; give it once")
+    if given.listed and not set(WAY).isdisjoint(listed):
+        raise ValueError(f"on has several deployments, and points name fields of theirs; put {ON!r} into the points")
+    for name in WAY:
+        value = fields.get(name)
+        if value is None:
+            continue
+        if isinstance(value, Iterable) and not isinstance(value, (str, PathLike, Mapping)):
+            given.axes[name] = as_axis(name, value)
+        elif name in (*_ALWAYS, "devices"):
+            given.axes[name] = as_axis(name, value)
+        else:
+            given.scalars[name] = checked_field(name, value) if name in PLAIN else value
+    _check_prices(given.axes.get("price", ()))
+    named = {*given.axes, *listed}
+    if several := [*given.listed, *listed.get(ON, ())]:
+        if "utilization" not in named and len({each.utilization for each in several}) == 1:
+            given.scalars.setdefault("utilization", several[0].utilization)
+        return given
+    shared = given.shared or Deployment()
+    if "hardware" not in named:
+        if shared.hardware is None:
+            raise ValueError("sweep needs hardware: one or several ids, files or Hardware, as an axis, in on= or in points")
+        given.axes["hardware"] = [shared.hardware]
+    for name in ("precision", "execution"):
+        if name not in named:
+            given.axes[name] = [getattr(shared, name)]
+    if "devices" not in named and shared.devices != 1:
+        given.axes["devices"] = [shared.devices]
+    return given
+
+
+def deployment_axes(
+    on: Deployment | Iterable[Deployment] | None, fields: Mapping[str, Any], scale: Mapping[str, Any]
+) -> list[tuple[tuple[str, ...], int]]:
+    """Return the axes of deployments and scales that a sweep will have: names of columns, and number of values.
+
+    Args:
+        on: As in `make_spec`.
+        fields: As in `make_spec`.
+        scale: As in `make_spec`.
+    """
+    return [draft.shape for draft in _drafts(None, _split(on, fields, {}), {}, scale)]
+
+
+def _drafts(
+    graph: Graph | None, given: _Given, listed: dict[str, list[Any]], scale: Mapping[str, Any]
+) -> list[_Draft]:
+    """Return the axes of deployments and scales, outermost first, with a list of points before all others."""
+    lists = (listed, {ON: list(given.listed)} if given.listed else {})
+    drafts = [_joint(graph, columns, given) for columns in lists if columns]
+    for name in WAY:
+        if name in given.axes:
+            values = given.axes[name]
+            if name in PLAIN:
+                drafts.append(_Draft({name: tuple(checked_field(name, value) for value in values)}))
+            else:
+                settings = SettingsAxis(name, tuple(_settings(name, value, given) for value in values))
+                drafts.append(_Draft({}, settings, (name,)))
+        if name == "sustained":  # a scale is of the machine
+            drafts += [_Draft({name: factors}) for name, factors in _scale_axes(scale).items()]
+    return drafts
+
+
+def _settings(name: str, value: Any, given: _Given) -> Settings:
+    if given.shared is not None and value is given.shared.hardware:
+        return Settings(given.shared, {})  # which is loaded already
+    return Settings(None, {name: value})
+
+
+def _joint(graph: Graph | None, listed: Mapping[str, list[Any]], given: _Given) -> _Draft:
+    """Return a list of points as one axis of several names."""
+    import numpy as np
+
+    columns: dict[str, Any] = {}
+    resolved = [name for name in listed if name in RESOLVED]
+    labelled = list(resolved)
+    elsewhere = {*listed, *given.axes, *given.scalars}
+    for name, values in listed.items():
+        if name in PLAIN:
+            columns[name] = tuple(checked_field(name, value) for value in values)
+        elif graph is not None and name in graph.sizes:
+            columns[name] = bind_axis(graph, name, values)
+        elif name not in (*RESOLVED, ON):
+            known = () if graph is None else graph.sizes
+            raise SizeError(f"a point of a sweep has no {name!r}; it has {', '.join((ON, *WAY, *known))}")
+    if ON in listed:
+        for name in WAY:
+            values = [getattr(each, name) for each in listed[ON]]
+            constant = all(value == values[0] for value in values[1:])
+            if name in elsewhere or (constant and name not in _ALWAYS and not (name == "devices" and values[0] != 1)):
+                continue
+            if name in PLAIN:
+                columns[name] = tuple(values)
+            else:
+                labelled.append(name)
+    rows = list(zip(*(listed[name] for name in (ON, *resolved) if name in listed), strict=True))
+    numbers: dict[Any, int] = {}
+    number_at = np.asarray([numbers.setdefault(_key(row), len(numbers)) for row in rows], dtype=np.int64)
+    if not len(number_at):  # no field of a deployment that is looked up
+        return _Draft(columns)
+    first = np.unique(number_at, return_index=True)[1].tolist()
+    settings = []
+    for row in (rows[place] for place in first):
+        on, values = (row[0], row[1:]) if ON in listed else (None, row)
+        settings.append(Settings(on, dict(zip(resolved, values, strict=True))))
+    return _Draft(columns, SettingsAxis(labelled[0], tuple(settings), number_at), tuple(labelled))
+
+
+def _key(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what is equal for equal rows; what cannot be hashed is told apart by identity."""
+    return tuple(value if isinstance(value, (str, int, float, type(None))) else id(value) for value in row)
+
+
+def _axis(draft: _Draft, deployments: GridDeployments) -> Axis:
+    """Return an axis with its labels."""
+    columns = dict(draft.columns)
+    if draft.settings is not None:
+        along = deployments.on_axis(draft.settings)
+        for name in draft.labelled:
+            labels = [_label(name, each) for each in along]
+            numbers = draft.settings.number_at
+            columns[name] = tuple(labels if numbers is None else [labels[number] for number in numbers.tolist()])
+    return Axis(tuple(columns), tuple(columns.values()))
+
+
+def _label(name: str, deployment: Deployment) -> Any:
+    """Return the value of a field as it stands in a column."""
+    value = getattr(deployment, name)
     if name == "hardware":
-        from ..hardware import load
-
-        numbers = []
-        for machine in axis:
-            machines.append(load(machine, threads=threads))
-            numbers.append(len(machines) - 1)
-        return numbers
-    if name == "devices":
-        counts = [_whole(name, count) for count in axis]
-        if min(counts) < 1:
-            raise ValueError(f"devices must be at least 1, got {min(counts)}")
-        return counts
-    known = _core.precisions() if name == "precision" else _core.executions()
-    for value in axis:
-        if value not in known:
-            raise ValueError(f"unknown {name} {value!r}; expected {', '.join(known)}")
-    return axis
+        return deployment.machine.id
+    if name == "price":
+        return "" if value is None else str(getattr(value, "text", value))
+    if name == "transfer":
+        return "" if value is None else transfer_text(deployment.data_transfer)
+    if name == "region":
+        return value or ""
+    return value or 0 if name == "threads" else value
 
 
-def _whole(name: str, value: Any) -> int:
-    try:
-        return index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be whole numbers, got {value!r}") from None
+def _check_prices(prices: Sequence[Any]) -> None:
+    """Refuse prices of an axis that could not be told apart.
+
+    Raises:
+        ValueError: A price is there twice, or is a mapping by machine.
+    """
+    names = set()
+    for value in prices:
+        name = str(getattr(value, "text", value))
+        if name in names:
+            raise ValueError(f"price has {name!r} twice; give each once")
+        if isinstance(value, Mapping):
+            raise ValueError(f"price has {value!r} in a list; expected a number, an instance, terms or a file for all")
+        names.add(name)
 
 
-def _scale_axes(scale: Mapping[str, Any]) -> list[Axis]:
-    """Axes of hypothetical machines: factors on what the catalogue says."""
-    axes = []
+def _scale_axes(scale: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """Return axes of hypothetical machines: factors on figures of the catalogue."""
+    axes = {}
     for name, values in scale.items():
         if name not in SCALES:
             raise ValueError(f"cannot scale {name!r}; expected {', '.join(SCALES)}")
-        factors = [float(value) for value in (values if isinstance(values, Iterable) else [values])]
+        factors = tuple(float(value) for value in (values if isinstance(values, Iterable) else [values]))
         if not factors:
             raise ValueError(f"scale of {name} has no values to sweep over")
         for factor in factors:
             if not (factor > 0 and isfinite(factor)):
                 raise ValueError(f"{name} is scaled by {factor}; expected more than zero")
-        axes.append(Axis((scale_column(name),), (tuple(factors),)))
+        axes[scale_column(name)] = factors
     return axes
 
 
 def _listed(points: Any) -> dict[str, list[Any]]:
-    """A list of points as columns: given as mappings, as a mapping of columns, or as a data frame."""
+    """Return a list of points as columns: given as mappings, as a mapping of columns, or as a data frame."""
     if points is None:
         return {}
     if hasattr(points, "columns") and hasattr(points, "__getitem__"):
@@ -175,71 +379,3 @@ def _listed(points: Any) -> dict[str, list[Any]]:
     if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
         raise ValueError(f"points must have columns of one length above zero, got {lengths or 'none'}")
     return columns
-
-
-def _joint_axis(graph: Graph, listed: dict[str, list[Any]], machines: list[Hardware], threads: int | None) -> Axis:
-    """A list of points as one axis of several names."""
-    columns: list[Any] = []
-    for name, values in listed.items():
-        if name == "hardware":
-            first: dict[Any, int] = {}  # each machine is loaded once
-            for value in values:
-                if value not in first:
-                    first[value] = _way_values(name, [value], machines, threads)[0]
-            columns.append(tuple(first[value] for value in values))
-        elif name in WAY[:-1]:
-            columns.append(tuple(_way_values(name, values, machines, threads)))
-        elif name in graph.sizes:
-            columns.append(bind_axis(graph, name, values))
-        else:
-            raise SizeError(f"a point of a sweep has no {name!r}; it has {', '.join((*WAY[:-1], *graph.sizes))}")
-    return Axis(tuple(listed), tuple(columns))
-
-
-def _price_axis(price: Any) -> dict[str, Any]:
-    """Several prices by what the points call them; nothing where there is one, or none."""
-    if isinstance(price, (str, PathLike, Mapping)) or not isinstance(price, Iterable):
-        return {}
-    found: dict[str, Any] = {}
-    for value in price:
-        name = str(getattr(value, "text", value))
-        if name in found:
-            raise ValueError(f"price has {name!r} twice; give each once")
-        if isinstance(value, Mapping):
-            raise ValueError(f"price has {value!r} in a list; expected a number, an instance, terms or a file for all")
-        found[name] = value
-    if not found:
-        raise ValueError("price has no values to sweep over")
-    return found
-
-
-def _prices(price: Any, usd_per_h: Any, machines: Sequence[Hardware], threads: int | None) -> tuple[Price, ...]:
-    """What an hour of each machine costs."""
-    from ..deployment import price_of
-
-    if price is not None:
-        if usd_per_h is not None:
-            raise ValueError("price and usd_per_h are both given; give one of them")
-        return tuple(price_of(price, machine.id, threads=threads) for machine in machines)
-    if usd_per_h is None:
-        return ()
-    if isinstance(usd_per_h, Mapping):
-        missing = sorted({machine.id for machine in machines} - set(usd_per_h))
-        if missing:
-            raise ValueError(f"usd_per_h has no price of {', '.join(missing)}")
-        prices = [float(usd_per_h[machine.id]) for machine in machines]
-    else:
-        prices = [float(usd_per_h)] * len(machines)
-    for usd, machine in zip(prices, machines, strict=True):
-        if not (usd >= 0 and isfinite(usd)):
-            raise ValueError(f"usd_per_h of {machine.id} is {usd}; expected zero or more USD an hour for one device")
-    return tuple(price_of(usd, machine.id) for usd, machine in zip(prices, machines, strict=True))
-
-
-def _g_per_j(prices: Sequence[Sequence[Price]], region: str | None, machines: int) -> tuple[tuple[float, ...], ...]:
-    """Grams of CO2 equivalent for a joule, by price and machine; nothing where nobody said where any of them stands."""
-    if region is None and not any(price.region for each in prices for price in each):
-        return ()
-    paid: Sequence[Sequence[Price | None]] = prices or [[None] * machines]
-    places = [[where_is(price, region) for price in each] for each in paid]
-    return tuple(tuple(nan if found is None else carbon_g(found, 1.0) for found in each) for each in places)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..deployment.costs import electricity_usd
+from ..predict.boundary import Boundary, boundary_of, column_of
+from ..predict.derived_costs import DerivedCosts, Numbers
 from ..predict.uncertainty import band
-from ..results.costs import SECONDS_PER_HOUR
 from .grid import Grid
 from .spec import COMPUTED, SCALES, WAY, scale_column
 
@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .facts import MachineFacts
-
-_MILLION = 1_000_000
+    from .facts import SweepFacts
 
 
-def column_names(grid: Grid, facts: MachineFacts) -> tuple[str, ...]:
+def column_names(grid: Grid, facts: SweepFacts) -> tuple[str, ...]:
     """The columns of a sweep: on what and how the model runs, the sizes, and the results."""
-    ways = [name for name in (*WAY[:1], *map(scale_column, SCALES), *WAY[1:]) if name in grid.names]
+    ways = [name for name in (*WAY[:3], *map(scale_column, SCALES), *WAY[3:]) if name in grid.names]
     sizes = [name for name in grid.names if name not in ways]
     return (*ways, *sizes, *facts.quantities())
 
@@ -37,7 +35,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
     def __init__(
         self,
         grid: Grid,
-        facts: MachineFacts,
+        facts: SweepFacts,
         points: slice | NDArray[np.int64],
         computed: Mapping[str, NDArray[np.float64]],
     ) -> None:
@@ -57,7 +55,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         return name in self._names
 
     @classmethod
-    def empty(cls, grid: Grid, facts: MachineFacts) -> GridColumns:
+    def empty(cls, grid: Grid, facts: SweepFacts) -> GridColumns:
         """The columns of no point: what a condition is checked against before anything is computed."""
         import numpy as np
 
@@ -83,10 +81,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
 
     def labels(self, name: str) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
         """A column of the grid as codes and what they stand for."""
-        values = self.grid.values(name)
-        if name == "hardware":
-            values = tuple(self.facts.ids[machine] for machine in values)
-        return self.grid.codes(name, self.points), values
+        return self.grid.codes(name, self.points), self.grid.values(name)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         import numpy as np
@@ -114,68 +109,89 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         latency_s = self.computed["latency_s"]
         if name in ("latency_low_s", "latency_high_s"):
             return band(latency_s, self.computed["spread_s"])[name == "latency_high_s"]
+        points = GridPoints(self)
         if name == "fits_in_memory":
-            return self.computed["peak_memory_bytes"] <= self.of_machine(self.facts.memory_bytes)
-        if name in ("transfer_s", "cold_start_s"):
-            moved: NDArray[np.float64] = getattr(self.facts.moving, name)(self)
-            return moved
-        items = self.batch_items()
+            return np.asarray(self.computed["peak_memory_bytes"] <= points.term("memory_bytes"))
         if name == "throughput_per_s":
             with np.errstate(divide="ignore"):
-                return items / latency_s
-        if name == "energy_per_item_j":
-            joules: NDArray[np.float64] = self["energy_j"] / items
-            return joules
-        if name == "carbon_g":
-            grams: NDArray[np.float64] = self["energy_j"] / items * self._of_price(self.facts.g_per_j)
-            return grams
-        usd = self._cost_usd(latency_s, items)
-        if name == "usd_per_million_tokens":
-            usd = _MILLION * usd * items / self.facts.moving.tokens(self)
-        return usd
+                return np.asarray(points.items / latency_s)
+        return np.array(np.broadcast_to(getattr(DerivedCosts(points), name), latency_s.shape), dtype=np.float64)
 
-    def _cost_usd(self, latency_s: NDArray[np.float64], items: NDArray[Any]) -> NDArray[np.float64]:
-        """As `money.costs.cost_of`."""
-        import numpy as np
 
-        moving = self.facts.moving
-        devices = self["devices"] if "devices" in self.grid.names else np.ones(1)
-        working_s = latency_s * devices / items
-        used_s = working_s
-        if moving.counts:
-            used_s = (latency_s + moving.waiting_s(self, latency_s)) * devices / items
-        paid_s = used_s / self.facts.utilization
-        usd: NDArray[np.float64] = paid_s * self._of_price(self.facts.usd_per_h) / SECONDS_PER_HOUR
-        usd_per_j = self._of_price(self.facts.usd_per_j)
-        idle_w = self.of_machine(self.facts.idle_w)
-        owned = usd_per_j > 0  # elsewhere electricity is in the price, and joules need not be known
-        joules = self["energy_j"] / items
-        usd = usd + np.where(owned, electricity_usd(joules, paid_s - working_s, idle_w, usd_per_j), 0.0)
-        if moving.counts:
-            usd = usd + moving.egress_usd(self, items)
-        return usd
+class GridPoints:
+    """Points of a grid, as `derived_costs.Points`: what differs between them is a column."""
 
-    def batch_items(self) -> NDArray[Any]:
-        """Items of the batch at each point; 1 for all where the grid has no batch."""
-        import numpy as np
+    def __init__(self, data: GridColumns) -> None:
+        self._data = data
+        self._codes: dict[str, NDArray[np.int64]] = {}
 
-        return self["batch"] if "batch" in self.grid.names else np.ones(1)
+    @property
+    def latency_s(self) -> NDArray[np.float64]:
+        """Seconds of a forward."""
+        return self._data.computed["latency_s"]
 
-    def of_machine(self, values: Any) -> NDArray[np.float64]:
-        """A fact of each row's machine."""
-        import numpy as np
+    @property
+    def energy_j(self) -> NDArray[np.float64]:
+        """Joules of a forward on all devices."""
+        return self._data["energy_j"]
 
-        of_axis = np.asarray([values[machine] for machine in self.grid.values("hardware")], dtype=np.float64)
-        return of_axis[self.grid.codes("hardware", self.points)]
+    @property
+    def items(self) -> Numbers:
+        """Items of the batch; 1 if the grid has no batch."""
+        return self._data["batch"] if "batch" in self._data.grid.names else 1.0
 
-    def _of_price(self, values: Any) -> NDArray[np.float64]:
-        """A fact of each row's price and machine."""
-        import numpy as np
+    @property
+    def devices(self) -> Numbers:
+        """Devices that share the batch."""
+        return self._data["devices"] if "devices" in self._data.grid.names else 1.0
 
-        prices = range(len(values)) if "price" in self.grid.names else (0,)
-        of_axes = np.asarray(
-            [[values[price][machine] for machine in self.grid.values("hardware")] for price in prices], dtype=np.float64
-        )
-        price = self.grid.codes("price", self.points) if "price" in self.grid.names else 0
-        found: NDArray[np.float64] = of_axes[price, self.grid.codes("hardware", self.points)]
+    @property
+    def utilization(self) -> Numbers:
+        """Share of the paid time in which devices work."""
+        in_grid = "utilization" in self._data.grid.names
+        return self._data["utilization"] if in_grid else self._data.facts.utilization
+
+    def term(self, name: str) -> Numbers:
+        """A number of the deployments, by its name in `TERMS`."""
+        found: Numbers = self._data.facts.terms[name].column(self._position)
         return found
+
+    def boundary(self, of: Callable[[Boundary], Any], *, share: bool = False) -> Numbers:
+        """A quantity at the boundary of a forward: of the whole batch, or of the largest share of a device."""
+        import numpy as np
+
+        graph = self._data.facts.graph
+        precisions = self._data.grid.values("precision")
+        by_precision = {precision: of(boundary_of(graph, precision)) for precision in precisions}
+        if all(isinstance(quantity, int) for quantity in by_precision.values()):
+            numbers = np.asarray([float(by_precision[precision]) for precision in precisions])
+            return float(numbers[0]) if (numbers == numbers[0]).all() else numbers[self._position("precision")]
+        if len(by_precision) == 1:
+            return self._quantity(by_precision[precisions[0]], slice(None), share=share)
+        numbered = list(by_precision)
+        codes = np.asarray([numbered.index(precision) for precision in precisions])[self._position("precision")]
+        found = np.empty(self._data.rows)
+        for number, quantity in enumerate(by_precision.values()):
+            rows = np.flatnonzero(codes == number)
+            found[rows] = self._quantity(quantity, rows, share=share)
+        return found
+
+    def _quantity(self, quantity: Any, rows: Any, *, share: bool) -> NDArray[np.float64]:
+        """A quantity at some rows."""
+        data = self._data
+        count = data.rows if isinstance(rows, slice) else len(rows)
+
+        def column(name: str) -> NDArray[np.int64]:
+            whole: NDArray[np.int64] = data[name]
+            if share and name == "batch" and "devices" in data.grid.names:
+                whole = -(-whole // data["devices"])
+            chosen: NDArray[np.int64] = whole[rows]
+            return chosen
+
+        found: NDArray[np.float64] = column_of(data.facts.graph, quantity, count, column)
+        return found
+
+    def _position(self, name: str) -> NDArray[np.int64]:
+        if name not in self._codes:
+            self._codes[name] = self._data.grid.codes(name, self._data.points)
+        return self._codes[name]

@@ -1,12 +1,16 @@
-"""What columns of results need to know beside the points themselves."""
+"""What columns of results need beside the points themselves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..predict.boundary import boundary_of
 
 if TYPE_CHECKING:
-    from .host_transfer import Moving
+    from .._core import Graph
+    from .deployments import Lookup
 
 QUANTITIES = (
     "latency_s",
@@ -26,7 +30,7 @@ QUANTITIES = (
 )
 """The columns of a sweep behind those that say which point a row is."""
 
-TEXTS = ("hardware", "precision", "execution", "price")
+TEXTS = ("hardware", "precision", "execution", "price", "region", "transfer")
 """Columns of words."""
 
 IF_KNOWN = ("cost_usd", "usd_per_million_tokens", "carbon_g")
@@ -40,22 +44,29 @@ def quantities(*, priced: bool, placed: bool, tokens: bool) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class MachineFacts:
-    """Per machine of a sweep: its id, its memory in bytes, and what it draws in the time in which it does not work.
+class SweepFacts:
+    """What columns of results need beside the points.
 
-    Per price and machine: `usd_per_h` of one device, `usd_per_j` that its owner pays for electricity, and `g_per_j`,
-    grams of CO2 equivalent for a joule. `moving` is about transfer.
+    Attributes:
+        graph: The model.
+        terms: The numbers of `derived_costs.TERMS` at each point.
+        utilization: Share of the paid time in which devices work, where the grid has no such axis.
+        priced: Whether a price is known at some point.
+        placed: Whether a region is known at some point.
     """
 
-    ids: tuple[str, ...]
-    memory_bytes: tuple[float, ...]
-    idle_w: tuple[float, ...]
-    usd_per_h: tuple[tuple[float, ...], ...]
-    usd_per_j: tuple[tuple[float, ...], ...]
-    g_per_j: tuple[tuple[float, ...], ...]
+    graph: Graph = field(repr=False)
+    terms: Mapping[str, Lookup]
     utilization: float
-    moving: Moving
+    priced: bool
+    placed: bool
 
     def quantities(self) -> tuple[str, ...]:
         """The columns of results that are there."""
-        return quantities(priced=bool(self.usd_per_h), placed=bool(self.g_per_j), tokens=self.moving.has_tokens)
+        tokens = boundary_of(self.graph, "native").tokens is not None
+        return quantities(priced=self.priced, placed=self.placed, tokens=tokens)
+
+    def content(self) -> tuple[Any, ...]:
+        """Return all but the graph as plain values, for a hash."""
+        terms = [(name, lookup.content()) for name, lookup in self.terms.items()]
+        return terms, self.utilization, self.priced, self.placed

@@ -62,10 +62,14 @@ class Grid:
         """For how many points in a row a value stands."""
         return self._places[name][1]
 
-    def at(self, name: str, point: int) -> Any:
-        """The value of a name at a point."""
+    def position(self, name: str, point: int) -> int:
+        """Return the position of a point on the axis of a name."""
         values, repeat = self._places[name]
-        return values[point // repeat % len(values)]
+        return point // repeat % len(values)
+
+    def at(self, name: str, point: int) -> Any:
+        """Return the value of a name at a point."""
+        return self.values(name)[self.position(name, point)]
 
     def codes(self, name: str, points: slice | NDArray[np.int64]) -> NDArray[np.int64]:
         """Which of `values(name)` stands at each of these points."""

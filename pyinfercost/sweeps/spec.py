@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..deployment.costs import usd_per_joule
 from ..predict.plans import family_of
-from .facts import MachineFacts
-from .grid import Grid
-from .host_transfer import moving_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +20,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph, Hardware, PlanFamily, Work
-    from ..results.costs import Price, Transfer
+    from .deployments import Lookup
+    from .facts import SweepFacts
+    from .grid import Grid
 
-WAY = ("hardware", "precision", "execution", "devices", "price")
+WAY = (
+    "hardware",
+    "threads",
+    "sustained",
+    "precision",
+    "execution",
+    "devices",
+    "price",
+    "utilization",
+    "region",
+    "transfer",
+)
+"""The fields of a deployment, in the order of their columns."""
+
 SCALES = ("cores", "compute", "bandwidth")
 """What `Hardware.scaled` scales; the columns are called `cores_scale` and so on."""
 
@@ -44,42 +55,32 @@ class SweepSpec:
     """A sweep as data.
 
     Attributes:
-        model: what the model is called.
-        graph: the graph.
-        overrides: Work by node, of the caller's own rules.
-        machines: the machines; the axis `hardware` of the grid holds their numbers.
-        grid: the points.
-        open_sizes: names of the grid that are sizes of the graph (others were fixed by its capture).
-        prices: what an hour of one device costs, for each value of the axis `price` (one, where there is no such axis)
-            and each machine; empty where no prices were given.
-        utilization: share of the paid time in which devices work.
-        g_per_j: grams of CO2 equivalent for a joule, as `prices` by price and machine; not a number where nothing says
-            where a machine stands, empty where nobody asked.
-        transfer: how data gets to the machines; None where it does not count.
+        model: Name of the model.
+        graph: The graph.
+        overrides: Work by node, from the caller's rules.
+        grid: The points.
+        open_sizes: Names of the grid that are sizes of the graph (others were fixed by its capture).
+        machines: The machines.
+        machine_number: The position in `machines` at each point.
+        facts: What columns of results need beside the points.
     """
 
     model: str
     graph: Graph
     overrides: Mapping[int, Work] | None
-    machines: tuple[Hardware, ...]
     grid: Grid
     open_sizes: tuple[str, ...]
-    prices: tuple[tuple[Price, ...], ...] = field(default=())
-    utilization: float = 1.0
-    g_per_j: tuple[tuple[float, ...], ...] = ()
-    transfer: Transfer | None = None
+    machines: tuple[Hardware, ...]
+    machine_number: Lookup
+    facts: SweepFacts
 
     def __len__(self) -> int:
         return len(self.grid)
 
     @cached_property
     def key(self) -> str:
-        """A hash of all that the results depend on, this version of the package included."""
-        # Arrays as bytes: their repr is slow, and differs between versions of numpy.
-        axes = [
-            (axis.names, [c.tobytes() if hasattr(c, "tobytes") else list(c) for c in axis.columns])
-            for axis in self.grid.axes
-        ]
+        """A hash of all values that the results depend on, this version of the package included."""
+        axes = [(axis.names, [_hashed(column) for column in axis.columns]) for axis in self.grid.axes]
         works = sorted((node, work.__getstate__()) for node, work in (self.overrides or {}).items())
         parts = (
             _core.__version__,
@@ -87,19 +88,17 @@ class SweepSpec:
             self.graph.to_json(),
             works,
             [machine.__getstate__() for machine in self.machines],
+            self.machine_number.content(),
             axes,
             self.open_sizes,
-            [(price.usd_per_h, price.usd_per_kwh, price.pue) for prices in self.prices for price in prices],
-            self.utilization,
-            self.g_per_j,
-            self.transfer,
+            self.facts.content(),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
-        # The key is kept, the families of plans are made anew where they are needed.
+        # The key is kept, the families of plans and the numbers of values are made anew where they are needed.
         state = {**self.__dict__, "key": self.key, "_families": {}}
-        state.pop("facts", None)
+        state.pop("_value_numbers", None)
         return state
 
     def compute(self, first: int, out: Mapping[str, NDArray[np.float64]], *, threads: int = 1) -> None:
@@ -121,7 +120,7 @@ class SweepSpec:
                 offset = (first + done) % inner
                 count = min(inner - offset, points - done)
                 part = {name: column[done : done + count] for name, column in out.items()}
-                self._compute_way(self._way_at(first + done), offset, part, threads)
+                self._compute_way(first + done, offset, part, threads)
                 done += count
         else:
             self._compute_mixed(first, points, out, threads)
@@ -134,7 +133,7 @@ class SweepSpec:
 
     @cached_property
     def _way_depth(self) -> int:
-        """How many axes there are before the first that has a size, or a fixed one."""
+        """Number of axes before the first that has a size, or a fixed one."""
         for depth, axis in enumerate(self.grid.axes):
             if not any(name in self.way_names for name in axis.names):
                 return depth
@@ -146,40 +145,47 @@ class SweepSpec:
         names = [name for axis in outer for name in axis.names]
         return sorted(names) == sorted(self.way_names)
 
-    def _way_at(self, point: int) -> tuple[Any, ...]:
-        return tuple(self.grid.at(name, point) for name in self.way_names)
-
-    def _compute_way(
-        self, way: tuple[Any, ...], offset: int, out: Mapping[str, NDArray[np.float64]], threads: int
-    ) -> None:
-        """Points `offset` .. of the sizes alone, for one way of running them."""
-        named = dict(zip(self.way_names, way, strict=True))
+    def _compute_way(self, first: int, offset: int, out: Mapping[str, NDArray[np.float64]], threads: int) -> None:
+        """Compute points of one way to run the model: from `first` on, which are the sizes from `offset` on."""
+        named = {name: self.grid.at(name, first) for name in self.way_names}
         axes = [(name, self._shares(name, named.get("devices", 1)), self.grid.repeat(name)) for name in self.open_sizes]
-        points = len(next(iter(out.values())))
         _core.evaluate_grid(
             self._family(named["precision"], named["execution"]),
             axes,
-            self._machine(named),
+            self._machine(self.machine_number.at(self.grid, first), named),
             first=offset,
-            points=points,
+            points=len(next(iter(out.values()))),
             out=out,
             threads=threads,
         )
 
+    @cached_property
+    def _value_numbers(self) -> dict[str, NDArray[np.int64]]:
+        """For each name of a way the positions of its axis, with equal numbers for equal values."""
+        import numpy as np
+
+        found = {}
+        for name in self.way_names:
+            number_of: dict[Any, int] = {}
+            numbers = [number_of.setdefault(value, len(number_of)) for value in self.grid.values(name)]
+            found[name] = np.asarray(numbers, dtype=np.int64)
+        return found
+
     def _compute_mixed(self, first: int, points: int, out: Mapping[str, NDArray[np.float64]], threads: int) -> None:
-        """A list of points may vary the way from row to row: rows of one way are computed together."""
+        """Compute a stretch whose way to run may differ from row to row: rows of one way are computed together."""
         import numpy as np
 
         stretch = slice(first, first + points)
-        codes = np.stack([self.grid.codes(name, stretch) for name in self.way_names])
-        ways, group = np.unique(codes, axis=1, return_inverse=True)
+        # Rows of one way have equal values, wherever these stand in a list of points.
+        columns = [numbers[self.grid.codes(name, stretch)] for name, numbers in self._value_numbers.items()]
+        columns.append(np.broadcast_to(self.machine_number.column(lambda name: self.grid.codes(name, stretch)), points))
+        ways, group = np.unique(np.stack(columns), axis=1, return_inverse=True)
         order = np.argsort(group, kind="stable")
         bounds = np.searchsorted(group[order], np.arange(ways.shape[1] + 1))
-        for number, way in enumerate(ways.T):
+        for number in range(ways.shape[1]):
             rows = order[bounds[number] : bounds[number + 1]]
-            named = {
-                name: self.grid.values(name)[code] for name, code in zip(self.way_names, way.tolist(), strict=True)
-            }
+            at = first + int(rows[0])
+            named = {name: self.grid.at(name, at) for name in self.way_names}
             axes = []
             for name in self.open_sizes:
                 values = self._shares(name, named.get("devices", 1))
@@ -188,7 +194,7 @@ class SweepSpec:
             _core.evaluate_grid(
                 self._family(named["precision"], named["execution"]),
                 axes,
-                self._machine(named),
+                self._machine(self.machine_number.at(self.grid, at), named),
                 first=0,
                 points=len(rows),
                 out=part,
@@ -202,7 +208,7 @@ class SweepSpec:
         import numpy as np
 
         values = np.asarray(self.grid.values(name), dtype=np.int64)
-        return -(-values // devices) if name == "batch" else values
+        return -(-values // devices) if name == "batch" and devices > 1 else values
 
     def _family(self, precision: str, execution: str) -> PlanFamily:
         families: dict[tuple[str, str], PlanFamily] = self.__dict__.setdefault("_families", {})
@@ -210,26 +216,10 @@ class SweepSpec:
             families[precision, execution] = family_of(self.graph, precision, execution, self.overrides)
         return families[precision, execution]
 
-    def _machine(self, named: Mapping[str, Any]) -> Hardware:
-        machine: Hardware = self.machines[named["hardware"]]
+    def _machine(self, number: int, named: Mapping[str, Any]) -> Hardware:
+        machine: Hardware = self.machines[number]
         scales = {scale: named[scale_column(scale)] for scale in SCALES if scale_column(scale) in named}
         return machine.scaled(**scales) if scales else machine
-
-    @cached_property
-    def facts(self) -> MachineFacts:
-        """What columns of results need of the machines."""
-        return MachineFacts(
-            ids=tuple(machine.id for machine in self.machines),
-            memory_bytes=tuple(machine.memory_bytes for machine in self.machines),
-            usd_per_h=tuple(tuple(price.usd_per_h for price in prices) for prices in self.prices),
-            usd_per_j=tuple(tuple(map(usd_per_joule, prices)) for prices in self.prices),
-            idle_w=tuple(machine.power_w.get("idle", 0.0) for machine in self.machines),
-            utilization=self.utilization,
-            g_per_j=self.g_per_j,
-            moving=moving_of(
-                self.graph, self.machines, tuple(dict.fromkeys(self.grid.values("precision"))), self.transfer
-            ),
-        )
 
     def check(self) -> None:
         """Refuses what is wrong with a way before anything is computed: each combination is planned or bound once.
@@ -254,3 +244,8 @@ class SweepSpec:
 
         spec: SweepSpec = pickle.loads(zlib.decompress(data))
         return spec
+
+
+def _hashed(column: Any) -> Any:
+    """Return a column as a value for a hash: arrays as bytes, since their repr is slow and differs between versions."""
+    return column.tobytes() if hasattr(column, "tobytes") else list(column)

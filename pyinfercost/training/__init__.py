@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .channel_removal import ShrinkError as ShrinkError
     from .channel_removal import shrink as shrink
     from .ignite import IgniteCostHandler as IgniteCostHandler
-    from .inputs import Inputs as Inputs
+    from .inputs import BatchInputs as BatchInputs
     from .isolation import TrackingStoppedWarning as TrackingStoppedWarning
     from .lightning import LightningCostCallback as LightningCostCallback
     from .regularizer import CostRegularizer as CostRegularizer
@@ -24,7 +24,7 @@ _EXPORTS = {
     ".accelerate": ("AccelerateCostTracker", "AcceleratorSink"),
     ".channel_removal": ("ShrinkError", "shrink"),
     ".ignite": ("IgniteCostHandler",),
-    ".inputs": ("Inputs",),
+    ".inputs": ("BatchInputs",),
     ".isolation": ("TrackingStoppedWarning",),
     ".lightning": ("LightningCostCallback",),
     ".regularizer": ("CostRegularizer", "GroupCost"),

@@ -22,7 +22,7 @@ class AccelerateCostTracker:
         tracker: An existing tracker.
         model: The model; without `tracker`, one is created for it at the first batch or step.
         inputs: Inputs of the model: an example (a tensor, a tuple, or a dictionary of keywords), or a function from a
-            batch to one. None takes the batch itself, by the rule of `training.inputs.Inputs`.
+            batch to one. None takes the batch itself, by the rule of `training.BatchInputs`.
         **settings: Arguments of `CostTracker`. The default `precision` is the accelerator's.
 
     Raises:

@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..predict.budgets import CostBudgetExceededError
-from .inputs import Call, Inputs
+from ..sources.inputs import Inputs
+from .inputs import BatchInputs
 from .isolation import Guard
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class TrackerAdapter:
         _check_names(settings)
         self.guard = Guard(what)
         self.tracker = tracker
-        self.inputs: Inputs | None = None
+        self.inputs: BatchInputs | None = None
         self._settings = dict(settings)
         self._given = tracker is not None
         self._paused = False
@@ -54,7 +55,7 @@ class TrackerAdapter:
 
     def set_inputs(self, model: Any, given: Any) -> None:
         """Set the caller's inputs: an example, a function of a batch, or None."""
-        self.inputs = self.guard.run(Inputs, model, given)
+        self.inputs = self.guard.run(BatchInputs, model, given)
 
     def start(self, model: Any, batch: Any = None, instead: Mapping[str, Any] | None = None, **defaults: Any) -> None:
         """Create the tracker from the example or else from a batch; do nothing without either.
@@ -78,15 +79,17 @@ class TrackerAdapter:
             call = self.guard.run(self.inputs.of, batch)
         if call is not None:
             known = {name: value for name, value in defaults.items() if value is not None}
+            if self._settings.get("on") is not None:
+                known.pop("precision", None)  # the caller's deployment has one
             self._create(model, call, {**known, **self._settings, **(instead or {})})
 
-    def _create(self, model: Any, call: Call, settings: dict[str, Any]) -> None:
+    def _create(self, model: Any, call: Inputs, settings: dict[str, Any]) -> None:
         from .isolation import preserve_random_states
         from .tracker import CostTracker
 
         try:
             with preserve_random_states():
-                tracker = CostTracker(model, call.args, call.kwargs, **settings)
+                tracker = CostTracker(model, call, **settings)
         except (ValueError, TypeError, CostBudgetExceededError):
             raise
         except Exception as error:
@@ -106,7 +109,7 @@ class TrackerAdapter:
             self.guard.run(self._micro_batch, tracker, inputs, batch)
 
     @staticmethod
-    def _micro_batch(tracker: CostTracker, inputs: Inputs, batch: Any) -> None:
+    def _micro_batch(tracker: CostTracker, inputs: BatchInputs, batch: Any) -> None:
         call = inputs.of(batch)
         tracker.micro_batch(*call.args, **call.kwargs)
 
@@ -165,7 +168,7 @@ def _check_names(settings: Mapping[str, Any]) -> None:
     from .tracker import CostTracker
 
     if settings:
-        inspect.signature(CostTracker).bind_partial(None, (), None, **settings)
+        inspect.signature(CostTracker).bind_partial(None, (), **settings)
 
 
 # ---- classes whose bases are imported late ---------------------------------------------------------------------------

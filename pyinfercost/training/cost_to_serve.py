@@ -13,11 +13,12 @@ import torch
 from .. import _core
 from ..sources.example import Example, capture_forward
 from ..sources.inference_view.view import InferenceView, inference_view
+from ..sources.sizes import bind_sizes
 from .inputs import unwrapped
 
 if TYPE_CHECKING:
-    from .._core import Graph, Hardware
-    from ..deployment.terms import Terms
+    from .._core import Graph
+    from ..deployment import Deployment
     from ..results.estimate import Estimate
 
 # Figures of an estimate that a record has, if they are known.
@@ -33,34 +34,30 @@ _FIGURES = (
 _COUNTED = ("flops", "contraction_flops", "parameters", "parameter_bytes", "peak_memory_bytes")
 
 
-class Machine(NamedTuple):
-    """A machine to serve on, with the terms on which it is used."""
-
-    name: str
-    hardware: Hardware
-    terms: Terms
-
-
 @dataclass(frozen=True)
 class ServingConfig:
     """How the model is going to be served.
 
     Attributes:
-        machines: The machines.
-        precision: The dtype.
-        execution: eager, compiled or cuda_graph.
+        deployments: Where and how it runs, in one precision; one without hardware says how the model is counted.
         sizes: Values of named sizes, such as the batch of a request; the example's by default.
         quantize: Formats of weights by module patterns, as `whatif` takes them; None takes those that
             quantization-aware training prepares.
-        threads: Threads of a CPU.
     """
 
-    machines: Sequence[Machine]
-    precision: str = "native"
-    execution: str = "eager"
+    deployments: Sequence[Deployment]
     sizes: Mapping[str, int] | None = None
     quantize: Any = None
-    threads: int | None = None
+
+    @property
+    def precision(self) -> str:
+        """The dtype to serve in."""
+        return self.deployments[0].precision
+
+    @property
+    def timed(self) -> list[Deployment]:
+        """The deployments with a machine."""
+        return [each for each in self.deployments if each.hardware is not None]
 
 
 @dataclass(frozen=True)
@@ -129,12 +126,12 @@ class CostToServe:
             from ..transform.whatif import whatif
 
             modules = {self._cost.module_of_weight[name] for name in weights}
-            pruned = whatif(self._cost.graph, prune="2:4", where=modules.__contains__)
+            pruned = whatif(self._cost.graph, prune="2:4", layers=modules.__contains__)
             self._with_2_4 = {
                 weights: {
-                    f"cost/{machine.name}/latency_2_4_s": self._estimate(pruned, machine).latency_s
-                    for machine in self._config.machines
-                    if machine.hardware.kind == "gpu" and machine.hardware.sparsity_2_4 > 1
+                    f"cost/{on.machine.id}/latency_2_4_s": self._estimate(pruned, on).latency_s
+                    for on in self._config.timed
+                    if on.machine.kind == "gpu" and on.machine.sparsity_2_4 > 1
                 }
             }
         return self._with_2_4[weights]
@@ -170,9 +167,9 @@ class CostToServe:
         total = _core.count(graph, _all_sizes(graph, self._sizes(graph)), precision=self._config.precision).total
         for name in _COUNTED:
             metrics[f"{kind}/{name}"] = getattr(total, name)
-        for machine in self._config.machines:
-            estimate = self._estimate(graph, machine)
-            prefix = f"{kind}/{machine.name}"
+        for on in self._config.timed:
+            estimate = self._estimate(graph, on)
+            prefix = f"{kind}/{on.machine.id}"
             for name in _FIGURES:
                 value = getattr(estimate, name)
                 if value is not None:
@@ -184,21 +181,10 @@ class CostToServe:
         """Return the caller's values for the sizes of the graph."""
         return {name: value for name, value in (self._config.sizes or {}).items() if name in graph.sizes}
 
-    def _estimate(self, graph: Graph, machine: Machine) -> Estimate:
-        from ..predict.arguments import bind_sizes
+    def _estimate(self, graph: Graph, on: Deployment) -> Estimate:
         from ..predict.estimate import estimate_on
 
-        return estimate_on(
-            machine.hardware,
-            graph,
-            bind_sizes(graph, self._sizes(graph)),
-            fixed={},
-            precision=self._config.precision,
-            execution=self._config.execution,
-            overrides=None,
-            threads=self._config.threads,
-            terms=machine.terms,
-        )
+        return estimate_on(on, graph, bind_sizes(graph, self._sizes(graph)))
 
 
 def structure_of(module: torch.nn.Module, *, gradients: bool = True) -> Any:
@@ -260,6 +246,4 @@ def without_labels(module: torch.nn.Module, example: Example) -> Example:
 
 def _all_sizes(graph: Graph, sizes: Mapping[str, int]) -> dict[str, int]:
     """Return the values of all sizes of a graph: the given ones, and defaults."""
-    from ..predict.arguments import bind_sizes
-
     return graph.size_values(bind_sizes(graph, sizes))

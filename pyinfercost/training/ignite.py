@@ -21,7 +21,7 @@ class IgniteCostHandler:
         tracker: An existing tracker.
         model: The model; without `tracker`, one is created for it at the first batch.
         inputs: Inputs of the model: an example (a tensor, a tuple, or a dictionary of keywords), or a function from a
-            batch to one. None takes the batch itself, by the rule of `training.inputs.Inputs`.
+            batch to one. None takes the batch itself, by the rule of `training.BatchInputs`.
         accumulation: Iterations per optimizer step.
         **settings: Arguments of `CostTracker`.
 

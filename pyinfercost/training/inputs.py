@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from ..sources.inputs import Inputs, parse_inputs
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -12,14 +14,7 @@ _WRAPPERS = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParalle
 _HELP = "pass inputs=, an example of the model's inputs or a function from a batch to them"
 
 
-class Call(NamedTuple):
-    """Arguments of one forward."""
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-
-class Inputs:
+class BatchInputs:
     """Find the arguments of a forward in a batch.
 
     A tensor is the argument. Of a tuple or list, such as `(x, y)`, the first elements are the arguments: as many as the
@@ -34,7 +29,7 @@ class Inputs:
 
     def __init__(self, model: Any, given: Any = None) -> None:
         self._function: Callable[[Any], Any] | None = None
-        self.example: Call | None = None
+        self.example: Inputs | None = None
         if given is not None and is_function(given):
             self._function = given
         elif given is not None:
@@ -47,7 +42,7 @@ class Inputs:
         self._names = {one.name for one in parameters if one.kind in _NAMED}
         self._any_name = any(one.kind is one.VAR_KEYWORD for one in parameters)
 
-    def of(self, batch: Any) -> Call:
+    def of(self, batch: Any) -> Inputs:
         """Return the model's arguments in a batch.
 
         Raises:
@@ -62,53 +57,43 @@ class Inputs:
             self._use_example = not self._fits(batch, self.example)
         return self.example if self._use_example else self._by_rule(batch)
 
-    def _by_rule(self, batch: Any) -> Call:
+    def _by_rule(self, batch: Any) -> Inputs:
         # This runs for each batch of a training, so the most common kinds are first.
         if isinstance(batch, (tuple, list)) and batch:
             if self._first == 1 and _is_tensor(batch[0]):
-                return Call((batch[0],), {})
+                return Inputs((batch[0],), {})
             if isinstance(batch[0], Mapping):
                 return self._by_rule(batch[0])
             first = tuple(batch[: self._first])
             if all(map(_is_tensor, first)):
-                return Call(first, {})
+                return Inputs(first, {})
         elif _is_tensor(batch):
-            return Call((batch,), {})
+            return Inputs((batch,), {})
         elif isinstance(batch, Mapping):
             names, any_name = self._names, self._any_name
             found = {name: value for name, value in batch.items() if name in names or (any_name and _is_tensor(value))}
             if found:
-                return Call((), found)
+                return Inputs((), found)
             raise ValueError(
                 f"the batch has keys {sorted(map(str, batch))} and the forward takes {sorted(names)}; {_HELP}"
             )
         raise TypeError(f"the model's inputs cannot be found in a batch of type {type(batch).__name__}; {_HELP}")
 
-    def _fits(self, batch: Any, example: Call) -> bool:
+    def _fits(self, batch: Any, example: Inputs) -> bool:
         try:
             return _form(self._by_rule(batch)) == _form(example)
         except (TypeError, ValueError):
             return False
 
 
-def call_of(given: Any) -> Call:
-    """Return the arguments that a caller writes.
-
-    Args:
-        given: A tensor, a tuple or list of them, a dictionary of keywords, or a pair of a tuple and a dictionary.
+def call_of(given: Any) -> Inputs:
+    """Return the arguments that a caller writes, as `capture` takes them.
 
     Raises:
-        TypeError: It is none of these.
+        TypeError: It is neither a tensor nor a container of them.
     """
-    if _is_tensor(given):
-        return Call((given,), {})
-    if isinstance(given, Mapping):
-        return Call((), dict(given))
-    if isinstance(given, (tuple, list)):
-        match given:
-            case (tuple() | list() as args, dict() as kwargs):
-                return Call(tuple(args), dict(kwargs))
-        return Call(tuple(given), {})
+    if _is_tensor(given) or isinstance(given, (Mapping, tuple, list)):
+        return parse_inputs(given)
     raise TypeError(f"inputs is a {type(given).__name__}; expected a tensor, a tuple or a dictionary of keywords")
 
 
@@ -132,7 +117,7 @@ def _is_tensor(value: Any) -> bool:
     return hasattr(value, "dtype")
 
 
-def _form(call: Call) -> tuple[Any, ...]:
+def _form(call: Inputs) -> tuple[Any, ...]:
     def one(value: Any) -> Any:
         return (len(value.shape), value.dtype) if _is_tensor(value) else type(value)
 

@@ -29,7 +29,7 @@ class LightningCostCallback:
         inputs: Inputs of the module's forward: an example (a tensor, a tuple, or a dictionary of keywords), or a
             function from a batch to one. None takes the module's `example_input_array`, else the batch itself: a
             tensor, the first of `(x, y)`, or the entries of a dictionary with names of the forward's arguments. An
-            example is used for each batch that this rule does not fit (see `training.inputs.Inputs`).
+            example is used for each batch that this rule does not fit (see `training.BatchInputs`).
         log: Whether the trainer's loggers receive the figures, at the loggers' step of the batch.
         **settings: Arguments of `CostTracker`. The default `precision` is the trainer's mixed precision.
 

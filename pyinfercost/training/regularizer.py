@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..deployment import deployment_of
 from ..sources.example import Dynamic, capture_forward, example_of
 from ..sources.inference_view.view import inference_view
 from .gates import Gated, at_least_single, gates_given, magnitudes
-from .settings import checked_count, granularity_of, machines_of
+from .settings import checked_count, granularity_of
 from .soft_cost import METRICS, OF_MACHINE, Interpolation, PointCost, nodes_of
 
 if TYPE_CHECKING:
+    from typing import SupportsIndex
+
+    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
     from ..transform.channels import ChannelGroups
 
 _STEPS = 8
@@ -59,18 +63,23 @@ class CostRegularizer:
 
     Args:
         model: The module in training, in any wrapper.
-        args: Example inputs of a served forward, a tuple or a lone one.
-        kwargs: Named example inputs.
+        inputs: Example inputs of a served forward: a tuple of positional inputs, a lone input, a mapping of keyword
+            inputs, or an `Inputs` with both kinds.
         metric: `latency_s`, `energy_j`, `cost_usd` (these on a machine), `flops`, `contraction_flops`,
             `traffic_bytes`, or `peak_memory_bytes`.
-        hardware: The machine, as `hardware.load` takes it.
-        precision: The dtype to serve in.
-        execution: `eager`, `compiled` or `cuda_graph`.
+        on: Where and how the model is going to be served; the keywords below override its fields.
+        hardware: The machine. This and the next nine are the fields of `Deployment`, which describes them.
+        devices: Number of machines that share the batch.
+        precision: Dtype to serve in.
+        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        threads: Threads of a CPU.
+        sustained: Whether the machine runs without pause.
+        price: Price of a device hour, for `cost_usd`.
+        utilization: Share of the paid time in which the machine works.
+        region: Location of the machine.
+        transfer: How inputs reach the machine and results return.
         sizes: Values of named sizes to serve at, such as `{"batch": 1}`.
         dynamic: Varying dimensions, as in `CostTracker`.
-        price: Of an hour of the machine, for `cost_usd`, as in `estimate`.
-        utilization: Share of the paid time in which it works.
-        threads: Threads of a CPU.
         gates: Name of a group, or path of a layer -> a tensor of shape (channels,) between 0 and 1, or a function that
             returns one; other groups keep their channels. None takes magnitudes of the weights, of all groups.
         threshold: Given gates below it count as closed.
@@ -90,18 +99,22 @@ class CostRegularizer:
     def __init__(
         self,
         model: torch.nn.Module,
-        args: Any = (),
-        kwargs: Mapping[str, Any] | None = None,
+        inputs: Any = (),
         *,
         metric: str = "latency_s",
-        hardware: Any = None,
-        precision: str = "native",
-        execution: str = "eager",
+        on: Deployment | None = None,
+        hardware: HardwareLike | None = None,
+        devices: SupportsIndex | None = None,
+        precision: str | None = None,
+        execution: str | None = None,
+        threads: int | None = None,
+        sustained: bool | None = None,
+        price: PriceLike | None = None,
+        utilization: float | None = None,
+        region: str | None = None,
+        transfer: TransferLike | None = None,
         sizes: Mapping[str, int] | None = None,
         dynamic: Dynamic | None = None,
-        price: Any = None,
-        utilization: float = 1.0,
-        threads: int | None = None,
         gates: Mapping[str, Any] | None = None,
         threshold: float = 0.5,
         softness: float = 0.1,
@@ -113,13 +126,22 @@ class CostRegularizer:
     ) -> None:
         from ..transform.channels import channel_groups
 
-        _check(metric, hardware, price, softness, target)
+        deployment = deployment_of(
+            on,
+            hardware=hardware,
+            devices=devices,
+            precision=precision,
+            execution=execution,
+            threads=threads,
+            sustained=sustained,
+            price=price,
+            utilization=utilization,
+            region=region,
+            transfer=transfer,
+        )
+        _check(metric, deployment, softness, target)
         self._refresh = checked_count("refresh", refresh)
-        machines = machines_of(hardware, threads, price=price, utilization=utilization, region=None, transfer=None)
-        if len(machines) > 1:
-            raise ValueError(f"hardware has {len(machines)} machines; expected one, because a loss has one cost")
-        machine = machines[0] if machines else None
-        graph = capture_forward(inference_view(model).module, example_of(args, kwargs, dynamic))
+        graph = capture_forward(inference_view(model).module, example_of(inputs, dynamic))
         self.groups: ChannelGroups = channel_groups(graph)
         self._gated: list[Gated] = (
             magnitudes(model, self.groups, softness) if gates is None else gates_given(self.groups, gates, threshold)
@@ -131,24 +153,16 @@ class CostRegularizer:
             )
         self._names = [gated.group.name for gated in self._gated]
         self._full = tuple(gated.group.width for gated in self._gated)
-        self._granularity = granularity_of(granularity, None if machine is None else machine.hardware, precision)
-        self._cost = PointCost(
-            self.groups,
-            self._names,
-            metric=metric,
-            machine=machine,
-            precision=precision,
-            execution=execution,
-            sizes=sizes or {},
-            threads=threads,
-        )
+        machine = None if deployment.hardware is None else deployment.machine
+        self._granularity = granularity_of(granularity, machine, deployment.precision)
+        self._cost = PointCost(self.groups, self._names, metric=metric, on=deployment, sizes=sizes or {})
         nodes = [nodes_of(width, min(self._granularity, width), _STEPS) for width in self._full]
         self._interpolation = Interpolation(nodes, self._cost.at)
         self.metric = metric
         self.full_cost = self._cost.at(self._full)
         if not (math.isfinite(self.full_cost) and self.full_cost > 0):
             raise ValueError(
-                f"{metric} of {graph.model} on {hardware} is unknown; pass a machine whose file has its constants"
+                f"{metric} of {graph.model} on {machine and machine.id} is unknown; pass a machine whose file has its constants"
             )
         self.lam = float(lam)
         self._target = target
@@ -290,12 +304,12 @@ class CostRegularizer:
         self.lam = float(state["lam"])
 
 
-def _check(metric: str, hardware: Any, price: Any, softness: float, target: float | None) -> None:
+def _check(metric: str, on: Deployment, softness: float, target: float | None) -> None:
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
-    if metric in OF_MACHINE and hardware is None:
+    if metric in OF_MACHINE and on.hardware is None:
         raise ValueError(f"{metric} depends on the machine; pass hardware=, an id of the catalogue or a file")
-    if metric == "cost_usd" and price is None:
+    if metric == "cost_usd" and on.device_price is None:
         raise ValueError("cost_usd is unknown without a price; pass price=")
     if not softness > 0:
         raise ValueError(f"softness is {softness!r}; expected a share above 0")

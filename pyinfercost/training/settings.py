@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import index
 from typing import Any
 
-from .. import _core
-from .cost_to_serve import Machine
+from .._core import Hardware
+from ..deployment import Deployment, HardwareLike, PriceLike, deployment_of
 
 
 def checked_count(name: str, value: Any) -> int:
@@ -26,55 +26,46 @@ def checked_count(name: str, value: Any) -> int:
     return number
 
 
-def machines_of(
-    hardware: Any,
-    threads: int | None,
+def serving_deployments(
+    on: Deployment | Iterable[Deployment] | None,
     *,
-    price: Any,
-    utilization: float,
-    region: str | None,
-    transfer: Any,
-) -> list[Machine]:
-    """The machines to serve on, each with its terms.
+    hardware: HardwareLike | Iterable[HardwareLike] | None,
+    price: PriceLike | None,
+    **fields: Any,
+) -> tuple[Deployment, ...]:
+    """Return the deployments to serve on; without a machine, the one that says how the model is counted.
 
     Args:
-        hardware: one or several of what `hardware.load` takes; None or nothing for none.
-        threads: of a CPU.
-        price: for all of them, or a mapping from id to price; machines that it leaves out have none.
-        utilization, region, transfer: as in `estimate`.
+        on: One or several, or None.
+        hardware: One machine or several, each with the other fields; None keeps those of `on`.
+        price: A price for all of them, or prices by machine id; machines that it leaves out have none.
+        **fields: Fields that override those of `on` unless None.
 
     Raises:
-        ValueError: for a machine, a price or a place that is not known, or a machine that is named twice.
+        ValueError: A machine is there twice, is unknown or missing where `price` names it, or precisions differ.
     """
-    from ..deployment.terms import terms_of
-    from ..hardware import load
-
-    lone = isinstance(hardware, str | os.PathLike | _core.Hardware)
-    given = [hardware] if lone else list(hardware or ())
-    loaded = [load(each, threads=threads) for each in given]
-    names = [machine.id for machine in loaded]
+    shared = [] if on is None else [on] if isinstance(on, Deployment) else list(on)
+    lone = isinstance(hardware, str | os.PathLike | Hardware)
+    machines: list[Any] = [] if hardware is None else [hardware] if lone else list(hardware)  # type: ignore[arg-type]
+    if machines and len(shared) > 1:
+        raise ValueError(f"on has {len(shared)} deployments, each with its hardware; leave hardware out")
+    first = shared[0] if shared else None
+    if machines:
+        found = [deployment_of(first, hardware=each, **fields) for each in machines]
+    else:
+        found = [deployment_of(each, **fields) for each in shared] or [deployment_of(None, **fields)]
+    names = [each.machine.id for each in found if each.hardware is not None]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"hardware has {', '.join(twice)} twice; figures go by the id, so each may be there once")
+    if len({each.precision for each in found}) > 1:
+        raise ValueError("on has deployments in several precisions; a record counts the model in one: use one for all")
     if isinstance(price, Mapping):
         unknown = sorted(price.keys() - set(names))
         if unknown:
             raise ValueError(f"price has {', '.join(unknown)}, which is not in hardware ({', '.join(names) or 'none'})")
-    return [
-        Machine(
-            machine.id,
-            machine,
-            terms_of(
-                machine.id,
-                price=price.get(machine.id) if isinstance(price, Mapping) else price,
-                utilization=utilization,
-                region=region,
-                transfer=transfer,
-                threads=threads,
-            ),
-        )
-        for machine in loaded
-    ]
+        return tuple(each.replace(price=price[each.machine.id]) if each.machine.id in price else each for each in found)
+    return tuple(deployment_of(each, price=price) for each in found)
 
 
 # Operands of a matrix unit are fetched in pieces of so many bytes, and rows that are no multiple of it take slower
@@ -86,7 +77,7 @@ _BITS = {"fp64": 64, "fp16": 16, "bf16": 16, "amp_fp16": 16, "amp_bf16": 16, "in
 _USUAL_BITS = 32
 
 
-def granularity_of(value: Any, machine: _core.Hardware | None, precision: str) -> int:
+def granularity_of(value: Any, machine: Hardware | None, precision: str) -> int:
     """Channels that a machine's units take together.
 
     Args:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .._core import Graph
+    from ..deployment import Deployment
     from ..transform.channels import ChannelGroups
-    from .cost_to_serve import Machine
 
 Widths = tuple[int, ...]
 METRICS = ("latency_s", "energy_j", "cost_usd", "flops", "contraction_flops", "traffic_bytes", "peak_memory_bytes")
@@ -30,11 +30,8 @@ class PointCost:
         groups: Groups of channels, with the graph in which their widths are named sizes.
         names: Names of these sizes, in the order of the widths.
         metric: One of `METRICS`.
-        machine: For the metrics that depend on it.
-        precision: The dtype to serve in.
-        execution: `eager`, `compiled` or `cuda_graph`.
+        on: Where and how it runs; without hardware, for metrics that need no machine.
         sizes: Values of other named sizes.
-        threads: Threads of a CPU.
     """
 
     def __init__(
@@ -43,23 +40,17 @@ class PointCost:
         names: Sequence[str],
         *,
         metric: str,
-        machine: Machine | None,
-        precision: str,
-        execution: str,
+        on: Deployment,
         sizes: Mapping[str, int],
-        threads: int | None,
     ) -> None:
         self._groups = groups
         # One plan for all widths is ten times as fast if it is quick to build. The plan of a CPU's eager kernels
         # depends on widths, because it rounds copies into blocked layouts.
-        is_cpu = machine is not None and machine.hardware.kind == "cpu"
+        is_cpu = on.hardware is not None and on.machine.kind == "cpu"
         self._with_open_widths = not is_cpu and len(groups) <= _MOST_OPEN
         self._names = tuple(names)
         self._metric = metric
-        self._machine = machine
-        self._execution = execution
-        self._precision = precision
-        self._threads = threads
+        self._on = on
         self._sizes = dict(sizes)
         self._quantities: list[Any] | None = None
         self._cached = lru_cache(maxsize=65536)(self._cost)
@@ -91,37 +82,19 @@ class PointCost:
         if (
             self._metric == "peak_memory_bytes" or not self._with_open_widths
         ):  # a peak is exact only if all sizes are known
-            total = _core.count(graph, sizes, precision=self._precision).total
+            total = _core.count(graph, sizes, precision=self._on.precision).total
             return float(sum(value_of(getattr(total, name), {}) for name in _COUNTED[self._metric]))
         if self._quantities is None:
-            total = _core.count(graph, {}, precision=self._precision).total
+            total = _core.count(graph, {}, precision=self._on.precision).total
             self._quantities = [getattr(total, name) for name in _COUNTED[self._metric]]
         return float(sum(value_of(quantity, sizes) for quantity in self._quantities))
 
     def _of_machine(self, graph: Graph, given: Mapping[str, int]) -> float:
-        from .. import _core
-        from ..deployment.costs import cost_of
-        from ..predict.plans import family_of
+        from ..predict.derived_costs import DerivedCosts
+        from ..predict.estimate import evaluate_on
 
-        if self._machine is None:
-            raise ValueError(f"{self._metric} depends on the machine; pass hardware=")
-        sizes = graph.size_values(given)
-        point = {name: size for name, size in sizes.items() if name in given or not _core.depends_on_data(name)}
-        plan = family_of(graph, self._precision, self._execution).plan_for(point)
-        totals = _core.evaluate_point(plan, point, self._machine.hardware)
-        if self._metric != "cost_usd":
-            return float(totals[self._metric])
-        price = self._machine.terms.price
-        if price is None:
-            raise ValueError("cost_usd is unknown without a price; pass price=")
-        return cost_of(
-            price,
-            latency_s=totals["latency_s"],
-            items=sizes.get("batch", 1),
-            utilization=self._machine.terms.utilization,
-            energy_j=totals["energy_j"],
-            idle_w=self._machine.hardware.power_w.get("idle", 0.0),
-        ).usd
+        at = evaluate_on(self._on, graph, given).at
+        return float(getattr(at if self._metric != "cost_usd" else DerivedCosts(at), self._metric))
 
 
 class Slope(NamedTuple):

@@ -299,14 +299,14 @@ def training_device(module: torch.nn.Module, hardware: Any, precision: str | Non
     Raises:
         ValueError: A machine, dtype or price is unknown.
     """
-    from ..deployment.terms import price_of_device
+    from ..deployment import parse_price
 
     machine, why = _machine(hardware, module)
     short = _precision(precision, module)
     if isinstance(price, str) and machine is None:
         raise ValueError(f"training_price is {price!r}, which depends on the machine; pass training_hardware=")
-    paid = price_of_device(price, "" if machine is None else machine.id, None)
-    usd_per_h = None if paid is None else paid.usd_per_h
+    device = "" if machine is None else machine.id
+    usd_per_h = None if price is None else parse_price(price, device).usd_per_h
     if machine is None:
         return TrainingDevice(None, usd_per_h, (why,))
     peak = _peak(machine, short)

@@ -15,15 +15,19 @@ from ..results.sinks import Sink, open_sinks
 from ..sources.example import Dynamic, Example, ShapeError, Sizes, example_of
 from .cost_to_serve import CostToServe, ServedCost, ServingConfig, without_labels
 from .isolation import Guard
-from .settings import checked_count, machines_of
-from .throughput import Throughput, Totals, Window, processes, training_device, utilization
-from .training_step import TrainingWork, training_example
+from .settings import checked_count, serving_deployments
+from .throughput import Throughput, Totals, Window, processes, training_device
+from .throughput import utilization as training_utilization
+from .training_step import TrainingWork
 from .weight_sparsity import PlainNames, zeros_of
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import SupportsIndex
 
     from typing_extensions import Self
+
+    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
 
 _SCHEMA_VERSION = 1
 
@@ -42,21 +46,26 @@ class CostTracker:
     Args:
         model: The module in training, in any wrapper (`torch.compile`, DDP, FSDP, masks, parametrizations, fake
             quantization). Its cost is that of the model that will be served.
-        args: Example inputs of a served forward, a tuple or a lone one.
-        kwargs: Named example inputs.
-        hardware: Machines to serve on: one or several of what `hardware.load` takes.
-        precision: The dtype to serve in, as in `estimate`.
-        execution: `eager`, `compiled` or `cuda_graph`.
+        inputs: Example inputs of a served forward: a tuple of positional inputs, a lone input, a mapping of keyword
+            inputs, or an `Inputs` with both kinds.
+        on: Where and how the model is going to be served: one deployment or several; the keywords below override their
+            fields.
+        hardware: Machines to serve on, one or several. This and the next nine are the fields of `Deployment`, which
+            describes them.
+        devices: Number of machines that share the batch.
+        precision: Dtype to serve in.
+        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        threads: Threads of a CPU to serve on.
+        sustained: Whether the machines run without pause.
+        price: Price of a device hour, or a mapping from machine id to price.
+        utilization: Share of the paid time in which the machines work.
+        region: Location of the machines.
+        transfer: How inputs reach the machines and results return.
         sizes: Values of named sizes to serve at, such as `{"batch": 1}`; the example's by default.
         dynamic: Varying dimensions, as in `capture`: `{"input_ids": {0: "batch", 1: "sequence"}}`. By default the
             first, if all inputs share it, as `batch`.
         quantize: Formats of the weights after training, as in `whatif`; their cost is under `converted/`. By default
             those that quantization-aware training prepares.
-        price: Of an hour of a machine, as in `estimate`, or a mapping from machine id to price.
-        utilization: Share of the paid time in which the machines work.
-        region: Location of the machines, as in `estimate`.
-        transfer: Transfer of inputs and results, as in `estimate`.
-        threads: Threads of a CPU to serve on.
         every: Optimizer steps between two records.
         sparsity: Whether to count zeros of the weights for each record.
         sparsity_threads: Threads of that scan.
@@ -65,8 +74,7 @@ class CostTracker:
         budgets: Limits, each a `CostBudget`; one with the action `"raise"` ends training with a
             `CostBudgetExceededError`.
         training: Whether to report throughput, MFU, HFU and MBU, which need a capture of a training step.
-        training_inputs: Example inputs of a training step, if they differ: a tuple of positional ones, or a dict of
-            named ones (with labels).
+        training_inputs: Example inputs of a training step (with labels), if they differ.
         loss: From the model's result to a scalar, as in `capture`.
         causal: Whether MFU counts only the part of attention that a causal mask keeps.
         accumulation: Forwards per optimizer step, if `micro_batch` is not called.
@@ -84,20 +92,22 @@ class CostTracker:
     def __init__(
         self,
         model: torch.nn.Module,
-        args: Any = (),
-        kwargs: Mapping[str, Any] | None = None,
+        inputs: Any = (),
         *,
-        hardware: Any = (),
-        precision: str = "native",
-        execution: str = "eager",
+        on: Deployment | Sequence[Deployment] | None = None,
+        hardware: HardwareLike | Sequence[HardwareLike] | None = None,
+        devices: SupportsIndex | None = None,
+        precision: str | None = None,
+        execution: str | None = None,
+        threads: int | None = None,
+        sustained: bool | None = None,
+        price: PriceLike | None = None,
+        utilization: float | None = None,
+        region: str | None = None,
+        transfer: TransferLike | None = None,
         sizes: Mapping[str, int] | None = None,
         dynamic: Dynamic | None = None,
         quantize: Any = None,
-        price: Any = None,
-        utilization: float = 1.0,
-        region: str | None = None,
-        transfer: Any = None,
-        threads: int | None = None,
         every: int = 10,
         sparsity: bool = True,
         sparsity_threads: int = 1,
@@ -132,14 +142,20 @@ class CostTracker:
         self._sinks: list[Sink] = []
         budgets = [budgets] if isinstance(budgets, CostBudget) else list(budgets)
         self._budgets = [WatchedBudget(budget) for budget in budgets]
-        config = ServingConfig(
-            machines_of(hardware, threads, price=price, utilization=utilization, region=region, transfer=transfer),
-            precision,
-            execution,
-            sizes,
-            quantize,
-            threads,
+        deployments = serving_deployments(
+            on,
+            hardware=hardware,
+            devices=devices,
+            precision=precision,
+            execution=execution,
+            threads=threads,
+            sustained=sustained,
+            price=price,
+            utilization=utilization,
+            region=region,
+            transfer=transfer,
         )
+        config = ServingConfig(deployments, sizes, quantize)
         device = training_device(model, training_hardware, training_precision, training_price)
         self._peak, self._usd_per_h = device.peak, device.usd_per_h
         self._notes += device.notes
@@ -153,11 +169,11 @@ class CostTracker:
         self._make_work: Callable[[], TrainingWork] | None = None
         self._work_is_due = training
         self._work_note = ""
-        trained = example_of(args, kwargs, dynamic)
-        inputs = without_labels(model, trained)
+        trained = example_of(inputs, dynamic)
+        served = without_labels(model, trained)
         if training_inputs is not None:
-            trained = training_example(training_inputs, dynamic)
-        self._guard.run(self._prepare, config, inputs, trained, loss, causal, training, accumulation)
+            trained = example_of(training_inputs, dynamic)
+        self._guard.run(self._prepare, config, served, trained, loss, causal, training, accumulation)
         self._check_budgets(stacklevel=4)
 
     def _prepare(
@@ -307,7 +323,7 @@ class CostTracker:
             if work is None:
                 return {}
             notes += work.notes
-            return utilization(
+            return training_utilization(
                 window,
                 work,
                 self._totals,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from .. import _core
-from ..sources.example import Dynamic, Example, ShapeError, Sizes, example_of, with_open_sizes
+from ..sources.example import Example, ShapeError, Sizes, with_open_sizes
 from ..sources.inference_view.view import inference_view
 
 if TYPE_CHECKING:
@@ -129,13 +129,6 @@ class TrainingWork:
         return BatchWork(model_flops, run_flops, moved * scale, items, tokens)
 
 
-def training_example(inputs: Any, dynamic: Dynamic | None) -> Example:
-    """Return the example of a training step: named inputs from a mapping, positional ones from anything else."""
-    if isinstance(inputs, Mapping):
-        return example_of((), inputs, dynamic)
-    return example_of(inputs, None, dynamic)
-
-
 @contextlib.contextmanager
 def _without_checkpoints(module: torch.nn.Module) -> Iterator[bool]:
     """Clear the flags with which parts of a module recompute activations; yield whether there are any.
@@ -162,7 +155,7 @@ def _capture_step(module: torch.nn.Module, example: Example, loss: Callable[[Any
     from ..sources.torch_state import in_mode
 
     def run(of: Example) -> Graph:
-        return capture(module, of.args, of.kwargs, dynamic=of.dynamic or None, training=True, loss=loss)
+        return capture(module, of.inputs, dynamic=of.dynamic or None, training=True, loss=loss)
 
     with in_mode(module, training=True):
         return with_open_sizes(run, example)

@@ -15,7 +15,7 @@ from .products import Product, Quantiser, product_of
 if TYPE_CHECKING:
     from .._core import Graph
 
-Where = str | Iterable[str] | Callable[[str], bool] | None
+Layers = str | Iterable[str] | Callable[[str], bool] | None
 
 
 def whatif(
@@ -24,7 +24,7 @@ def whatif(
     quantize: str | Format | Mapping[str, str | Format | None] | None = None,
     prune: str | Mapping[str, str | None] | None = None,
     kv_cache: str | None = None,
-    where: Where = None,
+    layers: Layers = None,
     kernels: str = "engine",
 ) -> Graph:
     """The graph of the same model with weights, activations or caches in other formats.
@@ -46,7 +46,7 @@ def whatif(
         kv_cache: what keys and values of attention are kept in: `int8`, `fp8`, `fp16` or `bf16`.
         kernels: `"engine"`, those of serving engines as above, or `"torchao"`: the operators that torchao's modules run
             where nothing compiles them (`int8_wo`, `fp8_wo`, `int8_dynamic`).
-        where: of which modules the products are meant: a pattern, several, or a function of the module's path.
+        layers: modules whose products are changed: a pattern of paths, several, or a function of the path.
 
     Returns:
         A new graph. Convolutions have `int8_dynamic`, `int8_static` and casts alone and stay as they are with other
@@ -60,8 +60,8 @@ def whatif(
             "nothing is asked: give quantize=, such as 'int8_wo', prune='2:4', or kv_cache=, such as 'fp8'"
         )
     edit = GraphEdit(graph)
-    chosen = _chosen(edit, quantize, where, format_of)
-    pruned = _chosen(edit, prune, where, pruned_format)
+    chosen = _chosen(edit, quantize, layers, format_of)
+    pruned = _chosen(edit, prune, layers, pruned_format)
     if both := [product for key, (product, _) in chosen.items() if key in pruned]:
         raise WhatIfError(f"{both[0].node.get('module', '')!r} is to be quantised and pruned; no kernel here does both")
     chosen |= pruned
@@ -79,7 +79,7 @@ def whatif(
 
 
 def _chosen(
-    edit: GraphEdit, quantize: Any, where: Where, by_name: Callable[[Any], Format]
+    edit: GraphEdit, quantize: Any, layers: Layers, by_name: Callable[[Any], Format]
 ) -> dict[int, tuple[Product, Format]]:
     """The products that get a format, by the id of their node."""
     if quantize is None:
@@ -87,9 +87,9 @@ def _chosen(
     products = [found for node in edit.nodes if (found := product_of(edit, node)) is not None]
     policy = quantize if isinstance(quantize, Mapping) else {"*": quantize}
     forms = {pattern: None if name is None else by_name(name) for pattern, name in policy.items()}
-    wanted = _selector(where)
+    wanted = _selector(layers)
     modules = list(dict.fromkeys(product.node.get("module", "") for product in products))
-    _check_patterns([*policy, *_patterns(where)], modules)
+    _check_patterns([*policy, *_patterns(layers)], modules)
     chosen: dict[int, tuple[Product, Format]] = {}
     for product in products:
         module = product.node.get("module", "")
@@ -113,18 +113,18 @@ def _fits(module: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(module, pattern)
 
 
-def _patterns(where: Where) -> list[str]:
-    if where is None or callable(where):
+def _patterns(layers: Layers) -> list[str]:
+    if layers is None or callable(layers):
         return []
-    return [where] if isinstance(where, str) else list(where)
+    return [layers] if isinstance(layers, str) else list(layers)
 
 
-def _selector(where: Where) -> Callable[[str], bool]:
-    if where is None:
+def _selector(layers: Layers) -> Callable[[str], bool]:
+    if layers is None:
         return lambda _: True
-    if callable(where):
-        return where
-    patterns = _patterns(where)
+    if callable(layers):
+        return layers
+    patterns = _patterns(layers)
     return lambda module: any(_fits(module, pattern) for pattern in patterns)
 
 

@@ -12,7 +12,7 @@ import pyinfercost as ic
 @pytest.fixture(scope="module")
 def grid() -> ic.Sweep:
     """What `TWO`, `BATCHES` and `PRICE` ask for."""
-    return ic.sweep(blocks(), hardware=MACHINES, batch=range(1, 257), usd_per_h=PRICES)
+    return ic.sweep(blocks(), hardware=MACHINES, batch=range(1, 257), price=PRICES)
 
 
 @pytest.fixture

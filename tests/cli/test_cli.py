@@ -111,8 +111,8 @@ def test_sweep_captures_a_model_in_words_with_its_sizes_open(monkeypatch: pytest
         loaded.append((spec, sizes))
         return LoadedModel("module", ("x",), {}, {0: {0: "batch"}})
 
-    def capture(module: object, args: object, kwargs: object, *, dynamic: object) -> ic.Graph:
-        assert (module, args, kwargs, dynamic) == ("module", ("x",), {}, {0: {0: "batch"}})
+    def capture(module: object, inputs: object, *, dynamic: object, sizes: object) -> ic.Graph:
+        assert (module, inputs, dynamic, sizes) == ("module", (("x",), {}), {0: {0: "batch"}}, {})
         return blocks()
 
     monkeypatch.setattr("pyinfercost.sources.captured.load_model", load_model)

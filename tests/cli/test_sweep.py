@@ -45,7 +45,7 @@ def test_every_axis_is_that_of_the_api(toy: str) -> None:
         execution=["eager", "compiled"],
         devices=[1, 2],
         scale={"bandwidth": [1, 1.5, 2], "compute": [1, 2]},
-        usd_per_h=PRICES,
+        price=PRICES,
     )
     assert len(given) == 2 * 3 * 2 * 2 * 2 * 3 * 2
     assert given == expected.rows()

@@ -154,7 +154,7 @@ def test_devices_need_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     fixed.write_text(blocks(fixed_batch=8).to_json(), encoding="utf-8")
     result = sweep(str(fixed), *L4, "--devices", "1,2")
     assert result.exit_code == 2
-    assert "devices share out the batch" in result.stderr
+    assert "devices share the batch" in result.stderr
     assert sweep(str(fixed), *L4, "--devices", "1").exit_code == 0
     monkeypatch.setattr("pyinfercost.sources.captured.graph_over", never)
     words = sweep("torchvision:resnet50", *L4, "--devices", "1,2")

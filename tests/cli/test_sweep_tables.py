@@ -106,7 +106,7 @@ def test_a_table_keeps_to_the_page(toy: str, width: int) -> None:
         batch=[1, 2],
         precision=["fp16", "bf16"],
         execution=["eager", "compiled"],
-        usd_per_h=PRICES,
+        price=PRICES,
     )
     text = as_text(sweep_view(wide, shown=3), width=width)
     assert text.isascii()

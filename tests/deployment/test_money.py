@@ -15,22 +15,28 @@ from support.toy_graphs import blocks
 import pyinfercost as ic
 from pyinfercost import deployment as money
 from pyinfercost.cli import main
-from pyinfercost.deployment.costs import cost_of
 from pyinfercost.deployment.offer_catalog import months_since
-from pyinfercost.deployment.place_catalog import carbon_g
+from pyinfercost.predict.derived_costs import DerivedCosts, OnePoint
+
+
+def derived(on: money.Deployment, *, latency_s: float, energy_j: float, items: int) -> DerivedCosts:
+    """The costs of a forward of so many seconds and joules."""
+    graph = blocks()
+    sizes = graph.size_values({"batch": items})
+    return DerivedCosts(OnePoint(on, graph, sizes, sizes, latency_s, energy_j, items))
 
 
 @pytest.mark.parametrize("text", [2, 2.0, "2", "2/h", "$2.00/h", "2 USD/h", "2 / hour"])
 def test_a_price_of_ones_own(text: float | str) -> None:
-    assert money.price_of(text, "t4").usd_per_h == 2.0
+    assert money.parse_price(text, "t4").usd_per_h == 2.0
 
 
 def test_an_instance_is_shared_out_over_its_devices() -> None:
-    price = money.price_of("aws/p5.48xlarge", "h100-sxm-80gb")
+    price = money.parse_price("aws/p5.48xlarge", "h100-sxm-80gb")
     assert price.usd_per_h == pytest.approx(55.04 / 8)
     assert (price.cloud, price.region, price.dated) == ("aws", "us-east-1", "2025-10")
-    assert money.price_of("p5.48xlarge:spot", "h100-sxm-80gb").usd_per_h == pytest.approx(14.246 / 8)
-    assert money.price_of({"t4": 1, "l4": "g6.4xlarge"}, "l4").usd_per_h == pytest.approx(1.3232)
+    assert money.parse_price("p5.48xlarge:spot", "h100-sxm-80gb").usd_per_h == pytest.approx(14.246 / 8)
+    assert money.parse_price({"t4": 1, "l4": "g6.4xlarge"}, "l4").usd_per_h == pytest.approx(1.3232)
     assert "of 2025-10" in str(price)
 
 
@@ -38,31 +44,35 @@ def test_terms_mean_the_cheapest_offer_that_is_known() -> None:
     for terms in ("on-demand", "spot"):
         known = [each for each in money.offers(device="t4") if terms in each.usd_per_h]
         least = min(each.usd_per_h[terms] / each.devices for each in known)
-        assert money.price_of(terms, "t4").usd_per_h == pytest.approx(least)
+        assert money.parse_price(terms, "t4").usd_per_h == pytest.approx(least)
 
 
 def test_some_cores_of_a_cpu_are_paid_for_as_a_whole() -> None:
-    price = money.price_of("c7i.xlarge", "xeon-8480+", threads=2)
+    price = money.parse_price("c7i.xlarge", "xeon-8480+", threads=2)
     assert price.usd_per_h == pytest.approx(0.1785)
     for threads in (None, 5):
         with pytest.raises(money.PriceError, match="has 4 hardware threads"):
-            money.price_of("c7i.xlarge", "xeon-8480+", threads=threads)
+            money.parse_price("c7i.xlarge", "xeon-8480+", threads=threads)
 
 
 def test_a_machine_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "server.toml"
     path.write_text("usd = 87660\ndevices = 2\nlifetime_years = 5\nusd_per_kwh = 0.2\npue = 1.5\n")
-    price = money.price_of(path, "t4")
+    price = money.parse_price(path, "t4")
     assert price.usd_per_h == pytest.approx(1.0)  # 87,660 / 2 devices / (5 x 8,766 h)
-    # 2 s of work for 4 items at half of the time: 0.5 s used and 1 s paid for each. 300 J a forward, 10 W at rest.
-    cost = cost_of(price, latency_s=2.0, items=4, utilization=0.5, energy_j=300.0, idle_w=10.0)
+    # 2 s of work for 4 items at half of the time: 0.5 s used and 1 s paid for each. 300 J a forward, 9 W at rest.
+    on = money.Deployment(hardware="t4", price=path, utilization=0.5)
+    assert on.machine.power_w["idle"] == 9
+    cost = derived(on, latency_s=2.0, energy_j=300.0, items=4)
     assert (cost.used_s, cost.paid_s) == (0.5, 1.0)
-    assert cost.electricity_usd == pytest.approx((300 / 4 + 0.5 * 10) * 1.5 * 0.2 / 3.6e6)
-    assert cost.usd == pytest.approx(1.0 / 3600 + cost.electricity_usd)
-    assert cost.usd_per_million == pytest.approx(1e6 * cost.usd)
-    assert cost.paid_h_per_million == pytest.approx(1e6 / 3600)
-    with pytest.raises(ValueError, match="energy is not known"):
-        cost_of(price, latency_s=2.0, items=4)
+    assert cost.electricity_usd == pytest.approx((300 / 4 + 0.5 * 9) * 1.5 * 0.2 / 3.6e6)
+    assert cost.cost_usd == pytest.approx(1.0 / 3600 + cost.electricity_usd)
+    total = ic.estimate(blocks(), on=on, batch=4).cost
+    assert total is not None
+    assert total.usd_per_million == pytest.approx(1e6 * total.usd)
+    assert total.paid_h_per_million == pytest.approx(1e6 * total.paid_s / 3600)
+    with pytest.raises(ValueError, match="the energy of tpu-v5e is unknown"):
+        ic.estimate(blocks(), hardware="tpu-v5e", price=path)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +89,7 @@ def test_a_wrong_file_says_what_is_expected(text: str, message: str, tmp_path: P
     path = tmp_path / "price.toml"
     path.write_text(text)
     with pytest.raises(money.PriceError, match=message):
-        money.price_of(path, "t4")
+        money.parse_price(path, "t4")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +106,7 @@ def test_a_wrong_file_says_what_is_expected(text: str, message: str, tmp_path: P
 )
 def test_what_is_not_listed_gives_the_nearest(price: object, device: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        money.price_of(price, device)
+        money.parse_price(price, device)
 
 
 def test_every_offer_has_a_source_a_date_and_a_device_of_the_catalogue() -> None:
@@ -160,7 +170,8 @@ def test_the_catalogue_is_listed() -> None:
 def test_carbon_is_energy_times_data_centre_times_grid() -> None:
     where = money.place("deu")
     assert (where.grid_g_per_kwh, where.pue) == (381.0, 1.58)
-    assert carbon_g(where, 3.6e6) == pytest.approx(381.0 * 1.58)  # a kWh
+    on = money.Deployment(hardware="t4", region="deu")
+    assert derived(on, latency_s=1.0, energy_j=3.6e6, items=1).carbon_g == pytest.approx(381.0 * 1.58)  # a kWh
     assert money.place("gcp/us-central1").pue == 1.10
     assert money.place("deu", pue=1.2).pue == 1.2
     estimate = ic.estimate(blocks(), hardware="t4", batch=8, region="deu")
@@ -235,8 +246,10 @@ def test_several_prices_are_an_axis(tmp_path: Path) -> None:
     for wrong, message in (([], "no values"), ([1, 1], "twice"), ([{"t4": 1}], "expected a number")):
         with pytest.raises(ValueError, match=message):
             ic.sweep(blocks(), price=wrong, **ways)
-    with pytest.raises(ValueError, match="a point of a sweep has no 'price'"):
-        ic.sweep(blocks(), hardware="t4", points=[{"price": 1}])
+    listed = ic.sweep(blocks(), points=[{"hardware": "t4", "price": 1}, {"hardware": "l4", "price": "spot"}], batch=8)
+    assert listed["price"].tolist() == ["1", "spot"]
+    for number, (machine, price) in enumerate((("t4", 1), ("l4", "spot"))):
+        assert listed["cost_usd"][number] == ic.estimate(blocks(), hardware=machine, price=price, batch=8).cost_usd
 
 
 def test_several_prices_on_the_command_line(tmp_path: Path) -> None:

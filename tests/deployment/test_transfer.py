@@ -15,8 +15,8 @@ import pyinfercost as ic
 from pyinfercost import _core, deployment as money, deployment as transfer
 from pyinfercost.predict.boundary import boundary_of
 from pyinfercost.cli import main
-from pyinfercost.deployment.host_transfer import waiting_s
 from pyinfercost.deployment.transfer import facts
+from pyinfercost.predict.derived_costs import DerivedCosts, OnePoint
 
 VOCABULARY, WIDTH, HEADS = 1000, 64, 4
 
@@ -118,7 +118,7 @@ def test_one_memory_needs_no_copy_and_an_unknown_link_is_not_known() -> None:
     assert unknown.transfer_s is None
     assert unknown.cold_start is None
     assert "not known" in ic.profile(blocks(), hardware="tpu-v2").to_markdown()
-    with pytest.raises(ValueError, match="tpu-v2 says nothing of a link to its host"):
+    with pytest.raises(ValueError, match="tpu-v2 does not describe its link to the host"):
         ic.estimate(blocks(), hardware="tpu-v2", price=1, transfer="pinned")
 
 
@@ -139,9 +139,13 @@ def test_the_network_has_the_whole_batch_and_egress_is_paid_by_item() -> None:
 
 
 def test_copies_behind_the_forward_cost_only_what_is_longer() -> None:
-    assert waiting_s(False, 3.0, 2.0) == 2.0
-    assert waiting_s(True, 3.0, 2.0) == 0.0
-    assert waiting_s(True, 3.0, 5.0) == 2.0
+    graph = blocks()
+    sizes = graph.size_values({"batch": 64})
+    for terms, longer_s, waiting_s in (("pinned", 1.0, None), ("overlapped", 1.0, 0.0), ("overlapped", -5e-5, 5e-5)):
+        on = money.Deployment(hardware="t4", transfer=terms)
+        host_s = float(DerivedCosts(OnePoint(on, graph, sizes, sizes, 0.0, 0.0, 64)).host_s)
+        costs = DerivedCosts(OnePoint(on, graph, sizes, sizes, host_s + longer_s, 0.0, 64))
+        assert costs.waiting_s == pytest.approx(host_s if waiting_s is None else waiting_s)
     plain, apart, behind = (
         ic.estimate(blocks(), hardware="t4", batch=64, price=1, transfer=terms)
         for terms in (None, "pinned", "pinned,overlapped")
@@ -260,14 +264,14 @@ def test_a_stored_sweep_has_the_columns(tmp_path: Path) -> None:
 )
 def test_terms_that_are_wrong_say_what_is_expected(given: object, message: str) -> None:
     with pytest.raises(transfer.TransferError, match=re.escape(message)):
-        transfer.transfer_of(given)
+        transfer.parse_transfer(given)
 
 
 def test_terms_can_be_said_in_several_ways() -> None:
     expected = transfer.Transfer(memory="pinned", overlapped=True, egress_usd_per_gb=0.09, weights_from="network")
     said = {"memory": "pinned", "overlapped": True, "egress": "aws", "weights_from": "network"}
-    assert transfer.transfer_of("pinned, overlapped, egress=aws, weights_from=network") == expected
-    assert transfer.transfer_of(said) == transfer.transfer_of(expected) == expected
+    assert transfer.parse_transfer("pinned, overlapped, egress=aws, weights_from=network") == expected
+    assert transfer.parse_transfer(said) == transfer.parse_transfer(expected) == expected
 
 
 def test_every_figure_has_a_source_and_a_date() -> None:

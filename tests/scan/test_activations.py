@@ -54,7 +54,7 @@ def test_counts_are_those_of_the_tensors() -> None:
 
 def test_named_inputs() -> None:
     model = Twice().eval()
-    all_off = ic.activation_sparsity(model, (torch.randn(5, 8),), {"shift": -1e6})
+    all_off = ic.activation_sparsity(model, ic.Inputs((torch.randn(5, 8),), {"shift": -1e6}))
     assert all_off.rows[0].zeros >= 5 * 16
 
 

@@ -21,7 +21,7 @@ def test_products_are_those_that_torch_counts(name: str) -> None:
     config = model_class.config_class(**options)
     model = model_class(config).eval()
     inputs = inputs_of(model)
-    counts = ic.count(ic.capture(model, (), inputs))
+    counts = ic.count(ic.capture(model, inputs))
 
     # The counter knows neither grouped products nor the fused CPU kernel of attention.
     model.config._experts_implementation = "eager"

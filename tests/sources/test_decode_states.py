@@ -30,7 +30,7 @@ def cache_of(loaded: LoadedModel) -> dict[str, torch.Tensor]:
 
 
 def graph_of(loaded: LoadedModel) -> ic.Graph:
-    return ic.capture(loaded.module, loaded.args, loaded.kwargs)
+    return ic.capture(loaded.module, loaded.inputs)
 
 
 def test_a_state_in_a_list_is_carried_on() -> None:

@@ -88,7 +88,7 @@ def test_inputs_follow_from_the_configuration(tmp_path: Path) -> None:
 def test_one_capture_serves_every_batch(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, UNET)
     loaded = load_model(spec, {"batch": 2})
-    graph = ic.capture(loaded.module, loaded.args, loaded.kwargs, dynamic=loaded.dynamic)
+    graph = ic.capture(loaded.module, loaded.inputs, dynamic=loaded.dynamic)
     assert list(graph.sizes) == ["batch"]
     for batch in (2, 5):
         counts, fresh = ic.count(graph, batch=batch), ic.count(ic.capture(spec, batch=batch))

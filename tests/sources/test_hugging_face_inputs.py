@@ -52,7 +52,7 @@ def test_an_image_has_a_place_for_each_of_its_patches(tmp_path: Path) -> None:
     assert ((ids == 60).sum(-1) == places).all()
     # one token before the image, and the rest of the ten behind it
     assert ids.shape == (3, places + 10)
-    graph = ic.capture(loaded.module, loaded.args, loaded.kwargs)
+    graph = ic.capture(loaded.module, loaded.inputs)
     assert graph.outputs[0].shape == (3, places + 10, 64)
 
 
@@ -116,7 +116,7 @@ def test_states_that_a_cache_keeps_beside_its_layers_are_inputs_too() -> None:
     loaded = load_model(f"hf:{config_file('minimax')}#decode", {"batch": 2, "context": 16})
     states = {name: tensor.shape for name, tensor in loaded.kwargs.items() if "linear_cache" in name}
     assert list(states.values()) == [(2, 4, 16, 16)]
-    first, second = (ic.capture(loaded.module, (), loaded.kwargs) for _ in range(2))
+    first, second = (ic.capture(loaded.module, loaded.kwargs) for _ in range(2))
     assert first.to_json() == second.to_json()
     roles = {tensor.name: tensor.role for tensor in first.inputs}
     assert all(roles[name] == "kv_cache" for name in states)

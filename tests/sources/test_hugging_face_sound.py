@@ -23,7 +23,7 @@ def load(kind: str, phase: str = "", **sizes: int) -> LoadedModel:
 
 
 def output(loaded: LoadedModel) -> Any:
-    return ic.capture(loaded.module, loaded.args, loaded.kwargs).outputs[0].shape
+    return ic.capture(loaded.module, loaded.inputs).outputs[0].shape
 
 
 @pytest.mark.parametrize(

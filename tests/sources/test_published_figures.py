@@ -105,7 +105,7 @@ def test_every_way_in_gives_the_published_figure(name: str, tmp_path: Path) -> N
     program = torch.export.export(module, args, kwargs, strict=False)
     torch.export.save(program, tmp_path / "model.pt2")
     graphs = {
-        "trace": ic.capture(module, args, kwargs),
+        "trace": ic.capture(module, ic.Inputs(args, kwargs)),
         "export": ic.capture(program),
         "decomposed": ic.capture(program.run_decompositions()),
         "archive": ic.capture(tmp_path / "model.pt2"),

@@ -36,7 +36,7 @@ def graphs(tmp_path: Path) -> dict[str, ic.Graph]:
     named = {"past_key_values": cache, "position": position}
     program = torch.export.export(Decoder(), (x,), named)
     torch.export.save(program, tmp_path / "decoder.pt2")
-    traced = ic.capture(Decoder(), (x,), named)
+    traced = ic.capture(Decoder(), ic.Inputs((x,), named))
     return {
         "trace": traced,
         "export": ic.capture(program),
@@ -60,7 +60,7 @@ def test_what_is_made_from_a_cache_is_a_result() -> None:
     """A functional update makes another tensor: the cache is read, and what is written is no cache any more."""
     module = Wrapped(lambda self, x, past_key_value: torch.cat([past_key_value, x], 2) * 2)
     x, cache, _ = inputs()
-    roles = ic.count(ic.capture(module, (x,), {"past_key_value": cache})).total.bytes_by_role
+    roles = ic.count(ic.capture(module, ic.Inputs((x,), {"past_key_value": cache}))).total.bytes_by_role
     grown = CACHE_BYTES + 4 * HEADS * WIDTH
     assert roles["kv_cache_read"] == CACHE_BYTES
     assert roles["kv_cache_written"] == 0

@@ -48,7 +48,7 @@ def published(case: Case) -> tuple[float, int]:
 def test_published_figures(name: str) -> None:
     case = CASES[name]
     module, args, kwargs = case.build()
-    graph = ic.capture(module, args, kwargs, **case.sizes)
+    graph = ic.capture(module, ic.Inputs(args, kwargs), **case.sizes)
     counts = ic.count(graph)
     assert counts.unmodelled == {}
     assert (round(counts.total.macs / GIGA, 3), counts.total.parameters) == published(case)
@@ -87,7 +87,7 @@ def test_boxes_found_are_the_difference_between_published_figures() -> None:
     assert abs(found - per_box["keypoint"]) <= digits
     case = CASES["fasterrcnn_mobilenet_v3_large_fpn:COCO_V1"]
     module, args, kwargs = case.build()
-    assert abs(ic.count(ic.capture(module, args, kwargs)).total.macs - ops[case.name] - 1000 * per_box["proposal"]) <= (
+    assert abs(ic.count(ic.capture(module, ic.Inputs(args, kwargs))).total.macs - ops[case.name] - 1000 * per_box["proposal"]) <= (
         digits
     )
 

@@ -22,7 +22,7 @@ def ops(graph: ic.Graph) -> list[str]:
 
 
 def total(module: nn.Module, *args: Any, **kwargs: Any) -> ic._core.CountRow:
-    counts = ic.count(ic.capture(module, args, kwargs))
+    counts = ic.count(ic.capture(module, ic.Inputs(args, kwargs)))
     assert counts.unmodelled == {}
     return counts.total
 
@@ -88,7 +88,7 @@ def test_named_and_positional_inputs(args: tuple[Any, ...], kwargs: dict[str, An
         def forward(self, x: torch.Tensor, y: torch.Tensor, scale: float = 2.0) -> torch.Tensor:
             return x + y * scale
 
-    graph = ic.capture(Sum(), args, kwargs)
+    graph = ic.capture(Sum(), ic.Inputs(args, kwargs))
     assert [t.name for t in graph.inputs] == names
     assert ops(graph) == ["aten.mul", "aten.add"]
     assert graph.node(0).args["other"] == 2.0
@@ -115,7 +115,7 @@ def test_one_tensor_passed_twice_is_one_input() -> None:
 def test_a_key_value_cache_is_told_from_other_inputs() -> None:
     cache = torch.zeros(1, 2, 16, 8)
     module = Wrapped(lambda self, x, past_key_values: torch.cat([past_key_values[0], x], dim=2))
-    graph = ic.capture(module, (torch.zeros(1, 2, 1, 8),), {"past_key_values": [cache]})
+    graph = ic.capture(module, ic.Inputs((torch.zeros(1, 2, 1, 8),), {"past_key_values": [cache]}))
     assert [t.role for t in graph.inputs] == ["input", "kv_cache"]
     assert ic.count(graph).total.bytes_by_role["kv_cache_read"] == 4 * cache.numel()
 

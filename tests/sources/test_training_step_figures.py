@@ -191,4 +191,4 @@ def test_gpt2_with_its_own_loss() -> None:
     with torch.device("meta"):
         model = transformers.GPT2LMHeadModel(transformers.GPT2Config()).train()
     ids = torch.zeros(BATCH, 128, dtype=torch.long)
-    check(ic.capture(model, (), {"input_ids": ids, "labels": ids, "use_cache": False}, training=True), gpt2(128))
+    check(ic.capture(model, {"input_ids": ids, "labels": ids, "use_cache": False}, training=True), gpt2(128))

@@ -85,7 +85,7 @@ COUNTED = {
 def test_products_are_those_that_torch_counts(name: str) -> None:
     module, inputs = without_cache(COUNTED[name])
     with sdpa_kernel(SDPBackend.MATH):
-        counts = ic.count(ic.capture(module, (), inputs, training=True))
+        counts = ic.count(ic.capture(module, inputs, training=True))
         if hasattr(module, "config"):  # the counter knows no grouped products
             module.config._experts_implementation = "eager"
         with FlopCounterMode(display=False) as counter:
@@ -110,7 +110,7 @@ KEPT = {
 @pytest.mark.parametrize("name", KEPT)
 def test_what_is_kept_for_backward_is_what_autograd_keeps(name: str) -> None:
     module, inputs = without_cache(KEPT[name])
-    counts = ic.count(ic.capture(module, (), inputs, training=True))
+    counts = ic.count(ic.capture(module, inputs, training=True))
     given = [value for value in inputs.values() if isinstance(value, torch.Tensor)]
     there = {t.untyped_storage().data_ptr() for t in [*module.parameters(), *module.buffers(), *given]}
     kept: dict[int, int] = {}

@@ -50,7 +50,7 @@ SAMPLE = (
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_type(name: str) -> None:
     module, args, kwargs = CASES[name].build()
-    counts = ic.count(ic.capture(module, args, kwargs))
+    counts = ic.count(ic.capture(module, ic.Inputs(args, kwargs)))
     assert not counts.unmodelled
     assert counts.total.parameters == sum(p.numel() for p in set(module.parameters()))
     products = int(counts.total.contraction_flops)

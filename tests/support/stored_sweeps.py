@@ -13,7 +13,7 @@ from pyinfercost.sources.captured import Captured
 from pyinfercost.sweeps.axes import make_spec
 from pyinfercost.sweeps.run import Run
 
-AXES: dict[str, Any] = {"hardware": ["a100-sxm-80gb", "t4"], "precision": ["fp32", "fp16"], "usd_per_h": 2.5}
+AXES: dict[str, Any] = {"hardware": ["a100-sxm-80gb", "t4"], "precision": ["fp32", "fp16"], "price": 2.5}
 BATCH = range(1, 1001)
 POINTS = 4000
 PARTS = 10

@@ -18,7 +18,7 @@ AXES: dict[str, Any] = {
     "hardware": ["a100-sxm-80gb", "t4"],
     "precision": ["fp32", "fp16"],
     "scale": {"bandwidth": [1, 1.5, 2]},
-    "usd_per_h": 2.5,
+    "price": 2.5,
 }
 BATCH = range(1, 1001)
 POINTS = 2 * 2 * 3 * 1000

@@ -122,7 +122,7 @@ def test_the_key_is_of_all_that_results_depend_on(graph: ic.Graph, spec: SweepSp
         for batch, name, more in [
             (range(1, 1002), "toy", {}),
             (BATCH, "other", {}),
-            (BATCH, "toy", {"usd_per_h": 3}),
+            (BATCH, "toy", {"price": 3}),
             (BATCH, "toy", {"scale": {"bandwidth": [1, 1.5, 2.5]}}),
             (BATCH, "toy", {"hardware": ["t4", "a100-sxm-80gb"]}),
         ]

@@ -25,7 +25,7 @@ def grid() -> ic.Sweep:
         precision=["fp16", "fp32"],
         scale={"bandwidth": [1, 2.5]},
         devices=[1, 2],
-        usd_per_h=1,
+        price=1,
         batch=range(1, 51),
     )
 

@@ -179,7 +179,7 @@ def test_a_temporary_file_that_another_run_removed_is_written_again(
 
 def test_another_sweep_is_refused(stored: ic.StoredSweep, graph: ic.Graph, tmp_path: Path) -> None:
     before = content(stored.path)
-    for axes in ({"batch": range(1, 999)}, {"where": "batch < 5"}, {"hardware": "t4"}, {"usd_per_h": 3}):
+    for axes in ({"batch": range(1, 999)}, {"where": "batch < 5"}, {"hardware": "t4"}, {"price": 3}):
         with pytest.raises(FileExistsError, match="holds another sweep"):
             ic.sweep(graph, out=stored.path, **{"batch": BATCH, **AXES, **axes})
     assert content(stored.path) == before

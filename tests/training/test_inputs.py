@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from pyinfercost.training import Inputs
+import pyinfercost as ic
+from pyinfercost.training import BatchInputs
 from pyinfercost.training.isolation import preserve_random_states
 
 pytestmark = pytest.mark.torch
@@ -57,7 +58,7 @@ class Open(nn.Module):
     ],
 )
 def test_the_rule(model: Any, batch: Any, args: Any, kwargs: Any) -> None:
-    call = Inputs(model).of(batch)
+    call = BatchInputs(model).of(batch)
     assert [id(value) for value in call.args] == [id(value) for value in args]
     assert {name: id(value) for name, value in call.kwargs.items()} == {
         name: id(value) for name, value in kwargs.items()
@@ -80,28 +81,28 @@ def test_the_rule(model: Any, batch: Any, args: Any, kwargs: Any) -> None:
 )
 def test_batches_that_say_nothing(batch: Any, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says) as caught:
-        Inputs(Words()).of(batch)
+        BatchInputs(Words()).of(batch)
     assert "pass inputs=" in str(caught.value)
 
 
 def test_an_example_stands_for_batches_of_another_kind() -> None:
-    other = Inputs(One(), {"x": torch.zeros(7, 3, 3)})
+    other = BatchInputs(One(), {"x": torch.zeros(7, 3, 3)})
     assert other.of((X, Y)).kwargs["x"].shape == (7, 3, 3)
-    ints = Inputs(One(), torch.zeros(7, 4, dtype=torch.long))
+    ints = BatchInputs(One(), torch.zeros(7, 4, dtype=torch.long))
     assert ints.of((X, Y)).args[0].shape == (7, 4)
-    broken = Inputs(One(), (X, 1.0))
+    broken = BatchInputs(One(), (X, 1.0))
     assert broken.of("text").args[1] == 1.0
-    alike = Inputs(One(), torch.zeros(7, 9))
+    alike = BatchInputs(One(), torch.zeros(7, 9))
     assert alike.of((X, Y)).args[0] is X
-    pair = Inputs(Two(), ((X, Z), {"mask": Y}))
+    pair = BatchInputs(Two(), ic.Inputs((X, Z), {"mask": Y}))
     assert pair.example is not None
     assert (len(pair.example.args), pair.example.kwargs.keys()) == (2, {"mask"})
 
 
 def test_a_function_says_it() -> None:
-    assert Inputs(One(), lambda batch: batch["a"]).of({"a": X}).args[0] is X
+    assert BatchInputs(One(), lambda batch: batch["a"]).of({"a": X}).args[0] is X
     with pytest.raises(TypeError, match="inputs is a int; expected a tensor, a tuple or a dictionary of keywords"):
-        Inputs(One(), 3)
+        BatchInputs(One(), 3)
 
 
 def drawn() -> list[float]:

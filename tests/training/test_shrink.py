@@ -136,7 +136,7 @@ def test_hidden_widths_of_transformers(name: str, layers: str) -> None:
     made = getattr(transformers, kind)
     model = made(made.config_class(**{**settings, "bos_token_id": 1, "eos_token_id": 2})).eval()
     inputs = inputs_of(model)
-    groups = ic.channel_groups(ic.capture(model, kwargs=inputs))
+    groups = ic.channel_groups(ic.capture(model, inputs))
     hidden = [group for group in groups.groups if any(layers in path for path in group.modules)]
     assert [group.width for group in hidden] == [128 if name == "GPT2" else 48] * 2
     keep = {group.name: list(range(5, 30)) for group in hidden}

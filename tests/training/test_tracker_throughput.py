@@ -244,10 +244,10 @@ class Classifies(nn.Module):
 def test_labels_are_trained_with_and_not_served() -> None:
     inputs = {"x": torch.randn(4, 8), "labels": torch.zeros(4, dtype=torch.long)}
     model = Classifies()
-    tracker = CostTracker(model, (), inputs, hardware="l4", every=1, sparsity=False)
+    tracker = CostTracker(model, inputs, hardware="l4", every=1, sparsity=False)
     record = tracker.step()
     assert record is not None
-    served = ic.capture(model.eval(), (), {"x": inputs["x"]}, dynamic={"x": {0: "batch"}})
+    served = ic.capture(model.eval(), {"x": inputs["x"]}, dynamic={"x": {0: "batch"}})
     assert record["cost/l4/latency_s"] == ic.estimate(served, hardware="l4").latency_s
     assert tracker._work is not None
     assert tracker._work.of((4,)).model_flops == 2 * 2 * 4 * 8 * 4

@@ -114,8 +114,8 @@ def test_policies_are_by_layer() -> None:
         "pyinfercost.quantize_rows",
         "pyinfercost.linear_quantised",
     ]
-    for where in ("2", ["2"], lambda module: module == "2"):
-        assert ops(ic.whatif(graph, quantize="int8_wo", where=where))[-1] == "pyinfercost.linear_weight_only"
+    for chosen in ("2", ["2"], lambda module: module == "2"):
+        assert ops(ic.whatif(graph, quantize="int8_wo", layers=chosen))[-1] == "pyinfercost.linear_weight_only"
     assert ops(graph) == ["aten.linear", "aten.relu", "aten.linear"]  # as it was
 
 
@@ -127,7 +127,7 @@ def test_policies_are_by_layer() -> None:
         ({"quantize": "int8_wo:32"}, "'int8_wo:32' has no group of '32': int8_wo has a scale for each row"),
         ({"quantize": "int4_wo:x"}, "no group of 'x'"),
         ({"quantize": {"fc": "int8_wo"}}, "no layer with a weight has a path like 'fc'; there are 0, 2"),
-        ({"quantize": "int8_wo", "where": "1"}, "no layer with a weight has a path like '1'"),
+        ({"quantize": "int8_wo", "layers": "1"}, "no layer with a weight has a path like '1'"),
         ({"kv_cache": "int2"}, "kv_cache is 'int2'; expected int8, fp8, fp16, bf16"),
         ({"kv_cache": "int8"}, "no cache of keys and values"),
     ],

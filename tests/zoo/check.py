@@ -57,7 +57,7 @@ def check(case: Case) -> Outcome:
         stage = "capture"
         with _Entries() as entries:
             before = Snapshot(module, (args, kwargs))
-            graph = ic.capture(module, args, kwargs, **case.sizes)
+            graph = ic.capture(module, ic.Inputs(args, kwargs), **case.sizes)
             outcome.failures += [f"left changed: {text}" for text in before.differences()]
             stage = "capture of a forward that raises"
             entries.raise_at = (entries.count + 1) // 2
@@ -122,7 +122,7 @@ class _Entries:
 
 def _raising(module: torch.nn.Module, args: Any, kwargs: Any, sizes: Any) -> list[str]:
     try:
-        ic.capture(module, args, kwargs, **sizes)
+        ic.capture(module, ic.Inputs(args, kwargs), **sizes)
     except CaptureError as error:
         if "_HalfwayError: on purpose" in str(error):
             return []
@@ -209,7 +209,7 @@ def counted_again(
         return _one_line(found.reason), []
     known = lengths_of_data(sizes, found.lengths)
     if known is not None and known != sizes:
-        graph = ic.capture(module, args, kwargs, **known)
+        graph = ic.capture(module, ic.Inputs(args, kwargs), **known)
         sizes = graph.size_values({})
     ours = int(ic.count(graph, **sizes).total.contraction_flops)
     if ours == found.flops:

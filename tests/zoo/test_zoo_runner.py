@@ -71,7 +71,7 @@ def test_a_check_fails_where_a_forward_leaves_something_behind(monkeypatch: pyte
     def careless(module: nn.Module, args: object, kwargs: object) -> ic.Graph:
         module.training = True
         torch.rand(1)
-        return capture(module, args, kwargs)
+        return capture(module, ic.Inputs(args, kwargs))
 
     monkeypatch.setattr(ic, "capture", careless)
     failures = check(case).failures

@@ -34,4 +34,4 @@ def build(wanted: Wanted, batch: int | None) -> ic.Graph:
         place: {dimension: name for dimension, name in names.items() if name == "batch"}
         for place, names in loaded.dynamic.items()
     }
-    return ic.capture(loaded.module, loaded.args, loaded.kwargs, dynamic=open_batch if batch is None else None)
+    return ic.capture(loaded.module, loaded.inputs, dynamic=open_batch if batch is None else None)

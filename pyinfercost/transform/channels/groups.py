@@ -133,7 +133,7 @@ class ChannelGroups:
         Raises:
             ChannelGroupsError: (a `ValueError`) for a name that is no group's, or a width below 1.
         """
-        from ...predict.arguments import SizeError, bind_sizes
+        from ...sources.sizes import SizeError, bind_sizes
         from .rewriting import bound
 
         unknown = [name for name in widths if name not in self.widths]

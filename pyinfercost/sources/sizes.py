@@ -1,28 +1,64 @@
-"""What every analysis takes: sizes by name, and work for ops of the caller's own."""
+"""Values of named sizes, as functions accept them: by keyword or in `sizes=`, checked against a graph."""
 
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from operator import index
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
-from .._core import Expr, Graph, NodeInfo, Work, depends_on_data
+from .._core import Expr, Graph, depends_on_data
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Quantity, TensorInfo
-
 _Value = TypeVar("_Value")
-
-RuleResult: TypeAlias = "Work | Mapping[str, Any] | int | Expr"
-Rules: TypeAlias = Mapping[str, Callable[[NodeInfo], RuleResult]]
-"""Op name (`"mylib::op"`, `"mylib.op"` or `"mylib.op.overload"`) to a function from a node to what it asks for."""
 
 
 class SizeError(ValueError):
-    """A size that the graph does not have, or a value that it does not take."""
+    """A size that the graph does not have, or a value that it does not allow.
+
+    Attributes:
+        name: The unknown name; None if it is not the name that is wrong.
+        known: The sizes that there are.
+    """
+
+    def __init__(self, message: str, *, name: str | None = None, known: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.name = name
+        self.known = tuple(known)
+
+
+@contextmanager
+def call_sizes(
+    function: Callable[..., Any], sizes: Mapping[str, _Value] | None, keywords: Mapping[str, _Value]
+) -> Iterator[dict[str, _Value]]:
+    """Yield the sizes of a call; an error about an unknown name also names the nearest option or size.
+
+    Args:
+        function: The function that is called; its parameters are the options.
+        sizes: `sizes=` of the call, which may have names that options have.
+        keywords: Keywords of the call that are no options.
+
+    Raises:
+        SizeError: A size is given in both ways.
+    """
+    if twice := sorted((sizes or {}).keys() & keywords):
+        raise SizeError(f"size {twice[0]!r} is given as a keyword and in sizes=; give it once")
+    try:
+        yield {**(sizes or {}), **keywords}
+    except SizeError as error:
+        name = error.name or next((name for name in keywords if repr(name) in str(error)), None)
+        options = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        near = difflib.get_close_matches(name or "", [*options, *error.known], n=1, cutoff=0.6)
+        if name not in keywords or not near:
+            raise
+        what = "the option " if near[0] in options else ""
+        raise SizeError(f"{error}; did you mean {what}{near[0]!r}?", name=name, known=error.known) from None
 
 
 def bind_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, int]:
@@ -61,7 +97,7 @@ def matched(known: Iterable[str], sizes: Mapping[str, _Value]) -> dict[str, _Val
     return found
 
 
-def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[SupportsIndex]) -> "NDArray[np.int64]":
+def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[SupportsIndex]) -> NDArray[np.int64]:
     """The values of one axis of a sweep; a single number is an axis of one.
 
     Raises:
@@ -70,6 +106,8 @@ def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[Supports
     import numpy as np
 
     known = graph.sizes
+    if name not in known:
+        raise _unknown_size(known, name)
     if isinstance(values, SupportsIndex) and not hasattr(values, "__len__"):
         return np.asarray([_checked(known, name, values)], dtype=np.int64)
     if isinstance(values, str) or not isinstance(values, Iterable):
@@ -89,66 +127,15 @@ def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[Supports
     return axis
 
 
-def work_overrides(graph: Graph, rules: Rules | None) -> dict[int, Work] | None:
-    """Evaluates the caller's rules: the Work of each node whose op one of them names, by node index.
-
-    A rule that names no op of this graph has no effect; it is reported as a `UserWarning`, since it may be a typing
-    mistake or merely a rule for another model. Nodes have symbolic shapes where the graph has named sizes, so a rule
-    may answer in these. A rule that gives FLOPs alone gets the traffic of one pass: operands read, results written.
-    """
-    if not rules:
-        return None
-    functions = {name.replace("::", "."): function for name, function in rules.items()}
-    used = set()
-    works = {}
-    for node_index in range(graph.node_count):
-        node = graph.node(node_index)
-        for name in (f"{node.op}.{node.overload}", node.op):
-            if name in functions:
-                used.add(name)
-                works[node_index] = _as_work(node, name, functions[name](node))
-                break
-    for name in functions.keys() - used:
-        warnings.warn(f"the rule for {name!r} matches no op of this graph", UserWarning, stacklevel=3)
-    return works
-
-
-def _as_work(node: NodeInfo, name: str, result: object) -> Work:
-    if isinstance(result, Work):
-        return result
-    dtype = node.outputs[0].dtype if node.outputs else "float32"
-    traffic: dict[str, Any] = {"bytes_read": _streamed(node.inputs), "bytes_written": _streamed(node.outputs)}
-    if isinstance(result, Mapping):
-        try:
-            return Work(**{"dtype": dtype, **traffic, **result})
-        except TypeError as error:
-            raise TypeError(f"the rule for {name!r} returned fields that Work does not take: {error}") from error
-    if isinstance(result, (int, Expr)) and not isinstance(result, bool):
-        return Work(contraction_flops=result, dtype=dtype, **traffic)
-    raise TypeError(
-        f"the rule for {name!r} returned {result!r}; expected a Work, a dict of its arguments, "
-        "or a whole number of contraction FLOPs"
-    )
-
-
-def _streamed(tensors: "Iterable[TensorInfo]") -> "Quantity":
-    total: Quantity = 0
-    for tensor in tensors:
-        total = total + tensor.nbytes
-    return total
+def _unknown_size(known: Iterable[str], name: str) -> SizeError:
+    there = ", ".join(repr(size) for size in known)
+    there = f"the sizes {there}" if there else "fixed sizes only; capture it with dynamic={0: {0: 'batch'}} and its like"
+    return SizeError(f"unknown size {name!r}; this graph has {there}", name=name, known=known)
 
 
 def _checked(known: Mapping[str, Mapping[str, Any]], name: str, value: SupportsIndex) -> int:
     if name not in known:
-        names = ", ".join(repr(size) for size in known)
-        raise SizeError(
-            f"unknown size {name!r}; this graph has "
-            + (
-                f"the sizes {names}"
-                if known
-                else "fixed sizes only; capture it with dynamic={0: {0: 'batch'}} and its like"
-            )
-        )
+        raise _unknown_size(known, name)
     try:
         number = index(value)
     except TypeError:

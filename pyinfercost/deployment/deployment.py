@@ -1,0 +1,368 @@
+"""`Deployment`: where and how a model runs, as one value that every function takes as `on=`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+from operator import index
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
+
+from .. import _core
+from ..hardware import load
+from ..results.costs import Place, Price, Transfer
+from .place_catalog import cloud_place, place
+from .prices import PriceLike, parse_price
+from .transfer import TransferLike, parse_transfer, transfer_text
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+HardwareLike: TypeAlias = "str | PathLike[str] | _core.Hardware"
+"""A machine: an id of the catalogue (`"l4"`), the path of a TOML file, or a `Hardware`."""
+
+SCHEMA_VERSION = 1
+
+
+class DeploymentError(ValueError):
+    """Fields of a deployment that are out of range or contradict each other."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Deployment:
+    """Where and how a model runs.
+
+    Names are resolved and checked when the value is made, so that an unknown machine, price or place fails at once. Two
+    deployments are equal if they resolve to equal values: `Deployment(hardware="l4")` equals
+    `Deployment(hardware=ic.hardware.load("l4"))`.
+
+    Attributes:
+        hardware: The machine: an id of the catalogue (`"a100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
+            None times nothing: the model is only counted, at `precision`.
+        devices: Number of these machines that share the batch. Each holds the whole model and they exchange nothing;
+            the largest share, ceil(batch / devices), sets latency and memory.
+        precision: Dtype to run in; `"native"` keeps the dtypes of the graph.
+        execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused) or `"cuda_graph"` (eager kernels,
+            launched from a recorded graph).
+        threads: Threads of a CPU; None uses all cores.
+        sustained: Whether the machine runs without pause, so that the power limit bounds its clock
+            (see `hardware.load`).
+        price: Price of an hour of one device: USD (`2.49`), an instance (`"aws/g6.4xlarge:spot"`), `"on-demand"` (the
+            cheapest known offer) or what else `parse_price` accepts. None leaves costs out.
+        utilization: Share of the paid time in which the devices work, above 0 and at most 1.
+        region: Location of the machine, for the carbon intensity of its grid: a country (`"deu"`), a cloud and its
+            region (`"gcp/us-central1"`) or what else `place` accepts. None uses the region of the price, if it has one.
+        transfer: How inputs reach the device and results return, such as
+            `"pinned,overlapped,network_gbit_per_s=10,egress=aws"` or what else `parse_transfer` accepts; its time is
+            then part of the cost. None reports copies from and to pageable memory and leaves them out of the cost.
+
+    Raises:
+        ValueError: A name is unknown, a value is out of range, or a field needs hardware that is not given.
+    """
+
+    hardware: HardwareLike | None = None
+    devices: int = 1
+    precision: str = "native"
+    execution: str = "eager"
+    threads: int | None = None
+    sustained: bool = False
+    price: PriceLike | None = None
+    utilization: float = 1.0
+    region: str | None = None
+    transfer: TransferLike | None = None
+
+    def __post_init__(self) -> None:
+        self._settle(None)
+
+    def _settle(self, machine: _core.Hardware | None) -> None:
+        """Check all fields and resolve names; the machine is loaded unless it is given."""
+        checked: dict[str, Any] = {name: checked_field(name, getattr(self, name)) for name in _PLAIN}
+        checked["transfer"] = parse_transfer(self.transfer)
+        if isinstance(self.price, Mapping):
+            checked["price"] = dict(self.price)  # later changes of the caller's mapping have no effect
+        price = where = None
+        if self.hardware is None:
+            for name, why in _NEED_HARDWARE.items():
+                if getattr(self, name) != getattr(Deployment, name):
+                    raise DeploymentError(f"{name} is given without hardware: {why}")
+        else:
+            machine = machine or _loaded(self.hardware, self.threads, sustained=self.sustained)
+            checked["sustained"] = machine.sustained
+            if self.price is not None:
+                price = parse_price(self.price, machine.id, threads=self.threads)
+            where = _place_of(price, self.region)
+        self.__dict__.update(checked, _machine=machine, _price=price, _place=where)
+
+    @property
+    def machine(self) -> _core.Hardware:
+        """The loaded machine.
+
+        Raises:
+            DeploymentError: The deployment has no hardware.
+        """
+        machine: _core.Hardware | None = self.__dict__["_machine"]
+        if machine is None:
+            raise DeploymentError("no hardware is given; pass hardware=, such as hardware='l4', alone or in on=")
+        return machine
+
+    @property
+    def device_price(self) -> Price | None:
+        """The resolved price of one device hour, with its source; None without a price."""
+        price: Price | None = self.__dict__["_price"]
+        return price
+
+    @property
+    def place(self) -> Place | None:
+        """The resolved region, or the place of the price; None if neither is known."""
+        found: Place | None = self.__dict__["_place"]
+        return found
+
+    @property
+    def data_transfer(self) -> Transfer:
+        """The resolved `transfer`; copies from and to pageable memory if it is None."""
+        return parse_transfer(self.transfer) or Transfer()
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with other fields; the price and the place are resolved again.
+
+        Another machine uses all its cores unless `threads` is given too. If it is named by an id or a path, it is
+        sustained if this one is.
+
+        Args:
+            **changes: Fields and their new values.
+
+        Raises:
+            TypeError: A name is no field.
+            ValueError: As for `Deployment`.
+        """
+        if unknown := changes.keys() - set(OPTIONS):
+            raise TypeError(f"a deployment has no {', '.join(sorted(unknown))}; expected some of {', '.join(OPTIONS)}")
+        machine = changes.get("hardware")
+        if machine is not None:
+            changes.setdefault("threads", None)
+        if isinstance(machine, _core.Hardware):
+            changes.setdefault("sustained", machine.sustained)
+        other = copy(self)
+        other.__dict__.pop("_identity", None)
+        other.__dict__.update(changes)
+        other._settle(self.__dict__["_machine"] if _OF_MACHINE.isdisjoint(changes) else None)
+        return other
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the deployment as JSON values: names as they were given, and objects by their content."""
+        hardware: Any = self.hardware
+        if isinstance(hardware, _core.Hardware):
+            hardware = {name: getattr(hardware, name) for name in _HARDWARE_FIELDS}
+        elif hardware is not None:
+            hardware = fspath(hardware)
+        return {
+            "schema_version": SCHEMA_VERSION,
+            **{name: getattr(self, name) for name in OPTIONS},
+            "hardware": hardware,
+            "price": _plain_price(self.price),
+            "transfer": None if self.transfer is None else _plain_transfer(self.data_transfer),
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Return the deployment that `to_dict` described; missing keys take their defaults.
+
+        Raises:
+            ValueError: The document has another schema version or unknown keys, or its values are refused.
+        """
+        fields = dict(document)
+        version = fields.pop("schema_version", SCHEMA_VERSION)
+        unknown = sorted(fields.keys() - set(OPTIONS))
+        if version != SCHEMA_VERSION or unknown:
+            raise DeploymentError(
+                f"the deployment has schema_version {version!r} and unknown keys {unknown}; expected version "
+                f"{SCHEMA_VERSION} and some of {', '.join(OPTIONS)}"
+            )
+        if isinstance(fields.get("hardware"), Mapping):
+            fields["hardware"] = _core.Hardware(**fields["hardware"])
+        fields["price"] = _price_from(fields.get("price"))
+        return cls(**fields)
+
+    def __eq__(self, other: object) -> bool:
+        return self._identity == other._identity if isinstance(other, Deployment) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __repr__(self) -> str:
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        given = {name: value for name in OPTIONS if (value := getattr(self, name)) != defaults[name]}
+        if isinstance(self.hardware, _core.Hardware):
+            given["hardware"] = self.hardware.id
+        if self.transfer is not None:
+            given["transfer"] = transfer_text(self.data_transfer)
+        return f"Deployment({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+    @cached_property
+    def _identity(self) -> tuple[Any, ...]:
+        """All that results depend on, as a hashable value."""
+        machine = self.__dict__["_machine"]
+        return (
+            None if machine is None else _frozen(machine.__getstate__()),
+            self.devices,
+            self.precision,
+            self.execution,
+            self.threads,
+            self.device_price,
+            self.utilization,
+            self.place,
+            self.transfer,
+        )
+
+
+OPTIONS = tuple(field.name for field in dataclasses.fields(Deployment))
+"""Fields of a `Deployment`, which functions also accept as keywords."""
+
+_PLAIN = ("devices", "precision", "execution", "utilization")
+_OF_MACHINE = frozenset({"hardware", "threads", "sustained"})
+_NEED_HARDWARE = {
+    "devices": "it counts machines",
+    "threads": "they are threads of a machine",
+    "sustained": "it describes the load of a machine",
+    "price": "what is paid is the time of a machine",
+    "region": "it locates a machine",
+    "transfer": "it describes the links of a machine",
+}
+
+_HARDWARE_FIELDS = (
+    "id",
+    "name",
+    "kind",
+    "family",
+    "cores",
+    "clock_hz",
+    "matrix_flop_per_s",
+    "vector_flop_per_s",
+    "memory",
+    "array",
+    "sparsity_2_4",
+    "overheads_s",
+    "achieved",
+    "power_w",
+    "links_byte_per_s",
+    "spread",
+    "constants",
+    "provenance",
+)
+
+
+def checked_field(name: str, value: Any) -> Any:
+    """Return the value of `precision`, `execution`, `devices` or `utilization`.
+
+    Raises:
+        DeploymentError: The value is unknown or out of range.
+    """
+    if name == "devices":
+        try:
+            count = index(value)
+        except TypeError:
+            raise DeploymentError(f"devices must be a whole number, got {value!r}") from None
+        if count < 1:
+            raise DeploymentError(f"devices must be at least 1, got {count}")
+        return count
+    if name == "utilization":
+        if not 0 < value <= 1:
+            raise DeploymentError(
+                f"utilization is {value}; expected above 0 and at most 1: the share of paid time in use"
+            )
+        return float(value)
+    known = _core.precisions() if name == "precision" else _core.executions()
+    if value not in known:
+        raise DeploymentError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
+    return value
+
+
+def deployment_of(
+    on: Deployment | None,
+    *,
+    hardware: HardwareLike | None = None,
+    devices: SupportsIndex | None = None,
+    precision: str | None = None,
+    execution: str | None = None,
+    threads: int | None = None,
+    sustained: bool | None = None,
+    price: PriceLike | None = None,
+    utilization: float | None = None,
+    region: str | None = None,
+    transfer: TransferLike | None = None,
+) -> Deployment:
+    """Return the deployment that `on=` and the keywords of a call describe.
+
+    Args:
+        on: The deployment to start from; None starts from the defaults.
+        hardware: Overrides this field unless None, as do the others.
+
+    Raises:
+        TypeError: `on` is no `Deployment`.
+        ValueError: As for `Deployment`.
+    """
+    keywords = {
+        "hardware": hardware,
+        "devices": devices,
+        "precision": precision,
+        "execution": execution,
+        "threads": threads,
+        "sustained": sustained,
+        "price": price,
+        "utilization": utilization,
+        "region": region,
+        "transfer": transfer,
+    }
+    given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
+    if on is None:
+        return Deployment(**given)
+    if not isinstance(on, Deployment):
+        raise TypeError(f"on is of type {type(on).__name__}; expected a Deployment, or hardware= with the machine")
+    return on.replace(**given) if given else on
+
+
+def _loaded(hardware: HardwareLike, threads: int | None, *, sustained: bool) -> _core.Hardware:
+    """Return the machine; one that was loaded as sustained stays so."""
+    already = isinstance(hardware, _core.Hardware) and hardware.sustained
+    return load(hardware, threads=threads, sustained=sustained and not already)
+
+
+def _place_of(price: Price | None, region: str | None) -> Place | None:
+    """Return the place of a machine: the region, or where its price is from; None if neither is known."""
+    cloud, price_region, pue = ("", "", None) if price is None else (price.cloud, price.region, price.pue)
+    if region is not None:
+        return place(region, cloud=cloud)
+    if not price_region:
+        return None
+    return cloud_place(cloud, price_region) if cloud else place(price_region, pue=pue)
+
+
+def _plain_price(price: Any) -> Any:
+    if isinstance(price, Price):
+        return dataclasses.asdict(price)
+    if isinstance(price, Mapping):
+        return {device: _plain_price(value) for device, value in price.items()}
+    return fspath(price) if isinstance(price, PathLike) else price
+
+
+def _plain_transfer(transfer: Transfer) -> dict[str, Any]:
+    fields = dataclasses.fields(transfer)
+    return {field.name: value for field in fields if (value := getattr(transfer, field.name)) != field.default}
+
+
+def _price_from(document: Any) -> Any:
+    if not isinstance(document, Mapping):
+        return document
+    if "usd_per_h" in document:
+        return Price(**document)
+    return {device: _price_from(value) for device, value in document.items()}
+
+
+def _frozen(value: Any) -> Any:
+    """Return nested mappings and lists as hashable tuples."""
+    if isinstance(value, Mapping):
+        return tuple((key, _frozen(item)) for key, item in sorted(value.items()))
+    return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
