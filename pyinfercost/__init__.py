@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from .scan.sparsity import sparsity as sparsity
     from .sources.capture import capture as capture
     from .sweeps.result import Sweep as Sweep
-    from .sweeps.run import SweepInterrupted as SweepInterrupted
-    from .sweeps.store import StoredSweep as StoredSweep
+    from .sweeps.execute import SweepInterrupted as SweepInterrupted
+    from .sweeps.storage import StoredSweep as StoredSweep
     from .sweeps.sweep import sweep as sweep
     from .training.budget import CostBudget as CostBudget
     from .training.budget import CostBudgetExceededError as CostBudgetExceededError
@@ -87,9 +87,9 @@ _LAZY = {
     "measure": ".measuring.measure",
     "Measurement": ".results.measurement",
     "sweep": ".sweeps.sweep",
-    "StoredSweep": ".sweeps.store",
+    "StoredSweep": ".sweeps.storage",
     "Sweep": ".sweeps.result",
-    "SweepInterrupted": ".sweeps.run",
+    "SweepInterrupted": ".sweeps.execute",
     "tradeoff": ".advice.tradeoff",
     "Tradeoff": ".results.tradeoff",
     "whatif": ".transform.whatif",

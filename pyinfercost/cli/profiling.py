@@ -17,8 +17,8 @@ from .report_options import captured_for
 
 if TYPE_CHECKING:
     from .._core import Hardware
-    from ..results.profile import Profile
     from ..deployment.terms import Asked, Terms
+    from ..results.profile import Profile
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 

@@ -144,7 +144,7 @@ def sweep(
 
         from ..predict.boundary import boundary_of
         from ..sources.captured import graph_over
-        from ..sweeps.run import SweepInterrupted
+        from ..sweeps.execute import SweepInterrupted
         from ..sweeps.sweep import sweep_over
 
         with progress(model, quiet=form != "table", silent=no_progress):
@@ -255,7 +255,7 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
         raise click.UsageError(f"{curve} needs whole curves in memory, and --out is for what is larger; leave one out")
     if form == "parquet" and not choice.chooses:
         raise click.UsageError("--out writes Parquet already; leave --format parquet out, or pick points")
-    from ..sweeps.folder import check_folder
+    from ..sweeps.storage import check_folder
 
     check_folder(Path(folder))
 
@@ -271,10 +271,12 @@ def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Ma
 
 def _quantities(paid: Mapping[str, Mapping[str, Price]], region: str | None, *, tokens: bool = True) -> tuple[str, ...]:
     """The columns of results; whether there are tokens is seen when the model is captured."""
+    from ..results import figures
     from ..sweeps.facts import quantities
 
     placed = region is not None or any(price.region for price in _named(paid).values())
-    return quantities(priced=bool(paid), placed=placed, tokens=tokens)
+    needs = ((figures.PRICE, bool(paid)), (figures.PLACE, placed), (figures.TOKENS, tokens))
+    return quantities(*(need for need, met in needs if met))
 
 
 def _size_axes(captured: Captured) -> dict[str, Sequence[int]]:

@@ -128,6 +128,15 @@ def measure(
     )
 
 
+def worst_layers(result: Measurement) -> list[MeasuredLayer]:
+    """Return the layers by the distance of prediction and measurement, the largest first.
+
+    Args:
+        result: a measurement. Without a prediction, the slowest layers come first.
+    """
+    return sorted(result.layers, key=lambda layer: abs(layer.measured_s - (layer.predicted_s or 0.0)), reverse=True)
+
+
 def _machine(hardware: str | PathLike[str] | Hardware | None, threads: int | None) -> Hardware | None:
     """What to predict with; one that is loaded already has its threads."""
     from .._core import Hardware as Loaded

@@ -161,8 +161,8 @@ def _devices(devices: SupportsIndex, graph: Graph) -> int:
     return count
 
 
-def _rate(items: int, latency_s: float) -> float:
-    return items / latency_s if latency_s > 0 else float("inf")
+def _rate(items: int, latency_s: float) -> float | None:
+    return items / latency_s if latency_s > 0 else None
 
 
 def _shares(parts: Mapping[str, float]) -> dict[str, float]:

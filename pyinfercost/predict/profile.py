@@ -13,6 +13,7 @@ from ..results.profile import Profile
 from ..sources.captured import Captured, graph_at
 from .arguments import Rules, bind_sizes, work_overrides
 from .estimate import estimate_on
+from .model_figures import model_figures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -230,5 +231,6 @@ def profile_on(
         sizes={**captured.fixed, **bound_sizes},
         precision=precision,
         model=captured.name,
+        figures=model_figures(graph, counts, precision, bound_sizes),
         request=ProfileRequest(captured, machine, execution, rules, threads, terms, said or Asked()),
     )

@@ -81,6 +81,13 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
             self.grid, self.facts, points, {name: column[rows] for name, column in self.computed.items()}
         )
 
+    def stretch(self, first: int, last: int) -> GridColumns:
+        """Neighbouring points of a stretch of the grid, as views of its columns."""
+        start = self.points.start if isinstance(self.points, slice) else 0
+        points = slice(start + first, start + last)
+        computed = {name: column[first:last] for name, column in self.computed.items()}
+        return GridColumns(self.grid, self.facts, points, computed)
+
     def labels(self, name: str) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
         """A column of the grid as codes and what they stand for."""
         values = self.grid.values(name)
@@ -121,8 +128,9 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
             return moved
         items = self.batch_items()
         if name == "throughput_per_s":
-            with np.errstate(divide="ignore"):
-                return items / latency_s
+            timed = latency_s > 0
+            rate: NDArray[np.float64] = np.divide(items, latency_s, out=np.full(latency_s.shape, np.nan), where=timed)
+            return rate
         if name == "energy_per_item_j":
             joules: NDArray[np.float64] = self["energy_j"] / items
             return joules

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from .. import _core
 from ..predict.arguments import Rules, work_overrides
-from .conditions import Condition
 from ..sources.captured import Captured, graph_over
 from .axes import make_spec
 from .columns import GridColumns
+from .conditions import Condition
 from .result import Sweep
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware
+    from .execute import ProgressCallback
     from .result import Where
-    from .run import ProgressCallback
-    from .store import StoredSweep
+    from .storage import StoredSweep
 
 
 @overload
@@ -155,7 +155,7 @@ def sweep_over(
     **axes: Any,
 ) -> Sweep | StoredSweep:
     """`sweep` of what may have been captured at fixed sizes, which get columns, too; `axes` as in `make_spec`."""
-    from .run import Run, run_in_memory
+    from .execute import Run, run_in_memory
 
     spec = make_spec(captured, overrides=work_overrides(captured.graph, rules), **axes)
     condition = Condition.all_of(where)
@@ -164,6 +164,6 @@ def sweep_over(
     run = Run(spec, condition, executor=executor, workers=workers, progress=progress)
     if out is None:
         return run_in_memory(run)
-    from .folder import run_to_folder
+    from .storage import run_to_folder
 
     return run_to_folder(run, Path(out))

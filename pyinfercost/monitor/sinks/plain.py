@@ -84,7 +84,7 @@ class Callback:
 
 def readable(name: str, value: float) -> str:
     """A figure with the unit that its name ends in: `latency_s` and 0.001234 are `latency 1.234 ms`."""
-    from ...report.text import quantity, significant
+    from ...results.units import quantity, significant
 
     if name.endswith(_SHARES):
         return f"{name} {100 * value:.3g} %"
