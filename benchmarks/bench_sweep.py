@@ -258,7 +258,7 @@ def bench_sample_is_estimates(benchmark: Any, model: str, request: pytest.Fixtur
     grid = ic.sweep(graph, **way, **sizes)
     sample = 10_000 if model == "resnet50" else 1_000
     rows = np.random.default_rng(0).choice(len(grid), min(SWEEP_SAMPLE, sample), replace=False)
-    points = grid.take(rows).rows()
+    points = grid.take(rows).to_rows()
 
     def ours() -> int:
         different = 0

@@ -61,8 +61,8 @@ if TYPE_CHECKING:
     from .sources.capture import capture as capture
     from .sources.inputs import Inputs as Inputs
     from .sweeps.result import Sweep as Sweep
-    from .sweeps.run import SweepInterrupted as SweepInterrupted
-    from .sweeps.store import StoredSweep as StoredSweep
+    from .sweeps.execute import SweepInterrupted as SweepInterrupted
+    from .sweeps.storage import StoredSweep as StoredSweep
     from .sweeps.sweep import sweep as sweep
     from .training.regularizer import CostRegularizer as CostRegularizer
     from .training.tracker import CostTracker as CostTracker
@@ -97,8 +97,8 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".sources.capture": ("capture",),
     ".sources.inputs": ("Inputs",),
     ".sweeps.result": ("Sweep",),
-    ".sweeps.run": ("SweepInterrupted",),
-    ".sweeps.store": ("StoredSweep",),
+    ".sweeps.execute": ("SweepInterrupted",),
+    ".sweeps.storage": ("StoredSweep",),
     ".sweeps.sweep": ("sweep",),
     ".training.regularizer": ("CostRegularizer",),
     ".training.tracker": ("CostTracker",),

@@ -61,10 +61,11 @@ def hardware(*, name: str | None, form: str) -> None:
                 machines[0]["calibration"].pop("origin")  # long sentences, one for each constant
             show_pairs(machines[0] if name else machines, form)
         else:
-            from ..report.table import grid_view
-            from ..report.tabular import hardware_columns
+            from ..report.columns import hardware_columns
+            from ..report.layout import Table
+            from ..report.table import laid_out
 
-            show(grid_view(hardware_columns(machines)), None, width=140)
+            show(laid_out([Table(hardware_columns(machines))]), None, width=140)
 
 
 @main.command()
@@ -74,9 +75,10 @@ def prices(*, device: str | None, form: str) -> None:
     """List what machines cost to rent, or what the DEVICE (an id) does; the cheapest device hour is first."""
     with messages_for_people():
         from ..deployment import offers
-        from ..report.document import as_json
-        from ..report.prices import price_columns, prices_document
-        from ..report.table import grid_view
+        from ..report.columns import price_columns, prices_document
+        from ..report.documents import as_json
+        from ..report.layout import Table
+        from ..report.table import laid_out
 
         found = offers(device=device)
         if device is not None and not found:
@@ -85,7 +87,7 @@ def prices(*, device: str | None, form: str) -> None:
         if form == "json":
             write(as_json(prices_document(found)) + "\n", None)
         else:
-            show(grid_view(price_columns(found)), None, width=140)
+            show(laid_out([Table(price_columns(found))]), None, width=140)
 
 
 @main.command()

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..results import figures
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..sweeps.conditions import Condition
     from ..sweeps.result import Sweep
-    from ..sweeps.store import StoredSweep
+    from ..sweeps.storage import StoredSweep
 
 KNEE = ("batch", "throughput_per_s")
-_NEEDS = {
-    "cost_usd": "--price, such as --price 2.49 or --price l4=0.80,t4=0.35",
-    "usd_per_million_tokens": "--price, such as --price 2.49, and a model that reads tokens",
-    "carbon_g": "--region, such as --region deu, or a --price that says where it is from",
+_OPTIONS = {
+    figures.PRICE: "--price, such as --price 2.49 or --price l4=0.80,t4=0.35",
+    figures.PLACE: "--region, such as --region deu, or a --price that says where it is from",
+    figures.TOKENS: "a model that reads tokens",
+    figures.CACHE: "a model with a KV cache",
 }
-"""Columns that are there only if something was said."""
+"""Need of a column -> what gives it."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,11 @@ class Choice:
         from ..sweeps.condition_syntax import ConditionError, unknown_column
         from ..sweeps.facts import TEXTS
 
-        for name, needs in _NEEDS.items():
-            if name in self.names() and name not in columns:
-                raise click.UsageError(f"{name} needs {needs}")
+        for name in self.names():
+            if name in figures.FIGURES and name not in columns:
+                needs = [option for need, option in _OPTIONS.items() if need in figures.FIGURES[name].needs]
+                if needs:
+                    raise click.UsageError(f"{name} needs {', and '.join(needs)}")
         # A row of values of the right kind: a condition that takes it takes every other.
         row = {name: np.asarray([""] if name in TEXTS else [1]) for name in columns}
         for name in self.per:
@@ -122,7 +127,7 @@ class Choice:
         Raises:
             NothingFitsError: for the best of no points.
         """
-        from ..sweeps.result import Sweep
+        from ..sweeps.result import Sweep, joined
 
         if self.best is not None:
             maximize = True if self.maximize else False if self.minimize else None
@@ -132,7 +137,7 @@ class Choice:
             if isinstance(result, Sweep):
                 return result.best(self.best, per=self.per, maximize=maximize)  # type: ignore[no-any-return]
             bests = [part.best(self.best, per=self.per, maximize=maximize) for part in result]
-            return joined(result, bests).best(self.best, per=self.per, maximize=maximize)  # type: ignore[no-any-return]
+            return joined(bests).best(self.best, per=self.per, maximize=maximize)  # type: ignore[no-any-return]
         if self._objectives:
             return result.pareto(*self.pareto, maximize=self.maximize, minimize=self.minimize)
         if self.knee and isinstance(result, Sweep):
@@ -156,18 +161,13 @@ class Choice:
         return f"Pareto front of {aims}" if aims else ""
 
 
-def joined(result: Sweep | StoredSweep, parts: list[Sweep]) -> Sweep:
-    """Points of several parts of a sweep as one."""
-    import numpy as np
-
-    return as_sweep(result, {name: np.concatenate([part[name] for part in parts]) for name in result.columns})
-
-
 def as_sweep(result: Sweep | StoredSweep, columns: dict[str, Any]) -> Sweep:
-    """Columns by name as a sweep like another."""
+    """Columns by name as a sweep like another; None is a number that is not known."""
     import numpy as np
 
     from ..sweeps.result import Sweep
 
-    data = {name: np.asarray(values) for name, values in columns.items()}
+    data = {
+        name: np.asarray([np.nan if value is None else value for value in values]) for name, values in columns.items()
+    }
     return Sweep(result.model, result.sizes, data, complete=result.complete)

@@ -7,7 +7,7 @@ import click
 from .arguments import byte_sizes
 from .machines import machine_of
 from .options import format_option
-from .output import messages_for_people, show, write
+from .output import messages_for_people, write_result
 
 
 @click.command()
@@ -28,19 +28,10 @@ def collective(*, op: str, size: str, hardware: str, devices: int, dtype: str, f
     with messages_for_people():
         from ..predict.collectives import UnknownCollectiveError
         from ..predict.collectives import collective as estimate_collective
-        from ..report.collectives import collective_csv, collective_document
-        from ..report.document import as_json
 
         machine = machine_of(hardware)
         try:
             result = estimate_collective(op, sizes, hardware=machine, devices=devices, dtype=dtype)
         except UnknownCollectiveError as error:
             raise click.UsageError(str(error)) from error
-        if form == "json":
-            write(as_json(collective_document(result)) + "\n", output)
-        elif form == "csv":
-            write(collective_csv(result), output)
-        else:
-            from ..report.table import collective_view
-
-            show(collective_view(result), output)
+        write_result(result, form, output)

@@ -14,8 +14,6 @@ from .output import LIMIT_BROKEN, check_writable, messages_for_people, write_res
 from .profiling import POINT, Profiler, point_options
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from ..results.comparison import Comparison
 
 _EPILOG = (
@@ -72,13 +70,7 @@ def diff(
             for side, document in zip((before, after), sides, strict=True)
         )
         result = compared(one, other, limits=limits)
-
-        def table() -> RenderableType:
-            from ..report.comparison import comparison_view
-
-            return comparison_view(result, depth=depth)
-
-        write_result(result, form, output, {"depth": depth}, table)
+        write_result(result, form, output, layout={"depth": depth})
         _end(result)
 
 

@@ -9,7 +9,7 @@ import click
 
 from .deployment_options import deployment_of_options, deployment_options
 from .options import EPILOG, format_option, model_options, trace_option
-from .output import check_writable, messages_for_people, show, write, write_trace
+from .output import check_writable, messages_for_people, show, write, write_result, write_trace
 from .profiling import size_options, sizes_of_options
 
 if TYPE_CHECKING:
@@ -71,17 +71,8 @@ def measure(
 
 
 def show_measurement(result: Measurement, form: str, output: str | None, limit: int = _MOST_LAYERS) -> None:
-    """A measurement in one of the four formats."""
-    if form == "json":
-        write(result.to_json() + "\n", output)
-    elif form == "csv":
-        write(result.to_csv(), output)
-    elif form == "md":
-        write(result.to_markdown(), output)
-    else:
-        from ..report.measured import measured_view
-
-        show(measured_view(result, limit=limit), output)
+    """Write a measurement in one of the four formats."""
+    write_result(result, form, output, table={"limit": limit})
 
 
 def check_measurable(model: str, form: str, precision: str, *, training: bool) -> None:
@@ -107,7 +98,7 @@ def write_both(
 ) -> None:
     """A profile, with these rows, with the measurement after it; in JSON under `measured`."""
     if form == "json":
-        from ..report.document import as_json
+        from ..report.documents import as_json
 
         write(as_json({**profile.to_dict(), "measured": ran.to_dict()}) + "\n", output)
     elif form == "md":
@@ -116,8 +107,7 @@ def write_both(
         from rich.console import Group
         from rich.text import Text
 
-        from ..report.measured import measured_view
-        from ..report.table import profile_view
+        from ..report.render import render
 
-        view = profile_view(profile, **rows, roofline=roofline)
-        show(Group(view, Text(), measured_view(ran, limit=_MOST_LAYERS)), output)
+        view = render(profile, "view", **rows, roofline=roofline)
+        show(Group(view, Text(), render(ran, "view", limit=_MOST_LAYERS)), output)

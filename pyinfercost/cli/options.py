@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..report.ranking import SORTS, TIMED
+from ..report.rows import SORTS, TIMED
 
 if TYPE_CHECKING:
     from ..sources.captured import Captured

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..report.render import render
 from ..sources.registry import is_graph
 from ..sources.sizes import SizeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rich.console import RenderableType
+
+    from ..results.result import Result
 
 
 STOPPED = 130
@@ -80,14 +83,15 @@ def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContex
 def show_pairs(document: Any, form: str) -> None:
     """A nested document, as JSON or as lines of names and values."""
     if form == "json":
-        from ..report.document import as_json
+        from ..report.documents import as_json
 
         write(as_json(document) + "\n", None)
     else:
+        from ..report.layout import Pairs
         from ..report.summary import flattened
-        from ..report.table import pairs_view
+        from ..report.table import laid_out
 
-        show(pairs_view(flattened(document)), None)
+        show(laid_out([Pairs(flattened(document))]), None)
 
 
 def show(view: RenderableType, output: str | None, *, width: int = 100) -> None:
@@ -112,25 +116,30 @@ def write(text: str, output: str | None) -> None:
 
 
 def write_result(
-    result: Any, form: str, output: str | None, layout: Mapping[str, Any], table: Callable[[], RenderableType]
+    result: Result,
+    form: str,
+    output: str | None,
+    *,
+    layout: Mapping[str, Any] | None = None,
+    table: Mapping[str, Any] | None = None,
 ) -> None:
-    """A result in one of the forms that profiles have.
+    """Write a result in one of the forms of the command line.
 
     Args:
-        result: what has `to_json`, `to_csv` and `to_markdown`.
+        result: the result.
         form: `"json"`, `"csv"`, `"md"` or `"table"`.
         output: a file, or None for stdout.
-        layout: which rows Markdown has: arguments of `to_markdown`.
-        table: is asked for one only where that is the form.
+        layout: options of Markdown and of the table, such as the depth.
+        table: options of the table alone.
     """
     if form == "json":
         write(result.to_json() + "\n", output)
     elif form == "csv":
         write(result.to_csv(), output)
     elif form == "md":
-        write(result.to_markdown(**layout), output)
+        write(render(result, "markdown", **(layout or {})), output)
     else:
-        show(table(), output)
+        show(render(result, "view", **{**(layout or {}), **(table or {})}), output)
 
 
 def write_trace(trace: Mapping[str, Any], path: str) -> None:

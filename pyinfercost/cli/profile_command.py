@@ -13,8 +13,6 @@ from .profiling import Profiler, point_options
 from .report_options import varied_axes, vary_option, write_report
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from ..results.measurement import Measurement
 
 _DATA_FORMATS = ("json", "csv")
@@ -71,12 +69,6 @@ def profile(
             ran = run(model, on=profiler.on, sizes=profiler.sizes)
             write_both(result, ran, form, output, rows, roofline=roofline)
         else:
-
-            def table() -> RenderableType:
-                from ..report.table import profile_view
-
-                return profile_view(result, **rows, roofline=roofline)
-
-            write_result(result, form, output, rows, table)
+            write_result(result, form, output, layout=rows, table={"roofline": roofline})
         if trace is not None:
             write_trace(result.to_trace(measured=ran), trace)

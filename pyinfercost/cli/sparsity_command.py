@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .options import format_option
-from .output import check_writable, messages_for_people, show, write
+from .output import check_writable, messages_for_people, write_result
 
 _EPILOG = (
     "MODEL is a .safetensors file, a folder or .index.json of several, a .pt2 file, or package.module:callable that "
@@ -45,11 +45,5 @@ def sparsity(
         if output is not None:
             check_writable(output)
         result = scan(model, threads=threads)
-        if form == "json":
-            write(result.to_json() + "\n", output)
-        elif form == "csv":
-            write(result.to_csv(), output)
-        else:
-            from ..report.sparsity import THRESHOLDS, sparsity_view
-
-            show(sparsity_view(result, depth=depth, thresholds=thresholds or THRESHOLDS), output)
+        shares = {"thresholds": thresholds} if thresholds else {}
+        write_result(result, form, output, layout={"depth": depth}, table=shares)

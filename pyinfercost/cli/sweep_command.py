@@ -126,7 +126,7 @@ def sweep(
 
         from ..predict.boundary import boundary_of
         from ..sources.captured import graph_over
-        from ..sweeps.run import SweepInterrupted
+        from ..sweeps.execute import SweepInterrupted
         from ..sweeps.sweep import sweep_over
 
         with progress(model, quiet=form != "table", silent=no_progress):
@@ -255,7 +255,7 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
         raise click.UsageError(f"{curve} needs whole curves in memory, and --out is for what is larger; leave one out")
     if form == "parquet" and not choice.chooses:
         raise click.UsageError("--out writes Parquet already; leave --format parquet out, or pick points")
-    from ..sweeps.folder import check_folder
+    from ..sweeps.storage import check_folder
 
     check_folder(Path(folder))
 

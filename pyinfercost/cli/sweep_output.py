@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
 
 from ..deployment.prices import GIVEN
-from .choice import as_sweep, joined
+from ..report.render import render
+from ..sweeps.result import Sweep
 from .output import STOPPED, show, write_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from ..results.costs import Price
-    from ..sweeps.result import Sweep
-    from ..sweeps.store import StoredSweep
+    from ..sweeps.storage import StoredSweep
     from .choice import Choice
 
 FORMATS = ("table", "csv", "json", "parquet")
@@ -90,27 +89,23 @@ def _show(
 ) -> None:
     if form == "table":
         _show_table(answer, chosen, found, output, limit or ROWS_OF_A_TABLE)
-    elif form == "csv":
-        write_pieces(_csv(chosen, limit), output)
     else:
-        points = chosen.where(None) if limit is None else _first(chosen, limit)
-        if form == "json":
+        points = chosen if limit is None else _first(chosen, limit)
+        if form == "csv":
+            write_pieces(render(points, "csv"), output)
+        elif form == "json":
             write_pieces((points.to_json(), "\n"), output)
         elif output is not None:
-            points.to_parquet(output)
+            (points if isinstance(points, Sweep) else points.where(None)).to_parquet(output)
 
 
 def _show_table(answer: Answer, chosen: Sweep | StoredSweep, found: int, output: str | None, limit: int) -> None:
-    from ..report.table import point_view, sweep_view
-    from ..sweeps.result import Sweep
-
     about = _about(answer, found)
-    shown = _first(chosen, limit)
-    if answer.choice.is_one_point and len(shown):
-        show(point_view(shown, about), output)
-        return
-    whole = chosen if isinstance(chosen, Sweep) else _ends(chosen, shown)
-    show(sweep_view(whole, about, shown=len(shown), points=len(chosen)), output)
+    if answer.choice.is_one_point and len(chosen):
+        show(render(_first(chosen, 1), "view", about=about, point=True), output)
+    else:
+        more = "--limit shows more, --format csv all, --where and --pareto choose"
+        show(render(chosen, "view", about=about, limit=limit, more=more), output)
 
 
 def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
@@ -147,30 +142,4 @@ def _price_lines(prices: Mapping[str, Price]) -> list[tuple[str, str]]:
 
 def _first(chosen: Sweep | StoredSweep, limit: int) -> Sweep:
     """The first points."""
-    import numpy as np
-
-    from ..sweeps.result import Sweep
-
-    if isinstance(chosen, Sweep):
-        return chosen.take(np.arange(min(limit, len(chosen))))
-    return as_sweep(chosen, chosen.dataset().head(limit).to_pydict())
-
-
-def _ends(stored: StoredSweep, first: Sweep) -> Sweep:
-    """The first points and the last: in a grid, what does not differ between these is the same everywhere."""
-    from ..sweeps.frames import library
-
-    file = library("pyarrow.parquet", "a stored sweep").ParquetFile(stored.parts[-1])
-    last = file.read_row_group(file.num_row_groups - 1) if file.num_row_groups else file.read()
-    return joined(stored, [first, as_sweep(stored, last.slice(max(len(last) - 1, 0)).to_pydict())])
-
-
-def _csv(chosen: Sweep | StoredSweep, limit: int | None) -> Iterator[str]:
-    """Lines, in pieces."""
-    from ..report.delimited import sweep_csv_lines
-    from ..sweeps.result import Sweep
-
-    if limit is not None:
-        chosen = _first(chosen, limit)
-    for number, part in enumerate([chosen] if isinstance(chosen, Sweep) else chosen):
-        yield from islice(sweep_csv_lines(part), 1 if number else 0, None)  # the names of the columns once
+    return chosen.stretch(0, min(limit, len(chosen))) if isinstance(chosen, Sweep) else chosen.head(limit)

@@ -170,6 +170,15 @@ def measure(
     )
 
 
+def worst_layers(result: Measurement) -> list[MeasuredLayer]:
+    """Return the layers by the distance of prediction and measurement, the largest first.
+
+    Args:
+        result: a measurement. Without a prediction, the slowest layers come first.
+    """
+    return sorted(result.layers, key=lambda layer: abs(layer.measured_s - (layer.predicted_s or 0.0)), reverse=True)
+
+
 def deployment_and_threads(
     on: Deployment | None, threads: int | None, *, hardware: HardwareLike | None, **fields: Any
 ) -> tuple[Deployment, int | None]:

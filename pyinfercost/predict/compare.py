@@ -8,13 +8,15 @@ from math import isfinite
 from os import PathLike
 from typing import Any
 
-from ..results.comparison import ESTIMATED, FIGURES, TOTALS, Change, Comparison, ModuleChange, Side
+from ..results import figures
+from ..results.comparison import FIGURES, TOTALS, Change, Comparison, ModuleChange, Side
 from ..results.documents import HOW_TO, ComparisonError, checked_profile, profile_document_from
 from ..results.estimate import Estimate
 from ..results.profile import Profile
 from .diff_tree import status_of, whole_modules
 from .limits import broken_limits
 
+_ESTIMATED = frozenset(figures.keys(figures.ESTIMATE))
 _LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
 _TERMS = ("hardware", "precision", "execution", "threads", "sustained", "devices", "sizes")
 """What times depend on beside the model."""
@@ -53,7 +55,7 @@ def compare(a: Any, b: Any, *, limits: Iterable[str] = ()) -> Comparison:
         changes = {name: Change(before.figure(path, name), after.figure(path, name)) for name in FIGURES}
         status = status_of(changes, before=path in before.modules, after=path in after.modules)
         same_work = same_terms and not changes["parameter_bytes"].changed and before.works_as(after, path)
-        rows.append(ModuleChange(path, status, **changes, same_work=same_work))
+        rows.append(ModuleChange(path, status, changes, same_work=same_work))
     found = Comparison(
         before=before.side,
         after=after.side,
@@ -94,27 +96,13 @@ def _read(given: Any, which: str) -> _Read:
     if isinstance(given, Profile):
         return _side(given.to_dict(), which)
     if isinstance(given, Estimate):
-        return _side(_document_of(given), which, devices=given.devices)
+        document = {"model": "", "totals": {}, **given.to_dict()}  # an estimate has times and no counts
+        return _side(document, which, devices=given.devices)
     if isinstance(given, (str, PathLike)):
         return _side(profile_document_from(given), str(given))
     if isinstance(given, Mapping):
         return _side(given, which)
     raise TypeError(f"{which} is of type {type(given).__name__}; expected a Profile, an Estimate, a dict or a path")
-
-
-def _document_of(estimate: Estimate) -> dict[str, Any]:
-    """The document of an estimate alone: it has times and no counts."""
-    from ..report.document import SCHEMA_VERSION, estimate_document
-
-    names = ("module", "op", "latency_s", "energy_j")
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "model": "",
-        "sizes": dict(estimate.sizes),
-        "totals": {},
-        "layers": [{name: getattr(layer, name) for name in names} for layer in estimate.layers],
-        "estimate": estimate_document(estimate),
-    }
 
 
 def _side(document: Any, which: str, *, devices: int = 1) -> _Read:
@@ -145,7 +133,7 @@ def _parsed(document: Mapping[str, Any], devices: int) -> _Read:
     counted = dict(document["totals"])
     counted["flops"] = _sum(counted.get("contraction_flops"), counted.get("pointwise_flops"))
     counted["traffic_bytes"] = _sum(counted.get("bytes_read"), counted.get("bytes_written"))
-    totals = {name: _number((estimate if name in ESTIMATED else counted).get(name), name) for name in TOTALS}
+    totals = {name: _number((estimate if name in _ESTIMATED else counted).get(name), name) for name in TOTALS}
     return _Read(side, totals, _modules(document, totals, unmodelled), _work(document, unmodelled))
 
 
@@ -168,9 +156,9 @@ def _modules(
     """Module -> its figures, of its own layers and parameters."""
     stored = document.get("modules")  # documents of before this key have no parameters by module
     known = None if stored is None else {item["module"]: item["parameter_bytes"] for item in stored}
-    figures: dict[str, dict[str, float | None]] = {}
+    modules: dict[str, dict[str, float | None]] = {}
     for layer in document["layers"]:
-        own = figures.setdefault(layer["module"], dict.fromkeys(FIGURES))
+        own = modules.setdefault(layer["module"], dict.fromkeys(FIGURES))
         if layer.get("op") in unmodelled:
             continue  # what it takes is not known: the zeros of its counts are no answer
         for name, value in (
@@ -183,15 +171,15 @@ def _modules(
             if number is not None:
                 own[name] = (own[name] or 0) + number
     for path in known or ():
-        figures.setdefault(path, {name: None if totals[name] is None else 0 for name in FIGURES})
+        modules.setdefault(path, {name: None if totals[name] is None else 0 for name in FIGURES})
     usd, whole_s = totals["cost_usd"], totals["latency_s"]
-    for path, own in figures.items():
+    for path, own in modules.items():
         if known is not None:
             own["parameter_bytes"] = _number(known.get(path, 0), "parameter_bytes")
         taken_s = own["latency_s"]
         if usd is not None and whole_s and taken_s is not None:
             own["cost_usd"] = usd * taken_s / whole_s
-    return {path: dict(own) for path, own in figures.items()}
+    return {path: dict(own) for path, own in modules.items()}
 
 
 def _number(value: Any, name: str) -> Any:

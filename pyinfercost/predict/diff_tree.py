@@ -152,12 +152,12 @@ def _sorted_out(
 
 
 def _takes(row: ModuleChange) -> bool:
-    return any(getattr(row, name).changed for name in FIGURES)
+    return any(change.changed for change in row.figures.values())
 
 
 def _is_shift(comparison: Comparison, row: ModuleChange) -> bool:
     return row.same_work and all(
-        _is_small(getattr(row, name), comparison.totals[name]) for name in ("latency_s", "energy_j")
+        _is_small(row.figures[name], comparison.totals[name]) for name in ("latency_s", "energy_j")
     )
 
 
@@ -176,7 +176,7 @@ def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:
     """Several modules as one, which is added or removed where all of them are."""
     changes = {
         name: Change(
-            _sum([getattr(row, name).before for row in rows]), _sum([getattr(row, name).after for row in rows])
+            _sum([row.figures[name].before for row in rows]), _sum([row.figures[name].after for row in rows])
         )
         for name in FIGURES
     }
@@ -185,7 +185,7 @@ def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:
     )
     if status == UNCHANGED and any(row.status != UNCHANGED for row in rows):
         status = "changed"  # what one lost another one gained
-    return ModuleChange(path, status, **changes, same_work=all(row.same_work for row in rows))
+    return ModuleChange(path, status, changes, same_work=all(row.same_work for row in rows))
 
 
 def _sum(values: list[float | None]) -> float | None:

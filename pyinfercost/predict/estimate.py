@@ -183,8 +183,8 @@ def evaluate_on(
     return Evaluation(plan, point, totals, at)
 
 
-def _rate(items: int, latency_s: float) -> float:
-    return items / latency_s if latency_s > 0 else float("inf")
+def _rate(items: int, latency_s: float) -> float | None:
+    return items / latency_s if latency_s > 0 else None
 
 
 def _shares(parts: Mapping[str, float]) -> dict[str, float]:

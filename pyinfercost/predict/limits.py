@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import isclose, isfinite
 from typing import TYPE_CHECKING
 
+from ..results import figures
 from ..results.comparison import TOTALS, BrokenLimit, Change
 
 if TYPE_CHECKING:
@@ -25,23 +26,15 @@ _STEP = re.compile(r"([+-])\s*(\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?)\
 _ROUNDING = 1e-9
 _WHOLE = 100  # percent
 _FORMS = "FIGURE:+5% (fails above), FIGURE:-5% (fails below), FIGURE:+0.001 or :-0.001 in its own unit, or FIGURE:any"
-_UNITS = {
-    "_s": "seconds",
-    "_j": "joules",
-    "_bytes": "bytes",
-    "_usd": "USD",
-    "_g": "grams",
-    "_per_s": "items a second",
-    "_tokens": "USD",
+_UNITS = {"s": "seconds", "J": "joules", "B": "bytes", "g": "grams", "per s": "items per second"}
+_OPTIONS = {
+    figures.HARDWARE: "--hardware",
+    figures.PRICE: "--price",
+    figures.PLACE: "--region or the --price of an instance in one",
+    figures.TOKENS: "a model that reads tokens",
+    figures.CACHE: "a model with a KV cache",
 }
-_MADE_WITH = {
-    "cost_usd": "--price",
-    "usd_per_million_tokens": "--price, and of a model that reads tokens",
-    "carbon_g": "--region, or the --price of an instance in one",
-    **dict.fromkeys(
-        ("latency_s", "throughput_per_s", "energy_j", "energy_per_item_j", "transfer_s", "cold_start_s"), "--hardware"
-    ),
-}
+"""Need of a figure -> how it is given; a machine goes without saying where there is a price or a place."""
 
 
 class LimitError(ValueError):
@@ -101,8 +94,9 @@ def _hint(figure: str, said: str) -> str:
         return f"write {figure}:any for a figure that may not change, {figure}:+0 for one that may not grow"
     if unsigned is not None:
         return f"write a sign: +{said} fails where it grew by more, -{said} where it fell by more"
-    unit = next((name for end, name in reversed(_UNITS.items()) if figure.endswith(end)), None)
-    if unit is not None and re.match(r"[+-]", said):
+    row = figures.FIGURES.get(figure)
+    unit = None if row is None else _UNITS.get(row.unit, row.unit)
+    if unit and re.match(r"[+-]", said):
         return f"an absolute limit of {figure} is a number of {unit} without a unit, such as {figure}:+0.001"
     return f"expected {_FORMS}"
 
@@ -131,7 +125,7 @@ def _why(limit: Limit, change: Change) -> str:
     before, after = change.before, change.after
     if before is None or after is None:
         side = "on either side" if before is after else "before" if before is None else "after"
-        made = _MADE_WITH.get(limit.figure)
+        made = _made_with(limit.figure)
         return f"{limit.figure} is not known {side}" + (f"; it takes a profile with {made}" if made else "")
     difference = after - before
     if limit.direction == 0:
@@ -143,6 +137,16 @@ def _why(limit: Limit, change: Change) -> str:
     verb = "grow" if limit.direction > 0 else "fall"
     amount = f"{limit.amount * _WHOLE:.6g} %" if limit.relative else _number(limit.amount)
     return f"{_did(limit.figure, before, after)}; it may {verb} by {amount}"
+
+
+def _made_with(figure: str) -> str:
+    """Return the options that a figure needs, in words; empty for one that every profile has."""
+    row = figures.FIGURES.get(figure)
+    needs = frozenset() if row is None else row.needs
+    given = [words for need, words in _OPTIONS.items() if need in needs]
+    if len(given) > 1 and needs & {figures.PRICE, figures.PLACE}:
+        given = given[1:]
+    return ", and of ".join(given)
 
 
 def _did(figure: str, before: float, after: float) -> str:

@@ -14,6 +14,7 @@ from ..sources.captured import Captured, graph_at
 from ..sources.inputs import parse_inputs
 from ..sources.sizes import bind_sizes, call_sizes
 from .estimate import estimate_on
+from .model_figures import model_figures
 from .rules import Rules, work_overrides
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def profile_on(on: Deployment, captured: Captured, *, rules: Rules | None = None
         sizes={**captured.fixed, **bound_sizes},
         precision=on.precision,
         model=captured.name,
+        figures=model_figures(graph, counts, on.precision, bound_sizes),
         request=ProfileRequest(captured, on, rules),
     )
 

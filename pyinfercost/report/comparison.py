@@ -1,105 +1,116 @@
-"""A comparison of two profiles: JSON, CSV and a table."""
+"""A comparison of two profiles: JSON, rows, tables, and Markdown for a pull request."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .delimited import csv_text
+from ..predict.diff_tree import outline
+from ..results import figures
+from ..results.comparison import FIGURES
+from ..results.units import amount, scale_for, significant
+from .delimited import escaped, markdown_table
+from .html.snippet import snippet_of
+from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 from .rows import SHORT
-from .summary import ITEMS_OF_A_PRICE
-from .tabular import Column
-from .text import quantity, scale_for, significant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import RenderableType
-
-    from ..results.comparison import Change, Comparison, ModuleChange, Side
     from ..predict.diff_tree import Outline
+    from ..results.comparison import Change, Comparison, ModuleChange, Side
+    from ..results.figures import Figure
+    from .layout import Layout, Part
 
 SCHEMA_VERSION = 1
 
 _TOTAL = "(total)"
 _ITSELF = "(itself)"
 
-# Totals as people read them: title, unit, how many of it are shown (prices are of a million items).
-SHOWN = {
-    "flops": ("FLOPs", "FLOP", 1),
-    "traffic_bytes": ("traffic", "B", 1),
-    "parameters": ("parameters", "", 1),
-    "parameter_bytes": ("weights", "B", 1),
-    "peak_memory_bytes": ("memory", "B", 1),
-    "latency_s": ("latency", "s", 1),
-    "throughput_per_s": ("throughput", "per s", 1),
-    "energy_j": ("energy", "J", 1),
-    "transfer_s": ("transfer", "s", 1),
-    "cold_start_s": ("cold start", "s", 1),
-    "cost_usd": ("cost of 1M", "USD", ITEMS_OF_A_PRICE),
-    "usd_per_million_tokens": ("1M tokens", "USD", 1),
-    "carbon_g": ("carbon of 1M", "g", ITEMS_OF_A_PRICE),
-}
+_SHOWN = figures.of_scope(figures.DIFF)
 _NUMBERED = re.compile(r"(.*?)(0|[1-9][0-9]{0,8})", re.DOTALL)
 _SHORTEST_RUN = 3
 _MOST_RUNS = 12
-_MONEY = ("USD", "per s")  # without prefixes: nobody pays kilodollars
+_CHANGE = ("before", "after", "difference", "ratio")
+
+MOST_BYTES = 60_000
+"""GitHub takes comments of up to 65,536 characters; a workflow may put some words of its own around this text."""
+
+_TIMED = ("latency_s", "energy_j", "cost_usd", "peak_memory_bytes")
+_COUNTED = ("flops", "parameter_bytes", "peak_memory_bytes")
+_TERMS = ("hardware", "precision", "execution")
+_OPEN_ROWS = 12
+_MOST_LINES = 12
+_LONGEST_LINE = 300
+_LONGEST_NAME = 120
+_SMALLEST = 0.05  # percent, which shows as 0.1
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """The JSON object; units stand in the keys, and each figure has `before`, `after`, `difference` and `ratio`."""
+    """Return the JSON object; each figure has `before`, `after`, `difference` and `ratio`."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "before": comparison.before.to_dict(),
-        "after": comparison.after.to_dict(),
+        "before": asdict(comparison.before),
+        "after": asdict(comparison.after),
         "changed": comparison.changed,
-        "failed": [broken.to_dict() for broken in comparison.failed],
+        "failed": [asdict(broken) for broken in comparison.failed],
         "added": list(comparison.added),
         "removed": list(comparison.removed),
         "warnings": list(comparison.warnings),
-        "totals": {name: change.to_dict() for name, change in comparison.totals.items()},
-        "modules": [row.to_dict() for row in comparison.modules],
+        "totals": {name: _change_document(change) for name, change in comparison.totals.items()},
+        "modules": [
+            {
+                "module": row.module,
+                "status": row.status,
+                **{name: _change_document(change) for name, change in row.figures.items()},
+            }
+            for row in comparison.modules
+        ],
     }
 
 
-def comparison_csv(comparison: Comparison) -> str:
-    """The total, then one line per module."""
-    from ..results.comparison import FIGURES
-
-    header = ["module", "status", *(f"{n}_{p}" for n in FIGURES for p in ("before", "after", "difference", "ratio"))]
-    total = [_TOTAL, "changed" if comparison.changed else "same"]
-    rows = [[*total, *_values([comparison.totals[name] for name in FIGURES])]]
-    for row in comparison.modules:
-        rows.append([row.module, row.status, *_values([getattr(row, name) for name in FIGURES])])
-    return csv_text(header, rows)
+def _change_document(change: Change) -> dict[str, Any]:
+    return {name: getattr(change, name) for name in _CHANGE}
 
 
-def _values(changes: Sequence[Change]) -> list[Any]:
-    return [value for change in changes for value in change.to_dict().values()]
+COLUMNS = ("module", "status", *(f"{name}_{part}" for name in FIGURES for part in _CHANGE))
 
 
-def comparison_view(comparison: Comparison, *, depth: int | None = None) -> RenderableType:
-    """The limits that are broken, what is compared, the totals, and the modules that changed."""
-    from rich.console import Group
-    from rich.text import Text
+def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return the total, whose module is `(total)`, then one row per module."""
+    totals = {name: comparison.totals[name] for name in FIGURES}
+    rows = [
+        (_TOTAL, "changed" if comparison.changed else "same", totals),
+        *((row.module, row.status, row.figures) for row in comparison.modules),
+    ]
+    return [
+        dict(zip(COLUMNS, (module, status, *(getattr(changes[n], p) for n in FIGURES for p in _CHANGE)), strict=True))
+        for module, status, changes in rows
+    ]
 
-    from .table import grid_view, pairs_view, total_grid_view
 
-    parts: list[RenderableType] = [Text(f"FAILED {broken}", "bold red") for broken in comparison.failed]
-    parts.append(pairs_view(comparison_heading(comparison)))
-    parts += [Text(f"Warning: {text}", "bold yellow") for text in comparison.warnings]
-    parts += [Text(), grid_view(total_columns(comparison))]
+def comparison_layout(comparison: Comparison, *, depth: int | None = None) -> Layout:
+    """Return the broken limits, what is compared, the totals, and the modules that changed."""
+    parts: list[Part] = [Note(f"FAILED {broken}", ALARM) for broken in comparison.failed]
+    parts.append(Pairs(comparison_heading(comparison)))
+    parts += [Note(f"Warning: {text}", WARNING) for text in comparison.warnings]
+    parts += [GAP, Table(total_columns(comparison))]
     shown = outlined(comparison, depth)
     if shown.rows:
-        parts += [Text(), total_grid_view(module_columns(comparison, shown.rows))]
-    parts.append(Text(". ".join(notes(comparison, shown)) + ".", "dim"))
-    return Group(*parts)
+        parts += [GAP, Table(module_columns(comparison, shown.rows), total=True)]
+    parts.append(Note(". ".join(notes(comparison, shown)) + "."))
+    return parts
+
+
+def comparison_snippet(comparison: Comparison) -> str:
+    """Return what is compared and the totals, as HTML for a notebook."""
+    lines = Pairs(comparison_heading(comparison))
+    return snippet_of([lines, Table(total_columns(comparison)), *(Note(text) for text in comparison.warnings)])
 
 
 def outlined(comparison: Comparison, depth: int | None) -> Outline:
     """The modules that have a row."""
-    from ..predict.diff_tree import outline
-
     return outline(comparison, depth=depth, most=SHORT)
 
 
@@ -152,28 +163,34 @@ def _side(side: Side) -> str:
 def total_columns(comparison: Comparison) -> list[Column]:
     """One row for each figure that is known on a side."""
     known = [
-        (*shown, comparison.totals[name])
-        for name, shown in SHOWN.items()
-        if comparison.totals[name].before is not None or comparison.totals[name].after is not None
+        (figure, comparison.totals[figure.key])
+        for figure in _SHOWN
+        if comparison.totals[figure.key].before is not None or comparison.totals[figure.key].after is not None
     ]
     return [
-        Column("total", "", [title for title, *_ in known], numeric=False),
-        Column("before", "", [_amount(change.before, unit, of) for _, unit, of, change in known]),
-        Column("after", "", [_amount(change.after, unit, of) for _, unit, of, change in known]),
-        Column("difference", "", [_amount(c.difference, unit, of, signed=True) for _, unit, of, c in known]),
-        Column("ratio", "", [_ratio(change) for *_, change in known]),
+        Column("total", "", [_title(figure) for figure, _ in known], numeric=False),
+        Column("before", "", [_amount(change.before, figure) for figure, change in known]),
+        Column("after", "", [_amount(change.after, figure) for figure, change in known]),
+        Column("difference", "", [_amount(change.difference, figure, signed=True) for figure, change in known]),
+        Column("ratio", "", [_ratio(change) for _, change in known]),
     ]
 
 
-def _amount(value: float | None, unit: str, of: int, *, signed: bool = False) -> str:
+def _title(figure: Figure) -> str:
+    """Return the title of a total: `cost of 1M` for a figure of a million items, `1M tokens` for one of tokens."""
+    if figure.items > 1:
+        return f"{figure.short} of 1M"
+    return f"1M {figure.per}" if figure.per else figure.short
+
+
+def _amount(value: float | None, figure: Figure, *, signed: bool = False) -> str:
     if value is None:
         return "not known"
     if value == 0:
         return "0"
-    value *= of
+    value *= figure.items
     sign = "-" if value < 0 else "+" if signed and value > 0 else ""
-    size = abs(value)
-    return sign + (f"{significant(size)} {unit}" if unit in _MONEY else quantity(size, unit))
+    return sign + amount(abs(value), figure.unit)
 
 
 def _ratio(change: Change) -> str:
@@ -190,7 +207,7 @@ def notes(comparison: Comparison, shown: Outline) -> list[str]:
         said.append(f"Unchanged: {hidden} of {shown.units} modules")
     if shown.shifted:
         moved_s = sum(row.latency_s.difference or 0 for row in shown.shifted)
-        time = f", by {_amount(moved_s, 's', 1, signed=True)} in all" if moved_s else ""
+        time = f", by {_amount(moved_s, figures.FIGURES['latency_s'], signed=True)} in all" if moved_s else ""
         said.append(
             f"The same work in a little other time or energy{time}, as starts and caches are shared: "
             f"{len(shown.shifted)} of {shown.units} modules"
@@ -211,26 +228,25 @@ def module_columns(comparison: Comparison, rows: Sequence[ModuleChange]) -> list
         Column("module", "", names, numeric=False, flexible=True),
         Column("status", "", status, numeric=False),
     ]
-    for name, title, spare in (
-        ("flops", "FLOPs", 0),
-        ("traffic_bytes", "traffic", 1),
-        ("parameter_bytes", "weights", 2),
-    ):
-        unit = "FLOP" if name == "flops" else "B"
-        columns += _differences([*(getattr(row, name) for row in rows), totals[name]], title, unit, spare)
-    columns += _times([*(row.latency_s for row in rows), totals["latency_s"]])
-    columns += _differences([*(row.energy_j for row in rows), totals["energy_j"]], "energy", "J", 3)
-    columns += _costs([*(row.cost_usd for row in rows), totals["cost_usd"]])
+    for figure in figures.of_scope(figures.MODULE):
+        changes = [*(row.figures[figure.key] for row in rows), totals[figure.key]]
+        columns += _times(changes) if figure.key == "latency_s" else _differences(figure, changes, len(columns))
     return columns
 
 
-def _differences(changes: Sequence[Change], title: str, unit: str, spare: int) -> list[Column]:
-    """One column of signed differences; none where nothing is known to differ."""
+def _differences(figure: Figure, changes: Sequence[Change], spare: int) -> list[Column]:
+    """Return one column of signed differences; none if nothing is known to differ."""
     sizes = [abs(change.difference) for change in changes if change.difference is not None]
+    if figure.per:
+        if not sizes:
+            return []
+        cells = [_signed(change.difference, lambda value: significant(figure.items * value)) for change in changes]
+        return [Column(figure.short, figure.shown_unit, cells, spare=spare)]
     if not any(sizes):
         return []
-    scale = scale_for(max(sizes), unit, decimals=2)
-    return [Column(title, scale.unit, [_signed(change.difference, scale.show) for change in changes], spare=spare)]
+    scale = scale_for(max(sizes), figure.unit, decimals=2)
+    cells = [_signed(change.difference, scale.show) for change in changes]
+    return [Column(figure.short, scale.unit, cells, spare=spare)]
 
 
 def _times(changes: Sequence[Change]) -> list[Column]:
@@ -248,13 +264,6 @@ def _times(changes: Sequence[Change]) -> list[Column]:
     ]
 
 
-def _costs(changes: Sequence[Change]) -> list[Column]:
-    if all(change.difference is None for change in changes):
-        return []
-    cells = [_signed(change.difference, lambda usd: significant(ITEMS_OF_A_PRICE * usd)) for change in changes]
-    return [Column("cost", "USD/1M", cells, spare=4)]
-
-
 def _signed(value: float | None, show: Any) -> str:
     if value is None:
         return "?"
@@ -264,3 +273,114 @@ def _signed(value: float | None, show: Any) -> str:
     if shown.startswith("<"):  # what rounds to 0
         return shown if value > 0 else f">-{shown[1:]}"
     return ("-" if value < 0 else "+") + shown
+
+
+def comparison_markdown(comparison: Comparison, *, depth: int | None = None) -> str:
+    """What changed, as GitHub renders it: never longer than a comment may be; the last rows give way."""
+    head = [_headline(comparison)]
+    if comparison.failed:
+        number = len(comparison.failed)
+        head += ["", f"❌ **{number} {'limit is' if number == 1 else 'limits are'} broken:**", ""]
+        head += _limited([f"- ❌ {_line(str(broken))}" for broken in comparison.failed])
+    head += ["", *markdown_table(total_columns(comparison)), ""]
+    head += [f"- {name}: {escaped(shortened(value, 4 * _LONGEST_LINE))}" for name, value in _sides(comparison)]
+    head += _limited([f"- ⚠️ Warning: {_line(text)}" for text in comparison.warnings])
+    shown = outlined(comparison, depth)
+    foot = ["", ". ".join(notes(comparison, shown)) + "."]
+    room = MOST_BYTES - _bytes_of([*head, *foot])
+    return "\n".join([*head, *_table(comparison, shown.rows, room), *foot]) + "\n"
+
+
+def _sides(comparison: Comparison) -> list[tuple[str, str]]:
+    return comparison_heading(comparison, between=" … ")
+
+
+def _headline(comparison: Comparison) -> str:
+    """The figures that are asked for first, and what they are of."""
+    totals = comparison.totals
+    timed = any(value is not None for value in (totals["latency_s"].before, totals["latency_s"].after))
+    known = [
+        name
+        for name in (_TIMED if timed else _COUNTED)
+        if totals[name].before is not None or totals[name].after is not None
+    ]
+    if not comparison.changed:
+        said = "no difference"
+    else:
+        said = ", ".join(_in_words(figures.FIGURES[name], totals[name]) for name in known) or "no figure is known"
+    terms = _terms(comparison)
+    where = "on" if comparison.before.hardware or comparison.after.hardware else "at"
+    return f"**{said}**" + (f" {where} {escaped(shortened(terms, _LONGEST_LINE))}" if terms else "")
+
+
+def _in_words(figure: Figure, change: Change) -> str:
+    title, unit, of = _title(figure), figure.unit, figure.items
+    if change.before is None or change.after is None:
+        return f"{title} not known {'before' if change.before is None else 'after'}"
+    if not change.changed:
+        return f"{title} same"
+    before, after = of * change.before, of * change.after
+    if unit == "USD":
+        values = f"{significant(before)} → {significant(after)} {unit}"
+    else:
+        scale = scale_for(max(before, after), unit, decimals=2)
+        values = f"{scale.show(before)} → {scale.show(after)} {scale.unit}".rstrip()
+    return f"{title} {_percent(change)}({escaped(values)})"
+
+
+def _percent(change: Change) -> str:
+    if change.ratio is None:
+        return ""
+    share = 100 * (change.ratio - 1)
+    size = "\\<0.1" if abs(share) < _SMALLEST else f"{abs(share):.1f}"
+    return f"{'-' if share < 0 else '+'}{size} % "
+
+
+def _terms(comparison: Comparison) -> str:
+    before, after = comparison.before, comparison.after
+    pairs = [(getattr(before, name), getattr(after, name)) for name in _TERMS]
+    parts = [_both(one, other) for one, other in pairs if one is not None or other is not None]
+    for name in dict.fromkeys((*before.sizes, *after.sizes)):
+        parts.append(f"{name} {_both(before.sizes.get(name), after.sizes.get(name))}")
+    return ", ".join(parts)
+
+
+def _both(one: object, other: object) -> str:
+    if one == other:
+        return str(one)
+    return " → ".join("not given" if value is None else str(value) for value in (one, other))
+
+
+def _table(comparison: Comparison, rows: Sequence[ModuleChange], room: int) -> list[str]:
+    """The rows of modules, as many as fit, folded up where they are many."""
+    if not rows:
+        return []
+    columns = module_columns(comparison, rows)
+    names = [shortened(name, _LONGEST_NAME) for name in columns[0].cells]
+    title, rule, *lines, total = markdown_table([type(columns[0])("module", "", names, numeric=False), *columns[1:]])
+    many = len(lines) > _OPEN_ROWS
+    before = ["", *([f"<details><summary>{len(lines)} modules differ</summary>", ""] if many else []), title, rule]
+    after = [total, *(["", "</details>"] if many else [])]
+    cut = "The last {left} of {all} rows are left out: a comment has no room for them; --format json has all."
+    room -= _bytes_of([*before, *after, "", cut]) + 2 * len(str(len(lines)))
+    fitting = 0
+    for line in lines:
+        room -= _bytes_of([line])
+        if room < 0:
+            break
+        fitting += 1
+    left = len(lines) - fitting
+    return [*before, *lines[:fitting], *after, *(["", cut.format(left=left, all=len(lines))] if left else [])]
+
+
+def _line(text: str) -> str:
+    return escaped(shortened(text, _LONGEST_LINE))
+
+
+def _limited(lines: Sequence[str]) -> list[str]:
+    left = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], *([f"- and {left} more"] if left > 0 else [])]
+
+
+def _bytes_of(lines: Sequence[str]) -> int:
+    return sum(len(line.encode()) + 1 for line in lines)

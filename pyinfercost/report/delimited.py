@@ -7,42 +7,38 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
-from .data_sizes import data_size_lines
-from .document import LAYER_KEYS, profile_layers
-from .ranking import of_the_whole
-from .rows import shown_rows
-from .summary import heading, ledger, totals
-from .tabular import profile_columns
+from .columns import profile_columns
+from .layout import ALARM, Pairs, Table, titled
+from .render import render
+from .rows import of_the_whole, shown_rows
+from .summary import data_size_lines, heading, ledger, totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ..results.profile import Profile
-    from ..sweeps.result import Sweep
-    from .tabular import Column
+    from .layout import Column, Layout
 
-_POINTS_AT_ONCE = 2**14
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 
 
-def profile_csv(profile: Profile) -> str:
-    """One line per node of the graph; the columns are the keys of `layers` in the JSON document."""
-    return csv_text(LAYER_KEYS, (layer.values() for layer in profile_layers(profile)))
+def csv_pieces(result: object) -> Iterator[str]:
+    """Yield the CSV of a result: a header, then its rows; what is not known is empty."""
+    yield csv_text(render(result, "columns"), (row.values() for row in render(result, "rows")))
 
 
-def sweep_csv(sweep: Sweep) -> str:
-    """One line per point."""
-    return "".join(sweep_csv_lines(sweep))
-
-
-def sweep_csv_lines(sweep: Sweep) -> Iterator[str]:
-    """The same in pieces of some thousand lines, so that a long sweep never is one text."""
-    import numpy as np
-
-    yield csv_text(sweep.columns, ())
-    for first in range(0, len(sweep), _POINTS_AT_ONCE):
-        part = sweep.take(np.arange(first, min(first + _POINTS_AT_ONCE, len(sweep))))
-        yield csv_text(None, (row.values() for row in part.rows()))
+def layout_markdown(result: object, **options: Any) -> str:
+    """Return the layout of a result as Markdown: names and values as a list, tables as tables."""
+    layout: Layout = render(result, "layout", **options)
+    blocks: list[list[str]] = []
+    for part in layout:
+        if isinstance(part, Pairs):
+            blocks.append([f"- {name}: {escaped(value)}" for name, value in part.pairs])
+        elif isinstance(part, Table):
+            blocks.append(markdown_table(part.columns))
+        elif part.text:
+            blocks.append([f"**{escaped(part.text)}**" if part.style == ALARM else escaped(part.text)])
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
 def profile_markdown(
@@ -58,7 +54,7 @@ def profile_markdown(
         *(("", of_the_whole(shown)) if shown.flat else ()),
         "",
         *(f"- {name}: {escaped(value)}" for name, value in totals(profile)),
-        f"- {escaped(ledger(profile))}",
+        f"- {escaped(ledger(profile.counts))}",
         *(f"- {escaped(name)}: {escaped(value)}" for name, value in data_size_lines(profile)),
     ]
     return "\n".join(lines) + "\n"
@@ -66,8 +62,7 @@ def profile_markdown(
 
 def markdown_table(columns: Sequence[Column]) -> list[str]:
     """Columns as the lines of a table."""
-    titles = [f"{column.name} ({column.unit})" if column.unit else column.name for column in columns]
-    lines = [_pipes(titles), _pipes("---:" if column.numeric else "---" for column in columns)]
+    lines = [_pipes(map(titled, columns)), _pipes("---:" if column.numeric else "---" for column in columns)]
     for cells in zip(*(column.cells for column in columns), strict=True):
         lines.append(_pipes(_markdown_cell(cell) for cell in cells))
     return lines

@@ -1,43 +1,74 @@
-"""A measurement beside its prediction: as a table, CSV and Markdown."""
+"""A measurement beside its prediction: JSON, rows and tables."""
 
 from __future__ import annotations
 
-import csv
-import io
-from typing import TYPE_CHECKING
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
 
-from .tabular import Column
-from .text import quantity, scale_for
+from ..measuring.measure import worst_layers
+from ..results.units import quantity, scale_for
+from .layout import GAP, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from rich.console import RenderableType
+    from collections.abc import Sequence
 
     from ..results.measurement import MeasuredLayer, Measurement
+    from .layout import Layout, Part
 
-_CSV_COLUMNS = (
+SCHEMA_VERSION = 1
+COLUMNS = (
     "module", "ops", "measured_s", "predicted_s", "ratio",
     "measured_j", "energy_source", "predicted_j", "predicted_j_source",
 )  # fmt: skip
+_NESTED = ("layers", "energy", "prediction")  # no single figures
+_DERIVED = ("ratio", "measured_j", "energy_source", "predicted_j_source", "energy_ratio")
 _TOTAL = "(total)"
 _MOST_OPS = 3
 
 
-def measured_view(result: Measurement, *, limit: int | None = None) -> RenderableType:
-    """What ran, the totals, and the layers whose prediction is off by most."""
-    from rich.console import Group
-    from rich.text import Text
+def measured_document(result: Measurement) -> dict[str, Any]:
+    """Return the JSON object of a measurement, the layers with the worst prediction first."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **{field.name: getattr(result, field.name) for field in fields(result) if field.name not in _NESTED},
+        **{name: getattr(result, name) for name in _DERIVED},
+        "energy": {name: value for name, value in asdict(result.energy).items() if name not in ("joules", "source")},
+        "layers": [
+            {
+                "module": layer.module,
+                "ops": list(layer.ops),
+                "measured_s": layer.measured_s,
+                "predicted_s": layer.predicted_s,
+            }
+            for layer in worst_layers(result)
+        ],
+    }
 
-    from .table import grid_view, pairs_view
 
-    parts: list[RenderableType] = [pairs_view(measured_lines(result))]
-    shown = result.worst()[:limit]
+def measured_rows(result: Measurement) -> list[dict[str, Any]]:
+    """Return the whole model, whose module is `(total)`, then one row per layer."""
+    joules = (result.measured_j, result.energy_source, result.predicted_j, result.predicted_j_source)
+    no_joules = (None,) * len(joules)  # counters do not tell layers apart
+    rows: list[tuple[Any, ...]] = [(_TOTAL, "", result.measured_s, result.predicted_s, result.ratio, *joules)]
+    for layer in worst_layers(result):
+        rows.append((layer.module, " ".join(layer.ops), layer.measured_s, layer.predicted_s, _ratio(layer), *no_joules))
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+
+
+def measured_layout(result: Measurement, *, limit: int | None = None) -> Layout:
+    """Return what ran, the totals, and the layers with the worst prediction.
+
+    Args:
+        result: the measurement.
+        limit: rows of layers; None for all.
+    """
+    parts: list[Part] = [Pairs(measured_lines(result))]
+    shown = worst_layers(result)[:limit]
     if shown:
-        parts += [Text(), grid_view(_layer_columns(shown))]
+        parts += [GAP, Table(_layer_columns(shown))]
     if len(shown) < len(result.layers):
-        parts.append(Text(f"{len(shown)} of {len(result.layers)} layers; --limit shows more.", "dim"))
-    return Group(*parts)
+        parts.append(Note(f"{len(shown)} of {len(result.layers)} layers; --limit shows more."))
+    return parts
 
 
 def measured_lines(result: Measurement) -> list[tuple[str, str]]:
@@ -86,35 +117,6 @@ def _energy_lines(result: Measurement) -> list[tuple[str, str]]:
     if result.energy_ratio is not None:
         lines.append(("energy predicted / measured", f"{result.energy_ratio:.2f}"))
     return lines
-
-
-def measured_csv(result: Measurement) -> str:
-    """The total, then one line per layer."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
-    joules = (result.measured_j, result.energy_source, result.predicted_j, result.predicted_j_source)
-    writer.writerow((_TOTAL, "", result.measured_s, result.predicted_s, result.ratio, *joules))
-    no_joules = (None,) * len(joules)  # counters do not tell layers apart
-    for layer in result.worst():
-        times = (layer.measured_s, layer.predicted_s, _ratio(layer))
-        writer.writerow((layer.module, " ".join(layer.ops), *times, *no_joules))
-    return text.getvalue()
-
-
-def measured_markdown(result: Measurement) -> str:
-    """The totals as a list and the layers as a table."""
-    columns = _layer_columns(result.worst())
-    lines = [f"- {name}: {value}" for name, value in measured_lines(result)]
-    if result.layers:
-        titles = [f"{column.name} ({column.unit})" if column.unit else column.name for column in columns]
-        lines += ["", _row(titles), _row("---:" if column.numeric else "---" for column in columns)]
-        lines += [_row(cells) for cells in zip(*(column.cells for column in columns), strict=True)]
-    return "\n".join(lines) + "\n"
-
-
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _layer_columns(layers: Sequence[MeasuredLayer]) -> list[Column]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
-from .text import percent, quantity
+from ..results.units import percent, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The module tree as rows: one per module, and one per op that a module calls itself."""
+"""The module tree of a profile as rows, the figure they are sorted by, and the effects that decided their time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .effects import effect_text
-from .ranking import Ranking, ranking_of
+from ..results import figures
+from ..results.units import percent, quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .._core import CountRow, LayerRow, Quantity
     from ..results.estimate import LayerEstimate
+    from ..results.figures import Figure
     from ..results.profile import Profile
 
 SHORT = 60
@@ -22,14 +23,24 @@ SHORT = 60
 OWN_OP = "-"
 """The label of an op that a module calls itself, next to its submodules."""
 
+SHARE = "share"
+_BY_SORT = {figure.sort: figure for figure in figures.of_scope(figures.SORT)}
+SORTS = (*_BY_SORT, SHARE)
+"""Sort keys of rows; `share` is the latency, or FLOPs without hardware."""
+TIMED = tuple(name for name, figure in _BY_SORT.items() if figures.HARDWARE in figure.needs)
+"""Sort keys that need a machine."""
+
+_MOST = 5
+_LEAST = 0.01
+
 
 @dataclass(frozen=True)
 class Row:
     """One line of the table.
 
     `path` is that of the module, or of the module that calls the op. `share` is of the latency, or of the FLOPs where
-    there is no latency; `memory_bytes` are the most activations that are held while the row runs. Nothing of a row is
-    `known` if not one of its ops is modelled.
+    there is no latency; `peak_activation_bytes` are the most activations that are held while the row runs. Nothing of a
+    row is `known` if not one of its ops is modelled.
     """
 
     level: int
@@ -42,12 +53,35 @@ class Row:
     pointwise_flops: Quantity
     traffic_bytes: Quantity
     parameters: Quantity
-    memory_bytes: Quantity
+    peak_activation_bytes: Quantity
     latency_s: float | None
     energy_j: float | None
     share: float | None
     bound: str
     effect: str
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The figure that rows are sorted by.
+
+    Attributes:
+        figure: the figure, which every row has as an attribute.
+        total: its value for the whole model.
+    """
+
+    figure: Figure
+    total: Quantity | float
+
+    @property
+    def name(self) -> str:
+        """The sort key."""
+        return self.figure.sort
+
+    def key(self, row: Row) -> float:
+        """The figure as a number to sort by; what is not known comes last."""
+        value = getattr(row, self.figure.key)
+        return value if row.known and isinstance(value, (int, float)) else -1.0
 
 
 @dataclass
@@ -104,7 +138,7 @@ def shown_rows(profile: Profile, *, depth: int | None = None, sort: str | None =
         profile: what to show.
         depth: modules below this depth are collapsed into theirs; None picks the deepest tree that is still short,
             and all of it for a list.
-        sort: the figure by which rows beside each other are sorted, the largest first, one of `ranking.SORTS`; None
+        sort: the figure by which rows beside each other are sorted, the largest first, one of `SORTS`; None
             leaves them in the order of the graph.
         top: only so many of the rows that have none below them, the most costly first, as a list with whole paths;
             None shows the tree.
@@ -236,7 +270,7 @@ class _Rows:
             pointwise_flops=counted.pointwise_flops,
             traffic_bytes=counted.bytes_read + counted.bytes_written,
             parameters=counted.parameters,
-            memory_bytes=counted.peak_activation_bytes,
+            peak_activation_bytes=counted.peak_activation_bytes,
             latency_s=latency_s,
             energy_j=energy_j,
             share=share if known else None,
@@ -256,3 +290,70 @@ def _ratio(part: Quantity | float, whole: Quantity | float) -> float | None:
     if isinstance(part, (int, float)) and isinstance(whole, (int, float)):
         return part / whole if whole else 0.0
     return None  # symbolic: it depends on sizes that have no value
+
+
+def ranking_of(profile: Profile, sort: str) -> Ranking:
+    """Return what a sort key means in a profile.
+
+    Raises:
+        ValueError: it is no sort key, or the profile does not have the figure.
+    """
+    if sort not in SORTS:
+        raise ValueError(f"rows are sorted by {', '.join(SORTS)}; got {sort!r}")
+    estimate = profile.estimate
+    if sort == SHARE:
+        sort = "flops" if estimate is None else "latency"
+    figure = _BY_SORT[sort]
+    if figures.HARDWARE not in figure.needs:
+        return Ranking(figure, profile.figures[figure.key] or 0)
+    if estimate is None:
+        raise ValueError(f"rows cannot be sorted by {sort}, which only a machine has: profile with hardware=")
+    total = getattr(estimate, figure.key)
+    if total is None:
+        raise ValueError(
+            f"rows cannot be sorted by {sort}: the file of {estimate.hardware} gives no power; "
+            "sort by latency, or name a machine whose power is known"
+        )
+    return Ranking(figure, total)
+
+
+def of_the_whole(shown: Shown) -> str:
+    """What the rows of a list are of the whole model, and how many there are beside them."""
+    ranking, rows = shown.ranking, len(shown.rows)
+    if ranking is None or shown.left_out is None:
+        return ""
+    these = f"These {rows} of {rows + shown.left_out:,} rows"
+    rest = f"{shown.left_out:,} rows with less are left out." if shown.left_out else "none is left out."
+    if ranking.name == "memory":  # what is held at one time and at another does not add up
+        return f"{these} run while most is held, up to {quantity(ranking.total, 'B')} of activations; {rest}"
+    part = sum(max(ranking.key(row), 0.0) for row in shown.rows)
+    if not isinstance(ranking.total, (int, float)):
+        return f"{these} have most {ranking.figure.title}; {rest}"
+    share = part / ranking.total if ranking.total else 0.0
+    return f"{these} have {percent(share)} % of the {ranking.figure.title}; {rest}"
+
+
+def effects_over(layers: Iterable[LayerEstimate]) -> dict[str, float]:
+    """Effect -> the share of the layers' time that it took where it was what decided, largest first."""
+    taken_s: dict[str, float] = {}
+    latency_s = 0.0
+    for layer in layers:
+        if layer.latency_s > 0:
+            latency_s += layer.latency_s
+            taken_s[layer.effect] = taken_s.get(layer.effect, 0.0) + layer.effect_share * layer.latency_s
+    return {name: seconds / latency_s for name, seconds in sorted(taken_s.items(), key=lambda item: -item[1])}
+
+
+def effect_text(layers: Iterable[LayerEstimate]) -> str:
+    """The effect that took most of the layers' time, `wave quantisation 38 %`; nothing where they take none."""
+    return next((_shown(name, share) for name, share in effects_over(layers).items()), "")
+
+
+def effects_text(layers: Iterable[LayerEstimate]) -> str:
+    """The effects that took the most, those of a percent and more."""
+    shares = [(name, share) for name, share in effects_over(layers).items() if share >= _LEAST]
+    return ", ".join(_shown(name, share) for name, share in shares[:_MOST])
+
+
+def _shown(name: str, share: float) -> str:
+    return f"{name} {percent(share)} %"

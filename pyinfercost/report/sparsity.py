@@ -1,68 +1,59 @@
-"""Sparsity as tables and CSV."""
+"""Sparsity of weights and activations, and its speedup: JSON, rows and tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ..results.sparsity import BINS_PER_OCTAVE
+from ..results.sparsity import BINS_PER_OCTAVE, LayerSpeedup
+from ..results.units import percent, quantity, scale_for, significant
 from ..scan.summary import share_below_largest, share_below_rms, total_of
-from .delimited import csv_text
-from .tabular import Column
-from .text import quantity, scale_for
+from .layout import GAP, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Callable
 
-    from ..results.sparsity import ActivationSparsity, Figures, Magnitudes, Sparsity, WeightSparsity
+    from ..results.sparsity import ActivationSparsity, Figures, Magnitudes, Sparsity, SparsitySpeedup, WeightSparsity
+    from .layout import Layout, Part
 
 SCHEMA_VERSION = 1
 FRACTIONS = (0.001, 0.01, 0.1, 1.0)
 """Fractions of a weight's RMS and largest magnitude for which the JSON states the share below."""
 THRESHOLDS = (0.01, 0.1)
 """Of a weight's RMS: what lies below them would go first."""
-_CSV = (
-    "name", "form", "dtype", "shape", "elements", "zeros", "zero_share", "rows", "zero_rows", "channels",
-    "zero_channels", "stored_bytes", "best_groups", "best_blocks", "best_blocks_zero_share", "largest",
-    "root_mean_square",
+_COUNTS = (
+    "elements", "zeros", "zero_share", "rows", "zero_rows", "channels", "zero_channels", "stored_bytes",
 )  # fmt: skip
+COLUMNS = (
+    "name", "form", "dtype", "shape", *_COUNTS, "best_groups", "best_blocks", "best_blocks_zero_share", "largest",
+    "root_mean_square", *(f"below_{fraction:g}_rms" for fraction in THRESHOLDS),
+)  # fmt: skip
+ACTIVATION_COLUMNS = ("module", "op", "calls", "elements", "zeros", "zero_share")
+SPEEDUP_COLUMNS = (*(field.name for field in fields(LayerSpeedup)), "speedup")
 
 
-def sparsity_view(
-    result: Sparsity, *, depth: int | None = None, thresholds: Sequence[float] = THRESHOLDS
-) -> RenderableType:
-    """The heading, one row for each weight, the total, and what was left out.
+def sparsity_layout(result: Sparsity, *, depth: int | None = None, thresholds: Sequence[float] = THRESHOLDS) -> Layout:
+    """Return the heading, one row per weight, the total, and what was skipped.
 
     Args:
-        result: What was found.
-        depth: Weights of modules below this depth are added up.
-        thresholds: Fractions of each weight's own RMS for which the share below them is shown.
+        result: the scan.
+        depth: weights of modules below it are added up.
+        thresholds: fractions of each weight's own RMS for which the share below them is shown.
     """
-    from rich.console import Group
-    from rich.text import Text
-
-    from .table import pairs_view, total_grid_view
-
     rows = _rows(result, depth)
-    parts: list[RenderableType] = [pairs_view(_heading(result)), Text(), total_grid_view(_columns(rows, thresholds))]
+    parts: list[Part] = [Pairs(_heading(result)), GAP, Table(_columns(rows, thresholds), total=True)]
     if depth is not None and len(rows) - 1 < len(result.weights):
-        parts.append(
-            Text(f"Weights below depth {depth} are added up; without --depth or depth= each has a row.", "dim")
-        )
+        parts.append(Note(f"Weights below depth {depth} are added up; without --depth or depth= each has a row."))
     notes = [(weight.name or "(itself)", weight.note) for weight in result.weights if weight.note]
     notes += [(item.name, f"skipped: {item.reason}") for item in result.skipped]
     if notes:
-        parts += [Text(), pairs_view(notes)]
-    return Group(*parts)
+        parts += [GAP, Pairs(notes)]
+    return parts
 
 
-def activation_view(result: ActivationSparsity) -> RenderableType:
-    """One row for each module and activation operator, and the total."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from .table import pairs_view, total_grid_view
-
+def activation_layout(result: ActivationSparsity) -> Layout:
+    """Return one row per module and activation operator, and the total."""
     rows = result.rows
     elements = scale_for(result.elements, "")
     columns = [
@@ -72,7 +63,22 @@ def activation_view(result: ActivationSparsity) -> RenderableType:
         Column("elements", elements.unit, [elements.show(n) for n in (*(r.elements for r in rows), result.elements)]),
         Column("zeros", "%", [_percent(share) for share in (*(r.zero_share for r in rows), result.zero_share)]),
     ]
-    return Group(pairs_view([("model", result.model)]), Text(), total_grid_view(columns))
+    return [Pairs([("model", result.model)]), GAP, Table(columns, total=True)]
+
+
+def activation_document(result: ActivationSparsity) -> dict[str, Any]:
+    """Return the JSON object of activations."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": result.model,
+        "totals": {name: getattr(result, name) for name in ("elements", "zeros", "zero_share")},
+        "activations": activation_rows(result),
+    }
+
+
+def activation_rows(result: ActivationSparsity) -> list[dict[str, Any]]:
+    """Return one row per module and activation operator."""
+    return [{name: getattr(row, name) for name in ACTIVATION_COLUMNS} for row in result.rows]
 
 
 def sparsity_document(result: Sparsity) -> dict[str, Any]:
@@ -130,13 +136,12 @@ def _magnitudes_document(magnitudes: Magnitudes) -> dict[str, Any]:
     }
 
 
-def sparsity_csv(result: Sparsity) -> str:
-    """One line for each weight; shares below thresholds are those of `THRESHOLDS`."""
-    header = (*_CSV, *(f"below_{fraction:g}_rms" for fraction in THRESHOLDS))
-    return csv_text(header, (_csv_row(weight) for weight in result.weights))
+def sparsity_rows(result: Sparsity) -> list[dict[str, Any]]:
+    """Return one row per weight; shares below thresholds are those of `THRESHOLDS`."""
+    return [dict(zip(COLUMNS, _row(weight), strict=True)) for weight in result.weights]
 
 
-def _csv_row(weight: WeightSparsity) -> list[object]:
+def _row(weight: WeightSparsity) -> list[object]:
     figures, magnitudes = weight.figures, weight.magnitudes
     groups, blocks = figures.best_groups, figures.best_blocks
     return [
@@ -144,7 +149,7 @@ def _csv_row(weight: WeightSparsity) -> list[object]:
         weight.form,
         weight.dtype,
         "x".join(map(str, weight.shape)),
-        *(getattr(figures, name) for name in _CSV[4:12]),
+        *(getattr(figures, name) for name in _COUNTS),
         groups.label if groups else None,
         blocks.size if blocks else None,
         blocks.zero_share if blocks else None,
@@ -250,3 +255,59 @@ def _percent(share: float) -> str:
         return f"{100 * share:.0f}"
     shown = f"{100 * share:.1f}"
     return {"0.0": "<0.1", "100.0": ">99.9"}.get(shown, shown)
+
+
+def speedup_document(result: SparsitySpeedup) -> dict[str, Any]:
+    """Return the JSON object of a speedup."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **{name: getattr(result, name) for name in ("hardware", "latency_s", "realisable_s", "speedup")},
+        "layers": speedup_rows(result),
+    }
+
+
+def speedup_rows(result: SparsitySpeedup) -> list[dict[str, Any]]:
+    """Return one row per product."""
+    return [{name: getattr(layer, name) for name in SPEEDUP_COLUMNS} for layer in result.layers]
+
+
+def speedup_layout(result: SparsitySpeedup) -> Layout:
+    """Return the machine, a row per layer and the whole forward, and why."""
+    layers = result.layers
+    flops = scale_for(sum(layer.dense_flops for layer in layers), "FLOP")
+    effective = [layer.effective_flops for layer in layers]
+    size = scale_for(sum(layer.dense_bytes for layer in layers), "B")
+    time = scale_for(result.latency_s, "s")
+    columns = [
+        Column("module", "", [*(layer.module for layer in layers), "forward"], numeric=False, flexible=True),
+        Column("zeros", "%", [*(percent(layer.zero_share) for layer in layers), ""]),
+        Column("dense", flops.unit, _with_sum(flops.show, [layer.dense_flops for layer in layers]), spare=2),
+        Column("effective", flops.unit, _with_sum(flops.show, effective), spare=2),
+        Column("stored", size.unit, _with_sum(size.show, [layer.dense_bytes for layer in layers]), spare=3),
+        Column("least", size.unit, _with_sum(size.show, [layer.compressed_bytes for layer in layers]), spare=3),
+        Column("latency", time.unit, [*(time.show(layer.latency_s) for layer in layers), time.show(result.latency_s)]),
+        Column("speed-up", "x", [*(significant(layer.speedup) for layer in layers), significant(result.speedup)]),
+    ]
+    heading = [
+        ("hardware", result.hardware),
+        ("as it runs", quantity(result.latency_s, "s")),
+        ("realisable", f"{quantity(result.realisable_s, 's')}, {significant(result.speedup)} x"),
+    ]
+    return [Pairs(heading), GAP, Table(columns, total=True), GAP, Pairs(_reasons(result))]
+
+
+def _reasons(result: SparsitySpeedup) -> list[tuple[str, str]]:
+    """What the machine makes of the zeros, each reason once with the layers that it is for."""
+    modules: dict[str, list[str]] = {}
+    for layer in result.layers:
+        modules.setdefault(layer.why, []).append(layer.module or "(itself)")
+    return [(_some(names), why) for why, names in modules.items()]
+
+
+def _some(names: list[str], most: int = 2) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _with_sum(show: Callable[[float], str], values: Sequence[float]) -> list[str]:
+    return [show(value) for value in (*values, sum(values))]

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from math import isnan
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .._core import Expr
+from ..results import figures
+from ..results.units import amount, percent, quantity, scale_for, significant
 from ..sources.data_names import is_data_name
-from .effects import effects_text
-from .text import percent, quantity, significant
-
-BOUNDS = ("compute", "dram", "cache", "launch")
-"""What can set the time of a kernel."""
-ITEMS_OF_A_PRICE = 1_000_000
-"""What one item costs is a figure with too many zeros to read."""
+from .layout import ALARM, GAP, Column, Layout, Note, Pairs, Part, Table
+from .rows import effects_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
+    from .._core import Counts
     from ..results.costs import Cost
     from ..results.estimate import Estimate
+    from ..results.figures import Figure
     from ..results.profile import Profile
+
+_MOST_SIZES = 12
+_LAYERS = 20
+_STATED = frozenset(
+    (
+        "flops",
+        "traffic_bytes",
+        "parameters",
+        "peak_memory_bytes",
+        "latency_s",
+        "throughput_per_s",
+        "energy_j",
+        "cost_usd",
+    )
+)
+"""Figures of cards that have a line of their own making."""
+_LINES = [figure for figure in figures.of_scope(figures.CARD) if figure.key not in _STATED]
+_MODEL_LINES = [figure for figure in _LINES if figures.HARDWARE not in figure.needs]
+_MACHINE_LINES = [figure for figure in _LINES if figures.HARDWARE in figure.needs]
+OF_DATA = "\nSizes that depend on data (--set NAME=N gives another value):"
+
+_NUMBER = re.compile(r"\d+")
+_LAST_NUMBER = re.compile(r"(?<=[A-Za-z])_\d+$")
 
 
 def sizes_text(sizes: Mapping[str, int]) -> str:
@@ -27,7 +51,7 @@ def sizes_text(sizes: Mapping[str, int]) -> str:
     return " ".join(f"{name}={value}" for name, value in sizes.items() if not is_data_name(name))
 
 
-def one_line(profile: Profile) -> str:
+def profile_line(profile: Profile) -> str:
     """The profile in one line, for `repr`."""
     total = profile.counts.total
     parts = [profile.model or "graph", sizes_text(profile.sizes), quantity(total.flops, "FLOP")]
@@ -37,7 +61,7 @@ def one_line(profile: Profile) -> str:
 
 
 def estimate_line(estimate: Estimate) -> str:
-    """An estimate in one line, for `repr`."""
+    """Return an estimate in one line, for `repr`."""
     band = f"{quantity(estimate.latency_low_s, 's')} to {quantity(estimate.latency_high_s, 's')}"
     way = ", ".join(filter(None, (estimate.precision, estimate.execution, sizes_text(estimate.sizes))))
     return f"{quantity(estimate.latency_s, 's')} ({band}) on {estimate.hardware}, {way}"
@@ -58,7 +82,7 @@ def heading(profile: Profile) -> list[tuple[str, str]]:
 
 
 def totals(profile: Profile) -> list[tuple[str, str]]:
-    """The figures of the whole model, as names and values."""
+    """Return the figures of the whole model, as names and values."""
     total = profile.counts.total
     lines = [
         (
@@ -75,8 +99,9 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         (
             "peak memory",
             f"{quantity(total.peak_memory_bytes, 'B')}, of which activations "
-            f"{quantity(total.peak_activation_bytes, 'B')}{_most(profile)}",
+            f"{quantity(total.peak_activation_bytes, 'B')}{_most(profile.counts)}",
         ),
+        *(line for figure in _MODEL_LINES for line in _line(figure, profile.figures[figure.key])),
     ]
     phases = profile.counts.by_phase()
     if "backward" in phases:
@@ -86,31 +111,84 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
     estimate = profile.estimate
     if estimate is None:
         return lines
-    shares = sorted(estimate.bound.items(), key=lambda item: -item[1])
     memory = quantity(total.peak_memory_bytes, "B")
     if estimate.memory_bytes is None:
         memory = f"{memory}; how much the machine has is its owner's choice"
     else:
         fits = "fits" if estimate.fits_in_memory else "DOES NOT FIT"
         memory = f"{fits}: {memory} of {quantity(estimate.memory_bytes, 'B')}"
+    return [*lines, *estimate_lines(estimate), ("memory", memory)]
+
+
+def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
+    """Return the figures of an estimate, as names and values."""
+    shares = sorted(estimate.bound.items(), key=lambda item: -item[1])
+    rate = estimate.throughput_per_s
     return [
-        *lines,
         (
             "latency",
             f"{quantity(estimate.latency_s, 's')} "
             f"({quantity(estimate.latency_low_s, 's')} to {quantity(estimate.latency_high_s, 's')})",
         ),
-        ("throughput", f"{quantity(estimate.throughput_per_s, '')} per second"),
+        ("throughput", "not known" if rate is None else f"{quantity(rate, '')} per second"),
         ("energy", _energy(estimate)),
         *_transfer(estimate),
         *_cold_start(estimate),
         *([] if estimate.cost is None else _cost(estimate.cost)),
-        *_tokens(estimate),
+        *(line for figure in _MACHINE_LINES for line in _line(figure, getattr(estimate, figure.key), estimate.tokens)),
         *_carbon(estimate),
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
         ("spent on", effects_text(estimate.layers) or "nothing"),
-        ("memory", memory),
     ]
+
+
+def estimate_layout(estimate: Estimate) -> Layout:
+    """Return the machine, the figures of an estimate, and the layers that take most of its time."""
+    threads = "" if estimate.threads is None else f", {estimate.threads} threads"
+    devices = f"{estimate.devices} x " if estimate.devices > 1 else ""
+    sizes = sizes_text(estimate.sizes)
+    pairs = [
+        *([("sizes", sizes)] if sizes else []),
+        ("hardware", devices + estimate.hardware + threads + (", at work all the time" if estimate.sustained else "")),
+        ("precision", estimate.precision),
+        ("execution", estimate.execution),
+    ]
+    timed = sorted((layer for layer in estimate.layers if layer.latency_s > 0), key=lambda layer: -layer.latency_s)
+    shown = timed[:_LAYERS]
+    time = scale_for(shown[0].latency_s if shown else 0.0, "s", decimals=2)
+    columns = [
+        Column("module", "", [layer.module or "(itself)" for layer in shown], numeric=False, flexible=True),
+        Column("op", "", [layer.op.removeprefix("aten.") for layer in shown], numeric=False, flexible=True),
+        Column("latency", time.unit, [time.show(layer.latency_s) for layer in shown]),
+        Column("share", "%", [percent(layer.latency_s / estimate.latency_s) for layer in shown]),
+        Column("bound", "", [layer.bound for layer in shown], numeric=False, spare=1),
+        Column("effect", "", [layer.effect for layer in shown], numeric=False, spare=2),
+    ]
+    parts: list[Part] = [Pairs(pairs), GAP, Pairs(estimate_lines(estimate))]
+    if shown:
+        parts += [GAP, Table(columns)]
+    if len(shown) < len(timed):
+        parts.append(Note(f"{len(shown)} of {len(timed)} layers, those that take most time; to_csv() has all."))
+    return parts
+
+
+def counts_layout(counts: Counts) -> Layout:
+    """Return the totals of counts alone, and the modules at the first levels."""
+    pairs = [
+        (figure.title, quantity(getattr(counts.total, figure.key), figure.unit))
+        for figure in figures.of_scope(figures.TOTAL)
+        if hasattr(counts.total, figure.key)
+    ]
+    return [Pairs(pairs), GAP, Note(ledger(counts), "dim" if not counts.unmodelled else ALARM)]
+
+
+def _line(figure: Figure, value: Any, tokens: int | None = None) -> list[tuple[str, str]]:
+    """Return the line of a figure; none if it is not known."""
+    if value is None:
+        return []
+    per = f" per million {figure.per}" if figure.per else ""
+    read = f", {tokens:,} in a forward" if figures.TOKENS in figure.needs and tokens is not None else ""
+    return [(figure.short, amount(value * figure.items, figure.unit) + per + read)]
 
 
 def _cost(cost: Cost) -> list[tuple[str, str]]:
@@ -157,18 +235,11 @@ def _cold_start(estimate: Estimate) -> list[tuple[str, str]]:
     return [("cold start", f"{quantity(start.seconds, 's')} ({between}): runtime, and {weights}")]
 
 
-def _tokens(estimate: Estimate) -> list[tuple[str, str]]:
-    usd = estimate.usd_per_million_tokens
-    if usd is None:
-        return []
-    return [("tokens", f"{significant(usd)} USD per million tokens, {estimate.tokens:,} in a forward")]
-
-
 def _carbon(estimate: Estimate) -> list[tuple[str, str]]:
     place = estimate.place
     if place is None or estimate.carbon_g is None:
         return []
-    grams = quantity(ITEMS_OF_A_PRICE * estimate.carbon_g, "g")
+    grams = quantity(figures.FIGURES["carbon_g"].items * estimate.carbon_g, "g")
     grid = f"{place.grid_g_per_kwh:g} g/kWh of {place.dated}, PUE {place.pue:g}"
     return [("carbon", f"{grams} CO2e per million items of the batch, {place.name}: {grid}")]
 
@@ -183,50 +254,16 @@ def _energy(estimate: Estimate) -> str:
     )
 
 
-def point_lines(point: Mapping[str, Any], identity: Iterable[str]) -> list[tuple[str, str]]:
-    """One point of a sweep, as names and values."""
-    lines = [(name, f"{point[name]:g}" if isinstance(point[name], float) else str(point[name])) for name in identity]
-    latency_s = point["latency_s"]
-    shares = sorted(((point[f"{name}_s"], name) for name in BOUNDS), reverse=True)
-    memory = quantity(point["peak_memory_bytes"], "B")
-    lines += [
-        (
-            "latency",
-            f"{quantity(latency_s, 's')} "
-            f"({quantity(point['latency_low_s'], 's')} to {quantity(point['latency_high_s'], 's')})",
-        ),
-        ("throughput", f"{significant(point['throughput_per_s'])} per second"),
-        ("energy", "not known" if isnan(point["energy_j"]) else quantity(point["energy_j"], "J")),
-        (
-            "bound by",
-            ", ".join(f"{name} {percent(time / latency_s)} %" for time, name in shares if time > 0) or "nothing",
-        ),
-        ("memory", f"{memory}, which {'fits' if point['fits_in_memory'] else 'DOES NOT FIT'}"),
-    ]
-    for name, title in (("transfer_s", "transfer"), ("cold_start_s", "cold start")):
-        if not isnan(point[name]):
-            lines.append((title, quantity(point[name], "s")))
-    for name, title, factor, unit in (
-        ("cost_usd", "cost", ITEMS_OF_A_PRICE, "USD per million items of the batch"),
-        ("usd_per_million_tokens", "tokens", 1, "USD per million tokens"),
-        ("carbon_g", "carbon", ITEMS_OF_A_PRICE, "g CO2e per million items of the batch"),
-    ):
-        if name in point and not isnan(point[name]):
-            lines.append((title, f"{significant(point[name] * factor)} {unit}"))
-    return lines
-
-
-def _most(profile: Profile) -> str:
+def _most(counts: Counts) -> str:
     """Where activations need most."""
-    memory = profile.counts.memory
+    memory = counts.memory
     if memory.peak_node < 0:
         return ""
     return f", most in {memory.peak_op.removeprefix('aten.')} of {memory.peak_module or 'the model'}"
 
 
-def ledger(profile: Profile) -> str:
-    """What the figures do not cover, in one sentence."""
-    counts = profile.counts
+def ledger(counts: Counts) -> str:
+    """Return what the figures do not cover, in one sentence."""
     if not counts.unmodelled:
         return f"all {counts.nodes} nodes modelled"
     missing = ", ".join(f"{op} x{number}" for op, number in counts.unmodelled.items())
@@ -245,3 +282,78 @@ def flattened(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
         else:
             pairs.append((name, "-" if value is None else str(value)))
     return pairs
+
+
+@dataclass
+class DataSize:
+    """One size, or several of one module whose names differ in numbers only.
+
+    Attributes:
+        names: Their names.
+        values: Their values.
+        bounds: The most that each can be; None where nothing bounds it.
+        of: What it is the number of.
+        choice: Where the value comes from: the stated default, or that it was given.
+    """
+
+    names: list[str]
+    values: list[int]
+    bounds: list[int | None]
+    of: str
+    choice: str
+
+    def label(self) -> str:
+        """The name, or the pattern of the names."""
+        if len(self.names) == 1:
+            return self.names[0]
+        return f"{_pattern(self.names[0])} x{len(self.names)}"
+
+    def text(self) -> str:
+        """`4507 of at most 4507; default: as many as there can be`"""
+        known = [bound for bound in self.bounds if bound is not None]
+        limit = f" of at most {_range(known)}" if known else ""
+        return f"{_range(self.values)}{limit}: {self.of}; {self.choice}"
+
+
+def data_sizes(profile: Profile) -> list[DataSize]:
+    """Every size of a profile that depends on data, in the order in which they came up."""
+    known = profile.graph.sizes
+    values = {name: profile.sizes[name] for name in known}
+    found = []
+    for name, limits in known.items():
+        if "origin" in limits:
+            of, _, stated = limits["origin"].rpartition("; ")
+            default = evaluated(limits["default"], values)
+            choice = stated if values[name] == default else "given"
+            found.append(DataSize([name], [values[name]], [evaluated(limits["maximum"], values)], of, choice))
+    return found
+
+
+def data_size_lines(profile: Profile) -> list[tuple[str, str]]:
+    """Names and texts, with what differs in numbers only on one line."""
+    groups: dict[tuple[str, str, str], DataSize] = {}
+    for size in data_sizes(profile):
+        key = (_pattern(size.names[0]), size.of, size.choice)
+        group = groups.setdefault(key, DataSize([], [], [], size.of, size.choice))
+        group.names += size.names
+        group.values += size.values
+        group.bounds += size.bounds
+    lines = [(group.label(), group.text()) for group in groups.values()]
+    if len(lines) > _MOST_SIZES:
+        more = sum(len(group.names) for group in list(groups.values())[_MOST_SIZES:])
+        lines = [*lines[:_MOST_SIZES], ("...", f"{more} more; graph.sizes and the JSON have all of them")]
+    return lines
+
+
+def evaluated(limit: Any, values: Mapping[str, int]) -> Any:
+    """A default or a bound at these sizes."""
+    return limit.evaluate(values) if isinstance(limit, Expr) else limit
+
+
+def _pattern(name: str) -> str:
+    return _NUMBER.sub("*", _LAST_NUMBER.sub("*", name) if _LAST_NUMBER.search(name) else f"{name}*")
+
+
+def _range(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,34 +1,47 @@
-"""Tables for a terminal, and the same as plain text; like `grid.py`, it imports rich."""
+"""Tables for a terminal, and the same as plain text; imports rich."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
-from rich.table import Table
+from rich.table import Table as Lines
 from rich.text import Text
 
-from .bars import with_bars
-from .collectives import collective_columns, collective_heading
-from .data_sizes import OF_DATA, data_size_lines
-from .grid import BOUND_STYLES, Grid, draws_blocks
-from .ranking import of_the_whole
+from ..results.units import percent
+from .columns import profile_columns
+from .layout import Column, Layout, Pairs, Part, Table
+from .render import render
 from .roofline import Roofline, roofline_of
 from .roofline_text import drawn
-from .rows import shown_rows
-from .summary import heading, ledger, point_lines, totals
-from .tabular import Column, profile_columns, sweep_axes, sweep_columns
+from .rows import of_the_whole, shown_rows
+from .summary import OF_DATA, data_size_lines, heading, ledger, totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from rich.console import ConsoleOptions, RenderableType
 
-    from ..results.collective import CollectiveEstimate
     from ..results.profile import Profile
-    from ..sweeps.result import Sweep
+    from .rows import Shown
+
+BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "launch": "magenta"}
+"""The colour of what sets the time."""
+_READABLE = 10
+"""Names keep this much while there are columns to spare."""
+_READABLE_END = 32
+"""The same of names that their ends tell apart, which are long."""
+_NARROWEST = 6
+_CUT = "~"
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_WHOLE = "█"
+_PLAIN = "#"
+_SHARES = ("share", "FLOPs")  # the column that bars stand beside
+_WIDEST = 20
+_SPARE = 9  # the first to go: a bar says again what a number says
 
 
 def profile_view(
@@ -39,7 +52,7 @@ def profile_view(
     top: int | None = None,
     roofline: bool = False,
 ) -> RenderableType:
-    """The heading, the module tree or the most costly rows, a roofline if wanted, the totals and the ledger."""
+    """Return the heading, the module tree or the most costly rows, a roofline if wanted, the totals and the ledger."""
     shown = shown_rows(profile, depth=depth, sort=sort, top=top)
     columns = with_bars(profile_columns(profile, shown), shown)
     parts: list[RenderableType] = [_pairs(heading(profile)), Text(), Grid(columns, total=True)]
@@ -55,83 +68,49 @@ def profile_view(
     if of_data:
         parts += [Text(OF_DATA, "dim"), _pairs(of_data)]
     unmodelled = bool(profile.counts.unmodelled)
-    parts.append(Text("\n" + ledger(profile), "bold red" if unmodelled else "dim"))
+    parts.append(Text("\n" + ledger(profile.counts), "bold red" if unmodelled else "dim"))
     return Group(*parts)
 
 
-def sweep_view(
-    sweep: Sweep, about: Sequence[tuple[str, str]] = (), *, shown: int | None = None, points: int | None = None
-) -> RenderableType:
-    """What all points share, what was asked, and one row per point.
+def layout_view(result: object, **options: Any) -> RenderableType:
+    """Return the layout of a result for a terminal."""
+    layout: Layout = render(result, "layout", **options)
+    return laid_out(layout)
+
+
+def laid_out(layout: Layout) -> RenderableType:
+    """Return the parts of a layout for a terminal, one below the other."""
+    return Group(*map(_part_view, layout))
+
+
+def _part_view(part: Part) -> RenderableType:
+    if isinstance(part, Pairs):
+        return _pairs(part.pairs)
+    if isinstance(part, Table):
+        return Grid(part.columns, part.total)
+    return Text(part.text, part.style)
+
+
+def plain_text(result: object, *, width: int = 100, **options: Any) -> str:
+    """Return the view of a result as plain text without colors.
 
     Args:
-        sweep: the points.
-        about: names and values that say what was searched.
-        shown: how many points get rows, the first ones; all if left out.
-        points: how many points there are, where that is more than `sweep` has.
+        result: the result.
+        width: of a line, in characters.
+        **options: those of the view.
     """
-    import numpy as np
-
-    points = len(sweep) if points is None else points
-    rows = sweep.take(np.arange(len(sweep) if shown is None else shown))
-    shared, axes = sweep_axes(sweep, rows)
-    parts: list[RenderableType] = [_pairs([("model", sweep.model or "(unnamed graph)"), *shared, *about])]
-    if len(rows):
-        parts += [Text(), Grid([*axes, *sweep_columns(rows)], total=False)]
-    if len(rows) < points:
-        more = "--limit shows more, --format csv all, --where and --pareto choose"
-        parts.append(Text(f"{len(rows):,} of {points:,} points; {more}.", "dim"))
-    return Group(*parts)
-
-
-def point_view(sweep: Sweep, about: Sequence[tuple[str, str]] = ()) -> RenderableType:
-    """One point, the first, in words."""
-    named = [("model", sweep.model or "(unnamed graph)"), *about]
-    return Group(_pairs(named), Text(), _pairs(point_lines(sweep.row(0), sweep.identity())))
-
-
-def collective_view(estimate: CollectiveEstimate[Any, Any]) -> RenderableType:
-    """What all sizes share, and one row per size."""
-    return Group(_pairs(collective_heading(estimate)), Text(), Grid(collective_columns(estimate), total=False))
-
-
-def pairs_view(pairs: Sequence[tuple[str, str]]) -> RenderableType:
-    """Names and values, one pair a line."""
-    return _pairs(pairs)
-
-
-def grid_view(columns: Sequence[Column]) -> RenderableType:
-    """A plain table."""
-    return Grid(columns, total=False)
-
-
-def total_grid_view(columns: Sequence[Column]) -> RenderableType:
-    """A table whose last line is the total."""
-    return Grid(columns, total=True)
-
-
-def profile_text(
-    profile: Profile,
-    *,
-    depth: int | None = None,
-    sort: str | None = None,
-    top: int | None = None,
-    roofline: bool = False,
-    width: int = 100,
-) -> str:
-    """`profile_view` as plain text, without colours."""
-    return as_text(profile_view(profile, depth=depth, sort=sort, top=top, roofline=roofline), width=width)
+    return as_text(render(result, "view", **options), width=width)
 
 
 def as_text(view: RenderableType, *, width: int = 100) -> str:
-    """What `show` would print, as plain text without colours."""
+    """Return a view as plain text without colors."""
     text = io.StringIO()
     Console(file=text, width=width, color_system=None, force_terminal=False, legacy_windows=False).print(view)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
-    table = Table.grid(padding=(0, 2))
+def _pairs(pairs: Sequence[tuple[str, str]]) -> Lines:
+    table = Lines.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
@@ -154,3 +133,160 @@ class _RooflineView:
                 text.append(piece, BOUND_STYLES.get(bound, ""))
             text.rstrip()
             yield text
+
+
+def draws_blocks(console: Console, options: ConsoleOptions) -> bool:
+    """Whether a page may have more than ASCII: a terminal that shows UTF-8, and nothing that text is sent on to."""
+    plain = options.ascii_only or options.legacy_windows or console.is_dumb_terminal
+    return options.is_terminal and not plain
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Columns side by side in as much width as there is: numbers keep theirs, names give way.
+
+    Lines are laid out here and not by rich's table, which shrinks all columns alike, and are ASCII only, so that they
+    go through pipes and consoles of any encoding.
+    """
+
+    columns: Sequence[Column]
+    total: bool
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        spares = [column.spare for column in self.columns] or [0]
+        widths, gap = self._widths(options.max_width, readable=max(spares) > 0)
+        # Columns to spare go before names become unreadable; those of a spare below 0 when nothing else gives way.
+        goes = max(spares) or min(spares)
+        if goes and sum(widths) + len(gap) * (len(widths) - 1) > options.max_width:
+            kept = [column for column in self.columns if column.spare != goes]
+            yield from Grid(kept, self.total).__rich_console__(console, options)
+            return
+        rule = "-" * (sum(widths) + len(gap) * (len(widths) - 1))
+        yield self._line([column.name for column in self.columns], widths, gap, "bold")
+        units = [
+            column.heading(width) if isinstance(column, Bars) else column.unit
+            for column, width in zip(self.columns, widths, strict=True)
+        ]
+        if any(units):
+            yield self._line(units, widths, gap, "bold")
+        yield _text(rule)
+        blocks = draws_blocks(console, options)
+        drawn = [
+            column.drawn(width, blocks=blocks) if isinstance(column, Bars) else column.cells
+            for column, width in zip(self.columns, widths, strict=True)
+        ]
+        lines = list(zip(*drawn, strict=True))
+        last = len(lines) - 1 if self.total else len(lines)
+        for number, cells in enumerate(lines[:last]):
+            yield self._line(cells, widths, gap, number=number)
+        if self.total:
+            yield _text(rule)
+            yield self._line(lines[-1], widths, gap, "bold")
+
+    def _widths(self, page: int, *, readable: bool) -> tuple[list[int], str]:
+        natural = [max(map(len, (column.name, column.unit, *column.cells))) for column in self.columns]
+        least = [
+            min(width, _least(column, readable=readable)) if column.flexible else width
+            for width, column in zip(natural, self.columns, strict=True)
+        ]
+        gap = "  " if sum(least) + 2 * (len(least) - 1) <= page else " "
+        widths = natural
+        while sum(widths) + len(gap) * (len(widths) - 1) > page and widths != least:
+            widest = max((width - low, place) for place, (width, low) in enumerate(zip(widths, least, strict=True)))[1]
+            widths[widest] -= 1
+        return widths, gap
+
+    def _line(
+        self, cells: Sequence[str], widths: Sequence[int], gap: str, style: str = "", number: int | None = None
+    ) -> Text:
+        line = _text("", style)
+        for place, (cell, width, column) in enumerate(zip(cells, widths, self.columns, strict=True)):
+            shown = cell if len(cell) <= width else _cut(cell, width, column)
+            padded = shown.rjust(width) if column.numeric else shown.ljust(width)
+            if isinstance(column, Bars) and number is not None:
+                colour = BOUND_STYLES.get(column.bounds[number], "")
+            else:
+                colour = BOUND_STYLES.get(cell, "")
+            line.append(gap if place else "").append(padded, colour)
+        line.rstrip()
+        return line
+
+
+def _least(column: Column, *, readable: bool) -> int:
+    """What a column that gives way keeps; bars may be as short as names that nobody can read."""
+    if not readable or isinstance(column, Bars):
+        return _NARROWEST
+    return _READABLE_END if column.keep_end else _READABLE
+
+
+def _cut(cell: str, width: int, column: Column) -> str:
+    return _CUT + cell[len(cell) - width + 1 :] if column.keep_end else cell[: width - 1] + _CUT
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(text, style, no_wrap=True, overflow="ignore")
+
+
+@dataclass(frozen=True)
+class Bars(Column):
+    """Bars as long as shares; that of the largest fills the column.
+
+    Attributes:
+        shares: of each line; None draws nothing.
+        bounds: what sets the time of each line, which colours its bar.
+        largest: the share that fills the column.
+    """
+
+    shares: Sequence[float | None] = ()
+    bounds: Sequence[str] = ()
+    largest: float = 1.0
+
+    @property
+    def scale(self) -> str:
+        """What a full bar stands for."""
+        return percent(self.largest)
+
+    def heading(self, width: int) -> str:
+        """The line of the unit: the ends of the scale."""
+        return "0" + self.scale.rjust(width - 1)
+
+    def drawn(self, width: int, *, blocks: bool) -> list[str]:
+        """The cells at a width.
+
+        Args:
+            width: how many characters a full bar takes.
+            blocks: whether parts of a character can be shown; otherwise bars are whole `#`.
+        """
+        return [self._bar(share, width, blocks=blocks) for share in self.shares]
+
+    def _bar(self, share: float | None, width: int, *, blocks: bool) -> str:
+        if not share or share < 0 or not self.largest:
+            return ""
+        filled = width * min(share / self.largest, 1.0)
+        if not blocks:
+            return _PLAIN * int(filled + 0.5)
+        # What is there is seen: at least an eighth.
+        eighths = max(int(len(_EIGHTHS) * filled + 0.5), 1)
+        whole, rest = divmod(eighths, len(_EIGHTHS))
+        return _WHOLE * whole + (_EIGHTHS[rest] if rest else "")
+
+
+def with_bars(columns: Sequence[Column], shown: Shown) -> list[Column]:
+    """The columns of a profile with bars after their shares; without, where no share is known."""
+    shares = [*(row.share for row in shown.rows), None]  # the total has none
+    known = [share for share in shares if share]
+    if not known:
+        return list(columns)
+    bars = Bars(
+        name="",
+        unit="",
+        cells=["#" * _WIDEST] * len(shares),  # what it would take; what is drawn depends on the page
+        numeric=False,
+        flexible=True,
+        spare=_SPARE,
+        shares=shares,
+        bounds=[*(row.bound for row in shown.rows), ""],
+        largest=max(known),
+    )
+    place = next(place for place, column in enumerate(columns) if column.name in _SHARES)
+    return [*columns[: place + 1], bars, *columns[place + 1 :]]

@@ -1,44 +1,58 @@
-"""A trade-off as tables: a row per candidate, and per layer what each candidate loses."""
+"""A trade-off: JSON, rows, and tables of a row per candidate and of what each candidate loses per layer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
 
-from .summary import ITEMS_OF_A_PRICE
-from .tabular import Column
-from .text import percent, scale_for, significant
+from ..results.figures import FIGURES
+from ..results.tradeoff import TradeoffRow
+from ..results.units import percent, scale_for, significant
+from .layout import ALARM, GAP, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import RenderableType
+    from ..results.tradeoff import LayerSensitivity, Tradeoff
+    from .layout import Layout, Part
 
-    from ..results.tradeoff import LayerSensitivity, Tradeoff, TradeoffRow
-
+SCHEMA_VERSION = 1
+COLUMNS = tuple(field.name for field in fields(TradeoffRow))
 _STORED_ZEROS = "Zeros are stored as numbers: a dense kernel takes as long for them, so pruning buys no time."
 _MANY = 1000.0
 _DECIMALS = 4
 
 
-def tradeoff_view(result: Tradeoff) -> RenderableType:
-    """What was asked for, the candidates, what failed, and the sensitivity of layers."""
-    from rich.console import Group
-    from rich.text import Text
+def tradeoff_document(result: Tradeoff) -> dict[str, Any]:
+    """Return the JSON object: what was asked for, `rows` and `layers`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **{name: getattr(result, name) for name in ("model", "hardware", "precision", "execution", "maximize")},
+        "settings": dict(result.settings),
+        "rows": tradeoff_rows(result),
+        "layers": [asdict(layer) for layer in result.layers],
+    }
 
-    from .table import grid_view, pairs_view
 
-    parts: list[RenderableType] = [pairs_view(_heading(result)), Text(), grid_view(_columns(result))]
+def tradeoff_rows(result: Tradeoff) -> list[dict[str, Any]]:
+    """Return one row per candidate."""
+    return [asdict(row) for row in result.rows]
+
+
+def tradeoff_layout(result: Tradeoff) -> Layout:
+    """Return what was asked for, the candidates, what failed, and the sensitivity of layers."""
+    parts: list[Part] = [Pairs(_heading(result)), GAP, Table(_columns(result))]
     failed = [(row.name, row.error) for row in result.rows if row.error is not None]
     if failed:
-        parts += [Text(), Text("Failed:", "bold red"), pairs_view([(name, str(error)) for name, error in failed])]
+        parts += [GAP, Note("Failed:", ALARM), Pairs([(name, str(error)) for name, error in failed])]
     if _pruned(result.rows):
-        parts.append(Text(_STORED_ZEROS, "dim"))
+        parts.append(Note(_STORED_ZEROS))
     if result.layers:
-        parts += [Text(), Text("Accuracy lost where one layer alone is changed"), grid_view(_layer_columns(result))]
+        parts += [GAP, Note("Accuracy lost where one layer alone is changed", ""), Table(_layer_columns(result))]
         wrong = [(f"{row.candidate} of {row.module}", str(row.error)) for row in result.layers if _failed(row)]
         if wrong:
-            parts += [Text("Failed:", "bold red"), pairs_view(wrong)]
-    return Group(*parts)
+            parts += [Note("Failed:", ALARM), Pairs(wrong)]
+    return parts
 
 
 def _heading(result: Tradeoff) -> list[tuple[str, str]]:
@@ -63,7 +77,7 @@ def _columns(result: Tradeoff) -> list[Column]:
         *_scaled("energy", "J", [row.energy_j for row in rows], spare=2),
     ]
     if any(row.cost_usd is not None for row in rows):
-        cells = ["-" if row.cost_usd is None else significant(ITEMS_OF_A_PRICE * row.cost_usd) for row in rows]
+        cells = ["-" if row.cost_usd is None else significant(FIGURES["cost_usd"].items * row.cost_usd) for row in rows]
         columns.append(Column("cost", "USD/1M", cells))
     if any(row.zero_share for row in rows):
         columns += [

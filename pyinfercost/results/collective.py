@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from .result import Result
 
 Number = TypeVar("Number")  # a float, or an array of them
 Word = TypeVar("Word")  # a str, or an array of them
@@ -21,11 +20,11 @@ COLUMNS = (
     "protocol",
     "bound",
 )
-"""What an estimate says of each size, in the order in which reports show it."""
+"""Figures of each size, in the order in which reports show them."""
 
 
 @dataclass(frozen=True)
-class CollectiveEstimate(Generic[Number, Word]):
+class CollectiveEstimate(Result, Generic[Number, Word]):
     """What one collective operation costs, for one size or for many.
 
     Attributes:
@@ -59,7 +58,3 @@ class CollectiveEstimate(Generic[Number, Word]):
     algorithm: Word
     protocol: Word
     bound: Word
-
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """The columns of a table with a row for each size, by name."""
-        return {name: np.atleast_1d(np.asarray(getattr(self, name))) for name in COLUMNS}

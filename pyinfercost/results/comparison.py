@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import isclose
-from typing import Any
 
-FIGURES = ("flops", "traffic_bytes", "parameter_bytes", "latency_s", "energy_j", "cost_usd")
-"""The figures of a module, in the order in which reports show them."""
+from ..report.render import render
+from . import figures
+from .figures import WithFigures
+from .result import Result
 
-_COUNTS = ("flops", "contraction_flops", "pointwise_flops", "traffic_bytes")
-_STORED = ("parameters", "parameter_bytes", "buffer_bytes", "peak_activation_bytes", "peak_memory_bytes")
-ESTIMATED = (
-    "latency_s",
-    "throughput_per_s",
-    "energy_j",
-    "energy_per_item_j",
-    "transfer_s",
-    "cold_start_s",
-    "cost_usd",
-    "usd_per_million_tokens",
-    "carbon_g",
-)
-TOTALS = (*_COUNTS, *_STORED, *ESTIMATED)
-"""The figures of a whole model, in the order in which reports show them."""
+FIGURES = figures.keys(figures.MODULE)
+"""Figures of a module, in the order in which reports show them."""
+
+TOTALS = figures.keys(figures.CHANGE)
+"""Figures of a whole model, in the order in which reports show them."""
 
 UNCHANGED = "same"
 
@@ -56,45 +47,24 @@ class Change:
             return self.before is not self.after
         return not isclose(self.before, self.after, rel_tol=_ROUNDING)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object: `before`, `after`, `difference`, `ratio`."""
-        return {name: getattr(self, name) for name in ("before", "after", "difference", "ratio")}
-
 
 @dataclass(frozen=True)
-class ModuleChange:
+class ModuleChange(WithFigures):
     """One module by itself, without the modules that it calls, so that modules add up to the total.
 
     Attributes:
         module: its path; empty for the model itself.
-        status: `"added"`, `"removed"`, `"changed"`, or `"same"` where no figure differs.
-        flops: FLOPs, contractions and everything else.
-        traffic_bytes: bytes that are read and written.
-        parameter_bytes: bytes of the parameters that it owns.
-        latency_s: seconds.
-        energy_j: joules.
-        cost_usd: USD of one item of the batch: the model's cost by the module's share of the latency.
-        same_work: whether both sides run the same operators there, with the same counts, on the same terms. What then
-            differs is its share of what starting the model costs, what lies in a cache, or what it is fused with.
+        status: `"added"`, `"removed"`, `"changed"`, or `"same"` if no figure differs.
+        figures: the change of each figure in `FIGURES`, which are attributes as well. `cost_usd` is the model's cost by
+            the module's share of the latency.
+        same_work: whether both sides run the same operators there, with the same counts, on the same terms. The rest of
+            the difference is its share of the start of the model, of what lies in a cache, or of what it is fused with.
     """
 
     module: str
     status: str
-    flops: Change
-    traffic_bytes: Change
-    parameter_bytes: Change
-    latency_s: Change
-    energy_j: Change
-    cost_usd: Change
+    figures: Mapping[str, Change]
     same_work: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object."""
-        return {
-            "module": self.module,
-            "status": self.status,
-            **{name: getattr(self, name).to_dict() for name in FIGURES},
-        }
 
 
 @dataclass(frozen=True)
@@ -116,11 +86,6 @@ class Side:
     price: str | None = None
     utilization: float | None = None
     unmodelled: Mapping[str, int] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**values, "sizes": dict(self.sizes), "unmodelled": dict(self.unmodelled)}
 
 
 @dataclass(frozen=True)
@@ -144,14 +109,10 @@ class BrokenLimit:
     def __str__(self) -> str:
         return f"{self.limit}: {self.reason}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Comparison:
-    """What changed between two profiles, and what it buys.
+class Comparison(Result):
+    """Differences between two profiles.
 
     `print(comparison)` shows the totals and the modules that changed. Every figure is a `Change`.
 
@@ -193,47 +154,22 @@ class Comparison:
             row.status != UNCHANGED for row in self.modules
         )
 
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def _repr_html_(self) -> str:
-        from ..report.html.snippet import comparison_snippet
-
-        return comparison_snippet(self)
-
     def to_text(self, *, depth: int | None = None, width: int = 100) -> str:
-        """The table as plain text.
+        """Return the table as plain text.
 
         Args:
-            depth: modules below it are added up; None shows what was added or removed as a whole by one row, and goes
-                down to the modules that differ as far as the table stays short.
-            width: characters in a line.
+            depth: modules below it are added up; None shows modules that were added or removed as a whole as one row,
+                and goes down to the modules that differ as far as the table stays short.
+            width: of a line, in characters.
         """
-        from ..report.comparison import comparison_view
-        from ..report.table import as_text
-
-        return as_text(comparison_view(self, depth=depth), width=width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object: `schema_version`, `before`, `after`, `failed`, `warnings`, `totals`, `modules`, ..."""
-        from ..report.comparison import comparison_document
-
-        return comparison_document(self)
-
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """`to_dict` as text."""
-        from ..report.document import as_json
-
-        return as_json(self.to_dict(), indent=indent)
-
-    def to_csv(self) -> str:
-        """One line per module, and first the total, whose module is `(total)`."""
-        from ..report.comparison import comparison_csv
-
-        return comparison_csv(self)
+        text: str = render(self, "text", depth=depth, width=width)
+        return text
 
     def to_markdown(self, *, depth: int | None = None) -> str:
-        """What changed, as Markdown for a pull request: in a line, the totals, and the modules that differ."""
-        from ..report.comparison_markdown import comparison_markdown
+        """Return the changes as Markdown for a pull request: one line, the totals, and the modules that differ.
 
-        return comparison_markdown(self, depth=depth)
+        Args:
+            depth: as in `to_text`.
+        """
+        text: str = render(self, "markdown", depth=depth)
+        return text

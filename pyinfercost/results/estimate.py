@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..report.render import render
+from .result import Result
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,7 +49,7 @@ class LayerEstimate:
 
 
 @dataclass(frozen=True, repr=False)
-class Estimate:
+class Estimate(Result):
     """The latency of one forward on one machine, what binds it, and the same per layer.
 
     `bound` maps compute, dram, cache and launch to the share of the latency that each of them binds; the shares sum
@@ -74,7 +77,7 @@ class Estimate:
     latency_s: float
     latency_low_s: float
     latency_high_s: float
-    throughput_per_s: float
+    throughput_per_s: float | None
     energy_j: float | None
     energy_low_j: float | None
     energy_high_j: float | None
@@ -96,6 +99,4 @@ class Estimate:
     layers: tuple[LayerEstimate, ...]
 
     def __repr__(self) -> str:
-        from ..report.summary import estimate_line
-
-        return f"<Estimate {estimate_line(self)}>"
+        return f"<Estimate {render(self, 'line')}>"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from ..report.render import render
+from .result import Result
 
 if TYPE_CHECKING:
     from .profile import Profile
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,6 @@ class MeasuredLayer:
     ops: tuple[str, ...]
     measured_s: float
     predicted_s: float | None
-
-    @property
-    def off_s(self) -> float:
-        """How far the prediction lies from the measurement."""
-        return abs(self.measured_s - (self.predicted_s or 0.0))
 
 
 @dataclass(frozen=True)
@@ -62,13 +58,12 @@ class ForwardEnergy:
 
 NOT_ASKED_FOR = ForwardEnergy(why_not="it was not asked for")
 
-_NESTED = ("layers", "energy", "prediction")  # no single figures
 PREDICTED_SOURCE = "predicted: model"
 """The source of joules that were computed and not measured."""
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(Result):
     """One forward as it ran here: the median with its quartiles, its joules, and what was predicted.
 
     `layers` is empty where modules cannot be told apart, as in a compiled graph. Their sum is more than
@@ -125,63 +120,7 @@ class Measurement:
             return None
         return self.predicted_j / self.measured_j
 
-    def worst(self) -> list[MeasuredLayer]:
-        """The layers, those first whose prediction is off by most seconds; without a prediction, the slowest."""
-        return sorted(self.layers, key=lambda layer: layer.off_s, reverse=True)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def to_text(self, *, width: int = 100) -> str:
-        """The table as plain text."""
-        from ..report.measured import measured_view
-        from ..report.table import as_text
-
-        return as_text(measured_view(self), width=width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NESTED}
-        return {
-            "schema_version": SCHEMA_VERSION,
-            **fields,
-            "ratio": self.ratio,
-            "measured_j": self.measured_j,
-            "energy_source": self.energy_source,
-            "predicted_j_source": self.predicted_j_source,
-            "energy_ratio": self.energy_ratio,
-            "energy": {name: value for name, value in asdict(self.energy).items() if name not in ("joules", "source")},
-            "layers": [
-                {
-                    "module": layer.module,
-                    "ops": list(layer.ops),
-                    "measured_s": layer.measured_s,
-                    "predicted_s": layer.predicted_s,
-                }
-                for layer in self.worst()
-            ],
-        }
-
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """`to_dict` as text."""
-        from ..report.document import as_json
-
-        return as_json(self.to_dict(), indent=indent)
-
-    def to_csv(self) -> str:
-        """One line per layer, and first the whole model, whose module is `(total)`."""
-        from ..report.measured import measured_csv
-
-        return measured_csv(self)
-
-    def to_markdown(self) -> str:
-        """The totals and the layers as Markdown."""
-        from ..report.measured import measured_markdown
-
-        return measured_markdown(self)
-
     def to_trace(self) -> dict[str, Any]:
-        """A timeline for Perfetto or chrome://tracing: what was measured and, with hardware, what was predicted."""
-        from ..report.trace import trace_of
-
-        return trace_of(self.prediction, self)
+        """Return a timeline for Perfetto or chrome://tracing of the measurement and, with hardware, the prediction."""
+        trace: dict[str, Any] = render(self, "trace")
+        return trace

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
-SCHEMA_VERSION = 1
+from ..report.render import render
+from .result import Result
+
 BINS_PER_OCTAVE = 4
 """As in csrc/sparsity/magnitudes.hpp."""
 
@@ -179,7 +180,7 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Sparsity:
+class Sparsity(Result):
     """The weights of a model, a file or a tensor.
 
     Attributes:
@@ -208,33 +209,15 @@ class Sparsity:
             f"zero_share={total.zero_share:.4g})"
         )
 
-    def __str__(self) -> str:
-        return self.to_text()
-
     def to_text(self, *, depth: int | None = None, width: int = 100) -> str:
-        """The table as plain text; `depth` adds up what lies deeper."""
-        from ..report.sparsity import sparsity_view
-        from ..report.table import as_text
+        """Return the table as plain text.
 
-        return as_text(sparsity_view(self, depth=depth), width=width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        from ..report.sparsity import sparsity_document
-
-        return sparsity_document(self)
-
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """`to_dict` as text."""
-        from ..report.document import as_json
-
-        return as_json(self.to_dict(), indent=indent)
-
-    def to_csv(self) -> str:
-        """One line for each weight."""
-        from ..report.sparsity import sparsity_csv
-
-        return sparsity_csv(self)
+        Args:
+            depth: weights of modules below it are added up; None shows each weight.
+            width: of a line, in characters.
+        """
+        text: str = render(self, "text", depth=depth, width=width)
+        return text
 
 
 @dataclass(frozen=True)
@@ -262,7 +245,7 @@ class ActivationRow:
 
 
 @dataclass(frozen=True)
-class ActivationSparsity:
+class ActivationSparsity(Result):
     """Zeros in the activations of one forward.
 
     Attributes:
@@ -284,32 +267,6 @@ class ActivationSparsity:
 
     def __repr__(self) -> str:
         return f"ActivationSparsity(model={self.model!r}, rows={len(self.rows)}, zero_share={self.zero_share:.4g})"
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def to_text(self, *, width: int = 100) -> str:
-        """The table as plain text."""
-        from ..report.sparsity import activation_view
-        from ..report.table import as_text
-
-        return as_text(activation_view(self), width=width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object."""
-        names = ("module", "op", "calls", "elements", "zeros", "zero_share")
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "model": self.model,
-            "totals": {name: getattr(self, name) for name in ("elements", "zeros", "zero_share")},
-            "activations": [{name: getattr(row, name) for name in names} for row in self.rows],
-        }
-
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """`to_dict` as text."""
-        from ..report.document import as_json
-
-        return as_json(self.to_dict(), indent=indent)
 
 
 @dataclass(frozen=True)
@@ -350,7 +307,7 @@ class LayerSpeedup:
 
 
 @dataclass(frozen=True)
-class SparsitySpeedup:
+class SparsitySpeedup(Result):
     """What zeros are worth on one machine, layer by layer.
 
     Attributes:
@@ -369,27 +326,6 @@ class SparsitySpeedup:
     def speedup(self) -> float:
         """Of the whole forward."""
         return self.latency_s / self.realisable_s if self.realisable_s > 0 else 1.0
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def to_text(self, *, width: int = 100) -> str:
-        """The table as plain text."""
-        from ..report.sparsity_speedup import sparsity_speedup_view
-        from ..report.table import as_text
-
-        return as_text(sparsity_speedup_view(self), width=width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "hardware": self.hardware,
-            "latency_s": self.latency_s,
-            "realisable_s": self.realisable_s,
-            "speedup": self.speedup,
-            "layers": [{**asdict(layer), "speedup": layer.speedup} for layer in self.layers],
-        }
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMA_VERSION = 1
+from .result import Result
 
 ORIGINAL = "original"
 """The name of the unchanged model's row."""
@@ -79,7 +79,7 @@ class LayerSensitivity:
 
 
 @dataclass(frozen=True)
-class Tradeoff:
+class Tradeoff(Result):
     """Accuracy beside cost, one row per candidate, the unchanged model first.
 
     `print(result)` shows the table, what failed, and per layer what each candidate loses.
@@ -114,37 +114,3 @@ class Tradeoff:
             if row.name == name:
                 return row
         raise KeyError(f"no candidate is called {name!r}; there are {[row.name for row in self.rows]}")
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def to_text(self, *, width: int = 100) -> str:
-        """The tables as plain text."""
-        from ..report.table import as_text
-        from ..report.tradeoff import tradeoff_view
-
-        return as_text(tradeoff_view(self), width=width)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object: `schema_version`, what was asked for, `rows` and `layers`."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            **{name: getattr(self, name) for name in ("model", "hardware", "precision", "execution", "maximize")},
-            "settings": dict(self.settings),
-            "rows": [asdict(row) for row in self.rows],
-            "layers": [asdict(layer) for layer in self.layers],
-        }
-
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """`to_dict` as text."""
-        from ..report.document import as_json
-
-        return as_json(self.to_dict(), indent=indent)
-
-    def to_pandas(self) -> Any:
-        """The rows as a `pandas.DataFrame`; `None` becomes not a number, or stays `None` in texts."""
-        from ..sweeps.frames import library
-
-        pandas = library("pandas", "to_pandas")
-        columns = {f.name: [getattr(row, f.name) for row in self.rows] for f in fields(TradeoffRow)}
-        return pandas.DataFrame(columns)

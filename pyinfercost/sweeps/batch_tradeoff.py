@@ -8,10 +8,10 @@ from .choosing import group_codes, knees
 from .knees import runs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
-
-    from .result import Sweep
 
 COLUMNS = ("throughput_share", "latency_ratio", "knee")
 """What a trade-off adds to the columns of a sweep."""
@@ -20,17 +20,18 @@ _FEW = 16
 """Curves of at most this many points are shown whole."""
 
 
-def tradeoff_columns(points: Sweep, x: str) -> dict[str, NDArray[Any]]:
-    """The columns of `Sweep.tradeoff`, those of the sweep included.
+def tradeoff_columns(points: Mapping[str, NDArray[Any]], identity: Sequence[str], x: str) -> dict[str, NDArray[Any]]:
+    """Return the columns of `Sweep.tradeoff`, those of the sweep included.
 
     Args:
-        points: a sweep.
+        points: the columns of a sweep.
+        identity: those that identify a row.
         x: the column along a curve, such as the batch.
     """
     import numpy as np
 
-    others = [name for name in points.identity() if name != x]
-    codes = group_codes(points.data, others)
+    others = [name for name in identity if name != x]
+    codes = group_codes(points, others)
     along, throughput, latency_s = (np.asarray(points[name]) for name in (x, "throughput_per_s", "latency_s"))
     knee_rows = knees(along, throughput, codes)
     order = np.lexsort((along, codes))
@@ -45,7 +46,7 @@ def tradeoff_columns(points: Sweep, x: str) -> dict[str, NDArray[Any]]:
         whole: NDArray[np.float64] = np.repeat(ends, lengths)[wanted]
         return whole
 
-    chosen = {name: points[name][rows] for name in points.columns}
+    chosen = {name: points[name][rows] for name in points}
     if len(rows):
         most = of_curve(np.maximum.reduceat(throughput[order], starts))
         least = of_curve(np.minimum.reduceat(latency_s[order], starts))

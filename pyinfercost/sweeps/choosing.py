@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..results import figures
 from .condition_syntax import unknown_column
 from .condition_values import is_text
 from .conditions import Condition, row_count
@@ -28,26 +29,11 @@ __all__ = [
 
 DIRECTIONS: Mapping[str, bool] = MappingProxyType(
     {
-        "latency_s": False,
-        "latency_low_s": False,
-        "latency_high_s": False,
-        "throughput_per_s": True,
-        "compute_s": False,
-        "dram_s": False,
-        "cache_s": False,
-        "launch_s": False,
-        "peak_memory_bytes": False,
-        "energy_j": False,
-        "energy_per_item_j": False,
-        "transfer_s": False,
-        "cold_start_s": False,
-        "cost_usd": False,
-        "usd_per_million_tokens": False,
-        "carbon_g": False,
+        **{f.key: f.better == figures.MORE for f in figures.of_scope(figures.SWEEP) if f.better},
         "devices": False,
     }
 )
-"""Columns that are better in one direction: True where more is better, False where less is."""
+"""Columns that are better in one direction: True if more is better, False if less is."""
 
 
 class ObjectiveError(ValueError):

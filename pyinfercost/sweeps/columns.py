@@ -80,6 +80,13 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
             self.grid, self.facts, points, {name: column[rows] for name, column in self.computed.items()}
         )
 
+    def stretch(self, first: int, last: int) -> GridColumns:
+        """Neighbouring points of a stretch of the grid, as views of its columns."""
+        start = self.points.start if isinstance(self.points, slice) else 0
+        points = slice(start + first, start + last)
+        computed = {name: column[first:last] for name, column in self.computed.items()}
+        return GridColumns(self.grid, self.facts, points, computed)
+
     def labels(self, name: str) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
         """A column of the grid as codes and what they stand for."""
         return self.grid.codes(name, self.points), self.grid.values(name)
@@ -114,8 +121,11 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         if name == "fits_in_memory":
             return np.asarray(self.computed["peak_memory_bytes"] <= points.term("memory_bytes"))
         if name == "throughput_per_s":
-            with np.errstate(divide="ignore"):
-                return np.asarray(points.items / latency_s)
+            timed = latency_s > 0
+            rate: NDArray[np.float64] = np.divide(
+                points.items, latency_s, out=np.full(latency_s.shape, np.nan), where=timed
+            )
+            return rate
         return np.array(np.broadcast_to(getattr(DerivedCosts(points), name), latency_s.shape), dtype=np.float64)
 
 

@@ -8,39 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 from ..predict.boundary import boundary_of
 
+from ..results import figures
+
 if TYPE_CHECKING:
     from .._core import Graph
     from .deployments import Lookup
 
-QUANTITIES = (
-    "latency_s",
-    "latency_low_s",
-    "latency_high_s",
-    "throughput_per_s",
-    "compute_s",
-    "dram_s",
-    "cache_s",
-    "launch_s",
-    "energy_j",
-    "energy_per_item_j",
-    "peak_memory_bytes",
-    "fits_in_memory",
-    "transfer_s",
-    "cold_start_s",
-)
-"""The columns of a sweep behind those that say which point a row is."""
+_ALWAYS = frozenset({figures.HARDWARE, figures.POWER, figures.LINK})
+QUANTITIES = tuple(figure.key for figure in figures.of_scope(figures.SWEEP) if figure.needs <= _ALWAYS)
+"""Columns that every sweep has, after those that identify a row; a figure that is unknown on a machine is NaN."""
+
+IF_KNOWN = tuple(figure.key for figure in figures.of_scope(figures.SWEEP) if not figure.needs <= _ALWAYS)
+"""Columns that are there if what they need is given: prices, places, a model that reads tokens."""
 
 TEXTS = ("hardware", "precision", "execution", "price", "region", "transfer")
 """Columns of words."""
 
-IF_KNOWN = ("cost_usd", "usd_per_million_tokens", "carbon_g")
-"""Columns that are there where prices are given, prices and tokens, places."""
 
+def quantities(*given: str) -> tuple[str, ...]:
+    """Return the columns of results.
 
-def quantities(*, priced: bool, placed: bool, tokens: bool) -> tuple[str, ...]:
-    """The columns of results: those that are always there, and those of prices, places and languages."""
-    there = dict(zip(IF_KNOWN, (priced, priced and tokens, placed), strict=True))
-    return (*QUANTITIES, *(name for name in IF_KNOWN if there[name]))
+    Args:
+        *given: the needs that are met, of `results.figures`: `PRICE`, `PLACE`, `TOKENS`, `CACHE`.
+    """
+    met = _ALWAYS | set(given)
+    return tuple(figure.key for figure in figures.of_scope(figures.SWEEP) if figure.needs <= met)
 
 
 @dataclass(frozen=True)
@@ -63,8 +55,9 @@ class SweepFacts:
 
     def quantities(self) -> tuple[str, ...]:
         """The columns of results that are there."""
-        tokens = boundary_of(self.graph, "native").tokens is not None
-        return quantities(priced=self.priced, placed=self.placed, tokens=tokens)
+        has_tokens = boundary_of(self.graph, "native").tokens is not None
+        needs = ((figures.PRICE, self.priced), (figures.PLACE, self.placed), (figures.TOKENS, has_tokens))
+        return quantities(*(need for need, met in needs if met))
 
     def content(self) -> tuple[Any, ...]:
         """Return all but the graph as plain values, for a hash."""

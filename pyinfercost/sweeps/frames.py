@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .columns import GridColumns
 from .facts import TEXTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from .result import Sweep
+    from numpy.typing import NDArray
+
+Columns: TypeAlias = "Mapping[str, NDArray[Any]]"
+"""Columns by name, all of one length."""
 
 ROWS_PER_GROUP = 2**17
 """Rows that a reader can pick out by their least and greatest values, and that writing holds in memory at a time."""
@@ -29,45 +32,69 @@ def library(name: str, what: str) -> Any:
         ) from error
 
 
-def to_pandas(sweep: Sweep) -> Any:
-    """The columns as a `pandas.DataFrame`, texts as categories."""
+def known_values(column: Any) -> list[Any]:
+    """Return a column as a list of str, int, float, bool and None, which stands for NaN and infinity."""
+    import numpy as np
+
+    values: list[Any] = column.tolist()
+    if column.dtype.kind == "f":
+        for row in np.flatnonzero(~np.isfinite(column)).tolist():
+            values[row] = None
+    return values
+
+
+def to_pandas(data: Columns) -> Any:
+    """Return columns as a `pandas.DataFrame`, texts as categories."""
     pandas = library("pandas", "to_pandas")
     columns = {}
-    for name in sweep.columns:
+    for name in data:
         if name in TEXTS:
-            codes, texts = _codes(sweep, name)
+            codes, texts = _codes(data, name)
             columns[name] = pandas.Categorical.from_codes(codes, categories=list(texts))
         else:
-            columns[name] = sweep[name]
+            columns[name] = data[name]
     return pandas.DataFrame(columns)
 
 
-def to_arrow(sweep: Sweep, columns: Iterable[str] | None = None) -> Any:
-    """The columns as a `pyarrow.Table`, texts as dictionaries."""
+def to_arrow(data: Columns) -> Any:
+    """Return columns as a `pyarrow.Table`, texts as dictionaries."""
     arrow = library("pyarrow", "to_arrow")
     table = {}
-    for name in sweep.columns if columns is None else columns:
+    for name in data:
         if name in TEXTS:
-            codes, texts = _codes(sweep, name)
+            codes, texts = _codes(data, name)
             table[name] = arrow.DictionaryArray.from_arrays(codes.astype("int32"), arrow.array(texts, arrow.string()))
         else:
-            table[name] = arrow.array(sweep[name])
+            table[name] = _array(arrow, data[name])
     return arrow.table(table)
 
 
-def to_polars(sweep: Sweep) -> Any:
-    """The columns as a `polars.DataFrame`, texts as categories."""
-    polars = library("polars", "to_polars")
-    return polars.from_arrow(to_arrow(sweep))
+def _array(arrow: Any, column: Any) -> Any:
+    """Return a column as an Arrow array; NaN and infinity are null."""
+    import numpy as np
+
+    if column.dtype.kind != "f":
+        return arrow.array(column)
+    return arrow.array(column, mask=~np.isfinite(column))
 
 
-def write_parquet(sweep: Sweep, file: Path | Any) -> None:
-    """The columns as one Parquet file, or into an open one; a row group at a time, so that little is in memory."""
+def to_polars(data: Columns) -> Any:
+    """Return columns as a `polars.DataFrame`, texts as categories."""
+    return library("polars", "to_polars").from_arrow(to_arrow(data))
+
+
+def write_parquet(parts: Iterable[Columns], file: Path | Any) -> None:
+    """Write columns into one Parquet file, or into an open one.
+
+    Args:
+        parts: the columns of some rows each, at least one; each becomes a row group, so that little is in memory.
+        file: a path, or an open file.
+    """
     arrow = library("pyarrow", "to_parquet")
     parquet = library("pyarrow.parquet", "to_parquet")
     writer = None
     try:
-        for part in _stretches(sweep, ROWS_PER_GROUP):
+        for part in parts:
             table = to_arrow(part)
             if writer is None:
                 writer = parquet.ParquetWriter(file, table.schema, **_encodings(table))
@@ -75,23 +102,6 @@ def write_parquet(sweep: Sweep, file: Path | Any) -> None:
     finally:
         if writer is not None:
             writer.close()
-
-
-def _stretches(sweep: Sweep, rows: int) -> Iterator[Sweep]:
-    """The sweep in pieces; one without rows where it has none."""
-    import numpy as np
-
-    from .result import Sweep
-
-    for first in range(0, len(sweep) or 1, rows):
-        last = min(first + rows, len(sweep))
-        data = sweep.data
-        if isinstance(data, GridColumns) and isinstance(data.points, slice):
-            points = slice(data.points.start + first, data.points.start + last)
-            computed = {name: column[first:last] for name, column in data.computed.items()}
-            yield Sweep(sweep.model, sweep.sizes, GridColumns(data.grid, data.facts, points, computed))
-        else:
-            yield sweep.take(np.arange(first, last))
 
 
 def _encodings(table: Any) -> dict[str, Any]:
@@ -120,14 +130,14 @@ def _encodings(table: Any) -> dict[str, Any]:
     }
 
 
-def _codes(sweep: Sweep, name: str) -> tuple[Any, tuple[str, ...]]:
+def _codes(data: Columns, name: str) -> tuple[Any, tuple[str, ...]]:
     """A column of texts as codes and the distinct texts."""
     import numpy as np
 
-    if isinstance(sweep.data, GridColumns):
-        codes, values = sweep.data.labels(name)
+    if isinstance(data, GridColumns):
+        codes, values = data.labels(name)
     else:
-        texts, codes = np.unique(sweep[name], return_inverse=True)
+        texts, codes = np.unique(data[name], return_inverse=True)
         values = tuple(texts.tolist())
     distinct = tuple(dict.fromkeys(values))
     if len(distinct) == len(values):

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .choosing import best_row, best_rows, group_codes, knees, objectives
-from .condition_syntax import unknown_column
-from .conditions import Condition
-from .columns import GridColumns
-from .facts import IF_KNOWN, QUANTITIES
+from ..report.render import render
+from ..results.result import Result
 from .batch_tradeoff import COLUMNS as TRADEOFF_COLUMNS
 from .batch_tradeoff import tradeoff_columns
+from .choosing import best_row, best_rows, group_codes, knees, objectives
+from .columns import GridColumns
+from .condition_syntax import unknown_column
+from .conditions import Condition
+from .facts import IF_KNOWN, QUANTITIES
+from .frames import ROWS_PER_GROUP, known_values, write_parquet
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+ROWS_OF_A_TABLE = 40
+"""Points that have a row in text, unless more are asked for."""
+
 Where: TypeAlias = "str | Condition | Iterable[str | Condition] | None"
 """A condition on columns, or several that must all hold."""
 
 
-class Sweep:
+class Sweep(Result):
     """The estimates of a grid of points: `sweep["latency_s"]` is a numpy column with one value per point.
 
     The columns are `hardware`, `precision`, `execution`, `devices` and scales where they were given, each size of the
@@ -70,11 +76,6 @@ class Sweep:
         partial = "" if self.complete else ", not complete"
         return f"<Sweep {self.model or 'graph'}: {len(self)} points{partial}, columns {', '.join(self.data)}>"
 
-    def _repr_html_(self) -> str:
-        from ..report.html.snippet import sweep_snippet
-
-        return sweep_snippet(self)
-
     # ---- choosing ----
 
     def take(self, rows: NDArray[Any]) -> Sweep:
@@ -85,6 +86,19 @@ class Sweep:
         else:
             data = {name: column[rows] for name, column in self.data.items()}
         return Sweep(self.model, self.sizes, data, complete=self.complete)
+
+    def stretch(self, first: int, last: int) -> Sweep:
+        """Return the points from `first` up to and without `last`, without copying columns."""
+        import numpy as np
+
+        if not (isinstance(self.data, GridColumns) and isinstance(self.data.points, slice)):
+            return self.take(np.arange(first, last))
+        return Sweep(self.model, self.sizes, self.data.stretch(first, last), complete=self.complete)
+
+    def in_stretches(self, rows: int) -> Iterator[Sweep]:
+        """Yield the points in pieces of so many rows; one piece without rows if there are none."""
+        for first in range(0, len(self) or 1, rows):
+            yield self.stretch(first, min(first + rows, len(self)))
 
     def where(self, condition: Where) -> Sweep:
         """The points that satisfy a condition: `"fits_in_memory and latency_s <= 0.05"`.
@@ -175,7 +189,7 @@ class Sweep:
             where: a condition on the points that make up the curves.
         """
         points = self.where(where)
-        return Sweep(self.model, self.sizes, tradeoff_columns(points, x), complete=self.complete)
+        return Sweep(self.model, self.sizes, tradeoff_columns(points.data, points.identity(), x), complete=self.complete)
 
     def identity(self) -> tuple[str, ...]:
         """The columns that say which point a row is."""
@@ -184,78 +198,38 @@ class Sweep:
     # ---- as something else ----
 
     def row(self, number: int) -> dict[str, Any]:
-        """One point as a plain dict of str, int, float and bool."""
+        """Return one point as a dict of str, int, float, bool and None."""
         import numpy as np
 
         point = self.take(np.asarray([range(len(self))[number]], dtype=np.int64))
-        return {name: point[name].tolist()[0] for name in point.columns}
+        return {name: known_values(point[name])[0] for name in point.columns}
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The points as plain dicts of str, int, float and bool, in the order of the columns."""
-        lists = [self.data[name].tolist() for name in self.data]
-        return [dict(zip(self.data, row, strict=True)) for row in zip(*lists, strict=True)]
+    def to_text(self, *, limit: int | None = ROWS_OF_A_TABLE, width: int = 100) -> str:
+        """Return what all points share and the first points, as plain text.
 
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON object: `schema_version`, `model`, and `points`, one object per row."""
-        from ..report.document import sweep_document
-
-        return sweep_document(self)
-
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """`to_dict` as text."""
-        from ..report.document import as_json
-
-        return as_json(self.to_dict(), indent=indent)
-
-    @overload
-    def to_csv(self, path: None = None) -> str: ...
-    @overload
-    def to_csv(self, path: str | PathLike[str]) -> None: ...
-    def to_csv(self, path: str | PathLike[str] | None = None) -> str | None:
-        """One line per point, with a line of column names before them: as text, or into a file."""
-        from ..report.delimited import sweep_csv, sweep_csv_lines
-
-        if path is None:
-            return sweep_csv(self)
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
-            file.writelines(sweep_csv_lines(self))
-        return None
-
-    def to_pandas(self) -> Any:
-        """The columns as a `pandas.DataFrame`, texts as categories."""
-        from .frames import to_pandas
-
-        return to_pandas(self)
-
-    def to_arrow(self) -> Any:
-        """The columns as a `pyarrow.Table`, texts as dictionaries."""
-        from .frames import to_arrow
-
-        return to_arrow(self)
-
-    def to_polars(self) -> Any:
-        """The columns as a `polars.DataFrame`."""
-        from .frames import to_polars
-
-        return to_polars(self)
+        Args:
+            limit: how many points get rows; None for all.
+            width: of a line, in characters.
+        """
+        text: str = render(self, "text", limit=limit, width=width)
+        return text
 
     def to_parquet(self, path: str | PathLike[str]) -> None:
-        """The columns as one Parquet file."""
-        from .frames import write_parquet
-
-        write_parquet(self, Path(path))
+        """Write the columns into one Parquet file."""
+        write_parquet((part.data for part in self.in_stretches(ROWS_PER_GROUP)), Path(path))
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Throughput against latency, a curve for each machine and way of running; options as in `plots.plot_sweep`."""
-        from ..report.plots.draw_sweep import plot_sweep
-
-        return plot_sweep(self, ax, **options)
+        """Draw throughput against latency, a curve per machine and way of running; options as in `plots.plot_sweep`."""
+        return render(self, "plot", ax=ax, **options)  # type: ignore[no-any-return]
 
     def to_vega(self, **options: Any) -> dict[str, Any]:
-        """The same as a Vega-Lite specification with its data inside: options `x`, `y`, `along`, `knee`, `pareto`."""
-        from ..report.plots.vega_sweep import sweep_vega
+        """Return the same as a Vega-Lite specification with its data inside.
 
-        return sweep_vega(self, **options)
+        Args:
+            **options: `x`, `y`, `along`, `knee` and `pareto` of `plots.plot_sweep`.
+        """
+        specification: dict[str, Any] = render(self, "vega", **options)
+        return specification
 
 
 def front_rows(data: Mapping[str, NDArray[Any]], chosen: list[tuple[str, bool]]) -> NDArray[np.int64]:
@@ -266,3 +240,16 @@ def front_rows(data: Mapping[str, NDArray[Any]], chosen: list[tuple[str, bool]])
 
     columns = [np.ascontiguousarray(data[name], dtype=np.float64) for name, _ in chosen]
     return pareto_front(columns, [most for _, most in chosen])
+
+
+def joined(parts: Sequence[Sweep]) -> Sweep:
+    """Return the points of several sweeps with the same columns as one.
+
+    Args:
+        parts: at least one.
+    """
+    import numpy as np
+
+    first = parts[0]
+    data = {name: np.concatenate([part[name] for part in parts]) for name in first.columns}
+    return Sweep(first.model, first.sizes, data, complete=first.complete)

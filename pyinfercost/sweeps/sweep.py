@@ -20,9 +20,9 @@ from .result import Sweep
 if TYPE_CHECKING:
     from .._core import Graph
     from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from .execute import ProgressCallback
     from .result import Where
-    from .run import ProgressCallback
-    from .store import StoredSweep
+    from .storage import StoredSweep
 
 
 @overload
@@ -161,7 +161,7 @@ def sweep_over(
     **axes: Any,
 ) -> Sweep | StoredSweep:
     """Sweep over a captured graph, whose fixed sizes get columns, too; `axes` are the arguments of `make_spec`."""
-    from .run import Run, run_in_memory
+    from .execute import Run, run_in_memory
 
     spec = make_spec(captured, overrides=work_overrides(captured.graph, rules), **axes)
     condition = Condition.all_of(where)
@@ -170,6 +170,6 @@ def sweep_over(
     run = Run(spec, condition, executor=executor, workers=workers, progress=progress)
     if out is None:
         return run_in_memory(run)
-    from .folder import run_to_folder
+    from .storage import run_to_folder
 
     return run_to_folder(run, Path(out))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
@@ -11,8 +10,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .columns import GridColumns
 from .process_pools import Watch
-from .spec import SweepSpec
+from .spec import COMPUTED, SweepSpec
 
 if TYPE_CHECKING:
     from .conditions import Condition
@@ -212,6 +212,17 @@ class RemoteTasks(Tasks):
                 yield (number, result, None) if refused else (number, error, result)
 
 
+def compute(spec: SweepSpec, condition: Condition | None, stretch: slice, threads: int) -> GridColumns:
+    """Return the results of a stretch of the grid, those that satisfy the condition."""
+    import numpy as np
+
+    points = stretch.stop - stretch.start
+    out = {name: np.empty(points) for name in COMPUTED}
+    spec.compute(stretch.start, out, threads=threads)
+    columns = GridColumns(spec.grid, spec.facts, stretch, out)
+    return columns if condition is None else columns.take(condition.mask(columns, rows=points))
+
+
 _known: dict[str, SweepSpec] = {}
 _KNOWN_AT_MOST = 4
 _lock = Lock()
@@ -231,8 +242,6 @@ def do(
         What `encode` makes of it; None where this process does not know the sweep and got no data; `Refused` where a
         point raises.
     """
-    from .run import compute
-
     if version != _core.__version__:
         raise RuntimeError(f"the worker has pyinfercost {_core.__version__}, the caller {version}")
     spec = _spec(key, data)
@@ -266,15 +275,3 @@ def worker_count(executor: Executor) -> int | None:
         with suppress(Exception):
             return int(fact(executor))
     return None
-
-
-def workers_of(executor: Executor) -> int:
-    """How many tasks to keep an executor busy with."""
-    return worker_count(executor) or cores()
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -19,4 +19,4 @@ def grid() -> ic.Sweep:
 def parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sweeps come in parts of 100 points."""
     pytest.importorskip("pyarrow")
-    monkeypatch.setattr("pyinfercost.sweeps.folder.CHUNK_POINTS", 100)
+    monkeypatch.setattr("pyinfercost.sweeps.storage.CHUNK_POINTS", 100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def test_every_total_can_be_limited() -> None:
         ("latency_s:5%", r"write a sign: \+5% fails where it grew by more"),
         ("latency_s:0", r"write latency_s:any for a figure that may not change, latency_s:\+0 for one"),
         ("latency_s:+5ms", "is a number of seconds without a unit"),
-        ("throughput_per_s:-5k", "is a number of items a second without a unit"),
+        ("throughput_per_s:-5k", "is a number of items per second without a unit"),
         ("peak_memory_bytes:+1MB", "is a number of bytes without a unit"),
         ("latency_s:+1.2.3", "not understood"),
         ("latency_s:1.2.3", "not understood; expected FIGURE"),
@@ -189,7 +190,7 @@ def test_what_failed_is_in_every_report(files: list[str], tmp_path: Path) -> Non
     assert (result.exit_code, result.stdout, result.stderr) == (3, "", f"FAILED {broken}\n")
     written = json.loads(out.read_text(encoding="utf-8"))
     assert written == ic.compare(*files, limits=[limit[1]]).to_dict()
-    assert written["failed"] == [broken.to_dict()]
+    assert written["failed"] == [asdict(broken)]
     assert written["failed"][0]["limit"] == "latency_s:+5%"
     markdown = invoke(*files, *limit, "--format", "md").stdout.splitlines()
     assert markdown[2] == "❌ **1 limit is broken:**"

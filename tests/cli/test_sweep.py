@@ -48,7 +48,7 @@ def test_every_axis_is_that_of_the_api(toy: str) -> None:
         price=PRICES,
     )
     assert len(given) == 2 * 3 * 2 * 2 * 2 * 3 * 2
-    assert given == expected.rows()
+    assert given == expected.to_rows()
 
 
 def test_one_price_for_all(toy: str, grid: ic.Sweep) -> None:
@@ -148,7 +148,7 @@ def test_wrong_prices_are_a_usage_error(text: str, message: str) -> None:
 def test_several_conditions_must_all_hold(toy: str, grid: ic.Sweep) -> None:
     conditions = ("batch % 2 == 0 or batch > 100", "hardware == 'l4'")
     given = points(toy, *TWO, *BATCHES, *PRICE, "--where", conditions[0], "--where", conditions[1])
-    assert given == grid.where(conditions).rows()
+    assert given == grid.where(conditions).to_rows()
     assert 0 < len(given) < len(grid)
 
 
@@ -157,7 +157,7 @@ def test_a_large_grid_is_filtered_as_a_small_one(toy: str, grid: ic.Sweep, monke
     small = sweep(*arguments)
     monkeypatch.setattr("pyinfercost.cli.sweep_command._MOST_TO_EXPLAIN", 10)
     assert sweep(*arguments).stdout == small.stdout
-    assert points(*arguments) == grid.where("batch > 200").rows()
+    assert points(*arguments) == grid.where("batch > 200").to_rows()
     nothing = sweep(*arguments, "--where", "batch < 0", "--best", "latency_s")
     assert (nothing.exit_code, nothing.stdout) == (1, "")
     assert "none of 512 points satisfies batch > 200 and batch < 0" in nothing.stderr
@@ -175,7 +175,7 @@ def test_a_large_grid_is_filtered_as_a_small_one(toy: str, grid: ic.Sweep, monke
 def test_a_front_is_that_of_the_api(toy: str, grid: ic.Sweep, options: tuple[str, ...], arguments: Any) -> None:
     names, directions = arguments
     given = points(toy, *TWO, *BATCHES, *PRICE, *options)
-    assert given == grid.pareto(*names, **directions).rows()
+    assert given == grid.pareto(*names, **directions).to_rows()
     assert 0 < len(given) < len(grid)
 
 
@@ -189,23 +189,23 @@ def test_the_best_is_that_of_the_api(toy: str, grid: ic.Sweep) -> None:
     assert points(*options, "--best", "batch", "--minimize", "batch") == [
         grid.best("batch", where=where, maximize=False)
     ]
-    best = grid.best("cost_usd", where=where, per=("hardware", "execution")).rows()
+    best = grid.best("cost_usd", where=where, per=("hardware", "execution")).to_rows()
     assert points(*options, "--best", "cost_usd", "--per", "hardware,execution") == best
     assert [row["hardware"] for row in best] == MACHINES
 
 
 def test_knees_are_those_of_the_api(toy: str, grid: ic.Sweep) -> None:
     given = points(toy, *TWO, *BATCHES, *PRICE, "--knee")
-    assert given == grid.knee().rows()
-    assert points(toy, *TWO, *BATCHES, *PRICE, "--tradeoff") == grid.tradeoff().rows()
+    assert given == grid.knee().to_rows()
+    assert points(toy, *TWO, *BATCHES, *PRICE, "--tradeoff") == grid.tradeoff().to_rows()
     assert [row["hardware"] for row in given] == MACHINES
 
 
 def test_a_limit_keeps_the_first_points(toy: str, grid: ic.Sweep) -> None:
     arguments = (toy, *TWO, *BATCHES, *PRICE, "--limit", "3")
-    assert points(*arguments) == grid.rows()[:3]
+    assert points(*arguments) == grid.to_rows()[:3]
     assert sweep(*arguments, "--format", "csv").stdout == grid.take(np.arange(3)).to_csv()
-    assert points(toy, *L4, "--limit", "3") == ic.sweep(blocks(), hardware="l4").rows()
+    assert points(toy, *L4, "--limit", "3") == ic.sweep(blocks(), hardware="l4").to_rows()
 
 
 # --- where it goes -------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_the_ending_of_a_file_says_the_format(toy: str, grid: ic.Sweep, tmp_path
     result = sweep(*arguments, "-o", str(path))
     assert (result.exit_code, result.output) == (0, "")
     if ending == ".parquet":
-        assert pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist() == grid.rows()
+        assert pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist() == grid.to_rows()
     else:
         expected = {".csv": grid.to_csv(), ".json": grid.to_json() + "\n", ".txt": sweep(*arguments).stdout}
         assert path.read_text(encoding="utf-8") == expected[ending]
@@ -232,7 +232,7 @@ def test_json_says_whether_it_is_complete(toy: str) -> None:
 
 def test_csv_of_many_points_comes_in_pieces(toy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = sweep(toy, *L4, *BATCHES, "--format", "csv").stdout
-    monkeypatch.setattr("pyinfercost.report.delimited._POINTS_AT_ONCE", 100)
+    monkeypatch.setattr("pyinfercost.report.sweeps._POINTS_AT_ONCE", 100)
     pieces: list[str] = []
     monkeypatch.setattr("pyinfercost.cli.output.click.echo", lambda text, **_: pieces.append(text))
     assert sweep(toy, *L4, *BATCHES, "--format", "csv").exit_code == 0

@@ -32,14 +32,14 @@ def test_a_folder_keeps_the_points_that_satisfy_the_condition(toy: str, grid: ic
     folder = tmp_path / "sweep"
     arguments = (toy, *TWO, *BATCHES, *PRICE, "--where", "batch > 60", "--out", str(folder))
     kept = grid.where("batch > 60")
-    assert points(*arguments) == kept.rows()
-    assert ic.StoredSweep(folder).where(None).rows() == kept.rows()
+    assert points(*arguments) == kept.to_rows()
+    assert ic.StoredSweep(folder).where(None).to_rows() == kept.to_rows()
     assert len(ic.StoredSweep(folder).parts) == 6
     assert sweep(*arguments, "--format", "csv").stdout == kept.to_csv()
-    assert points(*arguments, "--limit", "5") == kept.rows()[:5]
-    assert points(*arguments, "--pareto", "latency_s,cost_usd") == kept.pareto("latency_s", "cost_usd").rows()
+    assert points(*arguments, "--limit", "5") == kept.to_rows()[:5]
+    assert points(*arguments, "--pareto", "latency_s,cost_usd") == kept.pareto("latency_s", "cost_usd").to_rows()
     assert points(*arguments, "--best", "cost_usd") == [kept.best("cost_usd")]
-    assert points(*arguments, "--best", "cost_usd", "--per", "hardware") == kept.best("cost_usd", per="hardware").rows()
+    assert points(*arguments, "--best", "cost_usd", "--per", "hardware") == kept.best("cost_usd", per="hardware").to_rows()
 
 
 @pytest.mark.usefixtures("parts")
@@ -284,9 +284,9 @@ def test_ctrl_c_before_the_sweep(toy: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_ctrl_c_in_a_folder_says_that_it_goes_on(
     toy: str, grid: ic.Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pyinfercost.sweeps import folder
+    from pyinfercost.sweeps import storage
 
-    write_whole, written = folder.write_whole, []
+    write_whole, written = storage.write_whole, []
 
     def once(target: Path, data: Any, **options: Any) -> None:
         if len(written) == 2:  # the manifest and a part
@@ -296,12 +296,12 @@ def test_ctrl_c_in_a_folder_says_that_it_goes_on(
 
     arguments = (toy, *TWO, *BATCHES, *PRICE, "--out", str(tmp_path / "kept"))
     with monkeypatch.context() as patched:
-        patched.setattr(folder, "write_whole", once)
+        patched.setattr(storage, "write_whole", once)
         result = sweep(*arguments)
     assert result.exit_code == 130
     assert result.stderr.startswith("Sweep stopped after 100 of 512 points; the same command goes on from there")
     assert "40 of 100 points" in result.stdout
-    assert points(*arguments) == grid.rows()
+    assert points(*arguments) == grid.to_rows()
 
 
 def test_no_progress_is_passed_on(toy: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,8 +98,6 @@ def test_one_point_is_told_in_words(toy: str, grid: ic.Sweep) -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
 def test_a_table_keeps_to_the_page(toy: str, width: int) -> None:
-    from pyinfercost.report.table import as_text, sweep_view
-
     wide = ic.sweep(
         blocks(),
         hardware=MACHINES,
@@ -108,7 +106,7 @@ def test_a_table_keeps_to_the_page(toy: str, width: int) -> None:
         execution=["eager", "compiled"],
         price=PRICES,
     )
-    text = as_text(sweep_view(wide, shown=3), width=width)
+    text = wide.to_text(limit=3, width=width)
     assert text.isascii()
     assert max(map(len, text.splitlines())) <= width
     rows = table(text)

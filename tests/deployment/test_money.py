@@ -132,7 +132,7 @@ def test_an_estimate_and_a_sweep_cost_the_same(tmp_path: Path) -> None:
     path.write_text("usd = 20000\nlifetime_years = 4\nusd_per_kwh = 0.15\npue = 1.2\n")
     for price in ("on-demand", path, 1.5):
         grid = ic.sweep(blocks(), hardware=["t4", "l4"], batch=[1, 64], devices=[1, 2], price=price, utilization=0.3)
-        for point in grid.rows():
+        for point in grid.to_rows():
             way = {name: point[name] for name in ("hardware", "devices", "batch")}
             estimate = ic.estimate(blocks(), **way, price=price, utilization=0.3)
             assert estimate.cost is not None
@@ -193,7 +193,7 @@ def test_carbon_is_energy_times_data_centre_times_grid() -> None:
 def test_a_sweep_has_carbon_where_a_place_is_known() -> None:
     grid = ic.sweep(blocks(), hardware=["t4", "tpu-v5e"], batch=[1, 8], region="fra")
     assert "cost_usd" not in grid.columns
-    for point in grid.rows():
+    for point in grid.to_rows():
         estimate = ic.estimate(blocks(), hardware=point["hardware"], batch=point["batch"], region="fra")
         if estimate.carbon_g is None:
             assert math.isnan(point["carbon_g"])
@@ -207,7 +207,7 @@ def test_rented_machines_need_no_joules_beside_owned_ones(tmp_path: Path) -> Non
     path = tmp_path / "server.toml"
     path.write_text("usd = 20000\nlifetime_years = 4\nusd_per_kwh = 0.15\n")
     grid = ic.sweep(blocks(), hardware=["t4", "tpu-v5e"], price={"t4": path, "tpu-v5e": 1.2})
-    for point in grid.rows():
+    for point in grid.to_rows():
         price = path if point["hardware"] == "t4" else 1.2
         estimate = ic.estimate(blocks(), hardware=point["hardware"], price=price)
         assert point["cost_usd"] == pytest.approx(estimate.cost_usd, rel=1e-12)
@@ -226,7 +226,7 @@ def test_several_prices_are_an_axis(tmp_path: Path) -> None:
     grid = ic.sweep(blocks(), price=prices, **ways)
     assert len(grid) == 4 * 2 * 2 * 2
     assert grid.identity() == ("hardware", "precision", "execution", "devices", "price", "batch")
-    for point in grid.rows():
+    for point in grid.to_rows():
         price = {str(one): one for one in prices}[point["price"]]
         way = {name: point[name] for name in ("hardware", "devices", "batch")}
         estimate = ic.estimate(blocks(), **way, price=price, utilization=0.5)

@@ -222,7 +222,7 @@ def test_a_sweep_has_what_estimates_say(terms: str | None) -> None:
         transfer=terms,
     )
     assert grid.columns[-2:] == ("cost_usd", "usd_per_million_tokens")
-    for point in grid.rows():
+    for point in grid.to_rows():
         way = {name: point[name] for name in ("hardware", "precision", "devices", "batch", "sequence")}
         unknown = point["hardware"] == "tpu-v2"
         estimate = ic.estimate(graph, **way, price=2.0, transfer=None if unknown else terms)

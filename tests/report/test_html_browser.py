@@ -74,7 +74,7 @@ def test_a_switch_changes_the_figures_to_those_of_its_point(browser: Any, file: 
                 "latency_s": estimate.latency_s,
                 "throughput_per_s": estimate.throughput_per_s,
                 "energy_j": estimate.energy_j,
-                "usd_per_million": estimate.cost.usd_per_million,
+                "cost_usd": estimate.cost_usd,
                 **({"usd_per_million_tokens": estimate.usd_per_million_tokens} if estimate.tokens else {}),
                 "peak_memory_bytes": total.peak_memory_bytes,
                 "flops": total.contraction_flops + total.pointwise_flops,

@@ -12,6 +12,7 @@ import pytest
 
 from pyinfercost.measuring.clock import Budget, time_call, time_loop
 from pyinfercost.measuring.machine import this_machine
+from pyinfercost.measuring.measure import worst_layers
 from pyinfercost.measuring.toml import as_toml
 from pyinfercost.results.measurement import ForwardEnergy, MeasuredLayer, Measurement
 
@@ -45,8 +46,8 @@ def measurement(
 
 
 def test_the_worst_layer_comes_first() -> None:
-    assert [layer.module for layer in measurement().worst()] == ["head", "stem"]
-    assert [layer.module for layer in measurement(predicted=False).worst()] == ["head", "stem"]
+    assert [layer.module for layer in worst_layers(measurement())] == ["head", "stem"]
+    assert [layer.module for layer in worst_layers(measurement(predicted=False))] == ["head", "stem"]
     assert measurement().ratio == pytest.approx(1.5)
 
 

@@ -300,7 +300,7 @@ def test_profiles_from_files_are_drawn(tmp_path: Path, profile: ic.Profile) -> N
     ("options", "message"),
     [
         ({"by": "layer"}, r"by is one of 'module', 'op', 'bound', 'effect', got 'layer'"),
-        ({"value": "watts"}, r"value is one of 'latency_s', .*, got 'watts'"),
+        ({"value": "watts"}, r"value is one of 'flops', .*, got 'watts'"),
         ({"depth": 0}, r"depth must be at least 1"),
         ({"top": 0}, r"top must be at least 1"),
     ],

@@ -14,7 +14,7 @@ import pytest
 from support.toy_graphs import WIDTH, blocks
 
 import pyinfercost as ic
-from pyinfercost.report.text import percent, quantity, scale_for, significant
+from pyinfercost.results.units import percent, quantity, scale_for, significant
 
 A100 = "a100-sxm-80gb"
 BATCH = 64

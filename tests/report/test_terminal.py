@@ -17,12 +17,10 @@ from support.toy_graphs import WIDTH, blocks, transformer
 
 import pyinfercost as ic
 from pyinfercost.cli import main
-from pyinfercost.report.bars import Bars
-from pyinfercost.report.ranking import SORTS
 from pyinfercost.report.roofline import Dot, Ridge, Roof, Roofline, Slope, roofline_of
 from pyinfercost.report.roofline_text import Axes, axes_of, drawn, mark_of
-from pyinfercost.report.rows import Row, Shown, shown_rows
-from pyinfercost.report.table import profile_view
+from pyinfercost.report.rows import SORTS, Row, Shown, shown_rows
+from pyinfercost.report.table import Bars, profile_view
 
 A100 = "a100-sxm-80gb"
 COLOUR = re.compile(r"\x1b\[[0-9;]*\b(3[0-7]|9[0-7])[0-9;]*m")
@@ -58,7 +56,7 @@ VALUES: dict[str, Callable[[Row], float | None]] = {
     "traffic": lambda row: row.traffic_bytes,
     "params": lambda row: row.parameters,
     "energy": lambda row: row.energy_j,
-    "memory": lambda row: row.memory_bytes,
+    "memory": lambda row: row.peak_activation_bytes,
 }
 
 
@@ -108,7 +106,7 @@ def test_what_only_a_machine_has_needs_one(counted: ic.Profile, sort: str) -> No
 
 
 def test_wrong_figures_and_numbers_are_refused(counted: ic.Profile) -> None:
-    with pytest.raises(ValueError, match="rows are sorted by latency, flops"):
+    with pytest.raises(ValueError, match="rows are sorted by flops, traffic"):
         counted.to_text(sort="speed")
     with pytest.raises(ValueError, match="at least 1; got 0"):
         counted.to_text(top=0)
@@ -165,7 +163,7 @@ def test_without_a_figure_the_list_is_by_share(profile: ic.Profile, counted: ic.
 def test_memory_is_not_added_up(profile: ic.Profile) -> None:
     text = profile.to_text(top=2, sort="memory")
     assert "run while most is held, up to" in text
-    held = shown_rows(profile, top=1, sort="memory").rows[0].memory_bytes
+    held = shown_rows(profile, top=1, sort="memory").rows[0].peak_activation_bytes
     assert held == profile.counts.total.peak_activation_bytes
 
 

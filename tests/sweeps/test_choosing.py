@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyinfercost.sweeps.choosing import DIRECTIONS, NothingFitsError, ObjectiveError, best_row, best_rows, group_codes, objectives
+from pyinfercost.sweeps.choosing import (
+    DIRECTIONS,
+    NothingFitsError,
+    ObjectiveError,
+    best_row,
+    best_rows,
+    group_codes,
+    objectives,
+)
 from pyinfercost.sweeps.conditions import Condition, ConditionError
 from pyinfercost.sweeps.facts import QUANTITIES
 

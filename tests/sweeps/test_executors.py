@@ -20,12 +20,13 @@ from support.sweep_checks import AXES, BATCH, POINTS, WHERE, Reversed, check_equ
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.sweeps.conditions import Condition
 from pyinfercost.sources.captured import Captured
 from pyinfercost.sweeps import process_pools, tasks
 from pyinfercost.sweeps.axes import make_spec
-from pyinfercost.sweeps.run import Run, compute, run_in_memory
+from pyinfercost.sweeps.conditions import Condition
+from pyinfercost.sweeps.execute import Run, run_in_memory
 from pyinfercost.sweeps.spec import SweepSpec
+from pyinfercost.sweeps.tasks import compute
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_a_filter_may_leave_nothing(graph: ic.Graph) -> None:
             assert len(sweep) == 0
             assert sweep.complete
             assert sweep["hardware"].tolist() == []
-            assert sweep.rows() == []
+            assert sweep.to_rows() == []
 
 
 def test_an_executor_gets_some_tasks_for_each_worker_where_there_are_points_enough(graph: ic.Graph) -> None:
@@ -257,7 +258,7 @@ def test_dask_writes_a_folder_though_a_worker_is_killed(
     client: Any, spec: SweepSpec, expected: ic.Sweep, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyarrow")
-    from pyinfercost.sweeps.folder import run_to_folder
+    from pyinfercost.sweeps.storage import run_to_folder
 
     client.wait_for_workers(2, timeout=30)
     kill = killing(client)

@@ -12,7 +12,7 @@ import pytest
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.sweeps import frames
+from pyinfercost.sweeps import result
 
 TEXTS = ("hardware", "precision", "execution")
 
@@ -75,7 +75,7 @@ def test_parquet_gives_back_what_went_in(
     grid: ic.Sweep, kind: str, rows_per_group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr(frames, "ROWS_PER_GROUP", rows_per_group)
+    monkeypatch.setattr(result, "ROWS_PER_GROUP", rows_per_group)
     sweep = kinds(grid)[kind]
     sweep.to_parquet(str(tmp_path / "grid.parquet"))
     table = parquet.read_table(tmp_path / "grid.parquet")
@@ -97,7 +97,7 @@ def test_csv_goes_to_a_file(grid: ic.Sweep, tmp_path: Path) -> None:
     assert grid.to_csv(tmp_path / "grid.csv") is None
     with (tmp_path / "grid.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert rows == [{name: str(value) for name, value in row.items()} for row in grid.rows()]
+    assert rows == [{name: str(value) for name, value in row.items()} for row in grid.to_rows()]
     assert (tmp_path / "grid.csv").read_text() == grid.to_csv()
 
 

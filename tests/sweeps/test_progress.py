@@ -12,8 +12,8 @@ import pytest
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.report import progress
-from pyinfercost.report.progress import pace, reporting
+from pyinfercost.sweeps import progress
+from pyinfercost.sweeps.progress import pace, reporting
 
 
 class Terminal(io.StringIO):
@@ -65,7 +65,7 @@ def test_a_short_job_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_short_job_does_not_import_rich() -> None:
     code = (
         "import sys\nsys.stderr.isatty = lambda: True\n"
-        "from pyinfercost.report.progress import reporting\n"
+        "from pyinfercost.sweeps.progress import reporting\n"
         "with reporting(None, 10) as report:\n    report(10)\n"
         "sys.exit('rich' in sys.modules)"
     )

@@ -19,8 +19,8 @@ from support.stored_sweeps import AXES, BATCH, POINTS, check_equal, content, run
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.sweeps import folder
-from pyinfercost.sweeps.folder import run_to_folder
+from pyinfercost.sweeps import storage
+from pyinfercost.sweeps.storage import run_to_folder
 
 pytest.importorskip("pyarrow")
 
@@ -71,21 +71,21 @@ def test_an_interrupt_leaves_what_a_later_call_completes(expected: ic.Sweep, tmp
 
 
 def test_nothing_is_computed_anew(stored: ic.StoredSweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyinfercost.sweeps.run.compute", None)
+    monkeypatch.setattr("pyinfercost.sweeps.execute.compute", None)
     seen: list[tuple[int, int]] = []
     assert run_to_folder(run_of(progress=lambda *now: seen.append(now)), stored.path).complete
     assert seen == [(POINTS, POINTS)]
 
 
 def test_an_error_keeps_what_is_there(tmp_path: Path, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = folder.write_whole
+    write = storage.write_whole
 
     def full(target: Path, data: Any, **options: Any) -> None:
         if target.name == "part-00000004.parquet":
             raise OSError(errno.ENOSPC, "No space left on device")
         write(target, data, **options)
 
-    monkeypatch.setattr(folder, "write_whole", full)
+    monkeypatch.setattr(storage, "write_whole", full)
     with pytest.raises(OSError, match="No space left") as caught:
         run_to_folder(run_of(workers=1), tmp_path / "grid")
     partial = caught.value.partial  # type: ignore[attr-defined]
@@ -98,7 +98,7 @@ def test_an_interrupt_before_the_first_part(tmp_path: Path) -> None:
 
     run = run_of()
     run.results = never  # type: ignore[method-assign]
-    folder.open_folder(run, tmp_path)
+    storage.open_folder(run, tmp_path)
     empty = ic.StoredSweep(tmp_path)
     assert len(empty) == 0
     assert list(empty) == []
@@ -169,7 +169,7 @@ def test_a_temporary_file_that_another_run_removed_is_written_again(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", robbed)
-    folder.write_whole(tmp_path / "part", b"data")
+    storage.write_whole(tmp_path / "part", b"data")
     assert content(tmp_path) == {"part": b"data"}
     assert len(removed) == 1
 

@@ -13,9 +13,9 @@ from support.stored_sweeps import AXES, BATCH, PARTS, POINTS, check_equal, conte
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
+from pyinfercost.sweeps import storage
 from pyinfercost.sweeps.choosing import NothingFitsError
-from pyinfercost.sweeps import store
-from pyinfercost.sweeps.folder import run_to_folder
+from pyinfercost.sweeps.storage import run_to_folder
 
 pytest.importorskip("pyarrow")
 
@@ -127,13 +127,13 @@ def test_a_filter_is_applied_before_writing(expected: ic.Sweep, tmp_path: Path) 
 
 def test_columns_that_are_not_needed_are_not_read(stored: ic.StoredSweep, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[str, str]] = []
-    column = store.PartColumns._column
+    column = storage.PartColumns._column
 
     def recorded(self: Any, name: str) -> Any:
         read.append((self.path.name, name))
         return column(self, name)
 
-    monkeypatch.setattr(store.PartColumns, "_column", recorded)
+    monkeypatch.setattr(storage.PartColumns, "_column", recorded)
     stored.best("latency_s", where="batch == 7 and hardware == 't4'")
     of_parts = {part: {name for file, name in read if file == part} for part, _ in read}
     assert len(of_parts) == PARTS

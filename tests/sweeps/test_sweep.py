@@ -42,7 +42,7 @@ def test_the_grid_is_the_product_in_nested_order(grid: ic.Sweep) -> None:
 
 
 def test_each_point_is_what_an_estimate_says(graph: ic.Graph, grid: ic.Sweep) -> None:
-    for row in grid.rows():
+    for row in grid.to_rows():
         way = {name: row[name] for name in ("hardware", "precision", "execution", "batch")}
         estimate = ic.estimate(graph, **way)
         for name in ("latency_s", "latency_low_s", "latency_high_s", "throughput_per_s", "fits_in_memory"):
@@ -97,7 +97,7 @@ def test_a_wrong_axis_is_refused(graph: ic.Graph, axes: dict, message: str) -> N
 def test_csv_and_json_hold_the_same_points(grid: ic.Sweep) -> None:
     rows = list(csv.DictReader(io.StringIO(grid.to_csv())))
     points = json.loads(grid.to_json())["points"]
-    assert points == grid.rows()
+    assert points == grid.to_rows()
     assert [{name: str(value) for name, value in point.items()} for point in points] == rows
 
 

@@ -14,12 +14,11 @@ from support.sweep_checks import POINTS, Reversed, check_equal, guarded, places,
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.sweeps.conditions import Condition
 from pyinfercost.sources.captured import Captured
 from pyinfercost.sweeps import tasks
 from pyinfercost.sweeps.axes import make_spec
-from pyinfercost.sweeps.result_buffer import Gathered
-from pyinfercost.sweeps.run import Run, plain, run_in_memory
+from pyinfercost.sweeps.conditions import Condition
+from pyinfercost.sweeps.execute import ResultBuffer, Run, plain, run_in_memory
 from pyinfercost.sweeps.spec import SweepSpec
 
 
@@ -157,7 +156,7 @@ def test_of_several_wrong_points_the_first_is_named() -> None:
 
 
 def test_too_many_points_are_refused_before_and_on_the_way(spec: SweepSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyinfercost.sweeps.run._memory_bytes", lambda: 100 * Gathered.POINT_BYTES)
+    monkeypatch.setattr("pyinfercost.sweeps.execute._memory_bytes", lambda: 100 * ResultBuffer.POINT_BYTES)
     with pytest.raises(MemoryError, match="give out=FOLDER"):
         run_in_memory(Run(spec, None))
     with pytest.raises(MemoryError, match="satisfy the condition so far") as caught:

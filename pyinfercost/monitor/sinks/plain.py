@@ -198,7 +198,7 @@ class Jsonl:
 
 def figure_text(name: str, value: float) -> str:
     """Return a figure with the unit that its name ends in: `latency 1.234 ms` for `latency_s` and 0.001234."""
-    from ...report.text import quantity, significant
+    from ...results.units import quantity, significant
 
     if name.endswith(_SHARES):
         return f"{name} {100 * value:.3g} %"

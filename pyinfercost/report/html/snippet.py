@@ -1,22 +1,21 @@
-"""What a notebook shows for a result: a few lines and one table, with a style that touches nothing else."""
+"""Results in notebooks: a few lines and tables, with a style that touches nothing else; and the same as a page."""
 
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..ranking import of_the_whole
-from ..rows import shown_rows
+from ..columns import profile_columns
+from ..layout import ALARM, Note, Pairs, Table, titled
+from ..render import render
+from ..rows import of_the_whole, shown_rows
 from ..summary import heading, ledger, totals
-from ..tabular import profile_columns, sweep_axes, sweep_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ...results.comparison import Comparison
     from ...results.profile import Profile
-    from ...sweeps.result import Sweep
-    from ..tabular import Column
+    from ..layout import Column, Layout
 
 _ROWS = 20
 _DEEPEST = 8
@@ -30,6 +29,7 @@ _STYLE = (
     ".pyinfercost .t{text-align:left}"
     ".pyinfercost tbody tr:last-child.s td{border-top:1px solid currentColor;font-weight:600}"
     ".pyinfercost .d{opacity:.65}"
+    ".pyinfercost .a{font-weight:600}"
 )
 
 
@@ -45,48 +45,57 @@ def profile_snippet(profile: Profile) -> str:
     elif shown.depth < shown.whole:
         said = f"Modules below depth {shown.depth} of {shown.whole} are collapsed. "
     lines = [*heading(profile), *(line for line in totals(profile) if line[0] in _LINES)]
-    return _snippet(lines, columns, said + ledger(profile) + ".", total=True)
+    return snippet_of([Pairs(lines), Table(columns, total=True), Note(said + ledger(profile.counts) + ".")])
 
 
-def sweep_snippet(sweep: Sweep) -> str:
-    """What all points share, and the first points."""
-    import numpy as np
-
-    first = sweep.take(np.arange(min(len(sweep), _ROWS)))
-    shared, axes = sweep_axes(sweep, first)
-    columns = [*axes, *(column for column in sweep_columns(first) if column.spare < _SPARE)] if len(first) else []
-    note = f"{len(first)} of {len(sweep):,} points." if len(first) < len(sweep) else f"{len(sweep):,} points."
-    return _snippet([("model", sweep.model or "(unnamed graph)"), *shared], columns, note)
+def layout_snippet(result: object, **options: Any) -> str:
+    """Return the layout of a result as a snippet: its first lines, tables without columns to spare, and notes."""
+    layout: Layout = render(result, "layout", **options)
+    return snippet_of(layout)
 
 
-def comparison_snippet(comparison: Comparison) -> str:
-    """What is compared, and the totals before and after."""
-    from ..comparison import comparison_heading, total_columns
+def snippet_of(layout: Layout) -> str:
+    """Return the parts of a layout as a snippet."""
+    parts = []
+    for part in layout:
+        if isinstance(part, Pairs):
+            parts.append(_pairs(part.pairs))
+        elif isinstance(part, Table):
+            parts.append(_table([column for column in part.columns if column.spare < _SPARE], total=part.total))
+        elif part.text:
+            parts.append(f'<div class="{"a" if part.style == ALARM else "d"}">{escape(part.text)}</div>')
+    return f'<div class="pyinfercost"><style>{_STYLE}</style>{"".join(parts)}</div>'
 
-    return _snippet(comparison_heading(comparison), total_columns(comparison), " ".join(comparison.warnings))
 
-
-def _snippet(
-    lines: Iterable[tuple[str, str]], columns: Sequence[Column], note: str = "", *, total: bool = False
-) -> str:
-    pairs = "".join(
-        f'<tr><td class="t d">{escape(name)}</td><td class="t">{escape(text)}</td></tr>' for name, text in lines
+def snippet_page(result: object, **options: Any) -> str:
+    """Return the snippet of a result as a page of its own, which loads nothing."""
+    title = f"{type(result).__name__} of {getattr(result, 'model', '') or getattr(result, 'hardware', '') or 'a graph'}"
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)}</title><style>body{{font-family:sans-serif;margin:2em}}</style></head>"
+        f"<body><h1>{escape(title)}</h1>{render(result, 'snippet', **options)}</body></html>\n"
     )
-    parts = [f'<div class="pyinfercost"><style>{_STYLE}</style><table>{pairs}</table>']
-    if columns:
-        kinds = ["" if column.numeric else ' class="t"' for column in columns]
-        titles = "".join(
-            f"<th{kind}>{escape(column.name)}{f' ({escape(column.unit)})' if column.unit else ''}</th>"
-            for kind, column in zip(kinds, columns, strict=True)
-        )
-        rows = list(zip(*(column.cells for column in columns), strict=True))
-        body = "".join(
-            f"<tr{' class=s' if total and place == len(rows) - 1 else ''}>"
-            + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, cells, strict=True))
-            + "</tr>"
-            for place, cells in enumerate(rows)
-        )
-        parts.append(f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>")
-    if note:
-        parts.append(f'<div class="d">{escape(note)}</div>')
-    return "".join([*parts, "</div>"])
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    lines = "".join(
+        f'<tr><td class="t d">{escape(name)}</td><td class="t">{escape(text)}</td></tr>' for name, text in pairs
+    )
+    return f"<table>{lines}</table>"
+
+
+def _table(columns: Sequence[Column], *, total: bool) -> str:
+    kinds = ["" if column.numeric else ' class="t"' for column in columns]
+    titles = "".join(f"<th{kind}>{escape(titled(column))}</th>" for kind, column in zip(kinds, columns, strict=True))
+    rows = list(zip(*(column.cells for column in columns), strict=True))
+    body = "".join(
+        f"<tr{' class=s' if total and place == len(rows) - 1 else ''}>"
+        + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, cells, strict=True))
+        + "</tr>"
+        for place, cells in enumerate(rows)
+    )
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"

@@ -8,18 +8,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ...results import figures
 from ..colors import BOUND
-from .given import module_at, short_op
+from .inputs import module_at, short_op
 
 VALUES: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "latency_s": ("latency", "s"),
-        "energy_j": ("energy", "J"),
-        "flops": ("FLOPs", "FLOP"),
-        "traffic_bytes": ("memory traffic", "B"),
-    }
+    {figure.key: (figure.title, figure.unit) for figure in figures.of_scope(figures.PART)}
 )
-"""What can be broken down: its name and its unit."""
+"""Figures that can be broken down: title and unit."""
 
 BY = ("module", "op", "bound", "effect")
 """What it can be broken down by."""
@@ -97,7 +93,7 @@ def breakdown_of(
     _check(by, value, depth, top)
     layers = document["layers"]
     amounts = [_amount(layer, value) for layer in layers]
-    if value not in ("flops", "traffic_bytes"):
+    if figures.HARDWARE in figures.FIGURES[value].needs:
         _check_estimated(document, value, amounts)
     sums: dict[str, dict[str, float]] = {}
     counts: dict[str, int] = {}

@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ...results import figures
+from ...sweeps.choosing import group_codes, knees
+from ...sweeps.choosing import objectives as directed
+from ...sweeps.condition_syntax import unknown_column
+from ...sweeps.result import front_rows
+from ..sweeps import sweep_axes
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from ...sweeps.result import Sweep
-    from ..tabular import Column
+    from ..layout import Column
 
 MOST_CURVES = 12
 """More curves than colours can tell apart are drawn as clouds of points."""
@@ -22,25 +29,12 @@ MOST_POINTS = 4000
 
 MEASURES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "latency_s": ("latency", "s"),
-        "latency_low_s": ("latency, low end", "s"),
-        "latency_high_s": ("latency, high end", "s"),
-        "throughput_per_s": ("throughput", "items/s"),
-        "compute_s": ("bound by compute", "s"),
-        "dram_s": ("bound by dram", "s"),
-        "cache_s": ("bound by caches", "s"),
-        "launch_s": ("bound by launches", "s"),
-        "energy_j": ("energy", "J"),
-        "energy_per_item_j": ("energy of an item", "J"),
-        "peak_memory_bytes": ("peak memory", "B"),
-        "transfer_s": ("transfer", "s"),
-        "cold_start_s": ("cold start", "s"),
-        "cost_usd": ("cost", "USD/1M"),
-        "usd_per_million_tokens": ("cost of tokens, per million", "USD"),
-        "carbon_g": ("carbon", "g CO2e/1M"),
+        figure.key: (figure.title, figure.shown_unit if figure.items > 1 else figure.unit)
+        for figure in figures.of_scope(figures.SWEEP)
+        if figure.better
     }
 )
-"""What columns of results are called, and their units; `/1M` is for a million items, where a column is for one."""
+"""Titles and units of columns of results; `/1M` is for a million items, while a column has the figure of one."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +137,6 @@ def sweep_curves(
     """
     import numpy as np
 
-    from ...sweeps.choosing import group_codes, knees
-
     if not len(sweep):
         raise ValueError("this sweep has no points to draw; a condition may have left out all of them")
     points = _Points(sweep, _numbers(sweep, x), _numbers(sweep, y), along)
@@ -224,8 +216,6 @@ class _Points:
         return tuple(self._axes(np.zeros(1, dtype=np.int64))[0])
 
     def _axes(self, rows: NDArray[np.int64]) -> tuple[list[tuple[str, str]], list[Column]]:
-        from ..tabular import sweep_axes
-
         return sweep_axes(self.sweep, self.sweep.take(rows))
 
 
@@ -234,8 +224,6 @@ def _curves(
 ) -> tuple[Curve, ...]:
     """A curve of each combination of the other axes; where these are too many, a cloud of each value of one axis."""
     import numpy as np
-
-    from ...sweeps.choosing import group_codes
 
     count, axis = int(codes.max()) + 1, None
     cloudy = count > MOST_CURVES
@@ -283,9 +271,6 @@ def _front(points: _Points, objectives: tuple[str, ...], known: NDArray[np.bool_
 
     if not objectives:
         return np.zeros(0, dtype=np.int64)
-    from ...sweeps.choosing import objectives as directed
-    from ...sweeps.result import front_rows
-
     for name in objectives:
         if not np.isfinite(_numbers(points.sweep, name)).any():
             raise ValueError(f"{name} is not known at any of {len(points.sweep):,} points{_remedy(name)}")
@@ -298,8 +283,6 @@ def _numbers(sweep: Sweep, name: str) -> NDArray[np.float64]:
     """A column of numbers."""
     import numpy as np
 
-    from ...sweeps.condition_syntax import unknown_column
-
     if name not in sweep.data:
         raise ValueError(unknown_column(name, sweep.data) + _remedy(name))
     column = np.asarray(sweep[name])
@@ -310,11 +293,10 @@ def _numbers(sweep: Sweep, name: str) -> NDArray[np.float64]:
 
 def _remedy(name: str) -> str:
     """What makes a column known, where that takes more than a machine."""
-    if name in ("cost_usd", "usd_per_million_tokens"):
+    needs = figures.FIGURES[name].needs if name in figures.FIGURES else frozenset()
+    if figures.PRICE in needs:
         return ": give sweep() a price="
-    if name == "carbon_g":
-        return ": give sweep() a region="
-    return ""
+    return ": give sweep() a region=" if figures.PLACE in needs else ""
 
 
 def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

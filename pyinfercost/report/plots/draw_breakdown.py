@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...results.units import quantity
 from ..colors import BOUND, PLAIN
-from ..text import quantity
 from .breakdown import UNKNOWN, VALUES, Breakdown, breakdown_of
 from .drawing import axes_for, label_axis, shortened, title_and_caption
-from .given import Given, document_of, heading, share_text
+from .inputs import Given, document_of, heading, share_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

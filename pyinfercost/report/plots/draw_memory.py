@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...results.units import quantity
 from ..colors import ALARM, MEMORY
-from ..text import quantity
 from .drawing import Labels, axes_for, label_axis, library, shortened, title_and_caption
-from .given import Given, document_of, heading, module_at, share_text, short_op
+from .inputs import Given, document_of, heading, module_at, share_text, short_op
 from .memory import MemoryTimeline, memory_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from importlib import import_module
 from math import log10
 from typing import TYPE_CHECKING, Any
 
-from ..text import scale_for
+from ...results.units import scale_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

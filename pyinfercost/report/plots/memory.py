@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .given import module_at
+from .inputs import module_at
 
 _SECTIONS = 12
 """At most so many names along the nodes."""

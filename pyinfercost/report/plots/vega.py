@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from math import atan2, degrees, log10
 from typing import Any
 
+from ...results.units import quantity
 from ..colors import ALARM, BOUND, MEMORY
 from ..roofline import roofline_of
-from ..text import quantity
 from .breakdown import VALUES, breakdown_of
 from .draw_breakdown import SEGMENTS, whole_text
 from .draw_memory import below, capacity_in_reach, memory_text
 from .draw_roofline import limits_of, roofline_text, top_of
-from .given import Given, document_of, heading, rate_text, share_text, short_op
+from .inputs import Given, document_of, heading, rate_text, share_text, short_op
 from .memory import memory_of
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"

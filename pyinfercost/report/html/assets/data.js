@@ -1,6 +1,7 @@
 /* What is shown: the profile that the report is of, or another of the points that were computed with it. */
 const profile = JSON.parse(byId("pyinfercost-profile").textContent);
 const NO_ESTIMATE = profile.estimate === null;
+const FIGURES = JSON.parse(byId("pyinfercost-figures").textContent);
 
 function viewOfProfile() {
   return {

@@ -1,45 +1,55 @@
-/* The figures at the top, each with its band, and where they are from. */
-function card(key, title, value, unit, band = "", state = "") {
+/* The figures at the top, each with its band or a note: a card for each row of the catalog of figures. */
+function card(key, title, value, shown, band = "", state = "") {
   return element("div", { class: `card ${state}` },
     element("span", { class: "title" }, title),
-    element("output", { "data-key": key, "data-value": value === null ? "" : value }, quantity(value, unit)),
+    element("output", { "data-key": key, "data-value": value === null ? "" : value }, shown),
     element("span", { class: "band" }, band));
 }
 
-function drawHeadline(view) {
+/* A figure of the view; undefined where it has none, null where it is not known. */
+function valueOfFigure(view, key) {
   const { totals, estimate } = view;
-  const flops = totals.contraction_flops + totals.pointwise_flops;
-  const cards = [];
-  if (estimate) {
-    const between = (low, high, unit) => `${quantity(low, unit)} to ${quantity(high, unit)}`;
-    cards.push(card("latency_s", "Latency, predicted", estimate.latency_s, "s",
-      between(estimate.latency_low_s, estimate.latency_high_s, "s")));
-    cards.push(card("throughput_per_s", "Throughput", estimate.throughput_per_s, "", "per second, one after another"));
-    const watts = estimate.energy_j && estimate.latency_s ? `, ${digits(estimate.energy_j / estimate.latency_s)} W` : "";
-    cards.push(card("energy_j", "Energy of a forward", estimate.energy_j, "J",
-      estimate.energy_j === null ? "the machine's file gives no power"
-        : between(estimate.energy_low_j, estimate.energy_high_j, "J") + watts));
-    if (estimate.cost) {
-      cards.push(card("usd_per_million", "Cost of a million items", estimate.cost.usd_per_million, "USD",
-        `${estimate.cost.price.text}, ${Number((100 * estimate.cost.utilization).toFixed(1))} % in use`));
-    }
-    if (estimate.usd_per_million_tokens) {
-      cards.push(card("usd_per_million_tokens", "Cost of a million tokens", estimate.usd_per_million_tokens, "USD",
-        `${estimate.tokens} in a forward`));
-    }
-    const dram = view.machine.memory[view.machine.memory.length - 1].capacity_bytes;
+  if (key === "flops") return totals.contraction_flops + totals.pointwise_flops;
+  if (key === "traffic_bytes") return totals.bytes_read + totals.bytes_written;
+  return estimate && key in estimate ? estimate[key] : totals[key];
+}
+
+/* The band of a figure, whose ends have keys such as latency_low_s; nothing where it has none. */
+function bandOf(view, figure) {
+  const [low, high] = ["low", "high"].map((end) => valueOfFigure(view, figure.key.replace(/_([a-z]+)$/, `_${end}_$1`)));
+  return typeof low === "number" && typeof high === "number" ? `${quantity(low, figure.unit)} to ${quantity(high, figure.unit)}` : "";
+}
+
+/* What stands below a figure, for those that have more to say than their band. */
+const NOTES = {
+  throughput_per_s: () => "one forward after another",
+  energy_j: ({ estimate }, band) => (estimate.energy_j === null ? "the machine's file gives no power"
+    : band + (estimate.latency_s ? `, ${digits(estimate.energy_j / estimate.latency_s)} W` : "")),
+  cost_usd: ({ estimate }) => `${estimate.cost.price.text}, ${Number((100 * estimate.cost.utilization).toFixed(1))} % in use`,
+  peak_memory_bytes: ({ estimate, totals, machine }) => {
+    if (!estimate) return `activations ${quantity(totals.peak_activation_bytes, "B")}`;
+    const dram = machine.memory[machine.memory.length - 1].capacity_bytes;
     const fits = estimate.fits_in_memory ? "fits" : "DOES NOT FIT";
-    cards.push(card("peak_memory_bytes", "Peak memory", totals.peak_memory_bytes, "B",
-      dram === null ? "the machine's memory is its owner's choice" : `${fits} in ${quantity(dram, "B")}`,
-      estimate.fits_in_memory ? "" : "bad"));
-  } else {
-    cards.push(card("peak_memory_bytes", "Peak memory", totals.peak_memory_bytes, "B",
-      `activations ${quantity(totals.peak_activation_bytes, "B")}`));
-  }
-  cards.push(card("flops", "FLOPs", flops, "FLOP", `${quantity(totals.macs, "MAC")} in contractions; a multiply-add is 2 FLOP`));
-  cards.push(card("traffic_bytes", "Traffic", totals.bytes_read + totals.bytes_written, "B",
-    `${quantity(totals.bytes_read, "B")} read, each op by itself`));
-  cards.push(card("parameters", "Parameters", totals.parameters, "", quantity(totals.parameter_bytes, "B")));
+    return dram === null ? "the machine's memory is its owner's choice" : `${fits} in ${quantity(dram, "B")}`;
+  },
+  flops: ({ totals }) => `${quantity(totals.macs, "MAC")} in contractions; a multiply-add is 2 FLOP`,
+  traffic_bytes: ({ totals }) => `${quantity(totals.bytes_read, "B")} read, each op by itself`,
+  parameters: ({ totals }) => quantity(totals.parameter_bytes, "B"),
+};
+
+function cardOf(view, figure) {
+  const value = valueOfFigure(view, figure.key);
+  if (value === undefined || (value === null && !figure.always)) return null;
+  const band = bandOf(view, figure);
+  const note = NOTES[figure.key] ? NOTES[figure.key](view, band) : band || figure.words;
+  const shown = value === null ? quantity(null) : quantity(value * figure.items, figure.unit) + (figure.per ? ` per million ${figure.per}` : "");
+  const bad = figure.key === "peak_memory_bytes" && view.estimate && !view.estimate.fits_in_memory;
+  return card(figure.key, figure.title, value, shown, note, bad ? "bad" : "");
+}
+
+function drawHeadline(view) {
+  const { estimate } = view;
+  const cards = FIGURES.filter((figure) => estimate || !figure.machine).map((figure) => cardOf(view, figure));
   const parts = [element("div", { class: "cards" }, ...cards)];
   if (estimate) parts.push(boundBar(estimate.bound), effectLine(view));
   byId("headline").replaceChildren(...parts);

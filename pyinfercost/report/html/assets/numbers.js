@@ -3,6 +3,7 @@ const byId = (id) => document.getElementById(id);
 const PREFIXES = [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]];
 const SMALL = [[1e-3, "m"], [1e-6, "u"], [1e-9, "n"]];
 const MEASURED = new Set(["s", "J", "g"]);
+const PLAIN = new Set(["USD", "per s"]); /* never with a prefix */
 const BOUNDS = ["compute", "dram", "cache", "launch"];
 
 const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
@@ -20,6 +21,7 @@ function quantity(value, unit) {
   if (typeof value !== "number") return String(value);
   if (value === 0) return `0 ${unit}`.trim();
   if (unit === "s" && value >= 1) return `${digits(value)} s`;
+  if (PLAIN.has(unit)) return `${digits(value)} ${unit}`;
   const steps = MEASURED.has(unit) ? PREFIXES.concat(SMALL) : PREFIXES;
   const [factor, prefix] = steps.find(([step]) => Math.abs(value) >= step) || steps[steps.length - 1];
   const shown = factor === 1 && Number.isInteger(value) ? String(value) : digits(value / factor);

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from .._core import Expr
-from .data_sizes import data_sizes
+from ..results import figures
+from ..results.estimate import LayerEstimate
+from .render import render
+from .summary import data_sizes
+from .sweeps import sweep_rows
 
 if TYPE_CHECKING:
-    from .._core import Hardware, Quantity
+    from .._core import Counts, Hardware, Quantity
     from ..results.costs import Cost
     from ..results.estimate import Estimate
     from ..results.profile import Profile
@@ -19,61 +23,23 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 
-TOTALS = (
-    "contraction_flops",
-    "pointwise_flops",
-    "macs",
-    "parameters",
-    "parameter_bytes",
-    "buffer_bytes",
-    "bytes_read",
-    "bytes_written",
-    "peak_activation_bytes",
-    "peak_memory_bytes",
-)
+TOTALS = figures.keys(figures.TOTAL)
 LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
-LAYER_TIMES = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s")
+_LABELS = {"latency_s": ("bound", "phase"), "energy_j": ("effect", "effect_share", "engine")}
+"""Figure of a layer -> the keys that are no figures and follow it."""
 LAYER_KEYS = (
     "module",
     "op",
-    *LAYER_COUNTS,
-    "latency_s",
-    "bound",
-    "phase",
-    "live_activation_bytes",
-    *LAYER_TIMES[1:],
-    "energy_j",
-    "effect",
-    "effect_share",
-    "engine",
-    "kernel_flops",
-    "kernel_bytes",
+    *(key for figure in figures.keys(figures.LAYER) for key in (figure, *_LABELS.get(figure, ()))),
     "note",
 )
-_KERNEL = ("effect", "effect_share", "engine", "kernel_flops", "kernel_bytes")
-ESTIMATE = (
-    "hardware",
-    "precision",
-    "execution",
-    "threads",
-    "sustained",
-    "latency_s",
-    "latency_low_s",
-    "latency_high_s",
-    "throughput_per_s",
-    "energy_j",
-    "energy_low_j",
-    "energy_high_j",
-    "energy_per_item_j",
-    "transfer_s",
-    "cold_start_s",
-    "tokens",
-    "cost_usd",
-    "usd_per_million_tokens",
-    "carbon_g",
-    "fits_in_memory",
+"""The keys of `layers`, which are the columns of a profile's CSV."""
+_WAY = ("hardware", "precision", "execution", "threads", "sustained")
+ESTIMATE = (*_WAY, *figures.keys(figures.ESTIMATE))
+LAYER_TIMES = tuple(
+    figure.key for figure in figures.of_scope(figures.LAYER) if figures.HARDWARE in figure.needs and figure.unit == "s"
 )
-
+_KERNEL = ("effect", "effect_share", "engine", "kernel_flops", "kernel_bytes")
 
 COST = (
     "usd",
@@ -99,7 +65,16 @@ def profile_document(profile: Profile) -> dict[str, Any]:
         "precision": profile.precision,
         "sizes": dict(profile.sizes),
         "data_sizes": _data_sizes(profile),
-        "totals": {name: _plain(getattr(counts.total, name)) for name in TOTALS},
+        "totals": {name: _plain(profile.figures[name]) for name in TOTALS},
+        **_coverage_and_memory(counts),
+        "layers": profile_layers(profile),
+        "modules": _modules(profile),
+        "estimate": None if profile.estimate is None else estimate_document(profile.estimate),
+    }
+
+
+def _coverage_and_memory(counts: Counts) -> dict[str, Any]:
+    return {
         "coverage": {
             "nodes": counts.nodes,
             "modelled_nodes": counts.modelled_nodes,
@@ -112,9 +87,6 @@ def profile_document(profile: Profile) -> dict[str, Any]:
             "peak_op": counts.memory.peak_op,
             "peak_module": counts.memory.peak_module,
         },
-        "layers": profile_layers(profile),
-        "modules": _modules(profile),
-        "estimate": None if profile.estimate is None else estimate_document(profile.estimate),
     }
 
 
@@ -189,18 +161,67 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
     return layers
 
 
-def sweep_document(sweep: Sweep) -> dict[str, Any]:
-    """The JSON object of a sweep: `points` holds one object per row, with the columns as keys.
+COUNT_COLUMNS = ("module", "op", *LAYER_COUNTS, "phase", "live_activation_bytes")
+ESTIMATE_COLUMNS = tuple(field.name for field in fields(LayerEstimate))
 
-    `complete` is false where the sweep was stopped before all points of its grid were computed.
+
+def counts_document(counts: Counts) -> dict[str, Any]:
+    """Return the JSON object of counts alone: totals, coverage, memory and layers."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "totals": {name: _plain(getattr(counts.total, name)) for name in counts.total.to_dict()},
+        **_coverage_and_memory(counts),
+        "layers": counted_layers(counts),
+    }
+
+
+def counted_layers(counts: Counts) -> list[dict[str, Any]]:
+    """Return one object per node: its module, op and phase, FLOPs, bytes and live activations."""
+    return [
+        {
+            "module": layer.module,
+            "op": layer.op,
+            **{name: _plain(getattr(layer.row, name)) for name in LAYER_COUNTS},
+            "phase": layer.phase,
+            "live_activation_bytes": _plain(layer.row.peak_activation_bytes),
+        }
+        for layer in counts.layers
+    ]
+
+
+def sweep_document(sweep: Sweep) -> dict[str, Any]:
+    """Return the JSON object of a sweep: `points` holds one object per row, with the columns as keys.
+
+    `complete` is false if the sweep was stopped before all points of its grid were computed.
     """
-    points = [{name: _finite(value) for name, value in row.items()} for row in sweep.rows()]
+    points = sweep_rows(sweep)
     return {"schema_version": SCHEMA_VERSION, "model": sweep.model, "complete": sweep.complete, "points": points}
 
 
+def json_text(result: object, *, indent: int | None = 2) -> str:
+    """Return the document of a result as JSON text."""
+    return as_json(render(result, "dict"), indent=indent)
+
+
 def as_json(document: Any, *, indent: int | None = 2) -> str:
-    """The document as text."""
+    """Return a document as JSON text."""
     return json.dumps(document, indent=indent, allow_nan=False)
+
+
+def whole_estimate_document(estimate: Estimate) -> dict[str, Any]:
+    """Return the JSON object of an estimate: `sizes`, `layers` and, as in a profile, `estimate`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "sizes": dict(estimate.sizes),
+        "devices": estimate.devices,
+        "layers": estimate_layers(estimate),
+        "estimate": estimate_document(estimate),
+    }
+
+
+def estimate_layers(estimate: Estimate) -> list[dict[str, Any]]:
+    """Return one object per node that a kernel covers."""
+    return [asdict(layer) for layer in estimate.layers]
 
 
 def estimate_document(estimate: Estimate) -> dict[str, Any]:
@@ -248,7 +269,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
     }
 
 
-def _plain(value: Quantity) -> int | str:
+def _plain(value: Quantity | None) -> int | str | None:
     return str(value) if isinstance(value, Expr) else value
 
 

@@ -8,16 +8,19 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from operator import index
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .columns import GridColumns
-from .result_buffer import Gathered
+from .progress import reporting
+from .result import Sweep
 from .spec import COMPUTED, SweepSpec
-from .tasks import OF_A_POINT, RemoteTasks, Tasks, cores, workers_of
+from .tasks import OF_A_POINT, RemoteTasks, Tasks, compute, worker_count
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .conditions import Condition
-    from .result import Sweep
 
 CHUNK_POINTS = 2**20
 """Points of a chunk at most: some tenths of a second on one core, and 50 MB of results."""
@@ -86,7 +89,7 @@ class Run:
                 raise ValueError(f"workers must be a whole number, got {self.workers!r}") from None
             if self.workers < 1:
                 raise ValueError(f"workers must be at least 1, got {self.workers}")
-        self.parallel = self.threads if self.executor is None else workers_of(self.executor)
+        self.parallel = self.threads if self.executor is None else worker_count(self.executor) or cores()
         share = -(-len(self.spec) // (TASKS_PER_WORKER * self.parallel))
         self.size = self.chunk_points or min(max(share, SMALL_CHUNK_POINTS), CHUNK_POINTS)
 
@@ -111,8 +114,6 @@ class Run:
     @contextmanager
     def reporting(self, done: int = 0) -> Iterator[Callable[[int], None]]:
         """A function to call with the number of points done; it shows what the caller wants to see."""
-        from ..report.progress import reporting
-
         with reporting(self.progress, len(self.spec), done) as report:
             yield report
 
@@ -167,20 +168,92 @@ class Run:
             yield from left.results(sorted(tasks.failed), encode)
 
 
-def compute(spec: SweepSpec, condition: Condition | None, stretch: slice, threads: int) -> GridColumns:
-    """The results of a stretch of the grid, those that satisfy the condition."""
-    import numpy as np
-
-    points = stretch.stop - stretch.start
-    out = {name: np.empty(points) for name in COMPUTED}
-    spec.compute(stretch.start, out, threads=threads)
-    columns = GridColumns(spec.grid, spec.facts, stretch, out)
-    return columns if condition is None else columns.take(condition.mask(columns, rows=points))
-
-
 def plain(spec: SweepSpec, columns: GridColumns) -> tuple[Any, Mapping[str, Any]]:
     """Columns as they are."""
     return columns.points, columns.computed
+
+
+class ResultBuffer:
+    """Results of a sweep in memory as they arrive, in any order.
+
+    If all points are kept, there is one array per column from the start, and chunks are written into it; else the
+    chunks are kept and joined at the end.
+
+    Attributes:
+        points_done: points of the grid that were computed, those included that a filter left out.
+    """
+
+    POINT_BYTES: Final = 8 * len(COMPUTED)
+
+    def __init__(self, run: Run, memory_bytes: float) -> None:
+        import numpy as np
+
+        self.points_done = 0
+        self._run = run
+        self._memory_bytes = memory_bytes
+        self._done: dict[int, tuple[Any, Mapping[str, NDArray[np.float64]]]] = {}
+        self._kept = 0
+        self._columns: dict[str, NDArray[np.float64]] = {}
+        if run.condition is None:
+            self._columns = {name: np.empty(len(run.spec)) for name in COMPUTED}
+
+    def views(self, stretch: slice) -> dict[str, NDArray[np.float64]]:
+        """Where a stretch of the grid is to be written; `up_to` or `add` then says that it is there."""
+        return {name: column[stretch] for name, column in self._columns.items()}
+
+    def up_to(self, point: int) -> None:
+        """All points before this one are there."""
+        self.points_done = point
+
+    def add(self, chunk: int, points: Any, computed: Mapping[str, NDArray[np.float64]]) -> None:
+        """A chunk's results.
+
+        Raises:
+            MemoryError: where what a filter keeps outgrows the memory.
+        """
+        stretch = self._run.stretch(chunk)
+        if self._columns:
+            for name, view in self.views(stretch).items():
+                view[:] = computed[name]
+            self._done[chunk] = (stretch, {})
+        else:
+            self._kept += len(computed["latency_s"])
+            self._done[chunk] = (points, computed)
+        self.points_done += stretch.stop - stretch.start
+        # Twice, since the chunks are there until they are joined; and the number of a point comes to its results.
+        needed = 2 * self._kept * (self.POINT_BYTES + 8)
+        if needed > self._memory_bytes:
+            raise MemoryError(
+                f"{self._kept:,} points satisfy the condition so far, and {needed / 1e9:.0f} GB are needed to hold "
+                "them: give out=FOLDER to write them to disk, or a narrower condition"
+            )
+
+    def sweep(self) -> Sweep:
+        """All that is there, in the order of the grid."""
+        import numpy as np
+
+        spec = self._run.spec
+        chunks = [self._done[chunk] for chunk in sorted(self._done)]
+        points: Any
+        if not self._columns:
+            none: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+            points = np.concatenate(
+                [np.arange(p.start, p.stop) if isinstance(p, slice) else p for p, _ in chunks] or none
+            )
+            computed = {name: np.concatenate([part[name] for _, part in chunks] or [np.empty(0)]) for name in COMPUTED}
+        elif self.points_done == len(spec) or not chunks:
+            points = slice(0, self.points_done)
+            computed = self.views(points)
+        else:
+            points = np.concatenate([np.arange(stretch.start, stretch.stop) for stretch, _ in chunks])
+            computed = {name: column[points] for name, column in self._columns.items()}
+        data = GridColumns(spec.grid, spec.facts, points, computed)
+        return Sweep(spec.model, sizes_of(spec), data, complete=self.points_done == len(spec))
+
+
+def sizes_of(spec: SweepSpec) -> tuple[str, ...]:
+    """The columns of a sweep that are sizes, open ones and fixed ones."""
+    return tuple(name for name in spec.grid.names if name not in spec.way_names)
 
 
 def run_in_memory(run: Run) -> Sweep:
@@ -192,56 +265,63 @@ def run_in_memory(run: Run) -> Sweep:
     """
     memory = _memory_bytes()
     points = len(run.spec) if run.condition is None else 0
-    if points * Gathered.POINT_BYTES > memory:
+    if points * ResultBuffer.POINT_BYTES > memory:
         raise MemoryError(
-            f"{points:,} points take {points * Gathered.POINT_BYTES / 1e9:.0f} GB, and this machine has "
+            f"{points:,} points take {points * ResultBuffer.POINT_BYTES / 1e9:.0f} GB, and this machine has "
             f"{memory / 1e9:.0f} GB to give: give out=FOLDER to write them to disk, or where= to keep fewer"
         )
-    gathered = Gathered(run, memory)
-    steps = _in_place(run, gathered) if run.executor is None and run.condition is None else _by_chunks(run, gathered)
+    buffer = ResultBuffer(run, memory)
+    steps = _in_place(run, buffer) if run.executor is None and run.condition is None else _by_chunks(run, buffer)
     try:
         with run.reporting() as report, closing(steps):
             for _ in steps:
-                report(gathered.points_done)
+                report(buffer.points_done)
     except KeyboardInterrupt:
-        raise SweepInterrupted(gathered.sweep(), gathered.points_done, len(run.spec)) from None
+        raise SweepInterrupted(buffer.sweep(), buffer.points_done, len(run.spec)) from None
     except Exception as error:
-        error.partial = gathered.sweep()  # type: ignore[attr-defined]
+        error.partial = buffer.sweep()  # type: ignore[attr-defined]
         raise
-    return gathered.sweep()
+    return buffer.sweep()
 
 
-def _by_chunks(run: Run, gathered: Gathered) -> Generator[None, None, None]:
+def _by_chunks(run: Run, buffer: ResultBuffer) -> Generator[None, None, None]:
     with closing(run.results(range(run.chunks), plain)) as results:
         for chunk, (points, computed) in results:
-            gathered.add(chunk, points, computed)
+            buffer.add(chunk, points, computed)
             yield
 
 
-def _in_place(run: Run, gathered: Gathered) -> Generator[None, None, None]:
+def _in_place(run: Run, buffer: ResultBuffer) -> Generator[None, None, None]:
     """Without a filter, and in this process, results are written to where they stay."""
     for first in range(0, len(run.spec), IN_PLACE_POINTS):
         stretch = slice(first, min(first + IN_PLACE_POINTS, len(run.spec)))
         try:
-            run.spec.compute(first, gathered.views(stretch), threads=run.threads)
+            run.spec.compute(first, buffer.views(stretch), threads=run.threads)
         except OF_A_POINT:
-            _up_to_the_error(run.spec, stretch, gathered)
+            _up_to_the_error(run.spec, stretch, buffer)
             raise
-        gathered.up_to(stretch.stop)
+        buffer.up_to(stretch.stop)
         yield
 
 
-def _up_to_the_error(spec: SweepSpec, stretch: slice, gathered: Gathered) -> None:
+def _up_to_the_error(spec: SweepSpec, stretch: slice, buffer: ResultBuffer) -> None:
     """Computes what lies before the first point that raises: twice what a chunk costs."""
     first, last = stretch.start, stretch.stop  # the point lies in between
     while last - first > 1:
         middle = (first + last) // 2
         try:
-            spec.compute(first, gathered.views(slice(first, middle)))
+            spec.compute(first, buffer.views(slice(first, middle)))
             first = middle
         except OF_A_POINT:
             last = middle
-    gathered.up_to(first)
+    buffer.up_to(first)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _memory_bytes() -> float:

@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..text import quantity
+from ...results.units import quantity
 
 Given: TypeAlias = Any
 """A `Profile`, the JSON object that its `to_dict` gives, or the path of a file with that."""

@@ -1,4 +1,4 @@
-"""Numbers as people read them: one unit per column or figure, and no more digits than a prediction has."""
+"""Numbers with units as text: one unit per column or figure, and no more digits than a prediction has."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3
 _SECONDS = ((1.0, ""), (1e-3, "m"), (1e-6, "u"))
 # Of units that are measured, and not counted; no one reads kiloseconds.
 _MEASURED = {"s": _SECONDS, "J": (*_PREFIXES, *_SECONDS), "W": (*_PREFIXES, *_SECONDS), "g": (*_PREFIXES, *_SECONDS)}
+_PLAIN = ("USD", "per s")  # never with a prefix: nobody pays kilodollars
 _DIGITS = 4
 _HALF_PERCENT = 0.005
 
@@ -79,3 +80,8 @@ def significant(value: float) -> str:
         return f"{value:.0f}"
     digits_before = floor(log10(abs(value))) + 1
     return f"{value:.{max(_DIGITS - digits_before, 0)}f}"
+
+
+def amount(value: float | Quantity, unit: str) -> str:
+    """One figure with its unit, as `quantity`; money and rates have no prefix."""
+    return f"{significant(value)} {unit}" if unit in _PLAIN and not isinstance(value, Expr) else quantity(value, unit)

@@ -1,0 +1,166 @@
+"""The door of reports: a table of the forms of each result, and the one function that looks them up."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_ANY = {
+    "json": "documents.json_text",
+    "csv": "delimited.csv_pieces",
+    "view": "table.layout_view",
+    "text": "table.plain_text",
+    "markdown": "delimited.layout_markdown",
+    "snippet": "html.snippet.layout_snippet",
+    "html": "html.snippet.snippet_page",
+    "pandas": "frames.to_pandas",
+    "arrow": "frames.to_arrow",
+    "polars": "frames.to_polars",
+}
+"""Form -> its renderer for a result without one of its own; made of the forms `dict`, `rows` and `layout`."""
+
+_COMPOSED = ("csv", "view", "text", "markdown", "snippet", "html")
+"""Forms that are made of a layout or of rows."""
+
+_OTHERS = "*"
+"""Stands for all other forms: its function gives the result that has them."""
+
+_RENDERERS = {
+    "Profile": {
+        "dict": "documents.profile_document",
+        "rows": "documents.profile_layers",
+        "columns": "documents.LAYER_KEYS",
+        "line": "summary.profile_line",
+        "view": "table.profile_view",
+        "markdown": "delimited.profile_markdown",
+        "snippet": "html.snippet.profile_snippet",
+        "html": "html.page.profile_page",
+        "trace": "trace.trace_of",
+        "plot_roofline": "plots.draw_roofline.plot_roofline",
+        "plot_breakdown": "plots.draw_breakdown.plot_breakdown",
+        "plot_memory": "plots.draw_memory.plot_memory",
+        "vega": "plots.vega.profile_vega",
+    },
+    "Estimate": {
+        "dict": "documents.whole_estimate_document",
+        "rows": "documents.estimate_layers",
+        "columns": "documents.ESTIMATE_COLUMNS",
+        "line": "summary.estimate_line",
+        "layout": "summary.estimate_layout",
+    },
+    "Counts": {
+        "dict": "documents.counts_document",
+        "rows": "documents.counted_layers",
+        "columns": "documents.COUNT_COLUMNS",
+        "layout": "summary.counts_layout",
+    },
+    "Comparison": {
+        "dict": "comparison.comparison_document",
+        "rows": "comparison.comparison_rows",
+        "columns": "comparison.COLUMNS",
+        "layout": "comparison.comparison_layout",
+        "markdown": "comparison.comparison_markdown",
+        "snippet": "comparison.comparison_snippet",
+    },
+    "Measurement": {
+        "dict": "measured.measured_document",
+        "rows": "measured.measured_rows",
+        "columns": "measured.COLUMNS",
+        "layout": "measured.measured_layout",
+        "trace": "trace.measured_trace",
+    },
+    "CollectiveEstimate": {
+        "dict": "collectives.collective_document",
+        "rows": "collectives.collective_rows",
+        "columns": "collectives.COLUMNS",
+        "layout": "collectives.collective_layout",
+    },
+    "Sparsity": {
+        "dict": "sparsity.sparsity_document",
+        "rows": "sparsity.sparsity_rows",
+        "columns": "sparsity.COLUMNS",
+        "layout": "sparsity.sparsity_layout",
+    },
+    "ActivationSparsity": {
+        "dict": "sparsity.activation_document",
+        "rows": "sparsity.activation_rows",
+        "columns": "sparsity.ACTIVATION_COLUMNS",
+        "layout": "sparsity.activation_layout",
+    },
+    "SparsitySpeedup": {
+        "dict": "sparsity.speedup_document",
+        "rows": "sparsity.speedup_rows",
+        "columns": "sparsity.SPEEDUP_COLUMNS",
+        "layout": "sparsity.speedup_layout",
+    },
+    "Tradeoff": {
+        "dict": "tradeoff.tradeoff_document",
+        "rows": "tradeoff.tradeoff_rows",
+        "columns": "tradeoff.COLUMNS",
+        "layout": "tradeoff.tradeoff_layout",
+    },
+    "Sweep": {
+        "dict": "documents.sweep_document",
+        "rows": "sweeps.sweep_rows",
+        "columns": "sweeps.sweep_names",
+        "csv": "sweeps.sweep_csv",
+        "layout": "sweeps.sweep_layout",
+        "snippet": "sweeps.sweep_snippet",
+        "pandas": "frames.sweep_to_pandas",
+        "arrow": "frames.sweep_to_arrow",
+        "polars": "frames.sweep_to_polars",
+        "plot": "plots.draw_sweep.plot_sweep",
+        "vega": "plots.vega_sweep.sweep_vega",
+    },
+    "StoredSweep": {
+        "columns": "sweeps.sweep_names",
+        "csv": "sweeps.stored_csv",
+        "layout": "sweeps.stored_layout",
+        _OTHERS: "sweeps.in_memory",
+    },
+}
+"""Class -> form -> its renderer, a function of this package: `module.function`."""
+
+
+def render(result: object, form: str, **options: Any) -> Any:
+    """Render a result in one form.
+
+    Args:
+        result: a result of this package.
+        form: such as `"text"`, `"dict"`, `"json"`, `"csv"`, `"markdown"`, `"html"`, `"snippet"`, `"rows"` or
+            `"pandas"`; `forms(result)` lists those that there are.
+        **options: options of the form, which depend on the result: `depth` and `sort` of a profile's table, `width` of
+            text.
+
+    Returns:
+        The form: text, a dict, pieces of text (`"csv"`), a rich renderable (`"view"`), axes (`"plot"`), a data frame.
+
+    Raises:
+        TypeError: if the object is no result.
+        ValueError: for a form that the result does not have.
+    """
+    own = _own(result)
+    if form not in own and _OTHERS in own and form not in _COMPOSED:
+        return render(_found(own[_OTHERS])(result), form, **options)
+    place = own.get(form) or _ANY.get(form)
+    if place is None:
+        raise ValueError(f"a {type(result).__name__} has no form {form!r}; expected one of {', '.join(forms(result))}")
+    found = _found(place)
+    return found(result, **options) if callable(found) else found
+
+
+def forms(result: object) -> tuple[str, ...]:
+    """Return the names of the forms that a result has."""
+    return tuple(sorted({*_own(result), *_ANY} - {_OTHERS}))
+
+
+def _found(place: str) -> Any:
+    module, _, name = place.rpartition(".")
+    return getattr(import_module(f"{__package__}.{module}"), name)
+
+
+def _own(result: object) -> dict[str, str]:
+    for kind in type(result).__mro__:
+        if kind.__name__ in _RENDERERS and kind.__module__.startswith("pyinfercost."):
+            return _RENDERERS[kind.__name__]
+    raise TypeError(f"got a {type(result).__name__}, which is no result; expected one of {', '.join(_RENDERERS)}")

@@ -1,0 +1,220 @@
+"""Sweeps as rows, CSV and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..results import figures
+from ..results.estimate import BOUNDS
+from ..results.units import Scale, amount, percent, quantity, scale_for, significant
+from ..sweeps.columns import GridColumns
+from ..sweeps.facts import TEXTS
+from ..sweeps.frames import known_values
+from ..sweeps.result import ROWS_OF_A_TABLE, joined
+from .delimited import csv_text
+from .html.snippet import snippet_of
+from .layout import GAP, Column, Layout, Note, Pairs, Table
+
+if TYPE_CHECKING:
+    from ..results.figures import Figure
+    from ..sweeps.result import Sweep
+    from ..sweeps.storage import StoredSweep
+
+_ROWS_OF_A_SNIPPET = 20
+_POINTS_AT_ONCE = 2**14
+_SCALE = "_scale"
+
+
+def sweep_names(sweep: Sweep | StoredSweep) -> tuple[str, ...]:
+    """Return the names of the columns, in order."""
+    return tuple(sweep.columns)
+
+
+def sweep_rows(sweep: Sweep) -> list[dict[str, Any]]:
+    """Return the points as dicts; what is not known at a point is None."""
+    lists = [known_values(sweep[name]) for name in sweep.data]
+    return [dict(zip(sweep.data, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def sweep_csv(sweep: Sweep) -> Iterator[str]:
+    """Yield the header, then pieces of some thousand lines, so that a long sweep never is one text."""
+    import numpy as np
+
+    yield csv_text(sweep_names(sweep), ())
+    for first in range(0, len(sweep), _POINTS_AT_ONCE):
+        part = sweep.take(np.arange(first, min(first + _POINTS_AT_ONCE, len(sweep))))
+        yield csv_text(None, zip(*(known_values(part[name]) for name in part.data), strict=True))
+
+
+def stored_csv(stored: StoredSweep) -> Iterator[str]:
+    """Yield the parts of a stored sweep as one CSV file."""
+    yield csv_text(sweep_names(stored), ())
+    for part in stored:
+        pieces = sweep_csv(part)
+        next(pieces)
+        yield from pieces
+
+
+def sweep_layout(
+    sweep: Sweep,
+    *,
+    about: Sequence[tuple[str, str]] = (),
+    limit: int | None = ROWS_OF_A_TABLE,
+    points: int | None = None,
+    more: str = "to_csv() has all of them, where() and pareto() choose",
+    point: bool = False,
+) -> Layout:
+    """Return what all points share, and one row per point.
+
+    Args:
+        sweep: the points.
+        about: names and values that say what was searched.
+        limit: how many points get rows, the first ones; None for all.
+        points: how many points there are, if that is more than `sweep` has.
+        more: where the points without a row are, in words.
+        point: return the first point in words instead.
+    """
+    if point:
+        named = [("model", sweep.model or "(unnamed graph)"), *about]
+        return [Pairs(named), GAP, Pairs(point_lines(sweep))]
+    import numpy as np
+
+    points = len(sweep) if points is None else points
+    rows = sweep.take(np.arange(len(sweep) if limit is None else min(limit, len(sweep))))
+    shared, axes = sweep_axes(sweep, rows)
+    parts: list[Any] = [Pairs([("model", sweep.model or "(unnamed graph)"), *shared, *about])]
+    if len(rows):
+        parts += [GAP, Table([*axes, *sweep_columns(rows)])]
+    if len(rows) < points:
+        parts.append(Note(f"{len(rows):,} of {points:,} points; {more}."))
+    return parts
+
+
+def sweep_snippet(sweep: Sweep) -> str:
+    """Return what all points share and the first points, as HTML for a notebook."""
+    return snippet_of(sweep_layout(sweep, limit=_ROWS_OF_A_SNIPPET))
+
+
+def stored_layout(stored: StoredSweep, *, limit: int | None = ROWS_OF_A_TABLE, **options: Any) -> Layout:
+    """Return the layout of a stored sweep, of which only the rows that are shown are read.
+
+    Args:
+        stored: the sweep.
+        limit: how many points get rows, the first ones; None for all.
+        **options: as in `sweep_layout`.
+    """
+    first = stored.head(len(stored) if limit is None else limit)
+    # In a grid, what does not differ between the first points and the last is the same everywhere.
+    ends = joined([first, stored.tail(1)])
+    return sweep_layout(ends, limit=len(first), points=len(stored), **options)
+
+
+def in_memory(stored: StoredSweep) -> Sweep:
+    """Return all points of a stored sweep in memory."""
+    return stored.where(None)
+
+
+def sweep_axes(sweep: Sweep, shown: Sweep) -> tuple[list[tuple[str, str]], list[Column]]:
+    """Return what identifies a row: names and values that all points share, and columns for those that differ.
+
+    Args:
+        sweep: all points.
+        shown: those that get rows.
+    """
+    shared, columns = [], []
+    for name in sweep.identity():
+        cells = [f"{value:g}" if isinstance(value, float) else str(value) for value in shown[name].tolist()]
+        scale = name.endswith(_SCALE)
+        title = name.removesuffix(_SCALE)
+        if _varies(sweep, name, cells):
+            text = name in TEXTS
+            columns.append(Column(title, "x" if scale else "", cells, numeric=not text))
+        elif cells:
+            shared.append((title, f"x {cells[0]}" if scale else cells[0]))
+    return shared, columns
+
+
+def _varies(sweep: Sweep, name: str, cells: Sequence[str]) -> bool:
+    """Whether the points differ in a column; the column is not made if the grid has the answer."""
+    import numpy as np
+
+    if not cells or len(set(cells)) > 1 or len(cells) == len(sweep):
+        return len(set(cells)) > 1
+    if not isinstance(sweep.data, GridColumns):
+        column = sweep[name]
+        return bool((column != column[0]).any())
+    if len(sweep.data.grid.values(name)) == 1:
+        return False
+    codes, values = sweep.data.labels(name)
+    return len({values[code] for code in np.flatnonzero(np.bincount(codes, minlength=len(values)))}) > 1
+
+
+def sweep_columns(shown: Sweep) -> list[Column]:
+    """Return the figures of a sweep's table, what binds each point, and whether it fits."""
+    columns = []
+    for figure in figures.of_scope(figures.GRID):
+        if figure.key in shown:
+            values = known_values(shown[figure.key])
+            if any(values) or not _may_be_unknown(figure):
+                columns.append(_figure_column(figure, values, shown))
+    if "knee" in shown:
+        columns.append(Column("of most", "%", [percent(value) for value in shown["throughput_share"].tolist()]))
+        columns.append(Column("of least", "x", [significant(value) for value in shown["latency_ratio"].tolist()]))
+        columns.append(Column("knee", "", ["knee" if knee else "" for knee in shown["knee"].tolist()], numeric=False))
+    times = [shown[f"{bound}_s"].tolist() for bound in BOUNDS]
+    bounds = [BOUNDS[point.index(max(point))] for point in zip(*times, strict=True)]
+    columns.append(Column("bound", "", bounds, numeric=False, spare=3))
+    fits = ["yes" if fits else "NO" for fits in shown["fits_in_memory"].tolist()]
+    columns.append(Column("fits", "", fits, numeric=False))
+    return columns
+
+
+def _may_be_unknown(figure: Figure) -> bool:
+    """Whether a column is there although nobody asked for it, and may be unknown or 0 on every machine."""
+    return bool(figure.needs - {figures.HARDWARE}) and not figure.needs & {figures.PRICE, figures.PLACE}
+
+
+def _figure_column(figure: Figure, values: Sequence[float | None], shown: Sweep) -> Column:
+    if figure.per or figure.unit == "per s":
+        scale = Scale(1.0 / figure.items, figure.shown_unit, 0)
+    else:  # the ends of a band have the unit of what is between them
+        middle = figure.key.replace("_low_", "_").replace("_high_", "_")
+        scale = _usual_scale([value for value in known_values(shown[middle]) if value is not None], figure.unit)
+    cells = ["" if value is None else significant(value / scale.factor) for value in values]
+    return Column(figure.short, scale.unit, cells, spare=figure.spare)
+
+
+def _usual_scale(values: Sequence[float], unit: str) -> Scale:
+    """The unit of the value in the middle: points may be orders of magnitude apart, and one slow machine is one."""
+    return scale_for(sorted(values)[(len(values) - 1) // 2] if values else 0.0, unit)
+
+
+def point_lines(sweep: Sweep) -> list[tuple[str, str]]:
+    """Return the first point of a sweep, as names and values."""
+    point = sweep.row(0)
+    identity = [(name, point[name]) for name in sweep.identity()]
+    lines = [(name, f"{value:g}" if isinstance(value, float) else str(value)) for name, value in identity]
+    latency_s, rate = point["latency_s"], point["throughput_per_s"]
+    shares = sorted(((point[f"{name}_s"], name) for name in BOUNDS), reverse=True)
+    memory = quantity(point["peak_memory_bytes"], "B")
+    lines += [
+        (
+            "latency",
+            f"{quantity(latency_s, 's')} "
+            f"({quantity(point['latency_low_s'], 's')} to {quantity(point['latency_high_s'], 's')})",
+        ),
+        ("throughput", "not known" if rate is None else f"{significant(rate)} per second"),
+        ("energy", "not known" if point["energy_j"] is None else quantity(point["energy_j"], "J")),
+        (
+            "bound by",
+            ", ".join(f"{name} {percent(time / latency_s)} %" for time, name in shares if time > 0) or "nothing",
+        ),
+        ("memory", f"{memory}, which {'fits' if point['fits_in_memory'] else 'DOES NOT FIT'}"),
+    ]
+    for figure in figures.of_scope(figures.SWEEP):
+        value = point.get(figure.key)
+        if figure.needs - {figures.HARDWARE, figures.POWER} and value is not None:
+            per = f" per million {figure.per}" if figure.per else ""
+            lines.append((figure.title, amount(value * figure.items, figure.unit) + per))
+    return lines

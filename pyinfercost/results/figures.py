@@ -1,0 +1,234 @@
+"""The catalog of figures: one row for each number that results state.
+
+JSON keys, columns of CSV and tables, sort keys, columns of a sweep, limits, budgets, records of a tracker, plots and
+cards of a page are the rows of a scope. A new figure is a row here, its computation and its test:
+
+- a figure of a graph or of a deployment is a property of `predict.derived_costs.DerivedCosts`, of the same name;
+- a figure of the core is a field of its results, of the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+LESS, MORE = "less", "more"
+"""Better directions of a figure."""
+
+MILLION = 1_000_000
+
+LAYER = "layer"
+"""A key of `layers` in the JSON and a column of a profile's CSV."""
+PART = "part"
+"""A figure that adds up over layers: `plot_breakdown` splits it."""
+SORT = "sort"
+"""A figure that rows of a profile are sorted by."""
+MODULE = "module"
+"""A figure of each module in a comparison."""
+TOTAL = "total"
+"""A key of `totals` in the JSON: a figure of the model, without a machine."""
+ESTIMATE = "estimate"
+"""A key of `estimate` in the JSON and an attribute of `Estimate`."""
+CHANGE = "change"
+"""A total of a comparison, and of limits on it."""
+DIFF = "diff"
+"""A row of the table of a comparison."""
+SWEEP = "sweep"
+"""A column of a sweep, which plots can draw; with needs that are not given, it is left out."""
+GRID = "grid"
+"""A column of the table of a sweep."""
+BUDGET = "budget"
+"""A limit of a `CostBudget`."""
+RECORD = "record"
+"""A metric of a tracker's records."""
+CARD = "card"
+"""A card of the HTML page, and a line of text below a profile's table."""
+
+HARDWARE, POWER, LINK, PRICE, PLACE, TOKENS, CACHE = "hardware", "power", "link", "price", "place", "tokens", "cache"
+"""Needs: a machine, its power, its host link, a price, a place, tokens that the model reads, a KV cache."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        key: its name in JSON, columns and attributes, with the unit at the end.
+        title: its name for people.
+        unit: unit of the stored number: `"s"`, `"B"`, `"FLOP"`, `"J"`, `"USD"`, `"g"`, `"per s"`, or empty for a count.
+        scopes: where it appears.
+        better: `LESS`, `MORE`, or empty for a figure without a better direction.
+        needs: what it is unknown without.
+        short: the title of a column; `title` by default.
+        per: unit of which tables and plots show a million, `"items of the batch"` or `"tokens"`; else empty.
+        items: factor from the stored number to the shown one: 1,000,000 for a figure that is stored per item.
+        words: what it is, in a phrase.
+        sort: the word of `--sort`, if it is a sort key.
+        spare: how soon a narrow table leaves its column out; 0 keeps it.
+        after: scope -> the key that it follows there, for a scope with another order than this catalog.
+    """
+
+    key: str
+    title: str
+    unit: str
+    scopes: frozenset[str]
+    better: str = ""
+    needs: frozenset[str] = frozenset()
+    short: str = ""
+    per: str = ""
+    items: int = 1
+    words: str = ""
+    sort: str = ""
+    spare: int = 0
+    after: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shown_unit(self) -> str:
+        """The unit of the number that tables and plots show: `USD/1M` for a figure of a million items."""
+        return f"{self.unit}/1M" if self.per else self.unit
+
+
+def _row(
+    key: str,
+    title: str,
+    unit: str,
+    *scopes: str,
+    better: str = "",
+    needs: tuple[str, ...] = (),
+    short: str = "",
+    per: str = "",
+    items: int = 1,
+    words: str = "",
+    sort: str = "",
+    spare: int = 0,
+    after: Mapping[str, str] | None = None,
+) -> Figure:
+    return Figure(
+        key=key,
+        title=title,
+        unit=unit,
+        scopes=frozenset(scopes),
+        better=better,
+        needs=frozenset(needs),
+        short=short or title,
+        per=per,
+        items=items,
+        words=words,
+        sort=sort,
+        spare=spare,
+        after=MappingProxyType(dict(after or {})),
+    )
+
+
+_TIMED = (HARDWARE,)
+_DRAWN = (HARDWARE, POWER)
+_ITEMS = "items of the batch"
+
+CATALOG: tuple[Figure, ...] = (
+    # Work of the model: no machine is needed.
+    _row("flops", "FLOPs", "FLOP", PART, SORT, MODULE, CHANGE, DIFF, CARD, better=LESS, sort="flops",
+         words="contraction and pointwise FLOPs"),
+    _row("contraction_flops", "contraction FLOPs", "FLOP", LAYER, TOTAL, CHANGE, BUDGET, RECORD, better=LESS,
+         words="FLOPs of products, convolutions and attention"),
+    _row("pointwise_flops", "pointwise FLOPs", "FLOP", LAYER, TOTAL, CHANGE, better=LESS,
+         words="FLOPs of everything else"),
+    _row("macs", "MACs", "MAC", TOTAL, better=LESS, words="half of the contraction FLOPs"),
+    _row("traffic_bytes", "traffic", "B", PART, SORT, MODULE, CHANGE, DIFF, CARD, better=LESS, sort="traffic",
+         words="bytes read and written, op by op"),
+    _row("parameters", "parameters", "", SORT, TOTAL, CHANGE, DIFF, BUDGET, RECORD, CARD, better=LESS, sort="params",
+         words="weights, each once"),
+    _row("parameter_bytes", "weights", "B", MODULE, TOTAL, CHANGE, DIFF, BUDGET, RECORD, better=LESS,
+         words="bytes of the weights"),
+    _row("buffer_bytes", "buffers", "B", TOTAL, CHANGE, better=LESS, words="bytes of buffers"),
+    _row("bytes_read", "bytes read", "B", LAYER, TOTAL, better=LESS, words="bytes that operators read"),
+    _row("bytes_written", "bytes written", "B", LAYER, TOTAL, better=LESS, words="bytes that operators write"),
+    _row("peak_activation_bytes", "peak activations", "B", SORT, TOTAL, CHANGE, better=LESS, sort="memory",
+         words="bytes of activations and workspaces at the peak"),
+    _row("peak_memory_bytes", "peak memory", "B", TOTAL, CHANGE, DIFF, SWEEP, GRID, BUDGET, RECORD, CARD,
+         better=LESS, short="memory", spare=2, after={SWEEP: "energy_per_item_j", GRID: "throughput_per_s"},
+         words="activations at the peak with weights, buffers and inputs"),
+    # Time and energy on a machine.
+    _row("latency_s", "latency", "s", LAYER, PART, SORT, MODULE, ESTIMATE, CHANGE, DIFF, SWEEP, GRID, BUDGET, RECORD,
+         CARD, better=LESS, needs=_TIMED, sort="latency", words="seconds of one forward"),
+    _row("latency_low_s", "latency, low end", "s", ESTIMATE, SWEEP, GRID, better=LESS, needs=_TIMED, short="low",
+         spare=4, words="lower end of the latency's band"),
+    _row("latency_high_s", "latency, high end", "s", ESTIMATE, SWEEP, GRID, RECORD, better=LESS, needs=_TIMED,
+         short="high", spare=4, words="upper end of the latency's band"),
+    _row("throughput_per_s", "throughput", "per s", ESTIMATE, CHANGE, DIFF, SWEEP, GRID, RECORD, CARD, better=MORE,
+         needs=_TIMED, spare=1, words="items of the batch per second, one forward after another"),
+    _row("live_activation_bytes", "live activations", "B", LAYER, better=LESS,
+         words="bytes held while the layer runs, its workspace included"),
+    _row("compute_s", "bound by compute", "s", LAYER, SWEEP, better=LESS, needs=_TIMED,
+         words="seconds that compute binds"),
+    _row("dram_s", "bound by dram", "s", LAYER, SWEEP, better=LESS, needs=_TIMED, words="seconds that DRAM binds"),
+    _row("cache_s", "bound by caches", "s", LAYER, SWEEP, better=LESS, needs=_TIMED,
+         words="seconds that caches bind"),
+    _row("launch_s", "bound by launches", "s", LAYER, SWEEP, better=LESS, needs=_TIMED,
+         words="seconds that launches bind"),
+    _row("energy_j", "energy", "J", LAYER, PART, SORT, MODULE, ESTIMATE, CHANGE, DIFF, SWEEP, CARD, better=LESS,
+         needs=_DRAWN, sort="energy", words="joules of one forward on all devices"),
+    _row("energy_low_j", "energy, low end", "J", ESTIMATE, better=LESS, needs=_DRAWN,
+         words="lower end of the energy's band"),
+    _row("energy_high_j", "energy, high end", "J", ESTIMATE, better=LESS, needs=_DRAWN,
+         words="upper end of the energy's band"),
+    _row("energy_per_item_j", "energy of an item", "J", ESTIMATE, CHANGE, SWEEP, GRID, BUDGET, RECORD, better=LESS,
+         needs=_DRAWN, short="energy/item", spare=5, words="joules per item of the batch"),
+    _row("kernel_flops", "FLOPs of the kernel", "FLOP", LAYER, needs=_TIMED, words="FLOPs that its kernel computes"),
+    _row("kernel_bytes", "bytes of the kernel", "B", LAYER, needs=_TIMED, words="bytes that its kernel moves"),
+    # Use of the machine.
+    _row("transfer_s", "transfer", "s", ESTIMATE, CHANGE, DIFF, SWEEP, GRID, better=LESS, needs=(HARDWARE, LINK),
+         spare=6, words="seconds to move inputs in and results out, beside the latency"),
+    _row("cold_start_s", "cold start", "s", ESTIMATE, CHANGE, DIFF, SWEEP, better=LESS, needs=(HARDWARE, LINK),
+         words="seconds until a device is ready for its first forward"),
+    _row("tokens", "tokens", "", ESTIMATE, needs=(HARDWARE, TOKENS), words="tokens that a forward reads"),
+    _row("cost_usd", "cost", "USD", MODULE, ESTIMATE, CHANGE, DIFF, SWEEP, GRID, BUDGET, RECORD, CARD, better=LESS,
+         needs=(HARDWARE, PRICE), per=_ITEMS, items=MILLION, words="USD per item of the batch"),
+    _row("usd_per_million_tokens", "cost of a million tokens", "USD", ESTIMATE, CHANGE, DIFF, SWEEP, GRID, BUDGET,
+         RECORD, CARD, better=LESS, needs=(HARDWARE, PRICE, TOKENS), short="tokens", per="tokens",
+         words="USD per 10^6 tokens"),
+    _row("carbon_g", "carbon", "g", ESTIMATE, CHANGE, DIFF, SWEEP, GRID, BUDGET, RECORD, better=LESS,
+         needs=(HARDWARE, POWER, PLACE), per=_ITEMS, items=MILLION, spare=7,
+         words="grams of CO2 equivalent per item of the batch"),
+    _row("fits_in_memory", "fits", "", ESTIMATE, SWEEP, needs=_TIMED, after={SWEEP: "peak_memory_bytes"},
+         words="whether the peak fits the machine's memory"),
+)  # fmt: skip
+"""All figures, in the order in which documents and tables have them."""
+
+FIGURES: Mapping[str, Figure] = MappingProxyType({figure.key: figure for figure in CATALOG})
+"""Key -> figure."""
+
+
+def of_scope(scope: str) -> tuple[Figure, ...]:
+    """Return the figures of a scope, in its order."""
+    found = [figure for figure in CATALOG if scope in figure.scopes]
+    for figure in [figure for figure in found if scope in figure.after]:
+        found.remove(figure)
+        keys = [other.key for other in found]
+        found.insert(keys.index(figure.after[scope]) + 1, figure)
+    return tuple(found)
+
+
+def keys(scope: str) -> tuple[str, ...]:
+    """Return the keys of a scope, in its order."""
+    return tuple(figure.key for figure in of_scope(scope))
+
+
+MODEL_KEYS = tuple(figure.key for figure in CATALOG if figure.scopes & {TOTAL, CHANGE} and HARDWARE not in figure.needs)
+"""Keys of the figures of a model that need no machine."""
+
+
+class WithFigures:
+    """A result whose figures are a mapping by key, and attributes of it as well: `estimate.cost_usd`."""
+
+    figures: Mapping[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        known = self.__dict__.get("figures", {})  # not there yet while a copy is made
+        if name in known:
+            return known[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.figures})
