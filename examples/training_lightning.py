@@ -1,9 +1,9 @@
-"""Lightning with one callback more: what the model will cost to serve, its zeros while it is pruned, and MFU.
+"""Lightning with a cost callback: cost to serve, zeros while the model is pruned, and MFU.
 
     python examples/training_lightning.py [--steps N] [--training-hardware FILE|ID]
 
-Needs `pip install 'pyinfercost[examples,lightning]'`: the handwritten digits come with scikit-learn. For MFU it has to
-know what it runs on: `pyinfercost calibrate --out this.toml`, then `--training-hardware this.toml`.
+Needs `pip install 'pyinfercost[examples,lightning]'`: the handwritten digits come with scikit-learn. MFU needs the
+training machine: `pyinfercost calibrate --out this.toml`, then `--training-hardware this.toml`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SHOWN = [
     "cost/*/latency_s",
     "cost/*/cost_usd",
     "sparsity/mask/zero_share",
-    "sparsity/effective_flops",
+    "sparsity/effective_contraction_flops",
     "training/items_per_s",
     "training/mfu",
 ]
 
 
 class Digits(pl.LightningModule):
-    """A perceptron for pictures of 8x8."""
+    """A perceptron for images of 8x8."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Digits(pl.LightningModule):
 
 
 def main() -> None:
-    """Trains, prunes in steps, and prints a line every 25 steps."""
+    """Train, prune in steps, and print a line every 25 steps."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--training-hardware", default=None)

@@ -1,6 +1,6 @@
-"""A plain loop that watches what its model will cost, lets the loss feel it, and takes out what has become superfluous.
+"""Plain training loop with the cost in its loss: channels whose gates close are removed, and cost is tracked.
 
-    python examples/training_plain.py [--epochs N] [--hardware ID|FILE] [--budget SHARE]
+    python examples/training_plain.py [--epochs N] [--hardware ID|FILE] [--target SHARE]
 
 Needs `pip install 'pyinfercost[examples]'`: the handwritten digits come with scikit-learn.
 """
@@ -21,14 +21,14 @@ SHOWN = ["cost/*/latency_s", "sparsity/zero_share", "training/items_per_s", "los
 
 
 def digits() -> list[torch.Tensor]:
-    """Pictures for training and testing, and their labels."""
+    """Return images for training and testing, and their labels."""
     pictures, labels = load_digits(return_X_y=True)
     x = torch.tensor(pictures, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
     return list(train_test_split(x, torch.tensor(labels), test_size=0.2, random_state=0))
 
 
 def network() -> nn.Sequential:
-    """Two convolutions with normalisation, and a hidden layer."""
+    """Return two convolutions with normalization, and a hidden layer."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1),
         nn.BatchNorm2d(32),
@@ -44,7 +44,7 @@ def network() -> nn.Sequential:
 
 
 def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
-    """Of what the model says in evaluation mode."""
+    """Return the accuracy in evaluation mode."""
     model.eval()
     with torch.no_grad():
         right = (model(x).argmax(1) == y).float().mean().item()
@@ -53,11 +53,11 @@ def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
 
 
 def main() -> None:
-    """Trains under a budget, shrinks, trains on, and says what that did."""
+    """Train with a target of the cost, remove channels, train further, and print the costs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--hardware", default="xeon-8380", help="what the model is going to be served on")
-    parser.add_argument("--budget", type=float, default=0.7, help="the share of the first latency to get to")
+    parser.add_argument("--hardware", default="xeon-8380", help="machine to serve on")
+    parser.add_argument("--target", type=float, default=0.7, help="share of the first latency to reach")
     options = parser.parse_args()
 
     torch.manual_seed(0)
@@ -65,7 +65,7 @@ def main() -> None:
     model = network()
     served = {"hardware": options.hardware, "threads": 4, "sizes": {"batch": 64}}
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    regularizer = ic.CostRegularizer(model, train_x[:64], metric="latency_s", budget=options.budget, lam=3, **served)
+    regularizer = ic.CostRegularizer(model, train_x[:64], metric="latency_s", target=options.target, lam=3, **served)
     with ic.CostTracker(model, train_x[:64], every=100, sinks=Stdout(only=SHOWN), **served) as tracker:
         first = tracker.record()
 
@@ -94,8 +94,8 @@ def main() -> None:
         last = tracker.record()
 
     name = f"cost/{options.hardware}/latency_s"
-    print(f"\naccuracy {before:.3f} before channels were taken out, {accuracy(model, test_x, test_y):.3f} after")
-    for figure in (name, "cost/flops", "cost/parameters"):
+    print(f"\naccuracy {before:.3f} before channels were removed, {accuracy(model, test_x, test_y):.3f} after")
+    for figure in (name, "cost/contraction_flops", "cost/parameters"):
         print(f"{figure}: {first[figure]:.4g} at first, {last[figure]:.4g} at last")
 
 

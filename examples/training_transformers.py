@@ -1,8 +1,8 @@
-"""The Trainer of transformers with one callback more: a small GPT-2 reads the source of Python's own library.
+"""The Trainer of transformers with a cost callback: a small GPT-2 on the source of Python's standard library.
 
     python examples/training_transformers.py [--steps N] [--training-hardware FILE|ID]
 
-Needs `pip install 'pyinfercost[models,accelerate]'`. The text is what comes with Python; its bytes are the tokens.
+Needs `pip install 'pyinfercost[models,accelerate]'`. The tokens are the bytes of the source.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments, set_seed
 
+from pyinfercost import CostBudget
 from pyinfercost.monitor import Stdout
-from pyinfercost.predict.budgets import CostBudget
 from pyinfercost.training import TransformersCostCallback
 
 LENGTH = 64
@@ -29,7 +29,7 @@ SHOWN = [
 
 
 def source() -> list[dict[str, torch.Tensor]]:
-    """Pieces of `LENGTH` bytes of some modules that come with Python."""
+    """Return pieces of `LENGTH` bytes of some modules of the standard library."""
     folder = Path(argparse.__file__).parent
     text = b"".join(
         (folder / name).read_bytes() for name in ("argparse.py", "pathlib.py", "typing.py") if (folder / name).is_file()
@@ -40,7 +40,7 @@ def source() -> list[dict[str, torch.Tensor]]:
 
 
 def main() -> None:
-    """Trains under a budget of latency, with gradients of two batches added up."""
+    """Train under a latency budget, with gradients accumulated over two batches."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--training-hardware", default=None)
@@ -57,7 +57,7 @@ def main() -> None:
         price="on-demand",
         sizes={"batch": 1},
         every=20,
-        log=False,  # the sink is enough; else the Trainer's own logs have all figures, too
+        log=False,  # the sink is enough; otherwise the Trainer's logs have all figures, too
         sinks=Stdout(only=SHOWN),
         budgets=CostBudget(
             hardware="l4", precision="fp16", execution="cuda_graph", latency_s=0.002, sizes={"batch": 1}

@@ -6,6 +6,7 @@ import contextlib
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pyinfercost._core import Expr, GraphBuilder
@@ -51,7 +52,6 @@ class SizeSpace:
         self._builder = builder
         self._given = dict(given or {})
         self._may_depend_on_data = of_data
-        self._data_names = DataNames()
         self._of_data: dict[Any, _SizeOfData] = {}
         self._fixed: dict[str, tuple[int, Any, str, str]] = {}
         self._environment: Any = None
@@ -59,6 +59,10 @@ class SizeSpace:
         self._defaults: dict[str, int] = {}
         self._symbols = Symbols()
         self._names: dict[str, str] = {}
+
+    @cached_property
+    def _data_names(self) -> DataNames:
+        return DataNames()
 
     def open(self, name: str, example: int) -> Any:
         """A symbolic integer for a size; the same one for the same name.

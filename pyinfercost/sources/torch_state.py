@@ -1,11 +1,13 @@
-"""What a forward is run in: flags of torch that would hide work, and a module that is left as it was."""
+"""State around a captured forward: the module is preserved, caches are empty, flags of torch that hide work are off."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -99,3 +101,79 @@ def uncompiled() -> Iterator[None]:
     finally:
         for owner, name, value in before:
             setattr(owner, name, value)
+
+
+_Cached = type(functools.lru_cache(len))
+
+
+@contextlib.contextmanager
+def isolate_lru_caches(module: torch.nn.Module) -> Iterator[None]:
+    """Empty the `functools.lru_cache` of functions in a model's code, and restore the caches at the end.
+
+    A result cached by an earlier forward hides the work that computed it, and a result cached by a capture has no
+    values. Functions are searched among the methods of the module's parts, in the modules that define these, and in
+    closures of decorators.
+    """
+    put_back: list[Callable[[], None]] = []
+    classes = {found for part in module.modules() for found in type(part).__mro__ if _is_model_class(found)}
+    owners = [*classes, *{id(m): m for c in classes if (m := sys.modules.get(c.__module__)) is not None}.values()]
+    try:
+        for owner in owners:
+            for name, value in list(vars(owner).items()):
+                function = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+                if isinstance(function, _Cached):
+                    put_back.append(functools.partial(setattr, owner, name, value))
+                    setattr(
+                        owner,
+                        name,
+                        _without_results(value) if function is value else type(value)(_without_results(function)),
+                    )
+                elif isinstance(function, FunctionType):
+                    put_back += _cells_without_results(function)
+        yield
+    finally:
+        for restore in put_back:
+            restore()
+
+
+def _is_model_class(found: type) -> bool:
+    return found is not object and found.__module__.partition(".")[0] != "torch"
+
+
+def _without_results(cached: Any) -> Any:
+    return functools.lru_cache(**cached.cache_parameters())(cached.__wrapped__)
+
+
+def _cells_without_results(function: FunctionType) -> Iterator[Callable[[], None]]:
+    """Replace cached functions in the closure of a decorated function; yield what restores them."""
+    for cell in function.__closure__ or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:  # empty
+            continue
+        if isinstance(value, _Cached):
+            yield functools.partial(setattr, cell, "cell_contents", value)
+            cell.cell_contents = _without_results(value)
+
+
+@contextlib.contextmanager
+def allow_autocast_off_on_meta() -> Iterator[None]:
+    """Allow `with torch.autocast(x.device.type, enabled=False)` for `x` on meta, which torch refuses.
+
+    Rotary embeddings are written so. A region that enables autocast stays refused, because its casts would not be
+    recorded. Torch itself disables one for float32.
+    """
+    original = torch.autocast.__init__
+
+    def for_meta(
+        self: Any, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None
+    ) -> None:
+        if device_type == "meta" and (not enabled or dtype is torch.float32):
+            device_type, enabled = "cpu", False
+        original(self, device_type, dtype, enabled, cache_enabled)
+
+    torch.autocast.__init__ = for_meta  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.autocast.__init__ = original  # type: ignore[method-assign]

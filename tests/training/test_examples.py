@@ -22,7 +22,7 @@ EXAMPLES = ROOT / "examples"
 @pytest.mark.parametrize(
     ("name", "options", "needs", "expected"),
     [
-        ("training_plain", ["--epochs", "1"], ["sklearn"], ["us/channel", "accuracy", "cost/flops"]),
+        ("training_plain", ["--epochs", "1"], ["sklearn"], ["us/channel", "accuracy", "cost/contraction_flops"]),
         ("training_lightning", ["--steps", "30"], ["sklearn", "lightning"], ["step 25 | cost/l4: latency", "accuracy"]),
         ("training_transformers", ["--steps", "20"], ["transformers", "accelerate"], ["step 20 | cost/l4: latency"]),
     ],

@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from zoo.executed import Executed
 
 from pyinfercost import _core
-from pyinfercost.sources.trace.autocast import autocast_of_meta_tensors
+from pyinfercost.sources.torch_state import allow_autocast_off_on_meta
 
 # Families of the op tables whose rows count contractions.
 _CONTRACTIONS = frozenset(
@@ -118,7 +118,7 @@ def _on_meta(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 def _on_meta_with_values(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Counted:
     """On meta tensors but for inputs that have values, which a forward may ask for."""
     # Shapes do not depend on where values lie, but some of torch's shape rules insist on one device.
-    with autocast_of_meta_tensors(), mock.patch("torch._prims_common.check_same_device"):
+    with allow_autocast_off_on_meta(), mock.patch("torch._prims_common.check_same_device"):
         return _with_or_without_gradients(module, args, kwargs)
 
 

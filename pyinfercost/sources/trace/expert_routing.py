@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .calls import Call
 
 _WEIGHTS_OF_GROUPS = 3  # dimensions
-_GROUPED = frozenset(
+GROUPED_PRODUCTS = frozenset(
     {
         "aten._grouped_mm",
         "aten._scaled_grouped_mm",
@@ -25,6 +25,7 @@ _GROUPED = frozenset(
         "transformers.grouped_mm_fallback",
     }
 )
+"""Operators that multiply groups of rows with a weight each."""
 
 
 class Routing(NamedTuple):
@@ -45,7 +46,7 @@ def routings(calls: Sequence[Call]) -> list[Routing]:
     """The routings of a forward, in order: products whose groups end at the same places share one."""
     found: dict[tuple[str, int], Routing] = {}
     for call in calls:
-        if op_name(call) not in _GROUPED:
+        if op_name(call) not in GROUPED_PRODUCTS:
             continue
         left, right = call.args[:2]
         ends = argument(call, "offs")

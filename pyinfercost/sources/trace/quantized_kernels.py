@@ -53,14 +53,6 @@ def run(kernel: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return quantized(kernel(*[twin(a) for a in args], **{name: twin(v) for name, v in kwargs.items()}))
 
 
-def is_quantized(values: Any) -> bool:
-    """Whether there is a quantised tensor among arguments."""
-    return any(
-        isinstance(value, QuantizedMeta) or (isinstance(value, list | tuple) and is_quantized(value))
-        for value in values
-    )
-
-
 def _float_twin(x: torch.Tensor) -> torch.Tensor:
     return torch.empty_strided(x.shape, x.stride(), dtype=torch.float32, device="meta")
 

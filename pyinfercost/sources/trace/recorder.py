@@ -26,18 +26,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyinfercost import _core
 
+from ..symbols import SizeSpace
+from ..tensors.packed_weights import PackedWeight, PackedWeights
+from ..tensors.sparse_tensors import CONSTRUCTORS
+from ..tensors.tensor_parts import call_on_parts
 from . import quantized_kernels
 from .calls import Call
-from .unbacked_sizes import DataSizes
+from .expert_routing import GROUPED_PRODUCTS
 from .fused_kernels import KERNELS as _FUSED
-from .lifetimes import HandedOut
 from .higher_order import run_higher_order
+from .lifetimes import HandedOut
 from .meta_kernels import KERNELS as _LAYOUTS
-from ..tensors.packed_weights import PackedWeight, PackedWeights
 from .recurrent_kernels import KERNELS as _RECURRENT
-from ..tensors.sparse_tensors import CONSTRUCTORS
-from ..symbols import SizeSpace
-from ..tensors.tensor_parts import call_on_parts
+from .unbacked_sizes import DATA_KERNELS, SYMBOLIC_KERNELS, DataSizes
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Recorder:
     earlier: dict[int, list[int]] = field(default_factory=dict)
     handed: HandedOut = field(default_factory=HandedOut)
     packed_ops: set[Any] = field(default_factory=set)  # operators that take weights packed in script objects
+    grouped_ops: set[Any] = field(default_factory=set)  # operators that multiply groups of rows
     _operators: dict[Any, _Operator] = field(default_factory=dict)
     _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> its place in `_metadata`
     _metadata: list[tuple[Any, ...]] = field(default_factory=list)
@@ -98,12 +100,16 @@ class Recorder:
     _library_code: dict[CodeType, bool] = field(default_factory=dict)
     _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
     _callers: list[str] = field(default_factory=list)  # modules that wait for the running one
-    data: DataSizes = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.data = DataSizes(self, self.values, self.sizes)
+    _data: DataSizes | None = None
 
     ends_by_exceptions: ClassVar[bool] = False
+
+    @property
+    def data(self) -> DataSizes:
+        """Shape rules of operators that depend on data; most forwards have none."""
+        if self._data is None:
+            self._data = DataSizes(self, self.values, self.sizes)
+        return self._data
 
     def enter(self, module: str | None) -> None:
         """A module starts to run; one without a path of its own counts as part of its caller."""
@@ -226,12 +232,15 @@ class Recorder:
         pure = not schema.is_mutable and torch.Tag.nondeterministic_seeded not in op.tags
         pure = pure and torch.Tag.data_dependent_output not in op.tags
         pure = pure and torch.Tag.dynamic_output_shape not in op.tags
-        pure = pure and name not in self.data.kernels
+        pure = pure and name not in DATA_KERNELS
         whole = (known and name not in _TAKEN_APART) or not op.has_kernel_for_dispatch_key(_COMPOSITE)
         packed = "quantized" in name and any("__torch__" in str(a.type) for a in schema.arguments)
         if packed:
             self.packed_ops.add(op)
-        kernel = self.data.kernels.get(name) or self.data.symbolic_kernels.get(name) or _KERNELS.get(name, op)
+        if name.rpartition(".")[0] in GROUPED_PRODUCTS:
+            self.grouped_ops.add(op)
+        on_data = name in DATA_KERNELS or (name in SYMBOLIC_KERNELS and self.sizes.symbolic)
+        kernel = self.data.kernel(name) if on_data else _KERNELS.get(name, op)
         reshapes = torch.Tag.inplace_view in op.tags
         return _Operator(whole, pure, schema.is_mutable, packed, reshapes, op in _CONVERSIONS, kernel)
 
@@ -239,7 +248,7 @@ class Recorder:
         device = kwargs.get("device")
         if device is not None and torch.device(device).type != "cpu":
             kwargs = {**kwargs, "device": torch.device("meta")}
-        if operator.kernel is op and (quantized_kernels.is_quantized(args)):
+        if operator.kernel is op and _has_quantized(args):
             return quantized_kernels.run(op, args, kwargs)
         try:
             return operator.kernel(*args, **kwargs)
@@ -376,6 +385,15 @@ def _to_host(args: Any, kwargs: Any) -> bool:
 def _without_host(args: Any) -> Any:
     """Arguments of a conversion without its device, which is then given by name."""
     return tuple(torch.device("meta") if isinstance(a, torch.device) else a for a in args)
+
+
+def _has_quantized(values: Any) -> bool:
+    """Return whether there is a quantized tensor among arguments."""
+    return any(
+        isinstance(value, quantized_kernels.QuantizedMeta)
+        or (isinstance(value, list | tuple) and _has_quantized(value))
+        for value in values
+    )
 
 
 def _size_key(size: Any) -> Any:

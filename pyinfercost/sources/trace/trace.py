@@ -15,9 +15,10 @@ from .writer import GraphWriter, source_of
 if TYPE_CHECKING:
     import torch
 
+    from ..symbols import SizeSpace
+    from .expert_routing import Routing
     from .inputs import MetaInputs
     from .recorder import Recorder
-    from ..symbols import SizeSpace
 
 Dynamic = Mapping[int | str, Mapping[int, str]]
 
@@ -62,9 +63,7 @@ def trace_graph(
         warn_of_evaluation(module)
         step = _Step(loss)
     run = _run(module, args, dict(kwargs or {}), dynamic or {}, name, sizes or {}, step)
-    from .expert_routing import routings
-
-    found = routings(run.recorder.calls)
+    found = _routings(run.recorder)
     used = run.sizes.finish([(routing.module, routing.bound) for routing in found])
     of_calls = {
         id(call): groups
@@ -75,6 +74,14 @@ def trace_graph(
     return GraphWriter(run.builder, run.sizes, run.recorder, of_calls).graph(
         module, run.weights, run.inputs, run.output, run.held
     )
+
+
+def _routings(recorder: Recorder) -> list[Routing]:
+    if not recorder.grouped_ops:
+        return []
+    from .expert_routing import routings
+
+    return routings(recorder.calls)
 
 
 def output_on_meta(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -160,15 +167,19 @@ def _one_run(
 ) -> _Run:
     import torch
 
-    from .autocast import autocast_of_meta_tensors
+    from ..symbols import SizeSpace
+    from ..tensors.packed_weights import PackedWeights
+    from ..torch_state import (
+        allow_autocast_off_on_meta,
+        as_it_was,
+        isolate_lru_caches,
+        uncompiled,
+        without_fast_path,
+    )
     from .composite_operators import taken_apart
     from .constants import Constants
     from .inputs import meta_inputs, stand_in
-    from ..tensors.packed_weights import PackedWeights
     from .recorder import Recorder
-    from .lru_cache_isolation import nothing_remembered
-    from ..torch_state import as_it_was, uncompiled, without_fast_path
-    from ..symbols import SizeSpace
     from .values import Values
 
     builder = GraphBuilder(name)
@@ -190,12 +201,12 @@ def _one_run(
     try:
         with (
             as_it_was(module),
-            nothing_remembered(module),
+            isolate_lru_caches(module),
             _gradients(step is not None),
             torch.random.fork_rng(devices=[]),
             without_fast_path(),
             uncompiled(),
-            autocast_of_meta_tensors(),
+            allow_autocast_off_on_meta(),
             sizes.dispatching(),
             taken_apart() if step is not None and sizes.symbolic else contextlib.nullcontext(),
             _module_paths(module, recorder),
@@ -220,8 +231,8 @@ def _given_up(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Named inputs where only its container holds what lies in a KV cache."""
     import torch
 
-    from .lifetimes import given_up
     from .inputs import is_cache
+    from .lifetimes import given_up
 
     return {
         name: value

@@ -20,8 +20,8 @@ from .value_rules import RULES
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
-    from .record import Record
     from ..symbols import SizeSpace
+    from .record import Record
 
 
 class DataSizes:
@@ -41,24 +41,13 @@ class DataSizes:
         self._lengths: dict[tuple[int, int], Size] = {}  # mask as it was -> how many of it are true
         self.numbers = DataValues(recorder, values, sizes, self._facts)
         self._keep: list[torch.Tensor] = []
-        self.kernels: dict[str, Callable[..., Any]] = {
-            "aten.nonzero.default": self._nonzero,
-            "aten.masked_select.default": self._masked_select,
-            "aten.index.Tensor": self._index,
-            "aten._unique2.default": self._unique,
-            "aten.unique_consecutive.default": self._unique_consecutive,
-            "aten.unique_dim.default": self._unique_dim,
-            "aten.repeat_interleave.Tensor": self._repeat_interleave,
-            "aten.repeat_interleave.self_Tensor": self._repeat_interleave_of,
-            "aten.bincount.default": self._bincount,
-            "aten.one_hot.default": self._one_hot,
-            "torchvision.nms.default": self._nms,
-            "aten.tensor_split.tensor_indices_or_sections": self._tensor_split,
-        }
-        self.kernels = {name: _unless_real(name, kernel) for name, kernel in self.kernels.items()}
-        self.symbolic_kernels: dict[str, Callable[..., Any]] = (
-            {"aten.slice.Tensor": self._slice, "aten.unbind.int": self._unbind} if sizes.symbolic else {}
-        )
+
+    def kernel(self, name: str) -> Callable[..., Any]:
+        """Return the kernel of an operator in `DATA_KERNELS` or `SYMBOLIC_KERNELS`."""
+        if name in SYMBOLIC_KERNELS:
+            symbolic: Callable[..., Any] = getattr(self, SYMBOLIC_KERNELS[name])
+            return symbolic
+        return _unless_real(name, getattr(self, DATA_KERNELS[name]))
 
     # ---- lengths --------------------------------------------------------------------------------------------------
 
@@ -279,6 +268,25 @@ def _unless_real(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
 
     return run
 
+
+DATA_KERNELS = {
+    "aten.nonzero.default": "_nonzero",
+    "aten.masked_select.default": "_masked_select",
+    "aten.index.Tensor": "_index",
+    "aten._unique2.default": "_unique",
+    "aten.unique_consecutive.default": "_unique_consecutive",
+    "aten.unique_dim.default": "_unique_dim",
+    "aten.repeat_interleave.Tensor": "_repeat_interleave",
+    "aten.repeat_interleave.self_Tensor": "_repeat_interleave_of",
+    "aten.bincount.default": "_bincount",
+    "aten.one_hot.default": "_one_hot",
+    "torchvision.nms.default": "_nms",
+    "aten.tensor_split.tensor_indices_or_sections": "_tensor_split",
+}
+"""Operator with a result whose length depends on data -> method of `DataSizes` that runs it."""
+
+SYMBOLIC_KERNELS = {"aten.slice.Tensor": "_slice", "aten.unbind.int": "_unbind"}
+"""Operator that would ask for such a length -> method that runs it, in captures with symbolic integers."""
 
 _MASKS = frozenset({torch.bool, torch.uint8})
 _NO_END = 2**63 - 1
