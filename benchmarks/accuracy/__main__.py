@@ -13,12 +13,11 @@ named on stderr. Whole models are captured once and kept in the cache.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from . import judge as judging
-from .captures import Capturing
+from .captures import Capturing, default_cache
 from .figures import Line
 from .leaving_out import constants_without
 from .machines import load_machines
@@ -113,17 +112,6 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
     return value
-
-
-def default_cache() -> Path:
-    """A folder of the user's cache."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "pyinfercost" / "accuracy"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -34,6 +35,17 @@ from .measured import Rows
 from .predict import reason_of
 
 BATCH = "batch"
+
+
+def default_cache() -> Path:
+    """Return the folder of the user's cache where graphs and fits are kept."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "pyinfercost" / "accuracy"
 
 
 @dataclass(frozen=True)
@@ -224,7 +236,7 @@ def _version(package: str) -> str:
 def _sources() -> str:
     """A digest of what makes a graph of a module: the package's capture, and the recipes."""
     digest = hashlib.sha256()
-    folders = (Path(ic.__file__).parent / "capture", Path(__file__).parent / "recipes")
+    folders = (Path(ic.__file__).parent / "sources", Path(__file__).parent / "recipes")
     for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())

@@ -19,7 +19,7 @@ from pathlib import Path
 from pyinfercost.hardware.calibration import CALIBRATIONS
 
 from . import judge as judging
-from .captures import Capturing
+from .captures import Capturing, default_cache
 from .cases import Case
 from .fitting import cpus, gpus
 from .fitting.machines import Machine
@@ -73,8 +73,6 @@ def load_cases(
     measured: Path, without: str | None, parameters: Iterable[Parameter], cache: Path | None, sample: int
 ) -> list[Case]:
     """The rows that constants are fitted to: of the parameters' tables, on machines of their kinds."""
-    from .__main__ import default_cache
-
     parameters = list(parameters)
     wanted = [name for name in KINDS if any(name in parameter.tables for parameter in parameters)]
     kinds = {parameter.kind for parameter in parameters}
