@@ -10,8 +10,8 @@ import click
 from .arguments import whole_number
 
 if TYPE_CHECKING:
-    from ..sources.captured import Captured
     from ..results.profile import Profile
+    from ..sources.captured import Captured
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -77,8 +77,8 @@ def write_report(profile: Profile, axes: Mapping[str, Any] | None, path: str) ->
     """Writes a report, and says so."""
     from pathlib import Path
 
-    from ..predict.alternatives import VaryError
     from ..hardware import UnknownHardwareError
+    from ..predict.alternatives import VaryError
 
     try:
         page = profile.to_html(vary=axes)

@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from ..sources.loaded_model import building_on
-from ..sources.loaded_model import LoadedModel
+from ..sources.loaded_model import LoadedModel, building_on
 from ..sources.models import load_model
 
 Forward = Callable[[], Any]

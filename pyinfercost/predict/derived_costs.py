@@ -238,7 +238,15 @@ class DerivedCosts:
     def _given_or(self, term: str, of: Callable[[Boundary], Quantity]) -> Numbers:
         """Bytes on the network: those that are given for one item, else those of the tensors."""
         given = self._term(term)
-        return _where(given == given, lambda: self._points.items * given, lambda: self._points.boundary(of))
+        return _where(_is_known(given), lambda: self._points.items * given, lambda: self._points.boundary(of))
+
+
+def _is_known(numbers: Numbers) -> Any:
+    if isinstance(numbers, float):
+        return not isnan(numbers)
+    import numpy as np
+
+    return ~np.isnan(numbers)
 
 
 def _where(condition: Any, one: Callable[[], Numbers], other: Callable[[], Numbers]) -> Numbers:
@@ -341,8 +349,8 @@ def _cost(point: OnePoint, derived: DerivedCosts, price: Price) -> Cost:
     on = point.on
     if on.transfer is not None and isnan(float(derived.host_s)):
         raise ValueError(
-            f"transfer is given, and the file of {on.machine.id} does not describe its link to the host; leave transfer "
-            "out, or add the link to a copy of the file"
+            f"transfer is given, and the file of {on.machine.id} does not describe its link to the host; leave "
+            "transfer out, or add the link to a copy of the file"
         )
     if price.usd_per_kwh > 0 and not isfinite(point.energy_j):
         raise ValueError(

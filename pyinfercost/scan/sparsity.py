@@ -19,8 +19,8 @@ def sparsity(weights: Any, *, threads: int | None = None) -> Sparsity:
     dropped again behind the scan, so that they may be larger than memory.
 
     Args:
-        weights: A numpy array or a torch tensor (any strides, sparse layouts, quantised and semi-structured tensors); an
-            `nn.Module`, whose parameters are scanned as its forward sees them, with masks and parametrizations
+        weights: A numpy array or a torch tensor (any strides, sparse layouts, quantized and semi-structured tensors);
+            an `nn.Module`, whose parameters are scanned as its forward sees them, with masks and parametrizations
             applied; a `torch.export` program; or a path: a `.pt2` file, a `.safetensors` file, the folder or the
             `.index.json` of several, which are read without torch. A spec `package.module:callable` that returns a
             module with weights is built; specs of libraries are built without weights, and refused.
@@ -61,8 +61,8 @@ def sparsity(weights: Any, *, threads: int | None = None) -> Sparsity:
 
         return scan_array(numpy.asarray(weights), count)
     raise TypeError(
-        f"weights is of type {type(weights).__name__}; expected a numpy array, a torch tensor, an nn.Module, an ExportedProgram, "
-        "or the path of a .pt2 file, a .safetensors file or a folder of them"
+        f"weights is of type {type(weights).__name__}; expected a numpy array, a torch tensor, an nn.Module, an "
+        "ExportedProgram, or the path of a .pt2 file, a .safetensors file or a folder of them"
     )
 
 

@@ -129,7 +129,9 @@ def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[Supports
 
 def _unknown_size(known: Iterable[str], name: str) -> SizeError:
     there = ", ".join(repr(size) for size in known)
-    there = f"the sizes {there}" if there else "fixed sizes only; capture it with dynamic={0: {0: 'batch'}} and its like"
+    there = (
+        f"the sizes {there}" if there else "fixed sizes only; capture it with dynamic={0: {0: 'batch'}} and its like"
+    )
     return SizeError(f"unknown size {name!r}; this graph has {there}", name=name, known=known)
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..deployment import Deployment, checked_field, transfer_text
-from ..sources.sizes import SizeError, bind_axis, matched
 from ..predict.derived_costs import TERMS
+from ..sources.sizes import SizeError, bind_axis, matched
 from .deployments import PLAIN, RESOLVED, GridDeployments, Settings, SettingsAxis
 from .facts import SweepFacts
 from .grid import Axis, Grid
@@ -190,9 +190,8 @@ def _split(on: Any, fields: Mapping[str, Any], listed: Mapping[str, Sequence[Any
         value = fields.get(name)
         if value is None:
             continue
-        if isinstance(value, Iterable) and not isinstance(value, (str, PathLike, Mapping)):
-            given.axes[name] = as_axis(name, value)
-        elif name in (*_ALWAYS, "devices"):
+        is_axis = isinstance(value, Iterable) and not isinstance(value, (str, PathLike, Mapping))
+        if is_axis or name in (*_ALWAYS, "devices"):
             given.axes[name] = as_axis(name, value)
         else:
             given.scalars[name] = checked_field(name, value) if name in PLAIN else value
@@ -205,7 +204,9 @@ def _split(on: Any, fields: Mapping[str, Any], listed: Mapping[str, Sequence[Any
     shared = given.shared or Deployment()
     if "hardware" not in named:
         if shared.hardware is None:
-            raise ValueError("sweep needs hardware: one or several ids, files or Hardware, as an axis, in on= or in points")
+            raise ValueError(
+                "sweep needs hardware: one or several ids, files or Hardware, as an axis, in on= or in points"
+            )
         given.axes["hardware"] = [shared.hardware]
     for name in ("precision", "execution"):
         if name not in named:
@@ -228,9 +229,7 @@ def deployment_axes(
     return [draft.shape for draft in _drafts(None, _split(on, fields, {}), {}, scale)]
 
 
-def _drafts(
-    graph: Graph | None, given: _Given, listed: dict[str, list[Any]], scale: Mapping[str, Any]
-) -> list[_Draft]:
+def _drafts(graph: Graph | None, given: _Given, listed: dict[str, list[Any]], scale: Mapping[str, Any]) -> list[_Draft]:
     """Return the axes of deployments and scales, outermost first, with a list of points before all others."""
     lists = (listed, {ON: list(given.listed)} if given.listed else {})
     drafts = [_joint(graph, columns, given) for columns in lists if columns]

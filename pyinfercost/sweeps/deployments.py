@@ -84,7 +84,6 @@ class Lookup:
         places = [(grid.position(name, point), numbers) for name, numbers in self.axes]
         return self.values[tuple(place if numbers is None else numbers[place] for place, numbers in places)]
 
-
     def content(self) -> tuple[Any, ...]:
         """Return all that it holds as plain values, for a hash."""
         axes = [(name, None if numbers is None else numbers.tobytes()) for name, numbers in self.axes]

@@ -162,7 +162,8 @@ class CostRegularizer:
         self.full_cost = self._cost.at(self._full)
         if not (math.isfinite(self.full_cost) and self.full_cost > 0):
             raise ValueError(
-                f"{metric} of {graph.model} on {machine and machine.id} is unknown; pass a machine whose file has its constants"
+                f"{metric} of {graph.model} on {machine and machine.id} is unknown; pass a machine whose file has its "
+                "constants"
             )
         self.lam = float(lam)
         self._target = target

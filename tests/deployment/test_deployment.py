@@ -1,4 +1,4 @@
-"""`Deployment`: one value for where and how a model runs, and the keywords that build it, the same in every function."""
+"""`Deployment`: one value for where and how a model runs, and the same keywords in every function that takes one."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_another_machine_has_its_own_price_and_all_its_threads() -> None:
     assert few.replace(precision="bf16").threads == 8
     assert on.replace(precision="fp16").machine is on.machine  # nothing is loaded again
     assert not on.replace(hardware=load("t4")).sustained  # a loaded machine stays as it is
-    with pytest.raises(ValueError, match="has NVIDIA L4, not|has l4, not t4"):
+    with pytest.raises(ValueError, match="has l4, not t4"):
         Deployment(hardware="l4", price="g6.4xlarge").replace(hardware="t4")
     with pytest.raises(TypeError, match="a deployment has no prise"):
         on.replace(prise=1)

@@ -12,10 +12,12 @@ from click.testing import CliRunner
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost import _core, deployment as money, deployment as transfer
-from pyinfercost.predict.boundary import boundary_of
+from pyinfercost import _core
+from pyinfercost import deployment as money
+from pyinfercost import deployment as transfer
 from pyinfercost.cli import main
 from pyinfercost.deployment.transfer import facts
+from pyinfercost.predict.boundary import boundary_of
 from pyinfercost.predict.derived_costs import DerivedCosts, OnePoint
 
 VOCABULARY, WIDTH, HEADS = 1000, 64, 4

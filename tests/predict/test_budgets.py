@@ -81,7 +81,6 @@ def test_masks_and_modes_of_training_are_not_served() -> None:
         ({}, "has no limit"),
         ({"latency_s": 0.1}, "pass hardware="),
         ({"latency_s": -1, "hardware": "l4"}, "above 0"),
-        ({"latency": 0.1, "hardware": "l4"}, "has no latency; expected some of latency_s"),
         ({"parameters": 1, "at": "low"}, "expected one of estimate, high"),
         ({"cost_usd": 1, "hardware": "l4"}, "costs need price="),
         ({"latency_s": 0.1, "hardware": "l5"}, "l5"),
