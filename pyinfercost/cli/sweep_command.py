@@ -114,6 +114,7 @@ def sweep(
         if (knee or tradeoff) and len(sizes.get(KNEE[0], ())) < 3:  # noqa: PLR2004 - a bend takes three points
             curve = "--knee" if knee else "--tradeoff"
             raise click.UsageError(f"{curve} needs several values of batch, such as --batch 1:256")
+        from ..results import figures
         from ..sweeps.axes import deployment_axes
         from ..sweeps.facts import quantities
 
@@ -121,8 +122,9 @@ def sweep(
             axes = deployment_axes(on, fields, scale)
         columns = [name for names, _ in axes for name in names]
         placed = any(each.region for each in on) or any(price.region for price in prices.values())
-        quantities_of = partial(quantities, priced=bool(prices), placed=placed)
-        _check_columns(choice, model, [*columns, *quantities_of(tokens=True)], sizes)
+        given = ((figures.PRICE, bool(prices)), (figures.PLACE, placed))
+        needs = [need for need, met in given if met]
+        _check_columns(choice, model, [*columns, *quantities(*needs, figures.TOKENS)], sizes)
 
         from ..predict.boundary import boundary_of
         from ..sources.captured import graph_over
@@ -132,8 +134,9 @@ def sweep(
         with progress(model, quiet=form != "table", silent=no_progress):
             captured = changed(graph_over(model, sizes), quantize, kv_cache)
         size_axes = _size_axes(captured)
-        tokens = boundary_of(captured.graph, "native").tokens is not None
-        choice.check([*columns, *size_axes, *quantities_of(tokens=tokens)])
+        if boundary_of(captured.graph, "native").tokens is not None:
+            needs.append(figures.TOKENS)
+        choice.check([*columns, *size_axes, *quantities(*needs)])
         points = prod([*(length for _, length in axes), *map(len, size_axes.values())])
         explain = folder is None and points <= _MOST_TO_EXPLAIN
         stopped = ""

@@ -7,10 +7,7 @@ from typing import Any
 
 import torch
 
-<<<<<<< ours
 from ..hardware.dtypes import CORE_DTYPES
-=======
->>>>>>> theirs
 from ..sources.loaded_model import LoadedModel, building_on
 from ..sources.models import load_model
 

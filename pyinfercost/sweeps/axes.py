@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..deployment import Deployment, checked_field, transfer_text
-<<<<<<< ours
-from ..sources.sizes import SizeError, batch_name, bind_axis, matched
-=======
->>>>>>> theirs
 from ..predict.derived_costs import TERMS
-from ..sources.sizes import SizeError, bind_axis, matched
+from ..sources.sizes import SizeError, batch_name, bind_axis, matched
 from .deployments import PLAIN, RESOLVED, GridDeployments, Settings, SettingsAxis
 from .facts import SweepFacts
 from .grid import Axis, Grid
