@@ -80,7 +80,7 @@ class Journal:
         except (ValueError, KeyError, TypeError) as error:
             raise TradeoffError(f"{self._path} is no file to resume from ({error}); pass another one") from error
         if kind != _KIND or version != SCHEMA_VERSION:
-            raise TradeoffError(f"{self._path} has {kind} {version}; expected {_KIND} {SCHEMA_VERSION}")
+            raise TradeoffError(f"{self._path} is of {kind} {version}; expected {_KIND} {SCHEMA_VERSION}")
         self._check(held, header["settings"])
         if len(whole) < len(data):  # a partial row of an interrupted run
             with self._path.open("r+b") as file:
