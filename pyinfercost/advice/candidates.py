@@ -1,8 +1,8 @@
-"""Ready-made candidates: each changes a model in place, whole or in one layer, and gives it back.
+"""Ready-made candidates: each changes a model in place, in all layers or in one, and returns it.
 
-Pruning here sets weights to zero and keeps them stored as numbers. A dense kernel multiplies by zero as slowly as by
-anything else, so none of these masks saves time or memory by itself, structured or not: what they show is how much
-accuracy a model can spare. Sparse kernels and smaller layers are made by other means, in a candidate of your own.
+Pruning here sets weights to zero and keeps them stored densely. Dense kernels multiply zeros at full cost, so these
+masks save neither time nor memory, structured or not: they show how much accuracy a model can spare. Sparse kernels and
+smaller layers need a candidate of your own.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _DTYPES: dict[str, torch.dtype] = {short: getattr(torch, CORE_DTYPES[short]) for
 
 @dataclass(frozen=True)
 class Candidate:
-    """A change to a model: called with it, and with the path of a layer to change that layer alone.
+    """A change to a model: called with the model, and with the path of a layer to change only that layer.
 
     Attributes:
-        text: what it does, with its figures; a file to resume from keeps it.
-        apply: the change itself, of a module and a path or None.
+        text: Description with all figures, which a file to resume from stores.
+        apply: The change, as a function of a module and a path or None.
     """
 
     text: str
@@ -43,28 +43,28 @@ class Candidate:
 
 
 def magnitude(amount: float, *, keep_masks: bool = False) -> Candidate:
-    """Sets the elements of least magnitude to zero, in each weight by itself.
+    """Return a candidate that zeroes the elements of least magnitude in each weight.
 
     Args:
-        amount: the share of each weight's elements, above 0 and below 1.
-        keep_masks: whether masks stay, as while a model is trained on; they cost a product in each forward.
+        amount: Share of each weight's elements, above 0 and below 1.
+        keep_masks: Whether to keep the masks, as for further training; they cost a product in each forward.
 
     Raises:
-        TradeoffError: for an amount out of range.
+        TradeoffError: The amount is out of range.
     """
     _check_share(amount)
     return _pruning(f"magnitude({amount:g})", keep_masks, lambda part: prune.l1_unstructured(part, "weight", amount))
 
 
 def channels(amount: float, *, keep_masks: bool = False) -> Candidate:
-    """Sets the output channels of least L2 norm to zero, in each weight by itself; they are not taken out.
+    """Return a candidate that zeroes the output channels of least L2 norm in each weight, without removing them.
 
     Args:
-        amount: the share of each weight's output channels (rows of linear layers), above 0 and below 1.
-        keep_masks: whether masks stay; they cost a product in each forward.
+        amount: Share of each weight's output channels (rows of linear layers), above 0 and below 1.
+        keep_masks: Whether to keep the masks; they cost a product in each forward.
 
     Raises:
-        TradeoffError: for an amount out of range.
+        TradeoffError: The amount is out of range.
     """
     _check_share(amount)
     return _pruning(
@@ -73,15 +73,15 @@ def channels(amount: float, *, keep_masks: bool = False) -> Candidate:
 
 
 def n_of_m(n: int = 2, m: int = 4, *, keep_masks: bool = False) -> Candidate:
-    """Keeps the `n` largest of each `m` neighbours along the inputs of a layer: 2:4 unless told otherwise.
+    """Return a candidate that keeps the `n` largest of each `m` neighbors along the inputs of a layer, 2:4 by default.
 
     Args:
-        n: how many of a group are kept.
-        m: the length of a group; the last one of a row may be shorter.
-        keep_masks: whether masks stay; they cost a product in each forward.
+        n: Elements kept per group.
+        m: Length of a group; the last one of a row may be shorter.
+        keep_masks: Whether to keep the masks; they cost a product in each forward.
 
     Raises:
-        TradeoffError: for an `n` that is not below `m`, or below 1.
+        TradeoffError: `n` is below 1, or not below `m`.
     """
     if not 1 <= n < m:
         raise TradeoffError(f"n:m is {n}:{m}; expected 1 <= n < m")
@@ -93,7 +93,7 @@ def n_of_m(n: int = 2, m: int = 4, *, keep_masks: bool = False) -> Candidate:
 
 
 def int8_weight_only() -> Candidate:
-    """Stores the weights of linear layers as int8 with a scale per output (torchao); products are in floats.
+    """Return a candidate that stores weights of linear layers as int8 with a scale per output, for float products.
 
     Raises:
         ImportError: torchao is not installed.
@@ -102,7 +102,7 @@ def int8_weight_only() -> Candidate:
 
 
 def int8_dynamic() -> Candidate:
-    """Weights of linear layers as int8 and their inputs quantised in each forward, for int8 products (torchao).
+    """Return a candidate that stores weights of linear layers as int8 and quantizes inputs at run time (torchao).
 
     Raises:
         ImportError: torchao is not installed.
@@ -111,15 +111,15 @@ def int8_dynamic() -> Candidate:
 
 
 def cast(dtype: str) -> Candidate:
-    """Casts the model; its floating inputs are cast on their way in and its results to fp32 on their way out.
+    """Return a candidate that casts the model and its floating inputs, and its results to fp32.
 
-    Of one layer alone, what goes into that layer is cast and what comes out is cast back.
+    For a single layer, the inputs of that layer are cast, and its results are cast back.
 
     Args:
         dtype: `"bf16"` or `"fp16"`.
 
     Raises:
-        TradeoffError: for another dtype.
+        TradeoffError: The dtype is another one.
     """
     if dtype not in ("bf16", "fp16"):
         raise TradeoffError(f"dtype is {dtype!r}; expected bf16 or fp16")
@@ -146,7 +146,9 @@ def _pruning(text: str, keep_masks: bool, change: Callable[[Any], object]) -> Ca
                 prune.remove(part, "weight")
             changed += 1
         if not changed:
-            raise NotApplicableError(f"{text} is of linear layers and convolutions; there are none")
+            raise NotApplicableError(
+                f"{text} changes linear layers and convolutions, of which there are none; expected at least one"
+            )
         return model
 
     return Candidate(f"{text[:-1]}, keep_masks)" if keep_masks else text, apply)
@@ -157,14 +159,14 @@ def _torchao(text: str, config: str) -> Candidate:
         from torchao import quantization
     except ImportError as error:
         raise ImportError(
-            f"{text} needs torchao, which is not installed: pip install 'pyinfercost[models]'", name=error.name
+            f"{text} needs torchao, which is not installed; run pip install 'pyinfercost[models]'", name=error.name
         ) from error
 
     def apply(model: nn.Module, module_name: str | None) -> nn.Module:
         linear = {path for path, part in chosen_layers(model, module_name) if isinstance(part, nn.Linear)}
         if not linear:
-            where = "there is none" if module_name is None else f"{module_name} is another"
-            raise NotApplicableError(f"{text} is of linear layers, and {where}")
+            where = "the model has none" if module_name is None else f"{module_name} is not one"
+            raise NotApplicableError(f"{text} changes linear layers, and {where}; expected at least one")
         quantization.quantize_(model, getattr(quantization, config)(), filter_fn=lambda part, path: path in linear)
         return model
 
@@ -172,7 +174,7 @@ def _torchao(text: str, config: str) -> Candidate:
 
 
 def _group_mask(weight: torch.Tensor, n: int, m: int) -> torch.Tensor:
-    """1 for the `n` largest of each `m` elements along a row of the weight as a matrix."""
+    """Return a mask with 1 for the `n` largest of each `m` elements along a row of the weight as a matrix."""
     rows = weight.abs().reshape(weight.shape[0], -1)
     groups = nn.functional.pad(rows, (0, -rows.shape[1] % m), value=-1.0).reshape(rows.shape[0], -1, m)
     mask = torch.zeros_like(groups).scatter_(2, groups.topk(n, dim=2).indices, 1.0)
@@ -186,7 +188,7 @@ def _check_share(amount: float) -> None:
 
 @dataclass(frozen=True)
 class _Cast:
-    """Hooks that cast floating tensors; methods of a value, so that a model with them can be copied."""
+    """Hooks that cast floating tensors, as methods of a value, so that a model with them can be copied."""
 
     dtype: torch.dtype
 
@@ -199,7 +201,7 @@ class _Cast:
         return self.of(output)
 
     def of(self, value: Any) -> Any:
-        """The value with its floating tensors cast, those in containers that torch knows (outputs of models), too."""
+        """Return the value with its floating tensors cast, also in containers that pytree knows."""
         return torch.utils._pytree.tree_map_only(
             torch.Tensor, lambda tensor: tensor.to(self.dtype) if tensor.is_floating_point() else tensor, value
         )

@@ -1,4 +1,4 @@
-"""Finished rows in a JSONL file, so that a trade-off that was stopped goes on where it was."""
+"""Journal of finished rows in a JSONL file, from which an interrupted trade-off resumes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _KIND = "pyinfercost.tradeoff"
 
 
 class Journal:
-    """A file whose first line has the settings, and each other one a finished row.
+    """A file with the settings in its first line and one finished row in each other line.
 
-    A row is keyed by the candidate's name, the layer (empty for the whole model) and the candidate in words.
+    A row is keyed by the candidate's name, the layer (empty for the whole model) and the candidate's description.
 
     Args:
-        path: the file; it is made where it is not there. None keeps nothing.
-        settings: what all rows depend on.
+        path: The file, which is created if it does not exist. None stores nothing.
+        settings: Settings that all rows depend on.
 
     Raises:
-        TradeoffError: the file is of other settings, or no such file.
-        OSError: the file cannot be read or written.
+        TradeoffError: The file has other settings, or is no journal.
+        OSError: The file cannot be read or written.
     """
 
     def __init__(self, path: str | PathLike[str] | None, settings: Mapping[str, Any]) -> None:
@@ -40,24 +40,24 @@ class Journal:
             self._read(json.loads(json.dumps(header)))
 
     def find(self, candidate: str, layer: str, text: str) -> dict[str, Any] | None:
-        """The figures of a finished row; None where there is none.
+        """Return the figures of a finished row; None if there is none.
 
         Raises:
-            TradeoffError: there is one of another candidate of that name.
+            TradeoffError: The row is of another candidate with that name.
         """
         entry = self._rows.get((candidate, layer))
         if entry is None:
             return None
         if entry["of"] != text:
             raise TradeoffError(
-                f"{self._path} has candidate {candidate!r} as {entry['of']}, and now it is {text}; give the candidate "
-                "another name, or another file to resume"
+                f"{self._path} has candidate {candidate!r} as {entry['of']}, and now it is {text}; pass another name "
+                "for the candidate, or another file to resume"
             )
         figures: dict[str, Any] = entry["figures"]
         return figures
 
     def add(self, candidate: str, layer: str, text: str, figures: Mapping[str, Any]) -> None:
-        """Keeps a finished row."""
+        """Store a finished row."""
         entry = {"candidate": candidate, "layer": layer, "of": text, "figures": dict(figures)}
         self._rows[candidate, layer] = entry
         if self._path is not None:
@@ -78,11 +78,11 @@ class Journal:
             kind, version, held = first["kind"], first["schema_version"], first["settings"]
             rows = {(entry["candidate"], entry["layer"]): entry for entry in entries}
         except (ValueError, KeyError, TypeError) as error:
-            raise TradeoffError(f"{self._path} is no file to resume from ({error}); give another one") from error
+            raise TradeoffError(f"{self._path} is no file to resume from ({error}); pass another one") from error
         if kind != _KIND or version != SCHEMA_VERSION:
             raise TradeoffError(f"{self._path} is of {kind} {version}; expected {_KIND} {SCHEMA_VERSION}")
         self._check(held, header["settings"])
-        if len(whole) < len(data):  # the last row was being written when the run was stopped
+        if len(whole) < len(data):  # a partial row of an interrupted run
             with self._path.open("r+b") as file:
                 file.truncate(len(whole))
         self._rows = rows
@@ -92,5 +92,5 @@ class Journal:
         if different:
             said = "; ".join(f"{name} was {held.get(name)!r} and is {now.get(name)!r}" for name in different)
             raise TradeoffError(
-                f"{self._path} has rows of other settings: {said}. Give another file, or remove this one"
+                f"{self._path} has rows of other settings: {said}. Pass another file, or remove this one"
             )

@@ -249,7 +249,7 @@ def test_sensitivity_has_each_candidate_on_one_layer_at_a_time() -> None:
     assert lost["int8", "3"] > 0
     refused = next(row for row in result.layers if (row.candidate, row.module) == ("int8", "0"))
     assert not refused.applicable
-    assert refused.error == "int8_weight_only() is of linear layers, and 0 is another"
+    assert refused.error == "int8_weight_only() changes linear layers, and 0 is not one; expected at least one"
     table = str(result).split("Accuracy lost where one layer alone is changed\n")[1].splitlines()
     assert [line.split()[0] for line in table[2:5]] == ["0", "3", "5"]
     assert table[2].split()[-1] == "-"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter, OrderedDict
+import types
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
-
-from .references import References, compiled_from
 
 # Wrapper class -> the attribute that holds the wrapped module.
 _INNER = {
@@ -35,13 +34,16 @@ _FLAT = "_flat_param"
 # Modules that define hooks which gather, scatter, cast or recompute around a forward.
 _TRAINING_HOOKS = ("torch.distributed.", "transformers.integrations.tensor_parallel")
 
-_HOOKS = (
+HOOKS = (
     "_forward_hooks",
     "_forward_hooks_with_kwargs",
     "_forward_hooks_always_called",
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
 )
+"""Attributes of a module that hold its hooks of a forward."""
+
+_COMPILED_FROM = "_torchdynamo_orig_callable"
 
 Placed = dict[int, dict[str, torch.Tensor]]
 
@@ -79,6 +81,13 @@ def defined_in(function: Any) -> str:
     function = getattr(function, "func", function)
     function = getattr(function, "__func__", function)
     return str(getattr(function, "__module__", None) or "")
+
+
+def compiled_from(function: Any) -> Any:
+    """Return the function that `torch.compile` wrapped; None for one that is not compiled."""
+    if not isinstance(function, types.FunctionType) or "_torchdynamo_disable" in vars(function):
+        return None
+    return vars(function).get(_COMPILED_FROM)
 
 
 class OneDeviceBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -167,7 +176,7 @@ class Wrappers:
             self._notes.removed("fully_shard")
         if isinstance(original, nn.SyncBatchNorm):
             self._notes.removed("batch statistics over all devices")
-        _drop_hooks(copy)
+        drop_training_hooks(copy)
         held_tensors: tuple[dict[str, Any], ...] = (copy._parameters, copy._buffers)
         for tensors in held_tensors:
             for name, tensor in tensors.items():
@@ -195,14 +204,6 @@ def on_meta(like: torch.Tensor, shape: Any, dtype: torch.dtype, strides: Any = N
 def own_hooks(module: nn.Module) -> bool:
     """Return whether a wrapper has hooks of users, which then run around the wrapped module."""
     return any(not _is_training_hook(hook) for hook in (*_hooks(module), *_pre_hooks(module)))
-
-
-def move_hooks(wrapper: nn.Module, copy: nn.Module, references: References) -> None:
-    """Register a wrapper's hooks on the copy of the wrapped module, outside the copy's own hooks."""
-    for name in _HOOKS:
-        given, own = references.copied(vars(wrapper)[name]), vars(copy)[name]
-        vars(copy)[name] = OrderedDict({**given, **own} if "pre" in name else {**own, **given})
-    _drop_hooks(copy)
 
 
 def _flattened(wrapper: Any) -> Iterator[tuple[nn.Module, str, torch.Tensor]]:
@@ -253,11 +254,12 @@ def _is_training_hook(hook: Any) -> bool:
 
 def drop_hook(module: nn.Module, number: int) -> None:
     """Remove a forward hook from a structural copy."""
-    for name in _HOOKS:
+    for name in HOOKS:
         getattr(module, name).pop(number, None)
 
 
-def _drop_hooks(copy: nn.Module) -> None:
+def drop_training_hooks(copy: nn.Module) -> None:
+    """Remove the forward hooks of training libraries from a structural copy."""
     for hooks in (copy._forward_hooks, copy._forward_pre_hooks):
         for number in [number for number, hook in hooks.items() if _is_training_hook(hook)]:
             drop_hook(copy, number)
