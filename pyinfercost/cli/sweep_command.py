@@ -150,8 +150,9 @@ def sweep(
         with progress(model, quiet=form != "table", silent=no_progress):
             captured = changed(graph_over(model, sizes), quantize, kv_cache)
         size_axes = _size_axes(captured)
-        tokens = boundary_of(captured.graph, ways["precision"][0]).tokens is not None
-        choice.check([*columns, *size_axes, *_quantities(paid, region, tokens=tokens)])
+        boundary = boundary_of(captured.graph, ways["precision"][0])
+        known = {"tokens": boundary.tokens is not None, "cache": boundary.kv_cache_bytes is not None}
+        choice.check([*columns, *size_axes, *_quantities(paid, region, **known)])
         points = prod(map(len, [options or [""], *ways.values(), *scale.values(), *size_axes.values()]))
         explain = folder is None and points <= _MOST_TO_EXPLAIN
         stopped = ""
@@ -269,13 +270,15 @@ def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Ma
         choice.check([*columns, *sizes, *of_data])
 
 
-def _quantities(paid: Mapping[str, Mapping[str, Price]], region: str | None, *, tokens: bool = True) -> tuple[str, ...]:
-    """The columns of results; whether there are tokens is seen when the model is captured."""
+def _quantities(
+    paid: Mapping[str, Mapping[str, Price]], region: str | None, *, tokens: bool = True, cache: bool = True
+) -> tuple[str, ...]:
+    """The columns of results; whether there are tokens and a KV cache is seen when the model is captured."""
     from ..results import figures
     from ..sweeps.facts import quantities
 
     placed = region is not None or any(price.region for price in _named(paid).values())
-    needs = ((figures.PRICE, bool(paid)), (figures.PLACE, placed), (figures.TOKENS, tokens))
+    needs = ((figures.PRICE, bool(paid)), (figures.PLACE, placed), (figures.TOKENS, tokens), (figures.CACHE, cache))
     return quantities(*(need for need, met in needs if met))
 
 

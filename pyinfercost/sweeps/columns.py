@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..deployment.costs import electricity_usd
+from ..predict.model_figures import OF_GRAPH
 from ..predict.uncertainty import band
 from ..results.costs import SECONDS_PER_HOUR
 from .grid import Grid
@@ -126,6 +127,8 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         if name in ("transfer_s", "cold_start_s"):
             moved: NDArray[np.float64] = getattr(self.facts.moving, name)(self)
             return moved
+        if name in OF_GRAPH:
+            return self.facts.moving.graph_figure(self, name)
         items = self.batch_items()
         if name == "throughput_per_s":
             timed = latency_s > 0

@@ -54,5 +54,6 @@ class MachineFacts:
             (figures.PRICE, bool(self.usd_per_h)),
             (figures.PLACE, bool(self.g_per_j)),
             (figures.TOKENS, self.moving.has_tokens),
+            (figures.CACHE, self.moving.has_cache),
         )
         return quantities(*(need for need, met in needs if met))

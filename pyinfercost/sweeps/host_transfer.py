@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..deployment.cold_start import cold_start_s
 from ..deployment.host_transfer import HostLink, copying_s, egress_usd, host_link, network_s, waiting_s
 from ..predict.boundary import Boundary, boundary_of, column_of, value_of
+from ..predict.model_figures import graph_figure
 from ..results.costs import Transfer
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class Moving:
     precisions: tuple[str, ...]
     links: tuple[HostLink, ...]
     cold_s: Mapping[str, tuple[float, ...]]
+
+    @property
+    def has_cache(self) -> bool:
+        """Whether a forward leaves keys and values."""
+        return boundary_of(self.graph, self.precisions[0]).kv_cache_bytes is not None
 
     @property
     def has_tokens(self) -> bool:
@@ -86,6 +92,10 @@ class Moving:
         """Tokens that a forward reads."""
         return self._of_precision(data, lambda found: found.tokens or 0)
 
+    def graph_figure(self, data: GridColumns, key: str) -> NDArray[np.float64]:
+        """A figure that the graph gives, of the largest share of the batch that a device has."""
+        return self._at_points(data, lambda precision: graph_figure(key, self.graph, precision) or 0, share=True)
+
     def _network_bytes(self, data: GridColumns) -> tuple[Any, Any]:
         """Bytes of the whole batch on the network, in and out."""
         terms = self.terms
@@ -101,6 +111,12 @@ class Moving:
         self, data: GridColumns, quantity: Callable[[Boundary], Quantity], *, share: bool = False
     ) -> NDArray[np.float64]:
         """A quantity of the boundary at each row: of all its batch, or of the largest share that a device has."""
+        return self._at_points(data, lambda precision: quantity(boundary_of(self.graph, precision)), share=share)
+
+    def _at_points(
+        self, data: GridColumns, quantity: Callable[[str], Quantity], *, share: bool = False
+    ) -> NDArray[np.float64]:
+        """A quantity of the graph at a precision, at each row."""
         import numpy as np
 
         codes, values = data.labels("precision")
@@ -114,9 +130,7 @@ class Moving:
                     whole = -(-whole // data["devices"])
                 return whole[rows]
 
-            found[rows] = column_of(
-                self.graph, quantity(boundary_of(self.graph, values[code])), int(rows.sum()), column
-            )
+            found[rows] = column_of(self.graph, quantity(values[code]), int(rows.sum()), column)
         return found
 
 
