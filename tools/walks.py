@@ -1,8 +1,8 @@
 """Count the files of the package that common calls enter: `python tools/walks.py [WALK ...]`.
 
-A profile hook (`sys.setprofile`) notes each Python call into `pyinfercost/`. For each walk it prints the files entered, the
-moves (calls from one file of the package into another) and the pair of files between which calls go most often. Each walk
-runs once before it is counted, on other values, so that imports are left out and nothing is cached.
+A profile hook (`sys.setprofile`) notes each Python call into `pyinfercost/`. For each walk it prints the files entered,
+the moves (calls from one file of the package into another) and the pair of files between which calls go most often.
+Each walk runs once before it is counted, on other values, so that imports are left out and nothing is cached.
 """
 
 from __future__ import annotations

@@ -306,6 +306,9 @@ void register_counts(py::module_& m) {
             result["output_bytes"] = to_python(found.output_bytes);
             result["weight_bytes"] = to_python(found.weight_bytes);
             result["tokens"] = found.tokens ? to_python(*found.tokens) : py::object(py::none());
+            result["kv_cache_bytes"] =
+                found.kv_cache_bytes ? to_python(*found.kv_cache_bytes) : py::object(py::none());
+            result["kv_cache_growth_bytes"] = to_python(found.kv_cache_growth_bytes);
             return result;
         },
         py::arg("graph"), py::kw_only(), py::arg("precision") = "native",

@@ -107,13 +107,36 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
         ++boundary.input_tensors;
         boundary.input_bytes += any.bytes(t, any.numel(t));
     }
+    const auto role_of = [&](TensorIndex t) { return graph->tensors()[static_cast<std::size_t>(t)].role; };
     const std::set<TensorIndex> results(graph->outputs().begin(), graph->outputs().end());
+    const auto is_cache = [&](TensorIndex t) {
+        return role_of(t) == Role::kv_cache && any.rank(t) >= kKeyRank;
+    };
+    std::set<TensorIndex> returned;  // keys and values, each storage once
     for (const TensorIndex t : results) {
         const TensorIndex root = pass.storage.root(t);
-        if (!hands_over(graph->tensors()[static_cast<std::size_t>(root)].role)) continue;
-        if (any.rank(t) >= kKeyRank && followed.kept(pass, t)) continue;
+        if (is_cache(root)) returned.insert(root);
+        if (!hands_over(role_of(root))) continue;
+        if (any.rank(t) >= kKeyRank && followed.kept(pass, t)) {
+            returned.insert(t);
+            continue;
+        }
         ++boundary.output_tensors;
         boundary.output_bytes += any.bytes(t, any.numel(t));
+    }
+    std::set<TensorIndex> given;
+    for (const TensorIndex t : graph->inputs()) {
+        if (is_cache(t)) given.insert(t);
+    }
+    const auto bytes_of = [&](const std::set<TensorIndex>& tensors) {
+        Expr bytes;
+        for (const TensorIndex t : tensors) bytes += any.bytes(t, any.numel(t));
+        return bytes;
+    };
+    if (!returned.empty() || !given.empty()) {
+        boundary.kv_cache_bytes = bytes_of(returned.empty() ? given : returned);
+        boundary.kv_cache_growth_bytes = counts.total().written[static_cast<std::size_t>(Traffic::kv_cache)];
+        if (!returned.empty()) boundary.kv_cache_growth_bytes += bytes_of(returned) - bytes_of(given);
     }
     for (const TensorIndex t : lookups.ids()) {
         boundary.tokens = boundary.tokens.value_or(Expr(0)) + any.numel(t);

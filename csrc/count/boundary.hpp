@@ -22,6 +22,12 @@ struct Boundary {
     // Elements of the integer inputs that the largest table of embeddings is looked up at, with two axes or
     // more (sequences in a batch); none where there is no such input.
     std::optional<Expr> tokens;
+    // Keys and values that are held after the forward: those that it returns, or, if it returns none, the
+    // caches that it is given. None if there are neither.
+    std::optional<Expr> kv_cache_bytes;
+    // What the forward adds to them: by how much the returned ones are larger than those that it is given,
+    // and what it writes into caches in place.
+    Expr kv_cache_growth_bytes;
 };
 
 // Of the captured forward: what a precision adds inside of it passes no boundary.

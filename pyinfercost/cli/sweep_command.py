@@ -124,7 +124,7 @@ def sweep(
         placed = any(each.region for each in on) or any(price.region for price in prices.values())
         given = ((figures.PRICE, bool(prices)), (figures.PLACE, placed))
         needs = [need for need, met in given if met]
-        _check_columns(choice, model, [*columns, *quantities(*needs, figures.TOKENS)], sizes)
+        _check_columns(choice, model, [*columns, *quantities(*needs, figures.TOKENS, figures.CACHE)], sizes)
 
         from ..predict.boundary import boundary_of
         from ..sources.captured import graph_over
@@ -134,8 +134,9 @@ def sweep(
         with progress(model, quiet=form != "table", silent=no_progress):
             captured = changed(graph_over(model, sizes), quantize, kv_cache)
         size_axes = _size_axes(captured)
-        if boundary_of(captured.graph, "native").tokens is not None:
-            needs.append(figures.TOKENS)
+        boundary = boundary_of(captured.graph, "native")
+        of_graph = ((figures.TOKENS, boundary.tokens), (figures.CACHE, boundary.kv_cache_bytes))
+        needs += [need for need, quantity in of_graph if quantity is not None]
         choice.check([*columns, *size_axes, *quantities(*needs)])
         points = prod([*(length for _, length in axes), *map(len, size_axes.values())])
         explain = folder is None and points <= _MOST_TO_EXPLAIN

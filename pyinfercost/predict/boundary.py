@@ -25,6 +25,10 @@ class Boundary:
         output_bytes: their bytes.
         weight_bytes: bytes of weights and buffers.
         tokens: ids that are looked up in the largest table of embeddings; None where a forward takes none.
+        kv_cache_bytes: bytes of keys and values that are held after the forward: those that it returns, or, if it
+            returns none, the caches that it is given; None if there are neither.
+        kv_cache_growth_bytes: bytes that the forward adds to them: by how much the returned ones are larger than the
+            given ones, and what it writes into caches in place.
     """
 
     input_tensors: int
@@ -33,6 +37,8 @@ class Boundary:
     output_bytes: Quantity
     weight_bytes: Quantity
     tokens: Quantity | None
+    kv_cache_bytes: Quantity | None
+    kv_cache_growth_bytes: Quantity
 
 
 def boundary_of(graph: Graph, precision: str) -> Boundary:

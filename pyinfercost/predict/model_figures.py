@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._core import Expr
 from ..results import figures
-from .boundary import value_of
+from .boundary import boundary_of, value_of
 from .graph_cache import kept_with
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def graph_figure(key: str, graph: Graph, precision: str) -> Quantity | None:
     """Return a figure that a graph gives, computed once for each precision."""
     kept = kept_with(graph)
     if (key, precision) not in kept:
-        kept[key, precision] = OF_GRAPH[key](graph, precision)
+        quantity = OF_GRAPH[key](graph, precision)
+        constant = isinstance(quantity, Expr) and quantity.is_constant
+        kept[key, precision] = int(quantity) if quantity is not None and constant else quantity
     found: Quantity | None = kept[key, precision]
     return found
 
@@ -55,3 +58,22 @@ def _value(key: str, graph: Graph, counts: Counts, precision: str, sizes: Mappin
         return None if quantity is None else value_of(quantity, sizes)
     found: Quantity = getattr(counts.total, key)
     return found
+
+
+@of_graph
+def kv_cache_bytes(graph: Graph, precision: str) -> Quantity | None:
+    """Return the bytes of keys and values that are held after the forward."""
+    return boundary_of(graph, precision).kv_cache_bytes
+
+
+@of_graph
+def kv_cache_bytes_per_token(graph: Graph, precision: str) -> Quantity | None:
+    """Return the bytes that one token adds to the keys and values, rounded down.
+
+    2 * layers * key and value heads * head width * bytes of the dtype in a decoder with full attention; 0 once a sliding
+    window is full.
+    """
+    boundary = boundary_of(graph, precision)
+    if boundary.kv_cache_bytes is None or boundary.tokens is None:
+        return None
+    return boundary.kv_cache_growth_bytes // boundary.tokens

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..sources.sizes import batch_name
 from ..predict.boundary import Boundary, boundary_of, column_of
 from ..predict.derived_costs import DerivedCosts, Numbers
+from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.uncertainty import band
 from .grid import Grid
 from .spec import COMPUTED, SCALES, WAY, scale_column
@@ -126,7 +127,8 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
                 points.items, latency_s, out=np.full(latency_s.shape, np.nan), where=timed
             )
             return rate
-        return np.array(np.broadcast_to(getattr(DerivedCosts(points), name), latency_s.shape), dtype=np.float64)
+        value = points.graph_figure(name) if name in OF_GRAPH else getattr(DerivedCosts(points), name)
+        return np.array(np.broadcast_to(value, latency_s.shape), dtype=np.float64)
 
 
 class GridPoints:
@@ -170,11 +172,20 @@ class GridPoints:
 
     def boundary(self, of: Callable[[Boundary], Any], *, share: bool = False) -> Numbers:
         """A quantity at the boundary of a forward: of the whole batch, or of the largest share of a device."""
+        graph = self._data.facts.graph
+        return self._of_precision(lambda precision: of(boundary_of(graph, precision)), share=share)
+
+    def graph_figure(self, key: str) -> Numbers:
+        """A figure that the graph gives, of the largest share of the batch on one device."""
+        graph = self._data.facts.graph
+        return self._of_precision(lambda precision: graph_figure(key, graph, precision) or 0, share=True)
+
+    def _of_precision(self, of: Callable[[str], Any], *, share: bool) -> Numbers:
+        """A quantity of the graph, which may differ by precision, at each point."""
         import numpy as np
 
-        graph = self._data.facts.graph
         precisions = self._data.grid.values("precision")
-        by_precision = {precision: of(boundary_of(graph, precision)) for precision in precisions}
+        by_precision = {precision: of(precision) for precision in precisions}
         if all(isinstance(quantity, int) for quantity in by_precision.values()):
             numbers = np.asarray([float(by_precision[precision]) for precision in precisions])
             return float(numbers[0]) if (numbers == numbers[0]).all() else numbers[self._position("precision")]

@@ -55,8 +55,13 @@ class SweepFacts:
 
     def quantities(self) -> tuple[str, ...]:
         """The columns of results that are there."""
-        has_tokens = boundary_of(self.graph, "native").tokens is not None
-        needs = ((figures.PRICE, self.priced), (figures.PLACE, self.placed), (figures.TOKENS, has_tokens))
+        boundary = boundary_of(self.graph, "native")
+        needs = (
+            (figures.PRICE, self.priced),
+            (figures.PLACE, self.placed),
+            (figures.TOKENS, boundary.tokens is not None),
+            (figures.CACHE, boundary.kv_cache_bytes is not None),
+        )
         return quantities(*(need for need, met in needs if met))
 
     def content(self) -> tuple[Any, ...]:

@@ -189,7 +189,9 @@ class Sweep(Result):
             where: a condition on the points that make up the curves.
         """
         points = self.where(where)
-        return Sweep(self.model, self.sizes, tradeoff_columns(points.data, points.identity(), x), complete=self.complete)
+        return Sweep(
+            self.model, self.sizes, tradeoff_columns(points.data, points.identity(), x), complete=self.complete
+        )
 
     def identity(self) -> tuple[str, ...]:
         """The columns that say which point a row is."""

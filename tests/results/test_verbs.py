@@ -1,0 +1,175 @@
+"""Every result has the same verbs: documents, tables, pages and data frames."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.toy_graphs import blocks
+
+import pyinfercost as ic
+from pyinfercost.report import forms, render
+from pyinfercost.results.measurement import MeasuredLayer, Measurement
+from pyinfercost.results.result import Result
+from pyinfercost.results.sparsity import ActivationRow, ActivationSparsity, LayerSpeedup, SparsitySpeedup
+from pyinfercost.results.tradeoff import Tradeoff, TradeoffRow
+
+KINDS = (
+    "profile",
+    "counted",
+    "estimate",
+    "sweep",
+    "stored",
+    "comparison",
+    "measurement",
+    "sparsity",
+    "activations",
+    "speedup",
+    "tradeoff",
+    "collective",
+)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
+    graph = blocks()
+    profile = ic.profile(graph, hardware="l4", price=1.0, batch=8)
+    assert profile.estimate is not None
+    weights = np.array([[0.0, 1.0, 0.0, 2.0]] * 4, dtype=np.float32)
+    layer = LayerSpeedup("fc", "fc.weight", "dense", 0.5, 200, 100.0, 64, 36, 2e-3, 1e-3, "2:4")
+    rows = (TradeoffRow("original", accuracy=0.9, lost=0.0, latency_s=1e-3), TradeoffRow("broken", error="it fails"))
+    found: dict[str, Result] = {
+        "profile": profile,
+        "counted": ic.profile(graph),
+        "estimate": profile.estimate,
+        "sweep": ic.sweep(graph, hardware=["l4", "t4"], batch=[1, 8]),
+        "comparison": ic.compare(profile, ic.profile(profile, batch=16)),
+        "measurement": Measurement(
+            model="toy", sizes={"batch": 8}, execution="eager", precision="native", device="cpu", threads=1,
+            hardware=None, runs=3, measured_s=2.0, measured_low_s=1.0, measured_high_s=3.0,
+            predicted_s=None, predicted_low_s=None, predicted_high_s=None,
+            layers=(MeasuredLayer("fc", ("aten.linear",), 1.5, None),),
+        ),
+        "sparsity": ic.sparsity(weights),
+        "activations": ActivationSparsity("Toy", (ActivationRow("act", "relu", 2, 100, 25),), 100, 25),
+        "speedup": SparsitySpeedup("a100-sxm-80gb", 4e-3, 3e-3, (layer,)),
+        "tradeoff": Tradeoff("Toy", "l4", "fp16", "eager", maximize=True, settings={}, rows=rows),
+        "collective": ic.collective("all_reduce", [1024, 2**20], hardware="h100-sxm-80gb", devices=8),
+    }  # fmt: skip
+    if pytest.importorskip("pyarrow"):
+        folder = tmp_path_factory.mktemp("sweeps") / "grid"
+        found["stored"] = ic.sweep(graph, hardware=["l4", "t4"], batch=[1, 8], out=folder)
+    return found
+
+
+class Tags(HTMLParser):
+    """Which tags a page has, and whether all are closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.add(tag)
+        if tag not in ("meta", "link", "input", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_documents_are_json(results: dict[str, Result], kind: str) -> None:
+    result = results[kind]
+    document = result.to_dict()
+    assert document["schema_version"] == 1
+    assert json.loads(result.to_json()) == json.loads(json.dumps(document, allow_nan=False))
+    assert len(result.to_json(indent=None).splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_csv_and_frames_have_the_columns(results: dict[str, Result], kind: str, tmp_path: Path) -> None:
+    result = results[kind]
+    rows = result.to_rows()
+    assert rows
+    assert all(tuple(row) == result.columns for row in rows)
+    plain = (str, int, float, bool, type(None))
+    assert all(type(value) in plain for row in rows for value in row.values())
+    text = result.to_csv()
+    read = list(csv.DictReader(io.StringIO(text)))
+    assert read == [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+    assert result.to_csv(tmp_path / "rows.csv") is None
+    assert (tmp_path / "rows.csv").read_text(encoding="utf-8") == text
+    table = result.to_arrow()
+    assert tuple(table.column_names) == result.columns
+    assert table.to_pylist() == rows
+    assert result.to_polars().shape == (len(rows), len(result.columns))
+    frame = result.to_pandas()
+    assert tuple(frame.columns) == result.columns
+    for name in result.columns:
+        assert frame[name].isna().tolist() == [row[name] is None for row in rows]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tables_are_text_markdown_and_html(results: dict[str, Result], kind: str) -> None:
+    result = results[kind]
+    text = result.to_text(width=80)
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) <= 80
+    assert str(result) == result.to_text()
+    markdown = result.to_markdown()
+    assert "| " in markdown
+    assert "\n- " in f"\n{markdown}"
+    for page in (result.to_html(), result._repr_html_()):
+        tags = Tags()
+        tags.feed(page)
+        assert tags.open == []
+        assert "src=" not in page
+        assert 'href="http' not in page
+    assert "table" in tags.seen  # of what a notebook shows
+    assert "script" not in tags.seen
+    assert result.to_html().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_form_that_a_result_has_not_is_refused(results: dict[str, Result], kind: str) -> None:
+    result = results[kind]
+    assert {"dict", "json", "csv", "text", "markdown", "html", "snippet", "pandas"} <= {*forms(result), "dict"}
+    with pytest.raises(ValueError, match=r"has no form 'pdf'; expected one of .*markdown"):
+        render(result, "pdf")
+
+
+def test_what_is_no_result_is_refused() -> None:
+    with pytest.raises(TypeError, match="got a dict, which is no result; expected one of Profile"):
+        render({}, "text")
+
+
+def test_what_is_not_known_is_none_and_null() -> None:
+    """The graph has one node that moves nothing, so that it takes no time on a systolic array and no rate is known."""
+    builder = ic.GraphBuilder("view")
+    batch = builder.size("batch", default=2)
+    x = builder.tensor("float32", (batch, 4), role="input")
+    y = builder.tensor("float32", (batch, 4))
+    builder.node("aten.view.default", {"self": x, "size": [-1]}, [y])
+    graph = builder.build([x], [y])
+    machine = "tpu-v5e"
+    estimate = ic.estimate(graph, hardware=machine)
+    assert estimate.latency_s == 0
+    assert estimate.throughput_per_s is None
+    assert estimate.to_dict()["estimate"]["throughput_per_s"] is None
+    grid = ic.sweep(graph, hardware=machine, batch=[1, 2])
+    assert np.isnan(grid["throughput_per_s"]).all()
+    assert [row["throughput_per_s"] for row in grid.to_rows()] == [None, None]
+    assert grid.row(0)["throughput_per_s"] is None
+    assert [point["throughput_per_s"] for point in grid.to_dict()["points"]] == [None, None]
+    assert {row["throughput_per_s"] for row in csv.DictReader(io.StringIO(grid.to_csv()))} == {""}
+    assert grid.to_arrow()["throughput_per_s"].null_count == 2
+    assert re.search(r"^throughput +not known$", str(ic.profile(graph, hardware=machine)), re.MULTILINE)
