@@ -19,7 +19,6 @@ class Record(Protocol):
     """The calls of a forward and the tensors they work on.
 
     Attributes:
-        values: Real tensors that were given as inputs.
         packed: Weights packed in script objects.
         calls: The calls so far, in order.
         module: The path of the running module.
@@ -29,7 +28,6 @@ class Record(Protocol):
         packed_ops: Operators that take weights packed in script objects.
     """
 
-    values: Values
     packed: PackedWeights
     calls: list[Call]
     module: str
@@ -37,6 +35,10 @@ class Record(Protocol):
     backward_from: int | None
     earlier: dict[int, list[int]]
     packed_ops: set[Any]
+
+    @property
+    def values(self) -> Values:
+        """Values of tensors that follow from the inputs."""
 
     def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         """Record one call; `frame` is where the model makes it."""

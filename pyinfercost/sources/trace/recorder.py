@@ -74,12 +74,12 @@ class _Operator:
 class Recorder:
     """Calls in order, with the caches that make recording cheap. One per capture.
 
-    `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `values`
-    knows the real tensors that were given as inputs, `sizes` the sizes that have names, `packed` the weights that lie
-    in script objects. Of a training step, `backward_from` is the first call of backward.
+    `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `given` are
+    the real tensors of the inputs by the ids of their meta tensors, `sizes` the named sizes, `packed` the weights in
+    script objects. Of a training step, `backward_from` is the first call of backward.
     """
 
-    values: Values
+    given: dict[int, torch.Tensor]
     sizes: SizeSpace
     packed: PackedWeights
     follows: bool = False  # whether every call is carried out with values too
@@ -100,9 +100,17 @@ class Recorder:
     _library_code: dict[CodeType, bool] = field(default_factory=dict)
     _meta_copies: dict[int, torch.Tensor] = field(default_factory=dict)
     _callers: list[str] = field(default_factory=list)  # modules that wait for the running one
+    _values: Values | None = None
     _data: DataSizes | None = None
 
     ends_by_exceptions: ClassVar[bool] = False
+
+    @property
+    def values(self) -> Values:
+        """Values of tensors that follow from the inputs; most forwards ask for none."""
+        if self._values is None:
+            self._values = Values(self.given, followed=self.follows)
+        return self._values
 
     @property
     def data(self) -> DataSizes:

@@ -180,7 +180,6 @@ def _one_run(
     from .constants import Constants
     from .inputs import meta_inputs, stand_in
     from .recorder import Recorder
-    from .values import Values
 
     builder = GraphBuilder(name)
     sizes = SizeSpace(builder, given, of_data=of_data)
@@ -190,13 +189,13 @@ def _one_run(
         inputs = meta_inputs(args, kwargs, dynamic, sizes)
         packed = PackedWeights(module)
         weights, certain = stand_in(module, with_numbers=bool(packed.all))
-    values = Values(inputs.given | certain, followed=with_values)
-    recorder, runs = Recorder(values, sizes, packed, follows=with_values), module
+    given_values = inputs.given | certain
+    recorder, runs = Recorder(given_values, sizes, packed, follows=with_values), module
     if step is not None:
         from .training import TrainingRecorder, TrainingStep
 
         owners = {id(tensor): name.rpartition(".")[0] for name, tensor in reversed(weights.items())}
-        recorder = TrainingRecorder(values, sizes, packed, follows=with_values, owners=owners)
+        recorder = TrainingRecorder(given_values, sizes, packed, follows=with_values, owners=owners)
         runs = TrainingStep(module, step.loss, recorder)
     try:
         with (
