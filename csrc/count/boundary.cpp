@@ -83,8 +83,10 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     Followed followed(*graph);
     Lookups lookups;
     Work work;
+    Expr cached_bytes;  // written into caches in place
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph->nodes().size()); ++i) {
         analyzer.analyze(i, work);
+        cached_bytes += work.written[static_cast<std::size_t>(Traffic::kv_cache)];
         const Call call(pass, graph->nodes()[static_cast<std::size_t>(i)]);
         followed.visit(call, work, pass);
         if (call.op().name == "aten.embedding") lookups.visit(call, followed, pass);
@@ -135,7 +137,7 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     };
     if (!returned.empty() || !given.empty()) {
         boundary.kv_cache_bytes = bytes_of(returned.empty() ? given : returned);
-        boundary.kv_cache_growth_bytes = counts.total().written[static_cast<std::size_t>(Traffic::kv_cache)];
+        boundary.kv_cache_growth_bytes = cached_bytes;
         if (!returned.empty()) boundary.kv_cache_growth_bytes += bytes_of(returned) - bytes_of(given);
     }
     for (const TensorIndex t : lookups.ids()) {

@@ -25,19 +25,19 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class CollectiveEstimate(Result, Generic[Number, Word]):
-    """What one collective operation costs, for one size or for many.
+    """Cost of one collective operation, for one message size or for many.
 
     Attributes:
         op: the operation.
         hardware: the id of the machine.
-        devices: how many of them take part.
-        dtype: what the messages hold.
-        link: what the bytes go over: `"device"` (a link of their own), `"host"` (PCIe), or `"none"` for one device.
+        devices: number of devices that take part.
+        dtype: dtype of the messages.
+        link: the link: `"device"` (between devices), `"host"` (PCIe), or `"none"` for one device.
         size_bytes: the size of a message, as `collective` counts it.
         latency_s: seconds from the call to its end on all devices, launched from a captured graph or a queue.
         latency_low_s: the lower end of the band in which four of five measurements are expected.
         latency_high_s: the upper end.
-        bus_bandwidth_byte_per_s: what each device's link carries as nccl-tests counts it: `size / latency` times
+        bus_bandwidth_byte_per_s: bus bandwidth per device as nccl-tests defines it: `size / latency` times
             `2 (n - 1) / n` for an all-reduce, `(n - 1) / n` for operations on parts, 1 for the others; 0 for one
             device.
         algorithm: `"ring"`, `"direct"` (to each peer at once), `"switch"` (the switch adds up) or `"none"`.

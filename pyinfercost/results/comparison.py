@@ -20,29 +20,29 @@ TOTALS = figures.keys(figures.CHANGE)
 UNCHANGED = "same"
 
 _ROUNDING = 1e-9
-"""Of a figure: sums and shares of equal numbers may differ in their last digits."""
+"""Relative difference up to which figures are equal: sums of equal numbers may differ in their last digits."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One figure before and after; None where it is not known."""
+    """One figure before and after; None on a side where it is unknown."""
 
     before: float | None
     after: float | None
 
     @property
     def difference(self) -> float | None:
-        """After less before; None where one of them is not known."""
+        """After less before; None if one of them is unknown."""
         return None if self.before is None or self.after is None else self.after - self.before
 
     @property
     def ratio(self) -> float | None:
-        """After over before; None where one of them is not known, or nothing was there before."""
+        """After over before; None if one of them is unknown or the figure was 0 before."""
         return None if self.before is None or self.after is None or self.before == 0 else self.after / self.before
 
     @property
     def changed(self) -> bool:
-        """Whether the two differ by more than rounding, or one of them alone is known."""
+        """Whether the two differ by more than rounding, or only one of them is known."""
         if self.before is None or self.after is None:
             return self.before is not self.after
         return not isclose(self.before, self.after, rel_tol=_ROUNDING)
@@ -50,7 +50,7 @@ class Change:
 
 @dataclass(frozen=True)
 class ModuleChange(WithFigures):
-    """One module by itself, without the modules that it calls, so that modules add up to the total.
+    """One module without the modules that it calls, so that modules add up to the total.
 
     Attributes:
         module: its path; empty for the model itself.
@@ -69,10 +69,11 @@ class ModuleChange(WithFigures):
 
 @dataclass(frozen=True)
 class Side:
-    """What one of the two profiles is of, and on what terms.
+    """Model and deployment of one of the two profiles.
 
-    `hardware` and what belongs to it are None where nothing was timed. `precision` is None where the document does not
-    say. `price` is the price of an hour in words; `utilization` the share of the paid time in use.
+    `hardware` and the fields that belong to it are None for a profile without times. `precision` is None if the
+    document does not have it. `price` is the price of an hour in words; `utilization` the share of the paid time in
+    use.
     """
 
     model: str
@@ -90,14 +91,14 @@ class Side:
 
 @dataclass(frozen=True)
 class BrokenLimit:
-    """A limit that does not hold, and why.
+    """A broken limit.
 
     Attributes:
         limit: the limit as it was written.
-        figure: the figure of the whole model.
-        before: its value before; None where it is not known.
-        after: its value after; None where it is not known.
-        reason: what it did, in words.
+        figure: key of the figure.
+        before: its value before; None if it is unknown.
+        after: its value after; None if it is unknown.
+        reason: the change and the limit, in words.
     """
 
     limit: str
@@ -117,10 +118,10 @@ class Comparison(Result):
     `print(comparison)` shows the totals and the modules that changed. Every figure is a `Change`.
 
     Attributes:
-        before: what the first profile is of.
-        after: what the second one is of.
-        warnings: where the two differ in more than the model, and what no figure has, in words.
-        totals: figure -> its change, for those of a module and of the whole (`peak_memory_bytes`, `carbon_g`, ...).
+        before: model and deployment of the first profile.
+        after: model and deployment of the second profile.
+        warnings: differences besides the model, and operators that no figure includes, in words.
+        totals: key -> change of the figure of the whole model.
         modules: the modules of both, in the order of the graph.
         added: the paths that are new: `layer3.6` if everything below it is new, and not each module of it.
         removed: the paths that are gone, likewise.
@@ -137,10 +138,10 @@ class Comparison(Result):
     failed: tuple[BrokenLimit, ...] = ()
 
     def __getitem__(self, module: str) -> ModuleChange:
-        """A module by its path.
+        """Return a module by its path.
 
         Raises:
-            KeyError: there is none of that path on either side.
+            KeyError: neither side has the module.
         """
         for row in self.modules:
             if row.module == module:

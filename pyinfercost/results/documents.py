@@ -21,29 +21,29 @@ _SCRIPT_TYPE = "application/json"
 
 
 class ComparisonError(ValueError):
-    """Something that is no profile; the message says what was got and what was expected."""
+    """A document that is no profile; the message states the fault and what is expected."""
 
 
 def profile_document_from(path: str | PathLike[str]) -> dict[str, Any]:
-    """The JSON object of a profile, from a file with it or from an HTML report.
+    """Return the JSON object of a profile from a JSON file or an HTML report.
 
     Args:
-        path: what `profile --format json` wrote, or a report that has the same in a
+        path: output of `profile --format json`, or a report with the same in a
             `<script type="application/json" id="pyinfercost-profile">`.
 
     Raises:
-        ComparisonError: for a file that holds no profile, or one of a version that is not known.
-        OSError: for a file that cannot be read.
+        ComparisonError: the file holds no profile, or one of an unknown version.
+        OSError: the file cannot be read.
     """
     return checked_profile(document_from(path), fspath(path))
 
 
 def document_from(path: str | PathLike[str]) -> Any:
-    """The JSON in a file or in an HTML report, whatever it is of.
+    """Return the JSON in a file or in an HTML report.
 
     Raises:
-        ComparisonError: for a file that holds no JSON.
-        OSError: for a file that cannot be read.
+        ComparisonError: the file holds no JSON.
+        OSError: the file cannot be read.
     """
     name = fspath(path)
     try:
@@ -60,7 +60,15 @@ def document_from(path: str | PathLike[str]) -> Any:
 
 
 def checked_profile(document: Any, which: str) -> dict[str, Any]:
-    """The document, if it is a profile of a version that is known; `which` names it where it is not."""
+    """Return the document of a profile.
+
+    Args:
+        document: the document.
+        which: its name in errors.
+
+    Raises:
+        ComparisonError: it is no profile, or one of an unknown version.
+    """
     if not isinstance(document, Mapping) or not document.keys() >= _PARTS:
         raise ComparisonError(f"{which} is no profile; {HOW_TO}")
     version = document.get("schema_version")
@@ -72,7 +80,7 @@ def checked_profile(document: Any, which: str) -> dict[str, Any]:
 
 
 def is_graph(document: Any) -> bool:
-    """Whether a document is a graph, as `Graph.to_json` writes it, and no profile."""
+    """Whether a document is a graph, as `Graph.to_json` writes it."""
     return isinstance(document, Mapping) and document.keys() >= _GRAPH_PARTS
 
 

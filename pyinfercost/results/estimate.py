@@ -15,18 +15,34 @@ if TYPE_CHECKING:
     from .costs import ColdStart, Cost, Moved, Place
 
 BOUNDS = ("compute", "dram", "cache", "launch")
-"""What can bind a kernel, in the order in which reports name them."""
+"""Terms that can bind a kernel, in the order in which reports name them."""
 
 
 @dataclass(frozen=True)
 class LayerEstimate:
-    """The time of one node of the graph, the terms of which it consists, and the effect that decided it.
+    """Time of one node of the graph, its terms, and the effect that decided it.
 
-    `engine` is what its arithmetic runs on and in which dtype (`"matrix float16"`); `kernel_flops` and `kernel_bytes`
-    are what its kernel computes and moves, which in a fused kernel is less than its nodes would move by themselves.
+    A fused kernel's time is attributed to its first node that is not recomputed elsewhere; its other nodes take no
+    time, and their note names that node.
 
-    A kernel that covers several nodes is charged whole to the first of them that no other kernel computes again; the
-    others take no time of their own and their note says which node carries it.
+    Attributes:
+        index: number of the node in the graph.
+        module: path of the module that calls the operator.
+        op: the operator.
+        kernel: name of the kernel.
+        latency_s: seconds.
+        bound: the term that binds the kernel, one of `BOUNDS`.
+        compute_s: seconds of arithmetic.
+        dram_s: seconds of DRAM traffic.
+        cache_s: seconds of cache traffic.
+        launch_s: seconds of launches.
+        energy_j: joules; None if the machine's power is unknown.
+        effect: the effect that decided the time.
+        effect_share: share of the latency that the effect takes.
+        engine: engine and dtype of the arithmetic (`"matrix float16"`).
+        kernel_flops: FLOPs of the kernel.
+        kernel_bytes: bytes that the kernel moves; a fused kernel moves less than its nodes would on their own.
+        note: the node that carries the kernel's time, or the engine that lacks the dtype.
     """
 
     index: int
@@ -50,21 +66,42 @@ class LayerEstimate:
 
 @dataclass(frozen=True, repr=False)
 class Estimate(Result):
-    """The latency of one forward on one machine, what binds it, and the same per layer.
+    """Cost of one forward on one machine, in total and per layer.
 
-    `bound` maps compute, dram, cache and launch to the share of the latency that each of them binds; the shares sum
-    to 1. `sustained` says that the machine was taken to be at work all the time (see `hardware.load`).
-    `throughput_per_s` counts items of the batch where the graph has a size `batch`, and else forwards.
-    `memory_bytes` is what the machine has, None where that is its owner's choice. `energy_j` are the joules of the
-    forward on all its devices, and `energy_low_j` to `energy_high_j` their band; `energy_per_item_j` is for one item
-    of the batch. They are None for a machine whose power is not known.
-
-    `transfer_s` is what a request takes beside the forward, to get its inputs to the device and its results back
-    (`transfer` says how), and `cold_start_s` what a device takes to be ready for its first forward; both are None where
-    the machine's file says nothing of its link. `tokens` are those that a forward reads, None for what is no model of a
-    language. `cost_usd` is what one item of the batch costs, and `cost` how it comes about; None where no price is
-    given. `carbon_g` are the grams of CO2 equivalent of one item, data centre included, at `place`; None where nothing
-    says where the machine stands.
+    Attributes:
+        hardware: id of the machine.
+        precision: the dtype that it runs in.
+        execution: how it runs.
+        sizes: values of all named sizes.
+        threads: threads of a CPU; None for all cores.
+        sustained: whether the machine runs without pause, so that its power limit bounds the clock.
+        devices: devices that share the batch.
+        latency_s: seconds of the forward.
+        latency_low_s: lower end of its band.
+        latency_high_s: upper end of its band.
+        throughput_per_s: items of the batch per second if the graph has a size `batch`, else forwards; None if the
+            forward takes no time.
+        energy_j: joules of the forward on all devices; None, like the next three, if the machine's power is unknown.
+        energy_low_j: lower end of its band.
+        energy_high_j: upper end of its band.
+        energy_per_item_j: joules per item of the batch.
+        transfer_s: seconds to move inputs in and results out, beside the forward; None if the machine's file describes
+            no host link.
+        transfer: how they are moved.
+        cold_start_s: seconds until a device is ready for its first forward; None if the machine's file describes no
+            host link.
+        cold_start: its parts.
+        tokens: tokens that a forward reads; None for a model that reads none.
+        cost_usd: USD per item of the batch; None without a price.
+        cost: how the cost comes about.
+        usd_per_million_tokens: USD per 10^6 tokens.
+        carbon_g: grams of CO2 equivalent per item, data center included; None if the place is unknown.
+        place: location of the machine.
+        fits_in_memory: whether the peak fits the machine's memory.
+        memory_bytes: memory of the machine; None if it is the owner's choice.
+        bound: term -> share of the latency that it binds; the shares sum to 1.
+        machine: the machine.
+        layers: one per node that a kernel covers.
     """
 
     hardware: str

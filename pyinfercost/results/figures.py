@@ -151,8 +151,8 @@ CATALOG: tuple[Figure, ...] = (
          words="activations at the peak with weights, buffers and inputs"),
     _row("kv_cache_bytes", "KV cache", "B", TOTAL, CHANGE, DIFF, SWEEP, GRID, BUDGET, RECORD, CARD, better=LESS,
          needs=(CACHE,), spare=5, words="keys and values held after the forward, on one device"),
-    _row("kv_cache_bytes_per_token", "KV cache of a token", "B", TOTAL, CHANGE, SWEEP, BUDGET, RECORD, CARD, better=LESS,
-         needs=(CACHE,), words="bytes that one token adds to the keys and values"),
+    _row("kv_cache_bytes_per_token", "KV cache of a token", "B", TOTAL, CHANGE, SWEEP, BUDGET, RECORD, CARD,
+         better=LESS, needs=(CACHE,), words="bytes that one token adds to the keys and values"),
     # Time and energy on a machine.
     _row("latency_s", "latency", "s", LAYER, PART, SORT, MODULE, ESTIMATE, CHANGE, DIFF, SWEEP, GRID, BUDGET, RECORD,
          CARD, better=LESS, needs=_TIMED, sort="latency", words="seconds of one forward"),

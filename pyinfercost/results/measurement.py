@@ -1,4 +1,4 @@
-"""A measured forward beside what was predicted of it."""
+"""Measurements of a forward beside its prediction."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MeasuredLayer:
-    """One module by itself, without the modules that it calls.
+    """One module without the modules that it calls.
 
     Attributes:
         module: its path; empty for the model itself.
-        ops: the ops that it calls, each once.
-        measured_s: the median of what it took.
-        predicted_s: what was predicted of these ops; None without hardware.
+        ops: the operators that it calls, each once.
+        measured_s: median of the measured seconds.
+        predicted_s: predicted seconds of these operators; None without hardware.
     """
 
     module: str
@@ -31,18 +31,18 @@ class MeasuredLayer:
 
 @dataclass(frozen=True)
 class ForwardEnergy:
-    """Joules of one forward as a counter of the machine told them; all None where none does.
+    """Joules of one forward, read from an energy counter of the machine. Without a counter, all fields are None.
 
     Attributes:
-        joules: of one forward, the mean of all that ran: idle draw and other processes included.
+        joules: mean joules per forward, idle draw and other processes included.
         above_idle_j: the same less the idle draw over the same time.
-        idle_w: watts before anything ran.
+        idle_w: watts before the first forward.
         source: the counter: `rapl:package-0+dram`, `nvml:counter`, `nvml:sampled`.
-        covers: whose joules they are, in words.
-        resolution: the share of the whole reading that one step of the counter is; 0.01 or less.
+        covers: the parts of the machine that the counter covers, in words.
+        resolution: one step of the counter as a share of the whole reading; 0.01 or less.
         runs: forwards in the reading.
         duration_s: seconds of the reading.
-        why_not: what was looked for, and why there are none.
+        why_not: the counter that was looked for, and why it cannot be read.
     """
 
     joules: float | None = None
@@ -59,17 +59,16 @@ class ForwardEnergy:
 NOT_ASKED_FOR = ForwardEnergy(why_not="it was not asked for")
 
 PREDICTED_SOURCE = "predicted: model"
-"""The source of joules that were computed and not measured."""
+"""Source of predicted joules."""
 
 
 @dataclass(frozen=True)
 class Measurement(Result):
-    """One forward as it ran here: the median with its quartiles, its joules, and what was predicted.
+    """One forward as it ran on this machine: median and quartiles, joules, and the prediction.
 
-    `layers` is empty where modules cannot be told apart, as in a compiled graph. Their sum is more than
-    `measured_s` by what it costs to look at them. `measured_j` are joules of one forward, and `energy_source` says
-    which counter told them (`energy` has the rest); `predicted_j` are those of `Estimate.energy_j`. `prediction` is the
-    whole profile of what ran, on the machine that predicts; None without hardware.
+    `layers` is empty if modules cannot be told apart, as in a compiled graph. Their sum exceeds `measured_s` by the
+    cost of timing them. `measured_j` and `energy_source` are read from `energy`; `predicted_j` is `Estimate.energy_j`.
+    `prediction` is the profile of the forward on the machine that predicts; None without hardware.
     """
 
     model: str
@@ -100,22 +99,22 @@ class Measurement(Result):
 
     @property
     def measured_j(self) -> float | None:
-        """Joules of one forward; None where nothing here tells them."""
+        """Measured joules of one forward; None without a counter."""
         return self.energy.joules
 
     @property
     def energy_source(self) -> str | None:
-        """The counter that told `measured_j`: `rapl:package-0+dram`, `nvml:counter`, `nvml:sampled`."""
+        """The counter of `measured_j`: `rapl:package-0+dram`, `nvml:counter`, `nvml:sampled`."""
         return self.energy.source
 
     @property
     def predicted_j_source(self) -> str | None:
-        """`"predicted: model"`, where there is a `predicted_j`."""
+        """`"predicted: model"` if there is a `predicted_j`."""
         return None if self.predicted_j is None else PREDICTED_SOURCE
 
     @property
     def energy_ratio(self) -> float | None:
-        """Predicted over measured joules; None where one of them is not known."""
+        """Predicted over measured joules; None if one of them is unknown."""
         if self.predicted_j is None or self.measured_j is None:
             return None
         return self.predicted_j / self.measured_j

@@ -8,19 +8,19 @@ from ..report.render import render
 from .result import Result
 
 BINS_PER_OCTAVE = 4
-"""As in csrc/sparsity/magnitudes.hpp."""
+"""Bins of a histogram per factor of two, as in csrc/sparsity/magnitudes.hpp."""
 
 
 @dataclass(frozen=True)
 class Groups:
-    """N:M structure along one axis: groups of `m` neighbours of which at most `n` are not zero.
+    """N:M structure along one axis: groups of `m` neighbors of which at most `n` are nonzero.
 
     Attributes:
-        n: How many of a group may be kept.
-        m: The length of a group. The last one of a row may be shorter, and counts as filled up with zeros.
-        axis: `"rows"`, along each row (of a linear layer: its inputs, the axis of the reduction), or `"columns"`.
-        groups: How many there are.
-        satisfied: How many of them have the structure.
+        n: Nonzero elements that a group may have.
+        m: Length of a group. The last group of a row may be shorter; it is padded with zeros.
+        axis: `"rows"`, along each row (in a linear layer: its inputs, the axis of the reduction), or `"columns"`.
+        groups: Number of groups.
+        satisfied: Number of groups with the structure.
     """
 
     n: int
@@ -31,12 +31,12 @@ class Groups:
 
     @property
     def share(self) -> float:
-        """The share of groups that have the structure; 0 where there are none."""
+        """Share of groups with the structure; 0 without groups."""
         return _ratio(self.satisfied, self.groups)
 
     @property
     def holds(self) -> bool:
-        """Whether all have it."""
+        """Whether all groups have the structure."""
         return self.groups > 0 and self.satisfied == self.groups
 
     @property
@@ -47,7 +47,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Square blocks of a weight as a matrix. At an edge they are smaller, and count as filled up with zeros."""
+    """Square blocks of a weight as a matrix. Blocks at an edge are smaller; they are padded with zeros."""
 
     size: int
     blocks: int
@@ -55,25 +55,25 @@ class Blocks:
 
     @property
     def zero_share(self) -> float:
-        """The share of blocks that are wholly zero."""
+        """Share of blocks that are entirely zero."""
         return _ratio(self.zero, self.blocks)
 
 
 @dataclass(frozen=True)
 class Magnitudes:
-    """How large the elements are, by a sample of one from each of 16,384 equal shares of them (or all, if fewer).
+    """Magnitudes of the elements, from a sample of one element of each of 16,384 equal shares (all elements, if fewer).
 
-    Which element of a share is taken is decided by a hash of the share's number: the same ones on every machine.
+    A hash of the share's number selects its element, so that all machines sample the same elements.
 
     Attributes:
-        sampled: How many elements were looked at.
-        zeros: How many of these are zero.
-        nonfinite: How many are infinite or not a number; these are in no other figure.
-        largest: The largest magnitude; 0 where nothing else was found.
-        smallest: The smallest one that is not zero.
-        root_mean_square: Of all finite elements, zeros among them.
-        lowest_octave: The first bin starts at two to this power.
-        below: How many are not zero and lie below the first bin.
+        sampled: Number of sampled elements.
+        zeros: Number of them that are zero.
+        nonfinite: Number of them that are infinite or NaN; no other figure includes these.
+        largest: Largest magnitude; 0 if all are zero.
+        smallest: Smallest nonzero magnitude.
+        root_mean_square: Root mean square of the finite elements, zeros included.
+        lowest_octave: Exponent of the power of two at which the first bin starts.
+        below: Number of nonzero elements below the first bin.
         bins: Counts; each octave (factor of two) has four bins of equal width.
     """
 
@@ -93,16 +93,16 @@ class Figures:
     """Counts that add up over weights.
 
     Attributes:
-        elements: Of the weight as a dense one.
-        zeros: How many of these are zero, stored or not.
+        elements: Elements of the dense weight.
+        zeros: Number of them that are zero, stored or not.
         rows: Entries of the first dimension: output channels of linear layers and convolutions. 0 below two dimensions,
-            as `channels`, `groups` along columns, and `blocks`.
-        zero_rows: How many of them are wholly zero.
-        channels: Entries of the second dimension, with all behind it: input channels of linear layers and convolutions.
-        zero_channels: How many of them are wholly zero.
+            like `channels`, `groups` along columns, and `blocks`.
+        zero_rows: Rows that are entirely zero.
+        channels: Entries of the second dimension: input channels of linear layers and convolutions.
+        zero_channels: Channels that are entirely zero.
         groups: N:M structure along axes that are long enough for it.
-        blocks: Wholly zero blocks of the matrix.
-        stored_bytes: What the weight takes in memory, with its indices, masks and scales.
+        blocks: Blocks of the matrix that are entirely zero, by size.
+        stored_bytes: Bytes of the weight in memory, with its indices, masks and scales.
     """
 
     elements: int = 0
@@ -117,23 +117,23 @@ class Figures:
 
     @property
     def zero_share(self) -> float:
-        """The share of elements that are zero; 0 where there are none."""
+        """Share of elements that are zero; 0 without elements."""
         return _ratio(self.zeros, self.elements)
 
     @property
     def density(self) -> float:
-        """The share of elements that are not zero; 1 where there are none."""
+        """Share of elements that are nonzero; 1 without elements."""
         return 1 - self.zero_share
 
     @property
     def best_groups(self) -> Groups | None:
-        """The strictest N:M structure that all groups have, along rows where both axes have it."""
+        """Strictest N:M structure of all groups, along rows if both axes have it; None without one."""
         holding = [groups for groups in self.groups if groups.holds]
         return min(holding, key=lambda g: (g.n / g.m, g.m, g.axis != "rows"), default=None)
 
     @property
     def best_blocks(self) -> Blocks | None:
-        """The largest blocks whose zero ones cover nearly as much (90 %) as zero blocks of the smallest size do."""
+        """Largest block size whose zero blocks cover at least 90 % of what zero blocks of the best size cover."""
         found = [blocks for blocks in self.blocks if blocks.zero]
         wanted = 0.9 * max((blocks.zero_share for blocks in found), default=0.0)
         return max((b for b in found if b.zero_share >= wanted), key=lambda b: b.size, default=None)
@@ -145,15 +145,15 @@ class WeightSparsity:
 
     Attributes:
         name: Its name; empty for a lone array.
-        form: How its zeros are kept: `dense` (as stored numbers), `mask` (`torch.nn.utils.prune`), `parametrization`,
+        form: Storage of its zeros: `dense` (as stored numbers), `mask` (`torch.nn.utils.prune`), `parametrization`,
             `coo`, `csr`, `csc`, `bsr`, `bsc`, `semi_structured`, or `quantised` (zeros of the integers). Only sparse
             and semi-structured forms save bytes or time by themselves.
-        dtype: Of its elements, as torch spells it; `int4` and `uint4` for two in a byte.
-        shape: Its sizes.
+        dtype: Dtype of its elements, as torch spells it; `int4` and `uint4` for two in a byte.
+        shape: Its shape.
         figures: The counts.
-        magnitudes: A sample of magnitudes; of quantised weights those of the integers.
+        magnitudes: A sample of magnitudes; for quantized weights, of the integers.
         aliases: Other names of the same memory.
-        note: What the figures leave out, in words; empty if nothing.
+        note: Omissions of the figures, in words; empty without any.
     """
 
     name: str
@@ -167,7 +167,7 @@ class WeightSparsity:
 
     @property
     def zero_share(self) -> float:
-        """The share of elements that are zero."""
+        """Share of elements that are zero."""
         return self.figures.zero_share
 
 
@@ -181,10 +181,10 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Sparsity(Result):
-    """The weights of a model, a file or a tensor.
+    """Sparsity of the weights of a model, a file or a tensor.
 
     Attributes:
-        model: What was scanned.
+        model: Name of the model, path of the file, `"array"` or `"tensor"`.
         weights: one row per weight, in the model's order.
         total: the counts of all weights.
         skipped: weights that could not be scanned; no figure includes them.
@@ -196,7 +196,11 @@ class Sparsity(Result):
     skipped: tuple[Skipped, ...] = ()
 
     def __getitem__(self, name: str) -> WeightSparsity:
-        """A weight by its name or an alias."""
+        """Return a weight by its name or an alias.
+
+        Raises:
+            KeyError: no weight has the name.
+        """
         for weight in self.weights:
             if name == weight.name or name in weight.aliases:
                 return weight
@@ -222,14 +226,14 @@ class Sparsity(Result):
 
 @dataclass(frozen=True)
 class ActivationRow:
-    """One activation operator of one module, all its calls added up.
+    """One activation operator of one module, with all its calls.
 
     Attributes:
-        module: The path of the innermost module that called it; empty for the model itself.
-        op: As torch's operators are called, without the trailing underscore of in-place ones.
-        calls: How often it ran.
-        elements: Of all its results.
-        zeros: How many of these are zero.
+        module: Path of the innermost module that called it; empty for the model itself.
+        op: Name of torch's operator, without the trailing underscore of in-place operators.
+        calls: Number of calls.
+        elements: Elements of all its results.
+        zeros: Number of them that are zero.
     """
 
     module: str
@@ -240,7 +244,7 @@ class ActivationRow:
 
     @property
     def zero_share(self) -> float:
-        """The share of zeros; 0 where there are no elements."""
+        """Share of zeros; 0 without elements."""
         return self.zeros / self.elements if self.elements else 0.0
 
 
@@ -262,7 +266,7 @@ class ActivationSparsity(Result):
 
     @property
     def zero_share(self) -> float:
-        """The share of zeros; 0 where there are no elements."""
+        """Share of zeros; 0 without elements."""
         return self.zeros / self.elements if self.elements else 0.0
 
     def __repr__(self) -> str:
@@ -271,21 +275,21 @@ class ActivationSparsity(Result):
 
 @dataclass(frozen=True)
 class LayerSpeedup:
-    """What the zeros of one weight are worth where its product runs.
+    """Speedup from the zeros of one weight.
 
     Attributes:
         module: the layer.
-        weight: the name of its weight.
-        form: how the zeros are kept, as `ic.sparsity` says.
-        zero_share: of the weight's elements.
-        dense_flops: multiply-adds of the product as it runs, two FLOPs each.
-        effective_flops: of these, those with weights that are not zero.
-        dense_bytes: of the weight as it is stored densely.
-        compressed_bytes: the least that a format would take: 2:4 where it holds, else the elements that are not zero
-            with an index of 16 bits each, or the dense bytes where that is less.
-        latency_s: of the layer as it runs.
-        realisable_s: of the layer with the kernels that this machine has for these zeros.
-        why: what the machine makes of them, in words.
+        weight: name of its weight.
+        form: storage of the zeros, as in `WeightSparsity`.
+        zero_share: share of the weight's elements that are zero.
+        dense_flops: FLOPs of the dense product, two per multiply-add.
+        effective_flops: FLOPs with nonzero weights.
+        dense_bytes: bytes of the dense weight.
+        compressed_bytes: fewest bytes of any format: 2:4 if the weight has that structure, else nonzero elements with
+            an index of 16 bits each, or the dense bytes if they are fewer.
+        latency_s: seconds of the layer as it runs.
+        realisable_s: seconds of the layer with the machine's kernels for these zeros.
+        why: the reason, in words.
     """
 
     module: str
@@ -302,19 +306,19 @@ class LayerSpeedup:
 
     @property
     def speedup(self) -> float:
-        """Dense over realisable; 1.0 where kernels make nothing of the zeros."""
+        """Dense over realizable time; 1.0 if no kernel uses the zeros."""
         return self.latency_s / self.realisable_s if self.realisable_s > 0 else 1.0
 
 
 @dataclass(frozen=True)
 class SparsitySpeedup(Result):
-    """What zeros are worth on one machine, layer by layer.
+    """Speedup from zeros in weights on one machine, layer by layer.
 
     Attributes:
-        hardware: the machine.
-        latency_s: of the whole forward as it runs.
-        realisable_s: with the kernels that the machine has for these zeros.
-        layers: one for each product with a weight that was scanned.
+        hardware: id of the machine.
+        latency_s: seconds of the forward as it runs.
+        realisable_s: seconds with the machine's kernels for these zeros.
+        layers: one per product with a scanned weight.
     """
 
     hardware: str
@@ -324,7 +328,7 @@ class SparsitySpeedup(Result):
 
     @property
     def speedup(self) -> float:
-        """Of the whole forward."""
+        """Dense over realizable time of the forward."""
         return self.latency_s / self.realisable_s if self.realisable_s > 0 else 1.0
 
 

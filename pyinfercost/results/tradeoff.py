@@ -1,4 +1,4 @@
-"""The result of a trade-off: one row per candidate, and one per candidate and layer."""
+"""Trade-offs between accuracy and cost: one row per candidate, and one per candidate and layer."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 from .result import Result
 
 ORIGINAL = "original"
-"""The name of the unchanged model's row."""
+"""Name of the row of the unchanged model."""
 
 
 @dataclass(frozen=True)
 class TradeoffRow:
-    """One candidate: what `evaluate` said of it, what it is predicted to cost, and what it took here.
+    """One candidate: its accuracy, its predicted cost, and its measured time.
 
     Attributes:
         name: the candidate's name; `"original"` for the unchanged model.
-        accuracy: what `evaluate` returned, in its own unit; None where that failed.
-        lost: accuracy lost against the original: less accuracy, or more loss; below 0 where the candidate is better.
+        accuracy: result of `evaluate`, in its own unit; None if it failed.
+        lost: accuracy lost against the original: less accuracy, or more loss; below 0 for a better candidate.
         latency_s: predicted seconds of one forward; the same with `_low` and `_high` are its band.
         latency_low_s: the lower end of the band.
         latency_high_s: the upper end of the band.
         peak_memory_bytes: weights and activations at their peak.
         parameter_bytes: weights.
-        energy_j: joules of one forward; None where the machine's power is not known.
+        energy_j: joules of one forward; None if the machine's power is unknown.
         cost_usd: USD of one item of the batch; None without a price.
-        measured_s: seconds of one forward here, the median; None where nothing was measured.
+        measured_s: median seconds of one forward on this machine; None if it was not measured.
         measured_low_s: the lower quartile.
         measured_high_s: the upper quartile.
-        zero_share: share of the weights' elements that are zero, biases included; None where they cannot be scanned.
-        structure: the strictest N:M structure that all groups of all matrices have, such as `"2:4"`; empty for none.
+        zero_share: share of the weights' elements that are zero, biases included; None if they cannot be scanned.
+        structure: strictest N:M structure of all groups of all matrices, such as `"2:4"`; empty for none.
         zero_rows: output channels (rows of weights) that are wholly zero.
         unmodelled: nodes of the forward that the prediction does not cover.
-        error: what failed, in words; None where nothing did.
+        error: the failure, in words; None without one.
     """
 
     name: str
@@ -64,10 +64,10 @@ class LayerSensitivity:
     Attributes:
         candidate: its name.
         module: the path of the layer.
-        accuracy: what `evaluate` returned; None where something failed.
+        accuracy: result of `evaluate`; None if it failed.
         lost: accuracy lost against the original, as in a row.
-        applicable: False where the candidate has nothing to change in such a layer.
-        error: what failed, in words; None where nothing did.
+        applicable: False if the candidate has nothing to change in the layer.
+        error: the failure, in words; None without one.
     """
 
     candidate: str
@@ -82,17 +82,17 @@ class LayerSensitivity:
 class Tradeoff(Result):
     """Accuracy beside cost, one row per candidate, the unchanged model first.
 
-    `print(result)` shows the table, what failed, and per layer what each candidate loses.
+    `print(result)` shows the candidates, failures, and the accuracy that each candidate loses per layer.
 
     Attributes:
-        model: the class of the model.
-        hardware: the machine that was predicted for.
-        precision: in which precision.
-        execution: and how it runs.
-        maximize: whether more accuracy is better; False where `evaluate` returns a loss.
-        settings: all that the figures depend on, as it stands in a file to resume from.
+        model: class of the model.
+        hardware: the machine of the predictions.
+        precision: the dtype of the predictions.
+        execution: how the model runs.
+        maximize: whether more accuracy is better; False if `evaluate` returns a loss.
+        settings: everything that the figures depend on, as in a file to resume from.
         rows: one per candidate.
-        layers: one per candidate and layer; empty unless `per_layer` was asked for.
+        layers: one per candidate and layer; empty without `per_layer`.
     """
 
     model: str
@@ -105,10 +105,10 @@ class Tradeoff(Result):
     layers: tuple[LayerSensitivity, ...] = ()
 
     def __getitem__(self, name: str) -> TradeoffRow:
-        """A row by the name of its candidate.
+        """Return a row by the name of its candidate.
 
         Raises:
-            KeyError: there is none of that name.
+            KeyError: no candidate has the name.
         """
         for row in self.rows:
             if row.name == name:

@@ -22,14 +22,14 @@ _HALF_PERCENT = 0.005
 
 @dataclass(frozen=True)
 class Scale:
-    """The unit and the decimals that every number of one column shares."""
+    """Unit and decimals of all numbers of one column."""
 
     factor: float
     unit: str
     decimals: int
 
     def show(self, value: float | Expr | None) -> str:
-        """The number without its unit; an expression as its text, nothing for None, `<` for what rounds to 0."""
+        """Return the number without its unit; empty for None, and with `<` if it rounds to 0."""
         if value is None:
             return ""
         if isinstance(value, Expr):
@@ -44,12 +44,12 @@ class Scale:
 
 
 def scale_for(largest: float | Expr, unit: str, *, decimals: int = 0) -> Scale:
-    """The scale that shows the largest number of a column with four significant digits.
+    """Return the scale that shows the largest number of a column with four significant digits.
 
     Args:
         largest: the largest number of the column, in the unit itself.
         unit: the unit without a prefix: `"B"`, `"FLOP"`, `"s"`, or empty for a plain number.
-        decimals: at least this many, where the unit is larger than the one that is counted.
+        decimals: fewest decimals of a unit with a prefix.
     """
     if isinstance(largest, Expr) or not isfinite(largest):
         return Scale(1.0, unit, 0)
@@ -62,20 +62,20 @@ def scale_for(largest: float | Expr, unit: str, *, decimals: int = 0) -> Scale:
 
 
 def quantity(value: float | Quantity, unit: str) -> str:
-    """One figure with its unit: `4.089 GFLOP`, `1.234 ms`, `25.56 M`."""
+    """Return one figure with its unit: `4.089 GFLOP`, `1.234 ms`, `25.56 M`."""
     scale = scale_for(value, unit)
     return f"{scale.show(value)} {scale.unit}".rstrip()
 
 
 def percent(share: float) -> str:
-    """A share as whole percents, `<1` for what is there but rounds to nothing."""
+    """Return a share in whole percent; `<1` for a share above 0 that rounds to 0."""
     if 0 < share < _HALF_PERCENT:
         return "<1"
     return f"{100 * share:.0f}"
 
 
 def significant(value: float) -> str:
-    """Four significant digits without an exponent, for columns that span orders of magnitude."""
+    """Return a number with four significant digits and no exponent, for columns that span orders of magnitude."""
     if value == 0 or not isfinite(value):
         return f"{value:.0f}"
     digits_before = floor(log10(abs(value))) + 1
@@ -83,5 +83,5 @@ def significant(value: float) -> str:
 
 
 def amount(value: float | Quantity, unit: str) -> str:
-    """One figure with its unit, as `quantity`; money and rates have no prefix."""
+    """Return one figure with its unit, as `quantity`; money and rates have no prefix."""
     return f"{significant(value)} {unit}" if unit in _PLAIN and not isinstance(value, Expr) else quantity(value, unit)

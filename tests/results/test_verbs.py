@@ -173,3 +173,16 @@ def test_what_is_not_known_is_none_and_null() -> None:
     assert {row["throughput_per_s"] for row in csv.DictReader(io.StringIO(grid.to_csv()))} == {""}
     assert grid.to_arrow()["throughput_per_s"].null_count == 2
     assert re.search(r"^throughput +not known$", str(ic.profile(graph, hardware=machine)), re.MULTILINE)
+
+
+def test_counts_of_the_core_have_forms_too() -> None:
+    graph = blocks()
+    counts = ic.count(graph)  # the batch stays open
+    assert "contraction FLOPs" in render(counts, "text")
+    document = render(counts, "dict")
+    assert document["totals"]["contraction_flops"] == str(counts.total.contraction_flops)
+    assert json.loads(render(counts, "json")) == document
+    assert [row["module"] for row in render(counts, "rows")] == [layer.module for layer in counts.layers]
+    assert "".join(render(counts, "csv")).splitlines()[0] == ",".join(render(counts, "columns"))
+    assert "- parameters: " in render(counts, "markdown")
+    assert "<table>" in render(counts, "snippet")
