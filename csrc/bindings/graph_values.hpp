@@ -13,7 +13,7 @@
 namespace infercost {
 
 struct TensorInfo {
-    std::shared_ptr<Graph> graph;
+    std::shared_ptr<const Graph> graph;
     TensorIndex index;
     const Tensor& tensor() const { return graph->tensors()[static_cast<std::size_t>(index)]; }
 };
