@@ -37,7 +37,7 @@ def cold_start_rates(machine: Hardware, transfer: Transfer, at: str = "typical")
         transfer: Location of the weights; pages of a file or a download are pinned on their way to the link.
         at: `"low"`, `"typical"` or `"high"`: the end of the published seconds, or their geometric mean.
     """
-    low_s, high_s = (machine.constants.get(f"cold_start.runtime_{end}_s", 0.0) for end in ("low", "high"))
+    low_s, high_s = (machine.constant(f"cold_start.runtime_{end}_s") for end in ("low", "high"))
     runtime_s = {"low": low_s, "typical": sqrt(low_s * high_s), "high": high_s}[at]
     link = host_link(machine, "pinned").byte_per_s
     if isinstance(transfer.weights_from, str):
