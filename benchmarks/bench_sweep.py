@@ -28,8 +28,8 @@ from parameters import (
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.sweeps.spec import COMPUTED
 from pyinfercost.hardware import load
+from pyinfercost.sweeps.spec import COMPUTED
 
 pytest.importorskip("torch", reason="needs torch: pip install 'pyinfercost[models]'")
 

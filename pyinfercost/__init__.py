@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from .scan.sparsity import sparsity as sparsity
     from .sources.capture import capture as capture
     from .sources.inputs import Inputs as Inputs
-    from .sweeps.result import Sweep as Sweep
     from .sweeps.execute import SweepInterrupted as SweepInterrupted
+    from .sweeps.result import Sweep as Sweep
     from .sweeps.storage import StoredSweep as StoredSweep
     from .sweeps.sweep import sweep as sweep
     from .training.regularizer import CostRegularizer as CostRegularizer

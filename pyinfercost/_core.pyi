@@ -280,9 +280,7 @@ class GraphRewriter:
         """Run another op with the same results."""
     def set_argument(self, node: int, name: str, value: Any) -> None:
         """Set one argument of a node."""
-    def replace_operands(
-        self, node: int, replaced: Mapping[int, int | TensorId | TensorInfo]
-    ) -> None:
+    def replace_operands(self, node: int, replaced: Mapping[int, int | TensorId | TensorInfo]) -> None:
         """Read other tensors in one node: old -> new."""
     def redirect(self, old: int | TensorId | TensorInfo, now: int | TensorId | TensorInfo) -> None:
         """Read another tensor in all nodes of the first graph, and among the results of the graph."""

@@ -27,9 +27,9 @@ TIMEOUT_S = 600
 def compare(name: str) -> dict[str, Any]:
     """One row of the table; in a fresh process."""
     import torch
+    from tests.allocations import measure
 
     import pyinfercost as ic
-    from tests.allocations import measure
 
     torch.set_num_threads(2)
     torch.manual_seed(0)

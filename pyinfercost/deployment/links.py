@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from .._core import Hardware
 
 
-
 @dataclass(frozen=True)
 class HostLink:
     """Rate and latency of copies between host and device.

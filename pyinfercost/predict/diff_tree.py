@@ -175,9 +175,7 @@ def _depth_of(module: str) -> int:
 def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:
     """Several modules as one, which is added or removed where all of them are."""
     changes = {
-        name: Change(
-            _sum([row.figures[name].before for row in rows]), _sum([row.figures[name].after for row in rows])
-        )
+        name: Change(_sum([row.figures[name].before for row in rows]), _sum([row.figures[name].after for row in rows]))
         for name in FIGURES
     }
     status = status_of(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..results.sparsity import Skipped, Sparsity, WeightSparsity
-from . import SparsityError
 from ..sources.registry import CALLABLE, source_of
+from . import SparsityError
 from .arrays import Layout, form_of_dtype, packed_bytes, scan_memory
 from .mapped import drop_pages, scan_file_view
 from .safetensors import is_safetensors, scan_safetensors
@@ -33,7 +33,11 @@ def scan_path(path: str, threads: int) -> Sparsity:
     source = source_of(path)
     if source is not None and source.scheme:
         folder = path.removeprefix(f"{source.scheme}:").partition("#")[0]
-        there = " (the folder has its weights: leave out the hf:)" if source.name == "huggingface" and Path(folder).is_dir() else ""
+        there = (
+            " (the folder has its weights: leave out the hf:)"
+            if source.name == "huggingface" and Path(folder).is_dir()
+            else ""
+        )
         raise SparsityError(f"{path} is built without weights{there}; expected {_EXPECTED}")
     place = Path(path)
     if not place.exists():

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pyinfercost._core import Graph, GraphRewriter
 
 from .data_names import is_data_name
-
 from .inputs import parse_inputs
 
 if TYPE_CHECKING:

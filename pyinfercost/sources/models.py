@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from .loaded_model import LoadedModel, SpecError, SpecSizeError
-from .registry import MODEL_FORMS, is_graph, is_library_model, source_of
+from .loaded_model import LoadedModel, SpecError
+from .registry import MODEL_FORMS, is_graph, source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from .._core import Graph
 

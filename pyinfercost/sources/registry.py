@@ -66,7 +66,11 @@ SOURCES = (
         scheme="hf",
     ),
     Source(
-        "diffusers", "diffusers:CONFIG.json (or a folder)", "module", "diffusion.loading:load_diffusers", scheme="diffusers"
+        "diffusers",
+        "diffusers:CONFIG.json (or a folder)",
+        "module",
+        "diffusion.loading:load_diffusers",
+        scheme="diffusers",
     ),
     Source("archive", "FILE.pt2", "graph", "exported.archive:graph_from_archive", suffixes=(".pt2",)),
     Source("graph", "FILE.json", "graph", "graph_file:read_graph", suffixes=(".json",)),

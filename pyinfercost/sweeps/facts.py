@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..predict.boundary import boundary_of
-
 from ..results import figures
 
 if TYPE_CHECKING:

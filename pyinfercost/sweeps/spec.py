@@ -10,9 +10,9 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..sources.sizes import batch_name
 from .. import _core
 from ..predict.plans import family_of
+from ..sources.sizes import batch_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

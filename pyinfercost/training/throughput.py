@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from ..sources.example import Sizes
-
 from ..hardware.dtypes import CORE_DTYPES, short_dtype
+from ..sources.example import Sizes
 
 if TYPE_CHECKING:
     from .._core import Hardware

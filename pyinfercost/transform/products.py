@@ -57,9 +57,7 @@ def find_products(graph: Graph) -> Iterable[Product]:
         if op == "aten.linear" or op in _CONVOLUTIONS:
             activation, weight = node.operand("input"), node.operand("weight")
             if activation is not None and weight is not None and is_parameter(weight):
-                yield Product(
-                    node, activation, weight, node.operand("bias"), spatial_dims=_CONVOLUTIONS.get(op, 0)
-                )
+                yield Product(node, activation, weight, node.operand("bias"), spatial_dims=_CONVOLUTIONS.get(op, 0))
             continue
         if op not in _MATRIX_OPERANDS:
             continue

@@ -157,9 +157,7 @@ def _dynamic_int8(chain: _Chain) -> None:
     turned = chain.call("aten.t.default", chain.weight, "int8", [columns, rows], strides=[1, columns])
     q = chain.call("aten.reshape.default", q, "int8", [flat, columns], shape=[-1, columns])
     scale = chain.call("aten.reshape.default", scale, "float32", [flat, 1], shape=[-1, 1])
-    wide_scale = chain.call(
-        "aten.expand.default", scale, "float32", [flat, rows], strides=[1, 0], size=[flat, rows]
-    )
+    wide_scale = chain.call("aten.expand.default", scale, "float32", [flat, rows], strides=[1, 0], size=[flat, rows])
     turned = chain.call("aten.contiguous.default", turned, "int8", [columns, rows])
     y = chain.call("aten._int_mm.default", q, "int32", [flat, rows], mat2=turned)
     y = chain.call("aten.mul.Tensor", y, "float32", [flat, rows], other=wide_scale)

@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.sources.models import LoadedModel
 from pyinfercost.cli import main
 from pyinfercost.cli.arguments import axis_values, named_settings
+from pyinfercost.sources.models import LoadedModel
 
 T4 = ("--hardware", "t4")
 

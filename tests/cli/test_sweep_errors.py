@@ -39,7 +39,9 @@ def test_a_folder_keeps_the_points_that_satisfy_the_condition(toy: str, grid: ic
     assert points(*arguments, "--limit", "5") == kept.to_rows()[:5]
     assert points(*arguments, "--pareto", "latency_s,cost_usd") == kept.pareto("latency_s", "cost_usd").to_rows()
     assert points(*arguments, "--best", "cost_usd") == [kept.best("cost_usd")]
-    assert points(*arguments, "--best", "cost_usd", "--per", "hardware") == kept.best("cost_usd", per="hardware").to_rows()
+    assert (
+        points(*arguments, "--best", "cost_usd", "--per", "hardware") == kept.best("cost_usd", per="hardware").to_rows()
+    )
 
 
 @pytest.mark.usefixtures("parts")

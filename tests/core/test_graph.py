@@ -226,7 +226,11 @@ def test_a_builder_builds_once() -> None:
             TypeError,
             "argument 'self' has type .*object.*; expected TensorId",
         ),
-        (lambda b: b.node("aten.relu", {}, [3]), TypeError, "a node's outputs must be TensorIds or TensorInfos, got .*int"),
+        (
+            lambda b: b.node("aten.relu", {}, [3]),
+            TypeError,
+            "a node's outputs must be TensorIds or TensorInfos, got .*int",
+        ),
         (lambda b: b.build([3], []), TypeError, "graph inputs must be TensorIds or TensorInfos, got .*int"),
     ],
 )

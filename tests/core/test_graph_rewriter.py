@@ -22,7 +22,9 @@ def small(*, held_until: list[int | None] | None = None) -> ic.Graph:
     weight = builder.tensor("float32", (4, 6), role="parameter", name="a.weight")
     hidden = builder.tensor("float32", (batch, 4))
     result = builder.tensor("float32", (batch, 4))
-    builder.node("aten.linear.default", {"input": x, "weight": weight, "bias": None}, [hidden], module="a", source="m:1")
+    builder.node(
+        "aten.linear.default", {"input": x, "weight": weight, "bias": None}, [hidden], module="a", source="m:1"
+    )
     builder.node("aten.relu.default", {"self": hidden}, [result], module="b", source="m:2")
     return builder.build([x], [result], held_until=held_until)
 
@@ -279,8 +281,6 @@ def _early(rewriter: GraphRewriter) -> None:
         (_twice, RuntimeError, "already built its graph"),
     ],
 )
-def test_what_a_rewriter_refuses(
-    use: Callable[[GraphRewriter], Any], error: type[Exception], message: str
-) -> None:
+def test_what_a_rewriter_refuses(use: Callable[[GraphRewriter], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         use(GraphRewriter(small()))

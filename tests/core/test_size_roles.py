@@ -89,11 +89,19 @@ def test_a_pattern_finds_sizes_of_data_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("n", {"role": "rows"}, "unknown role 'rows' of a size; expected batch, sequence, context, channel, data or other"),
+        (
+            "n",
+            {"role": "rows"},
+            "unknown role 'rows' of a size; expected batch, sequence, context, channel, data or other",
+        ),
         ("n", {"role": "data"}, "'n' has role data and no origin"),
         ("a.b", {}, "'a.b' has role data and no origin"),
         ("n", {"origin": "rows"}, "'n' has role other and an origin"),
-        ("n", {"role": "data", "origin": "rows", "minimum": 0}, "'n' has minimum 0; named sizes are at least 1, those with"),
+        (
+            "n",
+            {"role": "data", "origin": "rows", "minimum": 0},
+            "'n' has minimum 0; named sizes are at least 1, those with",
+        ),
     ],
 )
 def test_roles_that_do_not_fit(name: str, options: dict[str, Any], message: str) -> None:

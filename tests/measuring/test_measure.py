@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.sources.loaded_model import LoadedModel
-from pyinfercost.sources.models import load_model
 from pyinfercost.cli import main
 from pyinfercost.measuring.running import forward_of, real_inputs, real_model
+from pyinfercost.sources.loaded_model import LoadedModel
+from pyinfercost.sources.models import load_model
 
 pytestmark = pytest.mark.torch
 

@@ -121,7 +121,9 @@ def test_csv_leaves_the_old_file_where_the_new_one_fails(tmp_path: Path, monkeyp
 def test_csv_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "costs.csv"
     path.write_text("name,price\nbread,3\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"not a file of an earlier run: its first column is \['name'\], expected 'step'"):
+    with pytest.raises(
+        ValueError, match=r"not a file of an earlier run: its first column is \['name'\], expected 'step'"
+    ):
         Csv(path)
     assert path.read_text(encoding="utf-8") == "name,price\nbread,3\n"
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from support.browsing import chromium, data, opened
-from support.report_models import LLAMA, PROFILES, many_kernels
+from support.report_models import PROFILES
 from support.report_pages import points_of
 
 import pyinfercost as ic
 
 pytestmark = [pytest.mark.torch, pytest.mark.browser]
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:

@@ -18,9 +18,12 @@ from pyinfercost.sources.exported.archive import ArchiveError, graph_from_archiv
 from pyinfercost.sources.exported.export import graph_from_exported
 
 # torch.export warns about its own internals.
-pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings(
-    "ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg", "ignore::UserWarning:torch"
-)]
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings(
+        "ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg", "ignore::UserWarning:torch"
+    ),
+]
 
 
 class Net(nn.Module):

@@ -14,9 +14,12 @@ import pyinfercost as ic
 from pyinfercost.sources.exported.export import graph_from_exported
 
 # torch.export warns about its own internals.
-pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings(
-    "ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg", "ignore::UserWarning:torch"
-)]
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings(
+        "ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg", "ignore::UserWarning:torch"
+    ),
+]
 
 BATCH = 2
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from support.function_module import Wrapped
 from torch._higher_order_ops.map import map as torch_map
 from torch._higher_order_ops.while_loop import while_loop
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-from support.function_module import Wrapped
 
 import pyinfercost as ic
 from pyinfercost.sources.symbols import CaptureError

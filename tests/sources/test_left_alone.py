@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support.function_module import Wrapped
 from support.left_alone import Snapshot
 from torch import nn
-from support.function_module import Wrapped
 
 import pyinfercost as ic
 from pyinfercost.sources.trace.trace import CaptureError, trace_graph

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
-from torch import nn
 from support.function_module import Wrapped
+from support.micro_cases import CASES, HEADS, Case, t
+from torch import nn
 
 import pyinfercost as ic
-
-from support.micro_cases import CASES, HEADS, Case, t
 
 pytestmark = pytest.mark.torch
 

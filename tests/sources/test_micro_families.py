@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from support.function_module import Wrapped
 from support.micro_calls import Case, check, counted, indices, t
 from torch import nn
 from torch.library import Library
-from support.function_module import Wrapped
 
 import pyinfercost as ic
 

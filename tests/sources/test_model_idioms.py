@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from support.function_module import Wrapped
+from torch import nn
 
 import pyinfercost as ic
 from pyinfercost.sources.trace.trace import CaptureError

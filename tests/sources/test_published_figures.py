@@ -23,9 +23,12 @@ import pyinfercost as ic
 torchvision = pytest.importorskip("torchvision")
 transformers = pytest.importorskip("transformers")
 
-pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings(
-    "ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg", "ignore::UserWarning:torch"
-)]
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings(
+        "ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg", "ignore::UserWarning:torch"
+    ),
+]
 
 TOKENS = 128
 SCORES = 2 * TOKENS * TOKENS  # two products, of a query with all keys and of the scores with all values

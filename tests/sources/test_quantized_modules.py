@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.ao.nn.quantized as nnq
+from support.function_module import Wrapped
 from support.real_forward import check_against_real_forward, tensors_of
 from torch import nn
 from torch.ao.quantization import (
@@ -24,7 +25,6 @@ from torch.ao.quantization import (
     quantize_dynamic,
 )
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
-from support.function_module import Wrapped
 
 import pyinfercost as ic
 

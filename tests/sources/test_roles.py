@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from support.function_module import Wrapped
+from torch import nn
 
 import pyinfercost as ic
 

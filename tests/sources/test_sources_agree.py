@@ -16,9 +16,12 @@ from pyinfercost.sources.exported.archive import graph_from_archive
 from pyinfercost.sources.exported.export import graph_from_exported
 from pyinfercost.sources.trace.trace import trace_graph
 
-pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings(
-    "ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg", "ignore::UserWarning:torch"
-)]
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings(
+        "ignore::FutureWarning:torch", "ignore::FutureWarning:copyreg", "ignore::UserWarning:torch"
+    ),
+]
 
 BATCH = 2
 

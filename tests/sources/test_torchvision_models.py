@@ -87,9 +87,9 @@ def test_boxes_found_are_the_difference_between_published_figures() -> None:
     assert abs(found - per_box["keypoint"]) <= digits
     case = CASES["fasterrcnn_mobilenet_v3_large_fpn:COCO_V1"]
     module, args, kwargs = case.build()
-    assert abs(ic.count(ic.capture(module, ic.Inputs(args, kwargs))).total.macs - ops[case.name] - 1000 * per_box["proposal"]) <= (
-        digits
-    )
+    assert abs(
+        ic.count(ic.capture(module, ic.Inputs(args, kwargs))).total.macs - ops[case.name] - 1000 * per_box["proposal"]
+    ) <= (digits)
 
 
 def test_a_detector_counts_what_it_is_told_to_find() -> None:

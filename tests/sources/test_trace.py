@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 from support.function_module import Wrapped
+from torch import nn
 
 import pyinfercost as ic
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
+from support.function_module import Wrapped
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
-from support.function_module import Wrapped
 
 import pyinfercost as ic
-from pyinfercost.sources.trace.trace import CaptureError
 from pyinfercost.cli import main
+from pyinfercost.sources.trace.trace import CaptureError
 
 pytestmark = pytest.mark.torch
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from support.function_module import Wrapped
 from support.left_alone import Snapshot
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from support.function_module import Wrapped
 
 import pyinfercost as ic
 from pyinfercost.sources.trace.trace import CaptureError

@@ -33,8 +33,8 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a script
 
-from support import doc_page_setups as page_setups
 from click.testing import CliRunner
+from support import doc_page_setups as page_setups
 
 from pyinfercost.cli import main
 from pyinfercost.cli.output import LIMIT_BROKEN

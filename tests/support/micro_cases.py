@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
-from support.function_module import Wrapped
-
-import pyinfercost as ic
 
 
 class MyLinear(nn.Linear):

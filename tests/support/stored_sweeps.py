@@ -8,9 +8,9 @@ from typing import Any
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
-from pyinfercost.sweeps.conditions import Condition
 from pyinfercost.sources.captured import Captured
 from pyinfercost.sweeps.axes import make_spec
+from pyinfercost.sweeps.conditions import Condition
 from pyinfercost.sweeps.execute import Run
 
 AXES: dict[str, Any] = {"hardware": ["a100-sxm-80gb", "t4"], "precision": ["fp32", "fp16"], "price": 2.5}

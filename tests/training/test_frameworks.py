@@ -123,7 +123,9 @@ def test_transformers(tmp_path: Path) -> None:
 
     records: list[Any] = []
     plain = run()
-    assert_same(plain, run(TransformersCostCallback(sinks=lambda step, metrics: records.append((step, metrics)), **SETTINGS)))
+    assert_same(
+        plain, run(TransformersCostCallback(sinks=lambda step, metrics: records.append((step, metrics)), **SETTINGS))
+    )
     assert [step for step, _ in records] == list(range(10, STEPS + 1, 10))
     last = records[-1][1]
     # Products of the layer for each token, forward and twice backward; of attention two and five; and the output.

@@ -79,7 +79,9 @@ def test_nodes(width: int, granularity: int) -> None:
 # ---- what a model costs ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("metric", ["latency_s", "energy_j", "cost_usd", "flops", "contraction_flops", "traffic_bytes", "peak_memory_bytes"])
+@pytest.mark.parametrize(
+    "metric", ["latency_s", "energy_j", "cost_usd", "flops", "contraction_flops", "traffic_bytes", "peak_memory_bytes"]
+)
 def test_a_whole_model_costs_what_is_estimated(metric: str) -> None:
     model = Residual()
     found = regularizer(model, metric=metric, price=3.6, precision="fp16")

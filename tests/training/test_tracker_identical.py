@@ -14,7 +14,6 @@ from support.paths import TESTS
 pytestmark = pytest.mark.torch
 
 
-
 @pytest.mark.parametrize("kind", [Picture, Text])
 @pytest.mark.parametrize(("autocast", "accumulation"), [(False, 1), (True, 1), (False, 3), (True, 2)])
 def test_eager(kind: type[torch.nn.Module], autocast: bool, accumulation: int) -> None:

@@ -199,7 +199,9 @@ def test_a_failure_is_told_once(tmp_path: Path, what: str) -> None:
         assert same(plain, trained(tmp_path / "tracked", TransformersCostCallback(fails_in=what)))
     if what == "micro_batch":
         with stopped_once(f"{what} does not work"):
-            assert same(plain, trained(tmp_path / "watched", TransformersCostCallback(fails_in=what, watch_forward=True)))
+            assert same(
+                plain, trained(tmp_path / "watched", TransformersCostCallback(fails_in=what, watch_forward=True))
+            )
 
 
 def test_a_logger_that_raises(tmp_path: Path, made: list[CostTracker]) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.paths import SHARED
 import torch
+from support.paths import SHARED
 from torch import nn
 
 import pyinfercost as ic
 from pyinfercost.transform.formats import FORMATS, WhatIfError
 
 pytestmark = pytest.mark.torch
-
 
 
 def layers(dtype: torch.dtype = torch.bfloat16) -> nn.Sequential:

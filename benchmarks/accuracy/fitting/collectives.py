@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyinfercost.predict.collectives import collective
 from pyinfercost.hardware.schema import read_toml
+from pyinfercost.predict.collectives import collective
 
 from ..measured import Problems, read_table
 from .machines import Machine

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from ..loaded_model import build_device
-from ..loaded_model import LoadedModel, SpecError
+from ..loaded_model import LoadedModel, SpecError, build_device
 from .arguments import call_arguments
 from .step import Step
 

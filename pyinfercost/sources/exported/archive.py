@@ -14,10 +14,33 @@ from pathlib import Path
 from typing import Any
 
 from pyinfercost._core import Graph, GraphBuilder, TensorId
-from pyinfercost.sources.exported.archive_weights import Archive, ArchiveError, Weight, element_bytes, scalar_type, weights
 from pyinfercost.sources.data_names import Operand
+from pyinfercost.sources.exported.archive_weights import (
+    Archive,
+    ArchiveError,
+    Weight,
+    element_bytes,
+    scalar_type,
+    weights,
+)
+from pyinfercost.sources.exported.program import (
+    CONDITION,
+    IGNORED_ARGUMENTS,
+    INLINED,
+    INNER_TENSOR,
+    LOOP,
+    PARAMETERS,
+    InputDims,
+    SizeNameError,
+    SizeNames,
+    SizeTable,
+    dearest,
+    is_work,
+    module_path,
+    name_sizes,
+    source_line,
+)
 from pyinfercost.sources.expressions import Size, parse_expr, symbol_name
-from pyinfercost.sources.exported.program import CONDITION, IGNORED_ARGUMENTS, INLINED, INNER_TENSOR, LOOP, PARAMETERS, InputDims, SizeNameError, SizeNames, SizeTable, dearest, is_work, module_path, name_sizes, source_line
 
 __all__ = ["ArchiveError", "Weight", "graph_from_archive", "weights"]
 

@@ -8,8 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Graph, GraphBuilder, TensorId
 from pyinfercost.sources.data_names import Operand
+from pyinfercost.sources.exported.program import (
+    CONDITION,
+    IGNORED_ARGUMENTS,
+    INLINED,
+    INNER_TENSOR,
+    LOOP,
+    PARAMETERS,
+    InputDims,
+    SizeNames,
+    SizeTable,
+    dearest,
+    is_work,
+    module_path,
+    name_sizes,
+    source_line,
+)
 from pyinfercost.sources.expressions import Size, to_expr
-from pyinfercost.sources.exported.program import CONDITION, IGNORED_ARGUMENTS, INLINED, INNER_TENSOR, LOOP, PARAMETERS, InputDims, SizeNames, SizeTable, dearest, is_work, module_path, name_sizes, source_line
 
 if TYPE_CHECKING:
     import torch
@@ -115,7 +130,8 @@ class _Reader:
         known = stored.setdefault("parts", {})
         if held is None or id(held) not in known:
             declared = {
-                part.name: self._tensor(part.tensor, role, part.name, part.logical_numel) for part in parts_of(name, value)
+                part.name: self._tensor(part.tensor, role, part.name, part.logical_numel)
+                for part in parts_of(name, value)
             }
             known[id(held)] = _nested(name, value, declared)
         return known[id(held)]

@@ -7,8 +7,7 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
-from ..loaded_model import build_device
-from ..loaded_model import SpecError
+from ..loaded_model import SpecError, build_device
 
 # Where a config names no architecture: what people mean by a model of its type, in this order.
 _PAIRED = ("SEQ_TO_SEQ_CAUSAL_LM", "SPEECH_SEQ_2_SEQ")

@@ -7,10 +7,21 @@ from typing import Any
 
 import torch
 
-from .cache import DecodeStep, EncoderOutputs
-from .inputs import DEFAULT_CONTEXT, DEFAULT_SEQUENCE, add_media, add_others, add_tokens, beside_sound, decoder_ids, hears_instead, options, positions
-from .request import Inputs, Request, token_ids
 from ..loaded_model import SpecError
+from .cache import DecodeStep, EncoderOutputs
+from .inputs import (
+    DEFAULT_CONTEXT,
+    DEFAULT_SEQUENCE,
+    add_media,
+    add_others,
+    add_tokens,
+    beside_sound,
+    decoder_ids,
+    hears_instead,
+    options,
+    positions,
+)
+from .request import Inputs, Request, token_ids
 
 # transformers has renamed it over time; what a recurrent model carries on has names of its own.
 _CACHE_ARGUMENTS = ("cache", "past_key_values", "cache_params", "state")

@@ -10,17 +10,17 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from . import image_layouts as forms, media, sound
-from .request import Inputs, Request, token_ids, word_id
+from ..loaded_model import SpecError
+from . import image_layouts as forms
+from . import media, sound
+from .image_size import plain_shape, side_of
 from .other_inputs import ALWAYS, OTHERS
 from .placeholder_tokens import added_to_tokens, places_of
-from .image_size import plain_shape, side_of
-from ..loaded_model import SpecError, checked_sizes
+from .request import Inputs, Request, token_ids, word_id
 
 DEFAULT_SEQUENCE = 128
 DEFAULT_CONTEXT = 2048

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from . import image_layouts as forms, media
-from .other_inputs import OTHERS
 from ..loaded_model import SpecError
+from . import image_layouts as forms
+from . import media
+from .other_inputs import OTHERS
 from .sound import ARGUMENTS, MASKS
 
 if TYPE_CHECKING:

@@ -84,9 +84,7 @@ def _known(recorder: Record, condition: Any) -> bool | None:
         return None
 
 
-def _cond(
-    recorder: Record, mode: TorchDispatchMode, condition: Any, true: Any, false: Any, operands: Any = ()
-) -> Any:
+def _cond(recorder: Record, mode: TorchDispatchMode, condition: Any, true: Any, false: Any, operands: Any = ()) -> Any:
     known = _known(recorder, condition)
     if known is not None:
         with mode:

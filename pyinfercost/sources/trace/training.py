@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from ..symbols import CaptureError
 from .calls import Call
 from .fused_operators import fused_operators
 from .recorder import Recorder
-from ..symbols import CaptureError
 
 if TYPE_CHECKING:
     from types import FrameType

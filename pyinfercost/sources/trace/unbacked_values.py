@@ -20,8 +20,8 @@ from .value_ranges import Classes, FactFinder, Facts, Size, argument, op_name
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
-    from .record import Record
     from ..symbols import SizeSpace
+    from .record import Record
 
 _COMPARED: dict[str, Callable[[Any, Any], Any]] = {
     "aten.eq": operator.eq,

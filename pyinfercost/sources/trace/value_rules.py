@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
@@ -13,7 +12,20 @@ import torch
 
 from .calls import Call
 from .value_classes import equal, indexed, masked, one_hot, picked, reached, rearranged, scattered, summed
-from .value_ranges import NOTHING, Classes, FactFinder, Facts, Rule, Size, argument, greatest, least, op_name, parts, union
+from .value_ranges import (
+    NOTHING,
+    Classes,
+    FactFinder,
+    Facts,
+    Rule,
+    Size,
+    argument,
+    greatest,
+    least,
+    op_name,
+    parts,
+    union,
+)
 
 _LARGEST_DENOMINATOR = 10**6  # of a threshold such as 0.05
 

@@ -10,10 +10,10 @@ from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
 if TYPE_CHECKING:
     import torch
 
+    from ..symbols import SizeSpace
     from .calls import Call
     from .inputs import MetaInputs
     from .record import Record
-    from ..symbols import SizeSpace
 
 
 def source_of(call: Call) -> str:
@@ -52,8 +52,8 @@ class GraphWriter:
         output: Any,
         held: list[torch.Tensor],
     ) -> Graph:
-        from .inputs import is_cache
         from ..tensors.tensor_parts import PLAIN, parts_of
+        from .inputs import is_cache
 
         for role, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
             for name, _ in named:

@@ -78,8 +78,7 @@ class Walk:
             return [self.fixed(f"{name} is of {dtype}")] * len(shape)
         self._origin[t] = (t, tuple(range(len(shape))))
         return [
-            self._named if not isinstance(n, int) else self._single if n == 1 else self.units.fresh(n)
-            for n in shape
+            self._named if not isinstance(n, int) else self._single if n == 1 else self.units.fresh(n) for n in shape
         ]
 
     def set(self, t: int, axes: Sequence[Axis]) -> None:
