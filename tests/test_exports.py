@@ -1,4 +1,4 @@
-"""Exports of packages: one table each, which type checkers read as imports, and which imports nothing before its use."""
+"""Exports of packages: one table each, which type checkers read as imports; names are imported when first used."""
 
 from __future__ import annotations
 

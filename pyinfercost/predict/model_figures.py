@@ -70,8 +70,8 @@ def kv_cache_bytes(graph: Graph, precision: str) -> Quantity | None:
 def kv_cache_bytes_per_token(graph: Graph, precision: str) -> Quantity | None:
     """Return the bytes that one token adds to the keys and values, rounded down.
 
-    2 * layers * key and value heads * head width * bytes of the dtype in a decoder with full attention; 0 once a sliding
-    window is full.
+    2 * layers * key and value heads * head width * bytes of the dtype in a decoder with full attention; 0 once a
+    sliding window is full.
     """
     boundary = boundary_of(graph, precision)
     if boundary.kv_cache_bytes is None or boundary.tokens is None:

@@ -70,7 +70,7 @@ def batch_name(graph: Graph) -> str:
 
 
 def bind_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, int]:
-    """Return the given sizes as ints. A name with `*` gives its value to all matching sizes that have none of their own.
+    """Return the given sizes as ints. A name with `*` gives its value to all matching sizes without one of their own.
 
     Raises:
         SizeError: the graph has no size of that name, or the value is outside the size's range.

@@ -1,4 +1,4 @@
-"""`whatif`: a graph with weights, activations or caches in other formats. The model is neither changed nor traced again."""
+"""`whatif`: a graph with weights, activations or caches in other formats. The model is not changed or traced again."""
 
 from __future__ import annotations
 

@@ -119,5 +119,5 @@ def test_a_graph_has_one_batch_size() -> None:
 def test_a_role_in_json_must_be_known() -> None:
     document = graph_of("n").to_dict()
     document["sizes"]["n"]["role"] = "rows"
-    with pytest.raises(ValueError, match="size 'n'.*unknown role 'rows' of a size; expected batch"):
+    with pytest.raises(ValueError, match=r"size 'n'.*unknown role 'rows' of a size; expected batch"):
         ic.Graph.from_dict(document)

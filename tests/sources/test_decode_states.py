@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-pytestmark = pytest.mark.torch
-
 pytest.importorskip("transformers")
 
 from zoo.transformers_models import config_file
 
 import pyinfercost as ic
 from pyinfercost.sources.models import LoadedModel, load_model
+
+pytestmark = pytest.mark.torch
 
 BATCH, CONTEXT = 2, 16
 

@@ -11,13 +11,13 @@ import torch
 
 import pyinfercost as ic
 
-pytestmark = pytest.mark.torch
-
 pytest.importorskip("transformers")
 
 from zoo.transformers_models import config_file
 
 from pyinfercost.sources.models import LoadedModel, SpecError, load_model
+
+pytestmark = pytest.mark.torch
 
 TEXT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 64}
 CLIP = {**TEXT, "vocab_size": None, "image_size": 32, "patch_size": 8, "model_type": "clip_vision_model"}

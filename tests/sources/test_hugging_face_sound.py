@@ -9,13 +9,13 @@ import torch
 
 import pyinfercost as ic
 
-pytestmark = pytest.mark.torch
-
 pytest.importorskip("transformers")
 
 from zoo.transformers_models import config_file
 
 from pyinfercost.sources.models import LoadedModel, load_model
+
+pytestmark = pytest.mark.torch
 
 
 def load(kind: str, phase: str = "", **sizes: int) -> LoadedModel:

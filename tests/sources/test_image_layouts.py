@@ -9,8 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-pytestmark = pytest.mark.torch
-
 pytest.importorskip("transformers")
 
 from zoo.transformers_models import config_file
@@ -19,6 +17,8 @@ from pyinfercost.sources.huggingface import image_layouts as forms
 from pyinfercost.sources.huggingface.request import Inputs, Request
 from pyinfercost.sources.models import load_model
 from pyinfercost.sources.symbols import CaptureError
+
+pytestmark = pytest.mark.torch
 
 BATCH, FRAMES, SIDE, PATCH = 2, 4, 16, 8
 

@@ -6,13 +6,13 @@ import pytest
 
 import pyinfercost as ic
 
-pytestmark = pytest.mark.torch
-
 pytest.importorskip("transformers")
 
 from zoo import transformers_models
 from zoo.case import NotBuildableError
 from zoo.flop_counter import independent_flops
+
+pytestmark = pytest.mark.torch
 
 CASES = {case.name: case for case in transformers_models.cases()}
 # Of every group some: what people run most, and what is built in a way of its own.

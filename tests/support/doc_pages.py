@@ -3,8 +3,8 @@
 A ```console block has commands, each after `$ ` and with its output below, of which a line `...` leaves a part out; a
 ```pycon block has statements after `>>> ` and `... `; a ```python block is run as it stands, and where a comment behind
 an expression begins with a literal (`len(grid)  # 13824; points`), that is its value. Blocks of a page share their
-names. A comment `<!-- setup: NAME -->` before a block first gives them those of a function of `doc_page_setups.py`; behind
-`<!-- file: NAME -->` a block is not run but is what a file has in it.
+names. A comment `<!-- setup: NAME -->` before a block first gives them those of a function of `doc_page_setups.py`;
+behind `<!-- file: NAME -->` a block is not run but is what a file has in it.
 `python tests/support/doc_pages.py docs/cost.md` runs a page and writes what came out in the place of what stands there.
 The page names the day and the versions that its figures are of, in a comment `<!-- of 2026-11-25; torch 2.13.0 -->`;
 with `; nearly` at its end figures may differ by a few percent, as what torch computes does between processors.

@@ -1,6 +1,6 @@
 """One of two processes that train together; prints a line of JSON: the name of each check -> what went wrong, or ''.
 
-`training/test_inference_view_ranks.py` runs it as `python inference_view_ranks.py RANK FILE`, with the same FILE in both.
+A test runs it as `python inference_view_ranks.py RANK FILE`, with the same FILE in both.
 """
 
 from __future__ import annotations

@@ -323,7 +323,7 @@ def _cut(walk: Walk, axis: Axis, own: list[Part], named: list[bool], open_dim: i
     """Choose the part of a dimension that keeps the units; the other parts are structure of fixed length.
 
     A part along which units already differ keeps them (a view that undoes another); else the part whose length the
-    forward leaves open (-1), so that it runs with fewer; else the outermost one longer than `SMALL`; else the innermost.
+    forward leaves open (-1), so that it runs with fewer; else the outermost longer than `SMALL`; else the innermost.
     A part that is joined with a named size keeps none, since such a product has no list of elements.
     """
     if isinstance(axis, int) or len(own) == 1:

@@ -123,7 +123,7 @@ class Walk:
         return self.units.fix(self.axes(t)[dim], self.fixed(text))
 
     def follows(self, t: int, source: int, dims: Sequence[int | None]) -> None:
-        """Note that a tensor has the elements of another along these dimensions, so that views of a weight count as it."""
+        """Note that a tensor has the elements of another along these dimensions: a view of a weight counts as it."""
         origin = self._origin.get(source)
         if origin is not None:
             self._origin.setdefault(t, (origin[0], tuple(None if d is None else origin[1][d] for d in dims)))
