@@ -153,7 +153,7 @@ class NumpyEvaluator:
         """The cores' time for a batch of products [m, k] x [k, n], by the best tile of the menu."""
         cores = self.machine.cores
         depth_s = 2.0 * core_s_per_flop * (k + self._tiles(kernel, "depth_overhead"))
-        page_bytes = 1024 * self._tiles(kernel, "page_kib")
+        page_bytes = self._tiles(kernel, "page_bytes")
         if page_bytes > 0:
             beyond = np.clip(k * self.operand_bytes / page_bytes - 1, 0.0, self._tiles(kernel, "page_most"))
             depth_s *= 1 + self._tiles(kernel, "page_cost") * beyond

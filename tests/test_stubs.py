@@ -51,6 +51,9 @@ def stub_arguments(function: ast.FunctionDef) -> list[Argument]:
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(given.defaults)) + list(given.defaults)
     arguments = [(arg, default, False) for arg, default in zip(positional, defaults, strict=True)]
     arguments += [(arg, default, True) for arg, default in zip(given.kwonlyargs, given.kw_defaults, strict=True)]
+    if given.vararg is not None:
+        # A binding has `*args` whatever a stub calls it.
+        arguments.append((ast.arg("*args"), None, False))
     return [
         Argument(arg.arg, None if default is None else ast.unparse(default), keyword_only)
         for arg, default, keyword_only in arguments

@@ -155,7 +155,7 @@ def test_its_text_names_what_differs_from_the_defaults() -> None:
     [
         ({"hardware": "l5"}, HardwareError, "unknown hardware 'l5'; the nearest ids are"),
         ({"precision": "fp17"}, ValueError, "unknown precision 'fp17'; expected one of native"),
-        ({"execution": "cuda_graph"}, ValueError, "unknown execution 'replayed'; expected one of eager, compiled"),
+        ({"execution": "replayed"}, ValueError, "unknown execution 'replayed'; expected one of eager, compiled"),
         ({"devices": 0}, ValueError, "devices must be at least 1, got 0"),
         ({"devices": 1.5}, ValueError, "devices must be a whole number, got 1.5"),
         ({"hardware": "l4", "threads": 4}, ValueError, "expected a CPU"),
@@ -291,7 +291,7 @@ def test_every_field_may_be_an_axis() -> None:
         "transfer",
         "batch",
     )
-    for row in grid.rows()[::7]:
+    for row in grid.to_rows()[::7]:
         fields = {name: row[name] for name in (*axes, "batch")}
         estimate = ic.estimate(blocks(), **fields)
         for name in ("latency_s", "cost_usd", "carbon_g", "transfer_s", "cold_start_s", "energy_per_item_j"):

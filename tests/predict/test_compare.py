@@ -50,6 +50,8 @@ def test_a_profile_and_itself_have_zero_differences_only(before: ic.Profile) -> 
     assert {row.status for row in same.modules} == {"same"}
     assert {change.difference for change in changes_of(same) if change.before is not None} == {0}
     assert [name for name, total in same.totals.items() if total.before is None] == [
+        "kv_cache_bytes",  # no keys and values are kept
+        "kv_cache_bytes_per_token",
         "usd_per_million_tokens",  # no ids are looked up in a table of embeddings
         "carbon_g",  # nothing says where the machine stands
     ]
