@@ -64,6 +64,8 @@ void register_expr(py::module_& m);
 void register_graph(py::module_& m);
 void register_graph_dict(py::class_<Graph, std::shared_ptr<Graph>>& graph);
 void register_counts(py::module_& m);
+void register_constants(py::module_& m);
+void register_collectives(py::module_& m);
 void register_hardware(py::module_& m);
 void register_plan(py::module_& m);
 void register_evaluate(py::module_& m);

@@ -18,7 +18,9 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_expr(m);
     infercost::register_graph(m);
     infercost::register_counts(m);
+    infercost::register_constants(m);
     infercost::register_hardware(m);
+    infercost::register_collectives(m);
     infercost::register_plan(m);
     infercost::register_evaluate(m);
     infercost::register_select(m);

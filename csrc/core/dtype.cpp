@@ -1,33 +1,9 @@
 #include "core/dtype.hpp"
 
-#include <array>
 #include <stdexcept>
 
 namespace infercost {
 namespace {
-
-struct Row {
-    std::string_view name;
-    int bits;
-    bool floating;
-};
-
-// In the order of the enumeration.
-constexpr std::array<Row, kDTypeCount> kRows = {
-    {
-     {"float64", 64, true},    {"float32", 32, true},
-     {"tf32", 32, true},       {"float16", 16, true},
-     {"bfloat16", 16, true},   {"float8_e4m3fn", 8, true},
-     {"float8_e5m2", 8, true}, {"float4_e2m1fn_x2", 8, true},
-     {"int64", 64, false},     {"int32", 32, false},
-     {"int16", 16, false},     {"int8", 8, false},
-     {"int4", 4, false},       {"int2", 2, false},
-     {"uint64", 64, false},    {"uint32", 32, false},
-     {"uint16", 16, false},    {"uint8", 8, false},
-     {"bool", 8, false},       {"complex128", 128, false},
-     {"complex64", 64, false}, {"complex32", 32, false},
-     }
-};
 
 struct Alias {
     std::string_view name;
@@ -57,24 +33,24 @@ constexpr Alias kAliases[] = {
 }  // namespace
 
 int bits_of(DType dtype) {
-    return kRows[static_cast<std::size_t>(dtype)].bits;
+    return kDTypes[static_cast<std::size_t>(dtype)].bits;
 }
 bool is_floating(DType dtype) {
-    return kRows[static_cast<std::size_t>(dtype)].floating;
+    return kDTypes[static_cast<std::size_t>(dtype)].floating;
 }
 bool is_complex(DType dtype) {
     return dtype == DType::complex128 || dtype == DType::complex64 || dtype == DType::complex32;
 }
 std::string_view name_of(DType dtype) {
-    return kRows[static_cast<std::size_t>(dtype)].name;
+    return kDTypes[static_cast<std::size_t>(dtype)].name;
 }
 
 DType parse_dtype(std::string_view name) {
     constexpr std::string_view kPrefix = "torch.";
     std::string_view bare = name;
     if (bare.substr(0, kPrefix.size()) == kPrefix) bare.remove_prefix(kPrefix.size());
-    for (std::size_t i = 0; i < kRows.size(); ++i) {
-        if (kRows[i].name == bare) return static_cast<DType>(i);
+    for (std::size_t i = 0; i < kDTypes.size(); ++i) {
+        if (kDTypes[i].name == bare) return static_cast<DType>(i);
     }
     for (const Alias& alias : kAliases) {
         if (alias.name == bare) return alias.dtype;

@@ -1,6 +1,8 @@
-// Element types as torch spells them, with their true width in bits (an int4 is half a byte).
+// Element types: torch's name, the short name that data sheets use, and the true width in bits (an int4 is
+// half a byte).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -35,7 +37,32 @@ enum class DType : std::uint8_t {
 
 inline constexpr std::size_t kDTypeCount = static_cast<std::size_t>(DType::count_);
 
-// The width of one element; float4_e2m1fn_x2 packs two values in the byte that torch calls an element.
+struct DTypeRow {
+    std::string_view name;        // torch's; tf32 has none there
+    std::string_view short_name;  // fp16, int8; empty where hardware has no engine of that type
+    int bits;                     // of an element
+    int values;                   // in an element: float4_e2m1fn_x2 packs two into a byte
+    bool floating;
+};
+
+// The table of names, in the order of the enumeration.
+inline constexpr std::array<DTypeRow, kDTypeCount> kDTypes = {
+    {
+     {"float64", "fp64", 64, 1, true},  {"float32", "fp32", 32, 1, true},
+     {"tf32", "tf32", 32, 1, true},     {"float16", "fp16", 16, 1, true},
+     {"bfloat16", "bf16", 16, 1, true}, {"float8_e4m3fn", "fp8", 8, 1, true},
+     {"float8_e5m2", "", 8, 1, true},   {"float4_e2m1fn_x2", "fp4", 8, 2, true},
+     {"int64", "", 64, 1, false},       {"int32", "", 32, 1, false},
+     {"int16", "", 16, 1, false},       {"int8", "int8", 8, 1, false},
+     {"int4", "int4", 4, 1, false},     {"int2", "", 2, 1, false},
+     {"uint64", "", 64, 1, false},      {"uint32", "", 32, 1, false},
+     {"uint16", "", 16, 1, false},      {"uint8", "", 8, 1, false},
+     {"bool", "", 8, 1, false},         {"complex128", "", 128, 1, false},
+     {"complex64", "", 64, 1, false},   {"complex32", "", 32, 1, false},
+     }
+};
+
+// The width of one element.
 int bits_of(DType dtype);
 bool is_floating(DType dtype);
 bool is_complex(DType dtype);

@@ -129,9 +129,8 @@ class Explainer {
     }
 
     void explain(const BoundKernel& kernel, const Work& work) {
-        const double reached = hardware_.achieved.contains("dram") ? hardware_.achieved.at("dram") : 1.0;
         now_->traffic_bytes = value(work.bytes_read() + work.bytes_written());
-        now_->stream_s = now_->traffic_bytes / (hardware_.dram().bandwidth_byte_per_s * reached);
+        now_->stream_s = now_->traffic_bytes / hardware_.stream_byte_per_s();
         const double flops = value(work.contraction_flops);
         const double others = value(work.pointwise_flops);
         now_->flops = flops + others;

@@ -18,8 +18,6 @@ constexpr double kJoinShare = 0.25;
 // for a pointwise one, 77 and 95 where they lie outermost.
 constexpr double kWeightCall = 0.5;
 constexpr double kLayoutCalls = 1.0;
-// `cpp.min_chunk_size` of torch._inductor.config, elements for each thread, of PyTorch 2.13.
-constexpr double kCompiledGrain = 512;
 // Of oneDNN's layouts, with AVX-512. Measured with torch 2.13: 24, 40 and 72 channels against 64 and 96.
 constexpr double kBlockChannels = 16;
 constexpr double kBrokenBlocks = 3.0;
@@ -55,13 +53,52 @@ bool has_broken_blocks(const KernelTerms& terms) {
            (is_constant(terms.k) && std::fmod(terms.k.constant / terms.window, kBlockChannels) != 0);
 }
 
-// The constant that says which share of the peak a contraction reaches.
-const char* share_of(const KernelTerms& terms) {
-    if (terms.kind == WorkKind::attention) return "cpu.attention";
-    if (terms.kind != WorkKind::convolution) return "cpu.product";
-    if (is_depthwise(terms)) return "cpu.depthwise";
-    if (!is_one(terms.batch)) return "cpu.grouped";
-    return terms.window > 1 ? "cpu.convolution" : "cpu.pixelwise";
+// Which share of the peak a contraction reaches.
+double share_of(const KernelTerms& terms, const CpuConstants& cpu) {
+    if (terms.kind == WorkKind::attention) return cpu.attention;
+    if (terms.kind != WorkKind::convolution) return cpu.product;
+    if (is_depthwise(terms)) return cpu.depthwise;
+    if (!is_one(terms.batch)) return cpu.grouped;
+    return terms.window > 1 ? cpu.convolution : cpu.pixelwise;
+}
+
+// Seconds of an element in each loop, on one core.
+double eager_s(SlowLoop loop, const CpuConstants& cpu) {
+    switch (loop) {
+        case SlowLoop::special:
+            return cpu.special_s;
+        case SlowLoop::library:
+            return cpu.library_s;
+        case SlowLoop::row:
+            return cpu.row_s;
+        case SlowLoop::softmax:
+            return cpu.softmax_s;
+        case SlowLoop::window:
+            return cpu.window_s;
+        case SlowLoop::scattered:
+            return cpu.scattered_s;
+        case SlowLoop::count_:
+            break;
+    }
+    return 0;
+}
+
+double compiled_s(SlowLoop loop, const CpuConstants& cpu) {
+    switch (loop) {
+        case SlowLoop::special:
+        case SlowLoop::library:  // a compiler has vectors of its own for every function
+            return cpu.compiled_special_s;
+        case SlowLoop::row:
+            return cpu.compiled_row_s;
+        case SlowLoop::softmax:
+            return cpu.compiled_softmax_s;
+        case SlowLoop::window:
+            return cpu.compiled_window_s;
+        case SlowLoop::scattered:
+        case SlowLoop::count_:
+            break;
+    }
+    return eager_s(loop, cpu);
 }
 
 }  // namespace
@@ -69,13 +106,14 @@ const char* share_of(const KernelTerms& terms) {
 CpuCosts Binder::cpu(const KernelTerms& terms) {
     const auto& [engine, vector] = engines(terms.dtype);
     const Overheads& over = hardware_.overheads;
+    const CpuConstants& cpu = constants_.cpu;
     const bool compiled = execution_ != Execution::eager;
     CpuCosts costs;
     costs.cores = hardware_.cores;
     costs.depthwise = terms.kind == WorkKind::convolution && is_depthwise(terms);
     costs.shaped = !is_zero(terms.contraction_flops) && !is_zero(terms.m) && !costs.depthwise;
     costs.matrix = engine.matrix;
-    costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / hardware_.constant(share_of(terms), 1.0);
+    costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / share_of(terms, cpu);
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
     costs.element_bytes = std::max(1, bits_of(terms.dtype) / 8);
     const double per_op = execution_ == Execution::eager      ? over.dispatch_s
@@ -86,7 +124,7 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
         double calls = 1;
         if (!costs.depthwise) calls += kWeightCall;
         if (!compiled && terms.channels_first) calls += kLayoutCalls;
-        costs.launch_s += calls * hardware_.constant("cpu.convolution_s", 0.0);
+        costs.launch_s += calls * cpu.convolution_s;
     }
     // Issuing an op that only makes a view takes the host as long as half an op with a result. Statistics are
     // looked at and results made by several ops inside of a norm.
@@ -96,26 +134,15 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     }
     // torch's inductor (decide_parallel_depth) shares a loop between all threads or not at all.
     if (compiled && is_loop(terms.kind)) {
-        costs.least_shared = hardware_.constant("cpu.compiled_grain", kCompiledGrain) * hardware_.cores;
+        costs.least_shared = cpu.compiled_grain * hardware_.cores;
     }
-    const double region_s = hardware_.constant("cpu.region_s", 0.0);
     costs.launch_s = terms.opened * costs.launch_s;
-    costs.region_s = terms.opened * region_s + (1.0 - terms.opened) * region_s * kJoinShare;
-    costs.fault_s_per_byte = hardware_.constant("cpu.fault_s_per_byte", 0.0);
+    costs.region_s = terms.opened * cpu.region_s + (1.0 - terms.opened) * cpu.region_s * kJoinShare;
+    costs.fault_s_per_byte = cpu.fault_s_per_byte;
 
     for (std::size_t i = 0; i < kSlowLoopCount; ++i) {
-        SlowLoop loop = static_cast<SlowLoop>(i);
-        // A compiler has vectors of its own for every function.
-        if (loop == SlowLoop::library && compiled) loop = SlowLoop::special;
-        const std::string name = std::string(name_of(loop)) + "_s";
-        double element_s = hardware_.constant("cpu." + name, 0.0);
-        // Where scattered rows were not measured, they cost no less than others.
-        if (loop == SlowLoop::scattered && element_s == 0) element_s = hardware_.constant("cpu.row_s", 0.0);
-        if (compiled) {
-            // It keeps channels innermost, where a window is vectors too.
-            const double assumed = loop == SlowLoop::window ? kCompiledWindow * element_s : element_s;
-            element_s = hardware_.constant("cpu.compiled_" + name, assumed);
-        }
+        const SlowLoop loop = static_cast<SlowLoop>(i);
+        const double element_s = compiled ? compiled_s(loop, cpu) : eager_s(loop, cpu);
         costs.loop_s[i] = element_s / static_cast<double>(kSlowLoopUnit);
     }
     costs.rows = !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::row)]) ||
@@ -123,14 +150,13 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
                  !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::scattered)]) ||
                  !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::window)]);
     if (terms.kind == WorkKind::gemm) {
-        costs.packing_s = hardware_.constant("cpu.packing_s", 0.0);
-        costs.gemv_s = hardware_.constant("cpu.gemv_s", 0.0);
+        costs.packing_s = cpu.packing_s;
+        costs.gemv_s = cpu.gemv_s;
     }
     costs.copies_activations = !compiled;
     costs.copies_results = !compiled && terms.channels_first && terms.kind == WorkKind::convolution;
-    costs.copying_s =
-        hardware_.constant("cpu.copying_s", 0.0) * (has_broken_blocks(terms) ? kBrokenBlocks : 1.0);
-    costs.reorder_s = hardware_.constant("cpu.transpose_s", 0.0);
+    costs.copying_s = cpu.copying_s * (has_broken_blocks(terms) ? kBrokenBlocks : 1.0);
+    costs.reorder_s = cpu.transpose_s;
     return costs;
 }
 

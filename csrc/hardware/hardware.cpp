@@ -14,35 +14,20 @@ void require(bool good, const std::string& id, const std::string& field, double 
                                 "; expected " + expected);
 }
 
-std::string_view short_name(DType dtype) {
-    switch (dtype) {
-        case float64:
-            return "fp64";
-        case float32:
-            return "fp32";
-        case tfloat32:
-            return "tf32";
-        case float16:
-            return "fp16";
-        case bfloat16:
-            return "bf16";
-        case float8_e4m3fn:
-        case float8_e5m2:
-            return "fp8";
-        case float4_e2m1fn_x2:
-            return "fp4";
-        case int4:
-            return "int4";
-        default:
-            return "int8";
+// Runs something, and names the machine where it throws.
+template <class Action>
+void within(const std::string& id, Action action) {
+    try {
+        action();
+    } catch (const std::invalid_argument& error) {
+        throw std::invalid_argument("hardware '" + id + "': " + error.what());
     }
 }
 
-double fraction(const Hardware& hardware, std::string_view engine, DType dtype) {
-    const auto exact = hardware.achieved.find(std::string(engine) + "_" + std::string(short_name(dtype)));
-    if (exact != hardware.achieved.end()) return exact->second;
-    const auto general = hardware.achieved.find(engine);
-    return general == hardware.achieved.end() ? 1.0 : general->second;
+double fraction(const Hardware& hardware, bool matrix, DType dtype) {
+    const AchievedConstants& achieved = hardware.constants.achieved;
+    const double general = value_or(matrix ? achieved.matrix : achieved.vector, 1.0);
+    return value_or(hardware.constants.achieved_of.of(matrix, dtype), general);
 }
 
 // What a dtype is computed in where its own engine is missing, nearest first.
@@ -100,6 +85,12 @@ MachineKind parse_machine_kind(std::string_view name) {
                                 "'; expected gpu, cpu or systolic");
 }
 
+void Hardware::set_constants(const std::map<std::string, double>& named) {
+    within(id, [&] {
+        for (const auto& [key, value] : named) constants.set(key, value);
+    });
+}
+
 void Hardware::validate() const {
     require(cores >= 1 && cores == std::floor(cores), id, "cores", cores, "a whole number above zero");
     if (memory.empty())
@@ -110,8 +101,6 @@ void Hardware::validate() const {
         require(level.bandwidth_byte_per_s > 0 && std::isfinite(level.bandwidth_byte_per_s), id,
                 level.name + " bandwidth", level.bandwidth_byte_per_s, "more than zero byte/s");
     }
-    for (const auto& [key, value] : achieved)
-        require(value > 0 && value <= 1.5, id, "achieved " + key, value, "(0, 1.5]");
     double any = 0;
     for (const Rates* rates : {&matrix, &vector}) {
         for (const double rate : *rates) {
@@ -121,45 +110,38 @@ void Hardware::validate() const {
     }
     require(any > 0, id, "the sum of all peak rates", any, "at least one peak rate");
     require(spread >= 0 && std::isfinite(spread), id, "spread", spread, "zero or more");
+    within(id, [&] { constants.validate(); });
 }
 
 Engine vector_engine(const Hardware& hardware, DType dtype) {
     for (const DType candidate : candidates(dtype)) {
         const double rate = rate_of(hardware.vector, candidate);
         if (rate > 0)
-            return {rate * fraction(hardware, "vector", candidate), false, candidate, candidate != dtype};
+            return {rate * fraction(hardware, false, candidate), false, candidate, candidate != dtype};
     }
     for (const double rate : hardware.vector) {  // whatever there is
-        if (rate > 0) return {rate * fraction(hardware, "vector", float32), false, float32, true};
+        if (rate > 0) return {rate * fraction(hardware, false, float32), false, float32, true};
     }
     return {};
 }
 
-namespace {
-
-double of_engine(const Hardware& hardware, const char* table, const Engine& engine, double otherwise) {
-    const std::string unit = engine.matrix ? ".matrix_" : ".vector_";
-    return hardware.constant(table + unit + std::string(short_name(engine.dtype)), otherwise);
-}
-
-}  // namespace
-
 double power_share(const Hardware& hardware, const Engine& engine) {
-    return of_engine(hardware, "power", engine, 1.0);
+    return value_or(hardware.constants.power_of.of(engine.matrix, engine.dtype), kPowerOfEngine.otherwise);
 }
 
 double sustained_s_per_flop(const Hardware& hardware, const Engine& engine) {
-    return of_engine(hardware, "sustained", engine, 0.0);
+    return value_or(hardware.constants.sustained_of.of(engine.matrix, engine.dtype),
+                    kSustainedOfEngine.otherwise);
 }
 
 double energy_j_per_flop(const Hardware& hardware, const Engine& engine) {
-    return of_engine(hardware, "energy", engine, 0.0);
+    return value_or(hardware.constants.energy_of.of(engine.matrix, engine.dtype), kEnergyOfEngine.otherwise);
 }
 
 Engine contraction_engine(const Hardware& hardware, DType dtype) {
     for (const DType candidate : candidates(dtype)) {
-        const double matrix = rate_of(hardware.matrix, candidate) * fraction(hardware, "matrix", candidate);
-        const double vector = rate_of(hardware.vector, candidate) * fraction(hardware, "vector", candidate);
+        const double matrix = rate_of(hardware.matrix, candidate) * fraction(hardware, true, candidate);
+        const double vector = rate_of(hardware.vector, candidate) * fraction(hardware, false, candidate);
         // fp32 arithmetic never silently drops to a narrower engine: tf32 is a precision of its own.
         if (matrix > 0 || vector > 0) {
             const bool use_matrix = matrix >= vector;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/dtype.hpp"
+#include "hardware/constants.hpp"
 #include "hardware/costs.hpp"
 
 namespace infercost {
@@ -52,27 +53,27 @@ struct Hardware {
     std::optional<ArrayShape> array;
     double sparsity_2_4 = 1;
     Overheads overheads;
-    std::map<std::string, double, std::less<>> achieved;  // fraction of a peak that is reached
-    // What a model of machines knows of a family, as table.key, in seconds and bytes: `kernel.softmax.dram`.
-    std::map<std::string, double, std::less<>> constants;
+    Constants constants;
     std::map<std::string, double> power_w;
     std::map<std::string, double> links_byte_per_s;
-    // Four of five measurements lie between latency / (1 + spread) and latency x (1 + spread); kernels of a
-    // class may have their own, `kernel.softmax.spread`.
+    // Four of five measurements lie between latency / (1 + spread) and latency x (1 + spread), where a class
+    // of kernels has no spread of its own among the constants.
     double spread = 0;
     // Where the figures are from, in words, for whoever reads results.
     std::map<std::string, std::string> provenance;
 
-    double constant(std::string_view key, double otherwise) const {
-        const auto found = constants.find(key);
-        return found == constants.end() ? otherwise : found->second;
-    }
     // Whether the machine is taken to be at work all the time, so that its power is a limit too.
-    bool sustained() const { return constants.contains("sustained.dram_s_per_byte"); }
+    bool sustained() const { return is_set(constants.sustained.dram_s_per_byte); }
+    // Byte/s that a stream from dram reaches.
+    double stream_byte_per_s() const {
+        return dram().bandwidth_byte_per_s * value_or(constants.achieved.dram, 1.0);
+    }
     const MemoryLevel& dram() const { return memory.back(); }
     // The last level before dram, nullptr where there is none.
     const MemoryLevel* last_cache() const { return memory.size() > 1 ? &memory[memory.size() - 2] : nullptr; }
 
+    // Sets constants by name. Throws std::invalid_argument for an unknown one.
+    void set_constants(const std::map<std::string, double>& named);
     // Throws std::invalid_argument naming the field that cannot be.
     void validate() const;
 };

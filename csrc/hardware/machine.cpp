@@ -1,22 +1,18 @@
 #include "hardware/machine.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <stdexcept>
 
 namespace infercost {
 
 MemoryCosts Binder::memory() const {
-    const auto reached = [&](const char* key) {
-        const auto found = hardware_.achieved.find(key);
-        return found == hardware_.achieved.end() ? 1.0 : found->second;
-    };
+    const AchievedConstants& reached = constants_.achieved;
     MemoryCosts costs;
-    costs.dram_s_per_byte = 1.0 / (hardware_.dram().bandwidth_byte_per_s * reached("dram"));
+    costs.dram_s_per_byte = 1.0 / hardware_.stream_byte_per_s();
     const MemoryLevel* last = hardware_.last_cache();
     if (!last) return costs;
-    costs.last_capacity = last->capacity_bytes * hardware_.constant("stream.resident", 1);
-    costs.last_cache_s_per_byte = 1.0 / (last->bandwidth_byte_per_s * reached("cache"));
+    costs.last_capacity = last->capacity_bytes * constants_.stream.resident;
+    costs.last_cache_s_per_byte = 1.0 / (last->bandwidth_byte_per_s * reached.cache);
     costs.caches = static_cast<int>(hardware_.memory.size()) - 1;
     if (costs.caches > kMaxCaches) {
         throw std::invalid_argument("hardware '" + hardware_.id + "' has " + std::to_string(costs.caches) +
@@ -26,7 +22,7 @@ MemoryCosts Binder::memory() const {
         const MemoryLevel& level = hardware_.memory[static_cast<std::size_t>(i)];
         costs.capacity[i] = level.capacity_bytes;
         costs.s_per_byte[i] =
-            1.0 / (std::max(last->bandwidth_byte_per_s, level.bandwidth_byte_per_s) * reached("cache"));
+            1.0 / (std::max(last->bandwidth_byte_per_s, level.bandwidth_byte_per_s) * reached.cache);
     }
     return costs;
 }
@@ -35,15 +31,15 @@ double Binder::host_s() const {
     if (hardware_.kind != MachineKind::gpu || execution_ == Execution::replayed) return 0.0;
     // What a compiler writes still calls its kernels one by one.
     return execution_ == Execution::eager ? hardware_.overheads.dispatch_s
-                                          : hardware_.constant("forward.compiled_dispatch_s", 0);
+                                          : constants_.forward.compiled_dispatch_s;
 }
 
 double Binder::start_s() const {
-    return execution_ == Execution::replayed ? 0.0 : hardware_.constant("forward.start_s", 0);
+    return execution_ == Execution::replayed ? 0.0 : constants_.forward.start_s;
 }
 
 double Binder::static_w() const {
-    return hardware_.constant("energy.static_w", std::numeric_limits<double>::quiet_NaN());
+    return constants_.energy.static_w;
 }
 
 const EnergyCosts& Binder::energy_of(DType dtype) {
@@ -54,10 +50,10 @@ const EnergyCosts& Binder::energy_of(DType dtype) {
         EnergyCosts& costs = slot.emplace();
         costs.engine_j_per_flop = energy_j_per_flop(hardware_, engine);
         costs.vector_j_per_flop = energy_j_per_flop(hardware_, vector);
-        costs.cache_j_per_byte = hardware_.constant("energy.cache_j_per_byte", 0);
-        costs.dram_j_per_byte = hardware_.constant("energy.dram_j_per_byte", 0);
+        costs.cache_j_per_byte = constants_.energy.cache_j_per_byte;
+        costs.dram_j_per_byte = constants_.energy.dram_j_per_byte;
         costs.per_cache = 1.0 / (last ? last->capacity_bytes : 1.0);
-        costs.most_w = hardware_.constant("energy.most_w", 0) - hardware_.constant("energy.static_w", 0);
+        costs.most_w = constants_.energy.most_w - value_or(constants_.energy.static_w, 0);
     }
     return *slot;
 }
@@ -91,8 +87,7 @@ BoundKernel Binder::bind(const KernelTerms& terms) {
     kernel.machine = hardware_.kind;
     kernel.terms = terms;
     kernel.energy = energy(terms);
-    kernel.spread =
-        hardware_.constant("kernel." + std::string(name_of(terms.kind)) + ".spread", hardware_.spread);
+    kernel.spread = constants_.band[static_cast<std::size_t>(terms.kind)].spread;
     switch (hardware_.kind) {
         case MachineKind::gpu:
             kernel.gpu = gpu(terms);

@@ -14,7 +14,10 @@ namespace infercost {
 // Looks up once per dtype what the kernels of a plan share.
 class Binder {
   public:
-    Binder(const Hardware& hardware, Execution execution) : hardware_(hardware), execution_(execution) {}
+    Binder(const Hardware& hardware, Execution execution)
+        : hardware_(hardware),
+          constants_(hardware.constants.complete(hardware.overheads.kernel_minimum_s, hardware.spread)),
+          execution_(execution) {}
 
     MemoryCosts memory() const;
     // What the host spends on issuing one op while the device runs those before it; 0 where it waits for
@@ -44,6 +47,7 @@ class Binder {
     SystolicCosts systolic(const KernelTerms& terms);
 
     const Hardware& hardware_;
+    const Constants constants_;  // with defaults
     Execution execution_;
     std::array<std::optional<Engines>, kDTypeCount> engines_;
     std::array<std::optional<EnergyCosts>, kDTypeCount> energies_;
