@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pyinfercost import Expr
+from pyinfercost.hardware.dtypes import short_dtype
 
 CHUNK = 8192
 MATRIX_TILES = ((128, 256), (128, 128), (64, 64), (64, 32), (64, 16), (64, 8))
@@ -245,5 +246,4 @@ class _Kernel:
 
 
 def _reached(machine: Any, engine: str, precision: str) -> float:
-    short = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}[precision]
-    return float(machine.achieved.get(f"{engine}_{short}", machine.achieved.get(engine, 1.0)))
+    return float(machine.achieved.get(f"{engine}_{short_dtype(precision)}", machine.achieved.get(engine, 1.0)))

@@ -475,6 +475,91 @@ def count(
 def boundary(graph: Graph, *, precision: str = "native") -> dict[str, Any]: ...
 
 @final
+class DType:
+    """An element type: torch's name, the short name of data sheets, its width."""
+
+    @property
+    def name(self) -> str:
+        """In graphs and machines: torch's, where torch has one."""
+    @property
+    def short_name(self) -> str:
+        """Of data sheets and command lines, such as `fp16`; empty where there is none."""
+    @property
+    def bits(self) -> int:
+        """Of an element."""
+    @property
+    def value_bits(self) -> int:
+        """Of a value: an element may pack two."""
+    @property
+    def floating(self) -> bool:
+        """Whether it is a real float."""
+
+def dtypes() -> list[DType]:
+    """Return the element types that graphs and machines know, widest floats first."""
+
+@final
+class CalibrationConstant:
+    """A constant that calibration files may set."""
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables of a file that have it: `tiles_matrix`, `kernel.softmax`."""
+    @property
+    def key(self) -> str:
+        """Its key in each of them; `{engine}` and `{dtype}` stand for one of each."""
+    @property
+    def keys(self) -> list[str]:
+        """All keys that `key` stands for."""
+    @property
+    def names(self) -> list[str]:
+        """What they are called in base units, in the same order."""
+    @property
+    def unit(self) -> str:
+        """Of a file; empty for a ratio."""
+    @property
+    def base_unit(self) -> str:
+        """Of a machine; empty for a ratio."""
+    @property
+    def default(self) -> float | None:
+        """In base units, where no file sets it; None where `meaning` says what holds."""
+    @property
+    def low(self) -> float:
+        """Least value of a file."""
+    @property
+    def above(self) -> bool:
+        """Whether the least value itself is refused."""
+    @property
+    def high(self) -> float | None:
+        """Greatest value of a file."""
+    @property
+    def whole(self) -> bool:
+        """Whether it is an integer."""
+    @property
+    def scope(self) -> str:
+        """What there is one of it for: `machine`, `kernel class`, `engine and dtype` and so on."""
+    @property
+    def fallback(self) -> str:
+        """Which tables set it where one of `tables` does not, in words; empty where none does."""
+    @property
+    def required(self) -> bool:
+        """Whether the file of a kind of machine must set it."""
+    @property
+    def held(self) -> bool:
+        """Whether a machine holds it as it is; otherwise the loader makes other figures of it."""
+    @property
+    def meaning(self) -> str:
+        """What it is, and which mechanism of the model it sets."""
+
+def calibration_constants() -> list[CalibrationConstant]:
+    """Return the constants that calibration files may set."""
+
+def base_constants(calibration: Mapping[str, float], *, clock_hz: float) -> dict[str, float]:
+    """Return values of a calibration file by `table.key`, in base units by `table.name`."""
+
+def calibration_value(key: str, base: float, *, clock_hz: float) -> float:
+    """Return a value in base units as a calibration file writes it under `table.key`."""
+
+@final
 class Hardware:
     """A machine as data, in base units: FLOP/s (dense, multiply-accumulate = 2), bytes, seconds.
 
@@ -551,7 +636,7 @@ class Hardware:
         """Which fractions of peaks are reached."""
     @property
     def constants(self) -> dict[str, float]:
-        """All constants of the family, as `table.key`, in seconds and bytes."""
+        """All constants of the family that are set, as `table.name`, in base units."""
     @property
     def power_w(self) -> dict[str, float]:
         """Watts of the sheet."""
@@ -573,6 +658,17 @@ class Hardware:
     def __getstate__(self) -> tuple[Any, ...]: ...
     def scaled(self, *, cores: float = 1.0, compute: float = 1.0, bandwidth: float = 1.0) -> Hardware:
         """A hypothetical machine: cores, arithmetic or bandwidths times a factor."""
+
+def collectives() -> list[str]:
+    """Return the operations that `collective_times` knows."""
+
+def collective_words() -> dict[str, list[str]]:
+    """Return the words that the columns of `collective_times` hold places of."""
+
+def collective_times(
+    op: str, size_bytes: NDArray[Any], hardware: Hardware, *, devices: int, dtype: str
+) -> dict[str, Any]:
+    """Estimate a collective operation for each size: `link`, and columns of seconds, byte/s and words."""
 
 @final
 class Plan:

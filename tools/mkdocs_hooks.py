@@ -1,4 +1,4 @@
-"""What mkdocs asks of this project while it builds the site: the commands, from click itself.
+"""Parts of pages that mkdocs gets from the code: commands from click, calibration constants from the core's table.
 
 mkdocs puts the folder of this file on the path. It is not the root, whose `pyinfercost` would hide an installed wheel.
 """
@@ -12,14 +12,16 @@ from typing import Any
 
 import click
 
+from pyinfercost import _core
 from pyinfercost.cli import main
-
-MARKER = "<!-- commands -->"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Puts the commands in the place of the marker."""
-    return markdown.replace(MARKER, "\n".join(commands())) if MARKER in markdown else markdown
+    """Put the lists in the place of their markers."""
+    for marker, lines in (("<!-- commands -->", commands), ("<!-- constants -->", constants)):
+        if marker in markdown:
+            markdown = markdown.replace(marker, "\n".join(lines()))
+    return markdown
 
 
 def commands() -> Iterator[str]:
@@ -55,3 +57,38 @@ def described(context: click.Context) -> Iterator[str]:
             yield f"| <code>{option}</code> | {does} |"
     if command.epilog and (context.parent is None or command.epilog != main.epilog):
         yield from ("", inspect.cleandoc(command.epilog))
+
+
+def constants() -> Iterator[str]:
+    """Yield every calibration constant as lines of Markdown: a table for each group of tables with the same keys."""
+    groups: dict[tuple[str, ...], list[_core.CalibrationConstant]] = {}
+    for constant in _core.calibration_constants():
+        groups.setdefault(tuple(constant.tables), []).append(constant)
+    for tables, rows in groups.items():
+        more = f" and {len(tables) - 1} more" if len(tables) > 1 else ""
+        yield from ("", f"## [{tables[0]}]{more}", "")
+        if more:
+            yield from ("In each of " + ", ".join(f"`[{table}]`" for table in tables) + ":", "")
+        yield from ("| key | unit | default | allowed | sets |", "|---|---|---|---|---|")
+        for row in rows:
+            cells = (f"`{row.key}`", row.unit, default_of(row), allowed_by(row), row.meaning)
+            yield "| " + " | ".join(cells) + " |"
+
+
+def default_of(row: _core.CalibrationConstant) -> str:
+    """Return what holds where no file sets a constant, in the unit of files."""
+    if row.required:
+        return "required"
+    if row.default is None:
+        return "unset"
+    # Times that are 0 by default are 0 in any unit; a rate of which the time is 0 has no limit.
+    inverted = row.unit.startswith("elements/clock") and row.base_unit.startswith("s/")
+    text = "no cost" if inverted else f"{row.default:g}"
+    return f"that of {row.fallback}, else {text}" if row.fallback else text
+
+
+def allowed_by(row: _core.CalibrationConstant) -> str:
+    """Return the range of a constant's values in a file."""
+    text = f"{'above' if row.above else 'from'} {row.low:g}"
+    text += "" if row.high is None else f" to {row.high:g}"
+    return f"{text}, whole" if row.whole else text

@@ -52,6 +52,8 @@ void register_constants(py::module_& m) {
         .def_property_readonly("whole", [](const CalibrationRow& row) { return row.constant.range.whole; })
         .def_property_readonly("scope",
                                [](const CalibrationRow& row) { return std::string(name_of(row.scope)); })
+        .def_property_readonly("fallback", [](const CalibrationRow& row) { return row.fallback; })
+        .def_property_readonly("required", [](const CalibrationRow& row) { return row.constant.required; })
         .def_property_readonly("held", [](const CalibrationRow& row) { return row.held; })
         .def_property_readonly("meaning",
                                [](const CalibrationRow& row) { return std::string(row.constant.meaning); })

@@ -36,29 +36,6 @@ double overhead(const Named& named, const char* key) {
     return found->second;
 }
 
-// The constants of [achieved] have an argument and a property of their own, without the table's name.
-constexpr std::string_view kAchieved = "achieved.";
-
-Named under(std::string_view table, const Named& values) {
-    Named found;
-    for (const auto& [key, value] : values) found.emplace(std::string(table) + key, value);
-    return found;
-}
-
-Named achieved_of(const Hardware& h) {
-    Named found;
-    for (const auto& [name, value] : h.constants.named()) {
-        if (name.starts_with(kAchieved)) found.emplace(name.substr(kAchieved.size()), value);
-    }
-    return found;
-}
-
-Named constants_of(const Hardware& h) {
-    Named found = h.constants.named();
-    std::erase_if(found, [](const auto& entry) { return entry.first.starts_with(kAchieved); });
-    return found;
-}
-
 Hardware make_hardware(std::string id, std::string name, std::string_view kind, std::string family,
                        double cores, double clock_hz, const Named& matrix, const Named& vector,
                        const std::vector<Level>& memory, std::optional<std::array<double, 3>> array,
@@ -79,7 +56,7 @@ Hardware make_hardware(std::string id, std::string name, std::string_view kind, 
     h.overheads = {overhead(overheads_s, "dispatch"), overhead(overheads_s, "launch_gap"),
                    overhead(overheads_s, "replay_gap"), overhead(overheads_s, "kernel_minimum")};
     h.set_constants(constants);
-    h.set_constants(under(kAchieved, achieved));
+    h.set_achieved(achieved);
     h.power_w = std::move(power_w);
     h.links_byte_per_s = std::move(links);
     h.spread = spread;
@@ -133,7 +110,7 @@ py::tuple state_of(const Hardware& h) {
     if (h.array) array = {h.array->rows, h.array->cols, h.array->units};
     return py::make_tuple(h.id, h.name, std::string(name_of(h.kind)), h.family, h.cores, h.clock_hz,
                           from_rates(h.matrix), from_rates(h.vector), levels, array, h.sparsity_2_4,
-                          overheads_of(h), achieved_of(h), h.power_w, h.links_byte_per_s, h.spread,
+                          overheads_of(h), h.named_achieved(), h.power_w, h.links_byte_per_s, h.spread,
                           constants_of(h), h.provenance);
 }
 
@@ -189,8 +166,8 @@ void register_hardware(py::module_& m) {
                                    return std::tuple{h.array->rows, h.array->cols, h.array->units};
                                })
         .def_property_readonly("overheads_s", &overheads_of)
-        .def_property_readonly("achieved", &achieved_of)
-        .def_property_readonly("constants", &constants_of)
+        .def_property_readonly("achieved", &Hardware::named_achieved)
+        .def_property_readonly("constants", &Hardware::named_constants)
         .def_property_readonly("power_w", [](const Hardware& h) { return h.power_w; })
         .def_property_readonly("links_byte_per_s", [](const Hardware& h) { return h.links_byte_per_s; })
         .def_property_readonly("sparsity_2_4", [](const Hardware& h) { return h.sparsity_2_4; })

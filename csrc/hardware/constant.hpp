@@ -128,7 +128,9 @@ struct Constant {
     ValueRange range;
     double otherwise;  // in base units, where no file sets it; kUnset: what it stands for is not modelled
     std::string_view meaning;
+    bool required = false;  // the file of a kind of machine must set it: nothing stands in for it
 };
+inline constexpr bool kRequired = true;
 
 // A row, and the field that holds it in a machine.
 template <class Group>

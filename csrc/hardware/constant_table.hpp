@@ -19,14 +19,14 @@
 namespace infercost {
 
 // A field and its name in one word.
-#define ROW(key, group, field, unit, range, otherwise, meaning)       \
-    ConstantField<group> {                                            \
-        {key, #field, unit, range, otherwise, meaning}, &group::field \
+#define ROW(key, group, field, unit, range, otherwise, ...)               \
+    ConstantField<group> {                                                \
+        {key, #field, unit, range, otherwise, __VA_ARGS__}, &group::field \
     }
 // A constant that the loader makes other figures of a machine of.
-#define LOADED(key, name, unit, range, otherwise, meaning) \
-    Constant {                                             \
-        key, name, unit, range, otherwise, meaning         \
+#define LOADED(key, name, unit, range, otherwise, ...) \
+    Constant {                                         \
+        key, name, unit, range, otherwise, __VA_ARGS__ \
     }
 // What the loader derives from constants and from facts of a device.
 #define DERIVED(group, field, unit, otherwise, meaning) \
@@ -363,13 +363,13 @@ struct AchievedConstants {
 };
 inline constexpr ConstantField<AchievedConstants> kAchievedRows[] = {
     ROW("dram", AchievedConstants, dram, kRatio, kFraction, 1,
-        "share of the DRAM bandwidth that streams reach"),
+        "share of the DRAM bandwidth that streams reach", kRequired),
     ROW("cache", AchievedConstants, cache, kRatio, kFraction, 1,
-        "share of the bandwidth of caches that streams reach"),
+        "share of the bandwidth of caches that streams reach", kRequired),
     ROW("matrix", AchievedConstants, matrix, kRatio, kReached, 1,
-        "share of the peak that products on the matrix unit reach"),
+        "share of the peak that products on the matrix unit reach", kRequired),
     ROW("vector", AchievedConstants, vector, kRatio, kReached, 1,
-        "share of the peak that arithmetic on the vector unit reaches"),
+        "share of the peak that arithmetic on the vector unit reaches", kRequired),
 };
 inline constexpr Constant kAchievedOfEngine{"{engine}_{dtype}",
                                             "{engine}_{dtype}",
@@ -529,13 +529,13 @@ static_assert(is_complete(kLinkDerived));
 
 inline constexpr Constant kOverheadRows[] = {
     LOADED("dispatch_us", "dispatch_s", kMicroseconds, kNotNegative, kUnset,
-           "host time to issue one op in eager execution"),
+           "host time to issue one op in eager execution", kRequired),
     LOADED("launch_gap_us", "launch_gap_s", kMicroseconds, kNotNegative, kUnset,
-           "gap between two kernels of a stream"),
+           "gap between two kernels of a stream", kRequired),
     LOADED("replay_gap_us", "replay_gap_s", kMicroseconds, kNotNegative, kUnset,
-           "gap between two kernels of a replayed graph"),
+           "gap between two kernels of a replayed graph", kRequired),
     LOADED("kernel_minimum_us", "kernel_minimum_s", kMicroseconds, kNotNegative, kUnset,
-           "time of the smallest contraction on top of the gap"),
+           "time of the smallest contraction on top of the gap", kRequired),
     LOADED("kernel_minimum_clocks", "kernel_minimum_core_s", kOverheadClocks, kNotNegative, 0,
            "the part of it that passes in instructions of a core, on top"),
 };
@@ -558,10 +558,11 @@ inline constexpr Constant kDramLimitRows[] = {
 // Four of five measurements lie between latency / (1 + spread) and latency x (1 + spread).
 inline constexpr Constant kMachineBandRows[] = {
     LOADED("spread", "spread", kRatio, kNotNegative, kUnset,
-           "error band of latencies, where a class of kernels has none of its own"),
+           "error band of latencies, where a class of kernels has none of its own", kRequired),
 };
 inline constexpr Constant kAssumedRows[] = {
-    LOADED("clock_ghz", "clock_hz", kGigahertz, kPositive, kUnset, "clock, where the sheet gives none"),
+    LOADED("clock_ghz", "clock_hz", kGigahertz, kPositive, kUnset, "clock, where the sheet gives none",
+           kRequired),
     LOADED("vector_flop_per_clock_per_core", "vector_flop_per_clock_per_core", kFlopAClockPerCore, kPositive,
            kUnset,
            "fp32 rate of the vector unit, where the sheet gives none; unset: there is no vector unit"),

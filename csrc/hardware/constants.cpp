@@ -88,7 +88,7 @@ template <class Visit>
 void for_each_engine(Visit&& visit) {
     for (const std::string_view engine : kEngines) {
         for (std::size_t dtype = 0; dtype < kDTypeCount; ++dtype) {
-            if (!kDTypes[dtype].short_name.empty()) visit(engine, static_cast<DType>(dtype));
+            if (owns_short_name(static_cast<DType>(dtype))) visit(engine, static_cast<DType>(dtype));
         }
     }
 }
@@ -199,6 +199,9 @@ void Constants::set(std::string_view name, double value) {
         throw std::invalid_argument("unknown constant '" + std::string(name) + "'; the nearest is '" +
                                     nearest_name(name, known) + "'");
     }
+    if (!is_set(value)) {
+        throw std::invalid_argument("constant '" + std::string(name) + "' is not a number; leave it out instead");
+    }
     at(*this, slots().all[found->second]) = value;
 }
 
@@ -299,7 +302,7 @@ class RowList {
         held({std::string(kDepthwiseTable)}, kDepthwiseRows, machine);
         const std::vector<std::string> products(kTileTables.begin(), kTileTables.end());
         held(products, kTileRows, product);
-        held(products, kSharedTileRows, product);
+        held(products, kSharedTileRows, product, "tiles_matrix (of tiles_convolution: tiles_vector)");
         held({kRowTables.begin(), kRowTables.end()}, kRowRows, row_kernel);
         held({"attention"}, kAttentionRows, machine);
         held({"winograd"}, kWinogradRows, machine);
@@ -317,8 +320,12 @@ class RowList {
 
   private:
     template <class Rows>
-    void held(const std::vector<std::string>& tables, const Rows& some, ConstantScope scope) {
-        for (const Constant& row : some) add(tables, row, scope, true);
+    void held(const std::vector<std::string>& tables, const Rows& some, ConstantScope scope,
+              const char* fallback = "") {
+        for (const Constant& row : some) {
+            add(tables, row, scope, true);
+            rows.back().fallback = fallback;
+        }
     }
     template <class Rows>
     void loaded(const char* table, const Rows& some) {
@@ -328,7 +335,7 @@ class RowList {
         }
     }
     void add(std::vector<std::string> tables, const Constant& row, ConstantScope scope, bool held) {
-        CalibrationRow one{std::move(tables), {}, {}, row, scope, held};
+        CalibrationRow one{std::move(tables), {}, {}, row, scope, "", held};
         if (scope == ConstantScope::engine) {
             for_each_engine([&](std::string_view engine, DType dtype) {
                 one.keys.push_back(for_engine(row.key, engine, dtype));

@@ -42,7 +42,7 @@ struct Constants {
     Constants();  // nothing is set
 
     // By name: `tiles_matrix.round_s`. Throws std::invalid_argument for a name that no row has, naming the
-    // nearest one.
+    // nearest one, and for a value that is not a number.
     void set(std::string_view name, double value);
     // Throws std::invalid_argument for a value out of its range, naming the constant.
     void validate() const;
@@ -64,7 +64,8 @@ struct CalibrationRow {
     std::vector<std::string> names;  // of the keys, in base units
     Constant constant;
     ConstantScope scope;
-    bool held;  // by a machine, under these names; otherwise the loader makes other figures of it
+    std::string fallback;  // the tables that set it where one of these does not, in words; empty: none
+    bool held;             // by a machine, under these names; otherwise the loader makes other figures of it
 };
 
 // Every row that a calibration file may have.

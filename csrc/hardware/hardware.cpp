@@ -14,6 +14,8 @@ void require(bool good, const std::string& id, const std::string& field, double 
                                 "; expected " + expected);
 }
 
+const std::string kAchieved = "achieved.";
+
 // Runs something, and names the machine where it throws.
 template <class Action>
 void within(const std::string& id, Action action) {
@@ -89,6 +91,26 @@ void Hardware::set_constants(const std::map<std::string, double>& named) {
     within(id, [&] {
         for (const auto& [key, value] : named) constants.set(key, value);
     });
+}
+
+void Hardware::set_achieved(const std::map<std::string, double>& named) {
+    within(id, [&] {
+        for (const auto& [key, value] : named) constants.set(kAchieved + key, value);
+    });
+}
+
+std::map<std::string, double> Hardware::named_constants() const {
+    std::map<std::string, double> found = constants.named();
+    std::erase_if(found, [](const auto& entry) { return entry.first.starts_with(kAchieved); });
+    return found;
+}
+
+std::map<std::string, double> Hardware::named_achieved() const {
+    std::map<std::string, double> found;
+    for (const auto& [key, value] : constants.named()) {
+        if (key.starts_with(kAchieved)) found.emplace(key.substr(kAchieved.size()), value);
+    }
+    return found;
 }
 
 void Hardware::validate() const {

@@ -72,8 +72,13 @@ struct Hardware {
     // The last level before dram, nullptr where there is none.
     const MemoryLevel* last_cache() const { return memory.size() > 1 ? &memory[memory.size() - 2] : nullptr; }
 
-    // Sets constants by name. Throws std::invalid_argument for an unknown one.
+    // Sets constants by name, `tiles_matrix.round_s`; those of [achieved] without the table's name,
+    // `matrix_fp8`. Throws std::invalid_argument for an unknown one.
     void set_constants(const std::map<std::string, double>& named);
+    void set_achieved(const std::map<std::string, double>& named);
+    // What is set, by the same names.
+    std::map<std::string, double> named_constants() const;
+    std::map<std::string, double> named_achieved() const;
     // Throws std::invalid_argument naming the field that cannot be.
     void validate() const;
 };

@@ -15,11 +15,12 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as _untyped_prune
 
+from ..hardware.dtypes import CORE_DTYPES
 from . import NotApplicableError, TradeoffError
 from .modules import chosen_layers
 
 prune: Any = _untyped_prune  # torch has no types for it
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+_DTYPES: dict[str, torch.dtype] = {short: getattr(torch, CORE_DTYPES[short]) for short in ("bf16", "fp16", "fp32")}
 
 
 @dataclass(frozen=True)

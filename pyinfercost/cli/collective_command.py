@@ -26,7 +26,7 @@ def collective(*, op: str, size: str, hardware: str, devices: int, dtype: str, f
     """
     sizes = byte_sizes(size)
     with messages_for_people():
-        from ..predict.collective_times import UnknownCollectiveError
+        from ..predict.collectives import UnknownCollectiveError
         from ..predict.collectives import collective as estimate_collective
         from ..report.collectives import collective_csv, collective_document
         from ..report.document import as_json

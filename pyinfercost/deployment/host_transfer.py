@@ -50,12 +50,12 @@ def host_link(machine: Hardware, memory: str) -> HostLink:
         memory: `"pageable"` or `"pinned"`.
     """
     constants, bandwidth = machine.constants, machine.links_byte_per_s.get("host")
-    if machine.kind == "cpu" or constants.get("link.host.unified"):
+    if machine.kind == "cpu" or constants.get("link.host_unified"):
         return HostLink(inf, 0.0)
     if bandwidth is None or "host_link.pinned_share" not in constants:
         return HostLink(nan, nan)
     pinned = bandwidth * constants["host_link.pinned_share"]
-    rate = pinned if memory == "pinned" else min(pinned, constants["host_link.pageable_gb_per_s"] * _GIGA)
+    rate = pinned if memory == "pinned" else min(pinned, constants["host_link.pageable_byte_per_s"])
     return HostLink(rate, constants["host_link.latency_s"], constants["host_link.spread"])
 
 

@@ -12,37 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .calibration_schema import CALIBRATION, KERNEL_CLASSES, NAMED_TABLES
+from .. import _core
+from .calibration_schema import CALIBRATION
+from .constants import REQUIRED, TABLES
 from .device import DeviceFile, lookup
 from .schema import KINDS, HardwareFileError, check, read_toml
 
 CALIBRATIONS = Path(__file__).parent / "calibration"
-
-_TABLES = (
-    "overheads",
-    "achieved",
-    "cache",
-    "power",
-    "energy",
-    "sustained",
-    "assumed",
-    "band",
-    *NAMED_TABLES,
-    "cpu",
-    *(f"kernel.{name}" for name in KERNEL_CLASSES),
-)
-_REQUIRED = (
-    "overheads.dispatch_us",
-    "overheads.launch_gap_us",
-    "overheads.replay_gap_us",
-    "overheads.kernel_minimum_us",
-    "achieved.matrix",
-    "achieved.vector",
-    "achieved.dram",
-    "achieved.cache",
-    "assumed.clock_ghz",
-    "band.spread",
-)
 
 
 @dataclass(frozen=True)
@@ -50,8 +26,7 @@ class Calibration:
     """The constants that apply to one device, in the units of the files.
 
     Attributes:
-        data: Table -> key -> value, for `overheads`, `achieved`, `cache`, `limits`, `power`,
-            `assumed`, `band`, `host_link`, `kernel.softmax` and its like, and the tables of single models.
+        data: Table -> key -> value, for every table of `constants.TABLES`.
         origin: Dotted key -> the file it came from, and the source that file cites.
         fitted: Whether all of it was fitted to measurements, rather than taken over from publications.
     """
@@ -65,6 +40,15 @@ class Calibration:
         table, _, key = dotted.rpartition(".")
         value = self.data.get(table, {}).get(key)
         return None if value is None else float(value)
+
+    def in_base_units(self, clock_hz: float) -> dict[str, float]:
+        """Return all constants in FLOP, byte, second, joule, by the names that a machine has for them.
+
+        Args:
+            clock_hz: The clock of the machine's cores, for what is in clocks.
+        """
+        written = {f"{table}.{key}": value for table, keys in self.data.items() for key, value in keys.items()}
+        return _core.base_constants(written, clock_hz=clock_hz)
 
     def __getitem__(self, dotted: str) -> float:
         value = self.get(dotted)
@@ -127,17 +111,17 @@ def _read(path: Path, device: DeviceFile) -> dict[str, Any]:
 
 
 def _merge(layers: list[tuple[Path, Mapping[str, Any]]], *, fitted: bool) -> Calibration:
-    data: dict[str, dict[str, float]] = {name: {} for name in _TABLES}
+    data: dict[str, dict[str, float]] = {name: {} for name in TABLES}
     origin: dict[str, tuple[Path, str]] = {}
     for path, content in reversed(layers):  # the kind first, so that what is more particular overwrites it
-        for name in _TABLES:
+        for name in TABLES:
             table = lookup(content, name) or {}
             for key, value in table.items():
                 if key == "source":
                     continue
                 data[name][key] = float(value)
                 origin[f"{name}.{key}"] = (path, table["source"])
-    for dotted in _REQUIRED:
+    for dotted in REQUIRED:
         if dotted not in origin:
             raise HardwareFileError(f"{layers[-1][0]}: {dotted!r} is missing; a kind's file must set it")
     return Calibration(data, origin, fitted)

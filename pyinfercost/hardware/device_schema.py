@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .calibration_schema import CALIBRATION_TABLES
-from .schema import CORE_DTYPES, COUNT, KINDS, NEED_TEXT, POSITIVE, TEXT, TEXTS, VARIANT_DTYPES, VERSION, Field, Table
+from .dtypes import CORE_DTYPES
+from .schema import COUNT, KINDS, NEED_TEXT, POSITIVE, TEXT, TEXTS, VARIANT_DTYPES, VERSION, Field, Table
 
 _RATES = Table(dict.fromkeys((*CORE_DTYPES, *VARIANT_DTYPES), POSITIVE))
 

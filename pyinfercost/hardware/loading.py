@@ -1,4 +1,7 @@
-"""From a name or a file to the core's `Hardware`: the one place where units are converted to FLOP, byte and second."""
+"""From a name or a file to the core's `Hardware`, in FLOP, byte and second.
+
+Facts of device files are converted here; constants of calibration files by the core's table of them.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,19 @@ import difflib
 import math
 import os
 from collections.abc import Mapping
+from functools import cache
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .calibration import CALIBRATIONS, Calibration
 from .calibration import calibration as constants_of
-from .calibration_schema import NAMED_TABLES, OVERHEAD_KEYS
-from .cpu_keys import PAGE_BYTES
+from .constants import HELD
 from .device import CATALOG, DeviceFile, read_device
+from .dtypes import CORE_DTYPES
 from .power import energy_joules, power_shares, power_w, sustained_times
 from .provenance import provenance
-from .schema import CACHE_LEVELS, CORE_DTYPES, HardwareError
+from .schema import CACHE_LEVELS, HardwareError
 
 if TYPE_CHECKING:
     from pyinfercost import _core
@@ -25,7 +29,10 @@ if TYPE_CHECKING:
 Source: TypeAlias = "str | os.PathLike[str]"
 
 _KIBI, _MEBI, _GIBI = 2.0**10, 2.0**20, 2.0**30
-_MICRO, _GIGA, _TERA = 1e-6, 1e9, 1e12
+_GIGA, _TERA = 1e9, 1e12
+# Those of [achieved] have an argument of their own.
+_HELD = frozenset(name for name in HELD if not name.startswith("achieved."))
+_OVERHEADS = ("dispatch", "launch_gap", "replay_gap", "kernel_minimum")
 
 
 class UnknownHardwareError(HardwareError, KeyError):
@@ -42,6 +49,11 @@ class MissingFactError(HardwareError):
 def names() -> list[str]:
     """The ids of the catalogue, sorted; no file is opened."""
     return sorted(path.stem for path in CATALOG.glob("*.toml"))
+
+
+@cache
+def _ids() -> frozenset[str]:
+    return frozenset(names())
 
 
 def load(
@@ -130,8 +142,8 @@ def _find(hardware: object) -> DeviceFile:
         )
     if hardware.endswith(".toml"):
         return read_device(Path(hardware), catalogued=False)
-    known = names()
-    if hardware not in known:
+    if hardware not in _ids():
+        known = names()
         wanted = hardware.lower().replace("_", "-").replace(" ", "-")
         near = [name for name in known if wanted and wanted in name]  # `h100` means its forms, not b100
         near = (near or difflib.get_close_matches(wanted, known, n=3, cutoff=0.4))[:5]
@@ -168,6 +180,7 @@ def core_arguments(
         vector = {"float32": per_clock * cores * clock_hz}
     array = device.get("compute.array")
     power = power_shares(device, constants)
+    values = constants.in_base_units(clock_hz)
     return {
         "id": device.id,
         "name": device.get("name")
@@ -179,17 +192,18 @@ def core_arguments(
         "clock_hz": clock_hz,
         "matrix_flop_per_s": _rates(device.get("compute.matrix_tflop_per_s"), share),
         "vector_flop_per_s": vector,
-        "memory": _memory(device, constants, cores=cores, clock_hz=clock_hz, limited=threads is not None),
+        "memory": _memory(device, values, cores=cores, clock_hz=clock_hz, limited=threads is not None),
         "array": None if array is None else (array["rows"], array["cols"], array["units"]),
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
-        "overheads_s": {key: _overhead_s(constants, key, clock_hz) for key in OVERHEAD_KEYS},
+        "overheads_s": {
+            key: values[f"overheads.{key}_s"] + values.get(f"overheads.{key}_core_s", 0.0) for key in _OVERHEADS
+        },
         "achieved": _achieved(constants, power),
         "constants": {
-            **_named_constants(constants, clock_hz),
+            **{name: value for name, value in values.items() if name in _HELD},
             **_link_facts(device),
-            **_cpu_constants(constants, clock_hz),
             **{f"power.{key}": share for key, share in power.items()},
-            **energy_joules(device, constants),
+            **energy_joules(device, values),
             **(sustained_times(device, constants) if sustained else {}),
         },
         "spread": constants["band.spread"],
@@ -201,26 +215,6 @@ def core_arguments(
             if (bandwidth := device.get(f"link.{link}.bandwidth_gb_per_s")) is not None
         },
     }
-
-
-def _overhead_s(constants: Calibration, key: str, clock_hz: float) -> float:
-    clocks = constants.get(f"overheads.{key}_clocks") or 0.0
-    return float(constants[f"overheads.{key}_us"] * _MICRO + clocks / clock_hz)
-
-
-def _named_constants(constants: Calibration, clock_hz: float) -> dict[str, float]:
-    """What models look up by name, in seconds: `kernel.softmax.minimum_s` from `minimum_clocks`."""
-    found = {}
-    for table, values in constants.data.items():
-        if table not in NAMED_TABLES and not table.startswith("kernel."):
-            continue
-        for key, value in values.items():
-            name, seconds = key, value
-            for unit, scale in (("_us", _MICRO), ("_clocks", 1 / clock_hz)):
-                if unit in key:
-                    name, seconds = key.replace(unit, "_s"), value * scale
-            found[f"{table}.{name}"] = seconds
-    return found
 
 
 def _achieved(constants: Calibration, power: Mapping[str, float]) -> dict[str, float]:
@@ -236,31 +230,14 @@ def _link_facts(device: DeviceFile) -> dict[str, float]:
     facts = {}
     kind = str(device.get("link.host.kind"))
     if kind.startswith("PCIe"):
-        facts["link.host.shared"] = 1.0
+        facts["link.host_shared"] = 1.0
     if device.kind == "cpu" or "memory" in kind:  # one memory for the host and the device: nothing has to move
-        facts["link.host.unified"] = 1.0
+        facts["link.host_unified"] = 1.0
     for key in ("peers", "reduces"):
         value = device.get(f"link.device.{key}")
         if value is not None:
-            facts[f"link.device.{key}"] = float(value)
+            facts[f"link.device_{key}"] = float(value)
     return facts
-
-
-def _cpu_constants(constants: Calibration, clock_hz: float) -> dict[str, float]:
-    """Loops, packing and overheads of a CPU in seconds: of an element, on one core (loops) or on all of them."""
-    found = {}
-    for key, value in constants.data["cpu"].items():
-        if key.endswith(("_per_clock_per_core", "_per_clock")):
-            found[f"cpu.{key.partition('_per_clock')[0]}_s"] = 1.0 / (value * clock_hz)
-        elif key == "parallel_region_us_per_thread":
-            found["cpu.region_s"] = value * _MICRO
-        elif key == "page_fault_us":
-            found["cpu.fault_s_per_byte"] = value * _MICRO / PAGE_BYTES
-        elif key.endswith("_us"):
-            found[f"cpu.{key.removesuffix('_us')}_s"] = value * _MICRO
-        else:
-            found[f"cpu.{key}"] = value
-    return found
 
 
 def _cores_in_use(device: DeviceFile, cores: int, threads: int | None) -> int:
@@ -280,7 +257,7 @@ def _rates(tflop_per_s: Mapping[str, float] | None, share: float) -> dict[str, f
 
 
 def _memory(
-    device: DeviceFile, constants: Calibration, *, cores: int, clock_hz: float, limited: bool
+    device: DeviceFile, constants: Mapping[str, float], *, cores: int, clock_hz: float, limited: bool
 ) -> list[tuple[str, float, float]]:
     dram_byte_per_s = _dram_bandwidth(device)
     share = cores / int(device.get("compute.cores"))
@@ -299,9 +276,9 @@ def _memory(
             levels.append((level, capacity, per_clock * cores * clock_hz))
         elif multiple is not None:
             levels.append((level, capacity, multiple * dram_byte_per_s))
-    per_core = constants.get("limits.dram_gb_per_s_per_core")
+    per_core = constants.get("limits.dram_byte_per_s_per_core")
     if limited and per_core is not None:
-        dram_byte_per_s = min(dram_byte_per_s, per_core * _GIGA * cores)
+        dram_byte_per_s = min(dram_byte_per_s, per_core * cores)
     return [*levels, ("dram", _dram_capacity(device), dram_byte_per_s)]
 
 

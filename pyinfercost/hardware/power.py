@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .calibration import Calibration
+from .constants import in_base_units
 from .device import DeviceFile
-from .schema import CORE_DTYPES
+from .dtypes import CORE_DTYPES, VALUE_BITS
 
 
 def power_shares(device: DeviceFile, constants: Calibration) -> dict[str, float]:
@@ -31,25 +34,28 @@ def power_shares(device: DeviceFile, constants: Calibration) -> dict[str, float]
     return shares
 
 
-_BITS = {"fp64": 64, "fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4}
 _KNOWN = (("matrix", "bf16"), ("vector", "fp32"))  # whose energy stands for that of other dtypes, by bits
-_PICO = 1e-12
+_TERA = 1e12
 
 
-def _pj_per_flop(constants: Calibration, table: str) -> dict[str, float]:
-    """Energy by engine and dtype (`matrix_fp16`), as far as a table has it.
+def _per_flop(constants: Mapping[str, float], pattern: str) -> dict[str, float]:
+    """Energy by engine and dtype (`matrix_fp16`), as far as constants have it.
 
     A dtype without energy of its own takes as much of that of a known one as it has of its bits, assumed.
+
+    Args:
+        constants: Energy of a FLOP, in any unit.
+        pattern: The name of that of an engine and a dtype.
     """
     found: dict[str, float] = {}
     for engine, known in _KNOWN:
-        of_known = constants.get(f"{table}.pj_per_flop_{engine}_{known}")
-        for dtype, bits in _BITS.items():
-            pj = constants.get(f"{table}.pj_per_flop_{engine}_{dtype}")
-            if pj is None and of_known is not None:
-                pj = of_known * bits / _BITS[known]
-            if pj is not None:
-                found[f"{engine}_{dtype}"] = pj
+        of_known = constants.get(pattern.format(engine=engine, dtype=known))
+        for dtype, bits in VALUE_BITS.items():
+            energy = constants.get(pattern.format(engine=engine, dtype=dtype))
+            if energy is None and of_known is not None:
+                energy = of_known * bits / VALUE_BITS[known]
+            if energy is not None:
+                found[f"{engine}_{dtype}"] = energy
     return found
 
 
@@ -62,36 +68,42 @@ def sustained_times(device: DeviceFile, constants: Calibration) -> dict[str, flo
             f"sustained is set, but what {device.id!r} sustains is not known: {lacking}; expected a board whose limit "
             "and energy are known, or sustained=False"
         )
-    pj_in_s = _PICO / ((1 - (constants.get("sustained.static_fraction") or 0)) * tdp_w)
+    limit_w = (1 - (constants.get("sustained.static_fraction") or 0)) * tdp_w
+    pj_in_s = in_base_units("sustained.dram_pj_per_byte", 1.0) / limit_w
     found = {"sustained.dram_s_per_byte": dram_pj * pj_in_s}
-    for key, pj in _pj_per_flop(constants, "sustained").items():
+    written = constants.data["sustained"]
+    for key, pj in _per_flop(written, "pj_per_flop_{engine}_{dtype}").items():
         found[f"sustained.{key}"] = pj * pj_in_s
     return found
 
 
-def energy_joules(device: DeviceFile, constants: Calibration) -> dict[str, float]:
+def energy_joules(device: DeviceFile, constants: Mapping[str, float]) -> dict[str, float]:
     """What the machine draws whatever it does, its limit, and the joules of a FLOP and of a byte; empty if unknown.
 
     A FLOP whose rate the limit sets ([power]) takes what it takes there. An engine of which nothing is known draws at
     its dense peak what the limit leaves, assumed: makers choose limits near what their chips need.
+
+    Args:
+        device: The device.
+        constants: Its constants in base units.
     """
     tdp_w, static = device.get("power.tdp_w"), constants.get("energy.static_fraction")
-    dram_pj = constants.get("energy.dram_pj_per_byte")
-    if tdp_w is None or static is None or dram_pj is None:
+    dram_j = constants.get("energy.dram_j_per_byte")
+    if tdp_w is None or static is None or dram_j is None:
         return {}
-    known = _pj_per_flop(constants, "power") | _pj_per_flop(constants, "energy")
+    known = _per_flop(constants, "power.{engine}_{dtype}") | _per_flop(constants, "energy.{engine}_{dtype}")
     found = {
         "energy.static_w": static * tdp_w,
         "energy.most_w": float(tdp_w),
-        "energy.dram_j_per_byte": dram_pj * _PICO,
-        "energy.cache_j_per_byte": (constants.get("energy.cache_pj_per_byte") or 0.0) * _PICO,
-        "energy.spread": constants.get("energy.spread") or 0.0,
+        "energy.dram_j_per_byte": dram_j,
+        "energy.cache_j_per_byte": constants.get("energy.cache_j_per_byte", 0.0),
+        "energy.spread": constants.get("energy.spread", 0.0),
     }
     for engine in ("matrix", "vector"):
         for dtype, tflop_per_s in (device.get(f"compute.{engine}_tflop_per_s") or {}).items():
             if dtype in CORE_DTYPES and tflop_per_s > 0:
                 key = f"{engine}_{dtype}"
-                found[f"energy.{key}"] = _PICO * known.get(key, (1 - static) * tdp_w / tflop_per_s)
+                found[f"energy.{key}"] = known.get(key, (1 - static) * tdp_w / tflop_per_s * (1 / _TERA))
     return found
 
 

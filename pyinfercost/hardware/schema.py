@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 if sys.version_info >= (3, 11):
@@ -23,21 +22,6 @@ else:
 SCHEMA_VERSION = 1
 
 KINDS = ("gpu", "cpu", "systolic")
-
-CORE_DTYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "fp64": "float64",
-        "fp32": "float32",
-        "tf32": "tf32",
-        "fp16": "float16",
-        "bf16": "bfloat16",
-        "fp8": "float8_e4m3fn",
-        "fp4": "float4_e2m1fn_x2",
-        "int8": "int8",
-        "int4": "int4",
-    }
-)
-"""Short dtype name in a file -> the spelling the core uses (torch's, where torch has one)."""
 
 VARIANT_DTYPES = ("fp32_packed", "fp16_acc16", "fp8_acc16", "fp6")
 """Rates that a file may state and no torch dtype asks for: packed fp32, 16-bit accumulation, fp6."""

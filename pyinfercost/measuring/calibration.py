@@ -6,14 +6,14 @@ import datetime
 import math
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..hardware.cpu_keys import COMPILED_LOOPS
+from ..hardware.constants import as_written
 from ..hardware.schema import SCHEMA_VERSION
+from .derive_constants import COMPILED_LOOPS, Readings
 from .machine import Machine, this_machine
-from .derive_constants import Readings
 from .toml import as_toml
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Report = Callable[[str, float], None]
 """Called with what is being measured and the share of the work that is done, from 0 to 1."""
 
-_GIGA, _TERA, _MICRO, _KIBI, _MEBI = 1e9, 1e12, 1e-6, 2.0**10, 2.0**20
+_GIGA, _TERA, _KIBI, _MEBI = 1e9, 1e12, 2.0**10, 2.0**20
 _ASSUMED_CLOCK_HZ = 2.5e9  # rates per clock are only ever multiplied by the clock that stands beside them
 _MOST_STREAM_BYTES = 768 * _MEBI
 _LEAST_STREAM_BYTES = 192 * _MEBI
@@ -152,7 +152,11 @@ def _file(machine: Machine, readings: Readings, notes: list[str]) -> dict[str, A
         f"measured on this machine by `pyinfercost calibrate` on {day}: torch {torch.__version__}, "
         f"{readings.threads} threads, Python {platform.python_version()}, {platform.platform()}"
     )
-    gap_us = rounded(readings.launch_gap_s() / _MICRO)
+    gap_s = readings.launch_gap_s()
+
+    def table(name: str, values: Mapping[str, float], remark: str = "") -> dict[str, Any]:
+        return calibration_table(name, values, source + remark, clock_hz=readings.clock_hz)
+
     return {
         "schema_version": SCHEMA_VERSION,
         "id": identity(machine.name),
@@ -171,29 +175,40 @@ def _file(machine: Machine, readings: Readings, notes: list[str]) -> dict[str, A
         },
         "memory": _memory_tables(machine, readings),
         "calibration": {
-            "overheads": {
-                "source": source,
-                "dispatch_us": rounded(readings.seconds["call.op"] / _MICRO),
-                "launch_gap_us": gap_us,
-                "replay_gap_us": gap_us,
-                "kernel_minimum_us": rounded(readings.beyond_op_s("product") / _MICRO),
-            },
-            "achieved": {
-                "source": source + "; rates of this file are what was reached",
-                **dict.fromkeys(("matrix", "vector", "dram", "cache"), 1.0),
-            },
-            "limits": {
-                "source": source,
-                "dram_gb_per_s_per_core": rounded(readings.rate("dram.add.one") / _GIGA),
-            },
-            "cpu": {
-                "source": source,
-                **{key: rounded(value) for key, value in readings.constants().items()},
-                "convolution_us": rounded(readings.beyond_op_s("convolution") / _MICRO),
-                "parallel_region_us_per_thread": rounded(readings.region_s() / readings.threads / _MICRO),
-                "page_fault_us": rounded(readings.page_fault_s() / _MICRO),
-            },
+            "overheads": table(
+                "overheads",
+                {
+                    "dispatch_s": readings.seconds["call.op"],
+                    "launch_gap_s": gap_s,
+                    "replay_gap_s": gap_s,
+                    "kernel_minimum_s": readings.beyond_op_s("product"),
+                },
+            ),
+            "achieved": table("achieved", REACHED, "; rates of this file are what was reached"),
+            "limits": table("limits", {"dram_byte_per_s_per_core": readings.rate("dram.add.one")}),
+            "cpu": table("cpu", readings.constants()),
         },
+    }
+
+
+REACHED = dict.fromkeys(("matrix", "vector", "dram", "cache"), 1.0)
+"""Shares of the peaks that a measured machine's file gives: they are what was reached."""
+
+
+def calibration_table(
+    name: str, values: Mapping[str, float], source: str, *, clock_hz: float = math.nan
+) -> dict[str, Any]:
+    """Return a table of calibration constants as a file has it.
+
+    Args:
+        name: The table.
+        values: In base units, by the names that a machine has for them.
+        source: Where they are from.
+        clock_hz: The clock that rates per clock refer to; not needed for others.
+    """
+    return {
+        "source": source,
+        **{key: rounded(value) for key, value in as_written(name, values, clock_hz=clock_hz).items()},
     }
 
 

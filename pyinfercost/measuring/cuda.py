@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..hardware.schema import SCHEMA_VERSION
-from .calibration import Calibrated, Report, identity, rounded
+from .calibration import REACHED, Calibrated, Report, calibration_table, identity, rounded
 from .clock import Budget, time_call, time_loop
 
 if TYPE_CHECKING:
     import torch
 
-_GIGA, _TERA, _MICRO, _MEBI = 1e9, 1e12, 1e-6, 2.0**20
+_GIGA, _TERA, _MEBI = 1e9, 1e12, 2.0**20
 # Compute capability -> the family of constants behind what is not measured.
 _FAMILIES = {
     (6, 0): "nvidia-pascal", (6, 1): "nvidia-pascal", (7, 0): "nvidia-volta", (7, 5): "nvidia-turing",
@@ -108,16 +108,14 @@ def calibrate_cuda(*, budget_s: float = 40.0, report: Report | None = None) -> C
             "compute": compute,
             "memory": memory,
             "calibration": {
-                "overheads": {
-                    "source": source,
-                    "dispatch_us": rounded(dispatch_s / _MICRO),
-                    "launch_gap_us": rounded(gap_s / _MICRO),
-                    "replay_gap_us": rounded(replay_s / _MICRO),
-                },
-                "achieved": {
-                    "source": source + "; rates of this file are what was reached",
-                    **dict.fromkeys(("matrix", "vector", "dram", "cache"), 1.0),
-                },
+                "overheads": calibration_table(
+                    "overheads",
+                    {"dispatch_s": dispatch_s, "launch_gap_s": gap_s, "replay_gap_s": replay_s},
+                    source,
+                ),
+                "achieved": calibration_table(
+                    "achieved", REACHED, source + "; rates of this file are what was reached"
+                ),
             },
         },
         notes,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..hardware.cpu_keys import COMPILED_LOOPS, MEASURED_LOOPS, PAGE_BYTES
-
 if TYPE_CHECKING:
     from .rounds import Timed
 
 _GIGA = 1e9
 _FLOAT_BYTES = 4
+MEASURED_LOOPS = ("special", "library", "row", "softmax", "window", "transpose")
+"""Loops that a calibration runs as they are. What a compiler makes of a scattered row is known of families only."""
+COMPILED_LOOPS = ("special", "row", "softmax", "window")
+"""Loops that a compiler writes anew, and not as fast or as slow as they are in eager execution."""
 _PRODUCTS = ("pixelwise", "convolution", "grouped", "depthwise", "attention")
 # What is taken off is measured too, so that the rest could be nothing: this share of a measurement stays.
 _LEAST_OF_LOOP, _LEAST_OF_PRODUCT, _LEAST_OF_LAUNCH = 0.1, 0.25, 0.1
@@ -54,10 +56,10 @@ class Readings:
         """What opening and closing a parallel loop takes."""
         return max(0.0, self.seconds["region.all"] - self.seconds["region.one"]) if self.threads > 1 else 0.0
 
-    def page_fault_s(self) -> float:
-        """What a page of new memory takes."""
+    def page_fault_s_per_byte(self) -> float:
+        """What a byte of new memory takes."""
         fresh, used = self.seconds["pages.fresh"], self.seconds["pages.used"]
-        return max(0.0, fresh - used) * PAGE_BYTES / self.timed["pages.fresh"].elements
+        return max(0.0, fresh - used) / self.timed["pages.fresh"].elements
 
     def launch_gap_s(self) -> float:
         """What a kernel of a compiled graph takes to start; an eager op's dispatch where none was measured."""
@@ -77,49 +79,52 @@ class Readings:
         return byte_count / self.rate(level)
 
     def constants(self) -> dict[str, float]:
-        """Loops by clock and shares of the peak, by the names of `cpu_keys`."""
-        found = {f"{name}_per_clock_per_core": self._loop(name) for name in MEASURED_LOOPS}
+        """Return the constants of table `[cpu]` by the names that a machine has for them, in base units."""
+        found = {f"{name}_s": self._loop_s(name) for name in MEASURED_LOOPS}
         copying_s = self.seconds["copying.outermost"] - self.seconds["copying.innermost"]
         if copying_s > 0:  # else a library that copies nothing, as far as can be seen
             elements = self.timed["copying.outermost"].elements
-            found["copying_per_clock_per_core"] = elements / (copying_s * self.cores * self.clock_hz)
+            found["copying_s"] = copying_s * self.cores / elements
         for name in ("packing", "gemv"):
-            found[f"{name}_per_clock"] = self._weights(name)
+            found[f"{name}_s"] = self._weights_s(name)
         if "compiled.long" in self.seconds:
             from .compiled import SHORT_CHAIN, shared_grain
 
             call_s = max(0.0, self.seconds["compiled.short"] - SHORT_CHAIN * self._pair_s())
             for name in COMPILED_LOOPS:
-                found[f"compiled_{name}_per_clock_per_core"] = self._compiled_loop(name, call_s)
+                found[f"compiled_{name}_s"] = self._compiled_loop_s(name, call_s)
             found["compiled_grain"] = shared_grain()
         for name in _PRODUCTS:
             found[name] = self._product(name)
-        found["product"] = self._linear(found["packing_per_clock"])
+        found["product"] = self._linear(found["packing_s"])
+        found["convolution_s"] = self.beyond_op_s("convolution")
+        found["region_s"] = self.region_s() / self.threads
+        found["fault_s_per_byte"] = self.page_fault_s_per_byte()
         return found
 
-    def _loop(self, name: str) -> float:
+    def _loop_s(self, name: str) -> float:
         one, taken_s = self.timed[name], self.seconds[name]
         net_s = taken_s - self.seconds["call.op"] - self.region_s() - self._moving_s(one.moved_bytes)
-        return one.elements / (max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores * self.clock_hz)
+        return max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores / one.elements
 
-    def _compiled_loop(self, name: str, call_s: float) -> float:
+    def _compiled_loop_s(self, name: str, call_s: float) -> float:
         one, taken_s = self.timed[f"compiled.{name}"], self.seconds[f"compiled.{name}"]
         net_s = taken_s - call_s - self.region_s() - self._moving_s(one.moved_bytes)
-        return one.elements / (max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores * self.clock_hz)
+        return max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores / one.elements
 
-    def _weights(self, name: str) -> float:
+    def _weights_s(self, name: str) -> float:
         from .probes import PACKED_ROWS
 
         elements, taken_s = self.timed[name].elements, self.seconds[name]
         arithmetic_s = 2.0 * (PACKED_ROWS if name == "packing" else 1) * elements / self.flop_per_s()["fp32"]
         net_s = taken_s - arithmetic_s - self.seconds["call.product"]
-        return elements / (max(net_s, _LEAST_OF_LOOP * taken_s) * self.clock_hz)
+        return max(net_s, _LEAST_OF_LOOP * taken_s) / elements
 
-    def _linear(self, packed_per_clock: float) -> float:
+    def _linear(self, packing_element_s: float) -> float:
         from .probes import LINEAR_WEIGHTS
 
         one, taken_s = self.timed["linear"], self.seconds["linear"]
-        packing_s = LINEAR_WEIGHTS / (packed_per_clock * self.clock_hz)
+        packing_s = LINEAR_WEIGHTS * packing_element_s
         read_s = _FLOAT_BYTES * LINEAR_WEIGHTS / self.rate("dram.add")
         net_s = taken_s - self.seconds["call.product"] - max(packing_s, read_s)
         return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])

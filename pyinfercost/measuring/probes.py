@@ -11,10 +11,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ..hardware.dtypes import CORE_DTYPES
 from .rounds import Timed, on_threads
 
 DTYPES = ("fp32", "bf16", "fp16", "int8")
-_FLOATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_FLOATS: dict[str, torch.dtype] = {short: getattr(torch, CORE_DTYPES[short]) for short in ("fp32", "bf16", "fp16")}
 _SIDE = 1024  # of the square products that a peak is read from
 _SLOW_SIDE = 192  # where a dtype has no fast kernel: seconds are enough to see it
 _SLOW_S = 0.1

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from ..sources.loaded_model import building_on
-from ..sources.loaded_model import LoadedModel
+from ..hardware.dtypes import CORE_DTYPES
+from ..sources.loaded_model import LoadedModel, building_on
 from ..sources.models import load_model
 
 Forward = Callable[[], Any]
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES: dict[str, torch.dtype] = {short: getattr(torch, CORE_DTYPES[short]) for short in ("fp32", "bf16", "fp16")}
 PRECISIONS = ("native", *_DTYPES)
 
 

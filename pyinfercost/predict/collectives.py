@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..hardware.schema import CORE_DTYPES
+from .. import _core
+from ..hardware.dtypes import CORE_DTYPES
 from ..results.collective import COLUMNS, CollectiveEstimate
-from .collective_times import OPERATIONS, PROTOCOLS, Operation, Path, Times, UnknownCollectiveError, constant, times
-from .uncertainty import band
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +19,19 @@ if TYPE_CHECKING:
 
     from .._core import Hardware
 
+OPERATIONS = tuple(_core.collectives())
+"""The operations by name. `broadcast` and `send` follow from the formula; no measurement of them was compared."""
+
 _MESSAGES = {name: torch for name, torch in CORE_DTYPES.items() if name != "tf32"}  # tf32 lies in memory as fp32
-_ADDED_IN_SWITCH = ("fp64", "fp32", "fp16", "bf16")  # narrower ones go round the ring
+_WORDS = {column: np.array(words) for column, words in _core.collective_words().items()}
+
+
+class CollectiveError(ValueError):
+    """A collective that cannot be estimated; the message says what was got and what was expected."""
+
+
+class UnknownCollectiveError(CollectiveError):
+    """No operation or dtype of that name, or sizes or a number of devices that cannot be."""
 
 
 One = CollectiveEstimate[float, str]
@@ -61,8 +71,8 @@ def collective(
     """Predicts what one collective operation between devices of one node costs.
 
     The formula is that of NCCL's tuner, `start + step x steps + bytes / rate` in the cheapest of its protocols;
-    `pyinfercost.predict.collective_times` states it in full, and `[collectives]` in the calibration files has its
-    constants with what they were fitted to.
+    `csrc/hardware/collectives.hpp` states it in full, and `[collectives]` in the calibration files has its constants
+    with what they were fitted to.
 
     Args:
         op: `"all_reduce"`, `"all_gather"`, `"reduce_scatter"`, `"alltoall"`; `"broadcast"` and `"send"` (one device to
@@ -82,7 +92,7 @@ def collective(
     """
     from ..hardware import load
 
-    rule = _operation(op)
+    _check_operation(op)
     short = _dtype(dtype)
     sizes = _sizes(size_bytes)
     count = index(devices)
@@ -90,33 +100,25 @@ def collective(
         raise UnknownCollectiveError(f"devices is {devices!r}; expected a whole number, 1 or more")
     machine = load(hardware)
     flat = np.atleast_1d(sizes)
-    if count == 1:
-        nothing, none = np.zeros(len(flat)), np.full(len(flat), "none")
-        link, latency_s, spread = "none", nothing, 0.0
-        words = (none, none, np.full(len(flat), "latency"))
-    else:
-        path, spent = times(rule, flat, machine, devices=count, in_switch=short in _ADDED_IN_SWITCH)
-        link, spread = path.link, _spread(machine, path)
-        latency_s, words = _cheapest(rule, spent)
-    low_s, high_s = band(latency_s, latency_s * spread)
-    with np.errstate(invalid="ignore"):
-        carried = np.where(
-            latency_s > 0, flat * _bus_factor(rule, count) / np.where(latency_s > 0, latency_s, 1.0), 0.0
-        )
-    each: dict[str, Any] = dict(zip(COLUMNS, (flat, latency_s, low_s, high_s, carried, *words), strict=True))
+    try:
+        found = _core.collective_times(op, flat, machine, devices=count, dtype=_MESSAGES[short])
+    except ValueError as error:
+        raise CollectiveError(str(error)) from None
+    each: dict[str, Any] = {"size_bytes": flat}
+    for name in COLUMNS[1:]:
+        each[name] = _WORDS[name][found[name]] if name in _WORDS else found[name]
     if sizes.ndim == 0:
         each = {name: column[0].item() for name, column in each.items()}
-    return CollectiveEstimate(op=op, hardware=machine.id, devices=count, dtype=short, link=link, **each)
+    return CollectiveEstimate(op=op, hardware=machine.id, devices=count, dtype=short, link=found["link"], **each)
 
 
-def _operation(op: str) -> Operation:
+def _check_operation(op: str) -> None:
     if op not in OPERATIONS:
         near = difflib.get_close_matches(str(op).lower().replace("-", "_"), OPERATIONS, n=1, cutoff=0.5)
         raise UnknownCollectiveError(
             f"unknown collective {op!r}; expected one of {', '.join(OPERATIONS)}"
             + (f"; the nearest is {near[0]!r}" if near else "")
         )
-    return OPERATIONS[op]
 
 
 def _dtype(dtype: str) -> str:
@@ -136,25 +138,3 @@ def _sizes(size_bytes: object) -> NDArray[Any]:
     if wrong.size:
         raise UnknownCollectiveError(f"size_bytes has {wrong.flat[0]:g}; expected 0 or more bytes")
     return sizes
-
-
-def _spread(hardware: Hardware, path: Path) -> float:
-    return constant(hardware, "host_spread" if path.link == "host" else "spread")
-
-
-def _cheapest(
-    op: Operation, spent: Times
-) -> tuple[NDArray[np.float64], tuple[NDArray[np.str_], NDArray[np.str_], NDArray[np.str_]]]:
-    """The seconds of the cheapest protocol of each size, and the algorithm, the protocol and what binds."""
-    totals_s = spent.start_s + spent.wire_s
-    chosen = np.argmin(totals_s, axis=0)
-    column = np.arange(len(chosen))
-    usual = "direct" if op.direct or op.pair else "ring"
-    algorithm = np.array([*(usual for _ in PROTOCOLS[:-1]), "switch"])[chosen]
-    protocol = np.array([*PROTOCOLS[:-1], "Simple"])[chosen]
-    bound = np.where(spent.wire_s[chosen, column] > spent.start_s[chosen, 0], "link", "latency")
-    return totals_s[chosen, column], (algorithm, protocol, bound)
-
-
-def _bus_factor(op: Operation, devices: int) -> float:
-    return op.rounds * ((devices - 1) / devices if op.parts else 1.0)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_SHORT = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float8_e4m3fn": "fp8"}
+from ..hardware.dtypes import short_dtype
 
 
 @dataclass(frozen=True)
@@ -149,11 +149,6 @@ def roofline_of(document: Mapping[str, Any]) -> Roofline:
     )
     without_share = without_s / whole_s if whole_s else 0.0
     return Roofline(estimate["machine"]["id"], roofs, slopes, ridges, tuple(dots), without, without_share)
-
-
-def short_dtype(dtype: str) -> str:
-    """`fp16` for `float16`, as people write it."""
-    return _SHORT.get(dtype, dtype)
 
 
 def _roofs(engines: list[Mapping[str, Any]], used: set[str]) -> tuple[Roof, ...]:

@@ -7,21 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from ..hardware.dtypes import CORE_DTYPES, short_dtype
 from .throughput import Peak
 
 if TYPE_CHECKING:
     from .._core import Hardware
-
-_SHORT = {
-    torch.float64: "fp64",
-    torch.float32: "fp32",
-    torch.float16: "fp16",
-    torch.bfloat16: "bf16",
-    torch.float8_e4m3fn: "fp8",
-    torch.float8_e5m2: "fp8",
-    torch.int8: "int8",
-}
-_PRECISIONS = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
 
 
 class Processes(NamedTuple):
@@ -90,22 +80,21 @@ def training_precision(precision: str | None, module: torch.nn.Module) -> str:
     """
     if precision is not None:
         short = precision.removeprefix("amp_")
-        if short not in _PRECISIONS:
-            raise ValueError(f"training_precision is {precision!r}; expected one of {', '.join(_PRECISIONS)}")
+        if short not in CORE_DTYPES:
+            raise ValueError(f"training_precision is {precision!r}; expected one of {', '.join(CORE_DTYPES)}")
         return short
     elements: dict[torch.dtype, int] = {}
     for tensor in module.parameters():
         elements[tensor.dtype] = elements.get(tensor.dtype, 0) + tensor.numel()
     most = max(elements, key=elements.__getitem__, default=torch.float32)
-    short = _SHORT.get(most, "fp32")
+    short = short_dtype(str(most).removeprefix("torch."))
+    short = short if short in CORE_DTYPES else "fp32"
     on_gpu = any(t.device.type == "cuda" for t in module.parameters())
     return "tf32" if short == "fp32" and on_gpu and torch.get_float32_matmul_precision() != "highest" else short
 
 
 def peak_of(machine: Hardware, precision: str) -> Peak:
     """The dense peak of a machine: of its matrix unit or its vector unit, whichever is higher in this dtype."""
-    from ..hardware.schema import CORE_DTYPES
-
     dtype = CORE_DTYPES.get(precision, precision)
     rates = [of[dtype] for of in (machine.matrix_flop_per_s, machine.vector_flop_per_s) if dtype in of]
     return Peak(machine.id, max(rates, default=None), machine.bandwidth_byte_per_s or None)

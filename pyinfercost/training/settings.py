@@ -8,6 +8,7 @@ from operator import index
 from typing import Any
 
 from .. import _core
+from ..hardware.dtypes import VALUE_BITS
 from .cost_to_serve import Machine
 
 
@@ -82,7 +83,6 @@ def machines_of(
 _PIECE_BYTES = 16
 _VECTOR_BITS = {"avx512": 512, "amx": 512, "avx2": 256, "neon": 128}
 _USUAL_VECTOR_BITS = 256
-_BITS = {"fp64": 64, "fp16": 16, "bf16": 16, "amp_fp16": 16, "amp_bf16": 16, "int8": 8, "fp8": 8}
 _USUAL_BITS = 32
 
 
@@ -102,7 +102,7 @@ def granularity_of(value: Any, machine: _core.Hardware | None, precision: str) -
         return checked_every("granularity", value)
     if machine is None:
         return 1
-    bits = _BITS.get(precision, _USUAL_BITS)
+    bits = VALUE_BITS.get(precision.removeprefix("amp_"), _USUAL_BITS)
     if machine.kind == "gpu":
         return 8 * _PIECE_BYTES // bits
     if machine.kind == "cpu":

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from ..hardware.dtypes import CORE_DTYPES
+
 
 class WhatIfError(ValueError):
     """A question that cannot be asked of this graph; the message says what was got and what was expected."""
@@ -69,7 +71,7 @@ FORMATS = _table(
 PRUNED = _table(Format("2:4", "", scale=None, semi_structured=True))
 """What pruning may leave so that kernels make something of it; zeros without structure are multiplied like numbers."""
 
-CACHE_DTYPES = MappingProxyType({"int8": "int8", "fp8": "float8_e4m3fn", "fp16": "float16", "bf16": "bfloat16"})
+CACHE_DTYPES = MappingProxyType({short: CORE_DTYPES[short] for short in ("int8", "fp8", "fp16", "bf16")})
 """What keys and values of attention may be kept in."""
 
 

@@ -15,10 +15,11 @@ from benchmarks.accuracy.fitting import cpus
 from benchmarks.accuracy.fitting.machines import Machine
 from benchmarks.accuracy.fitting.parameters import Parameter
 from benchmarks.accuracy.fitting.solve import Block, Problem
+from benchmarks.accuracy.fitting.spreads import SPREADS
 from benchmarks.accuracy.fitting.write import write
 from benchmarks.accuracy.tables import gemm
 from pyinfercost.hardware.calibration import CALIBRATIONS
-from pyinfercost.hardware.cpu_keys import CPU_RATES, CPU_TIMES
+from pyinfercost.hardware.constants import TABLES
 
 
 @pytest.fixture
@@ -46,10 +47,17 @@ def test_it_writes_every_parameter_and_keeps_the_band_that_it_knows_nothing_of(w
 
 
 def test_parameters_are_constants_that_files_may_have_and_start_within_their_limits() -> None:
-    for parameter in cpus.PARAMETERS:
-        table, _, key = parameter.key.rpartition(".")
-        assert table != "cpu" or key in (*CPU_RATES, *CPU_TIMES)
+    for parameter in fit.PARAMETERS:
         assert parameter.low < parameter.start < parameter.high
+    for key in SPREADS:
+        table, _, name = key.rpartition(".")
+        assert name in TABLES[table]
+    with pytest.raises(KeyError, match="pixelwize"):
+        Parameter("cpu", "cpu.pixelwize", 0.8, 0.1, 1.5, ())
+    with pytest.raises(
+        ValueError, match=r"achieved\.cache is fitted from 0\.1 to 1\.2; expected a range within 0 to 1"
+    ):
+        Parameter("cpu", "achieved.cache", 0.6, 0.1, 1.2, ())
     assert {parameter.kind for parameter in fit.PARAMETERS} == {"gpu", "cpu"}
     assert np.isfinite(Problem(cpus.PARAMETERS, [], {}).start()).all()
 

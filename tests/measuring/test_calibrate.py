@@ -11,8 +11,8 @@ from support.toy_graphs import blocks
 
 import pyinfercost as ic
 from pyinfercost.cli import main
-from pyinfercost.hardware.cpu_keys import CPU_SHARES, MEASURED_LOOPS
 from pyinfercost.measuring.calibration import Calibrated
+from pyinfercost.measuring.derive_constants import MEASURED_LOOPS
 
 pytestmark = pytest.mark.torch
 
@@ -39,7 +39,7 @@ def test_the_file_is_a_machine(calibrated: tuple[Calibrated, list[tuple[str, flo
     assert loaded.memory[-1][0] == "dram"
     for name in (*MEASURED_LOOPS, "packing", "gemv"):
         assert loaded.constants[f"cpu.{name}_s"] > 0
-    for name in CPU_SHARES:
+    for name in ("product", "pixelwise", "convolution", "grouped", "depthwise", "attention"):
         assert loaded.constants.get(f"cpu.{name}", 1.0) > 0
     assert loaded.vector_flop_per_s["float32"] > 0
     assert ic.estimate(blocks(), hardware=path, batch=8).latency_s > 0

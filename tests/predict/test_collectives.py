@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyinfercost as ic
-from pyinfercost.predict.collective_times import OPERATIONS, CollectiveError, UnknownCollectiveError, path_between
 from pyinfercost.hardware.device import CATALOG
+from pyinfercost.predict.collectives import OPERATIONS, CollectiveError, UnknownCollectiveError
 
 H100 = ic.hardware.load("h100-sxm-80gb")
 SIZES = [0, 1, 512, 2**14, 2**20, 2**24, 2**30]
@@ -105,7 +105,9 @@ def test_one_device_costs_nothing(op: str, hardware: str) -> None:
 
 def test_a_mesh_gives_each_peer_its_share() -> None:
     mi300x = ic.hardware.load("mi300x")  # seven links of 64 GB/s, one to each of seven others
-    assert [path_between(mi300x, n).byte_per_s for n in (2, 4, 8)] == pytest.approx([64e9, 192e9, 448e9])
+    for n, link in ((2, 64e9), (4, 192e9), (8, 448e9)):
+        gathered = ic.collective("broadcast", 1e15, hardware=mi300x, devices=n)
+        assert gathered.latency_s == pytest.approx(1e15 / (link * known(mi300x, "simple_share")), rel=1e-6)
     assert ic.collective("send", 1e15, hardware=mi300x, devices=8).latency_s == pytest.approx(
         1e15 / (64e9 * known(mi300x, "simple_share")), rel=1e-6
     )
@@ -113,10 +115,11 @@ def test_a_mesh_gives_each_peer_its_share() -> None:
 
 def test_more_than_a_pair_goes_through_the_host() -> None:
     rtx_3090 = ic.hardware.load("rtx-3090")  # a bridge joins two
-    assert path_between(rtx_3090, 2).link == "device"
-    four, eight = path_between(rtx_3090, 4), path_between(rtx_3090, 8)
-    assert (four.link, four.byte_per_s, four.shared) == ("host", 31.5e9, 1)  # two flows, one from each pair
-    assert eight.shared == pytest.approx(0.5 ** known(rtx_3090, "host_sharing"))
+    two, four, eight = (ic.collective("broadcast", 1e15, hardware=rtx_3090, devices=n) for n in (2, 4, 8))
+    assert [found.link for found in (two, four, eight)] == ["device", "host", "host"]
+    rate = 31.5e9 * known(rtx_3090, "host_share")
+    assert four.latency_s == pytest.approx(1e15 / rate, rel=1e-6)  # two flows, one from each pair
+    assert eight.latency_s == pytest.approx(1e15 / rate / 0.5 ** known(rtx_3090, "host_sharing"), rel=1e-6)
 
 
 def test_cards_on_pcie_share_the_host() -> None:
@@ -144,7 +147,7 @@ def test_every_gpu_with_a_way_to_others_can_be_timed() -> None:
             found = ic.collective("all_reduce", SIZES, hardware=machine, devices=8)
         except CollectiveError as error:
             assert "has no link to other devices" in str(error)  # noqa: PT017
-            assert "link.host.shared" not in machine.constants or "host" not in machine.links_byte_per_s
+            assert "link.host_shared" not in machine.constants or "host" not in machine.links_byte_per_s
         else:
             timed += 1
             assert np.isfinite(found.latency_s).all()

@@ -36,7 +36,7 @@ PRODUCTS = (
 
 MEMORY = (
     _cpu("achieved.dram", 0.75, 0.4, 1.0, 1.0),
-    _cpu("achieved.cache", 0.6, 0.1, 1.2, 0.5),
+    _cpu("achieved.cache", 0.6, 0.1, 1.0, 0.5),
 )
 
 LOOPS = (

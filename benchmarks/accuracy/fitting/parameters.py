@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyinfercost.hardware.constants import constant_of
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -33,3 +35,11 @@ class Parameter:
     tables: tuple[str, ...]
     sd: float = 1.0
     family_sd: float = 0.0
+
+    def __post_init__(self) -> None:
+        constant = constant_of(self.key)
+        if self.low < constant.low or (constant.high is not None and self.high > constant.high):
+            raise ValueError(
+                f"{self.key} is fitted from {self.low:g} to {self.high:g}; expected a range within "
+                f"{constant.low:g} to {constant.high}"
+            )

@@ -57,7 +57,6 @@ _CLASSES: Mapping[str, tuple[_Rows, ...]] = {
     "kernel.normalization": (_Rows("fp32_layernorm"),),
     "kernel.pointwise": (_Rows("fp32_elementwise"), _Rows("llm_layers", parts=("add",))),
     "kernel.convolution": (_Rows("models_vision"),),
-    "kernel.depthwise": (_Rows("models_vision"),),
 }
 SPREADS = ("band.spread", *(f"{name}.spread" for name in _CLASSES))
 """The keys of spreads: what an earlier fit said of a family is no longer known once its rows are gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import zlib
 from functools import cache
 from html import escape
@@ -12,6 +13,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
+from ...hardware.dtypes import CORE_DTYPES, short_dtype
 from ..colors import BOUND
 from ..document import as_json, profile_document
 from ..summary import heading, ledger, totals
@@ -90,7 +92,10 @@ def _colours() -> str:
 
 @cache
 def _script() -> str:
-    return "".join(["(() => {\n", *(_asset(f"{name}.js") for name in _SCRIPTS), "})();\n"])
+    names = json.dumps({name: short_dtype(name) for name in CORE_DTYPES.values()})
+    return "".join(
+        ["(() => {\n", f"const SHORT_DTYPES = {names};\n", *(_asset(f"{name}.js") for name in _SCRIPTS), "})();\n"]
+    )
 
 
 def _asset(name: str) -> str:

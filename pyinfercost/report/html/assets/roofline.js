@@ -1,7 +1,5 @@
 /* Williams, Waterman, Patterson: "Roofline", CACM 52(4), 2009. A dot is a layer's kernel; its area is its share of the
    time. What computes nothing has no place here. */
-const SHORT = { float64: "fp64", float32: "fp32", float16: "fp16", bfloat16: "bf16", float8_e4m3fn: "fp8" };
-
 function rooflineOf(view) {
   const dots = [];
   let without = 0;
@@ -22,7 +20,7 @@ function rooflineOf(view) {
     const isUsed = used.has(`${engine.engine} ${engine.dtype}`);
     const key = `${engine.flop_per_s} ${engine.engine} ${isUsed}`;
     const roof = roofs.get(key) || { engine: engine.engine, rate: engine.flop_per_s, used: isUsed, dtypes: [] };
-    roof.dtypes.push(SHORT[engine.dtype] || engine.dtype);
+    roof.dtypes.push(SHORT_DTYPES[engine.dtype] || engine.dtype);
     roofs.set(key, roof);
   }
   const sorted = [...roofs.values()].sort((one, other) => other.rate - one.rate);

@@ -1,0 +1,82 @@
+"""The table of calibration constants, which the core has: csrc/hardware/constant_table.hpp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import nan
+from types import MappingProxyType
+
+from .. import _core
+
+_ROWS = _core.calibration_constants()
+
+
+def _by_table() -> dict[str, dict[str, _core.CalibrationConstant]]:
+    found: dict[str, dict[str, _core.CalibrationConstant]] = {}
+    for row in _ROWS:
+        for table in row.tables:
+            found.setdefault(table, {}).update(dict.fromkeys(row.keys, row))
+    return found
+
+
+TABLES: Mapping[str, Mapping[str, _core.CalibrationConstant]] = MappingProxyType(_by_table())
+"""The tables of calibration files (`kernel.softmax` and its like among them), and the constants that each may set."""
+
+REQUIRED: tuple[str, ...] = tuple(
+    f"{table}.{key}" for table, keys in TABLES.items() for key, row in keys.items() if row.required
+)
+"""The constants that the file of a kind of machine must set, by `table.key`."""
+
+HELD: frozenset[str] = frozenset(
+    f"{table}.{name}" for row in _ROWS if row.held for table in row.tables for name in row.names
+)
+"""What a machine holds as it is, by `table.name` in base units; the loader makes other figures of the rest."""
+
+_KEYS = {
+    f"{table}.{name}": key
+    for row in _ROWS
+    for table in row.tables
+    for key, name in zip(row.keys, row.names, strict=True)
+}
+
+
+def constant_of(dotted: str) -> _core.CalibrationConstant:
+    """Return the constant that a calibration file sets by `table.key`.
+
+    Raises:
+        KeyError: No table of calibration files has that key.
+    """
+    table, _, key = dotted.rpartition(".")
+    return TABLES[table][key]
+
+
+def in_base_units(dotted: str, value: float, *, clock_hz: float = nan) -> float:
+    """Return one value of a calibration file in base units.
+
+    Args:
+        dotted: The constant, by `table.key`.
+        value: As the file has it.
+        clock_hz: The clock of the machine's cores, for what is in clocks.
+    """
+    (converted,) = _core.base_constants({dotted: value}, clock_hz=clock_hz).values()
+    return converted
+
+
+def as_written(table: str, values: Mapping[str, float], *, clock_hz: float = nan) -> dict[str, float]:
+    """Return constants as a calibration file writes them.
+
+    Args:
+        table: The table that they belong to.
+        values: Values in base units, by the names that a machine has for them.
+        clock_hz: The clock of the machine's cores, for what is in clocks.
+
+    Returns:
+        Values in the units of files, by key.
+
+    Raises:
+        KeyError: The table has no constant of that name.
+    """
+    keys = {name: _KEYS[f"{table}.{name}"] for name in values}
+    return {
+        key: _core.calibration_value(f"{table}.{key}", values[name], clock_hz=clock_hz) for name, key in keys.items()
+    }
