@@ -637,6 +637,12 @@ class Hardware:
     @property
     def constants(self) -> dict[str, float]:
         """All constants of the family that are set, as `table.name`, in base units."""
+    def constant(self, name: str) -> float:
+        """Return a constant in base units, with its default where the family sets none; nan where it has none.
+
+        Raises:
+            ValueError: No constant has that name; the message has the nearest one.
+        """
     @property
     def power_w(self) -> dict[str, float]:
         """Watts of the sheet."""

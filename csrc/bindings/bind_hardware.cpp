@@ -111,7 +111,7 @@ py::tuple state_of(const Hardware& h) {
     return py::make_tuple(h.id, h.name, std::string(name_of(h.kind)), h.family, h.cores, h.clock_hz,
                           from_rates(h.matrix), from_rates(h.vector), levels, array, h.sparsity_2_4,
                           overheads_of(h), h.named_achieved(), h.power_w, h.links_byte_per_s, h.spread,
-                          constants_of(h), h.provenance);
+                          h.named_constants(), h.provenance);
 }
 
 Hardware from_state(const py::tuple& s) {
@@ -168,6 +168,8 @@ void register_hardware(py::module_& m) {
         .def_property_readonly("overheads_s", &overheads_of)
         .def_property_readonly("achieved", &Hardware::named_achieved)
         .def_property_readonly("constants", &Hardware::named_constants)
+        .def("constant", &Hardware::constant, py::arg("name"),
+             "A constant in base units, with its default where the family sets none; nan where it has none.")
         .def_property_readonly("power_w", [](const Hardware& h) { return h.power_w; })
         .def_property_readonly("links_byte_per_s", [](const Hardware& h) { return h.links_byte_per_s; })
         .def_property_readonly("sparsity_2_4", [](const Hardware& h) { return h.sparsity_2_4; })

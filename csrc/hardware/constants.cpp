@@ -139,6 +139,15 @@ const Slots& slots() {
     return kSlots;
 }
 
+const Slot& slot_of(std::string_view name) {
+    const auto found = slots().by_name.find(name);
+    if (found != slots().by_name.end()) return slots().all[found->second];
+    std::vector<std::string> known;
+    for (const Slot& slot : slots().all) known.push_back(slot.name);
+    throw std::invalid_argument("unknown constant '" + std::string(name) + "'; the nearest is '" +
+                                nearest_name(name, known) + "'");
+}
+
 const double& at(const Constants& constants, const Slot& slot) {
     return *reinterpret_cast<const double*>(reinterpret_cast<const char*>(&constants) + slot.offset);
 }
@@ -192,17 +201,16 @@ Constants::Constants() {
 }
 
 void Constants::set(std::string_view name, double value) {
-    const auto found = slots().by_name.find(name);
-    if (found == slots().by_name.end()) {
-        std::vector<std::string> known;
-        for (const Slot& slot : slots().all) known.push_back(slot.name);
-        throw std::invalid_argument("unknown constant '" + std::string(name) + "'; the nearest is '" +
-                                    nearest_name(name, known) + "'");
-    }
+    const Slot& slot = slot_of(name);
     if (!is_set(value)) {
-        throw std::invalid_argument("constant '" + std::string(name) + "' is not a number; leave it out instead");
+        throw std::invalid_argument("constant '" + std::string(name) +
+                                    "' is not a number; leave it out instead");
     }
-    at(*this, slots().all[found->second]) = value;
+    at(*this, slot) = value;
+}
+
+double Constants::get(std::string_view name) const {
+    return at(*this, slot_of(name));
 }
 
 void Constants::validate() const {

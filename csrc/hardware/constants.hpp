@@ -44,6 +44,8 @@ struct Constants {
     // By name: `tiles_matrix.round_s`. Throws std::invalid_argument for a name that no row has, naming the
     // nearest one, and for a value that is not a number.
     void set(std::string_view name, double value);
+    // kUnset where nothing sets it. Throws like set().
+    double get(std::string_view name) const;
     // Throws std::invalid_argument for a value out of its range, naming the constant.
     void validate() const;
     // All that is set, by name.

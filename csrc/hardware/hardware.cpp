@@ -99,6 +99,10 @@ void Hardware::set_achieved(const std::map<std::string, double>& named) {
     });
 }
 
+double Hardware::constant(std::string_view key) const {
+    return constants.complete(overheads.kernel_minimum_s, spread).get(key);
+}
+
 std::map<std::string, double> Hardware::named_constants() const {
     std::map<std::string, double> found = constants.named();
     std::erase_if(found, [](const auto& entry) { return entry.first.starts_with(kAchieved); });

@@ -76,6 +76,9 @@ struct Hardware {
     // `matrix_fp8`. Throws std::invalid_argument for an unknown one.
     void set_constants(const std::map<std::string, double>& named);
     void set_achieved(const std::map<std::string, double>& named);
+    // One of them, with the default of the table where it is not set; kUnset where the table has none. Throws
+    // std::invalid_argument for an unknown name.
+    double constant(std::string_view key) const;
     // What is set, by the same names.
     std::map<std::string, double> named_constants() const;
     std::map<std::string, double> named_achieved() const;

@@ -29,7 +29,7 @@ def cold_start(machine: Hardware, weight_bytes: int, terms: Transfer) -> ColdSta
     link = host_link(machine, "pinned")
     if isnan(link.byte_per_s):
         return None
-    runtime = [machine.constants.get(f"cold_start.runtime_{end}_s", 0.0) for end in ("low", "high")]
+    runtime = [machine.constant(f"cold_start.runtime_{end}_s") for end in ("low", "high")]
     middle_s = sqrt(runtime[0] * runtime[1])
     rates = [_rate(terms, link, end) for end in ("high_", "", "low_")]
     loading = [weight_bytes / rate for rate in rates]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, nan
+from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..results.costs import Transfer
@@ -49,14 +49,14 @@ def host_link(machine: Hardware, memory: str) -> HostLink:
         machine: the device.
         memory: `"pageable"` or `"pinned"`.
     """
-    constants, bandwidth = machine.constants, machine.links_byte_per_s.get("host")
-    if machine.kind == "cpu" or constants.get("link.host_unified"):
+    bandwidth, share = machine.links_byte_per_s.get("host"), machine.constant("host_link.pinned_share")
+    if machine.kind == "cpu" or machine.constant("link.host_unified"):
         return HostLink(inf, 0.0)
-    if bandwidth is None or "host_link.pinned_share" not in constants:
+    if bandwidth is None or isnan(share):
         return HostLink(nan, nan)
-    pinned = bandwidth * constants["host_link.pinned_share"]
-    rate = pinned if memory == "pinned" else min(pinned, constants["host_link.pageable_byte_per_s"])
-    return HostLink(rate, constants["host_link.latency_s"], constants["host_link.spread"])
+    pinned = bandwidth * share
+    rate = pinned if memory == "pinned" else min(pinned, machine.constant("host_link.pageable_byte_per_s"))
+    return HostLink(rate, machine.constant("host_link.latency_s"), machine.constant("host_link.spread"))
 
 
 def network_s(terms: Transfer, request_bytes: Number, response_bytes: Number) -> Number:

@@ -31,5 +31,5 @@ def energy_spread(machine: Hardware, of_latency: float) -> float:
 
     Both errors are taken to have nothing to do with each other.
     """
-    of_power = machine.constants.get("energy.spread", 0.0)
+    of_power = machine.constant("energy.spread")
     return float((of_power**2 + of_latency**2) ** 0.5)

@@ -8,7 +8,7 @@ import pytest
 from support.paths import SHARED
 
 from pyinfercost import _core, hardware
-from pyinfercost.hardware import calibration, schema
+from pyinfercost.hardware import calibration, dtypes, schema
 from pyinfercost.hardware.device import CATALOG, DeviceFile, lookup, read_device
 
 MEASURED = SHARED / "measured"
@@ -146,7 +146,7 @@ def test_usable_memory_wins_over_nominal_memory() -> None:
 def test_rates_that_no_torch_dtype_asks_for_stay_out_of_the_core() -> None:
     assert device("rtx-4090").get("compute.matrix_tflop_per_s.fp16_acc16") == 330.3
     loaded = hardware.load("rtx-4090")
-    assert set(loaded.matrix_flop_per_s) <= set(schema.CORE_DTYPES.values())
+    assert set(loaded.matrix_flop_per_s) <= set(dtypes.CORE_DTYPES.values())
     assert loaded.matrix_flop_per_s["float16"] == pytest.approx(165.2e12)
 
 

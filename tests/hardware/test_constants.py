@@ -34,7 +34,9 @@ kind = "gpu"
 family = "gpu"
 verified = true
 source = {{ text = "made for a test" }}
-compute = {{ cores = 4, clock_ghz = {CLOCK_HZ / 1e9} }}
+[compute]
+cores = 4
+clock_ghz = {CLOCK_HZ / 1e9}
 [compute.matrix_tflop_per_s]
 {RATES}
 [compute.vector_tflop_per_s]
@@ -166,7 +168,10 @@ def test_a_machine_made_by_hand_takes_known_names_alone(name: str) -> None:
         ({"constants": {"stream.turnaround": -0.5}}, r"'stream\.turnaround' is -0\.5.*expected a finite number >= 0$"),
         ({"constants": {"winograd.fused": 0}}, r"'winograd\.fused' is 0.*expected a finite number > 0$"),
         ({"constants": {"sparsity.gain_2_4": 1.5}}, r"'sparsity\.gain_2_4' is 1\.5.*>= 0\.5 and <= 1$"),
-        ({"constants": {"limits.threads_per_core": 1.5}}, r"expected a whole number >= 1$"),
+        (
+            {"constants": {"limits.threads_per_core": 1.5}},
+            r"'limits\.threads_per_core' is 1\.5.*expected a whole number >= 1$",
+        ),
         ({"constants": {"forward.start_s": math.inf}}, r"'forward\.start_s' is inf; expected a finite number >= 0$"),
         ({"constants": {"forward.start_s": math.nan}}, r"'forward\.start_s' is not a number; leave it out"),
         ({"achieved": {"matrix_bf16": 1.6}}, r"'achieved\.matrix_bf16' is 1\.6.*> 0 and <= 1\.5$"),
@@ -175,6 +180,37 @@ def test_a_machine_made_by_hand_takes_known_names_alone(name: str) -> None:
 def test_a_value_out_of_range_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=r"^hardware 'by hand': constant " + message):
         by_hand(**given)
+
+
+def test_a_constant_that_is_not_set_has_the_default_of_its_row() -> None:
+    made = by_hand(
+        constants={"tiles_vector.edge": 0.2, "kernel.depthwise.compute": 0.3, "kernel.softmax.spread": 0.1},
+        overheads_s={"dispatch": 0.0, "launch_gap": 0.0, "replay_gap": 0.0, "kernel_minimum": 2e-6},
+        achieved={"matrix": 0.9, "matrix_fp8": 0.6},
+        spread=0.4,
+    )
+    expected = {
+        "tiles_vector.edge": 0.2,
+        "tiles_convolution.edge": 0.2,  # that of tiles_vector
+        "tiles_int8.edge": 0.0,  # that of tiles_matrix, which has none
+        "tiles_matrix.split_length": 512.0,
+        "kernel.depthwise.compute": 0.3,
+        "kernel.depthwise.grouped": 0.3,  # as compute
+        "kernel.gemm.minimum_s": 2e-6,  # a contraction's, from the overheads
+        "kernel.copy.minimum_s": 0.0,
+        "kernel.softmax.spread": 0.1,
+        "kernel.scan.spread": 0.4,  # the machine's
+        "achieved.matrix_fp8": 0.6,
+        "achieved.matrix_bf16": 0.9,
+        "achieved.vector_fp32": 1.0,
+        "power.matrix_bf16": 1.0,
+        "energy.spread": 0.0,
+        "cold_start.runtime_high_s": 0.0,
+    }
+    assert {name: made.constant(name) for name in expected} == expected
+    assert all(math.isnan(made.constant(name)) for name in ("winograd.fused", "energy.static_w", "host_link.latency_s"))
+    with pytest.raises(ValueError, match=r"unknown constant 'energy\.spreads'; the nearest is 'energy\.spread'$"):
+        made.constant("energy.spreads")
 
 
 # Units
