@@ -56,7 +56,7 @@ def searched_s(unit: str, m: int, n: int, k: int, cores: int, tiles: dict[str, f
     """The best of the whole menu: rounds of tiles on a core, in each of which arithmetic hides operands' latency."""
     best_s = float("inf")
     depth_s = 2 * (k + tiles["depth_overhead"]) * cores / FLOP_PER_S
-    beyond = min(max(k * 4 / (1024 * tiles["page_kib"]) - 1, 0.0), tiles["page_most"])
+    beyond = min(max(k * 4 / tiles["page_bytes"] - 1, 0.0), tiles["page_most"])
     depth_s *= 1 + tiles["page_cost"] * beyond
     for rows, cols in MENUS[unit]:
         count = ceil(m / rows) * ceil(n / cols)
@@ -88,7 +88,7 @@ def searched_s(unit: str, m: int, n: int, k: int, cores: int, tiles: dict[str, f
             "split_s": st.floats(0, 1e-5),
             "depth_overhead": st.floats(0, 200),
             "edge": st.floats(0, 1),
-            "page_kib": st.sampled_from([1.0, 2.0, 64.0]),
+            "page_bytes": st.sampled_from([1024.0, 2048.0, 65536.0]),
             "page_cost": st.floats(0, 1),
             "page_most": st.floats(0, 3),
         }

@@ -101,7 +101,7 @@ GPU_CASES: dict[str, tuple[ic.Graph, ic.Hardware, str, float]] = {
     # Rows of 1024 bytes on pages of 512: one page beyond what is held, and so much dearer.
     "pages": (
         product(108 * 64, 64, 256),
-        machine(**with_(tiles_matrix__page_kib=0.5, tiles_matrix__page_cost=1, tiles_matrix__page_most=1)),
+        machine(**with_(tiles_matrix__page_bytes=512, tiles_matrix__page_cost=1, tiles_matrix__page_most=1)),
         "TLB pages",
         50,
     ),
@@ -226,7 +226,7 @@ GPU_CASES: dict[str, tuple[ic.Graph, ic.Hardware, str, float]] = {
     ),
     "one query": (
         attention(1, 4096),
-        machine(memory=[("l2", 1.0, FREE), ("dram", 1e15, FREE)], **with_(attention__decode_byte_per_clock=1.0)),
+        machine(memory=[("l2", 1.0, FREE), ("dram", 1e15, FREE)], **with_(attention__decode_element_per_clock=1.0)),
         "key and value reads",
         100,
     ),
