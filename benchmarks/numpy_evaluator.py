@@ -31,6 +31,18 @@ Column = Any
 """One number, or one for each point."""
 
 
+class _Constants(dict[str, float]):
+    """Constants of a machine by name, looked up once each: with the default of its row where one is not set."""
+
+    def __init__(self, machine: Any) -> None:
+        super().__init__()
+        self._machine = machine
+
+    def __missing__(self, name: str) -> float:
+        self[name] = self._machine.constant(name)
+        return self[name]
+
+
 class NumpyEvaluator:
     """A plan on a GPU.
 
@@ -45,7 +57,7 @@ class NumpyEvaluator:
 
     def __init__(self, plan: Any, machine: Any, precision: str) -> None:
         self.machine = machine
-        self.constants = machine.constants
+        self.constants = _Constants(machine)
         self.operand_bytes = _BYTES[precision]
         self.matrix = machine.matrix_flop_per_s.get(precision, 0.0) * _reached(machine, "matrix", precision)
         self.vector = machine.vector_flop_per_s.get(precision, 0.0) * _reached(machine, "vector", precision)
@@ -53,13 +65,13 @@ class NumpyEvaluator:
         self.core_s_per_flop = machine.cores / max(self.matrix, self.vector)
         self.dram_s = 1.0 / (machine.bandwidth_byte_per_s * machine.achieved.get("dram", 1.0))
         _, last_capacity, last_bandwidth = machine.memory[-2]
-        self.last_capacity = last_capacity * self.constants.get("stream.resident", 1.0)
+        self.last_capacity = last_capacity * self.constants["stream.resident"]
         self.cache_s = 1.0 / (last_bandwidth * machine.achieved.get("cache", 1.0))
         over = machine.overheads_s
         self.gap_s = over["replay_gap" if plan.execution == "cuda_graph" else "launch_gap"]
-        issue_s = {"eager": over["dispatch"], "compiled": self.constants.get("forward.compiled_dispatch_s", 0.0)}
+        issue_s = {"eager": over["dispatch"], "compiled": self.constants["forward.compiled_dispatch_s"]}
         self.host_s = issue_s.get(plan.execution, 0.0) * plan.launch_count
-        self.start_s = 0.0 if plan.execution == "cuda_graph" else self.constants.get("forward.start_s", 0.0)
+        self.start_s = 0.0 if plan.execution == "cuda_graph" else self.constants["forward.start_s"]
         self.kernels = [_Kernel(kernel) for kernel in plan.kernels()]
 
     def latency_s(self, sizes: np.ndarray, footprint: np.ndarray) -> np.ndarray:
@@ -76,41 +88,33 @@ class NumpyEvaluator:
             out[part] = device_s + (self.start_s + np.maximum(0.0, self.host_s - device_s))
         return out
 
-    def _of(self, kernel: _Kernel, key: str, otherwise: float = 1.0) -> float:
-        return float(self.constants.get(f"kernel.{kernel.family}.{key}", otherwise))
+    def _of(self, kernel: _Kernel, key: str) -> float:
+        return self.constants[f"kernel.{kernel.family}.{key}"]
 
-    def _tables(self, kernel: _Kernel) -> tuple[str, ...]:
-        """Where constants of a product's tiles are looked for, in this order."""
+    def _tiles(self, kernel: _Kernel, key: str) -> float:
         if self.on_matrix:
-            return ("tiles_matrix",)
-        return (
-            ("tiles_convolution", "tiles_vector") if kernel.kind == "convolution" else ("tiles_vector", "tiles_matrix")
-        )
-
-    def _tiles(self, kernel: _Kernel, key: str, otherwise: float = 0.0) -> float:
-        found = (self.constants.get(f"{table}.{key}") for table in self._tables(kernel))
-        return float(next((value for value in found if value is not None), otherwise))
+            return self.constants[f"tiles_matrix.{key}"]
+        return self.constants[f"tiles_{'convolution' if kernel.kind == 'convolution' else 'vector'}.{key}"]
 
     def _own(self, kernel: _Kernel, key: str, otherwise: float) -> float:
-        if kernel.kind == "convolution" and self.on_matrix:
-            return otherwise
-        return float(self.constants.get(f"{self._tables(kernel)[0]}.{key}", otherwise))
+        """What products have of their own; convolutions on the matrix unit have nothing."""
+        own = otherwise if kernel.kind == "convolution" and self.on_matrix else self._tiles(kernel, key)
+        return otherwise if np.isnan(own) else own
 
     def _kernel_s(self, kernel: _Kernel, x: np.ndarray) -> np.ndarray:
         contraction = kernel.kind in _CONTRACTIONS
-        minimum_s = self.machine.overheads_s["kernel_minimum"] if contraction else 0.0
-        floor_s = self.gap_s + self._of(kernel, "minimum_s", minimum_s)
+        floor_s = self.gap_s + self._of(kernel, "minimum_s")
         slower = 1.0 / self._of(kernel, "dram")
         others, written = kernel.others(x), kernel.written(x)
         if not contraction:
-            turnaround = self.constants.get("stream.turnaround", 0.0) * np.minimum(others - written, written)
-            across = self.constants.get("stream.strided", 0.0) * kernel.strided(x)
+            turnaround = self.constants["stream.turnaround"] * np.minimum(others - written, written)
+            across = self.constants["stream.strided"] * kernel.strided(x)
             fits = self.last_capacity >= kernel.weights + others
             cold = np.where(fits, 0.0, others + turnaround + across)
             dram_s = (cold + kernel.weights) * (self.dram_s * slower)
             cache_s = (kernel.weights + others) * self.cache_s
             compute_s = kernel.pointwise(x) / self.vector
-            if issued := self._of(kernel, "issue_byte_per_clock", 0.0):
+            if (issued := self._of(kernel, "issue_byte_per_clock")) > 0:
                 per_s = issued * self.machine.clock_hz * self.machine.cores
                 compute_s = np.maximum(compute_s, written / per_s)
             return floor_s + np.maximum(np.maximum(compute_s, dram_s), cache_s)
@@ -121,7 +125,7 @@ class NumpyEvaluator:
         compute_s = self._product_s(
             kernel, self.core_s_per_flop / compute, kernel.batch, kernel.m(x), kernel.n, kernel.k
         )
-        if kernel.tiles_4(1.0) > 0 and not self.on_matrix and self.constants.get("winograd.fused", 0.0) > 0:
+        if kernel.tiles_4(1.0) > 0 and not self.on_matrix and self.constants["winograd.fused"] > 0:
             compute_s = np.minimum(compute_s, self._winograd_s(kernel, x))
         grouped = kernel.kind == "convolution" and kernel.batch != 1
         direct = self.vector * self._own(kernel, "direct", self._direct_share(kernel) if grouped else 0.0)
@@ -133,19 +137,15 @@ class NumpyEvaluator:
         cache_s = (kernel.weights + others) * self.cache_s
         busy_s = np.maximum(np.maximum(compute_s, dram_s), cache_s) + rest_s
         if kernel.channels_first and self.on_matrix and kernel.family != "depthwise":
-            busy_s += others * (self.constants.get("stream.transposed", 0.0) * self.dram_s)
+            busy_s += others * (self.constants["stream.transposed"] * self.dram_s)
         return floor_s + busy_s
 
     def _direct_share(self, kernel: _Kernel) -> float:
         """Of the vector unit, what convolutions in groups reach; windows beyond 7 x 7 are not modelled here."""
-        constants = {
-            key: self.constants.get(f"kernel.depthwise.{key}") for key in ("compute", "grouped", "channels_last")
-        }
         if kernel.family != "depthwise":
-            return float(constants["grouped"] or constants["compute"] or 1.0)
-        return float(
-            (constants["compute"] or 1.0) * (1.0 if kernel.channels_first else constants["channels_last"] or 1.0)
-        )
+            return self.constants["kernel.depthwise.grouped"]
+        last = 1.0 if kernel.channels_first else self.constants["kernel.depthwise.channels_last"]
+        return self.constants["kernel.depthwise.compute"] * last
 
     def _product_s(
         self, kernel: _Kernel, core_s_per_flop: float, batch: float, m: Column, n: float, k: float
@@ -159,9 +159,7 @@ class NumpyEvaluator:
             depth_s *= 1 + self._tiles(kernel, "page_cost") * beyond
         latency_s = k * self._tiles(kernel, "operand_s_per_element")
         exposed, round_s = self._tiles(kernel, "exposed_operands"), self._tiles(kernel, "round_s")
-        most_parts = np.clip(
-            np.floor(k / self._tiles(kernel, "split_length", 512)), 1.0, self._tiles(kernel, "most_splits", 1e9)
-        )
+        most_parts = np.clip(np.floor(k / self._tiles(kernel, "split_length")), 1.0, self._tiles(kernel, "most_splits"))
         part_s = self._tiles(kernel, "split_bytes") * 8 * self.dram_s * batch * m * n
         best_s = np.full(len(m), np.inf)
         for rows, cols in MATRIX_TILES if self.on_matrix else VECTOR_TILES:
@@ -180,11 +178,11 @@ class NumpyEvaluator:
     def _winograd_s(self, kernel: _Kernel, x: np.ndarray) -> np.ndarray:
         """The faster of F(4x4, 3x3) with transforms as kernels of their own and of F(2x2, 3x3) in one kernel."""
         core_s_per_flop, channels, results = self.core_s_per_flop, kernel.k / 9, kernel.n
-        pass_s = self.constants.get("winograd.passes", 1.0) * self.dram_s * self.operand_bytes
+        pass_s = self.constants["winograd.passes"] * self.dram_s * self.operand_bytes
         tiles = kernel.tiles_4(x)
         products_s = self._product_s(
             kernel,
-            core_s_per_flop / self.constants.get("winograd.products", 1.0),
+            core_s_per_flop / self.constants["winograd.products"],
             TILE_PRODUCTS,
             tiles,
             results,
