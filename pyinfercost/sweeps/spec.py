@@ -202,7 +202,7 @@ class SweepSpec:
         import numpy as np
 
         values = np.asarray(self.grid.values(name), dtype=np.int64)
-        return -(-values // devices) if name == "batch" else values
+        return -(-values // devices) if name == "batch" and devices > 1 else values
 
     def _family(self, precision: str, execution: str) -> PlanFamily:
         families: dict[tuple[str, str], PlanFamily] = self.__dict__.setdefault("_families", {})
