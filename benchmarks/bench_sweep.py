@@ -68,12 +68,13 @@ def columns(points: int) -> Columns:
     return {name: np.empty(points) for name in COMPUTED}
 
 
-def rate(benchmark: Any, what: str, points: int) -> None:
+def rate(benchmark: Any, what: str, points: int, target: str = "one machine") -> None:
     """Notes how many points a second that was."""
     if benchmark.enabled:
         points_per_s = points / statistics.median(benchmark.extra_info["ours_s"])
-        met = "met" if points_per_s >= MIN_POINTS_PER_S else "MISSED"
-        NOTES.append(f"{what}: {points_per_s:,.0f} points a second (target {MIN_POINTS_PER_S:,}: {met})")
+        least = MIN_POINTS_PER_S[target]
+        met = "met" if points_per_s >= least else "MISSED"
+        NOTES.append(f"{what}: {points_per_s:,.0f} points a second (target {least:,}: {met})")
 
 
 @pytest.mark.parametrize("precision", ["native", "fp16"])
@@ -175,7 +176,7 @@ def bench_against_retracing(benchmark: Any, resnet50: ic.Graph) -> None:
     )
     assert answers[peer] == ic.count(resnet50, batch=1).total.contraction_flops
     assert len(answers["ours"]) == SWEEP_POINTS
-    rate(benchmark, "sweep(), columns and all", SWEEP_POINTS)
+    rate(benchmark, "sweep(), columns and all", SWEEP_POINTS, "sweep()")
 
 
 def bench_many_machines(benchmark: Any, resnet50: ic.Graph) -> None:
@@ -195,7 +196,7 @@ def bench_many_machines(benchmark: Any, resnet50: ic.Graph) -> None:
 
     answers = race(benchmark, f"{len(known)} GPUs x 13 bandwidths x 2 x 1,024", ours, {}, rounds=SLOW_ROUNDS)
     grid = answers["ours"]
-    rate(benchmark, f"{len(grid):,} points over {len(known)} GPUs", len(grid))
+    rate(benchmark, f"{len(grid):,} points over {len(known)} GPUs", len(grid), "many machines")
     assert len(grid) == len(known) * 13 * 2 * 1024
 
 

@@ -15,25 +15,36 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PRECISIONS = ("fp32", "fp16")
-GRIDS = ("a million batch sizes", "500 bandwidths x 1,024 batch sizes")
+GRIDS = (
+    "fp32, a million batch sizes",
+    "fp16, a million batch sizes",
+    "fp32, 500 bandwidths x 1,024 batch sizes",
+    "fp16, 500 bandwidths x 1,024 batch sizes",
+    "all GPUs x 13 bandwidths x 2 precisions x 1,024 batch sizes",
+)
 
-# Run by both: points a second of ResNet-50 on an A100, the best of a few turns.
+# Run by both: points a second of ResNet-50, the best of a few turns, by the clock and by the time that cores spent.
 _TIMED = """
 import json, sys, time
 import pyinfercost as ic
+from pyinfercost.hardware import describe, names
 graph = ic.Graph.from_json(open(sys.argv[1]).read())
-many = {"bandwidth": [1 + n / 64 for n in range(500)]}
-grids = [dict(batch=range(2, 1_000_002)), dict(batch=range(1, 1025), scale=many)]
+one = {"hardware": "a100-sxm-80gb"}
+few = {**one, "batch": range(1, 1025), "scale": {"bandwidth": [1 + n / 64 for n in range(500)]}}
+grids = [{**axes, "precision": precision} for axes in ({**one, "batch": range(2, 1_000_002)}, few)
+         for precision in ("fp32", "fp16")]
+gpus = [name for name in names() if describe(name)["kind"] == "gpu" and not describe(name)["missing"]]
+grids.append({"hardware": gpus, "batch": range(1, 1025), "precision": ["fp32", "fp16"],
+              "scale": {"bandwidth": [1 + n / 4 for n in range(13)]}})
 rates = []
-for precision in json.loads(sys.argv[2]):
-    for axes in grids:
-        turns = []
-        for _ in range(7):
-            start = time.perf_counter()
-            grid = ic.sweep(graph, hardware="a100-sxm-80gb", precision=precision, workers=1, progress=False, **axes)
-            turns.append(len(grid) / (time.perf_counter() - start))
-        rates.append(max(turns))
+for axes in grids:
+    turns = []
+    for _ in range(7):
+        start = time.perf_counter(), time.process_time()
+        grid = ic.sweep(graph, workers=1, progress=False, **axes)
+        turns.append([len(grid) / (now - then)
+                      for now, then in zip((time.perf_counter(), time.process_time()), start)])
+    rates.append([max(turn) for turn in zip(*turns)])
 print(json.dumps(rates))
 """
 
@@ -59,12 +70,12 @@ def build(revision: str, folder: Path) -> Path:
     return target
 
 
-def rates(graph: Path, installed: Path | None) -> list[float]:
-    """Points a second by precision and grid, of the package in a folder, or of the one that is installed here."""
+def rates(graph: Path, installed: Path | None) -> list[list[float]]:
+    """Points a second of each grid, by the clock and of a core's time, of the package in a folder or of this one."""
     first = "" if installed is None else _ELSEWHERE.format(folder=str(installed))
-    command = [sys.executable, "-c", first + _TIMED, str(graph), json.dumps(PRECISIONS)]
+    command = [sys.executable, "-c", first + _TIMED, str(graph)]
     result = subprocess.run(command, check=True, capture_output=True, text=True, cwd=graph.parent)
-    found: list[float] = json.loads(result.stdout)
+    found: list[list[float]] = json.loads(result.stdout)
     return found
 
 
@@ -85,13 +96,14 @@ def main() -> None:
         file.write_text(graph.to_json(), encoding="utf-8")
         installed = build(given.revision, Path(name))
         pairs = [(rates(file, None), rates(file, installed)) for _ in range(given.pairs)]
-    for number, what in enumerate(f"{precision}, {grid}" for precision in PRECISIONS for grid in GRIDS):
-        ratios = sorted(ours[number] / earlier[number] for ours, earlier in pairs)
-        ours_per_s = statistics.median(ours[number] for ours, _ in pairs)
-        print(
-            f"{what}: {ours_per_s:,.0f} points a second; of the earlier rate: median {statistics.median(ratios):.2f}, "
-            f"mean {statistics.mean(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} in {len(ratios)} pairs"
-        )
+    for number, what in enumerate(GRIDS):
+        for clock, unit in enumerate(("points a second", "points a second of one core's time")):
+            ratios = sorted(ours[number][clock] / earlier[number][clock] for ours, earlier in pairs)
+            ours_per_s = statistics.median(ours[number][clock] for ours, _ in pairs)
+            print(
+                f"{what}: {ours_per_s:,.0f} {unit}; of the earlier rate: median {statistics.median(ratios):.2f}, "
+                f"mean {statistics.mean(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} in {len(ratios)} pairs"
+            )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #include "evaluate/bound_plan.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
 
 namespace infercost {
@@ -10,22 +11,40 @@ double at(const Affine& a, const double* columns, std::size_t i) {
     return a.constant + a.coefficient * columns[static_cast<std::size_t>(a.column) * kBlock + i];
 }
 
-bool holds(Guard::Relation relation, double a, double b) {
+// Calls visit(holds) with the comparison of a relation.
+template <class Visit>
+auto with_relation(Guard::Relation relation, Visit visit) {
     switch (relation) {
         case Guard::Relation::equal:
-            return a == b;
+            return visit(std::equal_to<>{});
         case Guard::Relation::unequal:
-            return a != b;
+            return visit(std::not_equal_to<>{});
         case Guard::Relation::less:
-            return a < b;
+            return visit(std::less<>{});
         case Guard::Relation::less_equal:
-            return a <= b;
+            return visit(std::less_equal<>{});
         case Guard::Relation::greater:
-            return a > b;
+            return visit(std::greater<>{});
         case Guard::Relation::greater_equal:
-            return a >= b;
+            break;
     }
-    return false;
+    return visit(std::greater_equal<>{});
+}
+
+bool holds(const PlanGuard& guard, const double* columns, std::size_t i) {
+    return with_relation(guard.relation, [&](auto holds) {
+        return holds(at(guard.left, columns, i), at(guard.right, columns, i));
+    });
+}
+
+// A count rather than a search: a loop without an exit takes vectors.
+bool holds_everywhere(const PlanGuard& guard, const double* columns, std::size_t points) {
+    return with_relation(guard.relation, [&](auto holds) {
+        std::int64_t broken = 0;
+        for (std::size_t i = 0; i < points; ++i)
+            broken += holds(at(guard.left, columns, i), at(guard.right, columns, i)) ? 0 : 1;
+        return broken == 0;
+    });
 }
 
 struct Loops {
@@ -106,8 +125,9 @@ BlockInput BoundPlan::fill(const SizeBlock& sizes, Isa isa, AlignedColumns& scra
 
 void BoundPlan::check_guards(const SizeBlock& sizes, const double* columns) const {
     for (const PlanGuard& guard : plan_->guards) {
+        if (holds_everywhere(guard, columns, sizes.points)) continue;
         for (std::size_t i = 0; i < sizes.points; ++i) {
-            if (holds(guard.relation, at(guard.left, columns, i), at(guard.right, columns, i))) continue;
+            if (holds(guard, columns, i)) continue;
             Sizes point = plan_->bound;
             for (std::size_t s = 0; s < sizes.names.size(); ++s) {
                 point[sizes.names[s]] = static_cast<std::int64_t>(sizes.values[s * kBlock + i]);

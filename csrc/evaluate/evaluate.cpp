@@ -42,10 +42,10 @@ class Plans {
     std::map<Sizes, std::unique_ptr<BoundPlan>> bound_;
 };
 
-// An axis with values that a plan binds: all of them, or 1 alone.
+// An axis that has values which a plan binds.
 struct BindingAxis {
     std::size_t axis;
-    bool all;
+    bool every_value;  // each value has a plan of its own; otherwise only 1 has
 };
 
 // What is the same for all points of a grid.
@@ -124,25 +124,37 @@ class Walker {
     // Which sizes the plan of a point binds.
     Sizes bound_at(std::size_t i) const {
         Sizes bound;
-        for (const auto& [a, all] : facts_.binding) {
-            const auto value = static_cast<std::int64_t>(sizes_.data()[a * kBlock + i]);
-            if (all || value == 1) bound.emplace(axes_[a].name, value);
+        for (const BindingAxis& binding : facts_.binding) {
+            const auto value = static_cast<std::int64_t>(values_of(binding)[i]);
+            if (binding.every_value || value == 1) bound.emplace(axes_[binding.axis].name, value);
         }
         return bound;
     }
 
+    const double* values_of(const BindingAxis& binding) const {
+        return sizes_.data() + binding.axis * kBlock;
+    }
+
+    static bool same_plan(const BindingAxis& binding, double x, double y) {
+        return binding.every_value ? x == y : (x == 1) == (y == 1);
+    }
+
     bool same_plan(std::size_t i, std::size_t j) const {
         return std::all_of(facts_.binding.begin(), facts_.binding.end(), [&](const BindingAxis& binding) {
-            const double x = sizes_.data()[binding.axis * kBlock + i];
-            const double y = sizes_.data()[binding.axis * kBlock + j];
-            return binding.all ? x == y : (x == 1) == (y == 1);
+            return same_plan(binding, values_of(binding)[i], values_of(binding)[j]);
+        });
+    }
+
+    bool one_plan(std::size_t points) const {
+        return std::all_of(facts_.binding.begin(), facts_.binding.end(), [&](const BindingAxis& binding) {
+            const double* const values = values_of(binding);
+            return std::all_of(values, values + points,
+                               [&](double value) { return same_plan(binding, *values, value); });
         });
     }
 
     void block(std::size_t at, std::size_t points) {
-        std::size_t done = 0;
-        while (done < points && same_plan(0, done)) ++done;
-        if (done == points) {
+        if (one_plan(points)) {
             plans_.at(bound_at(0)).run({names_, sizes_.data(), points}, isa_, scratch_, result_);
             write(at, points, nullptr);
             return;
@@ -166,23 +178,22 @@ class Walker {
     }
 
     void write(std::size_t at, std::size_t count, const std::size_t* places) const {
-        const auto put = [&](std::span<double> out, auto&& value) {
+        const auto put = [&](std::span<double> out, const auto& values) {
             if (out.empty()) return;
-            if (places) {
-                for (std::size_t i = 0; i < count; ++i) out[at + places[i]] = value(i);
-            } else {
-                for (std::size_t i = 0; i < count; ++i) out[at + i] = value(i);
+            if (!places) {
+                std::copy_n(values.begin(), count, out.data() + at);
+                return;
             }
+            for (std::size_t i = 0; i < count; ++i) out[at + places[i]] = values[i];
         };
-        const BlockResult& r = result_;
-        put(out_.latency_s, [&](std::size_t i) { return r.latency[i]; });
-        put(out_.compute_s, [&](std::size_t i) { return r.compute[i]; });
-        put(out_.dram_s, [&](std::size_t i) { return r.dram[i]; });
-        put(out_.cache_s, [&](std::size_t i) { return r.cache[i]; });
-        put(out_.launch_s, [&](std::size_t i) { return r.launch[i]; });
-        put(out_.spread_s, [&](std::size_t i) { return r.spread[i]; });
-        put(out_.energy_j, [&](std::size_t i) { return r.energy[i]; });
-        put(out_.peak_memory_bytes, [&](std::size_t i) { return r.footprint[i]; });
+        put(out_.latency_s, result_.latency);
+        put(out_.compute_s, result_.compute);
+        put(out_.dram_s, result_.dram);
+        put(out_.cache_s, result_.cache);
+        put(out_.launch_s, result_.launch);
+        put(out_.spread_s, result_.spread);
+        put(out_.energy_j, result_.energy);
+        put(out_.peak_memory_bytes, result_.footprint);
     }
 
     // Only where a limit depends on other sizes: the others were checked once, by their axes.

@@ -13,7 +13,7 @@ namespace {
 struct Energy {
     // A cache holds all of a working set up to half of its size, and nothing from one and a half on.
     static constexpr double kMissed = 1.5;
-    const EnergyCosts& costs;
+    EnergyCosts costs;  // copies, as in run_gpu
     const double* footprint;
     Vec most;
     Quantity contraction, pointwise, weights, others, together;
@@ -59,9 +59,11 @@ struct Energy {
     }
 };
 
-// Adds what a kernel takes to the sums: its launch, and its longest other term to what bounds it.
+// Adds what a kernel takes to the sums: its longest term but the launch to what bounds it, and its launch if
+// that varies from point to point.
+template <bool launch_varies>
 struct Accumulate {
-    const BlockSums& sums;
+    BlockSums sums;
     Vec launches;
     double spread;
     Energy energy;
@@ -73,13 +75,29 @@ struct Accumulate {
         const Mask dram = times.dram >= longest;
         const Mask dram_alone = both(dram, neither(compute, compute));
         const Mask cache = neither(compute, dram);
-        store(sums.latency + i, load(sums.latency + i) + launches * times.total);
-        store(sums.compute + i, load(sums.compute + i) + only(compute, spent));
-        store(sums.dram + i, load(sums.dram + i) + only(dram_alone, spent));
-        store(sums.cache + i, load(sums.cache + i) + only(cache, spent));
-        store(sums.launch + i, load(sums.launch + i) + launches * times.launch);
-        store(sums.spread + i, load(sums.spread + i) + launches * times.total * splat(spread));
-        store(sums.dynamic + i, load(sums.dynamic + i) + launches * energy.joules(i, times));
+        add(sums.compute, i, only(compute, spent));
+        add(sums.dram, i, only(dram_alone, spent));
+        add(sums.cache, i, only(cache, spent));
+        add_rest(i, times);
+    }
+
+    // The same where the cache takes no longer than dram at any point.
+    INFERCOST_INLINE void behind_dram(int i, const Times& times) const {
+        const Vec spent = launches * times.busy;
+        const Mask compute = times.compute >= times.dram;
+        add(sums.compute, i, only(compute, spent));
+        add(sums.dram, i, only(neither(compute, compute), spent));
+        add_rest(i, times);
+    }
+
+  private:
+    static INFERCOST_INLINE void add(double* sum, int i, Vec more) { store(sum + i, load(sum + i) + more); }
+
+    INFERCOST_INLINE void add_rest(int i, const Times& times) const {
+        add(sums.latency, i, launches * times.total);
+        if constexpr (launch_varies) add(sums.launch, i, launches * times.launch);
+        add(sums.spread, i, launches * times.total * splat(spread));
+        add(sums.dynamic, i, launches * energy.joules(i, times));
     }
 };
 
@@ -99,15 +117,31 @@ struct Keep {
         store(lanes[5], energy.joules(i, times));
         *terms = {lanes[0][0], lanes[1][0], lanes[2][0], lanes[3][0], lanes[4][0], lanes[5][0]};
     }
+    INFERCOST_INLINE void behind_dram(int i, const Times& times) const { (*this)(i, times); }
 };
 
-template <class Sink>
-void run_kernel(const BoundKernel& kernel, const BlockInput& input, const BlockColumns& block, Sink sink) {
+// A kernel's launch where it is the same at all points; nothing where it varies.
+double launch_of(const BoundKernel& kernel) {
+    switch (kernel.machine) {
+        case MachineKind::gpu:
+            return kernel.gpu.floor_s;
+        case MachineKind::cpu:
+            return 0.0;
+        case MachineKind::systolic:
+            return kernel.systolic.launch_s;
+    }
+    return 0.0;
+}
+
+// `varying` takes the times of kernels whose launch varies from point to point.
+template <class Sink, class VaryingSink>
+void run_kernel(const BoundKernel& kernel, const BlockInput& input, const BlockColumns& block,
+                const Sink& sink, const VaryingSink& varying) {
     switch (kernel.machine) {
         case MachineKind::gpu:
             return run_gpu(kernel, input.memory, block, input.points, sink);
         case MachineKind::cpu:
-            return run_cpu(kernel, input.memory, block, input.points, sink);
+            return run_cpu(kernel, input.memory, block, input.points, varying);
         case MachineKind::systolic:
             return run_systolic(kernel, input.memory, block, input.points, sink);
     }
@@ -125,17 +159,26 @@ void run_tape(const TapeInput& tape, int points, double* columns, double* least)
 
 void run_block(const BlockInput& input, const BlockSums& sums) {
     const BlockColumns block = columns_of(input);
+    double launch_s = 0;
     for (int k = 0; k < input.kernel_count; ++k) {
         const BoundKernel& kernel = input.kernels[k];
-        run_kernel(kernel, input, block,
-                   Accumulate{sums, splat(kernel.terms.launches), kernel.spread, Energy(kernel, block)});
+        const Vec launches = splat(kernel.terms.launches);
+        const Energy energy(kernel, block);
+        run_kernel(kernel, input, block, Accumulate<false>{sums, launches, kernel.spread, energy},
+                   Accumulate<true>{sums, launches, kernel.spread, energy});
+        launch_s += kernel.terms.launches * launch_of(kernel);
+    }
+    // All kernels of a plan are on one machine: either all launches are in `launch_s` or all in the sums.
+    if (launch_s > 0) {
+        for (int i = 0; i < input.points; i += Vec::lanes) store(sums.launch + i, splat(launch_s));
     }
 }
 
 void run_terms(const BlockInput& input, KernelSeconds* terms) {
     const BlockColumns block = columns_of(input);
     for (int k = 0; k < input.kernel_count; ++k) {
-        run_kernel(input.kernels[k], input, block, Keep{terms + k, Energy(input.kernels[k], block)});
+        const Keep keep{terms + k, Energy(input.kernels[k], block)};
+        run_kernel(input.kernels[k], input, block, keep, keep);
     }
 }
 

@@ -25,7 +25,7 @@ constexpr double kMappedBytes = 32.0 * 1024 * 1024;
 
 template <class Sink>
 INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memory, const BlockColumns& block,
-                              int points, Sink& sink) {
+                              int points, const Sink& sink) {
     const KernelTerms& terms = kernel.terms;
     const CpuCosts& costs = kernel.cpu;
     const MemoryModel bytes(memory, terms, block);

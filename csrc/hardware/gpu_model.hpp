@@ -59,12 +59,14 @@ struct GpuMemory {
 // `easy`: nothing is in a cache, and there is work for all cores. `constant`: what does not depend on the
 // number of rows is the same at all points.
 template <GpuCosts::Shape shape, bool constant, bool easy, class Sink>
-INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memory, const BlockColumns& block,
-                              int points, Sink& sink) {
+INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& levels, const BlockColumns& block,
+                              int points, const Sink& sink) {
     using Shape = GpuCosts::Shape;
     constexpr bool tiled = shape == Shape::tiles || shape == Shape::winograd;
     const KernelTerms& terms = kernel.terms;
-    const GpuCosts& costs = kernel.gpu;
+    // Copies: a compiler reads anew what a store to a column may have changed.
+    const GpuCosts costs = kernel.gpu;
+    const MemoryCosts memory = levels;
     const GpuMemory bytes(costs, memory, terms, block);
     const GpuTiles tiles(costs, terms, block);
     const GpuWinograd winograd(costs, terms, block);
@@ -72,11 +74,20 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
     const GpuAttention attention(costs, terms, block);
     const Quantity contraction = block[terms.contraction_flops];
     const Quantity pointwise = block[terms.pointwise_flops];
+    // Where all bytes come from dram, a cache that is faster takes no longer.
+    const bool behind_dram = (tiled || easy) && costs.cache_hidden;
     TilesOfProduct product;
     WinogradProducts prepared;
     RowsOfLength length;
-    if constexpr (tiled && constant) tiles.prepare(0, product);
-    if constexpr (shape == Shape::winograd && constant) winograd.prepare(0, prepared);
+    if constexpr (tiled && constant) {
+        tiles.prepare(0, product);
+        if constexpr (easy) tiles.products.drop_slower(block.least(terms.m), product);
+    }
+    if constexpr (shape == Shape::winograd && constant) {
+        winograd.prepare(0, prepared);
+        if constexpr (easy)
+            winograd.products.drop_slower(block.least(terms.winograd_tiles_4), prepared.separate);
+    }
     if constexpr (shape == Shape::rows && constant) rows.prepare(0, length);
 
     for (int i = 0; i < points; i += Vec::lanes) {
@@ -133,8 +144,7 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
                                                    moved * splat(costs.sustained_s_per_byte));
         }
         times.busy = max(times.compute, times.dram);
-        // Where all bytes come from dram, a cache that is faster takes no longer.
-        if (!(easy && costs.cache_hidden)) times.busy = max(times.busy, times.cache);
+        if (!behind_dram) times.busy = max(times.busy, times.cache);
         if constexpr (shape != Shape::none && shape != Shape::unshaped) times.busy = times.busy + rest;
         if ((tiled || shape == Shape::rows) && costs.transposed_factor > 0) {
             // Kernels of their own, before and after.
@@ -144,13 +154,17 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memo
         }
         times.launch = splat(costs.floor_s);
         times.total = splat(costs.floor_s) + times.busy;
-        sink(i, times);
+        if (behind_dram) {
+            sink.behind_dram(i, times);
+        } else {
+            sink(i, times);
+        }
     }
 }
 
 template <class Sink>
 INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& memory, const BlockColumns& block,
-                              int points, Sink& sink) {
+                              int points, const Sink& sink) {
     using Shape = GpuCosts::Shape;
     const KernelTerms& terms = kernel.terms;
     const bool streams = MemoryModel::streams(memory, terms, block);

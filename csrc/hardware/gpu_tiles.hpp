@@ -8,6 +8,10 @@ namespace infercost::INFERCOST_ISA {
 
 // What the tiles of a product cost, whatever its number of rows.
 struct TilesOfProduct {
+    int count;
+    Vec per_row[kMostTiles];   // 1 / rows of a tile
+    Vec resident[kMostTiles];  // tiles that a core holds at once
+    Vec per_resident[kMostTiles];
     Vec columns[kMostTiles];  // tiles side by side, over the whole batch and for each core
     Vec busy[kMostTiles];     // seconds of arithmetic of one core on one tile
     Vec spent[kMostTiles];    // with what waiting for operands adds, where cores have as many as they hold
@@ -31,17 +35,46 @@ struct Products {
             depth =
                 depth + depth * splat(costs.page_cost) * clamp(beyond, splat(0.0), splat(costs.page_most));
         }
-        for (int t = 0; t < menu.count; ++t) {
-            tiles.columns[t] = ceil(n * splat(1.0 / menu.tiles[t].cols)) * batch * splat(1.0 / cores);
-            tiles.busy[t] = depth * splat(work_of(menu.tiles[t]));
-        }
         tiles.latency = k * splat(costs.operand_s);
+        tiles.count = menu.count;
         for (int t = 0; t < menu.count; ++t) {
-            tiles.spent[t] =
-                of_a_tile(tiles.busy[t], tiles.latency, splat(1.0 / resident_tiles(menu.tiles[t])));
+            const Tile& tile = menu.tiles[t];
+            const double resident = resident_tiles(tile);
+            tiles.per_row[t] = splat(1.0 / tile.rows);
+            tiles.resident[t] = splat(resident);
+            tiles.per_resident[t] = splat(1.0 / resident);
+            tiles.columns[t] = ceil(n * splat(1.0 / tile.cols)) * batch * splat(1.0 / cores);
+            tiles.busy[t] = depth * splat(work_of(tile));
+            tiles.spent[t] = of_a_tile(tiles.busy[t], tiles.latency, tiles.per_resident[t]);
         }
         tiles.most_parts =
             clamp(floor(k * splat(1.0 / costs.split_length)), splat(1.0), splat(costs.most_splits));
+    }
+
+    // Drops tiles that are not the fastest for any number of rows from `least` on, given ample work. With r
+    // rows a tile takes at least r * row_s, and at most that plus two tiles along the rows and one round.
+    INFERCOST_INLINE void drop_slower(double least, TilesOfProduct& tiles) const {
+        if (costs.by_rows) return;
+        double row_s[kMostTiles];
+        double most_s[kMostTiles];
+        int best = 0;
+        for (int t = 0; t < tiles.count; ++t) {
+            const double spent_s = first_lane(tiles.spent[t]);
+            const double column_s = first_lane(tiles.columns[t]) * spent_s;
+            row_s[t] = first_lane(tiles.per_row[t]) * column_s;
+            most_s[t] = least * row_s[t] + 2 * column_s + spent_s;
+            if (row_s[t] < row_s[best]) best = t;
+        }
+        int kept = 0;
+        for (int t = 0; t < tiles.count; ++t) {
+            constexpr double kSlack = 1.0 - 1e-6;  // far more than rounding takes
+            if (least * row_s[t] * kSlack > most_s[best]) continue;
+            tiles.per_row[kept] = tiles.per_row[t];
+            tiles.columns[kept] = tiles.columns[t];
+            tiles.spent[kept] = tiles.spent[t];
+            ++kept;
+        }
+        tiles.count = kept;
     }
 
     // Seconds of the cores, with the best tile of the menu. `places`: elements of the result, for what a
@@ -49,7 +82,7 @@ struct Products {
     template <bool ample>
     INFERCOST_INLINE Vec seconds(Vec m, Vec places, const TilesOfProduct& tiles) const {
         Vec best = of_tile<ample>(0, m, places, tiles);
-        for (int t = 1; t < menu.count; ++t) {
+        for (int t = 1; t < tiles.count; ++t) {
             const Vec found = of_tile<ample>(t, m, places, tiles);
             if (costs.by_rows) {
                 const auto larger = splat(menu.tiles[t].most_rows) < m;
@@ -66,19 +99,21 @@ struct Products {
     template <bool ample>
     INFERCOST_INLINE Vec of_tile(int t, Vec m, Vec places, const TilesOfProduct& tiles) const {
         const Vec one = splat(1.0);
-        Vec of_a_core = ceil(m * splat(1.0 / menu.tiles[t].rows)) * tiles.columns[t];
-        if constexpr (ample) {
+        const Vec of_a_core = ceil(m * tiles.per_row[t]) * tiles.columns[t];
+        // Divisions dominate the time of this function. Both early returns give what the lines after them
+        // give.
+        if (ample || !any(of_a_core < tiles.resident[t])) {
             return ceil(of_a_core - splat(kRounding)) * tiles.spent[t];
-        } else {
-            // Too few tiles for the cores: each tile's reduction is split between several.
-            const Vec parts = max(one, min(floor(one / of_a_core + splat(kRounding)), tiles.most_parts));
-            of_a_core = ceil(of_a_core * parts - splat(kRounding));
-            const Vec rounds = max(one / of_a_core, splat(1.0 / resident_tiles(menu.tiles[t])));
-            const Vec spent = of_a_tile(tiles.busy[t] / parts, tiles.latency / parts, rounds);
-            const Vec split_s =
-                only(one < parts, splat(costs.split_s) + parts * places * splat(costs.split_s_per_element));
-            return of_a_core * spent + split_s;
         }
+        // Too few tiles for the cores: each tile's reduction is split between several.
+        const Vec parts = max(one, min(floor(one / of_a_core + splat(kRounding)), tiles.most_parts));
+        const Vec dealt = ceil(of_a_core * parts - splat(kRounding));
+        const Vec rounds = max(one / dealt, tiles.per_resident[t]);
+        if (!any(one < parts)) return dealt * of_a_tile(tiles.busy[t], tiles.latency, rounds);
+        const Vec spent = of_a_tile(tiles.busy[t] / parts, tiles.latency / parts, rounds);
+        const Vec split_s =
+            only(one < parts, splat(costs.split_s) + parts * places * splat(costs.split_s_per_element));
+        return dealt * spent + split_s;
     }
 
     // What a tile of a core takes, its share of a round's latency among them. `rounds`: per tile.

@@ -24,7 +24,7 @@ struct SystolicProduct {
 
 template <class Sink>
 INFERCOST_INLINE void run_systolic(const BoundKernel& kernel, const MemoryCosts& memory,
-                                   const BlockColumns& block, int points, Sink& sink) {
+                                   const BlockColumns& block, int points, const Sink& sink) {
     const KernelTerms& terms = kernel.terms;
     const SystolicCosts& costs = kernel.systolic;
     const MemoryModel bytes(memory, terms, block);

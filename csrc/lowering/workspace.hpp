@@ -1,6 +1,7 @@
 // What eager kernels of torch 2.13 allocate for themselves on a CPU and free before they return, at the worst
 // moment, beside operands and results. Measured op by op with torch's records of its allocator; each function
-// is named after the reason. Work buffers that every thread has are those of kWorkspaceThreads.
+// is named after the reason. Figures are of one processor, whichever counts them: x86-64 with AVX-512 and
+// without AMX, in float32. Work buffers that every thread has are those of kWorkspaceThreads.
 #pragma once
 
 #include <memory>
@@ -32,7 +33,7 @@ class Workspaces {
 Expr convolution_workspace(const Call& call);
 
 // Blocks of scores per thread, the logarithm of the sums of every row, and a boolean mask as numbers. Where
-// the fused kernel does not serve, all scores, twice.
+// the fused kernel does not serve, all scores, twice. With AMX, bfloat16 keys and values are copied as well.
 Expr attention_workspace(const Call& call);
 
 // Copies of operands whose letters do not fold into a batch, rows and columns as they lie in memory, and what

@@ -24,6 +24,9 @@ INFERCOST_INLINE Vec load(const double* p) {
 INFERCOST_INLINE void store(double* p, Vec a) {
     _mm256_storeu_pd(p, a.v);
 }
+INFERCOST_INLINE double first_lane(Vec a) {
+    return _mm256_cvtsd_f64(a.v);
+}
 INFERCOST_INLINE Vec operator+(Vec a, Vec b) {
     return {_mm256_add_pd(a.v, b.v)};
 }

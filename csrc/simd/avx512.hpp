@@ -22,6 +22,9 @@ INFERCOST_INLINE Vec load(const double* p) {
 INFERCOST_INLINE void store(double* p, Vec a) {
     _mm512_storeu_pd(p, a.v);
 }
+INFERCOST_INLINE double first_lane(Vec a) {
+    return _mm512_cvtsd_f64(a.v);
+}
 INFERCOST_INLINE Vec operator+(Vec a, Vec b) {
     return {_mm512_add_pd(a.v, b.v)};
 }

@@ -24,6 +24,9 @@ INFERCOST_INLINE Vec load(const double* p) {
 INFERCOST_INLINE void store(double* p, Vec a) {
     vst1q_f64(p, a.v);
 }
+INFERCOST_INLINE double first_lane(Vec a) {
+    return vgetq_lane_f64(a.v, 0);
+}
 INFERCOST_INLINE Vec operator+(Vec a, Vec b) {
     return {vaddq_f64(a.v, b.v)};
 }

@@ -24,6 +24,9 @@ INFERCOST_INLINE Vec load(const double* p) {
 INFERCOST_INLINE void store(double* p, Vec a) {
     *p = a.v;
 }
+INFERCOST_INLINE double first_lane(Vec a) {
+    return a.v;
+}
 INFERCOST_INLINE Vec operator+(Vec a, Vec b) {
     return {a.v + b.v};
 }

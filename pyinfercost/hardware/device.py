@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from .device_schema import DEVICE
-from .schema import CACHE_LEVELS, HardwareError, HardwareFileError, check, read_toml
+from .schema import CACHE_LEVELS, HardwareError, HardwareFileError, check, file_version, read_toml
 
 CATALOG = Path(__file__).parent / "catalog"
 
@@ -32,7 +33,7 @@ _LOAD_BEARING = (
 _LOAD_BEARING_WITHOUT_MATRIX = ("fp16", "bf16")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DeviceFile:
     """A hardware file that has passed every check, still in the units of the file.
 
@@ -76,6 +77,11 @@ class DeviceFile:
         return gaps
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is spelled as ids of devices and families are."""
+    return _ID.fullmatch(text) is not None
+
+
 def lookup(data: Mapping[str, Any], dotted: str) -> Any:
     """The value under a dotted path, or None."""
     value: Any = data
@@ -113,6 +119,11 @@ def read_device(path: Path, *, catalogued: bool) -> DeviceFile:
     Raises:
         HardwareFileError: The file breaks the schema, or contradicts itself.
     """
+    return _read_version(path, catalogued, file_version(path))
+
+
+@lru_cache(maxsize=1024)
+def _read_version(path: Path, catalogued: bool, _version: object) -> DeviceFile:
     data = read_toml(path)
     check(data, DEVICE, path)
     try:
@@ -126,7 +137,7 @@ def read_device(path: Path, *, catalogued: bool) -> DeviceFile:
 
 def _check_identity(data: Mapping[str, Any], path: Path, *, catalogued: bool) -> None:
     for key in ("id", "family"):
-        if _ID.fullmatch(data[key]) is None:
+        if not is_id(data[key]):
             raise HardwareError(f"{key!r} is {data[key]!r}; expected lower-case letters, digits, '-', '+' and '.'")
     if catalogued and path.stem != data["id"]:
         raise HardwareError(f"'id' is {data['id']!r}; expected {path.stem!r}, the name of the file")

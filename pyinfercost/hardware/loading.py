@@ -9,7 +9,7 @@ import difflib
 import math
 import os
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .calibration import CALIBRATIONS, Calibration
 from .calibration import calibration as constants_of
 from .constants import HELD
-from .device import CATALOG, DeviceFile, read_device
+from .device import CATALOG, DeviceFile, is_id, read_device
 from .dtypes import CORE_DTYPES
 from .power import energy_joules, power_shares, power_w, sustained_times
 from .provenance import provenance
@@ -49,11 +49,6 @@ class MissingFactError(HardwareError):
 def names() -> list[str]:
     """The ids of the catalogue, sorted; no file is opened."""
     return sorted(path.stem for path in CATALOG.glob("*.toml"))
-
-
-@cache
-def _ids() -> frozenset[str]:
-    return frozenset(names())
 
 
 def load(
@@ -100,7 +95,14 @@ def load(
         return hardware
     device = _find(hardware)
     folder = CALIBRATIONS if calibration is None else Path(calibration)
-    return _core.Hardware(**core_arguments(device, constants_of(device, folder), threads=threads, sustained=sustained))
+    return _hardware(device, constants_of(device, folder), threads, sustained)
+
+
+@lru_cache(maxsize=1024, typed=True)  # typed: True is no number of threads
+def _hardware(device: DeviceFile, constants: Calibration, threads: int | None, sustained: bool) -> _core.Hardware:
+    from pyinfercost import _core
+
+    return _core.Hardware(**core_arguments(device, constants, threads=threads, sustained=sustained))
 
 
 def describe(hardware: Source) -> dict[str, Any]:
@@ -142,7 +144,8 @@ def _find(hardware: object) -> DeviceFile:
         )
     if hardware.endswith(".toml"):
         return read_device(Path(hardware), catalogued=False)
-    if hardware not in _ids():
+    path = CATALOG / f"{hardware}.toml"
+    if not is_id(hardware) or not path.is_file():
         known = names()
         wanted = hardware.lower().replace("_", "-").replace(" ", "-")
         near = [name for name in known if wanted and wanted in name]  # `h100` means its forms, not b100
@@ -152,7 +155,7 @@ def _find(hardware: object) -> DeviceFile:
             + (f"the nearest ids are {', '.join(near)}; " if near else "")
             + f"`pyinfercost hardware` lists all {len(known)}, and a path that ends in .toml names a file of your own"
         )
-    return read_device(CATALOG / f"{hardware}.toml", catalogued=True)
+    return read_device(path, catalogued=True)
 
 
 def core_arguments(

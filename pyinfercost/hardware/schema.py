@@ -74,6 +74,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise HardwareFileError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
+def file_version(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does: its time of modification in ns and its size; None where there is no such file.
+
+    Functions that read a file and keep the result take it as an argument. Their callers share the result and must not
+    change it.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
 TEXT, NEED_TEXT = Field("text"), Field("text", required=True)
 TEXTS = Field("texts")
 COUNT = Field("integer", low=1)

@@ -1,5 +1,6 @@
 """The ways to a device, by id, path and threads, and what happens to a file that breaks the rules."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from pyinfercost import hardware
 from pyinfercost.hardware import calibration_schema, schema
+from pyinfercost.hardware.calibration import CALIBRATIONS
 from pyinfercost.hardware.device import CATALOG, lookup, read_device
 
 SAMPLE = CATALOG / "a100-sxm-80gb.toml"
@@ -48,19 +50,33 @@ def test_path_and_loaded_device_are_accepted(tmp_path: Path) -> None:
         hardware.load(tmp_path / "absent.toml")
 
 
-def test_loading_opens_one_device_and_two_calibrations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_opens_one_device_and_two_calibrations_until_one_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "calibration"
+    shutil.copytree(CALIBRATIONS, folder)
+    path = edited(tmp_path)
     opened: list[str] = []
     read_text = Path.read_text
 
     def counted(path: Path, *args: Any, **kwargs: Any) -> str:
-        opened.append(f"{path.parent.name}/{path.name}")
+        opened.append(path.name)
         return read_text(path, *args, **kwargs)
 
     monkeypatch.setattr(Path, "read_text", counted)
     assert "a100-sxm-80gb" in hardware.names()
     assert opened == []
-    hardware.load("a100-sxm-80gb")
-    assert opened == ["catalog/a100-sxm-80gb.toml", "calibration/nvidia-ampere-ga100.toml", "calibration/gpu.toml"]
+    first = hardware.load(path, calibration=folder)
+    assert opened == [path.name, "nvidia-ampere-ga100.toml", "gpu.toml"]
+    assert hardware.load(path, calibration=folder) is first
+    assert len(opened) == 3
+    kind = folder / "gpu.toml"
+    kind.write_text(read_text(kind).replace("dispatch_us = 6.6", "dispatch_us = 6.625"))
+    changed = hardware.load(path, calibration=folder)
+    assert opened[3:] == ["gpu.toml"]
+    assert first.overheads_s["dispatch"] == 6.6 * 1e-6
+    assert changed.overheads_s["dispatch"] == 6.625 * 1e-6
+    assert hardware.load(path, calibration=folder) is changed
 
 
 def test_describe_keeps_sources() -> None:

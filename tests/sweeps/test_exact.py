@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -71,6 +72,39 @@ def test_stretches_and_threads_do_not_matter(graph: ic.Graph, machine: str) -> N
     whole = evaluated(graph, machine, "fp16", "eager")
     assert_same(whole, evaluated(graph, machine, "fp16", "eager", cuts=(1, 2, 5, 255, 256, 257, 511, 599)))
     assert_same(whole, evaluated(graph, machine, "fp16", "eager", cuts=(300,), threads=3))
+
+
+def convolution() -> ic.Graph:
+    """A 3x3 convolution of 64 channels, which has Winograd's algorithms beside tiles."""
+    builder = ic.GraphBuilder("convolution")
+    batch = builder.size("batch", default=2)
+    x = builder.tensor("float32", (batch, 64, 28, 28), role="input", name="x")
+    weight = builder.tensor("float32", (64, 64, 3, 3), role="parameter", name="weight")
+    y = builder.tensor("float32", (batch, 64, 28, 28))
+    arguments = {"input": x, "weight": weight, "stride": [1, 1], "padding": [1, 1], "dilation": [1, 1], "groups": 1}
+    builder.node("aten.conv2d.default", arguments, [y], module="conv")
+    return builder.build([x], [y])
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("make", [transformer, convolution])
+def test_neighbors_do_not_matter(make: Callable[[], ic.Graph], machine: str, precision: str) -> None:
+    """Points that keep all cores busy take shortcuts together; beside small ones each of them takes the long way."""
+    graph = make()
+    family, hardware = _core.PlanFamily(graph, precision=precision), ic.hardware.load(machine)
+    batches = np.unique(np.geomspace(2, 2_000_000, 1500).astype(np.int64))
+
+    def at(values: np.ndarray) -> dict[str, np.ndarray]:
+        axes = [("batch", values, 1), ("sequence", np.asarray([48]), 1)]
+        out = {name: np.full(len(values), np.nan) for name in COMPUTED}
+        _core.evaluate_grid(
+            family, [axis for axis in axes if axis[0] in graph.sizes], hardware, first=0, points=len(values), out=out
+        )
+        return out
+
+    beside_small_ones = at(np.stack([batches, np.full_like(batches, 2)], axis=1).ravel())
+    assert_same(at(batches), {name: column[::2] for name, column in beside_small_ones.items()})
 
 
 def test_many_threads_give_what_one_gives() -> None:
