@@ -81,7 +81,7 @@ def test_a_cache_that_is_written_in_place_stays_as_large_as_it_is() -> None:
     module = Wrapped(forward)
     module.embedding = nn.Embedding(64, KV_HEADS * WIDTH)
     given = {"past_key_values": cache, "at": torch.zeros(1, dtype=torch.int64)}
-    profile = ic.profile(module, (torch.zeros(1, 1, dtype=torch.int64),), given)
+    profile = ic.profile(module, ic.Inputs((torch.zeros(1, 1, dtype=torch.int64),), given))
     # One position of fp32 is written; the whole of the cache is there before and after.
     assert cache_of(profile) == [4 * KV_HEADS * slots * WIDTH, 4 * KV_HEADS * WIDTH]
 

@@ -101,7 +101,7 @@ def test_masks_are_zeros_that_save_nothing() -> None:
     ("options", "message"),
     [
         ({"prune": "unstructured"}, "prune is 'unstructured'; expected 2:4: dense kernels multiply"),
-        ({"prune": "2:4", "quantize": "int8_wo"}, "'0' is to be quantised and pruned"),
+        ({"prune": "2:4", "quantize": "int8_wo"}, "'0' is both quantized and pruned"),
         ({"prune": {"7": "2:4"}}, "no layer with a weight has a path like '7'"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 
 from pyinfercost import CostBudgetExceededError
 from pyinfercost.monitor import open_sink
+from pyinfercost.sources.inputs import parse_inputs
 
 
 class OverBudgetError(CostBudgetExceededError):
@@ -42,8 +43,7 @@ class CostTracker:
     def __init__(
         self,
         model: Any,
-        args: Any = (),
-        kwargs: Any = None,
+        inputs: Any = (),
         *,
         hardware: Any = (),
         precision: str = "native",
@@ -55,7 +55,7 @@ class CostTracker:
     ) -> None:
         if hardware == "nonsense":
             raise ValueError("no such hardware")
-        self.model, self.args, self.kwargs = model, args, kwargs or {}
+        self.model, (self.args, self.kwargs) = model, parse_inputs(inputs)
         self.precision, self.every = precision, every
         self.sinks = [open_sink(sink) for sink in sinks]
         self.fails_in, self.budget_at = fails_in, budget_at

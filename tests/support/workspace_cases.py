@@ -1,7 +1,7 @@
-"""Ops whose kernels allocate for themselves, and what they allocate on a processor of a kind.
+"""Ops whose kernels allocate workspaces, and their bytes by kind of processor.
 
-Run as `python -m support.workspace_cases`, it prints the peak of each op on the processor that the environment leaves to
-torch, as JSON.
+Run as `python -m support.workspace_cases`, it prints the peak of each op on the processor that the environment leaves
+to torch, as JSON.
 """
 
 from __future__ import annotations
@@ -127,8 +127,11 @@ def peaks_on(processor: str) -> dict[str, int]:
 
 def _main() -> None:
     torch.set_num_threads(THREADS)
-    peaks = {name: measure(lambda: lambda: function(*args)).peak_bytes for name, (function, args) in OPS.items()}
-    print(json.dumps(peaks))
+    peaks = {}
+    for name, (function, args) in OPS.items():
+        forward = functools.partial(function, *args)
+        peaks[name] = measure(lambda forward=forward: forward).peak_bytes
+    sys.stdout.write(json.dumps(peaks) + "\n")
 
 
 if __name__ == "__main__":

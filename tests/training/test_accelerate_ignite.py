@@ -164,7 +164,7 @@ def test_accelerates_precision_and_checkpoints(accelerate: Any, made: list[CostT
     assert not made[1].closed
     with pytest.raises(TypeError, match="got both a tracker and a model, or neither"):
         AccelerateCostTracker()
-    with pytest.raises(TypeError, match=r"give it alone, or \['every'\] without it"):
+    with pytest.raises(TypeError, match=r"settings \['every'\]; pass the tracker alone"):
         AccelerateCostTracker(made[1], every=2)
 
 

@@ -131,7 +131,7 @@ def test_transformers(tmp_path: Path) -> None:
     # Products of the layer for each token, forward and twice backward; of attention two and five; and the output.
     of_token = 3 * 2 * (12 * 16 * 16 + 16 * 32)
     of_sequence = 16 * of_token + 7 * 2 * 16 * 16 * 16
-    assert last["training/total_flops"] == (STEPS - 1) * 8 * of_sequence
+    assert last["training/total_contraction_flops"] == (STEPS - 1) * 8 * of_sequence
     assert last["training/total_tokens"] == (STEPS - 1) * 8 * 16
 
 

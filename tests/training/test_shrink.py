@@ -64,7 +64,7 @@ def test_models_of_torchvision_run_and_cost_what_the_graph_says(name: str, only:
     assert shrink(model, groups, keep) is model
     with torch.no_grad():
         assert model(x).shape == (1, 1000)
-    check_costs(model, groups, keep, args=(x,))
+    check_costs(model, groups, keep, inputs=(x,))
 
 
 def silence(model: nn.Module, groups: ChannelGroups, names: Sequence[str]) -> dict[str, list[int]]:
@@ -143,7 +143,7 @@ def test_hidden_widths_of_transformers(name: str, layers: str) -> None:
     shrink(model, groups, keep)
     with torch.no_grad():
         model(**inputs)
-    check_costs(model, groups, keep, kwargs=inputs)
+    check_costs(model, groups, keep, inputs=inputs)
 
 
 def two(width: int = 6) -> tuple[nn.Sequential, ChannelGroups, torch.Tensor]:

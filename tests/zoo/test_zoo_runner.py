@@ -68,10 +68,10 @@ def test_a_check_fails_where_a_forward_leaves_something_behind(monkeypatch: pyte
     case = family("hostile_models").cases["hostile:well"]
     capture = ic.capture
 
-    def careless(module: nn.Module, args: object, kwargs: object) -> ic.Graph:
+    def careless(module: nn.Module, inputs: object) -> ic.Graph:
         module.training = True
         torch.rand(1)
-        return capture(module, ic.Inputs(args, kwargs))
+        return capture(module, inputs)
 
     monkeypatch.setattr(ic, "capture", careless)
     failures = check(case).failures
