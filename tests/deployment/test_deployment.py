@@ -179,6 +179,8 @@ def test_what_is_wrong_fails_when_it_is_made(fields: dict[str, Any], error: type
 
 @pytest.mark.parametrize("name", TAKE_A_DEPLOYMENT)
 def test_every_function_takes_all_of_it(name: str) -> None:
+    if name in ("CostRegularizer", "CostTracker"):  # their modules import torch
+        pytest.importorskip("torch")
     parameters = inspect.signature(getattr(ic, name)).parameters
     told = inspect.signature(deployment_of).parameters
     assert parameters["on"].kind is inspect.Parameter.KEYWORD_ONLY
