@@ -13,7 +13,11 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["lint", "typecheck", "tests"]
 
 ROOT = Path(__file__).parent
-CPP_SOURCES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").rglob("*.[ch]pp"))
+CPP_SOURCES = sorted(
+    str(path.relative_to(ROOT))
+    for folder in ("csrc", "tests/cpp", "examples/cpp")
+    for path in (ROOT / folder).rglob("*.[ch]pp")
+)
 
 
 @nox.session
@@ -122,10 +126,16 @@ def sanitize(session: nox.Session) -> None:
 
 @nox.session
 def core(session: nox.Session) -> None:
-    """The C++ core alone: no Python, no pybind11."""
-    session.install("cmake>=3.24", "ninja")
-    session.run("cmake", "--preset", "core")
+    """The C++ core alone, without Python: built, tested, installed, and used by the program in examples/cpp."""
+    session.install("cmake>=3.24", "ninja", "nlohmann-json>=3.11")
+    packages = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
+    session.run("cmake", "--preset", "core", f"-DCMAKE_PREFIX_PATH={str(packages).strip()}")
     session.run("cmake", "--build", "--preset", "core")
+    session.run("ctest", "--preset", "core")
+    session.run("cmake", "--install", "build/core")
+    installed = f"-DCMAKE_PREFIX_PATH={ROOT / 'build/core/installed'}"
+    session.run("cmake", "-S", "examples/cpp", "-B", "build/core/example", "-G", "Ninja", installed)
+    session.run("cmake", "--build", "build/core/example")
 
 
 @nox.session

@@ -344,15 +344,21 @@ class Graph:
     def op_counts(self) -> dict[str, int]:
         """How often each operator is called."""
     def to_dict(self) -> dict[str, Any]:
-        """The graph as plain dicts and lists, with `schema_version`."""
+        """Return the document of `to_json` as dicts and lists."""
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Graph:
-        """The graph of `to_dict`."""
+        """Return the graph of a document of `to_dict`."""
     def to_json(self) -> str:
-        """`to_dict` as text, which `capture` and the command line read from a file."""
+        """Return the graph as JSON text, which `capture`, the command line and C++ programs read."""
     @staticmethod
     def from_json(text: str) -> Graph:
-        """The graph of `to_json`."""
+        """Return the graph of a text of `to_json`.
+
+        Raises:
+            ValueError: the text is not JSON, has a missing or an unknown key, or is no valid graph; the message names
+                the entry, its value and what was expected.
+            OverflowError: an integer does not fit 64 bits.
+        """
     def __eq__(self, other: object) -> bool: ...
     def __hash__(self) -> int: ...
     def __len__(self) -> int: ...
@@ -762,7 +768,19 @@ class Hardware:
     @property
     def provenance(self) -> dict[str, str]:
         """Where the figures are from, in words."""
-    def __getstate__(self) -> tuple[Any, ...]: ...
+    def __getstate__(self) -> str: ...
+    def to_json(self) -> str:
+        """Return the machine as JSON text that a C++ program reads with `hardware_from_json`.
+
+        Every field is there, with its unit in the key; an infinite capacity is null.
+        """
+    @staticmethod
+    def from_json(text: str) -> Hardware:
+        """Return the machine of a text of `to_json`, with the same numbers to the last bit.
+
+        Raises:
+            ValueError: the text is not JSON, has a missing or an unknown key, or describes no possible machine.
+        """
     def scaled(self, *, cores: float = 1.0, compute: float = 1.0, bandwidth: float = 1.0) -> Hardware:
         """A hypothetical machine: cores, arithmetic or bandwidths times a factor."""
 
@@ -891,11 +909,95 @@ def evaluate_grid(
 ) -> None: ...
 def simd_levels() -> list[str]: ...
 def evaluate_point(plan: Plan, sizes: Mapping[str, int], hardware: Hardware) -> dict[str, float]: ...
-def evaluate_kernels(
-    plan: Plan,
-    sizes: Mapping[str, int],
-    hardware: Hardware,
-) -> list[dict[str, Any]]: ...
+def bounds() -> list[str]: ...
+def evaluator_columns() -> list[str]: ...
+
+@final
+class Tiling:
+    """How the tiles of a product fall on the cores."""
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Rows and columns of a tile."""
+    @property
+    def tiles(self) -> int:
+        """Tiles of the result."""
+    @property
+    def parts(self) -> int:
+        """Parts into which each reduction is split."""
+    @property
+    def rounds(self) -> int:
+        """Tiles on the busiest core."""
+    @property
+    def filled(self) -> float:
+        """Share of cores x rounds that has a tile."""
+
+@final
+class KernelEstimate:
+    """One kernel on one machine at one point; times are of one launch."""
+
+    @property
+    def name(self) -> str:
+        """Name of the op that leads it."""
+    @property
+    def kind(self) -> str:
+        """Kind of its work: `gemm`, `convolution`, `attention`, `pointwise`, ..."""
+    @property
+    def launches(self) -> list[list[int]]:
+        """Nodes of each launch."""
+    @property
+    def latency_s(self) -> float:
+        """Seconds of one launch: `launch_s` and the longest of the other terms."""
+    @property
+    def compute_s(self) -> float:
+        """Seconds of arithmetic."""
+    @property
+    def dram_s(self) -> float:
+        """Seconds of traffic with dram."""
+    @property
+    def cache_s(self) -> float:
+        """Seconds of traffic with the last cache."""
+    @property
+    def launch_s(self) -> float:
+        """Seconds of starting the kernel."""
+    @property
+    def energy_j(self) -> float:
+        """Joules of one launch; NaN where the machine's power is not known."""
+    @property
+    def bound(self) -> str:
+        """The term that binds it, one of `bounds()`."""
+    @property
+    def flops(self) -> float:
+        """FLOPs of one launch, dense."""
+    @property
+    def traffic_bytes(self) -> float:
+        """Bytes that one launch reads and writes."""
+    @property
+    def ideal_compute_s(self) -> float:
+        """Seconds of the arithmetic alone, on all cores at the rate that they reach."""
+    @property
+    def stream_s(self) -> float:
+        """Seconds of all bytes once, from dram as a stream."""
+    @property
+    def engine(self) -> Literal["matrix", "vector"]:
+        """The unit that does its arithmetic."""
+    @property
+    def engine_dtype(self) -> str:
+        """The dtype that the unit computes in."""
+    @property
+    def algorithm(self) -> str:
+        """`tiles`, `winograd` or `direct` for products and convolutions on a GPU, else empty."""
+    @property
+    def tiling(self) -> Tiling | None:
+        """Tiles of a product in tiles."""
+    @property
+    def parts_s(self) -> dict[str, float]:
+        """Seconds of the parts of its terms beyond what is ideal, such as `waves` or `split`."""
+    @property
+    def note(self) -> str:
+        """A remark for the reader, such as an engine that the machine lacks."""
+
+def evaluate_kernels(plan: Plan, sizes: Mapping[str, int], hardware: Hardware) -> list[KernelEstimate]: ...
 def pareto_front(columns: Sequence[NDArray[np.float64]], maximize: Sequence[bool]) -> NDArray[np.int64]: ...
 
 SAMPLE_SIZE: int

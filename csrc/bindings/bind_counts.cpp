@@ -259,13 +259,17 @@ void register_counts(py::module_& m) {
 
     py::class_<Counts>(m, "Counts", "What a graph asks for, in total and by layer, module and op.")
         .def_property_readonly("total", [](const Counts& c) { return c.total(); })
-        .def_property_readonly("layers", &Counts::layers)
+        .def_property_readonly("layers",
+                               [](const Counts& c) {
+                                   const py::gil_scoped_release release;
+                                   return c.layers();
+                               })
         .def(
             "by_module",
             [](const Counts& c, std::optional<int> depth) { return c.by_module(depth.value_or(-1)); },
-            py::arg("depth") = py::none(),
+            py::call_guard<py::gil_scoped_release>(), py::arg("depth") = py::none(),
             "Every module path down to depth (None: all) with all that lies below it; '' is the whole model.")
-        .def("by_op", &Counts::by_op)
+        .def("by_op", &Counts::by_op, py::call_guard<py::gil_scoped_release>())
         .def(
             "by_phase",
             [](const Counts& c) {
@@ -290,7 +294,11 @@ void register_counts(py::module_& m) {
         "count",
         [](const std::shared_ptr<const Graph>& graph, const py::dict& sizes, const std::string& precision,
            const py::object& overrides) {
-            return count(graph, to_sizes(sizes), parse_precision(precision), to_overrides(overrides));
+            const Precision way = parse_precision(precision);
+            const Overrides own = to_overrides(overrides);
+            const Sizes values = to_sizes(sizes);
+            const py::gil_scoped_release release;
+            return count(graph, values, way, own);
         },
         py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
         py::arg("overrides") = py::none(),
@@ -298,7 +306,11 @@ void register_counts(py::module_& m) {
     m.def(
         "boundary",
         [](const std::shared_ptr<const Graph>& graph, const std::string& precision) {
-            const Boundary found = boundary_of(graph, parse_precision(precision));
+            Boundary found;
+            {
+                const py::gil_scoped_release release;
+                found = boundary_of(graph, parse_precision(precision));
+            }
             py::dict result;
             result["input_tensors"] = found.input_tensors;
             result["input_bytes"] = to_python(found.input_bytes);

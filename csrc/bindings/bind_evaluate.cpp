@@ -13,21 +13,6 @@ namespace {
 using SizeArray = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 using ResultArray = py::array_t<double, py::array::c_style>;
 
-struct Field {
-    const char* name;
-    std::span<double> Columns::* column;
-};
-constexpr Field kFields[] = {
-    {"latency_s",         &Columns::latency_s        },
-    {"compute_s",         &Columns::compute_s        },
-    {"dram_s",            &Columns::dram_s           },
-    {"cache_s",           &Columns::cache_s          },
-    {"launch_s",          &Columns::launch_s         },
-    {"spread_s",          &Columns::spread_s         },
-    {"energy_j",          &Columns::energy_j         },
-    {"peak_memory_bytes", &Columns::peak_memory_bytes},
-};
-
 EvaluateOptions to_options(unsigned threads, const std::optional<std::string>& simd) {
     if (threads < 1) throw py::value_error("threads is 0; expected at least 1");
     return {threads, simd ? parse_isa(*simd) : best_isa()};
@@ -66,10 +51,10 @@ py::dict evaluate_columns(const std::shared_ptr<const Plan>& plan, const py::dic
     const EvaluateOptions options = to_options(threads, simd);
     py::dict out;
     Columns columns;
-    for (const Field& field : kFields) {
+    for (const ColumnRow& row : kColumns) {
         ResultArray values(static_cast<py::ssize_t>(points));
-        columns.*field.column = {values.mutable_data(), points};
-        out[field.name] = values;
+        columns.*row.column = {values.mutable_data(), points};
+        out[to_python(row.name)] = values;
     }
     const py::gil_scoped_release release;
     evaluate(plan, axes, hardware, 0, points, columns, options);
@@ -89,9 +74,9 @@ void evaluate_grid(PlanFamily& family,
     Columns columns;
     for (const auto& [key, values] : out) {
         const auto name = key.cast<std::string>();
-        const auto* field = std::find_if(std::begin(kFields), std::end(kFields),
-                                         [&](const Field& known) { return name == known.name; });
-        if (field == std::end(kFields)) throw py::value_error("the evaluator has no column '" + name + "'");
+        const auto row = std::find_if(kColumns.begin(), kColumns.end(),
+                                      [&](const ColumnRow& known) { return name == known.name; });
+        if (row == kColumns.end()) throw py::value_error("the evaluator has no column '" + name + "'");
         if (!ResultArray::check_(values)) {
             throw py::value_error("column '" + name + "' must be a contiguous array of float64");
         }
@@ -100,7 +85,7 @@ void evaluate_grid(PlanFamily& family,
             throw py::value_error("column '" + name + "' must hold " + std::to_string(points) +
                                   " values, got " + std::to_string(array.size()));
         }
-        columns.*field->column = {array.mutable_data(), points};
+        columns.*row->column = {array.mutable_data(), points};
     }
     const EvaluateOptions options = to_options(threads, simd);
     const py::gil_scoped_release release;
@@ -108,96 +93,72 @@ void evaluate_grid(PlanFamily& family,
 }
 
 // One point without numpy: a command that prints one estimate need not import it.
-py::dict evaluate_point(const std::shared_ptr<const Plan>& plan, const py::dict& sizes,
-                        const Hardware& hardware) {
+py::dict evaluate_one(const std::shared_ptr<const Plan>& plan, const py::dict& sizes,
+                      const Hardware& hardware) {
     const Sizes point = to_sizes(sizes);
-    std::vector<SizeAxis> axes;
-    for (const auto& [name, value] : point)
-        axes.push_back({
-            name, {&value, 1},
-             1
-        });
-    std::array<double, std::size(kFields)> values{};
-    Columns columns;
-    for (std::size_t f = 0; f < values.size(); ++f) columns.*kFields[f].column = {&values[f], 1};
-    evaluate(plan, axes, hardware, 0, 1, columns);
+    PointEstimate estimate;
+    {
+        const py::gil_scoped_release release;
+        estimate = evaluate_point(plan, point, hardware);
+    }
     py::dict out;
-    for (std::size_t f = 0; f < values.size(); ++f) out[kFields[f].name] = values[f];
+    for (const ColumnRow& row : kColumns) out[to_python(row.name)] = estimate.*row.value;
     return out;
 }
 
-// Which term bounds a kernel; "launch" when more time goes into starting it than into running it.
-const char* bound_of(const KernelSeconds& e) {
-    const double longest = std::max({e.compute, e.dram, e.cache});
-    if (e.launch > longest) return "launch";
-    if (e.compute == longest) return "compute";
-    return e.dram == longest ? "dram" : "cache";
+std::vector<KernelEstimate> evaluate_kernels(const Plan& plan, const py::dict& sizes,
+                                             const Hardware& hardware) {
+    const Sizes point = to_sizes(sizes);
+    const py::gil_scoped_release release;
+    return estimate_kernels(plan, point, hardware);
 }
 
-std::string note_of(const Work& work, const Hardware& hardware) {
-    if (!is_contraction(work.kind)) return {};
-    const Engine engine = contraction_engine(hardware, work.dtype);
-    if (!engine.emulated) return {};
-    return "no " + std::string(name_of(work.dtype)) + " engine: computed as " +
-           std::string(name_of(engine.dtype));
-}
+void register_kernel_estimate(py::module_& m) {
+    py::class_<Tiling>(m, "Tiling", "How the tiles of a product fall on the cores.")
+        .def_property_readonly("tile",
+                               [](const Tiling& t) {
+                                   return std::pair{static_cast<int>(t.tile.rows),
+                                                    static_cast<int>(t.tile.cols)};
+                               })
+        .def_property_readonly("tiles", [](const Tiling& t) { return static_cast<std::int64_t>(t.tiles); })
+        .def_property_readonly("parts", [](const Tiling& t) { return static_cast<std::int64_t>(t.parts); })
+        .def_property_readonly("rounds", [](const Tiling& t) { return static_cast<std::int64_t>(t.rounds); })
+        .def_property_readonly("filled", [](const Tiling& t) { return t.filled; });
 
-py::object tiling_of(const std::optional<Tiling>& tiling) {
-    if (!tiling) return py::none();
-    py::dict entry;
-    entry["tile"] = py::make_tuple(static_cast<int>(tiling->tile.rows), static_cast<int>(tiling->tile.cols));
-    entry["tiles"] = static_cast<std::int64_t>(tiling->tiles);
-    entry["parts"] = static_cast<std::int64_t>(tiling->parts);
-    entry["rounds"] = static_cast<std::int64_t>(tiling->rounds);
-    entry["filled"] = tiling->filled;
-    return entry;
-}
-
-py::list kernel_estimates(const Plan& plan, const py::dict& sizes, const Hardware& hardware) {
-    const std::vector<Explanation> explained = explain_kernels(plan, to_sizes(sizes), hardware);
-    const bool has_matrix = std::any_of(hardware.matrix.begin(), hardware.matrix.end(),
-                                        [](double flop_per_s) { return flop_per_s > 0; });
-    py::list result;
-    for (std::size_t i = 0; i < explained.size(); ++i) {
-        const Kernel& kernel = plan.kernels[i];
-        const KernelSeconds& e = explained[i].terms;
-        py::dict entry;
-        entry["name"] = kernel.name;
-        entry["kind"] = std::string(name_of(kernel.work.kind));
-        entry["multiplicity"] = kernel.launches.size();
-        entry["launches"] = launches_of(kernel);
-        entry["latency_s"] = e.latency;
-        entry["compute_s"] = e.compute;
-        entry["dram_s"] = e.dram;
-        entry["cache_s"] = e.cache;
-        entry["launch_s"] = e.launch;
-        entry["energy_j"] = explained[i].energy_j;
-        entry["bound"] = bound_of(e);
-        entry["ideal_compute_s"] = explained[i].ideal_compute_s;
-        entry["stream_s"] = explained[i].stream_s;
-        entry["algorithm"] = std::string(name_of(explained[i].algorithm));
-        entry["tiling"] = tiling_of(explained[i].tiling);
-        py::dict parts;
-        for (const Part& part : explained[i].parts) parts[py::str(std::string(part.name))] = part.seconds;
-        entry["parts_s"] = parts;
-        entry["flops"] = explained[i].flops;
-        entry["traffic_bytes"] = explained[i].traffic_bytes;
-        const bool contraction =
-            is_contraction(kernel.work.kind) && explained[i].algorithm != Algorithm::direct;
-        const Engine engine = contraction ? contraction_engine(hardware, kernel.work.dtype)
-                                          : vector_engine(hardware, kernel.work.dtype);
-        entry["engine"] = engine.matrix ? "matrix" : "vector";
-        entry["engine_dtype"] = std::string(name_of(engine.dtype));
-        entry["has_matrix_unit"] = has_matrix;
-        entry["note"] = note_of(kernel.work, hardware);
-        result.append(entry);
-    }
-    return result;
+    using K = KernelEstimate;
+    py::class_<K>(m, "KernelEstimate", "One kernel on one machine at one point; times are of one launch.")
+        .def_property_readonly("name", [](const K& k) { return k.name; })
+        .def_property_readonly("kind", [](const K& k) { return to_python(name_of(k.kind)); })
+        .def_property_readonly("launches", [](const K& k) { return k.launches; })
+        .def_property_readonly("latency_s", [](const K& k) { return k.terms.latency; })
+        .def_property_readonly("compute_s", [](const K& k) { return k.terms.compute; })
+        .def_property_readonly("dram_s", [](const K& k) { return k.terms.dram; })
+        .def_property_readonly("cache_s", [](const K& k) { return k.terms.cache; })
+        .def_property_readonly("launch_s", [](const K& k) { return k.terms.launch; })
+        .def_property_readonly("energy_j", [](const K& k) { return k.energy_j; })
+        .def_property_readonly("bound", [](const K& k) { return to_python(name_of(k.bound)); })
+        .def_property_readonly("flops", [](const K& k) { return k.flops; })
+        .def_property_readonly("traffic_bytes", [](const K& k) { return k.traffic_bytes; })
+        .def_property_readonly("ideal_compute_s", [](const K& k) { return k.ideal_compute_s; })
+        .def_property_readonly("stream_s", [](const K& k) { return k.stream_s; })
+        .def_property_readonly("engine", [](const K& k) { return k.engine.matrix ? "matrix" : "vector"; })
+        .def_property_readonly("engine_dtype", [](const K& k) { return to_python(name_of(k.engine.dtype)); })
+        .def_property_readonly("algorithm", [](const K& k) { return to_python(name_of(k.algorithm)); })
+        .def_property_readonly("tiling", [](const K& k) { return k.tiling; })
+        .def_property_readonly("parts_s",
+                               [](const K& k) {
+                                   py::dict parts;
+                                   for (const Part& part : k.parts)
+                                       parts[to_python(part.name)] = part.seconds;
+                                   return parts;
+                               })
+        .def_property_readonly("note", [](const K& k) { return k.note; });
 }
 
 }  // namespace
 
 void register_evaluate(py::module_& m) {
+    register_kernel_estimate(m);
     m.def("evaluate", &evaluate_columns, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           py::kw_only(), py::arg("points"), py::arg("threads") = 1, py::arg("simd") = py::none(),
           "Evaluates a plan over columns of sizes on one machine; one estimate is one point.");
@@ -208,12 +169,19 @@ void register_evaluate(py::module_& m) {
           "its\n"
           "values, and for how many points in a row a value stands: at point i it is\n"
           "values[(i // repeat) % len(values)].");
-    m.def("evaluate_point", &evaluate_point, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
+    m.def("evaluate_point", &evaluate_one, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           "evaluate() for one point, as plain floats.");
+    m.def("evaluate_kernels", &evaluate_kernels, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
+          "One KernelEstimate for each kernel of a plan, at one point.");
+    m.def("bounds", &bound_names, "The terms that can bind a kernel, in the order of reports.");
     m.def(
-        "evaluate_kernels", &kernel_estimates, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
-        "The same for one point, kernel by kernel: the terms of one launch of each, `parts_s` of which they\n"
-        "consist beyond what is ideal, and of a product in tiles how these fall on the cores (`tiling`).");
+        "evaluator_columns",
+        [] {
+            std::vector<std::string> names;
+            for (const ColumnRow& row : kColumns) names.emplace_back(row.name);
+            return names;
+        },
+        "The columns of evaluate(), in the order of reports.");
     m.def(
         "simd_levels",
         [] {

@@ -191,10 +191,44 @@ NodeIndex add_node(GraphBuilder& builder, std::string_view op, const py::dict& a
     return builder.end_node(indices_of(outputs, "a node's outputs"));
 }
 
+// One entry for each tensor; None where a lifetime is not known.
+std::vector<NodeIndex> to_held_until(const py::sequence& values) {
+    std::vector<NodeIndex> result;
+    result.reserve(values.size());
+    for (const py::handle value : values) {
+        if (value.is_none()) {
+            result.push_back(kNotObserved);
+            continue;
+        }
+        if (!PyLong_Check(value.ptr()) || PyBool_Check(value.ptr())) {
+            throw py::value_error("held_until has an entry of type " +
+                                  py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>() +
+                                  "; expected the number of a node, or None");
+        }
+        const long long node = PyLong_AsLongLong(value.ptr());
+        if (node < 0 || node > INT32_MAX) {
+            PyErr_Clear();
+            throw py::value_error("held_until has an entry " + py::str(value).cast<std::string>() +
+                                  "; expected the number of a node, or None");
+        }
+        result.push_back(static_cast<NodeIndex>(node));
+    }
+    return result;
+}
+
 GraphPtr build(GraphBuilder& builder, const py::sequence& inputs, const py::sequence& outputs,
                const std::optional<py::sequence>& held_until) {
     return builder.build(indices_of(inputs, "graph inputs"), indices_of(outputs, "graph outputs"),
                          held_until ? to_held_until(*held_until) : std::vector<NodeIndex>());
+}
+
+py::object held_until_of(const Graph& graph) {
+    if (graph.held_until().empty()) return py::none();
+    py::list result;
+    for (const NodeIndex node : graph.held_until()) {
+        result.append(node == kNotObserved ? py::object(py::none()) : py::int_(node));
+    }
+    return result;
 }
 
 }  // namespace
@@ -399,7 +433,7 @@ void register_graph(py::module_& m) {
         .def("__repr__", [](const Graph& g) {
             return "Graph('" + g.model() + "', " + std::to_string(g.nodes().size()) + " nodes)";
         });
-    register_graph_dict(graph);
+    register_graph_json(graph);
 }
 
 }  // namespace infercost

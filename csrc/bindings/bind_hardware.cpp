@@ -1,9 +1,7 @@
 #include <pybind11/stl.h>
 
-#include <cmath>
-
 #include "bindings/bindings.hpp"
-#include "hardware/hardware.hpp"
+#include "hardware/hardware_json.hpp"
 
 namespace infercost {
 namespace {
@@ -29,10 +27,6 @@ Named from_rates(const Rates& rates) {
 double overhead(const Named& named, const char* key) {
     const auto found = named.find(key);
     if (found == named.end()) throw py::value_error("overheads_s has no '" + std::string(key) + "'");
-    if (found->second < 0 || !std::isfinite(found->second)) {
-        throw py::value_error("overheads_s '" + std::string(key) + "' is " + std::to_string(found->second) +
-                              "; expected zero or more seconds");
-    }
     return found->second;
 }
 
@@ -72,55 +66,6 @@ Named overheads_of(const Hardware& h) {
         {"replay_gap",     h.overheads.replay_gap_s    },
         {"kernel_minimum", h.overheads.kernel_minimum_s}
     };
-}
-
-// A hypothetical machine: what would more cores, arithmetic or bandwidth buy?
-Hardware scaled(const Hardware& h, double cores, double compute, double bandwidth) {
-    for (const auto& [what, factor] : {
-             std::pair{"cores",     cores    },
-             {"compute",   compute  },
-             {"bandwidth", bandwidth}
-    }) {
-        if (!(factor > 0) || !std::isfinite(factor)) {
-            throw py::value_error(std::string(what) + " is scaled by " + std::to_string(factor) +
-                                  "; expected more than zero");
-        }
-    }
-    Hardware result = h;
-    result.cores = std::max(1.0, std::round(h.cores * cores));  // a machine has whole cores
-    cores = result.cores / h.cores;
-    for (Rates* rates : {&result.matrix, &result.vector}) {
-        for (double& rate : *rates) rate *= cores * compute;
-    }
-    if (result.array) result.array->units *= cores;
-    for (std::size_t i = 0; i < result.memory.size(); ++i) {
-        const bool dram = i + 1 == result.memory.size();
-        result.memory[i].bandwidth_byte_per_s *= dram ? bandwidth : cores;
-        if (!dram) result.memory[i].capacity_bytes *= cores;
-    }
-    return result;
-}
-
-// What make_hardware takes, in its order.
-py::tuple state_of(const Hardware& h) {
-    std::vector<Level> levels;
-    for (const MemoryLevel& l : h.memory)
-        levels.emplace_back(l.name, l.capacity_bytes, l.bandwidth_byte_per_s);
-    std::optional<std::array<double, 3>> array;
-    if (h.array) array = {h.array->rows, h.array->cols, h.array->units};
-    return py::make_tuple(h.id, h.name, std::string(name_of(h.kind)), h.family, h.cores, h.clock_hz,
-                          from_rates(h.matrix), from_rates(h.vector), levels, array, h.sparsity_2_4,
-                          overheads_of(h), h.named_achieved(), h.power_w, h.links_byte_per_s, h.spread,
-                          h.named_constants(), h.provenance);
-}
-
-Hardware from_state(const py::tuple& s) {
-    return make_hardware(s[0].cast<std::string>(), s[1].cast<std::string>(), s[2].cast<std::string>(),
-                         s[3].cast<std::string>(), s[4].cast<double>(), s[5].cast<double>(),
-                         s[6].cast<Named>(), s[7].cast<Named>(), s[8].cast<std::vector<Level>>(),
-                         s[9].cast<std::optional<std::array<double, 3>>>(), s[10].cast<double>(),
-                         s[11].cast<Named>(), s[12].cast<Named>(), s[13].cast<Named>(), s[14].cast<Named>(),
-                         s[15].cast<double>(), s[16].cast<Named>(), s[17].cast<Texts>());
 }
 
 }  // namespace
@@ -177,10 +122,15 @@ void register_hardware(py::module_& m) {
         .def_property_readonly("spread", [](const Hardware& h) { return h.spread; })
         .def_property_readonly("provenance", [](const Hardware& h) { return h.provenance; })
         .def(
-            "scaled", &scaled, py::kw_only(), py::arg("cores") = 1.0, py::arg("compute") = 1.0,
-            py::arg("bandwidth") = 1.0,
+            "scaled",
+            [](const Hardware& h, double cores, double compute, double bandwidth) {
+                return scaled(h, {.cores = cores, .compute = compute, .dram_bandwidth = bandwidth});
+            },
+            py::kw_only(), py::arg("cores") = 1.0, py::arg("compute") = 1.0, py::arg("bandwidth") = 1.0,
             "A hypothetical machine with these factors on cores (to whole ones), arithmetic, DRAM bandwidth.")
-        .def(py::pickle(&state_of, &from_state))
+        .def("to_json", &hardware_to_json, "The machine as JSON text, with schema_version.")
+        .def_static("from_json", &hardware_from_json, py::arg("text"), "The machine of a text of to_json().")
+        .def(py::pickle(&hardware_to_json, [](const std::string& text) { return hardware_from_json(text); }))
         .def("__repr__", [](const Hardware& h) { return "Hardware('" + h.id + "')"; });
 }
 

@@ -89,22 +89,31 @@ void register_plan(py::module_& m) {
         "before planning, all others stay open: a single estimate and a grid share this rule, and the plans.")
         .def(py::init([](const std::shared_ptr<const Graph>& graph, const std::string& precision,
                          const std::string& execution, const py::object& overrides) {
+                 const Overrides own = to_overrides(overrides);
+                 const py::gil_scoped_release release;
                  return std::make_shared<PlanFamily>(graph, parse_precision(precision),
-                                                     parse_execution(execution), to_overrides(overrides));
+                                                     parse_execution(execution), own);
              }),
              py::arg("graph"), py::kw_only(), py::arg("precision") = "native", py::arg("execution") = "eager",
              py::arg("overrides") = py::none())
         .def(
             "plan_for",
-            [](PlanFamily& family, const py::dict& sizes) { return family.plan_for(to_sizes(sizes)); },
+            [](PlanFamily& family, const py::dict& sizes) {
+                const Sizes point = to_sizes(sizes);
+                const py::gil_scoped_release release;
+                return family.plan_for(point);
+            },
             py::arg("sizes"), "The plan of a point, made when first asked for.");
     m.def(
         "plan",
         [](const std::shared_ptr<const Graph>& graph, const py::dict& sizes, const std::string& precision,
            const std::string& execution, const py::object& overrides) {
-            return std::make_shared<const Plan>(make_plan(graph, to_sizes(sizes), parse_precision(precision),
-                                                          parse_execution(execution),
-                                                          to_overrides(overrides)));
+            const Precision way = parse_precision(precision);
+            const Execution run = parse_execution(execution);
+            const Overrides own = to_overrides(overrides);
+            const Sizes values = to_sizes(sizes);
+            const py::gil_scoped_release release;
+            return std::make_shared<const Plan>(make_plan(graph, values, way, run, own));
         },
         py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
         py::arg("execution") = "eager", py::arg("overrides") = py::none(),

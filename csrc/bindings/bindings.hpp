@@ -26,6 +26,10 @@ inline py::object to_python(const Expr& e) {
     return py::cast(e);
 }
 
+inline py::str to_python(std::string_view text) {
+    return {text.data(), text.size()};
+}
+
 // An int or an Expr; anything else is a TypeError that says where it stood.
 Expr to_expr(py::handle value, const char* what);
 std::vector<Expr> to_exprs(py::handle values, const char* what);
@@ -33,37 +37,13 @@ Sizes to_sizes(const py::dict& values);
 py::tuple to_python(const std::vector<Expr>& values);
 Overrides to_overrides(const py::object& values);
 
-// One entry for each tensor; None where a lifetime is not known.
-std::vector<NodeIndex> to_held_until(const py::sequence& values);
-py::object held_until_of(const Graph& graph);
-
-// Holds Python's cycle collector while a large document is made: its objects have no cycles yet, and it would
-// walk all of them again and again as they grow in number.
-class CollectorPause {
-  public:
-    CollectorPause() : was_enabled_(PyGC_Disable() != 0) {}
-    ~CollectorPause() {
-        if (was_enabled_) PyGC_Enable();
-    }
-    CollectorPause(const CollectorPause&) = delete;
-    CollectorPause& operator=(const CollectorPause&) = delete;
-
-  private:
-    bool was_enabled_;
-};
-
 // The nodes of each launch of a kernel.
 std::vector<std::vector<NodeIndex>> launches_of(const Kernel& kernel);
-
-// The JSON of a graph: written in bind_graph_dict.cpp, read in read_graph.cpp.
-inline constexpr int kGraphSchemaVersion = 1;
-std::shared_ptr<const Graph> graph_from_dict(const py::dict& data);
-std::shared_ptr<const Graph> graph_from_json(const py::object& text);
 
 void register_expr(py::module_& m);
 void register_graph(py::module_& m);
 void register_graph_rewriter(py::module_& m);
-void register_graph_dict(py::class_<Graph, py::smart_holder>& graph);
+void register_graph_json(py::class_<Graph, py::smart_holder>& graph);
 void register_counts(py::module_& m);
 void register_constants(py::module_& m);
 void register_collectives(py::module_& m);

@@ -1,6 +1,6 @@
 // Atoms: named sizes, and the functions of sizes that are not polynomials.
 #include <algorithm>
-#include <deque>
+#include <memory>
 #include <mutex>
 #include <numeric>
 #include <unordered_map>
@@ -84,27 +84,82 @@ Expr extremum(Atom::Kind kind, const Expr& a, const Expr& b) {
     return Atom::expr(Atom::intern(kind, "", std::move(operands)));
 }
 
+// FNV-1a.
+std::uint64_t hash_of(std::string_view text) {
+    std::uint64_t hash = 0xcbf29ce484222325U;
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+    return hash;
+}
+
+struct Table {
+    std::mutex mutex;
+    std::unordered_map<std::string_view, const Atom*> by_text;  // keys are the atoms' own texts
+    std::uint64_t next_id = 0;
+};
+
+// Never destroyed: expressions in static variables may outlive it.
+Table& table() {
+    static Table* const atoms = new Table();
+    return *atoms;
+}
+
 }  // namespace
 
-Expr Atom::expr(const Atom* atom) {
+Expr Atom::expr(const AtomRef& atom) {
     return Expr::from_terms({
         {Monomial{{atom, 1}}, 1}
     });
 }
 
-const Atom* Atom::intern(Kind kind, std::string name, std::vector<Expr> operands) {
-    static std::mutex mutex;
-    static std::deque<Atom>* const atoms = new std::deque<Atom>();
-    static auto* const by_text = new std::unordered_map<std::string, const Atom*>();
+Atom::Atom(Kind atom_kind, std::string atom_text, std::vector<Expr> atom_operands, bool is_nonnegative,
+           std::uint64_t number)
+    : kind(atom_kind),
+      text(std::move(atom_text)),
+      operands(std::move(atom_operands)),
+      nonnegative(is_nonnegative),
+      order(hash_of(text)),
+      id(number) {}
+
+AtomRef Atom::intern(Kind kind, std::string name, std::vector<Expr> operands) {
     std::string text = atom_text(kind, name, operands);
     const bool nonnegative = nonnegative_atom(kind, operands);
-    const std::scoped_lock lock(mutex);
-    const auto found = by_text->find(text);
-    if (found != by_text->end()) return found->second;
-    atoms->push_back(
-        {kind, text, std::move(operands), static_cast<std::uint32_t>(atoms->size()), nonnegative});
-    by_text->emplace(std::move(text), &atoms->back());
-    return &atoms->back();
+    Table& atoms = table();
+    const std::scoped_lock lock(atoms.mutex);
+    const auto found = atoms.by_text.find(text);
+    if (found != atoms.by_text.end()) {
+        const Atom* atom = found->second;
+        if (atom->is_counted()) atom->references_.fetch_add(1, std::memory_order_relaxed);
+        return AtomRef(atom);
+    }
+    auto made = std::unique_ptr<const Atom>(
+        new Atom(kind, std::move(text), std::move(operands), nonnegative, atoms.next_id++));
+    atoms.by_text.emplace(made->text, made.get());
+    return AtomRef(made.release());
+}
+
+// Only under the lock does a count fall to zero, and the atom leaves the table at once: whoever finds an atom
+// there finds it alive.
+void Atom::release() const {
+    std::uint64_t count = references_.load(std::memory_order_relaxed);
+    while (count > 1) {
+        if (references_.compare_exchange_weak(count, count - 1, std::memory_order_release,
+                                              std::memory_order_relaxed)) {
+            return;
+        }
+    }
+    Table& atoms = table();
+    {
+        const std::scoped_lock lock(atoms.mutex);
+        if (references_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+        atoms.by_text.erase(text);
+    }
+    delete this;  // without the lock, for it may release the atoms of its operands
+}
+
+std::size_t Atom::count() {
+    Table& atoms = table();
+    const std::scoped_lock lock(atoms.mutex);
+    return atoms.by_text.size();
 }
 
 std::int64_t Atom::apply(const std::vector<std::int64_t>& values) const {

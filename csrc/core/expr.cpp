@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <set>
+#include <span>
 
 namespace infercost {
 namespace {
@@ -10,16 +11,16 @@ namespace {
 bool monomial_less(const Monomial& a, const Monomial& b) {
     return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
                                         [](const Factor& x, const Factor& y) {
-                                            if (x.atom->id != y.atom->id) return x.atom->id < y.atom->id;
+                                            if (x.atom != y.atom) return *x.atom < *y.atom;
                                             return x.power < y.power;
                                         });
 }
 
-std::vector<Term> terms_of(const Expr& e) {
+// The terms of an expression; `constant` holds the one of a constant.
+std::span<const Term> terms_of(const Expr& e, Term& constant) {
     if (!e.is_constant()) return e.terms();
-    return {
-        {Monomial{}, e.constant()}
-    };
+    constant.coefficient = e.constant();
+    return {&constant, 1};
 }
 
 Monomial product(const Monomial& a, const Monomial& b) {
@@ -28,13 +29,13 @@ Monomial product(const Monomial& a, const Monomial& b) {
     auto i = a.begin();
     auto j = b.begin();
     while (i != a.end() || j != b.end()) {
-        if (j == b.end() || (i != a.end() && i->atom->id < j->atom->id)) {
-            result.push_back(*i++);
-        } else if (i == a.end() || j->atom->id < i->atom->id) {
-            result.push_back(*j++);
-        } else {
+        if (i != a.end() && j != b.end() && i->atom == j->atom) {
             result.push_back({i->atom, i->power + j->power});
             ++i, ++j;
+        } else if (j == b.end() || (i != a.end() && *i->atom < *j->atom)) {
+            result.push_back(*i++);
+        } else {
+            result.push_back(*j++);
         }
     }
     return result;
@@ -66,37 +67,67 @@ Expr Expr::size(std::string_view name) {
 }
 
 Expr Expr::from_terms(std::vector<Term> terms) {
-    std::sort(terms.begin(), terms.end(),
-              [](const Term& a, const Term& b) { return monomial_less(a.monomial, b.monomial); });
-    std::vector<Term> merged;
-    for (Term& term : terms) {
-        if (!merged.empty() && merged.back().monomial == term.monomial) {
-            merged.back().coefficient = checked_add(merged.back().coefficient, term.coefficient);
-        } else {
-            merged.push_back(std::move(term));
+    const auto less = [](const Term& x, const Term& y) { return monomial_less(x.monomial, y.monomial); };
+    const auto not_less = [&](const Term& x, const Term& y) { return !less(x, y); };
+    if (std::adjacent_find(terms.begin(), terms.end(), not_less) != terms.end()) {
+        std::sort(terms.begin(), terms.end(), less);
+        std::size_t last = 0;
+        for (std::size_t i = 1; i < terms.size(); ++i) {
+            if (terms[last].monomial == terms[i].monomial) {
+                terms[last].coefficient = checked_add(terms[last].coefficient, terms[i].coefficient);
+            } else if (++last != i) {
+                terms[last] = std::move(terms[i]);
+            }
         }
+        terms.erase(terms.begin() + static_cast<std::ptrdiff_t>(last) + 1, terms.end());
     }
-    std::erase_if(merged, [](const Term& t) { return t.coefficient == 0; });
-    if (merged.empty()) return {};
-    if (merged.size() == 1 && merged[0].monomial.empty()) return {merged[0].coefficient};
+    std::erase_if(terms, [](const Term& t) { return t.coefficient == 0; });
+    if (terms.empty()) return {};
+    if (terms.size() == 1 && terms[0].monomial.empty()) return {terms[0].coefficient};
     Expr result;
-    result.terms_ = std::make_shared<const std::vector<Term>>(std::move(merged));
+    result.terms_ = std::make_shared<const std::vector<Term>>(std::move(terms));
     return result;
 }
 
 Expr Expr::add(const Expr& a, const Expr& b, std::int64_t sign) {
-    std::vector<Term> terms = terms_of(a);
-    for (Term term : terms_of(b)) {
-        term.coefficient = checked_mul(term.coefficient, sign);
-        terms.push_back(std::move(term));
+    if (b.is_constant() && b.value_ == 0) return a;
+    if (a.is_constant() && a.value_ == 0 && sign > 0) return b;
+    Term constant_a{};
+    Term constant_b{};
+    const std::span<const Term> x = terms_of(a, constant_a);
+    const std::span<const Term> y = terms_of(b, constant_b);
+    std::vector<Term> terms;
+    terms.reserve(x.size() + y.size());
+    auto i = x.begin();
+    auto j = y.begin();
+    while (i != x.end() || j != y.end()) {
+        if (j == y.end() || (i != x.end() && monomial_less(i->monomial, j->monomial))) {
+            terms.push_back(*i++);
+            continue;
+        }
+        const std::int64_t coefficient = checked_mul(j->coefficient, sign);
+        if (i != x.end() && i->monomial == j->monomial) {
+            const std::int64_t sum = checked_add(i->coefficient, coefficient);
+            if (sum != 0) terms.push_back({i->monomial, sum});
+            ++i;
+        } else {
+            terms.push_back({j->monomial, coefficient});
+        }
+        ++j;
     }
     return from_terms(std::move(terms));
 }
 
 Expr Expr::multiply(const Expr& a, const Expr& b) {
+    if (a.is_constant() && a.value_ == 1) return b;
+    if (b.is_constant() && b.value_ == 1) return a;
+    Term constant_a{};
+    Term constant_b{};
+    const std::span<const Term> left = terms_of(a, constant_a);
+    const std::span<const Term> right = terms_of(b, constant_b);
     std::vector<Term> terms;
-    const std::vector<Term> right = terms_of(b);
-    for (const Term& x : terms_of(a)) {
+    terms.reserve(left.size() * right.size());
+    for (const Term& x : left) {
         for (const Term& y : right) {
             terms.push_back({product(x.monomial, y.monomial), checked_mul(x.coefficient, y.coefficient)});
         }
@@ -126,9 +157,10 @@ Expr Expr::divide(const Expr& a, const Expr& b) {
     // Exact division by a single term keeps products of sizes polynomial: (batch*seq*64) // seq.
     if (b.terms().size() == 1) {
         const Term& divisor = b.terms()[0];
+        Term constant{};
         std::vector<Term> result;
         bool exact = true;
-        for (const Term& term : terms_of(a)) {
+        for (const Term& term : terms_of(a, constant)) {
             Monomial monomial;
             exact = exact && quotient(term.monomial, divisor.monomial, monomial) &&
                     term.coefficient % divisor.coefficient == 0;
@@ -250,7 +282,7 @@ std::size_t Expr::hash() const {
     for (const Term& term : *terms_) {
         mix(std::hash<std::int64_t>{}(term.coefficient));
         for (const Factor& factor : term.monomial) {
-            mix(factor.atom->id);
+            mix(static_cast<std::size_t>(factor.atom->order));
             mix(static_cast<std::size_t>(factor.power));
         }
     }

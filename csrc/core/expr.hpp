@@ -2,14 +2,16 @@
 // thousands of nodes stay as short as their mathematics.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "core/units.hpp"
+#include "core/checked_int.hpp"
 
 namespace infercost {
 
@@ -19,9 +21,31 @@ class Expr;
 struct Atom;
 using Replacements = std::map<std::string, Expr, std::less<>>;
 
-// A product of atoms with powers, ordered by atom id; empty is the constant 1.
+// A counted reference to an interned atom, which lives as long as an expression names it.
+class AtomRef {
+  public:
+    inline AtomRef(const AtomRef& other);
+    AtomRef(AtomRef&& other) noexcept : atom_(std::exchange(other.atom_, nullptr)) {}
+    AtomRef& operator=(AtomRef other) noexcept {
+        std::swap(atom_, other.atom_);
+        return *this;
+    }
+    inline ~AtomRef();
+
+    const Atom& operator*() const { return *atom_; }
+    const Atom* operator->() const { return atom_; }
+    friend bool operator==(const AtomRef&, const AtomRef&) = default;
+
+  private:
+    friend struct Atom;
+    explicit AtomRef(const Atom* counted) : atom_(counted) {}  // takes over one reference
+
+    const Atom* atom_;
+};
+
+// A product of atoms with powers, in the order of atoms; empty is the constant 1.
 struct Factor {
-    const Atom* atom;
+    AtomRef atom;
     int power;
     friend bool operator==(const Factor&, const Factor&) = default;
 };
@@ -107,17 +131,42 @@ class Expr {
 // What a polynomial is made of: a named size, or a function that is not polynomial.
 struct Atom {
     enum class Kind { size, floor_div, modulo, maximum, minimum, gcd, n_log2_n };
-    Kind kind;
-    std::string text;  // as printed, and the key under which it is interned
-    std::vector<Expr> operands;
-    std::uint32_t id;
-    bool nonnegative;
+    const Kind kind;
+    const std::string text;  // as printed, and the key under which it is interned
+    const std::vector<Expr> operands;
+    const bool nonnegative;
+    const std::uint64_t order;  // a hash of the text: the order of atoms is the same in every process
+    const std::uint64_t id;     // of this object; never given again
 
-    // Interned and immortal: equal atoms are one object.
-    static const Atom* intern(Kind kind, std::string name, std::vector<Expr> operands);
-    static Expr expr(const Atom* atom);
+    // Interned: equal atoms are one object while any of them is in use.
+    static AtomRef intern(Kind kind, std::string name, std::vector<Expr> operands);
+    static Expr expr(const AtomRef& atom);
+    // How many atoms are in use.
+    static std::size_t count();
     std::int64_t apply(const std::vector<std::int64_t>& values) const;
     Expr apply(const std::vector<Expr>& values) const;
+
+    // The canonical order of factors.
+    friend bool operator<(const Atom& a, const Atom& b) {
+        return a.order != b.order ? a.order < b.order : a.text < b.text;
+    }
+
+  private:
+    friend class AtomRef;
+    Atom(Kind kind, std::string text, std::vector<Expr> operands, bool nonnegative, std::uint64_t id);
+    // Sizes are few, stand in every expression, and stay for good: no thread waits for their count.
+    bool is_counted() const { return kind != Kind::size; }
+    void release() const;
+
+    mutable std::atomic<std::uint64_t> references_ = 1;
 };
+
+inline AtomRef::AtomRef(const AtomRef& other) : atom_(other.atom_) {
+    if (atom_ && atom_->is_counted()) atom_->references_.fetch_add(1, std::memory_order_relaxed);
+}
+
+inline AtomRef::~AtomRef() {
+    if (atom_ && atom_->is_counted()) atom_->release();
+}
 
 }  // namespace infercost

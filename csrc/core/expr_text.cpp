@@ -63,7 +63,16 @@ class Parser {
         }
     }
 
-    Expr unary() { return take("-") ? Expr(0) - unary() : operand(); }
+    // Every level of nesting passes here once.
+    Expr unary() {
+        if (++depth_ > kDeepest) {
+            throw std::invalid_argument("a size expression is nested more than " + std::to_string(kDeepest) +
+                                        " levels deep; expected fewer");
+        }
+        const Expr result = take("-") ? Expr(0) - unary() : operand();
+        --depth_;
+        return result;
+    }
 
     Expr operand() {
         const char c = peek();
@@ -105,8 +114,11 @@ class Parser {
         return result;
     }
 
+    static constexpr int kDeepest = 1000;  // so that no text can exhaust the stack
+
     std::string_view text_;
     std::size_t at_ = 0;
+    int depth_ = 0;
 };
 
 }  // namespace

@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, kWorkKindCount> kKindNames = {
     "softmax", "normalization", "pooling",     "gather",    "scatter",   "copy",
     "fill",    "sort",          "scan",        "library",   "unknown"};
 constexpr std::array<std::string_view, 3> kExecutionNames = {"eager", "compiled", "cuda_graph"};
+constexpr std::array<std::string_view, kBoundCount> kBoundNames = {"compute", "dram", "cache", "launch"};
 constexpr std::array<std::string_view, kSlowLoopCount> kSlowLoopNames = {"special", "library", "row",
                                                                          "softmax", "window",  "scattered"};
 
@@ -46,6 +47,13 @@ Execution parse_execution(std::string_view name) {
 }
 std::vector<std::string> execution_names() {
     return {kExecutionNames.begin(), kExecutionNames.end()};
+}
+
+std::string_view name_of(Bound bound) {
+    return kBoundNames[static_cast<std::size_t>(bound)];
+}
+std::vector<std::string> bound_names() {
+    return {kBoundNames.begin(), kBoundNames.end()};
 }
 
 }  // namespace infercost

@@ -59,4 +59,10 @@ std::string_view name_of(Execution execution);
 Execution parse_execution(std::string_view name);
 std::vector<std::string> execution_names();
 
+// The term of a kernel's time that the others wait for.
+enum class Bound : std::uint8_t { compute, dram, cache, launch, count_ };
+inline constexpr std::size_t kBoundCount = static_cast<std::size_t>(Bound::count_);
+std::string_view name_of(Bound bound);
+std::vector<std::string> bound_names();
+
 }  // namespace infercost

@@ -284,4 +284,18 @@ void evaluate(const std::shared_ptr<const Plan>& plan, std::span<const SizeAxis>
     walk(plans, *plan->graph, axes, names, facts, first, points, out, options);
 }
 
+PointEstimate evaluate_point(const std::shared_ptr<const Plan>& plan, const Sizes& sizes,
+                             const Hardware& hardware) {
+    std::vector<SizeAxis> axes;
+    for (const auto& [name, value] : sizes)
+        axes.push_back({
+            .name = name, .values = {&value, 1}
+        });
+    PointEstimate estimate;
+    Columns columns;
+    for (const ColumnRow& row : kColumns) columns.*row.column = {&(estimate.*row.value), 1};
+    evaluate(plan, axes, hardware, 0, 1, columns);
+    return estimate;
+}
+
 }  // namespace infercost

@@ -4,10 +4,12 @@
 // the instruction set.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "evaluate/run.hpp"
@@ -38,6 +40,37 @@ struct Columns {
     std::span<double> peak_memory_bytes;
 };
 
+// The same for one point.
+struct PointEstimate {
+    double latency_s = 0;
+    double compute_s = 0;
+    double dram_s = 0;
+    double cache_s = 0;
+    double launch_s = 0;
+    double spread_s = 0;
+    double energy_j = 0;
+    double peak_memory_bytes = 0;
+};
+
+struct ColumnRow {
+    std::string_view name;
+    std::span<double> Columns::* column;
+    double PointEstimate::* value;
+};
+// Every column of the evaluator, in the order of reports.
+inline constexpr std::array<ColumnRow, 8> kColumns = {
+    {
+     {"latency_s", &Columns::latency_s, &PointEstimate::latency_s},
+     {"compute_s", &Columns::compute_s, &PointEstimate::compute_s},
+     {"dram_s", &Columns::dram_s, &PointEstimate::dram_s},
+     {"cache_s", &Columns::cache_s, &PointEstimate::cache_s},
+     {"launch_s", &Columns::launch_s, &PointEstimate::launch_s},
+     {"spread_s", &Columns::spread_s, &PointEstimate::spread_s},
+     {"energy_j", &Columns::energy_j, &PointEstimate::energy_j},
+     {"peak_memory_bytes", &Columns::peak_memory_bytes, &PointEstimate::peak_memory_bytes},
+     }
+};
+
 struct EvaluateOptions {
     unsigned threads = 1;
     Isa isa = best_isa();
@@ -52,5 +85,8 @@ void evaluate(PlanFamily& family, std::span<const SizeAxis> axes, const Hardware
 void evaluate(const std::shared_ptr<const Plan>& plan, std::span<const SizeAxis> axes,
               const Hardware& hardware, std::uint64_t first, std::size_t points, const Columns& out,
               const EvaluateOptions& options = {});
+// One point: a value for every size that the plan leaves open.
+PointEstimate evaluate_point(const std::shared_ptr<const Plan>& plan, const Sizes& sizes,
+                             const Hardware& hardware);
 
 }  // namespace infercost

@@ -21,7 +21,7 @@ class Explainer {
     Explainer(const BoundPlan& bound, const SizeBlock& block, const Sizes& sizes, const Hardware& hardware)
         : bound_(bound), block_(block), sizes_(sizes), hardware_(hardware) {}
 
-    std::vector<Explanation> run() {
+    std::vector<KernelEstimate> run() {
         const std::vector<BoundKernel>& kernels = bound_.kernels();
         first_.reserve(kernels.size());
         for (const BoundKernel& kernel : kernels) {
@@ -31,17 +31,23 @@ class Explainer {
         answers_ = bound_.terms(asked_, block_, best_isa());
         const std::vector<KernelSeconds> device = bound_.terms(kernels, block_, best_isa());
         const LaunchWait wait = bound_.wait(device);
-        std::vector<Explanation> result(kernels.size());
+        std::vector<KernelEstimate> result(kernels.size());
         for (std::size_t i = 0; i < kernels.size(); ++i) {
             next_ = first_[i];
             now_ = &result[i];
             now_->terms = unlimited_ = device[i];
-            explain(kernels[i], bound_.plan().kernels[i].work);
+            const Kernel& kernel = bound_.plan().kernels[i];
+            now_->name = kernel.name;
+            now_->kind = kernel.work.kind;
+            now_->launches = kernel.launches;
+            explain(kernels[i], kernel.work);
             add("host", wait.host_s);
             add("start", wait.start_s);
             now_->terms.latency += wait.host_s + wait.start_s;
             now_->terms.launch += wait.host_s + wait.start_s;
+            now_->bound = bound_of(now_->terms);
             now_->energy_j = now_->terms.dynamic_j + bound_.static_w() * now_->terms.latency;
+            name_engine(kernel.work);
         }
         return result;
     }
@@ -160,6 +166,16 @@ class Explainer {
         }
     }
 
+    void name_engine(const Work& work) {
+        const bool contraction = is_contraction(work.kind);
+        const Engine engine = contraction_engine(hardware_, work.dtype);
+        const bool direct = now_->algorithm == Algorithm::direct;
+        now_->engine = contraction && !direct ? engine : vector_engine(hardware_, work.dtype);
+        if (!contraction || !engine.emulated) return;
+        now_->note = "no " + std::string(name_of(work.dtype)) + " engine: computed as " +
+                     std::string(name_of(engine.dtype));
+    }
+
     void cpu() {
         const double loops_s = now_->terms.compute - answers_[next_].compute;
         lost("loops", &KernelSeconds::compute);
@@ -270,7 +286,7 @@ class Explainer {
     std::vector<std::size_t> first_;  // question of each kernel
     std::vector<KernelSeconds> answers_;
     std::size_t next_ = 0;
-    Explanation* now_ = nullptr;
+    KernelEstimate* now_ = nullptr;
 };
 
 }  // namespace
@@ -289,7 +305,14 @@ std::string_view name_of(Algorithm algorithm) {
     return "";
 }
 
-std::vector<Explanation> explain_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware) {
+Bound bound_of(const KernelSeconds& terms) {
+    const double longest = std::max({terms.compute, terms.dram, terms.cache});
+    if (terms.launch > longest) return Bound::launch;
+    if (terms.compute == longest) return Bound::compute;
+    return terms.dram == longest ? Bound::dram : Bound::cache;
+}
+
+std::vector<KernelEstimate> estimate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware) {
     plan.graph->check_sizes(sizes);
     std::vector<std::string> names;
     AlignedColumns values(sizes.size() * kBlock);

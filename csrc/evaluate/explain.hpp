@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -30,13 +31,20 @@ struct Part {
     double seconds;
 };
 
-struct Explanation {
-    KernelSeconds terms;         // of one launch
-    double energy_j = 0;         // all of it; not a number where it is not known of the machine
+// One kernel on one machine at one point.
+struct KernelEstimate {
+    std::string name;  // of the op that leads it
+    WorkKind kind = WorkKind::unknown;
+    std::vector<std::vector<NodeIndex>> launches;  // the nodes of each
+    KernelSeconds terms{};                         // of one launch
+    Bound bound = Bound::compute;
+    double energy_j = 0;         // of one launch; not a number where the machine's power is not known
     double flops = 0;            // of one launch, dense
     double traffic_bytes = 0;    // that one launch reads and writes, as the plan has fused it
-    double ideal_compute_s = 0;  // arithmetic alone, all cores at what they reach
+    double ideal_compute_s = 0;  // arithmetic alone, all cores at the rate that they reach
     double stream_s = 0;         // all bytes once, from dram as a stream
+    Engine engine;               // that does its arithmetic
+    std::string note;            // a remark for the reader, empty as a rule
     Algorithm algorithm = Algorithm::none;
     std::optional<Tiling> tiling;
     // Of a term, beyond what is ideal: host, start, regions (launch); power, edges, padding, waves, depth,
@@ -45,7 +53,10 @@ struct Explanation {
     std::vector<Part> parts;
 };
 
-// One for each kernel, in the plan's order; terms are those of evaluate_kernels().
-std::vector<Explanation> explain_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware);
+// The longest term, or launch where starting a kernel takes longer than running it.
+Bound bound_of(const KernelSeconds& terms);
+
+// One for each kernel, in the plan's order. Sums over all launches are the columns of evaluate().
+std::vector<KernelEstimate> estimate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware);
 
 }  // namespace infercost

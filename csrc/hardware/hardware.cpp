@@ -1,5 +1,6 @@
 #include "hardware/hardware.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -137,6 +138,40 @@ void Hardware::validate() const {
     require(any > 0, id, "the sum of all peak rates", any, "at least one peak rate");
     require(spread >= 0 && std::isfinite(spread), id, "spread", spread, "zero or more");
     within(id, [&] { constants.validate(); });
+    for (const auto& [overhead, seconds] : {
+             std::pair{"dispatch",       overheads.dispatch_s      },
+             {"launch_gap",     overheads.launch_gap_s    },
+             {"replay_gap",     overheads.replay_gap_s    },
+             {"kernel_minimum", overheads.kernel_minimum_s}
+    }) {
+        require(seconds >= 0 && std::isfinite(seconds), id, std::string("overheads_s ") + overhead, seconds,
+                "zero or more seconds");
+    }
+}
+
+Hardware scaled(const Hardware& hardware, const ScaleFactors& factors) {
+    for (const auto& [what, factor] : {
+             std::pair{"cores",     factors.cores         },
+             {"compute",   factors.compute       },
+             {"bandwidth", factors.dram_bandwidth}
+    }) {
+        if (factor > 0 && std::isfinite(factor)) continue;
+        throw std::invalid_argument(std::string(what) + " is scaled by " + std::to_string(factor) +
+                                    "; expected more than zero");
+    }
+    Hardware result = hardware;
+    result.cores = std::max(1.0, std::round(hardware.cores * factors.cores));
+    const double cores = result.cores / hardware.cores;
+    for (Rates* rates : {&result.matrix, &result.vector}) {
+        for (double& rate : *rates) rate *= cores * factors.compute;
+    }
+    if (result.array) result.array->units *= cores;
+    for (std::size_t i = 0; i < result.memory.size(); ++i) {
+        const bool is_dram = i + 1 == result.memory.size();
+        result.memory[i].bandwidth_byte_per_s *= is_dram ? factors.dram_bandwidth : cores;
+        if (!is_dram) result.memory[i].capacity_bytes *= cores;
+    }
+    return result;
 }
 
 Engine vector_engine(const Hardware& hardware, DType dtype) {

@@ -86,6 +86,17 @@ struct Hardware {
     void validate() const;
 };
 
+// Factors on a machine's parts.
+struct ScaleFactors {
+    double cores = 1;           // their peaks, caches and cache bandwidths follow
+    double compute = 1;         // peak rates
+    double dram_bandwidth = 1;  // byte/s
+};
+
+// A hypothetical machine; its number of cores is rounded to a whole one. Throws std::invalid_argument for a
+// factor that is not a finite number above zero.
+Hardware scaled(const Hardware& hardware, const ScaleFactors& factors);
+
 // What arithmetic of one dtype runs on here, with what is reached of the peak already applied.
 struct Engine {
     double flop_per_s = 0;

@@ -81,30 +81,30 @@ Affine Tape::add(const Expr& e) {
 }
 
 int Tape::monomial_column(const Monomial& monomial) {
-    if (monomial.size() == 1 && monomial[0].power == 1) return atom_column(monomial[0].atom);
+    if (monomial.size() == 1 && monomial[0].power == 1) return atom_column(*monomial[0].atom);
     const std::string key = key_of(monomial);
     const auto found = known_.find(key);
     if (found != known_.end()) return found->second;
     std::vector<Affine> factors;
     for (const Factor& factor : monomial) {
-        const int column = atom_column(factor.atom);
+        const int column = atom_column(*factor.atom);
         for (int i = 0; i < factor.power; ++i) factors.push_back({0, 1, column});
     }
     return push(key, {TapeStep::Kind::product, false, 0, 0, 0, 0}, factors);
 }
 
-int Tape::atom_column(const Atom* atom) {
-    const std::string key = "a" + std::to_string(atom->id);
+int Tape::atom_column(const Atom& atom) {
+    const std::string key = "a" + std::to_string(atom.id);
     const auto found = known_.find(key);
     if (found != known_.end()) return found->second;
-    if (atom->kind == Atom::Kind::size) {
-        size_names_.push_back(atom->text);
+    if (atom.kind == Atom::Kind::size) {
+        size_names_.push_back(atom.text);
         const auto size = static_cast<int>(size_names_.size()) - 1;
         return push(key, {TapeStep::Kind::size, false, size, 0, 0, 0});
     }
     std::vector<Affine> operands;
-    for (const Expr& operand : atom->operands) operands.push_back(add(operand));
-    return push(key, {kind_of(atom->kind), atom->kind == Atom::Kind::gcd, 0, 0, 0, 0}, operands);
+    for (const Expr& operand : atom.operands) operands.push_back(add(operand));
+    return push(key, {kind_of(atom.kind), atom.kind == Atom::Kind::gcd, 0, 0, 0, 0}, operands);
 }
 
 }  // namespace infercost

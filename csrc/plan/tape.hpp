@@ -35,7 +35,7 @@ class Tape {
     const std::vector<Affine>& operands() const { return operands_; }
 
   private:
-    int atom_column(const Atom* atom);
+    int atom_column(const Atom& atom);
     int monomial_column(const Monomial& monomial);
     int push(const std::string& key, TapeStep step, const std::vector<Affine>& operands = {});
 

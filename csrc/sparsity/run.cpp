@@ -1,5 +1,7 @@
 #include "sparsity/run.hpp"
 
+#include <cstring>
+
 #include "simd/matches.hpp"
 #include "simd/words.hpp"
 
@@ -284,8 +286,7 @@ std::uint64_t sum_words(const unsigned char* data, std::uint64_t word_count) {
     for (; at + step <= word_count; at += step) {
         for (int i = 0; i < 8; ++i) {
             Word lanes[kWordLanes];
-            __builtin_memcpy(lanes, data + 8 * (at + static_cast<std::uint64_t>(i * kWordLanes)),
-                             sizeof(lanes));
+            std::memcpy(lanes, data + 8 * (at + static_cast<std::uint64_t>(i * kWordLanes)), sizeof(lanes));
             sums[i] += load_words(lanes);
         }
     }

@@ -46,10 +46,18 @@ main.add_command(sparsity)
 
 @main.command()
 @click.argument("name", required=False)
-@format_option("table", "json")
+@format_option("table", "json", "core-json")
 def hardware(*, name: str | None, form: str) -> None:
-    """List the catalogue of machines, or describe the machine NAME (an id or a TOML file)."""
+    """List the catalogue of machines, or describe the machine NAME (an id or a TOML file).
+
+    `core-json` is the machine as estimates take it, in base units with all constants: a C++ program reads it.
+    """
     with messages_for_people():
+        if form == "core-json":
+            if name is None:
+                raise click.UsageError("--format core-json describes one machine; give its NAME")
+            write(machine_of(name).to_json() + "\n", None)
+            return
         from ..hardware import UnknownHardwareError, describe, names
 
         try:

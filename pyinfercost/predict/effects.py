@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._core import Hardware, KernelEstimate
 
 DECIDES = 0.25
 """Share of a kernel's time from which on a loss is what decided it."""
@@ -76,42 +79,37 @@ class Effect:
     share: float
 
 
-def effect_of(kernel: Mapping[str, Any]) -> Effect:
-    """The effect of one kernel.
-
-    Args:
-        kernel: an entry of the core's `evaluate_kernels`: `latency_s`, its terms, `bound`, and `parts_s`, seconds of
-            the terms' parts by name.
-    """
-    latency_s, bound = kernel["latency_s"], kernel["bound"]
+def effect_of(kernel: KernelEstimate, machine: Hardware) -> Effect:
+    """Return the effect of one kernel on a machine."""
+    latency_s, bound = kernel.latency_s, kernel.bound
     if latency_s <= 0:
         return Effect("none", 0.0)
     losses = _LOSSES[bound]
-    parts = {name: seconds for name, seconds in kernel["parts_s"].items() if name in losses}
+    parts = {name: seconds for name, seconds in kernel.parts_s.items() if name in losses}
     if parts:
         largest = max(parts, key=parts.__getitem__)
         if parts[largest] >= DECIDES * latency_s:
             return Effect(losses[largest], min(parts[largest] / latency_s, 1.0))
-    return Effect(_resource(kernel), min(kernel[f"{bound}_s"] / latency_s, 1.0))
+    bound_s: float = getattr(kernel, f"{bound}_s")
+    return Effect(_resource(kernel, machine), min(bound_s / latency_s, 1.0))
 
 
-def _resource(kernel: Mapping[str, Any]) -> str:
-    bound = kernel["bound"]
-    if bound == "launch":
+def _resource(kernel: KernelEstimate, machine: Hardware) -> str:
+    if kernel.bound == "launch":
         return "launch floor"
-    if bound == "dram":
+    if kernel.bound == "dram":
         return "dram bandwidth"
-    if bound == "cache":
+    if kernel.bound == "cache":
         return "cache-resident"
-    if kernel["parts_s"].get("keys", 0.0) >= DECIDES * kernel["latency_s"]:
+    if kernel.parts_s.get("keys", 0.0) >= DECIDES * kernel.latency_s:
         return "key and value reads"
-    if kernel["note"]:
+    if kernel.note:
         return "emulated precision"
-    if kernel["algorithm"] == "winograd":
+    if kernel.algorithm == "winograd":
         return "Winograd"
-    if kernel["algorithm"] == "direct":
+    if kernel.algorithm == "direct":
         return "direct kernel"
-    if kernel["engine"] == "matrix":
+    if kernel.engine == "matrix":
         return "matrix unit"
-    product = kernel["kind"] in ("gemm", "convolution", "attention")
-    return "vector unit only" if product and kernel["has_matrix_unit"] else "vector unit"
+    is_product = kernel.kind in ("gemm", "convolution", "attention")
+    return "vector unit only" if is_product and machine.matrix_flop_per_s else "vector unit"

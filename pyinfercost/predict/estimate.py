@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import replace
 from math import isfinite
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 from .. import _core
 from ..deployment import deployment_of
-from ..results.estimate import BOUNDS, Estimate, LayerEstimate
+from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, derived_figures
 from .effects import effect_of
@@ -21,11 +21,10 @@ from .uncertainty import band, energy_spread
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .._core import Graph, Plan, Work
+    from .._core import Graph, Hardware, KernelEstimate, Plan, Work
     from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
 
-_TIMES = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s")
-_SUMMED = (*_TIMES, "kernel_flops", "kernel_bytes")
+_SUMMED = (*TIMES, "kernel_flops", "kernel_bytes")
 
 
 def estimate(
@@ -131,7 +130,7 @@ def estimate_on(
         memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         bound=_shares({bound: totals[f"{bound}_s"] for bound in BOUNDS}),
         machine=machine,
-        layers=_layers(plan.graph, _core.evaluate_kernels(plan, point, machine)),
+        layers=_layers(plan.graph, machine, _core.evaluate_kernels(plan, point, machine)),
         **derived_figures(at),
     )
 
@@ -192,18 +191,22 @@ def _shares(parts: Mapping[str, float]) -> dict[str, float]:
     return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}
 
 
-def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate, ...]:
+def _layers(graph: Graph, machine: Hardware, kernels: list[KernelEstimate]) -> tuple[LayerEstimate, ...]:
     """One LayerEstimate per node that a kernel covers, in the order of the graph.
 
     A node that several kernels run has their times together, and is named and bound by the longest of them; its engine
     is that of the one that computes most.
     """
     layers: dict[int, LayerEstimate] = {}
-    computed = Counter(node for kernel in kernels for launch in kernel["launches"] for node in launch)
-    for kernel in kernels:
-        effect = effect_of(kernel)
-        energy_j = kernel["energy_j"] if isfinite(kernel["energy_j"]) else None
-        for launch in kernel["launches"]:
+    launched = [(kernel, kernel.launches) for kernel in kernels]
+    computed = Counter(node for _, launches in launched for launch in launches for node in launch)
+    for kernel, launches in launched:
+        effect = effect_of(kernel, machine)
+        energy_j = kernel.energy_j if isfinite(kernel.energy_j) else None
+        engine = f"{kernel.engine} {kernel.engine_dtype}"
+        times = {name: getattr(kernel, name) for name in TIMES}
+        no_times = dict.fromkeys(TIMES, 0.0)
+        for launch in launches:
             # What is cheap is computed again in each kernel that reads it, and belongs to none of them.
             carrier = next((node for node in launch if computed[node] == 1), launch[0])
             for node_index in launch:
@@ -213,16 +216,16 @@ def _layers(graph: Graph, kernels: list[dict[str, Any]]) -> tuple[LayerEstimate,
                     index=node_index,
                     module=node.module,
                     op=node.op,
-                    kernel=kernel["name"],
-                    bound=kernel["bound"],
+                    kernel=kernel.name,
+                    bound=kernel.bound,
                     energy_j=energy_j if carries or energy_j is None else 0.0,
                     effect=effect.name,
                     effect_share=effect.share if carries else 0.0,
-                    engine=f"{kernel['engine']} {kernel['engine_dtype']}",
-                    kernel_flops=kernel["flops"] if carries else 0.0,
-                    kernel_bytes=kernel["traffic_bytes"] if carries else 0.0,
-                    note=kernel["note"] if carries else f"in the kernel of node {carrier}",
-                    **{name: kernel[name] if carries else 0.0 for name in _TIMES},
+                    engine=engine,
+                    kernel_flops=kernel.flops if carries else 0.0,
+                    kernel_bytes=kernel.traffic_bytes if carries else 0.0,
+                    note=kernel.note if carries else f"in the kernel of node {carrier}",
+                    **(times if carries else no_times),
                 )
                 known = layers.get(node_index)
                 layers[node_index] = layer if known is None else _together(known, layer)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
+from ..results.estimate import BOUNDS
 from ..results.units import percent, quantity
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 ROWS = 13
 """How many lines the plot has, without its axis and legend."""
-BOUNDS = ("compute", "dram", "cache", "launch")
 _LEAST_COLUMNS = 24
 _MARGIN = 7  # for the ticks: "100 T" and a space
 _SHARES = (0.01, 0.05, 0.20)  # of the time of all layers: where the next larger mark begins

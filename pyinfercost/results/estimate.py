@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .. import _core
 from ..report.render import render
 from .result import Result
 
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
     from .._core import Hardware
     from .costs import ColdStart, Cost, Moved, Place
 
-BOUNDS = ("compute", "dram", "cache", "launch")
-"""Terms that can bind a kernel, in the order in which reports name them."""
+BOUNDS = tuple(_core.bounds())
+"""The terms that can bind a kernel, in the order of reports."""
+
+TIMES = ("latency_s", *(f"{bound}_s" for bound in BOUNDS))
+"""The times of a kernel or a layer: its latency and the terms of it."""
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ WAY = (
 SCALES = ("cores", "compute", "bandwidth")
 """What `Hardware.scaled` scales; the columns are called `cores_scale` and so on."""
 
-COMPUTED = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s", "spread_s", "energy_j", "peak_memory_bytes")
-"""What the evaluator gives; other columns follow from these and from the point."""
+COMPUTED = tuple(_core.evaluator_columns())
+"""The columns of the evaluator; other columns follow from these and from the point."""
 
 
 def scale_column(scale: str) -> str:

@@ -164,6 +164,13 @@ def test_hardware_describes_one_machine() -> None:
     assert "memory.dram.capacity_gb" in invoke("hardware", "t4").stdout
 
 
+def test_hardware_is_exported_as_estimates_take_it() -> None:
+    text = invoke("hardware", "t4", "--format", "core-json").stdout
+    assert text == ic.hardware.load("t4").to_json() + "\n"
+    assert invoke("hardware", "--format", "core-json").exit_code == 2, "of one machine alone"
+    assert invoke("hardware", "t44", "--format", "core-json").exit_code == 2
+
+
 def test_info_names_versions_without_importing_torch() -> None:
     code = (
         "import sys; from pyinfercost.cli import main; main(['info', '--format', 'json'], standalone_mode=False)\n"

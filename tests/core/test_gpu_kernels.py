@@ -39,7 +39,7 @@ def machine(*, dram: float = FREE, vector: float = FREE, **constants: float) -> 
 def seconds(graph: ic.Graph, hardware: ic.Hardware, execution: str = "eager") -> float:
     """The latency of the only kernel."""
     (kernel,) = _core.evaluate_kernels(_core.plan(graph, {}, execution=execution), {}, hardware)
-    return float(kernel["latency_s"])
+    return kernel.latency_s
 
 
 def images(batch: int, channels: int, side: int, *, last: bool = False, dtype: str = "float16") -> T:
@@ -77,7 +77,7 @@ def norm(*, last: bool, turned: float, execution: str) -> float:
     graph = single_node("aten.group_norm", {"input": image, "num_groups": 4}, image)
     hardware = machine(dram=BYTE_PER_S, stream__turned=turned)
     kernels = _core.evaluate_kernels(_core.plan(graph, {}, execution=execution), {}, hardware)
-    return sum(float(kernel["latency_s"]) for kernel in kernels)
+    return sum(kernel.latency_s for kernel in kernels)
 
 
 @pytest.mark.parametrize(
@@ -191,10 +191,10 @@ def test_a_board_at_work_all_the_time_has_no_more_power_than_its_limit() -> None
         _core.evaluate_kernels(plan, {}, ic.hardware.load("h200-sxm-141gb", sustained=always))[0]
         for always in (False, True)
     )
-    assert 1.1 < sustained["latency_s"] / alone["latency_s"] < 1.3
+    assert 1.1 < sustained.latency_s / alone.latency_s < 1.3
     # What it takes longer is what the board has no power for.
-    assert sustained["parts_s"]["power"] == pytest.approx(sustained["compute_s"] - alone["compute_s"])
-    assert "power" not in alone["parts_s"]
+    assert sustained.parts_s["power"] == pytest.approx(sustained.compute_s - alone.compute_s)
+    assert "power" not in alone.parts_s
     with pytest.raises(ValueError, match="already loaded"):
         ic.hardware.load(ic.hardware.load("h200-sxm-141gb"), sustained=True)
     with pytest.raises(ValueError, match=r"has no \[sustained\]"):

@@ -210,11 +210,11 @@ def test_kernels_sum_to_the_latency(graph: ic.Graph, machine: str, execution: st
     plan = _core.plan(graph, sizes_of(graph, batch), execution=execution)
     whole = {name: column[0] for name, column in _core.evaluate(plan, {}, hardware, points=1).items()}
     kernels = _core.evaluate_kernels(plan, {}, hardware)
-    assert sum(k["latency_s"] * k["multiplicity"] for k in kernels) == pytest.approx(whole["latency_s"], rel=1e-12)
+    assert sum(k.latency_s * len(k.launches) for k in kernels) == pytest.approx(whole["latency_s"], rel=1e-12)
     spent = whole["compute_s"] + whole["dram_s"] + whole["cache_s"] + whole["launch_s"]
     assert spent == pytest.approx(whole["latency_s"], rel=1e-12)
     # A host that issues kernels runs ahead of a GPU: the slower of the two is seen, after the start of the forward.
-    waits_s = {name: sum(k["parts_s"].get(name, 0.0) * k["multiplicity"] for k in kernels) for name in WAITS}
+    waits_s = {name: sum(k.parts_s.get(name, 0.0) * len(k.launches) for k in kernels) for name in WAITS}
     device_s = whole["latency_s"] - sum(waits_s.values())
     issue_s = {
         "eager": hardware.overheads_s["dispatch"],
@@ -237,19 +237,19 @@ def test_a_kernel_takes_its_launch_and_the_longest_of_its_terms(graph: ic.Graph,
     hardware = ic.hardware.load(machine)
     plan = _core.plan(graph, sizes_of(graph), execution=execution)
     for k in _core.evaluate_kernels(plan, {}, hardware):
-        busy_s, memory_s = k["latency_s"] - k["launch_s"], max(k["dram_s"], k["cache_s"])
-        longest_s = max(k["compute_s"], memory_s)
-        hidden_s = min(k["compute_s"], k["dram_s"])
-        rounding_s = 1e-12 * k["latency_s"]
+        busy_s, memory_s = k.latency_s - k.launch_s, max(k.dram_s, k.cache_s)
+        longest_s = max(k.compute_s, memory_s)
+        hidden_s = min(k.compute_s, k.dram_s)
+        rounding_s = 1e-12 * k.latency_s
         if hardware.kind == "cpu":  # what a kernel does beside its arithmetic comes before or after it
-            assert busy_s == pytest.approx(k["compute_s"] + memory_s, abs=rounding_s)
+            assert busy_s == pytest.approx(k.compute_s + memory_s, abs=rounding_s)
         elif hardware.kind == "gpu":  # of the shorter of cores and dram, a part is not hidden
             assert longest_s - rounding_s <= busy_s <= longest_s + hidden_s + rounding_s
         else:
             assert busy_s == pytest.approx(longest_s, abs=rounding_s)
-        assert k["bound"] in {"compute", "dram", "cache", "launch"}
+        assert k.bound in _core.bounds()
         joined = hardware.kind == "cpu" and execution != "eager"  # a loop that goes on where another ended
-        assert k["launch_s"] > 0 or (joined and k["launch_s"] == 0)
+        assert k.launch_s > 0 or (joined and k.launch_s == 0)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -263,7 +263,7 @@ def test_no_kernel_beats_the_roofline(graph: ic.Graph, machine: str, execution: 
     plan = _core.plan(graph, sizes_of(graph, 256), execution=execution, precision=precision)
     for kernel, estimate in zip(plan.kernels(), _core.evaluate_kernels(plan, {}, hardware), strict=True):
         work = kernel["work"]
-        busy = max(estimate["compute_s"], estimate["dram_s"], estimate["cache_s"])
+        busy = max(estimate.compute_s, estimate.dram_s, estimate.cache_s)
         assert busy * peak >= work.contraction_flops
         assert busy * bandwidth >= work.bytes_read + work.bytes_written
 
@@ -277,8 +277,8 @@ def test_what_does_not_fit_a_cache_comes_from_dram_at_its_bandwidth() -> None:
         # A bus that reads as much as it writes pauses for `turnaround` times each byte that it writes.
         moved = FLOAT32 * elements * (2 + hardware.constants.get("stream.turnaround", 0.0))
         reached = hardware.achieved.get("dram", 1.0) * hardware.constants.get("kernel.pointwise.dram", 1.0)
-        faults = estimate["parts_s"].get("faults", 0.0)  # of memory that is mapped anew
-        assert estimate["dram_s"] - faults == pytest.approx(moved / hardware.bandwidth_byte_per_s / reached, rel=1e-9)
+        faults = estimate.parts_s.get("faults", 0.0)  # of memory that is mapped anew
+        assert estimate.dram_s - faults == pytest.approx(moved / hardware.bandwidth_byte_per_s / reached, rel=1e-9)
 
 
 def convolutions() -> ic.Graph:

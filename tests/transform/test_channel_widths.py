@@ -98,7 +98,7 @@ def test_groups_of_a_depthwise_convolution_follow() -> None:
     x = made.run("mean.dim", {"self": x, "dim": [2, 3]}, 12)
     groups = made.groups(made.linear(x, 12, 2, "head"))
     assert groups["a"].modules == ("a", "b")
-    assert groups.graph.to_dict()["nodes"][1]["args"]["groups"] == ("int", "width_a")
+    assert groups.graph.to_dict()["nodes"][1]["args"]["groups"] == ["int", "width_a"]
     layers = ic.count(groups.graph, batch=1, width_a=5).layers
     assert [layer.row.contraction_flops for layer in layers] == [2 * 64 * 3 * 5, 2 * 64 * 9 * 5, 0, 2 * 5 * 2]
 

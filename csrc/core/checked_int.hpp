@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -18,21 +19,71 @@ struct OverflowError : std::overflow_error {
                         " does not fit 64 bits; use smaller sizes or split the batch");
 }
 
+// Each function stores a result that fits 64 bits and returns false, or returns true.
+namespace portable {
+
+inline constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+inline constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min();
+
+constexpr bool add_overflows(std::int64_t a, std::int64_t b, std::int64_t& result) {
+    if (b > 0 ? a > kMax - b : a < kMin - b) return true;
+    result = a + b;
+    return false;
+}
+
+constexpr bool sub_overflows(std::int64_t a, std::int64_t b, std::int64_t& result) {
+    if (b > 0 ? a < kMin + b : a > kMax + b) return true;
+    result = a - b;
+    return false;
+}
+
+constexpr bool mul_overflows(std::int64_t a, std::int64_t b, std::int64_t& result) {
+    const bool overflows = a > 0   ? (b > 0 ? a > kMax / b : b < kMin / a)
+                           : b > 0 ? a < kMin / b
+                                   : a != 0 && b < kMax / a;
+    if (overflows) return true;
+    result = a * b;
+    return false;
+}
+
+}  // namespace portable
+
+#if defined(__GNUC__)  // Clang too
+
+// One instruction each: the processor's overflow flag is read.
+inline bool add_overflows(std::int64_t a, std::int64_t b, std::int64_t& result) {
+    return __builtin_add_overflow(a, b, &result);
+}
+inline bool sub_overflows(std::int64_t a, std::int64_t b, std::int64_t& result) {
+    return __builtin_sub_overflow(a, b, &result);
+}
+inline bool mul_overflows(std::int64_t a, std::int64_t b, std::int64_t& result) {
+    return __builtin_mul_overflow(a, b, &result);
+}
+
+#else
+
+using portable::add_overflows;
+using portable::mul_overflows;
+using portable::sub_overflows;
+
+#endif
+
 inline std::int64_t checked_add(std::int64_t a, std::int64_t b) {
     std::int64_t result = 0;
-    if (__builtin_add_overflow(a, b, &result)) raise_overflow("+", a, b);
+    if (add_overflows(a, b, result)) raise_overflow("+", a, b);
     return result;
 }
 
 inline std::int64_t checked_sub(std::int64_t a, std::int64_t b) {
     std::int64_t result = 0;
-    if (__builtin_sub_overflow(a, b, &result)) raise_overflow("-", a, b);
+    if (sub_overflows(a, b, result)) raise_overflow("-", a, b);
     return result;
 }
 
 inline std::int64_t checked_mul(std::int64_t a, std::int64_t b) {
     std::int64_t result = 0;
-    if (__builtin_mul_overflow(a, b, &result)) raise_overflow("*", a, b);
+    if (mul_overflows(a, b, result)) raise_overflow("*", a, b);
     return result;
 }
 
