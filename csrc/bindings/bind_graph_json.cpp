@@ -34,6 +34,11 @@ GraphPtr from_json(std::string_view text) {
     return graph_from_json(text);
 }
 
+bool is_equal(const Graph& a, const Graph& b) {
+    const py::gil_scoped_release release;
+    return a == b;
+}
+
 py::object to_dict(const Graph& graph) {
     const std::string text = to_json(graph);
     const CollectorPause pause;
@@ -58,7 +63,7 @@ void register_graph_json(py::class_<Graph, py::smart_holder>& graph) {
                 if (!py::isinstance<Graph>(other)) {
                     return py::reinterpret_borrow<py::object>(Py_NotImplemented);
                 }
-                return py::bool_(to_json(a) == to_json(other.cast<const Graph&>()));
+                return py::bool_(is_equal(a, other.cast<const Graph&>()));
             },
             py::arg("other"))
         .def("__hash__",

@@ -1,5 +1,6 @@
 #include "core/graph_json.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
 #include <unordered_map>
@@ -236,7 +237,11 @@ class GraphReader {
 
 class GraphTextWriter {
   public:
-    explicit GraphTextWriter(const Graph& graph) : graph_(graph) {
+    // Named sizes and the arguments of a node are written in the order of the graph, or in that of their
+    // names.
+    enum class Order : std::uint8_t { of_graph, of_names };
+
+    GraphTextWriter(const Graph& graph, Order order) : graph_(graph), order_(order) {
         expressions_.reserve(graph.expressions().size());
         for (const Expr& e : graph.expressions()) expressions_.push_back(number_text(e));
     }
@@ -246,8 +251,12 @@ class GraphTextWriter {
         out_.key("schema_version").integer(kGraphSchemaVersion);
         out_.key("model").text(graph_.model());
         out_.key("sizes").begin_object();
-        for (const std::string& name : graph_.size_names()) {
-            write_size(name, graph_.sizes().find(name)->second);
+        if (order_ == Order::of_names) {
+            for (const auto& [name, size] : graph_.sizes()) write_size(name, size);
+        } else {
+            for (const std::string& name : graph_.size_names()) {
+                write_size(name, graph_.sizes().find(name)->second);
+            }
         }
         out_.end_object();
         out_.key("guards").begin_list();
@@ -333,7 +342,14 @@ class GraphTextWriter {
         if (!graph_.name(node.source).empty()) out_.key("source").raw(quoted_name(node.source));
         if (node.phase != Phase::forward) out_.key("phase").text(name_of(node.phase));
         out_.key("args").begin_object();
-        for (const Argument& argument : graph_.arguments(node)) {
+        const std::span<const Argument> arguments = graph_.arguments(node);
+        ordered_.assign(arguments.begin(), arguments.end());
+        if (order_ == Order::of_names) {
+            std::sort(ordered_.begin(), ordered_.end(), [this](const Argument& a, const Argument& b) {
+                return graph_.name(a.name) < graph_.name(b.name);
+            });
+        }
+        for (const Argument& argument : ordered_) {
             out_.quoted_key(quoted_name(argument.name));
             write_argument(argument);
         }
@@ -392,6 +408,8 @@ class GraphTextWriter {
     }
 
     const Graph& graph_;
+    const Order order_;
+    std::vector<Argument> ordered_;  // of one node
     JsonWriter out_;
     std::vector<std::string> expressions_;  // as JSON
     std::vector<std::string> names_;        // as JSON; empty until they are written
@@ -400,7 +418,14 @@ class GraphTextWriter {
 }  // namespace
 
 std::string graph_to_json(const Graph& graph) {
-    return GraphTextWriter(graph).write();
+    return GraphTextWriter(graph, GraphTextWriter::Order::of_graph).write();
+}
+
+bool operator==(const Graph& a, const Graph& b) {
+    const auto text = [](const Graph& graph) {
+        return GraphTextWriter(graph, GraphTextWriter::Order::of_names).write();
+    };
+    return &a == &b || (a.nodes().size() == b.nodes().size() && text(a) == text(b));
 }
 
 std::shared_ptr<const Graph> graph_from_json(std::string_view text) {

@@ -14,7 +14,10 @@ import pyinfercost as ic
 from pyinfercost.cli import main
 
 PAGES = sorted(DOCS.rglob("*.md"))
-SOURCES = [*(ROOT / "csrc").rglob("*.[ch]pp"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "pyinfercost").rglob("*.py")]
+SOURCES = [
+    *(path for folder in ("csrc", "examples/cpp") for path in (ROOT / folder).rglob("*.[ch]pp")),
+    *(path for folder in ("pyinfercost", "tests") for path in (ROOT / folder).rglob("*.py")),
+]
 
 
 def test_the_api_has_every_public_name_once() -> None:
@@ -33,7 +36,7 @@ def test_what_is_quoted_stands_in_the_source(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     quoted = re.findall(r"^```(?:cpp|py)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     missing = [block for block in quoted if not any(block in path.read_text(encoding="utf-8") for path in SOURCES)]
-    assert not missing, "not in csrc, tests or pyinfercost as it is quoted"
+    assert not missing, "not in csrc, examples/cpp, tests or pyinfercost as it is quoted"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
