@@ -1,13 +1,14 @@
-"""The documentation is whole: all public names, all pages in the navigation, quotations as they stand in the source."""
+"""The documentation is complete: it lists all public names and pages, and quoted code is in the source."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 from pathlib import Path
 
 import pytest
-from support.doc_names import names_of_the_api
+from support.doc_names import names_of_the_api, names_of_the_index
 from support.paths import DOCS, ROOT
 
 import pyinfercost as ic
@@ -21,9 +22,21 @@ SOURCES = [
 
 
 def test_the_api_has_every_public_name_once() -> None:
-    named = names_of_the_api()
+    named = [name for name in names_of_the_api() if "." not in name]
     assert sorted(named) == sorted(set(ic.__all__) - {"__version__"}), "docs/api/*.md: a line `::: pyinfercost.NAME`"
+
+
+def test_the_index_has_every_public_name_once() -> None:
+    assert sorted(names_of_the_index()) == sorted(set(ic.__all__) - {"__version__"})
     assert "`ic.__version__`" in (DOCS / "api" / "index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("room", ["training", "monitor", "advice"])
+def test_the_api_has_every_name_of_a_room(room: str) -> None:
+    exported = set(importlib.import_module(f"pyinfercost.{room}").__all__) - set(ic.__all__)
+    named = {name.rpartition(".")[2] for name in names_of_the_api() if name.startswith(f"{room}.")}
+    assert exported
+    assert not exported - named, f"docs/api/*.md: a line `::: pyinfercost.{room}.NAME`"
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -1,4 +1,4 @@
-"""Writes `docs/coverage.md` from the golden file of the zoo."""
+"""Generate `docs/coverage.md` from the golden file of the zoo."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ PATH = Path(__file__).parents[2] / "docs" / "coverage.md"
 _HEAD = """\
 # Coverage
 
-Written by `python tests/zoo/run.py --write`; not edited by hand.
+`python tests/zoo/run.py --write` generates this page; do not edit it.
 
-Every public model of these libraries was built without weights, captured on meta tensors and counted. A model stands
-under *captured* when its forward was recorded to the end; *unmodelled* lists operators that have no row, with the
-number of models that call them. For each model it was also checked that the counts are the same after `to_json` and
-`from_json`; that the module, its inputs and torch are as they were, also when the forward raises halfway; and, where a
-figure is known from elsewhere, that FLOPs and parameters agree with it to its printed digits. Where torch's own counter
-can run a transformers or diffusers model and has a rule for everything that it calls, its FLOPs were compared too, and
-are equal: those models are *counted twice*. Small ones ran with real weights, at the lengths that their data decided.
+Every public model of these libraries was built without weights, captured on meta tensors and counted. *Captured* models ran
+to the end of their forward. *Unmodelled* lists operators without a row, with the number of models that call them. Each model
+was checked in three ways: its counts are equal after `to_json` and `from_json`; the module, its inputs and torch are
+unchanged, even if the forward raises halfway; and FLOPs and parameters equal published figures to their printed digits, if
+there are any. *Counted twice* are transformers and diffusers models that torch's own counter can run and has formulas for: its
+FLOPs are equal. Small models also ran with real weights, at lengths that depend on their data.
 """
 
 
 def write(libraries: Mapping[str, str], records: Mapping[str, Record], path: Path = PATH) -> None:
-    """Writes the page: a summary, groups by library, what cannot be built, figures that differ."""
+    """Write the page: a summary, groups by library, models that cannot be built, figures that differ."""
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(_lines(libraries, records)) + "\n", encoding="utf-8")
 
@@ -45,19 +44,19 @@ def _lines(libraries: Mapping[str, str], records: Mapping[str, Record]) -> Itera
         records,
         "not_built",
         "Not built",
-        "What a model needs beyond the library, or why it has no inputs to call it on.",
+        "Requirements of a model beyond the library, or the reason that it has no inputs.",
     )
     yield from _reasons(
         records,
         "counted_twice",
         "Not counted twice",
-        "Why torch's own counter says nothing about a model: how it was run, and what it met.",
+        "The reason that torch's own counter has no result for a model: how it ran, and the error.",
     )
     yield from _reasons(
         records,
         "differs",
         "Published figures that differ",
-        "The count and the figure that its library publishes, and why they are not the same.",
+        "The count, the published figure of the library, and the reason for the difference.",
     )
 
 
