@@ -1,4 +1,4 @@
-// The core as a library: what a model costs, without Python.
+// The core as a library: predicts the cost of a model without Python.
 //
 //   const auto graph = infercost::graph_from_json(graph_text);           // Graph.to_json() in Python
 //   const auto machine = infercost::hardware_from_json(machine_text);    // Hardware.to_json() in Python
@@ -8,9 +8,9 @@
 //   infercost::PlanFamily plans(graph, precision, infercost::Execution::compiled, {});
 //   const double latency_s = infercost::evaluate_point(plans.plan_for(sizes), sizes, machine).latency_s;
 //
-// Errors of input are std::invalid_argument, totals beyond 64 bits infercost::OverflowError. Graphs, plans
-// and machines are immutable, and every function may be called from any thread; a GraphBuilder belongs to
-// one.
+// Invalid input throws std::invalid_argument, and a total beyond 64 bits throws infercost::OverflowError.
+// Graphs, plans and machines are immutable, and every function may be called from any thread; a GraphBuilder
+// belongs to one thread.
 #pragma once
 
 #include "core/graph.hpp"

@@ -9,10 +9,10 @@
 namespace infercost {
 namespace {
 
-constexpr int kSequenceRank = 2;  // of ids: batch, sequence
-constexpr int kKeyRank = 3;       // of keys and values at least: batch, position, element
+constexpr int kSequenceRank = 2;  // dimensions of ids: batch, sequence
+constexpr int kKeyRank = 3;       // minimum dimensions of keys and values: batch, position, element
 
-// Follows what lies in a tensor through views and copies, over one pass in node order.
+// Tracks the contents of tensors through views and copies, in one pass in node order.
 class Followed {
   public:
     explicit Followed(const Graph& graph)
@@ -20,7 +20,7 @@ class Followed {
         for (std::size_t i = 0; i < origin_.size(); ++i) origin_[i] = static_cast<TensorIndex>(i);
     }
 
-    // The tensor that first held it.
+    // The tensor that first held the contents.
     TensorIndex origin(const Pass& pass, TensorIndex t) const { return origin_[at(pass.storage.root(t))]; }
     // Whether an attention reads it as keys or values.
     bool kept(const Pass& pass, TensorIndex t) const { return kept_[at(origin(pass, t))]; }
@@ -36,7 +36,7 @@ class Followed {
         } else if (work.kind == WorkKind::attention || work.kind == WorkKind::gemm) {
             std::vector<TensorIndex> operands;
             call.for_each_input([&](TensorIndex t) { operands.push_back(t); });
-            // Queries and scores come first, keys and values after them: of a product the last operand alone.
+            // Queries and scores precede keys and values: of a product, only the last operand.
             const std::size_t first = work.kind == WorkKind::attention ? 1 : operands.size() - 1;
             for (std::size_t i = std::max<std::size_t>(1, first); i < operands.size(); ++i) {
                 kept_[at(origin(pass, operands[i]))] = true;
@@ -46,11 +46,11 @@ class Followed {
 
   private:
     static std::size_t at(TensorIndex t) { return static_cast<std::size_t>(t); }
-    std::vector<TensorIndex> origin_;  // of what lies in a storage, at the place of its root
+    std::vector<TensorIndex> origin_;  // origin of the contents of a storage, at the index of its root
     std::vector<bool> kept_;
 };
 
-// Which inputs are looked up in the largest table of embeddings.
+// Finds the inputs that index the largest embedding table.
 class Lookups {
   public:
     void visit(const Call& call, const Followed& followed, const Pass& pass) {
@@ -100,7 +100,7 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     }
     boundary.weight_bytes = stored.parameter_bytes + stored.buffer_bytes;
 
-    // In sizes as they are: what depends on data may be given later.
+    // Sizes stay open: a size that depends on data may be given later.
     Pass open(*graph, {}, precision);
     open.expressions.assign(graph->expressions().begin(), graph->expressions().end());
     const Call any(open, none);

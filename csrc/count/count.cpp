@@ -14,7 +14,7 @@ Expr sum_of(const std::array<Expr, kTrafficCount>& parts) {
     return total;
 }
 
-// Calls visit with "", "a", "a.b", ... down to `depth` levels (all when negative).
+// Call visit with "", "a", "a.b", ... down to `depth` levels (all levels if negative).
 template <class Visit>
 void for_each_ancestor(const std::string& path, int depth, Visit&& visit) {
     visit(std::string());
@@ -190,7 +190,7 @@ std::map<std::string, CountRow> Counts::by_module(int depth) const {
         for_each_ancestor(graph().name(node.module), depth,
                           [&](const std::string& path) { merge(rows[path], row); });
     });
-    // Parameters belong to the module that owns them, whether or not a node of it reads them.
+    // Parameters count for the module that owns them, even if no node of the module reads them.
     const Pass pass(graph(), sizes_, lowered_.precision);
     const Node none{};
     const Call any(pass, none);

@@ -1,4 +1,4 @@
-// Graph -> Counts: FLOPs, bytes, parameters and memory, by node, op and module. No hardware.
+// Graph -> Counts: FLOPs, bytes, parameters and memory, by node, op and module, independent of hardware.
 #pragma once
 
 #include <map>
@@ -12,7 +12,7 @@
 
 namespace infercost {
 
-// One line of a report: the whole model, a module, an op, or a single node.
+// One row of a report: the whole model, a module, an op, or a single node.
 struct CountRow {
     std::int64_t nodes = 0;
     Expr contraction_flops;
@@ -27,7 +27,7 @@ struct CountRow {
     Expr peak_memory_bytes;
 
     void add(const Work& work);
-    // What a tensor adds if it is a parameter or a buffer; `any` is a call of the pass it belongs to.
+    // Add a tensor that is a parameter or a buffer; `any` is a call of its pass.
     void add_stored(const Call& any, TensorIndex t);
     Expr macs() const { return contraction_flops / 2; }
     Expr bytes_read() const;
@@ -44,7 +44,7 @@ struct LayerRow {
     CountRow row;
 };
 
-// Totals are computed at once; rows by layer, module and op when they are asked for.
+// The constructor computes totals; rows by layer, module and op are computed on demand.
 class Counts {
   public:
     Counts(LoweredGraph lowered, Sizes sizes);
@@ -57,10 +57,9 @@ class Counts {
 
     std::vector<LayerRow> layers() const;
     std::map<std::string, CountRow> by_op() const;
-    // Forward, and backward where the graph has it.
+    // Forward, and backward if the graph has one.
     std::map<Phase, CountRow> by_phase() const;
-    // Every module path down to `depth` (all when negative), each with all that lies below it; "" is the
-    // model.
+    // Every module path down to `depth` (all if negative), including submodules; "" is the model.
     std::map<std::string, CountRow> by_module(int depth) const;
 
   private:
@@ -77,7 +76,7 @@ class Counts {
     std::int64_t modelled_ = 0;
 };
 
-// Counts a captured graph in a precision. Sizes that are not given stay open; `overrides` are by its nodes.
+// Counts a captured graph in a precision. Sizes without a value stay open; `overrides` refer to its nodes.
 Counts count(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
              const Overrides& overrides = {});
 

@@ -7,7 +7,7 @@ namespace {
 
 constexpr NodeIndex kNever = -1;
 
-// For each storage, at the place of its root: the last node during which it is held.
+// For each storage, at the index of its root: the last node during which it is held.
 std::vector<NodeIndex> ends_of(const Pass& pass) {
     const Graph& graph = pass.graph;
     const auto last_node = static_cast<NodeIndex>(graph.nodes().size()) - 1;
@@ -29,7 +29,7 @@ std::vector<NodeIndex> ends_of(const Pass& pass) {
     return ends;
 }
 
-// Storages that stop being held after each node, in lists that are linked through `next`.
+// Storages that are released after each node, in lists linked by `next`.
 class Endings {
   public:
     Endings(std::size_t nodes, std::size_t storages) : head_(nodes, kNone), next_(storages, kNone) {}
@@ -67,8 +67,8 @@ MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace) {
     use.workspace = std::move(workspace);
     use.timeline.reserve(nodes);
     Endings endings(nodes, tensors);
-    // Of a cache that a step replaces. Results of the graph end with the last node, after which nothing is
-    // looked at.
+    // The caches that a step replaces. Results of the graph end with the last node, after which nothing is
+    // measured.
     for (std::size_t t = 0; t < graph.held_until().size(); ++t) {
         if (role_of(t) == Role::kv_cache && graph.held_until()[t] != kNotObserved) endings.add(ends[t], t);
     }

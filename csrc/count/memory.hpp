@@ -1,4 +1,4 @@
-// Lifetimes of storages -> how much memory activations need, and which node needs most.
+// Lifetimes of storages -> peak memory of activations, and the node at the peak.
 #pragma once
 
 #include <string>
@@ -8,13 +8,13 @@
 
 namespace infercost {
 
-// Where the ends of lifetimes come from.
+// Origin of lifetimes.
 enum class Lifetimes : std::uint8_t {
-    last_use,  // a storage is free after the last node that uses it: what a planned (compiled) run does
-    observed   // it is free when the captured forward held no more tensor that lies in it: what eager does
+    last_use,  // a storage is free after its last use, as in a planned (compiled) run
+    observed   // a storage is free when the captured forward held none of its tensors, as in eager execution
 };
 
-// A storage that a node makes, from the node that makes it to the last node during which it is held.
+// A storage that a node creates, from that node to the last node during which it is held.
 struct Lifetime {
     TensorIndex tensor;
     NodeIndex first;
@@ -24,21 +24,21 @@ struct Lifetime {
 
 struct MemoryUse {
     Lifetimes lifetimes = Lifetimes::last_use;
-    Expr input_bytes;               // inputs, caches and constants
-    Expr peak_activation_bytes;     // results of nodes and workspaces; a storage shared by views counts once
-    Expr peak_memory_bytes;         // weights, buffers, inputs and the activation peak
-    Expr saved_for_backward_bytes;  // results of forward nodes that backward reads; each storage once
+    Expr input_bytes;            // inputs, caches and constants
+    Expr peak_activation_bytes;  // results of nodes, and workspaces; a storage that views share counts once
+    Expr peak_memory_bytes;      // weights, buffers, inputs and the activation peak
+    Expr saved_for_backward_bytes;  // results of forward nodes that backward reads, each storage once
     NodeIndex peak_node = -1;
-    std::string peak_op;          // of that node
-    std::string peak_module;      // and where it stands
-    std::vector<Expr> timeline;   // held results and the workspace while each node runs
-    std::vector<Expr> workspace;  // of that, what the node's kernel takes for itself
+    std::string peak_op;          // op of that node
+    std::string peak_module;      // module of that node
+    std::vector<Expr> timeline;   // held results and workspace while each node runs
+    std::vector<Expr> workspace;  // part of the timeline: workspace of the node's kernel
     std::vector<Lifetime> storages;
 };
 
-// A storage lives from the node that makes it until nothing holds it, and to the end if it is a result of the
-// graph. A KV cache that was seen to be let go of is free from then on. `pass` must have seen all nodes;
-// `workspace` has an entry for each.
+// A storage lives from the node that creates it until it is released, and to the end if it is a result of the
+// graph. A KV cache whose release was observed is free afterwards. `pass` must have seen all nodes;
+// `workspace` has one entry per node.
 MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace);
 
 }  // namespace infercost

@@ -14,7 +14,7 @@ void SavedForBackward::visit(NodeIndex index, const Work& work, const Pass& pass
         }
         return;
     }
-    // A view of it, or a tensor made like it, does not need what lies in it.
+    // A view of the storage, or a tensor of the same shape, does not need its contents.
     if (work.modelled && work.bytes_read() == Expr(0)) return;
     const Call call(pass, node);
     call.for_each_input([&](TensorIndex t) {

@@ -11,7 +11,7 @@ double at(const Affine& a, const double* columns, std::size_t i) {
     return a.constant + a.coefficient * columns[static_cast<std::size_t>(a.column) * kBlock + i];
 }
 
-// Calls visit(holds) with the comparison of a relation.
+// Call visit(holds) with the comparison of a relation.
 template <class Visit>
 auto with_relation(Guard::Relation relation, Visit visit) {
     switch (relation) {
@@ -37,7 +37,7 @@ bool holds(const PlanGuard& guard, const double* columns, std::size_t i) {
     });
 }
 
-// A count rather than a search: a loop without an exit takes vectors.
+// Counts instead of searching: a loop without an exit vectorizes.
 bool holds_everywhere(const PlanGuard& guard, const double* columns, std::size_t points) {
     return with_relation(guard.relation, [&](auto holds) {
         std::int64_t broken = 0;
@@ -90,7 +90,7 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
 
 BlockInput BoundPlan::fill(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch,
                            double* footprint) const {
-    // The columns, and behind them the least value of each.
+    // The columns, followed by the minimum of each.
     const Tape& tape = plan_->tape;
     const std::size_t needed = tape.column_count() * (kBlock + 1);
     scratch.grow(needed);
@@ -147,7 +147,7 @@ void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, Bl
         std::fill_n(sum, input.points, 0.0);
     loops(isa).run_block(input, sums);
     if (host_s_ > 0 || start_s_ > 0) {
-        // The host runs ahead of the device: what is seen is the slower of the two.
+        // The host runs ahead of the device: the slower of the two determines the latency.
         for (int i = 0; i < input.points; ++i) {
             const double wait = start_s_ + std::max(0.0, host_s_ - sums.latency[i]);
             sums.latency[i] += wait;

@@ -1,4 +1,4 @@
-// A plan on a machine, ready to run blocks of points.
+// A plan that is bound to a machine, ready to evaluate blocks of points.
 #pragma once
 
 #include <array>
@@ -14,11 +14,11 @@
 
 namespace infercost {
 
-// Doubles that start at a cache line: a vector that lies across two of them takes twice as long to load.
+// Doubles that are aligned to cache lines: a load that crosses two lines takes twice as long.
 class AlignedColumns {
   public:
     explicit AlignedColumns(std::size_t count = 0) { grow(count); }
-    // What was in there is kept.
+    // Keeps the contents.
     void grow(std::size_t count) {
         if (lines_.size() * kPerLine < count) lines_.resize((count + kPerLine - 1) / kPerLine);
     }
@@ -33,22 +33,22 @@ class AlignedColumns {
     std::vector<Line> lines_;
 };
 
-// Values of sizes at the points of one block.
+// Values of the sizes at the points of one block.
 struct SizeBlock {
     std::span<const std::string> names;
-    double* values;  // kBlock for each name; what lies behind the last point is filled with it
+    double* values;  // kBlock values per name; values after the last point repeat it
     std::size_t points;
 };
 
-// A line longer than a block: columns half a page apart share the low bits of their addresses, and a load
-// then waits for the store to another one.
+// One cache line longer than a block: columns half a page apart share the low address bits, and a load would
+// wait for the store to another column.
 struct BlockResult {
     alignas(64) std::array<double, kBlock + 8> latency, compute, dram, cache, launch, spread, energy,
         footprint;
 };
 
-// What each launch waits for beside the device, seconds: the host that issues it, and the start of the
-// forward, both shared out over all launches.
+// Seconds that each launch waits in addition to device time: the host that issues it, and the start of the
+// forward, both distributed over all launches.
 struct LaunchWait {
     double host_s = 0;
     double start_s = 0;
@@ -56,21 +56,20 @@ struct LaunchWait {
 
 class BoundPlan {
   public:
-    // `names` are those of the blocks that it will be given. Throws std::invalid_argument where the plan
-    // needs more.
+    // `names` are the sizes of the blocks. Throws std::invalid_argument if the plan needs other sizes.
     BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware, std::span<const std::string> names);
 
     const Plan& plan() const { return *plan_; }
-    // `scratch` grows to what the plan's columns need, and may be used for other plans after.
+    // `scratch` grows to the size of the plan's columns, and may be reused for other plans.
     void run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const;
     const std::vector<BoundKernel>& kernels() const { return kernels_; }
-    // What the machine draws whatever it does; not a number where its energy is not known.
+    // Static power of the machine; NaN if its energy is unknown.
     double static_w() const { return static_w_; }
-    // What the device spends on one launch of each of these kernels at the first point: this plan's, or such
-    // as have their quantities in its columns.
+    // Device time of one launch of each of these kernels at the first point. The kernels belong to this plan,
+    // or have their quantities in its columns.
     std::vector<KernelSeconds> terms(std::span<const BoundKernel> kernels, const SizeBlock& sizes,
                                      Isa isa) const;
-    // On top of what the device spends, `device` being the terms of all kernels.
+    // Seconds in addition to device time; `device` holds the terms of all kernels.
     LaunchWait wait(std::span<const KernelSeconds> device) const;
 
   private:
@@ -82,9 +81,9 @@ class BoundPlan {
     MemoryCosts memory_;
     double start_s_ = 0;
     double static_w_ = 0;
-    double spread_ = 0;                // of what the host spends
-    double host_s_ = 0;                // what the host spends on issuing all ops, while the device runs
-    std::vector<std::size_t> inputs_;  // of the tape, as indices into the names
+    double spread_ = 0;                // of the host time
+    double host_s_ = 0;                // host time to issue all ops while the device runs
+    std::vector<std::size_t> inputs_;  // inputs of the tape, as indices into the names
 };
 
 }  // namespace infercost

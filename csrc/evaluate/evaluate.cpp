@@ -13,10 +13,10 @@
 namespace infercost {
 namespace {
 
-// What a thread takes at once: a millisecond's work or so.
+// Points per task of a thread, about a millisecond of work.
 constexpr std::size_t kChunk = 32 * kBlock;
 
-// The plans of a family on one machine, bound when first met.
+// The plans of a family on one machine, bound on first use.
 class Plans {
   public:
     Plans(PlanFamily& family, const Hardware& hardware, std::span<const std::string> names)
@@ -26,7 +26,7 @@ class Plans {
         bound_.emplace(Sizes{}, std::make_unique<BoundPlan>(std::move(plan), hardware, names));
     }
 
-    // `bound` are the sizes of a point that its plan binds; none for a single plan.
+    // `bound` holds the sizes of a point that its plan binds; empty for a single plan.
     const BoundPlan& at(const Sizes& bound) {
         const std::scoped_lock lock(mutex_);
         std::unique_ptr<BoundPlan>& slot = bound_[bound];
@@ -42,16 +42,16 @@ class Plans {
     std::map<Sizes, std::unique_ptr<BoundPlan>> bound_;
 };
 
-// An axis that has values which a plan binds.
+// An axis with values that a plan binds.
 struct BindingAxis {
     std::size_t axis;
-    bool every_value;  // each value has a plan of its own; otherwise only 1 has
+    bool every_value;  // each value has its own plan; otherwise only the value 1 has
 };
 
-// What is the same for all points of a grid.
+// Facts that all points of a grid share.
 struct AxisFacts {
     std::vector<BindingAxis> binding;
-    bool limits_vary = false;  // a size's maximum depends on other sizes
+    bool limits_vary = false;  // a maximum depends on other sizes
 };
 
 AxisFacts check_axes(const Graph& graph, std::span<const SizeAxis> axes, std::size_t points) {
@@ -75,14 +75,15 @@ AxisFacts check_axes(const Graph& graph, std::span<const SizeAxis> axes, std::si
             {axis.name, high}
         });
         const bool of_data = graph.depends_on_data(axis.name);
-        if (of_data || low == 1) facts.binding.push_back({a, of_data});  // 1 is the least that others may be
+        if (of_data || low == 1)
+            facts.binding.push_back({a, of_data});  // 1 is the minimum of all other sizes
         const NamedSize& size = graph.sizes().find(axis.name)->second;
         facts.limits_vary = facts.limits_vary || (size.maximum && !size.maximum->is_constant());
     }
     return facts;
 }
 
-// A stretch of a grid, block by block; each thread has one.
+// Evaluates a contiguous part of a grid, block by block; each thread has one.
 class Walker {
   public:
     Walker(Plans& plans, const Graph& graph, std::span<const SizeAxis> axes,
@@ -97,7 +98,7 @@ class Walker {
           sizes_(axes.size() * kBlock),
           gathered_(axes.size() * kBlock) {}
 
-    // Points `begin` .. `end` of the output, which are `first` further on in the grid.
+    // Points `begin` .. `end` of the output, at offset `first` of the grid.
     void run(std::uint64_t first, std::size_t begin, std::size_t end) {
         for (std::size_t at = begin; at < end; at += kBlock) {
             const std::size_t points = std::min(kBlock, end - at);
@@ -111,7 +112,7 @@ class Walker {
   private:
     static void fill(const SizeAxis& axis, std::uint64_t from, std::size_t points, double* out) {
         std::uint64_t position = from / axis.repeat % axis.values.size();
-        std::uint64_t left = axis.repeat - from % axis.repeat;  // points that still have this value
+        std::uint64_t left = axis.repeat - from % axis.repeat;  // points with the same value that remain
         for (std::size_t i = 0; i < points;) {
             const auto run = static_cast<std::size_t>(std::min<std::uint64_t>(left, points - i));
             std::fill_n(out + i, run, static_cast<double>(axis.values[position]));
@@ -121,7 +122,7 @@ class Walker {
         }
     }
 
-    // Which sizes the plan of a point binds.
+    // Return the sizes that the plan of a point binds.
     Sizes bound_at(std::size_t i) const {
         Sizes bound;
         for (const BindingAxis& binding : facts_.binding) {
@@ -159,7 +160,7 @@ class Walker {
             write(at, points, nullptr);
             return;
         }
-        // Points of one plan are put together, run, and written to where they came from.
+        // Points with the same plan are gathered, evaluated, and scattered back.
         std::vector<bool> taken(points, false);
         for (std::size_t i = 0; i < points; ++i) {
             if (taken[i]) continue;
@@ -196,7 +197,7 @@ class Walker {
         put(out_.peak_memory_bytes, result_.footprint);
     }
 
-    // Only where a limit depends on other sizes: the others were checked once, by their axes.
+    // Only if a limit depends on other sizes; other limits are checked once, by axis.
     void check_limits(std::size_t points) const {
         for (std::size_t i = 0; i < points; ++i) {
             Sizes point;
@@ -214,8 +215,8 @@ class Walker {
     const AxisFacts& facts_;
     const Columns& out_;
     Isa isa_;
-    AlignedColumns sizes_;     // kBlock values for each axis
-    AlignedColumns gathered_;  // the same, of one plan's points
+    AlignedColumns sizes_;     // kBlock values per axis
+    AlignedColumns gathered_;  // the same for the points of one plan
     std::array<std::size_t, kBlock> places_{};
     AlignedColumns scratch_;
     BlockResult result_;
@@ -226,7 +227,7 @@ void walk(Plans& plans, const Graph& graph, std::span<const SizeAxis> axes,
           const Columns& out, const EvaluateOptions& options) {
     const std::size_t chunks = (points + kChunk - 1) / kChunk;
     const std::size_t threads = std::clamp<std::size_t>(options.threads, 1, std::max<std::size_t>(chunks, 1));
-    // Chunks are taken in order, by whoever is free: a core that others use too does less.
+    // Idle threads take chunks in order, so a core with other load takes fewer.
     std::atomic<std::size_t> next = 0;
     struct Failure {
         std::size_t chunk = std::numeric_limits<std::size_t>::max();
@@ -249,8 +250,8 @@ void walk(Plans& plans, const Graph& graph, std::span<const SizeAxis> axes,
     for (std::size_t t = 1; t < threads; ++t) others.emplace_back(take, t);
     take(0);
     for (std::thread& other : others) other.join();
-    // The first in the order of the grid, whichever thread was the first to see one: all chunks before it
-    // were taken before it.
+    // Report the failure that is first in grid order, whichever thread failed first: all earlier chunks were
+    // started before it.
     const Failure& earliest =
         *std::min_element(failures.begin(), failures.end(),
                           [](const Failure& x, const Failure& y) { return x.chunk < y.chunk; });
@@ -278,7 +279,7 @@ void evaluate(const std::shared_ptr<const Plan>& plan, std::span<const SizeAxis>
               const Hardware& hardware, std::uint64_t first, std::size_t points, const Columns& out,
               const EvaluateOptions& options) {
     AxisFacts facts = check_axes(*plan->graph, axes, points);
-    facts = {};  // one plan for all, as the caller has chosen
+    facts = {};  // one plan for all points, as the caller specified
     const std::vector<std::string> names = names_of(axes);
     Plans plans(plan, hardware, names);
     walk(plans, *plan->graph, axes, names, facts, first, points, out, options);

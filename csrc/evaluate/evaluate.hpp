@@ -1,7 +1,6 @@
 // Plans x sizes x Hardware -> columns. The only evaluator: one estimate is a grid of one point.
 //
-// A point's result depends on nothing but the point: not on the block it stands in, on the threads, nor on
-// the instruction set.
+// The result of a point depends on that point only: not on its block, the threads, or the instruction set.
 #pragma once
 
 #include <array>
@@ -19,28 +18,28 @@
 
 namespace infercost {
 
-// One size of a grid: at point i it is values[(i / repeat) % values.size()]. A column of its own has repeat 1
-// and a value for each point.
+// One size of a grid: its value at point i is values[(i / repeat) % values.size()]. A column has repeat 1 and
+// one value per point.
 struct SizeAxis {
     std::string name;
     std::span<const std::int64_t> values;
     std::uint64_t repeat = 1;
 };
 
-// Where results go, one value for each point. Empty columns are left out.
+// Output columns with one value per point. Empty columns are not written.
 struct Columns {
     std::span<double> latency_s;
-    // Latency by what it was spent on: each kernel's launch, and its longest other term.
+    // Latency by cause: the launch of each kernel, and its longest other term.
     std::span<double> compute_s;
     std::span<double> dram_s;
     std::span<double> cache_s;
     std::span<double> launch_s;
-    std::span<double> spread_s;  // latency may be this much more, or as many times less
-    std::span<double> energy_j;  // not a number where it is not known of the machine
+    std::span<double> spread_s;  // the error band is latency / (1 + spread) to latency x (1 + spread)
+    std::span<double> energy_j;  // NaN if the energy of the machine is unknown
     std::span<double> peak_memory_bytes;
 };
 
-// The same for one point.
+// The same figures for one point.
 struct PointEstimate {
     double latency_s = 0;
     double compute_s = 0;
@@ -76,16 +75,16 @@ struct EvaluateOptions {
     Isa isa = best_isa();
 };
 
-// Points first .. first + points of a grid. Throws std::invalid_argument for a size that is missing, unknown,
-// out of its range, or on the far side of a guard.
+// Evaluate points first .. first + points of a grid. Throws std::invalid_argument for a size that is missing,
+// unknown or out of range, or that violates a guard.
 void evaluate(PlanFamily& family, std::span<const SizeAxis> axes, const Hardware& hardware,
               std::uint64_t first, std::size_t points, const Columns& out,
               const EvaluateOptions& options = {});
-// The same for one plan, whatever the sizes.
+// Evaluate one plan for all sizes.
 void evaluate(const std::shared_ptr<const Plan>& plan, std::span<const SizeAxis> axes,
               const Hardware& hardware, std::uint64_t first, std::size_t points, const Columns& out,
               const EvaluateOptions& options = {});
-// One point: a value for every size that the plan leaves open.
+// Evaluate one point: a value for every size that the plan leaves open.
 PointEstimate evaluate_point(const std::shared_ptr<const Plan>& plan, const Sizes& sizes,
                              const Hardware& hardware);
 

@@ -13,7 +13,7 @@ namespace {
 using Shape = GpuCosts::Shape;
 using Term = double KernelSeconds::*;
 
-// Times that differ by rounding are the same.
+// Times that differ only by rounding are equal.
 constexpr double kSame = 1e-9;
 
 class Explainer {
@@ -55,14 +55,14 @@ class Explainer {
   private:
     double value(const Expr& e) const { return static_cast<double>(e.evaluate(sizes_)); }
 
-    // ---- what is asked: the kernel with something taken away ----
+    // ---- questions: the kernel without one mechanism ----
 
     template <class Change>
     void without(const BoundKernel& kernel, Change change) {
         asked_.push_back(kernel);
         change(asked_.back());
     }
-    // explain() takes the answers in the order of ask().
+    // explain() consumes the answers in the order of ask().
     const KernelSeconds& answer() { return answers_[next_++]; }
     void lost(std::string_view part, Term term) { add(part, unlimited_.*term - answer().*term); }
 
@@ -124,12 +124,12 @@ class Explainer {
         }
     }
 
-    // ---- what follows from the answers ----
+    // ---- conclusions from the answers ----
 
     void add(std::string_view part, double seconds) {
         if (seconds > kSame * now_->terms.latency) now_->parts.push_back({part, seconds});
     }
-    // Of compute, what nothing before has explained.
+    // Part of compute that no earlier part explains.
     void add_rest(std::string_view part, double explained_s) {
         add(part, unlimited_.compute - explained_s - now_->ideal_compute_s);
     }
@@ -159,7 +159,7 @@ class Explainer {
                 add_rest("padding", 0);
                 break;
         }
-        // The part of the arithmetic that a faster clock would save, had the board the power for it.
+        // Part of the arithmetic that a higher clock would save, if the board had the power.
         const double rate = power_share(hardware_, contraction_engine(hardware_, work.dtype));
         if (flops > 0 && now_->algorithm != Algorithm::direct) {
             add("power", std::min(now_->terms.compute, now_->ideal_compute_s) * (1 - rate));
@@ -197,7 +197,7 @@ class Explainer {
                 const double exponentials_s = all - answer().compute;
                 const double keys_s = all - answer().compute;
                 const double starts_s = all - answer().compute;
-                // As far as a causal mask lets it skip.
+                // As much of the arithmetic as a causal mask allows to skip.
                 now_->ideal_compute_s =
                     keys_s > 0 ? 0 : value(work.causal_flops) * costs.attention.core_s_per_flop / costs.cores;
                 add("exponentials", exponentials_s);
@@ -224,7 +224,7 @@ class Explainer {
         int chosen = 0;
         for (int t = 1; t < costs.menu->count; ++t) {
             const double tile_s = answer().compute;
-            // Of equals the smaller one, which pads least.
+            // Of equal tiles, the smaller, which pads least.
             if (costs.tiles.by_rows ? m <= costs.menu->tiles[t].most_rows : tile_s <= best) {
                 best = tile_s;
                 chosen = t;
@@ -251,8 +251,8 @@ class Explainer {
         tiling.rounds = std::ceil(tiling.tiles * tiling.parts / costs.cores);
         tiling.filled = tiling.tiles * tiling.parts / (tiling.rounds * costs.cores);
         now_->tiling = tiling;
-        // One core on its tiles: from the arithmetic of the results to that of whole tiles in whole rounds,
-        // at the rate of this tile.
+        // One core on its tiles: from the arithmetic of the results to whole tiles in whole rounds, at the
+        // rate of this tile.
         const double slower = 1 + c.edge * (64 / tile.rows + 64 / tile.cols - 1);
         const double results_s = now_->ideal_compute_s * slower;
         now_->ideal_compute_s = std::min(now_->ideal_compute_s, results_s);
@@ -280,10 +280,10 @@ class Explainer {
     SizeBlock block_;
     const Sizes& sizes_;
     const Hardware& hardware_;
-    KernelSeconds unlimited_;     // as if the board had all the power it could use
-    std::deque<TileMenu> menus_;  // a deque: what is asked points into it
+    KernelSeconds unlimited_;     // without the power limit of the board
+    std::deque<TileMenu> menus_;  // a deque, because questions hold pointers to its elements
     std::vector<BoundKernel> asked_;
-    std::vector<std::size_t> first_;  // question of each kernel
+    std::vector<std::size_t> first_;  // first question of each kernel
     std::vector<KernelSeconds> answers_;
     std::size_t next_ = 0;
     KernelEstimate* now_ = nullptr;

@@ -1,6 +1,5 @@
-// Why a kernel takes as long as it does: which part of each term would go if one mechanism were not there.
-// The same loops answer, given a kernel without it, so that no formula stands twice. For one point, beside a
-// sweep.
+// Decomposes the time of a kernel: the part of each term that would disappear without one mechanism. The same
+// loops run on a kernel without the mechanism, so no formula is duplicated. For one point, not for sweeps.
 #pragma once
 
 #include <optional>
@@ -17,13 +16,13 @@ namespace infercost {
 enum class Algorithm { none, tiles, winograd, direct };
 std::string_view name_of(Algorithm algorithm);
 
-// The tile of the menu that a product takes, and how its tiles fall on the cores.
+// The tile of the menu that a product uses, and the distribution of its tiles over the cores.
 struct Tiling {
     Tile tile{};
-    double tiles = 0;   // of the result
-    double parts = 1;   // into which each reduction is split
-    double rounds = 0;  // of tiles on the busiest core
-    double filled = 0;  // share of cores x rounds that has a tile
+    double tiles = 0;   // tiles of the result
+    double parts = 1;   // splits of each reduction
+    double rounds = 0;  // rounds of tiles on the busiest core
+    double filled = 0;  // share of cores x rounds that is occupied by tiles
 };
 
 struct Part {
@@ -33,30 +32,30 @@ struct Part {
 
 // One kernel on one machine at one point.
 struct KernelEstimate {
-    std::string name;  // of the op that leads it
+    std::string name;  // of the op that determines the kernel
     WorkKind kind = WorkKind::unknown;
-    std::vector<std::vector<NodeIndex>> launches;  // the nodes of each
+    std::vector<std::vector<NodeIndex>> launches;  // the nodes of each launch
     KernelSeconds terms{};                         // of one launch
     Bound bound = Bound::compute;
-    double energy_j = 0;         // of one launch; not a number where the machine's power is not known
+    double energy_j = 0;         // of one launch; NaN if the machine's power is unknown
     double flops = 0;            // of one launch, dense
-    double traffic_bytes = 0;    // that one launch reads and writes, as the plan has fused it
-    double ideal_compute_s = 0;  // arithmetic alone, all cores at the rate that they reach
-    double stream_s = 0;         // all bytes once, from dram as a stream
-    Engine engine;               // that does its arithmetic
-    std::string note;            // a remark for the reader, empty as a rule
+    double traffic_bytes = 0;    // bytes that one launch reads and writes after fusion
+    double ideal_compute_s = 0;  // arithmetic alone, with all cores at their reachable rate
+    double stream_s = 0;         // all bytes once, streamed from DRAM
+    Engine engine;               // the engine of its arithmetic
+    std::string note;            // a remark for the reader, usually empty
     Algorithm algorithm = Algorithm::none;
     std::optional<Tiling> tiling;
-    // Of a term, beyond what is ideal: host, start, regions (launch); power, edges, padding, waves, depth,
-    // pages, operands, split, exponentials, keys, starts, rows, issue, idle, loops, reorder (compute);
-    // strided, again, transposes, faults (dram); packing (cache).
+    // Losses of each term: host, start, regions (launch); power, edges, padding, waves, depth, pages,
+    // operands, split, exponentials, keys, starts, rows, issue, idle, loops, reorder (compute); strided,
+    // again, transposes, faults (dram); packing (cache).
     std::vector<Part> parts;
 };
 
-// The longest term, or launch where starting a kernel takes longer than running it.
+// The longest term, or launch if starting a kernel takes longer than running it.
 Bound bound_of(const KernelSeconds& terms);
 
-// One for each kernel, in the plan's order. Sums over all launches are the columns of evaluate().
+// One estimate per kernel, in the plan's order. Sums over all launches equal the columns of evaluate().
 std::vector<KernelEstimate> estimate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware);
 
 }  // namespace infercost

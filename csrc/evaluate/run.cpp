@@ -8,16 +8,17 @@
 namespace infercost::INFERCOST_ISA {
 namespace {
 
-// What a kernel draws beyond what the machine draws anyway, as far as the board's limit allows: its
-// arithmetic, and its bytes at the last cache and, where that does not hold them, at dram.
+// Energy of a kernel above static power, limited by the board: its arithmetic, its bytes at the last cache
+// and, if the cache does not hold them, at DRAM.
 struct Energy {
-    // A cache holds all of a working set up to half of its size, and nothing from one and a half on.
+    // A cache holds a working set of up to half of its size in full, and nothing of a working set of 1.5
+    // times its size.
     static constexpr double kMissed = 1.5;
     EnergyCosts costs;  // copies, as in run_gpu
     const double* footprint;
     Vec most;
     Quantity contraction, pointwise, weights, others, together;
-    bool weights_miss, others_miss;  // a cache, at all points of the block; joules are the same either way
+    bool weights_miss, others_miss;  // at all points of the block; joules are the same either way
 
     INFERCOST_INLINE Energy(const BoundKernel& kernel, const BlockColumns& block)
         : costs(kernel.energy),
@@ -33,7 +34,7 @@ struct Energy {
                           kernel.energy.per_cache >=
                       kMissed) {}
 
-    // The share that it does not hold.
+    // The share of bytes that the cache does not hold.
     INFERCOST_INLINE Vec missed(Vec bytes) const {
         return clamp(bytes * splat(costs.per_cache) - splat(kMissed - 1), splat(0.0), splat(1.0));
     }
@@ -49,7 +50,7 @@ struct Energy {
                      pointwise.at(i) * splat(costs.vector_j_per_flop) +
                      (weight_bytes + other_bytes) * splat(costs.cache_j_per_byte);
         }
-        // As in MemoryModel: activations were written a moment ago, weights read a whole forward ago.
+        // As in MemoryModel: activations were just written, weights were read one forward ago.
         Vec cold_weights = weight_bytes;
         if (!weights_miss) cold_weights = weight_bytes * missed(load(footprint + i));
         Vec cold_others = other_bytes;
@@ -59,8 +60,8 @@ struct Energy {
     }
 };
 
-// Adds what a kernel takes to the sums: its longest term but the launch to what bounds it, and its launch if
-// that varies from point to point.
+// Add the time of a kernel to the sums: its longest term except the launch to the term that bounds it, and
+// its launch if it varies between points.
 template <bool launch_varies>
 struct Accumulate {
     BlockSums sums;
@@ -81,7 +82,7 @@ struct Accumulate {
         add_rest(i, times);
     }
 
-    // The same where the cache takes no longer than dram at any point.
+    // The same if the cache takes no longer than DRAM at any point.
     INFERCOST_INLINE void behind_dram(int i, const Times& times) const {
         const Vec spent = launches * times.busy;
         const Mask compute = times.compute >= times.dram;
@@ -101,7 +102,7 @@ struct Accumulate {
     }
 };
 
-// Keeps the terms of the first point.
+// Stores the terms of the first point.
 struct Keep {
     KernelSeconds* terms;
     Energy energy;
@@ -120,7 +121,7 @@ struct Keep {
     INFERCOST_INLINE void behind_dram(int i, const Times& times) const { (*this)(i, times); }
 };
 
-// A kernel's launch where it is the same at all points; nothing where it varies.
+// The launch of a kernel if it is equal at all points; 0 if it varies.
 double launch_of(const BoundKernel& kernel) {
     switch (kernel.machine) {
         case MachineKind::gpu:
@@ -133,7 +134,7 @@ double launch_of(const BoundKernel& kernel) {
     return 0.0;
 }
 
-// `varying` takes the times of kernels whose launch varies from point to point.
+// `varying` receives the times of kernels whose launch varies between points.
 template <class Sink, class VaryingSink>
 void run_kernel(const BoundKernel& kernel, const BlockInput& input, const BlockColumns& block,
                 const Sink& sink, const VaryingSink& varying) {
@@ -168,7 +169,8 @@ void run_block(const BlockInput& input, const BlockSums& sums) {
                    Accumulate<true>{sums, launches, kernel.spread, energy});
         launch_s += kernel.terms.launches * launch_of(kernel);
     }
-    // All kernels of a plan are on one machine: either all launches are in `launch_s` or all in the sums.
+    // All kernels of a plan are on one machine: either all launches are in `launch_s`, or all are in the
+    // sums.
     if (launch_s > 0) {
         for (int i = 0; i < input.points; i += Vec::lanes) store(sums.launch + i, splat(launch_s));
     }

@@ -1,5 +1,5 @@
 // The innermost loops: all kernels of a plan over one block of points, in one instruction set. run.cpp is
-// compiled once for each of them. Only plain data crosses.
+// compiled once per instruction set. Only plain data crosses the boundary.
 #pragma once
 
 #include "hardware/costs.hpp"
@@ -11,7 +11,7 @@ struct TapeInput {
     const TapeStep* steps;
     int step_count;
     const Affine* operands;
-    const double* const* sizes;  // filled up to `points` of the block
+    const double* const* sizes;  // padded to `points` of the block
     int stride;                  // between columns
 };
 
@@ -19,36 +19,36 @@ struct BlockInput {
     const BoundKernel* kernels;
     int kernel_count;
     MemoryCosts memory;
-    const double* columns;  // `stride` values each, filled up to `points`
+    const double* columns;  // `stride` values each, padded to `points`
     int stride;
-    const double* least;  // the least value of each column
+    const double* least;  // the minimum of each column
     const double* footprint;
     double least_footprint;
     int points;  // rounded up to kLanes
 };
 
-// The widest vector of any instruction set: blocks are filled up to a multiple of it.
+// Width of the widest vector of any instruction set: blocks are padded to a multiple of it.
 inline constexpr int kLanes = 8;
 
-// Seconds over all launches, in total and by what they were spent on; zero at first, `points` values each.
+// Seconds over all launches, in total and by cause; zero-initialized, `points` values each.
 struct BlockSums {
     double* latency;
     double* compute;
     double* dram;
     double* cache;
     double* launch;
-    double* spread;   // how far the latency may be off
-    double* dynamic;  // joules beyond what the machine draws anyway
+    double* spread;   // error band of the latency
+    double* dynamic;  // joules above static power
 };
 
-// The terms of one launch of one kernel; latency is launch + max(the other seconds).
+// The terms of one launch of one kernel; latency is launch + max(other terms).
 struct KernelSeconds {
     double latency;
     double compute;
     double dram;
     double cache;
     double launch;
-    double dynamic_j;  // beyond what the machine draws anyway
+    double dynamic_j;  // above static power
 };
 
 // run_tape fills the columns at `points` points, rounded up to kLanes, and `least` of each.

@@ -1,4 +1,4 @@
-// A tape over one block of points, for one instruction set.
+// Evaluates a tape over one block of points, for one instruction set.
 #pragma once
 
 #include "evaluate/run.hpp"
@@ -86,7 +86,7 @@ struct TapeRunner {
         fold(one, 0, out, f);
     }
 
-    // All columns, and the least value of each.
+    // Fill all columns, and the minimum of each.
     void run(double* least) const {
         for (int s = 0; s < tape.step_count; ++s) {
             double* out = column(s);

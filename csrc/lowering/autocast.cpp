@@ -8,7 +8,7 @@
 namespace infercost {
 namespace {
 
-// Autocast casts these dtypes; float64 and 8-bit floats keep theirs.
+// Autocast casts these dtypes; float64 and 8-bit floats keep their dtype.
 bool eligible(DType dtype) {
     return dtype == DType::float32 || dtype == DType::float16 || dtype == DType::bfloat16;
 }
@@ -70,15 +70,15 @@ class Autocast {
 
     const Tensor& captured(TensorIndex t) const { return from_.tensors()[static_cast<std::size_t>(t)]; }
 
-    // A tensor without elements is a placeholder (a cache before its first step), made in the dtype of its
+    // A tensor without elements is a placeholder (a cache before its first step) with the dtype of its
     // neighbors.
     bool is_empty(TensorIndex t) const {
         const std::span<const Dim> shape = from_.dims(captured(t).shape);
         return std::find(shape.begin(), shape.end(), 0) != shape.end();
     }
 
-    // The dtype of torch's promotion over floating operands: those with dimensions come before scalars. As
-    // captured, or as they are now.
+    // Return the dtype of torch's promotion over floating operands, as captured or after casts. Operands with
+    // dimensions take precedence over scalars.
     std::optional<DType> promote(const Node& node, bool as_captured) const {
         std::optional<DType> found[2];
         from_.for_each_input(node, [&](TensorIndex t) {
@@ -101,8 +101,8 @@ class Autocast {
     }
 
     TensorIndex cast(TensorIndex t, DType dtype) {
-        // Autocast caches only parameters cast to the lower precision, neither views of them nor buffers. Any
-        // other tensor is cast again for each reader.
+        // Autocast caches only parameters that are cast to the lower precision, not views of them and not
+        // buffers. Any other tensor is cast again for each reader.
         const bool cached = captured(t).role == Role::parameter && dtype == lower_;
         if (const auto found = cached_.find(t); cached && found != cached_.end()) return found->second;
         const TensorIndex result = rewriter_.add_like(t, dtype);
@@ -157,7 +157,7 @@ class Autocast {
         }
     }
 
-    // An op that runs in the dtypes of its operands.
+    // Return the dtype of a result if the op runs in the dtypes of its operands.
     DType result_of(const Node& node, const OpName& op, TensorIndex t, TensorIndex first, TensorIndex other,
                     std::optional<DType> before, std::optional<DType> now) const {
         const DType was = captured(t).dtype;
@@ -171,8 +171,8 @@ class Autocast {
         return before == was ? *now : was;
     }
 
-    // Ops that promote nothing: other operands are converted to the dtype of the first, or the kernel keeps
-    // them in float32, as the weights of a batch norm.
+    // Ops without promotion: other operands are converted to the dtype of the first, or the kernel keeps them
+    // in float32, such as the weights of a batch norm.
     static bool as_first(std::string_view name) {
         constexpr std::string_view kNames[] = {
             "batch_norm",
@@ -216,7 +216,7 @@ class Autocast {
     const Graph& from_;
     GraphRewriter rewriter_;
     DType lower_;
-    NodeIndex number_ = 0;                                 // of the node that is visited
+    NodeIndex number_ = 0;                                 // the visited node
     std::unordered_map<TensorIndex, TensorIndex> cached_;  // copies of parameters
     GraphRewriter::Replaced replaced_;
 };

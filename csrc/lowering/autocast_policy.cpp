@@ -1,6 +1,7 @@
 // Source: the lists of aten/src/ATen/autocast_mode.h (AT_FORALL_LOWER_PRECISION_FP, AT_FORALL_FP32,
-// AT_FORALL_FP32_SET_OPT_DTYPE, AT_FORALL_PROMOTE) of PyTorch 2.13, and torchvision's csrc/ops/autocast. Ops
-// that stand for these in a captured graph (parts of a decomposition, whole recurrent layers) are marked.
+// AT_FORALL_FP32_SET_OPT_DTYPE, AT_FORALL_PROMOTE) of PyTorch 2.13, and torchvision's csrc/ops/autocast.
+// Comments mark ops that replace these in a captured graph (parts of a decomposition, whole recurrent
+// layers).
 #include "lowering/autocast_policy.hpp"
 
 #include <string_view>
@@ -48,7 +49,7 @@ constexpr std::string_view kLower[] = {
     "rnn_tanh",
     "rnn_relu",
     "_cudnn_rnn",
-    // The ops above in parts of a decomposition, or under the name of another overload.
+    // Parts of decompositions of the ops above, or other overloads of them.
     "_convolution_mode",
     "_scaled_dot_product_efficient_attention",
     "_scaled_dot_product_flash_attention_for_cpu",
@@ -56,7 +57,7 @@ constexpr std::string_view kLower[] = {
     "linalg_matmul",
     "_transformer_encoder_layer_fwd",
     "_native_multi_head_attention",
-    // Backward runs outside of autocast, on operands that forward has cast.
+    // Backward runs outside of autocast, on operands that the forward has cast.
     "convolution_backward",
     "linear_backward",
     "_scaled_dot_product_flash_attention_backward",
@@ -120,7 +121,7 @@ constexpr std::string_view kFull[] = {
     "upsample_trilinear3d",
     "upsample_bicubic2d",
     "_upsample_bicubic2d_aa",
-    // Parts of the ops above, and losses that are made of them.
+    // Parts of the ops above, and losses that consist of them.
     "native_group_norm",
     "_fused_rms_norm",
     "cross_entropy_loss",
@@ -137,10 +138,10 @@ constexpr std::string_view kFullScan[] = {"cumprod", "cumsum"};
 constexpr std::string_view kWidest[] = {
     "addcdiv",         "addcmul",   "atan2",     "bilinear",    "cross",           "dot", "vdot",
     "grid_sampler",    "index_put", "tensordot", "scatter_add", "grid_sampler_2d",
-    "grid_sampler_3d",  // what grid_sampler calls
+    "grid_sampler_3d",  // called by grid_sampler
 };
 
-// It casts its operands itself where autocast is on.
+// The op casts its operands itself if autocast is enabled.
 constexpr std::string_view kFastNorms[] = {"fast_group_norm"};
 
 constexpr std::string_view kRestored[] = {"roi_align",   "roi_pool",      "ps_roi_align",
@@ -167,7 +168,7 @@ std::unordered_map<std::string, CastPolicy> make_table() {
 
 CastPolicy cast_policy(const OpName& op) {
     static const std::unordered_map<std::string, CastPolicy> table = make_table();
-    const auto found = table.find(op.name);  // in-place ops have a name of their own and no policy
+    const auto found = table.find(op.name);  // in-place ops have another name and no policy
     return found == table.end() ? CastPolicy::none : found->second;
 }
 

@@ -1,6 +1,5 @@
-// Which way torch runs a convolution on a CPU, and what oneDNN copies on the way. The conditions are those of
-// `ConvParams::use_mkldnn` in torch's Convolution.cpp; what is allocated was read from its allocator's
-// records.
+// The algorithm of a convolution in torch on a CPU, and the copies of oneDNN. The conditions are those of
+// `ConvParams::use_mkldnn` in torch's Convolution.cpp; allocations were read from records of its allocator.
 #include <algorithm>
 
 #include "lowering/workspace.hpp"
@@ -25,7 +24,7 @@ struct Lengths {
     int spatial = 0;
 };
 
-// Not from the number of elements: a batch may be empty.
+// Not computed from the number of elements: a batch may be empty.
 Expr positions(const Call& call, TensorIndex t, int spatial) {
     Expr product = 1;
     for (int axis = 1; axis <= spatial; ++axis) product = product * call.dim(t, -axis);
@@ -55,7 +54,7 @@ bool all_are(const std::vector<Expr>& values, std::int64_t wanted) {
     return true;
 }
 
-// Small float32 convolutions of one image have a kernel of torch's own. Open sizes count as large.
+// torch has its own kernel for small float32 convolutions of one image. Open sizes count as large.
 bool is_native(const Call& call, const Lengths& s) {
     const TensorIndex input = call.first_operand();
     const TensorIndex weight = call.require_tensor("weight");
@@ -66,7 +65,7 @@ bool is_native(const Call& call, const Lengths& s) {
         return length.is_constant() && length.constant() > 3;
     };
     if (s.spatial >= 2 && wide(-1) && wide(-2)) return false;
-    // The product of four dimensions, of a volume too.
+    // The product of four dimensions, also for a volume.
     Expr numbers = 1;
     for (int axis = 0; axis < std::min(4, call.rank(input)); ++axis)
         numbers = numbers * call.dim(input, axis);
@@ -96,7 +95,7 @@ Layout layout_of(const Lengths& s) {
     return divides(in) && divides(out) ? Layout::blocked : Layout::columns;
 }
 
-// Which of two layouts an operand has decides the way: channels last stays as it is.
+// The layout of an operand determines the algorithm: channels last is not converted.
 bool has_channels_last(const Call& call, TensorIndex t) {
     if (call.rank(t) < 4 || call.is_contiguous(t)) return false;
     return call.strides(t)[1] == Expr(1);
@@ -107,7 +106,7 @@ Expr channels_last(const Call& call, const Lengths& s) {
     const TensorIndex weight = call.require_tensor("weight");
     const Expr bytes = call.bytes(input, call.numel(weight));
     const bool flat = s.window == Expr(1) || call.dim(weight, 1) == Expr(1);
-    Expr total = bytes;  // the weight as the kernel wants it
+    Expr total = bytes;  // the weight in the layout of the kernel
     if (!flat && !has_channels_last(call, weight)) total += bytes;
     if (!has_channels_last(call, input)) total += call.bytes(input, call.numel(input));
     return total;
@@ -125,7 +124,7 @@ Expr blocked(const Call& call, const Lengths& s, bool transposed) {
     Expr made = bytes(s.batch * out * s.out_positions);  // the result in blocks
     Expr during = made;
     switch (layout_of(s)) {
-        case Layout::columns:  // of one group, for each thread
+        case Layout::columns:  // columns of one group, per thread
             made = written;
             during = made + bytes(s.in_channels / s.groups * s.window * s.out_positions) * kWorkspaceThreads;
             break;
@@ -135,15 +134,15 @@ Expr blocked(const Call& call, const Lengths& s, bool transposed) {
         case Layout::blocked:
             during += bytes(s.batch * in * s.in_positions);
             during += depthwise ? bytes(out * s.window) : bytes(out * in / s.groups * s.window);
-            // A pointwise convolution with a stride first gathers the positions that it uses, for each
-            // thread.
+            // A pointwise convolution with a stride first gathers the positions that it uses, per thread.
             if (s.window == Expr(1) && !all_are(call.integers("stride"), 1)) {
                 during += bytes(in * s.out_positions) * kWorkspaceThreads;
             }
             break;
     }
     if (!(out == s.out_channels) && call.has("bias")) during += bytes(out);
-    // Once the blocks are computed the result is allocated and written; transposed ones are written twice.
+    // After the blocks are computed, the result is allocated and written; a transposed result is written
+    // twice.
     Expr after = made;
     if (transposed || (depthwise && s.spatial == 3)) after += written;
     if (transposed) during += bytes(s.out_channels * s.out_positions);

@@ -10,8 +10,8 @@
 namespace infercost {
 namespace {
 
-// The letters of one product of two operands, as torch groups them: all in the order of the result, and then
-// of the alphabet.
+// The letters of a product of two operands, grouped as in torch: in the order of the result, and then of the
+// alphabet.
 struct Roles {
     std::string batch, left, right, summed;
 
@@ -39,7 +39,8 @@ Expr product_of(const EinsumOperand& part, const std::string& letters) {
     return total;
 }
 
-// Elements that are copied where an operand of a batched product cannot be seen as one matrix for each batch.
+// Elements of a copy, which is necessary if an operand of a batched product is not one matrix per batch in
+// memory.
 Expr copied_for(const EinsumOperand& part, const std::vector<std::string>& axes) {
     std::vector<Expr> lengths, strides, shape;
     for (const std::string& letters : axes) {
@@ -89,7 +90,7 @@ Expr einsum_workspace(const Call& call) {
         left = joined_of(left, right, roles);
         const bool last = i + 1 == equation.operands.size();
         before = left.size();
-        // The result stands in the timeline already, also while what leads to it is made.
+        // The result is already part of the timeline while its operands are computed.
         most = Expr::maximum(most, last ? needed : needed + before - result);
     }
     return call.bytes(call.output(), most);

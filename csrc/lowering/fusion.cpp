@@ -1,5 +1,5 @@
-// Loops -> fused kernels, which read each value once, keep values between their parts in registers, and write
-// only values that other kernels read.
+// Loops -> fused kernels. A fused kernel reads each value once, keeps values between its parts in registers,
+// and writes only values that other kernels read.
 #include "lowering/fusion.hpp"
 
 #include <algorithm>
@@ -66,7 +66,7 @@ class Fuser {
     }
     bool made_inside(ValueIndex v, std::int32_t g) const {
         if (v == kNoValue || inside_[static_cast<std::size_t>(v)] != g) return false;
-        // A part of a concatenation does not make the whole.
+        // A loop that writes a part of a concatenation does not write the whole.
         return all_.values[static_cast<std::size_t>(v)].producers.size() == 1;
     }
 
@@ -115,7 +115,7 @@ class Fuser {
                 if (needed) work.written[static_cast<std::size_t>(stream.role)] += stream.bytes;
             }
         }
-        // Each operand once, and each view of one.
+        // Each operand and each of its views once.
         std::vector<const Stream*> seen;
         for_each_read(group, g, [&](const Stream& stream) {
             const auto same = [&](const Stream* other) {
@@ -133,8 +133,8 @@ class Fuser {
     }
 
     const Loops& all_;
-    std::vector<bool> read_;            // by a kernel that does not make it
-    std::vector<std::int32_t> inside_;  // the last kernel that was found to make it
+    std::vector<bool> read_;            // by a kernel that does not compute it
+    std::vector<std::int32_t> inside_;  // the last kernel that was found to compute it
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Compiled execution: launches as torch's inductor makes them.
+// Compiled execution: launches as in torch's inductor.
 #pragma once
 
 #include <vector>
@@ -7,8 +7,8 @@
 
 namespace infercost {
 
-// Joins pointwise work, reductions and the like into one kernel where they run over the same space; kernels
-// of libraries stay as they are. A node may be in several kernels: cheap work is computed again for each
+// Fuse pointwise loops, reductions and similar loops over the same space into one kernel; kernels of
+// libraries remain unchanged. A node may be part of several kernels: cheap work is recomputed for each
 // reader, and some ops become two kernels.
 std::vector<Launch> fuse(const Pass& pass, std::vector<Launch> launches);
 

@@ -1,10 +1,10 @@
 // Loops -> groups that become one kernel each. First inductor's lowering: the result of a pointwise loop
-// stays in memory only where it must, or where computing it again would read much; otherwise each reader
+// stays in memory only if necessary, or if computing it again would read many values; otherwise each reader
 // contains a copy of the loop. Then its scheduler: kept loops that share values and run over the same space
-// join.
+// are fused.
 //
-// Source: torch/_inductor of PyTorch 2.13: GraphLowering.run_node and StorageBox in ir.py (what is kept),
-// Scheduler.can_fuse and SIMDScheduling.can_fuse (what goes together), config.py (the numbers).
+// Source: torch/_inductor of PyTorch 2.13: GraphLowering.run_node and StorageBox in ir.py (kept results),
+// Scheduler.can_fuse and SIMDScheduling.can_fuse (fusion), config.py (the numbers).
 #include <algorithm>
 #include <cstdint>
 
@@ -43,11 +43,11 @@ class Grouper {
     }
 
   private:
-    // A loop with all loops that are computed again inside it.
+    // A loop with all loops that are recomputed inside it.
     struct Body {
-        std::vector<LoopIndex> loops;     // itself last
-        std::vector<ValueIndex> values;   // that it reads from memory
-        std::vector<ValueIndex> counted;  // of these, arrays
+        std::vector<LoopIndex> loops;     // the loop itself is last
+        std::vector<ValueIndex> values;   // read from memory
+        std::vector<ValueIndex> counted;  // the arrays among them
     };
     struct Group {
         std::vector<LoopIndex> loops;
@@ -58,7 +58,7 @@ class Grouper {
         std::size_t kept = 0;
         LoopIndex first = 0;
         LoopIndex last = 0;
-        std::vector<LoopIndex> needs;  // loops that write what it reads, outside of it
+        std::vector<LoopIndex> needs;  // loops outside of it that write its operands
         std::uint32_t visited = 0;
     };
 
@@ -109,13 +109,13 @@ class Grouper {
                 users += other.uses;
             }
         }
-        // No loop reads it: it runs for its side effect.
+        // A loop without readers runs for its side effect.
         if (users == 0) return true;
         if (self.kind == LoopClass::window && users > 1) return true;
         return (users > 1 && body.counted.size() > kReadsToReuse) || body.counted.size() > kReadsToAccumulate;
     }
 
-    // Puts a kept loop into a group of its own, and joins this with every group that it may join.
+    // Put a kept loop into a group of its own, and merge it with every group that allows it.
     void place(LoopIndex i) {
         const Loop& self = loop(i);
         const Body& body = bodies_[at(i)];
@@ -156,8 +156,8 @@ class Grouper {
         }
     }
 
-    // Kept loops that read a value, themselves or through loops inside them. A value with many readers (a
-    // mask, a table of positions) is searched only in part.
+    // Return the kept loops that read a value, directly or through loops inside them. The search is partial
+    // for a value with many readers (a mask, a table of positions).
     std::vector<LoopIndex> readers_of(ValueIndex v) const {
         constexpr std::size_t kLooked = 64;
         std::vector<LoopIndex> result;
@@ -197,12 +197,12 @@ class Grouper {
         if (reduces == other_reduces) return one.results == two.results && one.length == two.length;
         const Group& rows = reduces ? one : two;
         const Group& elements = reduces ? two : one;
-        // Rows that lie across the order of the elements traverse memory in another order.
+        // Rows across the order of the elements traverse memory in another order.
         return (rows.inner && elements.results == rows.results * rows.length) ||
                elements.results == rows.results;
     }
 
-    // Whether `from` needs `to` by way of a third group.
+    // Whether `from` depends on `to` through a third group.
     bool depends_through_others(std::int32_t from, std::int32_t to) {
         ++visit_;
         std::vector<std::int32_t> open = {from};
@@ -251,7 +251,7 @@ class Grouper {
     std::vector<bool> kept_;
     std::vector<Body> bodies_;
     std::vector<Group> groups_;
-    std::vector<std::int32_t> group_of_;  // of loops that are kept
+    std::vector<std::int32_t> group_of_;  // of kept loops
     std::uint32_t visit_ = 0;
 };
 

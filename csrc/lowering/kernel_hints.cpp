@@ -7,7 +7,7 @@ SlowLoops& SlowLoops::operator+=(const SlowLoops& other) {
     return *this;
 }
 
-// Of the hints that most often differ between kernels of equal Work.
+// Hash the hints that most often differ between kernels of equal Work.
 std::size_t KernelHints::hash() const {
     return access.strided_bytes.hash() * 31 + copied_bytes.hash();
 }

@@ -1,5 +1,5 @@
-// How a library, a framework or a compiler runs the work of a kernel. Machine models need it beside Work;
-// counts do not.
+// Execution of a kernel's work by a library, a framework or a compiler. Machine models read hints in addition
+// to Work; counts do not.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@ namespace infercost {
 
 // Memory access (memory_access.cpp).
 struct MemoryAccess {
-    Expr strided_bytes = 0;            // of the bytes read: across the order in which the result is written
+    Expr strided_bytes = 0;  // part of the bytes read: read across the order in which the result is written
     bool channels_first = false;       // convolution, pooling: operand or result is NCHW
     bool needs_layout_change = false;  // group norm on NHWC input; the kernel needs NCHW
     bool broadcast = false;            // elementwise: an operand is smaller than the result
@@ -21,7 +21,7 @@ struct MemoryAccess {
     bool operator==(const MemoryAccess&) const = default;
 };
 
-// Tiles of 2 x 2 and of 4 x 4 that cover the result of a convolution; 0 where Winograd's algorithms do not
+// Number of 2 x 2 and 4 x 4 tiles that cover the result of a convolution; 0 if Winograd's algorithms do not
 // apply (winograd.cpp).
 struct WinogradTiles {
     Expr of_2 = 0;
@@ -29,7 +29,7 @@ struct WinogradTiles {
     bool operator==(const WinogradTiles&) const = default;
 };
 
-// Rows that a GPU kernel goes along, where they differ from the dimensions of the work (row_hints.cpp).
+// Rows that a GPU kernel traverses, if they differ from the dimensions of the work (row_hints.cpp).
 struct RowHints {
     Expr count = 0;   // rows; 0: m of the work
     Expr length = 0;  // accesses along a row; 0: n of the work
@@ -58,7 +58,7 @@ struct KernelHints {
     std::size_t hash() const;
 };
 
-// The rows that the kernel goes along, and the accesses along each.
+// Rows that the kernel traverses, and accesses along each.
 inline const Expr& row_count(const Work& work, const KernelHints& hints) {
     return hints.rows.count == Expr(0) ? work.dims.m : hints.rows.count;
 }

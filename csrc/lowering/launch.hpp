@@ -11,7 +11,7 @@ struct Launch {
     std::vector<NodeIndex> nodes;  // one in eager execution, several when fused
     Work work;
     KernelHints hints;
-    bool opaque = false;  // counted by a caller's own rule: the algorithm of the kernel is unknown
+    bool opaque = false;  // counted by a caller's rule: the algorithm of the kernel is unknown
 };
 
 }  // namespace infercost

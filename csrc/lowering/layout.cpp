@@ -1,13 +1,13 @@
 // Source: GraphLowering.decide_layout_opt in torch/_inductor/graph.py of PyTorch 2.13, for inference on a
-// GPU; its factors are torch's own measurements of how long convolutions of a class take with channels last.
-// On a CPU torch always decides for channels last.
+// GPU. The factors are torch's measurements of channels-last convolutions by class. On a CPU torch always
+// selects channels last.
 #include "lowering/layout.hpp"
 
 namespace infercost {
 namespace {
 
 constexpr double kGrouped = 1.358;
-constexpr double kNarrowing = 0.725;  // fewer channels out than half of those in
+constexpr double kNarrowing = 0.725;  // fewer output channels than half of the input channels
 constexpr double kFewChannels = 0.783;
 constexpr double kOthers = 0.823;
 constexpr std::int64_t kFew = 64;

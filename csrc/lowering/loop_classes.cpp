@@ -23,7 +23,7 @@ bool pools_planes(const Call& call) {
     return true;
 }
 
-// Whether the reduced axes lie innermost, as captured or with channels last.
+// Whether the reduced axes are innermost, as captured or with channels last.
 bool reduces_inner(const Call& call, bool channels_last) {
     const int rank = call.rank(call.first_operand());
     std::vector<bool> reduced(static_cast<std::size_t>(rank), !call.has("dim"));
@@ -45,7 +45,7 @@ void classify_rows(Loop& loop, const Call& call, bool channels_last) {
         const bool training =
             call.flag("training", false) || call.flag("train", false) || named(call.op(), {"with_update"});
         if (!training) {
-            loop.work.kind = WorkKind::pointwise;  // a scale and a shift, like any other
+            loop.work.kind = WorkKind::pointwise;  // a scale and a shift
             loop.kind = LoopClass::pointwise;
             loop.uses = 1;
             return;
@@ -72,7 +72,7 @@ void classify(Loop& loop, const Call& call, bool channels_last) {
     loop.results = call.numel(call.output());
     switch (loop.work.kind) {
         case WorkKind::pointwise:
-            // Decomposed, these read their operand more than once: x * sigmoid(x).
+            // The decompositions of these ops read their operand more than once: x * sigmoid(x).
             if (named(call.op(), {"aten.silu", "aten.gelu", "aten.hardswish", "aten.mish", "aten.elu"}))
                 loop.uses = 2;
             [[fallthrough]];

@@ -1,6 +1,6 @@
 // Launches -> loops, by the conventions of torch's inductor: statistics over planes (group norm, batch
-// statistics) are a loop before the one that uses them, a concatenation is a loop for each of its parts
-// unless it can be read in place, and a bias is added by the loop that follows a product.
+// statistics) are a loop before the loop that uses them; a concatenation is a loop per part unless it can be
+// read in place; the loop after a product adds the bias.
 #include "lowering/loops.hpp"
 
 #include <algorithm>
@@ -50,7 +50,7 @@ class Reader {
     std::size_t root(TensorIndex t) const { return static_cast<std::size_t>(pass_.storage.root(t)); }
     Value& at(ValueIndex v) { return result_.values[static_cast<std::size_t>(v)]; }
 
-    // Whether a node that launches nothing returns its operand, or a view of it.
+    // Whether a node without a launch returns its operand or a view of it.
     bool is_view(const Node& node) const {
         for (const std::int64_t out : graph_.node_outputs(node)) {
             bool own = root(static_cast<TensorIndex>(out)) != static_cast<std::size_t>(out);
@@ -118,8 +118,8 @@ class Reader {
                !readers.empty();
     }
 
-    // On a GPU the bias leaves every convolution, and a matrix product where the loop behind it can add the
-    // bias.
+    // On a GPU the bias is separated from every convolution, and from a matrix product if the next loop can
+    // add the bias.
     bool adds_bias_apart(const Loop& loop, const Call& call) const {
         if (call.tensor("bias") == kNoTensor || call.output_count() != 1) return false;
         return loop.work.kind == WorkKind::convolution ||
@@ -155,8 +155,8 @@ class Reader {
         push(std::move(sum));
     }
 
-    // Whether the readers of a concatenation read its parts directly: the parts are few, and no other kernel
-    // needs them in memory. Parts that their producer cannot write to their place are better read so.
+    // Whether the readers of a concatenation read its parts directly. This requires few parts, and no other
+    // kernel that needs them in memory. It is preferable if a producer cannot write its part in place.
     bool reads_in_place(const Loop& loop, const Call& call) {
         constexpr std::size_t kParts = 8;    // max_pointwise_cat_inputs
         constexpr std::size_t kComplex = 2;  // max_complex_pointwise_cat_inputs
@@ -196,7 +196,7 @@ class Reader {
         return true;
     }
 
-    // Adds its operands one by one where they add up to the bytes of the rule, else the bytes of a role
+    // Add operands one by one if their bytes equal those of the rule; otherwise add the bytes of each role
     // together.
     void read(Loop& loop, const Call& call) {
         std::array<Expr, kTrafficCount> sums;
@@ -222,12 +222,12 @@ class Reader {
         loop.reads = std::move(streams);
     }
 
-    // `exact`: take the bytes of the rule where the results have others.
+    // `exact`: use the bytes of the rule if those of the results differ.
     void write(Loop& loop, const Call& call, bool exact = true) {
         std::array<Expr, kTrafficCount> sums;
         for (std::size_t i = 0; i < call.output_count(); ++i) {
             const TensorIndex t = call.output(i);
-            // Only a part of the storage is written: the rest comes from the value before.
+            // Only a part of the storage is written; the rest comes from the value before.
             const TensorIndex whole = call.root(t);
             if (whole != t && current_[root(t)] != kNoValue && !(call.numel(whole) == call.numel(t))) {
                 loop.reads.push_back({value(t), whole, 0, call.traffic(t), false, false});
@@ -246,9 +246,9 @@ class Reader {
         }
     }
 
-    // A library takes operands in one layout. A loop before it copies operands in another layout, and may
-    // fuse with the loops before. Weights are copied in every run: a compiler that does not know their values
-    // cannot keep the copy.
+    // A library requires operands in one layout. Operands in another layout are copied by a loop before it,
+    // which may be fused with the loops before. Weights are copied in every run: a compiler that does not
+    // know their values cannot keep the copy.
     void copy_operands(Loop& loop, const Call& call) {
         for (const OperandCopy& copy : product_copies(call))
             copy_operand(loop, call, copy.tensor, copy.bytes);
@@ -299,7 +299,7 @@ class Reader {
         return index;
     }
 
-    // A loop of its own writes each part to its place in the result.
+    // A separate loop writes each part to its place in the result.
     void add_parts(Loop whole, const Call& call) {
         const TensorIndex t = call.output();
         const ValueIndex made = renew(t);
@@ -324,7 +324,7 @@ class Reader {
 
     // Statistics of planes, before the loop that uses them.
     void add_statistics(Loop& loop, const Call& call) {
-        constexpr int kPerElement = 3;  // of the convention: subtract, square, add
+        constexpr int kPerElement = 3;  // by the convention: subtract, square, add
         Loop statistics;
         statistics.kind = LoopClass::reduction;
         statistics.node = loop.node;
@@ -338,7 +338,7 @@ class Reader {
         for (const Stream& stream : loop.reads) {
             if (stream.tensor == input) statistics.reads.push_back(stream);
         }
-        // A vector unit cannot load elements that do not lie side by side.
+        // A vector unit cannot load elements that are not contiguous.
         Expr& rows = loop.hints.slow_loops[SlowLoop::row];
         statistics.hints.slow_loops[SlowLoop::scattered] = rows;
         rows = 0;
@@ -360,7 +360,7 @@ class Reader {
     std::vector<Launch> launches_;
     bool channels_last_;
     std::vector<ValueIndex> current_;                 // of the storage with this root
-    std::vector<std::vector<std::int32_t>> readers_;  // launches, of a storage
+    std::vector<std::vector<std::int32_t>> readers_;  // launches, by storage
     std::unordered_map<std::int64_t, std::int32_t> casts_;
     Loops result_;
 };

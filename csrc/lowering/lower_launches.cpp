@@ -11,7 +11,7 @@
 namespace infercost {
 namespace {
 
-// A node runs a kernel when it moves or computes something.
+// A node runs a kernel if it moves bytes or computes.
 bool runs(const Work& work) {
     if (!work.modelled || work.kind == WorkKind::free) return false;
     return !(work.bytes_read() == Expr(0) && work.bytes_written() == Expr(0) &&
@@ -19,7 +19,7 @@ bool runs(const Work& work) {
 }
 
 // A CPU library copies the operands of a convolution into its own layout. A compiler produces activations in
-// a layout that the library accepts; it copies weights once, and once more where the filter becomes the outer
+// a layout that the library accepts; weights are copied once, and once more if the filter becomes the outer
 // axis.
 Expr copied_bytes(const Analyzer& analyzer, const Workspaces& workspaces, NodeIndex node, const Work& work,
                   Execution execution) {
@@ -28,7 +28,7 @@ Expr copied_bytes(const Analyzer& analyzer, const Workspaces& workspaces, NodeIn
     return work.read[static_cast<std::size_t>(Traffic::weight)] * (work.dims.filter_elements > 1 ? 2 : 1);
 }
 
-// Of an op that a caller's own rule counts, the operands tell how it meets memory; its algorithm is unknown.
+// If a caller's rule counts an op, its operands determine the memory access; its algorithm is unknown.
 KernelHints hints_of(const Analyzer& analyzer, const Workspaces& workspaces, NodeIndex node, const Work& work,
                      Execution execution) {
     const Call call = analyzer.call(node);

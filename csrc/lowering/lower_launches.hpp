@@ -9,9 +9,9 @@
 
 namespace infercost {
 
-// The launches of a graph, in the order in which they run; `analyzer` visits all nodes. A node that neither
-// moves nor computes anything has no launch. A library call that needs an operand in another layout has a
-// launch before it that copies the operand.
+// The launches of a graph in execution order; `analyzer` visits all nodes. A node that neither moves bytes
+// nor computes has no launch. If a library call needs an operand in another layout, a launch before it copies
+// the operand.
 std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution);
 
 }  // namespace infercost

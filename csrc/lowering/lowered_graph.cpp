@@ -10,7 +10,7 @@ LoweredGraph lower_precision(const std::shared_ptr<const Graph>& graph, const Pr
     Rewritten rewritten = autocast(*graph, *precision.autocast);
     LoweredGraph lowered{std::move(rewritten.graph), precision, overrides};
     for (auto& [node, work] : lowered.overrides) {
-        // What is no node of the graph stays so, and is refused where the rules are looked up.
+        // A number that is not a node of the graph is kept, and refused when rules are looked up.
         if (node >= 0 && static_cast<std::size_t>(node) < rewritten.place_of.size()) {
             node = rewritten.place_of[static_cast<std::size_t>(node)];
         } else {

@@ -1,4 +1,4 @@
-// Graph -> Graph: a captured forward with the nodes that a precision adds to it.
+// Graph -> Graph: a captured forward with the nodes that a precision adds.
 #pragma once
 
 #include <memory>
@@ -8,15 +8,15 @@
 
 namespace infercost {
 
-// A graph as it runs in a precision. Counts and plans take this and no captured graph, so that neither can
-// miss what the precision adds.
+// A graph that is lowered to a precision. Counts and plans take this type instead of a captured graph, so
+// that both include the nodes that a precision adds.
 struct LoweredGraph {
     std::shared_ptr<const Graph> graph;
     Precision precision;
     Overrides overrides;  // by the nodes of `graph`
 };
 
-// The graph itself where the precision adds nothing; `overrides` are by the nodes of the captured graph.
+// Returns the graph itself if the precision adds nothing; `overrides` refer to nodes of the captured graph.
 LoweredGraph lower_precision(const std::shared_ptr<const Graph>& graph, const Precision& precision,
                              const Overrides& overrides);
 

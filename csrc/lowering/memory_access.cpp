@@ -4,9 +4,9 @@ namespace infercost {
 namespace {
 
 constexpr int kNoAxis = -1;
-constexpr int kFlat = 2;  // a batch of channels alone
+constexpr int kFlat = 2;  // only batch and channels
 
-// The dimension along which neighbors in memory lie; kNoAxis where there is none.
+// The dimension of consecutive elements in memory; kNoAxis if there is none.
 int innermost(const std::vector<Expr>& lengths, const std::vector<Expr>& strides) {
     for (std::size_t i = lengths.size(); i-- > 0;) {
         if (!(lengths[i] == Expr(1)) && strides[i] == Expr(1)) return static_cast<int>(i);
@@ -14,8 +14,8 @@ int innermost(const std::vector<Expr>& lengths, const std::vector<Expr>& strides
     return kNoAxis;
 }
 
-// Whether neighbors of the result along `axis` are no neighbors in the operand: each of its cache lines is
-// then read for one element at a time. An operand that is constant along that axis is not.
+// Whether consecutive elements of the result along `axis` are not consecutive in the operand, so that each
+// cache line is read for one element at a time. False for an operand that is constant along that axis.
 bool across(const std::vector<Expr>& lengths, const std::vector<Expr>& strides, std::size_t axis) {
     return !(lengths[axis] == Expr(1)) && !(strides[axis] == Expr(1)) && !(strides[axis] == Expr(0));
 }
@@ -36,7 +36,7 @@ void add_elementwise(const Call& call, const Work& work, MemoryAccess& access) {
                                                           is_floating(call.stored_dtype(result)));
         }
         if (operand.empty() || axis == kNoAxis) return;
-        // In a copy to another shape (reshape) the last dimension of both runs fastest.
+        // In a copy to another shape (reshape), the last dimension of both varies fastest.
         std::size_t own = operand.size() - 1;
         if (operand.size() == lengths.size()) {
             own = static_cast<std::size_t>(axis);
@@ -51,7 +51,7 @@ void add_elementwise(const Call& call, const Work& work, MemoryAccess& access) {
 
 }  // namespace
 
-// With channels last, a pixel's values of all channels lie side by side.
+// With channels last, the values of all channels of a pixel are contiguous.
 bool has_channels_first(const Call& call, TensorIndex t) {
     const std::vector<Expr> lengths = call.shape(t);
     const std::vector<Expr> strides = call.strides(t);

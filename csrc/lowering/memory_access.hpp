@@ -7,10 +7,10 @@ namespace infercost {
 
 MemoryAccess memory_access(const Call& call, const Work& work);
 
-// Whether a tensor of channels and pixels has the pixels of a channel side by side (NCHW).
+// Whether the pixels of a channel are contiguous (NCHW), in a tensor of channels and pixels.
 bool has_channels_first(const Call& call, TensorIndex t);
 
-// Whether a copy of a tensor into dense order reads across the order in which the tensor lies.
+// Whether a copy of a tensor into dense order reads across its storage order.
 bool is_copied_across(const Call& call, TensorIndex t);
 
 }  // namespace infercost

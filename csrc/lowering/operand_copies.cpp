@@ -11,12 +11,12 @@ Expr copy_unless_contiguous(const Call& call, TensorIndex t) {
 
 namespace {
 
-// Whether a matrix product takes an operand without a copy: its rows or its columns lie dense.
+// Whether a matrix product takes an operand without a copy: its rows or its columns are dense.
 bool is_matrix(const Expr& row_step, const Expr& column_step) {
     return row_step == Expr(1) || column_step == Expr(1);
 }
 
-// The shape with all but the last `kept` dimensions folded into one.
+// The shape with all dimensions except the last `kept` folded into one.
 std::vector<Expr> folded(const Call& call, TensorIndex t, int kept) {
     const std::vector<Expr> lengths = call.shape(t);
     std::vector<Expr> shape{1};
@@ -51,14 +51,13 @@ OperandCopies matmul_copies(const Call& call) {
     const TensorIndex b = call.require_tensor("other");
     if (call.rank(a) < 3 && call.rank(b) < 3) return {};
     if (call.rank(b) < 3) {
-        // Rows are folded into one dimension; that costs a copy only where the gradient of a weight would
-        // need it.
+        // Rows are folded into one dimension, with a copy only if the gradient of a weight would need it.
         const Expr rows = folding_copy(call, a, 1);
         const bool weight = call.traffic(b) == Traffic::weight;
         return one(a, weight || rows == Expr(0) ? rows : folding_copy(call, a, 2));
     }
     if (call.rank(a) < 3) return one(b, folding_copy(call, b, 2));
-    // Operands are expanded to the batch, and its dimensions folded into one.
+    // Operands are expanded to the batch, and the batch dimensions are folded into one.
     const Expr batch = leading(call, call.output(), 2);
     OperandCopies copies;
     for (const TensorIndex t : {a, b}) {

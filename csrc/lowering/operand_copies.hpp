@@ -1,5 +1,5 @@
-// Copies of operands that torch makes before a kernel that accepts only one layout. Each is a kernel of its
-// own.
+// Copies of operands that torch makes before a kernel that accepts only one layout. Each copy is a separate
+// kernel.
 #pragma once
 
 #include <vector>
@@ -14,16 +14,17 @@ struct OperandCopy {
 };
 using OperandCopies = std::vector<OperandCopy>;
 
-// Of `linear` and `matmul`: broadcast operands, and those whose leading dimensions are not one in memory.
+// Copies for `linear` and `matmul`: broadcast operands, and operands whose leading dimensions cannot be
+// folded without a copy.
 OperandCopies product_copies(const Call& call);
-// Of ops over rows: operands that are not contiguous. A compiler's own kernels read them as they lie.
+// Copies for row ops: operands that are not contiguous. A compiler's kernels read them in their own layout.
 OperandCopies row_copies(const Call& call);
 
 // The work of copying an operand into dense order, and its memory access.
 Work copy_work(const Call& call, TensorIndex t, const Expr& bytes);
 KernelHints copy_hints(const Call& call, TensorIndex t);
 
-// Bytes of the copy that folds all dimensions but the last `kept` into one; 0 where strides allow a view.
+// Bytes of the copy that folds all dimensions except the last `kept` into one; 0 if strides allow a view.
 Expr folding_copy(const Call& call, TensorIndex t, int kept);
 Expr copy_unless_contiguous(const Call& call, TensorIndex t);
 

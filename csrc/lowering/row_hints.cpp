@@ -7,14 +7,14 @@ namespace infercost {
 namespace {
 
 // ---- vLLM -------------------------------------------------------------------------------------------
-// One block of threads goes along the elements of one token: latency follows the number of rounds of tokens,
+// One block of threads traverses the elements of one token: latency follows the number of rounds of tokens,
 // not the bytes.
 
-constexpr std::int64_t kTokenThreads = 1024;  // of a block, at most
+constexpr std::int64_t kTokenThreads = 1024;  // maximum threads of a block
 
 struct TokenKernel {
     std::string_view op;
-    int accesses;  // to memory, for each element of a token
+    int accesses;  // memory accesses per element of a token
 };
 constexpr std::array<TokenKernel, 5> kActivations = {
     {{"_C.silu_and_mul", 4},
@@ -43,7 +43,7 @@ TensorIndex result_of(const Call& call) {
     return named != kNoTensor ? named : call.require_tensor("out");
 }
 
-// A token's heads lie side by side, and the block goes along each of them.
+// The heads of a token are contiguous, and the block traverses each of them.
 RowHints rotary_rows(const Call& call) {
     Expr elements = 0;
     for (const char* name : {"query", "key"}) {
@@ -66,8 +66,8 @@ RowHints vllm_rows(const Call& call) {
 
 // ---- torch ------------------------------------------------------------------------------------------
 
-// torch gives a group of group_norm 512 threads and a row of layer_norm 128: a group is priced as four rows
-// of a quarter of its length.
+// torch assigns 512 threads to a group of group_norm and 128 to a row of layer_norm: a group is modelled as
+// four rows of a quarter of its length.
 constexpr std::int64_t kRowsPerGroup = 512 / 128;
 
 RowHints group_norm_rows(const Work& work) {
@@ -75,7 +75,7 @@ RowHints group_norm_rows(const Work& work) {
     return {.count = work.dims.m * kRowsPerGroup, .length = Expr::ceil_div(work.dims.n, kRowsPerGroup)};
 }
 
-// In NCHW, a thread has one position and goes through all planes (UpSampleBilinear2d.cu and the like).
+// In NCHW, one thread per position processes all planes (UpSampleBilinear2d.cu and similar kernels).
 RowHints interpolation_rows(const Call& call) {
     const TensorIndex result = call.output();
     const Expr planes = call.dim(result, 0) * call.dim(result, 1);

@@ -1,4 +1,4 @@
-// How GPU kernels deal rows to threads, where that does not follow from the dimensions of the work.
+// Assignment of rows to threads in GPU kernels, if it does not follow from the dimensions of the work.
 #pragma once
 
 #include "lowering/kernel_hints.hpp"

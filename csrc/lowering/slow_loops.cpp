@@ -8,12 +8,12 @@ namespace {
 
 struct LoopCost {
     SlowLoop loop;
-    double per_element;  // units of the loop for each element of the result
+    double per_element;  // units of the loop per element of the result
 };
 
-// The unit of `special` is a sigmoid, which torch vectorizes itself; the unit of `library` is a tanh, which
-// torch passes to a vendor's library in eager execution. Ratios were measured with torch 2.13 on x86-64, over
-// arrays that stay in L2.
+// The unit of `special` is a sigmoid, which torch vectorizes itself. The unit of `library` is a tanh, which
+// eager execution delegates to a vendor library. Ratios were measured with torch 2.13 on x86-64, over arrays
+// that fit L2.
 const std::unordered_map<std::string_view, LoopCost>& costs() {
     static const std::unordered_map<std::string_view, LoopCost> kCosts = {
         {"aten.sigmoid",           {SlowLoop::special, 1.0} },
@@ -69,7 +69,7 @@ SlowLoops slow_loops(const Call& call, const Work& work) {
     const auto found = costs().find(name);
     if (found == costs().end() || call.output_count() == 0) return loops;
     const auto [loop, per_element] = found->second;
-    // In hundredths, since quantities are whole numbers.
+    // In hundredths, because quantities are integers.
     const Expr elements = loop == SlowLoop::window ? work.pointwise_flops : call.numel(call.output());
     loops[loop] = elements * static_cast<std::int64_t>(per_element * kSlowLoopUnit + 0.5);
     return loops;

@@ -1,5 +1,5 @@
-// Loops over elements that cost a vector unit more than their FLOPs: functions of many instructions, rows
-// that are traversed several times, windows.
+// Loops that cost a vector unit more than their FLOPs: functions of many instructions, rows that are
+// traversed several times, windows.
 #pragma once
 
 #include "lowering/kernel_hints.hpp"

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kImageRank = 4;  // batch, channels, height, width
 
-// Gradients, transposed convolutions, and depthwise ops that have no `groups` take other algorithms.
+// Gradients, transposed convolutions, and depthwise ops without `groups` use other algorithms.
 bool is_plain_convolution(const Call& call, const Work& work) {
     if (work.kind != WorkKind::convolution || call.flag("transposed", false)) return false;
     const std::string_view name = call.op().name;

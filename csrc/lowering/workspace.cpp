@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::int64_t kFloatBytes = 4;
 
-// Channels run fastest, as `memory_format=torch.channels_last` lays them.
+// Channels vary fastest, as in `memory_format=torch.channels_last`.
 bool is_channels_last(const Call& call, TensorIndex t) {
     const int rank = call.rank(t);
     if (rank < 4) return false;
@@ -29,7 +29,7 @@ bool is_channels_last(const Call& call, TensorIndex t) {
     return !call.is_contiguous(t);
 }
 
-// Two vectors with an entry for each statistic.
+// Two vectors with one entry per statistic.
 Expr two_per(const Call& call, TensorIndex t, const Expr& statistics) {
     return call.bytes(t, statistics) * 2;
 }
@@ -82,7 +82,7 @@ Expr rms_norm_workspace(const Call& call) {
     Expr row = 1;
     for (const Expr& length : call.integers("normalized_shape")) row = row * length;
     const Expr rows = numbers / row * kFloatBytes;
-    if (bits_of(call.stored_dtype(input)) < 32) {  // in float32, and the result is narrowed after it all
+    if (bits_of(call.stored_dtype(input)) < 32) {  // computed in float32; the result is narrowed afterwards
         return numbers * kFloatBytes * 2 + rows * 2 - call.bytes(input, numbers);
     }
     return call.has("weight") ? call.bytes(input, numbers) + rows : rows * 2;
@@ -98,7 +98,7 @@ Expr interpolation_workspace(const Call& call) {
     return like_operand(call) + like_result(call);
 }
 
-// torch's fused kernel takes blocks of queries against blocks of keys.
+// torch's fused kernel multiplies blocks of queries by blocks of keys.
 Expr attention_workspace(const Call& call) {
     const TensorIndex query = call.require_tensor("query");
     const TensorIndex key = call.require_tensor("key");
@@ -116,20 +116,21 @@ Expr attention_workspace(const Call& call) {
     for (const TensorIndex t : {query, key, value}) {
         dense = dense && (call.strides(t).back() == Expr(1) || call.dim(t, -1) == Expr(1));
     }
-    // Keys of other heads than the queries are a matter of broadcasting, unless they were said to be grouped.
+    // If the number of heads of keys and queries differs, keys are broadcast, unless the op is grouped-query
+    // attention.
     bool same_heads = true;
     for (const TensorIndex t : {key, value}) {
         same_heads = same_heads &&
                      (call.rank(t) < 3 || call.rank(query) < 3 || call.dim(t, -3) == call.dim(query, -3));
     }
-    // So are queries or keys of fewer samples.
+    // The same applies to queries or keys of fewer samples.
     const auto repeated = [&](TensorIndex t) {
         return call.rank(t) >= 4 && call.dim(t, -4) != call.dim(call.output(), -4);
     };
     const bool fused = !repeated(query) && !repeated(key) && (same_heads || call.flag("enable_gqa", false));
     if (call.rank(query) == 4 && dense && fused && width == call.dim(value, -1)) {
-        // 32 queries, 64 of at least 192, 256 of at least 768: sums of steps, so that open lengths have them
-        // too.
+        // Blocks of 32 queries, 64 for at least 192, 256 for at least 768: a sum of steps, which also covers
+        // open lengths.
         const auto from = [&](std::int64_t length) { return Expr::minimum(1, rows / length); };
         const Expr block = Expr::minimum(rows, 32) + from(192) * 32 + from(768) * 192;
         const Expr keys = Expr::minimum(columns, 512);
@@ -138,9 +139,9 @@ Expr attention_workspace(const Call& call) {
             block * (keys + 2 + width) * kFloatBytes + (narrow ? call.bytes(query, block * keys) : Expr(0));
         return total + batch * rows * kFloatBytes + buffers * kWorkspaceThreads;
     }
-    // First queries and keys are scaled, and copied where their product needs it; then the scores have a
-    // softmax beside them, and a truth for each that says whether it is minus infinity; last comes the
-    // product with the values.
+    // First, queries and keys are scaled, and copied if their product needs it. Then the scores coexist with
+    // their softmax, and with a boolean per score that marks minus infinity. Last comes the product with the
+    // values.
     const Expr scores = batch * rows * columns;
     const Expr score_bytes = call.bytes(query, scores);
     if (call.flag("is_causal", false)) total += call.bytes(query, rows * columns);
@@ -159,7 +160,7 @@ Expr attention_workspace(const Call& call) {
 namespace {
 
 struct OpWorkspace {
-    std::string_view op;  // a row of the op tables
+    std::string_view op;  // op of a row of the op tables
     Workspace bytes;
 };
 

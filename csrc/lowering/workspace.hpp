@@ -1,7 +1,7 @@
-// What eager kernels of torch 2.13 allocate for themselves on a CPU and free before they return, at the worst
-// moment, beside operands and results. Measured op by op with torch's records of its allocator; each function
-// is named after the reason. Figures are of one processor, whichever counts them: x86-64 with AVX-512 and
-// without AMX, in float32. Work buffers that every thread has are those of kWorkspaceThreads.
+// Peak of the memory that eager kernels of torch 2.13 allocate on a CPU and free before they return, in
+// addition to operands and results. Measured op by op with records of torch's allocator; each function is
+// named after the reason. The figures are those of x86-64 with AVX-512 and without AMX, in float32, on any
+// machine that counts. Buffers per thread are those of kWorkspaceThreads.
 #pragma once
 
 #include <memory>
@@ -20,24 +20,23 @@ class Workspaces {
   public:
     explicit Workspaces(const Graph& graph);
 
-    // Bytes; after analyze(). Zero for an op without a workspace, and for one that a caller's own rule
-    // counts.
+    // Bytes, after analyze(). Zero for an op without a workspace, and for an op that a caller's rule counts.
     Expr bytes(const Analyzer& analyzer, NodeIndex node) const;
 
   private:
-    std::vector<Workspace> of_op_;  // nullptr: none
+    std::vector<Workspace> of_op_;  // nullptr if there is none
 };
 
-// oneDNN works on channels in blocks: input, weight and result are copied into and out of that layout. Small
+// oneDNN works on blocks of channels: input, weight and result are copied into and out of that layout. Small
 // convolutions unfold their windows into columns instead.
 Expr convolution_workspace(const Call& call);
 
-// Blocks of scores per thread, the logarithm of the sums of every row, and a boolean mask as numbers. Where
-// the fused kernel does not serve, all scores, twice. With AMX, bfloat16 keys and values are copied as well.
+// Blocks of scores per thread, the log-sum-exp of every row, and a boolean mask as numbers. If the fused
+// kernel does not apply, two copies of all scores. With AMX, bfloat16 keys and values are copied as well.
 Expr attention_workspace(const Call& call);
 
-// Copies of operands whose letters do not fold into a batch, rows and columns as they lie in memory, and what
-// several operands leave between them.
+// Copies of operands whose letters do not fold into batch, rows and columns in memory, and the intermediate
+// results of several operands.
 Expr einsum_workspace(const Call& call);
 
 // Copies of the operands of `linear` and `matmul` (operand_copies.hpp).
@@ -47,18 +46,18 @@ Expr product_workspace(const Call& call);
 Expr layer_norm_workspace(const Call& call);
 Expr group_norm_workspace(const Call& call);
 Expr batch_norm_workspace(const Call& call);
-// torch has no kernel of its own for it: the squares, and the normalised input that the weight scales.
+// torch has no rms_norm kernel on a CPU: the squares, and the normalized input that the weight scales.
 Expr rms_norm_workspace(const Call& call);
 
-// A copy of the first operand where it is not contiguous.
+// A copy of the first operand if it is not contiguous.
 Expr contiguous_operand(const Call& call);
-// As much as the first operand, and as the first result.
+// The size of the first operand, and of the first result.
 Expr like_operand(const Call& call);
 Expr like_result(const Call& call);
-// The places of maxima, which pooling finds and drops.
+// Indices of maxima, which pooling computes and discards.
 Expr places_of_maxima(const Call& call);
-// Values that a sort returns beside what is asked for are those of `like_operand`. Rolling along several
-// dimensions makes one result after the other.
+// Rolling along several dimensions computes one result after the other. (`like_operand` covers the additional
+// values of a sort.)
 Expr roll_workspace(const Call& call);
 // Small results are interpolated with channels last: copies of operand and result in that layout.
 Expr interpolation_workspace(const Call& call);

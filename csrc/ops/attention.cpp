@@ -6,13 +6,14 @@ namespace {
 
 constexpr const char* kMasks[] = {"attn_mask", "attn_bias", "bias"};
 
-// A dropout of the shares that is on is 3 per score, as the op of its own.
+// Active dropout costs 3 per score, as in the dropout op.
 bool drops(const Call& call) {
     const Argument* p = call.find("dropout_p");
     return p && p->kind == ArgKind::real && p->real > 0;
 }
 
-// Row i sees i + 1 keys: counted from the first key, or (`custom_mask_type` 2) so that the last row sees all.
+// Row i attends to i + 1 keys, counted from the first key or, for `custom_mask_type` 2, so that the last row
+// attends to all.
 enum class Causal : std::uint8_t { no, from_first, from_last };
 Causal causal_of(const Call& call) {
     const Expr type = call.integer("custom_mask_type", 0);
@@ -20,7 +21,7 @@ Causal causal_of(const Call& call) {
     return call.flag("is_causal", false) || type == Expr(1) ? Causal::from_first : Causal::no;
 }
 
-// What the scores of queries and keys cost, for heads of equal lengths.
+// Add the cost of the scores of queries and keys, for heads of equal lengths.
 void attend(const Call& call, Work& work, const Expr& batch, const Expr& rows, const Expr& columns) {
     const TensorIndex query = call.require_tensor("query");
     const Expr width = call.dim(query, -1);
@@ -33,14 +34,14 @@ void attend(const Call& call, Work& work, const Expr& batch, const Expr& rows, c
     const TensorIndex key = call.require_tensor("key");
     work.dims.shared = key_elements == Expr(0) ? batch : call.numel(key) / key_elements;
     work.contraction_flops = scores * 2 * (width + value_width);
-    // scale, then a softmax (max, subtract, exp, sum, divide); a mask is one more addition
+    // Scale, then a softmax (max, subtract, exp, sum, divide); a mask is one more addition.
     bool masked = false;
     for (const char* name : kMasks) masked = masked || call.has(name);
     work.pointwise_flops = scores * ((masked ? 7 : 6) + (drops(call) ? 3 : 0));
     work.causal_flops = work.contraction_flops;
     const Causal causal = causal_of(call);
     if (causal != Causal::no) {
-        // A triangle over min(L, S) rows; the others see all keys, or none.
+        // A triangle over min(L, S) rows; the other rows attend to all keys or to none.
         const Expr corner = Expr::minimum(rows, columns);
         const Expr seen = causal == Causal::from_first ? corner * (corner + 1) / 2 + (rows - corner) * columns
                                                        : corner * columns - corner * (corner - 1) / 2;
@@ -48,22 +49,23 @@ void attend(const Call& call, Work& work, const Expr& batch, const Expr& rows, c
     }
 }
 
-// query [..., L, E], key [..., S, E], value [..., S, Ev]. Batch and heads are those of the result, so that
-// grouped-query attention (fewer key heads) does the work of all query heads and reads only its own keys, and
-// queries of one sample may meet the keys of many.
+// query [..., L, E], key [..., S, E], value [..., S, Ev]. Batch and heads are those of the result.
+// Grouped-query attention (fewer key heads) therefore computes all query heads and reads only its own keys.
+// The queries of one sample may attend to the keys of several samples.
 void scaled_dot_product(const Call& call, Work& work) {
     const TensorIndex query = call.require_tensor("query");
     const Expr rows = call.dim(query, -2);
     const Expr columns = call.dim(call.require_tensor("key"), -2);
-    // One sequence may meet the keys of many; a result without columns says nothing, and then it does not.
+    // One sequence may attend to the keys of several. A result without columns gives no information; then
+    // assume it does not.
     const Expr value_width = call.dim(call.require_tensor("value"), -1);
     const Expr batch = value_width == Expr(0) ? call.numel(query) / (rows * call.dim(query, -1))
                                               : call.numel(call.output()) / (rows * value_width);
     attend(call, work, batch, rows, columns);
 }
 
-// query [B, L, H, E], or [tokens, H, E] with the bounds of sequences in `cum_seq_q` and `cum_seq_k`: their
-// number is a length, theirs are data, and taken as equal.
+// query [B, L, H, E], or [tokens, H, E] with the bounds of sequences in `cum_seq_q` and `cum_seq_k`. The
+// number of sequences is a length of the graph; their lengths are data, and are assumed equal.
 void length_before_heads(const Call& call, Work& work) {
     const TensorIndex query = call.require_tensor("query");
     Expr sequences = 1;
@@ -82,12 +84,12 @@ void operands_and_result(const Call& call, Work& work) {
     for (const char* name : kMasks) {
         if (const TensorIndex mask = call.tensor(name); mask != kNoTensor) call.read(work, mask);
     }
-    // The statistics that some variants return beside the result are for backward; inference keeps one.
+    // Some variants also return statistics for backward; inference keeps one.
     call.write(work, call.output());
 }
 constexpr TrafficShape flash{operands_and_result, never};
 
-// What a training step calls: its backward reads the statistics.
+// The variant for training steps: its backward reads the statistics.
 void with_statistics(const Call& call, Work& work) {
     operands_and_result(call, work);
     if (call.output_count() > 1) call.write(work, call.output(1));

@@ -4,7 +4,7 @@
 namespace infercost {
 namespace {
 
-// Which gradients are asked for; all of them where the op has no mask.
+// Return the requested gradients; all of them if the op has no mask.
 std::vector<bool> wanted(const Call& call, const char* mask, std::size_t gradients) {
     std::vector<bool> result;
     for (const Expr& flag : call.integers(mask)) result.push_back(!(flag == Expr(0)));
@@ -12,8 +12,8 @@ std::vector<bool> wanted(const Call& call, const char* mask, std::size_t gradien
     return result;
 }
 
-// Gradient of the input: every element of the result's gradient meets the window. Gradient of the weight: the
-// same multiply-accumulates, summed over positions. Both have the groups of the forward.
+// Gradient of the input: every element of the result's gradient is multiplied by the window. Gradient of the
+// weight: the same multiply-accumulates, summed over positions. Both have the groups of the forward.
 void convolution_backward(const Call& call, Work& work) {
     const TensorIndex grad = call.require_tensor("grad_output");
     const TensorIndex input = call.require_tensor("input");
@@ -23,8 +23,8 @@ void convolution_backward(const Call& call, Work& work) {
     const Expr groups = call.integer("groups", 1);
     Expr window = 1;
     for (int axis = 2; axis < call.rank(weight); ++axis) window = window * call.dim(weight, axis);
-    // Weight is [out, in / groups, *window], or [in, out / groups, *window] when transposed: then the input
-    // is what meets the window.
+    // The weight is [out, in / groups, *window], or [in, out / groups, *window] if transposed; in the latter
+    // case the window is applied to the input.
     const TensorIndex dense = transposed ? input : grad;
     const Expr rows = call.dim(weight, 0) / groups;
     const Expr positions = call.numel(dense) / call.dim(weight, 0);
@@ -56,9 +56,9 @@ void linear_backward(const Call& call, Work& work) {
     if (mask[2]) work.pointwise_flops = call.numel(grad);
 }
 
-// Five products: the scores again, since only one number per row was kept of them, and the gradients of
-// value, probabilities, query and key. Scale, mask and exp again, then P * (dP - sum of the row) and its
-// scale; the sum of a row follows from result and gradient.
+// Five products: the scores, which are recomputed because only one number per row was saved, and the
+// gradients of value, probabilities, query and key. Scale, mask and exp are recomputed, followed by P * (dP -
+// row sum) and its scale. The row sum follows from result and gradient.
 void attention_backward(const Call& call, Work& work) {
     const TensorIndex query = call.require_tensor("query");
     const TensorIndex key = call.require_tensor("key");
@@ -73,7 +73,7 @@ void attention_backward(const Call& call, Work& work) {
     const Expr widths = width * 3 + value_width * 2;
     work.kind = WorkKind::attention;
     work.dtype = call.engine_dtype(query);
-    // Machines see one product over all widths.
+    // Machine models see one product over all widths.
     work.dims = {batch, rows, columns, width * 3, value_width * 2, 1};
     work.contraction_flops = scores * 2 * widths;
     work.causal_flops = work.contraction_flops;
@@ -98,8 +98,8 @@ void attention_bytes(const Call& call, Work& work) {
 constexpr TrafficShape attention_once{attention_bytes, never};
 
 // The columns are sampled again for the gradient of the weight (7 per element as in forward, 1 for a mask).
-// The gradient of the columns goes to four elements of the input (4 products, 4 additions), to both
-// coordinates (each 4 products and 3 additions over the neighbours, the product with the gradient, the
+// The gradient of the columns is added to four elements of the input (4 products, 4 additions), to both
+// coordinates (4 products and 3 additions over the neighbors each, the product with the gradient, the
 // addition over channels), and to the mask.
 void deformed_backward(const Call& call, Work& work) {
     const TensorIndex grad = call.require_tensor("grad");

@@ -1,11 +1,11 @@
-// Backward of what selects, pads, looks up, pools and resamples: gradients go back to the places that were
-// read, and are added where places overlap.
+// Backward of ops that select, pad, look up, pool and resample: gradients are scattered to the positions that
+// the forward read, and added if positions overlap.
 #include "ops/shapes.hpp"
 
 namespace infercost {
 namespace {
 
-// The operand of the forward is among the arguments for its shape alone.
+// The operand of the forward is an argument only for its shape.
 void spread_bytes(const Call& call, Work& work) {
     const TensorIndex shape_only = call.tensor("self");
     call.for_each_input([&](TensorIndex t) {
@@ -19,7 +19,7 @@ constexpr TrafficShape spreads{spread_bytes, never};
 template <int N>
 constexpr WorkShape spread = per_input<N, WorkKind::scatter>;
 
-// A share of the gradient (1) is added to every element of the window.
+// A share of the gradient is added to every element of the window: 1 per element.
 template <int kAxes>
 void window_backward(const Call& call, Work& work) {
     const std::vector<Expr> kernel = call.integers("kernel_size");
@@ -32,19 +32,19 @@ void window_backward(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(call.first_operand()) * (window + 1);
 }
 
-// Windows that do not overlap: each element gets one share.
+// The windows do not overlap: each element receives one share.
 void adaptive_backward(const Call& call, Work& work) {
     work.kind = WorkKind::pooling;
     work.dtype = arithmetic_dtype(call);
     work.pointwise_flops = call.numel(call.first_operand()) + call.numel(call.output());
 }
 
-// Each gradient goes to its neighbours: a product and an addition each.
+// Each gradient is added to its neighbors: one product and one addition each.
 template <int kNeighbours>
 constexpr WorkShape resample_backward = per_input<2 * kNeighbours, WorkKind::pooling>;
 
-// Input: 2 per neighbour. Grid: neighbour times gradient, then for each axis a product and an addition.
-// Positions and shares are the same for all channels and are not counted.
+// Input: 2 per neighbor. Grid: neighbor times gradient, then one product and one addition per axis. All
+// channels share positions and weights, which are not counted.
 template <int kAxes>
 void grid_backward(const Call& call, Work& work) {
     const Expr mode = call.integer("interpolation_mode", 0);
@@ -61,14 +61,14 @@ void grid_backward(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(call.first_operand()) * each;
 }
 
-// Every row of the gradient of a bag goes to all its members.
+// Every row of a bag's gradient is added to all members of the bag.
 void bag_backward(const Call& call, Work& work) {
     work.kind = WorkKind::scatter;
     work.dtype = arithmetic_dtype(call);
     work.pointwise_flops = call.numel(call.require_tensor("indices")) * call.dim(call.first_operand(), -1);
 }
 
-// For each pair and feature: subtract, multiply, add.
+// Subtract, multiply and add for each pair and feature.
 void distance_backward(const Call& call, Work& work) {
     work.kind = WorkKind::reduction;
     work.dtype = arithmetic_dtype(call);

@@ -1,6 +1,5 @@
-// Backward of activations, losses and normalisations. The convention is that of the forward: one for each
-// elementary operation of the definition, of which the forward's results are at hand where autograd saves
-// them.
+// Backward of activations, losses and normalizations. The convention is that of the forward: one per
+// elementary operation of the definition. Results of the forward are available if autograd saves them.
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -30,7 +29,7 @@ void cross_entropy_backward(const Call& call, Work& work) {
     }
 }
 
-// One place of each row gets its share of the gradient, the others are zero.
+// One position of each row receives its share of the gradient; the others are zero.
 void nll_backward(const Call& call, Work& work) {
     work.kind = WorkKind::scatter;
     work.dtype = arithmetic_dtype(call);
@@ -78,7 +77,7 @@ void rms_norm_backward(const Call& call, Work& work) {
     normalization_backward(call, work, 1 + input + want.weight * 2);
 }
 
-// The two sums are the gradients of weight and bias. In evaluation the input's gradient is a scale.
+// The two sums are the gradients of weight and bias. In evaluation mode the gradient of the input is a scale.
 void batch_norm_backward(const Call& call, Work& work) {
     const Wanted want = wanted(call);
     if (call.flag("train", true)) {
@@ -89,7 +88,7 @@ void batch_norm_backward(const Call& call, Work& work) {
     normalization_backward(call, work, want.input + want.weight * 4 + want.bias);
 }
 
-// Per hidden unit, from gates that the forward kept.
+// Per hidden unit, from the saved gates of the forward.
 template <int N>
 void cell_backward(const Call& call, Work& work) {
     work.kind = WorkKind::pointwise;

@@ -153,7 +153,7 @@ Expr Call::storage_bytes(TensorIndex t) const {
 }
 
 Expr Call::weight_bytes(TensorIndex t) const {
-    // The scales of a packed weight are no operand, whatever their shape.
+    // The scales of a packed weight are not an operand, whatever their shape.
     return bytes_of(rank(t) >= 2 && at(t).logical_numel != 0 ? operand_dtype(t) : stored_dtype(t),
                     distinct(t));
 }

@@ -1,4 +1,4 @@
-// A node as a rule sees it: its arguments by name, the shapes bound to sizes, the dtypes to a precision.
+// A node as input of a rule: its arguments by name, its shapes with bound sizes, its dtypes in a precision.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,7 @@
 
 namespace infercost {
 
-// Which storage every tensor lies in: views and in-place results share that of their operand.
+// The storage of every tensor: views and in-place results share the storage of their operand.
 class Storage {
   public:
     explicit Storage(const Graph& graph) : root_(graph.tensors().size()) {
@@ -26,11 +26,11 @@ class Storage {
     std::vector<TensorIndex> root_;
 };
 
-// What is the same for all nodes of one pass over a graph.
+// State of one pass over a graph, shared by all nodes.
 struct Pass {
     const Graph& graph;
     Sizes sizes;
-    std::vector<Expr> expressions;  // the graph's table, bound to sizes
+    std::vector<Expr> expressions;  // the graph's expressions, with bound sizes
     Precision precision;
     Storage storage;
 
@@ -49,23 +49,24 @@ class Call {
     const Node& node() const { return node_; }
     const OpName& op() const { return graph().ops()[node_.op]; }
 
-    // Arguments by schema name. Absent, None and "not given" are one thing: the schema's default.
+    // Arguments by schema name. An absent argument and None are equivalent: both mean the schema's default.
     const Argument* find(std::string_view name) const;
-    TensorIndex tensor(std::string_view name) const;          // kNoTensor when absent
-    TensorIndex require_tensor(std::string_view name) const;  // throws, naming op and argument
+    TensorIndex tensor(std::string_view name) const;  // kNoTensor if absent
+    TensorIndex require_tensor(
+        std::string_view name) const;  // throws if absent, naming the op and the argument
     Expr integer(std::string_view name, std::int64_t otherwise) const;
     bool flag(std::string_view name, bool otherwise) const;
     std::string_view text(std::string_view name) const;
     bool has(std::string_view name) const { return find(name) != nullptr; }
-    std::vector<Expr> integers(std::string_view name) const;  // a lone integer is a list of one
+    std::vector<Expr> integers(std::string_view name) const;  // a single integer is a list of one
     std::vector<TensorIndex> tensors(std::string_view name) const;
-    // "relu_" and "__iand__" are; "__and__" is not.
+    // True for "relu_" and "__iand__", false for "__and__".
     bool in_place() const {
         const std::string_view name = op().name;
         return name.ends_with("__") ? name.find(".__i") != std::string_view::npos : name.ends_with('_');
     }
 
-    // Operands in argument order, and results. The first operand is what views are views of.
+    // Operands in argument order, and results. Views are views of the first operand.
     TensorIndex first_operand() const;
     template <class Visit>
     void for_each_input(Visit&& visit) const {
@@ -79,22 +80,22 @@ class Call {
     std::vector<Expr> shape(TensorIndex t) const { return bound(at(t).shape); }
     std::vector<Expr> strides(TensorIndex t) const { return bound(at(t).strides); }
     Expr numel(TensorIndex t) const;
-    // Elements that really lie in memory: an expanded (stride 0) dimension is one element.
+    // Elements in memory: an expanded dimension (stride 0) counts as one element.
     Expr distinct(TensorIndex t) const;
-    DType stored_dtype(TensorIndex t) const;  // as captured, after the precision
+    DType stored_dtype(TensorIndex t) const;  // the captured dtype, converted by the precision
     Expr bytes(TensorIndex t) const { return bytes(t, distinct(t)); }
     Expr bytes(TensorIndex t, const Expr& elements) const;
-    Expr storage_bytes(TensorIndex t) const;  // what is free when nothing holds it any more
-    // A parameter as it is stored for this precision: matrices at operand width, vectors as stored.
+    Expr storage_bytes(TensorIndex t) const;  // bytes that are freed with the storage
+    // Bytes of a parameter in this precision: matrices at operand width, vectors at storage width.
     Expr weight_bytes(TensorIndex t) const;
     TensorIndex root(TensorIndex t) const { return pass_.storage.root(t); }
-    Traffic traffic(TensorIndex t) const;  // by the role of the storage it lies in, and its dtype
+    Traffic traffic(TensorIndex t) const;  // by the role of its storage, and its dtype
     bool is_contiguous(TensorIndex t) const;
     bool same_shape(TensorIndex a, TensorIndex b) const;
 
     void read(Work& work, TensorIndex t) const { read(work, t, distinct(t)); }
     void read(Work& work, TensorIndex t, const Expr& elements) const;
-    // An operand of a contraction, at the width that the precision gives it.
+    // Read an operand of a contraction, at the width of the precision.
     void read_operand(Work& work, TensorIndex t) const { read_operand(work, t, distinct(t)); }
     void read_operand(Work& work, TensorIndex t, const Expr& elements) const;
     DType operand_dtype(TensorIndex t) const { return pass_.precision.operand_of(at(t).dtype); }

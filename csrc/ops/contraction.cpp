@@ -1,5 +1,5 @@
-// Matrix products. A multiply-accumulate is 2 FLOPs; biases and scales are pointwise.
-// Sources: the definitions in torch's operator documentation; tests run plain products that count themselves.
+// Matrix products. A multiply-accumulate is 2 FLOPs; biases and scales are pointwise. Source: torch's
+// operator documentation. Tests compare with plain products that count their own operations.
 #include "ops/contraction.hpp"
 
 #include "ops/shapes.hpp"
@@ -18,7 +18,7 @@ void linear(const Call& call, Work& work) {
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
 }
 
-// [m, k] x [k, n], operands under these names; `added` is a tensor that is scaled and added.
+// [m, k] x [k, n], with the given names of operands; `added` is a tensor that is scaled and added.
 void matrix_product(const Call& call, Work& work, const char* left, const char* right, const char* added) {
     const TensorIndex a = call.require_tensor(left);
     const TensorIndex b = call.require_tensor(right);
@@ -33,7 +33,7 @@ void addmm(const Call& call, Work& work) {
     matrix_product(call, work, "mat1", "mat2", "self");
 }
 
-// relu is 1 more per result, gelu 5.
+// relu costs 1 more per result, gelu 5.
 void addmm_activation(const Call& call, Work& work) {
     addmm(call, work);
     work.pointwise_flops += call.numel(call.output()) * (call.flag("use_gelu", false) ? 5 : 1);
@@ -90,9 +90,9 @@ void matmul(const Call& call, Work& work) {
     set_contraction(work, WorkKind::gemm, call.engine_dtype(a), batch, m, n, k);
 }
 
-// Tokens sorted by expert: each row of the ragged side meets exactly one matrix of the other. Routing is
-// taken as balanced: all groups have equal shares, and fewer rows than groups use as many groups as there are
-// rows.
+// Tokens sorted by expert: each row of the ragged operand is multiplied by exactly one matrix of the other.
+// Routing is assumed to be balanced: all groups have equal shares, and fewer rows than groups use as many
+// groups as there are rows.
 struct Grouped {
     TensorIndex left;
     TensorIndex right;
@@ -110,7 +110,7 @@ Grouped grouped_pair(const Call& call) {
     }
     pair.used = pair.groups;
     if (call.rank(pair.left) == 2) pair.used = Expr::minimum(pair.groups, call.dim(pair.left, 0));
-    // No argument of the operator: what a capture was told of the routing.
+    // Not an argument of the operator: capture records it if the routing is known.
     if (call.has("groups_used")) pair.used = call.integer("groups_used", 1);
     return pair;
 }
@@ -121,7 +121,7 @@ void grouped_product(const Call& call, Work& work) {
     const Grouped pair = grouped_pair(call);
     const Expr k = call.dim(pair.left, -1);
     const Expr n = call.dim(pair.right, -1);
-    // Where both are matrices the groups split the reduction, else each row has one product.
+    // If both operands are matrices, the groups split the reduction; otherwise each row has one product.
     const bool split = call.rank(pair.left) == 2 && call.rank(pair.right) == 2;
     const Expr rows = split ? call.dim(pair.left, 0) : call.numel(call.output()) / n;
     set_contraction(work, WorkKind::gemm, call.engine_dtype(pair.left), 1, rows, n, k);
@@ -133,7 +133,7 @@ void grouped_product(const Call& call, Work& work) {
 void grouped_traffic(const Call& call, Work& work) {
     const Grouped pair = grouped_pair(call);
     call.read_operand(work, pair.left);
-    if (call.rank(pair.right) == 3) {  // experts that no row is routed to are not read
+    if (call.rank(pair.right) == 3) {  // weights of experts without rows are not read
         call.read_operand(work, pair.right, call.distinct(pair.right) / pair.groups * pair.used);
     } else {
         call.read_operand(work, pair.right);

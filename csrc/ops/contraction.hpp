@@ -1,17 +1,17 @@
-// The product that has a file of its own, and what other families need.
+// Products that other families use.
 #pragma once
 
 #include "ops/rule.hpp"
 
 namespace infercost {
 
-// By letters: every distinct letter is a loop, operands are joined from left to right.
+// Every distinct letter is a loop; operands are joined from left to right.
 void einsum(const Call& call, Work& work);
-// Of one operand without a sum it is a view.
+// True if the einsum has one operand and no sum, and is therefore a view.
 bool einsum_aliases(const Call& call);
 void einsum_bytes(const Call& call, Work& work);
 
-// Tokens sorted by expert, each of which meets one matrix, and what they move.
+// Work and traffic of tokens that are sorted by expert; each token is multiplied by one matrix.
 void grouped_product(const Call& call, Work& work);
 void grouped_traffic(const Call& call, Work& work);
 

@@ -11,7 +11,8 @@ void convolve(const Call& call, Work& work, TensorIndex input, TensorIndex weigh
     for (int axis = 2; axis < call.rank(weight); ++axis) window = window * call.dim(weight, axis);
     const Expr in_channels = transposed ? call.dim(weight, 0) : call.dim(weight, 1) * groups;
     const Expr out_channels = transposed ? call.dim(weight, 1) * groups : call.dim(weight, 0);
-    // A transposed convolution scatters: each input position meets the window, not each output position.
+    // A transposed convolution scatters: the window is applied to each input position instead of each output
+    // position.
     const TensorIndex dense = transposed ? input : call.output();
     const Expr positions = call.numel(dense) / (transposed ? in_channels : out_channels);
     set_contraction(work, WorkKind::convolution, call.engine_dtype(input), groups, positions,
@@ -23,7 +24,7 @@ void convolve(const Call& call, Work& work, TensorIndex input, TensorIndex weigh
 
 namespace {
 
-// Convolutions of libraries call it "self".
+// Library-specific convolutions name their input "self".
 TensorIndex input_of(const Call& call) {
     const TensorIndex input = call.tensor("input");
     return input != kNoTensor ? input : call.require_tensor("self");
@@ -42,7 +43,7 @@ void either(const Call& call, Work& work) {
     convolve(call, work, call.flag("transposed", false));
 }
 
-// One weight per channel and result, [channels * results, 1, *window], whatever `groups` says.
+// One filter per channel and result, [channels * results, 1, *window], whatever the value of `groups`.
 void depthwise(const Call& call, Work& work) {
     const TensorIndex weight = call.require_tensor("weight");
     Expr window = 1;
@@ -54,7 +55,7 @@ void depthwise(const Call& call, Work& work) {
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
 }
 
-// A comparison per result more, and an addition where something is added.
+// One more comparison per result, and one addition if a tensor is added.
 void rectified(const Call& call, Work& work) {
     convolve(call, work, false);
     work.pointwise_flops += call.numel(call.output()) * (call.has("z") ? 2 : 1);
@@ -70,8 +71,9 @@ void time_first(const Call& call, Work& work) {
     work.pointwise_flops = results;
 }
 
-// Each element of a column is sampled between four of the input, then the columns meet the weight. Positions
-// and shares are the same for all channels of an offset group and are not counted.
+// Each element of a column is interpolated from four elements of the input; the columns are then multiplied
+// by the weight. All channels of an offset group share positions and weights of the interpolation, which are
+// not counted.
 void deformed(const Call& call, Work& work) {
     convolve(call, work, false);
     const Expr sampled = work.dims.batch * work.dims.m * work.dims.k;

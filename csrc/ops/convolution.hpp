@@ -1,11 +1,11 @@
-// What other families need of convolutions.
+// Convolutions that other families use.
 #pragma once
 
 #include "ops/rule.hpp"
 
 namespace infercost {
 
-// Weight is [out, in / groups, *window], or [in, out / groups, *window] when transposed.
+// The weight is [out, in / groups, *window], or [in, out / groups, *window] if transposed.
 void convolve(const Call& call, Work& work, TensorIndex input, TensorIndex weight, bool transposed);
 
 }  // namespace infercost

@@ -1,4 +1,4 @@
-// Tensors from nothing: allocations, fills, random numbers; and checks, which move nothing.
+// Ops that create tensors (allocations, fills, random numbers), and checks, which move no bytes.
 #include "ops/shapes.hpp"
 
 namespace infercost {

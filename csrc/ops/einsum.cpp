@@ -28,8 +28,8 @@ EinsumEquation read_einsum(const Call& call) {
             " operands cannot be read; expected a letter for each of their dimensions");
     };
     if (parts.size() != operands.size()) throw unreadable();
-    // "..." stands for the dimensions without a letter, aligned at their ends: they are called 9, 8, ... from
-    // the right.
+    // "..." matches the dimensions without a letter, aligned at their ends; they are named 9, 8, ... from the
+    // right.
     const auto digits = [](std::size_t count) {
         return count <= 10 ? std::string("0123456789").substr(10 - count) : "";
     };
@@ -91,13 +91,13 @@ bool only_moves(const EinsumEquation& equation) {
 
 }  // namespace
 
-// "bij,bjk->bik" and all its kin: every distinct letter is a loop. More than two operands are contracted
-// from left to right, as torch does without opt_einsum; letters that no later operand needs are summed, and a
-// product in which none is summed is pointwise.
+// Every distinct letter is a loop. More than two operands are contracted from left to right, as in torch
+// without opt_einsum. Letters that no later operand needs are summed; a product without a summed letter is
+// pointwise.
 void einsum(const Call& call, Work& work) {
     const DType dtype = call.engine_dtype(call.tensors("tensors").at(0));
     EinsumEquation equation = read_einsum(call);
-    if (equation.operands.size() == 1) {  // a sum, or a new view: turned around, or a diagonal
+    if (equation.operands.size() == 1) {  // a sum, or a new view: transposed, or a diagonal
         work.kind = only_moves(equation) ? WorkKind::free : WorkKind::reduction;
         work.dtype = dtype;
         if (!only_moves(equation)) work.pointwise_flops = equation.operands[0].size() * parts_of(dtype);
@@ -130,7 +130,7 @@ void einsum(const Call& call, Work& work) {
             Expr& axis = !kept ? k : (both ? batch : (left.is_long(c) ? m : n));
             axis = axis * length;
         }
-        // Where nothing is summed it is a product of elements.
+        // Without a summed letter, it is a product of elements.
         const bool summed = std::any_of(loop.begin(), loop.end(), [&](char c) {
             return !joined.has(c) && left.is_long(c) && right.is_long(c);
         });

@@ -1,4 +1,4 @@
-// The equation of an einsum, read into operands with lengths and strides by letter.
+// The parsed equation of an einsum: operands with lengths and strides by letter.
 #pragma once
 
 #include <map>
@@ -9,7 +9,7 @@
 
 namespace infercost {
 
-// An operand with its diagonals taken: every letter once.
+// An operand with its diagonals extracted: every letter occurs once.
 struct EinsumOperand {
     std::string letters;
     std::map<char, Expr> lengths;
@@ -29,11 +29,11 @@ struct EinsumEquation {
     std::string result;
 };
 
-// Throws std::invalid_argument where the letters do not match the operands.
+// Throws std::invalid_argument if the letters do not match the operands.
 EinsumEquation read_einsum(const Call& call);
 
-// Drops the letters that only `operand` has and `later` does not need: they are summed before the product.
-// Returns the number of elements that this adds up.
+// Remove the letters that only `operand` has and `later` does not need; they are summed before the product.
+// Return the number of summed elements.
 Expr sum_alone(EinsumOperand& operand, const EinsumOperand& other, const std::string& later);
 
 }  // namespace infercost

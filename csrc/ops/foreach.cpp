@@ -1,4 +1,4 @@
-// Pointwise work on lists of tensors in one call.
+// Pointwise ops on lists of tensors.
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -13,7 +13,7 @@ void each_of(const Call& call, Work& work) {
     }
 }
 
-// Results of in-place calls lie on the tensors of the first list, each on its own.
+// Results of in-place calls share the storage of the tensors in the first list, each with its own.
 constexpr TrafficShape lists{read_all_write_all, in_place_only, true};
 constexpr TrafficShape fills{write_all, in_place_only, true};
 
@@ -24,7 +24,7 @@ void copied(const Call& call, Work& work) {
 }
 constexpr TrafficShape copies{copied, in_place_only, true};
 
-// Norms: square, add.
+// Square and add.
 void norms(const Call& call, Work& work) {
     work.kind = WorkKind::reduction;
     work.dtype = arithmetic_dtype(call);

@@ -1,13 +1,13 @@
-// Fourier transforms. A complex transform of n points is 5 * n * log2(n) real operations, one with a real
-// side half of that: the convention by which FFT libraries state their speed (FFTW, benchFFT). The logarithm
-// is that of n itself, whether or not n is a power of two. A transform over several dimensions is one of all
-// their points.
+// Fourier transforms. A complex transform of n points is 5 * n * log2(n) real operations; a transform with
+// one real side is half of that. FFT libraries use this convention to report their speed (FFTW, benchFFT).
+// The logarithm is that of n, whether or not n is a power of two. A transform over several dimensions is one
+// transform of all their points.
 #include "ops/shapes.hpp"
 
 namespace infercost {
 namespace {
 
-// The product of the lengths of `t` along the dimensions named `axes`; `otherwise` where none are named.
+// Return the product of the lengths of `t` along `axes`, or `otherwise` if there are none.
 Expr points_along(const Call& call, TensorIndex t, const std::vector<Expr>& axes) {
     Expr points = 1;
     for (const Expr& axis : axes) {
@@ -16,7 +16,7 @@ Expr points_along(const Call& call, TensorIndex t, const std::vector<Expr>& axes
     return points;
 }
 
-// `elements` numbers in transforms of `points` each; halved where one side is real.
+// Return the FLOPs of transforms of `points` each, over `elements` numbers; half if one side is real.
 Expr transform_flops(const Expr& elements, const Expr& points, bool half) {
     const Expr flops = elements / points * Expr::n_log2_n(points) * 5;
     return half ? flops / 2 : flops;
@@ -38,8 +38,8 @@ void complex_to_real(const Call& call, Work& work) {
     transform(call, work, call.output(), call.integers("dim"), true);
 }
 
-// The functions of torch.fft: what is real follows from the dtypes, the axes from the name and its defaults.
-// The side with all points is the one that is not cut in half by symmetry.
+// The functions of torch.fft: dtypes determine which side is real, and the name and its defaults determine
+// the axes. The side with all points is the one that symmetry does not halve.
 template <int kAxes>  // 1, 2, or 0 for those that are named or all
 void by_name(const Call& call, Work& work) {
     const TensorIndex self = call.require_tensor("self");
@@ -52,8 +52,8 @@ void by_name(const Call& call, Work& work) {
         for (int axis = -count; axis < 0; ++axis) axes.emplace_back(axis);
     }
     const bool two_sided = call.shape(self) == call.shape(call.output());
-    // From real to half a spectrum: the results' lengths, but for the last one, which is the operand's or
-    // given.
+    // From real to half a spectrum: the lengths of the results, except the last, which is that of the operand
+    // or given.
     if (real_in && !real_out && !two_sided) {
         const std::vector<Expr> given = call.integers(kAxes == 1 ? "n" : "s");
         const Expr last =
@@ -71,8 +71,7 @@ void by_name(const Call& call, Work& work) {
     transform(call, work, call.output(), axes, real_in || real_out);
 }
 
-// Frames of n_fft samples are cut out of the signal, multiplied by the window where there is one, and
-// transformed.
+// Frames of n_fft samples are cut from the signal, multiplied by the window if there is one, and transformed.
 struct Frames {
     Expr points;
     Expr count;
@@ -80,7 +79,7 @@ struct Frames {
 };
 Frames frames_of(const Call& call, TensorIndex spectrum) {
     const TensorIndex self = call.require_tensor("self");
-    // As complex numbers [..., frequencies, frames], or with a last dimension of two parts.
+    // Either complex numbers [..., frequencies, frames], or a last dimension of two real parts.
     const bool parts = !is_complex(call.stored_dtype(spectrum));
     const int last = parts ? -2 : -1;
     const Expr frequencies = call.dim(spectrum, last - 1);
@@ -97,7 +96,7 @@ void stft(const Call& call, Work& work) {
     if (call.has("window")) work.pointwise_flops += samples * parts_of(work.dtype);
 }
 
-// The windowed frames are written by one kernel and read by the next.
+// One kernel writes the windowed frames, and the next reads them.
 void stft_bytes(const Call& call, Work& work) {
     stream_all.bytes(call, work);
     if (!call.has("window")) return;

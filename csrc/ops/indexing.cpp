@@ -1,10 +1,11 @@
-// Gathers and scatters: only the rows that are asked for are read, however large the table.
+// Gathers and scatters: only the selected rows are read, whatever the size of the table.
 #include "ops/shapes.hpp"
 
 namespace infercost {
 namespace {
 
-// Every operand but the first is read whole (indices, masks); of the first, as much as the result holds.
+// Every operand except the first is read in full (indices, masks); the first contributes as many elements as
+// the result has.
 void gathered(const Call& call, Work& work) {
     const TensorIndex table = call.first_operand();
     call.read(work, table, call.numel(call.output()));
@@ -17,7 +18,7 @@ void gathered(const Call& call, Work& work) {
 }
 constexpr TrafficShape gathers{gathered, never};
 
-// Indices of several dimensions meet by broadcasting; dimensions without an index are taken whole.
+// Indices of several dimensions are broadcast; dimensions without an index are selected in full.
 Expr indexed_places(const Call& call, TensorIndex table, const std::vector<TensorIndex>& indices) {
     std::vector<Expr> joint;  // lengths from the right
     Expr whole = 1;
@@ -28,7 +29,7 @@ Expr indexed_places(const Call& call, TensorIndex table, const std::vector<Tenso
             continue;
         }
         const std::vector<Expr> shape = call.shape(index);
-        // A mask stands for as many dimensions as it has, and may choose all of them.
+        // A mask indexes as many dimensions as it has, and may select all positions.
         axis += call.stored_dtype(index) == DType::boolean ? static_cast<int>(shape.size()) : 1;
         for (std::size_t i = 0; i < shape.size(); ++i) {
             const Expr& length = shape[shape.size() - 1 - i];
@@ -44,14 +45,15 @@ Expr indexed_places(const Call& call, TensorIndex table, const std::vector<Tenso
     return whole;
 }
 
-// How many elements of the first operand are written: one for each index, along a dimension a slice for each.
+// Return the number of written elements of the first operand: one per index, or one slice per index along a
+// dimension.
 Expr places(const Call& call) {
     const TensorIndex table = call.first_operand();
     if (const std::vector<TensorIndex> indices = call.tensors("indices"); !indices.empty()) {
         return indexed_places(call, table, indices);
     }
     const TensorIndex index = call.tensor("index");
-    if (index == kNoTensor) {  // slices and masks: as many as there are values
+    if (index == kNoTensor) {  // slices and masks: the number of values
         Expr largest;
         bool first = true;
         call.for_each_input([&](TensorIndex t) {
@@ -66,7 +68,7 @@ Expr places(const Call& call) {
     return call.numel(table) / call.dim(table, static_cast<int>(dim.constant())) * call.numel(index);
 }
 
-// Values are read and written at their places. The functional form first copies the whole operand.
+// Values are read, and written to their positions. The functional form first copies the whole operand.
 void scattered(const Call& call, Work& work) {
     const TensorIndex table = call.first_operand();
     bool first = true;
@@ -93,7 +95,7 @@ void scatter_adding(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(source != kNoTensor ? source : call.output());
 }
 
-// mode 0: sum, 1: mean, 2: max. Each row that is looked up is added or compared; a mean divides each result.
+// mode 0: sum, 1: mean, 2: max. Each selected row is added or compared; a mean divides each result.
 void embedding_bag(const Call& call, Work& work) {
     const TensorIndex weight = call.require_tensor("weight");
     const Expr rows = call.numel(call.require_tensor("indices"));
@@ -110,7 +112,7 @@ void embedding_bag_bytes(const Call& call, Work& work) {
     for (const char* name : {"indices", "offsets", "per_sample_weights"}) {
         if (const TensorIndex t = call.tensor(name); t != kNoTensor) call.read(work, t);
     }
-    call.write(work, call.output());  // what else is returned is for backward
+    call.write(work, call.output());  // other results are for backward
 }
 constexpr TrafficShape bags{embedding_bag_bytes, never};
 
@@ -120,7 +122,7 @@ void diagonal_bytes(const Call& call, Work& work) {
 }
 constexpr TrafficShape diagonal_only{diagonal_bytes, always};
 
-// Every element is looked at; what is found is written.
+// Every element is tested; the positions found are written.
 void found_bytes(const Call& call, Work& work) {
     call.read(work, call.first_operand());
     write_all(call, work);

@@ -1,16 +1,17 @@
-// Factorisations and solvers, by the operation counts of textbook algorithms. They are pointwise FLOPs: no
-// published count of multiply-accumulates holds them, and matrix units do a part of them at most.
+// Factorizations and solvers, by the operation counts of textbook algorithms. They are pointwise FLOPs:
+// published counts of multiply-accumulates do not include them, and matrix units compute at most a part of
+// them.
 //
 // Sources: LAPACK Working Note 41, appendix C (Cholesky, LU, QR, triangular solves); Golub and Van Loan,
 // Matrix Computations, 4th edition: 5.2 (QR), 7.5 (eigenvalues), 8.3 (symmetric eigenvalues), 8.6 (singular
-// values). Iterations to convergence are in the constants of the latter. Row exchanges are not counted.
+// values). The constants of the last three include iterations to convergence. Row exchanges are not counted.
 #include "ops/shapes.hpp"
 
 namespace infercost {
 namespace {
 
 struct Matrices {
-    Expr count;  // of a batch
+    Expr count;  // matrices in the batch
     Expr rows;
     Expr columns;
     Expr shorter;
@@ -27,7 +28,7 @@ Matrices matrices_in(const Call& call, TensorIndex t) {
 void library(const Call& call, Work& work, const Expr& flops) {
     work.kind = WorkKind::library;
     work.dtype = arithmetic_dtype(call);
-    // A multiply-add of complex numbers is eight real operations.
+    // A complex multiply-add is eight real operations.
     work.pointwise_flops = is_complex(work.dtype) ? flops * 4 : flops;
 }
 
@@ -49,7 +50,7 @@ Expr lu_solve_of(const Expr& n) {  // for one right-hand side
 Expr cholesky_inverse_of(const Expr& n) {
     return (4 * n * n * n + 3 * n * n + 5 * n) / 6;
 }
-Expr inverse_of(const Expr& n) {  // Gauss-Jordan in place
+Expr inverse_of(const Expr& n) {  // Gauss-Jordan, in place
     return 2 * n * n * n - 2 * n * n + 2 * n;
 }
 Expr qr_of(const Matrices& a) {  // reflectors and R
@@ -73,7 +74,7 @@ void factor(const Call& call, Work& work) {
     library(call, work, a.count * kOne(a));
 }
 
-// Columns of the results: a vector is one.
+// Number of right-hand sides; a vector is one.
 Expr right_hand_sides(const Call& call, const Matrices& a, TensorIndex result) {
     return call.numel(result) / a.columns;
 }
@@ -83,7 +84,7 @@ void solve(const Call& call, Work& work) {
     const Expr sides = right_hand_sides(call, a, call.output());
     library(call, work, a.count * lu_of(a) + sides * lu_solve_of(a.rows));
 }
-// The factors are there already; the triangles of a matrix named `factors`, `kPasses` times.
+// The factors are given; solve with the triangles of the matrix `factors`, `kPasses` times.
 template <int kPasses>
 void substitute(const Call& call, Work& work) {
     TensorIndex factors = kNoTensor;
@@ -152,7 +153,7 @@ void svd(const Call& call, Work& work) {
         a.count * (full ? 4 * l * l * s + 8 * l * s * s + 9 * s * s * s : 14 * l * s * s + 8 * s * s * s));
 }
 
-// V * diag(1 / s) * U^T: a decomposition, a scaled factor, one product.
+// V * diag(1 / s) * U^T: a decomposition, a scaled factor, and one product.
 void pseudo_inverse(const Call& call, Work& work) {
     const Matrices a = matrices_in(call, call.first_operand());
     const Expr& s = a.shorter;
@@ -174,11 +175,12 @@ void products(const Call& call, Work& work, const Expr& count) {
     const Matrices a = matrices_in(call, self);
     set_contraction(work, WorkKind::gemm, call.engine_dtype(self), a.count * count, a.rows, a.rows, a.rows);
 }
-// The Taylor polynomial of degree 18 in five products. How often the result is squared depends on the values.
+// The Taylor polynomial of degree 18 in five products. Repeated squaring depends on the values, and is not
+// counted.
 void exponential(const Call& call, Work& work) {
     products(call, work, 5);
 }
-// By squaring: one product for each bit but the first, one more for each further bit that is set.
+// Exponentiation by squaring: one product per bit after the first, and one more per further set bit.
 void power(const Call& call, Work& work) {
     const Expr n = call.integer("n", 1);
     std::int64_t count = 0;

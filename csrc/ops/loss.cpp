@@ -1,10 +1,10 @@
-// Losses, and distances between vectors. A mean or a sum over all elements is one more per element.
+// Losses, and distances between vectors. A mean or a sum over all elements costs one more per element.
 #include "ops/shapes.hpp"
 
 namespace infercost {
 namespace {
 
-// torch's numbers for none, mean and sum.
+// torch's enumeration: 0 none, 1 mean, 2 sum.
 bool is_reduced(const Call& call) {
     return !(call.integer("reduction", 1) == Expr(0));
 }
@@ -25,7 +25,7 @@ void logits(const Call& call, Work& work) {
     elementwise(call, work, 8 + (call.has("weight") ? 1 : 0) + (call.has("pos_weight") ? 4 : 0));
 }
 
-// One logarithm of each row is picked and negated.
+// One logarithm of each row is selected and negated.
 void negative_log_likelihood(const Call& call, Work& work) {
     const Expr picked = call.numel(call.require_tensor("target"));
     work.kind = is_reduced(call) ? WorkKind::reduction : WorkKind::gather;
@@ -41,7 +41,7 @@ void picked_bytes(const Call& call, Work& work) {
 }
 constexpr TrafficShape picks{picked_bytes, never};
 
-// Each class of a row but the right one, against its margin: subtract, add, compare, sum.
+// Each class of a row except the target is compared with a margin: subtract, add, compare, sum.
 void multi_margin(const Call& call, Work& work) {
     const TensorIndex self = call.require_tensor("self");
     const Expr classes = call.dim(self, -1);
@@ -53,8 +53,8 @@ void multi_margin(const Call& call, Work& work) {
     work.pointwise_flops = rows * (classes - 1) * each + rows * (2 + (is_reduced(call) ? 1 : 0));
 }
 
-// Every target of a row against every other class. How many targets there are is data: no more pairs than
-// where half of the classes are.
+// Every target of a row against every other class. The number of targets is data; the number of pairs is
+// largest if half of the classes are targets.
 void multilabel_margin(const Call& call, Work& work) {
     const TensorIndex self = call.require_tensor("self");
     const Expr classes = call.dim(self, -1);
@@ -65,7 +65,7 @@ void multilabel_margin(const Call& call, Work& work) {
     work.pointwise_flops = rows * targets * (1 + (classes - targets) * 3) + rows * (is_reduced(call) ? 2 : 1);
 }
 
-// log_softmax, then the likelihood; targets that are probabilities are a product and a sum over all classes.
+// log_softmax, then the likelihood; if the targets are probabilities, a product and a sum over all classes.
 void cross_entropy(const Call& call, Work& work) {
     const TensorIndex self = call.require_tensor("self");
     const TensorIndex target = call.require_tensor("target");
@@ -78,7 +78,7 @@ void cross_entropy(const Call& call, Work& work) {
         work.pointwise_flops += all * 5;
     }
 }
-// The logarithms are written by one kernel and read by the next: all of them, or those that are picked.
+// One kernel writes the logarithms, and the next reads them: all of them, or the selected ones.
 void cross_entropy_bytes(const Call& call, Work& work) {
     stream_all.bytes(call, work);
     const TensorIndex self = call.require_tensor("self");
@@ -88,8 +88,8 @@ void cross_entropy_bytes(const Call& call, Work& work) {
 }
 constexpr TrafficShape in_two_passes{cross_entropy_bytes, never};
 
-// Forward sums over a lattice of steps x (2 * length + 1) states, each from three: 2 max, 3 subtract, 3 exp,
-// 2 add, log, add the maximum, add the emission.
+// The forward sums over a lattice of steps x (2 * length + 1) states. Each state has three predecessors: 2
+// max, 3 subtract, 3 exp, 2 add, log, add the maximum, add the emission.
 void connectionist(const Call& call, Work& work) {
     const TensorIndex probabilities = call.require_tensor("log_probs");
     const TensorIndex targets = call.require_tensor("targets");
@@ -99,7 +99,7 @@ void connectionist(const Call& call, Work& work) {
     const bool listed = call.tensor("input_lengths") == kNoTensor;
     if (listed && !steps.empty() && steps.size() == lengths.size()) {
         for (std::size_t i = 0; i < steps.size(); ++i) states += steps[i] * (2 * lengths[i] + 1);
-    } else {  // lengths in tensors: all are as long as they can be
+    } else {  // lengths in tensors: assume the maximum
         const Expr batch = call.rank(probabilities) == 3 ? call.dim(probabilities, 1) : Expr(1);
         const Expr longest = call.rank(targets) == 2 ? call.dim(targets, 1) : call.numel(targets) / batch;
         states = batch * call.dim(probabilities, 0) * (2 * longest + 1);
@@ -121,7 +121,7 @@ void pairwise(const Call& call, Work& work) {
     work.pointwise_flops = elements * N;
 }
 
-// Above this many rows torch takes Euclidean distances apart: |a|^2 + |b|^2 - 2ab as one product.
+// Above this number of rows, torch computes Euclidean distances as |a|^2 + |b|^2 - 2ab, with one product.
 constexpr std::int64_t kFewRows = 25;
 
 void euclidean(const Call& call, Work& work) {
@@ -131,7 +131,7 @@ void euclidean(const Call& call, Work& work) {
     const Expr r = call.dim(b, -2);
     const Expr batch = call.numel(call.output()) / (p * r);
     set_contraction(work, WorkKind::gemm, call.engine_dtype(a), batch, p, r, call.dim(a, -1) + 2);
-    // Norms of the rows of both, then max and sqrt per pair.
+    // Norms of the rows of both operands, then max and sqrt per pair.
     work.pointwise_flops = batch * ((p + r) * call.dim(a, -1) * 2 + p * r * 2);
 }
 void all_pairs(const Call& call, Work& work) {

@@ -1,16 +1,16 @@
-// Views, copies and casts. Nothing here computes; what matters is whether bytes move.
+// Views, copies and casts. These ops compute nothing; their rows determine whether bytes move.
 #include "ops/shapes.hpp"
 
 namespace infercost {
 namespace {
 
-// reshape, flatten and their like are views where they can be.
+// reshape, flatten and similar ops are views if strides allow it.
 bool reshape_aliases(const Call& call) {
     return is_viewable(call, call.first_operand(), call.shape(call.output()));
 }
 
-// contiguous and clone-free conversions return their operand when it already is what was asked for. The
-// stride of a dimension of length 1 is never used, so it may be anything.
+// contiguous and conversions return their operand if it already has the requested layout. The stride of a
+// dimension of length 1 is unused and may have any value.
 bool already_in_layout(const Call& call) {
     const std::vector<Expr> lengths = call.shape(call.output());
     const std::vector<Expr> have = call.strides(call.first_operand());
@@ -43,13 +43,13 @@ void copies_unless(const Call& call, Work& work) {
 template <bool (*kAliases)(const Call&)>
 constexpr TrafficShape view_if{copy_unless<kAliases>, kAliases};
 
-// destination.copy_(source): the destination is written without being read.
+// destination.copy_(source): the destination is written without a read.
 void overwrite(const Call& call, Work& work) {
     call.read(work, call.require_tensor("src"));
     call.write(work, call.output());
 }
 
-// Results that are made of parts of the operand: what is read is what is written.
+// Results are parts of the operand: bytes read equal bytes written.
 void part(const Call& call, Work& work) {
     call.read(work, call.first_operand(),
               Expr::minimum(call.distinct(call.first_operand()), call.numel(call.output())));

@@ -1,4 +1,4 @@
-// Products of more than two operands, and products that torch spells with a name of their own.
+// Products of more than two operands, and products with an op of their own in torch.
 #include <stdexcept>
 
 #include "ops/shapes.hpp"
@@ -6,7 +6,7 @@
 namespace infercost {
 namespace {
 
-// y = x1^T A x2 + b for each row: pairs of features are multiplied, then meet one matrix.
+// y = x1^T A x2 + b for each row: products of pairs of features, then one matrix product.
 void bilinear(const Call& call, Work& work) {
     const TensorIndex first = call.require_tensor("input1");
     const TensorIndex weight = call.require_tensor("weight");
@@ -17,7 +17,7 @@ void bilinear(const Call& call, Work& work) {
     if (call.has("bias")) work.pointwise_flops += call.numel(call.output());
 }
 
-// The lengths of an operand of _trilinear after ones were put in at `expand`.
+// The lengths of an operand of _trilinear after ones are inserted at `expand`.
 std::vector<Expr> expanded(const Call& call, const char* tensor, const char* expand, std::size_t rank) {
     std::vector<Expr> lengths = call.shape(call.require_tensor(tensor));
     std::vector<bool> put_in(rank, false);
@@ -40,7 +40,7 @@ std::vector<Expr> expanded(const Call& call, const char* tensor, const char* exp
     return result;
 }
 
-// sum over `sumdim` of i1 * i2 * i3 with ones put in: i1 * i3, then one product with i2.
+// Sum over `sumdim` of i1 * i2 * i3 with inserted ones: i1 * i3, then one product with i2.
 void trilinear(const Call& call, Work& work) {
     const TensorIndex first = call.require_tensor("i1");
     const std::size_t rank = static_cast<std::size_t>(call.rank(first)) + call.integers("expand1").size();
@@ -64,7 +64,8 @@ void trilinear(const Call& call, Work& work) {
     work.pointwise_flops = pairs;
 }
 
-// [..., k] x [..., k]: every row of one with every row of the other; a number multiplies all.
+// [..., k] x [..., k]: every row of one operand with every row of the other; a scalar multiplies all
+// elements.
 void inner(const Call& call, Work& work) {
     const TensorIndex a = call.require_tensor("self");
     const TensorIndex b = call.require_tensor("other");
@@ -83,7 +84,7 @@ void tensordot(const Call& call, Work& work) {
     set_contraction(work, WorkKind::gemm, call.engine_dtype(a), 1, call.numel(a) / k, call.numel(b) / k, k);
 }
 
-// A row of matrices from left to right. Vectors may stand at the ends.
+// A chain of matrices from left to right. The first and the last may be vectors.
 void chain(const Call& call, Work& work) {
     const std::vector<TensorIndex> operands = call.tensors(call.has("matrices") ? "matrices" : "tensors");
     const Expr rows = call.rank(operands.at(0)) == 1 ? Expr(1) : call.dim(operands[0], 0);

@@ -1,4 +1,4 @@
-// Normalisations and softmax. Counts are per element, one for each elementary operation of the definition.
+// Normalizations and softmax. Counts are per element, one per elementary operation of the definition.
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -10,7 +10,7 @@ void normalize(const Call& call, Work& work, int per_element) {
     work.pointwise_flops = call.numel(call.first_operand()) * per_element;
 }
 
-// The last `count` axes are normalised together.
+// The last `count` axes are normalized together.
 void set_rows(const Call& call, Work& work, int count) {
     const TensorIndex self = call.first_operand();
     Expr rows = 1;
@@ -27,13 +27,13 @@ int affine(const Call& call) {
     return (call.has("weight") ? 1 : 0) + (call.has("bias") ? 1 : 0);
 }
 
-// mean: 1; variance: subtract, square, add; then scale, and weight and bias where given
+// mean: 1; variance: subtract, square, add; then scale, and weight and bias if given
 void layer_norm(const Call& call, Work& work) {
     normalize(call, work, 5 + affine(call));
     set_rows(call, work, static_cast<int>(call.integers("normalized_shape").size()));
 }
 
-// The channels of a group and all positions are normalised together.
+// The channels of a group and all positions are normalized together.
 void group_norm(const Call& call, Work& work) {
     normalize(call, work, 5 + affine(call));
     const TensorIndex self = call.first_operand();
@@ -43,7 +43,7 @@ void group_norm(const Call& call, Work& work) {
     work.dims.n = call.dim(self, 1) / groups;
     for (int axis = 2; axis < call.rank(self); ++axis) work.dims.n *= call.dim(self, axis);
 }
-// square, add; then scale, and weight where given
+// square, add; then scale, and weight if given
 void rms_norm(const Call& call, Work& work) {
     normalize(call, work, 3 + affine(call));
     set_rows(call, work, static_cast<int>(call.integers("normalized_shape").size()));
@@ -59,7 +59,7 @@ void batch_norm_training(const Call& call, Work& work) {
     normalize(call, work, 5 + affine(call));
 }
 
-// The norm of each slice, then one factor for all of it.
+// The norm of each slice, then one factor for the whole slice.
 void weight_norm(const Call& call, Work& work) {
     normalize(call, work, 3);
 }
@@ -78,7 +78,7 @@ void softmax(const Call& call, Work& work) {
     }
 }
 
-// 5 as softmax, and a selection by the mask.
+// 5 as in softmax, plus a selection by the mask.
 void masked_softmax(const Call& call, Work& work) {
     work.kind = WorkKind::softmax;
     work.dtype = arithmetic_dtype(call);

@@ -1,12 +1,12 @@
-// Element by element. The convention: one for each elementary operation of the definition, where add,
-// multiply, compare, select, divide, sqrt, exp, log, erf, tanh and their like count one each. What is done to
-// a complex number is done to its two parts, unless the row says otherwise.
+// Elementwise ops. The convention: one per elementary operation of the definition. Add, multiply, compare,
+// select, divide, sqrt, exp, log, erf, tanh and similar functions count one each. An operation on a complex
+// number is one on each of its two parts, unless the row states otherwise.
 #include "ops/shapes.hpp"
 
 namespace infercost {
 namespace {
 
-// A dropout that is switched off returns its operand.
+// An inactive dropout returns its operand.
 bool is_dropout_off(const Call& call) {
     return !call.flag("train", false) && !call.flag("training", false);
 }
@@ -22,12 +22,12 @@ void dropout_bytes(const Call& call, Work& work) {
 }
 constexpr TrafficShape unless_off{dropout_bytes, dropout_aliases};
 
-// (a + bi)(c + di): four products, two sums. One operand without imaginary part leaves two products.
+// (a + bi)(c + di): four products, two sums. If one operand is real, two products remain.
 void multiply(const Call& call, Work& work) {
     per_output<1>(call, work);
     if (complex_operands(call) > 1) work.pointwise_flops = call.numel(call.output()) * 6;
 }
-// (a + bi)(c - di) / (c^2 + d^2): a product, three for the denominator, two quotients.
+// (a + bi)(c - di) / (c^2 + d^2): a product, three operations for the denominator, two quotients.
 void divide(const Call& call, Work& work) {
     if (call.has("rounding_mode")) return per_output<2>(call, work);
     per_output<1>(call, work);
@@ -41,13 +41,13 @@ void exponential(const Call& call, Work& work) {
     per_output<1>(call, work);
     if (complex_operands(call) > 0) work.pointwise_flops = call.numel(call.output()) * 5;
 }
-// The root of a sum of two squares.
+// Square root of a sum of two squares.
 void magnitude(const Call& call, Work& work) {
     per_output<1>(call, work);
     if (complex_operands(call) > 0) work.pointwise_flops = call.numel(call.output()) * 4;
 }
 
-// Without one of its bounds a clamp is a single comparison.
+// With only one bound, a clamp is a single comparison.
 void clamp(const Call& call, Work& work) {
     if (call.has("min") && call.has("max")) {
         per_output<2>(call, work);

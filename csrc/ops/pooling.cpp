@@ -11,14 +11,15 @@ void windowed(const Call& call, Work& work) {
     const std::vector<Expr> kernel = call.integers("kernel_size");
     Expr window = 1;
     for (int axis = 0; axis < kAxes; ++axis) {
-        // One number stands for all axes.
+        // A single number applies to all axes.
         window = window * kernel.at(kernel.size() == 1 ? 0 : static_cast<std::size_t>(axis));
     }
     work.pointwise_flops = call.numel(call.output()) * window;
 }
 
-// Windows of an axis run from floor(i * in / out) to ceil((i + 1) * in / out): neighbours share an element
-// wherever i * in / out is no whole number, so that all of them together hold in + out - gcd(in, out).
+// Windows along an axis extend from floor(i * in / out) to ceil((i + 1) * in / out). Neighboring windows
+// share an element unless i * in / out is an integer, so all windows together contain in + out - gcd(in, out)
+// elements.
 template <int kAxes>
 void adaptive(const Call& call, Work& work) {
     work.kind = WorkKind::pooling;

@@ -7,7 +7,7 @@ namespace {
 
 using enum DType;
 
-// fp8 and int8 narrow the operands of contractions only; everything between them stays in bf16.
+// fp8 and int8 only narrow the operands of contractions; all other tensors are bf16.
 constexpr Precision kPrecisions[] = {
     {"native",   true,  float32,  float32,       float32,       {}      },
     {"fp64",     false, float64,  float64,       float64,       {}      },

@@ -1,15 +1,15 @@
-// Products of quantised operands. The arithmetic has the dtype of the engine that multiplies: int8 and fp8
-// where both operands are narrow, that of the activation where only the weight is. Operands move at the width
-// at which they lie in memory, so that a packed int4 weight is half a byte per element, and scales and zero
-// points move beside it.
+// Products of quantized operands. The dtype of the arithmetic is that of the engine: int8 or fp8 if both
+// operands are narrow, and the dtype of the activation if only the weight is narrow. Operands move at their
+// width in memory, so a packed int4 weight is half a byte per element; scales and zero points move as well.
 //
-// Beside the products, 1 per result for a bias, and what quantising takes by its definition:
-// - to quantise is 5 per element: divide, round, add the zero point, two bounds. A fused relu is one of the
+// Beside the products, a bias costs 1 per result, and quantization costs:
+// - quantize: 5 per element (divide, round, add the zero point, two bounds); a fused relu is one of the
 // bounds;
-// - to choose scale and zero point is 2 per element: min, max;
-// - to put a scale on a sum of products is 1 per result.
-// Packed weights arrive as the tensors that they hold: `weight`, `bias`, `weight_scale`, `weight_zero_point`.
-// Sources: torch's operator documentation and the reference kernels in aten/src/ATen/native/quantized.
+// - choose scale and zero point: 2 per element (min, max);
+// - apply a scale to a sum of products: 1 per result.
+// Packed weights are captured as the tensors that they contain: `weight`, `bias`, `weight_scale`,
+// `weight_zero_point`. Sources: torch's operator documentation and the reference kernels in
+// aten/src/ATen/native/quantized.
 #include "ops/contraction.hpp"
 #include "ops/convolution.hpp"
 #include "ops/shapes.hpp"
@@ -31,13 +31,13 @@ bool is_narrow(DType dtype) {
     return !is_floating(dtype) && bits_of(dtype) <= 8;
 }
 
-// [..., k] x [k, n]: the weight's own shape says nothing once it is packed.
+// [..., k] x [k, n]: the shape of a packed weight does not give k.
 void product(const Call& call, Work& work, DType engine, const Expr& k) {
     const Expr n = call.dim(call.output(), -1);
     set_contraction(work, WorkKind::gemm, engine, 1, call.numel(call.output()) / n, n, k);
 }
 
-// What happens to each sum of products on the way out.
+// Operations on each sum of products after the product.
 void finish(const Call& call, Work& work) {
     const Expr results = call.numel(call.output());
     if (call.has("bias") || call.has("B")) work.pointwise_flops += results;
@@ -51,7 +51,7 @@ void int_mm(const Call& call, Work& work) {
     product(call, work, call.engine_dtype(a), call.dim(a, 1));
 }
 
-// Two fp4 values lie in what torch counts as one element.
+// torch counts two fp4 values as one element.
 int values_in_element(const Call& call, TensorIndex t) {
     return call.stored_dtype(t) == DType::float4_e2m1fn_x2 ? 2 : 1;
 }
@@ -95,7 +95,7 @@ void grouped_and_scales(const Call& call, Work& work) {
 }
 constexpr TrafficShape grouped{grouped_and_scales, never};
 
-// A linear layer whose input is int8 already.
+// A linear layer with an int8 input.
 void linear(const Call& call, Work& work) {
     const TensorIndex input = input_of(call);
     product(call, work, DType::int8, call.dim(input, -1));
@@ -112,12 +112,12 @@ void linear_tanh(const Call& call, Work& work) {
     linear_then(call, work, 1);
 }
 
-// The input is a float that is quantised on the way in, with a scale that is known.
+// The kernel quantizes its float input with a known scale.
 void linear_quantizing(const Call& call, Work& work) {
     linear(call, work);
     work.pointwise_flops += call.numel(input_of(call)) * kQuantize;
 }
-// The same with the scale chosen from the input.
+// As linear_quantizing, and the kernel chooses the scale from the input.
 void linear_dynamic(const Call& call, Work& work) {
     linear(call, work);
     work.pointwise_flops += call.numel(input_of(call)) * (kChoose + kQuantize);
@@ -136,7 +136,7 @@ void matmul(const Call& call, Work& work) {
     finish(call, work);
 }
 
-// Activations are quantised row by row, each block of the weight has a scale.
+// Activations are quantized by row; each block of the weight has a scale.
 void dynamic_4bit(const Call& call, Work& work) {
     const TensorIndex input = input_of(call);
     const Expr k = call.dim(input, -1);
@@ -147,14 +147,15 @@ void dynamic_4bit(const Call& call, Work& work) {
 
 // ---- only the weight is narrow ----------------------------------------------------------------------
 
-// Each weight is brought to the activation's dtype as it is read, and the scale of a row goes on the sum.
+// Each weight is converted to the dtype of the activation as it is read, and the scale of a row multiplies
+// the sum.
 void weight_only(const Call& call, Work& work) {
     const TensorIndex input = input_of(call);
     product(call, work, call.engine_dtype(input), call.dim(input, -1));
     work.dims.weight_bits = 8;
     work.pointwise_flops = call.numel(call.output()) * (call.has("bias") ? 2 : 1);
 }
-// With a scale and a zero for each group of a row both go on the weight: multiply, add.
+// Each group of a row has a scale and a zero point, which apply to the weight: multiply, add.
 void weight_only_groups(const Call& call, Work& work) {
     const TensorIndex input = input_of(call);
     const Expr k = call.dim(input, -1);
@@ -162,8 +163,8 @@ void weight_only_groups(const Call& call, Work& work) {
     work.dims.weight_bits = 4;
     work.pointwise_flops = work.dims.n * k * 2;
 }
-// One kernel made for it, whatever the format: with a scale for each row the sum is scaled, with one for each
-// group the weight is.
+// One kernel for all formats: a scale per row multiplies the sum, and a scale per group multiplies the
+// weight.
 void linear_weight_only(const Call& call, Work& work) {
     const TensorIndex input = input_of(call);
     const TensorIndex weight = call.require_tensor("weight");
@@ -175,20 +176,20 @@ void linear_weight_only(const Call& call, Work& work) {
     const Expr scaled = call.has("group_size") ? work.dims.n * k : results;
     work.pointwise_flops = scaled + (call.has("bias") ? results : Expr(0));
 }
-// Two of four weights are zero: the others lie side by side, and two bits each say where they were.
+// Two of four weights are zero; the others are stored contiguously, with two bits each for their position.
 void linear_semi_structured(const Call& call, Work& work) {
     const TensorIndex input = input_of(call);
     product(call, work, call.engine_dtype(input), call.dim(input, -1));
     work.dims.semi_structured = true;
     work.pointwise_flops = call.has("bias") ? call.numel(call.output()) : Expr(0);
 }
-// Both operands are narrow already; their scales go on the sums.
+// Both operands are already narrow; their scales apply to the sums.
 void linear_quantised(const Call& call, Work& work) {
     const TensorIndex input = input_of(call);
     product(call, work, call.engine_dtype(input), call.dim(input, -1) * values_in_element(call, input));
     work.pointwise_flops = call.numel(call.output()) * (call.has("bias") ? 2 : 1);
 }
-// A float16 weight under a wider activation: nothing has a scale.
+// A float16 weight with a wider activation: there are no scales.
 template <int kActivation>
 void weight_float16(const Call& call, Work& work) {
     const TensorIndex input = input_of(call);
@@ -215,7 +216,7 @@ void convolution_dynamic(const Call& call, Work& work) {
     work.pointwise_flops += call.numel(input_of(call)) * (kChoose + kQuantize);
 }
 
-// The one-kernel calls of compiled CPU code: what follows the product is named in words.
+// Fused calls of compiled CPU code: a string argument names the ops after the product.
 int named_activations(const Call& call) {
     int count = 0;
     for (const char* name :

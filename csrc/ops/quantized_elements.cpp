@@ -1,13 +1,14 @@
-// Quantising, dequantising, and what is done to quantised tensors element by element.
+// Quantize, dequantize, and elementwise ops on quantized tensors.
 //
-// - To quantise is 5 per element: divide by the scale, round, add the zero point, two bounds.
-// - To dequantise is 2: subtract the zero point, multiply by the scale; 1 where there is no zero point.
-// - An operation on quantised tensors dequantises its operands, does its own, and quantises its result; a
-// fused relu
-//   is one of the bounds. What needs no scale (a maximum, a relu, a copy) works on the integers as they are
-//   and has the row of its float twin.
-// - To choose scale and zero point is 2 per element: min, max; what is done once per tensor or row is not
-// counted. Sources: torch.ao.quantization.fx._decomposed, aten/src/ATen/native/quantized,
+// - Quantize: 5 per element (divide by the scale, round, add the zero point, two bounds).
+// - Dequantize: 2 (subtract the zero point, multiply by the scale), or 1 without a zero point.
+// - An op on quantized tensors dequantizes its operands, computes, and quantizes its result; a fused relu is
+// one of
+//   the bounds. An op that needs no scale (maximum, relu, copy) works on integers and has the row of its
+//   float version.
+// - Choose scale and zero point: 2 per element (min, max); operations per tensor or per row are not counted.
+//
+// Sources: torch.ao.quantization.fx._decomposed, aten/src/ATen/native/quantized,
 // torchao.quantization.quant_primitives.
 #include "ops/shapes.hpp"
 
@@ -24,7 +25,7 @@ template <int N>
 constexpr WorkShape binary = per_output<2 * kDequantize + N + kQuantize>;
 constexpr WorkShape kRange = per_input<kChoose>;
 
-// Symmetric quantisation has no zero point to subtract. One that is given as a number is given.
+// Symmetric quantization has no zero point to subtract. A zero point that is given as a number is present.
 void dequantize(const Call& call, Work& work) {
     per_output<1>(call, work);
     const bool decomposed = call.op().name.find("per_channel") != std::string::npos;
@@ -32,7 +33,7 @@ void dequantize(const Call& call, Work& work) {
     if (!symmetric) work.pointwise_flops = work.pointwise_flops * 2;
 }
 
-// A list of tensors is handled one by one.
+// Tensors of a list are processed one by one.
 template <int N>
 void per_element(const Call& call, Work& work) {
     work.kind = WorkKind::pointwise;
@@ -40,7 +41,7 @@ void per_element(const Call& call, Work& work) {
     for (std::size_t i = 0; i < call.output_count(); ++i)
         work.pointwise_flops += call.numel(call.output(i)) * N;
 }
-// A scale for each row is found by a block that goes along it twice.
+// A block of threads traverses each row twice to find its scale.
 void to_float8(const Call& call, Work& work) {
     per_output<3>(call, work);
     const TensorIndex input = call.first_operand();
@@ -50,7 +51,7 @@ void to_float8(const Call& call, Work& work) {
     for (int axis = 0; axis + 1 < call.rank(input); ++axis) work.dims.m *= call.dim(input, axis);
     work.dims.n = call.dim(input, -1);
 }
-// The same kernel, which hands the scales out; the width of a row is that of the input.
+// The same kernel, which also returns the scales; the width of a row is that of the input.
 void quantize_rows(const Call& call, Work& work) {
     const TensorIndex input = call.first_operand();
     per_output<kChoose + kQuantize>(call, work);
@@ -64,7 +65,7 @@ constexpr WorkShape kToInteger = per_element<kQuantize>;
 constexpr WorkShape kToIntegerDynamic = per_element<kChoose + kQuantize>;
 constexpr WorkShape kToFloat = per_element<kDequantize>;
 
-// As their float twins between dequantising and quantising: see normalization.cpp.
+// As the float versions, between dequantize and quantize: see normalization.cpp.
 template <int kOwn>
 void normalize(const Call& call, Work& work) {
     work.kind = WorkKind::normalization;
@@ -89,7 +90,7 @@ void window(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(call.output()) * elements;
 }
 
-// Each row that is asked for is dequantised; a bag adds its rows.
+// Each selected row is dequantized; a bag adds its rows.
 template <int kPerElement>
 void embedding(const Call& call, Work& work) {
     work.kind = WorkKind::gather;

@@ -1,5 +1,5 @@
-// Recurrent layers and their cells. A layer is one kernel, as libraries run it, though its steps follow one
-// another: `dims` says so by giving each step of each direction of each layer a product of its own.
+// Recurrent layers and their cells. A layer is one kernel, as in libraries, although its steps are
+// sequential: in `dims`, each step of each direction of each layer is a product of its own.
 #include <stdexcept>
 
 #include "ops/shapes.hpp"
@@ -7,8 +7,8 @@
 namespace infercost {
 namespace {
 
-// What a cell does besides its matrix products and the additions of biases, per hidden unit: the products of
-// input and state are added for each gate, then come the activations and the new state.
+// Operations of a cell per hidden unit, beside its matrix products and additions of biases: the products of
+// input and state are added for each gate, followed by the activations and the new state.
 struct CellKind {
     int gates;
     int per_unit;
@@ -48,7 +48,7 @@ void recur(const Call& call, Work& work, const CellKind& kind, const Recurrence&
         throw std::invalid_argument(call.op().full + " has " + std::to_string(matrices.size()) +
                                     " weight matrices; expected two or three for each layer and direction");
     }
-    // The first matrix of each cell has a row for each gate of each hidden unit.
+    // The first matrix of each cell has one row per gate and hidden unit.
     const std::size_t each = matrices.size() / static_cast<std::size_t>(cells.constant());
     Expr units;
     for (std::size_t i = 0; i < matrices.size(); i += each) units += call.dim(matrices[i], 0) / kind.gates;
@@ -68,13 +68,13 @@ Recurrence layers_of(const Call& call) {
     r.layers = call.integer("num_layers", 1);
     r.directions = call.flag("bidirectional", false) ? 2 : 1;
     r.rows = call.numel(r.input) / call.dim(r.input, -1);
-    // Sequences of many lengths lie one time step after the other, without padding.
+    // Sequences of different lengths are stored by time step, without padding.
     r.steps = packed ? call.numel(call.require_tensor("batch_sizes"))
                      : call.dim(r.input, call.flag("batch_first", false) ? 1 : 0);
     return r;
 }
 
-// Between layers a dropout that is on takes 3 per element, as the op of its own does.
+// Active dropout between layers costs 3 per element, as in the dropout op.
 void layers(const Call& call, Work& work, const CellKind& kind) {
     const Recurrence r = layers_of(call);
     recur(call, work, kind, r);
@@ -84,7 +84,7 @@ void layers(const Call& call, Work& work, const CellKind& kind) {
     }
 }
 
-// What lies between two layers is written by one and read by the next.
+// One layer writes the tensor between two layers, and the next reads it.
 void layer_bytes(const Call& call, Work& work) {
     stream_operands.bytes(call, work);
     const Expr between = call.numel(call.output()) * (call.integer("num_layers", 1) - 1);
@@ -120,8 +120,8 @@ void simple_cell(const Call& call, Work& work) {
     cell(call, work, kSimple);
 }
 
-// With int8 weights the input and the state of a cell are quantised as they come: 2 per element to choose a
-// scale, 5 to quantise, and 1 per sum of products for the scales. Float16 weights have none.
+// With int8 weights, input and state of a cell are quantized in each step: 2 per element to choose a scale, 5
+// to quantize, and 1 per sum of products to apply the scales. Float16 weights have no scale.
 void quantize_cells(const Call& call, Work& work, const Recurrence& r) {
     Expr per_row;
     for (const TensorIndex t : r.weights) {
@@ -161,7 +161,7 @@ void quantized_simple_cell(const Call& call, Work& work) {
     quantized_cell(call, work, kSimple);
 }
 
-// The matrix products are calls of their own; this is what follows them.
+// The matrix products are separate calls; these are the operations after them.
 void fused_cell(const Call& call, Work& work, const CellKind& kind, const char* state) {
     const TensorIndex units = call.require_tensor(state);
     const Expr rows = call.numel(units) / call.dim(units, -1);
@@ -181,14 +181,15 @@ void fused_gru_cell(const Call& call, Work& work) {
     fused_cell(call, work, kGru, "hx");
 }
 
-// The libraries' own calls know the cell by a number: relu, tanh, LSTM, GRU.
+// Library-specific calls number the cells: relu, tanh, LSTM, GRU.
 const CellKind& numbered(const Call& call) {
     const Expr mode = call.integer("mode", 2);
     if (mode == Expr(2)) return kLstm;
     return mode == Expr(3) ? kGru : kSimple;
 }
 
-// One layer and one direction, whatever `num_layers` and `bidirectional` say about the whole.
+// One layer and one direction, whatever the values of `num_layers` and `bidirectional`, which describe the
+// whole.
 void mkldnn_layer(const Call& call, Work& work) {
     Recurrence r;
     r.input = call.require_tensor("input");
@@ -214,7 +215,8 @@ void cudnn_layers(const Call& call, Work& work) {
     recur(call, work, numbered(call), r);
 }
 
-// The flat buffer is the same memory as the weights; what is kept for backward is empty at inference.
+// The flat buffer shares the memory of the weights; the result that is saved for backward is empty at
+// inference.
 template <bool kBetween>
 void library_bytes(const Call& call, Work& work) {
     const TensorIndex flat = call.tensor("weight_buf");

@@ -1,4 +1,4 @@
-// Reductions, scans and sorts: one operation per element that goes in, unless the row says otherwise.
+// Reductions, scans and sorts: one operation per input element, unless the row states otherwise.
 #include "ops/shapes.hpp"
 
 namespace infercost {

@@ -105,7 +105,7 @@ void Analyzer::analyze(NodeIndex index, Work& work) {
         work.modelled = false;
         return;
     }
-    // Storage first: whether a result is written depends on where it lies.
+    // Storage first: it determines whether a result is written.
     if (rule->traffic.aliases(call) && call.output_count() > 0) {
         std::vector<TensorIndex> bases(call.output_count(), call.first_operand());
         if (rule->traffic.each) {

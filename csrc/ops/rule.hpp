@@ -1,7 +1,8 @@
-// One op is one row: its name, the shape of its work, the shape of its traffic, its convention in words.
+// One op is one row: its name, the shape of its work, the shape of its traffic, and its convention as text.
 //
-// A row is looked up by "namespace.name.overload", then by "namespace.name"; an in-place op ("relu_") has
-// the row of its functional twin. Free ops are rows too; an op without a row is reported as unmodelled.
+// A row is looked up by "namespace.name.overload", then by "namespace.name". An in-place op ("relu_") has the
+// row of its functional version. Ops without cost are rows too; an op without a row is reported as
+// unmodelled.
 #pragma once
 
 #include <memory>
@@ -16,11 +17,11 @@ namespace infercost {
 
 using WorkShape = void (*)(const Call&, Work&);
 
-// Which bytes move, and whether the results share storage with the first operand.
+// The bytes that move, and whether the results share storage with the first operand.
 struct TrafficShape {
     void (*bytes)(const Call&, Work&);
     bool (*aliases)(const Call&);
-    bool each = false;  // not with the first operand, but each result with its own
+    bool each = false;  // each result shares storage with the operand at its position instead of the first
 };
 
 struct OpRule {
@@ -72,20 +73,20 @@ std::span<const OpRule> backward_contraction_rules();
 std::span<const OpRule> backward_pointwise_rules();
 std::span<const OpRule> backward_movement_rules();
 
-// All tables; a duplicate across them throws std::logic_error when first asked for.
+// All tables. The first call throws std::logic_error if two rows have the same name.
 const std::vector<Family>& families();
 const OpRule* find_rule(const OpName& op);
 
-// The rule of each distinct op of a graph, nullptr where there is none.
+// The rule of each distinct op of a graph, or nullptr.
 std::vector<const OpRule*> rules_of(const Graph& graph);
 
-// The work of single nodes by a caller's own rules.
+// The work of single nodes from the caller's rules.
 using Overrides = std::vector<std::pair<NodeIndex, Work>>;
 
-// The work of every node, in order.
+// Computes the work of every node, in order.
 class Analyzer {
   public:
-    // `overrides` replaces the rule of single nodes; it must outlive the analyzer.
+    // `overrides` replaces the rule of single nodes, and must outlive the analyzer.
     Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const Precision& precision,
              const Overrides* overrides = nullptr);
 
@@ -94,7 +95,7 @@ class Analyzer {
     bool has_override(NodeIndex node) const {
         return !overrides_.empty() && overrides_[static_cast<std::size_t>(node)];
     }
-    // Must be called in node order: storage that views share is learned on the way.
+    // Must be called in node order, because it tracks the storage of views.
     void analyze(NodeIndex node, Work& work);
 
   private:

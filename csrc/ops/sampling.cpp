@@ -1,5 +1,5 @@
-// Resampling of images and signals: each result is a weighted sum of its neighbours. Positions and weights,
-// which whole rows, columns or channels share, are not counted.
+// Resampling of images and signals: each result is a weighted sum of its neighbors. Whole rows, columns or
+// channels share positions and weights, which are not counted.
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -8,7 +8,7 @@ namespace {
 template <int N>
 constexpr WorkShape resample = per_output<N, WorkKind::pooling>;
 
-// One pass per axis, the last one first. Shrinking widens the window: 2 * support elements of the shorter
+// One pass per axis, the last axis first. Downsampling widens the window: 2 * support elements of the shorter
 // side.
 template <int kSupport>
 void antialiased(const Call& call, Work& work) {
@@ -35,7 +35,7 @@ void sample(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(call.output()) * each;
 }
 
-// A matrix for each image meets all positions of one grid: [positions, axes + 1] x [axes + 1, axes].
+// One matrix per image is multiplied by all positions of a grid: [positions, axes + 1] x [axes + 1, axes].
 void affine_grid(const Call& call, Work& work) {
     const TensorIndex theta = call.require_tensor("theta");
     const Expr axes = call.dim(theta, -2);
@@ -44,10 +44,10 @@ void affine_grid(const Call& call, Work& work) {
                     call.numel(call.output()) / (images * axes), axes, call.dim(theta, -1));
 }
 
-// Samples per bin and axis where their number follows from the boxes (sampling_ratio of 0 or less).
+// Samples per bin and axis if their number depends on the boxes (sampling_ratio of 0 or less).
 constexpr std::int64_t kSamples = 2;
 
-// Each result is the mean of sampled points.
+// Each result is the mean of interpolated points.
 void roi_align(const Call& call, Work& work) {
     Expr ratio = call.integer("sampling_ratio", 0);
     if (ratio.is_constant() && ratio.constant() <= 0) ratio = kSamples;
@@ -56,7 +56,8 @@ void roi_align(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(call.output()) * ratio * ratio * 8;
 }
 
-// Every pair of boxes: corners 4, lengths 2, not below zero 2, area, union 2, quotient, comparison.
+// Per pair of boxes: 4 for corners, 2 for lengths, 2 for clamping, area, 2 for the union, quotient,
+// comparison.
 void suppress(const Call& call, Work& work) {
     const Expr boxes = call.dim(call.require_tensor("dets"), 0);
     work.kind = WorkKind::sort;

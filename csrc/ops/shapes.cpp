@@ -3,8 +3,8 @@
 namespace infercost {
 
 DType arithmetic_dtype(const Call& call) {
-    // The first floating or complex operand decides: a comparison of floats is float work with a boolean
-    // result.
+    // The first floating or complex operand determines the dtype: a comparison of floats is float work with a
+    // boolean result.
     DType found = call.output_count() ? call.stored_dtype(call.output()) : DType::float32;
     bool done = false;
     call.for_each_input([&](TensorIndex t) {

@@ -1,4 +1,4 @@
-// The named shapes that rows are made of. An op that needs its own function has it above its table.
+// The named shapes of rows. An op with a function of its own has it above its table.
 #pragma once
 
 #include "ops/rule.hpp"
@@ -19,14 +19,15 @@ void moves(const Call&, Work& work) {
 
 DType arithmetic_dtype(const Call& call);
 
-// Real operations for one on numbers of this dtype: what is done to a complex number is done to two parts.
+// Real operations per operation in this dtype: an operation on a complex number is one on each of its two
+// parts.
 inline int parts_of(DType dtype) {
     return is_complex(dtype) ? 2 : 1;
 }
 
 int complex_operands(const Call& call);
 
-// N operations for each element of the (first) result.
+// N operations per element of the (first) result.
 template <int N, WorkKind kKind = WorkKind::pointwise>
 void per_output(const Call& call, Work& work) {
     work.kind = kKind;
@@ -34,7 +35,7 @@ void per_output(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(call.output()) * (N * parts_of(work.dtype));
 }
 
-// N operations for each element of the first operand.
+// N operations per element of the first operand.
 template <int N, WorkKind kKind = WorkKind::reduction>
 void per_input(const Call& call, Work& work) {
     work.kind = kKind;
@@ -42,7 +43,7 @@ void per_input(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(call.first_operand()) * (N * parts_of(work.dtype));
 }
 
-// Fills in a contraction: 2*batch*m*n*k, all of it needed. A product of complex numbers is four of real ones.
+// Fill in a dense contraction: 2*batch*m*n*k. A complex product is four real ones.
 void set_contraction(Work& work, WorkKind kind, DType operand, const Expr& batch, const Expr& m,
                      const Expr& n, const Expr& k);
 
@@ -52,8 +53,8 @@ bool never(const Call& call);
 bool always(const Call& call);
 bool in_place_only(const Call& call);
 
-// Whether `shape` can be laid over the strides of `t` without moving bytes: each run of dimensions that
-// lies dense in memory must be cut into whole dimensions of the new shape. Lengths of 1 never matter.
+// Whether `shape` is a view of `t`, without a copy: each run of dimensions that is dense in memory must be
+// divided into whole dimensions of the new shape. Lengths of 1 do not matter.
 bool is_viewable(const Call& call, TensorIndex t, const std::vector<Expr>& shape);
 bool is_viewable(const std::vector<Expr>& lengths, const std::vector<Expr>& strides,
                  const std::vector<Expr>& shape);
@@ -63,13 +64,14 @@ void read_operands_write_all(const Call& call, Work& work);
 void write_all(const Call& call, Work& work);
 void nothing(const Call& call, Work& work);
 
-// Every operand is read once and every result written once; results of in-place ops lie on their operand.
+// Every operand is read once and every result written once; results of in-place ops share the storage of
+// their operand.
 inline constexpr TrafficShape stream_all{read_all_write_all, in_place_only};
-// The same for contractions: operands at the precision's operand width, biases and indices as stored.
+// As stream_all, for contractions: operands at the precision's operand width, biases and indices as stored.
 inline constexpr TrafficShape stream_operands{read_operands_write_all, in_place_only};
-// The results are new names for the first operand's storage.
+// The results are views of the first operand.
 inline constexpr TrafficShape view_of_first{nothing, always};
-// Each result is a new name for the storage of the operand at its place.
+// Each result is a view of the operand at its position.
 inline constexpr TrafficShape view_of_each{nothing, always, true};
 inline constexpr TrafficShape only_written{write_all, in_place_only};
 inline constexpr TrafficShape no_traffic{nothing, in_place_only};

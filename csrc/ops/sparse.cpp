@@ -1,6 +1,6 @@
-// Products with a sparse matrix, as a capture records them: on the values and indices that lie in memory
-// (`capture/sparse_tensors.py`), whatever the layout. A value that is stored is one that is multiplied, zero
-// or not.
+// Products with a sparse matrix. A capture records them on the stored values and indices
+// (`pyinfercost/sources/tensors/sparse_tensors.py`), whatever the layout. Every stored value is multiplied,
+// even if it is zero.
 #include "ops/contraction.hpp"
 #include "ops/shapes.hpp"
 
@@ -11,7 +11,7 @@ Expr stored(const Call& call) {
     return call.numel(call.require_tensor("values"));
 }
 
-// Every stored value meets one row (or column) of the dense operand, `width` numbers.
+// Every stored value is multiplied by one row (or column) of the dense operand, of `width` elements.
 void products(const Call& call, Work& work, TensorIndex dense, const Expr& width) {
     const Expr values = stored(call);
     const Expr rows = Expr::maximum(1, call.integer("rows", 1));
@@ -28,7 +28,7 @@ void sparse_product(const Call& call, Work& work) {
     if (call.has("added")) work.pointwise_flops = call.numel(call.output());
 }
 
-// A dense product of which only the places of stored values are wanted.
+// A dense product that is computed only at the positions of stored values.
 void sampled_product(const Call& call, Work& work) {
     const TensorIndex left = call.require_tensor("left");
     products(call, work, left, call.dim(left, -1));

@@ -1,16 +1,16 @@
-// Functions of one or two numbers that are rarer than those of pointwise.cpp, by the same convention: a
-// function without a definition in elementary ones (gamma, Bessel, zeta and kin) counts one.
+// Functions of one or two numbers that are rarer than those of pointwise.cpp, by the same convention. A
+// function without a definition in elementary functions (gamma, Bessel, zeta and similar ones) counts one.
 #include "ops/shapes.hpp"
 
 namespace infercost {
 namespace {
 
-// A magnitude is the root of a sum of two squares.
+// Square root of a sum of two squares.
 void magnitude(const Call& call, Work& work) {
     per_output<1>(call, work);
     if (complex_operands(call) > 0) work.pointwise_flops = call.numel(call.output()) * 4;
 }
-// Of a number without imaginary part: 0 or pi.
+// The angle of a real number is 0 or pi.
 void angle(const Call& call, Work& work) {
     per_output<1>(call, work);
     work.pointwise_flops = call.numel(call.output()) * (complex_operands(call) > 0 ? 1 : 2);

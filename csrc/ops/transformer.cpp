@@ -1,5 +1,4 @@
-// Whole attention layers and encoder layers as one call, and attention whose scores a function of the caller
-// changes.
+// Whole attention layers and encoder layers as one call, and attention with a score function of the caller.
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -15,7 +14,7 @@ void reads(const Call& call, Work& work) {
     });
 }
 
-// Written by one kernel and read by the next one.
+// One kernel writes the tensor, and the next reads it.
 void passes(const Call& call, Work& work, TensorIndex like, const Expr& elements) {
     call.write(work, like, elements);
     call.read(work, like, elements);
@@ -41,13 +40,13 @@ Expr attention_macs(const Layer& a) {
     const Expr projections = a.batch * a.width * a.width * (2 * a.rows + 2 * a.columns);
     return projections + a.batch * a.rows * a.columns * a.width * 2;
 }
-// Biases of four projections; scale and softmax 6 per score, a mask one more.
+// Biases of four projections; scale and softmax are 6 per score, a mask one more.
 Expr attention_pointwise(const Call& call, const Layer& a) {
     const Expr biases = a.batch * a.width * (2 * a.rows + 2 * a.columns);
     return biases + a.batch * a.heads * a.rows * a.columns * (call.has("mask") ? 7 : 6);
 }
-// What lies between the kernels: three projections, the scores before and after the softmax, the heads'
-// results.
+// Tensors between the kernels: three projections, the scores before and after the softmax, and the results of
+// the heads.
 Expr attention_between(const Layer& a) {
     return a.batch * a.width * (2 * a.rows + 2 * a.columns) + 2 * a.batch * a.heads * a.rows * a.columns;
 }
@@ -89,15 +88,15 @@ void encoder_layer_bytes(const Call& call, Work& work) {
     const Expr tokens = a.batch * a.rows;
     const Expr hidden = call.dim(call.require_tensor("ffn_weight_1"), 0);
     reads(call, work);
-    // The layer's input is added once more; two sums, a norm and the hidden units are written and read.
+    // The input of the layer is added once more; two sums, a norm and the hidden units are written and read.
     passes(call, work, a.query, attention_between(a) + tokens * (a.width * 3 + hidden));
     call.read(work, a.query);
     call.write(work, call.output());
 }
 constexpr TrafficShape encoder_layer_traffic{encoder_layer_bytes, never};
 
-// Scores are computed for all blocks; which of them a mask leaves out is data. Where the capture knows how
-// many are left (`seen_scores` of each head), that is the figure beside the dense one.
+// Scores are computed in full; the blocks that a mask omits are data. If the capture knows the number of
+// remaining scores (`seen_scores` of each head), `causal_flops` counts these.
 void flexible(const Call& call, Work& work) {
     const TensorIndex query = call.require_tensor("query");
     const TensorIndex key = call.require_tensor("key");

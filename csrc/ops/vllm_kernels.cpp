@@ -1,11 +1,11 @@
-// Fused kernels of vLLM, as it registers them with torch (`torch.ops._C`). How their blocks of threads go
-// along tokens is in lowering/row_hints.cpp.
+// Fused kernels of vLLM, as registered with torch (`torch.ops._C`). lowering/row_hints.cpp describes how
+// their blocks of threads traverse tokens.
 #include "ops/shapes.hpp"
 
 namespace infercost {
 namespace {
 
-// Kernels write into an argument; functional forms of them return it.
+// Kernels write into an argument; their functional forms return it.
 TensorIndex result_of(const Call& call) {
     if (call.output_count() > 0) return call.output();
     const TensorIndex named = call.tensor("result");
@@ -19,7 +19,7 @@ void activation(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(result_of(call)) * kFlops;
 }
 
-// Square, add; then scale and weight; and the residual is added before.
+// Square, add; then scale and weight; the residual is added first.
 void rms_norm(const Call& call, Work& work) {
     work.kind = WorkKind::normalization;
     const TensorIndex input = call.require_tensor("input");
@@ -49,7 +49,7 @@ void reads_then_writes(const Call& call, Work& work) {
     if (const TensorIndex sum = call.tensor("residual"); sum != kNoTensor) call.write(work, sum);
 }
 
-// Queries and keys turn where they are; of the table, a row for each token.
+// Queries and keys are rotated in place; of the table, one row per token is read.
 void turns(const Call& call, Work& work) {
     for (const char* name : {"query", "key"}) {
         const TensorIndex t = call.tensor(name);

@@ -3,7 +3,7 @@
 namespace infercost {
 namespace {
 
-// A grid over a size that depends on data has a plan for each of its values; only so many are kept.
+// A grid over a size that depends on data has one plan per value; this many are kept.
 constexpr std::size_t kKeptPlans = 512;
 
 }  // namespace

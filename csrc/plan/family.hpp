@@ -1,6 +1,6 @@
-// All plans of a graph for one way of running it. At a length of 1 torch makes views where it else makes
+// All plans of a graph for one precision and execution. With a length of 1, torch makes views instead of
 // copies, so such a size is bound before planning; so is a size that depends on data. All others stay open.
-// One point and a grid of points get their plans here, by the same rule: that is why they agree.
+// Single points and grids get their plans here, by the same rule, and therefore agree.
 #pragma once
 
 #include <map>
@@ -16,11 +16,11 @@ class PlanFamily {
     PlanFamily(const std::shared_ptr<const Graph>& graph, const Precision& precision, Execution execution,
                const Overrides& overrides);
 
-    // With the nodes that the precision adds.
+    // Includes the nodes that the precision adds.
     const std::shared_ptr<const Graph>& graph() const { return lowered_.graph; }
     Execution execution() const { return execution_; }
 
-    // The plan for a point. Made when first asked for; safe from any thread.
+    // The plan of a point, created on first use. Thread-safe.
     std::shared_ptr<const Plan> plan_for(const Sizes& point);
 
   private:

@@ -9,14 +9,14 @@
 namespace infercost {
 namespace {
 
-// What a kernel is called: by the op that leads it, unless it only brings that op's operands into order.
+// Name a kernel after the op that determines it, unless it only copies the operands of that op.
 std::string name_of(const Work& work, const std::string& op) {
     const bool product = op == "aten.linear" || op == "aten.matmul" || op.find("conv") != std::string::npos;
     return work.kind == WorkKind::copy && product ? op + ".operand" : op;
 }
 
-// Whether a compiler leaves this launch to a library. Loops that follow each other it writes into one
-// function, whose threads stay together.
+// Whether a compiler leaves this launch to a library. It writes consecutive loops into one function, whose
+// threads are not joined in between.
 bool is_call(const Launch& launch) {
     switch (launch.work.kind) {
         case WorkKind::gemm:
@@ -76,7 +76,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
     return terms;
 }
 
-// The guards that the sizes which are bound do not settle.
+// Guards that the bound sizes do not decide.
 std::vector<PlanGuard> open_guards(const Plan& plan, Tape& tape) {
     std::vector<PlanGuard> open;
     const Replacements exact = plan.graph->replacements(plan.bound);
@@ -96,7 +96,7 @@ std::vector<PlanGuard> open_guards(const Plan& plan, Tape& tape) {
     return open;
 }
 
-// Splits what depends on sizes from what does not.
+// Split size-dependent quantities from constants.
 void lower(Plan& plan) {
     plan.terms.reserve(plan.kernels.size());
     for (const Kernel& kernel : plan.kernels) plan.terms.push_back(terms_of(kernel, plan.tape));
@@ -153,7 +153,7 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
         kernel.launches.push_back(std::move(launch.nodes));
     }
 
-    // A compiled run frees what it has used for the last time; only eager frames hold on to it.
+    // A compiled run frees a tensor after its last use; only eager frames hold it longer.
     const bool planned = execution == Execution::compiled && !graph->held_until().empty();
     LoweredGraph counted = lowered;
     if (planned) counted.graph = graph->without_lifetimes();

@@ -1,5 +1,5 @@
-// A Graph lowered for one way of running it: kernels with everything a machine model needs, as expressions
-// in the sizes that stay open. Identical kernels are kept once, with the nodes that run them.
+// A Graph lowered for one precision and execution: kernels with all quantities of the machine models, as
+// expressions in the open sizes. Identical kernels are stored once, with the nodes that run them.
 #pragma once
 
 #include <memory>
@@ -15,16 +15,17 @@
 namespace infercost {
 
 struct Kernel {
-    std::string name;  // of the op that leads it
+    std::string name;  // of the op that determines the kernel
     Work work;
     KernelHints hints;
-    std::vector<std::vector<NodeIndex>> launches;  // nodes of each launch: one in eager, several when fused
-    std::int64_t views = 0;                        // nodes that only make views, before its launches (eager)
-    std::int64_t opened = 0;                       // launches that do not continue the loops before them
+    std::vector<std::vector<NodeIndex>>
+        launches;             // nodes of each launch: one in eager execution, several if fused
+    std::int64_t views = 0;   // view nodes before its launches (eager execution)
+    std::int64_t opened = 0;  // launches that do not continue the preceding loops
 };
 
-// A guard of the graph over sizes that are open, by its sides on the tape. Where it fails the graph is asked:
-// a size of 1 may count as 2.
+// A guard of the graph over open sizes, with its sides on the tape. If it fails, the graph decides: a size of
+// 1 may be treated as 2.
 struct PlanGuard {
     Affine left;
     Guard::Relation relation;
@@ -39,10 +40,10 @@ struct Plan {
     std::vector<std::int32_t> kernel_of_node;  // -1: no kernel runs (a view, or not modelled)
     std::int64_t launch_count = 0;
     Expr resident_bytes;             // weights and buffers
-    Expr peak_memory_bytes;          // weights, buffers, inputs and the activation peak
-    Sizes bound;                     // sizes that the plan fixed
-    std::vector<std::string> names;  // sizes that are still open, sorted
-    // What depends on sizes: the columns, and the kernels' quantities in terms of them, in the order of
+    Expr peak_memory_bytes;          // weights, buffers, inputs and the peak of activations
+    Sizes bound;                     // sizes that the plan fixes
+    std::vector<std::string> names;  // open sizes, sorted
+    // Size-dependent data: the columns, and the quantities of the kernels in terms of them, in the order of
     // `kernels`.
     Tape tape;
     std::vector<KernelTerms> terms;
@@ -50,12 +51,12 @@ struct Plan {
     std::vector<PlanGuard> guards;
 };
 
-// Plans a captured graph for one precision and execution. `sizes` may bind some or all sizes; the rest become
-// columns of an evaluation. `overrides` are by the nodes of the captured graph.
+// Plan a captured graph for one precision and execution. `sizes` may bind some or all sizes; the others
+// become columns of an evaluation. `overrides` refer to nodes of the captured graph.
 Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
                Execution execution, const Overrides& overrides = {});
 
-// The same for a graph that is lowered already.
+// The same for a lowered graph.
 Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execution);
 
 }  // namespace infercost

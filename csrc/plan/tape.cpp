@@ -25,7 +25,7 @@ TapeStep::Kind kind_of(Atom::Kind function) {
     return TapeStep::Kind::scalar;
 }
 
-// The text of a product of atoms, by which it is found again.
+// The text of a product of atoms, used as a key.
 std::string key_of(const Monomial& monomial) {
     std::string key;
     for (const Factor& factor : monomial) {

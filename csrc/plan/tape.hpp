@@ -1,5 +1,5 @@
-// The expressions of a plan as a list of steps, each of which fills one column of a block of points: a named
-// size, a product of columns, a sum, or a function that is no polynomial. Equal expressions share a column.
+// The expressions of a plan as a list of steps. Each step fills one column of a block of points: a named
+// size, a product of columns, a sum, or a non-polynomial function. Equal expressions share a column.
 //
 // Values are doubles, exact up to 2^53.
 #pragma once
@@ -16,17 +16,17 @@
 
 namespace infercost {
 
-// How many points are evaluated together: all columns of most plans then stay in the first cache.
+// Points per block, so that all columns of most plans fit the first-level cache.
 inline constexpr std::size_t kBlock = 256;
 
 class Tape {
   public:
     Tape();
 
-    // Adds what is needed for an expression, once.
+    // Add the steps of an expression, once.
     Affine add(const Expr& e);
 
-    // Named sizes that the steps read; a step of kind size has its place in this list.
+    // Named sizes that the steps read, in the order of their indices in size steps.
     const std::vector<std::string>& size_names() const { return size_names_; }
     std::size_t column_count() const { return steps_.size(); }
 

@@ -3,7 +3,7 @@
 
 namespace infercost {
 
-// Plain data: it is run by code for other instruction sets (evaluate/tape_run.hpp).
+// Plain data: code for other instruction sets runs it (evaluate/tape_run.hpp).
 struct TapeStep {
     enum class Kind : unsigned char {
         one,
@@ -16,10 +16,10 @@ struct TapeStep {
         minimum,
         scalar
     } kind;
-    bool gcd;           // of a scalar step: a greatest common divisor, else n log2 n
-    int size;           // of a size: its place in size_names()
-    double constant;    // of a sum
-    int first_operand;  // into operands(); those of products have coefficient 1
+    bool gcd;           // scalar step: a greatest common divisor, otherwise n log2 n
+    int size;           // size step: index into size_names()
+    double constant;    // constant of a sum
+    int first_operand;  // index into operands(); operands of products have coefficient 1
     int operand_count;
 };
 
