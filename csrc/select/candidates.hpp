@@ -1,5 +1,4 @@
-// Rows that may be on the front, with their values at hand: objectives are negated where they are maximised,
-// and no value is NaN.
+// Rows that may be on the front, with their values: maximized objectives are negated, and no value is NaN.
 #pragma once
 
 #include <cstddef>
@@ -9,13 +8,13 @@
 
 namespace infercost {
 
-// What the filter leaves of a block of rows.
+// The rows of a block that pass the filter.
 struct Block {
-    std::span<const std::vector<double>> columns;  // one for each objective, longer than `rows`
+    std::span<const std::vector<double>> columns;  // one per objective, longer than `rows`
     std::span<const std::int64_t> rows;
 };
 
-// Any number of objectives.
+// Candidates in any number of objectives.
 struct Candidates {
     std::vector<std::vector<double>> values;
     std::vector<std::int64_t> rows;
@@ -38,11 +37,11 @@ struct Candidates {
         rows.insert(rows.end(), block.rows.begin(), block.rows.end());
     }
 
-    // Keeps the candidates that no other candidate dominates, in any order. Two objectives or more.
+    // Keep the candidates that no other candidate dominates, in any order. Requires two objectives or more.
     void keep_front();
 };
 
-// What keep_front() calls for four objectives and more.
+// keep_front() for four objectives and more.
 void divide_and_conquer(Candidates& candidates);
 
 }  // namespace infercost

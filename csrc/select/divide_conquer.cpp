@@ -1,11 +1,11 @@
 // The front in four objectives and more, by divide and conquer (Kung, Luccio and Preparata 1975; Bentley
 // 1980).
 //
-// Distinct points stand in lexicographic order, so that whatever dominates a point stands before it. The
-// front of a stretch is the front of its first half, and what that leaves of the front of its second half.
-// There the first objective is settled; `settle` splits both halves at a median of the next one, until three
-// objectives are left, which one scan over a staircase decides. O(n log^(d-2) n) for n points in d
-// objectives, however many are on the front.
+// Distinct points are in lexicographic order, so a point precedes all points that it dominates. The front of
+// a range is the front of its first half, plus those points of the front of its second half that the first
+// half does not dominate. For the latter, the first objective is decided; `settle` splits both halves at a
+// median of the next objective, until three objectives remain, which one scan over a staircase decides. O(n
+// log^(d-2) n) for n points in d objectives, for any size of the front.
 #include <algorithm>
 #include <span>
 
@@ -25,7 +25,7 @@ constexpr std::size_t kMedianSample = 63;
 
 class DivideConquer {
   public:
-    // `values` holds the points one after the other, in lexicographic order and without equals.
+    // `values` holds the points consecutively, distinct and in lexicographic order.
     DivideConquer(const std::vector<double>& values, std::size_t objectives)
         : values_(values), objectives_(objectives), dominated_(values.size() / objectives) {}
 
@@ -66,8 +66,9 @@ class DivideConquer {
         return result;
     }
 
-    // Marks what of `later` is covered by one of `earlier` in the objectives from `k` on; in those before,
-    // every one of `earlier` is no worse than every one of `later`, and no two are equal.
+    // Mark the points of `later` that a point of `earlier` covers in the objectives from `k` on. In the
+    // objectives before `k`, every point of `earlier` is no worse than every point of `later`; no two points
+    // are equal.
     void settle(const Indices& earlier, const Indices& later, std::size_t k) {
         if (earlier.empty() || later.empty()) return;
         if (earlier.size() * later.size() <= kFewPairs) {
@@ -80,7 +81,7 @@ class DivideConquer {
             return;
         }
         if (objectives_ - k == 3) return settle_by_scan(earlier, later);
-        // Points on the median go with those above it, or with those below where there are none.
+        // Points on the median join the points above it, or those below it if there are none above.
         const double median = median_of(earlier, later, k);
         const auto below = [&](std::int64_t point) { return at(point)[k] < median; };
         const auto not_above = [&](std::int64_t point) { return at(point)[k] <= median; };
@@ -98,8 +99,7 @@ class DivideConquer {
         settle(earlier_high, later_high, k);
     }
 
-    // The part for which `is_low` holds is returned, the other goes to `high`; points that are settled to
-    // neither.
+    // Return the points for which `is_low` holds, and put the others into `high`; settled points are dropped.
     template <class Predicate>
     Indices split(const Indices& points, const Predicate& is_low, Indices& high) const {
         Indices low;
@@ -158,7 +158,7 @@ class DivideConquer {
     std::vector<char> dominated_;
 };
 
-// The candidates' places in lexicographic order.
+// Return the candidates' indices in lexicographic order.
 Indices lexicographic(const Candidates& candidates) {
     const auto& columns = candidates.values;
     std::vector<Point<3>> points(candidates.size());
@@ -194,7 +194,7 @@ void divide_and_conquer(Candidates& candidates) {
     const std::size_t objectives = candidates.objectives();
     const Indices order = lexicographic(candidates);
     std::vector<double> values;      // of the distinct points
-    std::vector<std::size_t> first;  // where the equals of each begin in `order`
+    std::vector<std::size_t> first;  // start of each group of equal points in `order`
     std::vector<double> point(objectives);
     for (std::size_t i = 0; i < order.size(); ++i) {
         for (std::size_t k = 0; k < objectives; ++k) {

@@ -12,14 +12,14 @@ constexpr std::size_t kSample = 4096;
 constexpr std::size_t kFewestRows = 4 * kSample;
 constexpr std::size_t kMostPivots = 64;
 constexpr std::size_t kMostTried = 512;
-// Testing a row against a pivot costs about a hundredth of what the exact search spends on it.
+// Testing a row against a pivot takes about a hundredth of the time that the exact search takes per row.
 constexpr std::size_t kWorthwhileShare = 128;
 
 std::int64_t all_bits(bool value) {
     return -static_cast<std::int64_t>(value);
 }
 
-// Marks what a pivot dominates; loops without branches, D known to the compiler.
+// Mark the rows that a pivot dominates. Loops have no branches, and the compiler knows D.
 template <std::size_t D>
 void mark_dominated(const std::vector<std::vector<double>>& columns, const std::vector<double>& pivot,
                     std::size_t count, std::int64_t* dropped) {
@@ -63,7 +63,7 @@ void mark_dominated(const std::vector<std::vector<double>>& columns, const std::
     }
 }
 
-// Moves the entries that are not dropped to the front; returns how many they are.
+// Move the entries that are not dropped to the front, and return their number.
 template <class T>
 std::size_t compact(T* values, const std::int64_t* dropped, std::size_t count) {
     std::size_t kept = 0;
@@ -81,7 +81,8 @@ Filter::Filter(const Table& table)
     if (table.rows() >= kFewestRows) choose_pivots();
 }
 
-// The front of the sample is tried; each pivot is the one that dominates most of what the earlier ones left.
+// The candidates are the front of the sample; each pivot is the one that dominates most of the rows that
+// earlier pivots left.
 void Filter::choose_pivots() {
     const std::size_t objectives = table_.objectives();
     Candidates sample(objectives);
@@ -142,7 +143,7 @@ Block Filter::block_from(std::size_t begin) {
         }
     }
     for (std::size_t i = 0; i < count_; ++i) rows_[i] = static_cast<std::int64_t>(begin + i);
-    // The first pivots drop most rows, so what is left is brought together often at first, then more rarely.
+    // The first pivots drop most rows, so the remaining rows are compacted often at first, then less often.
     std::size_t next = 0;
     for (std::size_t group = 1; next < pivots_.size(); group *= 2) {
         for (std::size_t i = 0; i < group && next < pivots_.size(); ++i) {

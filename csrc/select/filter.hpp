@@ -1,4 +1,4 @@
-// A filter in front of the exact search: a few rows of a sample that dominate most others.
+// A filter before the exact search: a few rows of a sample that dominate most others.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 namespace infercost {
 
-// The columns as they are given, and -1 for each that is maximised; values are multiplied on their way.
+// The given columns, and -1 for each maximized one; values are multiplied as they are read.
 struct Table {
     std::span<const std::span<const double>> columns;
     std::vector<double> signs;
@@ -22,14 +22,14 @@ struct Table {
 
 class Filter {
   public:
-    // Chooses pivots from a sample of the table, or none where there are too few rows or none would help.
+    // Choose pivots from a sample of the table; none if there are too few rows or none would help.
     explicit Filter(const Table& table);
 
-    // How many rows one call looks at: what a block holds stays in the nearest cache.
+    // Rows per call, so that a block fits the first-level cache.
     static constexpr std::size_t kBlock = 512;
 
-    // Of the rows from `begin` on, a block of them, those that have no NaN and that no pivot dominates. Good
-    // until the next call. O(rows x pivots).
+    // Return the rows of a block from `begin` on that have no NaN and that no pivot dominates. Valid until
+    // the next call. O(rows x pivots).
     Block block_from(std::size_t begin);
 
   private:
@@ -37,10 +37,10 @@ class Filter {
     void choose_pivots();
 
     const Table& table_;
-    std::vector<std::vector<double>> pivots_;   // the most useful first
-    std::vector<std::vector<double>> columns_;  // of the block, one for each objective
+    std::vector<std::vector<double>> pivots_;   // most effective first
+    std::vector<std::vector<double>> columns_;  // of the block, one per objective
     std::array<std::int64_t, kBlock> rows_{};
-    // All bits or none, as wide as a double: then the loops over them are SIMD.
+    // All bits set or none, as wide as a double, so that loops over them vectorize.
     std::array<std::int64_t, kBlock> dropped_{};
     std::size_t count_ = 0;
 };

@@ -11,13 +11,13 @@
 namespace infercost {
 namespace {
 
-// Candidates are reduced to their front when they have become this many, and again when they are some times
-// what that left, so that memory is in proportion to the front. More times where it left most of them:
-// sorting it all again then gains little, and so it costs a front of all rows a tenth more.
+// Candidates are reduced to their front when they reach this number, and again after growing by a factor, so
+// that memory is proportional to the front. The factor is larger if the reduction kept most candidates:
+// sorting all of them again would gain little. This adds a tenth to the time of a front of all rows.
 constexpr std::size_t kManyCandidates = std::size_t{1} << 20;
 constexpr std::size_t kGrowth = 4;
 constexpr std::size_t kGrowthOfLargeFront = 16;
-// Above one candidate in this many rows, going through a bit per row is faster than sorting.
+// If more than one row in this many is a candidate, a scan over one bit per row is faster than sorting.
 constexpr std::size_t kRowsPerSorted = 64;
 
 Table make_table(std::span<const std::span<const double>> objectives, const std::vector<bool>& maximize) {
@@ -55,7 +55,7 @@ std::vector<std::int64_t> rows_of_the_best(std::span<const double> column, doubl
     return rows;
 }
 
-// The rows of the candidates, ascending.
+// Return the rows of the candidates in ascending order.
 template <class Store>
 std::vector<std::int64_t> sorted_rows(Store candidates, std::size_t count) {
     std::vector<std::int64_t> rows;
@@ -89,7 +89,7 @@ std::vector<std::int64_t> search(const Table& table, Store candidates) {
             candidates.keep_front();
             const std::size_t growth = candidates.size() < before / 2 ? kGrowth : kGrowthOfLargeFront;
             limit = std::max(kManyCandidates, growth * candidates.size());
-            // Room that is not used is not touched, and growing step by step would touch twice as much.
+            // Unused capacity is never touched; growing step by step would touch twice as much memory.
             candidates.reserve(std::min(limit, candidates.size() + table.rows() - row) + Filter::kBlock);
         }
         candidates.append(filter.block_from(row));

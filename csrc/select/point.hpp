@@ -1,5 +1,4 @@
-// Points in lexicographic order. In that order whatever dominates a point stands before it, so one pass is
-// enough.
+// Points in lexicographic order. A point precedes all points that it dominates, so one pass is sufficient.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +22,8 @@ struct Point {
     }
 };
 
-// Where the i-th of `samples` is taken from `n`: somewhere in its own share of them. Equal steps would meet
-// the same value again and again in a table that counts through a grid of sizes.
+// Position of the i-th of `samples` samples from `n` rows: pseudo-random within its own share. Equal steps
+// would hit the same values repeatedly in a table that enumerates a grid of sizes.
 inline std::size_t sample_position(std::size_t i, std::size_t samples, std::size_t n) {
     std::uint64_t bits = (i + 1) * std::uint64_t{0x9E3779B97F4A7C15};
     bits = (bits ^ (bits >> 30)) * std::uint64_t{0xBF58476D1CE4E5B9};
@@ -32,8 +31,8 @@ inline std::size_t sample_position(std::size_t i, std::size_t samples, std::size
     return i * share + static_cast<std::size_t>(bits >> 20) % share;
 }
 
-// How many of the ascending values are smaller than `x`, or not larger with `OrEqual`. No branch depends on a
-// value: they would be mispredicted every other time.
+// Number of ascending values that are smaller than `x`, or not larger with `OrEqual`. No branch depends on a
+// value, because it would be mispredicted half of the time.
 template <bool OrEqual>
 std::size_t count_below(const double* values, std::size_t count, double x) {
     const auto below = [x](double value) { return OrEqual ? value <= x : value < x; };
@@ -46,9 +45,9 @@ std::size_t count_below(const double* values, std::size_t count, double x) {
     return static_cast<std::size_t>(base - values) + (count == 1 && below(*base) ? 1 : 0);
 }
 
-// Deals points to buckets between quantiles of a sample of their first values, whatever the distribution, and
-// returns where each bucket ends. A bucket fits a cache while it is sorted. Points with equal first values
-// share one.
+// Distribute points to buckets between quantiles of a sample of their first values, for any distribution, and
+// return the end of each bucket. A bucket fits a cache while it is sorted. Points with equal first values
+// share a bucket.
 template <std::size_t D>
 std::vector<std::size_t> deal_points(std::vector<Point<D>>& points) {
     constexpr std::size_t kPointsPerBucket = 2048;
@@ -79,7 +78,7 @@ std::vector<std::size_t> deal_points(std::vector<Point<D>>& points) {
     std::vector<Point<D>> dealt(n);
     for (std::size_t i = 0; i < n; ++i) dealt[next[bucket_of[i]]++] = points[i];
     points.swap(dealt);
-    // Each entry has moved on to the end of its bucket, the last but one to the end of all.
+    // Each entry has advanced to the end of its bucket, and the last but one to the end of all.
     next.pop_back();
     return next;
 }
@@ -87,7 +86,7 @@ std::vector<std::size_t> deal_points(std::vector<Point<D>>& points) {
 template <std::size_t D>
 void sort_points(std::vector<Point<D>>& points) {
     const std::vector<std::size_t> ends = deal_points(points);
-    auto begin = points.begin();  // only now: dealing moves the points to other memory
+    auto begin = points.begin();  // read after distribution, which moves the points to other memory
     for (const std::size_t bucket_end : ends) {
         const auto end = points.begin() + static_cast<std::ptrdiff_t>(bucket_end);
         std::sort(begin, end);

@@ -9,9 +9,8 @@
 namespace infercost {
 namespace {
 
-// What has been seen so far, without the first objective: the order of the points accounts for that one.
-// Whatever covers a point here came before it, is no worse in the first objective and not equal: it
-// dominates.
+// The points seen so far, without the first objective, which their order covers. A point that covers another
+// here precedes it, is no worse in the first objective and is not equal: it dominates.
 template <std::size_t D>
 class Seen;
 
@@ -25,7 +24,7 @@ class Seen<2> {
     }
 
   private:
-    bool any_ = false;  // no value of best_ could say so: an infinity is a value as any other
+    bool any_ = false;  // no value of best_ could represent this: infinities are ordinary values
     double best_ = 0;
 };
 
@@ -39,15 +38,15 @@ class Seen<3> {
     Staircase steps_;
 };
 
-// Sorting one point costs about as much as asking whether it is covered; that pays where many are.
+// Sorting one point takes about as long as testing whether it is covered, so the test pays off if many are.
 template <std::size_t D>
 bool is_worth_asking(std::size_t kept, std::size_t of) {
     return D == 2 || kept < of / 2;
 }
 
-// The objective to sort by is the one that leaves the shortest staircase of the other two, as a sample has
-// it. Two objectives that only trade against each other would make one with a step for each row, too large
-// for a cache.
+// Choose the objective to sort by: the one with the shortest staircase of the other two, in a sample. Two
+// objectives that only trade off against each other would give a staircase with one step per row, which
+// exceeds the cache.
 std::size_t objective_to_sort_by(const std::vector<Point<3>>& points) {
     constexpr std::size_t kSample = 4096;
     if (points.size() < 4 * kSample) return 0;
@@ -66,7 +65,7 @@ std::size_t objective_to_sort_by(const std::vector<Point<3>>& points) {
         steps[k] = others.size();
     }
     const auto best = static_cast<std::size_t>(std::min_element(steps.begin(), steps.end()) - steps.begin());
-    // Nearly as good is not worth moving all the values.
+    // A small improvement does not justify moving all values.
     return steps[best] < steps[0] / 2 ? best : 0;
 }
 
@@ -100,7 +99,7 @@ void PointCandidates<D>::keep_front() {
         bool keep = false;
         for (auto it = first; it != last; ++it) {
             const Point<D> point = *it;
-            // A point that equals the one before shares its fate, and is not held against it.
+            // A point that equals its predecessor has the same result and is not compared with it.
             if (it == first || point.values != previous.values) {
                 keep = !seen.covers(point);
                 if (keep) seen.add(point);

@@ -1,4 +1,4 @@
-// Candidates in two or three objectives, one after the other as sorting wants them.
+// Candidates in two or three objectives, stored consecutively for sorting.
 #pragma once
 
 #include <vector>
@@ -26,7 +26,7 @@ class PointCandidates {
         }
     }
 
-    // Keeps the candidates that no other candidate dominates, in any order. O(n log n).
+    // Keep the candidates that no other candidate dominates, in any order. O(n log n).
     void keep_front();
 
   private:

@@ -10,7 +10,7 @@ bool Staircase::covers(double y, double z) const {
     const std::size_t after = count_below<true>(firsts_.data(), firsts_.size(), y);
     if (after == 0) return false;
     const Block& block = *blocks_[after - 1];
-    // Of the steps with a y that is small enough, the last has the smallest z.
+    // Of the steps with a small enough y, the last has the smallest z.
     return block.z[count_below<true>(block.y.data(), block.count, y) - 1] <= z;
 }
 
@@ -29,7 +29,7 @@ void Staircase::add(double y, double z) {
     while (end < block->count && block->z[end] >= z) ++end;
     if (end == block->count) drop_after(at_block, z);
     if (end > at) {
-        // The new step takes the place of the first that it covers.
+        // The new step replaces the first step that it covers.
         block->y[at] = y;
         block->z[at] = z;
         block->erase(at + 1, end);
@@ -46,7 +46,7 @@ void Staircase::add(double y, double z) {
     if (at == 0) firsts_[at_block] = y;
 }
 
-// Drops the steps in later blocks whose z is not below `z`: whole blocks, then the head of one.
+// Drop the steps in later blocks whose z is not below `z`: whole blocks, then the start of one.
 void Staircase::drop_after(std::size_t block, double z) {
     std::size_t next = block + 1;
     while (next < blocks_.size() && blocks_[next]->z[blocks_[next]->count - 1] >= z) ++next;

@@ -1,4 +1,5 @@
-// The points of a plane that no other point of a growing set covers: y ascends from step to step, z descends.
+// The points of a plane that no other point of a growing set covers: y ascends and z descends from step to
+// step.
 #pragma once
 
 #include <array>
@@ -8,15 +9,14 @@
 
 namespace infercost {
 
-// Steps lie in blocks of a fixed capacity, and a flat index holds the first y of each block. A look-up is two
-// binary searches over contiguous doubles, an insertion moves at most one block; nothing is a tree of
-// pointers. With s steps both take O(log s) comparisons, and moving the index at a split costs O(s /
-// kCapacity^2) a step.
+// Steps are stored in blocks of a fixed capacity, and a flat index holds the first y of each block. A look-up
+// is two binary searches over contiguous doubles, and an insertion moves at most one block. With s steps both
+// take O(log s) comparisons, and moving the index at a split costs O(s / kCapacity^2) per step.
 class Staircase {
   public:
-    // Whether some point has both coordinates at most these.
+    // Whether some point has both coordinates at most these values.
     bool covers(double y, double z) const;
-    // Adds a point that is not covered, and drops the steps that it covers.
+    // Add a point that is not covered, and drop the steps that it covers.
     void add(double y, double z);
 
   private:

@@ -1,4 +1,4 @@
-// Four doubles: AVX2. Included by simd/vec.hpp alone.
+// Four doubles: AVX2. Included only by simd/vec.hpp.
 #pragma once
 
 #include <immintrin.h>

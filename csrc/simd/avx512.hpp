@@ -1,4 +1,4 @@
-// Eight doubles: AVX-512 F and DQ. Included by simd/vec.hpp alone.
+// Eight doubles: AVX-512 F and DQ. Included only by simd/vec.hpp.
 #pragma once
 
 #include <immintrin.h>

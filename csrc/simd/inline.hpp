@@ -1,4 +1,4 @@
-// Every function of a set is inlined: see simd/vec.hpp for why.
+// Every function of an instruction set is inlined: simd/vec.hpp gives the reason.
 #pragma once
 
 #if defined(_MSC_VER)

@@ -1,4 +1,4 @@
-// Which instruction sets this build has code for, and which of them this machine can run.
+// The instruction sets of this build, and those that this machine can run.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,11 @@
 
 namespace infercost {
 
-// baseline is what everything is compiled for: SSE4.1 on x86-64, NEON on 64-bit Arm, plain C++ elsewhere.
+// baseline is the minimum of the build: SSE4.1 on x86-64, NEON on 64-bit Arm, plain C++ elsewhere.
 enum class Isa : std::uint8_t { baseline, avx2, avx512 };
 std::string_view name_of(Isa isa);
 
-// Those that can run here, slowest first. Results do not depend on the choice.
+// The instruction sets that can run here, slowest first. Results do not depend on the choice.
 const std::vector<Isa>& available_isas();
 Isa best_isa();
 // Throws std::invalid_argument for a name that is unknown or cannot run here.

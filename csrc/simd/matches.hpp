@@ -1,9 +1,9 @@
-// Which of 64 elements in a row equal a pattern, as the bits of a word. Chosen as in simd/vec.hpp, and with
-// the same rules.
+// Compares 64 elements of a row with a pattern and returns the matches as the bits of a word. The instruction
+// set is selected as in simd/vec.hpp, with the same rules.
 //
-// An element matches if `(element & keep) == value`. That is a test for zero of every dtype: floating ones
-// keep all bits but the sign. Elements are of 4, 8, 16, 32 or 64 bits, little-endian; of two in a byte the
-// low half is the first.
+// An element matches if `(element & keep) == value`. This is a test for zero in every dtype: floating-point
+// dtypes keep all bits but the sign. Elements have 4, 8, 16, 32 or 64 bits, little-endian; of two in a byte
+// the low half is the first.
 #pragma once
 
 #ifndef INFERCOST_ISA

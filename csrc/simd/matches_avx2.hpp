@@ -1,4 +1,4 @@
-// 32 bytes at a time: AVX2. Included by simd/matches.hpp, and by the file of AVX-512 for narrow elements.
+// 32 bytes at a time: AVX2. Included by simd/matches.hpp, and by the AVX-512 file for narrow elements.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,7 @@ INFERCOST_INLINE std::uint64_t top_bits(__m256i bytes) {
 INFERCOST_INLINE std::uint64_t match_32_of_8(const unsigned char* p, Pattern pattern) {
     return top_bits(_mm256_cmpeq_epi8(kept(p, pattern), pattern.value));
 }
-// Packing goes by halves of a register, so that its quarters have to be put back in order.
+// Packing operates on halves of a register, so its quarters must be reordered.
 INFERCOST_INLINE std::uint64_t match_32_of_16(const unsigned char* p, Pattern pattern) {
     const __m256i a = _mm256_cmpeq_epi16(kept(p, pattern), pattern.value);
     const __m256i b = _mm256_cmpeq_epi16(kept(p + 32, pattern), pattern.value);

@@ -1,5 +1,5 @@
-// Wide elements 64 bytes at a time, with AVX-512 F; narrow ones as AVX2 does it, since comparing them asks
-// for an extension (BW) that the dispatch does not. Included by simd/matches.hpp alone.
+// Wide elements, 64 bytes at a time, with AVX-512 F. Narrow elements use AVX2, because comparing them needs
+// an extension (BW) that the dispatch does not check. Included only by simd/matches.hpp.
 #pragma once
 
 #include "simd/matches_avx2.hpp"

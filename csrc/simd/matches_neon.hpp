@@ -1,4 +1,4 @@
-// 16 bytes at a time: NEON of 64-bit Arm. Included by simd/matches.hpp alone.
+// 16 bytes at a time: NEON of 64-bit Arm. Included only by simd/matches.hpp.
 #pragma once
 
 #include <arm_neon.h>
@@ -21,8 +21,7 @@ INFERCOST_INLINE uint8x16_t kept(const unsigned char* p, Pattern pattern) {
     return vandq_u8(vld1q_u8(p), vreinterpretq_u8_u64(pattern.keep));
 }
 
-// Sixteen elements as bytes of ones where they are equal. Even parts of two registers side by side narrow
-// them.
+// Sixteen elements as bytes, all ones if equal. Taking the even parts of two adjacent registers narrows them.
 template <int Bits>
 INFERCOST_INLINE uint8x16_t equal_16(const unsigned char* p, Pattern pattern) {
     if constexpr (Bits == 8) return vceqq_u8(kept(p, pattern), vreinterpretq_u8_u64(pattern.value));
@@ -58,8 +57,8 @@ INFERCOST_INLINE uint8x16_t equal_16(const unsigned char* p, Pattern pattern) {
     }
 }
 
-// One bit for each of 64 bytes of ones or zeros: each keeps the bit of its place in eight, and three sums of
-// neighbours bring eight of them into one byte.
+// One bit for each of 64 bytes of ones or zeros. Each byte keeps the bit of its position modulo eight, and
+// three pairwise sums combine eight of them into one byte.
 INFERCOST_INLINE std::uint64_t gathered_bits(uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d) {
     const uint8x16_t places = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
     const uint8x16_t ab = vpaddq_u8(vandq_u8(a, places), vandq_u8(b, places));

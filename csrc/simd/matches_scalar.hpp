@@ -1,4 +1,4 @@
-// One element at a time, where no instruction set is known. Included by simd/matches.hpp alone.
+// One element at a time, for unknown instruction sets. Included only by simd/matches.hpp.
 #pragma once
 
 #include <cstdint>

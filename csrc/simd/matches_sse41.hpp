@@ -1,4 +1,4 @@
-// 16 bytes at a time: SSE4.1, the baseline of x86-64. Included by simd/matches.hpp alone.
+// 16 bytes at a time: SSE4.1, the baseline of x86-64. Included only by simd/matches.hpp.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ INFERCOST_INLINE std::uint64_t top_bits(__m128i bytes) {
     return static_cast<std::uint32_t>(_mm_movemask_epi8(bytes));
 }
 
-// Sixteen elements each, but for the last two.
+// Sixteen elements each, except for the last two functions.
 INFERCOST_INLINE std::uint64_t match_16_of_8(const unsigned char* p, Pattern pattern) {
     return top_bits(_mm_cmpeq_epi8(kept(p, pattern), pattern.value));
 }

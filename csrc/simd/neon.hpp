@@ -1,4 +1,4 @@
-// Two doubles: NEON of 64-bit Arm. Included by simd/vec.hpp alone.
+// Two doubles: NEON of 64-bit Arm. Included only by simd/vec.hpp.
 #pragma once
 
 #include <arm_neon.h>
@@ -42,7 +42,7 @@ INFERCOST_INLINE Vec operator/(Vec a, Vec b) {
 INFERCOST_INLINE Vec sqrt(Vec a) {
     return {vsqrtq_f64(a.v)};
 }
-INFERCOST_INLINE Vec max(Vec a, Vec b) {  // not vmaxq: it orders zeros by sign
+INFERCOST_INLINE Vec max(Vec a, Vec b) {  // not vmaxq, which orders zeros by sign
     return {vbslq_f64(vcgtq_f64(a.v, b.v), a.v, b.v)};
 }
 INFERCOST_INLINE Vec min(Vec a, Vec b) {

@@ -1,4 +1,4 @@
-// One double, where no instruction set is known. Included by simd/vec.hpp alone.
+// One double, for unknown instruction sets. Included only by simd/vec.hpp.
 #pragma once
 
 #include <cmath>

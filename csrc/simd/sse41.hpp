@@ -1,4 +1,4 @@
-// Two doubles: SSE4.1, the baseline of x86-64. Included by simd/vec.hpp alone.
+// Two doubles: SSE4.1, the baseline of x86-64. Included only by simd/vec.hpp.
 #pragma once
 
 #include <immintrin.h>

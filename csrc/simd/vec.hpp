@@ -1,10 +1,10 @@
-// A vector of doubles in one instruction set, chosen by how the including file is compiled. Everything here
-// is inline and lives in a namespace per set: the linker must never take the AVX-512 copy of a function for
-// the baseline's. For the same reason files that include this use no inline functions of the standard
-// library.
+// A vector of doubles in one instruction set, selected by the compiler flags of the including file. All
+// functions are inline and in a namespace per instruction set, so that the linker never replaces the
+// baseline's copy of a function by the AVX-512 copy. For the same reason, files that include this use no
+// inline functions of the standard library.
 //
-// The operations mean the same in every set, so results agree to the last bit: each is one IEEE operation,
-// and max(a, b) is `a > b ? a : b` also for zeros of both signs.
+// The operations are equal in every instruction set, so results agree to the last bit: each is one IEEE
+// operation, and max(a, b) is `a > b ? a : b`, also for zeros of both signs.
 #pragma once
 
 #ifndef INFERCOST_ISA

@@ -1,8 +1,8 @@
-// A vector of 64-bit words in one instruction set, for arithmetic on bits; chosen as in simd/vec.hpp, and
-// with the same rules: everything is inline and lives in a namespace per set.
+// A vector of 64-bit words in one instruction set, for bit arithmetic; selected as in simd/vec.hpp, with the
+// same rules: all functions are inline and in a namespace per instruction set.
 //
-// GCC and Clang know vectors as a type with the operators of integers, in every set that they compile for.
-// Any other compiler has one word, which gives the same results.
+// GCC and Clang have a vector type with integer operators in every instruction set. Other compilers use one
+// word, with the same results.
 #pragma once
 
 #ifndef INFERCOST_ISA
@@ -41,7 +41,7 @@ INFERCOST_INLINE void store_words(std::uint64_t* p, Words words) {
 INFERCOST_INLINE Words splat_words(std::uint64_t word) {
     return word - Words{};
 }
-// Of what is read once.
+// For data that is read once.
 INFERCOST_INLINE void prefetch(const unsigned char* p) {
     __builtin_prefetch(p, 0, 0);
 }

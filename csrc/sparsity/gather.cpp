@@ -6,7 +6,7 @@
 namespace infercost {
 namespace {
 
-// How far the first element of each column lies from that of the row.
+// Distance of the first element of each column from that of the row.
 std::vector<std::int64_t> column_offsets(const std::vector<Dimension>& inner, std::uint64_t first,
                                          std::uint64_t count) {
     std::vector<std::int64_t> offsets(count);
@@ -24,7 +24,7 @@ template <std::size_t Width>
 void copy(const unsigned char* data, std::int64_t row_stride, const std::vector<std::int64_t>& offsets,
           std::uint64_t rows, unsigned char* out) {
     const std::uint64_t columns = offsets.size();
-    // What lies nearer together is read first, so that a line of the cache is read once.
+    // The axis with the smaller stride is read first, so that each cache line is read once.
     const bool rows_first = columns > 1 && std::abs(row_stride) < std::abs(offsets[1] - offsets[0]);
     if (rows_first) {
         for (std::uint64_t c = 0; c < columns; ++c) {

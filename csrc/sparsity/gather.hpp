@@ -1,4 +1,4 @@
-// Elements that lie apart, copied side by side.
+// Copies strided elements into contiguous memory.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,11 @@
 namespace infercost {
 
 struct Window {
-    std::uint64_t row, column;  // of its first element, in the region
+    std::uint64_t row, column;  // position of its first element in the region
     std::uint64_t rows, columns;
 };
 
-// Copies a window of a region whose rows have inner dimensions; `width` is that of an element in bytes.
+// Copy a window of a region whose rows have inner dimensions; `width` is the size of an element in bytes.
 void gather(const Region& region, int width, const Window& window, unsigned char* out);
 
 }  // namespace infercost

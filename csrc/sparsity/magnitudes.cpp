@@ -15,7 +15,7 @@ std::uint64_t SamplePlaces::start(std::uint64_t share) const {
 std::uint64_t SamplePlaces::place(std::uint64_t i) const {
     const std::uint64_t first = start(i);
     const std::uint64_t width = start(i + 1) - first;
-    // The finaliser of splitmix64.
+    // The finalizer of splitmix64.
     std::uint64_t hash = (i + 1) * 0x9E3779B97F4A7C15U;
     hash = (hash ^ (hash >> 30)) * 0xBF58476D1CE4E5B9U;
     hash = (hash ^ (hash >> 27)) * 0x94D049BB133111EBU;
@@ -42,7 +42,7 @@ Magnitudes summarise(std::span<const double> sample) {
     if (result.largest == 0) return result;
     const int top = std::ilogb(result.largest);
     result.lowest_octave = top - kOctaves + 1;
-    double squares = 0;  // of what is scaled to the largest: squares of fp64 would overflow
+    double squares = 0;  // scaled by the largest, because squares of fp64 would overflow
     for (const double value : sample) {
         if (!std::isfinite(value) || value == 0) continue;
         const double scaled = value / result.largest;

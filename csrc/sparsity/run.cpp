@@ -10,21 +10,22 @@ namespace {
 
 using Word = std::uint64_t;
 
-constexpr int kGroupRows = 8;  // the longest group of N:M, so that one pass over eight rows sees all of them
+constexpr int kGroupRows =
+    8;  // the longest group of N:M, so that one pass over eight rows contains whole groups
 constexpr int kGroups = kBandRows / kGroupRows;
 
-// Eight rows are read side by side, which memory serves as eight streams: so many bytes of each in turn,
-// while as many behind them are fetched. That was faster than going along one row, and than longer turns,
-// whose lines meet in the same sets of a cache where rows are a power of two apart.
+// Eight rows are read in parallel, as eight memory streams: this many bytes of each in turn, while the same
+// number behind them is prefetched. This was faster than one row at a time, and faster than longer turns,
+// whose lines fall into the same cache sets if rows are a power of two apart.
 constexpr int kTurnBytes = 256;
 template <int Bits>
 inline constexpr int kTurnWords = 8 * Bits >= kTurnBytes               ? 1
                                   : kTurnBytes / 8 / Bits < kWordLanes ? kTurnBytes / 8 / Bits
                                                                        : kWordLanes;
-// What is counted at once is a vector of words of each row.
+// A vector of words of each row is counted at once.
 constexpr int kStripColumns = 64 * kWordLanes;
 
-// One bit for each element of a strip of eight rows, set where it is not zero.
+// One bit per element of a strip of eight rows, set if it is not zero.
 struct Masks {
     alignas(64) Word rows[kGroupRows][kWordLanes];
 };
@@ -76,7 +77,7 @@ void read_edge(const unsigned char* first, std::int64_t row_stride, Pattern patt
 INFERCOST_INLINE Words repeated(Word byte) {
     return splat_words(byte * 0x0101010101010101U);
 }
-INFERCOST_INLINE Words nibbles_of(Words bits) {  // how many of each four bits are set
+INFERCOST_INLINE Words nibbles_of(Words bits) {  // number of set bits in each group of four
     const Words pairs = bits - ((bits >> 1) & repeated(0x55));
     return (pairs & repeated(0x33)) + ((pairs >> 2) & repeated(0x33));
 }
@@ -88,7 +89,7 @@ INFERCOST_INLINE Words set_bits(Words bits) {
     return (nibbles + (nibbles >> 4)) & repeated(0x0F);
 }
 
-// A sum of bytes, in fields of 16 bits: of kTileWords terms, none of which has a byte above 128.
+// A sum of bytes, in fields of 16 bits, of kTileWords terms whose bytes are at most 128.
 struct Sum {
     Words fields = {};
 
@@ -107,7 +108,7 @@ struct Sum {
     }
 };
 
-// At least so many of four rows are set, column by column.
+// Whether at least this many of four rows are set, by column.
 struct FourRows {
     Words one, two, three, four;
 
@@ -124,8 +125,8 @@ struct GroupSums {
     Sum nonzeros, rows_2_4, rows_1_4, rows_4_8, columns_2_4, columns_1_4, columns_4_8, blocks_4, blocks_8;
 };
 
-// Along rows a group of four is a nibble and a group of eight a byte: `count + 5` of a nibble has its top bit
-// set if the count is above 2.
+// Along rows, a group of four is a nibble and a group of eight a byte: `count + 5` of a nibble has its top
+// bit set if the count is above 2.
 INFERCOST_INLINE void count_along_rows(const Words (&rows)[kGroupRows], GroupSums& sums) {
     Words nonzeros = {}, over_2_4 = {}, over_1_4 = {}, over_4_8 = {};
     for (int r = 0; r < kGroupRows; ++r) {
@@ -142,12 +143,13 @@ INFERCOST_INLINE void count_along_rows(const Words (&rows)[kGroupRows], GroupSum
     sums.rows_4_8.add(over_4_8);
 }
 
-INFERCOST_INLINE Words spread_to_4(Words used) {  // the lowest bit of each nibble: whether any of it is set
+INFERCOST_INLINE Words
+spread_to_4(Words used) {  // the lowest bit of each nibble: whether any of its bits is set
     used |= used >> 1;
     return (used | (used >> 2)) & repeated(0x11);
 }
 
-// Returns which columns of the eight rows are used.
+// Return the columns of the eight rows that contain a nonzero element.
 INFERCOST_INLINE Words count_along_columns(const Words (&rows)[kGroupRows], GroupSums& sums) {
     const FourRows a(rows[0], rows[1], rows[2], rows[3]);
     const FourRows b(rows[4], rows[5], rows[6], rows[7]);
@@ -174,8 +176,8 @@ void add_sums(const GroupSums& sums, TileCounts& counts) {
     counts.used_blocks[1] += sums.blocks_8.total();
 }
 
-// Eight rows from `first` on, or fewer at the end of the tile. `columns_used` gets a bit for each column;
-// what is returned has one for each row.
+// Count eight rows from `first` on, or fewer at the end of the tile. `columns_used` receives a bit per
+// column; the result has a bit per row.
 template <int Bits>
 Word scan_group(const Tile& tile, int first, TileCounts& counts, Word* columns_used) {
     const Pattern pattern = pattern_of(tile.keep, tile.zero);
@@ -228,7 +230,7 @@ ScanGroup group_scan_of(int bits) {
     }
 }
 
-// How many fields of 16, 32 or 64 bits hold something; at most kTileWords of a lane are counted together.
+// Number of nonzero fields of 16, 32 or 64 bits; at most kTileWords per lane are counted together.
 template <int Field>
 INFERCOST_INLINE Words used_fields(Words used) {
     for (int shift = 1; shift < Field; shift *= 2) used |= used >> shift;
@@ -236,9 +238,9 @@ INFERCOST_INLINE Words used_fields(Words used) {
     return used & splat_words(lowest);
 }
 
-// Blocks of more than eight rows, and columns, from what is used of each eight.
+// Count blocks of more than eight rows, and columns, from the used bits of each eight rows.
 void count_large_blocks(Word (&used)[kGroups][kTileWords], int words, TileCounts& counts, TileUse& use) {
-    Sum of_16, of_32, of_64;  // one field of 16 bits holds each of the sums
+    Sum of_16, of_32, of_64;  // one field of 16 bits holds each sum
     for (int w = 0; w < words; w += kWordLanes) {
         Words level[kGroups];
         for (int g = 0; g < kGroups; ++g) level[g] = load_words(used[g] + w);

@@ -1,13 +1,13 @@
-// The innermost loops of the scan: a tile of a weight in one instruction set. run.cpp is compiled once for
-// each of them, as that of evaluate. Only plain data crosses.
+// The innermost loops of the scan: a tile of a weight in one instruction set. run.cpp is compiled once per
+// instruction set, like that of evaluate. Only plain data crosses the boundary.
 #pragma once
 
 #include <cstdint>
 
 namespace infercost {
 
-// A tile is a band of rows by columns of which what is used fits a first cache. Both are multiples of the
-// largest block, so that no block or group lies in two tiles.
+// A tile is a band of rows by columns whose used bits fit the first-level cache. Both are multiples of the
+// largest block, so that no block or group crosses tiles.
 inline constexpr int kBandRows = 64;
 inline constexpr int kTileColumns = 8192;
 inline constexpr int kTileWords = kTileColumns / 64;
@@ -16,38 +16,38 @@ inline constexpr int kBlockSizeCount = 5;
 
 struct Tile {
     const unsigned char* data;  // its first element
-    std::int64_t row_stride;    // in bytes; the elements of a row lie side by side
+    std::int64_t row_stride;    // in bytes; the elements of a row are contiguous
     int rows;                   // at most kBandRows
     int columns;                // at most kTileColumns
     int bits;                   // of an element: 4, 8, 16, 32 or 64
     std::uint64_t keep;         // an element is zero if (element & keep) == zero; repeated over the word
     std::uint64_t zero;
-    bool flat;  // rows are pieces of one: nothing that goes across rows is wanted
+    bool flat;  // rows are parts of one row: figures across rows are not computed
 };
 
-// Groups of M elements in which more than N are not zero, along one axis.
+// Groups of M elements with more than N nonzero elements, along one axis.
 struct Overfull {
     std::uint64_t two_of_four;
     std::uint64_t one_of_four;
     std::uint64_t four_of_eight;
 };
 
-// What the scan adds up. Groups and blocks at an edge are filled up with zeros.
+// Counts of the scan. Groups and blocks at an edge are padded with zeros.
 struct TileCounts {
     std::uint64_t nonzeros;
     Overfull along_rows;
     Overfull along_columns;
-    std::uint64_t used_blocks[kBlockSizeCount];  // those that hold something
+    std::uint64_t used_blocks[kBlockSizeCount];  // blocks with a nonzero element
 };
 
-// Where something is not zero: a bit for each row of the band, and one for each column of the tile.
+// Positions of nonzero elements: a bit per row of the band, and a bit per column of the tile.
 struct TileUse {
     std::uint64_t rows;
     std::uint64_t columns[kTileWords];
 };
 
-// scan_tile adds to the counts and overwrites the use. sum_words reads memory as plainly as it can be read:
-// what a scan is measured against.
+// scan_tile adds to the counts and overwrites the use. sum_words is a plain read of memory, the reference for
+// the speed of a scan.
 #define INFERCOST_DECLARE_SCAN(isa)                                               \
     namespace isa {                                                               \
     void scan_tile(const Tile& tile, TileCounts& counts, TileUse& use);           \

@@ -13,11 +13,11 @@
 namespace infercost {
 namespace {
 
-// What is copied at a time stays in a second cache.
+// Columns per copy, so that it fits the second-level cache.
 constexpr std::uint64_t kGatheredColumns = 512;
-// A row of a flat weight is a piece of it; a multiple of all groups.
+// Columns per row of a flat weight; a multiple of all groups.
 constexpr std::uint64_t kFlatColumns = 4096;
-constexpr std::uint64_t kMostElements = std::uint64_t{1} << 48;  // times kSampleSize still fits
+constexpr std::uint64_t kMostElements = std::uint64_t{1} << 48;  // its product with kSampleSize still fits
 
 using ScanTile = decltype(&baseline::scan_tile);
 
@@ -65,10 +65,10 @@ void add_counts(TileCounts& to, const TileCounts& from) {
 }  // namespace
 
 struct Scan::Piece {
-    std::uint64_t row, column;  // of its first element, in the weight
+    std::uint64_t row, column;  // position of its first element in the weight
 };
 
-// One thread's part of a region. Its own counts are merged once, at the end.
+// The part of a region that one thread scans. Its counts are merged once, at the end.
 class Scan::Worker {
   public:
     Worker(Scan& scan, const Region& region, ScanTile scan_tile)
@@ -79,7 +79,7 @@ class Scan::Worker {
         }
     }
 
-    // Rows and columns are counted in the region.
+    // Rows and columns are relative to the region.
     void run(std::uint64_t row, std::uint64_t column, std::uint64_t rows, std::uint64_t columns) {
         const Element& element = scan_.element_;
         Tile tile{};
@@ -87,7 +87,7 @@ class Scan::Worker {
         tile.columns = static_cast<int>(columns);
         tile.bits = element.bits;
         tile.keep = repeated(element.keep(), element.bits);
-        // Of an exponent alone no bits say zero: none equals a pattern outside of what is kept.
+        // No bit pattern of an exponent-only element is zero: nothing equals a pattern outside of `keep`.
         const bool never = element.encoding == Encoding::power_of_two;
         tile.keep = never ? 0 : tile.keep;
         const auto zero = static_cast<std::uint64_t>(scan_.zero_) & element.keep();
@@ -108,7 +108,7 @@ class Scan::Worker {
         scan_.take_sample(tile, piece);
     }
 
-    // A flat weight: pieces of it as rows. `first` is counted in the region.
+    // A flat weight: parts of it as rows. `first` is relative to the region.
     void run_flat(std::uint64_t first, std::uint64_t count) {
         Region pieces = region_;
         const auto bits = static_cast<std::uint64_t>(scan_.element_.bits);
@@ -186,11 +186,12 @@ void Scan::add(const Region& region, unsigned threads, Isa isa) {
     check(region);
     if (region.rows == 0 || region.columns == 0) return;
     const ScanTile scan_tile = scan_tile_of(isa);
-    // Of a flat weight a tile is a stretch; else as many rows as a band has, and so many columns.
+    // A tile of a flat weight is a range of elements; otherwise it has the rows of a band, and this many
+    // columns.
     const std::uint64_t stretch = kBandRows * kFlatColumns;
     const std::uint64_t most =
         shape_.flat ? stretch : (region.inner.empty() ? std::uint64_t{kTileColumns} : kGatheredColumns);
-    // Tiles of a row are as wide as one another, up to a whole word.
+    // Tiles of a row have equal widths, up to a whole word.
     const std::uint64_t fewest = divided_up(region.columns, most);
     const std::uint64_t width =
         shape_.flat ? stretch : divided_up(divided_up(region.columns, fewest), 64) * 64;
@@ -236,7 +237,7 @@ void Scan::take_sample(const Tile& tile, const Piece& piece) {
     const auto rows = static_cast<std::uint64_t>(tile.rows);
     const auto columns = static_cast<std::uint64_t>(tile.columns);
     const std::uint64_t first = piece.row * shape_.columns + piece.column;
-    // Rows of which nothing lies in another tile are one stretch of elements.
+    // If rows lie completely in this tile, they are one range of elements.
     if (shape_.flat || columns == shape_.columns) return take_sample(tile, tile.data, first, rows * columns);
     for (std::uint64_t r = 0; r < rows; ++r) {
         const unsigned char* row = tile.data + static_cast<std::int64_t>(r) * tile.row_stride;

@@ -1,4 +1,4 @@
-// One pass over a weight: how many of its elements are zero, and how the zeros lie.
+// One pass over a weight: the number of zeros, and their structure.
 #pragma once
 
 #include <atomic>
@@ -13,13 +13,13 @@
 
 namespace infercost {
 
-// A weight as it is scanned: its first dimension by all others.
+// Shape of a weight in a scan: its first dimension by all others.
 struct WeightShape {
     std::uint64_t rows = 0;
     std::uint64_t columns = 0;
     std::uint64_t channel_columns =
-        1;              // of one entry of the second dimension: the size of a convolution's kernel
-    bool flat = false;  // one row of which only elements and groups are wanted
+        1;              // of one entry of the second dimension: the size of a convolution's filter
+    bool flat = false;  // one row, of which only elements and groups are counted
 };
 
 struct Dimension {
@@ -27,14 +27,14 @@ struct Dimension {
     std::int64_t stride;  // in bytes
 };
 
-// A part of a weight in memory. Where the elements of a row lie apart, `inner` has the dimensions behind the
-// first, and all columns are in the region.
+// A part of a weight in memory. If the elements of a row are not contiguous, `inner` holds the dimensions
+// after the first, and the region contains all columns.
 struct Region {
     const unsigned char* data = nullptr;  // its first element
     std::uint64_t first_row = 0;          // a multiple of kBandRows
-    std::uint64_t rows = 0;               // up to the last row, or a multiple of it
+    std::uint64_t rows = 0;               // ends at the last row, or is a multiple of kBandRows
     std::uint64_t first_column = 0;       // a multiple of 64
-    std::uint64_t columns = 0;            // up to the last column, or a multiple of 64
+    std::uint64_t columns = 0;            // ends at the last column, or is a multiple of 64
     std::int64_t row_stride = 0;          // in bytes
     std::vector<Dimension> inner;
 };
@@ -49,25 +49,25 @@ struct ScanResult {
     Magnitudes magnitudes;
 };
 
-// Takes a weight region by region and adds up. Each element has to be in one region; which regions, threads
-// and instruction sets there were changes nothing in the result.
+// Scans a weight region by region and accumulates the counts. Each element must be in exactly one region. The
+// result does not depend on the regions, threads and instruction sets.
 class Scan {
   public:
-    // `zero` is the integer that stands for zero in a quantised weight. Without `magnitudes` none are
-    // sampled. Throws std::invalid_argument.
+    // `zero` is the integer that represents zero in a quantized weight. Without `magnitudes`, no magnitudes
+    // are sampled. Throws std::invalid_argument.
     Scan(const Element& element, const WeightShape& shape, std::int64_t zero, bool magnitudes = true);
 
     // Throws std::invalid_argument for a region that does not fit the weight.
     void add(const Region& region, unsigned threads, Isa isa);
 
-    // Throws std::invalid_argument where elements are missing or were given twice.
+    // Throws std::invalid_argument if elements are missing or were scanned twice.
     ScanResult result() const;
 
     const Element& element() const { return element_; }
     const WeightShape& shape() const { return shape_; }
 
   private:
-    struct Piece;  // a tile's place in the weight
+    struct Piece;  // position of a tile in the weight
     class Worker;
 
     void check(const Region& region) const;
@@ -81,7 +81,7 @@ class Scan {
     std::uint64_t added_ = 0;
     TileCounts counts_{};
     std::mutex counts_mutex_;
-    // A bit for each row and each column in which something is not zero. Threads meet in them.
+    // A bit per row and per column with a nonzero element. Threads share them.
     std::vector<std::atomic<std::uint64_t>> used_rows_;
     std::vector<std::atomic<std::uint64_t>> used_columns_;
     SamplePlaces places_;
