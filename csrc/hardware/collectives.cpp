@@ -12,10 +12,10 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr double kLeastSeconds = 1e-300;  // keeps 0 / 0 at 0
 
 struct Moves {
-    double rounds;  // how often the bytes go round the ring
-    bool parts;     // each device has one of `devices` parts, and its own need not be sent
-    bool direct;    // devices send to each other at once instead of round a ring
-    bool pair;      // two devices take part, however many there are
+    double rounds;  // how often the bytes travel around the ring
+    bool parts;     // each device holds one of `devices` parts, and need not send its own
+    bool direct;    // devices send to each other directly instead of around a ring
+    bool pair;      // two devices take part, whatever the number of devices
 };
 
 Moves moves_of(Collective op) {
@@ -35,7 +35,7 @@ Moves moves_of(Collective op) {
     return {};
 }
 
-// A constant of [collectives]; throws where the machine's family and kind set none.
+// Return a constant of [collectives]; throws if the machine's family and kind set none.
 double known(const Hardware& hardware, double CollectiveConstants::* field) {
     const double value = hardware.constants.collectives.*field;
     if (is_set(value)) return value;
@@ -60,7 +60,7 @@ Path path_between(const Hardware& hardware, double devices) {
     const auto device = hardware.links_byte_per_s.find("device");
     const auto host = hardware.links_byte_per_s.find("host");
     const bool linked = device != hardware.links_byte_per_s.end();
-    const bool in_pairs = wiring.device_peers == 1;  // more than two devices cannot all be joined
+    const bool in_pairs = wiring.device_peers == 1;  // more than two devices are not all connected
     if (linked && !(in_pairs && devices > 2)) {
         const double share =
             is_set(wiring.device_peers) ? std::min(1.0, (devices - 1) / wiring.device_peers) : 1.0;
@@ -72,7 +72,8 @@ Path path_between(const Hardware& hardware, double devices) {
             "' has no link to other devices; expected [link.device], or [link.host] with a "
             "bandwidth and a kind that begins with 'PCIe', in its file");
     }
-    const double flows = std::max(2.0, devices / (linked ? 2 : 1));  // within a pair nothing passes the host
+    const double flows =
+        std::max(2.0, devices / (linked ? 2 : 1));  // traffic within a pair bypasses the host
     return {true, host->second * std::pow(2 / flows, known(hardware, &CollectiveConstants::host_sharing))};
 }
 
@@ -112,8 +113,7 @@ CollectiveModel::CollectiveModel(const Hardware& hardware, Collective op, std::i
         moves.direct || moves.pair ? CollectiveAlgorithm::direct : CollectiveAlgorithm::ring;
     using enum CollectiveProtocol;
     if (path.over_host) {
-        // LL sends four bytes of flags with every four of data; LL128 needs writes of 128 bytes that stay
-        // whole.
+        // LL sends four bytes of flags with every four bytes of data; LL128 needs atomic writes of 128 bytes.
         const double rate = path.byte_per_s * constant(&C::host_share);
         ways_[0] = {usual, ll, base_s, rate / 2};
         ways_[1] = {usual, ll128, kNever, kNever};

@@ -1,22 +1,23 @@
-// Collective operations between the devices of one node: start, steps, and bytes over the slowest link.
+// Collective operations between the devices of one node: startup, steps, and bytes over the slowest link.
 //
-// A call takes base + step x steps + bytes / rate. Its library has protocols that begin late and run fast or
-// begin early and run slowly, and takes the cheapest:
+// A call takes base + step x steps + bytes / rate. The library has several protocols, with a late start and a
+// high rate or an early start and a low rate, and uses the fastest:
 //
 //     LL      base + hop steps + x / (ll_share link)
 //     LL128   base + hop steps + ll128 + x / (ll128_share link)         not through the host
 //     Simple  base + hop steps + simple + x / (simple_share link)
-//     switch  base + switch + 2 bytes / (switch_share link)             all-reduce, where the switch adds up
+//     switch  base + switch + 2 bytes / (switch_share link)             all-reduce, if the switch reduces
 //
-// with x the bytes that leave one device and the copy of its own part, own_copy bytes / devices. A ring of n
-// devices takes n - 1 steps (an all-reduce twice as many); an all-to-all sends to all peers at once and takes
-// 1 + alltoall_step (n - 1). The form is the alpha-beta model of NCCL's tuner (src/graph/tuning.cc); starts,
-// steps and shares are CollectiveConstants, fitted to measured calls; links are those of data sheets.
+// x is the number of bytes that leave one device, plus the copy of its own part, own_copy bytes / devices. A
+// ring of n devices takes n - 1 steps (an all-reduce twice as many); an all-to-all sends to all peers at once
+// and takes 1 + alltoall_step (n - 1). The form is the alpha-beta model of NCCL's tuner
+// (src/graph/tuning.cc). Startups, steps and shares are CollectiveConstants, fitted to measured calls; links
+// are those of data sheets.
 //
-// Of a link that divides among `peers`, n devices use (n - 1) / peers. Devices without a link of their own,
-// and more than two of those that are joined in pairs, send through the host and share it: there Simple has
-// host_share link (2 / flows)^host_sharing, where `flows` is the number of devices that send at once, and LL
-// half of that, as half of its bytes are flags.
+// Of a link that is divided among `peers`, n devices use (n - 1) / peers. Devices without their own link, and
+// more than two devices that are connected in pairs, send through the host and share it. There, Simple
+// reaches host_share link (2 / flows)^host_sharing, where `flows` is the number of devices that send at once,
+// and LL reaches half of that, because half of its bytes are flags.
 #pragma once
 
 #include <array>
@@ -33,7 +34,7 @@ inline constexpr std::array<std::string_view, 6> kCollectives = {"all_reduce", "
                                                                  "alltoall",   "broadcast",  "send"};
 Collective parse_collective(std::string_view name);
 
-// How a call moves its bytes, and what binds it.
+// How a call moves its bytes, and the term that bounds it.
 enum class CollectiveAlgorithm : std::uint8_t { none, ring, direct, in_switch };
 inline constexpr std::array<std::string_view, 4> kCollectiveAlgorithms = {"none", "ring", "direct", "switch"};
 enum class CollectiveProtocol : std::uint8_t { none, ll, ll128, simple };
@@ -43,39 +44,40 @@ inline constexpr std::array<std::string_view, 2> kCollectiveBounds = {"latency",
 
 struct CollectiveTime {
     double latency_s = 0;
-    double low_s = 0;  // of the band that four of five measurements lie in
+    double low_s = 0;  // the band is meant to hold four of five measurements
     double high_s = 0;
-    double bus_byte_per_s = 0;  // of each device's link, as nccl-tests counts it
+    double bus_byte_per_s = 0;  // of each device's link, as in nccl-tests
     CollectiveAlgorithm algorithm = CollectiveAlgorithm::none;
     CollectiveProtocol protocol = CollectiveProtocol::none;
     CollectiveBound bound = CollectiveBound::latency;
 };
 
-// One operation between some devices: what no size changes.
+// One operation between some devices, with all facts that do not depend on the message size.
 class CollectiveModel {
   public:
-    // `dtype`: of the message. A switch adds up floats of 16 bits and more. Throws std::invalid_argument for
-    // a machine without a link to others, or without a constant that the operation needs.
+    // `dtype` is that of the message. A switch reduces floats of at least 16 bits. Throws
+    // std::invalid_argument for a machine without a link to other devices, or without a constant that the
+    // operation needs.
     CollectiveModel(const Hardware& hardware, Collective op, std::int64_t devices, DType dtype);
 
-    // `bytes`: of the whole message.
+    // `bytes` is the size of the whole message.
     CollectiveTime at(double bytes) const;
-    // The link that the bytes take: device, host, or none for a single device.
+    // The link of the bytes: device, host, or none for a single device.
     std::string_view link() const { return link_; }
 
   private:
-    struct Way {  // a protocol, or the switch
+    struct Way {  // a protocol, or reduction in the switch
         CollectiveAlgorithm algorithm;
         CollectiveProtocol protocol;
-        double start_s;  // infinite: it is not used
+        double start_s;  // infinite if it is not used
         double byte_per_s;
     };
 
     std::string_view link_ = "none";
     double devices_;
     double spread_ = 0;
-    double bus_factor_;    // of a message's bytes, those that each device's link carries
-    double own_copy_ = 0;  // 0: devices have no parts
+    double bus_factor_;    // share of the message's bytes that each device's link carries
+    double own_copy_ = 0;  // 0 if devices have no parts
     std::array<Way, 4> ways_{};
 };
 

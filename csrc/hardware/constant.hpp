@@ -8,13 +8,13 @@
 
 namespace infercost {
 
-// How a value of a file becomes one in FLOP, byte, second.
+// Conversion of a value in a file to FLOP, byte, second.
 enum class Conversion : std::uint8_t {
     none,
     scale,         // times Unit::scale
-    period,        // clocks of a core: times the length of one
-    clocks,        // the same, divided by the clock and so rounded once
-    inverse_rate,  // of a rate per clock, the seconds of one: 1 / (value x clock)
+    period,        // clocks of a core, multiplied by the clock period
+    clocks,        // the same, divided by the clock, so rounded once
+    inverse_rate,  // a rate per clock, converted to seconds per unit: 1 / (value x clock)
 };
 
 struct Unit {
@@ -38,7 +38,7 @@ inline constexpr Unit kClocksPerElement{"clocks/element", "s/element", Conversio
 inline constexpr Unit kOverheadClocks{"clocks", "s", Conversion::clocks};
 inline constexpr Unit kElementsPerClock{"elements/clock", "s/element", Conversion::inverse_rate};
 inline constexpr Unit kElementsPerClockPerCore{"elements/clock/core", "s/element", Conversion::inverse_rate};
-// Rates that a machine keeps per clock: a model multiplies them by its clock, and by its cores.
+// Rates that a machine keeps per clock: a model multiplies them by its clock and by its cores.
 inline constexpr Unit kElementsAClock{"elements/clock", "elements/clock"};
 inline constexpr Unit kBytesAClock{"byte/clock", "byte/clock"};
 inline constexpr Unit kBytesAClockPerCore{"byte/clock/core", "byte/clock/core"};
@@ -49,13 +49,13 @@ inline constexpr Unit kGigabytesPerSecondPerCore{"GB/s/core", "byte/s/core", Con
 inline constexpr Unit kGigahertz{"GHz", "Hz", Conversion::scale, 1e9};
 inline constexpr Unit kPicojoulesPerByte{"pJ/byte", "J/byte", Conversion::scale, 1e-12};
 inline constexpr Unit kPicojoulesPerFlop{"pJ/FLOP", "J/FLOP", Conversion::scale, 1e-12};
-// Of what the loader derives from constants and facts of the device.
+// Units of values that the loader derives from constants and facts of the device.
 inline constexpr Unit kJoulesPerByte{"", "J/byte"};
 inline constexpr Unit kJoulesPerFlop{"", "J/FLOP"};
 inline constexpr Unit kSecondsPerByte{"", "s/byte"};
 inline constexpr Unit kSecondsPerFlop{"", "s/FLOP"};
 
-// The only conversion there is. `clock_hz` is that of the machine's cores.
+// The only conversion. `clock_hz` is that of the machine's cores.
 constexpr double to_base(const Unit& unit, double value, double clock_hz) {
     switch (unit.conversion) {
         case Conversion::none:
@@ -72,7 +72,7 @@ constexpr double to_base(const Unit& unit, double value, double clock_hz) {
     return value;
 }
 
-// The same backwards, for what writes calibration files.
+// The inverse, for writing calibration files.
 constexpr double from_base(const Unit& unit, double value, double clock_hz) {
     switch (unit.conversion) {
         case Conversion::none:
@@ -88,12 +88,12 @@ constexpr double from_base(const Unit& unit, double value, double clock_hz) {
     return value;
 }
 
-// Which values are allowed in a file.
+// Allowed values in a file.
 struct ValueRange {
     double low = 0;
-    bool above = false;  // low itself is not allowed
+    bool above = false;  // low itself is excluded
     double high = std::numeric_limits<double>::infinity();
-    bool whole = false;  // integers alone
+    bool whole = false;  // only integers
 
     constexpr bool has(double value) const {
         return (above ? value > low : value >= low) && value <= high &&
@@ -105,12 +105,13 @@ struct ValueRange {
 inline constexpr ValueRange kPositive{0, true};
 inline constexpr ValueRange kNotNegative{};
 inline constexpr ValueRange kFraction{0, true, 1};
-inline constexpr ValueRange kReached{0, true, 1.5};  // of arithmetic: some boards clock above their sheet
+inline constexpr ValueRange kReached{0, true,
+                                     1.5};  // of arithmetic: some boards clock above their data sheet
 inline constexpr ValueRange kHalfToOne{0.5, false, 1};
 inline constexpr ValueRange kOneOrMore{1};
 inline constexpr ValueRange kCount{1, false, std::numeric_limits<double>::infinity(), true};
 
-// Of a constant that no file sets.
+// Value of a constant that no file sets.
 inline constexpr double kUnset = std::numeric_limits<double>::quiet_NaN();
 
 constexpr bool is_set(double value) {
@@ -122,23 +123,23 @@ constexpr double value_or(double value, double otherwise) {
 
 // A row of the table.
 struct Constant {
-    std::string_view key;   // in a calibration file; empty for what the loader derives
+    std::string_view key;   // in a calibration file; empty for values that the loader derives
     std::string_view name;  // in a machine, in base units
     Unit unit;
     ValueRange range;
-    double otherwise;  // in base units, where no file sets it; kUnset: what it stands for is not modelled
+    double otherwise;  // default in base units; kUnset if the mechanism is not modelled without a value
     std::string_view meaning;
-    bool required = false;  // the file of a kind of machine must set it: nothing stands in for it
+    bool required = false;  // the file of a kind of machine must set it: there is no default
 };
 inline constexpr bool kRequired = true;
 
-// A row, and the field that holds it in a machine.
+// A row, and its field in a machine.
 template <class Group>
 struct ConstantField : Constant {
     double Group::* field;
 };
 
-// Every field of a struct has one row, and no key or name stands twice.
+// Whether every field of a struct has one row, and keys and names are distinct.
 template <class Group, std::size_t... N>
 consteval bool is_complete(const ConstantField<Group> (&... parts)[N]) {
     constexpr std::size_t kCountOfRows = (N + ...);
@@ -158,7 +159,7 @@ consteval bool is_complete(const ConstantField<Group> (&... parts)[N]) {
     return true;
 }
 
-// No key stands twice in the rows of one table, whatever holds them.
+// Whether keys are distinct in the rows of one table, across structs.
 template <class... Parts>
 consteval bool has_distinct_keys(const Parts&... parts) {
     std::string_view keys[256];

@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view kDepthwiseTable = "kernel.depthwise";
 constexpr std::array<std::string_view, 2> kEngines = {"matrix", "vector"};
 
-// Kinds of work that have kernels of their own.
+// Kinds of work with their own kernel constants.
 bool has_kernels(std::size_t kind) {
     return kind != static_cast<std::size_t>(WorkKind::free) &&
            kind != static_cast<std::size_t>(WorkKind::unknown);
@@ -31,7 +31,7 @@ const std::string& kernel_table(std::size_t kind) {
     return kTables[kind];
 }
 
-// Calls visit(table, group, rows) for every struct of a machine's constants.
+// Call visit(table, group, rows) for every struct of a machine's constants.
 template <class AnyConstants, class Visit>
 void visit_groups(AnyConstants& c, Visit&& visit) {
     for (std::size_t kind = 0; kind < kWorkKindCount; ++kind) {
@@ -63,7 +63,7 @@ void visit_groups(AnyConstants& c, Visit&& visit) {
     visit("link", c.link, kLinkDerived);
 }
 
-// Calls visit(table, figures, row) for every figure that each engine has for each dtype.
+// Call visit(table, figures, row) for every figure that each engine has per dtype.
 template <class AnyConstants, class Visit>
 void visit_engines(AnyConstants& c, Visit&& visit) {
     visit("achieved", c.achieved_of, kAchievedOfEngine);
@@ -72,7 +72,7 @@ void visit_engines(AnyConstants& c, Visit&& visit) {
     visit("power", c.power_of, kPowerOfEngine);
 }
 
-// `pj_per_flop_{engine}_{dtype}` for one of them.
+// Expand `pj_per_flop_{engine}_{dtype}` for one engine and dtype.
 std::string for_engine(std::string_view pattern, std::string_view engine, DType dtype) {
     std::string text(pattern);
     const auto put = [&](std::string_view place, std::string_view word) {
@@ -93,7 +93,7 @@ void for_each_engine(Visit&& visit) {
     }
 }
 
-// Where a named constant lies in a machine's, and which values it may have.
+// Location of a named constant in a machine, and its allowed values.
 struct Slot {
     std::string name;
     std::ptrdiff_t offset;
@@ -155,7 +155,7 @@ double& at(Constants& constants, const Slot& slot) {
     return *reinterpret_cast<double*>(reinterpret_cast<char*>(&constants) + slot.offset);
 }
 
-// A machine's value of a constant with a unit has no upper limit: it depends on the clock.
+// A constant with a unit has no upper limit in a machine, because its value depends on the clock.
 ValueRange range_of(const Constant& row) {
     return row.unit.conversion == Conversion::none ? row.range : kNotNegative;
 }
@@ -256,7 +256,7 @@ Constants Constants::complete(double kernel_minimum_s, double spread) const {
     loops.compiled_special_s = value_or(loops.compiled_special_s, loops.special_s);
     loops.compiled_row_s = value_or(loops.compiled_row_s, loops.row_s);
     loops.compiled_softmax_s = value_or(loops.compiled_softmax_s, loops.softmax_s);
-    // A compiler keeps channels innermost, where a window is vectors too.
+    // A compiler keeps channels innermost, so windows vectorize.
     loops.compiled_window_s = value_or(loops.compiled_window_s, kCompiledWindow * loops.window_s);
     visit_groups(full, [](std::string_view, auto& group, const auto& of_group) { fill(group, of_group); });
     fill(full.achieved_of, full.achieved.matrix, full.achieved.vector);

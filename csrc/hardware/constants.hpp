@@ -1,4 +1,4 @@
-// The calibration constants of one machine, and the table of all of them as lists.
+// The calibration constants of one machine, and lists of all rows of the table.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@
 
 namespace infercost {
 
-// The constants of one machine in base units. A field is kUnset where nothing sets it.
+// The constants of one machine in base units. A field is kUnset if nothing sets it.
 struct Constants {
     std::array<KernelConstants, kWorkKindCount> kernel;
     std::array<BandConstants, kWorkKindCount> band;
@@ -39,45 +39,45 @@ struct Constants {
     ColdStartConstants cold_start;
     LinkConstants link;
 
-    Constants();  // nothing is set
+    Constants();  // all fields unset
 
-    // By name: `tiles_matrix.round_s`. Throws std::invalid_argument for a name that no row has, naming the
-    // nearest one, and for a value that is not a number.
+    // Set a constant by name: `tiles_matrix.round_s`. Throws std::invalid_argument for an unknown name,
+    // giving the nearest one, and for a value that is not a number.
     void set(std::string_view name, double value);
-    // kUnset where nothing sets it. Throws like set().
+    // Returns kUnset if nothing sets the constant. Throws like set().
     double get(std::string_view name) const;
     // Throws std::invalid_argument for a value out of its range, naming the constant.
     void validate() const;
-    // All that is set, by name.
+    // All constants that are set, by name.
     std::map<std::string, double> named() const;
-    // With every default of the table in place of what is not set. What stays kUnset is not modelled.
+    // Replace unset constants by the defaults of the table. A constant that stays kUnset is not modelled.
     Constants complete(double kernel_minimum_s, double spread) const;
 };
 
-// ---- the rows as lists, for whoever reads or writes calibration files ----------------------------------
+// ---- the rows as lists, for readers and writers of calibration files ------------------------------------
 
 enum class ConstantScope : std::uint8_t { machine, kernel_class, product, row_kernel, engine };
 std::string_view name_of(ConstantScope scope);
 
-// A row with all the tables that have it, and all its keys in each of them.
+// A row with all tables that contain it, and all its keys in each of them.
 struct CalibrationRow {
     std::vector<std::string> tables;
     std::vector<std::string> keys;
     std::vector<std::string> names;  // of the keys, in base units
     Constant constant;
     ConstantScope scope;
-    std::string fallback;  // the tables that set it where one of these does not, in words; empty: none
-    bool held;             // by a machine, under these names; otherwise the loader makes other figures of it
+    std::string fallback;  // tables that set it if one of these does not, as text; empty if there are none
+    bool held;  // a machine holds it under these names; otherwise the loader derives other figures from it
 };
 
-// Every row that a calibration file may have.
+// All rows that a calibration file may contain.
 const std::vector<CalibrationRow>& calibration_rows();
 
-// Values of a calibration file by `table.key`, in base units by `table.name`. Throws std::invalid_argument
-// for a key that no row has, naming the nearest one.
+// Convert values of a calibration file by `table.key` to base units by `table.name`. Throws
+// std::invalid_argument for an unknown key, giving the nearest one.
 std::map<std::string, double> base_constants(const std::map<std::string, double>& calibration,
                                              double clock_hz);
-// A value in base units as a calibration file writes it: the inverse for one key.
+// Convert a value from base units to the unit of a calibration file.
 double calibration_value(std::string_view key, double base, double clock_hz);
 
 }  // namespace infercost

@@ -1,6 +1,6 @@
-// What a machine makes of a kernel before any size is known. Plain data without the standard library: it is
-// read by code that is compiled for other instruction sets (see simd/vec.hpp). Rates are kept as seconds per
-// unit, since a product takes a fraction of the time of a division.
+// Costs of a kernel on a machine, before any size is known. Plain data without the standard library, because
+// code that is compiled for other instruction sets reads it (see simd/vec.hpp). Rates are stored as seconds
+// per unit, because a multiplication is much faster than a division.
 #pragma once
 
 #include "core/kernel_terms.hpp"
@@ -14,86 +14,85 @@ inline constexpr int kMaxCaches = 7;
 struct Tile {
     double rows;
     double cols;
-    double most_rows = 0;  // of a product that it is for, where a library goes by rows alone
+    double most_rows = 0;  // most rows of a product for this tile, if a library selects by rows only
 };
 
 inline constexpr int kMostTiles = 6;
 
-// The tiles that a library has kernels for.
+// The tiles of a library's kernels.
 struct TileMenu {
     int count;
     Tile tiles[kMostTiles];
 };
 
-// Of a window's time, where a compiler lays channels innermost: they are vectors then.
+// Fraction of a window's time if a compiler keeps channels innermost, because windows vectorize.
 inline constexpr double kCompiledWindow = 0.2;
 
 struct MemoryCosts {
     double dram_s_per_byte = 0;
-    double last_capacity = 0;  // of the last cache; 0 where there is none
+    double last_capacity = 0;  // of the last cache; 0 if there is none
     double last_cache_s_per_byte = 0;
-    int caches = 0;  // levels that may serve a working set by themselves, inner to outer
+    int caches = 0;  // levels that may serve a working set, inner to outer
     double capacity[kMaxCaches] = {};
     double s_per_byte[kMaxCaches] = {};
 };
 
-// Cores that work on tiles of a product, on the matrix or on the vector unit.
+// Cores that compute tiles of a product, on the matrix or on the vector unit.
 struct TileCosts {
-    double core_s_per_flop = 0;   // one core at what it reaches
+    double core_s_per_flop = 0;   // one core at its reachable rate
     double operand_s = 0;         // latency of fetching operands, per element of the reduction
     double exposed_operands = 0;  // share of the shorter of arithmetic and latency that is not hidden
-    double round_s = 0;           // a further round of tiles on a core: its pipeline drains and fills
-    double exposed_memory = 0;    // share of the shorter of cores and dram that is not hidden
-    double split_length = 0;      // the least length of a part of a split reduction
-    double most_splits = 0;       // the most parts
-    double split_s = 0;           // the pass that adds the parts up
+    double round_s = 0;           // each additional round of tiles on a core: its pipeline drains and fills
+    double exposed_memory = 0;    // share of the shorter of cores and DRAM that is not hidden
+    double split_length = 0;      // minimum length of a part of a split reduction
+    double most_splits = 0;       // maximum number of parts
+    double split_s = 0;           // the pass that adds the partial sums
     double split_s_per_element = 0;
-    // Rows of operands further apart than `page_bytes` ask for more pages than a core's TLB holds.
+    // Rows of operands further apart than `page_bytes` need more pages than the TLB of a core holds.
     double page_bytes = 0;  // 0: it holds them all
     double page_cost = 0;
     double page_most = 0;
     double operand_bytes = 4;
-    double depth_overhead = 0;  // elements of the reduction that filling the pipeline is worth
-    double edge = 0;            // what a tile of 64 x 64 takes longer for a result than one of 128 x 128
-    bool by_rows = false;       // the tile follows from the number of rows; otherwise it is the fastest
+    double depth_overhead = 0;  // time to fill the pipeline, as elements of the reduction
+    double edge = 0;            // extra time per result of a 64 x 64 tile over a 128 x 128 tile
+    bool by_rows = false;       // the number of rows selects the tile; otherwise the fastest is used
 };
 
-// Kernels that go along rows (softmax, norms), and how much of a row still lies in a cache when it is read
-// again.
+// Row kernels (softmax, norms), and the share of a row that is still in a cache when it is read again.
 struct RowCosts {
-    double issue_s = 0;  // of an element, where rows in flight wait for instructions; 0: for latencies
+    double issue_s = 0;  // of an element, if rows in flight wait for instructions; 0: they wait for latencies
     double element_bytes = 4;
     double threads = 0;   // of one core
-    double block = 0;     // threads of a block of rows; 0: as softmax chooses
-    double held = 0;      // longest row that registers hold
-    double passes = 0;    // more reads of a row that is not held
-    double l1_bytes = 0;  // of one core that hold rows in flight
+    double block = 0;     // threads per row; 0: as in softmax
+    double held = 0;      // longest row that fits registers
+    double passes = 0;    // additional reads of a row that does not fit
+    double l1_bytes = 0;  // L1 bytes of one core for rows in flight
     double l2_bytes = 0;
-    double l1_in_l2 = 0;  // 1: both together hold the rows of all cores
-    double width = 1;     // how gradually a cache overflows
+    double l1_in_l2 = 0;  // 1: both caches together hold the rows of all cores
+    double width = 1;     // width of the transition at which a cache overflows
     double trip_s = 0;    // of a block over its part of a row
     double element_s = 0;
 };
 
 struct AttentionCosts {
     double core_s_per_flop = 0;
-    double exponential_s = 0;  // of a core
+    double exponential_s = 0;  // on one core
     double tile_s = 0;         // to start a tile of queries
-    double longest = 0;        // share of the longest tile that comes on top of the mean
+    double longest = 0;        // share of the longest tile that is added to the mean
     double exposed_memory = 0;
     double decode_start_s = 0;
-    double decode_s_per_byte = 0;     // of one core: its share of dram
-    double decode_s_per_element = 0;  // of one block of a core, by what it has in flight
-    double narrow = 0;                // of arithmetic, what keys narrower than queries add
-    double narrow_s = 0;              // the kernel that makes queries as narrow
-    double wide_passes = 0;           // of partial results of heads that are too wide to be held
+    double decode_s_per_byte = 0;     // of one core: its share of DRAM bandwidth
+    double decode_s_per_element = 0;  // of one block of a core, by its elements in flight
+    double narrow = 0;                // extra arithmetic for keys narrower than queries
+    double narrow_s = 0;              // the kernel that converts queries to the dtype of keys
+    double wide_passes = 0;           // passes over partial results of heads that exceed one kernel
     double combine_s = 0;
     double combine_split_s = 0;
 };
 
 // Winograd's algorithms for convolutions.
 struct WinogradCosts {
-    double fused_s_per_flop = 0;  // of a core; 0: there are none
+    double fused_s_per_flop = 0;  // of a core; 0 if there are no fused kernels
     double product_s_per_flop = 0;
     double pass_s_per_byte = 0;
     double element_bytes = 4;
@@ -104,20 +103,20 @@ struct GpuCosts {
     enum class Shape { none, rows, tiles, winograd, attention, unshaped } shape = Shape::none;
     double cores = 0;
     double engine_s_per_flop = 0;  // all cores of the contraction engine
-    double vector_s_per_flop = 0;  // 0: no vector engine
-    double floor_s = 0;            // launch gap, and what the smallest kernel costs beyond it
-    double dram_factor = 1;        // time of a byte over that of a stream
-    double turnaround = 0;         // of dram between reading and writing
-    double strided_factor = 0;     // a byte that is read across its order, on top of a streamed one
-    double transposed_factor = 0;  // a kernel's bytes, where they are first brought into another order
-    bool pointwise = false;        // it has pointwise FLOPs, and there is a unit for them
-    bool cache_hidden = false;     // the last cache is no slower than dram
-    double issue_s_per_byte = 0;   // of results, where instructions and not bytes are the limit; 0: never
+    double vector_s_per_flop = 0;  // 0 if there is no vector engine
+    double floor_s = 0;            // launch gap, plus the extra time of the smallest kernel
+    double dram_factor = 1;        // time of a byte relative to a stream
+    double turnaround = 0;         // of DRAM between reading and writing
+    double strided_factor = 0;     // extra cost of a byte that is read across its storage order
+    double transposed_factor = 0;  // passes over a kernel's bytes to change their layout first
+    bool pointwise = false;        // has pointwise FLOPs, and there is a unit for them
+    bool cache_hidden = false;     // the last cache is at least as fast as DRAM
+    double issue_s_per_byte = 0;   // of results, if instructions are the limit; 0: never
     bool direct = false;           // a convolution may run on the vector unit instead
     double direct_s_per_flop = 0;
-    double most_bytes = 0;  // of an operand that kernels count by 32 bits; 0: they can have any
+    double most_bytes = 0;  // largest operand of kernels with 32-bit indices; 0: no limit
     double large_s_per_flop = 0;
-    // A board that is always at work has no more power than it may draw for long; 0: it is not limited.
+    // A board under constant load is limited by its power; 0: no limit.
     double sustained_s_per_flop = 0;
     double sustained_s_per_byte = 0;
     const TileMenu* menu = nullptr;
@@ -135,18 +134,18 @@ struct CpuCosts {
     double vector_s_per_flop = 0;
     double element_bytes = 1;
     double launch_s = 0;
-    bool depthwise = false;              // a convolution of each channel by itself
+    bool depthwise = false;              // a convolution with one channel per group
     bool rows = false;                   // a loop that is split by rows
-    bool copies_activations = false;     // a library copies activations into its layout, too
+    bool copies_activations = false;     // a library also copies activations into its layout
     bool copies_results = false;         // and results out of it
-    double least_shared = 0;             // elements below which one thread does all; 0: as many as have work
-    double region_s = 0;                 // of a parallel loop, for each thread
-    double fault_s_per_byte = 0;         // of memory that is mapped anew
+    double least_shared = 0;             // with fewer elements, one thread runs the loop; 0: no minimum
+    double region_s = 0;                 // of a parallel loop, per thread
+    double fault_s_per_byte = 0;         // of newly mapped memory
     double loop_s[kSlowLoopCount] = {};  // a hundredth of an element, on one core
     double copying_s = 0;                // an element into a library's layout, on one core; 0: by its bytes
-    double reorder_s = 0;                // an element from one order of axes into another, on one core
-    double packing_s = 0;                // an element of weights into panels, on all cores; 0: not known
-    double gemv_s = 0;                   // an element of weights that meet a lone row, on all cores
+    double reorder_s = 0;                // an element from one order of axes to another, on one core
+    double packing_s = 0;                // an element of weights into panels, on all cores; 0: unknown
+    double gemv_s = 0;                   // an element of weights in a product with a single row, on all cores
 };
 
 struct SystolicCosts {
@@ -162,20 +161,20 @@ struct SystolicCosts {
     double launch_s = 0;
 };
 
-// What a kernel draws beyond what the machine draws anyway.
+// Energy of a kernel above static power.
 struct EnergyCosts {
     double engine_j_per_flop = 0;
     double vector_j_per_flop = 0;
-    // Joules of the arithmetic and of the last cache together, where all of it grows with one column.
+    // Joules of the arithmetic and of the last cache together, if all of it is proportional to one column.
     Affine together;
     bool one_column = true;
-    double cache_j_per_byte = 0;  // of the last cache and of the way to it
-    double dram_j_per_byte = 0;   // on top of that
-    double per_cache = 0;         // 1 / its bytes
-    double most_w = 0;            // the board's limit leaves no more
+    double cache_j_per_byte = 0;  // of the last cache and the path to it
+    double dram_j_per_byte = 0;   // in addition to the cache
+    double per_cache = 0;         // 1 / bytes of the cache
+    double most_w = 0;            // dynamic power within the board's limit
 };
 
-// A kernel with what one machine makes of its kind and dtype; one of the three is set.
+// A kernel with the costs of its kind and dtype on one machine; one of the three is set.
 struct BoundKernel {
     MachineKind machine = MachineKind::gpu;
     double spread = 0;  // of its time, as a fraction

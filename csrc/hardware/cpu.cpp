@@ -1,6 +1,6 @@
-// CPU: what can be looked up before any size is known. Rates of loops, and which share of the peak each kind
-// of product reaches, are constants of a family or were measured on the machine itself (`cpu.*`); without
-// them a loop costs its bytes and FLOPs.
+// CPU: facts that do not depend on sizes. Rates of loops, and the share of the peak that each kind of product
+// reaches, are constants of a family or were measured on the machine itself (`cpu.*`). Without constants, a
+// loop costs its bytes and FLOPs.
 #include <algorithm>
 #include <cmath>
 
@@ -11,14 +11,15 @@ namespace {
 
 constexpr double kViewShare = 0.6;
 constexpr double kOpsInsideNorms = 3.0;
-// Threads that stay together wait for each other once, and need not be woken.
+// Threads that stay together synchronize once and need no wake-up.
 constexpr double kJoinShare = 0.25;
-// Copies into the layout of a library are calls of it too: of weights; of an image, and of the result back.
-// Measured with torch 2.13 on small convolutions: 40 us for a depthwise one whose channels lie innermost, 61
-// for a pointwise one, 77 and 95 where they lie outermost.
+// Copies into the layout of a library are separate calls: of weights, of an image, and of the result.
+// Measured with torch 2.13 on small convolutions: 40 us for a depthwise one with channels innermost, 61 for a
+// pointwise one, 77 and 95 with channels outermost.
 constexpr double kWeightCall = 0.5;
 constexpr double kLayoutCalls = 1.0;
-// Of oneDNN's layouts, with AVX-512. Measured with torch 2.13: 24, 40 and 72 channels against 64 and 96.
+// Channels per block in oneDNN's layouts, with AVX-512. Measured with torch 2.13: 24, 40 and 72 channels
+// against 64 and 96.
 constexpr double kBlockChannels = 16;
 constexpr double kBrokenBlocks = 3.0;
 
@@ -26,7 +27,7 @@ bool is_depthwise(const KernelTerms& terms) {
     return is_constant(terms.k) && terms.k.constant == terms.filter_elements && !is_one(terms.batch);
 }
 
-// What a compiler writes itself, rather than call a library.
+// Whether a compiler generates the kernel instead of calling a library.
 bool is_loop(WorkKind kind) {
     switch (kind) {
         case WorkKind::pointwise:
@@ -43,7 +44,7 @@ bool is_loop(WorkKind kind) {
     }
 }
 
-// Whether a library's blocks of channels are not all full: such copies take a general loop.
+// Whether some of a library's blocks of channels are partial: such copies use a general loop.
 bool has_broken_blocks(const KernelTerms& terms) {
     const auto broken = [](const Affine& channels) {
         return is_constant(channels) && std::fmod(channels.constant, kBlockChannels) != 0;
@@ -53,7 +54,7 @@ bool has_broken_blocks(const KernelTerms& terms) {
            (is_constant(terms.k) && std::fmod(terms.k.constant / terms.filter_elements, kBlockChannels) != 0);
 }
 
-// Which share of the peak a contraction reaches.
+// The share of the peak that a contraction reaches.
 double share_of(const KernelTerms& terms, const CpuConstants& cpu) {
     if (terms.kind == WorkKind::attention) return cpu.attention;
     if (terms.kind != WorkKind::convolution) return cpu.product;
@@ -62,7 +63,7 @@ double share_of(const KernelTerms& terms, const CpuConstants& cpu) {
     return terms.filter_elements > 1 ? cpu.convolution : cpu.pixelwise;
 }
 
-// Seconds of an element in each loop, on one core.
+// Seconds per element of each loop, on one core.
 double eager_s(SlowLoop loop, const CpuConstants& cpu) {
     switch (loop) {
         case SlowLoop::special:
@@ -86,7 +87,7 @@ double eager_s(SlowLoop loop, const CpuConstants& cpu) {
 double compiled_s(SlowLoop loop, const CpuConstants& cpu) {
     switch (loop) {
         case SlowLoop::special:
-        case SlowLoop::library:  // a compiler has vectors of its own for every function
+        case SlowLoop::library:  // a compiler vectorizes every function itself
             return cpu.compiled_special_s;
         case SlowLoop::row:
             return cpu.compiled_row_s;
@@ -126,13 +127,13 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
         if (!compiled && terms.channels_first) calls += kLayoutCalls;
         costs.launch_s += calls * cpu.convolution_s;
     }
-    // Issuing an op that only makes a view takes the host as long as half an op with a result. Statistics are
-    // looked at and results made by several ops inside of a norm.
+    // Issuing a view op takes the host half as long as an op with a result. A norm issues several ops that
+    // inspect statistics and create results.
     if (!compiled) {
         const double inner = terms.kind == WorkKind::normalization ? kOpsInsideNorms : 0.0;
         costs.launch_s += over.dispatch_s * (inner + kViewShare * terms.views);
     }
-    // torch's inductor (decide_parallel_depth) shares a loop between all threads or not at all.
+    // torch's inductor (decide_parallel_depth) runs a loop on all threads or on one.
     if (compiled && is_loop(terms.kind)) {
         costs.least_shared = cpu.compiled_grain * hardware_.cores;
     }

@@ -1,26 +1,26 @@
-// CPU: threads share the work while there is enough of it, caches serve what fits, each op pays its dispatch.
-// What a kernel does beside its arithmetic (copies into a layout, passes over memory) comes before or after
-// it, so that times add up.
+// CPU: threads share the work if there is enough, caches serve working sets that fit, and each op has its
+// dispatch. Work beside the arithmetic of a kernel (copies into a layout, passes over memory) runs before or
+// after it, so times add up.
 #pragma once
 
 #include "hardware/model.hpp"
 
 namespace infercost::INFERCOST_ISA {
 
-// torch's grain size: a loop over fewer elements than this is not split between threads.
+// torch's grain size: a loop over fewer elements is not split between threads.
 constexpr double kGrainElements = 32768;
-// Rows and windows are split sooner.
+// Rows and windows are split earlier.
 constexpr double kRowGrainElements = 2048;
 
-// A blocked matrix product hands out panels of about this size, and pads columns to vector registers.
+// A blocked matrix product distributes panels of about this size, and pads columns to vector registers.
 constexpr double kPanelRows = 32;
 constexpr double kPanelCols = 64;
 constexpr double kVectorColumns = 16;
 constexpr double kTileRows = 16;  // of a matrix unit such as AMX
 constexpr double kMostPadding = 16;
 
-// Beyond this glibc maps new memory for each result (DEFAULT_MMAP_THRESHOLD_MAX), whose pages fault one by
-// one.
+// Above this size glibc maps new memory for each result (DEFAULT_MMAP_THRESHOLD_MAX), whose pages fault one
+// by one.
 constexpr double kMappedBytes = 32.0 * 1024 * 1024;
 
 template <class Sink>
@@ -55,7 +55,7 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
             const Vec panels = max(one, batch.at(i) * ceil(rows * splat(1.0 / kPanelRows)) *
                                             ceil(cols * splat(1.0 / kPanelCols)));
             threads = min(cores, panels);
-            // The longer side lies along the vector registers.
+            // The longer side is along the vector registers.
             const Vec lanes = max(rows, cols);
             Vec padding = ceil(lanes * splat(1.0 / kVectorColumns)) * splat(kVectorColumns) / lanes;
             if (costs.matrix) {
@@ -67,7 +67,7 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
             times.compute =
                 contraction.at(i) * padding * waves * splat(costs.engine_s_per_flop) * (cores / threads);
         } else {
-            // Of the operands or the result, whichever is larger: a reduction is split by what it reads.
+            // The larger of operands and result, because a reduction is split by its operands.
             const Vec moved = max(written.at(i), bytes.others.at(i) - written.at(i)) * per_element;
             const Vec grain =
                 splat(1.0 / (costs.rows || costs.depthwise ? kRowGrainElements : kGrainElements));
@@ -83,14 +83,14 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
                 loops = loops + block[terms.slow_loops[loop]].at(i) * splat(costs.loop_s[loop]);
             }
         }
-        // A library brings weights into its own order, element by element.
+        // A library copies weights into its own order, element by element.
         const Vec all_copied = copied.at(i);
         const Vec reordered = costs.copies_activations ? min(weights, all_copied) : all_copied;
         loops = loops + (reordered + strided.at(i)) * per_element * splat(costs.reorder_s);
         times.compute =
             times.compute + loops / threads + pointwise.at(i) * splat(costs.vector_s_per_flop) * idle;
-        // Activations are brought into blocks of channels and results out of them, image by image; where that
-        // was not measured, they are written and read once more.
+        // Activations are copied into blocks of channels and results out of them, image by image. Without a
+        // measured rate, they are written and read once more.
         Vec streamed = all_copied - reordered;
         if (costs.copying_s > 0) {
             if (costs.copies_results) streamed = streamed + written.at(i);
@@ -100,8 +100,8 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
         } else {
             times.cache = (times.cache + splat(2.0 * memory.last_cache_s_per_byte) * streamed) * idle;
         }
-        // Weights are brought into panels as they come from memory, whatever the threads; a lone row streams
-        // them.
+        // Weights are packed into panels at memory speed, regardless of the threads; a product with a single
+        // row streams them.
         if (costs.packing_s > 0) {
             const Vec streams = select(one < m.at(i), splat(costs.packing_s), splat(costs.gemv_s));
             times.cache = max(times.cache, weights * per_element * streams);

@@ -1,4 +1,4 @@
-// GPU: what can be looked up before any size is known.
+// GPU: facts that do not depend on sizes.
 #include "hardware/gpu.hpp"
 
 #include <algorithm>
@@ -12,18 +12,18 @@ namespace {
 
 GpuCosts::Shape shape_of(const KernelTerms& terms, Execution execution) {
     using Shape = GpuCosts::Shape;
-    // Interpolation by a thread for each position of a plane; a compiler has one for each result.
+    // Interpolation with one thread per position of a plane; a compiler uses one per result.
     if (terms.kind == WorkKind::pooling && (!terms.channels_first || execution == Execution::compiled)) {
         return Shape::none;
     }
     if (is_zero(terms.contraction_flops)) {
-        // Sums are spread over threads however long their rows are. A convolution without products is the
+        // Sums are distributed over threads for any row length. A convolution without products is the
         // gradient of a bias, which is a sum, or has no images.
         const bool sums = terms.kind == WorkKind::reduction || terms.kind == WorkKind::convolution;
         return is_zero(terms.n) || sums ? Shape::none : Shape::rows;
     }
     if (terms.kind == WorkKind::attention) return Shape::attention;
-    // A user's rule may give no dimensions.
+    // A user's rule may omit the dimensions.
     return is_zero(terms.m) ? Shape::unshaped : Shape::tiles;
 }
 
@@ -32,21 +32,21 @@ bool is_batched(const KernelTerms& terms) {
     return !(is_constant(terms.batch) && terms.batch.constant == 1);
 }
 
-// A convolution with one channel to a group: nothing is reduced but its window.
+// A convolution with one channel per group: only the window is reduced.
 bool is_depthwise(const KernelTerms& terms) {
     return terms.kind == WorkKind::convolution && is_constant(terms.k) &&
            terms.k.constant == terms.filter_elements && is_batched(terms);
 }
 
-// A convolution in groups of few channels, for which libraries of the matrix unit have kernels of their own
-// if they are 4, 8, 16, 32 or 64. Others run as if there were no matrix unit.
+// A convolution in groups of few channels. Libraries for the matrix unit have separate kernels for 4, 8, 16,
+// 32 or 64 channels; other widths run as if there were no matrix unit.
 bool is_in_odd_groups(const KernelTerms& terms) {
     if (terms.kind != WorkKind::convolution || !is_batched(terms) || !is_constant(terms.n)) return false;
     const double width = terms.n.constant;
     return width < kWideGroup && std::exp2(std::round(std::log2(width))) != width;
 }
 
-// Several matrices of weights, each with rows of its own: a mixture of experts.
+// Several weight matrices, each with its own rows: a mixture of experts.
 bool is_grouped(const KernelTerms& terms) {
     return terms.kind == WorkKind::gemm && !is_zero(terms.weight_bytes) && is_batched(terms);
 }
@@ -56,7 +56,7 @@ const KernelConstants& class_of(const KernelTerms& terms, const Constants& const
                                : constants.kernel[static_cast<std::size_t>(terms.kind)];
 }
 
-// Kernels of products by what they multiply.
+// Tables of products by their operands.
 TileTable table_of(const KernelTerms& terms, const Engine& engine) {
     using enum TileTable;
     if (!engine.matrix) return terms.kind == WorkKind::convolution ? convolution : vector;
@@ -70,7 +70,7 @@ const TileConstants& tiles_of(const KernelTerms& terms, const Engine& engine, co
     return constants.tiles[static_cast<std::size_t>(table_of(terms, engine))];
 }
 
-// Kernels along rows by what they do; those of serving engines have a block for each token.
+// Tables of row kernels by their function; kernels of serving engines use one block per token.
 RowTable row_table_of(const KernelTerms& terms) {
     if (terms.row_schedule == RowSchedule::block_per_row) return RowTable::token;
     if (terms.kind == WorkKind::softmax) return RowTable::softmax;
@@ -105,7 +105,7 @@ TileCosts tile_costs(const TileConstants& tiles, double core_s_per_flop, double 
     return costs;
 }
 
-// Of products whose table says nothing of their own.
+// For products whose table sets no constants.
 constexpr TileConstants kPlainTiles = [] {
     TileConstants tiles{};
     for (const ConstantField<TileConstants>& row : kTileRows) tiles.*row.field = row.otherwise;
@@ -117,7 +117,7 @@ constexpr TileConstants kPlainTiles = [] {
 RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     const bool softmax = terms.kind == WorkKind::softmax;
     const bool norm = terms.kind == WorkKind::normalization;
-    // A serving engine's kernel: how many threads a block has is the op's own.
+    // A kernel of a serving engine: the op determines the threads per block.
     const bool fixed = terms.row_schedule == RowSchedule::block_per_row;
     const RowConstants& rows = rows_of(terms, constants_);
     const auto capacity = [&](std::string_view name) {
@@ -129,7 +129,7 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     RowCosts costs;
     costs.element_bytes = std::max(1, terms.operand_bits / 8);
     costs.threads = constants_.limits.threads_per_core;
-    // Norms have blocks of 128 threads; quantising kernels of serving engines give a whole core to a row.
+    // Norms use blocks of 128 threads; quantizing kernels of serving engines use a whole core per row.
     const bool alone = terms.row_schedule == RowSchedule::thread_per_row;
     costs.block = fixed ? terms.threads_per_row : softmax ? 0 : norm ? 128 : alone ? 1 : costs.threads;
     costs.held = softmax ? 1024 : 0;
@@ -177,7 +177,7 @@ AttentionCosts Binder::gpu_attention(double core_s_per_flop) const {
     return costs;
 }
 
-// What direct convolutions reach of the vector unit.
+// The share of the vector unit that direct convolutions reach.
 double Binder::direct_share(const KernelTerms& terms) const {
     const DepthwiseConstants& depthwise = constants_.depthwise;
     if (!is_depthwise(terms)) return depthwise.grouped;
@@ -195,8 +195,8 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     const bool tabled = product || (terms.kind == WorkKind::convolution && !engine.matrix);
     const TileConstants& of_tiles = tabled ? table : kPlainTiles;
     const double stored = is_zero(terms.weight_bytes) ? 1 : of_tiles.with_weights;
-    // A matrix unit that knows 2:4 skips the zeros, and a library reaches a share of that; others multiply
-    // them.
+    // A matrix unit with 2:4 support skips the zeros, and a library reaches a share of that factor; other
+    // units multiply them.
     const double skipped = terms.semi_structured && engine.matrix && hardware_.sparsity_2_4 > 1
                                ? hardware_.sparsity_2_4 * constants_.sparsity.gain_2_4
                                : 1;
@@ -214,15 +214,15 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.cache_hidden = memory().dram_s_per_byte * costs.dram_factor >= memory().last_cache_s_per_byte;
     costs.turnaround = constants_.stream.turnaround;
     if (!is_zero(terms.strided_bytes)) costs.strided_factor = constants_.stream.strided;
-    // Libraries of the matrix unit keep channels innermost: what comes otherwise is turned, and turned back.
+    // Libraries for the matrix unit need channels innermost; other layouts are converted before and after.
     if (terms.channels_first && engine.matrix && !is_depthwise(terms)) {
         costs.transposed_factor = constants_.stream.transposed;
     }
-    // A norm's kernels read planes; the convolution behind them wants its channels innermost again.
+    // Kernels of a norm need NCHW; the next convolution needs channels innermost again.
     if (terms.needs_layout_change && execution_ != Execution::compiled) {
         costs.transposed_factor = constants_.stream.turned;
     }
-    // A compiler's kernels are its own.
+    // A compiler generates its own kernels.
     const double per_clock = execution_ == Execution::compiled ? 0 : of_class.issue_byte_per_clock;
     if (per_clock > 0 && hardware_.clock_hz > 0) {
         costs.issue_s_per_byte = 1 / (per_clock * hardware_.clock_hz * hardware_.cores);
@@ -240,15 +240,16 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     }
     costs.sustained_s_per_byte = value_or(constants_.sustained.dram_s_per_byte, 0);
     costs.sustained_s_per_flop = sustained_s_per_flop(hardware_, engine);
-    // Depthwise and narrow grouped convolutions have direct kernels on the vector unit: no padding to tiles.
+    // Depthwise and narrow grouped convolutions have direct kernels on the vector unit, without padding to
+    // tiles.
     costs.direct = terms.kind == WorkKind::convolution && is_batched(terms) && vector.flop_per_s > 0;
     costs.direct_s_per_flop = costs.vector_s_per_flop / direct_share(terms);
     const bool innermost = !terms.channels_first || execution_ == Execution::compiled;
     const bool odd = engine.matrix && innermost && !is_depthwise(terms) && is_in_odd_groups(terms);
     if (odd || (is_depthwise(terms) && terms.filter_elements > kWidestDirect)) {
-        costs.shape = GpuCosts::Shape::unshaped;  // a general kernel, without tiles
+        costs.shape = GpuCosts::Shape::unshaped;  // a general kernel without tiles
         costs.engine_s_per_flop = costs.direct_s_per_flop;
-        // What is fetched once serves all results of a group.
+        // All results of a group share one fetch.
         if (odd) costs.engine_s_per_flop *= std::min(1.0, kNarrowGroup / terms.n.constant);
     }
     const double large = constants_.depthwise.large;
@@ -256,7 +257,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
         costs.most_bytes = kMostElements * terms.operand_bits / 8;
         costs.large_s_per_flop = costs.vector_s_per_flop / large;
     }
-    // Products of few rows have kernels on the vector unit, whose columns go to threads.
+    // Products with few rows have kernels on the vector unit that assign columns to threads.
     if (product && of_tiles.direct > 0) {
         costs.direct = true;
         costs.direct_s_per_flop = costs.vector_s_per_flop / of_tiles.direct;

@@ -1,8 +1,8 @@
-// What both halves of the GPU model know: the menus of tiles, and what attention works on.
+// Facts of both halves of the GPU model: the menus of tiles, and the shapes of attention.
 //
-// Source of the mechanism: NVIDIA's "Matrix Multiplication Background" (tile and wave quantisation) and the
-// measured step shapes of published tables of products. Menus are a few of cuBLAS's public list: tables of
-// measurements tell more of them hardly apart.
+// Source of the mechanism: NVIDIA's "Matrix Multiplication Background" (tile and wave quantization) and the
+// measured step shapes of published tables of products. Menus are a subset of cuBLAS's public list, because
+// measurements hardly distinguish more tiles.
 #pragma once
 
 #include "hardware/costs.hpp"
@@ -12,37 +12,37 @@ namespace infercost {
 inline constexpr TileMenu kMatrixTiles = {
     6, {{128, 256}, {128, 128}, {64, 64}, {64, 32}, {64, 16}, {64, 8}}
 };
-// By the number of rows alone.
+// Selected by the number of rows only.
 inline constexpr TileMenu kTilesByRows = {
     4, {{256, 128, 1e300}, {128, 128, 1024}, {64, 128, 128}, {64, 64, 64}}
 };
-// Of weights that are widened on the way: down to the rows of one instruction.
+// Weights that are widened while they are read: down to the rows of one instruction.
 inline constexpr TileMenu kWidenedTiles = {
     6, {{64, 256}, {64, 128}, {32, 64}, {16, 256}, {16, 128}, {16, 64}}
 };
-// Of experts, which have few rows each.
+// Experts, which have few rows each.
 inline constexpr TileMenu kExpertTiles = {
     4, {{128, 128}, {64, 128}, {32, 128}, {16, 128}}
 };
 inline constexpr TileMenu kVectorTiles = {
     4, {{128, 128}, {128, 64}, {128, 32}, {64, 64}}
 };
-// Of batches of products on the vector unit, where no tile has fewer columns than rows.
+// Batches of products on the vector unit, where no tile has fewer columns than rows.
 inline constexpr TileMenu kBatchedTiles = {
     2, {{128, 128}, {64, 128}}
 };
 inline constexpr TileMenu kBatchedTile = {1, {{128, 128}}};
-// Accumulators of this many elements fill a core: smaller tiles lie side by side, up to eight.
+// Accumulators of this many elements fill a core: up to eight smaller tiles share a core.
 inline constexpr double kResidentElements = 2.0 * 128 * 128;
 inline constexpr double kMostResident = 8;
 
-// Groups of so many channels are products like others; those of up to so many keep the vector unit from its
-// rate.
+// Groups of at least this many channels are ordinary products; groups of up to this many reduce the rate of
+// the vector unit.
 inline constexpr double kWideGroup = 64;
 inline constexpr double kNarrowGroup = 24;
-// Elements that an index of 32 bits counts.
+// Elements of a 32-bit index.
 inline constexpr double kMostElements = 2147483647;
-// The largest window that libraries have a depthwise kernel for.
+// The largest window of a library's depthwise kernels.
 inline constexpr double kWidestDirect = 7 * 7;
 
 // Attention: a tile holds this many query rows, of all heads that share keys; keys come in blocks.
@@ -51,22 +51,22 @@ inline constexpr double kInstructionRows = 64;
 inline constexpr double kKeyBlock = 64;
 inline constexpr double kLeastSplitKeys = 128;
 inline constexpr double kMostSplits = 128;
-// Keys are narrow with so little of the bytes that the queries' dtype would have.
+// Keys are narrow below this share of the bytes that they would have in the queries' dtype.
 inline constexpr double kNarrow = 0.75;
-// Blocks that stream keys on one core at a time.
+// Blocks per core that stream keys at the same time.
 inline constexpr double kDecodeBlocks = 2;
-// Wider heads are split into parts of a fixed number, and their results are combined, unless there are many.
+// Wider heads are split into a fixed number of parts whose results are combined, unless there are many heads.
 inline constexpr double kWidestHeld = 256;
 inline constexpr double kWideParts = 32;
 inline constexpr double kMostWideSets = 1024;
-// With fewer query rows than this against the same keys, keys are streamed and queries held.
+// With fewer query rows per set of keys, keys are streamed and queries are held.
 inline constexpr double kDecodeRows = 16;
 
 // Fused Winograd: a block has 32 tiles of 2 x 2 and 64 channels, and 16 products.
 inline constexpr double kFusedTiles = 32;
 inline constexpr double kFusedChannels = 64;
 inline constexpr double kFusedProducts = 16;
-// Winograd with separate transforms: 36 products stand for a square of 4 x 4.
+// Winograd with separate transforms: 36 products per 4 x 4 tile.
 inline constexpr double kTileProducts = 36;
 
 }  // namespace infercost

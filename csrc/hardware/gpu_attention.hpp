@@ -1,6 +1,5 @@
-// Attention as one kernel on a GPU: tiles of queries against blocks of keys, or, with few queries, keys
-// streamed by all cores and partial results combined (Dao et al., "FlashAttention-2", 2023;
-// "Flash-Decoding").
+// Attention as one kernel on a GPU: tiles of queries against blocks of keys, or, with few queries, keys that
+// all cores stream, with combined partial results (Dao et al., "FlashAttention-2", 2023; "Flash-Decoding").
 #pragma once
 
 #include "hardware/gpu.hpp"
@@ -36,7 +35,7 @@ struct GpuAttention {
         const Vec key_bytes = max(splat(0.0), others.at(i) - results);
         const Mask narrow = key_bytes < elements * splat(kNarrow * operand_bytes);
         const Vec seconds = select(few, decode(i, sets, group, key_bytes), prefill(i, sets, group, narrow));
-        // Queries are brought to the dtype of keys first.
+        // Queries are first converted to the dtype of keys.
         return seconds + only(narrow, splat(costs.attention.narrow_s));
     }
 
@@ -50,7 +49,7 @@ struct GpuAttention {
         const Vec padded = ceil(queries * splat(1.0 / kInstructionRows)) * splat(kInstructionRows);
         const Vec rows = select(one < tiles, splat(kQueryRows), padded);
         const Vec longest = ceil(keys * splat(1.0 / kQueryRows)) * splat(kQueryRows);
-        // Under a causal mask a tile skips the blocks of keys that none of its queries sees.
+        // Under a causal mask, a tile skips the blocks of keys that all of its queries mask.
         const Vec seen = causal_flops.at(i) / max(one, flops.at(i));
         const Vec mean = min(longest, keys * seen + splat(kKeyBlock) + splat(kQueryRows / 2) / group);
         const Vec wide_s =
@@ -72,12 +71,13 @@ struct GpuAttention {
         const Vec part = ceil(ceil(keys * splat(1.0 / kKeyBlock)) / splits) * splat(kKeyBlock);
         const Vec rounds = ceil(units * splits / cores - splat(1e-9));
         const Vec key_bytes = cached_bytes / (sets * keys);
-        // A block has so many elements in flight, whatever their width, and a core a few blocks.
+        // A block has a fixed number of elements in flight, whatever their width, and a core has a few
+        // blocks.
         const Vec side_by_side = ceil(rounds * splat(1.0 / kDecodeBlocks));
         const Vec key_s = max(rounds * key_bytes * splat(a.decode_s_per_byte),
                               side_by_side * (k.at(i) + n_value.at(i)) * splat(a.decode_s_per_element));
         const Vec combined = only(one < splits, splat(a.combine_s) + splits * splat(a.combine_split_s));
-        // Heads that no kernel holds whole: parts of fixed number, whose results go through memory.
+        // Heads that exceed one kernel: a fixed number of parts, whose results pass through memory.
         const Vec cut = only(splat(kWidestHeld) < n_value.at(i), only(sets < splat(kMostWideSets), units));
         const Vec partial = cut * n_value.at(i) * splat(kWideParts * kInstructionRows * 4 * a.wide_passes);
         return rounds * splat(a.decode_start_s) + part * key_s + combined +

@@ -1,5 +1,5 @@
-// GPU: work is cut into tiles, tiles are dealt to cores in rounds, and what of the shorter of cores and
-// memory does not hide behind the longer is paid too.
+// GPU: work is divided into tiles, tiles are assigned to cores in rounds, and a share of the shorter of core
+// time and memory time is exposed.
 #pragma once
 
 #include "hardware/gpu.hpp"
@@ -10,7 +10,7 @@
 
 namespace infercost::INFERCOST_ISA {
 
-// What a kernel's bytes take at dram and at the last cache.
+// Times of a kernel's bytes at DRAM and at the last cache.
 struct GpuMemory {
     const GpuCosts& costs;
     const MemoryCosts& memory;
@@ -27,8 +27,8 @@ struct GpuMemory {
           written(block[terms.written_bytes]),
           strided(block[terms.strided_bytes]) {}
 
-    // Products find little in a cache: measured ones take as long as if nothing were there, and their
-    // operands are read in an order of their own.
+    // Products run as with cold caches: measured products take as long as if nothing were cached, and they
+    // read their operands in an order of their own.
     INFERCOST_INLINE void time_products(int i, Vec& dram, Vec& cache) const {
         const Vec bytes = weights.at(i) + others.at(i);
         dram = bytes * splat(memory.dram_s_per_byte * costs.dram_factor);
@@ -41,30 +41,30 @@ struct GpuMemory {
         const Vec weight_bytes = weights.at(i);
         const Vec other_bytes = others.at(i);
         const Vec results = written.at(i);
-        // Each change between reading and writing costs the bus a pause.
+        // Each change between reading and writing pauses the bus.
         const Vec moved = other_bytes + again;
         const Vec paused = splat(costs.turnaround) * min(moved - results, results);
         Vec cold = moved + paused;
         if (costs.strided_factor > 0) cold = cold + strided.at(i) * splat(costs.strided_factor);
         if constexpr (!streams) {
-            // Activations were written a moment ago: a working set that fits the last cache is still in it.
+            // Activations were just written: a working set that fits the last cache is still in it.
             cold = only(splat(memory.last_capacity) < weight_bytes + other_bytes, cold);
         }
-        // Weights were read one whole forward ago, and others since.
+        // Weights were last read one forward ago.
         dram = (cold + weight_bytes) * splat(memory.dram_s_per_byte * costs.dram_factor);
         cache = (weight_bytes + moved) * splat(memory.last_cache_s_per_byte);
     }
 };
 
-// `easy`: nothing is in a cache, and there is work for all cores. `constant`: what does not depend on the
-// number of rows is the same at all points.
+// `easy`: nothing is cached, and there is work for all cores. `constant`: values that do not depend on the
+// number of rows are equal at all points.
 template <GpuCosts::Shape shape, bool constant, bool easy, class Sink>
 INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& levels, const BlockColumns& block,
                               int points, const Sink& sink) {
     using Shape = GpuCosts::Shape;
     constexpr bool tiled = shape == Shape::tiles || shape == Shape::winograd;
     const KernelTerms& terms = kernel.terms;
-    // Copies: a compiler reads anew what a store to a column may have changed.
+    // Copies, because a compiler reloads values that a store to a column may have changed.
     const GpuCosts costs = kernel.gpu;
     const MemoryCosts memory = levels;
     const GpuMemory bytes(costs, memory, terms, block);
@@ -74,7 +74,7 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& leve
     const GpuAttention attention(costs, terms, block);
     const Quantity contraction = block[terms.contraction_flops];
     const Quantity pointwise = block[terms.pointwise_flops];
-    // Where all bytes come from dram, a cache that is faster takes no longer.
+    // If all bytes come from DRAM, a faster cache does not bind.
     const bool behind_dram = (tiled || easy) && costs.cache_hidden;
     TilesOfProduct product;
     WinogradProducts prepared;
@@ -93,7 +93,7 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& leve
     for (int i = 0; i < points; i += Vec::lanes) {
         Times times;
         Vec again = splat(0.0);
-        Vec rest = splat(0.0);  // of the shorter of compute and dram, what is not hidden
+        Vec rest = splat(0.0);  // exposed part of the shorter of compute and DRAM
         times.compute = splat(0.0);
         if constexpr (shape == Shape::rows) {
             if constexpr (!constant) rows.prepare(i, length);
@@ -131,7 +131,7 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& leve
         } else if constexpr (shape == Shape::unshaped) {
             times.compute = contraction.at(i) * splat(costs.engine_s_per_flop);
         }
-        // Epilogues overlap with the matrix unit; alone they are all there is.
+        // Epilogues overlap with the matrix unit; without a product they determine the time.
         if (costs.pointwise) {
             times.compute = max(times.compute, pointwise.at(i) * splat(costs.vector_s_per_flop));
         }
@@ -147,7 +147,7 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& leve
         if (!behind_dram) times.busy = max(times.busy, times.cache);
         if constexpr (shape != Shape::none && shape != Shape::unshaped) times.busy = times.busy + rest;
         if ((tiled || shape == Shape::rows) && costs.transposed_factor > 0) {
-            // Kernels of their own, before and after.
+            // Separate kernels, before and after.
             const Vec turned = bytes.others.at(i) * splat(costs.transposed_factor * memory.dram_s_per_byte);
             times.dram = times.dram + turned;
             times.busy = times.busy + turned;

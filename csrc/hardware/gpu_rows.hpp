@@ -1,4 +1,4 @@
-// Kernels that go along rows on a GPU: softmax and norms.
+// Row kernels on a GPU: softmax and norms.
 #pragma once
 
 #include "hardware/costs.hpp"
@@ -6,11 +6,11 @@
 
 namespace infercost::INFERCOST_ISA {
 
-// What rows of one length cost, however many there are.
+// Costs of rows of one length, for any number of rows.
 struct RowsOfLength {
-    Vec again;    // how often a row's bytes come from dram once more
-    Vec row_s;    // latency of a row, spread over all that are in flight
-    Vec block_s;  // of one block over its row, alone
+    Vec again;    // how often a row's bytes are read again from DRAM
+    Vec row_s;    // latency of a row, divided by the rows in flight
+    Vec block_s;  // of a single block over its row
 };
 
 struct GpuRows {
@@ -29,7 +29,8 @@ struct GpuRows {
         const Vec one = splat(1.0);
         const Vec zero = splat(0.0);
         const Vec length = max(one, n.at(i));
-        // torch's softmax has blocks of 256 threads up to 2048 columns and 512 beyond, four elements each.
+        // torch's softmax uses blocks of 256 threads up to 2048 columns and 512 beyond, with four elements
+        // per thread.
         const Vec block =
             row.block > 0 ? splat(row.block) : select(length < splat(2049.0), splat(256.0), splat(512.0));
         const Vec blocks = splat(row.threads) / block;
@@ -49,7 +50,8 @@ struct GpuRows {
         rows.again = select(held, zero, splat(row.passes) * l1_miss * l2_miss);
         const Vec trips = ceil(length / (splat(4.0) * block)) * splat((row.passes + 1) * row.trip_s);
         rows.block_s = select(held, zero, trips) + length * splat(row.element_s);
-        // Blocks that go along a token element by element wait for instructions, and alone for each other.
+        // Blocks that traverse a token element by element are bound by instruction issue, and single blocks
+        // by their own latency.
         rows.row_s =
             row.issue_s > 0 ? length * splat(row.issue_s) : rows.block_s / (blocks * splat(costs.cores));
     }

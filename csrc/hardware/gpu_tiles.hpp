@@ -1,4 +1,4 @@
-// Matrix products on a GPU, and convolutions as such: directly, or by one of Winograd's algorithms.
+// Matrix products on a GPU, and convolutions as products: directly, or by one of Winograd's algorithms.
 #pragma once
 
 #include "hardware/gpu.hpp"
@@ -6,20 +6,20 @@
 
 namespace infercost::INFERCOST_ISA {
 
-// What the tiles of a product cost, whatever its number of rows.
+// Costs of the tiles of a product, for any number of rows.
 struct TilesOfProduct {
     int count;
     Vec per_row[kMostTiles];   // 1 / rows of a tile
     Vec resident[kMostTiles];  // tiles that a core holds at once
     Vec per_resident[kMostTiles];
-    Vec columns[kMostTiles];  // tiles side by side, over the whole batch and for each core
-    Vec busy[kMostTiles];     // seconds of arithmetic of one core on one tile
-    Vec spent[kMostTiles];    // with what waiting for operands adds, where cores have as many as they hold
-    Vec latency;              // seconds of fetching operands, of a round of tiles
+    Vec columns[kMostTiles];  // tiles along the columns, over the whole batch, per core
+    Vec busy[kMostTiles];     // arithmetic of one core on one tile, seconds
+    Vec spent[kMostTiles];    // including the exposed operand latency, if cores are full
+    Vec latency;              // operand latency of a round of tiles, seconds
     Vec most_parts;
 };
 
-// Keeps whole numbers where they are, although a reciprocal is rounded.
+// Preserves integers despite a rounded reciprocal.
 constexpr double kRounding = 1e-9;
 
 struct Products {
@@ -51,8 +51,9 @@ struct Products {
             clamp(floor(k * splat(1.0 / costs.split_length)), splat(1.0), splat(costs.most_splits));
     }
 
-    // Drops tiles that are not the fastest for any number of rows from `least` on, given ample work. With r
-    // rows a tile takes at least r * row_s, and at most that plus two tiles along the rows and one round.
+    // Drop tiles that are not the fastest for any number of rows from `least` on, if there is work for all
+    // cores. With r rows, a tile takes at least r * row_s, and at most that plus two tiles along the rows and
+    // one round.
     INFERCOST_INLINE void drop_slower(double least, TilesOfProduct& tiles) const {
         if (costs.by_rows) return;
         double row_s[kMostTiles];
@@ -67,7 +68,7 @@ struct Products {
         }
         int kept = 0;
         for (int t = 0; t < tiles.count; ++t) {
-            constexpr double kSlack = 1.0 - 1e-6;  // far more than rounding takes
+            constexpr double kSlack = 1.0 - 1e-6;  // far above rounding errors
             if (least * row_s[t] * kSlack > most_s[best]) continue;
             tiles.per_row[kept] = tiles.per_row[t];
             tiles.columns[kept] = tiles.columns[t];
@@ -77,8 +78,8 @@ struct Products {
         tiles.count = kept;
     }
 
-    // Seconds of the cores, with the best tile of the menu. `places`: elements of the result, for what a
-    // split costs. `ample`: there is work for all cores, each as many tiles as it holds at once.
+    // Seconds of the cores with the best tile of the menu. `places`: elements of the result, for the cost of
+    // a split. `ample`: there is work for all cores, and each holds as many tiles as it can.
     template <bool ample>
     INFERCOST_INLINE Vec seconds(Vec m, Vec places, const TilesOfProduct& tiles) const {
         Vec best = of_tile<ample>(0, m, places, tiles);
@@ -91,21 +92,21 @@ struct Products {
                 best = min(best, found);
             }
         }
-        // The last round drains behind the others.
+        // The drain of the last round overlaps.
         return max(splat(0.0), best - splat(costs.round_s));
     }
 
-    // Seconds with one tile of the menu, and a last round's drain.
+    // Seconds with one tile of the menu, including the drain of the last round.
     template <bool ample>
     INFERCOST_INLINE Vec of_tile(int t, Vec m, Vec places, const TilesOfProduct& tiles) const {
         const Vec one = splat(1.0);
         const Vec of_a_core = ceil(m * tiles.per_row[t]) * tiles.columns[t];
-        // Divisions dominate the time of this function. Both early returns give what the lines after them
-        // give.
+        // Divisions dominate the time of this function. Both early returns equal the result of the lines
+        // after them.
         if (ample || !any(of_a_core < tiles.resident[t])) {
             return ceil(of_a_core - splat(kRounding)) * tiles.spent[t];
         }
-        // Too few tiles for the cores: each tile's reduction is split between several.
+        // Too few tiles for the cores: the reduction of each tile is split between several.
         const Vec parts = max(one, min(floor(one / of_a_core + splat(kRounding)), tiles.most_parts));
         const Vec dealt = ceil(of_a_core * parts - splat(kRounding));
         const Vec rounds = max(one / dealt, tiles.per_resident[t]);
@@ -116,15 +117,15 @@ struct Products {
         return dealt * spent + split_s;
     }
 
-    // What a tile of a core takes, its share of a round's latency among them. `rounds`: per tile.
+    // Time of a tile of a core, including its share of a round's latency. `rounds`: per tile.
     INFERCOST_INLINE Vec of_a_tile(Vec busy, Vec latency, Vec rounds) const {
         const Vec waited = latency * rounds;
         return max(busy, waited) + splat(costs.exposed_operands) * min(busy, waited) +
                rounds * splat(costs.round_s);
     }
 
-    // Results of a tile, and what fetching operands for its edges adds: more of them in a small tile. A tile
-    // of 128 x 128 is what the engine's rate is about.
+    // Work of a tile: its results, and operand fetches for its edges, which weigh more in a small tile. The
+    // rate of the engine refers to tiles of 128 x 128.
     INFERCOST_INLINE double work_of(const Tile& tile) const {
         const double edges = 64.0 / tile.rows + 64.0 / tile.cols - 1.0;
         return tile.rows * tile.cols * (1.0 + costs.edge * edges);
@@ -157,8 +158,8 @@ struct GpuTiles {
         return products.template seconds<ample>(rows, batch.at(i) * rows * n.at(i), tiles);
     }
 
-    // Whether each tile of the menu makes as many tiles for every core as it holds at once, at every point of
-    // the block: then no reduction is split and all rounds are full but the last.
+    // Whether each tile of the menu gives every core as many tiles as it holds, at every point of the block.
+    // Then no reduction is split, and all rounds but the last are full.
     static INFERCOST_INLINE bool ample(const GpuCosts& costs, const KernelTerms& terms,
                                        const BlockColumns& block) {
         const double places = block.least(terms.batch) * block.least(terms.m) * block.least(terms.n);
@@ -171,7 +172,7 @@ struct WinogradProducts {
     Vec fused_columns;
     Vec fused_s;        // of a block
     Vec transformed_s;  // of the weights
-    Vec tile_s;         // of one tile's inputs and results
+    Vec tile_s;         // inputs and results of one tile
 };
 
 // F(4x4, 3x3) with transforms as passes over memory, or F(2x2, 3x3) in one kernel (Lavin and Gray, "Fast

@@ -18,7 +18,7 @@ std::string text_of(JsonEntry entry, std::string_view key) {
     return std::string(entry.text(JsonPlace(key)));
 }
 
-// An object of any keys: visit(key, value, place).
+// Read an object with arbitrary keys: visit(key, value, place).
 template <class Visit>
 void for_each_named(JsonEntry object, std::string_view table, Visit&& visit) {
     object.for_each_member(JsonPlace(table), [&](std::string_view name, JsonEntry value) {

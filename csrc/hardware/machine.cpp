@@ -29,7 +29,7 @@ MemoryCosts Binder::memory() const {
 
 double Binder::host_s() const {
     if (hardware_.kind != MachineKind::gpu || execution_ == Execution::cuda_graph) return 0.0;
-    // What a compiler writes still calls its kernels one by one.
+    // Compiled code still issues its kernels one by one.
     return execution_ == Execution::eager ? hardware_.overheads.dispatch_s
                                           : constants_.forward.compiled_dispatch_s;
 }

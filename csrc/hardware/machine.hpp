@@ -1,6 +1,6 @@
-// A kernel on a machine: everything that does not depend on sizes is looked up here once; what is left for
-// each point is plain arithmetic (gpu_model.hpp, cpu_model.hpp, systolic_model.hpp). A machine model knows no
-// ops: it sees a kernel's kind, dimensions, FLOPs and bytes.
+// A kernel on a machine: facts that do not depend on sizes are looked up here once; the rest is arithmetic
+// per point (gpu_model.hpp, cpu_model.hpp, systolic_model.hpp). A machine model knows no ops: it sees a
+// kernel's kind, dimensions, FLOPs and bytes.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 namespace infercost {
 
-// Looks up once per dtype what the kernels of a plan share.
+// Looks up facts that the kernels of a plan share, once per dtype.
 class Binder {
   public:
     Binder(const Hardware& hardware, Execution execution)
@@ -20,14 +20,13 @@ class Binder {
           execution_(execution) {}
 
     MemoryCosts memory() const;
-    // What the host spends on issuing one op while the device runs those before it; 0 where it waits for
-    // each.
+    // Host time to issue one op while the device runs preceding ops; 0 if the host waits for each op.
     double host_s() const;
-    // From the host's call until the first kernel runs, and from the last one back.
+    // Time from the host's call to the first kernel, and from the last kernel back.
     double start_s() const;
-    // What the machine draws whatever it does; not a number where its energy is not known.
+    // Static power of the machine; NaN if its energy is unknown.
     double static_w() const;
-    // The only place that chooses by kind of machine, but for the loop that runs the models.
+    // The only dispatch on the kind of machine, except for the loop that runs the models.
     BoundKernel bind(const KernelTerms& terms);
 
   private:

@@ -1,6 +1,6 @@
-// What the machine models share, for one instruction set: reading quantities, and what bytes cost. A model
-// turns one kernel at a vector of points into seconds of each term; the kernel takes launch + max(compute,
-// dram, cache).
+// Shared parts of the machine models, for one instruction set: reading quantities, and costs of bytes. A
+// model computes the seconds of each term of one kernel at a vector of points; the kernel takes launch +
+// max(compute, dram, cache).
 #pragma once
 
 #include "hardware/costs.hpp"
@@ -14,10 +14,10 @@ struct Times {
     Vec cache;
     Vec launch;
     Vec busy;   // the longest of compute, dram and cache
-    Vec total;  // launch + busy, rounded once: it never falls while busy rises
+    Vec total;  // launch + busy, rounded once, so that it is monotonic in busy
 };
 
-// A quantity, with its constants held in registers.
+// A quantity, with its constants in registers.
 struct Quantity {
     Vec constant;
     Vec coefficient;
@@ -30,7 +30,7 @@ struct Quantity {
 struct BlockColumns {
     const double* columns;
     int stride;
-    const double* lowest;     // the least value of each column
+    const double* lowest;     // the minimum of each column
     const double* footprint;  // bytes of weights and activations of the whole plan
     double lowest_footprint;
 
@@ -38,7 +38,7 @@ struct BlockColumns {
         return {splat(a.constant), splat(a.coefficient), columns + static_cast<long>(a.column) * stride};
     }
 
-    // A quantity is nowhere in the block below this; -1 where that is not known.
+    // A lower bound of a quantity in the block; -1 if unknown.
     INFERCOST_INLINE double least(const Affine& a) const {
         return a.coefficient >= 0 ? a.constant + a.coefficient * lowest[a.column] : -1.0;
     }
@@ -51,7 +51,7 @@ INFERCOST_INLINE Vec clamp(Vec a, Vec low, Vec high) {
     return min(max(a, low), high);
 }
 
-// What bytes cost at dram and at the innermost cache that holds them.
+// Times of bytes at DRAM and at the innermost cache that holds them.
 struct MemoryModel {
     Quantity weights;
     Quantity others;
@@ -65,7 +65,7 @@ struct MemoryModel {
           footprint(block.footprint),
           costs(memory) {}
 
-    // Whether no cache holds anything, at no point of the block.
+    // Whether no cache holds anything, at any point of the block.
     static INFERCOST_INLINE bool streams(const MemoryCosts& memory, const KernelTerms& terms,
                                          const BlockColumns& block) {
         const double bytes = block.least(terms.weight_bytes) + block.least(terms.other_bytes);
@@ -75,7 +75,7 @@ struct MemoryModel {
         return block.lowest_footprint > memory.last_capacity;
     }
 
-    // The same as time() where streams() holds.
+    // Equal to time() if streams() is true.
     INFERCOST_INLINE void stream(int i, Vec& dram, Vec& cache) const {
         const Vec bytes = weights.at(i) + others.at(i);
         dram = bytes * splat(costs.dram_s_per_byte);
@@ -87,13 +87,13 @@ struct MemoryModel {
         const Vec other_bytes = others.at(i);
         const Vec bytes = weight_bytes + other_bytes;
         const Vec last = splat(costs.last_capacity);
-        // Activations were written a moment ago: a working set that fits the last cache is still in it.
-        // Weights were last read one whole forward ago: they stay only if everything fits.
+        // Activations were just written: a working set that fits the last cache is still in it. Weights were
+        // last read one forward ago: they stay only if everything fits.
         const Vec cold_weights = only(last < load(footprint + i), weight_bytes);
         const Vec cold_others = only(last < bytes, other_bytes);
         dram = (cold_weights + cold_others) * splat(costs.dram_s_per_byte);
-        // The innermost level that holds the working set serves it; each pass through the last one is paid
-        // too.
+        // The innermost level that holds the working set serves it; each pass through the last level costs
+        // time as well.
         Vec s_per_byte = splat(costs.last_cache_s_per_byte);
         for (int level = costs.caches - 1; level >= 0; --level) {
             s_per_byte =

@@ -1,4 +1,4 @@
-// Systolic arrays: what can be looked up before any size is known.
+// Systolic arrays: facts that do not depend on sizes.
 #include <algorithm>
 
 #include "hardware/machine.hpp"
@@ -11,7 +11,7 @@ SystolicCosts Binder::systolic(const KernelTerms& terms) {
     SystolicCosts costs;
     costs.shaped = !is_zero(terms.contraction_flops) && !is_zero(terms.m) && hardware_.array.has_value();
     costs.attention = terms.kind == WorkKind::attention;
-    // Depthwise convolutions leave the array for the vector unit when that is faster.
+    // Depthwise convolutions run on the vector unit if that is faster.
     costs.direct = terms.kind == WorkKind::convolution && vector.flop_per_s > 0;
     costs.engine_s_per_flop = seconds_per(engine.flop_per_s);
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
@@ -19,7 +19,7 @@ SystolicCosts Binder::systolic(const KernelTerms& terms) {
         costs.rows = hardware_.array->rows;
         costs.cols = hardware_.array->cols;
         costs.units = hardware_.array->units;
-        // One cycle of the whole machine does 2 * rows * cols * units FLOPs at this dtype's rate.
+        // One cycle of the whole machine computes 2 * rows * cols * units FLOPs at the rate of this dtype.
         costs.cycle_s = 2.0 * costs.rows * costs.cols * costs.units * costs.engine_s_per_flop;
     }
     const double gap = execution_ == Execution::eager      ? std::max(over.dispatch_s, over.launch_gap_s)

@@ -1,4 +1,5 @@
-// Systolic arrays: a weight tile of rows x cols is loaded, activations stream through it one row a cycle.
+// Systolic arrays: a weight tile of rows x cols is loaded, and activations stream through it one row per
+// cycle.
 //
 // Source: "How to Scale Your Model" (jax-ml/scaling-book), chapter on TPUs: one [8,128] x [128,128] product
 // per 8 cycles when full; loading the next tile overlaps with streaming, the first fill and the last drain do
@@ -16,7 +17,7 @@ struct SystolicProduct {
         const Vec rows = splat(costs.rows);
         const Vec cols = splat(costs.cols);
         const Vec tiles = batch * ceil_div(k, rows) * ceil_div(n, cols);
-        // A tile is used for m cycles, or for as long as the next one takes to load.
+        // A tile is in use for m cycles, or while the next one is loaded.
         const Vec busy = ceil_div(tiles, splat(costs.units)) * max(m, rows);
         return (busy + rows + cols) * splat(costs.cycle_s);
     }

@@ -71,8 +71,7 @@ void read_edge(const unsigned char* first, std::int64_t row_stride, Pattern patt
     }
 }
 
-// --- counting
-// ------------------------------------------------------------------------------------------------
+// ---- counting -----------------------------------------------------------------------------------------
 
 INFERCOST_INLINE Words repeated(Word byte) {
     return splat_words(byte * 0x0101010101010101U);
