@@ -1,10 +1,9 @@
-// The table of calibration constants: what is known of a family of machines beyond its data sheet.
+// The table of calibration constants: properties of a family of machines that its data sheets do not give.
 //
-// One row a constant: its key and unit in a calibration file, its field in base units in a machine, the range
-// of a file's values, the value that holds where no file sets it, and the mechanism of the model that it
-// sets. The loader, the schema of the files and the page of documentation are made of these rows; machine
-// models read the structs. To add a constant, add a field and a row: one without the other, and a key that
-// stands twice, do not compile.
+// One row per constant: its key and unit in a calibration file, its field in base units in a machine, the
+// range of its values in a file, its default, and its meaning. The loader, the schema of the files and the
+// documentation are generated from these rows; machine models read the structs. To add a constant, add a
+// field and a row. A field without a row, a row without a field, and a repeated key do not compile.
 #pragma once
 
 #include <array>
@@ -18,17 +17,17 @@
 
 namespace infercost {
 
-// A field and its name in one word.
+// A row for a field of a struct; the field gives the name in a machine.
 #define ROW(key, group, field, unit, range, otherwise, ...)               \
     ConstantField<group> {                                                \
         {key, #field, unit, range, otherwise, __VA_ARGS__}, &group::field \
     }
-// A constant that the loader makes other figures of a machine of.
+// A constant from which the loader derives other figures of a machine.
 #define LOADED(key, name, unit, range, otherwise, ...) \
     Constant {                                         \
         key, name, unit, range, otherwise, __VA_ARGS__ \
     }
-// What the loader derives from constants and from facts of a device.
+// A value that the loader derives from constants and from facts of a device.
 #define DERIVED(group, field, unit, otherwise, meaning) \
     ROW("", group, field, unit, kNotNegative, otherwise, meaning)
 
@@ -39,14 +38,14 @@ struct KernelConstants {
 };
 inline constexpr ConstantField<KernelConstants> kKernelRows[] = {
     ROW("dram", KernelConstants, dram, kRatio, kPositive, 1,
-        "DRAM bandwidth that these kernels reach, as a multiple of [achieved] dram"),
+        "DRAM bandwidth of these kernels, as a multiple of [achieved] dram"),
     ROW("compute", KernelConstants, compute, kRatio, kPositive, 1,
-        "arithmetic that these kernels reach, as a multiple of [achieved] matrix or vector"),
+        "compute rate of these kernels, as a multiple of [achieved] matrix or vector"),
     ROW("minimum_clocks", KernelConstants, minimum_s, kClocks, kNotNegative, kUnset,
-        "time of the smallest kernel on top of the gap before it; of contractions, where unset, "
+        "time of the smallest kernel in addition to the gap before it; unset: for contractions, "
         "kernel_minimum of [overheads]"),
     ROW("issue_byte_per_clock", KernelConstants, issue_byte_per_clock, kBytesAClock, kPositive, kUnset,
-        "results that a core issues, a limit beside bytes and FLOPs; unset: no limit"),
+        "maximum rate at which a core issues results; unset: no limit"),
 };
 static_assert(is_complete(kKernelRows));
 
@@ -55,24 +54,24 @@ struct BandConstants {
 };
 inline constexpr ConstantField<BandConstants> kClassBandRows[] = {
     ROW("spread", BandConstants, spread, kRatio, kNotNegative, kUnset,
-        "error band of these kernels: four of five measurements lie within latency / (1 + spread) "
-        "and latency x (1 + spread); unset: that of [band]"),
+        "error band of these kernels: four of five measurements are between latency / (1 + spread) "
+        "and latency x (1 + spread); unset: spread of [band]"),
 };
 static_assert(is_complete(kClassBandRows) && has_distinct_keys(kKernelRows, kClassBandRows));
 
-// [kernel.depthwise], beside its KernelConstants: convolutions with one channel to a group.
+// [kernel.depthwise], in addition to its KernelConstants: convolutions with one channel per group.
 struct DepthwiseConstants {
     double grouped, wide, large, channels_last;
 };
 inline constexpr ConstantField<DepthwiseConstants> kDepthwiseRows[] = {
     ROW("grouped", DepthwiseConstants, grouped, kRatio, kPositive, kUnset,
-        "share of the vector unit that direct convolutions in narrow groups reach; unset: compute"),
+        "share of the vector unit's peak for direct convolutions in narrow groups; unset: compute"),
     ROW("wide", DepthwiseConstants, wide, kRatio, kPositive, kUnset,
-        "the same for windows above 7 x 7, which take a general kernel; unset: compute"),
+        "the same for windows above 7 x 7, which use a general kernel; unset: compute"),
     ROW("large", DepthwiseConstants, large, kRatio, kPositive, kUnset,
-        "the same for tensors of more than 2^31 elements, channels innermost; unset: no limit"),
+        "the same for tensors of more than 2^31 elements with channels innermost; unset: no effect"),
     ROW("channels_last", DepthwiseConstants, channels_last, kRatio, kPositive, 1,
-        "rate with channels innermost over the rate with channels outermost"),
+        "rate with channels innermost divided by the rate with channels outermost"),
 };
 static_assert(is_complete(kDepthwiseRows) && has_distinct_keys(kKernelRows, kDepthwiseRows));
 
@@ -83,15 +82,15 @@ struct StreamConstants {
 };
 inline constexpr ConstantField<StreamConstants> kStreamRows[] = {
     ROW("turnaround", StreamConstants, turnaround, kRatio, kNotNegative, 0,
-        "pause of DRAM between reading and writing, in bytes for each byte both read and written"),
+        "turnaround of DRAM between reading and writing, in bytes per byte that is read and written"),
     ROW("resident", StreamConstants, resident, kRatio, kNotNegative, 1,
-        "share of the last cache that keeps a working set until its next use"),
+        "share of the last cache that retains a working set until its next use"),
     ROW("strided", StreamConstants, strided, kRatio, kNotNegative, 0,
-        "extra bytes for each byte that is read across the order it lies in"),
+        "extra bytes per byte that is read across its storage order"),
     ROW("turned", StreamConstants, turned, kRatio, kNotNegative, 0,
-        "passes over the bytes of a group norm whose channels lie innermost, to change their order"),
+        "passes over the bytes of a group norm with channels innermost, to change the layout"),
     ROW("transposed", StreamConstants, transposed, kRatio, kNotNegative, 0,
-        "passes over the bytes of a convolution whose channels lie outermost, to change their order"),
+        "passes over the bytes of a convolution with channels outermost, to change the layout"),
 };
 static_assert(is_complete(kStreamRows));
 
@@ -100,9 +99,9 @@ struct ForwardConstants {
 };
 inline constexpr ConstantField<ForwardConstants> kForwardRows[] = {
     ROW("start_us", ForwardConstants, start_s, kMicroseconds, kNotNegative, 0,
-        "time from the call on the host to the first kernel, and from the last one back"),
+        "time from the host's call to the first kernel, and from the last kernel back"),
     ROW("compiled_dispatch_us", ForwardConstants, compiled_dispatch_s, kMicroseconds, kNotNegative, 0,
-        "host time to issue one kernel of compiled code, overlapped with the device"),
+        "host time to issue one kernel of compiled code, which overlaps with the device"),
 };
 static_assert(is_complete(kForwardRows));
 
@@ -111,21 +110,21 @@ struct LimitConstants {
 };
 inline constexpr ConstantField<LimitConstants> kLimitRows[] = {
     ROW("threads_per_core", LimitConstants, threads_per_core, kThreads, kCount, 2048,
-        "threads that a core keeps in flight: how many rows it holds at a time"),
+        "threads in flight per core, which limits the rows in flight"),
 };
 static_assert(is_complete(kLimitRows));
 
-// ---- products on GPUs, by what is multiplied: [tiles_NAME] ---------------------------------------------
+// ---- products on GPUs, by operands: [tiles_NAME] -------------------------------------------------------
 
 enum class TileTable : std::uint8_t {
     matrix,
     vector,
-    convolution,  // on the vector unit; on the matrix unit they are as products
+    convolution,  // on the vector unit; on the matrix unit they are products
     int8,
     fp8,
     grouped,  // several matrices of weights, as in mixtures of experts
     grouped8,
-    weight8,  // weights that are widened to the activations' dtype as they are read
+    weight8,  // weights that are widened to the dtype of activations while they are read
     weight4,
     count_
 };
@@ -133,7 +132,7 @@ inline constexpr std::size_t kTileTableCount = static_cast<std::size_t>(TileTabl
 inline constexpr std::array<std::string_view, kTileTableCount> kTileTables = {
     "tiles_matrix",  "tiles_vector",   "tiles_convolution", "tiles_int8",   "tiles_fp8",
     "tiles_grouped", "tiles_grouped8", "tiles_weight8",     "tiles_weight4"};
-// The table whose mechanisms hold where one sets none of its own.
+// The table that provides the mechanisms that a table does not set.
 constexpr TileTable general_table(TileTable table) {
     return table == TileTable::convolution ? TileTable::vector : TileTable::matrix;
 }
@@ -146,61 +145,61 @@ struct TileConstants {
 };
 inline constexpr ConstantField<TileConstants> kTileRows[] = {
     ROW("compute", TileConstants, compute, kRatio, kPositive, 1,
-        "arithmetic that these products reach, as a multiple of what their class reaches"),
+        "compute rate of these products, as a multiple of the rate of their class"),
     ROW("with_weights", TileConstants, with_weights, kRatio, kPositive, 1,
-        "the same for products with weights, whose rows lie along the reduction"),
+        "the same for products with weights, whose rows are along the reduction"),
     ROW("dram", TileConstants, dram, kRatio, kPositive, 1,
-        "DRAM bandwidth that they reach, as a multiple of what their class reaches"),
+        "DRAM bandwidth of these products, as a multiple of the bandwidth of their class"),
     ROW("minimum_clocks", TileConstants, minimum_s, kClocks, kNotNegative, 0,
-        "time of the smallest product on top of that of its class"),
+        "time of the smallest product in addition to the minimum of its class"),
     ROW("batched_rows", TileConstants, batched_rows, kElements, kNotNegative, 0,
-        "least rows of a tile in batches of products, whose tiles have 128 columns; 0: any tile"),
+        "minimum rows of a tile in batches of products, whose tiles have 128 columns; 0: any tile"),
     ROW("direct", TileConstants, direct, kRatio, kPositive, kUnset,
-        "share of the vector unit that kernels without tiles reach on few rows; unset: there are none"),
+        "share of the vector unit's peak for kernels without tiles on few rows; unset: no such kernels"),
     ROW("spread", TileConstants, spread, kRatio, kNotNegative, kUnset,
-        "error band of these products; unset: that of their class"),
+        "error band of these products; unset: spread of their class"),
 };
-// Of these, a table takes what it does not set from its general_table().
+// A table takes unset constants of this list from its general_table().
 inline constexpr ConstantField<TileConstants> kSharedTileRows[] = {
     ROW("operand_clocks_per_element", TileConstants, operand_s_per_element, kClocksPerElement, kNotNegative,
-        0, "latency of fetching operands, for each element of the reduction"),
+        0, "operand latency per element of the reduction"),
     ROW("exposed_operands", TileConstants, exposed_operands, kRatio, kNotNegative, 0,
-        "share of the shorter of arithmetic and that latency which the longer does not hide"),
+        "exposed share of the shorter of arithmetic and operand latency"),
     ROW("round_clocks", TileConstants, round_s, kClocks, kNotNegative, 0,
-        "time of each further round of tiles on a core: its pipeline drains and fills"),
+        "time of each additional round of tiles on a core, whose pipeline drains and fills"),
     ROW("exposed_memory", TileConstants, exposed_memory, kRatio, kNotNegative, 0,
-        "share of the shorter of cores and DRAM which the longer does not hide"),
+        "exposed share of the shorter of core time and DRAM time"),
     ROW("split_length", TileConstants, split_length, kElements, kPositive, 512,
-        "least length of a part of a split reduction"),
+        "minimum length of a part of a split reduction"),
     ROW("most_splits", TileConstants, most_splits, kParts, kPositive, 1e9,
-        "most parts that a reduction is split into"),
+        "maximum number of parts of a split reduction"),
     ROW("split_clocks", TileConstants, split_s, kClocks, kNotNegative, 0,
-        "time of the pass that adds up the parts of a split reduction"),
+        "time of the pass that adds the partial sums of a split reduction"),
     ROW("split_bytes", TileConstants, split_bytes, kRatio, kNotNegative, 0,
-        "share of the bytes of those parts that DRAM serves"),
+        "share of the bytes of partial sums that DRAM serves"),
     ROW("page_kib", TileConstants, page_bytes, kKibibytes, kNotNegative, 0,
-        "distance of operand rows beyond which a core's TLB misses; 0: it never does"),
+        "distance of operand rows above which the TLB of a core misses; 0: no misses"),
     ROW("page_cost", TileConstants, page_cost, kRatio, kNotNegative, 0,
-        "extra arithmetic time for each multiple of that distance"),
+        "extra arithmetic time per multiple of page_kib"),
     ROW("page_most", TileConstants, page_most, kRatio, kNotNegative, 0,
-        "multiples of that distance above which the time grows no further"),
+        "multiples of page_kib above which the extra time is constant"),
     ROW("depth_overhead", TileConstants, depth_overhead, kElements, kNotNegative, 0,
-        "time to fill the pipeline, as elements of the reduction"),
+        "time to fill the pipeline, in elements of the reduction"),
     ROW("edge", TileConstants, edge, kRatio, kNotNegative, 0,
-        "extra time of a result in a tile of 64 x 64 over one of 128 x 128"),
+        "extra time per result of a 64 x 64 tile over a 128 x 128 tile"),
     ROW("by_rows", TileConstants, by_rows, kRatio, kNotNegative, 0,
-        "above 0: the number of rows chooses the tile; 0: the fastest tile is taken"),
+        "above 0: the number of rows selects the tile; 0: the fastest tile is used"),
 };
 static_assert(is_complete(kTileRows, kSharedTileRows));
 
-// ---- kernels of GPUs along rows, by what they do: [NAME_rows] ------------------------------------------
+// ---- row kernels of GPUs, by function: [NAME_rows] -----------------------------------------------------
 
 enum class RowTable : std::uint8_t {
     softmax,
     norm,
     quantize,
-    plane,  // interpolation, a thread for each position of a plane
-    token,  // of serving engines, a block of threads for each token
+    plane,  // interpolation, one thread per position of a plane
+    token,  // of serving engines, one block of threads per token
     count_
 };
 inline constexpr std::size_t kRowTableCount = static_cast<std::size_t>(RowTable::count_);
@@ -212,18 +211,18 @@ struct RowConstants {
 };
 inline constexpr ConstantField<RowConstants> kRowRows[] = {
     ROW("l1_share", RowConstants, l1_share, kRatio, kNotNegative, 1,
-        "share of the innermost cache that keeps rows until they are read again"),
-    ROW("l2_share", RowConstants, l2_share, kRatio, kPositive, 1, "the same of the L2 cache"),
+        "share of the innermost cache that retains rows until they are read again"),
+    ROW("l2_share", RowConstants, l2_share, kRatio, kPositive, 1, "the same for the L2 cache"),
     ROW("width", RowConstants, width, kRatio, kPositive, 1,
-        "how gradually a cache overflows: 1 is from half to one and a half times its size"),
+        "width of the transition at which a cache overflows: 1 is from 0.5 to 1.5 times its size"),
     ROW("trip_clocks", RowConstants, trip_s, kClocks, kNotNegative, 0,
-        "time of a block's threads over four elements each"),
+        "time of a block's threads for four elements each"),
     ROW("element_clocks", RowConstants, element_s, kClocks, kNotNegative, 0,
-        "time of a block over one element of its row"),
+        "time of a block per element of its row"),
     ROW("issue_per_clock", RowConstants, issue_per_clock, kElementsAClock, kPositive, 1,
-        "elements that a core reads or writes, where instructions are the limit"),
+        "elements that a core reads or writes, if instructions are the limit"),
     ROW("spread", RowConstants, spread, kRatio, kNotNegative, kUnset,
-        "error band of these kernels; unset: that of their class"),
+        "error band of these kernels; unset: spread of their class"),
 };
 static_assert(is_complete(kRowRows));
 
@@ -236,31 +235,31 @@ struct AttentionConstants {
 };
 inline constexpr ConstantField<AttentionConstants> kAttentionRows[] = {
     ROW("matrix", AttentionConstants, matrix, kRatio, kPositive, 1,
-        "time of the products over the time at the rate of matrix products"),
+        "time of the products relative to matrix products"),
     ROW("exponential", AttentionConstants, exponential, kRatio, kNotNegative, 0,
-        "time of the exponentials over the time at 16 a clock and core"),
+        "time of the exponentials relative to 16 per clock and core"),
     ROW("tile_clocks", AttentionConstants, tile_s, kClocks, kNotNegative, 0,
         "time to start a tile of queries"),
     ROW("longest", AttentionConstants, longest, kRatio, kNotNegative, 0,
-        "share of the longest tile that is added to the mean of all"),
+        "share of the longest tile that is added to the mean of all tiles"),
     ROW("exposed_memory", AttentionConstants, exposed_memory, kRatio, kNotNegative, 0,
-        "share of the shorter of cores and DRAM which the longer does not hide"),
+        "exposed share of the shorter of core time and DRAM time"),
     ROW("decode_clocks", AttentionConstants, decode_s, kClocks, kNotNegative, 0,
-        "time to start a block of keys, with few queries"),
+        "time to start a block of keys, if there are few queries"),
     ROW("decode_element_per_clock", AttentionConstants, decode_element_per_clock, kElementsAClock, kPositive,
-        kUnset, "elements of keys and values that one block streams; unset: no limit"),
+        kUnset, "maximum rate of keys and values in one block; unset: no limit"),
     ROW("decode_dram", AttentionConstants, decode_dram, kRatio, kPositive, 1,
-        "share of the DRAM bandwidth that streamed keys and values reach"),
+        "share of the DRAM bandwidth for streamed keys and values"),
     ROW("narrow", AttentionConstants, narrow, kRatio, kNotNegative, 0,
-        "extra arithmetic for keys that are narrower than queries"),
+        "extra arithmetic time for keys that are narrower than queries"),
     ROW("narrow_clocks", AttentionConstants, narrow_s, kClocks, kNotNegative, 0,
-        "time of the kernel that makes queries as narrow"),
+        "time of the kernel that converts queries to the dtype of keys"),
     ROW("wide_passes", AttentionConstants, wide_passes, kRatio, kNotNegative, 0,
-        "passes over partial results, where heads are too wide for one kernel"),
+        "passes over partial results, if heads are too wide for one kernel"),
     ROW("combine_clocks", AttentionConstants, combine_s, kClocks, kNotNegative, 0,
         "time of the kernel that combines the parts of split keys"),
     ROW("combine_split_clocks", AttentionConstants, combine_split_s, kClocks, kNotNegative, 0,
-        "time of that kernel for each part"),
+        "time of that kernel per part"),
 };
 static_assert(is_complete(kAttentionRows));
 
@@ -269,11 +268,11 @@ struct WinogradConstants {
 };
 inline constexpr ConstantField<WinogradConstants> kWinogradRows[] = {
     ROW("fused", WinogradConstants, fused, kRatio, kPositive, kUnset,
-        "share of the products' peak that one fused kernel reaches; unset: no Winograd kernels"),
+        "share of the peak for products in a fused kernel; unset: no Winograd kernels"),
     ROW("products", WinogradConstants, products, kRatio, kPositive, 1,
-        "share of the peak that products between separate transforms reach"),
+        "share of the peak for products between separate transforms"),
     ROW("passes", WinogradConstants, passes, kRatio, kPositive, 1,
-        "time of separate transforms over the time of a stream of their bytes"),
+        "time of separate transforms relative to a stream of their bytes"),
 };
 static_assert(is_complete(kWinogradRows));
 
@@ -283,7 +282,7 @@ struct SparsityConstants {
 };
 inline constexpr ConstantField<SparsityConstants> kSparsityRows[] = {
     ROW("gain_2_4", SparsityConstants, gain_2_4, kRatio, kHalfToOne, 1,
-        "share of a matrix unit's 2:4 factor that libraries reach"),
+        "share of the matrix unit's 2:4 factor that libraries reach"),
 };
 static_assert(is_complete(kSparsityRows));
 
@@ -298,56 +297,57 @@ struct CpuConstants {
 };
 inline constexpr ConstantField<CpuConstants> kCpuRows[] = {
     ROW("special_per_clock_per_core", CpuConstants, special_s, kElementsPerClockPerCore, kPositive, 0,
-        "elements of exp and kin"),
+        "elements of exp and similar functions"),
     ROW("library_per_clock_per_core", CpuConstants, library_s, kElementsPerClockPerCore, kPositive, 0,
-        "elements of functions that eager execution takes from a vendor's library"),
+        "elements of functions for which eager execution calls a vendor library"),
     ROW("row_per_clock_per_core", CpuConstants, row_s, kElementsPerClockPerCore, kPositive, 0,
-        "elements of rows that are passed over several times"),
+        "elements of rows that are traversed several times"),
     ROW("softmax_per_clock_per_core", CpuConstants, softmax_s, kElementsPerClockPerCore, kPositive, 0,
         "elements of a softmax"),
     ROW("window_per_clock_per_core", CpuConstants, window_s, kElementsPerClockPerCore, kPositive, 0,
         "elements of pooling windows"),
     ROW("scattered_per_clock_per_core", CpuConstants, scattered_s, kElementsPerClockPerCore, kPositive,
-        kUnset, "elements of rows that do not lie side by side; unset: as row"),
+        kUnset, "elements of rows that are not contiguous; unset: as row"),
     ROW("transpose_per_clock_per_core", CpuConstants, transpose_s, kElementsPerClockPerCore, kPositive, 0,
-        "elements brought from one order of axes into another"),
+        "elements copied from one order of axes to another"),
     ROW("copying_per_clock_per_core", CpuConstants, copying_s, kElementsPerClockPerCore, kPositive, 0,
         "elements of activations that a library copies into its blocked layout; unset: by bytes"),
     ROW("compiled_special_per_clock_per_core", CpuConstants, compiled_special_s, kElementsPerClockPerCore,
-        kPositive, kUnset, "elements of exp and kin in compiled loops; unset: as in eager ones"),
+        kPositive, kUnset,
+        "elements of exp and similar functions in compiled loops; unset: as in eager loops"),
     ROW("compiled_row_per_clock_per_core", CpuConstants, compiled_row_s, kElementsPerClockPerCore, kPositive,
-        kUnset, "the same of rows; unset: as in eager loops"),
+        kUnset, "the same for rows; unset: as in eager loops"),
     ROW("compiled_softmax_per_clock_per_core", CpuConstants, compiled_softmax_s, kElementsPerClockPerCore,
-        kPositive, kUnset, "the same of a softmax; unset: as in eager loops"),
+        kPositive, kUnset, "the same for a softmax; unset: as in eager loops"),
     ROW("compiled_window_per_clock_per_core", CpuConstants, compiled_window_s, kElementsPerClockPerCore,
-        kPositive, kUnset, "the same of pooling windows; unset: five times as many as in eager loops"),
+        kPositive, kUnset, "the same for pooling windows; unset: five times the eager rate"),
     ROW("compiled_grain", CpuConstants, compiled_grain, kElements, kPositive, 512,
-        "elements for each thread below which compiled loops run on one thread; the default is "
+        "elements per thread below which compiled loops run on one thread; the default is "
         "cpp.min_chunk_size of torch._inductor.config in PyTorch 2.13"),
     ROW("packing_per_clock", CpuConstants, packing_s, kElementsPerClock, kPositive, 0,
-        "elements of weights packed into panels, of the whole machine; unset: by bytes"),
+        "elements of weights packed into panels by the whole machine; unset: by bytes"),
     ROW("gemv_per_clock", CpuConstants, gemv_s, kElementsPerClock, kPositive, 0,
-        "elements of weights streamed against a single row, of the whole machine"),
+        "elements of weights streamed by the whole machine, in a product with a single row"),
     ROW("product", CpuConstants, product, kRatio, kPositive, 1,
-        "arithmetic that matrix products reach, as a multiple of [achieved]"),
-    ROW("pixelwise", CpuConstants, pixelwise, kRatio, kPositive, 1, "the same of 1 x 1 convolutions"),
-    ROW("convolution", CpuConstants, convolution, kRatio, kPositive, 1, "the same of other convolutions"),
-    ROW("grouped", CpuConstants, grouped, kRatio, kPositive, 1, "the same of convolutions in groups"),
+        "compute rate of matrix products, as a multiple of [achieved]"),
+    ROW("pixelwise", CpuConstants, pixelwise, kRatio, kPositive, 1, "the same for 1 x 1 convolutions"),
+    ROW("convolution", CpuConstants, convolution, kRatio, kPositive, 1, "the same for other convolutions"),
+    ROW("grouped", CpuConstants, grouped, kRatio, kPositive, 1, "the same for convolutions in groups"),
     ROW("depthwise", CpuConstants, depthwise, kRatio, kPositive, 1,
-        "the same of convolutions with one channel to a group"),
-    ROW("attention", CpuConstants, attention, kRatio, kPositive, 1, "the same of attention"),
+        "the same for convolutions with one channel per group"),
+    ROW("attention", CpuConstants, attention, kRatio, kPositive, 1, "the same for attention"),
     ROW("convolution_us", CpuConstants, convolution_s, kMicroseconds, kNotNegative, 0,
-        "time of a call of the convolution library on top of another op's"),
+        "extra time to call the convolution library, over the dispatch of another op"),
     ROW("parallel_region_us_per_thread", CpuConstants, region_s, kMicroseconds, kNotNegative, 0,
-        "time to open and close a parallel loop, for each thread"),
+        "time to open and close a parallel loop, per thread"),
     ROW("page_fault_us", CpuConstants, fault_s_per_byte, kMicrosecondsPerPage, kNotNegative, 0,
         "time to map a new page of 4 KiB, for results above 32 MiB"),
 };
 static_assert(is_complete(kCpuRows));
 
-// ---- what is reached of a data sheet: [achieved] -------------------------------------------------------
+// ---- reachable shares of a data sheet: [achieved] ------------------------------------------------------
 
-// A figure of each engine for each dtype; kUnset where there is none.
+// A figure of each engine per dtype; kUnset if there is none.
 struct EngineFigures {
     std::array<double, kDTypeCount> matrix, vector;
 
@@ -362,51 +362,53 @@ struct AchievedConstants {
     double dram, cache, matrix, vector;
 };
 inline constexpr ConstantField<AchievedConstants> kAchievedRows[] = {
-    ROW("dram", AchievedConstants, dram, kRatio, kFraction, 1,
-        "share of the DRAM bandwidth that streams reach", kRequired),
+    ROW("dram", AchievedConstants, dram, kRatio, kFraction, 1, "share of the DRAM bandwidth for streams",
+        kRequired),
     ROW("cache", AchievedConstants, cache, kRatio, kFraction, 1,
-        "share of the bandwidth of caches that streams reach", kRequired),
+        "share of the bandwidth of caches for streams", kRequired),
     ROW("matrix", AchievedConstants, matrix, kRatio, kReached, 1,
-        "share of the peak that products on the matrix unit reach", kRequired),
+        "share of the peak for products on the matrix unit", kRequired),
     ROW("vector", AchievedConstants, vector, kRatio, kReached, 1,
-        "share of the peak that arithmetic on the vector unit reaches", kRequired),
+        "share of the peak for arithmetic on the vector unit", kRequired),
 };
 inline constexpr Constant kAchievedOfEngine{"{engine}_{dtype}",
                                             "{engine}_{dtype}",
                                             kRatio,
                                             kReached,
                                             kUnset,
-                                            "the same for one dtype; unset: that of the engine"};
+                                            "the same for one dtype; unset: the share of the engine"};
 static_assert(is_complete(kAchievedRows));
 
 // ---- energy: [energy], [sustained], [power] ------------------------------------------------------------
 
-// In a file: what the loader makes a machine's figures of, with the board's limit.
+// In a file; the loader combines these with the power limit of the board.
 inline constexpr Constant kEnergyRows[] = {
     LOADED("static_fraction", "static_fraction", kRatio, kFraction, kUnset,
-           "share of the board's limit that it draws whatever it does; unset: energy is not estimated"),
+           "static power as a share of the board's power limit; unset: energy is not estimated"),
     LOADED("dram_pj_per_byte", "dram_j_per_byte", kPicojoulesPerByte, kPositive, kUnset,
-           "energy of a byte from DRAM, caches and wires included; unset: energy is not estimated"),
+           "energy of a byte from DRAM, including caches and wires; unset: energy is not estimated"),
     LOADED("cache_pj_per_byte", "cache_j_per_byte", kPicojoulesPerByte, kNotNegative, 0,
-           "energy of a byte from the last cache and the way to it; that of DRAM comes on top"),
+           "energy of a byte from the last cache, including the path to it; DRAM adds to it"),
     LOADED("spread", "spread", kRatio, kNotNegative, 0, "error band of the power, as in [band]"),
-    LOADED("pj_per_flop_{engine}_{dtype}", "{engine}_{dtype}", kPicojoulesPerFlop, kPositive, kUnset,
-           "energy of a FLOP at full clock; unset: from a known dtype by bits, else the limit over the peak"),
+    LOADED(
+        "pj_per_flop_{engine}_{dtype}", "{engine}_{dtype}", kPicojoulesPerFlop, kPositive, kUnset,
+        "energy of a FLOP at full clock; unset: scaled from another dtype, or power limit divided by peak"),
 };
 inline constexpr Constant kSustainedRows[] = {
     LOADED("static_fraction", "static_fraction", kRatio, kFraction, 0,
-           "share of the board's limit that it draws whatever it does, under continuous load"),
+           "static power as a share of the board's power limit, under constant load"),
     LOADED("dram_pj_per_byte", "dram_j_per_byte", kPicojoulesPerByte, kPositive, kUnset,
-           "energy of a byte from DRAM under continuous load; unset: what the board sustains is not known"),
+           "energy of a byte from DRAM under constant load; unset: no sustained limit is modelled"),
     LOADED("pj_per_flop_{engine}_{dtype}", "{engine}_{dtype}", kPicojoulesPerFlop, kPositive, kUnset,
-           "energy of a FLOP under continuous load, at the lower voltage that a board at its limit has"),
+           "energy of a FLOP under constant load, at the lower voltage of a board at its power limit"),
 };
 inline constexpr Constant kPowerRows[] = {
     LOADED("static_fraction", "static_fraction", kRatio, kNotNegative, 0,
-           "share of the board's limit that arithmetic does not get"),
-    LOADED("static_w", "static_w", kWatts, kNotNegative, 0, "power that arithmetic does not get, on top"),
+           "share of the board's power limit that is not available to arithmetic"),
+    LOADED("static_w", "static_w", kWatts, kNotNegative, 0,
+           "additional power that is not available to arithmetic"),
     LOADED("pj_per_flop_{engine}_{dtype}", "{engine}_{dtype}", kPicojoulesPerFlop, kPositive, kUnset,
-           "energy of a FLOP: no rate exceeds what the rest of the limit pays for; unset: no limit"),
+           "energy of a FLOP, which caps the rate at the available power; unset: no cap"),
 };
 
 // In a machine.
@@ -414,10 +416,10 @@ struct EnergyConstants {
     double static_w, most_w, cache_j_per_byte, dram_j_per_byte, spread;
 };
 inline constexpr ConstantField<EnergyConstants> kEnergyDerived[] = {
-    DERIVED(EnergyConstants, static_w, kWatts, kUnset, "power of the machine whatever it does"),
-    DERIVED(EnergyConstants, most_w, kWatts, 0, "limit of the board"),
+    DERIVED(EnergyConstants, static_w, kWatts, kUnset, "static power of the machine"),
+    DERIVED(EnergyConstants, most_w, kWatts, 0, "power limit of the board"),
     DERIVED(EnergyConstants, cache_j_per_byte, kJoulesPerByte, 0, "energy of a byte from the last cache"),
-    DERIVED(EnergyConstants, dram_j_per_byte, kJoulesPerByte, 0, "energy of a byte from DRAM on top"),
+    DERIVED(EnergyConstants, dram_j_per_byte, kJoulesPerByte, 0, "additional energy of a byte from DRAM"),
     DERIVED(EnergyConstants, spread, kRatio, 0, "error band of the power"),
 };
 struct SustainedConstants {
@@ -425,21 +427,17 @@ struct SustainedConstants {
 };
 inline constexpr ConstantField<SustainedConstants> kSustainedDerived[] = {
     DERIVED(SustainedConstants, dram_s_per_byte, kSecondsPerByte, kUnset,
-            "energy of a byte from DRAM over the power that the board has for it; unset: no such limit"),
+            "energy of a byte from DRAM divided by the available power; unset: no limit"),
 };
 static_assert(is_complete(kEnergyDerived) && is_complete(kSustainedDerived));
 inline constexpr Constant kEnergyOfEngine{"", kEngineAndDtype,   kJoulesPerFlop, kNotNegative,
                                           0,  "energy of a FLOP"};
-inline constexpr Constant kSustainedOfEngine{"",
-                                             kEngineAndDtype,
-                                             kSecondsPerFlop,
-                                             kNotNegative,
-                                             0,
-                                             "energy of a FLOP over the power that the board has for it"};
+inline constexpr Constant kSustainedOfEngine{
+    "", kEngineAndDtype, kSecondsPerFlop, kNotNegative, 0, "energy of a FLOP divided by the available power"};
 inline constexpr Constant kPowerOfEngine{
     "",     kEngineAndDtype,
     kRatio, kNotNegative,
-    1,      "share of its reached rate that the board's limit leaves an engine"};
+    1,      "share of an engine's reachable rate within the power limit of the board"};
 
 // ---- links: [collectives], [host_link], [cold_start] ---------------------------------------------------
 
@@ -449,38 +447,37 @@ struct CollectiveConstants {
     double spread, host_spread;
 };
 inline constexpr ConstantField<CollectiveConstants> kCollectiveRows[] = {
-    ROW("base_us", CollectiveConstants, base_s, kMicroseconds, kPositive, kUnset,
-        "time of a call before any step"),
+    ROW("base_us", CollectiveConstants, base_s, kMicroseconds, kPositive, kUnset, "startup time of a call"),
     ROW("hop_us", CollectiveConstants, hop_s, kMicroseconds, kPositive, kUnset,
-        "time of a step from device to device over their link"),
+        "time of a step between devices over their link"),
     ROW("host_hop_us", CollectiveConstants, host_hop_s, kMicroseconds, kPositive, kUnset,
         "time of a step through the host"),
     ROW("ll_share", CollectiveConstants, ll_share, kRatio, kFraction, kUnset,
-        "share of the link that protocol LL reaches: half of its bytes are flags, few in flight"),
+        "share of the link for protocol LL: half of its bytes are flags, few in flight"),
     ROW("ll128_us", CollectiveConstants, ll128_s, kMicroseconds, kNotNegative, kUnset,
-        "how much later protocol LL128 begins"),
+        "additional startup time of protocol LL128"),
     ROW("ll128_share", CollectiveConstants, ll128_share, kRatio, kFraction, kUnset,
-        "share of the link that LL128 reaches: 120 of 128 bytes are data"),
+        "share of the link for LL128: 120 of 128 bytes are data"),
     ROW("simple_us", CollectiveConstants, simple_s, kMicroseconds, kNotNegative, kUnset,
-        "how much later protocol Simple begins: whole buffers, then a fence"),
+        "additional startup time of protocol Simple: whole buffers, then a fence"),
     ROW("simple_share", CollectiveConstants, simple_share, kRatio, kFraction, kUnset,
-        "share of the link that Simple reaches"),
+        "share of the link for Simple"),
     ROW("own_copy", CollectiveConstants, own_copy, kRatio, kNotNegative, kUnset,
-        "cost of a byte of its own part that a device copies, in bytes over the link"),
+        "time to copy a byte of the device's own part, in bytes over the link"),
     ROW("alltoall_step", CollectiveConstants, alltoall_step, kRatio, kNotNegative, kUnset,
-        "cost of a further peer of an all-to-all, in steps"),
+        "time per additional peer of an all-to-all, in steps"),
     ROW("switch_us", CollectiveConstants, switch_s, kMicroseconds, kNotNegative, kUnset,
-        "how much later a reduction in the switch begins"),
+        "additional startup time of a reduction in the switch"),
     ROW("switch_share", CollectiveConstants, switch_share, kRatio, kPositive, kUnset,
-        "share of the link that a reduction in the switch reaches, both directions counted"),
+        "share of the link for a reduction in the switch, counting both directions"),
     ROW("switch_devices", CollectiveConstants, switch_devices, kDevices, kCount, kUnset,
-        "least number of devices whose reduction the switch does"),
+        "minimum number of devices for a reduction in the switch"),
     ROW("host_share", CollectiveConstants, host_share, kRatio, kFraction, kUnset,
-        "share of the host's link that two devices reach with Simple; LL reaches half of it"),
+        "share of the host link for two devices with Simple; LL reaches half of it"),
     ROW("host_sharing", CollectiveConstants, host_sharing, kRatio, kNotNegative, kUnset,
-        "rate ~ flows^-host_sharing: 0 for paths of their own, 1 for one shared root complex"),
+        "exponent of rate ~ flows^-host_sharing: 0 for separate paths, 1 for one shared root complex"),
     ROW("spread", CollectiveConstants, spread, kRatio, kNotNegative, kUnset,
-        "error band of calls over the devices' link, as in [band]"),
+        "error band of calls over the link between devices, as in [band]"),
     ROW("host_spread", CollectiveConstants, host_spread, kRatio, kNotNegative, kUnset,
         "error band of calls through the host, as in [band]"),
 };
@@ -493,11 +490,11 @@ inline constexpr ConstantField<HostLinkConstants> kHostLinkRows[] = {
     ROW("latency_us", HostLinkConstants, latency_s, kMicroseconds, kNotNegative, kUnset,
         "latency of one copy between host and device"),
     ROW("pinned_share", HostLinkConstants, pinned_share, kRatio, kFraction, kUnset,
-        "share of the link's bandwidth that copies from pinned memory reach"),
+        "share of the link's bandwidth for copies from pinned memory"),
     ROW("pageable_gb_per_s", HostLinkConstants, pageable_byte_per_s, kGigabytesPerSecond, kPositive, kUnset,
-        "most that copies from pageable memory reach, which the host copies first"),
+        "maximum rate of copies from pageable memory, which the host copies first"),
     ROW("spread", HostLinkConstants, spread, kRatio, kNotNegative, kUnset,
-        "error band of the time of copies, as in [band]"),
+        "error band of copy times, as in [band]"),
 };
 static_assert(is_complete(kHostLinkRows));
 
@@ -506,26 +503,26 @@ struct ColdStartConstants {
 };
 inline constexpr ConstantField<ColdStartConstants> kColdStartRows[] = {
     ROW("runtime_low_s", ColdStartConstants, runtime_low_s, kSeconds, kNotNegative, 0,
-        "least time from the start of a process to the first kernel; weights come after it"),
+        "minimum time from the start of a process to the first kernel, without weights"),
     ROW("runtime_high_s", ColdStartConstants, runtime_high_s, kSeconds, kNotNegative, 0,
-        "most time from the start of a process to the first kernel"),
+        "maximum time from the start of a process to the first kernel, without weights"),
 };
 static_assert(is_complete(kColdStartRows));
 
-// How the links of a device's file are wired.
+// Topology of the links in a device's file.
 struct LinkConstants {
     double host_shared, host_unified, device_peers, device_reduces;
 };
 inline constexpr ConstantField<LinkConstants> kLinkDerived[] = {
-    DERIVED(LinkConstants, host_shared, kRatio, 0, "1: the host's link is PCIe, and leads to other devices"),
-    DERIVED(LinkConstants, host_unified, kRatio, 0, "1: host and device have one memory"),
+    DERIVED(LinkConstants, host_shared, kRatio, 0, "1: the host link is PCIe, and reaches other devices"),
+    DERIVED(LinkConstants, host_unified, kRatio, 0, "1: host and device share one memory"),
     DERIVED(LinkConstants, device_peers, kDevices, kUnset,
-            "devices that the link divides among; unset: the whole of it leads to any of them"),
-    DERIVED(LinkConstants, device_reduces, kRatio, 0, "1: the switch adds up what devices send"),
+            "number of devices that share the link; unset: any device can use all of it"),
+    DERIVED(LinkConstants, device_reduces, kRatio, 0, "1: the switch reduces data in transit"),
 };
 static_assert(is_complete(kLinkDerived));
 
-// ---- constants that the loader makes other figures of a machine of -------------------------------------
+// ---- constants from which the loader derives other figures of a machine --------------------------------
 
 inline constexpr Constant kOverheadRows[] = {
     LOADED("dispatch_us", "dispatch_s", kMicroseconds, kNotNegative, kUnset,
@@ -535,39 +532,39 @@ inline constexpr Constant kOverheadRows[] = {
     LOADED("replay_gap_us", "replay_gap_s", kMicroseconds, kNotNegative, kUnset,
            "gap between two kernels of a replayed graph", kRequired),
     LOADED("kernel_minimum_us", "kernel_minimum_s", kMicroseconds, kNotNegative, kUnset,
-           "time of the smallest contraction on top of the gap", kRequired),
+           "time of the smallest contraction in addition to the gap", kRequired),
     LOADED("kernel_minimum_clocks", "kernel_minimum_core_s", kOverheadClocks, kNotNegative, 0,
-           "the part of it that passes in instructions of a core, on top"),
+           "additional part of kernel_minimum that scales with the core clock"),
 };
 inline constexpr Constant kCacheRows[] = {
     LOADED("l1_byte_per_clock_per_core", "l1_byte_per_clock_per_core", kBytesAClockPerCore, kPositive, kUnset,
-           "bandwidth of the L1 cache, where the sheet gives none; unset: the level is left out"),
+           "bandwidth of the L1 cache, if the data sheet gives none; unset: the level is omitted"),
     LOADED("l2_byte_per_clock_per_core", "l2_byte_per_clock_per_core", kBytesAClockPerCore, kPositive, kUnset,
-           "the same of the L2 cache"),
+           "the same for the L2 cache"),
     LOADED("scratchpad_byte_per_clock_per_core", "scratchpad_byte_per_clock_per_core", kBytesAClockPerCore,
-           kPositive, kUnset, "the same of a scratchpad"),
+           kPositive, kUnset, "the same for a scratchpad"),
     LOADED("llc_byte_per_clock_per_core", "llc_byte_per_clock_per_core", kBytesAClockPerCore, kPositive,
-           kUnset, "the same of the last cache"),
+           kUnset, "the same for the last cache"),
     LOADED("scratchpad_over_dram_bandwidth", "scratchpad_over_dram_bandwidth", kRatio, kOneOrMore, kUnset,
-           "bandwidth of a scratchpad over that of DRAM, where no other figure is known"),
+           "bandwidth of a scratchpad divided by that of DRAM, if no other figure is known"),
 };
 inline constexpr Constant kDramLimitRows[] = {
     LOADED("dram_gb_per_s_per_core", "dram_byte_per_s_per_core", kGigabytesPerSecondPerCore, kPositive,
-           kUnset, "DRAM bandwidth that one core reaches, where few threads are used; unset: no limit"),
+           kUnset, "maximum DRAM bandwidth of one core, if few threads are used; unset: no limit"),
 };
-// Four of five measurements lie between latency / (1 + spread) and latency x (1 + spread).
+// Four of five measurements are between latency / (1 + spread) and latency x (1 + spread).
 inline constexpr Constant kMachineBandRows[] = {
     LOADED("spread", "spread", kRatio, kNotNegative, kUnset,
-           "error band of latencies, where a class of kernels has none of its own", kRequired),
+           "error band of latencies, for classes of kernels without a spread", kRequired),
 };
 inline constexpr Constant kAssumedRows[] = {
-    LOADED("clock_ghz", "clock_hz", kGigahertz, kPositive, kUnset, "clock, where the sheet gives none",
+    LOADED("clock_ghz", "clock_hz", kGigahertz, kPositive, kUnset, "clock, if the data sheet gives none",
            kRequired),
     LOADED("vector_flop_per_clock_per_core", "vector_flop_per_clock_per_core", kFlopAClockPerCore, kPositive,
            kUnset,
-           "fp32 rate of the vector unit, where the sheet gives none; unset: there is no vector unit"),
+           "fp32 rate of the vector unit, if the data sheet gives none; unset: there is no vector unit"),
     LOADED("idle_fraction_of_tdp", "idle_fraction_of_tdp", kRatio, kFraction, kUnset,
-           "power at rest as a share of the limit, where the sheet gives none; unset: it is not known"),
+           "idle power as a share of the power limit, if the data sheet gives none; unset: unknown"),
 };
 static_assert(has_distinct_keys(kLimitRows, kDramLimitRows) && has_distinct_keys(kEnergyRows) &&
               has_distinct_keys(kSustainedRows) && has_distinct_keys(kPowerRows) &&
