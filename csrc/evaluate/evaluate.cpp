@@ -59,7 +59,7 @@ AxisFacts check_axes(const Graph& graph, std::span<const SizeAxis> axes, std::si
     for (std::size_t a = 0; a < axes.size(); ++a) {
         const SizeAxis& axis = axes[a];
         if (axis.repeat == 0 || (axis.values.empty() && points > 0)) {
-            throw std::invalid_argument("size '" + axis.name + "' has no values");
+            throw std::invalid_argument("size '" + axis.name + "' has no values; pass at least one");
         }
         if (axis.values.empty()) continue;
         std::int64_t low = axis.values[0];

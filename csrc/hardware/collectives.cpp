@@ -43,11 +43,11 @@ double known(const Hardware& hardware, double CollectiveConstants::* field) {
     for (const ConstantField<CollectiveConstants>& row : kCollectiveRows) {
         if (row.field == field) key = row.key;
     }
-    throw std::invalid_argument(
-        "'" + hardware.id + "' has no constant collectives." + key +
-        ", without which no collective can be timed; expected it in the calibration file of "
-        "its family '" +
-        hardware.family + "' or of its kind, in a table [collectives]");
+    throw std::invalid_argument("'" + hardware.id + "' has no constant collectives." + key +
+                                ", which the time of a collective needs; set it in table [collectives] of "
+                                "the calibration file of its "
+                                "family '" +
+                                hardware.family + "' or of its kind");
 }
 
 struct Path {
@@ -70,7 +70,7 @@ Path path_between(const Hardware& hardware, double devices) {
         throw std::invalid_argument(
             "'" + hardware.id +
             "' has no link to other devices; expected [link.device], or [link.host] with a "
-            "bandwidth and a kind that begins with 'PCIe', in its file");
+            "bandwidth and a kind that starts with 'PCIe', in its file");
     }
     const double flows =
         std::max(2.0, devices / (linked ? 2 : 1));  // traffic within a pair bypasses the host

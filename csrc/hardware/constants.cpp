@@ -204,7 +204,7 @@ void Constants::set(std::string_view name, double value) {
     const Slot& slot = slot_of(name);
     if (!is_set(value)) {
         throw std::invalid_argument("constant '" + std::string(name) +
-                                    "' is not a number; leave it out instead");
+                                    "' is not a number; pass a number, or omit it");
     }
     at(*this, slot) = value;
 }

@@ -84,7 +84,7 @@ TensorIndex Call::first_operand() const {
         }
     }
     throw std::invalid_argument("node " + std::to_string(&node_ - graph().nodes().data()) + " (" + op().full +
-                                ") has no tensor operand");
+                                ") has no tensor operand; expected at least one");
 }
 
 TensorIndex Call::output(std::size_t i) const {
@@ -102,7 +102,7 @@ Expr Call::dim(TensorIndex t, int axis) const {
     if (index < 0 || index >= static_cast<int>(shape.count)) {
         throw std::invalid_argument("node " + std::to_string(&node_ - graph().nodes().data()) + " (" +
                                     op().full + ") needs dimension " + std::to_string(axis) +
-                                    " of a tensor that has " + std::to_string(shape.count));
+                                    " of a tensor with " + std::to_string(shape.count) + " dimensions");
     }
     return pass_.expr(graph().dims(shape)[static_cast<std::size_t>(index)]);
 }

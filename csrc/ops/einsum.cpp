@@ -25,7 +25,7 @@ EinsumEquation read_einsum(const Call& call) {
     const auto unreadable = [&] {
         return std::invalid_argument(
             "einsum '" + equation + "' with " + std::to_string(operands.size()) +
-            " operands cannot be read; expected a letter for each of their dimensions");
+            " operands cannot be parsed; expected one letter per dimension of each operand");
     };
     if (parts.size() != operands.size()) throw unreadable();
     // "..." matches the dimensions without a letter, aligned at their ends; they are named 9, 8, ... from the

@@ -34,8 +34,8 @@ std::vector<Expr> expanded(const Call& call, const char* tensor, const char* exp
     }
     if (result.size() != rank || next != lengths.size()) {
         throw std::invalid_argument(call.op().full + " has " + std::to_string(lengths.size()) +
-                                    " dimensions in '" + tensor + "'; expected those that with '" + expand +
-                                    "' make " + std::to_string(rank));
+                                    " dimensions in '" + tensor + "'; expected " + std::to_string(rank) +
+                                    " together with the entries of '" + expand + "'");
     }
     return result;
 }

@@ -46,7 +46,7 @@ void recur(const Call& call, Work& work, const CellKind& kind, const Recurrence&
     if (matrices.empty() || !cells.is_constant() || cells.constant() < 1 ||
         matrices.size() % static_cast<std::size_t>(cells.constant()) != 0) {
         throw std::invalid_argument(call.op().full + " has " + std::to_string(matrices.size()) +
-                                    " weight matrices; expected two or three for each layer and direction");
+                                    " weight matrices; expected two or three per layer and direction");
     }
     // The first matrix of each cell has one row per gate and hidden unit.
     const std::size_t each = matrices.size() / static_cast<std::size_t>(cells.constant());

@@ -46,7 +46,7 @@ const std::unordered_map<std::string_view, const OpRule*>& table() {
         for (const Family& family : families()) {
             for (const OpRule& row : family.rows) {
                 if (!map.emplace(row.op, &row).second) {
-                    throw std::logic_error("op '" + std::string(row.op) + "' has two rows");
+                    throw std::logic_error("op '" + std::string(row.op) + "' has two rows; expected one");
                 }
             }
         }
@@ -84,8 +84,8 @@ Analyzer::Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const
     overrides_.resize(graph_->nodes().size(), nullptr);
     for (const auto& [node, work] : *overrides) {
         if (node < 0 || static_cast<std::size_t>(node) >= overrides_.size()) {
-            throw std::invalid_argument("a rule was given for node " + std::to_string(node) +
-                                        "; the graph has " + std::to_string(overrides_.size()));
+            throw std::invalid_argument("a rule is given for node " + std::to_string(node) +
+                                        "; the graph has " + std::to_string(overrides_.size()) + " nodes");
         }
         overrides_[static_cast<std::size_t>(node)] = &work;
     }

@@ -152,12 +152,15 @@ Scan::Scan(const Element& element, const WeightShape& shape, std::int64_t zero, 
     : element_(element), shape_(shape), zero_(zero), places_(magnitudes ? shape.rows * shape.columns : 0) {
     checked_elements(shape);
     if (shape.channel_columns == 0 || shape.columns % shape.channel_columns != 0) {
-        throw std::invalid_argument(std::to_string(shape.columns) + " columns are no multiple of " +
+        throw std::invalid_argument(std::to_string(shape.columns) + " columns are not a multiple of " +
                                     std::to_string(shape.channel_columns) + ", the size of a channel");
     }
-    if (shape.flat && shape.rows > 1) throw std::invalid_argument("a flat weight has one row");
+    if (shape.flat && shape.rows > 1) {
+        throw std::invalid_argument("a flat weight has " + std::to_string(shape.rows) +
+                                    " rows; expected one");
+    }
     if (zero != 0 && !element.is_integer()) {
-        throw std::invalid_argument("a zero point of " + std::to_string(zero) + " is for integers, not for " +
+        throw std::invalid_argument("zero point " + std::to_string(zero) + " needs an integer dtype, got " +
                                     std::string(element.name));
     }
     used_rows_ = std::vector<std::atomic<std::uint64_t>>(divided_up(shape.rows, kBandRows));
@@ -263,7 +266,7 @@ ScanResult Scan::result() const {
     result.elements = shape_.rows * shape_.columns;
     if (added_ != result.elements) {
         throw std::invalid_argument("regions of " + std::to_string(added_) +
-                                    " elements were scanned, expected " + std::to_string(result.elements));
+                                    " elements were scanned; expected " + std::to_string(result.elements));
     }
     result.counts = counts_;
     result.zeros = result.elements - counts_.nonzeros;

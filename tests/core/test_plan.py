@@ -164,7 +164,7 @@ def test_a_callers_op_is_a_kernel_of_its_own() -> None:
     [
         ({"precision": "fp12"}, "unknown precision 'fp12'; expected one of native, fp64, fp32"),
         ({"execution": "lazy"}, "unknown execution 'lazy'; expected .*eager.*compiled.*cuda_graph"),
-        ({"overrides": {99: ic.Work()}}, "a rule was given for node 99; the graph has"),
+        ({"overrides": {99: ic.Work()}}, "a rule is given for node 99; the graph has"),
     ],
 )
 def test_what_a_plan_refuses(arguments: dict[str, Any], message: str) -> None:

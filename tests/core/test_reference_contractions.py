@@ -233,7 +233,7 @@ def test_an_einsum_that_only_turns_around_is_a_view(equation: str, result: tuple
 
 @pytest.mark.parametrize("equation", ["ij,jk->ik", "ijk->i", "i->i", "...ijk->i"])
 def test_an_einsum_that_does_not_fit_is_refused(equation: str) -> None:
-    with pytest.raises(ValueError, match=r"einsum '.*' with 1 operands cannot be read; expected a letter for each"):
+    with pytest.raises(ValueError, match=r"einsum '.*' with 1 operands cannot be parsed; expected one letter per"):
         work_of("aten.einsum", {"equation": equation, "tensors": [T((3, 4))]}, T((3,)))
 
 

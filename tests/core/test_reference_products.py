@@ -153,7 +153,7 @@ def test_mkldnn_layer(bias: bool) -> None:
 
 def test_weights_that_do_not_fit_are_refused() -> None:
     given = {"input": T((3, 2, 4)), "hx": T((2, 2, 5)), "params": [T((5, 4))], "num_layers": 2}
-    with pytest.raises(ValueError, match="1 weight matrices; expected two or three for each layer and direction"):
+    with pytest.raises(ValueError, match="1 weight matrices; expected two or three per layer and direction"):
         work_of("aten.rnn_tanh.input", given, T((3, 2, 5)))
 
 
