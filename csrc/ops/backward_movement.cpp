@@ -40,8 +40,8 @@ void adaptive_backward(const Call& call, Work& work) {
 }
 
 // Each gradient is added to its neighbors: one product and one addition each.
-template <int kNeighbours>
-constexpr WorkShape resample_backward = per_input<2 * kNeighbours, WorkKind::pooling>;
+template <int kNeighbors>
+constexpr WorkShape resample_backward = per_input<2 * kNeighbors, WorkKind::pooling>;
 
 // Input: 2 per neighbor. Grid: neighbor times gradient, then one product and one addition per axis. All
 // channels share positions and weights, which are not counted.
@@ -52,10 +52,10 @@ void grid_backward(const Call& call, Work& work) {
     const auto want = [&](std::size_t i) { return i >= mask.size() || !(mask[i] == Expr(0)); };
     const bool nearest = mode == Expr(1);
     const int linear = kAxes == 2 ? 4 : 8;
-    const int neighbours = mode == Expr(2) ? 16 : linear;
+    const int neighbors = mode == Expr(2) ? 16 : linear;
     int each = 0;
-    if (want(0)) each += nearest ? 1 : 2 * neighbours;
-    if (want(1) && !nearest) each += neighbours * (1 + 2 * kAxes);
+    if (want(0)) each += nearest ? 1 : 2 * neighbors;
+    if (want(1) && !nearest) each += neighbors * (1 + 2 * kAxes);
     work.kind = WorkKind::scatter;
     work.dtype = arithmetic_dtype(call);
     work.pointwise_flops = call.numel(call.first_operand()) * each;
@@ -78,7 +78,7 @@ void distance_backward(const Call& call, Work& work) {
 constexpr WorkShape kCopy = moves<WorkKind::copy>;
 constexpr std::string_view kPlaced = "moves bytes: zeros, and the gradient at its place";
 constexpr std::string_view kAdded = "1 per element of the gradient: added at its place";
-constexpr std::string_view kNeighbours = "2 per element of the gradient and neighbour: product, addition";
+constexpr std::string_view kNeighbors = "2 per element of the gradient and neighbor: product, addition";
 constexpr std::string_view kWindow = "window size + 1 per element of the gradient";
 constexpr std::string_view kAdaptive = "1 per element of the gradient and of the result";
 
@@ -112,16 +112,16 @@ constexpr OpRule kRows[] = {
     {"aten._upsample_nearest_exact1d_backward", spread<1>,             spreads, kAdded                                           },
     {"aten._upsample_nearest_exact2d_backward", spread<1>,             spreads, kAdded                                           },
     {"aten._upsample_nearest_exact3d_backward", spread<1>,             spreads, kAdded                                           },
-    {"aten.upsample_linear1d_backward",         resample_backward<2>,  spreads, kNeighbours                                      },
-    {"aten.upsample_bilinear2d_backward",       resample_backward<4>,  spreads, kNeighbours                                      },
-    {"aten.upsample_trilinear3d_backward",      resample_backward<8>,  spreads, kNeighbours                                      },
-    {"aten.upsample_bicubic2d_backward",        resample_backward<16>, spreads, kNeighbours                                      },
-    {"aten._upsample_bilinear2d_aa_backward",   resample_backward<4>,  spreads, kNeighbours                                      },
-    {"aten._upsample_bicubic2d_aa_backward",    resample_backward<16>, spreads, kNeighbours                                      },
+    {"aten.upsample_linear1d_backward",         resample_backward<2>,  spreads, kNeighbors                                       },
+    {"aten.upsample_bilinear2d_backward",       resample_backward<4>,  spreads, kNeighbors                                       },
+    {"aten.upsample_trilinear3d_backward",      resample_backward<8>,  spreads, kNeighbors                                       },
+    {"aten.upsample_bicubic2d_backward",        resample_backward<16>, spreads, kNeighbors                                       },
+    {"aten._upsample_bilinear2d_aa_backward",   resample_backward<4>,  spreads, kNeighbors                                       },
+    {"aten._upsample_bicubic2d_aa_backward",    resample_backward<16>, spreads, kNeighbors                                       },
     {"aten.grid_sampler_2d_backward",           grid_backward<2>,      spreads,
-     "2 per neighbour for the input, 5 for the grid"                                                                             },
+     "2 per neighbor for the input, 5 for the grid"                                                                              },
     {"aten.grid_sampler_3d_backward",           grid_backward<3>,      spreads,
-     "2 per neighbour for the input, 7 for the grid"                                                                             },
+     "2 per neighbor for the input, 7 for the grid"                                                                              },
     {"aten._cdist_backward",                    distance_backward,     spreads, "3 per pair and feature: subtract, multiply, add"},
 };
 static_assert(each_op_once(kRows));

@@ -184,7 +184,7 @@ void linear_semi_structured(const Call& call, Work& work) {
     work.pointwise_flops = call.has("bias") ? call.numel(call.output()) : Expr(0);
 }
 // Both operands are already narrow; their scales apply to the sums.
-void linear_quantised(const Call& call, Work& work) {
+void linear_quantized(const Call& call, Work& work) {
     const TensorIndex input = input_of(call);
     product(call, work, call.engine_dtype(input), call.dim(input, -1) * values_in_element(call, input));
     work.pointwise_flops = call.numel(call.output()) * (call.has("bias") ? 2 : 1);
@@ -235,15 +235,15 @@ void linear_pointwise(const Call& call, Work& work) {
     work.pointwise_flops += call.numel(call.output()) * named_activations(call);
 }
 
-constexpr std::string_view kInt8 = "2*m*n*k on int8; bias 1, requantising 5 per result";
+constexpr std::string_view kInt8 = "2*m*n*k on int8; bias 1, requantizing 5 per result";
 constexpr std::string_view kDynamic =
-    "2*m*n*k on int8; quantising the input 7 each, bias and scale 1 per result";
+    "2*m*n*k on int8; quantizing the input 7 each, bias and scale 1 per result";
 constexpr std::string_view kGroups = "2*m*n*k in the activation's dtype; 2 per weight to scale it";
 constexpr std::string_view kFloat16 = "2*m*n*k in the activation's dtype; bias 1 per result";
-constexpr std::string_view kConvolution = "as conv on int8; bias 1, requantising 5 per result";
+constexpr std::string_view kConvolution = "as conv on int8; bias 1, requantizing 5 per result";
 constexpr std::string_view kConvolutionDynamic =
-    "as conv on int8; quantising the input 7 each, bias and scale 1 per result";
-constexpr std::string_view kFused = "as the quantised product; 1 per result for each fused operation";
+    "as conv on int8; quantizing the input 7 each, bias and scale 1 per result";
+constexpr std::string_view kFused = "as the quantized product; 1 per result for each fused operation";
 constexpr std::string_view kPacks = "moves bytes into another layout";
 
 constexpr WorkShape kPack = moves<WorkKind::copy>;
@@ -257,7 +257,7 @@ constexpr OpRule kRows[] = {
      "as _grouped_mm on fp8 or fp4; scale 1 per result"                                                                                                       },
     {"aten._weight_int8pack_mm",                                     weight_only,            stream_all,
      "2*m*n*k in the activation's dtype; scale 1 per result"                                                                                                  },
-    {"pyinfercost.linear_quantised",                                 linear_quantised,       stream_all,
+    {"pyinfercost.linear_quantised",                                 linear_quantized,       stream_all,
      "2*m*n*k in the operands' dtype; 1 per result to scale it; bias 1"                                                                                       },
     {"pyinfercost.linear_semi_structured",                           linear_semi_structured, stream_all,
      "2*m*n*k, zeros included; bias 1 per result"                                                                                                             },
@@ -280,9 +280,9 @@ constexpr OpRule kRows[] = {
     {"quantized.linear_leaky_relu",                                  linear_leaky_relu,      stream_all, "as quantized.linear; 3 more per result"             },
     {"quantized.linear_tanh",                                        linear_tanh,            stream_all, "as quantized.linear; 1 more per result"             },
     {"quantized.linear_with_input_q_dq_qweight_dq_output_fp32",      linear_quantizing,      stream_all,
-     "2*m*n*k on int8; quantising the input 5 each"                                                                                                           },
+     "2*m*n*k on int8; quantizing the input 5 each"                                                                                                           },
     {"quantized.linear_with_input_q_dq_qweight_dq_relu_output_fp32", linear_quantizing,      stream_all,
-     "2*m*n*k on int8; quantising the input 5 each"                                                                                                           },
+     "2*m*n*k on int8; quantizing the input 5 each"                                                                                                           },
     {"quantized.linear_dynamic",                                     linear_dynamic,         stream_all, kDynamic                                             },
     {"quantized.linear_relu_dynamic",                                linear_relu_dynamic,    stream_all,
      "as linear_dynamic; 1 more per result"                                                                                                                   },

@@ -112,16 +112,16 @@ void rows(const Call& call, Work& work) {
 constexpr TrafficShape gathers{rows, never};
 
 constexpr std::string_view kToIntegerWords = "5 per element: divide, round, add, two bounds";
-constexpr std::string_view kDynamicWords = "7 per element: min, max, and quantising";
+constexpr std::string_view kDynamicWords = "7 per element: min, max, and quantizing";
 constexpr std::string_view kToFloatWords = "2 per element: subtract, multiply; 1 without zero points";
 constexpr std::string_view kRangeWords = "2 per element read: min, max";
 constexpr std::string_view kBinaryWords =
-    "10 per element: 2 operands dequantised, the operation, the result quantised";
-constexpr std::string_view kNormalize = "as the float op, and 7 per element to dequantise and quantise";
+    "10 per element: 2 operands dequantized, the operation, the result quantized";
+constexpr std::string_view kNormalize = "as the float op, and 7 per element to dequantize and quantize";
 constexpr std::string_view kRowsRead = "2 per element of the selected rows, which are read at their width";
-constexpr std::string_view kBagRead = "3 per element of the selected rows: dequantised and added";
-constexpr std::string_view kScalar = "6 per element: the sum, quantised again";
-constexpr std::string_view kAsCat = "7 per element: dequantised and quantised with the common scale";
+constexpr std::string_view kBagRead = "3 per element of the selected rows: dequantized and added";
+constexpr std::string_view kScalar = "6 per element: the sum, quantized again";
+constexpr std::string_view kAsCat = "7 per element: dequantized and quantized with the common scale";
 
 constexpr OpRule kRows[] = {
     {"aten.quantize_per_tensor",                                       kToInteger,                stream_all, kToIntegerWords                                          },
@@ -178,13 +178,13 @@ constexpr OpRule kRows[] = {
     {"quantized.relu6",                                                per_output<2>,             stream_all, "2 per element: max, min"                                },
     {"quantized.threshold",                                            per_output<2>,             stream_all, "2 per element: compare, select"                         },
     {"quantized.leaky_relu",                                           unary<3>,                  stream_all,
-     "leaky_relu, and 7 per element to dequantise and quantise"                                                                                                        },
-    {"quantized.prelu",                                                unary<3>,                  stream_all, "prelu, and 7 per element to dequantise and quantise"    },
-    {"quantized.elu",                                                  unary<5>,                  stream_all, "elu, and 7 per element to dequantise and quantise"      },
-    {"quantized.celu",                                                 unary<6>,                  stream_all, "celu, and 7 per element to dequantise and quantise"     },
-    {"quantized.hardswish",                                            unary<5>,                  stream_all, "hardswish, and 7 per element to dequantise and quantise"},
-    {"quantized.sigmoid",                                              unary<4>,                  stream_all, "sigmoid, and 7 per element to dequantise and quantise"  },
-    {"quantized.softmax",                                              softmax,                   stream_all, "softmax, and 7 per element to dequantise and quantise"  },
+     "leaky_relu, and 7 per element to dequantize and quantize"                                                                                                        },
+    {"quantized.prelu",                                                unary<3>,                  stream_all, "prelu, and 7 per element to dequantize and quantize"    },
+    {"quantized.elu",                                                  unary<5>,                  stream_all, "elu, and 7 per element to dequantize and quantize"      },
+    {"quantized.celu",                                                 unary<6>,                  stream_all, "celu, and 7 per element to dequantize and quantize"     },
+    {"quantized.hardswish",                                            unary<5>,                  stream_all, "hardswish, and 7 per element to dequantize and quantize"},
+    {"quantized.sigmoid",                                              unary<4>,                  stream_all, "sigmoid, and 7 per element to dequantize and quantize"  },
+    {"quantized.softmax",                                              softmax,                   stream_all, "softmax, and 7 per element to dequantize and quantize"  },
     {"quantized.batch_norm",                                           normalize<2>,              stream_all, kNormalize                                               },
     {"quantized.batch_norm1d",                                         normalize<2>,              stream_all, kNormalize                                               },
     {"quantized.batch_norm2d",                                         normalize<2>,              stream_all, kNormalize                                               },

@@ -26,7 +26,7 @@ std::uint64_t SamplePlaces::share_of(std::uint64_t element) const {
     return size_ < kSampleSize ? element : element * kSampleSize / elements_;
 }
 
-Magnitudes summarise(std::span<const double> sample) {
+Magnitudes summarize(std::span<const double> sample) {
     Magnitudes result;
     result.sampled = sample.size();
     for (const double value : sample) {

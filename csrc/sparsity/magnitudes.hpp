@@ -44,6 +44,6 @@ struct Magnitudes {
     std::array<std::uint64_t, std::size_t{kBinsPerOctave} * kOctaves> bins{};
 };
 
-Magnitudes summarise(std::span<const double> sample);
+Magnitudes summarize(std::span<const double> sample);
 
 }  // namespace infercost

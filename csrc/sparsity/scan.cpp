@@ -286,7 +286,7 @@ ScanResult Scan::result() const {
             if (!used) ++result.zero_channels;
         }
     }
-    result.magnitudes = summarise(sample_);
+    result.magnitudes = summarize(sample_);
     return result;
 }
 
