@@ -188,7 +188,7 @@ def test_errors_say_got_and_expected() -> None:
         pareto_front([], [])
     with pytest.raises(ValueError, match="column 1 has 2 rows; expected 3 as in column 0"):
         pareto_front([column, np.zeros(2)], [False, False])
-    with pytest.raises(ValueError, match="maximize has 1 entries; expected 2"):
+    with pytest.raises(ValueError, match="maximize has 1 entries, expected 2"):
         pareto_front([column, column], [False])
     with pytest.raises(ValueError, match="column 1 has 2 dimensions, expected 1"):
         pareto_front([column, np.zeros((3, 1))], [False, False])
