@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pyinfercost.hardware.calibration import CALIBRATIONS
+from pyinfercost.hardware.files import CALIBRATIONS
 
 from . import judge as judging
 from .captures import Capturing, default_cache

@@ -9,7 +9,7 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
-from ..hardware.schema import read_toml
+from ..hardware.files import read_toml
 
 PRICES = Path(__file__).parent / "prices.toml"
 TERMS = ("on-demand", "spot", "reserved")

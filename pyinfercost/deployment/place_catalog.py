@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..hardware.schema import read_toml
+from ..hardware.files import read_toml
 from ..results.costs import Place
 
 PLACES = Path(__file__).parent / "places.toml"

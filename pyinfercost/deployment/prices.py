@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from ..hardware.schema import read_toml
+from ..hardware.files import read_toml
 from ..results.costs import Price, PriceError
 from .offer_catalog import TERMS, Offer, UnknownOfferError, offer, offers
 

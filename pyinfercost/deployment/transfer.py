@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..hardware.schema import read_toml
+from ..hardware.files import read_toml
 from ..results.costs import MEMORIES, Transfer, TransferError
 
 TransferLike: TypeAlias = "Transfer | str | Mapping[str, str | float | bool]"

@@ -1,4 +1,4 @@
-"""Machines as data: the catalogue of devices, the constants of their families, and the strict way in."""
+"""Machines as data: the catalog of devices, the constants of their families, and loading."""
 
 from .identifying import identify
 from .loading import MissingFactError, UnknownHardwareError, describe, load, names

@@ -1,4 +1,4 @@
-"""The table of calibration constants, which the core has: csrc/hardware/constant_table.hpp."""
+"""The core's table of calibration constants (csrc/hardware/constant_table.hpp), by table and key of files."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def _by_table() -> dict[str, dict[str, _core.CalibrationConstant]]:
 
 
 TABLES: Mapping[str, Mapping[str, _core.CalibrationConstant]] = MappingProxyType(_by_table())
-"""The tables of calibration files (`kernel.softmax` and its like among them), and the constants that each may set."""
+"""Table of calibration files, such as `kernel.softmax` -> key -> constant."""
 
 REQUIRED: tuple[str, ...] = tuple(
     f"{table}.{key}" for table, keys in TABLES.items() for key, row in keys.items() if row.required
 )
-"""The constants that the file of a kind of machine must set, by `table.key`."""
+"""Constants that the file of a kind must set, by `table.key`."""
 
 HELD: frozenset[str] = frozenset(
     f"{table}.{name}" for row in _ROWS if row.held for table in row.tables for name in row.names
 )
-"""What a machine holds as it is, by `table.name` in base units; the loader makes other figures of the rest."""
+"""Constants that a machine holds, by `table.name` in base units; the loader derives other values from the rest."""
 
 _KEYS = {
     f"{table}.{name}": key
@@ -41,10 +41,10 @@ _KEYS = {
 
 
 def constant_of(dotted: str) -> _core.CalibrationConstant:
-    """Return the constant that a calibration file sets by `table.key`.
+    """Return the constant of a `table.key` of calibration files.
 
     Raises:
-        KeyError: No table of calibration files has that key.
+        KeyError: There is no such table or key.
     """
     table, _, key = dotted.rpartition(".")
     return TABLES[table][key]
@@ -54,27 +54,27 @@ def in_base_units(dotted: str, value: float, *, clock_hz: float = nan) -> float:
     """Return one value of a calibration file in base units.
 
     Args:
-        dotted: The constant, by `table.key`.
-        value: As the file has it.
-        clock_hz: The clock of the machine's cores, for what is in clocks.
+        dotted: `table.key` of the constant.
+        value: The value in the file.
+        clock_hz: The clock of the machine's cores, for constants in clocks.
     """
     (converted,) = _core.base_constants({dotted: value}, clock_hz=clock_hz).values()
     return converted
 
 
 def as_written(table: str, values: Mapping[str, float], *, clock_hz: float = nan) -> dict[str, float]:
-    """Return constants as a calibration file writes them.
+    """Return constants in the units of calibration files.
 
     Args:
-        table: The table that they belong to.
+        table: Their table.
         values: Values in base units, by the names that a machine has for them.
-        clock_hz: The clock of the machine's cores, for what is in clocks.
+        clock_hz: The clock of the machine's cores, for constants in clocks.
 
     Returns:
-        Values in the units of files, by key.
+        Values by key.
 
     Raises:
-        KeyError: The table has no constant of that name.
+        KeyError: The table has no such constant.
     """
     keys = {name: _KEYS[f"{table}.{name}"] for name in values}
     return {

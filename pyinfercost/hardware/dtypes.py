@@ -1,4 +1,4 @@
-"""Names of element types: those of graphs (torch's), and the short ones of data sheets and command lines."""
+"""Names of dtypes: those of torch and of graphs, and the short names of data sheets and command lines."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def _by_short_name() -> dict[str, _core.DType]:
     found: dict[str, _core.DType] = {}
     for row in _core.dtypes():
         if row.short_name:
-            found.setdefault(row.short_name, row)  # two kinds of fp8 share a name, which means the first of them
+            found.setdefault(row.short_name, row)  # two kinds of fp8 share a name; it means the first
     return found
 
 
 CORE_DTYPES: Mapping[str, str] = MappingProxyType({short: row.name for short, row in _by_short_name().items()})
-"""Short name -> the name in graphs and machines, for the types that an engine may have a rate for."""
+"""Short name -> name in graphs and machines, for the dtypes that an engine may have a rate for."""
 
 VALUE_BITS: Mapping[str, int] = MappingProxyType({short: row.value_bits for short, row in _by_short_name().items()})
 """Short name -> bits of one value."""
 
 
 def short_dtype(dtype: str) -> str:
-    """Return the short name of a dtype, `fp16` for `float16`; its own name where it has none."""
+    """Return the short name of a dtype, `fp16` for `float16`; the name itself if there is none."""
     return _SHORT_NAMES.get(dtype, dtype)

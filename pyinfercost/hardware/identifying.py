@@ -1,31 +1,31 @@
-"""Which device of the catalogue a driver talks of: its name alone does not say it, cores and memory do."""
+"""Identify the device of the catalog that a driver reports, by its name, cores and memory."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-from .device import CATALOG, read_device
+from .files import CATALOG, read_device
 
 _FORMS = frozenset({"sxm", "pcie", "nvl", "server", "max", "q"})
 _GIGA = 1e9
-# What a driver reports is less than what the sheet says, by what it keeps for itself and for error correction.
+# A driver reports less memory than the data sheet: it reserves some for itself and for error correction.
 _LEAST_SHARE, _MOST_SHARE = 0.93, 1.09
 
 
 def identify(name: str, *, cores: int, memory_bytes: int) -> str | None:
-    """The id of the catalogue's device that a driver reports.
+    """Return the id of the device that a driver reports.
 
-    Devices of one name differ: an `H100` has 114 or 132 cores, and peaks that are a third apart.
+    Devices of one name differ: an `H100` has 114 or 132 cores, and the larger peaks are a third above the smaller.
 
     Args:
-        name: as the driver has it, such as `NVIDIA H100 80GB HBM3`.
-        cores: its multiprocessors.
-        memory_bytes: its memory as the driver reports it.
+        name: The driver's name of the device, such as `NVIDIA H100 80GB HBM3`.
+        cores: Number of its multiprocessors.
+        memory_bytes: Its memory, as the driver reports it.
 
     Returns:
-        The id; None where no device of the catalogue, or more than one with other peaks, is like that. A part of a
-        device (MIG) has fewer cores than any, and is none.
+        The id; None if the catalog has no such device, or several with different peaks. A part of a device (MIG) has
+        fewer cores than the device, and no id.
     """
     words = _words(name)
     found = []
@@ -34,7 +34,7 @@ def identify(name: str, *, cores: int, memory_bytes: int) -> str | None:
             continue
         if not _LEAST_SHARE * capacity <= memory_bytes <= _MOST_SHARE * capacity:
             continue
-        # The longest model wins: an `RTX 6000 Ada` is no `RTX 6000`, whose words are all in its name, too.
+        # The longest model wins: the name of an `RTX 6000 Ada` also has all words of `RTX 6000`.
         found.append((len(model), len(forms & words) - len(forms ^ (words & _FORMS)), device, peaks))
     if not found:
         return None
@@ -50,7 +50,7 @@ def _words(name: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def _catalogue() -> dict[str, tuple[frozenset[str], frozenset[str], float, int, tuple[float, ...]]]:
-    """For each GPU: words of its model and of its form, bytes, cores, and what a share of its peak is divided by."""
+    """Return for each GPU the words of its model and of its form, its bytes, its cores and its peaks."""
     devices = {}
     for path in sorted(CATALOG.glob("*.toml")):
         device = read_device(path, catalogued=True)

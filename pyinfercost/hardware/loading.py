@@ -1,6 +1,6 @@
-"""From a name or a file to the core's `Hardware`, in FLOP, byte and second.
+"""Load a machine: from an id of the catalog or a file to the core's `Hardware`, in FLOP, byte, second, watt and hertz.
 
-Facts of device files are converted here; constants of calibration files by the core's table of them.
+Facts of device files are converted here, and constants of calibration files by the core's table of them.
 """
 
 from __future__ import annotations
@@ -12,42 +12,41 @@ from collections.abc import Mapping
 from functools import lru_cache
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from .calibration import CALIBRATIONS, Calibration
-from .calibration import calibration as constants_of
-from .constants import HELD
-from .device import CATALOG, DeviceFile, is_id, read_device
-from .dtypes import CORE_DTYPES
-from .power import energy_joules, power_shares, power_w, sustained_times
-from .provenance import provenance
-from .schema import CACHE_LEVELS, HardwareError
-
-if TYPE_CHECKING:
-    from pyinfercost import _core
+from .. import _core
+from .constants import HELD, in_base_units
+from .dtypes import CORE_DTYPES, VALUE_BITS
+from .files import CALIBRATIONS, CATALOG, Calibration, DeviceFile, is_id, read_device
+from .files import calibration as constants_of
+from .schema import CACHE_LEVELS, KINDS, HardwareError
 
 Source: TypeAlias = "str | os.PathLike[str]"
 
 _KIBI, _MEBI, _GIBI = 2.0**10, 2.0**20, 2.0**30
 _GIGA, _TERA = 1e9, 1e12
-# Those of [achieved] have an argument of their own.
 _HELD = frozenset(name for name in HELD if not name.startswith("achieved."))
+"""Constants of the argument `constants`; those of [achieved] have an argument of their own."""
+
 _OVERHEADS = ("dispatch", "launch_gap", "replay_gap", "kernel_minimum")
+_ENGINES = ("matrix", "vector")
+_KNOWN_ENERGY = (("matrix", "bf16"), ("vector", "fp32"))
+"""Engine -> the dtype from whose energy that of dtypes without a figure follows, by bits."""
 
 
 class UnknownHardwareError(HardwareError, KeyError):
-    """No device of that id is in the catalogue."""
+    """The catalog has no device of that id."""
 
     def __str__(self) -> str:  # KeyError would show the message's repr
         return str(self.args[0])
 
 
 class MissingFactError(HardwareError):
-    """The file is sound, but a fact that an estimate of time needs is not known for this device."""
+    """A valid device file lacks a fact that an estimate of time needs."""
 
 
 def names() -> list[str]:
-    """The ids of the catalogue, sorted; no file is opened."""
+    """Return the ids of the catalog, sorted; no file is opened."""
     return sorted(path.stem for path in CATALOG.glob("*.toml"))
 
 
@@ -58,33 +57,30 @@ def load(
     sustained: bool = False,
     calibration: Source | None = None,
 ) -> _core.Hardware:
-    """Load a device.
+    """Load a machine.
 
     Args:
-        hardware: An id of the catalogue (`names()` lists them), a path that ends in `.toml`, or a `Hardware`, which is
-            returned as it is.
-        threads: How many threads a CPU runs, one to a core. Its peaks, private caches and cache bandwidths shrink with
-            the cores in use; a shared cache keeps its size; DRAM bandwidth is that of the sheet or the family's
-            `dram_gb_per_s_per_core` times the cores in use, whichever is lower. Power figures stay those of the whole
-            package. By default all cores.
-        sustained: The device is at work all the time, as a server under load is: where kernels would draw more than the
-            board's limit, they take as long as their energy at that limit (the family's `energy` constants). By default
-            estimates are of a forward by itself, which is over before the clock falls.
-        calibration: A folder of calibration files that stand in for the package's own.
+        hardware: An id of the catalog (`names()` lists them), a path that ends in `.toml`, or a `Hardware`, which is
+            returned unchanged.
+        threads: Threads of a CPU, one per core; by default all cores. Peaks, private caches and cache bandwidths shrink
+            with the cores in use. A shared cache keeps its size. DRAM bandwidth is the smaller of the data sheet's and
+            the family's `dram_gb_per_s_per_core` times the cores in use. Power is that of the whole package.
+        sustained: Whether the device works without pause, as a server under load does. Kernels that would draw more
+            than the power limit of the board then take as long as their energy does at that limit (`[sustained]` of
+            the calibration files). By default estimates are of a single forward, which ends before the clock falls.
+        calibration: A folder of calibration files that replaces the package's own.
 
     Returns:
-        The device in base units, with its family's constants. Levels of cache whose bandwidth is unknown are left out.
-        A device whose memory size is whatever its owner installed has infinite `memory_bytes`.
+        The machine in base units, with the constants of its family. Cache levels of unknown bandwidth are left out.
+        `memory_bytes` is infinite if the owner chooses the size of the memory.
 
     Raises:
-        UnknownHardwareError: No such id; the message names the nearest ones.
-        HardwareFileError: The file breaks the schema.
-        MissingFactError: A fact needed for estimates is not known; the message names it.
-        ValueError: `threads` is out of range, or the device is not a CPU described by a file; `sustained` is asked of a
-            device whose power or energy is not known.
+        UnknownHardwareError: The id is unknown; the message names the nearest ones.
+        HardwareFileError: The file does not follow the schema.
+        MissingFactError: A fact that estimates need is unknown; the message names it.
+        ValueError: `threads` is out of range, or given for a loaded machine or one that is no CPU; or `sustained` is
+            set for a loaded machine, or one of unknown power or energy.
     """
-    from pyinfercost import _core
-
     if isinstance(hardware, _core.Hardware):
         if threads is not None:
             raise ValueError(
@@ -100,20 +96,18 @@ def load(
 
 @lru_cache(maxsize=1024, typed=True)  # typed: True is no number of threads
 def _hardware(device: DeviceFile, constants: Calibration, threads: int | None, sustained: bool) -> _core.Hardware:
-    from pyinfercost import _core
-
     return _core.Hardware(**core_arguments(device, constants, threads=threads, sustained=sustained))
 
 
 def describe(hardware: Source) -> dict[str, Any]:
-    """Everything known about a device, in the units of its file, for people to read.
+    """Return all that is known about a device, in the units of its file.
 
     Args:
-        hardware: An id of the catalogue, or a path that ends in `.toml`.
+        hardware: An id of the catalog, or a path that ends in `.toml`.
 
     Returns:
-        The file's content with `source` and `verified`, and three keys more: `path`; `missing`, the facts without which
-        it cannot be loaded; and `calibration`, with `fitted`, the `values` by table and the `origin` of each key.
+        The content of the file, with three more keys: `path`; `missing`, the facts that estimates need and the file
+        lacks; and `calibration`, with `fitted`, the `values` by table and the `origin` of each key.
     """
     device = _find(hardware)
     constants = constants_of(device)
@@ -139,8 +133,8 @@ def _find(hardware: object) -> DeviceFile:
         return read_device(Path(hardware), catalogued=False)
     if not isinstance(hardware, str):
         raise TypeError(
-            f"hardware is of type {type(hardware).__name__}; expected an id of the catalogue, a path that ends in "
-            ".toml, or a Hardware"
+            f"hardware is of type {type(hardware).__name__}; expected an id of the catalog, a path that ends in .toml, "
+            "or a Hardware"
         )
     if hardware.endswith(".toml"):
         return read_device(Path(hardware), catalogued=False)
@@ -148,7 +142,7 @@ def _find(hardware: object) -> DeviceFile:
     if not is_id(hardware) or not path.is_file():
         known = names()
         wanted = hardware.lower().replace("_", "-").replace(" ", "-")
-        near = [name for name in known if wanted and wanted in name]  # `h100` means its forms, not b100
+        near = [name for name in known if wanted and wanted in name]  # `h100`: its forms, not b100
         near = (near or difflib.get_close_matches(wanted, known, n=3, cutoff=0.4))[:5]
         raise UnknownHardwareError(
             f"unknown hardware {hardware!r}; "
@@ -161,17 +155,24 @@ def _find(hardware: object) -> DeviceFile:
 def core_arguments(
     device: DeviceFile, constants: Calibration, *, threads: int | None = None, sustained: bool = False
 ) -> dict[str, Any]:
-    """The keyword arguments of the core's `Hardware`, in FLOP, byte, second, watt and hertz.
+    """Return the keyword arguments of the core's `Hardware`.
+
+    Args:
+        device: The device.
+        constants: Its calibration constants.
+        threads: As in `load`.
+        sustained: As in `load`.
 
     Raises:
-        MissingFactError: A fact needed for estimates is not known for this device.
-        ValueError: `threads` is out of range, or the device is not a CPU.
+        MissingFactError: A fact that estimates need is unknown.
+        ValueError: `threads` is out of range, or the device is no CPU; or `sustained` is set, and its power or energy
+            is unknown.
     """
     gaps = device.missing()
     if gaps:
         raise MissingFactError(
             f"{device.id!r} cannot be used for estimates: {device.path} does not give {', nor '.join(gaps)}. "
-            "Copy the file, add the figure with its source, and pass the path of the copy."
+            "Copy the file, add the value with its source, and pass the path of the copy."
         )
     all_cores = int(device.get("compute.cores"))
     cores = _cores_in_use(device, all_cores, threads)
@@ -182,7 +183,7 @@ def core_arguments(
     if not vector and per_clock is not None:
         vector = {"float32": per_clock * cores * clock_hz}
     array = device.get("compute.array")
-    power = power_shares(device, constants)
+    power = _power_shares(device, constants)
     values = constants.in_base_units(clock_hz)
     return {
         "id": device.id,
@@ -206,12 +207,12 @@ def core_arguments(
             **{name: value for name, value in values.items() if name in _HELD},
             **_link_facts(device),
             **{f"power.{key}": share for key, share in power.items()},
-            **energy_joules(device, values),
-            **(sustained_times(device, constants) if sustained else {}),
+            **_energy_joules(device, values),
+            **(_sustained_times(device, constants) if sustained else {}),
         },
         "spread": constants["band.spread"],
-        "provenance": provenance(device, constants),
-        "power_w": power_w(device, constants),
+        "provenance": _provenance(device, constants),
+        "power_w": _power_w(device, constants),
         "links_byte_per_s": {
             link: bandwidth * _GIGA
             for link in ("host", "device")
@@ -221,7 +222,7 @@ def core_arguments(
 
 
 def _achieved(constants: Calibration, power: Mapping[str, float]) -> dict[str, float]:
-    """What is reached of each peak: no more than the power budget pays for."""
+    """Return the achieved share of each peak, limited by power."""
     achieved = dict(constants.data["achieved"])
     for key, share in power.items():
         achieved[key] = share * achieved.get(key, achieved[key.partition("_")[0]])
@@ -229,12 +230,12 @@ def _achieved(constants: Calibration, power: Mapping[str, float]) -> dict[str, f
 
 
 def _link_facts(device: DeviceFile) -> dict[str, float]:
-    """How the links are wired; only a PCIe link leads to other devices by way of the host."""
+    """Return the topology of the links; only a PCIe link reaches other devices through the host."""
     facts = {}
     kind = str(device.get("link.host.kind"))
     if kind.startswith("PCIe"):
         facts["link.host_shared"] = 1.0
-    if device.kind == "cpu" or "memory" in kind:  # one memory for the host and the device: nothing has to move
+    if device.kind == "cpu" or "memory" in kind:  # host and device share one memory: no copies
         facts["link.host_unified"] = 1.0
     for key in ("peers", "reduces"):
         value = device.get(f"link.device.{key}")
@@ -251,7 +252,7 @@ def _cores_in_use(device: DeviceFile, cores: int, threads: int | None) -> int:
     most = cores * int(device.get("compute.threads_per_core") or 1)
     if isinstance(threads, bool) or not 1 <= index(threads) <= most:
         raise ValueError(f"threads is {threads!r}; expected an integer from 1 to {most}, the threads of {device.id!r}")
-    return min(threads, cores)  # a second thread on a core adds no unit to compute with
+    return min(threads, cores)  # the threads of a core share its units
 
 
 def _rates(tflop_per_s: Mapping[str, float] | None, share: float) -> dict[str, float]:
@@ -287,7 +288,7 @@ def _memory(
 
 def _dram_bandwidth(device: DeviceFile) -> float:
     bandwidth = device.get("memory.dram.bandwidth_gb_per_s")
-    # A device without DRAM keeps what does not fit its scratchpad in the host's, behind the link.
+    # A device without DRAM streams from the memory of the host, over the link.
     return float(bandwidth or device.get("link.host.bandwidth_gb_per_s")) * _GIGA
 
 
@@ -296,3 +297,128 @@ def _dram_capacity(device: DeviceFile) -> float:
     if usable is not None:
         return float(usable) * _GIBI
     return math.inf if capacity is None else float(capacity) * _GIGA
+
+
+# ---- power -----------------------------------------------------------------------------------------------------------
+
+
+def _power_shares(device: DeviceFile, constants: Calibration) -> dict[str, float]:
+    """Return the shares of achieved rates that the power limit leaves, by engine and dtype (`matrix_fp16`).
+
+    A board sustains the clock at which its static power and the energy of arithmetic add up to its limit. Energy per
+    FLOP depends on the process and the engine, so that it is a constant of a family.
+    """
+    shares: dict[str, float] = {}
+    tdp_w = device.get("power.tdp_w")
+    if tdp_w is None:
+        return shares
+    dynamic_w = (1 - (constants.get("power.static_fraction") or 0)) * tdp_w - (constants.get("power.static_w") or 0)
+    for engine in _ENGINES:
+        for dtype, peak in (device.get(f"compute.{engine}_tflop_per_s") or {}).items():
+            pj_per_flop = constants.get(f"power.pj_per_flop_{engine}_{dtype}")
+            if dtype not in CORE_DTYPES or pj_per_flop is None:
+                continue
+            key = f"{engine}_{dtype}"
+            reached = constants.get(f"achieved.{key}") or constants[f"achieved.{engine}"]
+            affordable = dynamic_w / (pj_per_flop * peak)  # W / (pJ x TFLOP/s) is a fraction
+            if affordable < reached:
+                shares[key] = affordable / reached
+    return shares
+
+
+def _per_flop(constants: Mapping[str, float], pattern: str) -> dict[str, float]:
+    """Return the energy of a FLOP by engine and dtype (`matrix_fp16`), as far as it is known.
+
+    The energy of a dtype without a constant is assumed to be proportional to its bits.
+
+    Args:
+        constants: Energies, in any unit.
+        pattern: The name of the constant of an engine and a dtype.
+    """
+    found: dict[str, float] = {}
+    for engine, known in _KNOWN_ENERGY:
+        of_known = constants.get(pattern.format(engine=engine, dtype=known))
+        for dtype, bits in VALUE_BITS.items():
+            energy = constants.get(pattern.format(engine=engine, dtype=dtype))
+            if energy is None and of_known is not None:
+                energy = of_known * bits / VALUE_BITS[known]
+            if energy is not None:
+                found[f"{engine}_{dtype}"] = energy
+    return found
+
+
+def _sustained_times(device: DeviceFile, constants: Calibration) -> dict[str, float]:
+    """Return the seconds of a FLOP and of a byte at the power limit, less static power."""
+    tdp_w, dram_pj = device.get("power.tdp_w"), constants.get("sustained.dram_pj_per_byte")
+    if tdp_w is None or dram_pj is None:
+        lacking = f"{device.path} has no power.tdp_w" if tdp_w is None else f"{device.family!r} has no [sustained]"
+        raise ValueError(
+            f"sustained is set, but the sustained rates of {device.id!r} are unknown: {lacking}; expected a board of "
+            "known power limit and energy, or sustained=False"
+        )
+    limit_w = (1 - (constants.get("sustained.static_fraction") or 0)) * tdp_w
+    pj_in_s = in_base_units("sustained.dram_pj_per_byte", 1.0) / limit_w
+    found = {"sustained.dram_s_per_byte": dram_pj * pj_in_s}
+    written = constants.data["sustained"]
+    for key, pj in _per_flop(written, "pj_per_flop_{engine}_{dtype}").items():
+        found[f"sustained.{key}"] = pj * pj_in_s
+    return found
+
+
+def _energy_joules(device: DeviceFile, constants: Mapping[str, float]) -> dict[str, float]:
+    """Return static power, the power limit, and the joules of a FLOP and of a byte; empty if unknown.
+
+    A FLOP whose rate is limited by power ([power]) takes its energy at the limit. An engine of unknown energy is
+    assumed to draw all dynamic power at its dense peak: vendors choose limits near the needs of their chips.
+
+    Args:
+        device: The device.
+        constants: Its constants in base units.
+    """
+    tdp_w, static = device.get("power.tdp_w"), constants.get("energy.static_fraction")
+    dram_j = constants.get("energy.dram_j_per_byte")
+    if tdp_w is None or static is None or dram_j is None:
+        return {}
+    known = _per_flop(constants, "power.{engine}_{dtype}") | _per_flop(constants, "energy.{engine}_{dtype}")
+    found = {
+        "energy.static_w": static * tdp_w,
+        "energy.most_w": float(tdp_w),
+        "energy.dram_j_per_byte": dram_j,
+        "energy.cache_j_per_byte": constants.get("energy.cache_j_per_byte", 0.0),
+        "energy.spread": constants.get("energy.spread", 0.0),
+    }
+    for engine in _ENGINES:
+        for dtype, tflop_per_s in (device.get(f"compute.{engine}_tflop_per_s") or {}).items():
+            if dtype in CORE_DTYPES and tflop_per_s > 0:
+                key = f"{engine}_{dtype}"
+                found[f"energy.{key}"] = known.get(key, (1 - static) * tdp_w / tflop_per_s * (1 / _TERA))
+    return found
+
+
+def _power_w(device: DeviceFile, constants: Calibration) -> dict[str, float]:
+    """Return the power limit of the board and its idle power, as far as they are known."""
+    tdp_w, idle_w = device.get("power.tdp_w"), device.get("power.idle_w")
+    fraction = constants.get("assumed.idle_fraction_of_tdp")
+    if idle_w is None and tdp_w is not None and fraction is not None:
+        idle_w = fraction * tdp_w
+    return {key: float(value) for key, value in (("tdp", tdp_w), ("idle", idle_w)) if value is not None}
+
+
+def _provenance(device: DeviceFile, constants: Calibration) -> dict[str, str]:
+    """Return the sources of a machine's values, for reports.
+
+    Returns:
+        `datasheet`, the source of its peaks; `verified`, `"yes"` or `"no"`; `unverified`, the facts that were not read
+        in their source; `constants`, `"this device"`, `"family NAME"` or `"kind NAME"`: the machines for which the
+        constant of the error band, and so most others, was found; `band`, the source of that constant.
+    """
+    source = device.get("source") or {}
+    file, band = constants.origin["band.spread"]
+    shared_by = f"{'kind' if file.stem in KINDS else 'family'} {file.stem}"
+    return {
+        "datasheet": str(source.get("text", "")),
+        "verified": "yes" if device.get("verified") else "no",
+        "unverified": ", ".join(source.get("unverified") or []),
+        "constants": "this device" if file == device.path else shared_by,
+        "band": band,
+    }

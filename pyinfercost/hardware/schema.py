@@ -1,51 +1,50 @@
-"""What files of hardware are made of: fields, tables, and the one function that checks a file against them.
+"""Schema of hardware files: the keys that files of devices and of calibration constants may contain.
 
-`device_schema` and `calibration_schema` say what the two kinds of files may contain. Units stand in the keys. Sizes of
-caches and scratchpads are binary (`_kib`, `_mib`), as vendors mean them even where they write MB; DRAM capacities and
-every bandwidth are decimal (`_gb`, `_gb_per_s`). Peak rates are dense, and a fused multiply-add is 2 FLOP.
+Units are part of the keys. Sizes of caches and scratchpads are binary (`_kib`, `_mib`), as vendors mean them even where
+they write MB. DRAM capacities and all bandwidths are decimal (`_gb`, `_gb_per_s`). Peak rates are dense, and a fused
+multiply-add is 2 FLOP. Keys, units and ranges of calibration constants are those of the core's table
+(csrc/hardware/constant_table.hpp). A fact that is not known is absent.
 """
 
 from __future__ import annotations
 
-import difflib
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+from .._core import CalibrationConstant
+from .constants import TABLES
+from .dtypes import CORE_DTYPES
 
 SCHEMA_VERSION = 1
 
 KINDS = ("gpu", "cpu", "systolic")
 
 VARIANT_DTYPES = ("fp32_packed", "fp16_acc16", "fp8_acc16", "fp6")
-"""Rates that a file may state and no torch dtype asks for: packed fp32, 16-bit accumulation, fp6."""
+"""Rates that a file may state for types that are no torch dtypes: packed fp32, 16-bit accumulation, fp6."""
+
+CACHE_LEVELS = ("l1", "l2", "scratchpad", "llc")
 
 
 class HardwareError(ValueError):
-    """A hardware description that cannot be used; the message says what was got and what was expected."""
+    """An invalid description of hardware."""
 
 
 class HardwareFileError(HardwareError):
-    """A hardware or calibration file that breaks the schema."""
+    """A hardware or calibration file that does not follow the schema."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One allowed key.
+    """An allowed key.
 
     Attributes:
-        type: What TOML must hold there.
-        low: Smallest allowed number.
-        high: Largest allowed number.
-        above: The number must be larger than this.
-        choices: The only texts allowed, if any are listed.
-        required: Whether the key must be there.
+        type: Type of the value.
+        low: Minimum of a number.
+        high: Maximum of a number.
+        above: Exclusive minimum of a number.
+        choices: Allowed texts; empty allows all.
+        required: Whether the key must be present.
     """
 
     type: Literal["number", "integer", "boolean", "text", "texts", "integers"]
@@ -58,109 +57,136 @@ class Field:
 
 @dataclass(frozen=True)
 class Table:
-    """One allowed table: its keys, and whether it must be there."""
+    """An allowed table: its keys, and whether it must be present."""
 
     keys: Mapping[str, Field | Table]
     required: bool = False
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Parse one TOML file, naming the file where it is not TOML."""
-    try:
-        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise HardwareFileError(f"{path} is not a TOML file: {error}") from error
-    except OSError as error:
-        raise HardwareFileError(f"{path} cannot be read: {error.strerror or error}") from error
+_TEXT, _NEED_TEXT = Field("text"), Field("text", required=True)
+_TEXTS = Field("texts")
+_COUNT = Field("integer", low=1)
+_POSITIVE = Field("number", above=0)
+_VERSION = Field("integer", low=SCHEMA_VERSION, high=SCHEMA_VERSION, required=True)
 
 
-def file_version(path: Path) -> tuple[int, int] | None:
-    """What changes when a file does: its time of modification in ns and its size; None where there is no such file.
-
-    Functions that read a file and keep the result take it as an argument. Their callers share the result and must not
-    change it.
-    """
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
+# ---- calibration files -----------------------------------------------------------------------------------------------
 
 
-TEXT, NEED_TEXT = Field("text"), Field("text", required=True)
-TEXTS = Field("texts")
-COUNT = Field("integer", low=1)
-POSITIVE = Field("number", above=0)
-NOT_NEGATIVE = Field("number", low=0)
-FRACTION = Field("number", above=0, high=1)
-VERSION = Field("integer", low=SCHEMA_VERSION, high=SCHEMA_VERSION, required=True)
-
-CACHE_LEVELS = ("l1", "l2", "scratchpad", "llc")
+def _field(constant: CalibrationConstant) -> Field:
+    low, above = (None, constant.low) if constant.above else (constant.low, None)
+    return Field("integer" if constant.whole else "number", low=low, above=above, high=constant.high)
 
 
-def check(data: Mapping[str, Any], table: Table, path: Path, prefix: str = "") -> None:
-    """Refuse unknown and missing keys, wrong types and values out of range.
-
-    Raises:
-        HardwareFileError: Naming the file, the key, what was got and what was expected.
-    """
-    for key, value in data.items():
-        if key not in table.keys:
-            raise HardwareFileError(f"{path}: unknown key {prefix + key!r}; {_nearest(key, table.keys)}")
-        rule = table.keys[key]
-        if isinstance(rule, Field):
-            _check_value(value, rule, path, prefix + key)
-        elif isinstance(value, Mapping):
-            check(value, rule, path, f"{prefix}{key}.")
+def _calibration_tables() -> dict[str, Field | Table]:
+    found: dict[str, Field | Table] = {}
+    classes: dict[str, Field | Table] = {}
+    for name, keys in TABLES.items():
+        table = Table({"source": _NEED_TEXT, **{key: _field(constant) for key, constant in keys.items()}})
+        outer, _, inner = name.partition(".")
+        if inner:  # [kernel.softmax]
+            classes[inner] = table
+            found[outer] = Table(classes)
         else:
-            raise HardwareFileError(f"{path}: {prefix + key!r} is {value!r}; expected a table [{prefix}{key}]")
-    for key, rule in table.keys.items():
-        if rule.required and key not in data:
-            raise HardwareFileError(f"{path}: required key {prefix + key!r} is missing; expected {_expected(rule)}")
+            found[outer] = table
+    return found
 
 
-def _nearest(key: str, known: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-    return f"the nearest valid key is {matches[0]!r}; valid here: {', '.join(known)}"
+_CALIBRATION_TABLES = _calibration_tables()
+
+CALIBRATION = Table(
+    {
+        "schema_version": _VERSION,
+        "family": _NEED_TEXT,
+        "extends": Field("text", choices=KINDS),
+        "fitted": Field("boolean", required=True),
+        **_CALIBRATION_TABLES,
+    }
+)
+"""A calibration file: the constants of a family of machines."""
 
 
-def _check_value(value: Any, rule: Field, path: Path, key: str) -> None:
-    items: Sequence[Any] = [value]
-    if rule.type in ("texts", "integers"):
-        items = value if isinstance(value, list) else [None]
-    for item in items:
-        if not _fits(item, rule):
-            raise HardwareFileError(f"{path}: {key!r} is {value!r}; expected {_expected(rule)}")
+# ---- device files ----------------------------------------------------------------------------------------------------
 
+_RATES = Table(dict.fromkeys((*CORE_DTYPES, *VARIANT_DTYPES), _POSITIVE))
 
-def _fits(item: Any, rule: Field) -> bool:
-    if rule.type == "boolean":
-        return isinstance(item, bool)
-    if rule.type in ("text", "texts"):
-        return isinstance(item, str) and item.strip() != "" and (not rule.choices or item in rule.choices)
-    number = isinstance(item, int) if rule.type in ("integer", "integers") else isinstance(item, (int, float))
-    return (
-        number
-        and not isinstance(item, bool)
-        and abs(item) < float("inf")  # False for nan, too
-        and (rule.low is None or item >= rule.low)
-        and (rule.high is None or item <= rule.high)
-        and (rule.above is None or item > rule.above)
-    )
+_CACHE = {
+    "kind": _TEXT,
+    "capacity_kib_per_core": _POSITIVE,  # private to a core
+    "capacity_mib": _POSITIVE,  # shared by all cores
+    "bandwidth_gb_per_s": _POSITIVE,  # of all cores together
+}
+_LINK_KEYS = {"kind": _NEED_TEXT, "bandwidth_gb_per_s": _POSITIVE}
+_LINK = Table(_LINK_KEYS)
+_DEVICE_LINK = Table(
+    {
+        **_LINK_KEYS,
+        "peers": _COUNT,  # number of devices that share the bandwidth; absent: each of them is reached at all of it
+        "reduces": Field("boolean"),  # whether the switch adds up the data of devices (NVLink SHARP)
+    }
+)
 
-
-def _expected(rule: Field | Table) -> str:
-    if isinstance(rule, Table):
-        return "a table"
-    if rule.choices:
-        return "one of " + ", ".join(map(repr, rule.choices))
-    names = {"text": "a text", "texts": "a list of texts", "integers": "a list of integers", "boolean": "true or false"}
-    words = names.get(rule.type, f"a{'n' if rule.type == 'integer' else ''} {rule.type}")
-    if rule.low is not None and rule.low == rule.high:
-        return f"{rule.low:g}"
-    bounds = [
-        f"{sign} {bound:g}"
-        for sign, bound in ((">", rule.above), (">=", rule.low), ("<=", rule.high))
-        if bound is not None
-    ]
-    return words + (" " + " and ".join(bounds) if bounds else "")
+DEVICE = Table(
+    {
+        "schema_version": _VERSION,
+        "id": _NEED_TEXT,
+        "name": _NEED_TEXT,
+        "vendor": _NEED_TEXT,
+        "kind": Field("text", choices=KINDS, required=True),
+        "family": _NEED_TEXT,
+        "release_year": Field("integer", low=1990, high=2100),
+        "devices_per_package": _COUNT,
+        "verified": Field("boolean", required=True),
+        "source": Table(
+            {
+                "text": _NEED_TEXT,
+                "references": _TEXTS,
+                "unverified": _TEXTS,  # dotted paths of values in this file that were not read from a source
+                "notes": _TEXTS,  # where sources disagree, and what the values leave out
+            },
+            required=True,
+        ),
+        "compute": Table(
+            {
+                "cores": _COUNT,
+                "core_name": _TEXT,
+                "threads_per_core": _COUNT,
+                "clock_ghz": _POSITIVE,  # GPU: boost; CPU: all cores busy with the widest vectors
+                "base_clock_ghz": _POSITIVE,
+                "matrix_clock_ghz": _POSITIVE,
+                "compute_capability": _TEXT,
+                "simd": _TEXT,
+                "fp32_flop_per_clock_per_core": _COUNT,
+                "matrix_unit": _TEXT,
+                "matrix_instruction_mnk": Field("integers", low=1),
+                "matrix_tflop_per_s": _RATES,
+                "vector_tflop_per_s": _RATES,
+                "array": Table({key: Field("integer", low=1, required=True) for key in ("rows", "cols", "units")}),
+            }
+        ),
+        "sparsity": Table({"factor_2_4": Field("number", low=1), "factor_4_16": Field("number", low=1)}),
+        "memory": Table(
+            {
+                "l1": Table({**_CACHE, "shared_kib_per_core": _POSITIVE}),
+                "l2": Table(_CACHE),
+                "scratchpad": Table(_CACHE),
+                "llc": Table(_CACHE),
+                "dram": Table(
+                    {
+                        "kind": _TEXT,
+                        "capacity_gb": _POSITIVE,
+                        "usable_gib": _POSITIVE,  # memory that the driver leaves to programs
+                        "bandwidth_gb_per_s": _POSITIVE,
+                        "channels": _COUNT,
+                        "channel_bits": _COUNT,  # 64 if absent
+                        "transfer_mt_per_s": _POSITIVE,
+                    }
+                ),
+            }
+        ),
+        "link": Table({"host": _LINK, "pcie": _LINK, "device": _DEVICE_LINK}),
+        "power": Table(dict.fromkeys(("tdp_w", "max_turbo_w", "mean_w", "idle_w"), _POSITIVE)),
+        "calibration": Table(_CALIBRATION_TABLES),  # measured on this machine; refused in the catalog
+    }
+)
+"""The file of a device."""

@@ -151,7 +151,7 @@ def test_ctrl_c_shows_what_was_finished(judge: Judge, capsys: Captured, monkeypa
 
 
 def test_another_folder_of_constants(judge: Judge, tmp_path: Path, capsys: Captured) -> None:
-    import pyinfercost.hardware.calibration as shipped
+    import pyinfercost.hardware.files as shipped
 
     folder = tmp_path / "constants"
     folder.mkdir()

@@ -18,8 +18,8 @@ from benchmarks.accuracy.fitting.solve import Block, Problem
 from benchmarks.accuracy.fitting.spreads import SPREADS
 from benchmarks.accuracy.fitting.write import write
 from benchmarks.accuracy.tables import gemm
-from pyinfercost.hardware.calibration import CALIBRATIONS
 from pyinfercost.hardware.constants import TABLES
+from pyinfercost.hardware.files import CALIBRATIONS
 
 
 @pytest.fixture

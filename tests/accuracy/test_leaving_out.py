@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-import pyinfercost.hardware.calibration as shipped
+import pyinfercost.hardware.files as shipped
 
 Judge = Callable[..., int]
 Output = pytest.CaptureFixture[str]

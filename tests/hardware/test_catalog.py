@@ -8,13 +8,13 @@ import pytest
 from support.paths import SHARED
 
 from pyinfercost import _core, hardware
-from pyinfercost.hardware import calibration, dtypes, schema
-from pyinfercost.hardware.device import CATALOG, DeviceFile, lookup, read_device
+from pyinfercost.hardware import dtypes, files, schema
+from pyinfercost.hardware.files import CATALOG, DeviceFile, lookup, read_device
 
 MEASURED = SHARED / "measured"
 WITHOUT_ESTIMATE = {"hailo-8", "snapdragon-8-gen-3"}  # no memory size, no published peak
 LOADABLE = [name for name in hardware.names() if name not in WITHOUT_ESTIMATE]
-CONTENT = {name: schema.read_toml(CATALOG / f"{name}.toml") for name in hardware.names()}
+CONTENT = {name: files.read_toml(CATALOG / f"{name}.toml") for name in hardware.names()}
 
 
 def having(path: str, **equal: object) -> list[str]:
@@ -168,11 +168,11 @@ def test_loaded_device_is_the_core_type() -> None:
 # Constants of families
 
 
-@pytest.mark.parametrize("family", calibration.families())
+@pytest.mark.parametrize("family", files.families())
 def test_calibration_is_complete_and_cites_sources(family: str) -> None:
-    data = schema.read_toml(calibration.CALIBRATIONS / f"{family}.toml")
+    data = files.read_toml(files.CALIBRATIONS / f"{family}.toml")
     kind = data.get("extends", family)
-    constants = calibration.calibration(DeviceFile(Path("test.toml"), {"id": "test", "kind": kind, "family": family}))
+    constants = files.calibration(DeviceFile(Path("test.toml"), {"id": "test", "kind": kind, "family": family}))
     assert constants["overheads.dispatch_us"] > 0
     assert 0 < constants["achieved.dram"] <= 1
     uncited = [key for key, (_, source) in constants.origin.items() if len(source) <= 20]
@@ -181,6 +181,6 @@ def test_calibration_is_complete_and_cites_sources(family: str) -> None:
 
 
 def test_no_calibration_belongs_to_a_device() -> None:
-    assert not set(calibration.families()) & set(hardware.names())
+    assert not set(files.families()) & set(hardware.names())
     used = {device(name).family for name in hardware.names()}
-    assert set(calibration.families()) - used <= set(schema.KINDS), "a family without a device"
+    assert set(files.families()) - used <= set(schema.KINDS), "a family without a device"

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from pyinfercost import hardware
-from pyinfercost.hardware import calibration_schema, schema
-from pyinfercost.hardware.calibration import CALIBRATIONS
-from pyinfercost.hardware.device import CATALOG, lookup, read_device
+from pyinfercost.hardware.files import CALIBRATIONS, CATALOG, check, lookup, read_device
+from pyinfercost.hardware.schema import CALIBRATION
 
 SAMPLE = CATALOG / "a100-sxm-80gb.toml"
 
@@ -170,10 +169,10 @@ BROKEN = {
         ("vector_tflop_per_s.bf16", "vector_tflop_per_s.fp32"),
         r"verified is true although source\.unverified lists",
     ),
-    "unverified without reason": (("verified = true", "verified = false"), r"verified is false although nothing"),
+    "unverified without reason": (("verified = true", "verified = false"), r"verified is false although source"),
     "two capacities": (
         ("capacity_mib = 40", "capacity_mib = 40\ncapacity_kib_per_core = 9"),
-        r"\[memory\.l2\] gives capacity_kib_per_core and capacity_mib",
+        r"\[memory\.l2\] has capacity_kib_per_core and capacity_mib",
     ),
     "usable above nominal": (
         ("capacity_gb = 80", "capacity_gb = 80\nusable_gib = 81"),
@@ -181,7 +180,7 @@ BROKEN = {
     ),
     "array in a gpu": (
         ("[sparsity]", "[compute.array]\nrows = 4\ncols = 4\nunits = 1\n[sparsity]"),
-        r"\[compute\.array\] stands in a file of kind 'gpu'",
+        r"\[compute\.array\] is in a file of kind 'gpu'",
     ),
     "repeated key": (("tdp_w = 400", "tdp_w = 400\ntdp_w = 500"), r"is not a TOML file"),
 }
@@ -232,12 +231,12 @@ def test_catalogue_file_is_named_after_its_id(tmp_path: Path) -> None:
 def test_fraction_above_one_is_refused(tmp_path: Path, key: str, reached: float, message: str) -> None:
     data = {"schema_version": 1, "family": "x", "fitted": False, "achieved": {"source": "a test", key: reached}}
     with pytest.raises(hardware.HardwareFileError, match=message + "$"):
-        schema.check(data, calibration_schema.CALIBRATION, tmp_path / "x.toml")
+        check(data, CALIBRATION, tmp_path / "x.toml")
 
 
 def test_a_board_that_clocks_above_its_sheet_may_say_so(tmp_path: Path) -> None:
     data = {"schema_version": 1, "family": "x", "fitted": False, "achieved": {"source": "a test", "matrix": 1.2}}
-    schema.check(data, calibration_schema.CALIBRATION, tmp_path / "x.toml")
+    check(data, CALIBRATION, tmp_path / "x.toml")
 
 
 def test_own_file_may_carry_measured_constants_and_the_catalogue_may_not(tmp_path: Path) -> None:
@@ -246,7 +245,7 @@ def test_own_file_may_carry_measured_constants_and_the_catalogue_may_not(tmp_pat
     loaded = hardware.load(path)
     assert loaded.overheads_s["dispatch"] == pytest.approx(3.5e-6)
     assert loaded.overheads_s["replay_gap"] == pytest.approx(1.29e-6)  # still the family's
-    with pytest.raises(hardware.HardwareFileError, match=r"\[calibration\] stands in a catalogue file"):
+    with pytest.raises(hardware.HardwareFileError, match=r"\[calibration\] is in a file of the catalog"):
         read_device(path, catalogued=True)
 
 

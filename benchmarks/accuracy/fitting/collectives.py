@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyinfercost.hardware.schema import read_toml
+from pyinfercost.hardware.files import read_toml
 from pyinfercost.predict.collectives import collective
 
 from ..measured import Problems, read_table

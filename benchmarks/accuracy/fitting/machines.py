@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyinfercost import _core
-from pyinfercost.hardware.calibration import CALIBRATIONS, Calibration, calibration
-from pyinfercost.hardware.device import CATALOG, DeviceFile, read_device
+from pyinfercost.hardware.files import CALIBRATIONS, CATALOG, Calibration, DeviceFile, calibration, read_device
 from pyinfercost.hardware.loading import core_arguments
 
 from ..cases import SUSTAINED
