@@ -1,13 +1,10 @@
 """Where and how a model runs: machine, precision, execution, price, place and data transfer."""
 
 from ..results.costs import ColdStart, Cost, Moved, Place, Price, PriceError, Transfer, TransferError
-from .cold_starts import cold_start
 from .deployment import OPTIONS, Deployment, DeploymentError, HardwareLike, checked_field, deployment_of
-from .links import HostLink, host_link
-from .offer_catalog import Offer, UnknownOfferError, clouds, offer, offers
-from .place_catalog import UnknownPlaceError, place, places
-from .prices import PriceLike, parse_price
-from .transfer import TransferLike, parse_transfer, transfer_text
+from .places import UnknownPlaceError, place, places
+from .prices import Offer, PriceLike, UnknownOfferError, clouds, offer, offers, parse_price
+from .transfer import HostLink, TransferLike, cold_start, host_link, parse_transfer, transfer_text
 
 __all__ = [
     "OPTIONS",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 from .. import _core
 from ..hardware import load
 from ..results.costs import Place, Price, Transfer
-from .place_catalog import cloud_place, place
+from .places import cloud_place, place
 from .prices import PriceLike, parse_price
 from .transfer import TransferLike, parse_transfer, transfer_text
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 HardwareLike: TypeAlias = "str | PathLike[str] | _core.Hardware"
-"""A machine: an id of the catalogue (`"l4"`), the path of a TOML file, or a `Hardware`."""
+"""A machine: an id of the catalog (`"l4"`), the path of a TOML file, or a `Hardware`."""
 
 SCHEMA_VERSION = 1
 
@@ -40,8 +40,8 @@ class Deployment:
     `Deployment(hardware=ic.hardware.load("l4"))`.
 
     Attributes:
-        hardware: The machine: an id of the catalogue (`"a100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
-            None times nothing: the model is only counted, at `precision`.
+        hardware: The machine: an id of the catalog (`"a100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
+            With None the model is only counted, at `precision`.
         devices: Number of these machines that share the batch. Each holds the whole model and they exchange nothing;
             the largest share, ceil(batch / devices), sets latency and memory.
         precision: Dtype to run in; `"native"` keeps the dtypes of the graph.
@@ -80,7 +80,7 @@ class Deployment:
     def _settle(self, machine: _core.Hardware | None) -> None:
         """Check all fields and resolve names; the machine is loaded unless it is given."""
         checked: dict[str, Any] = {name: checked_field(name, getattr(self, name)) for name in _PLAIN}
-        checked["transfer"] = parse_transfer(self.transfer)
+        transfer = checked["transfer"] = parse_transfer(self.transfer)
         if isinstance(self.price, Mapping):
             checked["price"] = dict(self.price)  # later changes of the caller's mapping have no effect
         price = where = None
@@ -94,7 +94,7 @@ class Deployment:
             if self.price is not None:
                 price = parse_price(self.price, machine.id, threads=self.threads)
             where = _place_of(price, self.region)
-        self.__dict__.update(checked, _machine=machine, _price=price, _place=where)
+        self.__dict__.update(checked, _machine=machine, _price=price, _place=where, _transfer=transfer or Transfer())
 
     @property
     def machine(self) -> _core.Hardware:
@@ -123,7 +123,8 @@ class Deployment:
     @property
     def data_transfer(self) -> Transfer:
         """The resolved `transfer`; copies from and to pageable memory if it is None."""
-        return parse_transfer(self.transfer) or Transfer()
+        transfer: Transfer = self.__dict__["_transfer"]
+        return transfer
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with other fields; the price and the place are resolved again.
@@ -139,7 +140,7 @@ class Deployment:
             ValueError: As for `Deployment`.
         """
         if unknown := changes.keys() - set(OPTIONS):
-            raise TypeError(f"a deployment has no {', '.join(sorted(unknown))}; expected some of {', '.join(OPTIONS)}")
+            raise TypeError(f"a deployment has no {', '.join(sorted(unknown))}; expected {', '.join(OPTIONS)}")
         machine = changes.get("hardware")
         if machine is not None:
             changes.setdefault("threads", None)
@@ -224,12 +225,12 @@ OPTIONS = tuple(field.name for field in dataclasses.fields(Deployment))
 _PLAIN = ("devices", "precision", "execution", "utilization")
 _OF_MACHINE = frozenset({"hardware", "threads", "sustained"})
 _NEED_HARDWARE = {
-    "devices": "it counts machines",
+    "devices": "it is a number of machines",
     "threads": "they are threads of a machine",
-    "sustained": "it describes the load of a machine",
-    "price": "what is paid is the time of a machine",
-    "region": "it locates a machine",
-    "transfer": "it describes the links of a machine",
+    "sustained": "it is the load of a machine",
+    "price": "it is of an hour of a machine",
+    "region": "it is the location of a machine",
+    "transfer": "it uses the links of a machine",
 }
 
 _HARDWARE_FIELDS = (
@@ -264,15 +265,13 @@ def checked_field(name: str, value: Any) -> Any:
         try:
             count = index(value)
         except TypeError:
-            raise DeploymentError(f"devices must be a whole number, got {value!r}") from None
+            raise DeploymentError(f"devices is {value!r}; expected a whole number") from None
         if count < 1:
-            raise DeploymentError(f"devices must be at least 1, got {count}")
+            raise DeploymentError(f"devices is {count}; expected at least 1")
         return count
     if name == "utilization":
         if not 0 < value <= 1:
-            raise DeploymentError(
-                f"utilization is {value}; expected above 0 and at most 1: the share of paid time in use"
-            )
+            raise DeploymentError(f"utilization is {value}; expected a share of the paid time, above 0 and at most 1")
         return float(value)
     known = _core.precisions() if name == "precision" else _core.executions()
     if value not in known:

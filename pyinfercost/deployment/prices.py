@@ -1,26 +1,176 @@
-"""Parse prices into USD per device-hour: a number, an instance, terms, or an owned machine."""
+"""Prices: the catalog of rented machines (`prices.toml`), and the price of a device hour in any form of input."""
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
 from ..hardware.files import read_toml
 from ..results.costs import Price, PriceError
-from .offer_catalog import TERMS, Offer, UnknownOfferError, offer, offers
 
 PriceLike: TypeAlias = "Price | float | str | os.PathLike[str] | Mapping[str, Price | float | str | os.PathLike[str]]"
 """A price as `parse_price` accepts it."""
 
+PRICES = Path(__file__).parent / "prices.toml"
+TERMS = ("on-demand", "spot", "reserved")
 HOURS_PER_YEAR = 8766
 JOULES_PER_KWH = 3.6e6
 GIVEN = "given"
 """`Price.text` of a price that the caller gave as a number."""
+
+_NEAREST = 5
 _NUMBER = re.compile(r"\$?\s*([+-]?[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(?:usd|\$)?\s*(?:/\s*h(?:our)?)?", re.IGNORECASE)
 _OWNED_KEYS = {"usd", "devices", "lifetime_years", "usd_per_kwh", "pue", "region"}
+
+
+# ---- the catalog of offers -------------------------------------------------------------------------------------------
+
+
+class UnknownOfferError(KeyError, ValueError):
+    """The catalog has no such instance; the message names the nearest ones."""
+
+    def __str__(self) -> str:  # KeyError would show the message's repr
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A whole instance for rent.
+
+    Attributes:
+        cloud: The provider.
+        instance: Name of the instance.
+        region: The provider's region; empty if the source does not state it.
+        device: Id of the device in the catalog of hardware.
+        devices: Number of devices; less than one if some cores of a CPU are rented.
+        vcpus: Hardware threads; None if the source does not state them.
+        usd_per_h: USD per hour by terms: `"on-demand"`, `"spot"` or `"reserved"`.
+        dated: Year, or year and month, of the price.
+        source: Where the price was read.
+        note: Further remarks.
+    """
+
+    cloud: str
+    instance: str
+    region: str
+    device: str
+    devices: float
+    vcpus: int | None
+    usd_per_h: dict[str, float]
+    dated: str
+    source: str
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name that `offer` accepts: `aws/g6.4xlarge@us-east-1`."""
+        return f"{self.cloud}/{self.instance}" + (f"@{self.region}" if self.region else "")
+
+    def age_months(self, today: date | None = None) -> int:
+        """Return the minimum age of the price in months."""
+        return months_since(self.dated, today)
+
+
+def months_since(dated: str, today: date | None = None) -> int:
+    """Return the months from the end of a year, or from a month, until today; 0 for a date in the future."""
+    year, _, month = dated.partition("-")
+    now = today or date.today()
+    return max(0, 12 * (now.year - int(year)) + now.month - int(month or 12))
+
+
+@cache
+def _all() -> tuple[Offer, ...]:
+    data = read_toml(PRICES)
+    found = []
+    for entry in data["rent"]["offers"]:
+        source = data["sources"][entry["source"]]
+        found.append(
+            Offer(
+                cloud=entry["cloud"],
+                instance=entry["instance"],
+                region=entry.get("region", ""),
+                device=entry["device"],
+                devices=float(entry["devices"]),
+                vcpus=entry.get("vcpus"),
+                usd_per_h={
+                    terms: float(entry[key])
+                    for terms in TERMS
+                    if (key := terms.replace("-", "_") + "_usd_per_h") in entry
+                },
+                dated=source["date"],
+                source=source["text"],
+                note=entry.get("note", ""),
+            )
+        )
+    return tuple(found)
+
+
+def clouds() -> list[str]:
+    """Return the providers in the catalog."""
+    return sorted({each.cloud for each in _all()})
+
+
+def offers(*, device: str | None = None, cloud: str | None = None) -> list[Offer]:
+    """Return offers of the catalog, cheapest device hour first.
+
+    Args:
+        device: Only offers of this device.
+        cloud: Only offers of this cloud.
+    """
+    wanted = [each for each in _all() if device in (None, each.device) and cloud in (None, each.cloud)]
+    return sorted(wanted, key=lambda each: (each.usd_per_h["on-demand"] / each.devices, each.name))
+
+
+def offer(name: str, *, device: str | None = None) -> Offer:
+    """Return the offer with a name; the latest, if there are several.
+
+    Args:
+        name: An instance, with a cloud as prefix and a region as suffix where needed: `"g6.4xlarge"`,
+            `"aws/g6.4xlarge"`, `"tpu-v5e-chip@us-west4"`.
+        device: The device to run on; the error message lists its other offers.
+
+    Returns:
+        The offer.
+
+    Raises:
+        UnknownOfferError: The name is unknown; the message names the nearest.
+    """
+    match = re.fullmatch(r"(?:([^/@]+)/)?([^/@]+)(?:@([^/@]+))?", name.strip().lower())
+    cloud, instance, region = match.groups() if match else (None, name, None)
+    found = [
+        each
+        for each in _all()
+        if each.instance.lower() == instance
+        and cloud in (None, each.cloud.lower())
+        and region in (None, each.region.lower())
+    ]
+    if not found:
+        raise UnknownOfferError(_unknown(name, device))
+    return max(found, key=lambda each: (each.dated, -each.usd_per_h["on-demand"] / each.devices))
+
+
+def _unknown(name: str, device: str | None) -> str:
+    known = {each.instance.lower(): each.name for each in _all()}
+    wanted = name.lower().partition("@")[0].rpartition("/")[2]
+    near = [known[key] for key in difflib.get_close_matches(wanted, known, n=_NEAREST, cutoff=0.5)]
+    told = f"; the nearest are {', '.join(near)}" if near else ""
+    if device is not None:
+        with_it = [each.name for each in offers(device=device)[:_NEAREST]]
+        told += f"; with {device} there are {', '.join(with_it) or 'none'}"
+    return (
+        f"no instance {name!r} is in the catalog of prices{told}. Pass one of the {len(_all())} that `pyinfercost "
+        "prices` lists, or USD per hour of one device, such as 2.49/h"
+    )
+
+
+# ---- prices of a device hour -----------------------------------------------------------------------------------------
 
 
 def usd_per_joule(price: Price) -> float:
@@ -32,38 +182,40 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None) ->
     """Parse a price into USD per device-hour.
 
     Args:
-        value: one of
+        value: One of
 
             - a number, or text such as `"2.49/h"`: USD per hour of one device;
-            - an instance of the catalogue, `"g6.4xlarge"`, `"aws/p5.48xlarge:spot"`: its price divided by the number of
+            - an instance of the catalog, `"g6.4xlarge"`, `"aws/p5.48xlarge:spot"`: its price divided by the number of
               its devices, CPUs and memory included;
             - `"on-demand"`, `"spot"` or `"reserved"`: the cheapest offer of the device on these terms;
             - the path of a TOML file with `usd_per_h`, or of an owned machine: `usd` (purchase price), `devices`
               (1), `lifetime_years`, `usd_per_kwh`, `pue` (1);
             - a mapping of device ids to any of these, or a `Price`.
         device: Id of the device.
-        threads: Threads of a CPU in use, None for all. An instance that has some cores of a CPU is paid for as a whole
-            and cannot run more threads than it has.
+        threads: Threads of a CPU in use, None for all. An instance with some cores of a CPU is paid as a whole, and
+            runs at most as many threads as it has.
 
     Returns:
         The price, with its source and date.
 
     Raises:
-        PriceError: The value is none of these, or an instance with other devices or too few threads.
+        PriceError: The value is none of these, or an instance with another device or too few threads.
         UnknownOfferError: The instance is unknown; the message names the nearest.
     """
     if isinstance(value, Price):
         return value
     if isinstance(value, Mapping):
         if device not in value:
-            raise PriceError(f"no price of {device} is given; there are {', '.join(map(str, value))}")
+            raise PriceError(f"price has no entry for {device}, only for {', '.join(map(str, value))}; add one")
         return parse_price(value[device], device, threads=threads)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return Price(float(value), GIVEN)
     if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".toml")):
         return _from_file(Path(value))
     if not isinstance(value, str):
-        raise PriceError(f"a price is a number, text, a mapping or a path; got {type(value).__name__}")
+        raise PriceError(
+            f"price is of type {type(value).__name__}; expected a number, a text, a mapping, a path or a Price"
+        )
     number = _NUMBER.fullmatch(value.strip())
     if number:
         return Price(float(number[1]), GIVEN)
@@ -78,15 +230,15 @@ def _cheapest(device: str, terms: str, threads: int | None) -> Price:
     if not known:
         others = sorted({each.device for each in offers()})
         raise UnknownOfferError(
-            f"no {terms} price of {device} is in the catalogue; give one of your own, such as 2.49/h. There are prices "
-            f"of {', '.join(others)}"
+            f"the catalog has no {terms} price of {device}; pass USD per hour, such as 2.49/h. It has prices of "
+            f"{', '.join(others)}"
         )
     cheapest = min(known, key=lambda each: each.usd_per_h[terms] / max(1.0, each.devices))
     return _of_offer(cheapest, terms, device, threads)
 
 
 def _has(found: Offer, threads: int | None) -> bool:
-    """Return whether an instance has enough threads; it may have only some cores of a device."""
+    """Return whether an instance has enough threads; it may have only some cores of a CPU."""
     return found.devices >= 1 or (threads is not None and found.vcpus is not None and threads <= found.vcpus)
 
 
@@ -94,14 +246,14 @@ def _of_offer(found: Offer, terms: str, device: str, threads: int | None) -> Pri
     if found.device != device:
         near = [each.name for each in offers(device=device)[:5]]
         raise PriceError(
-            f"{found.name} has {found.device}, not {device}; instances with {device}: {', '.join(near) or 'none known'}"
+            f"{found.name} has {found.device}, not {device}; instances with {device} are {', '.join(near) or 'unknown'}"
         )
     if terms not in found.usd_per_h:
-        raise PriceError(f"{found.name} has no {terms!r} price; it has {', '.join(found.usd_per_h)}")
+        raise PriceError(f"{found.name} has no {terms!r} price; pass one of {', '.join(found.usd_per_h)}")
     if not _has(found, threads):
         raise PriceError(
-            f"{found.name} has {found.vcpus} hardware threads of a {device}, not all of it; give threads, at most "
-            f"{found.vcpus} (got {threads})"
+            f"{found.name} has {found.vcpus} hardware threads, a part of a {device}, and threads is {threads}; pass "
+            f"threads of at most {found.vcpus}"
         )
     return Price(
         usd_per_h=found.usd_per_h[terms] / max(1.0, found.devices),
@@ -118,7 +270,7 @@ def _from_file(path: Path) -> Price:
     numbers = {key: value for key, value in data.items() if key != "region"}
     wrong = [key for key, value in numbers.items() if isinstance(value, bool) or not isinstance(value, (int, float))]
     if wrong:
-        raise PriceError(f"{path}: {', '.join(wrong)} must be numbers")
+        raise PriceError(f"{path}: {', '.join(f'{key} is {data[key]!r}' for key in wrong)}; expected numbers")
     if set(data) <= {"usd_per_h", "region"} and "usd_per_h" in data:
         return Price(float(data["usd_per_h"]), str(path), region=str(data.get("region", "")))
     if not {"usd", "lifetime_years"} <= set(data) <= _OWNED_KEYS:
@@ -128,7 +280,7 @@ def _from_file(path: Path) -> Price:
         )
     years, devices = float(data["lifetime_years"]), float(data.get("devices", 1))
     if not (years > 0 and devices > 0):
-        raise PriceError(f"{path}: lifetime_years is {years} and devices {devices}; expected more than zero")
+        raise PriceError(f"{path}: lifetime_years is {years} and devices is {devices}; expected numbers above 0")
     return Price(
         usd_per_h=float(data["usd"]) / devices / (years * HOURS_PER_YEAR),
         text=f"{path}: bought, {years:g} years",

@@ -13,9 +13,8 @@ from math import inf, isfinite, isnan, nan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from ..deployment.cold_starts import cold_start, cold_start_rates, cold_start_s
-from ..deployment.links import host_link
 from ..deployment.prices import JOULES_PER_KWH, usd_per_joule
+from ..deployment.transfer import cold_start, cold_start_rates, cold_start_s, host_link
 from ..results.costs import SECONDS_PER_HOUR, Cost, Moved
 from .boundary import boundary_of, value_of
 

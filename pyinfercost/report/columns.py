@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .._core import Quantity
-    from ..deployment.offer_catalog import Offer
+    from ..deployment.prices import Offer
     from ..results.profile import Profile
     from .rows import Row, Shown
 

@@ -257,7 +257,7 @@ def test_a_stored_sweep_has_the_columns(tmp_path: Path) -> None:
         ("network_gbit_per_s=0", "network_gbit_per_s is 0.0; expected more than zero"),
         ("network_rtt_s=-1", "network_rtt_s is -1.0; expected zero or more"),
         ("egress=ibm", "egress is 'ibm'; expected aws, azure, gcp, gcp-standard, or USD"),
-        ("pinned,pageable", "memory of transfer is given twice"),
+        ("pinned,pageable", "transfer has memory twice; pass it once"),
         ("weights_from=tape", "weights_from is 'tape'; expected nvme, network, memory, pinned, or"),
         ("overlapped=perhaps", "overlapped is 'perhaps'; expected true or false"),
         (3, "transfer is 3; expected pageable"),

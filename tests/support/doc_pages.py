@@ -38,7 +38,7 @@ from support import doc_page_setups as page_setups
 
 from pyinfercost.cli import main
 from pyinfercost.cli.output import LIMIT_BROKEN
-from pyinfercost.deployment import offer_catalog
+from pyinfercost.deployment import prices
 
 FENCE = re.compile(
     r"(?:^<!-- (?:setup: (?P<setup>\w+)|file: (?P<file>\S+)) -->\n)?"
@@ -173,7 +173,7 @@ def run_page(text: str) -> Iterator[tuple[Step, str]]:
         stack.callback(multiprocessing.set_start_method, multiprocessing.get_start_method(allow_none=True), force=True)
         multiprocessing.set_start_method("spawn", force=True)
         if made is not None:
-            day = stack.enter_context(mock.patch.object(offer_catalog, "date"))
+            day = stack.enter_context(mock.patch.object(prices, "date"))
             day.today.return_value = date.fromisoformat(made[1])
         os.chdir(folder)
         stack.callback(os.chdir, here)

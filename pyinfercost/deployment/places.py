@@ -1,8 +1,9 @@
-"""The catalogue of places: carbon intensity of the grid, and energy overhead of the data center."""
+"""Places: carbon intensity of the grid, and energy overhead of the data center (`places.toml`)."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from ..results.costs import Place
 
 PLACES = Path(__file__).parent / "places.toml"
 INDUSTRY = "industry"
-_COUNTRIES_OF_REGIONS = {"us": "usa", "fin": "fin", "eu": "", "india": "ind"}  # as clouds name them
+_COUNTRIES = "countries"
+_COUNTRIES_OF_REGIONS = {"us": "usa", "fin": "fin", "eu": "", "india": "ind"}  # by the first part of a region's name
 
 
 class UnknownPlaceError(ValueError):
@@ -30,9 +32,9 @@ def place(name: str, *, cloud: str = "", pue: float | None = None) -> Place:
     Args:
         name: A country's ISO code (`"deu"`), or a cloud and its region (`"gcp/us-central1"`); `"world"` is the mean of
             all grids.
-        cloud: The cloud that runs the data center, if the name does not say.
-        pue: Power usage effectiveness of the data center; by default the figure that its cloud publishes, else the
-            mean of the industry.
+        cloud: The cloud that runs the data center, if it is not part of the name.
+        pue: Power usage effectiveness of the data center; by default the value that its cloud publishes, else the mean
+            of the industry.
 
     Returns:
         The place, with its sources.
@@ -40,17 +42,15 @@ def place(name: str, *, cloud: str = "", pue: float | None = None) -> Place:
     Raises:
         UnknownPlaceError: The place is unknown.
     """
-    named, slash, region = name.lower().rpartition("/")
-    grids = _data()["grid"]
-    table = grids.get(named) if slash else grids["countries"]
-    if table is None or region not in table["g_per_kwh"]:
-        known = places()
-        near = difflib.get_close_matches(name.lower(), known, n=5, cutoff=0.5)
+    table = _table_of(name.lower())
+    if table is None:
+        near = difflib.get_close_matches(name.lower(), places(), n=5, cutoff=0.5)
         raise UnknownPlaceError(
             f"the grid of {name!r} is not known; "
             + (f"the nearest are {', '.join(near)}; " if near else "")
             + "expected a country's ISO code such as deu, world, or a cloud and its region such as gcp/us-central1"
         )
+    named, _, region = name.lower().rpartition("/")
     published = _data()["pue"]
     factor = published["clouds"].get(cloud or named, published["clouds"][INDUSTRY]) if pue is None else pue
     return Place(
@@ -66,7 +66,7 @@ def places() -> list[str]:
     """Return the names of all known places."""
     grids = _data()["grid"]
     return sorted(
-        name if table == "countries" else f"{table}/{name}"
+        name if table == _COUNTRIES else f"{table}/{name}"
         for table, values in grids.items()
         for name in values["g_per_kwh"]
     )
@@ -75,9 +75,16 @@ def places() -> list[str]:
 def cloud_place(cloud: str, region: str) -> Place | None:
     """Return the place of a rented machine by its cloud's name of the region; None if it is unknown.
 
-    A region whose cloud publishes no grid is taken as its country, if its name begins with that.
+    The place of a region without a published grid is its country, if the region's name begins with a known code.
     """
     for name in (f"{cloud}/{region}", _COUNTRIES_OF_REGIONS.get(region.lower().partition("-")[0], "")):
-        if name in places():
+        if _table_of(name) is not None:
             return place(name, cloud=cloud)
     return None
+
+
+def _table_of(name: str) -> Mapping[str, Any] | None:
+    """Return the table of grids that has a place; None if there is none."""
+    cloud, slash, region = name.rpartition("/")
+    table: Mapping[str, Any] | None = _data()["grid"].get(cloud if slash else _COUNTRIES)
+    return table if table is not None and region in table["g_per_kwh"] else None
