@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pyinfercost.predict.uncertainty import band
+from pyinfercost.predict.derived_costs import band
 
 from .cases import Case, group_of_row, measured_s
 from .figures import Line, lines

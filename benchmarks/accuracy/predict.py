@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyinfercost import _core
+from pyinfercost.predict.derived_costs import band
 from pyinfercost.predict.plans import family_of
-from pyinfercost.predict.uncertainty import band
 
 if TYPE_CHECKING:
     from pyinfercost import Graph, Hardware

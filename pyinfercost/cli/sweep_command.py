@@ -125,7 +125,7 @@ def sweep(
         needs = [need for need, met in given if met]
         _check_columns(choice, model, [*columns, *quantities(*needs, figures.TOKENS, figures.CACHE)], sizes)
 
-        from ..predict.boundary import boundary_of
+        from ..predict.plans import boundary_of
         from ..sources.captured import graph_over
         from ..sweeps.execute import SweepInterrupted
         from ..sweeps.sweep import sweep_over

@@ -6,7 +6,7 @@ from typing import SupportsIndex
 from .. import _core
 from .._core import Counts, Graph
 from ..sources.sizes import bind_sizes, call_sizes
-from .rules import Rules, work_overrides
+from .plans import Rules, work_overrides
 
 
 def count(

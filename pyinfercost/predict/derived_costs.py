@@ -1,6 +1,6 @@
-"""Costs that follow from the latency and the energy of forwards: transfer, cold start, money, carbon, tokens.
+"""Figures that follow from the latency and the energy of forwards: bands, transfer, cold start, money, carbon, tokens.
 
-Each formula is written once, for floats and for columns of them. A sweep evaluates the columns that it is asked for; an
+Each formula is written once, for floats and for columns of them. A sweep evaluates only the requested columns, an
 estimate evaluates the same formulas at one point.
 """
 
@@ -11,33 +11,61 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import inf, isfinite, isnan, nan
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from ..deployment.prices import JOULES_PER_KWH, usd_per_joule
 from ..deployment.transfer import cold_start, cold_start_rates, cold_start_s, host_link
 from ..results.costs import SECONDS_PER_HOUR, Cost, Moved
-from .boundary import boundary_of, value_of
+from .plans import boundary_of, value_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph, Quantity
+    from .._core import Graph, Hardware, Quantity
     from ..deployment.deployment import Deployment
     from ..results.costs import Price
-    from .boundary import Boundary
+    from .plans import Boundary
 
 Numbers: TypeAlias = "float | NDArray[np.float64]"
 """One number for all points, or one for each."""
 
+Seconds = TypeVar("Seconds")  # a float, or an array of them
+
+_LEAST_S = 1e-300  # keeps 0 / 0 at 0
 _GIGA = 1e9
 _BITS = 8
 _MILLION = 1_000_000
 
 
+def band(latency_s: Seconds, spread_s: Seconds) -> tuple[Seconds, Seconds]:
+    """Return the error band of a latency, in which four of five measurements are expected.
+
+    With the relative spread `s = spread_s / latency_s`, the band is `(t / (1 + s), t * (1 + s))`: multiplicatively
+    symmetric around the latency `t`.
+
+    Args:
+        latency_s: Predicted latency.
+        spread_s: Sum over kernels of their latency times the spread of their class.
+    """
+    high_s = latency_s + spread_s  # type: ignore[operator]
+    return latency_s * (latency_s / (high_s + _LEAST_S)), high_s
+
+
+def energy_spread(machine: Hardware, of_latency: float) -> float:
+    """Return the relative spread of an energy: independent errors of power and latency, added in squares.
+
+    Args:
+        machine: The machine.
+        of_latency: Relative spread of the latency.
+    """
+    of_power = machine.constant("energy.spread")
+    return float((of_power**2 + of_latency**2) ** 0.5)
+
+
 @dataclass(frozen=True)
 class Term:
-    """A number that the formulas need of a deployment.
+    """A number of a deployment that the formulas use.
 
     Attributes:
         fields: Fields of the deployment that it depends on.
@@ -87,7 +115,7 @@ TERMS: Mapping[str, Term] = MappingProxyType(
 
 
 class Points(Protocol):
-    """The points for which costs are derived: one, or the rows of a sweep."""
+    """Points whose costs are derived: one, or the rows of a sweep."""
 
     @property
     def latency_s(self) -> Numbers:
@@ -110,10 +138,10 @@ class Points(Protocol):
         """Share of the paid time in which the devices work."""
 
     def term(self, name: str) -> Numbers:
-        """A number of the deployments, by its name in `TERMS`."""
+        """Return a number of the deployments, by its name in `TERMS`."""
 
     def boundary(self, of: Callable[[Boundary], Any], *, share: bool = False) -> Numbers:
-        """A quantity at the boundary of a forward: of the whole batch, or of the largest share of a device."""
+        """Return a quantity at the boundary of a forward: of the whole batch, or of the largest share of a device."""
 
 
 class DerivedCosts:
@@ -215,12 +243,12 @@ class DerivedCosts:
 
     @property
     def tokens(self) -> Numbers:
-        """Tokens that a forward reads; 0 for a model that reads none."""
+        """Tokens that a forward reads; 0 for a model without tokens."""
         return self._points.boundary(lambda at: at.tokens or 0)
 
     @property
     def usd_per_million_tokens(self) -> Numbers:
-        """USD of a million tokens that are read."""
+        """USD per million tokens that are read."""
         return _MILLION * self.cost_usd * self._points.items / self.tokens
 
     @property
@@ -235,7 +263,7 @@ class DerivedCosts:
         return cold_start_s(weight_bytes, self._term("runtime_s"), self._term("weights_byte_per_s"))
 
     def _given_or(self, term: str, of: Callable[[Boundary], Quantity]) -> Numbers:
-        """Bytes on the network: those that are given for one item, else those of the tensors."""
+        """Return bytes on the network: the given bytes per item, else those of the tensors."""
         given = self._term(term)
         return _where(_is_known(given), lambda: self._points.items * given, lambda: self._points.boundary(of))
 
@@ -249,7 +277,7 @@ def _is_known(numbers: Numbers) -> Any:
 
 
 def _where(condition: Any, one: Callable[[], Numbers], other: Callable[[], Numbers]) -> Numbers:
-    """Return `one` where the condition holds and `other` elsewhere; what no point needs is not evaluated."""
+    """Return `one` where the condition holds and `other` elsewhere; a branch that no point takes is not evaluated."""
     if isinstance(condition, (bool, float)):
         return one() if condition else other()
     import numpy as np
@@ -290,15 +318,15 @@ class OnePoint:
         return self.on.utilization
 
     def term(self, name: str) -> float:
-        """A number of the deployment, by its name in `TERMS`."""
+        """Return a number of the deployment, by its name in `TERMS`."""
         return TERMS[name].of(self.on)
 
     def boundary(self, of: Callable[[Boundary], Any], *, share: bool = False) -> float:
-        """A quantity at the boundary of the forward."""
+        """Return a quantity at the boundary of the forward."""
         return float(self.count(of, share=share))
 
     def count(self, of: Callable[[Boundary], Any], *, share: bool = False) -> int:
-        """The same as a whole number."""
+        """Return a quantity at the boundary of the forward as a whole number."""
         return value_of(of(boundary_of(self.graph, self.on.precision)), self.share if share else self.sizes)
 
 
@@ -317,7 +345,7 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
     energy_known = isfinite(point.energy_j)
     return {
         "energy_per_item_j": derived.energy_per_item_j if energy_known else None,
-        "transfer_s": moved.seconds,
+        "transfer_s": _known(derived.transfer_s),
         "transfer": moved,
         "cold_start_s": None if start is None else start.seconds,
         "cold_start": start,
@@ -330,13 +358,16 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
     }
 
 
+def _known(seconds: Numbers) -> float | None:
+    return None if isnan(float(seconds)) else float(seconds)
+
+
 def _moved(point: OnePoint, derived: DerivedCosts) -> Moved:
-    host_s = float(derived.host_s)
     return Moved(
         terms=point.on.data_transfer,
         input_bytes=point.count(lambda at: at.input_bytes, share=True),
         output_bytes=point.count(lambda at: at.output_bytes, share=True),
-        host_s=None if isnan(host_s) else host_s,
+        host_s=_known(derived.host_s),
         network_s=float(derived.network_s),
         request_bytes=float(derived.request_bytes),
         response_bytes=float(derived.response_bytes),
@@ -348,12 +379,12 @@ def _cost(point: OnePoint, derived: DerivedCosts, price: Price) -> Cost:
     on = point.on
     if on.transfer is not None and isnan(float(derived.host_s)):
         raise ValueError(
-            f"transfer is given, and the file of {on.machine.id} does not describe its link to the host; leave "
-            "transfer out, or add the link to a copy of the file"
+            f"transfer is given, and the file of {on.machine.id} has no link to the host; leave transfer out, or add "
+            "the link to a copy of the file"
         )
     if price.usd_per_kwh > 0 and not isfinite(point.energy_j):
         raise ValueError(
-            f"electricity has a price, and the energy of {on.machine.id} is unknown: its file gives no power; leave "
+            f"electricity has a price, and the energy of {on.machine.id} is unknown: its file has no power; leave "
             "usd_per_kwh out, or add the power to a copy of the file"
         )
     return Cost(

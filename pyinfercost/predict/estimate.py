@@ -1,4 +1,4 @@
-"""Predicting what one forward of a graph costs on one machine."""
+"""Estimates: the latency, energy and cost of one forward of a graph on one machine."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from .. import _core
 from ..deployment import deployment_of
 from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
-from .derived_costs import OnePoint, derived_figures
+from .derived_costs import OnePoint, band, derived_figures, energy_spread
 from .effects import effect_of
-from .plans import family_of
-from .rules import Rules, work_overrides
-from .uncertainty import band, energy_spread
+from .plans import Rules, family_of, work_overrides
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,14 +157,17 @@ def evaluate_on(
     fixed: Mapping[str, int] = MappingProxyType({}),
     overrides: Mapping[int, Work] | None = None,
 ) -> Evaluation:
-    """Evaluate one point; arguments are those of `estimate_on`."""
+    """Evaluate one point, with the arguments of `estimate_on`."""
     sizes = graph.size_values(given)
-    # As in a sweep: a size that depends on data and is not given stays an expression in the others.
+    # As in a sweep, a size that depends on data and is not given remains an expression in the others.
     point = {name: size for name, size in sizes.items() if name in given or not graph.depends_on_data(name)}
     if on.devices > 1:
         batch = graph.size_of_role("batch")
         if batch is None:
-            raise SizeError("devices share the batch, and this graph has no size 'batch'")
+            raise SizeError(
+                f"devices is {on.devices}, and this graph has no size 'batch' to share; capture it with "
+                "dynamic={0: {0: 'batch'}}, or pass devices=1"
+            )
         point[batch] = -(-point[batch] // on.devices)
     plan = family_of(graph, on.precision, on.execution, overrides).plan_for(point)
     totals = _core.evaluate_point(plan, point, on.machine)

@@ -1,6 +1,6 @@
-"""Figures of a model without a machine: those of its counts, and those that its graph gives.
+"""Figures of a model that need no machine: those of its counts, and those that follow from its graph.
 
-A figure that the graph gives is a function here with the figure's key as its name, under `@of_graph`.
+A figure that follows from the graph is a function here with the figure's key as its name, under `@of_graph`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from .._core import Expr
 from ..results import figures
-from .boundary import boundary_of, value_of
-from .graph_cache import kept_with
+from .plans import boundary_of, graph_cache, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,8 +27,8 @@ def of_graph(function: Callable[[Graph, str], Quantity | None]) -> Callable[[Gra
 
 
 def graph_figure(key: str, graph: Graph, precision: str) -> Quantity | None:
-    """Return a figure that a graph gives, computed once for each precision."""
-    kept = kept_with(graph)
+    """Return a figure that follows from a graph, computed once for each precision."""
+    kept = graph_cache(graph)
     if (key, precision) not in kept:
         quantity = OF_GRAPH[key](graph, precision)
         constant = isinstance(quantity, Expr) and quantity.is_constant
@@ -42,10 +41,10 @@ def model_figures(graph: Graph, counts: Counts, precision: str, sizes: Mapping[s
     """Return all figures of a model that need no machine, by key.
 
     Args:
-        graph: the model.
-        counts: its counts at these sizes.
-        precision: the dtype to run in.
-        sizes: values of all sizes of the graph.
+        graph: The model.
+        counts: Its counts at these sizes.
+        precision: Dtype to run in.
+        sizes: Values of all sizes of the graph.
     """
     return {key: _value(key, graph, counts, precision, sizes) for key in figures.MODEL_KEYS}
 

@@ -1,35 +1,179 @@
-"""Plans of a graph, made once and shared by all estimates and sweeps of it."""
+"""Preparations of a graph that counts, estimates and sweeps share: work of the caller's own ops, plans, the boundary.
+
+Plans and boundaries are made once for a graph and kept as long as it lives.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
-from .graph_cache import kept_with
+from .._core import Expr, Graph, NodeInfo, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from .._core import PlanFamily, Quantity, TensorInfo
 
-    from .._core import Graph, PlanFamily, Work
+RuleResult: TypeAlias = "Work | Mapping[str, Any] | int | Expr"
+Rules: TypeAlias = Mapping[str, Callable[[NodeInfo], RuleResult]]
+"""Op name (`"mylib::op"`, `"mylib.op"` or `"mylib.op.overload"`) -> a function from a node to its work."""
+
+# By identity, since graphs compare by content. An entry is removed with its graph.
+_CACHES: dict[int, dict[Any, Any]] = {}
+
+
+def graph_cache(graph: Graph) -> dict[Any, Any]:
+    """Return a dictionary that lives as long as the graph."""
+    key = id(graph)
+    if key not in _CACHES:
+        _CACHES[key] = {}
+        weakref.finalize(graph, _CACHES.pop, key, None)
+    return _CACHES[key]
+
+
+# ---- the caller's rules ----------------------------------------------------------------------------------------------
+
+
+def work_overrides(graph: Graph, rules: Rules | None) -> dict[int, Work] | None:
+    """Return the work of the nodes whose ops have a rule, by index of the node; None without rules.
+
+    Shapes of nodes are symbolic in the named sizes of the graph, and the result of a rule may be. A rule that returns
+    FLOPs alone has the traffic of one pass: operands are read, results are written. A rule for an op that the graph
+    lacks is reported as a `UserWarning`: it is a typing mistake, or a rule for another model.
+    """
+    if not rules:
+        return None
+    functions = {name.replace("::", "."): function for name, function in rules.items()}
+    used = set()
+    works = {}
+    for node_index in range(graph.node_count):
+        node = graph.node(node_index)
+        for name in (f"{node.op}.{node.overload}", node.op):
+            if name in functions:
+                used.add(name)
+                works[node_index] = _as_work(node, name, functions[name](node))
+                break
+    for name in functions.keys() - used:
+        warnings.warn(f"the rule for {name!r} matches no op of this graph", UserWarning, stacklevel=3)
+    return works
+
+
+def _as_work(node: NodeInfo, name: str, result: object) -> Work:
+    if isinstance(result, Work):
+        return result
+    dtype = node.outputs[0].dtype if node.outputs else "float32"
+    traffic: dict[str, Any] = {"bytes_read": _streamed(node.inputs), "bytes_written": _streamed(node.outputs)}
+    if isinstance(result, Mapping):
+        try:
+            return Work(**{"dtype": dtype, **traffic, **result})
+        except TypeError as error:
+            raise TypeError(f"the rule for {name!r} returned fields that Work does not take: {error}") from error
+    if isinstance(result, (int, Expr)) and not isinstance(result, bool):
+        return Work(contraction_flops=result, dtype=dtype, **traffic)
+    raise TypeError(
+        f"the rule for {name!r} returned {result!r}; expected a Work, a dict of its arguments, "
+        "or a whole number of contraction FLOPs"
+    )
+
+
+def _streamed(tensors: Iterable[TensorInfo]) -> Quantity:
+    total: Quantity = 0
+    for tensor in tensors:
+        total = total + tensor.nbytes
+    return total
+
+
+# ---- plans -----------------------------------------------------------------------------------------------------------
 
 
 def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[int, Work] | None = None) -> PlanFamily:
-    """The plans of a graph for one way of running it.
+    """Return the plans of a graph in one precision and execution.
 
     Args:
-        graph: the graph.
-        precision: the dtype to run in.
-        execution: how it is run.
-        overrides: Work by node, of the caller's own rules; such plans are not kept.
+        graph: The graph.
+        precision: Dtype to run in.
+        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        overrides: Work by node, of the caller's rules; such plans are not kept.
 
     Raises:
-        ValueError: for an unknown precision or execution.
+        ValueError: The precision or the execution is unknown.
     """
     if overrides:
         return _core.PlanFamily(graph, precision=precision, execution=execution, overrides=overrides)
-    kept = kept_with(graph)
-    way = ("plans", precision, execution)
-    if way not in kept:
-        kept[way] = _core.PlanFamily(graph, precision=precision, execution=execution)
-    family: PlanFamily = kept[way]
+    kept = graph_cache(graph)
+    key = ("plans", precision, execution)
+    if key not in kept:
+        kept[key] = _core.PlanFamily(graph, precision=precision, execution=execution)
+    family: PlanFamily = kept[key]
     return family
+
+
+# ---- the boundary of a forward ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Data at the boundary of a forward, symbolic in the sizes of the graph.
+
+    Attributes:
+        input_tensors: Number of inputs; caches stay on the device and do not count.
+        input_bytes: Bytes of the inputs, at the width that the precision stores.
+        output_tensors: Number of results, without keys and values for the next forward.
+        output_bytes: Bytes of the results.
+        weight_bytes: Bytes of weights and buffers.
+        tokens: Ids that are looked up in the largest embedding table; None if the forward looks up none.
+        kv_cache_bytes: Bytes of keys and values that are held after the forward: those that it returns, or the caches
+            that it is given if it returns none; None if there are neither.
+        kv_cache_growth_bytes: Bytes that the forward adds to them: returned minus given ones, and those written into
+            caches in place.
+    """
+
+    input_tensors: int
+    input_bytes: Quantity
+    output_tensors: int
+    output_bytes: Quantity
+    weight_bytes: Quantity
+    tokens: Quantity | None
+    kv_cache_bytes: Quantity | None
+    kv_cache_growth_bytes: Quantity
+
+
+def boundary_of(graph: Graph, precision: str) -> Boundary:
+    """Return the boundary of a graph in a precision."""
+    kept = graph_cache(graph)
+    key = ("boundary", precision)
+    if key not in kept:
+        kept[key] = Boundary(**_core.boundary(graph, precision=precision))
+    found: Boundary = kept[key]
+    return found
+
+
+def value_of(quantity: Quantity, sizes: Mapping[str, int]) -> int:
+    """Return the value of a quantity at these sizes."""
+    return quantity if isinstance(quantity, int) else quantity.evaluate(sizes)
+
+
+def column_of(graph: Graph, quantity: Quantity, rows: int, column: Callable[[str], Any]) -> Any:
+    """Return a quantity at the rows of a grid, as a float64 array of shape (rows,).
+
+    Args:
+        graph: The graph.
+        quantity: A quantity of the graph.
+        rows: Number of rows.
+        column: Returns the values of a size at the rows; a KeyError stands for the size's default.
+    """
+    import numpy as np
+
+    if isinstance(quantity, int):
+        return np.full(rows, float(quantity))
+    columns = {}
+    for name in quantity.names:
+        try:
+            columns[name] = np.ascontiguousarray(column(name), dtype=np.int64)
+        except KeyError:
+            default = column_of(graph, graph.sizes[name]["default"], rows, column)
+            columns[name] = default.astype(np.int64)
+    return quantity.evaluate_columns(columns).astype(np.float64)

@@ -1,4 +1,4 @@
-"""From a model to its profile: captured, counted and, on a named machine, estimated."""
+"""Profiles: a model is captured, counted and, on a machine, estimated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..sources.inputs import parse_inputs
 from ..sources.sizes import bind_sizes, call_sizes
 from .estimate import estimate_on
 from .model_figures import model_figures
-from .rules import Rules, work_overrides
+from .plans import Rules, work_overrides
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +92,7 @@ def profile(
         TypeError: Inputs or `dynamic` are given with a captured graph or a profile.
     """
     request = _request_of(model) if isinstance(model, Profile) else None
-    # Before the capture, which may take long: names fail at once.
+    # Before the capture, which may take long, so that an unknown name fails at once.
     deployment = deployment_of(
         on if on is not None or request is None else request.on,
         hardware=hardware,
@@ -117,7 +117,7 @@ def profile(
 
 
 def profile_on(on: Deployment, captured: Captured, *, rules: Rules | None = None) -> Profile:
-    """Profile what is captured already."""
+    """Profile a captured graph."""
     graph = captured.graph
     given = bind_sizes(graph, captured.sizes)
     bound_sizes = graph.size_values(given)
@@ -154,7 +154,7 @@ def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any]) -
     if isinstance(model, _core.Graph):
         _refuse_inputs("a Graph", inputs, dynamic)
         return Captured(model, sizes, {}, model.model)
-    # Sizes that depend on data are given to the capture, which goes the way that the forward goes at these.
+    # The capture follows the path of the forward at the given sizes that depend on data.
     of_data: dict[str, Any] = {}
     if not is_program(model):
         of_data = {name: index(value) for name, value in sizes.items() if is_data_name(name)}

@@ -10,8 +10,8 @@ from ..results.sparsity import LayerSpeedup, SparsitySpeedup
 from ..sources.sizes import bind_sizes, call_sizes
 from ..transform.products import METADATA_COLUMNS, find_products
 from ..transform.whatif import whatif
-from .boundary import value_of
 from .estimate import estimate_on
+from .plans import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..predict.boundary import Boundary, boundary_of, column_of
-from ..predict.derived_costs import DerivedCosts, Numbers
+from ..predict.derived_costs import DerivedCosts, Numbers, band
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.uncertainty import band
+from ..predict.plans import Boundary, boundary_of, column_of
 from ..sources.sizes import batch_name
 from .grid import Grid
 from .spec import COMPUTED, SCALES, WAY, scale_column

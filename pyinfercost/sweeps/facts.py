@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..predict.boundary import boundary_of
+from ..predict.plans import boundary_of
 from ..results import figures
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from .. import _core
-from ..predict.rules import Rules, work_overrides
+from ..predict.plans import Rules, work_overrides
 from ..sources.captured import Captured, graph_over
 from ..sources.sizes import call_sizes
 from .axes import make_spec

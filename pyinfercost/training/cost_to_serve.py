@@ -211,7 +211,7 @@ def structure_of(module: torch.nn.Module, *, gradients: bool = True) -> Any:
 
 def products_of(graph: Graph, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict[str, str]]:
     """Return for each weight that products read their FLOPs in a forward, and the module of the first."""
-    from ..predict.boundary import value_of
+    from ..predict.plans import value_of
     from ..transform.products import find_products
 
     bound = _all_sizes(graph, sizes)

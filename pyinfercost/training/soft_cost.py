@@ -75,7 +75,7 @@ class PointCost:
 
     def _counted(self, given: Mapping[str, int]) -> float:
         from .. import _core
-        from ..predict.boundary import value_of
+        from ..predict.plans import value_of
 
         graph = self._groups.graph
         sizes = graph.size_values(given)

@@ -167,7 +167,7 @@ def _quantities(graph: Graph) -> Any:
 
 
 def _value(quantity: Quantity, graph: Graph, named: Mapping[str, int]) -> int:
-    from ..predict.boundary import value_of
+    from ..predict.plans import value_of
 
     if isinstance(quantity, int):
         return quantity

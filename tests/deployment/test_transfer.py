@@ -17,8 +17,8 @@ from pyinfercost import deployment as money
 from pyinfercost import deployment as transfer
 from pyinfercost.cli import main
 from pyinfercost.deployment.transfer import facts
-from pyinfercost.predict.boundary import boundary_of
 from pyinfercost.predict.derived_costs import DerivedCosts, OnePoint
+from pyinfercost.predict.plans import boundary_of
 
 VOCABULARY, WIDTH, HEADS = 1000, 64, 4
 
@@ -120,7 +120,7 @@ def test_one_memory_needs_no_copy_and_an_unknown_link_is_not_known() -> None:
     assert unknown.transfer_s is None
     assert unknown.cold_start is None
     assert "not known" in ic.profile(blocks(), hardware="tpu-v2").to_markdown()
-    with pytest.raises(ValueError, match="tpu-v2 does not describe its link to the host"):
+    with pytest.raises(ValueError, match="tpu-v2 has no link to the host"):
         ic.estimate(blocks(), hardware="tpu-v2", price=1, transfer="pinned")
 
 
