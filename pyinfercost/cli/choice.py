@@ -92,8 +92,8 @@ class Choice:
         import numpy as np
 
         from ..sweeps.choosing import DIRECTIONS, ObjectiveError, objectives
+        from ..sweeps.columns import TEXTS
         from ..sweeps.condition_syntax import ConditionError, unknown_column
-        from ..sweeps.facts import TEXTS
 
         for name in self.names():
             if name in figures.FIGURES and name not in columns:

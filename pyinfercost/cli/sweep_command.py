@@ -115,7 +115,7 @@ def sweep(
             raise click.UsageError(f"{curve} needs several values of batch, such as --batch 1:256")
         from ..results import figures
         from ..sweeps.axes import deployment_axes
-        from ..sweeps.facts import quantities
+        from ..sweeps.columns import quantities
 
         with usage_errors():
             axes = deployment_axes(on, fields, scale)

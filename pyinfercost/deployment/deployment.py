@@ -80,10 +80,10 @@ class Deployment:
     def _settle(self, machine: _core.Hardware | None) -> None:
         """Check all fields and resolve names; the machine is loaded unless it is given."""
         checked: dict[str, Any] = {name: checked_field(name, getattr(self, name)) for name in _PLAIN}
-        transfer = checked["transfer"] = parse_transfer(self.transfer)
+        checked["transfer"] = None if self.transfer is None else parse_transfer(self.transfer)
         if isinstance(self.price, Mapping):
             checked["price"] = dict(self.price)  # later changes of the caller's mapping have no effect
-        price = where = None
+        price = None
         if self.hardware is None:
             for name, why in _NEED_HARDWARE.items():
                 if getattr(self, name) != getattr(Deployment, name):
@@ -93,8 +93,10 @@ class Deployment:
             checked["sustained"] = machine.sustained
             if self.price is not None:
                 price = parse_price(self.price, machine.id, threads=self.threads)
-            where = _place_of(price, self.region)
-        self.__dict__.update(checked, _machine=machine, _price=price, _place=where, _transfer=transfer or Transfer())
+        self.__dict__.update(checked, _machine=machine, _price=price, _transfer=checked["transfer"] or Transfer())
+        self.__dict__.pop("place", None)
+        if self.region is not None or (price is not None and not price.cloud):
+            self.__dict__["place"] = self._found_place()  # the caller named it: an unknown name fails at once
 
     @property
     def machine(self) -> _core.Hardware:
@@ -114,11 +116,19 @@ class Deployment:
         price: Price | None = self.__dict__["_price"]
         return price
 
-    @property
+    @cached_property
     def place(self) -> Place | None:
         """The resolved region, or the place of the price; None if neither is known."""
-        found: Place | None = self.__dict__["_place"]
-        return found
+        return self._found_place()
+
+    def _found_place(self) -> Place | None:
+        price = self.device_price
+        cloud, price_region, pue = ("", "", None) if price is None else (price.cloud, price.region, price.pue)
+        if self.region is not None:
+            return place(self.region, cloud=cloud)
+        if not price_region:
+            return None
+        return cloud_place(cloud, price_region) if cloud else place(price_region, pue=pue)
 
     @property
     def data_transfer(self) -> Transfer:
@@ -327,16 +337,6 @@ def _loaded(hardware: HardwareLike, threads: int | None, *, sustained: bool) -> 
     """Return the machine; one that was loaded as sustained stays so."""
     already = isinstance(hardware, _core.Hardware) and hardware.sustained
     return load(hardware, threads=threads, sustained=sustained and not already)
-
-
-def _place_of(price: Price | None, region: str | None) -> Place | None:
-    """Return the place of a machine: the region, or where its price is from; None if neither is known."""
-    cloud, price_region, pue = ("", "", None) if price is None else (price.cloud, price.region, price.pue)
-    if region is not None:
-        return place(region, cloud=cloud)
-    if not price_region:
-        return None
-    return cloud_place(cloud, price_region) if cloud else place(price_region, pue=pue)
 
 
 def _plain_price(price: Any) -> Any:

@@ -36,21 +36,19 @@ def facts() -> dict[str, Any]:
 # ---- terms of transfer -----------------------------------------------------------------------------------------------
 
 
-def parse_transfer(value: TransferLike | None) -> Transfer | None:
+def parse_transfer(value: TransferLike) -> Transfer:
     """Parse terms of transfer.
 
     Args:
         value: A `Transfer`; text with commas, as in `"pinned,overlapped,network_gbit_per_s=10,egress=aws"`, where
-            `egress` is a cloud or USD per 10^9 bytes; a mapping of the same names; None.
+            `egress` is a cloud or USD per 10^9 bytes; or a mapping of the same names.
 
     Returns:
-        The terms; None for None.
+        The terms.
 
     Raises:
         TransferError: The value is none of these, or a number is out of range.
     """
-    if value is None:
-        return None
     if isinstance(value, Transfer):
         return _checked(value)
     if isinstance(value, Mapping):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..results import figures
 from ..results.estimate import BOUNDS
 from ..results.units import Scale, amount, percent, quantity, scale_for, significant
-from ..sweeps.columns import GridColumns
-from ..sweeps.facts import TEXTS
+from ..sweeps.columns import TEXTS, GridColumns
 from ..sweeps.frames import known_values
 from ..sweeps.result import ROWS_OF_A_TABLE, joined
 from .delimited import csv_text

@@ -1,29 +1,37 @@
-"""From the arguments of `sweep` to a spec: every name and value is checked before anything is computed."""
+"""Axes: the arguments of `sweep` become a spec; all names and values are checked before anything is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from math import isfinite
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..deployment import Deployment, checked_field, transfer_text
+from ..deployment import Deployment, checked_field, deployment_of, transfer_text
 from ..predict.derived_costs import TERMS
 from ..sources.sizes import SizeError, batch_name, bind_axis, matched
-from .deployments import PLAIN, RESOLVED, GridDeployments, Settings, SettingsAxis
-from .facts import SweepFacts
-from .grid import Axis, Grid
-from .spec import SCALES, WAY, SweepSpec, scale_column
+from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, scale_column
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from .._core import Graph, Hardware, Work
     from ..sources.captured import Captured
 
 ON = "on"
-"""What a point of a list calls its deployment."""
+"""Key of the deployment in a list of points."""
 
+PLAIN = ("precision", "execution", "devices", "utilization")
+"""Fields of a deployment that need no look-up."""
+
+RESOLVED = ("hardware", "threads", "sustained", "price", "region", "transfer")
+"""Fields of a deployment that are resolved: to a machine, a price, a place, rates of links."""
+
+_MACHINE = ("hardware", "threads", "sustained")
 _ALWAYS = ("hardware", "precision", "execution")
 """Fields that are columns of every sweep."""
 
@@ -34,7 +42,8 @@ class _Draft:
 
     Attributes:
         columns: For each name its values along the axis.
-        settings: What the axis says of resolved fields, and the names of those that get columns.
+        settings: Resolved fields along the axis.
+        labelled: The names of those that get columns.
     """
 
     columns: Mapping[str, Any]
@@ -55,7 +64,7 @@ class _Draft:
 
 @dataclass
 class _Given:
-    """The deployment arguments of a sweep, apart by kind: one value for all points, or an axis."""
+    """The deployment arguments of a sweep by kind: one value for all points, or an axis."""
 
     shared: Deployment | None
     listed: Sequence[Deployment] = ()
@@ -90,7 +99,7 @@ def make_spec(
     given = _split(on, fields, listed)
     for name in listed:
         if name in given.axes or name in given.scalars or name in sizes:
-            raise ValueError(f"{name!r} is given as an axis and in points; give it once")
+            raise ValueError(f"{name!r} is given as an axis and in points; pass it once")
     drafts = _drafts(graph, given, listed, scale or {})
     deployments = GridDeployments(
         given.shared,
@@ -100,7 +109,7 @@ def make_spec(
     axes = [_axis(draft, deployments) for draft in drafts]
     axes += [Axis((name,), ((value,),)) for name, value in fixed.items()]
     named = {name: bind_axis(graph, name, values) for name, values in matched(graph, sizes).items()}
-    # A size that depends on data and has no axis is at its default, which may differ from point to point.
+    # A size that depends on data and has no axis is at its default, which may differ between points.
     named.update(
         (name, bind_axis(graph, name, limits["default"]))
         for name, limits in graph.sizes.items()
@@ -109,8 +118,8 @@ def make_spec(
     grid = Grid([*axes, *(Axis((name,), (values,)) for name, values in named.items())])
     if "devices" in grid.names and set(grid.values("devices")) != {1} and batch_name(graph) not in grid.names:
         raise SizeError(
-            "devices share the batch, and this graph has no size 'batch'; capture it with "
-            "dynamic={0: {0: 'batch'}} and its like, or leave devices out"
+            "devices share the batch, and this graph has no size 'batch'; capture it with dynamic={0: {0: 'batch'}}, "
+            "or leave devices out"
         )
     machines: dict[int, Hardware] = {}
     numbers: dict[int, int] = {}
@@ -129,11 +138,11 @@ def make_spec(
         overrides=overrides,
         grid=grid,
         open_sizes=tuple(name for name in grid.names if name in graph.sizes),
-        machine_number=deployments.lookup(("hardware", "threads", "sustained"), number_of),
+        machine_number=deployments.lookup(_MACHINE, number_of),
         machines=tuple(machines.values()),
         facts=SweepFacts(
             graph=graph,
-            terms={name: deployments.lookup(term.fields, term.of) for name, term in TERMS.items()},
+            terms=_Terms(deployments),
             utilization=utilization,
             priced=_holds_anywhere(deployments, lambda each: each.device_price is not None),
             placed=_holds_anywhere(deployments, _is_placed),
@@ -145,7 +154,7 @@ def make_spec(
 
 def _holds_anywhere(deployments: GridDeployments, of: Callable[[Deployment], bool]) -> bool:
     """Return whether something holds for the price or the place at some point."""
-    return bool(deployments.lookup(("hardware", "threads", "sustained", "price", "region"), of).values.any())
+    return bool(deployments.lookup((*_MACHINE, "price", "region"), of).values.any())
 
 
 def _is_placed(deployment: Deployment) -> bool:
@@ -165,10 +174,10 @@ def as_axis(name: str, values: Any) -> list[Any]:
     if not isinstance(values, Iterable):
         if name not in ("hardware", "precision", "execution"):
             return [values]
-        raise TypeError(f"{name} must be one or several names, got {values!r}")
+        raise TypeError(f"{name} is {values!r}; expected one or several names")
     axis = list(values)
     if not axis:
-        raise ValueError(f"{name} has no values to sweep over")
+        raise ValueError(f"{name} has no values; pass one or several")
     return axis
 
 
@@ -181,11 +190,11 @@ def _split(on: Any, fields: Mapping[str, Any], listed: Mapping[str, Sequence[Any
         given.listed = as_axis(ON, on)
     for each in (*given.listed, *listed.get(ON, ())):
         if not isinstance(each, Deployment):
-            raise TypeError(f"on has {each!r}; expected a Deployment, or several")
+            raise TypeError(f"on has {each!r}; expected one or several Deployments")
     if on is not None and ON in listed:
-        raise ValueError(f"{ON!r} is given as an axis and in points; give it once")
+        raise ValueError(f"{ON!r} is given as an axis and in points; pass it once")
     if given.listed and not set(WAY).isdisjoint(listed):
-        raise ValueError(f"on has several deployments, and points name fields of theirs; put {ON!r} into the points")
+        raise ValueError(f"on has several deployments, and points have fields of deployments; put {ON!r} into points")
     for name in WAY:
         value = fields.get(name)
         if value is None:
@@ -205,7 +214,7 @@ def _split(on: Any, fields: Mapping[str, Any], listed: Mapping[str, Sequence[Any
     if "hardware" not in named:
         if shared.hardware is None:
             raise ValueError(
-                "sweep needs hardware: one or several ids, files or Hardware, as an axis, in on= or in points"
+                "hardware is missing; pass one or several ids, files or Hardware as hardware=, in on= or in points"
             )
         given.axes["hardware"] = [shared.hardware]
     for name in ("precision", "execution"):
@@ -241,14 +250,14 @@ def _drafts(graph: Graph | None, given: _Given, listed: dict[str, list[Any]], sc
             else:
                 settings = SettingsAxis(name, tuple(_settings(name, value, given) for value in values))
                 drafts.append(_Draft({}, settings, (name,)))
-        if name == "sustained":  # a scale is of the machine
+        if name == "sustained":  # scales are part of the machine
             drafts += [_Draft({name: factors}) for name, factors in _scale_axes(scale).items()]
     return drafts
 
 
 def _settings(name: str, value: Any, given: _Given) -> Settings:
     if given.shared is not None and value is given.shared.hardware:
-        return Settings(given.shared, {})  # which is loaded already
+        return Settings(given.shared, {})  # its machine is loaded
     return Settings(None, {name: value})
 
 
@@ -267,7 +276,7 @@ def _joint(graph: Graph | None, listed: Mapping[str, list[Any]], given: _Given) 
             columns[name] = bind_axis(graph, name, values)
         elif name not in (*RESOLVED, ON):
             known = () if graph is None else graph.sizes
-            raise SizeError(f"a point of a sweep has no {name!r}; it has {', '.join((ON, *WAY, *known))}")
+            raise SizeError(f"points have {name!r}; expected some of {', '.join((ON, *WAY, *known))}")
     if ON in listed:
         for name in WAY:
             values = [getattr(each, name) for each in listed[ON]]
@@ -281,7 +290,7 @@ def _joint(graph: Graph | None, listed: Mapping[str, list[Any]], given: _Given) 
     rows = list(zip(*(listed[name] for name in (ON, *resolved) if name in listed), strict=True))
     numbers: dict[Any, int] = {}
     number_at = np.asarray([numbers.setdefault(_key(row), len(numbers)) for row in rows], dtype=np.int64)
-    if not len(number_at):  # no field of a deployment that is looked up
+    if not len(number_at):  # no resolved field
         return _Draft(columns)
     first = np.unique(number_at, return_index=True)[1].tolist()
     settings = []
@@ -292,12 +301,12 @@ def _joint(graph: Graph | None, listed: Mapping[str, list[Any]], given: _Given) 
 
 
 def _key(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return what is equal for equal rows; what cannot be hashed is told apart by identity."""
+    """Return a hashable key of a row; values other than texts and numbers are compared by identity."""
     return tuple(value if isinstance(value, (str, int, float, type(None))) else id(value) for value in row)
 
 
 def _axis(draft: _Draft, deployments: GridDeployments) -> Axis:
-    """Return an axis with its labels."""
+    """Return the axis of a draft, with the labels of resolved fields."""
     columns = dict(draft.columns)
     if draft.settings is not None:
         along = deployments.on_axis(draft.settings)
@@ -309,7 +318,7 @@ def _axis(draft: _Draft, deployments: GridDeployments) -> Axis:
 
 
 def _label(name: str, deployment: Deployment) -> Any:
-    """Return the value of a field as it stands in a column."""
+    """Return the value of a field in its column."""
     value = getattr(deployment, name)
     if name == "hardware":
         return deployment.machine.id
@@ -323,39 +332,39 @@ def _label(name: str, deployment: Deployment) -> Any:
 
 
 def _check_prices(prices: Sequence[Any]) -> None:
-    """Refuse prices of an axis that could not be told apart.
+    """Check that the prices of an axis have different labels.
 
     Raises:
-        ValueError: A price is there twice, or is a mapping by machine.
+        ValueError: A price occurs twice, or is a mapping by machine.
     """
     names = set()
     for value in prices:
         name = str(getattr(value, "text", value))
         if name in names:
-            raise ValueError(f"price has {name!r} twice; give each once")
+            raise ValueError(f"price has {name!r} twice; pass each price once")
         if isinstance(value, Mapping):
             raise ValueError(f"price has {value!r} in a list; expected a number, an instance, terms or a file for all")
         names.add(name)
 
 
 def _scale_axes(scale: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
-    """Return axes of hypothetical machines: factors on figures of the catalogue."""
+    """Return axes of hypothetical machines: factors on the rates of the catalog."""
     axes = {}
     for name, values in scale.items():
         if name not in SCALES:
-            raise ValueError(f"cannot scale {name!r}; expected {', '.join(SCALES)}")
+            raise ValueError(f"scale has {name!r}; expected some of {', '.join(SCALES)}")
         factors = tuple(float(value) for value in (values if isinstance(values, Iterable) else [values]))
         if not factors:
-            raise ValueError(f"scale of {name} has no values to sweep over")
+            raise ValueError(f"scale has no values for {name!r}; pass one or several")
         for factor in factors:
             if not (factor > 0 and isfinite(factor)):
-                raise ValueError(f"{name} is scaled by {factor}; expected more than zero")
+                raise ValueError(f"scale has {factor} for {name!r}; expected a number above 0")
         axes[scale_column(name)] = factors
     return axes
 
 
 def _listed(points: Any) -> dict[str, list[Any]]:
-    """Return a list of points as columns: given as mappings, as a mapping of columns, or as a data frame."""
+    """Return the columns of `points`: mappings of names to values, a mapping of columns, or a data frame."""
     if points is None:
         return {}
     if hasattr(points, "columns") and hasattr(points, "__getitem__"):
@@ -367,14 +376,138 @@ def _listed(points: Any) -> dict[str, list[Any]]:
         for number, point in enumerate(points):
             if set(point) != set(names):
                 raise ValueError(
-                    f"points must all have the same names: point 0 has {sorted(names)}, point {number} {sorted(point)}"
+                    f"point {number} has {sorted(point)}, and point 0 has {sorted(names)}; expected the same names"
                 )
         columns = {name: [point[name] for point in points] for name in names}
     else:
         raise ValueError(
-            f"points must be a list of {{name: value}}, or columns of one length by name, and not empty; got {points!r}"
+            f"points is {points!r}; expected a list of {{name: value}}, or columns of one length by name, not empty"
         )
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
-        raise ValueError(f"points must have columns of one length above zero, got {lengths or 'none'}")
+        raise ValueError(f"points has columns of lengths {lengths or 'none'}; expected one length above 0")
     return columns
+
+
+# ---- deployments of a grid -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Resolved fields at one position of an axis.
+
+    Attributes:
+        on: A deployment with all of them; None without one.
+        fields: Values of single fields, which override it.
+    """
+
+    on: Deployment | None
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SettingsAxis:
+    """An axis of a grid with resolved fields.
+
+    Attributes:
+        name: A name on the axis, for the grid.
+        settings: The distinct settings along the axis.
+        number_at: For each position of the axis the index of its settings; None if position and index are equal.
+    """
+
+    name: str
+    settings: tuple[Settings, ...]
+    number_at: NDArray[np.int64] | None = None
+
+    def has(self, fields: Iterable[str]) -> bool:
+        """Return whether the axis has some of these fields."""
+        return any(each.on is not None or not each.fields.keys().isdisjoint(fields) for each in self.settings[:1])
+
+
+class GridDeployments:
+    """The deployments of a grid, each made when it is first needed, with the fields that are needed.
+
+    A value that depends on the machine alone is looked up once per machine, for any number of prices.
+    """
+
+    def __init__(self, shared: Deployment | None, fields: Mapping[str, Any], axes: Sequence[SettingsAxis]) -> None:
+        """Make the deployments of a grid.
+
+        Args:
+            shared: The deployment that all points share; None without one.
+            fields: Resolved fields with one value for all points.
+            axes: The axes with resolved fields; hardware is on one of them.
+        """
+        self._shared = shared
+        self._fields = fields
+        self._axes = tuple(axes)
+        self._of_machine = [number for number, axis in enumerate(axes) if axis.has(_MACHINE)]
+        self._made: dict[tuple[tuple[int, int], ...], Deployment] = {}
+
+    def on_axis(self, axis: SettingsAxis) -> list[Deployment]:
+        """Return the deployments along an axis, at the first position of the others that matter."""
+        number = self._axes.index(axis)
+        return [self._at({number: place}) for place in range(len(axis.settings))]
+
+    def lookup(self, fields: Iterable[str], of: Callable[[Deployment], Any]) -> Lookup:
+        """Return a value of each deployment.
+
+        Args:
+            fields: The fields that the value depends on.
+            of: Returns the value of a deployment.
+        """
+        import numpy as np
+
+        wanted = frozenset(fields)
+        numbers = [number for number, axis in enumerate(self._axes) if axis.has(wanted)]
+        places = product(*(range(len(self._axes[number].settings)) for number in numbers))
+        flat = [of(self._at(dict(zip(numbers, each, strict=True)))) for each in places]
+        values = np.asarray(flat).reshape([len(self._axes[number].settings) for number in numbers])
+        kept: list[tuple[str, NDArray[np.int64] | None]] = []
+        for number in numbers:
+            first = values.take([0], axis=len(kept))
+            if np.array_equal(values, np.broadcast_to(first, values.shape), equal_nan=True):
+                values = values.take(0, axis=len(kept))
+            else:
+                kept.append((self._axes[number].name, self._axes[number].number_at))
+        return Lookup(tuple(kept), values)
+
+    def _at(self, places: Mapping[int, int]) -> Deployment:
+        """Return the deployment at positions of some axes, and at the first position of the machine's other axes."""
+        key = tuple(sorted({**dict.fromkeys(self._of_machine, 0), **places}.items()))
+        if key not in self._made:
+            of_machine = tuple((number, place) for number, place in key if number in self._of_machine)
+            others = [self._axes[number].settings[place] for number, place in key if number not in self._of_machine]
+            if others:
+                changes = {name: value for each in others for name, value in each.fields.items()}
+                self._made[key] = self._at(dict(of_machine)).replace(**changes)
+            else:
+                self._made[key] = self._with_machine([self._axes[number].settings[place] for number, place in key])
+        return self._made[key]
+
+    def _with_machine(self, settings: Sequence[Settings]) -> Deployment:
+        on = next((each.on for each in settings if each.on is not None), self._shared)
+        return deployment_of(on, **{**{n: v for each in settings for n, v in each.fields.items()}, **self._fields})
+
+
+class _Terms(Mapping[str, Lookup]):
+    """The numbers of `derived_costs.TERMS` at the points of a grid, each looked up when a column first needs it."""
+
+    def __init__(self, deployments: GridDeployments) -> None:
+        self._deployments = deployments
+        self._found: dict[str, Lookup] = {}
+
+    def __getitem__(self, name: str) -> Lookup:
+        if name not in self._found:
+            term = TERMS[name]
+            self._found[name] = self._deployments.lookup(term.fields, term.of)
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TERMS)
+
+    def __len__(self) -> int:
+        return len(TERMS)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)

@@ -1,4 +1,4 @@
-"""The columns of a sweep's results: a few are kept, the others are worked out when asked for."""
+"""Columns of results: the evaluator's columns are kept, the others are derived when they are requested."""
 
 from __future__ import annotations
 
@@ -8,29 +8,58 @@ from typing import TYPE_CHECKING, Any
 from ..predict.derived_costs import DerivedCosts, Numbers, band
 from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.plans import Boundary, boundary_of, column_of
+from ..results import figures
 from ..sources.sizes import batch_name
-from .grid import Grid
 from .spec import COMPUTED, SCALES, WAY, scale_column
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .facts import SweepFacts
+    from .spec import Grid, SweepFacts
+
+_ALWAYS = frozenset({figures.HARDWARE, figures.POWER, figures.LINK})
+_FIGURES = figures.of_scope(figures.SWEEP)
+
+QUANTITIES = tuple(figure.key for figure in _FIGURES if figure.needs <= _ALWAYS)
+"""Columns of results that every sweep has; a figure that is unknown on a machine is NaN."""
+
+IF_KNOWN = tuple(figure.key for figure in _FIGURES if not figure.needs <= _ALWAYS)
+"""Columns of results that need a price, a place, a model that reads tokens, or a KV cache."""
+
+TEXTS = ("hardware", "precision", "execution", "price", "region", "transfer")
+"""Columns of texts."""
+
+
+def quantities(*given: str) -> tuple[str, ...]:
+    """Return the columns of results.
+
+    Args:
+        *given: The needs that are met, of `results.figures`: `PRICE`, `PLACE`, `TOKENS`, `CACHE`.
+    """
+    met = _ALWAYS | set(given)
+    return tuple(figure.key for figure in _FIGURES if figure.needs <= met)
 
 
 def column_names(grid: Grid, facts: SweepFacts) -> tuple[str, ...]:
-    """The columns of a sweep: on what and how the model runs, the sizes, and the results."""
+    """Return the columns of a sweep: fields of deployments and scales, sizes, and results."""
     ways = [name for name in (*WAY[:3], *map(scale_column, SCALES), *WAY[3:]) if name in grid.names]
     sizes = [name for name in grid.names if name not in ways]
-    return (*ways, *sizes, *facts.quantities())
+    boundary = boundary_of(facts.graph, "native")
+    needs = (
+        (figures.PRICE, facts.priced),
+        (figures.PLACE, facts.placed),
+        (figures.TOKENS, boundary.tokens is not None),
+        (figures.CACHE, boundary.kv_cache_bytes is not None),
+    )
+    return (*ways, *sizes, *quantities(*(need for need, met in needs if met)))
 
 
 class GridColumns(Mapping[str, "NDArray[Any]"]):
     """Columns of results at points of a grid, by name.
 
-    What says which point a row is follows from its number; bands, throughput and fit follow from what is kept.
-    So a point takes 64 bytes, and 8 more where not all points of the grid are there.
+    The sizes and the deployment of a point follow from its number, and other results from the columns of the
+    evaluator. So a point takes 64 bytes, and 8 more if some points of the grid are left out.
     """
 
     def __init__(
@@ -57,18 +86,18 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
 
     @classmethod
     def empty(cls, grid: Grid, facts: SweepFacts) -> GridColumns:
-        """The columns of no point: what a condition is checked against before anything is computed."""
+        """Return the columns without points, against which a condition is checked before anything is computed."""
         import numpy as np
 
         return cls(grid, facts, slice(0, 0), {name: np.empty(0) for name in COMPUTED})
 
     @property
     def rows(self) -> int:
-        """How many points there are."""
+        """Number of points."""
         return len(self.computed["latency_s"])
 
     def take(self, rows: NDArray[Any]) -> GridColumns:
-        """Some of the points: row numbers, or a mask."""
+        """Return some of the points: row numbers, or a mask."""
         import numpy as np
 
         if isinstance(self.points, slice):
@@ -81,14 +110,14 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         )
 
     def stretch(self, first: int, last: int) -> GridColumns:
-        """Neighbouring points of a stretch of the grid, as views of its columns."""
+        """Return neighboring points of a stretch of the grid, as views of its columns."""
         start = self.points.start if isinstance(self.points, slice) else 0
         points = slice(start + first, start + last)
         computed = {name: column[first:last] for name, column in self.computed.items()}
         return GridColumns(self.grid, self.facts, points, computed)
 
     def labels(self, name: str) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
-        """A column of the grid as codes and what they stand for."""
+        """Return a column of the grid as codes and the values that they index."""
         return self.grid.codes(name, self.points), self.grid.values(name)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -131,7 +160,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
 
 
 class GridPoints:
-    """Points of a grid, as `derived_costs.Points`: what differs between them is a column."""
+    """Points of a grid, as `derived_costs.Points`; numbers that differ between points are columns."""
 
     def __init__(self, data: GridColumns) -> None:
         self._data = data
@@ -165,22 +194,22 @@ class GridPoints:
         return self._data["utilization"] if in_grid else self._data.facts.utilization
 
     def term(self, name: str) -> Numbers:
-        """A number of the deployments, by its name in `TERMS`."""
+        """Return a number of the deployments, by its name in `TERMS`."""
         found: Numbers = self._data.facts.terms[name].column(self._position)
         return found
 
     def boundary(self, of: Callable[[Boundary], Any], *, share: bool = False) -> Numbers:
-        """A quantity at the boundary of a forward: of the whole batch, or of the largest share of a device."""
+        """Return a quantity at the boundary of a forward: of the whole batch, or of the largest share of a device."""
         graph = self._data.facts.graph
         return self._of_precision(lambda precision: of(boundary_of(graph, precision)), share=share)
 
     def graph_figure(self, key: str) -> Numbers:
-        """A figure that the graph gives, of the largest share of the batch on one device."""
+        """Return a figure that follows from the graph, for the largest share of the batch on one device."""
         graph = self._data.facts.graph
         return self._of_precision(lambda precision: graph_figure(key, graph, precision) or 0, share=True)
 
     def _of_precision(self, of: Callable[[str], Any], *, share: bool) -> Numbers:
-        """A quantity of the graph, which may differ by precision, at each point."""
+        """Return a quantity of the graph in the precision of each point."""
         import numpy as np
 
         precisions = self._data.grid.values("precision")
@@ -199,7 +228,7 @@ class GridPoints:
         return found
 
     def _quantity(self, quantity: Any, rows: Any, *, share: bool) -> NDArray[np.float64]:
-        """A quantity at some rows."""
+        """Return a quantity at some rows."""
         data = self._data
         count = data.rows if isinstance(rows, slice) else len(rows)
 

@@ -1,8 +1,9 @@
-"""Running a sweep: chunk by chunk, here or on an executor, with progress, and with what was computed kept."""
+"""Execution of a sweep: chunk by chunk, in this process or on an executor; computed points survive an exception."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -11,7 +12,6 @@ from operator import index
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .columns import GridColumns
-from .progress import reporting
 from .result import Sweep
 from .spec import COMPUTED, SweepSpec
 from .tasks import OF_A_POINT, RemoteTasks, Tasks, compute, worker_count
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from .conditions import Condition
 
 CHUNK_POINTS = 2**20
-"""Points of a chunk at most: some tenths of a second on one core, and 50 MB of results."""
+"""Maximum points of a chunk: some tenths of a second on one core, and 50 MB of results."""
 
 SMALL_CHUNK_POINTS = 2**16
-"""Points of a chunk at least, where there is a choice: below, what a chunk costs by itself begins to show."""
+"""Minimum points of a chunk, if the grid has more: the overhead of smaller chunks is noticeable."""
 
 IN_PLACE_POINTS = 2**18
-"""Points between two looks at progress and at Ctrl-C, where nothing is handed over."""
+"""Points between two reports of progress, and checks for Ctrl-C, if results are written in place."""
 
 TASKS_PER_WORKER = 4
-"""Chunks for each worker, so that none of them waits long for the last one."""
+"""Chunks per worker, so that workers finish at about the same time."""
 
 WORKERS_PER_CORE = 4
-"""Threads for each core at most: more of them compute no faster, and each holds a chunk."""
+"""Maximum threads per core: more are not faster, and each holds a chunk."""
 
 ProgressCallback: TypeAlias = Callable[[int, int], None]
 Encode: TypeAlias = "Callable[[SweepSpec, GridColumns], Any]"
@@ -45,11 +45,11 @@ class SweepInterrupted(KeyboardInterrupt):
     """A sweep was stopped by Ctrl-C.
 
     Attributes:
-        partial: what was computed before, as a `Sweep` or a `StoredSweep`; at a prompt also `sys.last_value.partial`.
+        partial: The computed points, as a `Sweep` or a `StoredSweep`; at a prompt also `sys.last_value.partial`.
     """
 
     def __init__(self, partial: Any, done: int, total: int) -> None:
-        super().__init__(f"stopped after {done:,} of {total:,} points; what was computed is in .partial")
+        super().__init__(f"stopped after {done:,} of {total:,} points; .partial has the computed ones")
         self.partial = partial
         self._counts = (done, total)
 
@@ -62,12 +62,12 @@ class Run:
     """One call of `sweep`.
 
     Attributes:
-        spec: what to compute.
-        condition: which points to keep; None keeps all.
-        executor: where to compute; None is this process.
-        workers: threads of this process; None takes all cores.
-        progress: as in `sweep`.
-        chunk_points: points of a chunk; None takes what suits the number of workers. Results do not depend on it.
+        spec: The sweep.
+        condition: Condition on the points to keep; None keeps all.
+        executor: The executor; None computes in this process.
+        workers: Threads of this process; None takes all cores.
+        progress: As in `sweep`.
+        chunk_points: Points of a chunk; None chooses by the number of workers. Results do not depend on it.
     """
 
     spec: SweepSpec
@@ -80,49 +80,55 @@ class Run:
     def __post_init__(self) -> None:
         given: object = self.executor
         if given is not None and not isinstance(given, Executor):
-            hint = "; of a dask client, client.get_executor()" if hasattr(given, "get_executor") else ""
-            raise TypeError(f"executor must be a concurrent.futures.Executor{hint}, got {given!r}")
+            hint = "; pass client.get_executor() of a dask client" if hasattr(given, "get_executor") else ""
+            raise TypeError(f"executor is {given!r}; expected a concurrent.futures.Executor{hint}")
         if self.workers is not None:
             try:
                 self.workers = index(self.workers)
             except TypeError:
-                raise ValueError(f"workers must be a whole number, got {self.workers!r}") from None
+                raise ValueError(f"workers is {self.workers!r}; expected a whole number") from None
             if self.workers < 1:
-                raise ValueError(f"workers must be at least 1, got {self.workers}")
+                raise ValueError(f"workers is {self.workers}; expected at least 1")
         self.parallel = self.threads if self.executor is None else worker_count(self.executor) or cores()
         share = -(-len(self.spec) // (TASKS_PER_WORKER * self.parallel))
         self.size = self.chunk_points or min(max(share, SMALL_CHUNK_POINTS), CHUNK_POINTS)
 
     @property
     def chunks(self) -> int:
-        """How many chunks there are."""
+        """Number of chunks."""
         return -(-len(self.spec) // self.size)
 
     @property
     def threads(self) -> int:
-        """Threads of this process to compute with."""
+        """Threads of this process."""
         return min(self.workers or cores(), WORKERS_PER_CORE * cores())
 
     def stretch(self, chunk: int) -> slice:
-        """The points of a chunk."""
+        """Return the points of a chunk."""
         return slice(chunk * self.size, min((chunk + 1) * self.size, len(self.spec)))
 
     def points_of(self, chunks: Iterable[int]) -> int:
-        """How many points these chunks have."""
+        """Return the number of points of some chunks."""
         return sum(self.stretch(chunk).stop - self.stretch(chunk).start for chunk in chunks)
 
     @contextmanager
     def reporting(self, done: int = 0) -> Iterator[Callable[[int], None]]:
-        """A function to call with the number of points done; it shows what the caller wants to see."""
+        """Yield a function to call with the number of points done, which shows the progress that the caller wants."""
+        on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        if self.progress is False or (self.progress is None and not on_terminal):
+            yield lambda now: None
+            return
+        from .progress import reporting
+
         with reporting(self.progress, len(self.spec), done) as report:
             yield report
 
     def results(self, wanted: Iterable[int], encode: Encode) -> Generator[tuple[int, Any], None, None]:
-        """The chunks' encoded results, in the order in which they are done.
+        """Yield numbers of chunks and their encoded results, in order of completion.
 
         Args:
-            wanted: numbers of chunks.
-            encode: makes of a chunk's columns what is passed on; runs where the chunk is computed.
+            wanted: Numbers of chunks.
+            encode: Converts the columns of a chunk to its result, where the chunk is computed.
         """
         if self.executor is not None:
             yield from self._on_executor(self.executor, wanted, encode)
@@ -136,7 +142,7 @@ class Run:
             yield chunk, encode(self.spec, compute(self.spec, self.condition, self.stretch(chunk), self.threads))
 
     def _on_threads(self, wanted: Iterable[int], encode: Encode) -> Iterator[tuple[int, Any]]:
-        """Filters and encodings run beside the evaluation of other chunks: all of them let go of Python's lock."""
+        """Compute chunks on threads. Evaluation, filters and encoding release the GIL, and run beside each other."""
 
         def task(chunk: int) -> Any:
             return encode(self.spec, compute(self.spec, self.condition, self.stretch(chunk), 1))
@@ -149,7 +155,7 @@ class Run:
             pool.shutdown(cancel_futures=True)
 
     def _on_executor(self, executor: Executor, wanted: Iterable[int], encode: Encode) -> Iterator[tuple[int, Any]]:
-        # Some more than there are workers, so that none of them waits for the next task to arrive.
+        # Some more than workers, so that no worker waits for its next task.
         window = self.parallel + max(self.parallel // 4, 2)
         stretches = ((chunk, self.stretch(chunk)) for chunk in wanted)
         tasks = RemoteTasks(executor, self.spec, stretches, (self.condition, encode), window)
@@ -169,18 +175,18 @@ class Run:
 
 
 def plain(spec: SweepSpec, columns: GridColumns) -> tuple[Any, Mapping[str, Any]]:
-    """Columns as they are."""
+    """Return the points of a chunk and its computed columns, unchanged."""
     return columns.points, columns.computed
 
 
 class ResultBuffer:
-    """Results of a sweep in memory as they arrive, in any order.
+    """Results of a sweep in memory, which arrive in any order.
 
-    If all points are kept, there is one array per column from the start, and chunks are written into it; else the
-    chunks are kept and joined at the end.
+    If all points are kept, each column is one array from the start, and chunks are written into it. Otherwise chunks
+    are kept and joined at the end.
 
     Attributes:
-        points_done: points of the grid that were computed, those included that a filter left out.
+        points_done: Computed points of the grid, including those that a filter left out.
     """
 
     POINT_BYTES: Final = 8 * len(COMPUTED)
@@ -198,18 +204,18 @@ class ResultBuffer:
             self._columns = {name: np.empty(len(run.spec)) for name in COMPUTED}
 
     def views(self, stretch: slice) -> dict[str, NDArray[np.float64]]:
-        """Where a stretch of the grid is to be written; `up_to` or `add` then says that it is there."""
+        """Return views of the columns to write a stretch of the grid into; `up_to` or `add` then counts it as done."""
         return {name: column[stretch] for name, column in self._columns.items()}
 
     def up_to(self, point: int) -> None:
-        """All points before this one are there."""
+        """Count all points before this one as done."""
         self.points_done = point
 
     def add(self, chunk: int, points: Any, computed: Mapping[str, NDArray[np.float64]]) -> None:
-        """A chunk's results.
+        """Add the results of a chunk.
 
         Raises:
-            MemoryError: where what a filter keeps outgrows the memory.
+            MemoryError: The points that a filter keeps need more than the memory.
         """
         stretch = self._run.stretch(chunk)
         if self._columns:
@@ -220,16 +226,16 @@ class ResultBuffer:
             self._kept += len(computed["latency_s"])
             self._done[chunk] = (points, computed)
         self.points_done += stretch.stop - stretch.start
-        # Twice, since the chunks are there until they are joined; and the number of a point comes to its results.
+        # Twice, since chunks and joined columns exist at the same time; 8 bytes are the number of a point.
         needed = 2 * self._kept * (self.POINT_BYTES + 8)
         if needed > self._memory_bytes:
             raise MemoryError(
-                f"{self._kept:,} points satisfy the condition so far, and {needed / 1e9:.0f} GB are needed to hold "
-                "them: give out=FOLDER to write them to disk, or a narrower condition"
+                f"{self._kept:,} points satisfy the condition so far, and need {needed / 1e9:.0f} GB of memory; pass "
+                "out=FOLDER to write them to disk, or a narrower condition"
             )
 
     def sweep(self) -> Sweep:
-        """All that is there, in the order of the grid."""
+        """Return the computed points, in the order of the grid."""
         import numpy as np
 
         spec = self._run.spec
@@ -252,23 +258,23 @@ class ResultBuffer:
 
 
 def sizes_of(spec: SweepSpec) -> tuple[str, ...]:
-    """The columns of a sweep that are sizes, open ones and fixed ones."""
+    """Return the columns of a sweep that are sizes, open and fixed ones."""
     return tuple(name for name in spec.grid.names if name not in spec.way_names)
 
 
 def run_in_memory(run: Run) -> Sweep:
-    """Computes all points of a sweep into one result.
+    """Compute all points of a sweep in memory.
 
     Raises:
-        SweepInterrupted: on Ctrl-C, with what was computed.
-        MemoryError: where the results are larger than this machine's memory.
+        SweepInterrupted: Ctrl-C was pressed; the exception has the computed points.
+        MemoryError: The results do not fit into memory.
     """
     memory = _memory_bytes()
     points = len(run.spec) if run.condition is None else 0
     if points * ResultBuffer.POINT_BYTES > memory:
         raise MemoryError(
-            f"{points:,} points take {points * ResultBuffer.POINT_BYTES / 1e9:.0f} GB, and this machine has "
-            f"{memory / 1e9:.0f} GB to give: give out=FOLDER to write them to disk, or where= to keep fewer"
+            f"{points:,} points need {points * ResultBuffer.POINT_BYTES / 1e9:.0f} GB of memory, and "
+            f"{memory / 1e9:.0f} GB may be used; pass out=FOLDER to write them to disk, or where= to keep fewer"
         )
     buffer = ResultBuffer(run, memory)
     steps = _in_place(run, buffer) if run.executor is None and run.condition is None else _by_chunks(run, buffer)
@@ -292,7 +298,7 @@ def _by_chunks(run: Run, buffer: ResultBuffer) -> Generator[None, None, None]:
 
 
 def _in_place(run: Run, buffer: ResultBuffer) -> Generator[None, None, None]:
-    """Without a filter, and in this process, results are written to where they stay."""
+    """Compute all points in this process, without a filter: results are written to their final place."""
     for first in range(0, len(run.spec), IN_PLACE_POINTS):
         stretch = slice(first, min(first + IN_PLACE_POINTS, len(run.spec)))
         try:
@@ -305,8 +311,8 @@ def _in_place(run: Run, buffer: ResultBuffer) -> Generator[None, None, None]:
 
 
 def _up_to_the_error(spec: SweepSpec, stretch: slice, buffer: ResultBuffer) -> None:
-    """Computes what lies before the first point that raises: twice what a chunk costs."""
-    first, last = stretch.start, stretch.stop  # the point lies in between
+    """Compute the points before the first one that raises, by bisection."""
+    first, last = stretch.start, stretch.stop  # the point is in between
     while last - first > 1:
         middle = (first + last) // 2
         try:
@@ -318,14 +324,14 @@ def _up_to_the_error(spec: SweepSpec, stretch: slice, buffer: ResultBuffer) -> N
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _memory_bytes() -> float:
-    """What results may take of this machine's memory, before hours of work show that they do not fit."""
+    """Return the share of this machine's memory that results may use."""
     try:
         return 0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

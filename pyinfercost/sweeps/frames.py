@@ -5,8 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .columns import GridColumns
-from .facts import TEXTS
+from .columns import TEXTS, GridColumns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -1,38 +1,36 @@
-"""How far a long job is: rate and time left, on a terminal, after a second."""
+"""Progress of a long job: rate and time left, on a terminal."""
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import contextmanager
 from datetime import timedelta
 from threading import Lock, Timer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PATIENCE_S = 1.0
+"""Seconds after which a bar appears."""
 
 
 @contextmanager
 def reporting(
-    progress: bool | Callable[[int, int], None] | None, total: int, done: int = 0
+    progress: Literal[True] | Callable[[int, int], None] | None, total: int, done: int = 0
 ) -> Iterator[Callable[[int], None]]:
-    """A function to call with the number of points done.
+    """Yield a function to call with the number of points done.
 
     Args:
-        progress: True shows a bar on stderr at once, None shows it on a terminal after a second, False never; a
-            function is called with points done and points in all.
-        total: points in all.
-        done: points that were there before; where there are some, a function is called with them first.
+        progress: True shows a bar on stderr at once, None after a second; a function is called with the points done and
+            all points.
+        total: Number of all points.
+        done: Points that were done before; a function is first called with them, if there are any.
     """
     if callable(progress):
         if done:
             progress(done, total)
         yield lambda now: progress(now, total)
-    elif progress is False or (progress is None and not (sys.stderr is not None and sys.stderr.isatty())):
-        yield lambda now: None
     else:
         bar = _Bar(total, done, patience_s=0.0 if progress else PATIENCE_S)
         try:
@@ -42,9 +40,9 @@ def reporting(
 
 
 class _Bar:
-    """A bar of rich that appears once the job has taken its time; a job of less never imports rich.
+    """A bar of rich that appears after some time; a shorter job never imports rich.
 
-    It appears whether or not anything is done by then, so that a timer opens it, on a thread of its own.
+    A timer opens it, on a thread of its own, so that it appears even if no point is done.
     """
 
     def __init__(self, total: int, done: int, patience_s: float) -> None:
@@ -105,7 +103,7 @@ class _Bar:
 
 
 def pace(done: int, elapsed_s: float, left: int) -> str:
-    """The rate and the time left, in words; nothing where nothing is done yet."""
+    """Return the rate and the time left as text; empty if nothing is done."""
     if done <= 0 or elapsed_s <= 0:
         return ""
     rate = done / elapsed_s

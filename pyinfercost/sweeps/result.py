@@ -1,4 +1,4 @@
-"""The results of a sweep, as columns, and choosing among them."""
+"""`Sweep`: the results of a sweep as columns, and selection of points."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from ..results.result import Result
 from .batch_tradeoff import COLUMNS as TRADEOFF_COLUMNS
 from .batch_tradeoff import tradeoff_columns
 from .choosing import best_row, best_rows, group_codes, knees, objectives
-from .columns import GridColumns
+from .columns import IF_KNOWN, QUANTITIES, GridColumns
 from .condition_syntax import unknown_column
 from .conditions import Condition
-from .facts import IF_KNOWN, QUANTITIES
 from .frames import ROWS_PER_GROUP, known_values, write_parquet
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROWS_OF_A_TABLE = 40
-"""Points that have a row in text, unless more are asked for."""
+"""Default number of points with a row in text."""
 
 Where: TypeAlias = "str | Condition | Iterable[str | Condition] | None"
 """A condition on columns, or several that must all hold."""
@@ -33,19 +32,19 @@ Where: TypeAlias = "str | Condition | Iterable[str | Condition] | None"
 class Sweep(Result):
     """The estimates of a grid of points: `sweep["latency_s"]` is a numpy column with one value per point.
 
-    The columns are `hardware`, `precision`, `execution`, `devices` and scales where they were given, each size of the
-    graph, `facts.QUANTITIES`, and where they are known those of `facts.IF_KNOWN`: cost, tokens, carbon. Rows are
-    in the order of a nested loop: a list of points outermost, then hardware, scales, precision, execution, devices,
-    and the sizes in the order given. As with a data frame, iterating gives the names of the columns and `len` the
-    number of points.
+    The columns are `hardware`, `precision`, `execution`, the other fields of deployments and the scales that were
+    given, each size of the graph, and the results; cost, carbon, tokens and KV cache are columns if they are known.
+    Rows are in the order of a nested loop: a list of points outermost, then hardware, scales, precision, execution,
+    devices, and the sizes in the given order. As with a data frame, iterating yields the names of the columns, and
+    `len` is the number of points.
 
-    Columns that follow from others (throughput, bands, what says which point a row is) are worked out when asked for.
+    Columns that follow from others, such as throughput and bands, are computed when they are requested.
 
     Attributes:
-        model: what the model is called.
-        sizes: the columns that are sizes.
-        data: the columns by name, worked out when asked for.
-        complete: whether all points of the grid were computed, those included that a filter left out.
+        model: Name of the model.
+        sizes: The columns that are sizes.
+        data: The columns by name.
+        complete: Whether all points of the grid were computed, including those that a filter left out.
     """
 
     def __init__(
@@ -79,7 +78,11 @@ class Sweep(Result):
     # ---- choosing ----
 
     def take(self, rows: NDArray[Any]) -> Sweep:
-        """Some of the points: row numbers in any order, or a mask of booleans."""
+        """Return some of the points.
+
+        Args:
+            rows: Row numbers in any order, or a mask of booleans.
+        """
         data: Mapping[str, NDArray[Any]]
         if isinstance(self.data, GridColumns):
             data = self.data.take(rows)
@@ -101,27 +104,27 @@ class Sweep(Result):
             yield self.stretch(first, min(first + rows, len(self)))
 
     def where(self, condition: Where) -> Sweep:
-        """The points that satisfy a condition: `"fits_in_memory and latency_s <= 0.05"`.
+        """Return the points that satisfy a condition: `"fits_in_memory and latency_s <= 0.05"`.
 
         Args:
-            condition: a comparison of columns, numbers and texts in Python's syntax, or several that must all hold.
+            condition: A comparison of columns, numbers and texts in Python's syntax, or several that must all hold.
 
         Raises:
-            ConditionError: for what is no condition, or names a column that is not there.
+            ConditionError: It is no condition, or names an unknown column.
         """
         parsed = Condition.all_of(condition)
         return self if parsed is None else self.take(parsed.mask(self.data, rows=len(self)))
 
     def pareto(self, *names: str, maximize: str | Iterable[str] = (), minimize: str | Iterable[str] = ()) -> Sweep:
-        """The points that no other point beats in every one of these columns, ordered by the first of them.
+        """Return the Pareto front of these columns, ordered by the first of them: points that no other point dominates.
 
         Args:
-            *names: columns with a known direction: less time, memory and money is better, more throughput is.
-            maximize: columns of which more is better.
-            minimize: columns of which less is better.
+            *names: Columns with a known direction: less time, memory and money is better, more throughput is.
+            maximize: Columns of which more is better.
+            minimize: Columns of which less is better.
 
         Raises:
-            ObjectiveError: for a column whose direction is neither known nor given.
+            ObjectiveError: The direction of a column is neither known nor given.
         """
         import numpy as np
 
@@ -139,19 +142,19 @@ class Sweep(Result):
         per: str | Iterable[str] = (),
         maximize: bool | None = None,
     ) -> Any:
-        """The best point, or the best of each group: `grid.best("cost_usd", where="latency_s <= 0.05")`.
+        """Return the best point, or the best of each group: `grid.best("cost_usd", where="latency_s <= 0.05")`.
 
         Args:
-            objective: a column with a known direction, or with `maximize`.
-            where: a condition that the point has to satisfy.
-            per: columns; with these the result is a Sweep with the best point of each of their combinations.
-            maximize: whether more is better; None where the direction of the column is known.
+            objective: A column with a known direction, or any with `maximize`.
+            where: A condition on the point.
+            per: Columns, for the best point of each combination of their values.
+            maximize: Whether more is better; None for the known direction of the column.
 
         Returns:
-            The point as a dict, or a Sweep where `per` is given. The first in order among equals.
+            The point as a dict, or a Sweep if `per` is given. Of equal points, the first.
 
         Raises:
-            NothingFitsError: where no point satisfies the condition; the message says how near they come.
+            NothingFitsError: No point satisfies the condition; the message has the nearest values.
         """
         given = {} if maximize is None else {"maximize" if maximize else "minimize": (objective,)}
         ((name, most),) = objectives((objective,), known=self.data, **given)
@@ -162,16 +165,16 @@ class Sweep(Result):
         return self.row(best_row(self.data, name, most, condition))
 
     def knee(self, x: str = "batch", y: str = "throughput_per_s", *, where: Where = None) -> Sweep:
-        """The knee of each curve of y against x: beyond it, more batch buys little throughput.
+        """Return the knee of each curve of y against x: beyond it, more batch adds little throughput.
 
-        There is a curve for each combination of the other columns that say which point a row is. The knee is where
-        the curve is furthest above the straight line between its ends, both axes scaled to 0..1 (Satopaa et al.,
-        "Finding a Kneedle in a Haystack", 2011), on the running maximum, since waves make throughput a sawtooth.
+        There is a curve for each combination of the other columns that identify a point. At the knee, the curve is
+        furthest above the straight line between its ends, both axes scaled to 0..1 (Satopaa et al., "Finding a Kneedle
+        in a Haystack", 2011). The curve is the running maximum, since waves make throughput a sawtooth.
 
         Args:
-            x: the column along a curve.
-            y: the column that saturates.
-            where: a condition on the points that make up the curves.
+            x: The column along a curve.
+            y: The column that saturates.
+            where: A condition on the points of the curves.
         """
         points = self.where(where)
         others = [name for name in points.columns if name in points.identity() and name != x]
@@ -179,14 +182,14 @@ class Sweep(Result):
         return points.take(knees(points[x], points[y], codes))
 
     def tradeoff(self, x: str = "batch", *, where: Where = None) -> Sweep:
-        """What more batch buys and costs, as a table: each curve at every doubling of x, its ends and its knee.
+        """Return throughput against latency along the batch: each curve at every doubling of x, its ends and its knee.
 
-        Three columns come on top: `throughput_share`, of the greatest throughput of the curve; `latency_ratio`, over
-        its least latency; and `knee`, true where `knee()` finds it. Curves of up to 16 points are there whole.
+        Three columns are added: `throughput_share`, of the greatest throughput of the curve; `latency_ratio`, over its
+        least latency; and `knee`, true at the point that `knee()` returns. Curves of up to 16 points are complete.
 
         Args:
-            x: the column along a curve.
-            where: a condition on the points that make up the curves.
+            x: The column along a curve.
+            where: A condition on the points of the curves.
         """
         points = self.where(where)
         return Sweep(
@@ -194,7 +197,7 @@ class Sweep(Result):
         )
 
     def identity(self) -> tuple[str, ...]:
-        """The columns that say which point a row is."""
+        """Return the columns that identify a point."""
         return tuple(name for name in self.data if name not in (*QUANTITIES, *IF_KNOWN, *TRADEOFF_COLUMNS))
 
     # ---- as something else ----
@@ -210,8 +213,8 @@ class Sweep(Result):
         """Return what all points share and the first points, as plain text.
 
         Args:
-            limit: how many points get rows; None for all.
-            width: of a line, in characters.
+            limit: Number of points in rows; None for all.
+            width: Width of a line in characters.
         """
         text: str = render(self, "text", limit=limit, width=width)
         return text
@@ -221,11 +224,11 @@ class Sweep(Result):
         write_parquet((part.data for part in self.in_stretches(ROWS_PER_GROUP)), Path(path))
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw throughput against latency, a curve per machine and way of running; options as in `plots.plot_sweep`."""
+        """Draw throughput against latency, a curve per deployment; options as in `plots.plot_sweep`."""
         return render(self, "plot", ax=ax, **options)  # type: ignore[no-any-return]
 
     def to_vega(self, **options: Any) -> dict[str, Any]:
-        """Return the same as a Vega-Lite specification with its data inside.
+        """Return the plot as a Vega-Lite specification that contains its data.
 
         Args:
             **options: `x`, `y`, `along`, `knee` and `pareto` of `plots.plot_sweep`.
@@ -235,7 +238,7 @@ class Sweep(Result):
 
 
 def front_rows(data: Mapping[str, NDArray[Any]], chosen: list[tuple[str, bool]]) -> NDArray[np.int64]:
-    """The rows of the Pareto front."""
+    """Return the rows of the Pareto front."""
     import numpy as np
 
     from .._core import pareto_front
@@ -248,7 +251,7 @@ def joined(parts: Sequence[Sweep]) -> Sweep:
     """Return the points of several sweeps with the same columns as one.
 
     Args:
-        parts: at least one.
+        parts: At least one sweep.
     """
     import numpy as np
 

@@ -1,10 +1,14 @@
-"""What a sweep computes, as data: graph, machines and axes. It pickles small; any stretch of it is computed alone."""
+"""A sweep as data: the grid of its points, the deployments at them, and what is computed.
+
+A spec pickles small, and any stretch of its points is computed alone.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import pickle
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -15,15 +19,10 @@ from ..predict.plans import family_of
 from ..sources.sizes import batch_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     from numpy.typing import NDArray
 
     from .._core import Graph, Hardware, PlanFamily, Work
-    from .deployments import Lookup
-    from .facts import SweepFacts
-    from .grid import Grid
 
 WAY = (
     "hardware",
@@ -40,15 +39,169 @@ WAY = (
 """The fields of a deployment, in the order of their columns."""
 
 SCALES = ("cores", "compute", "bandwidth")
-"""What `Hardware.scaled` scales; the columns are called `cores_scale` and so on."""
+"""Factors of `Hardware.scaled`; their columns are `cores_scale` and so on."""
 
 COMPUTED = tuple(_core.evaluator_columns())
 """The columns of the evaluator; other columns follow from these and from the point."""
 
 
 def scale_column(scale: str) -> str:
-    """The column of a scale."""
+    """Return the column of a scale."""
     return f"{scale}_scale"
+
+
+# ---- grid ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: the values of a name, or of several names that vary together.
+
+    Attributes:
+        names: The names.
+        columns: For each name its values along the axis, all of one length: an int64 array for a size, else a tuple.
+    """
+
+    names: tuple[str, ...]
+    columns: tuple[Sequence[Any] | NDArray[np.int64], ...]
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+
+class Grid:
+    """A product of axes, the last of them innermost: point 0 is the first value of each.
+
+    A point is a number in `range(len(grid))`. Its values are computed on demand, so that a grid of 10^10 points takes
+    no memory.
+    """
+
+    def __init__(self, axes: Sequence[Axis]) -> None:
+        self.axes = tuple(axes)
+        self.size = prod(len(axis) for axis in self.axes)
+        self._places: dict[str, tuple[Any, int]] = {}
+        repeat = self.size
+        for axis in self.axes:
+            repeat = repeat // len(axis) if len(axis) else 0
+            for name, values in zip(axis.names, axis.columns, strict=True):
+                self._places[name] = (values, repeat)
+
+    def __len__(self) -> int:
+        return self.size
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all axes, in order."""
+        return tuple(self._places)
+
+    def values(self, name: str) -> Any:
+        """Return the values of a name along its axis: an int64 array for a size, else a tuple."""
+        return self._places[name][0]
+
+    def repeat(self, name: str) -> int:
+        """Return the number of consecutive points with the same value."""
+        return self._places[name][1]
+
+    def position(self, name: str, point: int) -> int:
+        """Return the position of a point on the axis of a name."""
+        values, repeat = self._places[name]
+        return point // repeat % len(values)
+
+    def at(self, name: str, point: int) -> Any:
+        """Return the value of a name at a point."""
+        return self.values(name)[self.position(name, point)]
+
+    def codes(self, name: str, points: slice | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the positions of some points in `values(name)`."""
+        import numpy as np
+
+        values, repeat = self._places[name]
+        if not isinstance(points, slice):
+            return points // repeat % len(values)
+        # A stretch of the grid: runs of equal values need no division per point.
+        first, last = points.start, points.stop
+        start = first // repeat
+        runs = (last - 1) // repeat - start + 1 if last > first else 0
+        codes = np.arange(start, start + runs, dtype=np.int64) % len(values)
+        if repeat > 1 and runs:
+            # Clipped to the stretch: a run of an outer axis may be larger than memory.
+            lengths = np.full(runs, min(repeat, last - first), dtype=np.int64)
+            lengths[0] = min((start + 1) * repeat, last) - first
+            if runs > 1:
+                lengths[-1] = last - (start + runs - 1) * repeat
+            codes = np.repeat(codes, lengths)
+        return codes
+
+    def column(self, name: str, points: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """Return the values of a name at some points."""
+        import numpy as np
+
+        return np.asarray(self.values(name))[self.codes(name, points)]
+
+
+# ---- values at the points of a grid ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A value that depends on the position on some axes of a grid.
+
+    Attributes:
+        axes: For each dimension of `values` a name on its axis, and for each position of the axis the index into
+            `values`; None if position and index are equal.
+        values: The values.
+    """
+
+    axes: tuple[tuple[str, NDArray[np.int64] | None], ...]
+    values: NDArray[Any]
+
+    def column(self, position: Callable[[str], NDArray[np.int64]]) -> Any:
+        """Return the values at some points: one number if they are all equal, else an array.
+
+        Args:
+            position: Gives the positions of the points on the axis of a name.
+        """
+        if not self.axes:
+            return self.values.item()
+        places = [position(name) if numbers is None else numbers[position(name)] for name, numbers in self.axes]
+        return self.values[tuple(places)]
+
+    def at(self, grid: Grid, point: int) -> Any:
+        """Return the value at one point."""
+        places = [(grid.position(name, point), numbers) for name, numbers in self.axes]
+        return self.values[tuple(place if numbers is None else numbers[place] for place, numbers in places)]
+
+    def content(self) -> tuple[Any, ...]:
+        """Return the content as plain values, for a hash."""
+        axes = [(name, None if numbers is None else numbers.tobytes()) for name, numbers in self.axes]
+        return axes, self.values.shape, self.values.tobytes()
+
+
+@dataclass(frozen=True)
+class SweepFacts:
+    """Inputs of the columns of results, beside the points.
+
+    Attributes:
+        graph: The model.
+        terms: The numbers of `derived_costs.TERMS` at each point.
+        utilization: Share of the paid time in which devices work, for a grid without such an axis.
+        priced: Whether a price is known at some point.
+        placed: Whether a region is known at some point.
+    """
+
+    graph: Graph = field(repr=False)
+    terms: Mapping[str, Lookup]
+    utilization: float
+    priced: bool
+    placed: bool
+
+    def content(self) -> tuple[Any, ...]:
+        """Return all but the graph as plain values, for a hash."""
+        terms = [(name, lookup.content()) for name, lookup in self.terms.items()]
+        return terms, self.utilization, self.priced, self.placed
+
+
+# ---- spec ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -58,12 +211,12 @@ class SweepSpec:
     Attributes:
         model: Name of the model.
         graph: The graph.
-        overrides: Work by node, from the caller's rules.
+        overrides: Work by node, of the caller's rules.
         grid: The points.
-        open_sizes: Names of the grid that are sizes of the graph (others were fixed by its capture).
+        open_sizes: Names of the grid that are sizes of the graph; the capture fixed the others.
         machines: The machines.
         machine_number: The position in `machines` at each point.
-        facts: What columns of results need beside the points.
+        facts: Inputs of the columns of results.
     """
 
     model: str
@@ -80,7 +233,7 @@ class SweepSpec:
 
     @cached_property
     def key(self) -> str:
-        """A hash of all values that the results depend on, this version of the package included."""
+        """A hash of all values that the results depend on, and of the version of the package."""
         axes = [(axis.names, [_hashed(column) for column in axis.columns]) for axis in self.grid.axes]
         works = sorted((node, work.__getstate__()) for node, work in (self.overrides or {}).items())
         parts = (
@@ -97,21 +250,21 @@ class SweepSpec:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
-        # The key is kept, the families of plans and the numbers of values are made anew where they are needed.
+        # The key travels; families of plans and numbers of values are computed again on demand.
         state = {**self.__dict__, "key": self.key, "_families": {}}
         state.pop("_value_numbers", None)
         return state
 
     def compute(self, first: int, out: Mapping[str, NDArray[np.float64]], *, threads: int = 1) -> None:
-        """Computes the points from `first` on into `out`, one value for each point.
+        """Compute the points from `first` on into `out`.
 
         Args:
-            first: number of the first point.
-            out: columns of `COMPUTED`, contiguous, of one length.
-            threads: how many threads of this process to use.
+            first: Number of the first point.
+            out: Contiguous columns of `COMPUTED`, all of shape (points,).
+            threads: Threads of this process.
 
         Raises:
-            ValueError: for a point that the graph does not allow.
+            ValueError: The graph does not allow a point.
         """
         points = len(next(iter(out.values())))
         if self._ways_are_outermost:
@@ -128,13 +281,13 @@ class SweepSpec:
 
     @cached_property
     def way_names(self) -> tuple[str, ...]:
-        """The names of the grid that say on what and how the model runs."""
+        """The names of the grid that are fields of deployments, or scales."""
         scales = tuple(scale_column(scale) for scale in SCALES)
         return tuple(name for name in self.grid.names if name in (*WAY, *scales))
 
     @cached_property
     def _way_depth(self) -> int:
-        """Number of axes before the first that has a size, or a fixed one."""
+        """Number of axes before the first one with a size."""
         for depth, axis in enumerate(self.grid.axes):
             if not any(name in self.way_names for name in axis.names):
                 return depth
@@ -147,7 +300,7 @@ class SweepSpec:
         return sorted(names) == sorted(self.way_names)
 
     def _compute_way(self, first: int, offset: int, out: Mapping[str, NDArray[np.float64]], threads: int) -> None:
-        """Compute points of one way to run the model: from `first` on, which are the sizes from `offset` on."""
+        """Compute points of one deployment, from `first` on; their sizes are those from `offset` on."""
         named = {name: self.grid.at(name, first) for name in self.way_names}
         axes = [(name, self._shares(name, named.get("devices", 1)), self.grid.repeat(name)) for name in self.open_sizes]
         _core.evaluate_grid(
@@ -162,7 +315,7 @@ class SweepSpec:
 
     @cached_property
     def _value_numbers(self) -> dict[str, NDArray[np.int64]]:
-        """For each name of a way the positions of its axis, with equal numbers for equal values."""
+        """For each name of a deployment its values along the axis as numbers, equal for equal values."""
         import numpy as np
 
         found = {}
@@ -173,11 +326,11 @@ class SweepSpec:
         return found
 
     def _compute_mixed(self, first: int, points: int, out: Mapping[str, NDArray[np.float64]], threads: int) -> None:
-        """Compute a stretch whose way to run may differ from row to row: rows of one way are computed together."""
+        """Compute a stretch of several deployments in any order; rows of one deployment are computed together."""
         import numpy as np
 
         stretch = slice(first, first + points)
-        # Rows of one way have equal values, wherever these stand in a list of points.
+        # Rows of one deployment have equal values, at any positions of a list of points.
         columns = [numbers[self.grid.codes(name, stretch)] for name, numbers in self._value_numbers.items()]
         columns.append(np.broadcast_to(self.machine_number.column(lambda name: self.grid.codes(name, stretch)), points))
         ways, group = np.unique(np.stack(columns), axis=1, return_inverse=True)
@@ -205,7 +358,7 @@ class SweepSpec:
                 out[name][rows] = column
 
     def _shares(self, name: str, devices: int) -> NDArray[np.int64]:
-        """The values of a size on one device: the batch is dealt out, and the largest share counts."""
+        """Return the values of a size on the device with the largest share of the batch."""
         import numpy as np
 
         values = np.asarray(self.grid.values(name), dtype=np.int64)
@@ -223,24 +376,24 @@ class SweepSpec:
         return machine.scaled(**scales) if scales else machine
 
     def check(self) -> None:
-        """Refuses what is wrong with a way before anything is computed: each combination is planned or bound once.
+        """Plan each precision and execution once, so that an unknown one fails before anything is computed.
 
         Raises:
-            ValueError: for an unknown precision or execution.
+            ValueError: A precision or an execution is unknown.
         """
         values = [dict.fromkeys(self.grid.values(name)) for name in ("precision", "execution")]
         for precision, execution in product(*values):
             self._family(precision, execution)
 
     def to_bytes(self) -> bytes:
-        """The spec for another process: a few kilobytes, since a graph's JSON compresses well."""
+        """Return the spec as bytes for another process: a few kilobytes, since the JSON of a graph compresses well."""
         import zlib
 
         return zlib.compress(pickle.dumps(self, protocol=5), 6)
 
     @staticmethod
     def from_bytes(data: bytes) -> SweepSpec:
-        """The inverse of `to_bytes`; data is trusted, as all pickles are."""
+        """Return the spec of `to_bytes`. The data must be trusted: it is a pickle."""
         import zlib
 
         spec: SweepSpec = pickle.loads(zlib.decompress(data))

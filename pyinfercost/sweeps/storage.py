@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..results.result import Result
 from .choosing import NothingFitsError, best_rows, objectives
-from .columns import column_names
+from .columns import TEXTS, column_names
 from .condition_syntax import unknown_column
 from .conditions import Condition
 from .execute import CHUNK_POINTS, Run, SweepInterrupted, sizes_of
-from .facts import TEXTS
 from .frames import ROWS_PER_GROUP, library, write_parquet
 from .result import Sweep, front_rows
 

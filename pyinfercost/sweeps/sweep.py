@@ -15,13 +15,12 @@ from ..sources.sizes import call_sizes
 from .axes import make_spec
 from .columns import GridColumns
 from .conditions import Condition
-from .result import Sweep
 
 if TYPE_CHECKING:
     from .._core import Graph
     from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
     from .execute import ProgressCallback
-    from .result import Where
+    from .result import Sweep, Where
     from .storage import StoredSweep
 
 
@@ -56,14 +55,14 @@ def sweep(
 ) -> Sweep | StoredSweep:
     """Predict the cost of a forward at every point of a grid: the product of all axes.
 
-    A point has the figures of `estimate` there: both use the same evaluator and the same formulas.
+    A point has the figures that `estimate` returns there: both use the same evaluator and the same formulas.
 
     Args:
-        model: A graph with named sizes for what is swept over; or a file or spec as `capture` accepts it
-            (`"torchvision:resnet50"`), which is captured with those sizes open that have several values.
+        model: A graph with the swept sizes open; or a file or spec as `capture` accepts it (`"torchvision:resnet50"`),
+            which is captured with those sizes open that have several values.
         on: The deployment, or several as one axis; the keywords below override its fields.
-        hardware: One machine or several, as in `Deployment`. So it is with the next nine: several values are an axis,
-            and the axis is a column.
+        hardware: One machine or several, as in `Deployment`. Several values of this or the next nine are an axis,
+            with a column of its own.
         devices: Numbers of machines that share the batch.
         precision: Dtypes to run in.
         execution: Ways to run.
@@ -73,7 +72,7 @@ def sweep(
             the batch.
         utilization: Shares of the paid time in which devices work.
         region: Locations of the machines. Adds the column `carbon_g`: grams of CO2 equivalent of one item.
-        transfer: Ways in which inputs reach the devices and results return, which then count in `cost_usd`.
+        transfer: How inputs reach the devices and results return; its time is then part of `cost_usd`.
         scale: Hypothetical machines: factors on `"bandwidth"` (of DRAM), `"compute"` or `"cores"` of each machine, as
             in `{"bandwidth": [1, 2, 4]}`. They become columns such as `bandwidth_scale`.
         points: A list of points instead of, or beside, a product: mappings of names to values, or columns by name. A
@@ -81,15 +80,15 @@ def sweep(
         where: A condition on the columns (`"fits_in_memory and latency_s < 0.05"`); only points that satisfy it are
             kept.
         rules: Work of the caller's own ops, as in `count`.
-        out: A folder for a grid that is larger than memory: it is written as Parquet files, part by part, and a
-            `StoredSweep` is returned. The same call resumes one that was stopped.
+        out: A folder for a grid that is larger than memory. It is written part by part as Parquet files, and a
+            `StoredSweep` is returned. The same call resumes a stopped sweep.
         executor: Any `concurrent.futures.Executor` (of dask, `client.get_executor()`) to compute parts of the grid on.
-            The graph travels as data, never the module. Parts that fail there, because workers died for example, are
+            The graph is sent as data, never the module. Parts that fail there, for example because workers died, are
             computed in this process, with one warning.
-        workers: Threads of this process to compute with; all cores by default, and at most four for each core. Results
-            depend on neither.
-        progress: Whether to show progress on stderr, with rate and time left; a function is called with points done
-            and points in all; None shows it on a terminal, after a second.
+        workers: Threads of this process; all cores by default, and at most four per core. Results depend neither on
+            `workers` nor on `executor`.
+        progress: Whether to show progress on stderr, with rate and time left; a function is called with the points done
+            and all points. None shows it after a second if stderr is a terminal.
         sizes: Values of named sizes, one or several each, for names that options have too.
         **named_sizes: The same by keyword; a size left out takes the graph's default.
 
@@ -97,8 +96,8 @@ def sweep(
         A `Sweep`, or a `StoredSweep` if `out` is given.
 
     Raises:
-        ValueError: An axis has no values, or a size, machine, precision, execution, price or place is unknown. If it is
-            found during the computation, the exception has the points before it as `partial`.
+        ValueError: An axis has no values, or a size, machine, precision, execution, price or place is unknown. An
+            exception during the computation has the points before it as `partial`.
         SweepInterrupted: A `KeyboardInterrupt` that has the computed points as `partial`.
         FileExistsError: `out` holds another sweep, or something else.
         MemoryError: The points do not fit into memory, and `out` is left out.
@@ -133,7 +132,7 @@ def _captured(model: Any, sizes: Mapping[str, Any]) -> Captured:
         return Captured(model, sizes, {}, model.model)
     if not isinstance(model, (str, PathLike)):
         raise TypeError(
-            f"sweep takes a Graph, a file or a model spec, got {type(model).__name__}; make a graph with "
+            f"model is of type {type(model).__name__}; expected a Graph, a file or a model spec. Make a graph with "
             "capture(model, inputs, dynamic={0: {0: 'batch'}})"
         )
     several: dict[str, Any] = {
@@ -160,13 +159,13 @@ def sweep_over(
     rules: Rules | None = None,
     **axes: Any,
 ) -> Sweep | StoredSweep:
-    """Sweep over a captured graph, whose fixed sizes get columns, too; `axes` are the arguments of `make_spec`."""
+    """Sweep over a captured graph, whose fixed sizes are columns, too; `axes` are arguments of `make_spec`."""
     from .execute import Run, run_in_memory
 
     spec = make_spec(captured, overrides=work_overrides(captured.graph, rules), **axes)
-    condition = Condition.all_of(where)
+    condition = None if where is None else Condition.all_of(where)
     if condition is not None:
-        condition.mask(GridColumns.empty(spec.grid, spec.facts), rows=0)  # a wrong one is refused before the work
+        condition.mask(GridColumns.empty(spec.grid, spec.facts), rows=0)  # an unknown column fails before the work
     run = Run(spec, condition, executor=executor, workers=workers, progress=progress)
     if out is None:
         return run_in_memory(run)

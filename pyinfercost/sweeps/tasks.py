@@ -1,36 +1,38 @@
-"""Tasks on an executor: a bounded window of them, their results as they come, and what no worker could do."""
+"""Tasks on executors: a bounded window of submitted tasks, their results in order of completion, and failures."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .columns import GridColumns
-from .process_pools import Watch
 from .spec import COMPUTED, SweepSpec
 
 if TYPE_CHECKING:
     from .conditions import Condition
 
 OF_A_POINT = (ValueError, ArithmeticError)
-"""What a point raises, wherever it is computed."""
+"""Exceptions that a point may raise."""
 
 NO_WORKERS_S = 20.0
-"""How long a cluster may be without any worker, once it has had some: they are started anew in less."""
+"""Seconds after which a cluster that lost all its workers counts as gone; a restart of workers takes less."""
+
+SILENT_S = 5.0
+"""Seconds after which a process pool that has not noticed a dead worker is broken."""
 
 _LOOK_AGAIN_S = 1.0
 
 
 class Refused(Exception):
-    """What a point raised on a worker, as the worker returns it.
+    """An exception of a point, as a worker returns it.
 
-    An exception that a future has itself is trouble of the executor's, whatever its type: dask's has a ValueError when
-    a result is lost with its worker.
+    Exceptions that a future raises are failures of the executor, whatever their type: dask raises a ValueError for a
+    result that is lost with its worker.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -39,10 +41,10 @@ class Refused(Exception):
 
 
 class Tasks:
-    """Tasks by number, at most `window` of them submitted at a time, so that results do not pile up.
+    """Numbered tasks, of which at most `window` are submitted at a time, so that results do not accumulate.
 
     Attributes:
-        failed: why a task was not done, by its number; filled while results are taken.
+        failed: Number of a failed task -> its exception; filled while results are taken.
     """
 
     def __init__(
@@ -52,13 +54,13 @@ class Tasks:
         window: int,
         fatal: tuple[type[BaseException], ...],
     ) -> None:
-        """Nothing is submitted before the first result is asked for.
+        """Prepare the tasks; none is submitted before `results` is iterated.
 
         Args:
-            submit: starts a task.
-            numbers: which ones, in the order in which they start.
-            window: how many may be on their way.
-            fatal: exceptions of a task that end everything; after others the rest goes on.
+            submit: Starts a task.
+            numbers: Numbers of the tasks, in the order of their submission.
+            window: Maximum number of submitted tasks.
+            fatal: Exceptions that end all tasks; after others the rest continues.
         """
         self.failed: dict[int, BaseException] = {}
         self._submit = submit
@@ -68,11 +70,11 @@ class Tasks:
         self._running: dict[Future[Any], int] = {}
 
     def results(self) -> Iterator[tuple[int, Any]]:
-        """Numbers and results, as they are done. Before an exception leaves here, what is done comes out.
+        """Yield numbers and results in order of completion. Finished results are yielded before an exception is raised.
 
         Raises:
-            Exception: a fatal one of a task. Of several, that of the lowest number, so that it does not depend on
-                which worker is faster.
+            Exception: A fatal exception of a task; of several, that of the lowest number, so that it does not depend
+                on the speed of workers.
         """
         fatal: tuple[int, BaseException] | None = None
         try:
@@ -109,18 +111,18 @@ class Tasks:
     def _start(self, number: int) -> None:
         try:
             self._running[self._submit(number)] = number
-        except Exception as error:  # a pool that is broken or shut down takes no more
+        except Exception as error:  # a broken or closed pool accepts no tasks
             self.failed.update(dict.fromkeys((number, *self._waiting), error))
 
     def _finished(self) -> Collection[Future[Any]]:
-        # One that was cancelled by someone else may never wake us: `wait` counts it only once a worker has seen it.
+        # A task that the caller cancelled may not end `wait`, which counts it only after a worker has taken it.
         return self._done() or wait(self._running, timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED).done
 
     def _done(self) -> list[Future[Any]]:
         return [future for future in self._running if future.done()]
 
     def _take(self, futures: Iterable[Future[Any]]) -> Iterator[tuple[int, BaseException | None, Any]]:
-        """What came of futures that are done; lowest numbers first."""
+        """Yield number, exception and result of finished futures, lowest numbers first."""
         for future in sorted(futures, key=self._running.__getitem__):
             number = self._running.pop(future)
             try:
@@ -135,24 +137,67 @@ class Tasks:
                 del self._running[future]
 
 
+class Watch:
+    """Watch a process pool for a dead worker that the pool does not notice.
+
+    If a worker is killed, for lack of memory for example, `concurrent.futures` ends all tasks with
+    `BrokenProcessPool`. But if it dies while it sends a result, the pool waits for the rest of the result, and neither
+    its tasks nor its `shutdown` ever end.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        """Watch an executor; only process pools of the standard library are ever changed."""
+        self._executor: Any = executor if isinstance(executor, ProcessPoolExecutor) else None
+        self._since: float | None = None
+
+    def look(self, finished: Collection[object]) -> None:
+        """Break the pool if a worker has been dead for `SILENT_S` seconds and nothing has finished since.
+
+        Args:
+            finished: Tasks that have finished since the last call.
+        """
+        if self._executor is None:
+            return
+        now = time.monotonic()
+        if finished or not self._has_a_dead_worker():
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        elif now - self._since > SILENT_S:
+            self._since = None
+            self._break()
+
+    def _has_a_dead_worker(self) -> bool:
+        processes = getattr(self._executor, "_processes", None)  # None once the pool has shut down
+        return any(process.exitcode for process in list((processes or {}).values()))
+
+    def _break(self) -> None:
+        # The standard library also ends the other workers if one dies. Once no process holds the writing end of the
+        # pipe, its reader gets an end of file, and the pool breaks in its usual way.
+        for process in list((self._executor._processes or {}).values()):
+            process.kill()
+        with suppress(AttributeError, OSError):
+            self._executor._result_queue._writer.close()
+
+
 class RemoteTasks(Tasks):
     """Stretches of a sweep on any executor.
 
-    The sweep travels as bytes with the first tasks; later ones name it by its key, and a worker that does not know it
-    yet asks for the bytes.
+    The first tasks carry the sweep as bytes. Later ones carry its key, and a worker without that sweep requests the
+    bytes.
     """
 
     def __init__(
         self, executor: Executor, spec: SweepSpec, stretches: Iterable[tuple[int, slice]], job: Any, window: int
     ) -> None:
-        """As `Tasks`.
+        """Prepare the tasks.
 
         Args:
-            executor: where to compute.
-            spec: the sweep.
-            stretches: numbers of tasks and the points of each.
-            job: what `do` takes behind the stretch.
-            window: as in `Tasks`.
+            executor: The executor.
+            spec: The sweep.
+            stretches: Numbers of tasks, each with its points.
+            job: The last arguments of `do`.
+            window: As in `Tasks`.
         """
         self._stretches: dict[int, slice] = {}
 
@@ -170,7 +215,7 @@ class RemoteTasks(Tasks):
         self._alone_since: float | None = None
 
     def results(self) -> Iterator[tuple[int, Any]]:
-        """As of `Tasks`; what a point raised is raised as it was."""
+        """Yield results as `Tasks` does; an exception of a point is raised as the worker raised it."""
         try:
             yield from super().results()
         except Refused as refused:
@@ -188,7 +233,7 @@ class RemoteTasks(Tasks):
         if finished or not self._had_workers or worker_count(self._executor) != 0:
             self._alone_since = None
             return finished
-        # A cluster whose last worker is gone would keep its tasks for ever.
+        # A cluster without workers keeps its tasks forever.
         now = time.monotonic()
         self._alone_since = self._alone_since or now
         if now - self._alone_since > NO_WORKERS_S:
@@ -236,14 +281,15 @@ def do(
     condition: Condition | None,
     encode: Callable[..., Any],
 ) -> Any:
-    """What a worker does: one stretch of a sweep, on one thread.
+    """Compute one stretch of a sweep in a worker, on one thread.
 
     Returns:
-        What `encode` makes of it; None where this process does not know the sweep and got no data; `Refused` where a
-        point raises.
+        The result of `encode`; None if the process has no such sweep and got no data; `Refused` if a point raises.
     """
     if version != _core.__version__:
-        raise RuntimeError(f"the worker has pyinfercost {_core.__version__}, the caller {version}")
+        raise RuntimeError(
+            f"the worker has pyinfercost {_core.__version__}, the caller {version}; install one version on both"
+        )
     spec = _spec(key, data)
     try:
         return None if spec is None else encode(spec, compute(spec, condition, stretch, 1))
@@ -252,20 +298,20 @@ def do(
 
 
 def _spec(key: str, data: bytes | None) -> SweepSpec | None:
-    """A process reads a sweep once, so that its plans are made once, however many threads ask."""
+    """Return a sweep that the process keeps, so that its plans are made once for all threads."""
     with _lock:
         spec = _known.pop(key, None)
         if spec is None and data is not None:
             spec = SweepSpec.from_bytes(data)
         if spec is not None:
-            _known[key] = spec  # the latest is last
+            _known[key] = spec  # ordered by last use
             while len(_known) > _KNOWN_AT_MOST:
                 del _known[next(iter(_known))]
         return spec
 
 
 def worker_count(executor: Executor) -> int | None:
-    """How many tasks an executor runs at a time just now; None where it does not say."""
+    """Return the current number of workers of an executor; None if it is unknown."""
     facts: tuple[Callable[[Any], Any], ...] = (
         lambda pool: pool._max_workers,  # concurrent.futures, loky
         lambda pool: sum(pool._client.nthreads().values()),  # dask

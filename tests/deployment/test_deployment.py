@@ -318,7 +318,7 @@ def test_deployments_are_an_axis() -> None:
     assert ic.sweep(blocks(), on=several, precision=["fp32", "bf16"])["precision"].tolist() == ["fp32", "bf16"] * 3
     for wrong, message in (
         ({"on": []}, "on has no values"),
-        ({"on": several, "points": [{"hardware": "l4"}]}, "put 'on' into the points"),
+        ({"on": several, "points": [{"hardware": "l4"}]}, "put 'on' into points"),
         ({"on": several[0], "points": [{"on": several[0]}]}, "'on' is given as an axis and in points"),
     ):
         with pytest.raises(ValueError, match=message):

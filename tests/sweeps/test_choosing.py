@@ -20,8 +20,8 @@ from pyinfercost.sweeps.choosing import (
     group_codes,
     objectives,
 )
+from pyinfercost.sweeps.columns import QUANTITIES
 from pyinfercost.sweeps.conditions import Condition, ConditionError
-from pyinfercost.sweeps.facts import QUANTITIES
 
 COLUMNS: dict[str, np.ndarray] = {
     "hardware": np.array(["t4", "t4", "t4", "l4", "l4", "l4"]),

@@ -13,7 +13,7 @@ from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.sweeps.facts import QUANTITIES
+from pyinfercost.sweeps.columns import QUANTITIES
 from pyinfercost.sweeps.spec import COMPUTED
 
 MACHINES = ["a100-sxm-80gb", "h100-sxm-80gb", "t4", "epyc-7763", "xeon-8480+", "tpu-v5e"]

@@ -21,7 +21,7 @@ from support.toy_graphs import blocks
 
 import pyinfercost as ic
 from pyinfercost.sources.captured import Captured
-from pyinfercost.sweeps import process_pools, tasks
+from pyinfercost.sweeps import tasks
 from pyinfercost.sweeps.axes import make_spec
 from pyinfercost.sweeps.conditions import Condition
 from pyinfercost.sweeps.execute import Run, run_in_memory
@@ -205,7 +205,7 @@ class Dying(ProcessPoolExecutor):
 
 
 def test_a_process_may_die_while_it_sends(spec: SweepSpec, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_pools, "SILENT_S", 0.5)
+    monkeypatch.setattr(tasks, "SILENT_S", 0.5)
     with Dying(2, mp_context=multiprocessing.get_context("spawn")) as executor:
         with pytest.warns(RuntimeWarning, match="parts of the sweep failed on the executor .BrokenProcessPool"):
             check_equal(run_in_memory(Run(spec, None, executor=executor, chunk_points=500)), expected)

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from support.sweep_checks import spec_of
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
 from pyinfercost.sweeps import progress
+from pyinfercost.sweeps.execute import Run
 from pyinfercost.sweeps.progress import pace, reporting
 
 
@@ -91,9 +93,13 @@ def test_a_bar_appears_in_time_even_if_nothing_is_done_yet(monkeypatch: pytest.M
 
 def test_true_shows_it_at_once_and_false_never(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = to_terminal(monkeypatch)
-    with reporting(False, 1000) as report:
+    monkeypatch.setattr(progress, "PATIENCE_S", 0.0)
+    with Run(spec_of(blocks()), None, progress=False).reporting() as report:
         report(500)
     assert terminal.getvalue() == ""
+    with Run(spec_of(blocks()), None).reporting() as report:
+        report(500)
+    assert "of 12,000 points" in terminal.getvalue()
     with reporting(True, 1000, 250) as report:
         report(500)
     assert "of 1,000 points" in terminal.getvalue()
@@ -103,7 +109,7 @@ def test_without_a_terminal_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) ->
     for stream in (io.StringIO(), None):
         monkeypatch.setattr(sys, "stderr", stream)
         monkeypatch.setattr(progress, "PATIENCE_S", 0.0)
-        with reporting(None, 1000) as report:
+        with Run(spec_of(blocks()), None).reporting() as report:
             report(500)
         assert stream is None or stream.getvalue() == ""
 

@@ -126,5 +126,5 @@ def test_a_file_is_swept_and_other_things_are_refused(tmp_path: Path) -> None:
         swept = ic.sweep(given, hardware="t4", batch=[1, 8])
         assert swept["latency_s"].tolist() == ic.sweep(graph, hardware="t4", batch=[1, 8])["latency_s"].tolist()
     assert ic.sweep(file, hardware="t4", batch=8)["batch"].tolist() == [8]
-    with pytest.raises(TypeError, match="sweep takes a Graph, a file or a model spec, got list"):
+    with pytest.raises(TypeError, match="model is of type list; expected a Graph, a file or a model spec"):
         ic.sweep([1], hardware="t4")

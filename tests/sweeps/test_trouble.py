@@ -157,7 +157,7 @@ def test_of_several_wrong_points_the_first_is_named() -> None:
 
 def test_too_many_points_are_refused_before_and_on_the_way(spec: SweepSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyinfercost.sweeps.execute._memory_bytes", lambda: 100 * ResultBuffer.POINT_BYTES)
-    with pytest.raises(MemoryError, match="give out=FOLDER"):
+    with pytest.raises(MemoryError, match="pass out=FOLDER"):
         run_in_memory(Run(spec, None))
     with pytest.raises(MemoryError, match="satisfy the condition so far") as caught:
         run_in_memory(Run(spec, Condition("latency_s > 0"), chunk_points=30, workers=1))
@@ -167,10 +167,10 @@ def test_too_many_points_are_refused_before_and_on_the_way(spec: SweepSpec, monk
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"workers": 0}, ValueError, "workers must be at least 1, got 0"),
-        ({"workers": 1.5}, ValueError, "workers must be a whole number, got 1.5"),
-        ({"executor": 4}, TypeError, "executor must be a concurrent.futures.Executor, got 4"),
-        ({"executor": type("C", (), {"get_executor": 1})()}, TypeError, r"of a dask client, client.get_executor\(\)"),
+        ({"workers": 0}, ValueError, "workers is 0; expected at least 1"),
+        ({"workers": 1.5}, ValueError, "workers is 1.5; expected a whole number"),
+        ({"executor": 4}, TypeError, "executor is 4; expected a concurrent.futures.Executor"),
+        ({"executor": type("C", (), {"get_executor": 1})()}, TypeError, r"pass client.get_executor\(\) of a dask client"),
     ],
 )
 def test_wrong_options_are_refused(
