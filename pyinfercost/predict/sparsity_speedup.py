@@ -1,4 +1,4 @@
-"""What zeros in weights buy on a machine: effective work beside dense work, and what kernels make of it."""
+"""Speedup from zeros in weights on a machine: dense and effective work, and the latency of kernels that skip zeros."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .. import _core
 from ..deployment import deployment_of
 from ..results.sparsity import LayerSpeedup, SparsitySpeedup
 from ..sources.sizes import bind_sizes, call_sizes
-from ..transform.products import METADATA_COLUMNS, find_products
+from ..transform.products import find_products, has_2_4_kernel
 from ..transform.whatif import whatif
 from .estimate import estimate_on
 from .plans import value_of
@@ -50,7 +50,7 @@ def sparsity_speedup(
 
     Args:
         graph: The graph of the model, as `capture` returns it.
-        sparsity: What `ic.sparsity` found in its weights; names are those of the model's parameters.
+        sparsity: The result of `ic.sparsity` for its weights; names are those of the model's parameters.
         on: Where and how the model runs; the keywords below override its fields.
         hardware: The machine. This and the next nine are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
@@ -98,7 +98,10 @@ def _speedup(graph: Graph, sparsity: Sparsity, on: Deployment, sizes: Mapping[st
             found.append((product.node.module, weight.name, weight))
     if not found:
         known = ", ".join(list(named)[:5])
-        raise ValueError(f"no product of the graph has a weight that was scanned; there are {known or 'none'}")
+        raise ValueError(
+            f"no product of the graph has a scanned weight; expected names of the graph, got {known or 'none'}. Pass "
+            "the sparsity of the captured model"
+        )
     machine = on.machine
     skips = machine.kind == "gpu" and machine.sparsity_2_4 > 1
     two_of_four = {module for module, _, weight in found if has_2_4_kernel(weight)}
@@ -131,16 +134,6 @@ def _speedup(graph: Graph, sparsity: Sparsity, on: Deployment, sizes: Mapping[st
     return SparsitySpeedup(machine.id, dense.latency_s, changed.latency_s, tuple(layers))
 
 
-def _holds_2_4(weight: WeightSparsity) -> bool:
-    return any((g.n, g.m, g.axis) == (2, 4, "rows") and g.holds for g in weight.figures.groups)
-
-
-def has_2_4_kernel(weight: WeightSparsity) -> bool:
-    """Whether kernels of 2:4 take it: a matrix whose rows are long enough for whole words of metadata."""
-    is_matrix = len(weight.shape) == 2  # noqa: PLR2004
-    return _holds_2_4(weight) and is_matrix and weight.shape[1] % METADATA_COLUMNS == 0
-
-
 def _by_module(of: Any) -> dict[str, float]:
     seconds: dict[str, float] = {}
     for layer in of.layers:
@@ -157,7 +150,7 @@ def _compressed(weight: WeightSparsity, dense_bytes: int) -> int:
     bits = _bits(weight.dtype)
     kept = weight.figures.elements - weight.figures.zeros
     least = kept * (bits + 16) // 8
-    if _holds_2_4(weight):
+    if weight.holds_2_4:
         least = min(least, weight.figures.elements // 2 * (bits + 2) // 8)
     return min(least, dense_bytes)
 

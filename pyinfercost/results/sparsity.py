@@ -170,6 +170,11 @@ class WeightSparsity:
         """Share of elements that are zero."""
         return self.figures.zero_share
 
+    @property
+    def holds_2_4(self) -> bool:
+        """Whether at least two of every four neighbors in a row are zero."""
+        return any((g.n, g.m, g.axis) == (2, 4, "rows") and g.holds for g in self.figures.groups)
+
 
 @dataclass(frozen=True)
 class Skipped:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .inputs import Inputs, parse_inputs
+from .inputs import parse_inputs
 from .symbols import CaptureError
 
 if TYPE_CHECKING:
@@ -32,11 +32,6 @@ class Example:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     dynamic: Dynamic
-
-    @property
-    def inputs(self) -> Inputs:
-        """The inputs of both kinds, as `capture` takes them."""
-        return Inputs(self.args, self.kwargs)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -125,11 +120,11 @@ def capture_forward(module: torch.nn.Module, example: Example) -> Graph:
     Raises:
         CaptureError: The capture fails with fixed sizes, too.
     """
-    from .capture import capture
     from .torch_state import in_mode
+    from .trace.trace import trace_graph
 
     with in_mode(module, training=False):
-        return with_open_sizes(lambda of: capture(module, of.inputs, dynamic=of.dynamic or None), example)
+        return with_open_sizes(lambda of: trace_graph(module, of.args, of.kwargs, of.dynamic or None), example)
 
 
 def with_open_sizes(capture: Callable[[Example], Graph], example: Example) -> Graph:

@@ -151,11 +151,11 @@ def _without_checkpoints(module: torch.nn.Module) -> Iterator[bool]:
 
 
 def _capture_step(module: torch.nn.Module, example: Example, loss: Callable[[Any], Any] | None) -> Graph:
-    from ..sources.capture import capture
     from ..sources.torch_state import in_mode
+    from ..sources.trace.trace import trace_graph
 
     def run(of: Example) -> Graph:
-        return capture(module, of.inputs, dynamic=of.dynamic or None, training=True, loss=loss)
+        return trace_graph(module, of.args, of.kwargs, of.dynamic or None, training=True, loss=loss)
 
     with in_mode(module, training=True):
         return with_open_sizes(run, example)

@@ -70,7 +70,7 @@ def zeros_of(module: torch.nn.Module, names: Mapping[str, str], *, threads: int)
 
 
 def _of_scan(found: Sparsity, names: Mapping[str, str]) -> Zeros:
-    from ..predict.sparsity_speedup import has_2_4_kernel
+    from ..transform.products import has_2_4_kernel
 
     total = found.total
     shares = {names[name]: weight.zero_share for weight in found.weights for name in (weight.name, *weight.aliases)}

@@ -12,6 +12,7 @@ from .formats import Format, WhatIfError
 
 if TYPE_CHECKING:
     from .._core import Graph, GraphRewriter, NodeInfo, Quantity
+    from ..results.sparsity import WeightSparsity
 
 METADATA_COLUMNS = 16
 """Columns of a 2:4 weight per int16 of metadata: four groups of four, two bits for each of the two kept elements."""
@@ -26,13 +27,13 @@ class Product:
     """A product of activations with a weight.
 
     Attributes:
-        node: the call.
-        input: number of the activation tensor.
-        weight: number of the parameter.
-        bias: number of the bias; None without one.
-        transposed: whether the weight is stored as [inputs, outputs].
-        spatial_dims: dimensions of a convolution's window; 0 for a matrix product.
-        view: number of the transposed view of the weight that the node reads; None where it reads the weight itself.
+        node: The call.
+        input: Number of the activation tensor.
+        weight: Number of the parameter.
+        bias: Number of the bias; None without one.
+        transposed: Whether the weight is stored as [inputs, outputs].
+        spatial_dims: Dimensions of a convolution's window; 0 for a matrix product.
+        view: Number of the transposed view of the weight that the node reads; None if it reads the weight itself.
     """
 
     node: NodeInfo
@@ -73,12 +74,18 @@ def find_products(graph: Graph) -> Iterable[Product]:
         yield Product(node, activation, weight, bias, transposed=view is None, view=view)
 
 
+def has_2_4_kernel(weight: WeightSparsity) -> bool:
+    """Return whether 2:4 kernels run a weight: a 2:4 matrix with rows that fill whole words of metadata."""
+    is_matrix = len(weight.shape) == 2  # noqa: PLR2004
+    return weight.holds_2_4 and is_matrix and weight.shape[1] % METADATA_COLUMNS == 0
+
+
 class StoredWeights:
-    """Stores weights in other formats. A weight that several products share is stored once.
+    """Store weights in other formats. A weight that several products share is stored once.
 
     Args:
-        graph: the captured graph.
-        rewriter: of that graph.
+        graph: The captured graph.
+        rewriter: Its rewriter.
     """
 
     def __init__(self, graph: Graph, rewriter: GraphRewriter) -> None:
@@ -89,7 +96,7 @@ class StoredWeights:
         """Return the arguments that replace `weight` and `bias` of a product: `weight`, `weight_scale` and so on.
 
         Raises:
-            WhatIfError: the weight's rows are no multiple of what the format packs together.
+            WhatIfError: The length of the weight's rows is no multiple of the elements that the format packs together.
         """
         key = (product.weight, form)
         if key not in self._known:
@@ -112,7 +119,7 @@ class StoredWeights:
         lengths = [length for length in old.shape if isinstance(length, int)]
         if len(lengths) < len(old.shape):
             raise WhatIfError(
-                f"{old.name!r} has shape ({', '.join(map(str, old.shape))}) in named sizes; give a graph whose weights "
+                f"{old.name!r} has shape ({', '.join(map(str, old.shape))}) in named sizes; pass a graph whose weights "
                 "have fixed shapes, such as `ChannelGroups.at()` returns"
             )
         logical_numel = prod(lengths) if old.logical_numel is None else old.logical_numel
@@ -121,7 +128,8 @@ class StoredWeights:
             return self._store_kept(product, rows, columns[0], logical_numel)
         if columns[-1] % form.values:
             raise WhatIfError(
-                f"{old.name!r} has rows of {columns[-1]}; {form.name} packs {form.values} weights into a byte"
+                f"{old.name!r} has rows of {columns[-1]}; {form.name} needs a multiple of {form.values}, the number of "
+                "weights in a byte"
             )
         name = old.name or "weight"
         narrow = [rows, *columns[:-1], columns[-1] // form.values]
@@ -143,7 +151,7 @@ class StoredWeights:
         old = self._graph.tensor(product.weight)
         name = old.name or "weight"
         if columns % METADATA_COLUMNS:
-            raise WhatIfError(f"{name!r} has rows of {columns}; kernels of 2:4 take multiples of {METADATA_COLUMNS}")
+            raise WhatIfError(f"{name!r} has rows of {columns}; 2:4 kernels need a multiple of {METADATA_COLUMNS}")
         kept = self._rewriter.tensor(
             old.dtype, [rows, columns // 2], role="parameter", name=f"{name}.kept", logical_numel=logical_numel
         )

@@ -93,7 +93,7 @@ def test_masks_are_zeros_that_save_nothing() -> None:
     layer = nn.Sequential(nn.Linear(64, 64))
     prune.l1_unstructured(layer[0], "weight", 0.9)
     graph = ic.capture(layer, (torch.zeros(2, 64),))
-    with pytest.raises(ValueError, match="no product of the graph has a weight that was scanned"):
+    with pytest.raises(ValueError, match="no product of the graph has a scanned weight"):
         ic.sparsity_speedup(graph, ic.sparsity(nn.Linear(3, 3)), hardware="t4")
 
 

@@ -170,7 +170,11 @@ def test_too_many_points_are_refused_before_and_on_the_way(spec: SweepSpec, monk
         ({"workers": 0}, ValueError, "workers is 0; expected at least 1"),
         ({"workers": 1.5}, ValueError, "workers is 1.5; expected a whole number"),
         ({"executor": 4}, TypeError, "executor is 4; expected a concurrent.futures.Executor"),
-        ({"executor": type("C", (), {"get_executor": 1})()}, TypeError, r"pass client.get_executor\(\) of a dask client"),
+        (
+            {"executor": type("C", (), {"get_executor": 1})()},
+            TypeError,
+            r"pass client.get_executor\(\)",
+        ),
     ],
 )
 def test_wrong_options_are_refused(
