@@ -1,4 +1,4 @@
-"""Choosing among rows of columns: the best, and the best of each group."""
+"""Selection of rows: the best, the best of each group, and the trade-off along a curve."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DIRECTIONS",
+    "TRADEOFF_COLUMNS",
     "NothingFitsError",
     "ObjectiveError",
     "best_row",
@@ -25,6 +26,7 @@ __all__ = [
     "group_codes",
     "knees",
     "objectives",
+    "tradeoff_columns",
 ]
 
 DIRECTIONS: Mapping[str, bool] = MappingProxyType(
@@ -35,13 +37,19 @@ DIRECTIONS: Mapping[str, bool] = MappingProxyType(
 )
 """Columns that are better in one direction: True if more is better, False if less is."""
 
+TRADEOFF_COLUMNS = ("throughput_share", "latency_ratio", "knee")
+"""Columns that `tradeoff_columns` adds."""
+
+_FEW = 16
+"""Curves of at most this many points are shown complete."""
+
 
 class ObjectiveError(ValueError):
-    """A column that cannot be an objective, or one whose better direction nobody said."""
+    """A column that is no objective, or whose better direction is unknown."""
 
 
 class NothingFitsError(ValueError):
-    """No row satisfies the condition; the message says what each of its terms comes to."""
+    """No row satisfies the condition; the message has the nearest value of each of its terms."""
 
 
 def objectives(
@@ -51,29 +59,29 @@ def objectives(
     minimize: str | Iterable[str] = (),
     known: Mapping[str, NDArray[Any]],
 ) -> list[tuple[str, bool]]:
-    """Which columns to choose by, and whether more of each is better.
+    """Return the columns to choose by, and whether more of each is better.
 
-    A column in `maximize` or `minimize` has the direction said there, whatever its usual one; one that is not in
-    `names` is an objective, too, after those that are.
+    `maximize` and `minimize` override the usual direction of a column. Columns that only they name are objectives after
+    those of `names`.
 
     Args:
-        names: one or several columns.
-        maximize: columns of which more is better.
-        minimize: columns of which less is better.
-        known: the columns that there are; only those that are objectives are asked for.
+        names: One or several columns.
+        maximize: Columns of which more is better.
+        minimize: Columns of which less is better.
+        known: All columns; only objectives are read.
 
     Returns:
-        Pairs of a column and whether to maximise it.
+        Pairs of a column and whether to maximize it.
 
     Raises:
-        ObjectiveError: for no objective, one named twice, one that is no column or holds text, and one whose
-            direction is neither known nor said.
+        ObjectiveError: There is no objective, or one is named twice, is no column, is a column of text, or has no known
+            direction.
     """
     named, most, least = _several(names), _several(maximize), _several(minimize)
     for group in (named, [*most, *least]):
         for name in group:
             if group.count(name) > 1:
-                raise ObjectiveError(f"objective {name!r} is named twice")
+                raise ObjectiveError(f"objective {name!r} is named twice; name it once")
     said = {**dict.fromkeys(most, True), **dict.fromkeys(least, False)}
     chosen = list(dict.fromkeys([*named, *said]))
     if not chosen:
@@ -85,7 +93,7 @@ def objectives(
         if name not in directions:
             raise ObjectiveError(
                 f"whether more or less of {name!r} is better is not known; "
-                f"say maximize=({name!r},) or minimize=({name!r},)"
+                f"pass maximize=({name!r},) or minimize=({name!r},)"
             )
     return [(name, directions[name]) for name in chosen]
 
@@ -93,34 +101,34 @@ def objectives(
 def best_row(
     columns: Mapping[str, NDArray[Any]],
     objective: str,
-    maximise: bool,
+    maximize: bool,
     condition: Condition | None,
     ties: Literal["first", "last"] = "first",
 ) -> int:
-    """The index of the best row among those that satisfy the condition.
+    """Return the index of the best row that satisfies the condition.
 
     Args:
-        columns: the columns by name.
-        objective: the column to choose by; a row where it is nan is never chosen.
-        maximise: whether more of it is better.
-        condition: what must hold; None for all rows.
-        ties: which of equally good rows to take.
+        columns: The columns by name.
+        objective: The column to choose by; rows in which it is NaN are never chosen.
+        maximize: Whether more of it is better.
+        condition: The condition; None for all rows.
+        ties: Which of equally good rows to take.
 
     Raises:
-        NothingFitsError: if there is no row to choose.
-        ObjectiveError: for an objective that is no column or holds text.
-        ConditionError: for a condition that does not suit the columns.
-        ValueError: for another word for `ties`.
+        NothingFitsError: There is no such row.
+        ObjectiveError: The objective is no column, or a column of text.
+        ConditionError: The condition does not suit the columns.
+        ValueError: `ties` is invalid.
     """
     import numpy as np
 
     if ties not in ("first", "last"):
-        raise ValueError(f"ties is 'first' or 'last', got {ties!r}")
+        raise ValueError(f"ties is {ties!r}; expected 'first' or 'last'")
     values = _numbers(columns, objective)
     rows = _candidates(columns, values, condition)
     if not rows.size:
         raise NothingFitsError(_nothing_fits(columns, objective, len(values), condition))
-    best = values[rows].max() if maximise else values[rows].min()
+    best = values[rows].max() if maximize else values[rows].min()
     hits = np.flatnonzero(values[rows] == best)
     return int(rows[hits[0 if ties == "first" else -1]])
 
@@ -128,25 +136,25 @@ def best_row(
 def best_rows(
     columns: Mapping[str, NDArray[Any]],
     objective: str,
-    maximise: bool,
+    maximize: bool,
     condition: Condition | None,
     per: Sequence[str],
 ) -> NDArray[np.int64]:
-    """The best row of each distinct combination of some columns, the first on ties.
+    """Return the best row of each distinct combination of some columns, the first on ties.
 
     Args:
-        columns: the columns by name.
-        objective: as in `best_row`.
-        maximise: as in `best_row`.
-        condition: as in `best_row`.
-        per: the columns whose combinations make groups; none makes one group of all rows.
+        columns: The columns by name.
+        objective: As in `best_row`.
+        maximize: As in `best_row`.
+        condition: As in `best_row`.
+        per: The columns whose combinations are groups; without any, all rows are one group.
 
     Returns:
-        Indices of rows, in the order in which their groups first appear. A group in which nothing fits is left out.
+        Indices of rows, in the order in which their groups first appear. A group without a matching row is left out.
 
     Raises:
-        ObjectiveError: for an objective or a column of `per` that is none, and an objective that holds text.
-        ConditionError: for a condition that does not suit the columns.
+        ObjectiveError: The objective or a column of `per` is unknown, or the objective is a column of text.
+        ConditionError: The condition does not suit the columns.
     """
     import numpy as np
 
@@ -157,22 +165,22 @@ def best_rows(
     if not rows.size:
         return rows
     starts, lengths = runs(codes[rows])
-    best = (np.maximum if maximise else np.minimum).reduceat(values[rows], starts)
+    best = (np.maximum if maximize else np.minimum).reduceat(values[rows], starts)
     return rows[first_hits(values[rows] == np.repeat(best, lengths), starts, lengths)]
 
 
 def group_codes(columns: Mapping[str, NDArray[Any]], names: Iterable[str]) -> NDArray[np.int64]:
-    """Numbers the distinct combinations of some columns 0, 1, 2 and so on, as they first appear.
+    """Number the distinct combinations of some columns, in the order in which they first appear.
 
     Args:
-        columns: the columns by name.
-        names: those to combine; with none, all rows are of one group.
+        columns: The columns by name.
+        names: The columns to combine; without any, all rows are one group.
 
     Returns:
-        The number of each row's combination. Nans are equal here.
+        The number of each row's combination. NaNs count as equal.
 
     Raises:
-        ObjectiveError: for a name that is no column.
+        ObjectiveError: A name is no column.
     """
     import numpy as np
 
@@ -181,10 +189,10 @@ def group_codes(columns: Mapping[str, NDArray[Any]], names: Iterable[str]) -> ND
     for name in _several(names):
         if name not in columns:
             raise ObjectiveError(unknown_column(name, columns))
-        kinds, inverse = _factorised(np.asarray(columns[name]))
+        kinds, inverse = _factorized(np.asarray(columns[name]))
         codes = inverse if codes is None else codes * kinds + inverse
         count *= kinds
-        if count >= 2**31:  # the next product might not fit 64 bits
+        if count >= 2**31:  # the next product may exceed 64 bits
             distinct, inverse = np.unique(codes, return_inverse=True)
             codes, count = inverse.reshape(-1).astype(np.int64, copy=False), len(distinct)
     if codes is None:
@@ -195,13 +203,61 @@ def group_codes(columns: Mapping[str, NDArray[Any]], names: Iterable[str]) -> ND
     return renumbered[inverse.reshape(-1)]
 
 
-def _factorised(values: NDArray[Any]) -> tuple[int, NDArray[np.int64]]:
-    """How many distinct values there are, and which of them each row has."""
+def tradeoff_columns(points: Mapping[str, NDArray[Any]], identity: Sequence[str], x: str) -> dict[str, NDArray[Any]]:
+    """Return the columns of `Sweep.tradeoff`, those of the sweep included.
+
+    Args:
+        points: The columns of a sweep.
+        identity: The columns that identify a point.
+        x: The column along a curve, such as the batch.
+    """
+    import numpy as np
+
+    others = [name for name in identity if name != x]
+    codes = group_codes(points, others)
+    along, throughput, latency_s = (np.asarray(points[name]) for name in (x, "throughput_per_s", "latency_s"))
+    knee_rows = knees(along, throughput, codes)
+    order = np.lexsort((along, codes))
+    starts, lengths = runs(codes[order])
+    wanted = np.zeros(len(order), dtype=np.bool_)
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        wanted[start + _rungs(along[order[start : start + length]])] = True
+    wanted |= np.isin(order, knee_rows)
+    rows = order[wanted]
+
+    def of_curve(ends: NDArray[np.float64]) -> NDArray[np.float64]:
+        whole: NDArray[np.float64] = np.repeat(ends, lengths)[wanted]
+        return whole
+
+    chosen = {name: points[name][rows] for name in points}
+    if len(rows):
+        most = of_curve(np.maximum.reduceat(throughput[order], starts))
+        least = of_curve(np.minimum.reduceat(latency_s[order], starts))
+        chosen["throughput_share"], chosen["latency_ratio"] = throughput[rows] / most, latency_s[rows] / least
+    else:
+        chosen["throughput_share"] = chosen["latency_ratio"] = np.empty(0)
+    chosen["knee"] = np.isin(rows, knee_rows)
+    return chosen
+
+
+def _rungs(rising: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the positions on a curve to show: all of a short curve; the ends and each doubling of a long one."""
+    import numpy as np
+
+    if len(rising) <= _FEW:
+        return np.arange(len(rising))
+    doublings = np.arange(1, max(1, np.log2(rising[-1] / rising[0])))
+    places = np.searchsorted(rising, rising[0] * 2.0**doublings)
+    return np.unique(np.concatenate([[0], places, [len(rising) - 1]]))
+
+
+def _factorized(values: NDArray[Any]) -> tuple[int, NDArray[np.int64]]:
+    """Return the number of distinct values, and the number of each row's value."""
     import numpy as np
 
     if not values.size:
         return 1, np.zeros(0, dtype=np.int64)
-    # The outer axes of a grid repeat each value in a row, so that there is little left to sort.
+    # The outer axes of a grid repeat values in consecutive rows, so that few remain to be sorted.
     starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
     distinct, inverse = np.unique(values[starts], return_inverse=True)
     lengths = np.diff(starts, append=len(values))

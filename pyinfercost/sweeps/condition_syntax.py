@@ -1,4 +1,4 @@
-"""The grammar of conditions: which of Python's expressions say something about columns."""
+"""The grammar of conditions: a subset of Python's expressions, over names of columns."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 EXAMPLE = "fits_in_memory and latency_s <= 0.05 and hardware == 'l4'"
 
-# Text, or a name with dots. `layers.0.nms` is a column, too, and no attribute chain of Python's. With middle dots,
-# which Python takes for letters, each name is one identifier, and every character stays where it was.
+# A text, or a name with dots: `layers.0.nms` is a column, and no attribute in Python. Middle dots, which are letters to
+# Python, make each name one identifier, without a change of positions.
 _TOKEN = re.compile(
     r"""(?P<text>'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|(?P<name>(?<![\w.])[^\W\d]\w*(?:\.\w+)+)|(?P<space>\s+)|(?P<comment>\#)"""
 )
 _DOT = "\N{MIDDLE DOT}"
-_DEEPEST = 100  # far below where recursion ends, far above what anyone writes
+_DEEPEST = 100  # far below the recursion limit, far above any practical condition
 
 _COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.In, ast.NotIn)
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow)
@@ -52,12 +52,12 @@ _UNSUPPORTED: dict[type[ast.AST], str] = {
 
 
 class ConditionError(ValueError):
-    """A condition that cannot be read, or that does not suit the columns it is asked of."""
+    """A condition that is invalid, or does not suit the columns."""
 
 
 @dataclass(frozen=True)
 class Syntax:
-    """A condition that was read: its text, its tree, and the columns that it names in the order in which it does."""
+    """A parsed condition: its text, its tree, and the columns that it names, in order."""
 
     text: str
     source: str
@@ -65,30 +65,30 @@ class Syntax:
     names: tuple[str, ...]
 
     def quote(self, node: ast.expr) -> str:
-        """The part of the text that a node stands for."""
+        """Return the text of a node."""
         encoded = self.source.encode()  # the tree counts bytes
         start = len(encoded[: node.col_offset].decode())
         return self.text[start : len(encoded[: node.end_col_offset].decode())]
 
     def error(self, problem: str) -> ConditionError:
-        """What to raise: the condition, then the problem."""
+        """Return an exception with the condition and the problem."""
         return ConditionError(f"condition {self.text!r}: {problem}")
 
 
 def column_of(node: ast.Name) -> str:
-    """The column that a name in the tree stands for."""
+    """Return the column of a name in the tree."""
     return node.id.replace(_DOT, ".")
 
 
 def terms(body: ast.expr) -> list[ast.expr]:
-    """The parts that must all hold: what the outermost `and` joins."""
+    """Return the parts that the outermost `and` joins."""
     if isinstance(body, ast.BoolOp) and isinstance(body.op, ast.And):
         return [term for value in body.values for term in terms(value)]
     return [body]
 
 
 def unknown_column(name: str, known: Iterable[str]) -> str:
-    """Says that there is no such column, and which there are, the nearest first."""
+    """Return the message about an unknown column, with the known ones, the nearest first."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     listed = ", ".join([*near, *(other for other in names if other not in near)])
@@ -96,10 +96,10 @@ def unknown_column(name: str, known: Iterable[str]) -> str:
 
 
 def read(text: str) -> Syntax:
-    """Reads a condition.
+    """Parse a condition.
 
     Raises:
-        ConditionError: for what is not a condition in this grammar.
+        ConditionError: The text is no condition of this grammar.
     """
     clean, source = _one_line(text)
     if not clean:
@@ -122,7 +122,7 @@ def read(text: str) -> Syntax:
 
 
 def _one_line(text: str) -> tuple[str, str]:
-    """The text with each stretch of white space as one blank, and the same for Python's parser."""
+    """Return the text with single blanks as white space, and the same text for Python's parser."""
     clean: list[str] = []
     source: list[str] = []
     end = 0
@@ -138,14 +138,14 @@ def _one_line(text: str) -> tuple[str, str]:
 
 
 class _Reader:
-    """Walks a tree, notes the columns, and refuses what no condition may hold."""
+    """A walk of a tree that collects the columns and raises on unsupported nodes."""
 
     def __init__(self, syntax: Syntax, names: dict[str, None]) -> None:
         self.syntax = syntax
         self.names = names
 
     def truth(self, node: ast.expr, depth: int) -> None:
-        """What is true or false of a row."""
+        """Check a node that is true or false for each row."""
         self._not_too_deep(depth)
         if isinstance(node, ast.BoolOp):
             for value in node.values:
@@ -155,14 +155,14 @@ class _Reader:
         elif isinstance(node, (ast.Compare, ast.Name)) or _is_bool(node):
             self.value(node, depth)
         else:
-            self.value(node, depth)  # names what is unsupported first
+            self.value(node, depth)  # an unsupported part is reported first
             raise self.syntax.error(
                 f"{self.syntax.quote(node)!r} is a value and neither true nor false; "
                 f"compare it with something, as in {self.syntax.quote(node) + ' > 0'!r}"
             )
 
     def value(self, node: ast.expr, depth: int) -> None:
-        """What has a number or a text in each row."""
+        """Check a node that is a number or a text for each row."""
         self._not_too_deep(depth)
         if isinstance(node, ast.Name):
             self.names.setdefault(column_of(node))
@@ -187,7 +187,7 @@ class _Reader:
                 else:
                     self.value(right, depth + 1)
         elif isinstance(node, ast.BoolOp):
-            # Python's `(a or b) == 5` compares whichever of the two it picks; nobody means that of columns.
+            # Python's `(a or b) == 5` compares one of the two, which is never meant for columns.
             raise self.syntax.error(
                 f"{self.syntax.quote(node)!r} is true or false and cannot be compared or calculated with; "
                 "compare each of its parts"

@@ -1,4 +1,4 @@
-"""The value of a condition's parts, for all rows at once."""
+"""Evaluation of conditions on columns."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _INT64_END = 2**63
 
 
 class Evaluation:
-    """One condition over one set of columns; each column that it names is asked for once.
+    """A condition on one set of columns; each column that it names is read once.
 
-    Whole numbers are calculated with in 64 bits, and where these may not do, or in a division by zero, in floating
-    point: `1 // 0` is infinite, and `0 % 0` is nan, which no comparison but `!=` holds for.
+    Integers have 64 bits. Operations that may exceed them, or divide by zero, are evaluated in floating point: `1 // 0`
+    is infinite, and `0 % 0` is NaN, for which only `!=` holds.
 
     Raises:
-        ConditionError: at once for a name that is no column; later for operations that mix text and numbers.
+        ConditionError: A name is no column. Operations that mix text and numbers raise it later.
     """
 
     def __init__(self, syntax: Syntax, columns: Mapping[str, NDArray[Any]]) -> None:
@@ -52,11 +52,11 @@ class Evaluation:
         self._columns = {name: _column(columns[name]) for name in syntax.names}
 
     def column(self, name: str) -> NDArray[Any]:
-        """A named column: of int64, float64, or text."""
+        """Return a column, of int64, float64 or text."""
         return self._columns[name]
 
     def truth(self, node: ast.expr) -> NDArray[np.bool_]:
-        """Where a part holds: one bool per row, or a single one if no column is in it."""
+        """Return whether a node holds: one bool per row, or a single one for a node without columns."""
         import numpy as np
 
         result: Any
@@ -77,7 +77,7 @@ class Evaluation:
         return np.asarray(result, dtype=bool)
 
     def value(self, node: ast.expr) -> NDArray[Any]:
-        """A part's value in each row, or a single one if no column is in it."""
+        """Return the value of a node in each row, or a single one for a node without columns."""
         import numpy as np
 
         if isinstance(node, ast.Name):
@@ -125,12 +125,12 @@ class Evaluation:
 
 
 def is_text(values: NDArray[Any]) -> bool:
-    """Whether a column holds text and not numbers or truth values."""
+    """Return whether a column has texts instead of numbers or truth values."""
     return values.dtype.kind not in "biuf"
 
 
 def calculate(op: ast.operator, left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
-    """Arithmetic on int64 and float64 that does not wrap around; a division by zero gives inf or nan."""
+    """Calculate with int64 and float64 without overflow; a division by zero is inf or NaN."""
     import numpy as np
 
     if left.dtype.kind == right.dtype.kind == "i" and not _stays_whole(op, left, right):
@@ -140,7 +140,7 @@ def calculate(op: ast.operator, left: NDArray[Any], right: NDArray[Any]) -> NDAr
 
 
 def _stays_whole(op: ast.operator, left: NDArray[Any], right: NDArray[Any]) -> bool:
-    """Whether every result of int64 is sure to be one that int64 holds."""
+    """Return whether all results of an operation on int64 fit into int64."""
     a, b = _largest(left), _largest(right)
     if isinstance(op, (ast.Add, ast.Sub)):
         return a + b < _INT64_END
@@ -152,7 +152,7 @@ def _stays_whole(op: ast.operator, left: NDArray[Any], right: NDArray[Any]) -> b
 
 
 def _largest(values: NDArray[Any]) -> int:
-    """The largest magnitude, as an int of Python's, which cannot overflow."""
+    """Return the largest magnitude as a Python int, which cannot overflow."""
     return max(int(values.max()), -int(values.min())) if values.size else 0
 
 
@@ -174,12 +174,12 @@ def _literal(value: Any) -> NDArray[Any]:
         try:
             return np.asarray(float(value))
         except OverflowError:
-            return np.asarray(np.inf)  # literals have no sign, and no column reaches this one
+            return np.asarray(np.inf)  # literals have no sign, and columns are smaller
     return np.asarray(int(value) if isinstance(value, bool) else value)
 
 
 def _quotes_needed(syntax: Syntax, name: str) -> str:
-    """A hint where an unknown name is what a column is compared with: `hardware == l4`."""
+    """Return a hint about quotes for an unknown name on the right of a comparison, as in `hardware == l4`."""
     for node in ast.walk(syntax.body):
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
             right = node.comparators[0]

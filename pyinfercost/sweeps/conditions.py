@@ -32,20 +32,20 @@ _LISTED = 8  # values of a text column that an explanation names
 
 @dataclass(frozen=True)
 class Condition:
-    """What must hold of a row, written as a Python expression over the names of columns.
+    """A condition on rows, as a Python expression of columns.
 
-    An expression has names of columns (with dots, too: `roi_heads.nms`), numbers, texts in quotes, `True` and `False`,
+    An expression has names of columns (also with dots: `roi_heads.nms`), numbers, texts in quotes, `True` and `False`,
     `+ - * / // % **`, comparisons, which may be chained, `in` and `not in` with a tuple or list of numbers or of texts,
-    `and`, `or`, `not` and parentheses. It means what it means in Python, of each row. Beyond that, a division by zero
-    gives infinity or nan, whole numbers that outgrow 64 bits go on in floating point, and a bare name of a column of
-    numbers holds where it is not 0.
+    `and`, `or`, `not` and parentheses. Python's rules apply to each row. In addition, a division by zero is infinity or
+    NaN, integers beyond 64 bits continue as floating point, and a bare name of a column of numbers is true if it is not
+    0.
 
     Attributes:
-        text: the condition, with single blanks for white space; conditions of equal text are equal.
-        names: the columns that it names, each once, in order.
+        text: The condition, with single blanks as white space; conditions of equal text are equal.
+        names: The columns that it names, each once, in order.
 
     Raises:
-        ConditionError: for text that is no such expression.
+        ConditionError: The text is no such expression.
     """
 
     text: str
@@ -65,31 +65,31 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Reads a condition.
+        """Parse a condition.
 
         Raises:
-            ConditionError: for text that is no condition; the message says where and what was expected.
+            ConditionError: The text is no condition; the message has the position and an example.
         """
         return cls(text)
 
     @classmethod
     def all_of(cls, where: Where) -> Condition | None:
-        """One condition from none, one, or several that must all hold.
+        """Join conditions that must all hold; return None without any.
 
         Raises:
-            ConditionError: for text that is no condition.
-            TypeError: for something else than texts and conditions.
+            ConditionError: A text is no condition.
+            TypeError: A value is neither a text nor a condition.
         """
         if where is None or isinstance(where, Condition):
             return where
         if isinstance(where, str):
             return cls(where)
         if not isinstance(where, Iterable):
-            raise TypeError(f"a condition is a text or several, got {where!r}")
+            raise TypeError(f"where is {where!r}; expected a condition as text, or several")
         parts = list(where)
         for part in parts:
             if not isinstance(part, (str, Condition)):
-                raise TypeError(f"a condition is a text, got {part!r}")
+                raise TypeError(f"where has {part!r}; expected a condition as text")
         conditions = [part if isinstance(part, Condition) else cls(part) for part in parts]
         if len(conditions) < 2:  # noqa: PLR2004 - one needs no parentheses
             return conditions[0] if conditions else None
@@ -97,35 +97,34 @@ class Condition:
 
     @property
     def _is_choice(self) -> bool:
-        """Whether the outermost operator binds less than `and` does."""
+        """Whether the outermost operator is `or`, which binds less than `and`."""
         return isinstance(self._syntax.body, ast.BoolOp) and isinstance(self._syntax.body.op, ast.Or)
 
     def mask(self, columns: Mapping[str, NDArray[Any]], *, rows: int | None = None) -> NDArray[np.bool_]:
-        """Where the condition holds, one bool per row.
+        """Return whether each row satisfies the condition, as a boolean array of shape (rows,).
 
         Args:
-            columns: the columns by name; only those in `names` are asked for.
-            rows: how many rows there are. It matters to a condition without names: without it, that looks at the
-                length of the first column.
+            columns: The columns by name; only those in `names` are read.
+            rows: Number of rows, for a condition without names; by default the length of the first column.
 
         Raises:
-            ConditionError: for a name that is no column, and for operations that mix text and numbers.
+            ConditionError: A name is no column, or an operation mixes text and numbers.
         """
         evaluation = Evaluation(self._syntax, columns)
         return self._spread(evaluation.truth(self._syntax.body), columns, rows)
 
     def shortfall(self, columns: Mapping[str, NDArray[Any]], *, rows: int | None = None) -> str:
-        """Says why no row satisfies the condition: a line for each of the terms that `and` joins.
+        """Explain why no row satisfies the condition, with a line for each term that `and` joins.
 
-        A line says how many rows satisfy the term alone and, where the term compares a column with a number, the
-        nearest value that there is: among all rows if none satisfies it, else among those that satisfy the others.
+        A line has the number of rows that satisfy the term alone. If the term compares a column with a number, it also
+        has the nearest value: among all rows if none satisfies the term, else among those that satisfy the others.
 
         Args:
-            columns: as in `mask`.
-            rows: as in `mask`.
+            columns: As in `mask`.
+            rows: As in `mask`.
 
         Raises:
-            ConditionError: as in `mask`.
+            ConditionError: As in `mask`.
         """
         import numpy as np
 
@@ -157,12 +156,12 @@ class Condition:
 
 
 def row_count(columns: Mapping[str, NDArray[Any]]) -> int:
-    """How many rows there are: the length of the first column, and 0 without columns."""
+    """Return the number of rows: the length of the first column, and 0 without columns."""
     return len(columns[next(iter(columns))]) if len(columns) else 0
 
 
 def _nearest(evaluation: Evaluation, part: ast.expr, where: NDArray[np.bool_], among: str) -> str:
-    """What the column of a term `column <= number` comes to in some rows; nothing to say of any other term."""
+    """Return the nearest value in some rows, for a term such as `column <= number`; empty for other terms."""
     import numpy as np
 
     if not (isinstance(part, ast.Compare) and len(part.ops) == 1):

@@ -1,4 +1,4 @@
-"""Sweeps as tables of other libraries: pandas, polars, Arrow, Parquet."""
+"""Columns as tables of other libraries: pandas, polars, Arrow, Parquet."""
 
 from __future__ import annotations
 
@@ -17,11 +17,19 @@ Columns: TypeAlias = "Mapping[str, NDArray[Any]]"
 """Columns by name, all of one length."""
 
 ROWS_PER_GROUP = 2**17
-"""Rows that a reader can pick out by their least and greatest values, and that writing holds in memory at a time."""
+"""Rows of a row group of Parquet: readers skip groups by their extreme values, and writing holds one in memory."""
 
 
 def library(name: str, what: str) -> Any:
-    """An optional library, or an error that names the extra that brings it."""
+    """Import an optional library.
+
+    Args:
+        name: The module.
+        what: The function that needs it, for the message.
+
+    Raises:
+        ImportError: It is not installed; the message names the extra.
+    """
     try:
         return import_module(name)
     except ImportError as error:
@@ -32,7 +40,7 @@ def library(name: str, what: str) -> Any:
 
 
 def known_values(column: Any) -> list[Any]:
-    """Return a column as a list of str, int, float, bool and None, which stands for NaN and infinity."""
+    """Return a column as a list of str, int, float, bool and None, the last for NaN and infinity."""
     import numpy as np
 
     values: list[Any] = column.tolist()
@@ -86,8 +94,8 @@ def write_parquet(parts: Iterable[Columns], file: Path | Any) -> None:
     """Write columns into one Parquet file, or into an open one.
 
     Args:
-        parts: the columns of some rows each, at least one; each becomes a row group, so that little is in memory.
-        file: a path, or an open file.
+        parts: The columns of some rows each, at least one part; each is a row group, so that memory is bounded.
+        file: A path, or an open file.
     """
     arrow = library("pyarrow", "to_parquet")
     parquet = library("pyarrow.parquet", "to_parquet")
@@ -104,11 +112,11 @@ def write_parquet(parts: Iterable[Columns], file: Path | Any) -> None:
 
 
 def _encodings(table: Any) -> dict[str, Any]:
-    """How each column is written.
+    """Return the encodings of the columns.
 
-    Neighbours of a grid are alike: whole numbers go up in equal steps, of which Parquet keeps the differences, and
-    times share the upper bytes, which compress once the bytes are sorted by place. Texts and
-    scales are few, and have dictionaries.
+    Neighboring points are similar. Integers rise in equal steps, so that their differences are stored. Times share
+    their upper bytes, which compress once bytes are grouped by position. Texts and scales have few values, and
+    dictionaries.
     """
     encodings: dict[str, str] = {}
     few: list[str] = []
@@ -130,7 +138,7 @@ def _encodings(table: Any) -> dict[str, Any]:
 
 
 def _codes(data: Columns, name: str) -> tuple[Any, tuple[str, ...]]:
-    """A column of texts as codes and the distinct texts."""
+    """Return a column of texts as codes and the distinct texts."""
     import numpy as np
 
     if isinstance(data, GridColumns):

@@ -1,4 +1,4 @@
-"""Knees: where a curve bends, for many curves at once."""
+"""Knees of curves, for many curves at once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _STRAIGHT = 1e-9  # a bulge this small over the chord is rounding
-_CURVED = 3  # points that a curve needs at least to bend
+_CURVED = 3  # minimum points of a curve with a bend
 
 
 def knees(x: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.int64]:
-    """The row of each group at which more x begins to bring little more y.
+    """Return the row of each group beyond which more x adds little y.
 
     The method is Kneedle (Satopaa, Albrecht, Irwin and Raghavan, "Finding a 'Kneedle' in a Haystack", 2011) for a
     concave, increasing curve. With x and y scaled to [0, 1] over the group, the knee is where y - x is greatest, the
@@ -21,25 +21,25 @@ def knees(x: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.
     more than fills the processors runs a wave that is nearly empty. A row is a knee only where its y reaches that
     maximum.
 
-    A curve that nowhere lies above the line between its ends has no knee: one of fewer than three distinct x, one that
-    never rises, a straight line, or one that bends upwards. There the row is that of the greatest y, at the least x.
+    A curve has no knee if no point is above the line between its ends: fewer than three distinct x, a curve that never
+    rises, a straight line, or one that bends upwards. Its row is that of the greatest y, at the least x.
 
     Args:
-        x: what is paid, the batch; rows of a group may be in any order, and of an x that repeats the greatest y counts.
-        y: what it brings, the throughput.
-        groups: a whole number for each row.
+        x: The batch, or another quantity to be increased, in any order; of equal x, the greatest y counts.
+        y: The throughput, or another gain.
+        groups: The number of each row's group.
 
     Returns:
-        One index of a row for each group, in ascending order of the groups. Rows where x or y is not finite do not
-        count; a group of nothing else is left out.
+        One index of a row per group, in ascending order of the groups. Rows in which x or y is not finite do not count,
+        and a group without other rows is left out.
 
     Raises:
-        ValueError: if the lengths differ.
+        ValueError: The lengths differ.
     """
     import numpy as np
 
     if not len(x) == len(y) == len(groups):
-        raise ValueError(f"x, y and groups have {len(x)}, {len(y)} and {len(groups)} rows; expected as many of each")
+        raise ValueError(f"x, y and groups have {len(x)}, {len(y)} and {len(groups)} rows; expected equal lengths")
     x, y, groups = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64), np.asarray(groups)
     rows: NDArray[np.int64] = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     if not rows.size:
@@ -72,7 +72,7 @@ def knees(x: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.
 
 
 def runs(codes: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each run of equal codes starts, and how long it is."""
+    """Return the start and the length of each run of equal codes."""
     import numpy as np
 
     starts = np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
@@ -80,7 +80,7 @@ def runs(codes: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def first_hits(hits: NDArray[np.bool_], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first hit of each run; every run has one."""
+    """Return the first hit of each run; every run has one."""
     import numpy as np
 
     found = np.flatnonzero(hits)

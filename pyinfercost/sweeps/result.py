@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..report.render import render
 from ..results.result import Result
-from .batch_tradeoff import COLUMNS as TRADEOFF_COLUMNS
-from .batch_tradeoff import tradeoff_columns
-from .choosing import best_row, best_rows, group_codes, knees, objectives
+from .choosing import TRADEOFF_COLUMNS, best_row, best_rows, group_codes, knees, objectives, tradeoff_columns
 from .columns import IF_KNOWN, QUANTITIES, GridColumns
 from .condition_syntax import unknown_column
 from .conditions import Condition

@@ -1,4 +1,4 @@
-"""Sweeps on disk: a folder of Parquet files with a manifest, written part by part, and choosing among its points."""
+"""Sweeps on disk: a folder of Parquet files with a manifest, written part by part, and selection of points in it."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ MANIFEST = "_sweep.json"
 SCHEMA_VERSION = 1
 
 STALE_S = 60.0
-"""A temporary file that nobody has written to for so long was left by a run that is gone; a part takes less."""
+"""Seconds after which an unchanged temporary file counts as left by a stopped run; a part takes less."""
 
 
 class StoredSweep(Result):
-    """A sweep in a folder: Parquet files that any reader of data sets takes, and a manifest.
+    """A sweep in a folder: Parquet files, which any reader of data sets accepts, and a manifest.
 
-    Iterating gives the parts, each as a `Sweep` that reads a column when it is asked for. `where`, `pareto` and `best`
-    first read the columns that they need, part by part, and then the other columns of what they chose.
+    Iterating yields the parts, each as a `Sweep` that reads columns on demand. `where`, `pareto` and `best` first read
+    the columns that they need, part by part, and then the other columns of the chosen points.
 
     Attributes:
-        path: the folder.
-        model: what the model is called.
-        sizes: the columns that are sizes.
-        parts: the files that are there.
-        complete: whether all parts are there.
+        path: The folder.
+        model: Name of the model.
+        sizes: The columns that are sizes.
+        parts: The files of finished parts.
+        complete: Whether all parts are finished.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Opens a folder that `sweep(..., out=path)` wrote, to the end or not.
+        """Open a folder of `sweep(..., out=path)`, finished or not.
 
         Raises:
-            FileNotFoundError: where there is no sweep.
+            FileNotFoundError: The folder has no sweep.
         """
         self.path = Path(path)
         self._manifest = read_manifest(self.path)
@@ -77,15 +77,15 @@ class StoredSweep(Result):
         return tuple(self._manifest["columns"])
 
     def __iter__(self) -> Iterator[Sweep]:
-        """The parts, one after the other, each as a `Sweep`."""
+        """Yield the parts in order, each as a `Sweep`."""
         for part in self.parts:
             yield Sweep(self.model, self.sizes, PartColumns(part, self.columns), complete=self.complete)
 
     def dataset(self) -> Any:
-        """The files as a `pyarrow.dataset.Dataset`.
+        """Return the files as a `pyarrow.dataset.Dataset`.
 
         Raises:
-            ValueError: where no part is there yet.
+            ValueError: No part is finished.
         """
         self._check_parts()
         datasets = library("pyarrow.dataset", "a stored sweep")
@@ -102,7 +102,7 @@ class StoredSweep(Result):
         return self._table(last.slice(max(len(last) - rows, 0)))
 
     def _table(self, table: Any) -> Sweep:
-        """Rows of a table of Arrow as one Sweep; null is NaN."""
+        """Return the rows of an Arrow table as a Sweep; null is NaN."""
         import numpy as np
 
         columns = {
@@ -114,13 +114,13 @@ class StoredSweep(Result):
         return Sweep(self.model, self.sizes, columns, complete=self.complete)
 
     def where(self, condition: Where) -> Sweep:
-        """The points that satisfy a condition, in memory."""
+        """Return the points that satisfy a condition, in memory."""
         self._check_parts()
         parsed = Condition.all_of(condition)
         return self._taken((data, _rows_of(data, parsed)) for data in self._each())
 
     def pareto(self, *names: str, maximize: str | Iterable[str] = (), minimize: str | Iterable[str] = ()) -> Sweep:
-        """As `Sweep.pareto`: the front of the parts' fronts."""
+        """Return the Pareto front as `Sweep.pareto` does, from the fronts of the parts."""
         import numpy as np
 
         self._check_parts()
@@ -142,7 +142,7 @@ class StoredSweep(Result):
     def best(
         self, objective: str, *, where: Where = None, per: str | Iterable[str] = (), maximize: bool | None = None
     ) -> Any:
-        """As `Sweep.best`: the best of the parts' best points."""
+        """Return the best point as `Sweep.best` does, from the best points of the parts."""
         self._check_parts()
         given = {} if maximize is None else {"maximize" if maximize else "minimize": (objective,)}
         ((name, most),) = objectives((objective,), known=self._data[0], **given)
@@ -166,17 +166,17 @@ class StoredSweep(Result):
         return [PartColumns(part, self.columns) for part in self.parts]
 
     def _each(self) -> Iterator[PartColumns]:
-        """The parts' columns; what was read of one is let go before the next."""
+        """Yield the columns of the parts, and release those of one before the next."""
         for data in self._data:
             yield data
             data.forget()
 
     def _check_parts(self) -> None:
         if not self.parts:
-            raise ValueError(f"{self!r} has no points yet")
+            raise ValueError(f"{self!r} has no finished part; run the sweep again to continue it")
 
     def _taken(self, chosen: Iterable[tuple[PartColumns, NDArray[Any]]]) -> Sweep:
-        """Rows of parts as one Sweep; a part without chosen rows is not read, but for one that gives the types."""
+        """Return rows of parts as one Sweep; without any row, one part is read for the types."""
         import numpy as np
 
         read = [{name: data.at(name, rows) for name in self.columns} for data, rows in chosen if len(rows)]
@@ -201,7 +201,7 @@ class StoredSweep(Result):
 
 
 class PartColumns(Mapping[str, "NDArray[Any]"]):
-    """The columns of one part, each read when it is first asked for."""
+    """The columns of one part, each read on demand."""
 
     def __init__(self, path: Path, names: tuple[str, ...]) -> None:
         self.path = path
@@ -226,17 +226,17 @@ class PartColumns(Mapping[str, "NDArray[Any]"]):
 
     @cached_property
     def rows(self) -> int:
-        """How many points there are."""
+        """Number of points."""
         parquet = library("pyarrow.parquet", "a stored sweep")
         return int(parquet.read_metadata(self.path).num_rows)
 
     def at(self, name: str, rows: NDArray[Any]) -> NDArray[Any]:
-        """A column at some rows; the column itself is not kept."""
+        """Return a column at some rows, without keeping the column."""
         taken: NDArray[Any] = (self._read[name] if name in self._read else self._column(name))[rows]
         return taken
 
     def forget(self) -> None:
-        """Lets go of what was read."""
+        """Release the columns that were read."""
         self._read.clear()
 
     def _column(self, name: str) -> NDArray[Any]:
@@ -256,22 +256,22 @@ class PartColumns(Mapping[str, "NDArray[Any]"]):
 
 
 def _rows_of(data: PartColumns, condition: Condition | None) -> NDArray[np.int64]:
-    """The rows that satisfy a condition."""
+    """Return the rows that satisfy a condition."""
     import numpy as np
 
     return np.arange(data.rows) if condition is None else np.flatnonzero(condition.mask(data, rows=data.rows))
 
 
 def run_to_folder(run: Run, path: Path) -> StoredSweep:
-    """Computes a sweep into a folder; parts that are there already are kept.
+    """Compute a sweep into a folder; finished parts are kept.
 
-    A part is written under another name and then renamed, so that what is there is whole. Parts are encoded where
-    they are computed; only this process writes. Their size does not depend on the number of workers, so that a run
-    goes on with what another one wrote.
+    A part is written under another name and then renamed, so that every part is complete. Parts are encoded where they
+    are computed, and written by this process. Their size does not depend on the number of workers, so that a run can
+    continue another one.
 
     Raises:
-        FileExistsError: where the folder holds something else.
-        SweepInterrupted: on Ctrl-C; the same call goes on from there.
+        FileExistsError: The folder has other content.
+        SweepInterrupted: Ctrl-C was pressed; the same call continues the sweep.
     """
     library("pyarrow.parquet", "out=FOLDER")
     run = replace(run, chunk_points=run.chunk_points or CHUNK_POINTS)
@@ -282,7 +282,7 @@ def run_to_folder(run: Run, path: Path) -> StoredSweep:
     def missing() -> Iterator[int]:
         nonlocal done
         for number in absent:
-            if whole(part_file(path, number)):  # by now, of another run into this folder
+            if whole(part_file(path, number)):  # another run into this folder has finished it
                 done += run.points_of([number])
             else:
                 yield number
@@ -302,7 +302,7 @@ def run_to_folder(run: Run, path: Path) -> StoredSweep:
 
 
 def encoded(spec: SweepSpec, columns: GridColumns) -> Any:
-    """A part as the bytes of a Parquet file, in a buffer."""
+    """Return a part as a buffer with a Parquet file."""
     arrow = library("pyarrow", "out=FOLDER")
     file = arrow.BufferOutputStream()
     whole_part = Sweep(spec.model, sizes_of(spec), columns)
@@ -311,7 +311,7 @@ def encoded(spec: SweepSpec, columns: GridColumns) -> Any:
 
 
 def open_folder(run: Run, path: Path) -> None:
-    """Makes the folder, or sees that it holds this very sweep."""
+    """Make the folder, or check that it holds this sweep."""
     spec = run.spec
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -328,12 +328,12 @@ def open_folder(run: Run, path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     if not (path / MANIFEST).exists():
         write_whole(path / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode(), overwrite=False)
-    # Read back in any case: another run may have been faster.
+    # Read back, since another run may have written it first.
     held = read_manifest(path)
     if held != manifest:
         raise FileExistsError(
             f"{path} holds another sweep (of {held['model']!r}; a graph, an axis, a filter or the version differs); "
-            "give another folder, or remove this one"
+            "pass another folder, or remove this one"
         )
     for file in path.iterdir():
         with suppress(FileNotFoundError):
@@ -342,25 +342,25 @@ def open_folder(run: Run, path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Sees that a folder may hold a sweep: it is not there, is empty, or holds one.
+    """Check that a folder does not exist, is empty, or holds a sweep.
 
     Raises:
-        FileExistsError: where it holds something else.
+        FileExistsError: It has other content.
     """
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"{path} is a file; expected a folder for the parts of a sweep")
     if path.is_dir() and not (path / MANIFEST).exists():
         others = any(not _is_temporary(file) for file in path.iterdir())
-        if others and not (path / MANIFEST).exists():  # of another run that began meanwhile
-            raise FileExistsError(f"{path} is not empty and holds no sweep; give another folder")
+        if others and not (path / MANIFEST).exists():  # another run may have begun meanwhile
+            raise FileExistsError(f"{path} is not empty and holds no sweep; pass another folder")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """What a folder says of its sweep.
+    """Return the manifest of a folder.
 
     Raises:
-        FileNotFoundError: where there is no sweep.
-        ValueError: for a manifest of another version.
+        FileNotFoundError: The folder has no sweep.
+        ValueError: The manifest is invalid, or of another version.
     """
     file = path / MANIFEST
     if not file.exists():
@@ -376,12 +376,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def part_file(path: Path, number: int) -> Path:
-    """The file of a part."""
+    """Return the file of a part."""
     return path / f"part-{number:08d}.parquet"
 
 
 def whole(part: Path) -> bool:
-    """Whether a part is there with the end that every Parquet file has: a machine that stops may cut a file short."""
+    """Return whether a part exists with the end of a Parquet file; a crash of the machine may truncate a file."""
     try:
         with part.open("rb") as file:
             file.seek(-4, os.SEEK_END)
@@ -391,14 +391,14 @@ def whole(part: Path) -> bool:
 
 
 def write_whole(target: Path, data: Any, *, overwrite: bool = True) -> None:
-    """Writes a file that is there either with all its content or not at all.
+    """Write a file atomically.
 
     Args:
-        target: the file.
-        data: its bytes.
-        overwrite: whether to overwrite one that is there; if not, the first of several writers wins.
+        target: The file.
+        data: Its bytes.
+        overwrite: Whether to replace an existing file; if not, the first of several writers wins.
     """
-    # A leading dot hides it from readers of data sets.
+    # Readers of data sets skip names with a leading dot.
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
         with temporary.open("wb") as file:
@@ -406,7 +406,7 @@ def write_whole(target: Path, data: Any, *, overwrite: bool = True) -> None:
         if overwrite:
             try:
                 temporary.replace(target)
-            except FileNotFoundError:  # another run took it for one left behind
+            except FileNotFoundError:  # another run removed it as stale
                 with temporary.open("wb") as file:
                     file.write(data)
                 temporary.replace(target)

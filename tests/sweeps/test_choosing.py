@@ -57,7 +57,7 @@ def test_objectives_have_directions(names: Any, maximize: Any, minimize: Any, ex
         ((), (), (), "no objective is given"),
         ("latency", (), (), "unknown column 'latency'; the columns are latency_s, hardware, batch"),
         ("latency_s", "bach", (), "unknown column 'bach'; the columns are batch, "),
-        ("batch", (), (), r"more or less of 'batch' is better is not known; say maximize=\('batch',\) or minimize="),
+        ("batch", (), (), r"more or less of 'batch' is better is not known; pass maximize=\('batch',\) or minimize="),
         ("hardware", (), (), "objective 'hardware' is a column of text"),
         ((), (), "hardware", "objective 'hardware' is a column of text"),
         (["latency_s", "latency_s"], (), (), "'latency_s' is named twice"),
@@ -72,14 +72,14 @@ def test_objectives_that_are_refused(names: Any, maximize: Any, minimize: Any, m
 
 def test_each_quantity_of_a_sweep_has_a_direction() -> None:
     assert set(QUANTITIES) - set(DIRECTIONS) == {"fits_in_memory"}
-    assert [name for name, maximise in DIRECTIONS.items() if maximise] == ["throughput_per_s"]
+    assert [name for name, maximize in DIRECTIONS.items() if maximize] == ["throughput_per_s"]
 
 
 # ---- the best row ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("objective", "maximise", "where", "ties", "expected"),
+    ("objective", "maximize", "where", "ties", "expected"),
     [
         ("latency_s", False, None, "first", 3),
         ("latency_s", True, None, "first", 2),
@@ -92,8 +92,8 @@ def test_each_quantity_of_a_sweep_has_a_direction() -> None:
         ("fits_in_memory", True, "batch > 1", "first", 1),
     ],
 )
-def test_the_best_row(objective: str, maximise: bool, where: str | None, ties: Any, expected: int) -> None:
-    assert best_row(COLUMNS, objective, maximise, Condition.all_of(where), ties=ties) == expected
+def test_the_best_row(objective: str, maximize: bool, where: str | None, ties: Any, expected: int) -> None:
+    assert best_row(COLUMNS, objective, maximize, Condition.all_of(where), ties=ties) == expected
 
 
 def test_where_nothing_fits_the_terms_say_why() -> None:
@@ -125,7 +125,7 @@ def test_wrong_arguments_of_best_row() -> None:
         best_row(COLUMNS, "latency_s", False, Condition.parse("bach < 3"))
     with pytest.raises(ObjectiveError, match="unknown column 'bach'; the columns are batch"):
         best_rows(COLUMNS, "latency_s", False, None, ["bach"])
-    with pytest.raises(ValueError, match="ties is 'first' or 'last', got 'all'"):
+    with pytest.raises(ValueError, match="ties is 'all'; expected 'first' or 'last'"):
         best_row(COLUMNS, "latency_s", False, None, ties="all")  # type: ignore[arg-type]
 
 
@@ -140,7 +140,7 @@ def test_whole_numbers_are_compared_exactly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("objective", "maximise", "where", "per", "expected"),
+    ("objective", "maximize", "where", "per", "expected"),
     [
         ("throughput_per_s", True, None, ["hardware"], [1, 4]),
         ("latency_s", False, None, ("hardware",), [0, 3]),
@@ -154,9 +154,9 @@ def test_whole_numbers_are_compared_exactly() -> None:
     ],
 )
 def test_the_best_row_of_each_group(
-    objective: str, maximise: bool, where: str | None, per: list[str], expected: list[int]
+    objective: str, maximize: bool, where: str | None, per: list[str], expected: list[int]
 ) -> None:
-    rows = best_rows(COLUMNS, objective, maximise, Condition.all_of(where), per)
+    rows = best_rows(COLUMNS, objective, maximize, Condition.all_of(where), per)
     assert rows.dtype == np.int64
     assert rows.tolist() == expected
 
@@ -173,8 +173,8 @@ points = st.lists(
 
 
 @law(max_examples=300)
-@given(rows=points, objective=st.sampled_from(["n", "v"]), maximise=st.booleans(), limit=st.integers(0, 3))
-def test_the_best_is_what_a_loop_finds(rows: list[Any], objective: str, maximise: bool, limit: int) -> None:
+@given(rows=points, objective=st.sampled_from(["n", "v"]), maximize=st.booleans(), limit=st.integers(0, 3))
+def test_the_best_is_what_a_loop_finds(rows: list[Any], objective: str, maximize: bool, limit: int) -> None:
     types = {"hardware": "U4", "n": np.int64, "v": np.float64, "c": np.int64}
     columns = {name: np.array([row[i] for row in rows], dtype=types[name]) for i, name in enumerate(types)}
     condition = Condition.parse(f"c < {limit}")
@@ -184,7 +184,7 @@ def test_the_best_is_what_a_loop_finds(rows: list[Any], objective: str, maximise
         for row in candidates:
             value = columns[objective][row]
             if columns["c"][row] < limit and not math.isnan(value):
-                better = best is None or (value > columns[objective][best]) == maximise
+                better = best is None or (value > columns[objective][best]) == maximize
                 if better and (best is None or value != columns[objective][best]):
                     best = row
         return best
@@ -192,15 +192,15 @@ def test_the_best_is_what_a_loop_finds(rows: list[Any], objective: str, maximise
     expected = first_best(list(range(len(rows))))
     if expected is None:
         with pytest.raises(NothingFitsError):
-            best_row(columns, objective, maximise, condition)
+            best_row(columns, objective, maximize, condition)
     else:
-        assert best_row(columns, objective, maximise, condition) == expected
+        assert best_row(columns, objective, maximize, condition) == expected
 
     groups: dict[Any, list[int]] = {}
     for index, row in enumerate(rows):
         groups.setdefault((row[3], row[0]), []).append(index)
     of_groups = [best for candidates in groups.values() if (best := first_best(candidates)) is not None]
-    assert best_rows(columns, objective, maximise, condition, ["c", "hardware"]).tolist() == of_groups
+    assert best_rows(columns, objective, maximize, condition, ["c", "hardware"]).tolist() == of_groups
 
 
 # ---- groups ----------------------------------------------------------------------------------------------------------

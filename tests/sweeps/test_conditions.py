@@ -192,7 +192,7 @@ def test_several_conditions_are_one() -> None:
 
 @pytest.mark.parametrize("where", [3, [None], [3], [["batch == 8"]]])
 def test_several_conditions_are_texts(where: Any) -> None:
-    with pytest.raises(TypeError, match="a condition is a text"):
+    with pytest.raises(TypeError, match="expected a condition as text"):
         Condition.all_of(where)
 
 

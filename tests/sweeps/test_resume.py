@@ -108,7 +108,7 @@ def test_an_interrupt_before_the_first_part(tmp_path: Path) -> None:
         lambda: empty.best("latency_s"),
         lambda: empty.pareto("latency_s"),
     ):
-        with pytest.raises(ValueError, match="has no points yet"):
+        with pytest.raises(ValueError, match="has no finished part"):
             use()
 
 
