@@ -1,4 +1,4 @@
-"""The points around a profile: the same model on other machines, in other precisions, executions and sizes."""
+"""Alternatives to a profile: the same model on other machines, in other precisions, executions and sizes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 HARDWARE, PRECISION, EXECUTION = "hardware", "precision", "execution"
 
 LAYERS_OF_ALL = 12_000
-"""Unless asked for more, a large model has fewer alternatives: this many layers, over all points."""
+"""Maximum number of layers over all points of the default grid; a large model has fewer alternatives."""
 
 _BATCHES = (1, 8, 32, 128)
 _LOW_PRECISION = "fp16"
 
 
 class VaryError(ValueError):
-    """Something that cannot be varied, or not so."""
+    """An axis or a value that cannot be varied."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Alternatives:
     Attributes:
         axes: `hardware`, `precision`, `execution` and names of sizes, each with its values in the order of the grid;
             axes of one value are left out.
-        points: the profiles, the last axis fastest; None where there is no such point.
-        base: which of the points is the profile that the others stand around.
-        refused: why a point is not there, by its place.
+        points: The profiles, the last axis fastest; None for a point that cannot be profiled.
+        base: Position of the profile that the alternatives belong to.
+        refused: Position of a missing point -> the reason.
     """
 
     axes: Mapping[str, tuple[Any, ...]]
@@ -46,17 +46,20 @@ class Alternatives:
 
 
 def alternatives(profile: Profile, vary: Mapping[str, Any] | None = None) -> Alternatives:
-    """Profiles at the points of a grid around one.
+    """Return the profiles at the points of a grid that contains one profile.
 
     Args:
-        profile: the one in the middle, which has an estimate.
-        vary: axis -> values; a lone value is an axis of one. The profile's own value belongs to each axis, given or
-            not. None takes ways of execution, fp16 and, where the graph leaves it open, some batches, as long as the
-            model is small enough (`LAYERS_OF_ALL`).
+        profile: The profile, with an estimate.
+        vary: Axis -> values; a lone value is an axis of one. The profile's own value is part of each axis. None varies
+            execution, fp16 and, if the batch is open, the batch, as far as the size of the model allows
+            (`LAYERS_OF_ALL`).
+
+    Returns:
+        The grid.
 
     Raises:
-        VaryError: an axis that is neither `hardware`, `precision`, `execution` nor a size that the graph leaves open.
-        ValueError: an unknown machine, precision, execution, or a value that a size does not take.
+        VaryError: An axis is neither `hardware`, `precision`, `execution` nor an open size of the graph.
+        ValueError: A machine, precision or execution is unknown, or a size does not allow a value.
     """
     own = _own(profile)
     axes = _usual(profile, own) if vary is None else _given(profile, own, vary)
@@ -73,7 +76,7 @@ def alternatives(profile: Profile, vary: Mapping[str, Any] | None = None) -> Alt
         try:
             points.append(profile_at(profile, **changes))
         except ValueError as error:
-            if len(changes) == 1:  # the value itself is wrong, and not this way of putting values together
+            if len(changes) == 1:  # the value itself is invalid, not the combination
                 raise
             points.append(None)
             refused[place] = str(error)
@@ -83,7 +86,7 @@ def alternatives(profile: Profile, vary: Mapping[str, Any] | None = None) -> Alt
 def _own(profile: Profile) -> dict[str, Any]:
     estimate = profile.estimate
     if estimate is None:
-        raise VaryError("this profile has no estimate, so there is nothing to compare: profile with hardware=")
+        raise VaryError("this profile has no estimate to compare; profile the model with hardware=")
     own: dict[str, Any] = {
         HARDWARE: estimate.machine,
         PRECISION: profile.precision,
@@ -93,7 +96,7 @@ def _own(profile: Profile) -> dict[str, Any]:
 
 
 def _usual(profile: Profile, own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
-    """What people ask next, in this order, as far as the model's size lets it."""
+    """Return the default axes, as far as the size of the model allows."""
     wanted: dict[str, Iterable[Any]] = {
         EXECUTION: _core.executions(),
         PRECISION: (own[PRECISION], "native", _LOW_PRECISION),
@@ -133,7 +136,7 @@ def _given(profile: Profile, own: Mapping[str, Any], vary: Mapping[str, Any]) ->
 
 
 def _machine(value: Any, *, sustained: bool) -> Any:
-    """A machine that is at work as the report's own is."""
+    """Return a machine; a loaded one is sustained if the profile's machine is."""
     from ..hardware import load
 
     return value if isinstance(value, _core.Hardware) else load(value, sustained=sustained)
@@ -152,5 +155,5 @@ def _takes(profile: Profile, name: str, value: int) -> bool:
 
 
 def _name(value: Any) -> Any:
-    """Machines are told apart by their names, which also say how many cores they have."""
+    """Return a value to compare; the name of a machine includes its number of cores."""
     return value.name if isinstance(value, _core.Hardware) else value

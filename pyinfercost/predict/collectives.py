@@ -1,4 +1,4 @@
-"""Estimates of collective operations: what passes between devices of one node, and how long that takes."""
+"""Estimates of collective operations between the devices of one node."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from .._core import Hardware
 
 OPERATIONS = tuple(_core.collectives())
-"""The operations by name. `broadcast` and `send` follow from the formula; no measurement of them was compared."""
+"""Names of operations. `broadcast` and `send` follow from the formula, and are not compared with measurements."""
 
-_MESSAGES = {name: torch for name, torch in CORE_DTYPES.items() if name != "tf32"}  # tf32 lies in memory as fp32
+_MESSAGES = {name: torch for name, torch in CORE_DTYPES.items() if name != "tf32"}  # tf32 is stored as fp32
 _WORDS = {column: np.array(words) for column, words in _core.collective_words().items()}
 
 
 class CollectiveError(ValueError):
-    """A collective that cannot be estimated; the message says what was got and what was expected."""
+    """A collective operation that cannot be estimated."""
 
 
 class UnknownCollectiveError(CollectiveError):
-    """No operation or dtype of that name, or sizes or a number of devices that cannot be."""
+    """An unknown operation or dtype, or invalid sizes or devices."""
 
 
 One = CollectiveEstimate[float, str]
@@ -68,7 +68,7 @@ def collective(
     devices: SupportsIndex,
     dtype: str = "fp16",
 ) -> One | Many:
-    """Predicts what one collective operation between devices of one node costs.
+    """Predict the time of a collective operation between the devices of one node.
 
     The formula is that of NCCL's tuner, `start + step x steps + bytes / rate` in the cheapest of its protocols;
     `csrc/hardware/collectives.hpp` states it in full, and `[collectives]` in the calibration files has its constants
@@ -76,19 +76,22 @@ def collective(
 
     Args:
         op: `"all_reduce"`, `"all_gather"`, `"reduce_scatter"`, `"alltoall"`; `"broadcast"` and `"send"` (one device to
-            another) follow from the same formula and were compared with no measurement.
-        size_bytes: bytes of the whole message: what each device has of an all-reduce, broadcast, send or all-to-all,
-            the result of an all-gather, what is given to a reduce-scatter. A sequence or an array gives an estimate
-            whose numbers are arrays of the same length.
-        hardware: an id from the catalogue (`"h100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
-        devices: how many of these machines take part, all of one node. One device has nothing to send: it costs 0.
-        dtype: what the message holds, `"fp16"` or `"float16"` and so on. It changes no size; a switch that adds up does
-            so for floats of 16 bits and more.
+            another) follow from the same formula, and are not compared with measurements.
+        size_bytes: Bytes of the whole message: the data of each device for an all-reduce, broadcast, send or
+            all-to-all, the result of an all-gather, the input of a reduce-scatter. For a sequence or an array, the
+            numbers of the estimate are arrays of the same length.
+        hardware: An id of the catalog (`"h100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
+        devices: Number of participating machines, all of one node. One device sends nothing and takes 0 s.
+        dtype: Dtype of the message, such as `"fp16"` or `"float16"`. It does not change the size. A switch that adds up
+            data does so for floats of 16 bits and more.
+
+    Returns:
+        The estimate.
 
     Raises:
-        UnknownCollectiveError: for an unknown op or dtype, and sizes or a number of devices that cannot be.
-        CollectiveError: for a machine without a link to others or without constants. Both are ValueErrors.
-        UnknownHardwareError: for an unknown id.
+        UnknownCollectiveError: The operation or the dtype is unknown, or sizes or devices are invalid.
+        CollectiveError: The machine has no link to other devices, or no constants. Both are ValueErrors.
+        UnknownHardwareError: The id is unknown.
     """
     from ..hardware import load
 
@@ -97,7 +100,7 @@ def collective(
     sizes = _sizes(size_bytes)
     count = index(devices)
     if isinstance(devices, bool) or count < 1:
-        raise UnknownCollectiveError(f"devices is {devices!r}; expected a whole number, 1 or more")
+        raise UnknownCollectiveError(f"devices is {devices!r}; expected a whole number of at least 1")
     machine = load(hardware)
     flat = np.atleast_1d(sizes)
     try:
@@ -129,10 +132,10 @@ def _dtype(dtype: str) -> str:
 
 
 def _sizes(size_bytes: object) -> NDArray[Any]:
-    """The sizes as an array without or with one dimension."""
+    """Return the sizes as an array with zero or one dimension."""
     given = np.asarray(size_bytes)
     if given.dtype.kind not in "iuf" or given.ndim > 1:
-        raise UnknownCollectiveError(f"size_bytes is {size_bytes!r}; expected a number of bytes, or a sequence of such")
+        raise UnknownCollectiveError(f"size_bytes is {size_bytes!r}; expected a number of bytes, or a sequence of them")
     sizes = given.astype(np.float64 if given.dtype.kind == "f" else np.int64)
     wrong = sizes[~(np.isfinite(sizes) & (sizes >= 0))]
     if wrong.size:

@@ -1,4 +1,4 @@
-"""Comparing two profiles: reads both sides from the document that a profile is written as, and joins their modules."""
+"""Comparison of two profiles: both are read from their JSON documents, and their modules are joined by path."""
 
 from __future__ import annotations
 
@@ -19,34 +19,33 @@ from .limits import broken_limits
 _ESTIMATED = frozenset(figures.keys(figures.ESTIMATE))
 _LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
 _TERMS = ("hardware", "precision", "execution", "threads", "sustained", "devices", "sizes")
-"""What times depend on beside the model."""
+"""Fields of a side that times depend on, beside the model."""
 
 
 def compare(a: Any, b: Any, *, limits: Iterable[str] = ()) -> Comparison:
-    """What changed from one profile to another, module by module and in total, and what it buys.
+    """Return the changes from one profile to another, by module and in total.
 
-    Modules are joined by their paths. Where a host launches kernels, what starting costs is shared out among all of
-    them, so that a layer may gain a little by others that were added. Two machines, precisions, executions or sizes may
-    be compared, too: what differs beside the model is said in `warnings`.
+    Modules are joined by their paths. The start of a forward is shared among all kernels that the host launches, so
+    that a layer may gain a little from added ones. Machines, precisions, executions and sizes may differ, too;
+    `warnings` lists these differences.
 
     Args:
-        a: before: a `Profile`, an `Estimate` (which has times and no counts), the JSON object that `Profile.to_dict`
-            gives, or the path of a file with it or of an HTML report.
-        b: after: the same.
-        limits: figures that may not change by more, such as `latency_s:+5%` (may not grow by more),
-            `throughput_per_s:-5%` (may not fall by more), `peak_memory_bytes:+1e6` (in the figure's own unit) and
-            `flops:any` (may not change). The figures are those of `totals`, and `unmodelled_ops`. A figure that is
-            unknown on a side breaks every limit on it.
+        a: The first profile: a `Profile`, an `Estimate` (which has times and no counts), the JSON object of
+            `Profile.to_dict`, or the path of a file with it or of an HTML report.
+        b: The second profile, in the same forms.
+        limits: Limits on changes of figures, such as `latency_s:+5%` (grows by at most 5 %), `throughput_per_s:-5%`
+            (falls by at most 5 %), `peak_memory_bytes:+1e6` (in the figure's own unit) and `flops:any` (does not
+            change). Figures are those of `totals`, and `unmodelled_ops`. An unknown figure breaks all limits on it.
 
     Returns:
-        A `Comparison`, whose `failed` has the broken limits; what is not known on a side is None there, and so are
-        its difference and ratio.
+        A `Comparison`, whose `failed` has the broken limits. An unknown figure of a side is None, and so are its
+        difference and its ratio.
 
     Raises:
-        LimitError: for a limit that is not understood.
-        ComparisonError: for a document that is no profile, or of a version that is not known.
-        TypeError: for anything else.
-        OSError: for a file that cannot be read.
+        LimitError: A limit is invalid.
+        ComparisonError: A document is no profile, or of an unknown version.
+        TypeError: A value is none of these.
+        OSError: A file cannot be read.
     """
     before, after = _read(a, "the first"), _read(b, "the second")
     same_terms = all(getattr(before.side, name) == getattr(after.side, name) for name in _TERMS)
@@ -70,7 +69,7 @@ def compare(a: Any, b: Any, *, limits: Iterable[str] = ()) -> Comparison:
 
 @dataclass(frozen=True)
 class _Read:
-    """One side: what it is of, the figures of the whole and of each module in order of the graph, and its calls."""
+    """One side: its terms, figures of the whole, figures of each module in the order of the graph, and its calls."""
 
     side: Side
     totals: Mapping[str, float | None]
@@ -78,14 +77,14 @@ class _Read:
     work: Mapping[str, list[tuple[Any, ...]] | None]
 
     def works_as(self, other: _Read, path: str) -> bool:
-        """Whether a module runs the same operators on both sides, with the same counts, as far as these are known."""
+        """Return whether a module runs the same operators with the same known counts on both sides."""
         if path not in self.modules or path not in other.modules:
             return False
         own = self.work.get(path, [])
         return own is not None and own == other.work.get(path, [])
 
     def figure(self, path: str, name: str) -> float | None:
-        """The figure of a module. One that is not there takes nothing, as far as the figure is known at all."""
+        """Return the figure of a module; 0 for a module that the side lacks, if the figure is known at all."""
         if path in self.modules:
             return self.modules[path][name]
         unknown = self.totals[name] is None or all(figures[name] is None for figures in self.modules.values())
@@ -110,7 +109,7 @@ def _side(document: Any, which: str, *, devices: int = 1) -> _Read:
     try:
         return _parsed(document, devices)
     except (AttributeError, KeyError, TypeError) as error:
-        raise ComparisonError(f"{which} is no whole profile ({type(error).__name__}: {error}); {HOW_TO}") from error
+        raise ComparisonError(f"{which} is no complete profile ({type(error).__name__}: {error}); {HOW_TO}") from error
 
 
 def _parsed(document: Mapping[str, Any], devices: int) -> _Read:
@@ -138,7 +137,7 @@ def _parsed(document: Mapping[str, Any], devices: int) -> _Read:
 
 
 def _work(document: Mapping[str, Any], unmodelled: Mapping[str, int]) -> dict[str, list[tuple[Any, ...]] | None]:
-    """Module -> its calls and their counts; None where some are not known."""
+    """Return the calls of each module with their counts; None for a module with unknown ones."""
     work: dict[str, list[tuple[Any, ...]] | None] = {}
     for layer in document["layers"]:
         counts = [layer.get(name) for name in _LAYER_COUNTS]
@@ -153,14 +152,14 @@ def _work(document: Mapping[str, Any], unmodelled: Mapping[str, int]) -> dict[st
 def _modules(
     document: Mapping[str, Any], totals: Mapping[str, float | None], unmodelled: Mapping[str, int]
 ) -> dict[str, Mapping[str, float | None]]:
-    """Module -> its figures, of its own layers and parameters."""
-    stored = document.get("modules")  # documents of before this key have no parameters by module
+    """Return the figures of each module, of its own layers and parameters."""
+    stored = document.get("modules")  # older documents have no parameters by module
     known = None if stored is None else {item["module"]: item["parameter_bytes"] for item in stored}
     modules: dict[str, dict[str, float | None]] = {}
     for layer in document["layers"]:
         own = modules.setdefault(layer["module"], dict.fromkeys(FIGURES))
         if layer.get("op") in unmodelled:
-            continue  # what it takes is not known: the zeros of its counts are no answer
+            continue  # its counts are zeros that stand for unknown work
         for name, value in (
             ("flops", _sum(layer.get("contraction_flops"), layer.get("pointwise_flops"))),
             ("traffic_bytes", _sum(layer.get("bytes_read"), layer.get("bytes_written"))),
@@ -183,7 +182,7 @@ def _modules(
 
 
 def _number(value: Any, name: str) -> Any:
-    """A figure of a document, which is a number or not known; one that is not finite is not known either."""
+    """Return a figure of a document; None if it is unknown or not finite."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise TypeError(f"{name} is {value!r}; expected a number")
     return None if isinstance(value, float) and not isfinite(value) else value
@@ -194,7 +193,7 @@ def _sum(one: Any, other: Any) -> Any:
 
 
 def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The paths of both in the order of the second; what is in the first alone stands before what came next there."""
+    """Return the paths of both in the order of the second; those of the first alone precede their next common path."""
     joined: dict[str, None] = {}
     left = [path for path in before if path not in after]
     places = {path: place for place, path in enumerate(before)}
@@ -207,19 +206,19 @@ def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 _DIFFERING = (
-    ("hardware", "a difference in time, energy or cost is the machine's, too"),
-    ("precision", "bytes and times differ for that alone"),
-    ("execution", "times differ for that alone"),
-    ("threads", "times differ for that alone"),
-    ("sustained", "times differ for that alone"),
-    ("devices", "times, energy and memory differ for that alone"),
-    ("price", "costs differ for that alone"),
-    ("utilization", "costs differ for that alone"),
+    ("hardware", "this changes times, energy and cost, too"),
+    ("precision", "this changes bytes and times, too"),
+    ("execution", "this changes times, too"),
+    ("threads", "this changes times, too"),
+    ("sustained", "this changes times, too"),
+    ("devices", "this changes times, energy and memory, too"),
+    ("price", "this changes costs, too"),
+    ("utilization", "this changes costs, too"),
 )
 
 
 def _warnings(before: Side, after: Side) -> list[str]:
-    """What differs beside the model, and what is in no figure."""
+    """Return the differences beside the model, and the calls that are in no figure."""
     found = []
     for name, why in _DIFFERING:
         one, other = getattr(before, name), getattr(after, name)
@@ -228,7 +227,7 @@ def _warnings(before: Side, after: Side) -> list[str]:
     for name in dict.fromkeys((*before.sizes, *after.sizes)):
         one, other = before.sizes.get(name), after.sizes.get(name)
         if one != other:
-            found.append(f"size {name} differs: {_said(one)} before, {_said(other)} after; everything may for that")
+            found.append(f"size {name} differs: {_said(one)} before, {_said(other)} after; this may change all figures")
     for side, when in ((before, "before"), (after, "after")):
         if side.unmodelled:
             ops = ", ".join(f"{op} x{count}" for op, count in side.unmodelled.items())

@@ -1,4 +1,4 @@
-"""Which modules of a comparison are worth a row: what was added or removed as a whole is one, what is the same none."""
+"""Rows of a comparison: a subtree that was added or removed is one row, unchanged modules have none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _OWN_SHIFT = 0.1
 _WHOLE_SHIFT = 0.001
-"""The same work in another place: up to which shares, of itself or of the whole, its time and energy are no news."""
+"""Changes of time and energy below these shares, of the module or of the whole, are ignored for equal work."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Outline:
     """The rows of a comparison.
 
     Attributes:
-        rows: what differs, in the order of the graph.
-        shifted: what runs the same work in nearly the same time.
-        units: of how many modules these are, the unchanged ones included.
-        depth: down to where modules are shown by themselves.
-        deepest: how deep the modules of both sides go.
-        whole: whether rows that stand for several modules stand at other depths than `depth`, too.
-        grouped: whether any row stands for several modules.
+        rows: Differing modules, in the order of the graph.
+        shifted: Modules with equal work and nearly equal time.
+        units: Number of modules or groups, including unchanged ones.
+        depth: Depth down to which modules have rows of their own.
+        deepest: Depth of the deepest module of both sides.
+        whole: Whether some groups are at other depths than `depth`.
+        grouped: Whether a row is a group of modules.
     """
 
     rows: tuple[ModuleChange, ...]
@@ -40,13 +40,13 @@ class Outline:
 
 
 def outline(comparison: Comparison, *, depth: int | None = None, most: int) -> Outline:
-    """What to show of a comparison.
+    """Return the rows of a comparison.
 
     Args:
-        comparison: the comparison.
-        depth: modules below it are added up, wherever they lie; None goes down to each module that differs, as far as
-            rows are few, and shows what was added or removed as a whole by one row.
-        most: how many rows are few.
+        comparison: The comparison.
+        depth: Depth below which modules are added up. None shows each differing module, with subtrees that were added
+            or removed as one row, and reduces the depth if there are too many rows.
+        most: Maximum number of rows without `depth`.
     """
     deepest = max((_depth_of(row.module) for row in comparison.modules), default=1)
     counts = {row.module for row in comparison.modules}
@@ -67,7 +67,7 @@ def outline(comparison: Comparison, *, depth: int | None = None, most: int) -> O
 
 
 def whole_modules(modules: Sequence[ModuleChange], status: str) -> tuple[str, ...]:
-    """Return the paths that were added, or removed, each as high as everything below it was.
+    """Return the roots of the subtrees that were added, or removed.
 
     Modules without any figure are left out.
     """
@@ -79,14 +79,14 @@ def collapsed(modules: Sequence[ModuleChange], depth: int) -> tuple[ModuleChange
     """Return the modules with those below a depth added up.
 
     Args:
-        modules: the modules of a comparison.
-        depth: names of a path to keep, at least 1.
+        modules: The modules of a comparison.
+        depth: Number of names of a path to keep, at least 1.
 
     Raises:
-        ValueError: for a depth below 1.
+        ValueError: The depth is below 1.
     """
     if depth < 1:
-        raise ValueError(f"depth must be at least 1, got {depth}")
+        raise ValueError(f"depth is {depth}; expected at least 1")
     groups: dict[str, list[ModuleChange]] = {}
     for row in modules:
         groups.setdefault(".".join(row.module.split(".")[:depth]), []).append(row)
@@ -94,7 +94,7 @@ def collapsed(modules: Sequence[ModuleChange], depth: int) -> tuple[ModuleChange
 
 
 def status_of(changes: Mapping[str, Change], *, before: bool, after: bool) -> str:
-    """What became of a module, from its figures and on which sides it is."""
+    """Return the status of a module from its figures and the sides that have it."""
     if before and after:
         return "changed" if any(change.changed for change in changes.values()) else UNCHANGED
     return "removed" if before else "added"
@@ -102,7 +102,7 @@ def status_of(changes: Mapping[str, Change], *, before: bool, after: bool) -> st
 
 @dataclass
 class _Node:
-    """A path, and below it modules by themselves and further paths, in the order of the graph."""
+    """A path, with its modules and its subtrees in the order of the graph."""
 
     path: str
     level: int
@@ -129,7 +129,7 @@ def _tree(modules: Sequence[ModuleChange]) -> _Node:
 
 
 def _outlined(node: _Node, depth: int | None) -> list[tuple[ModuleChange, int]]:
-    """The rows of a tree, and how many modules each stands for. What is on one side alone is not taken apart."""
+    """Return the rows of a tree, and the number of modules of each. A subtree of one side alone is one row."""
     found: list[tuple[ModuleChange, int]] = []
     for item in node.items:
         if isinstance(item, ModuleChange):
@@ -146,7 +146,7 @@ def _outlined(node: _Node, depth: int | None) -> list[tuple[ModuleChange, int]]:
 def _sorted_out(
     comparison: Comparison, units: Sequence[ModuleChange]
 ) -> tuple[tuple[ModuleChange, ...], tuple[ModuleChange, ...]]:
-    """Those that differ, and those of them that only had their times shifted; a view that was added is neither."""
+    """Return the differing rows, apart from those with equal work; rows without any figure are in neither."""
     differing = [(row, _is_shift(comparison, row)) for row in units if row.status != UNCHANGED and _takes(row)]
     return tuple(row for row, shift in differing if not shift), tuple(row for row, shift in differing if shift)
 
@@ -173,7 +173,7 @@ def _depth_of(module: str) -> int:
 
 
 def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:
-    """Several modules as one, which is added or removed where all of them are."""
+    """Return several modules as one, which is added or removed if all of them are."""
     changes = {
         name: Change(_sum([row.figures[name].before for row in rows]), _sum([row.figures[name].after for row in rows]))
         for name in FIGURES
@@ -182,11 +182,11 @@ def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:
         changes, before=any(r.status != "added" for r in rows), after=any(r.status != "removed" for r in rows)
     )
     if status == UNCHANGED and any(row.status != UNCHANGED for row in rows):
-        status = "changed"  # what one lost another one gained
+        status = "changed"  # changes of modules that cancel out
     return ModuleChange(path, status, changes, same_work=all(row.same_work for row in rows))
 
 
 def _sum(values: list[float | None]) -> float | None:
-    """The sum of what is known; None where nothing is."""
+    """Return the sum of the known values; None without any."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None

@@ -1,8 +1,8 @@
-"""Which effect decided a kernel's time: from what the core says that its terms consist of, to one name and a share.
+"""Effects: the main reason for a kernel's time, as one name and a share of the time, from the parts of its terms.
 
-The term that binds a kernel consists of parts: what its work needs at least, and what comes on top of that (tiles that
-are not full, rounds in which cores are idle, a clock that the board has no power for). Where one of the latter is a
-quarter of the kernel's time or more, the largest of them is the effect; else the resource itself is.
+The term that binds a kernel consists of the least time for its work and of losses: partly filled tiles, waves with idle
+cores, a clock limited by power. If a loss takes a quarter of the kernel's time or more, the largest loss is the effect;
+otherwise the resource itself is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .._core import Hardware, KernelEstimate
 
 DECIDES = 0.25
-"""Share of a kernel's time from which on a loss is what decided it."""
+"""Minimum share of a kernel's time for a loss to be its effect."""
 
 _LOSSES: Mapping[str, Mapping[str, str]] = {
     "launch": {
@@ -48,7 +48,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {
     },
     "cache": {"packing": "weight packing"},
 }
-"""Term -> what the core calls a part of it -> the effect, in words. `docs/effects.md` explains each."""
+"""Term -> the core's name of a part of it -> name of the effect. `docs/effects.md` explains each."""
 
 EFFECTS = tuple(
     dict.fromkeys(
@@ -68,12 +68,12 @@ EFFECTS = tuple(
         )
     )
 )
-"""Every effect that there is."""
+"""Names of all effects."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What decided a kernel's time, and the share of that time which it takes."""
+    """The main reason for a kernel's time, and its share of that time."""
 
     name: str
     share: float

@@ -1,4 +1,4 @@
-"""Limits of what may change: `latency_s:+5%`, `throughput_per_s:-5%`, `peak_memory_bytes:+1e6`, `flops:any`."""
+"""Limits on changes of figures: `latency_s:+5%`, `throughput_per_s:-5%`, `peak_memory_bytes:+1e6`, `flops:any`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ..results.comparison import Comparison
 
 UNMODELLED = "unmodelled_ops"
-"""How many calls are in no figure, since no rule knows their operator: a figure of limits alone."""
+"""Number of calls without a rule, which are in no other figure; a figure of limits only."""
 
 LIMITED = (*TOTALS, UNMODELLED)
-"""The figures that a limit may be of."""
+"""Figures that may have a limit."""
 
 _ANY = "any"
 _STEP = re.compile(r"([+-])\s*(\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?)\s*(%?)", re.IGNORECASE)
@@ -34,23 +34,23 @@ _OPTIONS = {
     figures.TOKENS: "a model that reads tokens",
     figures.CACHE: "a model with a KV cache",
 }
-"""Need of a figure -> how it is given; a machine goes without saying where there is a price or a place."""
+"""Need of a figure -> the option that meets it; a price or a place implies a machine."""
 
 
 class LimitError(ValueError):
-    """A limit that is not understood; the message says what was got and which forms there are."""
+    """An invalid limit."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What a figure may not do.
+    """A limit on the change of a figure.
 
     Attributes:
-        text: the limit as it was written.
-        figure: the figure of the whole model.
-        direction: 1 where it may not grow by more, -1 where it may not fall by more, 0 where it may not change.
-        amount: by how much; a share of the figure before where `relative`, else in the figure's own unit.
-        relative: whether the amount is a share.
+        text: The limit as it was written.
+        figure: The figure, of the whole model.
+        direction: 1 for a limit on growth, -1 for a limit on decrease, 0 for any change.
+        amount: Allowed change: a share of the figure before if `relative`, else in the figure's own unit.
+        relative: Whether the amount is a share.
     """
 
     text: str
@@ -61,10 +61,10 @@ class Limit:
 
 
 def limit_of(text: str) -> Limit:
-    """A limit from words.
+    """Parse a limit.
 
     Raises:
-        LimitError: for a form or a figure that is not known.
+        LimitError: The form or the figure is unknown.
     """
     figure, colon, said = (part.strip() for part in text.partition(":"))
     if not colon or not figure or not said:
@@ -102,10 +102,10 @@ def _hint(figure: str, said: str) -> str:
 
 
 def broken_limits(comparison: Comparison, limits: Iterable[str]) -> tuple[BrokenLimit, ...]:
-    """Those of the limits that a comparison breaks, in their order.
+    """Return the limits that a comparison breaks, in their order.
 
     Raises:
-        LimitError: for a limit that is not understood.
+        LimitError: A limit is invalid.
     """
     checked = [(limit, _change_of(comparison, limit.figure)) for limit in map(limit_of, limits)]
     reasons = [(limit, change, _why(limit, change)) for limit, change in checked]
@@ -121,7 +121,7 @@ def _change_of(comparison: Comparison, figure: str) -> Change:
 
 
 def _why(limit: Limit, change: Change) -> str:
-    """Why a limit is broken; empty where it is not. A figure that is not known breaks every limit on it."""
+    """Return why a limit is broken; empty if it is not. An unknown figure breaks all limits on it."""
     before, after = change.before, change.after
     if before is None or after is None:
         side = "on either side" if before is after else "before" if before is None else "after"
@@ -140,7 +140,7 @@ def _why(limit: Limit, change: Change) -> str:
 
 
 def _made_with(figure: str) -> str:
-    """Return the options that a figure needs, in words; empty for one that every profile has."""
+    """Return the options that a figure needs, as text; empty for a figure of every profile."""
     row = figures.FIGURES.get(figure)
     needs = frozenset() if row is None else row.needs
     given = [words for need, words in _OPTIONS.items() if need in needs]

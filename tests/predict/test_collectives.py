@@ -177,7 +177,7 @@ def test_measured_calls_are_met(shared: Path, hardware: str) -> None:
     [
         ({"op": "allreduce"}, r"unknown collective 'allreduce'; expected one of all_reduce.*nearest is 'all_reduce'"),
         ({"dtype": "tf32"}, r"unknown dtype 'tf32'; expected one of fp64, fp32"),
-        ({"devices": 0}, r"devices is 0; expected a whole number, 1 or more"),
+        ({"devices": 0}, r"devices is 0; expected a whole number of at least 1"),
         ({"devices": True}, r"devices is True; expected a whole number"),
         ({"size_bytes": -1}, r"size_bytes has -1; expected 0 or more"),
         ({"size_bytes": [1.0, math.nan]}, r"size_bytes has nan"),
