@@ -1,4 +1,4 @@
-"""Costs that an estimate states beside its latency: money, transfer and cold starts, with the terms they are for."""
+"""Costs of an estimate beside its latency: money, transfer and cold starts, with their terms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEMORIES = ("pageable", "pinned")
 
 
 class PriceError(ValueError):
-    """A price that is invalid, or that is of another device."""
+    """An invalid price, or a price of another device."""
 
 
 class TransferError(ValueError):
@@ -27,13 +27,13 @@ class Price:
 
     Attributes:
         usd_per_h: USD per device-hour, busy or idle.
-        text: where the price is from, in a few words.
-        usd_per_kwh: electricity price that the owner pays; 0 where the hourly price includes it, as in all rents.
-        pue: power usage effectiveness (energy of the data center over energy of its machines), where the owner pays it.
-        cloud: the provider; empty for an owned machine.
-        region: the provider's region; empty if unknown.
-        dated: year, or year and month, of the price; empty if the caller gave it.
-        age_months: minimum age in months.
+        text: Source of the price, in a few words.
+        usd_per_kwh: Electricity price that the owner pays; 0 where the hourly price includes it, as in all rents.
+        pue: Power usage effectiveness (energy of the data center over energy of its machines), where the owner pays it.
+        cloud: The provider; empty for an owned machine.
+        region: The provider's region; empty if unknown.
+        dated: Year, or year and month, of the price; empty if the caller gave it.
+        age_months: Minimum age in months.
     """
 
     usd_per_h: float
@@ -68,10 +68,10 @@ class Place:
 
     Attributes:
         name: ISO code of a country (`"deu"`), or a cloud and its region (`"gcp/us-central1"`).
-        grid_g_per_kwh: grams of CO2 equivalent per kWh from the grid.
-        pue: power usage effectiveness: energy of the data center over energy of its machines.
-        source: source of both figures.
-        dated: year of both figures.
+        grid_g_per_kwh: Grams of CO2 equivalent per kWh from the grid.
+        pue: Power usage effectiveness: energy of the data center over energy of its machines.
+        source: Source of both figures.
+        dated: Year of both figures.
     """
 
     name: str
@@ -86,16 +86,16 @@ class Transfer:
     """How the data of an inference gets to the machine and back.
 
     Attributes:
-        memory: host memory that is copied from and to: `"pageable"`, as `tensor.to("cuda")` does, or `"pinned"`.
-        overlapped: whether the next batch is copied while one is computed: then the device is occupied for the longer
+        memory: Host memory that is copied from and to: `"pageable"`, as `tensor.to("cuda")` does, or `"pinned"`.
+        overlapped: Whether the next batch is copied while one is computed: then the device is occupied for the longer
             of the two, else for their sum.
-        network_gbit_per_s: rate at which requests arrive and responses leave; None leaves the network out.
-        network_rtt_s: round-trip time in seconds from a user to the service, once per forward.
-        request_bytes: bytes of a request for one item on the network; None takes the model's inputs.
-        response_bytes: bytes of a response for one item; None takes the model's outputs.
+        network_gbit_per_s: Rate at which requests arrive and responses leave; None leaves the network out.
+        network_rtt_s: Round-trip time in seconds from a user to the service, once per forward.
+        request_bytes: Bytes of a request for one item on the network; None takes the model's inputs.
+        response_bytes: Bytes of a response for one item; None takes the model's outputs.
         egress_usd_per_gb: USD per 10^9 bytes that leave the cloud.
-        weights_from: where weights are before the first forward: `"nvme"`, `"network"`, `"memory"` (the page cache),
-            `"pinned"` (a server that holds them ready), or a rate in 10^9 bytes per second.
+        weights_from: Location of the weights before the first forward: `"nvme"`, `"network"`, `"memory"` (the page
+            cache), `"pinned"` (a server that holds them ready), or a rate in 10^9 bytes per second.
     """
 
     memory: str = "pageable"
@@ -126,12 +126,12 @@ class Cost:
 
     Attributes:
         usd: USD per item.
-        used_s: device seconds that the item occupies: the forward, and copies that do not overlap it.
-        paid_s: device seconds that are paid: `used_s` over the utilization.
-        electricity_usd: share of `usd` that the owner pays for electricity.
-        egress_usd: share of `usd` for the response to leave the cloud.
-        utilization: share of the paid time in which devices work.
-        price: the price of a device-hour.
+        used_s: Device seconds that the item occupies: the forward, and copies that do not overlap it.
+        paid_s: Device seconds that are paid: `used_s` over the utilization.
+        electricity_usd: Share of `usd` that the owner pays for electricity.
+        egress_usd: Share of `usd` for the response to leave the cloud.
+        utilization: Share of the paid time in which devices work.
+        price: The price of a device-hour.
     """
 
     usd: float
@@ -168,13 +168,13 @@ class Moved:
     """Data that a forward moves beside its own work.
 
     Attributes:
-        terms: how it is moved.
-        input_bytes: bytes of a device's inputs, as the model takes them.
-        output_bytes: bytes of its outputs, without caches that stay.
-        host_s: seconds on the link between host and device; None if the machine's file describes no link.
-        network_s: seconds on the network, for the whole batch.
-        request_bytes: bytes of the whole batch that arrive over the network.
-        response_bytes: bytes of the whole batch that leave over the network.
+        terms: Terms of transfer.
+        input_bytes: Bytes of a device's inputs, as the model takes them.
+        output_bytes: Bytes of its outputs, without caches that stay on the device.
+        host_s: Seconds on the link between host and device; None if the machine's file has no link.
+        network_s: Seconds on the network, for the whole batch.
+        request_bytes: Bytes of the whole batch that arrive over the network.
+        response_bytes: Bytes of the whole batch that leave over the network.
         egress_usd: USD for one item's response to leave the cloud.
     """
 
@@ -200,13 +200,13 @@ class ColdStart:
     The container, the interpreter and its imports run earlier and are not included.
 
     Attributes:
-        seconds: runtime and weights.
-        low_s: the shortest of the published times.
-        high_s: the longest of the published times.
-        runtime_s: until the device's runtime is up.
-        loading_s: until the weights are in its memory.
-        weight_bytes: bytes of the weights, in the dtypes that they run in.
-        weights_from: where they are before.
+        seconds: Seconds of runtime and weights together.
+        low_s: Seconds with the shortest of the published times.
+        high_s: Seconds with the longest of the published times.
+        runtime_s: Seconds until the device's runtime is up.
+        loading_s: Seconds until the weights are in its memory, after that.
+        weight_bytes: Bytes of the weights, in the dtypes that they run in.
+        weights_from: Location of the weights before.
     """
 
     seconds: float

@@ -26,8 +26,8 @@ class SizeError(ValueError):
     """A size that the graph does not have, or a value that it does not allow.
 
     Attributes:
-        name: The unknown name; None if it is not the name that is wrong.
-        known: The sizes that there are.
+        name: The unknown name; None if the name is known.
+        known: The known sizes.
     """
 
     def __init__(self, message: str, *, name: str | None = None, known: Iterable[str] = ()) -> None:
@@ -73,7 +73,7 @@ def bind_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, in
     """Return the given sizes as ints. A name with `*` gives its value to all matching sizes without one of their own.
 
     Raises:
-        SizeError: the graph has no size of that name, or the value is outside the size's range.
+        SizeError: The graph has no size of that name, or the value is outside its range.
     """
     known = graph.sizes
     bound = {name: _checked(known, name, value) for name, value in matched(graph, sizes).items()}
@@ -89,7 +89,7 @@ def matched(graph: Graph, sizes: Mapping[str, _Value]) -> dict[str, _Value]:
     """Return the sizes with each pattern (`*.experts.nonzero*`) replaced by the matching sizes that depend on data.
 
     Raises:
-        SizeError: no size that depends on data matches a pattern.
+        SizeError: No size that depends on data matches a pattern.
     """
     found: dict[str, _Value] = {}
     for name, value in sizes.items():
@@ -109,7 +109,7 @@ def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[Supports
     """Return the values of one axis of a sweep; a single number is an axis of one.
 
     Raises:
-        SizeError: as `bind_sizes`, or the axis has no values.
+        SizeError: As `bind_sizes`, or the axis has no values.
     """
     import numpy as np
 

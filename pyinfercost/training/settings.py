@@ -13,10 +13,10 @@ from ..hardware.dtypes import VALUE_BITS
 
 
 def checked_count(name: str, value: Any) -> int:
-    """A whole number of at least 1.
+    """Return a whole number of at least 1.
 
     Raises:
-        ValueError: it is none.
+        ValueError: It is none.
     """
     try:
         number = index(value)
@@ -34,7 +34,7 @@ def serving_deployments(
     price: PriceLike | None,
     **fields: Any,
 ) -> tuple[Deployment, ...]:
-    """Return the deployments to serve on; without a machine, the one that says how the model is counted.
+    """Return the deployments to serve on; without a machine, the one with the precision to count in.
 
     Args:
         on: One or several, or None.
@@ -58,19 +58,21 @@ def serving_deployments(
     names = [each.machine.id for each in found if each.hardware is not None]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"hardware has {', '.join(twice)} twice; figures go by the id, so each may be there once")
+        raise ValueError(f"hardware has {', '.join(twice)} twice; records name figures by the id, so pass each once")
     if len({each.precision for each in found}) > 1:
-        raise ValueError("on has deployments in several precisions; a record counts the model in one: use one for all")
+        raise ValueError("on has deployments in several precisions; a record has one, so pass one for all")
     if isinstance(price, Mapping):
         unknown = sorted(price.keys() - set(names))
         if unknown:
-            raise ValueError(f"price has {', '.join(unknown)}, which is not in hardware ({', '.join(names) or 'none'})")
+            raise ValueError(
+                f"price has {', '.join(unknown)}, which is not in hardware; expected {', '.join(names) or 'no price'}"
+            )
         return tuple(each.replace(price=price[each.machine.id]) if each.machine.id in price else each for each in found)
     return tuple(deployment_of(each, price=price) for each in found)
 
 
-# Operands of a matrix unit are fetched in pieces of so many bytes, and rows that are no multiple of it take slower
-# paths (cuBLAS: "Tensor Core Requirements" of NVIDIA's Deep Learning Performance guide).
+# Operands of a matrix unit are fetched in pieces of this many bytes. Rows that are no multiple of it take slower paths
+# (cuBLAS: "Tensor Core Requirements" of NVIDIA's Deep Learning Performance guide).
 _PIECE_BYTES = 16
 _VECTOR_BITS = {"avx512": 512, "amx": 512, "avx2": 256, "neon": 128}
 _USUAL_VECTOR_BITS = 256
@@ -78,16 +80,16 @@ _USUAL_BITS = 32
 
 
 def granularity_of(value: Any, machine: Hardware | None, precision: str) -> int:
-    """Channels that a machine's units take together.
+    """Return the number of channels that a machine's units process together.
 
     Args:
-        value: a number, or `"auto"`: of a GPU elements in 16 bytes, of a CPU those of a vector (layouts of oneDNN are
-            blocked by them), of other machines 8.
-        machine: None for 1.
-        precision: the dtype to serve in.
+        value: A number, or `"auto"`: the elements in 16 bytes for a GPU, those of a vector for a CPU (layouts of oneDNN
+            are blocked by them), 8 for other machines.
+        machine: The machine; None for a granularity of 1.
+        precision: Dtype to serve in.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: It is neither.
     """
     if value != "auto":
         return checked_count("granularity", value)
