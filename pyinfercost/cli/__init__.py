@@ -1,8 +1,8 @@
 """The command line. Data goes to stdout, messages to stderr.
 
-Exit codes: 0 the job is done; 1 it failed (the model cannot be read or captured, a file cannot be written, ...);
-2 it was asked for wrongly (an unknown option, hardware, size, precision or column); 3 a limit of `diff --fail-if` is
-broken; 130 it was stopped by Ctrl-C.
+Exit codes: 0 success; 1 failure (the model cannot be read or captured, a file cannot be written, ...); 2 usage error
+(an unknown option, hardware, size, precision or column); 3 a limit of `diff --fail-if` is exceeded; 130 interrupted by
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _REQUIRED = ("numpy", "click", "rich")
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(_core.__version__, prog_name="pyinfercost")
-@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the full traceback of an error.")
 @click.pass_context
 def main(context: click.Context, debug: bool) -> None:
-    """What inference costs before anyone pays for it: FLOPs, bytes, memory and latency of PyTorch models."""
+    """Predict what a neural network costs to run: FLOPs, bytes, memory and latency of PyTorch models."""
     context.obj = debug
 
 
@@ -48,9 +48,9 @@ main.add_command(sparsity)
 @click.argument("name", required=False)
 @format_option("table", "json", "core-json")
 def hardware(*, name: str | None, form: str) -> None:
-    """List the catalogue of machines, or describe the machine NAME (an id or a TOML file).
+    """List the machines of the catalog, or describe the machine NAME (an id or a TOML file).
 
-    `core-json` is the machine as estimates take it, in base units with all constants: a C++ program reads it.
+    `core-json` is the machine in base units with all constants, the form that the C++ library reads.
     """
     with messages_for_people():
         if form == "core-json":
@@ -80,7 +80,7 @@ def hardware(*, name: str | None, form: str) -> None:
 @click.argument("device", required=False)
 @format_option("table", "json")
 def prices(*, device: str | None, form: str) -> None:
-    """List what machines cost to rent, or what the DEVICE (an id) does; the cheapest device hour is first."""
+    """List rental prices of all machines or of DEVICE (an id), sorted by price per device-hour."""
     with messages_for_people():
         from ..deployment import offers
         from ..report.columns import price_columns, prices_document
@@ -90,8 +90,8 @@ def prices(*, device: str | None, form: str) -> None:
 
         found = offers(device=device)
         if device is not None and not found:
-            machine_of(device)  # an id that is wrong says so
-            raise click.ClickException(f"no price of {device} is known; give one of your own, as in --price 2.49/h")
+            machine_of(device)  # raises for an unknown id
+            raise click.ClickException(f"no price of {device} is known; give one of your own, such as --price 2.49/h")
         if form == "json":
             write(as_json(prices_document(found)) + "\n", None)
         else:
@@ -101,7 +101,7 @@ def prices(*, device: str | None, form: str) -> None:
 @main.command()
 @format_option("table", "json")
 def info(*, form: str) -> None:
-    """Say which versions are at work, which optional packages are here, and how much is known."""
+    """Show versions, installed optional packages, and the numbers of known operators and machines."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 

@@ -1,4 +1,4 @@
-"""`pyinfercost calibrate`: a hardware file of the machine that it runs on."""
+"""`pyinfercost calibrate`: measure this machine and write a hardware file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .output import check_writable, messages_for_people, write
 
 
 @click.command(epilog=EPILOG)
-@click.option("--out", "output", metavar="FILE", help="The file to write, such as this.toml; by default stdout.")
-@click.option("--threads", type=click.IntRange(min=1), help="How many threads to measure; by default all cores.")
+@click.option("--out", "output", metavar="FILE", help="The file to write, such as this.toml; default: stdout.")
+@click.option("--threads", type=click.IntRange(min=1), help="Number of threads to measure with; default: all cores.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--seconds", type=click.FloatRange(min=0.1), default=55.0, show_default=True, help="Of measurements.")
-@click.option("--no-compile", is_flag=True, help="Leave out torch.compile, which needs a C++ compiler.")
+@click.option("--no-compile", is_flag=True, help="Skip torch.compile, which needs a C++ compiler.")
 def calibrate(*, output: str | None, threads: int | None, device: str, seconds: float, no_compile: bool) -> None:
     """Measure this machine and write a hardware file for --hardware.
 
-    It takes a minute and a half at most and wants the machine to itself. No model is run: peaks of matrix products,
-    bandwidths, what an op and a kernel cost to start, and how fast loops go, all of torch as it is installed.
+    It takes at most 90 seconds and needs an otherwise idle machine. No model is run: it measures peak matrix products,
+    bandwidths, overheads of operators and kernels, and the speed of loops, all with the installed torch.
     """
     with messages_for_people():
         if output is not None:
@@ -40,12 +40,12 @@ def calibrate(*, output: str | None, threads: int | None, device: str, seconds: 
         for note in measured.notes:
             click.echo(note, err=True)
         if output is not None:
-            click.echo(f"Wrote {output}: use it as --hardware {output}", err=True)
+            click.echo(f"Wrote {output}: use it with --hardware {output}", err=True)
 
 
 @contextmanager
 def _reporting() -> Iterator[Callable[[str, float], None]]:
-    """A bar on a terminal's stderr, with what is being measured; elsewhere nothing."""
+    """Show a progress bar on stderr if it is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _what, _share: None
         return

@@ -1,4 +1,4 @@
-"""Which points of a sweep are wanted: all, or those that a condition, a front, an objective or a curve picks."""
+"""Selection of points from a sweep: all, or those of a condition, a Pareto front, an objective or a curve."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..results import figures
+from ..sources.sizes import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,29 +17,31 @@ if TYPE_CHECKING:
     from ..sweeps.result import Sweep
     from ..sweeps.storage import StoredSweep
 
-KNEE = ("batch", "throughput_per_s")
+KNEE_OF = "throughput_per_s"
+"""Column whose knee `--knee` selects."""
 _OPTIONS = {
     figures.PRICE: "--price, such as --price 2.49 or --price l4=0.80,t4=0.35",
-    figures.PLACE: "--region, such as --region deu, or a --price that says where it is from",
-    figures.TOKENS: "a model that reads tokens",
+    figures.PLACE: "--region, such as --region deu, or a --price with a region",
+    figures.TOKENS: "a model with token inputs",
     figures.CACHE: "a model with a KV cache",
 }
-"""Need of a column -> what gives it."""
+"""Requirement of a column -> how to satisfy it."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What `--where`, `--pareto`, `--best` and their kin say together.
+    """Selection by `--where`, `--pareto`, `--best` and related options.
 
     Attributes:
-        where: what must hold of a point.
-        pareto: columns of a front.
-        maximize: columns of which more is better.
-        minimize: columns of which less is better.
-        best: the column to choose one point by.
-        per: columns; the best point of each of their combinations is wanted.
-        knee: whether the knee of each curve of throughput against batch is wanted.
-        tradeoff: whether these curves are wanted, with their knees marked.
+        where: Condition on the points.
+        pareto: Columns of the Pareto front.
+        maximize: Columns to maximize.
+        minimize: Columns to minimize.
+        best: Column that selects a single point.
+        per: Columns; one best point is selected for each combination of their values.
+        knee: Select the knee of each curve of throughput against batch.
+        tradeoff: Select these curves, with their knees marked.
+        along: Name of the batch size, the axis of these curves.
     """
 
     where: Condition | None
@@ -49,46 +52,54 @@ class Choice:
     per: tuple[str, ...] = ()
     knee: bool = False
     tradeoff: bool = False
+    along: str = BATCH
 
     def __post_init__(self) -> None:
-        """Refuses options that exclude one another."""
+        """Reject options that exclude one another."""
         directed = (*self.maximize, *self.minimize)
         named = {"--best": self.best, "--pareto": self.pareto, "--knee": self.knee, "--tradeoff": self.tradeoff}
         given = [option for option, value in named.items() if value]
         if len(given) > 1:
-            raise click.UsageError(f"{' and '.join(given)} exclude each other: each picks points in a way of its own")
+            raise click.UsageError(f"{' and '.join(given)} cannot be combined; give one of them")
         if self.per and not self.best:
-            raise click.UsageError("--per needs --best: it says for which combinations a best point is wanted")
+            raise click.UsageError("--per needs --best; give the column to choose by, such as --best latency_s")
         curve = "--knee" if self.knee else "--tradeoff"
         if (self.knee or self.tradeoff) and directed:
-            raise click.UsageError(f"{curve} takes no --maximize or --minimize; it has throughput against batch")
-        if self.best and set(directed) - {self.best}:
             raise click.UsageError(
-                f"--best {self.best} has one objective; of several, --pareto finds the points that none beats"
+                f"{curve} does not take --maximize or --minimize; it uses throughput against batch, so leave them out"
             )
+        if self.best and set(directed) - {self.best}:
+            raise click.UsageError(f"--best {self.best} takes one objective; use --pareto for several")
 
     @property
     def chooses(self) -> bool:
-        """Whether points are chosen by more than a condition."""
+        """Whether an option other than `--where` selects points."""
         return bool(self.knee or self.tradeoff or self._objectives)
 
     @property
     def is_one_point(self) -> bool:
-        """Whether the answer is a single point."""
+        """Whether the selection is a single point."""
         return self.best is not None and not self.per
 
     @property
     def _objectives(self) -> tuple[str, ...]:
-        """The columns that points are compared by."""
+        """Columns by which points are compared."""
         named = (self.best,) if self.best else self.pareto
         return tuple(dict.fromkeys((*named, *self.maximize, *self.minimize)))
 
     def names(self) -> tuple[str, ...]:
-        """All columns that are named."""
+        """Return the names of all columns that the options mention."""
         return (*(self.where.names if self.where else ()), *self._objectives, *self.per)
 
     def check(self, columns: Sequence[str]) -> None:
-        """Refuses what does not suit the columns that the sweep will have, before anything is computed."""
+        """Reject names and conditions that do not fit the columns of the sweep, before anything is computed.
+
+        Args:
+            columns: Names of the columns that the sweep will have.
+
+        Raises:
+            click.UsageError: A column is unknown, or its direction is.
+        """
         import numpy as np
 
         from ..sweeps.choosing import DIRECTIONS, ObjectiveError, objectives
@@ -100,7 +111,7 @@ class Choice:
                 needs = [option for need, option in _OPTIONS.items() if need in figures.FIGURES[name].needs]
                 if needs:
                     raise click.UsageError(f"{name} needs {', and '.join(needs)}")
-        # A row of values of the right kind: a condition that takes it takes every other.
+        # One row with values of the right type: a condition that evaluates on it evaluates on every row.
         row = {name: np.asarray([""] if name in TEXTS else [1]) for name in columns}
         for name in self.per:
             if name not in row:
@@ -113,8 +124,7 @@ class Choice:
                     raise ObjectiveError(unknown_column(name, row))
                 if name not in (*DIRECTIONS, *self.maximize, *self.minimize, *TEXTS):
                     raise click.UsageError(
-                        f"whether more or less of {name!r} is better is not known; say --maximize {name} or "
-                        f"--minimize {name}"
+                        f"the better direction of {name!r} is unknown; give --maximize {name} or --minimize {name}"
                     )
             if self._objectives:
                 objectives(self._objectives, maximize=self.maximize, minimize=self.minimize, known=row)
@@ -122,10 +132,13 @@ class Choice:
             raise click.UsageError(str(error)) from error
 
     def of(self, result: Sweep | StoredSweep) -> Sweep | StoredSweep:
-        """The points that are wanted, of those that satisfy the condition.
+        """Return the selected points.
+
+        Args:
+            result: The points that satisfy the condition.
 
         Raises:
-            NothingFitsError: for the best of no points.
+            NothingFitsError: There is no point to select the best of.
         """
         from ..sweeps.result import Sweep, joined
 
@@ -141,19 +154,19 @@ class Choice:
         if self._objectives:
             return result.pareto(*self.pareto, maximize=self.maximize, minimize=self.minimize)
         if self.knee and isinstance(result, Sweep):
-            return result.knee(*KNEE)
+            return result.knee(self.along, KNEE_OF)
         if self.tradeoff and isinstance(result, Sweep):
-            return result.tradeoff(KNEE[0])
+            return result.tradeoff(self.along)
         return result
 
     def words(self) -> str:
-        """What is chosen, in words; nothing where all points are wanted."""
+        """Return a description of the selection; empty if all points are selected."""
         from ..sweeps.choosing import DIRECTIONS
 
         if self.knee:
-            return f"the knee of each curve of {KNEE[1]} against {KNEE[0]}"
+            return f"the knee of each curve of {KNEE_OF} against {self.along}"
         if self.tradeoff:
-            return f"{KNEE[1]} against latency along {KNEE[0]}: ends, doublings, knees"
+            return f"{KNEE_OF} against latency along {self.along}: ends, doublings, knees"
         directions = {**DIRECTIONS, **dict.fromkeys(self.maximize, True), **dict.fromkeys(self.minimize, False)}
         aims = ", ".join(f"{'most' if directions[name] else 'least'} {name}" for name in self._objectives)
         if self.best:
@@ -162,7 +175,7 @@ class Choice:
 
 
 def as_sweep(result: Sweep | StoredSweep, columns: dict[str, Any]) -> Sweep:
-    """Columns by name as a sweep like another; None is a number that is not known."""
+    """Return columns by name as a `Sweep` like `result`; None becomes NaN."""
     import numpy as np
 
     from ..sweeps.result import Sweep

@@ -1,4 +1,4 @@
-"""The options that describe a deployment, the same for every command, and the `Deployment` that they build."""
+"""Command-line options of a deployment, shared by all commands, and the `Deployment` that they build."""
 
 from __future__ import annotations
 
@@ -32,52 +32,52 @@ DEPLOYMENT = (
     "region",
     "transfer",
 )
-"""The names of the options."""
+"""Names of the options."""
 
 _NEED_HARDWARE = {
-    "devices": "--devices needs --hardware: it counts machines",
-    "threads": "--threads needs --hardware",
-    "sustained": "--sustained needs --hardware",
-    "price": "--price needs --hardware: what is paid is the time of a machine",
-    "region": "--region needs --hardware: it is the machine's energy that has a grid",
-    "transfer": "--transfer needs --hardware: it is a machine that data gets to",
+    "devices": "--devices needs --hardware; give a machine, such as --hardware l4",
+    "threads": "--threads needs --hardware; give a machine, such as --hardware l4",
+    "sustained": "--sustained needs --hardware; give a machine, such as --hardware l4",
+    "price": "--price needs --hardware; give the machine that the price is for, such as --hardware l4",
+    "region": "--region needs --hardware; give the machine in that region, such as --hardware l4",
+    "transfer": "--transfer needs --hardware; give the machine that receives the data, such as --hardware l4",
 }
 PRICE_HELP = (
-    "Price of an hour of one device: 2.49/h, an instance such as aws/g6.4xlarge or p5.48xlarge:spot, on-demand or "
-    "spot (the cheapest known offer), or a .toml file. Adds cost_usd."
+    "Price of a device-hour: 2.49/h, an instance such as aws/g6.4xlarge or p5.48xlarge:spot, on-demand or spot (the "
+    "cheapest known offer), or a .toml file. Adds cost_usd."
 )
-_ON_HELP = "A JSON file with a deployment, as Deployment.to_dict() writes it; other options override it."
+_ON_HELP = "A JSON file with a deployment, as written by Deployment.to_dict(); other options override it."
 
 
 def deployment_options(
     *, several: bool = False, precisions: tuple[str, ...] | None = None, hardware: str | None = None
 ) -> Callable[[_Command], _Command]:
-    """Return a decorator that adds the options of a deployment.
+    """Return a decorator that adds the options of a deployment to a command.
 
     Args:
-        several: Whether hardware, precision, execution, devices and price may have several values, with commas.
+        several: Whether hardware, precision, execution, devices and price accept comma-separated lists.
         precisions: Precisions that the command accepts; None for all.
-        hardware: Help of `--hardware`, if it differs.
+        hardware: Help text of `--hardware`; None for the default.
     """
-    helps = "One or several, with commas between; " if several else ""
+    helps = "One or several, separated by commas; " if several else ""
     known = None if several else click.Choice(precisions or _core.precisions())
     ways = None if several else click.Choice(_core.executions())
     options = (
         click.option(
-            "--hardware", "-H", help=hardware or "A catalogue id or a TOML file; without it, nothing is timed."
+            "--hardware", "-H", help=hardware or "A catalog id or a TOML file; without it, times are not predicted."
         ),
         click.option("--on", type=click.Path(dir_okay=False), metavar="FILE", help=_ON_HELP),
-        click.option("--precision", type=known, help=f"{helps}native if left out."),
-        click.option("--execution", type=ways, help=f"{helps}eager if left out; cuda_graph launches a recorded graph."),
+        click.option("--precision", type=known, help=f"{helps}default: native."),
+        click.option("--execution", type=ways, help=f"{helps}default: eager; cuda_graph launches a recorded graph."),
         click.option(
             "--devices",
             type=None if several else click.IntRange(min=1),
             metavar="AXIS" if several else "N",
             help="Numbers of devices that share the batch." if several else "Number of devices that share the batch.",
         ),
-        click.option("--threads", type=click.IntRange(min=1), help="Threads to run on; only for a CPU."),
+        click.option("--threads", type=click.IntRange(min=1), help="Number of threads; CPUs only."),
         click.option(
-            "--sustained", is_flag=True, help="At work all the time: the board's power is a limit, too. Only for a GPU."
+            "--sustained", is_flag=True, help="Continuous load: the board's power limit applies as well. GPUs only."
         ),
         click.option(
             "--price",
@@ -87,20 +87,20 @@ def deployment_options(
         click.option(
             "--utilization",
             type=click.FloatRange(min=0, max=1, min_open=True),
-            help="Share of the paid time in which devices work; 1 if left out.",
+            help="Fraction of the paid time in which devices are busy; default: 1.",
         ),
         click.option(
             "--region",
             metavar="PLACE",
-            help="Location of the machine, for the carbon of its grid: a country such as deu, or gcp/us-central1. By "
-            "default the region of the price. Adds carbon_g.",
+            help="Location of the machine, for the carbon intensity of its grid: a country such as deu, or "
+            "gcp/us-central1. Default: the region of the price. Adds carbon_g.",
         ),
         click.option(
             "--transfer",
             metavar="TERMS",
-            help="How inputs and results get to the machine and back; counts in the cost then: pinned or pageable, "
-            "overlapped, network_gbit_per_s=10, network_rtt_s=0.01, egress=aws, response_bytes=2000, "
-            "weights_from=network, with commas.",
+            help="How inputs and results are transferred; adds the transfer to the cost. Comma-separated: pinned or "
+            "pageable, overlapped, network_gbit_per_s=10, network_rtt_s=0.01, egress=aws, response_bytes=2000, "
+            "weights_from=network.",
         ),
     )
 
@@ -115,8 +115,11 @@ def deployment_options(
 def deployment_of_options(options: Mapping[str, Any]) -> Deployment:
     """Return the deployment that the options of a command describe.
 
+    Args:
+        options: Values of the options by name.
+
     Raises:
-        click.UsageError: The options do not go together, or a name among them is unknown.
+        click.UsageError: The options exclude each other, or a value is unknown.
     """
     from ..deployment import Deployment, deployment_of
 
@@ -131,27 +134,27 @@ def deployment_of_options(options: Mapping[str, Any]) -> Deployment:
 
 
 def read_deployments(path: str) -> list[Deployment]:
-    """Return the deployments in a JSON file: one, or a list.
+    """Return the deployments in a JSON file that holds one or a list.
 
     Raises:
-        click.UsageError: The file holds something else.
+        click.UsageError: The file holds anything else.
     """
     from ..deployment import Deployment
 
     document = json.loads(Path(path).read_text(encoding="utf-8"))
     documents = document if isinstance(document, list) else [document]
     if not documents or not all(isinstance(each, dict) for each in documents):
-        raise click.UsageError(f"--on: {path} holds no deployment; expected what Deployment.to_dict() returns")
+        raise click.UsageError(f"--on: {path} does not hold a deployment; expected the output of Deployment.to_dict()")
     with usage_errors("--on"):
         return [Deployment.from_dict(each) for each in documents]
 
 
 @contextmanager
 def usage_errors(option: str | None = None) -> Iterator[None]:
-    """Turn errors about names and values into wrong usage; a file that is wrong itself fails.
+    """Turn errors about names and values into usage errors; an invalid file is still a failure.
 
     Args:
-        option: The option that gave the value, if there is one.
+        option: The option that holds the value, named in the message.
     """
     from ..deployment import TransferError
     from ..hardware import HardwareFileError, MissingFactError

@@ -1,4 +1,4 @@
-"""`pyinfercost diff`: what changed between two profiles, what it buys, and whether limits hold."""
+"""`pyinfercost diff`: compare two profiles and check limits on the changes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from ..results.comparison import Comparison
 
 _EPILOG = (
-    "BEFORE and AFTER are each what `pyinfercost profile MODEL --format json -o FILE` wrote, an HTML report with a "
-    "profile in it, or a MODEL (as of `profile`), which is then profiled with the options that are given. Exit codes: "
-    "0 done, whatever differs, 1 the job failed, 2 it was asked for wrongly, 3 a --fail-if is broken, 130 stopped."
+    "BEFORE and AFTER are each the output of `pyinfercost profile MODEL --format json -o FILE`, an HTML report with a "
+    "profile in it, or a MODEL (as of `profile`), which is then profiled with the given options. Exit codes: 0 success "
+    "(with or without differences), 1 failure, 2 usage error, 3 a limit of --fail-if is exceeded, 130 interrupted."
 )
 _FAIL_IF_HELP = (
-    "A limit of a figure of the whole, such as latency_s:+5% (it may not grow by more), throughput_per_s:-5% (fall by "
-    "more), peak_memory_bytes:+1e6 (in its own unit) or flops:any (change at all); repeatable. A figure that is not "
-    "known breaks its limit. Where one is broken the exit code is 3."
+    "Limit on a figure of the whole model, such as latency_s:+5% (may grow by at most 5%), throughput_per_s:-5% (may "
+    "fall by at most 5%), peak_memory_bytes:+1e6 (in its own unit) or flops:any (may not change); repeatable. An "
+    "unknown figure exceeds its limit. If a limit is exceeded, the exit code is 3."
 )
 _WHOLE = ("json", "csv")
 _PROFILES = (".json", ".html", ".htm")
@@ -32,7 +32,7 @@ _PROFILES = (".json", ".html", ".htm")
 
 @click.command("diff", epilog=_EPILOG)
 @click.option("--fail-if", "limits", multiple=True, metavar="FIGURE:LIMIT", help=_FAIL_IF_HELP)
-@click.option("--depth", type=click.IntRange(min=1), help="Add up modules below this depth.")
+@click.option("--depth", type=click.IntRange(min=1), help="Sum up modules below this depth.")
 @format_option("table", "json", "csv", "md")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
 @point_options
@@ -48,13 +48,13 @@ def diff(
     output: str | None,
     **options: Any,
 ) -> None:
-    """Set two profiles side by side, module by module: FLOPs, bytes, latency, energy and cost, and how they differ.
+    """Compare two profiles module by module: FLOPs, bytes, latency, energy and cost.
 
-    Other machines, precisions, executions and sizes may be compared, too; the report then says so. Options from
-    --hardware on are for models, and not for files with profiles.
+    Machines, precisions, executions and sizes may differ too; the report then lists these differences. The options from
+    --hardware on apply to models only, not to files with profiles.
     """
     if depth is not None and form in _WHOLE:
-        raise click.UsageError("--depth is for tables and Markdown; json and csv have each module")
+        raise click.UsageError("--depth is for tables and Markdown; json and csv list every module, so leave it out")
     _check_limits(limits)
     with messages_for_people():
         from ..predict.compare import compare as compared
@@ -75,13 +75,13 @@ def diff(
 
 
 compare = copy(diff)
-"""The name that `diff` had first."""
+"""Second name of `diff`."""
 compare.name = "compare"
-compare.short_help = "Another name of diff."
+compare.short_help = "Alias of diff."
 
 
 def _check_limits(limits: tuple[str, ...]) -> None:
-    """Refuses limits that are not understood, before any work."""
+    """Reject invalid limits before any computation."""
     from ..predict.limits import LimitError, limit_of
 
     try:
@@ -92,7 +92,7 @@ def _check_limits(limits: tuple[str, ...]) -> None:
 
 
 def _document(side: str) -> dict[str, Any] | None:
-    """The profile in a file; None for a model, which is to be profiled. A graph's file is told by what is in it."""
+    """Return the profile in a file; None for a model to profile. The content tells graphs from profiles."""
     from ..results.documents import checked_profile, document_from, is_graph
     from ..sources.registry import source_of
 
@@ -102,30 +102,30 @@ def _document(side: str) -> dict[str, Any] | None:
         return None
     if not path.exists() or path.is_dir():
         if path.suffix in _PROFILES:
-            raise FileNotFoundError(f"{side}: there is no such file")
+            raise FileNotFoundError(f"{side}: no such file")
         return None
     document = document_from(side)
     if not is_graph(document):
         return checked_profile(document, side)
     if path.suffix != ".json":
-        raise ValueError(f"{side} holds a graph; give it a name that ends with .json to have it profiled")
+        raise ValueError(f"{side} holds a graph; rename it to end with .json to have it profiled")
     return None
 
 
 def _refuse_options_of_models() -> None:
-    """Two files say at which point they are profiled: an option for it would do nothing."""
+    """Reject options of models if both sides are files; the files already state the point of their profiles."""
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name
         if name in POINT and context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise click.UsageError(
-                f"{parameter.opts[0]} is for a model that is profiled here, and both sides are files with profiles; "
-                "leave it out, or profile again with it"
+                f"{parameter.opts[0]} is for a model to profile, but both sides are files with profiles; leave it out, "
+                "or profile again with it"
             )
 
 
 def _end(result: Comparison) -> None:
-    """Names the limits that are broken on stderr, and ends with their exit code."""
+    """Report exceeded limits on stderr and exit with their code."""
     for broken in result.failed:
         click.echo(f"FAILED {broken}", err=True)
     if result.failed:

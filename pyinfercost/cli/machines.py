@@ -1,4 +1,4 @@
-"""Machines of a command line: ids, files, `all`, or a kind of machine."""
+"""Machines on the command line: ids, files, `all`, or a kind of machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = ("cpu", "gpu", "systolic")
 
 
 def machine_of(name: str) -> Hardware:
-    """Return one machine. An unknown name is wrong usage; a file that is wrong itself fails."""
+    """Return one machine. An unknown name is a usage error (exit code 2); an invalid file is a failure (1)."""
     from ..hardware import load
 
     with usage_errors():
@@ -25,14 +25,14 @@ def machine_of(name: str) -> Hardware:
 
 
 def deployments_of(text: str, shared: Deployment | None, **fields: Any) -> list[Deployment]:
-    """Return a deployment for each machine of a list with commas: ids, files, `all`, `cpu`, `gpu`, `systolic`.
+    """Return one deployment for each machine of a comma-separated list of ids, files, `all`, `cpu`, `gpu`, `systolic`.
 
-    Machines of a group that lack a fact which estimates need are left out and named on stderr.
+    Machines of a group that lack data required by estimates are left out and reported on stderr.
 
     Args:
         text: The list.
-        shared: The deployment whose other fields they take.
-        **fields: Fields that all of them have.
+        shared: Deployment that provides all other fields.
+        **fields: Fields to set on every deployment.
     """
     from ..deployment import deployment_of
     from ..hardware import MissingFactError
@@ -50,7 +50,7 @@ def deployments_of(text: str, shared: Deployment | None, **fields: Any) -> list[
                     raise
                 lacking.append(name)
     if lacking:
-        click.echo(f"Left out, since facts are missing: {', '.join(dict.fromkeys(lacking))}", err=True)
+        click.echo(f"Left out because data is missing: {', '.join(dict.fromkeys(lacking))}", err=True)
     return list(found.values())
 
 

@@ -1,4 +1,4 @@
-"""`pyinfercost measure`: a model as it runs on this machine, beside what is predicted."""
+"""`pyinfercost measure`: measured latency of a model on this machine, beside the prediction."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ _PRECISIONS = ("native", "fp32", "bf16", "fp16")
 
 @click.command(epilog=EPILOG)
 @deployment_options(
-    precisions=_PRECISIONS, hardware="Predict with this id or TOML file, such as what `calibrate` wrote."
+    precisions=_PRECISIONS, hardware="Predict with this id or TOML file, such as the output of `calibrate`."
 )
 @size_options
-@click.option("--device", default="cpu", show_default=True, help="Where to run, as torch spells it.")
-@click.option("--seconds", type=click.FloatRange(min=0.0), default=2.0, show_default=True, help="Of timed runs.")
+@click.option("--device", default="cpu", show_default=True, help="Device to run on, in torch's notation.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.0), default=2.0, show_default=True, help="Duration of timed runs."
+)
 @click.option(
     "--energy/--no-energy", default=True, show_default=True,
-    help="Joules of a forward, where the machine tells them (RAPL on Linux, NVML on NVIDIA).",
+    help="Measure joules per forward, if the machine has counters (RAPL on Linux, NVML on NVIDIA).",
 )  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=0), default=_MOST_LAYERS, show_default=True, help="Layers in a table.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=_MOST_LAYERS, show_default=True, help="Layers in the table."
+)
 @trace_option
 @format_option("table", "json", "csv", "md")
 @model_options
@@ -47,10 +51,10 @@ def measure(
     output: str | None,
     **options: Any,
 ) -> None:
-    """Run a model here, and say how far predictions lie from it, worst layers first.
+    """Run a model on this machine and compare with predictions; layers with the largest errors come first.
 
-    Weights are drawn at random; none is downloaded. With --hardware each layer's prediction stands beside what it took.
-    Joules are of whole processors or the whole board, whoever uses them: have the machine to itself.
+    Weights are random; none are downloaded. With --hardware, each layer shows its predicted and its measured time.
+    Joules are those of the whole processor or board, including other processes: use an otherwise idle machine.
     """
     with messages_for_people():
         from ..measuring.measure import measure as run
@@ -60,7 +64,7 @@ def measure(
             check_writable(trace)
         threads = options["threads"]
         if options["hardware"] is None and options["on"] is None:
-            options["threads"] = None  # they are of the run alone
+            options["threads"] = None  # these apply to the run only
         on = deployment_of_options(options)
         if sys.stderr.isatty():
             click.echo(f"Running {model} ...", err=True)
@@ -76,27 +80,27 @@ def show_measurement(result: Measurement, form: str, output: str | None, limit: 
 
 
 def check_measurable(model: str, form: str, precision: str, *, training: bool) -> None:
-    """Refuses what `profile --measure` cannot run or show.
+    """Reject models and formats that `profile --measure` cannot run or show.
 
     Raises:
-        click.UsageError: saying why.
+        click.UsageError: The message states the reason.
     """
     if training:
-        raise click.UsageError("--measure runs a forward; leave out --training")
+        raise click.UsageError("--measure runs a forward only; leave out --training")
     from ..sources.registry import is_graph
 
     if is_graph(model):
-        raise click.UsageError(f"--measure builds the model and runs it; {model} holds what was captured before")
+        raise click.UsageError(f"--measure runs a module, but {model} is a captured graph; give the model's spec")
     if precision not in _PRECISIONS:
-        raise click.UsageError(f"--measure runs {', '.join(_PRECISIONS)}; got --precision {precision}")
+        raise click.UsageError(f"--measure supports {', '.join(_PRECISIONS)}; got --precision {precision}")
     if form == "csv":
-        raise click.UsageError("--measure has two tables; use `pyinfercost measure --format csv` for its own")
+        raise click.UsageError("csv has one table, but --measure adds another; use `pyinfercost measure --format csv`")
 
 
 def write_both(
     profile: Profile, ran: Measurement, form: str, output: str | None, rows: dict[str, Any], *, roofline: bool
 ) -> None:
-    """A profile, with these rows, with the measurement after it; in JSON under `measured`."""
+    """Write a profile followed by the measurement; in JSON the measurement is under `measured`."""
     if form == "json":
         from ..report.documents import as_json
 

@@ -1,4 +1,4 @@
-"""What several commands have in common: their last lines of help, and options."""
+"""Options and help texts that several commands share."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 EPILOG = (
     "MODEL is torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, a .pt2 file, a graph "
-    ".json, or package.module:callable. Exit codes: 0 done, 1 the job failed, 2 it was asked for wrongly, 3 a limit of "
-    "diff is broken, 130 stopped."
+    ".json, or package.module:callable. Exit codes: 0 success, 1 failure, 2 usage error, 3 a limit of diff is "
+    "exceeded, 130 interrupted."
 )
 
 
 def model_options(command: _Command) -> _Command:
-    """The model, and where what is said of it goes."""
+    """Add the model argument and the output options."""
     for option in (
         click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout."),
         click.argument("model"),
@@ -32,30 +32,30 @@ def model_options(command: _Command) -> _Command:
 
 
 def whatif_options(command: _Command) -> _Command:
-    """Formats that the model does not have, to see what they would buy."""
+    """Add the options for formats that the model does not have."""
     command = click.option(
-        "--kv-cache", metavar="FORMAT", help="Keep keys and values of attention in int8, fp8, fp16 or bf16 instead."
+        "--kv-cache", metavar="FORMAT", help="What if the KV cache were in int8, fp8, fp16 or bf16."
     )(command)
     return click.option(
         "--quantize",
         metavar="FORMATS",
-        help="Give weights another format: int8_wo, int4_wo:64, fp8_dynamic, ... for all, or by patterns of modules: "
-        "'*.mlp.*=int4_wo,*=int8_wo'.",
+        help="What if weights were in another format: int8_wo, int4_wo:64, fp8_dynamic, ...; for all, or by module "
+        "pattern: '*.mlp.*=int4_wo,*=int8_wo'.",
     )(command)
 
 
 def layout_options(command: _Command) -> _Command:
-    """Which rows of a profile are shown, and in which order."""
+    """Add the options for rows of a profile: which to show, and in which order."""
     for option in (
-        click.option("--roofline", is_flag=True, help="Draw one below the table."),
+        click.option("--roofline", is_flag=True, help="Draw a roofline below the table."),
         click.option(
-            "--top", type=click.IntRange(min=1), help="Show only so many of the most costly rows, with whole paths."
+            "--top", type=click.IntRange(min=1), help="Show only this many of the most costly rows, with full paths."
         ),
         click.option(
             "--sort",
             type=click.Choice(SORTS),
-            help="Sort modules beside each other, the largest first; share is latency, or FLOPs without --hardware, "
-            "memory what is held while they run. By default in the order of the graph.",
+            help="Sort sibling modules, largest first; share is latency, or FLOPs without --hardware, memory is the "
+            "memory in use while they run. Default: graph order.",
         ),
         click.option("--depth", type=click.IntRange(min=1), help="Collapse modules below this depth."),
     ):
@@ -64,36 +64,36 @@ def layout_options(command: _Command) -> _Command:
 
 
 def check_layout(form: str, sort: str | None, top: int | None, *, timed: bool, roofline: bool) -> None:
-    """Refuses rows that a format does not have, and figures that only a machine has.
+    """Reject options that a format does not support, and figures that need a machine.
 
     Raises:
-        click.UsageError: saying why.
+        click.UsageError: The message states the reason.
     """
     named = [name for name, given in (("--sort", sort), ("--top", top)) if given is not None]
     if named and form in ("json", "csv"):
         raise click.UsageError(
-            f"{' and '.join(named)} are for tables and Markdown; {form} has every layer, in the order of the graph"
+            f"{' and '.join(named)} are for tables and Markdown; {form} has every layer, in graph order"
         )
     if roofline and form != "table":
-        raise click.UsageError(f"--roofline is drawn below a table; got --format {form}. JSON has all that one needs")
+        raise click.UsageError(f"--roofline is drawn below a table; got --format {form}, whose data is complete")
     if not timed and sort in TIMED:
-        raise click.UsageError(f"--sort {sort} needs --hardware: it is a machine that takes time and energy")
+        raise click.UsageError(f"--sort {sort} needs --hardware; give a machine, such as --hardware l4")
     if not timed and roofline:
-        raise click.UsageError("--roofline needs --hardware: it is of a machine")
+        raise click.UsageError("--roofline needs --hardware; give a machine, such as --hardware l4")
 
 
 def trace_option(command: _Command) -> _Command:
-    """A timeline beside the result."""
+    """Add the option to write a timeline."""
     return click.option(
         "--trace",
         type=click.Path(dir_okay=False),
         metavar="FILE",
-        help="Write a timeline as well, for Perfetto or chrome://tracing.",
+        help="Also write a timeline for Perfetto or chrome://tracing.",
     )(command)
 
 
 def changed(captured: Captured, quantize: str | None, kv_cache: str | None) -> Captured:
-    """What was captured, in other formats where these are asked for; what cannot be is wrong usage."""
+    """Return the captured model in other formats, if any are given; an impossible format is a usage error."""
     if quantize is None and kv_cache is None:
         return captured
     from ..transform.formats import WhatIfError
@@ -103,7 +103,7 @@ def changed(captured: Captured, quantize: str | None, kv_cache: str | None) -> C
     if quantize is not None and "=" in quantize:
         pairs = [part.partition("=") for part in quantize.split(",")]
         if not all(equals and form for _, equals, form in pairs):
-            raise click.UsageError(f"--quantize takes FORMAT, or PATTERN=FORMAT with commas between; got {quantize!r}")
+            raise click.UsageError(f"--quantize takes FORMAT or a list of PATTERN=FORMAT; got {quantize!r}")
         policy = {pattern: None if form == "none" else form for pattern, _, form in pairs}
     try:
         asked = [*filter(None, (quantize, kv_cache and f"kv cache {kv_cache}"))]
@@ -114,7 +114,7 @@ def changed(captured: Captured, quantize: str | None, kv_cache: str | None) -> C
 
 
 def format_option(*formats: str) -> Callable[[_Command], _Command]:
-    """How to show results."""
+    """Add the option for the output format."""
     return click.option(
-        "--format", "form", type=click.Choice(formats), default="table", show_default=True, help="How to show it."
+        "--format", "form", type=click.Choice(formats), default="table", show_default=True, help="Output format."
     )

@@ -1,4 +1,4 @@
-"""Where results, errors and warnings go: data to stdout or a file, everything else to stderr."""
+"""Output of commands: data to stdout or a file, messages to stderr, and exit codes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 STOPPED = 130
-"""The exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+"""Exit code after Ctrl-C: 128 plus the number of SIGINT, the convention of shells."""
 
 LIMIT_BROKEN = 3
-"""The exit code where all went well, and a limit that was given does not hold."""
+"""Exit code if the command succeeded and a given limit is exceeded."""
 
 
 @contextmanager
 def messages_for_people() -> Iterator[None]:
-    """Turns exceptions into a message and an exit code, and warnings into lines on stderr; --debug lets them pass."""
+    """Turn exceptions into a message and an exit code, and warnings into lines on stderr; --debug disables both."""
     debug = click.get_current_context().obj
     with warnings.catch_warnings():
         if not debug:
@@ -39,7 +39,7 @@ def messages_for_people() -> Iterator[None]:
         try:
             yield
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
-            raise  # whoever read stdout has seen enough: click knows what to do
+            raise  # click handles these; a closed pipe is not an error
         except KeyboardInterrupt:
             if debug:
                 raise
@@ -52,7 +52,7 @@ def messages_for_people() -> Iterator[None]:
         except Exception as error:
             if debug:
                 raise
-            # Our own refusals explain themselves; anything else is named, since its text alone may say little.
+            # The text of these types is self-contained; other errors also need the name of their type.
             told = isinstance(error, (ValueError, OSError, ImportError)) and str(error)
             text = str(error) if told else f"{type(error).__name__}: {error}"
             raise click.ClickException(f"{text}\n(pyinfercost --debug ... shows where)") from error
@@ -63,12 +63,15 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContextManager[object]:
-    """A sign of life on a terminal while a model is captured: importing torch takes seconds.
+    """Show a spinner on a terminal during a capture; importing torch takes seconds.
 
     Args:
-        model: what is captured.
-        quiet: whether rich must not be imported for it.
-        silent: whether nothing is to be shown at all.
+        model: The model being captured.
+        quiet: Print one line without importing rich.
+        silent: Show nothing.
+
+    Returns:
+        A context manager that ends the display.
     """
     if silent or not sys.stderr.isatty() or is_graph(model):
         return nullcontext()
@@ -81,7 +84,7 @@ def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContex
 
 
 def show_pairs(document: Any, form: str) -> None:
-    """A nested document, as JSON or as lines of names and values."""
+    """Show a nested document as JSON or as lines of names and values."""
     if form == "json":
         from ..report.documents import as_json
 
@@ -95,10 +98,10 @@ def show_pairs(document: Any, form: str) -> None:
 
 
 def show(view: RenderableType, output: str | None, *, width: int = 100) -> None:
-    """A table: with colours to a terminal, as plain text to anything else.
+    """Show a table: in color on a terminal, as plain text elsewhere.
 
-    NO_COLOR and TERM=dumb are heeded, as rich does. FORCE_COLOR is not: whoever reads a pipe gets text that can be
-    compared and cut.
+    NO_COLOR and TERM=dumb are respected, as in rich. FORCE_COLOR is ignored, so that piped output stays plain text for
+    diff and cut.
     """
     if output is None and sys.stdout.isatty():
         from rich.console import Console
@@ -111,7 +114,7 @@ def show(view: RenderableType, output: str | None, *, width: int = 100) -> None:
 
 
 def write(text: str, output: str | None) -> None:
-    """Data, to stdout or to a file."""
+    """Write data to stdout or to a file."""
     write_pieces((text,), output)
 
 
@@ -123,14 +126,14 @@ def write_result(
     layout: Mapping[str, Any] | None = None,
     table: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a result in one of the forms of the command line.
+    """Write a result in one of the formats of the command line.
 
     Args:
-        result: the result.
+        result: The result.
         form: `"json"`, `"csv"`, `"md"` or `"table"`.
-        output: a file, or None for stdout.
-        layout: options of Markdown and of the table, such as the depth.
-        table: options of the table alone.
+        output: Path of a file, or None for stdout.
+        layout: Options of Markdown and of the table, such as the depth.
+        table: Options of the table only.
     """
     if form == "json":
         write(result.to_json() + "\n", output)
@@ -143,18 +146,18 @@ def write_result(
 
 
 def write_trace(trace: Mapping[str, Any], path: str) -> None:
-    """A timeline to a file, and a line on stderr that says where it is and what shows it."""
+    """Write a timeline to a file and report its path on stderr."""
     import json
 
     write(json.dumps(trace, allow_nan=False) + "\n", path)
     click.echo(
-        f"Wrote {path}: drop it on ui.perfetto.dev or chrome://tracing in a browser; nothing was sent anywhere",
+        f"Wrote {path}: open it in ui.perfetto.dev or chrome://tracing; no data leaves this machine",
         err=True,
     )
 
 
 def write_pieces(pieces: Iterable[str], output: str | None) -> None:
-    """Data that is made piece by piece, to stdout or to a file."""
+    """Write data piece by piece to stdout or to a file."""
     if output is None:
         for piece in pieces:
             click.echo(piece, nl=False)
@@ -164,11 +167,11 @@ def write_pieces(pieces: Iterable[str], output: str | None) -> None:
 
 
 def check_writable(output: str) -> None:
-    """Refuses a file that cannot be written, before long work is done for it.
+    """Reject a path that cannot be written, before any long computation.
 
     Raises:
-        FileNotFoundError: where its folder is not there.
+        FileNotFoundError: The folder does not exist.
     """
     folder = Path(output).parent
     if not folder.is_dir():
-        raise FileNotFoundError(f"cannot write {output}: there is no folder {folder}")
+        raise FileNotFoundError(f"cannot write {output}: folder {folder} does not exist")

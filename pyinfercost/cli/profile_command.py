@@ -1,4 +1,4 @@
-"""`pyinfercost profile`: the counts of a model, and what a machine makes of them."""
+"""`pyinfercost profile`: the counts of a model, and their cost on a machine."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _DATA_FORMATS = ("json", "csv")
 @click.command(epilog=EPILOG)
 @point_options
 @layout_options
-@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Write a report as one HTML page, too.")
+@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML report.")
 @vary_option
 @trace_option
-@click.option("--measure", "measured", is_flag=True, help="Run the model here as well: as `measure` does.")
+@click.option("--measure", "measured", is_flag=True, help="Also run the model on this machine, like `measure`.")
 @format_option("table", "json", "csv", "md")
 @model_options
 def profile(
@@ -42,17 +42,17 @@ def profile(
     output: str | None,
     **options: Any,
 ) -> None:
-    """Count a model and, with --hardware, predict its latency, its energy and, with --price, what it costs."""
+    """Count a model; with --hardware, predict its latency and energy, and with --price, its cost."""
     with messages_for_people():
         profiler = Profiler.from_options(options)
         timed = profiler.on.hardware is not None
         if trace is not None and not timed and not measured:
-            raise click.UsageError("--trace needs --hardware, or --measure: without either nothing takes time")
+            raise click.UsageError("--trace needs --hardware or --measure; give one of them, such as --hardware l4")
         check_layout(form, sort, top, timed=timed, roofline=roofline)
         if measured:
             if profiler.quantize is not None or profiler.kv_cache is not None:
                 raise click.UsageError(
-                    "--measure runs the model as it is; --quantize and --kv-cache ask what if it were not"
+                    "--measure runs the model in its own formats; leave out --quantize and --kv-cache"
                 )
             check_measurable(model, form, profiler.on.precision, training=profiler.training)
         varied = varied_axes(vary, html=html, timed=timed)

@@ -1,4 +1,4 @@
-"""From a model in words to a profile, for every command that makes one: at which point, and the work itself."""
+"""Profiles for the commands that make one: the options of a point, and the profiler that they build."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 POINT = (*DEPLOYMENT, "batch", "settings", "training", "quantize", "kv_cache")
-"""The names of the options of a point."""
+"""Names of the options of a point."""
 
 
 def size_options(command: _Command) -> _Command:
     """Add the options for values of named sizes."""
     command = click.option(
-        "--set", "settings", multiple=True, metavar="NAME=N", help="The value of a named size; repeatable."
+        "--set", "settings", multiple=True, metavar="NAME=N", help="Value of a named size; repeatable."
     )(command)
     return click.option("--batch", metavar="N", help="Short for --set batch=N.")(command)
 
 
 def sizes_of_options(options: Mapping[str, Any]) -> dict[str, int]:
-    """Return the sizes of `size_options`.
+    """Return the values of `size_options`.
 
     Raises:
-        click.UsageError: A value is no whole number.
+        click.UsageError: A value is not a whole number.
     """
     settings = named_settings(options["settings"], options["batch"])
     return {name: whole_number(name, value) for name, value in settings.items()}
 
 
 def point_options(command: _Command) -> _Command:
-    """Add the options for the point at which a model is profiled: deployment, sizes, and what it is made of."""
+    """Add the options for the point at which a model is profiled: deployment, sizes, training and formats."""
     for option in (
         whatif_options,
         click.option(
-            "--training", is_flag=True, help="A training step without its optimizer: the forward and its backward."
+            "--training", is_flag=True, help="Count a training step without its optimizer: forward and backward."
         ),
         size_options,
         deployment_options(),
@@ -58,14 +58,14 @@ def point_options(command: _Command) -> _Command:
 
 @dataclass(frozen=True)
 class Profiler:
-    """Profiles models at one point.
+    """Profile models at one point.
 
     Attributes:
-        on: Where and how they run.
+        on: Deployment.
         sizes: Values of named sizes.
-        training: Whether a training step is profiled.
-        quantize: Formats of weights, as `--quantize` has them.
-        kv_cache: Format of keys and values, as `--kv-cache` has it.
+        training: Whether to profile a training step.
+        quantize: Formats of weights, in the notation of `--quantize`.
+        kv_cache: Format of keys and values, in the notation of `--kv-cache`.
     """
 
     on: Deployment
@@ -76,22 +76,22 @@ class Profiler:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Profiler:
-        """Return the profiler of `point_options`. Names fail here, before a capture, which may take long.
+        """Return the profiler that `point_options` describe. Unknown names are rejected here, before a long capture.
 
         Raises:
-            click.UsageError: The options do not go together, or have values that are unknown.
+            click.UsageError: The options exclude each other, or a value is unknown.
         """
         sizes = sizes_of_options(options)
         others = {name: options[name] for name in ("training", "quantize", "kv_cache")}
         return cls(deployment_of_options(options), sizes, **others)
 
     def profile(self, model: str, *, quiet: bool, varied: Mapping[str, Any] | None = None) -> Profile:
-        """Return the profile of a model in words.
+        """Return the profile of a model.
 
         Args:
-            model: A file or a spec.
-            quiet: Whether rich must not be imported for a sign of progress.
-            varied: The axes that a report of it varies.
+            model: Path of a file, or a spec.
+            quiet: Show progress without importing rich.
+            varied: Axes that a report of the profile varies.
         """
         from ..predict.profile import profile_on
 

@@ -1,4 +1,4 @@
-"""`--html` and `--vary`: a report, and the points between which it can be switched."""
+"""Options `--html` and `--vary`: an HTML report, and the points that it can switch between."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..sources.sizes import BATCH
 from .arguments import whole_number
 
 if TYPE_CHECKING:
@@ -19,52 +20,57 @@ _WORDS = ("hardware", "precision", "execution")
 
 
 def vary_option(command: _Command) -> _Command:
-    """What can be switched in a report."""
+    """Add the option `--vary`."""
     return click.option(
         "--vary",
         multiple=True,
         metavar="NAME=A,B",
-        help="What the report of --html can be switched between: hardware=l4,t4, precision=native,fp16, "
-        "execution=eager,compiled, batch=1,8,64 or another size; repeatable. By default execution and precision.",
+        help="Points that the report of --html can switch between: hardware=l4,t4, precision=native,fp16, "
+        "execution=eager,compiled, batch=1,8,64 or another size; repeatable. Default: execution and precision.",
     )(command)
 
 
 def varied_axes(given: Sequence[str], *, html: str | None, timed: bool) -> dict[str, Any] | None:
-    """The axes of `--vary`; None where none was given.
+    """Return the axes of `--vary`, or None if there are none.
+
+    Args:
+        given: Values of the option.
+        html: Value of `--html`.
+        timed: Whether a machine is given.
 
     Raises:
-        click.UsageError: for what is not NAME=A,B, a size that is no number, or without what it is for.
+        click.UsageError: A value is not of the form NAME=A,B, a size is not a number, or a required option is missing.
     """
     if not given:
         return None
     if html is None:
-        raise click.UsageError("--vary needs --html: it says what a report can be switched between")
+        raise click.UsageError("--vary needs --html; give a file for the report, such as --html report.html")
     if not timed:
-        raise click.UsageError("--vary needs --hardware: what differs between points is what a machine makes of them")
+        raise click.UsageError("--vary needs --hardware; give a machine, such as --hardware l4")
     axes: dict[str, Any] = {}
     for text in given:
         name, equals, values = text.partition("=")
         listed = [value for value in values.split(",") if value]
         if not equals or not name or not listed:
-            raise click.UsageError(f"--vary takes NAME=A,B, as in hardware=l4,t4 or batch=1,8; got {text!r}")
+            raise click.UsageError(f"--vary takes NAME=A,B, such as hardware=l4,t4 or batch=1,8; got {text!r}")
         if name in axes:
-            raise click.UsageError(f"--vary {name} is given twice; give its values in one, with commas between")
+            raise click.UsageError(f"--vary {name} is given twice; give all values in one option, separated by commas")
         axes[name] = listed if name in _WORDS else [whole_number(name, value) for value in listed]
     return axes
 
 
 def captured_for(model: str, sizes: Mapping[str, Any], axes: Mapping[str, Any] | None, *, training: bool) -> Captured:
-    """A model's graph at its sizes, with those open that a report varies."""
+    """Return the graph of a model at its sizes; the sizes that a report varies stay symbolic."""
     from ..sources.captured import graph_at, graph_over
     from ..sources.registry import is_graph
 
     varied = [name for name in axes or () if name not in _WORDS]
     if not varied or is_graph(model) or training:
         return graph_at(model, sizes, training=training)
-    own = {name: sizes.get(name, 1 if name == "batch" else None) for name in varied}
+    own = {name: sizes.get(name, 1 if name == BATCH else None) for name in varied}
     unknown = [name for name, value in own.items() if value is None]
     if unknown:
-        raise click.UsageError(f"--vary {unknown[0]} needs a value to start from: give --set {unknown[0]}=N")
+        raise click.UsageError(f"--vary {unknown[0]} needs an initial value; give --set {unknown[0]}=N")
     asked = {**sizes, **own}
     found = graph_over(
         model,
@@ -74,7 +80,7 @@ def captured_for(model: str, sizes: Mapping[str, Any], axes: Mapping[str, Any] |
 
 
 def write_report(profile: Profile, axes: Mapping[str, Any] | None, path: str) -> None:
-    """Writes a report, and says so."""
+    """Write a report and print its path on stderr."""
     from pathlib import Path
 
     from ..hardware import UnknownHardwareError

@@ -1,4 +1,4 @@
-"""`pyinfercost sparsity`: how many of a model's weights are zero, and how they lie."""
+"""`pyinfercost sparsity`: the share and the structure of zeros in a model's weights."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from .output import check_writable, messages_for_people, write_result
 
 _EPILOG = (
     "MODEL is a .safetensors file, a folder or .index.json of several, a .pt2 file, or package.module:callable that "
-    "returns a module with weights. Exit codes: 0 done, 1 the job failed, 2 it was asked for wrongly, 130 stopped."
+    "returns a module with weights. Exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted."
 )
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--threads", type=click.IntRange(min=1), help="Threads to scan with; by default all.")
-@click.option("--depth", type=click.IntRange(min=1), help="Add up the weights of modules below this depth.")
+@click.option("--threads", type=click.IntRange(min=1), help="Number of threads to scan with; default: all.")
+@click.option("--depth", type=click.IntRange(min=1), help="Sum up the weights of modules below this depth.")
 @click.option(
     "--threshold", "thresholds", multiple=True, type=click.FloatRange(min=0, min_open=True), metavar="FRACTION",
-    help="Show which share of a weight is below so much of its root mean square; repeatable. By default 0.01 and 0.1.",
+    help="Show the share of weights below this fraction of their root mean square; repeatable. Default: 0.01 and 0.1.",
 )  # fmt: skip
 @format_option("table", "json", "csv")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
@@ -34,11 +34,11 @@ def sparsity(
 ) -> None:
     """Count the zeros of a model's weights, by element, N:M group, block, row and channel.
 
-    N:M is the strictest structure that all groups have; blocks are the largest that cover nearly all zero 4x4 blocks;
-    the columns at the right say how much would vanish below a threshold. Files are mapped, not loaded.
+    N:M is the strictest pattern that all groups satisfy. Blocks are the largest that cover nearly all zero 4x4 blocks.
+    The last columns show the share of elements below each threshold. Files are memory-mapped, not loaded.
     """
     if form != "table" and (depth is not None or thresholds):
-        raise click.UsageError("--depth and --threshold are for tables; json and csv have each weight, and a histogram")
+        raise click.UsageError("--depth and --threshold are for tables; json and csv list every weight and a histogram")
     with messages_for_people():
         from ..scan.sparsity import sparsity as scan
 

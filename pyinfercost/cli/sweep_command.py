@@ -1,7 +1,8 @@
-"""`pyinfercost sweep`: what is asked for is checked as far as it can be before a model is captured."""
+"""`pyinfercost sweep`: arguments are checked as far as possible before a model is captured."""
 
 from __future__ import annotations
 
+import dataclasses
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,10 @@ import click
 
 from .. import _core
 from ..deployment import deployment_of
+from ..sources.registry import is_graph
+from ..sources.sizes import BATCH, batch_name, matched
 from .arguments import axis_values, known_names, listed, named_settings, price_options, prices_by_id, scale_axes
-from .choice import KNEE, Choice
+from .choice import Choice
 from .deployment_options import deployment_options, read_deployments, usage_errors
 from .machines import deployments_of
 from .options import EPILOG, changed, model_options, whatif_options
@@ -27,13 +30,13 @@ if TYPE_CHECKING:
 
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 _MOST_TO_EXPLAIN = 2**22
-"""Grids up to this size are filtered after they are computed, so that a filter that nothing passes can be explained."""
+"""Grids up to this size are filtered after they are computed, so that an empty result can be explained."""
 
 
 @click.command(epilog=EPILOG)
-@deployment_options(several=True, hardware="Catalogue ids or TOML files, with commas; or all, cpu, gpu, systolic.")
+@deployment_options(several=True, hardware="Catalog ids or TOML files, comma-separated; or all, cpu, gpu, systolic.")
 @click.option("--batch", metavar="AXIS", help="Short for --set batch=AXIS.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=AXIS", help="The axis of a named size; repeatable.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=AXIS", help="Axis of a named size; repeatable.")
 @click.option(
     "--scale",
     "scales",
@@ -47,31 +50,29 @@ _MOST_TO_EXPLAIN = 2**22
     "conditions",
     multiple=True,
     metavar="CONDITION",
-    help='Keep the points that satisfy it: "fits_in_memory and latency_s < 0.02"; repeatable, all must hold.',
+    help='Keep points that satisfy it: "fits_in_memory and latency_s < 0.02"; repeatable, all must hold.',
 )
-@click.option("--pareto", multiple=True, metavar="COLUMNS", help="The points that no other beats in all of these.")
-@click.option("--maximize", multiple=True, metavar="COLUMNS", help="Columns of which more is better.")
-@click.option("--minimize", multiple=True, metavar="COLUMNS", help="Columns of which less is better.")
-@click.option("--best", metavar="COLUMN", help="The one best point.")
-@click.option("--per", multiple=True, metavar="COLUMNS", help="With --best: one for each combination of these.")
-@click.option("--knee", is_flag=True, help="Where more batch begins to buy little throughput.")
-@click.option("--tradeoff", is_flag=True, help="What more batch buys in throughput and costs in latency, as a table.")
+@click.option("--pareto", multiple=True, metavar="COLUMNS", help="Select the Pareto front of these columns.")
+@click.option("--maximize", multiple=True, metavar="COLUMNS", help="Columns to maximize.")
+@click.option("--minimize", multiple=True, metavar="COLUMNS", help="Columns to minimize.")
+@click.option("--best", metavar="COLUMN", help="Select the best point by this column.")
+@click.option("--per", multiple=True, metavar="COLUMNS", help="With --best: one point per combination of these.")
+@click.option("--knee", is_flag=True, help="Select the batch beyond which throughput grows little.")
+@click.option("--tradeoff", is_flag=True, help="Show throughput against latency by batch, as a table.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="Show N points at most; a table has 40 if left out."
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Show at most N points; 40 by default in a table."
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="How to show it; if left out, as --output ends (.csv, .json, .parquet), else as a table.",
+    help="Output format; by default that of the suffix of --output (.csv, .json, .parquet), else a table.",
 )
 @click.option(
-    "--out", "folder", type=click.Path(), help="Keep all points in a folder of Parquet files; goes on if stopped."
+    "--out", "folder", type=click.Path(), help="Store all points as Parquet files in a folder; resumes a stopped sweep."
 )
-@click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="Threads to compute with; all cores if left out."
-)
-@click.option("--no-progress", is_flag=True, help="Do not show how far it is.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of threads; default: all cores.")
+@click.option("--no-progress", is_flag=True, help="Do not show progress.")
 @model_options
 def sweep(
     *,
@@ -99,8 +100,8 @@ def sweep(
 ) -> None:
     """Predict latency, memory and cost at every point of a grid, and pick points.
 
-    An AXIS is a list (1,8,64) or a range that includes its end (1:64, or 8:64:8 in steps of 8). COLUMNS are those of
-    --format csv. With --pareto, --best and --knee, points are picked from those that satisfy --where.
+    An AXIS is a list (1,8,64) or an inclusive range (1:64, or 8:64:8 in steps of 8). COLUMNS are those of --format csv.
+    --pareto, --best and --knee select from the points that satisfy --where.
     """
     with messages_for_people():
         sizes = {name: axis_values(name, value) for name, value in named_settings(settings, batch).items()}
@@ -110,9 +111,8 @@ def sweep(
         choice = _choice(conditions, pareto, maximize, minimize, best, per, knee=knee, tradeoff=tradeoff)
         form = form or _SUFFIXES.get(Path(output or "").suffix.lower(), "table")
         _check_places(choice, form, output, folder)
-        if (knee or tradeoff) and len(sizes.get(KNEE[0], ())) < 3:  # noqa: PLR2004 - a bend takes three points
-            curve = "--knee" if knee else "--tradeoff"
-            raise click.UsageError(f"{curve} needs several values of batch, such as --batch 1:256")
+        if (knee or tradeoff) and not is_graph(model):
+            _check_curve(choice, sizes)
         from ..results import figures
         from ..sweeps.axes import deployment_axes
         from ..sweeps.columns import quantities
@@ -136,6 +136,9 @@ def sweep(
         boundary = boundary_of(captured.graph, "native")
         of_graph = ((figures.TOKENS, boundary.tokens), (figures.CACHE, boundary.kv_cache_bytes))
         needs += [need for need, quantity in of_graph if quantity is not None]
+        choice = dataclasses.replace(choice, along=batch_name(captured.graph))
+        if knee or tradeoff:
+            _check_curve(choice, size_axes)
         choice.check([*columns, *size_axes, *quantities(*needs)])
         points = prod([*(length for _, length in axes), *map(len, size_axes.values())])
         explain = folder is None and points <= _MOST_TO_EXPLAIN
@@ -155,16 +158,16 @@ def sweep(
             result, stopped = interrupt.partial, str(interrupt).partition(";")[0]
         except MemoryError as error:
             told = str(error).replace("out=FOLDER", "--out FOLDER").replace("where=", "--where")
-            raise click.ClickException(told or "there is not enough memory") from error
+            raise click.ClickException(told or "not enough memory; reduce the grid, or use --out FOLDER") from error
         answer = Answer(choice, result, points, filtered=not explain, prices=prices, folder=folder, stopped=stopped)
         show_answer(answer, form, output, limit)
 
 
 def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str, Any], dict[str, Price]]:
-    """Return the deployments of a sweep, the axes beside them, and prices by machine and, if several, by option.
+    """Return the deployments of a sweep, further axes, and prices by machine (and by option if there are several).
 
     Raises:
-        click.UsageError: There is no hardware, or an option has unknown values.
+        click.UsageError: No hardware is given, or the value of an option is unknown.
     """
     shared: list[Deployment] = [] if options["on"] is None else read_deployments(options["on"])
     common = {name: options[name] for name in ("threads", "utilization", "region", "transfer")}
@@ -175,7 +178,7 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
         with usage_errors():
             on = [deployment_of(each, **common) for each in shared]
     elif len(shared) > 1:
-        raise click.UsageError("--on has several deployments, each with its hardware; leave --hardware out")
+        raise click.UsageError("--on has several deployments with their own hardware; leave --hardware out")
     else:
         on = deployments_of(options["hardware"], shared[0] if shared else None, **common)
     fields: dict[str, Any] = dict.fromkeys(("precision", "execution", "devices", "price"))
@@ -200,15 +203,19 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
     return on, fields, {f"{machine} {name}": price for name in names for machine, price in by_option[name].items()}
 
 
-def _check_devices(devices: Sequence[int] | None, model: str, sizes: Mapping[str, Sequence[int]]) -> None:
-    from ..sources.registry import is_graph
+def _check_curve(choice: Choice, sizes: Mapping[str, Sequence[int]]) -> None:
+    if len(sizes.get(choice.along, ())) < 3:  # noqa: PLR2004 - a knee needs three points
+        curve = "--knee" if choice.knee else "--tradeoff"
+        raise click.UsageError(f"{curve} needs at least 3 values of {choice.along}; give, for example, --batch 1:256")
 
+
+def _check_devices(devices: Sequence[int] | None, model: str, sizes: Mapping[str, Sequence[int]]) -> None:
     if devices is None:
         return
     if min(devices) < 1:
         raise click.UsageError(f"--devices must be at least 1, got {min(devices)}")
-    if max(devices) > 1 and "batch" not in sizes and not is_graph(model):
-        raise click.UsageError("--devices share the batch: give --batch, such as --batch 1,8,64")
+    if max(devices) > 1 and BATCH not in sizes and not is_graph(model):
+        raise click.UsageError("--devices split the batch, which is not given; give it, such as --batch 1,8,64")
 
 
 def _choice(
@@ -241,7 +248,7 @@ def _choice(
 
 
 def _check_places(choice: Choice, form: str, output: str | None, folder: str | None) -> None:
-    """Refuses what could not be written in the end."""
+    """Reject output that cannot be written, before any computation."""
     if form == "parquet" and output is None:
         raise click.UsageError("--format parquet needs --output FILE")
     if output is not None:
@@ -255,18 +262,19 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
         return
     if choice.knee or choice.tradeoff:
         curve = "--knee" if choice.knee else "--tradeoff"
-        raise click.UsageError(f"{curve} needs whole curves in memory, and --out is for what is larger; leave one out")
+        raise click.UsageError(
+            f"{curve} needs whole curves in memory, but --out is for sweeps larger than memory; leave one out"
+        )
     if form == "parquet" and not choice.chooses:
-        raise click.UsageError("--out writes Parquet already; leave --format parquet out, or pick points")
+        raise click.UsageError("--out already writes Parquet; leave --format parquet out, or select points")
     from ..sweeps.storage import check_folder
 
     check_folder(Path(folder))
 
 
 def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Mapping[str, Sequence[int]]) -> None:
-    """Refuses names that no column will have. What sizes a file has is seen when it is read, which is soon."""
+    """Reject unknown columns of a spec before its capture. The sizes of a file are checked after it is read."""
     from ..sources.data_names import is_data_name
-    from ..sources.registry import is_graph
 
     if not is_graph(model):
         of_data = [name for name in choice.names() if is_data_name(name)]
@@ -274,9 +282,7 @@ def _check_columns(choice: Choice, model: str, columns: Sequence[str], sizes: Ma
 
 
 def _size_axes(captured: Captured) -> dict[str, Sequence[int]]:
-    """The sizes that will be columns, with their values; one that is left out is at its default."""
-    from ..sources.sizes import matched
-
+    """Return the sizes that will be columns, with their values; an omitted size has its default."""
     sizes = captured.graph.sizes
     axes: dict[str, Sequence[int]] = {name: (value,) for name, value in captured.fixed.items()}
     axes.update(matched(captured.graph, captured.sizes))

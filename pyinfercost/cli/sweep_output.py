@@ -1,4 +1,4 @@
-"""What a sweep found, as a table, CSV, JSON or Parquet."""
+"""Output of `pyinfercost sweep`: a table, CSV, JSON or Parquet."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ ROWS_OF_A_TABLE = 40
 
 @dataclass
 class Answer:
-    """What came of a sweep.
+    """Outcome of a sweep.
 
     Attributes:
-        choice: which points are wanted.
-        result: the points that were computed.
-        points: how many points the grid has.
-        filtered: whether `result` has only points that satisfy the condition.
-        prices: what an hour of a device costs, by machine.
-        folder: where the points are kept.
-        stopped: how far it came, where it was stopped.
+        choice: The points to show.
+        result: The computed points.
+        points: Number of points in the grid.
+        filtered: Whether `result` holds only points that satisfy the condition.
+        prices: Price of a device-hour by machine.
+        folder: Folder that stores the points, if any.
+        stopped: Progress of an interrupted sweep; empty if it finished.
     """
 
     choice: Choice
@@ -47,14 +47,14 @@ class Answer:
 
 
 def show_answer(answer: Answer, form: str, output: str | None, limit: int | None) -> None:
-    """Shows or writes the points that are wanted.
+    """Show or write the selected points.
 
     Raises:
-        ClickException: where there should be a best point and nothing satisfies the condition.
-        Exit: with 130, where the sweep was stopped.
+        ClickException: `--best` was given and no point satisfies the condition.
+        Exit: The sweep was interrupted; the code is 130.
     """
     if answer.stopped:
-        again = f"; the same command goes on from there, in {answer.folder}" if answer.folder else ""
+        again = f"; run the same command again to resume from {answer.folder}" if answer.folder else ""
         click.echo(f"Sweep {answer.stopped}{again}", err=True)
     choice = answer.choice
     matching = answer.result
@@ -73,12 +73,12 @@ def show_answer(answer: Answer, form: str, output: str | None, limit: int | None
 
 
 def _nothing(answer: Answer) -> str:
-    """Why there are no points."""
+    """Return the message for an empty result."""
     where, computed = answer.choice.where, answer.result
     if where is None or not (answer.filtered or len(computed)):
         return "no point was computed"
     if answer.filtered:
-        points = "the points that were computed" if answer.stopped else f"{answer.points:,} points"
+        points = "the computed points" if answer.stopped else f"{answer.points:,} points"
         return f"none of {points} satisfies {where}"
     shortfall = where.shortfall(computed.data, rows=len(computed))  # type: ignore[union-attr]
     return f"none of {len(computed):,} points satisfies {where}\n{shortfall}"
@@ -104,12 +104,12 @@ def _show_table(answer: Answer, chosen: Sweep | StoredSweep, found: int, output:
     if answer.choice.is_one_point and len(chosen):
         show(render(_first(chosen, 1), "view", about=about, point=True), output)
     else:
-        more = "--limit shows more, --format csv all, --where and --pareto choose"
+        more = "--limit shows more, --format csv all, --where and --pareto filter"
         show(render(chosen, "view", about=about, limit=limit, more=more), output)
 
 
 def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
-    """What was searched, and what was looked for."""
+    """Return the lines above a table: the grid, the condition, the selection and the prices."""
     searched = f"{answer.points:,}"
     if answer.stopped:
         searched = answer.stopped
@@ -125,12 +125,12 @@ def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
 
 
 def _price_lines(prices: Mapping[str, Price]) -> list[tuple[str, str]]:
-    """What machines cost; prices of the caller's own in one line."""
+    """Return the lines of prices; prices in USD from the command line share one line."""
     given = {name: price.usd_per_h for name, price in prices.items() if price.text == GIVEN}
     if given and len(given) == len(prices):
         if len(set(given.values())) == 1:
-            return [("price", f"{next(iter(given.values())):g} USD an hour for a device")]
-        return [("price", ", ".join(f"{name} {price:g}" for name, price in given.items()) + " USD an hour")]
+            return [("price", f"{next(iter(given.values())):g} USD per device-hour")]
+        return [("price", ", ".join(f"{name} {price:g}" for name, price in given.items()) + " USD per device-hour")]
     lines: list[tuple[str, str]] = []
     by_text: dict[str, list[str]] = {}
     for name, price in prices.items():
@@ -141,5 +141,5 @@ def _price_lines(prices: Mapping[str, Price]) -> list[tuple[str, str]]:
 
 
 def _first(chosen: Sweep | StoredSweep, limit: int) -> Sweep:
-    """The first points."""
+    """Return the first `limit` points."""
     return chosen.stretch(0, min(limit, len(chosen))) if isinstance(chosen, Sweep) else chosen.head(limit)

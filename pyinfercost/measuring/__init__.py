@@ -1,1 +1,1 @@
-"""What this machine does in fact: constants of a hardware file, and models as they run. Needs torch, when called."""
+"""Measurements on this machine: constants of a hardware file, latency and energy of models. Calls need torch."""

@@ -1,4 +1,4 @@
-"""Measures this processor and writes a hardware file of it, with no model run and nothing fitted."""
+"""Calibration of this processor: micro-benchmarks and the hardware file derived from them."""
 
 from __future__ import annotations
 
@@ -20,56 +20,58 @@ if TYPE_CHECKING:
     from .rounds import Timed
 
 Report = Callable[[str, float], None]
-"""Called with what is being measured and the share of the work that is done, from 0 to 1."""
+"""Called with the name of the current measurement and the completed share of the work, from 0 to 1."""
 
 _GIGA, _TERA, _KIBI, _MEBI = 1e9, 1e12, 2.0**10, 2.0**20
-_ASSUMED_CLOCK_HZ = 2.5e9  # rates per clock are only ever multiplied by the clock that stands beside them
+_ASSUMED_CLOCK_HZ = 2.5e9  # rates per cycle are only used as products with the clock in the same file
 _MOST_STREAM_BYTES = 768 * _MEBI
 _LEAST_STREAM_BYTES = 192 * _MEBI
-_PREPARING = 0.3  # of the whole time, most of it the compiler's
+_PREPARING = 0.3  # share of the total time, mostly for compiling
 
 
 @dataclass
 class Calibrated:
-    """A hardware file as it was measured.
+    """A measured hardware file.
 
     Attributes:
-        data: tables and keys as in the file.
-        notes: what was measured beside it, and what could not be.
+        data: Tables and keys of the file.
+        notes: Further measurements, and the reasons for missing ones.
     """
 
     data: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
     def to_toml(self) -> str:
-        """The file's text."""
+        """Return the text of the file."""
         return as_toml(self.data)
 
 
 def calibrate(
     *, threads: int | None = None, budget_s: float = 55.0, compiled: bool = True, report: Report | None = None
 ) -> Calibrated:
-    """Measures what this machine reaches with torch.
+    """Measure the performance that torch reaches on this machine.
 
-    Everything is timed several times over the whole budget, in turn, so that a moment at which others use the machine
-    falls on all of it alike. In this process glibc's heap keeps from now on what is freed: what new pages cost is
-    measured by itself.
+    All measurements are repeated in turn over the whole budget, so that load by other processes affects all of them
+    alike. From then on glibc's heap keeps freed memory in this process; the cost of new pages is measured separately.
 
     Args:
-        threads: how many threads "all" are; by default one for each core.
-        budget_s: seconds for the measurements in all, beside importing torch and compiling, which take 20 to 30 more.
-        compiled: whether to measure `torch.compile` too, which needs a C++ compiler.
-        report: called as the work goes on.
+        threads: Number of threads of a parallel measurement; default: one per core.
+        budget_s: Seconds of all measurements, without importing torch and compiling, which take another 20 to 30 s.
+        compiled: Whether to measure `torch.compile` too, which needs a C++ compiler.
+        report: Called with the progress.
+
+    Returns:
+        The hardware file.
 
     Raises:
-        ImportError: torch is not installed; the message names the extra that brings it.
+        ImportError: torch is not installed; the message names the extra to install.
         ValueError: `threads` is out of range.
     """
     try:
         import torch
     except ModuleNotFoundError as error:
         raise ImportError(
-            "a calibration measures torch, which is not installed: pip install 'pyinfercost[torch]'", name=error.name
+            "calibration measures torch, which is not installed; run pip install 'pyinfercost[torch]'", name=error.name
         ) from error
     machine = this_machine()
     most = machine.cores * machine.threads_per_core
@@ -92,7 +94,7 @@ def calibrate(
 
 
 def _prepared(machine: Machine, threads: int, *, compiled: bool, report: Report) -> tuple[dict[str, Timed], list[str]]:
-    """All that is timed, and what cannot be."""
+    """Return all timed calls, and notes on those that are not possible."""
     from . import probes
     from .compiled import chains, compiled_loop
 
@@ -100,7 +102,7 @@ def _prepared(machine: Machine, threads: int, *, compiled: bool, report: Report)
     notes: list[str] = []
     report("preparing", 0.0)
     timed = probes.overheads(threads) | probes.peaks(threads)
-    notes += [f"torch has no matrix product in {dtype} here" for dtype in probes.DTYPES if f"peak.{dtype}" not in timed]
+    notes += [f"torch has no {dtype} matrix product here" for dtype in probes.DTYPES if f"peak.{dtype}" not in timed]
     for level, total_bytes in _levels(machine, cores):
         timed |= probes.streams(level, total_bytes, threads)
         alone = probes.streams(level, total_bytes if level == "dram" else total_bytes / cores, 1)
@@ -109,7 +111,10 @@ def _prepared(machine: Machine, threads: int, *, compiled: bool, report: Report)
         timed |= group(threads)
     timed |= probes.copying(threads, cores)
     if not compiled:
-        return timed, [*notes, "torch.compile was not measured: a kernel's launch is taken to cost an eager dispatch"]
+        return timed, [
+            *notes,
+            "torch.compile was not measured: a kernel launch costs as much as an eager dispatch",
+        ]
     loops: dict[str, Timed] = {}
     try:
         report("compiling: chains of kernels", 0.1)
@@ -117,18 +122,18 @@ def _prepared(machine: Machine, threads: int, *, compiled: bool, report: Report)
         for place, name in enumerate(COMPILED_LOOPS):
             report(f"compiling: {name}", _PREPARING * (0.4 + 0.6 * place / len(COMPILED_LOOPS)))
             loops[f"compiled.{name}"] = compiled_loop(name, threads)
-    except Exception as error:  # a compiler that is missing or broken shows as one of many kinds
+    except Exception as error:  # a missing or broken compiler raises many types
         told = " ".join(str(error).strip().splitlines()[:1])
         notes.append(
-            f"torch.compile does not work here ({type(error).__name__}: {told[:200]}): a kernel's launch is taken to "
-            "cost an eager dispatch"
+            f"torch.compile does not work here ({type(error).__name__}: {told[:200]}): a kernel launch costs as "
+            "much as an eager dispatch"
         )
         return timed, notes
     return timed | loops, notes
 
 
 def _levels(machine: Machine, cores: int) -> list[tuple[str, float]]:
-    """Levels of memory beyond the innermost, and bytes that all cores together keep in each."""
+    """Return the levels of memory beyond the innermost, with the total bytes per level over all cores."""
     private = [cache for cache in machine.caches if cache.cores == 1]
     shared = [cache for cache in machine.caches if cache.cores > 1]
     levels: list[tuple[str, float]] = []
@@ -184,7 +189,7 @@ def _file(machine: Machine, readings: Readings, notes: list[str]) -> dict[str, A
                     "kernel_minimum_s": readings.beyond_op_s("product"),
                 },
             ),
-            "achieved": table("achieved", REACHED, "; rates of this file are what was reached"),
+            "achieved": table("achieved", REACHED, "; rates of this file are measured, not theoretical"),
             "limits": table("limits", {"dram_byte_per_s_per_core": readings.rate("dram.add.one")}),
             "cpu": table("cpu", readings.constants()),
         },
@@ -192,19 +197,22 @@ def _file(machine: Machine, readings: Readings, notes: list[str]) -> dict[str, A
 
 
 REACHED = dict.fromkeys(("matrix", "vector", "dram", "cache"), 1.0)
-"""Shares of the peaks that a measured machine's file gives: they are what was reached."""
+"""Shares of the peaks in the file of a measured machine: its rates are measured ones."""
 
 
 def calibration_table(
     name: str, values: Mapping[str, float], source: str, *, clock_hz: float = math.nan
 ) -> dict[str, Any]:
-    """Return a table of calibration constants as a file has it.
+    """Return a table of calibration constants in the form of a hardware file.
 
     Args:
-        name: The table.
-        values: In base units, by the names that a machine has for them.
-        source: Where they are from.
-        clock_hz: The clock that rates per clock refer to; not needed for others.
+        name: Name of the table.
+        values: Values in base units by constant name.
+        source: Source of the values.
+        clock_hz: Clock of rates per cycle; not needed for other constants.
+
+    Returns:
+        Key, with its unit, -> value; and the source.
     """
     return {
         "source": source,
@@ -222,7 +230,7 @@ def _memory_tables(machine: Machine, readings: Readings) -> dict[str, Any]:
         size: dict[str, Any] = (
             {"capacity_kib_per_core": rounded(cache.capacity_bytes / _KIBI)}
             if private
-            # What all cores in use have of it, where groups of cores have one each.
+            # Total over the cores in use, if groups of cores have a cache each.
             else {"capacity_mib": rounded(cache.capacity_bytes * math.ceil(readings.cores / cache.cores) / _MEBI)}
         )
         if f"{name}.add" in readings.seconds:
@@ -235,10 +243,10 @@ def _memory_tables(machine: Machine, readings: Readings) -> dict[str, Any]:
 
 
 def identity(name: str) -> str:
-    """An id of the catalogue's form, from a maker's name."""
+    """Return an id in the form of the catalog, from a vendor's product name."""
     return re.sub(r"[^a-z0-9.+]+", "-", name.lower()).strip("-") or "this-machine"
 
 
 def rounded(value: float) -> float:
-    """Four digits: more than a measurement has."""
+    """Round to four digits, more than the precision of a measurement."""
     return float(f"{value:.4g}")

@@ -1,4 +1,4 @@
-"""Seconds of one call: medians of repeated runs, after a warm-up."""
+"""Timing of one call: the median of repeated runs after a warm-up."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_FEWEST = 5  # runs below which a median says little
+_FEWEST = 5  # minimum number of runs for a meaningful median
 _MOST_IN_A_LOOP = 10_000
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to measure one thing.
+    """Duration of one measurement.
 
     Attributes:
-        warm_up_s: seconds of calls that are not counted: caches, threads and allocators settle. One at least.
-        measure_s: seconds of calls that are.
-        fewest: runs, however long they take.
+        warm_up_s: Seconds of unmeasured calls, at least one, after which caches, threads and allocators are warm.
+        measure_s: Seconds of measured calls.
+        fewest: Minimum number of measured calls, regardless of their duration.
     """
 
     warm_up_s: float = 0.3
@@ -28,7 +28,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one call, over `runs` of it: the median, and the quartiles around it."""
+    """Seconds of one call over `runs` calls: the median and the quartiles."""
 
     median_s: float
     low_s: float
@@ -37,12 +37,15 @@ class Timing:
 
 
 def time_call(call: Callable[[], object], budget: Budget, wait: Callable[[], object] | None = None) -> Timing:
-    """Times single calls: for what takes microseconds and more.
+    """Time single calls that take microseconds or more.
 
     Args:
-        call: What to time.
-        budget: How long.
-        wait: Returns when the device has finished, where calls return before that.
+        call: The call to time.
+        budget: Duration of the measurement.
+        wait: Waits until the device has finished, for asynchronous calls.
+
+    Returns:
+        Seconds of one call.
     """
     end = time.perf_counter() + budget.warm_up_s
     while True:
@@ -63,7 +66,7 @@ def time_call(call: Callable[[], object], budget: Budget, wait: Callable[[], obj
 
 
 def time_loop(call: Callable[[], object], budget: Budget, wait: Callable[[], object] | None = None) -> Timing:
-    """Times loops of calls, in seconds of one call: for what takes less than the clock can tell apart."""
+    """Time loops of calls shorter than the clock's resolution; returns seconds of one call."""
     call()
     start = time.perf_counter()
     call()

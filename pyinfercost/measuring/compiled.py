@@ -1,4 +1,4 @@
-"""Kernels and loops of graphs that `torch.compile` has compiled, for a calibration to time."""
+"""Kernels and loops of graphs compiled by `torch.compile`, timed by a calibration."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ _WINDOW = 9
 
 
 def chains(threads: int) -> dict[str, Timed]:
-    """Graphs of `SHORT_CHAIN` and of `LONG_CHAIN` pairs of a small matrix product and a small fused loop.
+    """Compile graphs of `SHORT_CHAIN` and of `LONG_CHAIN` pairs of a small matrix product and a small fused loop.
 
-    Their difference is what a pair costs, and the rest is what calling a graph costs at all.
+    Their difference gives the cost of a pair; the remainder is the cost of calling a graph.
+
+    Args:
+        threads: Number of threads to run on.
+
+    Returns:
+        The timed graphs by name.
 
     Raises:
-        Exception: Whatever torch raises where it cannot compile.
+        Exception: torch cannot compile; the type varies.
     """
     torch._dynamo.reset()
     weight = random(16, 16)
@@ -43,24 +49,31 @@ def chains(threads: int) -> dict[str, Timed]:
 
 
 def shared_grain() -> float:
-    """Elements that each thread must have, or torch's compiler shares a loop with none."""
+    """Return the minimum number of elements per thread for which torch's compiler parallelizes a loop."""
     import torch._inductor.config
 
     return float(torch._inductor.config.cpp.min_chunk_size)
 
 
 def compiled_loop(name: str, threads: int) -> Timed:
-    """A graph with one loop, by a name of `COMPILED_LOOPS`.
+    """Compile a graph with one loop.
+
+    Args:
+        name: A name in `COMPILED_LOOPS`.
+        threads: Number of threads to run on.
+
+    Returns:
+        The timed graph.
 
     Raises:
-        Exception: Whatever torch raises where it cannot compile.
+        Exception: torch cannot compile; the type varies.
     """
     x, call = _LOOPS[name]()
     compiled: Any = torch.compile(call, dynamic=False)
     with torch.inference_mode():
         compiled(x)
     elements, moved = float(x.numel()), 2.0 * x.numel()
-    if name == "window":  # a stride of 2 leaves a quarter of the windows
+    if name == "window":  # with stride 2, a quarter of the windows remain
         elements, moved = elements * _WINDOW / 4, elements * 5 / 4
     return Timed(lambda: compiled(x), threads, elements, _FLOAT_BYTES * moved)
 

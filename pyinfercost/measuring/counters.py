@@ -1,38 +1,38 @@
-"""What a counter of joules is, and how it says that there is none. No torch."""
+"""Interface of energy counters and the error for a missing one. Imports no torch."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 RESOLUTION = 0.01
-"""The share of a reading that one step of its counter may be: forwards are repeated until it is no more."""
+"""Maximum share of one counter step in a reading: forwards are repeated until it is reached."""
 
 
 class NoCounterError(Exception):
-    """Nothing here tells joules.
+    """No energy counter is readable.
 
     Attributes:
-        looked_for: what would have told them.
-        why: why it does not.
-        remedy: what to do to have it.
+        looked_for: The missing counter.
+        why: The reason.
+        remedy: A way to make it available.
     """
 
     def __init__(self, looked_for: str, why: str, remedy: str) -> None:
-        super().__init__(f"looked for {looked_for}: {why}. {remedy}")
+        super().__init__(f"{looked_for} not available: {why}. {remedy}")
         self.looked_for = looked_for
         self.why = why
         self.remedy = remedy
 
 
 class Counter(Protocol):
-    """Joules that a part of the machine has taken since some moment.
+    """Counter of the energy of a part of the machine.
 
     Attributes:
-        source: a short tag: `rapl:package-0+dram`, `nvml:counter`, `nvml:sampled`.
-        covers: whose joules these are, in words.
-        step_s: seconds between two steps of what is read, so that a difference is true to one step's worth.
-        idle_s: seconds of rest after which its idle draw is known to a few percent.
-        look_every_s: seconds within which it has to be read again, or it loses track; None where it never does.
+        source: Short name: `rapl:package-0+dram`, `nvml:counter`, `nvml:sampled`.
+        covers: Description of the measured hardware.
+        step_s: Seconds between updates; a difference of readings is exact to one update.
+        idle_s: Seconds of sleep needed to measure idle power within a few percent.
+        look_every_s: Maximum seconds between readings before the counter wraps; None if it never does.
     """
 
     source: str
@@ -42,14 +42,14 @@ class Counter(Protocol):
     look_every_s: float | None
 
     def read_j(self) -> float:
-        """Joules so far.
+        """Return joules since an arbitrary start.
 
         Raises:
-            NoCounterError: it does not tell them any more.
+            NoCounterError: The counter is no longer readable.
         """
 
     def rest(self, seconds: float) -> None:
-        """Lets time pass without work of its own; a counter may find out meanwhile how often it steps."""
+        """Sleep; a counter may measure its update interval meanwhile."""
 
     def close(self) -> None:
-        """Gives back what it holds."""
+        """Release resources."""

@@ -1,6 +1,6 @@
-"""Measures a CUDA GPU and writes a hardware file of it: peaks, bandwidths, and what launches cost.
+"""Calibration of a CUDA GPU: peaks, bandwidths and launch overheads, and the hardware file derived from them.
 
-Nothing here has been run on a GPU by the project's own tests; the file says what was measured, and by what.
+The project's tests do not run this on a GPU; the written file states what was measured, and with which versions.
 """
 
 from __future__ import annotations
@@ -19,35 +19,38 @@ if TYPE_CHECKING:
     import torch
 
 _GIGA, _TERA, _MEBI = 1e9, 1e12, 2.0**20
-# Compute capability -> the family of constants behind what is not measured.
+# Compute capability -> family whose constants are used for everything that is not measured.
 _FAMILIES = {
     (6, 0): "nvidia-pascal", (6, 1): "nvidia-pascal", (7, 0): "nvidia-volta", (7, 5): "nvidia-turing",
     (8, 0): "nvidia-ampere-ga100", (8, 6): "nvidia-ampere-ga10x", (8, 7): "nvidia-ampere-orin", (8, 9): "nvidia-ada",
     (9, 0): "nvidia-hopper", (10, 0): "nvidia-blackwell", (12, 0): "nvidia-blackwell-sm120",
 }  # fmt: skip
-_SIDE = 8192  # of the square products that a peak is read from
-_KERNELS = 200  # of a chain that launches are timed over
+_SIDE = 8192  # of the square products that measure a peak
+_KERNELS = 200  # length of the chain that times launches
 
 
 def calibrate_cuda(*, budget_s: float = 40.0, report: Report | None = None) -> Calibrated:
-    """Measures the first CUDA device.
+    """Measure the first CUDA device.
 
     Args:
-        budget_s: seconds for the measurements in all.
-        report: called as the work goes on.
+        budget_s: Seconds of all measurements.
+        report: Called with the progress.
+
+    Returns:
+        The hardware file.
 
     Raises:
         ImportError: torch is not installed.
-        ValueError: torch sees no CUDA device.
+        ValueError: torch finds no CUDA device.
     """
     try:
         import torch
     except ModuleNotFoundError as error:
         raise ImportError(
-            "a calibration measures torch, which is not installed: pip install 'pyinfercost[torch]'", name=error.name
+            "calibration measures torch, which is not installed; run pip install 'pyinfercost[torch]'", name=error.name
         ) from error
     if not torch.cuda.is_available():
-        raise ValueError(f"torch {torch.__version__} sees no CUDA device here; expected one, or --device cpu")
+        raise ValueError(f"torch {torch.__version__} finds no CUDA device; expected one, or use --device cpu")
     tell = report or (lambda _what, _share: None)
     each_s = budget_s / 12
     probe = _Probe(Budget(warm_up_s=each_s / 3, measure_s=each_s * 2 / 3))
@@ -58,7 +61,7 @@ def calibrate_cuda(*, budget_s: float = 40.0, report: Report | None = None) -> C
         tell(f"matrix products in {dtype}", step / 8)
         rate = _product_flop_per_s(probe, dtype)
         if rate is None:
-            notes.append(f"torch has no matrix product in {dtype} here")
+            notes.append(f"torch has no {dtype} matrix product here")
         else:
             matrix[dtype] = rate
     tell("memory", 0.5)
@@ -114,7 +117,7 @@ def calibrate_cuda(*, budget_s: float = 40.0, report: Report | None = None) -> C
                     source,
                 ),
                 "achieved": calibration_table(
-                    "achieved", REACHED, source + "; rates of this file are what was reached"
+                    "achieved", REACHED, source + "; rates of this file are measured, not theoretical"
                 ),
             },
         },
@@ -140,7 +143,7 @@ class _Probe:
             return time_call(call, self.budget, torch.cuda.synchronize).median_s
 
     def stream_byte_per_s(self, total_bytes: float) -> dict[str, float]:
-        """A copy, and a sum of two arrays into a third, over so many bytes in all."""
+        """Time a copy, and a sum of two arrays into a third, over `total_bytes` in all."""
         import torch
 
         length = max(1024, int(total_bytes / 3 / 4))
@@ -172,7 +175,7 @@ def _product_flop_per_s(probe: _Probe, dtype: str) -> float | None:
 
 
 def _launches(probe: _Probe) -> tuple[float, float, float]:
-    """Host time of an op, and device time of the smallest kernel, issued one by one and replayed from a graph."""
+    """Return host time of an operator, and device time of the smallest kernel when issued and when graph-replayed."""
     import time
 
     import torch
@@ -187,7 +190,7 @@ def _launches(probe: _Probe) -> tuple[float, float, float]:
         torch.cuda.synchronize()
         start = time.perf_counter()
         chain()
-        return time.perf_counter() - start  # before the device is done
+        return time.perf_counter() - start  # without waiting for the device
 
     with torch.inference_mode():
         chain()
@@ -196,7 +199,7 @@ def _launches(probe: _Probe) -> tuple[float, float, float]:
         with torch.cuda.graph(graph):
             chain()
     replay_s = probe.seconds(graph.replay) / _KERNELS
-    # A long kernel first lets the host run ahead, so that what is left is the device's own gap.
+    # A long first kernel lets the host run ahead, so that only the device's own gap remains.
     big = probe.random(4096, 4096)
 
     def behind() -> None:

@@ -1,4 +1,4 @@
-"""From seconds that were measured to the constants of a CPU: each less what the model adds for other reasons."""
+"""Derivation of a CPU's constants from measured seconds: the other terms of the model are subtracted from each."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 _GIGA = 1e9
 _FLOAT_BYTES = 4
 MEASURED_LOOPS = ("special", "library", "row", "softmax", "window", "transpose")
-"""Loops that a calibration runs as they are. What a compiler makes of a scattered row is known of families only."""
+"""Loops that a calibration measures in eager execution. Scattered rows use the constants of the CPU family."""
 COMPILED_LOOPS = ("special", "row", "softmax", "window")
-"""Loops that a compiler writes anew, and not as fast or as slow as they are in eager execution."""
+"""Loops that a compiler generates itself, with speeds that differ from eager execution."""
 _PRODUCTS = ("pixelwise", "convolution", "grouped", "depthwise", "attention")
-# What is taken off is measured too, so that the rest could be nothing: this share of a measurement stays.
+# The subtracted terms are measured too, so the remainder could be 0 or less: keep at least this share.
 _LEAST_OF_LOOP, _LEAST_OF_PRODUCT, _LEAST_OF_LAUNCH = 0.1, 0.25, 0.1
 
 
 class Readings:
-    """What was timed, and the seconds of each.
+    """Measured times and the quantities behind them.
 
     Attributes:
-        timed: as `probes` and `compiled` make it.
-        seconds: of one call, by the same names.
-        cores: in use.
-        threads: in use.
-        clock_hz: which rates per clock are multiplied with.
+        timed: Timed calls by name, from `probes` and `compiled`.
+        seconds: Seconds of one call, by the same names.
+        cores: Number of cores in use.
+        threads: Number of threads in use.
+        clock_hz: Clock by which rates per cycle are multiplied.
     """
 
     def __init__(
@@ -40,29 +40,29 @@ class Readings:
         self.clock_hz = clock_hz
 
     def rate(self, name: str) -> float:
-        """Elements, FLOPs or bytes a second."""
+        """Return elements, FLOPs or bytes per second."""
         return self.timed[name].elements / self.seconds[name]
 
     def flop_per_s(self) -> dict[str, float]:
-        """Of square products by dtype, on all cores."""
+        """Return FLOP/s of square matrix products by dtype, on all cores."""
         names = [name for name in self.seconds if name.startswith("peak.") and not name.endswith(".one")]
         return {name.removeprefix("peak."): self.rate(name) for name in names}
 
     def beyond_op_s(self, name: str) -> float:
-        """What a small product or convolution takes beyond another op."""
+        """Return the additional seconds of a small product or convolution over another operator."""
         return max(0.0, self.seconds[f"call.{name}"] - self.seconds["call.op"])
 
     def region_s(self) -> float:
-        """What opening and closing a parallel loop takes."""
+        """Return the seconds to open and close a parallel region."""
         return max(0.0, self.seconds["region.all"] - self.seconds["region.one"]) if self.threads > 1 else 0.0
 
     def page_fault_s_per_byte(self) -> float:
-        """What a byte of new memory takes."""
+        """Return the seconds per byte of newly mapped memory."""
         fresh, used = self.seconds["pages.fresh"], self.seconds["pages.used"]
         return max(0.0, fresh - used) / self.timed["pages.fresh"].elements
 
     def launch_gap_s(self) -> float:
-        """What a kernel of a compiled graph takes to start; an eager op's dispatch where none was measured."""
+        """Return the launch time of a kernel in a compiled graph; the dispatch of an eager operator if not measured."""
         if "compiled.long" not in self.seconds:
             return self.seconds["call.op"]
         pair_s = self._pair_s()
@@ -74,15 +74,15 @@ class Readings:
         return max(0.0, self.seconds["compiled.long"] - self.seconds["compiled.short"]) / (LONG_CHAIN - SHORT_CHAIN)
 
     def _moving_s(self, byte_count: float) -> float:
-        """What the model says of moving bytes that were just there."""
+        """Return the modeled seconds to move bytes that are in cache."""
         level = next(name for name in ("l2.add", "llc.add", "dram.add") if name in self.seconds)
         return byte_count / self.rate(level)
 
     def constants(self) -> dict[str, float]:
-        """Return the constants of table `[cpu]` by the names that a machine has for them, in base units."""
+        """Return the constants of table `[cpu]` by name, in base units."""
         found = {f"{name}_s": self._loop_s(name) for name in MEASURED_LOOPS}
         copying_s = self.seconds["copying.outermost"] - self.seconds["copying.innermost"]
-        if copying_s > 0:  # else a library that copies nothing, as far as can be seen
+        if copying_s > 0:  # otherwise no copy by the library is measurable
             elements = self.timed["copying.outermost"].elements
             found["copying_s"] = copying_s * self.cores / elements
         for name in ("packing", "gemv"):
@@ -138,7 +138,7 @@ class Readings:
         return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])
 
     def notes(self) -> list[str]:
-        """What was measured beside the constants."""
+        """Return lines about measured quantities other than the constants."""
         alone = [name for name in self.seconds if name.startswith("peak.") and name.endswith(".one")]
         told = [f"{name.split('.')[1]} {self.rate(name) / _GIGA:.1f}" for name in alone]
         lines = [f"matrix products on one thread, GFLOP/s: {', '.join(told)}"]

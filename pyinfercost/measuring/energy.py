@@ -1,4 +1,4 @@
-"""A meter of joules for a stretch of a program: what a counter of the machine says, or loudly nothing."""
+"""Energy of a section of a program, from a counter of the machine; None with a warning if there is no counter."""
 
 from __future__ import annotations
 
@@ -20,33 +20,35 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
 
-_OTHER = "Read its maker's own meter."
+_OTHER = "Use the vendor's own meter."
 _DEVICE = re.compile(r"(cpu|cuda)(?::(\d+))?")
 
 
 class EnergyUnknownWarning(UserWarning):
-    """Joules were asked for and nothing here tells them: what was looked for, why it does not, what would help."""
+    """No energy counter is readable; the message states which counter, the reason and a remedy."""
 
 
 class EnergyMeter:
-    """Joules between a beginning and an end, with what they are and what they cover.
+    """Energy of a measured section, with its source and coverage. Created by `energy_meter`.
 
-    Where nothing tells joules all of it is None; a warning has said so, and `why_not` keeps the reason. No power that
-    a data sheet states is ever put in its place. `energy_meter` makes one.
+    If no energy counter is readable, a warning is issued, all figures are None, and `why_not` holds the reason. Power
+    from a data sheet is never used instead.
 
     Attributes:
-        device: what it is on, as torch spells it.
-        source: which counter tells them: `rapl:package-0+dram`, `nvml:counter`, `nvml:sampled`.
-        covers: whose joules they are, in words: whole processors or boards, never one process alone.
-        idle_w: watts that the same counter told before the stretch, while this process rested.
-        joules: of the stretch, idle draw and other processes included.
-        duration_s: seconds of the stretch.
-        why_not: the reason for None.
+        device: Measured device, in torch's notation.
+        source: The counter: `rapl:package-0+dram`, `nvml:counter`, `nvml:sampled`.
+        covers: Description of the measured hardware: whole processors or boards, never a single process.
+        idle_w: Watts by the same counter before the section, while this process was idle.
+        joules: Energy of the section, including idle power and other processes.
+        duration_s: Seconds of the section.
+        why_not: Reason if the figures are None.
     """
 
     def __init__(self, device: str, *, idle_s: float | None = None, powercap: str | PathLike[str] = POWERCAP) -> None:
         if idle_s is not None and not idle_s >= 0:
-            raise ValueError(f"idle_s is {idle_s}; expected seconds, 0 for no rest, or None for as long as it takes")
+            raise ValueError(
+                f"idle_s is {idle_s}; expected seconds, 0 to skip the idle phase, or None"
+            )
         self.device = device
         self.source: str | None = None
         self.covers: str | None = None
@@ -58,29 +60,29 @@ class EnergyMeter:
         self._powercap = Path(powercap)
         self._counter: Counter | None = None
         self._step_s: float | None = None
-        self._lock = threading.Lock()  # of the counter: the looker reads it, too
+        self._lock = threading.Lock()  # guards the counter, which the polling thread reads too
         self._closing = threading.Event()
         self._looker: threading.Thread | None = None
         self._lost: NoCounterError | None = None
-        self._began: tuple[float, float] | None = None  # joules and seconds
+        self._began: tuple[float, float] | None = None  # joules and seconds at the start
 
     @property
     def above_idle_joules(self) -> float | None:
-        """`joules` less the idle draw over the same time; of a stretch that hardly works it may be below 0."""
+        """`joules` minus the idle energy over the same time; can be negative for a section with little work."""
         if self.joules is None or self.duration_s is None or self.idle_w is None:
             return None
         return self.joules - self.idle_w * self.duration_s
 
     @property
     def resolution(self) -> float | None:
-        """The share of the stretch that one step of the counter takes: 0.01 where it stepped a hundred times."""
+        """One step of the counter as a share of the energy of the section: 0.01 after a hundred steps."""
         if self._step_s is None or self.duration_s is None:
             return None
         return self._step_s / self.duration_s
 
     @property
     def least_s(self) -> float:
-        """Seconds of a stretch from which on the resolution is 1 % or better; 0 where nothing tells joules."""
+        """Minimum seconds of a section for a resolution of 1 % or better; 0 without a counter."""
         return 0.0 if self._step_s is None else self._step_s / RESOLUTION
 
     def __enter__(self) -> EnergyMeter:
@@ -98,7 +100,7 @@ class EnergyMeter:
             self.close()
 
     def open(self) -> None:
-        """Finds the counter and, while this process rests, measures the idle draw."""
+        """Open the counter and measure the idle power while this process sleeps."""
         try:
             self._counter = counter = _counter(self.device, self._powercap)
             self._closing.clear()
@@ -119,7 +121,7 @@ class EnergyMeter:
             raise
 
     def start(self) -> None:
-        """Begins a stretch, once what the device was given before is done."""
+        """Start a section after the device has finished earlier work."""
         self.joules = self.duration_s = None
         if self._counter is None:
             return
@@ -130,7 +132,7 @@ class EnergyMeter:
             self._give_up(error)
 
     def stop(self) -> None:
-        """Ends the stretch, once the device is done."""
+        """End the section after the device has finished its work."""
         if self._counter is None or self._began is None:
             return
         self._finish_work()
@@ -140,9 +142,9 @@ class EnergyMeter:
             if joules <= 0:
                 raise NoCounterError(
                     f"steps of {self.source}",
-                    f"it stood still over {duration_s:.3g} s",
-                    f"Measure {self.least_s:.3g} s or more. A counter that never steps, as in some virtual machines, "
-                    "tells nothing.",
+                    f"the counter did not change in {duration_s:.3g} s",
+                    f"Measure for at least {self.least_s:.3g} s. A counter that never changes, as in some virtual "
+                    "machines, is unusable.",
                 )
         except NoCounterError as error:
             self._give_up(error)
@@ -150,7 +152,7 @@ class EnergyMeter:
             self.joules, self.duration_s = joules, duration_s
 
     def close(self) -> None:
-        """Lets go of the counter; what was measured stays."""
+        """Close the counter; measured figures remain."""
         self._closing.set()
         if self._looker is not None:
             self._looker.join()
@@ -166,7 +168,7 @@ class EnergyMeter:
             return 0.0 if self._counter is None else self._counter.read_j()
 
     def _look(self, every_s: float) -> None:
-        """Reads again and again, for counters that would lose track."""
+        """Poll the counter, so that it does not wrap unnoticed."""
         while not self._closing.wait(every_s):
             try:
                 self._read_j()
@@ -178,11 +180,11 @@ class EnergyMeter:
         self.source = self.covers = self.idle_w = self._step_s = None
         self.close()
         self.why_not = str(error)
-        text = f"energy is not measured on {self.device}, and no guess takes its place: {error}"
-        warnings.warn(text, EnergyUnknownWarning, stacklevel=4)  # at the `with`, or at who opens it
+        text = f"energy is not measured on {self.device}, and not estimated instead: {error}"
+        warnings.warn(text, EnergyUnknownWarning, stacklevel=4)  # at the `with` statement, or the caller of `open`
 
     def _finish_work(self) -> None:
-        """Waits for what a GPU was given; a program that does not use torch waits itself."""
+        """Wait until a GPU is idle; a program that does not use torch must synchronize by itself."""
         torch = sys.modules.get("torch")
         if self.device.startswith("cuda") and torch is not None and torch.cuda.is_initialized():
             torch.cuda.synchronize(self.device)
@@ -191,25 +193,25 @@ class EnergyMeter:
 def energy_meter(
     device: str = "cpu", *, idle_s: float | None = None, powercap: str | PathLike[str] = POWERCAP
 ) -> EnergyMeter:
-    """A meter of the joules of a block: `with energy_meter() as meter: ...`, then `meter.joules`, `meter.source`.
+    """Create an energy meter of a block: `with energy_meter() as meter: ...`, then `meter.joules`, `meter.source`.
 
-    Entering the block takes as long as the idle draw is measured. Numbers stand from the end of the block on. Other
-    processes on the processors or the board are in them, so have the machine to itself; two meters, one in the other,
-    are for a processor and a GPU.
+    Entering the block takes as long as the idle measurement. Figures are available after the block. They include other
+    processes on the processors or the board, so use an otherwise idle machine. Nest two meters to measure a processor
+    and a GPU.
 
     Args:
-        device: `"cpu"`, for the machine's processors and their memory through RAPL (Linux; the files are often root's
-            alone), or `"cuda"`, `"cuda:1"`, for the board of a GPU through NVML, numbered as torch does.
-        idle_s: seconds of rest before the block, in which the idle draw is measured; by default half a second for
-            processors and two for GPUs, whose counters step less often. 0 leaves it out.
-        powercap: the folder of Linux's power capping.
+        device: `"cpu"` for the machine's processors and their memory through RAPL (Linux; the files are often readable
+            by root only), or `"cuda"`, `"cuda:1"` for the board of a GPU through NVML, numbered as in torch.
+        idle_s: Seconds to sleep before the block, during which idle power is measured; 0 skips it. Default: half a
+            second for processors, two for GPUs, whose counters step less often.
+        powercap: Folder of Linux's powercap interface.
 
     Returns:
-        The meter. Its joules are None where nothing tells them: an `EnergyUnknownWarning` then says what was looked
-        for, why it did not work and what would help.
+        The meter. Its joules are None if no counter is readable; an `EnergyUnknownWarning` then states which counter,
+        the reason and a remedy.
 
     Raises:
-        ValueError: `idle_s` is below 0.
+        ValueError: `idle_s` is negative.
     """
     return EnergyMeter(device, idle_s=idle_s, powercap=powercap)
 
@@ -217,13 +219,16 @@ def energy_meter(
 def joules_per_forward(
     forward: Callable[[], object], meter: EnergyMeter, seconds: float, wait: Callable[[], object] | None = None
 ) -> ForwardEnergy:
-    """Repeats a forward until a step of the counter is 1 % of what it took, or less.
+    """Repeat a forward until one step of the counter is at most 1 % of the measured energy.
 
     Args:
-        forward: runs it once; warmed up before.
-        meter: opened. Where it knows nothing, nothing is run.
-        seconds: how long at least.
-        wait: returns when the device has finished, where calls return before that.
+        forward: Runs the model once, after a warm-up.
+        meter: An open meter. If it has no counter, nothing is run.
+        seconds: Minimum duration.
+        wait: Waits until the device has finished, for asynchronous calls.
+
+    Returns:
+        Joules of one forward.
     """
     if meter.why_not is not None:
         return ForwardEnergy(why_not=meter.why_not)
@@ -256,15 +261,17 @@ def _counter(device: str, powercap: Path) -> Counter:
     asked = _DEVICE.fullmatch(device)
     if asked is None:
         raise NoCounterError(
-            f"a counter of {device!r}", "joules are read on cpu (RAPL) and on cuda (NVML) alone", _OTHER
+            f"an energy counter of {device!r}", "only cpu (RAPL) and cuda (NVML) are supported", _OTHER
         )
     if asked[1] == "cpu":
         return RaplCounter(powercap)
     torch = sys.modules.get("torch")
     if torch is not None and torch.version.hip is not None:
         raise NoCounterError(
-            f"a counter of {device!r}", f"it is AMD's (ROCm {torch.version.hip}), which NVML does not know", _OTHER
+            f"an energy counter of {device!r}",
+            f"it is an AMD GPU (ROCm {torch.version.hip}), which NVML does not support",
+            _OTHER,
         )
-    # "cuda" is the GPU that torch has made the current one, else the first.
+    # "cuda" is torch's current GPU if CUDA is initialized, else the first.
     current = int(torch.cuda.current_device()) if torch is not None and torch.cuda.is_initialized() else 0
     return nvml_counter(current if asked[2] is None else int(asked[2]))

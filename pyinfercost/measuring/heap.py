@@ -1,4 +1,4 @@
-"""What the C library's heap does with freed memory: it decides whether a result's pages must be mapped anew."""
+"""Settings of the C library's heap, which decide whether the pages of a result must be mapped anew."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _MOST_MAPPED_BYTES = 2**25  # DEFAULT_MMAP_THRESHOLD_MAX
 
 
 def keep_freed_memory() -> None:
-    """Has glibc's heap neither shrink nor learn from what was freed, in this process from now on.
+    """Stop glibc's heap in this process from shrinking and from adapting its thresholds to freed memory.
 
-    Results below 32 MiB then live in memory that was used before, as they do in a process that has run for a while;
-    larger ones are mapped anew each time. Elsewhere than on glibc nothing happens.
+    Results below 32 MiB then reuse memory, as in a process that has run for a while; larger ones are mapped anew each
+    time. Without glibc, this function does nothing.
     """
     if (libc := _glibc()) is not None:
         libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
@@ -21,7 +21,7 @@ def keep_freed_memory() -> None:
 
 
 def forget_freed_memory() -> None:
-    """Gives back what was freed, so that a model meets the heap as in a process of its own."""
+    """Return freed memory to the system, so that a model starts with the heap of a new process."""
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 

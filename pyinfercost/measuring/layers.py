@@ -1,4 +1,4 @@
-"""Seconds of each module of an eager forward, without those of the modules that it calls."""
+"""Seconds of each module of an eager forward, excluding the modules that it calls."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _FEWEST_RUNS = 3
 
 
 class ModuleClock:
-    """Hooks on every module of a model that keep the time of each by itself.
+    """Hooks on every module of a model that measure the time of each, excluding its children.
 
-    A hook costs a microsecond or two, twice for each call of a module; `hook_s` says how much of a forward that is.
+    A hook costs one or two microseconds and runs twice per call of a module; `hook_s` is their total in a forward.
     """
 
     def __init__(self, module: torch.nn.Module, wait: Callable[[], object] | None = None) -> None:
         self._seconds: dict[str, float] = defaultdict(float)
-        self._running: list[tuple[str, float]] = []  # path, and when it started or went on
+        self._running: list[tuple[str, float]] = []  # path, and time of start or resumption
         self._wait = wait
         self._handles: list[Any] = []
         for path, part in module.named_modules():
@@ -51,12 +51,12 @@ class ModuleClock:
             self._running[-1] = (self._running[-1][0], self._now())
 
     def take(self) -> dict[str, float]:
-        """Seconds by module path since the last call of this."""
+        """Return seconds by module path since the previous call of `take`."""
         taken, self._seconds = dict(self._seconds), defaultdict(float)
         return taken
 
     def close(self) -> None:
-        """Takes the hooks off."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
 
@@ -64,13 +64,16 @@ class ModuleClock:
 def module_seconds(
     module: torch.nn.Module, forward: Callable[[], object], seconds: float, wait: Callable[[], object] | None = None
 ) -> dict[str, float]:
-    """The median over forwards of what each module takes by itself.
+    """Return the median seconds of each module over several forwards, excluding its children.
 
     Args:
-        module: the model.
-        forward: runs it once.
-        seconds: how long to go on.
-        wait: as for `time_call`.
+        module: The model.
+        forward: Runs the model once.
+        seconds: Duration of the measurement.
+        wait: As for `time_call`.
+
+    Returns:
+        Seconds by module path.
     """
     clock = ModuleClock(module, wait)
     try:

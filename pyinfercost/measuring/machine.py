@@ -1,4 +1,4 @@
-"""What the operating system says of the processor: its name, cores, caches and memory. No torch."""
+"""Description of the processor by the operating system: name, cores, caches and memory. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KIBI, _GIGA = 1024, 1e9
 
 @dataclass(frozen=True)
 class Cache:
-    """One level of data cache: bytes of one instance, and how many cores share it."""
+    """One level of data cache: bytes of one instance, and the number of cores that share it."""
 
     level: int
     capacity_bytes: int
@@ -24,17 +24,17 @@ class Cache:
 
 @dataclass(frozen=True)
 class Machine:
-    """A processor as its operating system describes it.
+    """A processor as described by its operating system.
 
     Attributes:
-        name: as the maker calls it.
-        vendor: `"Intel"`, `"AMD"`, `"Arm"`, `"Apple"`, or what the system says.
-        cores: physical cores that this process may use.
-        threads_per_core: hardware threads of one of them.
-        clock_hz: the highest clock that the system states, or the present one; None where it states neither.
-        memory_bytes: main memory.
-        caches: levels of data cache, inner to outer.
-        flags: instruction sets, as the system spells them.
+        name: The vendor's product name.
+        vendor: `"Intel"`, `"AMD"`, `"Arm"`, `"Apple"`, or another name given by the system.
+        cores: Number of physical cores available to this process.
+        threads_per_core: Hardware threads per core.
+        clock_hz: Maximum clock stated by the system, or else the current one; None if neither is known.
+        memory_bytes: Main memory.
+        caches: Levels of data cache, from inner to outer.
+        flags: Instruction sets, in the system's notation.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Machine:
 
     @property
     def family(self) -> str:
-        """The family of calibration constants that stands behind what was not measured."""
+        """Family whose calibration constants are used for everything that is not measured."""
         if self.vendor == "Apple":
             return "arm-neon"
         if platform.machine().lower() in ("aarch64", "arm64"):
@@ -61,7 +61,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """Asks the system: /proc and /sys on Linux, sysctl on macOS; elsewhere as much as Python knows."""
+    """Read the description from /proc and /sys on Linux or sysctl on macOS; elsewhere from Python's platform module."""
     system = platform.system()
     if system == "Darwin":
         return _darwin()
@@ -78,7 +78,7 @@ def _linux() -> Machine:
         for key, colon, value in [line.partition(":")]
         if colon
     ]
-    facts = dict(reversed(entries))  # those of the first core
+    facts = dict(reversed(entries))  # the entries of the first core take precedence
     usable = sorted(os.sched_getaffinity(0))
     siblings = {frozenset(_listed(_CPUS / f"cpu{cpu}/topology/thread_siblings_list", cpu)) for cpu in usable}
     cores = max(1, len({group & frozenset(usable) for group in siblings}))
@@ -124,7 +124,7 @@ def _linux_caches(cpu: int, threads_per_core: float) -> tuple[Cache, ...]:
 
 
 def _listed(path: Path, otherwise: int) -> list[int]:
-    """Numbers such as `0-3,8`; the fallback alone where there is no such file."""
+    """Parse numbers such as `0-3,8`; returns the fallback alone if the file does not exist."""
     if not path.is_file():
         return [otherwise]
     numbers: list[int] = []

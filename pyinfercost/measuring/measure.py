@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..results.estimate import Estimate
     from ..results.profile import Profile
 
-_WARM_UP = 0.3  # of the seconds that are timed
+_WARM_UP = 0.3  # share of the timed seconds
 
 
 def measure(
@@ -45,49 +45,48 @@ def measure(
     sizes: Mapping[str, SupportsIndex] | None = None,
     **named_sizes: SupportsIndex,
 ) -> Measurement:
-    """Run a forward on this machine: measure its total time and energy and, in eager execution, its time by module.
+    """Run a forward on this machine and measure its time and energy and, in eager execution, its time by module.
 
-    Joules are those of the whole processors (`device="cpu"`) or the whole board of the GPU, as `energy_meter` reads
-    them, over forwards that are repeated until a step of the counter is 1 % or less.
+    Energy is that of the whole processors (`device="cpu"`) or the whole board of the GPU, read by `energy_meter`, over
+    forwards that are repeated until a step of the counter is at most 1 %.
 
     Args:
-        model: A module, or a spec such as `"torchvision:resnet50"`, whose weights are drawn by its constructor; no
-            weight is downloaded. Tensors on the meta device get values.
+        model: A module, or a spec such as `"torchvision:resnet50"`, which is built with random weights; nothing is
+            downloaded. Tensors on the meta device get values.
         inputs: Inputs of a module: a tuple of positional inputs, a lone input, a mapping of keyword inputs, or an
             `Inputs`.
-        on: Where and how the model runs: its precision, execution and threads are used here, and the whole of it for
-            the prediction. The keywords below override its fields.
-        hardware: The machine to predict for, such as the file that `pyinfercost calibrate` writes; without one nothing
-            is predicted. This and the next nine are the fields of `Deployment`, which describes them.
+        on: Deployment. Its precision, execution and threads apply to the run, all fields to the prediction. The
+            keywords below override its fields.
+        hardware: Machine to predict for, such as the file written by `pyinfercost calibrate`; without one nothing is
+            predicted. This and the next nine arguments are the fields of `Deployment`, which describes them.
         devices: Number of machines of the prediction that share the batch.
-        precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast. A module that is given is
-            cast in place.
+        precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast, a given module in place.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"` (CUDA).
-        threads: Threads to run on; by default those that torch uses.
-        sustained: Whether the machine of the prediction runs without pause.
-        price: Price of a device hour.
-        utilization: Share of the paid time in which the devices work.
+        threads: Number of threads to run on; default: torch's setting.
+        sustained: Whether the predicted machine runs under continuous load.
+        price: Price of a device-hour.
+        utilization: Fraction of the paid time in which the devices are busy.
         region: Location of the machine.
-        transfer: How inputs reach the device and results return.
-        device: Where to run, as torch spells it.
-        seconds: Seconds to time, after a warm-up; joules and modules are measured afterwards, each for as long.
-        energy: Whether to measure joules; if no counter is readable, an `EnergyUnknownWarning` tells the reason, and
-            they are None.
-        sizes: For a spec: the sizes to run at, for names that options have too.
+        transfer: Transfer of inputs to the device and of results back.
+        device: Device to run on, in torch's notation.
+        seconds: Duration of timed runs, after a warm-up; energy and modules are measured afterwards, each for as long.
+        energy: Whether to measure energy; if no counter is readable, it is None and an `EnergyUnknownWarning` states
+            the reason.
+        sizes: For a spec: the sizes to run at, by name, including names that are also options.
         **named_sizes: The same by keyword, such as `batch=8`.
 
     Returns:
         The measurement, with its prediction.
 
     Raises:
-        ImportError: torch, or the library that a spec names, is not installed; the message names the extra.
+        ImportError: torch, or the library of a spec, is not installed; the message names the extra to install.
         ValueError: An argument is invalid.
     """
     try:
         import torch
     except ModuleNotFoundError as error:
         raise ImportError(
-            "measuring runs torch, which is not installed: pip install 'pyinfercost[torch]'", name=error.name
+            "measuring runs torch, which is not installed; run pip install 'pyinfercost[torch]'", name=error.name
         ) from error
     from ..sources.capture import capture
     from ..sources.captured import size_errors
@@ -131,8 +130,8 @@ def measure(
     meter = EnergyMeter(device) if energy else None
     try:
         if meter is not None:
-            meter.open()  # before anything runs: a device that was at work takes seconds to come to rest
-        # The cast is done in here; what is captured below has the dtypes that run.
+            meter.open()  # before anything runs: a device needs seconds to return to idle after work
+        # This casts the module, so the capture below has the dtypes that run.
         forward = forward_of(loaded, execution=execution, precision=precision)
         wait = waiting_for(device)
         timing = time_call(forward, Budget(_WARM_UP * seconds, seconds), wait)
@@ -171,10 +170,13 @@ def measure(
 
 
 def worst_layers(result: Measurement) -> list[MeasuredLayer]:
-    """Return the layers by the distance of prediction and measurement, the largest first.
+    """Return the layers by the difference of prediction and measurement, largest first.
 
     Args:
-        result: a measurement. Without a prediction, the slowest layers come first.
+        result: A measurement. Without a prediction, the slowest layers come first.
+
+    Returns:
+        The sorted layers.
     """
     return sorted(result.layers, key=lambda layer: abs(layer.measured_s - (layer.predicted_s or 0.0)), reverse=True)
 
@@ -182,9 +184,9 @@ def worst_layers(result: Measurement) -> list[MeasuredLayer]:
 def deployment_and_threads(
     on: Deployment | None, threads: int | None, *, hardware: HardwareLike | None, **fields: Any
 ) -> tuple[Deployment, int | None]:
-    """Return the deployment to predict for, and the threads to run on here.
+    """Return the deployment of the prediction, and the number of threads of the run.
 
-    Threads are a field of the deployment too if it names a CPU. A machine that was loaded already has its threads.
+    The deployment has threads only if its machine is a CPU given by name; a loaded machine has its own.
     """
     machine = hardware if hardware is not None or on is None else on.hardware
     named = machine is not None and not isinstance(machine, Hardware)
@@ -195,11 +197,11 @@ def deployment_and_threads(
 def _prediction(on: Deployment, graph: Graph, name: str) -> Profile:
     from ..predict.profile import profile
 
-    return replace(profile(graph, on=on.replace(precision="native")), model=name)  # the graph has what runs
+    return replace(profile(graph, on=on.replace(precision="native")), model=name)  # the graph has the dtypes that run
 
 
 def _layers(graph: Graph, by_module: Mapping[str, float], estimate: Estimate | None) -> tuple[MeasuredLayer, ...]:
-    """Modules that call ops themselves; one that only calls others is left out where it took no prediction."""
+    """Return modules that call operators themselves; modules that only call others are omitted without a prediction."""
     ops: dict[str, list[str]] = defaultdict(list)
     for index in range(len(graph)):
         node = graph.node(index)

@@ -1,7 +1,7 @@
-"""Joules of an NVIDIA board, as its driver tells them through NVML (the package `nvidia-ml-py`).
+"""Energy of an NVIDIA board, read through NVML (the package `nvidia-ml-py`).
 
-Boards since Volta count millijoules themselves. Of older ones the power is read every few milliseconds and added up.
-Sensors of some boards, A100 and H100 among them, look only at a part of each interval: short bursts may be missed.
+Boards since Volta count millijoules themselves. On older ones, power is sampled every few milliseconds and integrated.
+The sensors of some boards, including A100 and H100, sample only a part of each interval and may miss short bursts.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from .counters import NoCounterError
 
 _MILLI = 1e-3
-_STEP_S = 0.1  # the slowest steps that are known; most boards step every 20 ms
+_STEP_S = 0.1  # the slowest known update interval; most boards update every 20 ms
 _IDLE_S = 2.0
-_LOOK_S = 2e-3  # between looks for a step
+_LOOK_S = 2e-3  # polling interval
 _FEWEST_STEPS = 5
 _SAMPLE_EVERY_S = 0.02
-_LOOKED_FOR = "NVML's energy of a GPU"
+_LOOKED_FOR = "NVML energy counter of a GPU"
 
 
 class NvmlCounter:
-    """The board's own count of millijoules."""
+    """The board's own millijoule counter."""
 
     def __init__(self, nvml: Any, handle: Any, covers: str) -> None:
         self._nvml = nvml
@@ -32,18 +32,18 @@ class NvmlCounter:
         self.covers = covers
         self.step_s = _STEP_S
         self.idle_s = _IDLE_S
-        self.look_every_s: float | None = None  # 64 bits of millijoules do not wrap
+        self.look_every_s: float | None = None  # 64 bits of millijoules do not wrap in practice
 
     def read_j(self) -> float:
-        """Joules since the driver was loaded.
+        """Return joules since the driver was loaded.
 
         Raises:
-            NoCounterError: NVML does not answer.
+            NoCounterError: NVML does not respond.
         """
         return float(_asked(self._nvml, self._nvml.nvmlDeviceGetTotalEnergyConsumption, self._handle) * _MILLI)
 
     def rest(self, seconds: float) -> None:
-        """Looks how often the count steps, which differs from board to board; that is no work of the GPU."""
+        """Measure the update interval, which differs between boards; polling does not load the GPU."""
         end = time.perf_counter() + seconds
         last_j, steps = self.read_j(), []
         while (now := time.perf_counter()) < end:
@@ -55,12 +55,12 @@ class NvmlCounter:
             self.step_s = (steps[-1] - steps[0]) / (len(steps) - 1)
 
     def close(self) -> None:
-        """Lets go of NVML."""
+        """Shut NVML down."""
         self._nvml.nvmlShutdown()
 
 
 class NvmlSamples(NvmlCounter):
-    """Power that is read again and again, and added up by the trapezoidal rule."""
+    """Sampled power, integrated by the trapezoidal rule."""
 
     def __init__(self, nvml: Any, handle: Any, covers: str) -> None:
         super().__init__(nvml, handle, covers)
@@ -70,10 +70,10 @@ class NvmlSamples(NvmlCounter):
         self._last = (time.perf_counter(), self._power_w())
 
     def read_j(self) -> float:
-        """Joules since this was made.
+        """Return joules since construction.
 
         Raises:
-            NoCounterError: NVML does not answer.
+            NoCounterError: NVML does not respond.
         """
         before, before_w = self._last
         self._last = now, now_w = time.perf_counter(), self._power_w()
@@ -81,7 +81,7 @@ class NvmlSamples(NvmlCounter):
         return self._joules
 
     def rest(self, seconds: float) -> None:
-        """Sleeps; steps of power cannot be told from a power that does not change."""
+        """Sleep; the update interval cannot be measured while power is constant."""
         time.sleep(seconds)
 
     def _power_w(self) -> float:
@@ -89,26 +89,29 @@ class NvmlSamples(NvmlCounter):
 
 
 def nvml_counter(index: int = 0) -> NvmlCounter:
-    """The counter of a GPU, or where the board has none, samples of its power.
+    """Open the energy counter of a GPU, or sample its power if the board has no counter.
 
     Args:
-        index: the GPU's number as CUDA gives it, among those that CUDA_VISIBLE_DEVICES leaves.
+        index: CUDA's index of the GPU among those in CUDA_VISIBLE_DEVICES.
+
+    Returns:
+        The counter.
 
     Raises:
-        NoCounterError: the package or the driver is missing, there is no such GPU, or its board tells no power.
+        NoCounterError: The package or the driver is missing, there is no such GPU, or its board reports no power.
     """
     try:
         import pynvml
     except ImportError as error:
         raise NoCounterError(
-            _LOOKED_FOR, "the package nvidia-ml-py is not installed", "pip install 'pyinfercost[nvml]'"
+            _LOOKED_FOR, "the package nvidia-ml-py is not installed", "Run pip install 'pyinfercost[nvml]'."
         ) from error
     nvml: Any = pynvml
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
         raise NoCounterError(
-            _LOOKED_FOR, f"NVML does not start ({error})", "It comes with NVIDIA's driver: `nvidia-smi` has to work."
+            _LOOKED_FOR, f"NVML cannot be initialized ({error})", "Install NVIDIA's driver; `nvidia-smi` must work."
         ) from error
     try:
         return _opened(nvml, index)
@@ -120,7 +123,7 @@ def nvml_counter(index: int = 0) -> NvmlCounter:
 def _opened(nvml: Any, index: int) -> NvmlCounter:
     handle = _handle(nvml, index)
     name = _text(_asked(nvml, nvml.nvmlDeviceGetName, handle))
-    covers = f"the whole board of cuda:{index} ({name}), all processes on it and not this one alone; not the host"
+    covers = f"the whole board of cuda:{index} ({name}), including other processes; not the host"
     try:
         nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except nvml.NVMLError:
@@ -129,7 +132,7 @@ def _opened(nvml: Any, index: int) -> NvmlCounter:
 
 
 def _handle(nvml: Any, index: int) -> Any:
-    """NVML's handle of the GPU that CUDA calls by a number; the two number them differently."""
+    """Return NVML's handle of a GPU by CUDA's index; CUDA and NVML number GPUs differently."""
     known = _uuid_from_torch(index)
     if known is not None:
         return _asked(nvml, nvml.nvmlDeviceGetHandleByUUID, known)
@@ -139,13 +142,13 @@ def _handle(nvml: Any, index: int) -> Any:
     if index >= len(named):
         left = "" if visible is None else f", of which CUDA_VISIBLE_DEVICES={visible} leaves {len(named)}"
         raise NoCounterError(
-            _LOOKED_FOR, f"there is no cuda:{index}: NVML knows {count} GPUs{left}", "Name another device."
+            _LOOKED_FOR, f"cuda:{index} does not exist: NVML reports {count} GPUs{left}", "Give another device."
         )
     if named[index].startswith("MIG-"):
         raise NoCounterError(
             _LOOKED_FOR,
-            f"cuda:{index} is {named[index]}, a part of a board, and power is told of whole boards",
-            "Name the whole GPU.",
+            f"cuda:{index} is {named[index]}, a partition of a board, but power is reported per board",
+            "Give the whole GPU.",
         )
     if named[index].isdigit():
         _check_order(nvml, count)
@@ -154,7 +157,7 @@ def _handle(nvml: Any, index: int) -> Any:
 
 
 def _uuid_from_torch(index: int) -> str | None:
-    """What torch knows of the GPU, if it is at work on GPUs already; asking does not start CUDA."""
+    """Return the GPU's UUID from torch if torch has initialized CUDA; never initializes it."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized() or index >= torch.cuda.device_count():
         return None
@@ -163,7 +166,7 @@ def _uuid_from_torch(index: int) -> str | None:
 
 
 def _until_wrong(visible: str, count: int) -> list[str]:
-    """Entries of CUDA_VISIBLE_DEVICES; CUDA sees none from the first that is no device, such as -1, on."""
+    """Return the valid entries of CUDA_VISIBLE_DEVICES; CUDA ignores all from the first invalid one, such as -1."""
     found: list[str] = []
     for entry in (part.strip() for part in visible.split(",")):
         if not (entry.startswith(("GPU-", "MIG-")) or (entry.isdigit() and int(entry) < count)):
@@ -173,7 +176,7 @@ def _until_wrong(visible: str, count: int) -> list[str]:
 
 
 def _check_order(nvml: Any, count: int) -> None:
-    """Refuses numbers that may mean another GPU: CUDA puts the fastest first by default, NVML goes by bus."""
+    """Reject indices that may be ambiguous: CUDA sorts GPUs by speed by default, NVML by bus."""
     if os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or count == 1:
         return
     handles = [_asked(nvml, nvml.nvmlDeviceGetHandleByIndex, number) for number in range(count)]
@@ -181,18 +184,18 @@ def _check_order(nvml: Any, count: int) -> None:
     if len(names) > 1:
         raise NoCounterError(
             _LOOKED_FOR,
-            f"GPUs of several kinds are here ({', '.join(sorted(names))}), and CUDA numbers them otherwise than NVML",
-            "Set CUDA_DEVICE_ORDER=PCI_BUS_ID, or use the GPU through torch before.",
+            f"this machine has different GPUs ({', '.join(sorted(names))}), which CUDA and NVML number differently",
+            "Set CUDA_DEVICE_ORDER=PCI_BUS_ID, or initialize CUDA through torch first.",
         )
 
 
 def _by_uuid(nvml: Any, start: str, count: int) -> Any:
-    """CUDA takes the beginning of a UUID for it; NVML wants all of it."""
+    """Find a GPU by a prefix of its UUID, as CUDA accepts; NVML requires the full UUID."""
     for number in range(count):
         handle = _asked(nvml, nvml.nvmlDeviceGetHandleByIndex, number)
         if _text(_asked(nvml, nvml.nvmlDeviceGetUUID, handle)).startswith(start):
             return handle
-    raise NoCounterError(_LOOKED_FOR, f"NVML knows no GPU {start}", "Look at CUDA_VISIBLE_DEVICES and `nvidia-smi -L`.")
+    raise NoCounterError(_LOOKED_FOR, f"NVML has no GPU {start}", "Check CUDA_VISIBLE_DEVICES and `nvidia-smi -L`.")
 
 
 def _asked(nvml: Any, ask: Any, *arguments: Any) -> Any:
@@ -200,10 +203,10 @@ def _asked(nvml: Any, ask: Any, *arguments: Any) -> Any:
         return ask(*arguments)
     except nvml.NVMLError as error:
         raise NoCounterError(
-            _LOOKED_FOR, f"{ask.__name__} is refused ({error})", "The board or its driver does not tell it."
+            _LOOKED_FOR, f"{ask.__name__} failed ({error})", "The board or its driver does not support it."
         ) from error
 
 
 def _text(told: str | bytes) -> str:
-    """Versions of the package differ in what they return."""
+    """Return a str; some versions of the package return bytes."""
     return told.decode() if isinstance(told, bytes) else told

@@ -1,4 +1,4 @@
-"""What a calibration times: each is one small thing that torch does, as it is installed. No model is run."""
+"""Micro-benchmarks of a calibration: small operations of the installed torch. No model is run."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from .rounds import Timed, on_threads
 
 DTYPES = ("fp32", "bf16", "fp16", "int8")
 _FLOATS: dict[str, torch.dtype] = {short: getattr(torch, CORE_DTYPES[short]) for short in ("fp32", "bf16", "fp16")}
-_SIDE = 1024  # of the square products that a peak is read from
-_SLOW_SIDE = 192  # where a dtype has no fast kernel: seconds are enough to see it
+_SIDE = 1024  # of the square products that measure a peak
+_SLOW_SIDE = 192  # for a dtype without a fast kernel, to keep the measurement short
 _SLOW_S = 0.1
 _PAUSE_SIDE = 384
 _FLOAT_BYTES = 4
 _SMALL_OPS = 40
-_SWEPT_BYTES = 4 * 2**20  # more than the private caches of a core hold
-_PAGED_BYTES = 48 * 2**20  # beyond 32 MiB glibc maps memory anew each time
-_GRAIN = 32768  # torch splits loops that are longer
+_SWEPT_BYTES = 4 * 2**20  # exceeds the private caches of a core
+_PAGED_BYTES = 48 * 2**20  # glibc maps allocations above 32 MiB anew each time
+_GRAIN = 32768  # torch parallelizes loops with more elements
 _LAST_LAYOUT = torch.channels_last
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Normal values."""
+    """Return a tensor of normally distributed values."""
     return torch.randn(*shape).to(dtype)
 
 
 def image(batch: int, channels: int, side: int) -> torch.Tensor:
-    """With channels innermost."""
+    """Return images with channels last in memory."""
     return random(batch, channels, side, side).contiguous(memory_format=_LAST_LAYOUT)
 
 
 def overheads(threads: int) -> dict[str, Timed]:
-    """Small ops among others, a parallel loop against its share on one thread, and pages of new memory.
+    """Small operators between others, a parallel loop against its share on one thread, and new memory pages.
 
-    `call.op`, `call.product` and `call.convolution` are of one op; `region.all` and `region.one` of one loop;
-    `pages.fresh` and `pages.used` of a result of `elements` bytes.
+    `call.op`, `call.product` and `call.convolution` time one operator, `region.all` and `region.one` one loop, and
+    `pages.fresh` and `pages.used` a result of `elements` bytes.
     """
     small = [random(64 + i) for i in range(_SMALL_OPS)]
 
@@ -72,7 +72,7 @@ def overheads(threads: int) -> dict[str, Timed]:
 
 
 def _among_others(calls: list[Callable[[], object]]) -> Callable[[], float]:
-    """Seconds of a call, as a network makes it: after others that have left nothing of it in the inner caches."""
+    """Time a call in the conditions of a network: after others that evict its data from the inner caches."""
     swept = random(_SWEPT_BYTES // _FLOAT_BYTES)
 
     def turn() -> float:
@@ -88,7 +88,7 @@ def _among_others(calls: list[Callable[[], object]]) -> Callable[[], float]:
 
 
 def _after_a_product(call: Callable[[], object]) -> Callable[[], float]:
-    """Seconds of a call that follows a product of a millisecond or so."""
+    """Time a call that follows a matrix product of about a millisecond."""
     side = random(_PAUSE_SIDE, _PAUSE_SIDE)
 
     def turn() -> float:
@@ -101,7 +101,7 @@ def _after_a_product(call: Callable[[], object]) -> Callable[[], float]:
 
 
 def peaks(threads: int) -> dict[str, Timed]:
-    """Square products by dtype, on all threads (`peak.fp32`) and on one (`peak.fp32.one`); those that torch has."""
+    """Square products by dtype, on all threads (`peak.fp32`) and on one (`peak.fp32.one`), if torch supports them."""
     found: dict[str, Timed] = {}
     for dtype in DTYPES:
         for name, count in ((f"peak.{dtype}", threads), (f"peak.{dtype}.one", 1)):
@@ -133,10 +133,10 @@ def _square(dtype: str, threads: int) -> Timed | None:
 
 
 def streams(name: str, total_bytes: float, threads: int) -> dict[str, Timed]:
-    """`NAME.copy` and `NAME.add`, a copy and a sum of two arrays into a third, over so many bytes in all.
+    """`NAME.copy` and `NAME.add`: a copy, and a sum of two arrays into a third, over `total_bytes` in all.
 
-    `elements` are bytes. A cache that cores share is asked as a network asks it, for what was put there a product
-    earlier: others who use it, in other programs or other virtual machines, have put theirs on top meanwhile.
+    `elements` are bytes. A cache shared by cores is measured in the conditions of a network, for data that was written
+    one product earlier: other programs or virtual machines that share it may have evicted the data meanwhile.
     """
     length = max(1024, int(total_bytes / 3 / _FLOAT_BYTES))
     a, b, out = (random(length) for _ in range(3))
@@ -154,7 +154,7 @@ def streams(name: str, total_bytes: float, threads: int) -> dict[str, Timed]:
 
 
 def loops(threads: int) -> dict[str, Timed]:
-    """Loops that cost more than their arithmetic, by the names of `MEASURED_LOOPS`."""
+    """Loops that cost more than their arithmetic, by the names in `MEASURED_LOOPS`."""
     x, rows, scores = random(2**18), random(785, 384), random(12 * 197, 197)
     planes, columns, scale = random(1, 64, 56, 56), random(1, 96, 56, 56), random(384)
     calls: dict[str, tuple[Callable[[], object], float]] = {
@@ -172,10 +172,10 @@ def loops(threads: int) -> dict[str, Timed]:
 
 
 def weights(threads: int) -> dict[str, Timed]:
-    """Products with few rows: nearly all of one is bringing the weights, its `elements`, from memory.
+    """Products with few rows, whose time is nearly all for loading the weights (`elements`) from memory.
 
-    With several rows they go into the library's layout first (`packing`), for a single one they do not (`gemv`).
-    `linear` has rows as a picture or a text has, and others' weights between one call and the next: its `elements` are
+    With several rows, weights are first packed into the library's layout (`packing`); with a single row they are not
+    (`gemv`). `linear` has as many rows as an image or a text, and reads other weights between calls; its `elements` are
     FLOPs.
     """
     rows, wide, narrow = 197, 3072, 768
@@ -199,17 +199,17 @@ def weights(threads: int) -> dict[str, Timed]:
 
 
 LINEAR_WEIGHTS = 3072 * 768
-_LAYERS = 12  # more than a cache holds
+_LAYERS = 12  # exceeds the capacity of a cache
 
 
 PACKED_ROWS = 8
 
 
 def products(threads: int) -> dict[str, Timed]:
-    """Products of a network's layers; `elements` are FLOPs.
+    """Products of typical network layers; `elements` are FLOPs.
 
-    Weights are few beside pixels; channels last, which a library takes as they are. Four channels to a group as in
-    ResNeXt, a channel to a group as in MobileNet.
+    Weights are small compared to activations, and channels are last, a layout that libraries take without a copy.
+    Grouped convolutions have four channels per group, as in ResNeXt, or one, as in MobileNet.
     """
     q = random(1, 12, 197, 64)
     return {
@@ -236,9 +236,9 @@ def _convolution(
 
 
 def copying(threads: int, images: int) -> dict[str, Timed]:
-    """A convolution whose activations have channels outermost, and the same with channels innermost.
+    """A convolution with channels first and the same with channels last.
 
-    What they differ by is copying `elements` into a library's layout and out of it, image by image.
+    The difference is the time to copy `elements` into a library's layout and back, image by image.
     """
     channels, side = 96, 56
     x, w = image(images, channels, side), image(channels, 1, 3)

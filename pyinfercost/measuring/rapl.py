@@ -1,9 +1,9 @@
-"""Joules of processors and their memory, as Linux gives them: RAPL counters under /sys/class/powercap.
+"""Energy of processors and their memory on Linux: RAPL counters under /sys/class/powercap.
 
-Intel's processors have them since Sandy Bridge and AMD's since Zen, both in folders of the name `intel-rapl:*`. A
-package's counter has its cores and caches in it; `dram` stands beside it, and AMD gives none. `psys` is the whole
-platform, with the packages in it, and `core` and `uncore` are parts of a package: adding them would count joules twice.
-`intel-rapl-mmio:*` shows the same packages by another way, so that it is left alone, too.
+Intel processors have them since Sandy Bridge and AMD's since Zen, both in folders named `intel-rapl:*`. The counter of
+a package includes its cores and caches. `dram` is counted separately and is absent on AMD. `psys` is the whole platform
+including the packages, and `core` and `uncore` are parts of a package: adding any of them would count joules twice.
+`intel-rapl-mmio:*` exposes the same packages through another interface and is ignored too.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .counters import NoCounterError
 POWERCAP = Path("/sys/class/powercap")
 _ZONE = re.compile(r"intel-rapl:(\d+)(?::(\d+))?")
 _MICRO = 1e-6
-_STEP_S = 1e-3  # registers are written about every millisecond
+_STEP_S = 1e-3  # registers are updated about every millisecond
 _IDLE_S = 0.5
-# The smallest range that a counter was seen to wrap at is 65 kJ: more than a minute at a kilowatt.
+# The smallest observed range of a counter is 65 kJ: more than a minute at a kilowatt.
 _LOOK_EVERY_S = 10.0
 
 
 @dataclass
 class _Domain:
-    """One counter: its name, its file, where it wraps, and what it said last."""
+    """One counter: its name, its file, its range, and its last value."""
 
     name: str
     file: Path
@@ -36,17 +36,17 @@ class _Domain:
 
 
 class RaplCounter:
-    """Packages and their memory, added up."""
+    """Sum of the counters of all packages and their memory."""
 
     def __init__(self, root: Path = POWERCAP) -> None:
-        """Reads every counter once.
+        """Read every counter once.
 
         Args:
-            root: the folder of power capping.
+            root: Folder of the powercap interface.
 
         Raises:
-            NoCounterError: there is no counter of a package, or one of them cannot be read. A sum that leaves out
-                what cannot be read would look like all of it.
+            NoCounterError: No package has a counter, or a counter cannot be read. A sum without the unreadable counters
+                would look like the total.
         """
         self._root = root
         packages = self._packages()
@@ -54,18 +54,18 @@ class RaplCounter:
         self._total_uj = 0
         self.source = "rapl:" + "+".join(domain.name for domain in self._domains)
         told = ", ".join(" with its ".join(name for _, name in domains) for domains in packages)
-        self.covers = f"the whole machine's processors ({told}), all processes on them and not this one alone"
+        self.covers = f"all processors of the machine ({told}), including other processes"
         if not any(name == "dram" for domains in packages for _, name in domains):
-            self.covers += "; memory has no counter here and is not in it"
+            self.covers += "; memory has no counter here and is not included"
         self.step_s = _STEP_S
         self.idle_s = _IDLE_S
         self.look_every_s: float | None = _LOOK_EVERY_S
 
     def read_j(self) -> float:
-        """Joules of all domains since this was made; each is read again before it can wrap twice.
+        """Return joules of all counters since construction. Counters must be read before they can wrap twice.
 
         Raises:
-            NoCounterError: a file cannot be read any more.
+            NoCounterError: A file is no longer readable.
         """
         for domain in self._domains:
             now_uj = self._number(domain.file)
@@ -75,14 +75,14 @@ class RaplCounter:
         return self._total_uj * _MICRO
 
     def rest(self, seconds: float) -> None:
-        """Sleeps: looking at the counters meanwhile would be work of the processor that they count."""
+        """Sleep. Polling the counters would load the processor that they measure."""
         time.sleep(seconds)
 
     def close(self) -> None:
-        """Holds nothing."""
+        """Do nothing; no resource is held."""
 
     def _packages(self) -> list[list[tuple[Path, str]]]:
-        """Each package with its memory: folders and names of their counters."""
+        """Return folder and name of the counters of each package and its memory."""
         names = {found[0]: (folder, name) for found, folder, name in self._zones()}
         packages = [
             [zone, *(part for key, part in names.items() if key.startswith(f"{own}:") and part[1] == "dram")]
@@ -92,23 +92,23 @@ class RaplCounter:
         if not packages:
             seen = ", ".join(name for _, name in names.values())
             raise self._none(
-                f"of its counters ({seen}) none is of a package" if seen else "there is no intel-rapl counter in it",
-                "The processor or its driver counts none; on a machine of your own try `sudo modprobe intel_rapl_msr`. "
-                "Container runtimes hide /sys/devices/virtual/powercap: run outside of one, or mount it into it.",
+                f"none of its counters ({seen}) is of a package" if seen else "it has no intel-rapl counter",
+                "The processor or its driver has no counter; on your own machine try `sudo modprobe intel_rapl_msr`. "
+                "Container runtimes hide /sys/devices/virtual/powercap: run outside of the container, or mount it.",
             )
         return packages
 
     def _zones(self) -> list[tuple[re.Match[str], Path, str]]:
-        """The counters that are there, in order of their numbers."""
+        """Return all counters, ordered by number."""
         try:
             folders = list(self._root.iterdir())
         except OSError as error:
             if isinstance(error, PermissionError):
                 raise self._unreadable(self._root, error) from error
-            virtual = " (a virtual machine or a container as a rule has none: its host keeps them)"
+            virtual = " (virtual machines and containers usually have none; only their host does)"
             raise self._none(
-                f"there is no folder {self._root}" + (virtual if sys.platform == "linux" else f" on {sys.platform}"),
-                "Run on the machine itself, with Linux and its module: `sudo modprobe intel_rapl_msr`.",
+                f"folder {self._root} does not exist" + (virtual if sys.platform == "linux" else f" on {sys.platform}"),
+                "Run on bare-metal Linux with its module: `sudo modprobe intel_rapl_msr`.",
             ) from error
         found = [
             (match, folder, name)
@@ -118,7 +118,7 @@ class RaplCounter:
         return sorted(found, key=lambda zone: (int(zone[0][1]), int(zone[0][2] or -1)))
 
     def _name(self, folder: Path) -> str | None:
-        """What a counter counts; None where a link leads nowhere, as in a container that hides its target."""
+        """Return the name of a counter; None for a dangling link, as in a container that hides its target."""
         try:
             return (folder / "name").read_text(encoding="utf-8").strip()
         except FileNotFoundError:
@@ -143,7 +143,7 @@ class RaplCounter:
         if isinstance(error, PermissionError):
             return self._none(
                 f"permission to read {file} is denied",
-                # Since 2020 they are root's alone, because fine readings can leak what others compute.
-                f"To permit it until the next start: `sudo chmod a+r {self._root}/intel-rapl:*/energy_uj`.",
+                # Since 2020 only root may read them, because fine-grained readings are a side channel.
+                f"To permit it until the next boot: `sudo chmod a+r {self._root}/intel-rapl:*/energy_uj`.",
             )
-        return self._none(f"{file} cannot be read ({error})", "The driver behind it does not answer.")
+        return self._none(f"{file} cannot be read ({error})", "Its driver does not respond.")

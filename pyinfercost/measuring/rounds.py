@@ -1,4 +1,4 @@
-"""Times many things in turn, round after round: a machine that others use too is not the same from second to second."""
+"""Interleaved timing of many calls in rounds: load by other processes varies over time and then affects all alike."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _WARM_UP_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Timed:
-    """Something to time.
+    """A call to time.
 
     Attributes:
-        call: runs it once.
-        threads: torch's threads meanwhile.
-        elements: what one call works on, in elements or FLOPs.
-        moved_bytes: activations that one call reads and writes.
-        short: takes less than the clock can tell apart, so that it is run many times between two looks.
-        times_itself: `call` returns its own seconds.
+        call: Runs it once.
+        threads: Number of torch's threads during the call.
+        elements: Work of one call, in elements, FLOPs or bytes.
+        moved_bytes: Bytes of activations that one call reads and writes.
+        short: Whether it is shorter than the clock's resolution, so that several runs are timed at once.
+        times_itself: Whether `call` returns its own seconds.
     """
 
     call: Callable[[], Any]
@@ -41,15 +41,19 @@ class Timed:
 def in_rounds(
     timed: Mapping[str, Timed], budget_s: float, report: Callable[[str, float], None], rounds: int = ROUNDS
 ) -> dict[str, float]:
-    """Seconds of one call of each: the mean of the rounds' medians, without the least and the greatest of them.
+    """Return seconds of one call of each: the mean of the rounds' medians without the smallest and the largest.
 
-    A core that others use too has a fast and a slow state, and a model meets both: the median would be one of them.
+    A core shared with other processes alternates between a fast and a slow state, and models run in both. A median
+    would pick one of them.
 
     Args:
-        timed: what to time, by name.
-        budget_s: seconds in all, warm-up among them.
-        report: called with a name and the share of the work that is done.
-        rounds: how often each is visited.
+        timed: Calls to time, by name.
+        budget_s: Total seconds, including warm-up.
+        report: Called with a name and the completed share of the work.
+        rounds: Number of rounds.
+
+    Returns:
+        Seconds by name.
     """
     visit_s = budget_s / (rounds * max(1, len(timed)))
     medians: dict[str, list[float]] = {name: [] for name in timed}
@@ -89,7 +93,7 @@ def _seconds(one: Timed, count: int) -> float:
 
 @contextmanager
 def on_threads(threads: int) -> Iterator[None]:
-    """Has torch use so many threads for a while."""
+    """Set the number of torch's threads within the context."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -1,4 +1,4 @@
-"""A model with real weights and inputs, and one forward of it in a way of running."""
+"""Models with real weights and inputs, and functions that run one forward."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ PRECISIONS = ("native", *_DTYPES)
 
 
 def real_model(spec: str, sizes: Mapping[str, int], device: str = "cpu") -> LoadedModel:
-    """The module that a spec names with weights as its constructor draws them, and inputs with values.
+    """Build the module of a spec with the random weights of its constructor, and inputs with values.
 
     Args:
-        spec: as for `load_model`.
-        sizes: as for `load_model`.
-        device: where to run, as torch spells it.
+        spec: As for `load_model`.
+        sizes: As for `load_model`.
+        device: Device to run on, in torch's notation.
+
+    Returns:
+        The module and its inputs.
 
     Raises:
-        SpecError, ImportError: as for `load_model`.
+        SpecError, ImportError: As for `load_model`.
     """
     with building_on("cpu"):
         loaded = load_model(spec, sizes)
@@ -34,14 +37,14 @@ def real_model(spec: str, sizes: Mapping[str, int], device: str = "cpu") -> Load
 
 
 def real_inputs(loaded: LoadedModel, device: str) -> LoadedModel:
-    """The same with everything on a device, and with values where it was on meta."""
+    """Move a model and its inputs to a device; tensors on the meta device get values."""
 
     def real(tensor: torch.Tensor) -> torch.Tensor:
         if tensor.device.type != "meta":
             return tensor.to(device)
         if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
             return torch.randn(tensor.shape, dtype=tensor.dtype, device=device)
-        return torch.ones(tensor.shape, dtype=tensor.dtype, device=device)  # a token of every vocabulary, a mask
+        return torch.ones(tensor.shape, dtype=tensor.dtype, device=device)  # valid as a token id and as a mask
 
     module = _materialised(loaded.module, device)
     args, kwargs = torch.utils._pytree.tree_map_only(torch.Tensor, real, (loaded.args, loaded.kwargs))
@@ -49,7 +52,7 @@ def real_inputs(loaded: LoadedModel, device: str) -> LoadedModel:
 
 
 def _materialised(module: torch.nn.Module, device: str) -> torch.nn.Module:
-    """Gives values to what is on meta: a module of the caller's own may be there."""
+    """Give values to tensors on the meta device; a user's module may have some."""
     held = [*module.parameters(), *module.buffers()]
     if not any(tensor.device.type == "meta" for tensor in held):
         return module.to(device)
@@ -57,27 +60,30 @@ def _materialised(module: torch.nn.Module, device: str) -> torch.nn.Module:
     for tensor in (*module.parameters(), *module.buffers()):
         with torch.no_grad():
             if tensor.is_floating_point():
-                tensor.normal_(0.0, 0.02).abs_()  # a variance must not be negative
+                tensor.normal_(0.0, 0.02).abs_()  # a variance must be positive
             else:
-                tensor.zero_()  # an index must lie in its table
+                tensor.zero_()  # a valid index of any table
     return module
 
 
 def forward_of(loaded: LoadedModel, *, execution: str = "eager", precision: str = "native") -> Forward:
-    """One forward, as inference runs it.
+    """Return a function that runs one forward in inference mode.
 
     Args:
-        loaded: with real weights and inputs; cast in place where a precision is given.
-        execution: `"eager"`, `"compiled"` (`torch.compile`), or `"cuda_graph"`, which is compiled into CUDA graphs.
-        precision: one of `PRECISIONS`.
+        loaded: A model with real weights and inputs; cast in place if a precision is given.
+        execution: `"eager"`, `"compiled"` (`torch.compile`), or `"cuda_graph"` (compiled into CUDA graphs).
+        precision: One of `PRECISIONS`.
+
+    Returns:
+        The function.
 
     Raises:
-        ValueError: for another execution or precision.
+        ValueError: The execution or the precision is not supported.
     """
     module, args, kwargs, _ = loaded
     if precision != "native":
         if precision not in _DTYPES:
-            raise ValueError(f"precision is {precision!r}; what can be run here is {', '.join(PRECISIONS)}")
+            raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
         dtype = _DTYPES[precision]
         module = module.to(dtype)
         args, kwargs = torch.utils._pytree.tree_map_only(
@@ -87,7 +93,7 @@ def forward_of(loaded: LoadedModel, *, execution: str = "eager", precision: str 
     if execution in ("compiled", "cuda_graph"):
         called = torch.compile(module, mode="reduce-overhead" if execution == "cuda_graph" else None)
     elif execution != "eager":
-        raise ValueError(f"execution is {execution!r}; expected eager, compiled or cuda_graph")
+        raise ValueError(f"execution is {execution!r}; expected 'eager', 'compiled' or 'cuda_graph'")
 
     def forward() -> Any:
         with torch.inference_mode():
@@ -97,5 +103,5 @@ def forward_of(loaded: LoadedModel, *, execution: str = "eager", precision: str 
 
 
 def waiting_for(device: str) -> Callable[[], object] | None:
-    """What returns when a device has finished its work; None where calls do that themselves."""
+    """Return a function that waits for a device; None if calls are synchronous."""
     return torch.cuda.synchronize if device.startswith("cuda") else None

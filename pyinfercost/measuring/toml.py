@@ -1,4 +1,4 @@
-"""Tables and values as TOML text: the standard library reads it and does not write it."""
+"""Serialization of tables as TOML; the standard library only reads it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def as_toml(data: Mapping[str, Any], prefix: str = "") -> str:
-    """The text of nested tables; lists hold texts or numbers."""
+    """Return nested tables as TOML; lists hold strings or numbers."""
     lines = [f"{key} = {_value(value)}" for key, value in data.items() if not isinstance(value, Mapping)]
     if prefix and lines:
         lines.insert(0, f"[{prefix}]")
@@ -26,4 +26,4 @@ def _value(value: Any) -> str:
         return "[\n" + "".join(f"    {_value(item)},\n" for item in value) + "]" if value else "[]"
     if isinstance(value, float):
         return f"{value:g}" if value != int(value) else f"{value:.1f}"
-    return json.dumps(value, ensure_ascii=False)  # of texts, whole numbers and booleans it is TOML too
+    return json.dumps(value, ensure_ascii=False)  # for strings, integers and booleans JSON is valid TOML

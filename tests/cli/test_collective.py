@@ -63,7 +63,7 @@ def test_sizes(text: str, sizes: list[int]) -> None:
 
 @pytest.mark.parametrize("text", ["", "1,", "MiB", "-1", "6q", "1e3", "0.3B", "1iB"])
 def test_a_wrong_size_is_a_usage_error(text: str) -> None:
-    with pytest.raises(click.UsageError, match="a size is a"):
+    with pytest.raises(click.UsageError, match="a message size is a"):
         byte_sizes(text)
 
 

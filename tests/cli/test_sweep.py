@@ -70,7 +70,7 @@ def test_a_kind_of_machine_stands_for_those_that_can_be_used(toy: str, kind: str
     lacking = [m["id"] for m in described if m["kind"] == kind and m["missing"]]
     assert [row["hardware"] for row in rows] == usable
     assert len(usable) > 10
-    assert result.stderr == (f"Left out, since facts are missing: {', '.join(lacking)}\n" if lacking else "")
+    assert result.stderr == (f"Left out because data is missing: {', '.join(lacking)}\n" if lacking else "")
 
 
 def test_all_machines_and_one_of_them_are_all_machines(toy: str) -> None:
@@ -100,12 +100,12 @@ def test_factors(text: str, factors: list[float]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("bandwidth=1:4", "needs a step, as in 1:4:0.5"),
-        ("bandwidth=4:1:1", "rising"),
-        ("bandwidth=1:4:1:1", "rising"),
-        ("bandwidth=1:2:0", "more than zero"),
-        ("bandwidth=0", "more than zero"),
-        ("bandwidth=-1", "more than zero"),
+        ("bandwidth=1:4", "needs a step, such as 1:4:0.5"),
+        ("bandwidth=4:1:1", "ascending"),
+        ("bandwidth=1:4:1:1", "ascending"),
+        ("bandwidth=1:2:0", "greater than 0"),
+        ("bandwidth=0", "greater than 0"),
+        ("bandwidth=-1", "greater than 0"),
         ("bandwidth=nan", "must be a number"),
         ("bandwidth=", "must be a number"),
         ("bandwidth=1:1e9:1e-3", "more than 100,000 steps"),
@@ -132,9 +132,9 @@ def test_prices() -> None:
     ("text", "message"),
     [
         ("l4=1", "of a100-sxm-80gb is missing"),
-        ("l4=1,a100-sxm-80gb=2,t4=3", "'t4', which --hardware does not name"),
+        ("l4=1,a100-sxm-80gb=2,t4=3", "'t4', which is not in --hardware"),
         ("l4=1,l4=2,a100-sxm-80gb=2", "given twice"),
-        ("l4=1,2", "as in 2.49 or l4=0.80"),
+        ("l4=1,2", "such as 2.49 or l4=0.80"),
     ],
 )
 def test_wrong_prices_are_a_usage_error(text: str, message: str) -> None:

@@ -88,21 +88,21 @@ WRONG = [
     ((*L4, "--where", "cost_usd < 1"), "cost_usd needs --price"),
     ((*L4, "--pareto", "latency,batch"), "unknown column 'latency'; the columns are latency_s"),
     ((*L4, "--pareto", "latency_s,hardware"), "'hardware' is a column of text"),
-    ((*L4, "--pareto", "latency_s,latency_s,"), "one is empty"),
-    ((*L4, "--pareto", "latency_s,batch"), "say --maximize batch or --minimize batch"),
+    ((*L4, "--pareto", "latency_s,latency_s,"), "one name is empty"),
+    ((*L4, "--pareto", "latency_s,batch"), "give --maximize batch or --minimize batch"),
     ((*L4, "--best", "cost_usd"), "cost_usd needs --price"),
     ((*L4, "--best", "speed"), "unknown column 'speed'"),
-    ((*L4, "--best", "batch"), "say --maximize batch or --minimize batch"),
+    ((*L4, "--best", "batch"), "give --maximize batch or --minimize batch"),
     ((*L4, "--best", "latency_s", "--per", "hardwares"), "--per: unknown column 'hardwares'; the columns are"),
-    ((*L4, "--best", "latency_s", "--pareto", "latency_s"), "--best and --pareto exclude each other"),
-    ((*L4, "--best", "latency_s", "--knee"), "--best and --knee exclude each other"),
-    ((*L4, "--pareto", "latency_s", "--knee"), "--pareto and --knee exclude each other"),
+    ((*L4, "--best", "latency_s", "--pareto", "latency_s"), "--best and --pareto cannot be combined"),
+    ((*L4, "--best", "latency_s", "--knee"), "--best and --knee cannot be combined"),
+    ((*L4, "--pareto", "latency_s", "--knee"), "--pareto and --knee cannot be combined"),
     ((*L4, "--best", "latency_s", "--maximize", "batch"), "one objective"),
     ((*L4, "--maximize", "batch", "--minimize", "batch"), "named twice"),
-    ((*L4, "--knee", "--maximize", "batch"), "--knee takes no --maximize"),
+    ((*L4, "--knee", "--maximize", "batch"), "--knee does not take --maximize"),
     ((*L4, "--per", "hardware"), "--per needs --best"),
-    ((*L4, "--tradeoff", "--batch", "4,8"), "--tradeoff needs several values of batch"),
-    ((*L4, "--knee", "--batch", "4,8"), "--knee needs several values of batch"),
+    ((*L4, "--tradeoff", "--batch", "4,8"), "--tradeoff needs at least 3 values of batch"),
+    ((*L4, "--knee", "--batch", "4,8"), "--knee needs at least 3 values of batch"),
     ((*L4, "--format", "parquet"), "--format parquet needs --output"),
     ((*L4, "--limit", "0"), "--limit"),
     ((*L4, "--workers", "0"), "--workers"),
@@ -114,7 +114,7 @@ WRONG = [
     ((*L4, "--price", "g4dn.xlarge"), "has t4, not l4"),
     ((*L4, "--price", "1", "--utilization", "0"), "utilization"),
     ((*L4, "--scale", "bandwidth=1:4"), "needs a step"),
-    ((*L4, "--batch", "4:1"), "rising"),
+    ((*L4, "--batch", "4:1"), "ascending"),
     (("-H", "l5"), "the nearest ids are l4"),
     (("-H", "l4,"), "unknown hardware ''"),
     (("-H", "all", "--threads", "4"), "expected a CPU"),
@@ -161,7 +161,7 @@ def test_devices_need_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("pyinfercost.sources.captured.graph_over", never)
     words = sweep("torchvision:resnet50", *L4, "--devices", "1,2")
     assert words.exit_code == 2
-    assert "give --batch" in words.stderr
+    assert "--batch 1,8,64" in words.stderr
 
 
 def test_a_size_that_depends_on_data_is_known_after_the_capture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_wrong_places_together_with_a_folder(toy: str, tmp_path: Path) -> None:
     for options, message in (
         (("--knee",), "--knee needs whole curves"),
         (("--tradeoff",), "--tradeoff needs whole curves"),
-        (("-o", str(tmp_path / "x.parquet")), "writes Parquet already"),
+        (("-o", str(tmp_path / "x.parquet")), "already writes Parquet"),
     ):
         result = sweep(toy, *L4, *BATCHES, *folder, *options)
         assert result.exit_code == 2
@@ -189,7 +189,7 @@ def test_a_file_in_no_folder_fails_before_the_capture(tmp_path: Path, monkeypatc
     monkeypatch.setattr("pyinfercost.sources.captured.graph_over", never)
     result = sweep("torchvision:resnet50", *L4, "-o", str(tmp_path / "no" / "x.csv"))
     assert result.exit_code == 1
-    assert "there is no folder" in result.stderr
+    assert "does not exist" in result.stderr
 
 
 def test_without_pyarrow_the_extra_is_named(toy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_ctrl_c_in_a_folder_says_that_it_goes_on(
         patched.setattr(storage, "write_whole", once)
         result = sweep(*arguments)
     assert result.exit_code == 130
-    assert result.stderr.startswith("Sweep stopped after 100 of 512 points; the same command goes on from there")
+    assert result.stderr.startswith("Sweep stopped after 100 of 512 points; run the same command again to resume from")
     assert "40 of 100 points" in result.stdout
     assert points(*arguments) == grid.to_rows()
 

@@ -33,7 +33,7 @@ def test_the_table_says_what_was_searched_and_what_is_shown(toy: str, grid: ic.S
     assert told["points"] == "512"
     assert told["where"] == "batch > 100 (312 points)"
     assert told["chosen"] == "Pareto front of least peak_memory_bytes, most throughput_per_s"
-    assert told["price"] == "l4 0.8, a100-sxm-80gb 2.49 USD an hour"
+    assert told["price"] == "l4 0.8, a100-sxm-80gb 2.49 USD per device-hour"
     assert told["execution"] == "eager"
     rows = table(text)
     assert [int(row["batch"]) for row in rows] == front["batch"][:40].tolist()

@@ -38,7 +38,7 @@ def test_a_package_and_its_memory_are_added_up_and_nothing_is_counted_twice(tmp_
     counter = RaplCounter(tmp_path)
     assert counter.source == "rapl:package-0+dram"
     assert "package-0 with its dram" in counter.covers
-    assert "not this one alone" in counter.covers
+    assert "including other processes" in counter.covers
     add(package, 3_000_000)
     add(dram, 500_000)
     for file in others:
@@ -155,18 +155,18 @@ def refused(device: str = "cpu", **options: Path) -> str:
 
 def test_no_folder_is_said_aloud(tmp_path: Path) -> None:
     text = refused(powercap=tmp_path / "powercap")
-    assert f"there is no folder {tmp_path / 'powercap'}" in text
+    assert f"folder {tmp_path / 'powercap'} does not exist" in text
     assert "no guess takes its place" in text
 
 
 def test_an_empty_folder_and_links_to_nowhere_are_said_aloud(tmp_path: Path) -> None:
     (tmp_path / "intel-rapl:0").symlink_to(tmp_path / "hidden" / "intel-rapl:0")  # as container runtimes leave it
-    assert "there is no intel-rapl counter in it" in refused(powercap=tmp_path)
+    assert "it has no intel-rapl counter" in refused(powercap=tmp_path)
 
 
 def test_psys_alone_is_not_taken_for_packages(tmp_path: Path) -> None:
     zone(tmp_path, "intel-rapl:0", "psys")
-    assert "(psys) none is of a package" in refused(powercap=tmp_path)
+    assert "none of its counters (psys) is of a package" in refused(powercap=tmp_path)
 
 
 @pytest.mark.parametrize("denied", ["intel-rapl:0", "intel-rapl:0:0"])
@@ -190,7 +190,7 @@ def test_a_file_that_is_roots_alone_is_named_with_what_permits_it(
 
 def test_a_counter_that_stands_still_tells_nothing(tmp_path: Path) -> None:
     zone(tmp_path, "intel-rapl:0", "package-0", 12345)
-    assert "it stood still" in refused(powercap=tmp_path)
+    assert "the counter did not change" in refused(powercap=tmp_path)
 
 
 def test_a_counter_that_is_lost_meanwhile_tells_nothing(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_an_exception_in_the_block_comes_through_and_lets_go(monkeypatch: pytest
 
 
 def test_other_devices_are_said_aloud() -> None:
-    assert "joules are read on cpu (RAPL) and on cuda (NVML) alone" in refused("mps")
+    assert "only cpu (RAPL) and cuda (NVML) are supported" in refused("mps")
 
 
 def test_seconds_below_zero_are_refused() -> None:
@@ -248,7 +248,7 @@ def test_nothing_is_run_where_nothing_tells_joules(tmp_path: Path) -> None:
 
 def test_the_reason_names_what_was_looked_for() -> None:
     error = NoCounterError("a thing", "it is not there", "Get one.")
-    assert str(error) == "looked for a thing: it is not there. Get one."
+    assert str(error) == "a thing not available: it is not there. Get one."
 
 
 def test_a_meter_that_works_warns_of_nothing(tmp_path: Path) -> None:

@@ -89,13 +89,13 @@ def test_a_missing_package_is_said_with_its_line_of_pip(monkeypatch: pytest.Monk
 
 def test_a_missing_driver_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = installed(monkeypatch, starts=False)
-    assert "NVML does not start (Driver Not Loaded)" in refused()
+    assert "NVML cannot be initialized (Driver Not Loaded)" in refused()
     assert nvml.opened == 0
 
 
 def test_a_board_that_tells_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = installed(monkeypatch, counts=False, tells_power=False)
-    assert "nvmlDeviceGetPowerUsage is refused (Not Supported)" in refused()
+    assert "nvmlDeviceGetPowerUsage failed (Not Supported)" in refused()
     assert nvml.opened == 0
 
 
@@ -132,13 +132,13 @@ def test_the_devices_that_cuda_sees(
 @pytest.mark.parametrize(
     ("visible", "device", "told"),
     [
-        (None, "cuda:3", "there is no cuda:3: NVML knows 3 GPUs"),
+        (None, "cuda:3", "cuda:3 does not exist: NVML reports 3 GPUs"),
         ("0", "cuda:1", "CUDA_VISIBLE_DEVICES=0 leaves 1"),
         ("", "cuda", "leaves 0"),
         ("0,9,1", "cuda:1", "leaves 1"),
         ("1,-1,0", "cuda:1", "leaves 1"),
-        ("GPU-77", "cuda", "NVML knows no GPU GPU-77"),
-        ("MIG-abc", "cuda", "a part of a board"),
+        ("GPU-77", "cuda", "NVML has no GPU GPU-77"),
+        ("MIG-abc", "cuda", "a partition of a board"),
     ],
 )
 def test_devices_that_are_not_there(
@@ -177,5 +177,5 @@ def test_an_answer_that_fails_later_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     nvml = installed(monkeypatch)
     counter = nvml_counter()
     nvml.counts = False
-    with pytest.raises(NoCounterError, match="nvmlDeviceGetTotalEnergyConsumption is refused"):
+    with pytest.raises(NoCounterError, match="nvmlDeviceGetTotalEnergyConsumption failed"):
         counter.read_j()

@@ -365,7 +365,7 @@ def test_the_command_writes_a_file(files: list[str], tmp_path: Path) -> None:
     ("options", "code", "message"),
     [
         (["--format", "csv", "--depth", "1"], 2, "--depth is for tables and Markdown"),
-        (["-o", "/nowhere/at/all.txt"], 1, "there is no folder"),
+        (["-o", "/nowhere/at/all.txt"], 1, "does not exist"),
     ],
 )
 def test_the_command_refuses(files: list[str], options: list[str], code: int, message: str) -> None:

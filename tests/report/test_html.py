@@ -164,7 +164,7 @@ def test_the_command_writes_a_report_beside_its_output(tmp_path: Path) -> None:
         assert message in failed.stderr
     failed = CliRunner().invoke(main, [*common, "--html", str(tmp_path / "none" / "x.html")])
     assert failed.exit_code == 1
-    assert "there is no folder" in failed.stderr
+    assert "does not exist" in failed.stderr
 
 
 def test_what_a_notebook_shows_is_small_and_escaped(profile: ic.Profile) -> None:

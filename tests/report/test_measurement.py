@@ -40,7 +40,7 @@ def measurement(
         hardware="this" if predicted else None, runs=7, measured_s=3e-3, measured_low_s=2.9e-3, measured_high_s=3.2e-3,
         predicted_s=4.5e-3 if predicted else None, predicted_low_s=4e-3 if predicted else None,
         predicted_high_s=5e-3 if predicted else None, layers=rows if layers else (),
-        energy=energy or ForwardEnergy(why_not="looked for a counter: there is none"),
+        energy=energy or ForwardEnergy(why_not="a counter not available: there is none"),
         predicted_j=joules, predicted_low_j=joules and joules / 2, predicted_high_j=joules and joules * 2,
     )  # fmt: skip
 
@@ -102,11 +102,11 @@ def test_joules_that_nobody_told_are_none_and_say_why() -> None:
     assert unknown.measured_j is None
     assert unknown.energy_source is None
     assert unknown.energy_ratio is None
-    assert "not measured: looked for a counter: there is none" in unknown.to_text(width=300)
+    assert "not measured: a counter not available: there is none" in unknown.to_text(width=300)
     document = json.loads(unknown.to_json())
     assert document["measured_j"] is None
     assert document["energy_source"] is None
-    assert document["energy"]["why_not"] == "looked for a counter: there is none"
+    assert document["energy"]["why_not"] == "a counter not available: there is none"
     assert document["predicted_j_source"] == "predicted: model"
     assert "not known: the machine's file gives no power" in measurement(energy=METERED).to_text(width=300)
     assert json.loads(measurement(energy=METERED).to_json())["predicted_j_source"] is None

@@ -305,4 +305,4 @@ def test_what_cannot_be_is_refused_before_anything_is_captured(toy: str, tmp_pat
     assert (result.exit_code, "--trace needs --hardware" in result.stderr) == (2, True)
     for command in (["profile", "missing.json", "-H", "t4"], ["measure", "no.such:model"]):
         result = CliRunner().invoke(main, [*command, "--trace", str(tmp_path / "no" / "out.json")])
-        assert (result.exit_code, "there is no folder" in result.stderr) == (1, True), result.stderr
+        assert (result.exit_code, "does not exist" in result.stderr) == (1, True), result.stderr

@@ -271,7 +271,7 @@ def test_the_command_writes_files(tmp_path: Path) -> None:
     assert json.loads(out.read_text(encoding="utf-8"))["schema_version"] == 1
     failed = invoke(str(path), "-o", str(tmp_path / "absent" / "out.txt"))
     assert failed.exit_code == 1
-    assert "there is no folder" in failed.stderr
+    assert "does not exist" in failed.stderr
 
 
 def test_exit_codes(tmp_path: Path) -> None:
