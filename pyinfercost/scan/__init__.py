@@ -8,4 +8,4 @@ __all__ = ["SparsityError", "share_below", "share_below_largest", "share_below_r
 
 
 class SparsityError(ValueError):
-    """A value without weights that can be scanned; the message states what was given, what is expected, and why."""
+    """A value cannot be scanned; the message states what was given, what is expected, and why."""

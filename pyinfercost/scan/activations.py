@@ -1,4 +1,4 @@
-"""Zeros in what activation functions give, on a user's own inputs."""
+"""Zeros in the results of activation functions, on the user's own inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..results.sparsity import ActivationRow, ActivationSparsity
 from . import SparsityError
 
-# Operators that torch runs for activation functions; in-place forms end in an underscore.
+# Operators of activation functions in torch; in-place forms end in an underscore.
 _ACTIVATIONS = frozenset(
     {
         "relu", "leaky_relu", "rrelu_with_noise", "prelu", "_prelu_kernel", "threshold", "hardtanh", "clamp_min", "elu",
@@ -26,11 +26,11 @@ _ACTIVATIONS = frozenset(
 def measure_activations(model: Any, args: Any, kwargs: Mapping[str, Any] | None) -> ActivationSparsity:
     """See `pyinfercost.activation_sparsity`."""
     if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"model is of type {type(model).__name__}; expected an nn.Module with weights, to run it")
+        raise TypeError(f"model is of type {type(model).__name__}; expected an nn.Module with weights")
     given = tuple(args) if isinstance(args, tuple | list) else (args,)
     held = [*model.parameters(), *model.buffers(), *torch.utils._pytree.tree_leaves((given, kwargs))]
     if any(isinstance(tensor, torch.Tensor) and tensor.is_meta for tensor in held):
-        raise SparsityError("the model or an input is on the meta device and has no values; expected real ones")
+        raise SparsityError("the model or an input is on the meta device and has no values; pass real tensors")
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     followed = _Followed(model)
     counter = _Counter(followed)
@@ -40,7 +40,7 @@ def measure_activations(model: Any, args: Any, kwargs: Mapping[str, Any] | None)
         stack.enter_context(torch.no_grad())
         stack.enter_context(followed.hooks())
         stack.enter_context(counter)
-        # Norms in training mode write into their buffers: into copies.
+        # Norms in training mode update their buffers; these are copies.
         torch.func.functional_call(model, buffers, given, dict(kwargs or {}))
     rows = tuple(counter.rows())
     return ActivationSparsity(
@@ -49,7 +49,7 @@ def measure_activations(model: Any, args: Any, kwargs: Mapping[str, Any] | None)
 
 
 class _Followed:
-    """Which module runs, while its hooks are there."""
+    """Tracks the running module through hooks."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._paths: dict[torch.nn.Module, str] = {}
@@ -59,12 +59,12 @@ class _Followed:
 
     @property
     def path(self) -> str:
-        """Of the innermost one."""
+        """Path of the innermost running module."""
         return self._running[-1] if self._running else ""
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
-        """Hooks of all modules: none of them changes itself."""
+        """Install hooks on all modules; the hooks change nothing."""
 
         def enter(module: torch.nn.Module, _args: Any) -> None:
             if module in self._paths:
@@ -84,7 +84,7 @@ class _Followed:
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves the class hook untyped
-    """Counts the zeros of what activation operators return."""
+    """Counts zeros in the results of activation operators."""
 
     def __init__(self, followed: _Followed) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -92,7 +92,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self._counts: dict[tuple[str, str], list[int]] = {}
 
     def rows(self) -> Iterator[ActivationRow]:
-        """What was counted, in the order of the first calls."""
+        """Yield the counts in the order of first calls."""
         for (module, op), counts in self._counts.items():
             yield ActivationRow(module, op, *counts)
 

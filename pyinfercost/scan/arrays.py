@@ -1,4 +1,4 @@
-"""A weight in memory, by its address and strides, to the core and back; arrays of numpy."""
+"""Interface to the core's scanner for weights in memory (address and strides), and scans of numpy arrays."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 _MATRIX = 2
 WINDOW_BYTES = 64 * 2**20
-"""What is mapped or made at a time."""
+"""Bytes that are mapped or materialized at a time."""
 BAND_ROWS = 64
-"""A region of the core starts at a multiple of so many rows, and of as many columns."""
+"""Regions passed to the core start at multiples of this many rows and columns."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A weight as it lies in memory.
+    """Memory layout of a weight.
 
     Attributes:
-        dtype: As the core calls it.
-        shape: In elements.
-        strides: In bytes, one for each dimension; None if the elements lie side by side.
-        zero: The integer that stands for zero.
+        dtype: Name of the dtype in the core.
+        shape: Number of elements by dimension.
+        strides: Bytes by dimension; None if the elements are contiguous.
+        zero: Integer that represents zero.
     """
 
     dtype: str
@@ -40,16 +40,16 @@ class Layout:
 
     @property
     def rows(self) -> int:
-        """Of the weight as a matrix: its first dimension; one row below two dimensions."""
+        """Rows of the weight as a matrix: its first dimension; 1 for fewer than two dimensions."""
         return self.shape[0] if len(self.shape) >= _MATRIX else 1
 
     @property
     def columns(self) -> int:
-        """All other dimensions together."""
+        """Columns of the weight as a matrix: the product of all other dimensions."""
         return math.prod(self.shape[1:] if len(self.shape) >= _MATRIX else self.shape)
 
     def new_scan(self, *, flat: bool, magnitudes: bool = True) -> SparsityScan:
-        """An empty scan of the weight."""
+        """Return an empty scan of the weight."""
         channel = math.prod(self.shape[_MATRIX:]) or 1
         return SparsityScan(
             self.dtype,
@@ -67,11 +67,11 @@ class Layout:
         return len(self.shape) < _MATRIX
 
     def row_stride(self) -> int | None:
-        """Bytes between rows whose elements lie side by side; None where they do not, or all is one piece."""
+        """Bytes between rows; None for rows that are not contiguous, or if the whole weight is contiguous."""
         return self.strides[0] if self.strides and not self.is_flat else None
 
     def inner(self) -> list[tuple[int, int]]:
-        """Sizes and strides behind the first dimension; empty where the elements of a row lie side by side."""
+        """Sizes and strides after the first dimension; empty if each row is contiguous."""
         if self.strides is None:
             return []
         first = 0 if self.is_flat else 1
@@ -85,12 +85,12 @@ class Layout:
 
 
 def packed_bytes(dtype: str, elements: int) -> int:
-    """What so many elements take where they lie side by side."""
+    """Return the bytes of contiguous elements."""
     return (elements * element_bits(dtype) + 7) // 8
 
 
 def scan_memory(layout: Layout, address: int, threads: int, *, magnitudes: bool = True) -> tuple[Figures, Magnitudes]:
-    """Scans a weight at an address, which has to stay valid meanwhile; without `magnitudes` none are sampled."""
+    """Scan a weight at an address, which must stay valid; without `magnitudes` none are sampled."""
     inner = layout.inner()
     scan = layout.new_scan(flat=not inner, magnitudes=magnitudes)
     scan.add(address, row_stride=layout.row_stride(), inner=inner, threads=threads)
@@ -98,12 +98,15 @@ def scan_memory(layout: Layout, address: int, threads: int, *, magnitudes: bool 
 
 
 def scan_windows(layout: Layout, make: Callable[[int, int], np.ndarray[Any, Any]], threads: int) -> Any:
-    """Scans a weight that is made piece by piece.
+    """Scan a weight that is materialized piece by piece.
 
     Args:
-        layout: The weight.
-        make: From a first row and a number of rows to an array of bytes with them side by side.
-        threads: As ever.
+        layout: Layout of the weight.
+        make: Maps a first row and a number of rows to a contiguous byte array of these rows.
+        threads: Number of threads.
+
+    Returns:
+        The counts and magnitudes.
     """
     scan = layout.new_scan(flat=True)
     row_bytes = max(1, packed_bytes(layout.dtype, layout.columns))
@@ -115,7 +118,7 @@ def scan_windows(layout: Layout, make: Callable[[int, int], np.ndarray[Any, Any]
 
 
 def figures_of(layout: Layout, scan: SparsityScan) -> tuple[Figures, Magnitudes]:
-    """The counts of a finished scan that mean something for the weight."""
+    """Return the counts of a finished scan that apply to the weight."""
     found = scan.result()
     matrix = not layout.is_flat
     lengths = {"rows": layout.columns, "columns": layout.rows}
@@ -135,15 +138,22 @@ def figures_of(layout: Layout, scan: SparsityScan) -> tuple[Figures, Magnitudes]
 
 
 def scan_array(array: np.ndarray[Any, Any], threads: int) -> Sparsity:
-    """A numpy array, also one of `ml_dtypes`.
+    """Scan a numpy array, including dtypes of `ml_dtypes`.
+
+    Args:
+        array: The array.
+        threads: Number of threads.
+
+    Returns:
+        The scan, with one row.
 
     Raises:
-        SparsityError: Its dtype has no numbers that can be scanned.
+        SparsityError: The dtype is not supported.
     """
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     dtype = array.dtype.name
-    if dtype in {"int4", "uint4"}:  # of ml_dtypes, which has one in a byte
+    if dtype in {"int4", "uint4"}:  # ml_dtypes stores one element per byte
         dtype = dtype.replace("4", "8")
     try:
         layout = Layout(dtype, array.shape, array.strides)
@@ -156,15 +166,15 @@ def scan_array(array: np.ndarray[Any, Any], threads: int) -> Sparsity:
 
 
 def form_of_dtype(dtype: str) -> str:
-    """How zeros are kept in a weight that is nothing but an array: whole numbers are quantised."""
+    """Return the form of a plain array: integers count as quantized."""
     return "quantised" if dtype.startswith(("int", "uint")) else "dense"
 
 
 def with_bytes(figures: Figures, stored_bytes: int) -> Figures:
-    """The same with what the weight really takes."""
+    """Return the counts with the actual bytes of the weight."""
     return replace(figures, stored_bytes=stored_bytes)
 
 
 def element_only(figures: Figures) -> Figures:
-    """Zeros alone, where the order of the elements is not known."""
+    """Return element counts only, for weights whose order of elements is unknown."""
     return Figures(elements=figures.elements, zeros=figures.zeros, stored_bytes=figures.stored_bytes)

@@ -1,7 +1,6 @@
-"""Files that are scanned where they lie: mapped into memory, and let go of behind the scan.
+"""Scans of memory-mapped files, which release the pages behind the scan.
 
-What a process has mapped and looked at counts as its memory. A window that has been scanned is given back, so that a
-file may be larger than memory.
+Mapped pages count as memory of the process once they are read. Releasing them allows files larger than memory.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from .arrays import BAND_ROWS, WINDOW_BYTES, Layout, figures_of, packed_bytes
 
 
 class MappedFile:
-    """A file that is mapped for reading; empty files too, which a system maps not.
+    """A file mapped for reading. Empty files are allowed, although operating systems cannot map them.
 
     Args:
-        path: The file.
+        path: Path of the file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -43,12 +42,12 @@ class MappedFile:
             self.map.close()
 
     def drop(self, start: int, stop: int) -> None:
-        """Lets go of the pages of a stretch; looked at again, they are read again."""
+        """Release the pages of a range; they are read again on the next access."""
         drop_pages(self.map, start, stop)
 
 
 def drop_pages(mapped: mmap.mmap | None, start: int, stop: int) -> None:
-    """Lets go of the pages that a stretch of a map touches, where the system can; its content is as before."""
+    """Release the pages of a range of a map, if the system supports it; the content stays the same."""
     if mapped is None or not hasattr(mmap, "MADV_DONTNEED"):
         return
     first = start // mmap.PAGESIZE * mmap.PAGESIZE
@@ -59,14 +58,17 @@ def drop_pages(mapped: mmap.mmap | None, start: int, stop: int) -> None:
 def scan_file_view(
     layout: Layout, view: memoryview, mapped: mmap.mmap | None, offset: int, threads: int
 ) -> tuple[Figures, Magnitudes]:
-    """Scans a weight whose rows have their elements side by side, window by window.
+    """Scan a weight with contiguous rows, window by window.
 
     Args:
-        layout: The weight, without strides between its rows.
-        view: The bytes of the whole map.
-        mapped: The map, of which windows are let go of.
-        offset: Where the weight begins in it.
-        threads: As ever.
+        layout: Layout of the weight, without strides between its rows.
+        view: Bytes of the whole map.
+        mapped: The map whose windows are released.
+        offset: Offset of the weight in the map.
+        threads: Number of threads.
+
+    Returns:
+        The counts and magnitudes.
     """
     scan = layout.new_scan(flat=True)
     rows, columns = layout.rows, layout.columns
@@ -80,7 +82,7 @@ def scan_file_view(
                 start = offset + first * row_bytes
                 scan.add(view, offset=start, first_row=first, rows=count, threads=threads)
                 drop_pages(mapped, start, start + count * row_bytes)
-        else:  # rows so long that a band of them is more than a window: stretches of the rows of a band
+        else:  # a band of rows exceeds a window: scan column ranges of each band
             _scan_stretches(scan, layout, view, mapped, offset, threads)
     return figures_of(layout, scan)
 

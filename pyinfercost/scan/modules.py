@@ -1,4 +1,4 @@
-"""The weights of modules and programs, as a forward sees them."""
+"""Scans of the weights of modules and programs, as the forward uses them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .arrays import with_bytes
 from .summary import sparsity_of
 from .tensors import scan_tensor
 
-# As torch.nn.utils.prune and torch.nn.utils.parametrize name what a weight is made of.
+# Names of stored parts in torch.nn.utils.prune and torch.nn.utils.parametrize.
 _KEPT, _MASK = "_orig", "_mask"
 _ORIGINALS = "parametrizations"
 
 
 class Weight(NamedTuple):
-    """A weight of a module: its name, its value, how its zeros come about, and what it is kept as."""
+    """A weight of a module: its name, value, origin of its zeros, and stored tensors."""
 
     name: str
     value: torch.Tensor
@@ -32,20 +32,36 @@ class Weight(NamedTuple):
 
 
 def scan_module(module: torch.nn.Module, threads: int, *, model: str = "", magnitudes: bool = True) -> Sparsity:
-    """The parameters of a module; with masks, parametrizations and packed weights as what they amount to.
+    """Scan the parameters of a module, with masks and parametrizations applied and packed weights decoded.
+
+    Args:
+        module: The module.
+        threads: Number of threads.
+        model: Name of the model in the result.
+        magnitudes: Whether to sample magnitudes.
+
+    Returns:
+        The scan.
 
     Raises:
-        SparsityError: It has no parameters, or none of them has values.
+        SparsityError: The module has no parameters, or none of them has values.
     """
     with torch.no_grad():
         return _scan(weights_of(module), threads, model or type(module).__name__, magnitudes=magnitudes)
 
 
 def scan_program(program: Any, threads: int) -> Sparsity:
-    """The parameters of a `torch.export` program.
+    """Scan the parameters of a `torch.export` program.
+
+    Args:
+        program: The program.
+        threads: Number of threads.
+
+    Returns:
+        The scan.
 
     Raises:
-        SparsityError: It has no parameters, or none of them has values.
+        SparsityError: The program has no parameters, or none of them has values.
     """
     held = [(name, program.state_dict[name]) for name in program.graph_signature.parameters]
     with torch.no_grad():
@@ -54,10 +70,17 @@ def scan_program(program: Any, threads: int) -> Sparsity:
 
 
 def scan_lone_tensor(tensor: torch.Tensor, threads: int) -> Sparsity:
-    """One tensor.
+    """Scan one tensor.
+
+    Args:
+        tensor: The tensor.
+        threads: Number of threads.
+
+    Returns:
+        The scan, with one row.
 
     Raises:
-        SparsityError: It has no values, or elements that are no numbers.
+        SparsityError: The tensor has no values, or its elements are not numbers.
     """
     with torch.no_grad():
         try:
@@ -104,7 +127,7 @@ def _row(
 
 
 def _memory_of(kept: tuple[torch.Tensor, ...]) -> Any:
-    """What is equal for weights that are the same memory."""
+    """Return a key that is equal for weights that share memory."""
 
     def key(tensor: torch.Tensor) -> Any:
         if type(tensor) not in {torch.Tensor, torch.nn.Parameter} or tensor.layout is not torch.strided:
@@ -117,11 +140,11 @@ def _memory_of(kept: tuple[torch.Tensor, ...]) -> Any:
 
 
 def weights_of(module: torch.nn.Module) -> Iterator[Weight]:
-    """The weights of a module as its forward sees them, one after the other; those that are made are made here."""
+    """Yield the weights of a module as its forward uses them; parametrized weights are computed one at a time."""
     for path, part in module.named_modules(remove_duplicate=False):
         prefix = f"{path}." if path else ""
         if path.rpartition(".")[2] == _ORIGINALS or f".{_ORIGINALS}." in f".{path}":
-            continue  # reached from the module whose weights they make
+            continue  # handled with the module whose weights it computes
         for name, value in part._parameters.items():
             if value is None:
                 continue
@@ -143,6 +166,6 @@ def weights_of(module: torch.nn.Module) -> Iterator[Weight]:
 
 @contextmanager
 def _left_alone(made: torch.nn.Module) -> Iterator[None]:
-    """Lets a parametrization be computed without a trace: some step on while they train, and some draw numbers."""
+    """Compute a parametrization without side effects: some advance in training mode, and some draw random numbers."""
     with torch.random.fork_rng(devices=[]), in_mode(made, training=False):
         yield

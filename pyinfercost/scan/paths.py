@@ -1,4 +1,4 @@
-"""Weights by a path or in words."""
+"""Scans of weights given by a path or a spec."""
 
 from __future__ import annotations
 
@@ -24,17 +24,24 @@ _EXPECTED = (
 
 
 def scan_path(path: str, threads: int) -> Sparsity:
-    """What a path or a spec means.
+    """Scan the weights of a path or a spec.
+
+    Args:
+        path: Path of a file or folder, or a spec.
+        threads: Number of threads.
+
+    Returns:
+        The scan.
 
     Raises:
-        SparsityError: It has no weights.
+        SparsityError: There are no weights.
         FileNotFoundError: There is no such file.
     """
     source = source_of(path)
     if source is not None and source.scheme:
         folder = path.removeprefix(f"{source.scheme}:").partition("#")[0]
         there = (
-            " (the folder has its weights: leave out the hf:)"
+            " (the folder has its weights: leave out hf:)"
             if source.name == "huggingface" and Path(folder).is_dir()
             else ""
         )
@@ -43,19 +50,19 @@ def scan_path(path: str, threads: int) -> Sparsity:
     if not place.exists():
         if source is CALLABLE and not place.suffix:
             return _scan_spec(path, threads)
-        raise FileNotFoundError(f"{path}: there is no such file; expected {_EXPECTED}")
+        raise FileNotFoundError(f"{path}: no such file; expected {_EXPECTED}")
     if is_safetensors(place):
         return scan_safetensors(place, threads)
     if source is not None and source.name == "archive":
         return _scan_archive(place, threads)
     if place.suffix == ".json":
-        return scan_safetensors(place, threads)  # the index of several files by another name, or refused
+        return scan_safetensors(place, threads)  # an index with another name; raises for other JSON
     if place.suffix in {".pt", ".pth", ".bin", ".ckpt"}:
         raise SparsityError(
-            f"{path} may be a pickle, which runs code when it is read, and is not opened here; load it with torch.load "
-            "and give the module, or save its tensors with safetensors.torch.save_file"
+            f"{path} may be a pickle, which can run arbitrary code, and is not opened; load it with torch.load and "
+            "pass the module, or save its tensors with safetensors.torch.save_file"
         )
-    raise SparsityError(f"{path} is no file of weights that is known here; expected {_EXPECTED}")
+    raise SparsityError(f"{path} is not a known file of weights; expected {_EXPECTED}")
 
 
 def _scan_spec(spec: str, threads: int) -> Sparsity:

@@ -1,4 +1,4 @@
-"""`.safetensors` files without their library: eight bytes of length, a JSON header, and raw tensors."""
+"""Reader of `.safetensors` files without their library: eight bytes of length, a JSON header, and raw tensors."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _DTYPES = {
 }
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000
-"""As the format's own library has it."""
+"""Limit of the format's own library."""
 _INDEX = ".index.json"
 _SUFFIX = ".safetensors"
-# As torch.nn.utils.prune names what a weight is made of.
+# Names of stored parts in torch.nn.utils.prune.
 _KEPT, _MASK = "_orig", "_mask"
 
 
 class Entry(NamedTuple):
-    """A tensor of a file: its dtype as the file spells it, its sizes, and where its bytes lie in the file."""
+    """A tensor in a file: its dtype in the file's notation, its shape, and the range of its bytes."""
 
     name: str
     dtype: str
@@ -55,10 +55,17 @@ class Entry(NamedTuple):
 
 
 def scan_safetensors(path: Path, threads: int) -> Sparsity:
-    """One file, the folder or the index of several.
+    """Scan one file, or the folder or index of several.
+
+    Args:
+        path: Path of the file, folder or index.
+        threads: Number of threads.
+
+    Returns:
+        The scan.
 
     Raises:
-        SparsityError: It is no such file, or is damaged.
+        SparsityError: The file is of another format or damaged.
     """
     weights: dict[str, WeightSparsity] = {}
     skipped: list[Skipped] = []
@@ -66,19 +73,19 @@ def scan_safetensors(path: Path, threads: int) -> Sparsity:
         rows, left = _scan_file(file, threads, expected)
         for row in rows:
             if row.name in weights:
-                raise SparsityError(f"{file}: tensor {row.name!r} is in another file of {path}, too; expected it once")
+                raise SparsityError(f"{file}: tensor {row.name!r} is also in another file of {path}; expected it once")
             weights[row.name] = row
         skipped += left
     return sparsity_of(str(path), weights.values(), skipped)
 
 
 def files_of(path: Path) -> dict[Path, frozenset[str] | None]:
-    """The files that a path means, each with the tensors that an index says it has, or None without an index."""
+    """Return the files of a path, each with the tensors that an index lists for it, or None without an index."""
     if path.is_dir():
         indices = sorted(path.glob(f"*{_SUFFIX}{_INDEX}"))
         if len(indices) > 1:
             names = ", ".join(index.name for index in indices)
-            raise SparsityError(f"{path} has {len(indices)} indices ({names}); give the path of the one you mean")
+            raise SparsityError(f"{path} has {len(indices)} indices ({names}); pass the path of one of them")
         if indices:
             return _indexed(indices[0])
         files = sorted(path.glob(f"*{_SUFFIX}"))
@@ -96,22 +103,28 @@ def _indexed(index: Path) -> dict[Path, frozenset[str] | None]:
     places = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
         raise SparsityError(
-            f"{index} has no weight_map of names to files; expected model{_SUFFIX}{_INDEX}. A graph or a config has no "
-            f"weights: give the {_SUFFIX} file or the folder"
+            f"{index} has no weight_map of names to files; expected model{_SUFFIX}{_INDEX}. Graphs and configs have "
+            f"no weights: pass the {_SUFFIX} file or the folder"
         )
     files: dict[Path, frozenset[str] | None] = {}
     for file in dict.fromkeys(places.values()):
         if Path(file).name != file:
-            raise SparsityError(f"{index} names the file {file!r}; expected one beside it")
+            raise SparsityError(f"{index} names the file {file!r}; expected a file in the same folder")
         files[index.parent / file] = frozenset(name for name, place in places.items() if place == file)
     return files
 
 
 def entries(file: MappedFile) -> list[Entry]:
-    """The tensors of a file, in the order of their bytes.
+    """Return the tensors of a file in the order of their bytes.
+
+    Args:
+        file: The mapped file.
+
+    Returns:
+        The tensors.
 
     Raises:
-        SparsityError: The header or what it says of a tensor is wrong.
+        SparsityError: The header or one of its entries is invalid.
     """
     if file.size < _LENGTH_BYTES:
         raise _wrong(file, f"has {file.size} bytes, expected {_LENGTH_BYTES} of length and a header")
@@ -120,7 +133,7 @@ def entries(file: MappedFile) -> list[Entry]:
     if length > _LONGEST_HEADER or begin > file.size:
         raise _wrong(
             file,
-            f"begins with a header of {length} bytes, but the file has {file.size}; it is cut short or of another kind",
+            f"states a header of {length} bytes, but the file has {file.size}; it is truncated or of another format",
         )
     try:
         header = json.loads(bytes(file.view[_LENGTH_BYTES:begin]), object_pairs_hook=_without_repeats)
@@ -136,16 +149,16 @@ def _entry(file: MappedFile, name: str, entry: Any, begin: int) -> Entry:
     try:
         dtype, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         if not isinstance(dtype, str) or not all(type(n) is int and n >= 0 for n in (*shape, start, stop)):
-            raise ValueError("a size or an offset is no whole number from 0 on")
+            raise ValueError("a size or an offset is not a non-negative integer")
     except (KeyError, TypeError, ValueError) as error:
         raise _wrong(
-            file, f"says {str(entry)[:120]} of tensor {name!r}, expected its dtype, shape and data_offsets ({error})"
+            file, f"has {str(entry)[:120]} for tensor {name!r}, expected its dtype, shape and data_offsets ({error})"
         ) from error
     if stop < start or begin + stop > file.size:
         raise _wrong(
             file,
-            f"should hold tensor {name!r} in bytes {begin + start} to {begin + stop}, but has {file.size}; it is cut "
-            "short: fetch it again",
+            f"should hold tensor {name!r} in bytes {begin + start} to {begin + stop}, but has {file.size}; it is "
+            "truncated: download it again",
         )
     if dtype in _DTYPES:
         needed = packed_bytes(_DTYPES[dtype], math.prod(shape))
@@ -161,7 +174,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} occurs twice")
     return document
 
 
@@ -174,13 +187,13 @@ def _scan_file(path: Path, threads: int, expected: frozenset[str] | None) -> tup
         found = {entry.name: entry for entry in entries(file)}
         if expected is not None and not expected <= found.keys():
             missing = sorted(expected - found.keys())[0]
-            raise SparsityError(f"{path} has no tensor {missing!r}, which the index says it has; fetch the file again")
+            raise SparsityError(f"{path} has no tensor {missing!r}, which the index lists; download the file again")
         rows, skipped = [], []
         for name, entry in found.items():
             if name.endswith(_MASK) and f"{name.removesuffix(_MASK)}{_KEPT}" in found:
-                continue  # part of the weight that it masks
+                continue  # applied with the weight that it masks
             if entry.dtype not in _DTYPES:
-                skipped.append(Skipped(name, f"dtype {entry.dtype} is not known, expected one of {', '.join(_DTYPES)}"))
+                skipped.append(Skipped(name, f"dtype {entry.dtype} is unknown, expected one of {', '.join(_DTYPES)}"))
                 continue
             rows.append(_scan_entry(file, entry, found, threads))
         return rows, skipped
@@ -199,7 +212,7 @@ def _scan_entry(file: MappedFile, entry: Entry, found: dict[str, Entry], threads
 
 
 def _masked(file: MappedFile, entry: Entry, mask: Entry, first: int, count: int) -> Any:
-    """Some rows of a weight as its mask leaves them, as bytes."""
+    """Return rows of a weight with its mask applied, as bytes."""
     import numpy as np
 
     def rows(part: Entry) -> Any:
@@ -214,10 +227,10 @@ def _masked(file: MappedFile, entry: Entry, mask: Entry, first: int, count: int)
 
     floating = _DTYPES[mask.dtype].startswith(("float", "bfloat"))
     bits = rows(mask)
-    keep = bits << 1 if floating else bits  # a negative zero masks, too
+    keep = bits << 1 if floating else bits  # negative zero also masks
     return np.where(keep != 0, rows(entry), 0).view(np.uint8)
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a path means such files by its name."""
+    """Whether the name of a path denotes such files."""
     return path.is_dir() or path.name.endswith((_SUFFIX, _INDEX))

@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 
 def sparsity(weights: Any, *, threads: int | None = None) -> Sparsity:
-    """Count the zeros of weights and say how they lie: by element, N:M group, block, row and channel.
+    """Count the zeros of weights by element, N:M group, block, row and channel.
 
-    One pass over memory, in the compiled core. Nothing is copied that lies side by side, and files are mapped and
-    dropped again behind the scan, so that they may be larger than memory.
+    The scan is one pass over memory in the compiled core. Contiguous data is not copied. Files are mapped and their
+    pages released behind the scan, so they may be larger than memory.
 
     Args:
         weights: A numpy array or a torch tensor (any strides, sparse layouts, quantized and semi-structured tensors);
-            an `nn.Module`, whose parameters are scanned as its forward sees them, with masks and parametrizations
-            applied; a `torch.export` program; or a path: a `.pt2` file, a `.safetensors` file, the folder or the
+            an `nn.Module`, whose parameters are scanned as its forward uses them, with masks and parametrizations
+            applied; a `torch.export` program; or a path of a `.pt2` file, a `.safetensors` file, or the folder or
             `.index.json` of several, which are read without torch. A spec `package.module:callable` that returns a
-            module with weights is built; specs of libraries are built without weights, and refused.
-        threads: How many threads to scan with; all that this process may use if left out. Figures do not depend on it.
+            module with weights is built; specs of libraries are built without weights and therefore rejected.
+        threads: Number of threads; default: all that this process may use. Results do not depend on it.
 
     Returns:
-        One row for each weight, tied weights once, and their total. A weight is seen as a matrix: its first dimension
-        by all others.
+        One row per weight, with tied weights once, and their total. A weight is treated as a matrix: its first
+        dimension by the product of all others.
 
     Raises:
-        SparsityError: There are no weights in what was given, or they have no values.
+        SparsityError: There are no weights, or they have no values.
         FileNotFoundError: There is no such file.
-        TypeError: `weights` is none of the above.
+        TypeError: `weights` has another type.
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}, expected at least 1")
@@ -42,7 +42,7 @@ def sparsity(weights: Any, *, threads: int | None = None) -> Sparsity:
         from .paths import scan_path
 
         return scan_path(os.fspath(weights), count)
-    loaded: Any = sys.modules.get("torch")  # whoever has a tensor or a module has imported it
+    loaded: Any = sys.modules.get("torch")  # a tensor or module implies that torch is imported
     if loaded is not None and isinstance(weights, loaded.Tensor):
         from .modules import scan_lone_tensor
 
@@ -67,22 +67,22 @@ def sparsity(weights: Any, *, threads: int | None = None) -> Sparsity:
 
 
 def activation_sparsity(model: torch.nn.Module, inputs: Any = ()) -> ActivationSparsity:
-    """Run a module once on real inputs and count the zeros that its activation functions give.
+    """Run a module once on real inputs and count the zeros in the results of its activation functions.
 
-    The module is left as it was: buffers that a forward would update are copies, generators of random numbers are set
-    back, and the hooks that follow the modules are removed, also after an error. No gradient is recorded.
+    The module is left unchanged: updated buffers are copies, random generators are reset, and hooks are removed, also
+    after an error. No gradient is recorded.
 
     Args:
-        model: An `nn.Module` with weights, which runs in the mode that it is in (call `eval()` for inference).
+        model: An `nn.Module` with weights, run in its current mode (call `eval()` for inference).
         inputs: A tuple of positional inputs, a lone input, a mapping of keyword inputs, or an `Inputs` with both kinds.
 
     Returns:
-        One row for each module and activation operator (`relu`, `gelu`, `silu`, `softmax`, ...), in the order of their
-        first calls, with all calls added up.
+        One row per module and activation operator (`relu`, `gelu`, `silu`, `softmax`, ...), in the order of first
+        calls, summed over all calls.
 
     Raises:
-        TypeError: `model` is no `nn.Module`.
-        SparsityError: The model has no values to run on.
+        TypeError: `model` is not an `nn.Module`.
+        SparsityError: The model has no values to run with.
     """
     from ..sources.inputs import parse_inputs
     from .activations import measure_activations

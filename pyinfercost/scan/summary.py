@@ -1,4 +1,4 @@
-"""Totals over weights, and the distribution of their magnitudes."""
+"""Totals over weights, and quantiles of the distribution of their magnitudes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ..results.sparsity import (
 )
 
 _TOO_LARGE = 1024
-"""Exponent of the first power of two above the range of fp64."""
+"""Exponent of the first power of two beyond the range of fp64."""
 
 
 def total_of(all_figures: Iterable[Figures]) -> Figures:
-    """The counts of several weights added up; groups only of matrices, since no product leaves out a bias's zeros."""
+    """Sum up the counts of several weights; groups count for matrices only, since zeros of a bias save no product."""
     parts = list(all_figures)
     groups: dict[tuple[int, int, str], tuple[int, int]] = {}
     blocks: dict[int, tuple[int, int]] = {}
@@ -64,11 +64,14 @@ def bin_edges(magnitudes: Magnitudes) -> list[float]:
 def share_below(magnitudes: Magnitudes, threshold: float) -> float:
     """Return the share of elements that would be zero if all below a threshold were set to zero.
 
-    Within a bin, elements are taken to be spread evenly. Zeros count; infinities and NaNs do not.
+    Elements within a bin are assumed to be spread evenly. Zeros count; infinities and NaNs do not.
 
     Args:
-        magnitudes: the sampled distribution of one weight.
-        threshold: a magnitude.
+        magnitudes: The sampled distribution of one weight.
+        threshold: A magnitude.
+
+    Returns:
+        The share, from 0 to 1.
     """
     sampled, zeros = magnitudes.sampled, magnitudes.zeros
     if threshold <= 0 or not sampled:
@@ -76,7 +79,7 @@ def share_below(magnitudes: Magnitudes, threshold: float) -> float:
     edges = bin_edges(magnitudes)
     if threshold >= edges[-1] or not magnitudes.bins:
         return (sampled - magnitudes.nonfinite) / sampled
-    if threshold < edges[0]:  # elements below the first bin are spread over an unknown range
+    if threshold < edges[0]:  # the lower end of the first bin is unknown
         return zeros / sampled
     place = bisect_right(edges, threshold) - 1
     inside = (threshold - edges[place]) / (edges[place + 1] - edges[place])

@@ -1,4 +1,4 @@
-"""One tensor of torch, in whichever form it keeps its zeros."""
+"""Scans of torch tensors: strided, sparse, semi-structured, quantized and wrapped ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NIBBLE_BITS = 4
 
 
 class Found(NamedTuple):
-    """What a scan of one tensor gives."""
+    """Result of the scan of one tensor."""
 
     form: str
     dtype: str
@@ -39,14 +39,22 @@ class Found(NamedTuple):
 
 
 def scan_tensor(tensor: torch.Tensor, threads: int, *, magnitudes: bool = True) -> Found:
-    """Scans a tensor; without `magnitudes` those of a strided one, which take longer than a small weight, are None.
+    """Scan a tensor.
+
+    Args:
+        tensor: A tensor of any layout.
+        threads: Number of threads.
+        magnitudes: Whether to sample the magnitudes of a strided tensor, which takes longer than a small scan itself.
+
+    Returns:
+        The counts, and None for magnitudes that were not sampled.
 
     Raises:
-        SparsityError: It has no values, or elements that are no numbers.
+        SparsityError: The tensor has no values, or its elements are not numbers.
     """
     tensor = tensor.detach()
     if tensor.is_meta:
-        raise SparsityError("it is on the meta device and has no values; give a model with weights")
+        raise SparsityError("it is on the meta device and has no values; pass a model with weights")
     if isinstance(tensor, _semi_structured_type()):
         return _semi_structured(tensor, threads)
     whole: Any = tensor
@@ -62,7 +70,7 @@ def scan_tensor(tensor: torch.Tensor, threads: int, *, magnitudes: bool = True) 
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """A dtype as torch spells it, without `torch.`."""
+    """Return torch's name of a dtype without `torch.`."""
     return str(dtype).removeprefix("torch.")
 
 
@@ -72,9 +80,7 @@ def _strided(tensor: torch.Tensor, threads: int, *, dtype: str = "", zero: int =
     tensor = tensor.cpu().resolve_conj().resolve_neg()
     width = tensor.element_size()
     if tensor.numel() and not _address(tensor):
-        raise SparsityError(
-            f"its type {kind} keeps its values where they cannot be read; expected a tensor with memory"
-        )
+        raise SparsityError(f"its type {kind} has no readable memory; expected a tensor with storage of its own")
     if name == "float4_e2m1fn_x2":
         tensor = tensor.contiguous()
         last = tensor.shape[-1] if tensor.dim() else 1
@@ -89,7 +95,7 @@ def _strided(tensor: torch.Tensor, threads: int, *, dtype: str = "", zero: int =
 
 
 def _address(tensor: torch.Tensor) -> int:
-    """Where a tensor lies; 0 for a subclass without memory of its own."""
+    """Return the address of a tensor; 0 for a subclass without memory of its own."""
     try:
         return tensor.data_ptr()
     except RuntimeError:
@@ -100,23 +106,23 @@ def _address(tensor: torch.Tensor) -> int:
 
 
 def _sparse(tensor: torch.Tensor, threads: int) -> Found:
-    """A sparse tensor, as a dense one that is made a few rows at a time."""
+    """Scan a sparse tensor as a dense one, materialized a few rows at a time."""
     form = _FORMS[tensor.layout]
     stored = _stored_bytes(tensor)
     places = tensor.cpu()
     if form != "coo":
         places = places.to_sparse(layout=torch.sparse_coo)
-    places = places.coalesce()  # entries of the same place are one element, their sum
+    places = places.coalesce()  # duplicate entries of one position are summed
     shape = tuple(tensor.shape)
     layout = Layout(dtype_name(tensor.dtype), shape)
     values = places.values()
     dense = shape[places.sparse_dim() :]
-    # Where the block of values of each entry begins, and with it the entry, counted through the whole tensor.
+    # Offset of each entry's block of values in the flattened tensor.
     step = torch.Size(dense).numel()
     first = torch.zeros(values.shape[0], dtype=torch.int64)
     for size, index in zip(shape[: places.sparse_dim()], places.indices(), strict=True):
         first = first * size + index
-    begins = first * step  # ascending, since the entries are in order
+    begins = first * step  # ascending, since the entries are sorted
     rows_of = max(1, layout.columns)
     width = values.element_size()
 
@@ -144,7 +150,7 @@ def _stored_bytes(tensor: torch.Tensor) -> int:
     for name in _INDICES:
         try:
             parts.append(getattr(tensor, name)())
-        except RuntimeError:  # an index of another layout
+        except RuntimeError:  # an index tensor of another layout
             continue
     return sum(part.nbytes for part in parts)
 
@@ -159,7 +165,7 @@ def _semi_structured_type() -> type:
 
 
 def _semi_structured(tensor: Any, threads: int) -> Found:
-    """A 2:4 tensor as the dense one that it stands for, or, where only its kernels can say that, by what it stores."""
+    """Scan a 2:4 tensor as its dense equivalent or, if only its kernels can unpack it, by its layout."""
     packed, meta = tensor.packed, tensor.meta
     held = [part for part in (packed, meta, tensor.packed_t, tensor.meta_t) if part is not None]
     unique = {part.data_ptr(): part.nbytes for part in held}
@@ -172,18 +178,18 @@ def _semi_structured(tensor: Any, threads: int) -> Found:
         rows, columns = tensor.shape
         found = _strided(dense[:rows, :columns], threads)
         return found._replace(form="semi_structured", figures=with_bytes(found.figures, stored))
-    # What another library has compressed: half of all elements are kept, and of these some may be zero.
+    # Packed by another library: half of all elements are stored, some of which may be zero.
     elements = tensor.numel()
     figures = Figures(elements=elements, zeros=elements // 2, stored_bytes=stored)
-    note = "by its layout: half of the elements, of which the stored ones were not looked at"
+    note = "by layout: half of the elements are zero; the stored ones were not scanned"
     return Found("semi_structured", dtype_name(tensor.dtype), figures, None, note)
 
 
-# ---- quantised -------------------------------------------------------------------------------------------------------
+# ---- quantized -------------------------------------------------------------------------------------------------------
 
 
 def _quantized(tensor: Any, threads: int) -> Found:
-    """A quantised tensor of torch: integers that equal their zero point are zeros."""
+    """Scan a quantized tensor of torch: integers equal to their zero point are zeros."""
     name = _QUANTISED.get(tensor.dtype)
     if name is None:
         raise SparsityError(f"its dtype is {tensor.dtype}, expected one of {', '.join(map(str, _QUANTISED))}")
@@ -202,17 +208,17 @@ def _quantized(tensor: Any, threads: int) -> Found:
 
 
 def _common_zero(points: torch.Tensor | None) -> tuple[int, str]:
-    """The zero point that all channels share, or 0 with a note."""
+    """Return the zero point shared by all channels, or 0 with a note."""
     if points is None or points.numel() == 0:
         return 0, ""
     unique = torch.unique(points.detach().cpu().float())
     if unique.numel() == 1 and float(unique[0]).is_integer():
         return int(unique[0]), ""
-    return 0, "zeros of the integers; zero points differ, so these are not all zeros of the weight"
+    return 0, "zeros of the integers; zero points differ between channels, so the weight has other zeros"
 
 
 def _of_parts(tensor: Any, threads: int) -> Found:
-    """A subclass around other tensors, as torchao's: the largest of them has the weight's numbers."""
+    """Scan a tensor subclass that wraps others, such as torchao's: its largest inner tensor holds the elements."""
     parts = parts_of("", tensor)
     data = next(part for part in parts if part.logical_numel)
     stored = sum(part.tensor.nbytes for part in parts)
@@ -235,7 +241,7 @@ def _of_parts(tensor: Any, threads: int) -> Found:
         found = Found("quantised", layout.dtype, figures, magnitudes, note)
         in_order = rows == tuple(tensor.shape)
     elif bits < _BYTE_BITS or inner.numel() != elements:
-        # Tiles of a kernel's own: which bits belong together is known, their order is not.
+        # A kernel's own tiling: the bits of each element are known, the order of elements is not.
         shape = (elements,) if bits == _NIBBLE_BITS else (inner.nbytes,)
         name = "uint4" if bits == _NIBBLE_BITS else "uint8"
         inner = inner.contiguous().cpu()
@@ -246,7 +252,7 @@ def _of_parts(tensor: Any, threads: int) -> Found:
         found = _strided(inner, threads, zero=zero)
         in_order = tuple(inner.shape) == tuple(tensor.shape)
     if not in_order:
-        order = "stored in an order of its kernel's own: elements alone are counted"
+        order = "stored in a kernel's own order: only elements are counted"
         found = found._replace(figures=element_only(found.figures), note="; ".join(filter(None, (note, order))))
     form = "quantised" if whole or found.form == "quantised" else found.form
     return found._replace(form=form, note=found.note or note, figures=with_bytes(found.figures, stored))

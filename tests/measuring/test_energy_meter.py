@@ -156,7 +156,7 @@ def refused(device: str = "cpu", **options: Path) -> str:
 def test_no_folder_is_said_aloud(tmp_path: Path) -> None:
     text = refused(powercap=tmp_path / "powercap")
     assert f"folder {tmp_path / 'powercap'} does not exist" in text
-    assert "no guess takes its place" in text
+    assert "not estimated instead" in text
 
 
 def test_an_empty_folder_and_links_to_nowhere_are_said_aloud(tmp_path: Path) -> None:

@@ -141,10 +141,10 @@ def test_folders_and_indices(tmp_path: Path) -> None:
     assert [weight.name for weight in ic.sparsity(index).weights] == ["a"]
     assert [weight.name for weight in ic.sparsity(str(tmp_path)).weights] == ["a"]
     index.write_text(json.dumps({"weight_map": {"c": "a.safetensors"}}), encoding="utf-8")
-    with pytest.raises(SparsityError, match="has no tensor 'c', which the index says"):
+    with pytest.raises(SparsityError, match="has no tensor 'c', which the index lists"):
         ic.sparsity(index)
     index.write_text(json.dumps({"weight_map": {"a": "../a.safetensors"}}), encoding="utf-8")
-    with pytest.raises(SparsityError, match=r"names the file '\.\./a\.safetensors'; expected one beside it"):
+    with pytest.raises(SparsityError, match=r"names the file '\.\./a\.safetensors'; expected a file in the same folder"):
         ic.sparsity(index)
     index.write_text(json.dumps({"nodes": []}), encoding="utf-8")
     with pytest.raises(SparsityError, match="has no weight_map"):
@@ -182,7 +182,7 @@ def entry(**changes: Any) -> dict[str, Any]:
         (struct.pack("<Q", 2) + b"xx", "header that is not JSON"),
         (struct.pack("<Q", 2) + b"\xff\xfe", "header that is not JSON"),
         (struct.pack("<Q", 2) + b"[]", "has a list as header"),
-        (struct.pack("<Q", 15) + b'{"a":1,"a":2}  ', "'a' is there twice"),
+        (struct.pack("<Q", 15) + b'{"a":1,"a":2}  ', "'a' occurs twice"),
     ],
 )
 def test_wrong_files_say_what_is_wrong(tmp_path: Path, content: bytes, message: str) -> None:
@@ -197,16 +197,16 @@ def test_wrong_files_say_what_is_wrong(tmp_path: Path, content: bytes, message: 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data_offsets": [0, 10**9]}, "should hold tensor 'w'.*cut short"),
+        ({"data_offsets": [0, 10**9]}, "should hold tensor 'w'.*truncated"),
         ({"data_offsets": [16, 0]}, "should hold tensor 'w'"),
         ({"data_offsets": [0, 12]}, r"holds 12 bytes for tensor 'w', expected 16 for F32 of shape \[2, 2\]"),
         ({"data_offsets": [0]}, "expected its dtype, shape and data_offsets"),
-        ({"data_offsets": [-16, 0]}, "no whole number from 0 on"),
-        ({"shape": [2, -2]}, "no whole number from 0 on"),
-        ({"shape": [2.0, 2]}, "no whole number from 0 on"),
-        ({"shape": [True, 4]}, "no whole number from 0 on"),
+        ({"data_offsets": [-16, 0]}, "not a non-negative integer"),
+        ({"shape": [2, -2]}, "not a non-negative integer"),
+        ({"shape": [2.0, 2]}, "not a non-negative integer"),
+        ({"shape": [True, 4]}, "not a non-negative integer"),
         ({"shape": None}, "expected its dtype, shape"),
-        ({"dtype": 3}, "no whole number from 0 on"),
+        ({"dtype": 3}, "not a non-negative integer"),
         ({"shape": [10**12, 10**12]}, "expected 4000000000000000000000000 for F32"),
     ],
 )
@@ -230,7 +230,7 @@ def test_every_cut_of_a_file_is_refused(tmp_path: Path, tensors: dict[str, Any])
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("absent.safetensors", "there is no such file"),
+        ("absent.safetensors", "no such file"),
         ("torchvision:resnet50", "is built without weights"),
         ("hf:gpt2#decode", "is built without weights"),
     ],
@@ -243,7 +243,7 @@ def test_what_has_no_weights_is_refused(path: str, message: str) -> None:
 def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    with pytest.raises(SparsityError, match="may be a pickle, which runs code"):
+    with pytest.raises(SparsityError, match="may be a pickle, which can run arbitrary code"):
         ic.sparsity(path)
 
 
@@ -277,7 +277,7 @@ def test_the_command_writes_files(tmp_path: Path) -> None:
 def test_exit_codes(tmp_path: Path) -> None:
     missing = invoke(str(tmp_path / "absent.safetensors"))
     assert (missing.exit_code, missing.stdout) == (1, "")
-    assert "there is no such file; expected a .safetensors file" in missing.stderr
+    assert "no such file; expected a .safetensors file" in missing.stderr
     path = write(tmp_path / "model.safetensors", {"w": sparse((8, 8))})
     assert invoke().exit_code == 2
     assert invoke(str(path), "--threads", "0").exit_code == 2

@@ -170,7 +170,7 @@ def test_tensors_without_memory_are_refused() -> None:
 
     with FakeTensorMode():
         fake = torch.zeros(3, 4)
-    with pytest.raises(SparsityError, match="FakeTensor keeps its values where they cannot be read"):
+    with pytest.raises(SparsityError, match="FakeTensor has no readable memory"):
         ic.sparsity(fake)
 
 
@@ -304,7 +304,7 @@ def test_four_bits_in_a_byte(zero: int) -> None:
     tiled = lone(Packed(tiles, zero, (32, 64)))
     assert without_order(tiled.figures) == without_order(weight.figures)
     assert tiled.figures == Figures(elements=2048, zeros=weight.figures.zeros, stored_bytes=stored)
-    assert "order of its kernel's own" in tiled.note
+    assert "a kernel's own order" in tiled.note
 
 
 def test_programs_and_archives_say_what_the_module_does(tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ class TestHuggingFace:
         ("spec", "sizes", "message"),
         [
             ("hf:absent/model", {}, "not in the local Hugging Face cache. Nothing is downloaded"),
-            ("hf:absent.json", {}, "there is no such file"),
+            ("hf:absent.json", {}, "no such file"),
             (f"hf:{CONFIGS}", {}, "the folder has no config.json"),
             (f"hf:{CONFIGS / 'llama-3-8b.json'}#train", {}, "phase 'train' .* expected prefill or decode or none"),
             (f"hf:{CONFIGS / 'llama-3-8b.json'}", {"context": 8}, "no size 'context', expected batch or sequence"),
