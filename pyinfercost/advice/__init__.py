@@ -1,4 +1,4 @@
-"""Accuracy beside cost: candidates are applied for real and evaluated, their cost is predicted and may be measured."""
+"""Trade-offs of accuracy and cost: candidates are applied and evaluated, their cost is predicted or measured."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ __all__ = ["NotApplicableError", "TradeoffError"]
 
 
 class TradeoffError(ValueError):
-    """What was asked for cannot be done; the message says what was got and what was expected."""
+    """A trade-off cannot be run; the message states what was given and what is expected."""
 
 
 class NotApplicableError(ValueError):
-    """A candidate has nothing to change in a layer or a model, such as int8 of linear layers in a convolution."""
+    """A candidate does not apply to a layer or a model, such as int8 for linear layers to a convolution."""

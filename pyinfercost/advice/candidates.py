@@ -1,8 +1,8 @@
 """Ready-made candidates: each changes a model in place, in all layers or in one, and returns it.
 
 Pruning here sets weights to zero and keeps them stored densely. Dense kernels multiply zeros at full cost, so these
-masks save neither time nor memory, structured or not: they show how much accuracy a model can spare. Sparse kernels and
-smaller layers need a candidate of your own.
+masks save neither time nor memory, structured or not: they show how many weights a model can lose at which accuracy.
+Sparse kernels and smaller layers need a candidate of your own.
 """
 
 from __future__ import annotations
@@ -43,11 +43,14 @@ class Candidate:
 
 
 def magnitude(amount: float, *, keep_masks: bool = False) -> Candidate:
-    """Return a candidate that zeroes the elements of least magnitude in each weight.
+    """Return a candidate that zeroes the elements of smallest magnitude in each weight.
 
     Args:
         amount: Share of each weight's elements, above 0 and below 1.
-        keep_masks: Whether to keep the masks, as for further training; they cost a product in each forward.
+        keep_masks: Whether to keep the masks, for example for further training; they cost a product in each forward.
+
+    Returns:
+        The candidate.
 
     Raises:
         TradeoffError: The amount is out of range.
@@ -57,11 +60,14 @@ def magnitude(amount: float, *, keep_masks: bool = False) -> Candidate:
 
 
 def channels(amount: float, *, keep_masks: bool = False) -> Candidate:
-    """Return a candidate that zeroes the output channels of least L2 norm in each weight, without removing them.
+    """Return a candidate that zeroes the output channels of smallest L2 norm in each weight, without removing them.
 
     Args:
         amount: Share of each weight's output channels (rows of linear layers), above 0 and below 1.
         keep_masks: Whether to keep the masks; they cost a product in each forward.
+
+    Returns:
+        The candidate.
 
     Raises:
         TradeoffError: The amount is out of range.
@@ -73,12 +79,15 @@ def channels(amount: float, *, keep_masks: bool = False) -> Candidate:
 
 
 def n_of_m(n: int = 2, m: int = 4, *, keep_masks: bool = False) -> Candidate:
-    """Return a candidate that keeps the `n` largest of each `m` neighbors along the inputs of a layer, 2:4 by default.
+    """Return a candidate that keeps the `n` largest of each `m` consecutive inputs of a layer, 2:4 by default.
 
     Args:
         n: Elements kept per group.
         m: Length of a group; the last one of a row may be shorter.
         keep_masks: Whether to keep the masks; they cost a product in each forward.
+
+    Returns:
+        The candidate.
 
     Raises:
         TradeoffError: `n` is below 1, or not below `m`.
@@ -95,6 +104,9 @@ def n_of_m(n: int = 2, m: int = 4, *, keep_masks: bool = False) -> Candidate:
 def int8_weight_only() -> Candidate:
     """Return a candidate that stores weights of linear layers as int8 with a scale per output, for float products.
 
+    Returns:
+        The candidate.
+
     Raises:
         ImportError: torchao is not installed.
     """
@@ -104,6 +116,9 @@ def int8_weight_only() -> Candidate:
 def int8_dynamic() -> Candidate:
     """Return a candidate that stores weights of linear layers as int8 and quantizes inputs at run time (torchao).
 
+    Returns:
+        The candidate.
+
     Raises:
         ImportError: torchao is not installed.
     """
@@ -111,12 +126,15 @@ def int8_dynamic() -> Candidate:
 
 
 def cast(dtype: str) -> Candidate:
-    """Return a candidate that casts the model and its floating inputs, and its results to fp32.
+    """Return a candidate that casts the model and its floating-point inputs, and its results to fp32.
 
     For a single layer, the inputs of that layer are cast, and its results are cast back.
 
     Args:
         dtype: `"bf16"` or `"fp16"`.
+
+    Returns:
+        The candidate.
 
     Raises:
         TradeoffError: The dtype is another one.
@@ -147,7 +165,7 @@ def _pruning(text: str, keep_masks: bool, change: Callable[[Any], object]) -> Ca
             changed += 1
         if not changed:
             raise NotApplicableError(
-                f"{text} changes linear layers and convolutions, of which there are none; expected at least one"
+                f"{text} applies to linear layers and convolutions, but there are none; expected at least one"
             )
         return model
 
@@ -166,7 +184,7 @@ def _torchao(text: str, config: str) -> Candidate:
         linear = {path for path, part in chosen_layers(model, module_name) if isinstance(part, nn.Linear)}
         if not linear:
             where = "the model has none" if module_name is None else f"{module_name} is not one"
-            raise NotApplicableError(f"{text} changes linear layers, and {where}; expected at least one")
+            raise NotApplicableError(f"{text} applies to linear layers, but {where}; expected at least one")
         quantization.quantize_(model, getattr(quantization, config)(), filter_fn=lambda part, path: path in linear)
         return model
 
@@ -188,7 +206,7 @@ def _check_share(amount: float) -> None:
 
 @dataclass(frozen=True)
 class _Cast:
-    """Hooks that cast floating tensors, as methods of a value, so that a model with them can be copied."""
+    """Hooks that cast floating-point tensors; bound methods of a value, so that a model with them can be copied."""
 
     dtype: torch.dtype
 
@@ -201,7 +219,7 @@ class _Cast:
         return self.of(output)
 
     def of(self, value: Any) -> Any:
-        """Return the value with its floating tensors cast, also in containers that pytree knows."""
+        """Return the value with its floating-point tensors cast, including those in pytree containers."""
         return torch.utils._pytree.tree_map_only(
             torch.Tensor, lambda tensor: tensor.to(self.dtype) if tensor.is_floating_point() else tensor, value
         )

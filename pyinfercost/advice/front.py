@@ -11,34 +11,34 @@ from ..results.tradeoff import Tradeoff
 from . import TradeoffError
 
 COSTS = ("latency_s", "peak_memory_bytes", "parameter_bytes", "energy_j", "cost_usd", "measured_s")
-"""Columns that a front may set against accuracy; less of each is better."""
+"""Columns that a front can compare with accuracy; lower is better."""
 
 _WHY_NONE = {
-    "energy_j": "the machine's power is not known",
+    "energy_j": "the power of the machine is unknown",
     "cost_usd": "no price was given",
-    "measured_s": "nothing was measured; give measure=True",
+    "measured_s": "nothing was measured; pass measure=True",
 }
 
 
 def front(result: Tradeoff, *columns: str) -> Tradeoff:
     """Return the rows that no other row dominates in accuracy and all of the columns.
 
-    Rows without an accuracy or without one of the columns are left out. Of equal rows all are kept.
+    Rows without an accuracy or without one of the columns are left out. All of several equal rows are kept.
 
     Args:
-        result: a trade-off.
-        *columns: the costs to set against accuracy, from `COSTS`; `latency_s` by default.
+        result: A trade-off.
+        *columns: Costs to compare with accuracy, from `COSTS`; `latency_s` by default.
 
     Returns:
-        The trade-off with these rows alone, in their original order.
+        A trade-off of these rows only, in their original order.
 
     Raises:
-        TradeoffError: for an unknown column, or one that is None in every row.
+        TradeoffError: A column is unknown, or None in every row.
     """
     chosen = columns or ("latency_s",)
     for name in chosen:
         if name not in COSTS:
-            raise TradeoffError(f"unknown column {name!r}; expected some of {', '.join(COSTS)}")
+            raise TradeoffError(f"unknown column {name!r}; expected one of {', '.join(COSTS)}")
         if all(getattr(row, name) is None for row in result.rows):
             raise TradeoffError(f"no row has {name}: {_WHY_NONE.get(name, 'every candidate failed')}")
     values = [

@@ -15,7 +15,7 @@ _KIND = "pyinfercost.tradeoff"
 
 
 class Journal:
-    """A file with the settings in its first line and one finished row in each other line.
+    """A JSONL file whose first line holds the settings and every other line one finished row.
 
     A row is keyed by the candidate's name, the layer (empty for the whole model) and the candidate's description.
 
@@ -50,8 +50,8 @@ class Journal:
             return None
         if entry["of"] != text:
             raise TradeoffError(
-                f"{self._path} has candidate {candidate!r} as {entry['of']}, and now it is {text}; pass another name "
-                "for the candidate, or another file to resume"
+                f"{self._path} has candidate {candidate!r} as {entry['of']}, but it is {text} now; pass another name "
+                "for the candidate, or another file to resume from"
             )
         figures: dict[str, Any] = entry["figures"]
         return figures
@@ -78,7 +78,7 @@ class Journal:
             kind, version, held = first["kind"], first["schema_version"], first["settings"]
             rows = {(entry["candidate"], entry["layer"]): entry for entry in entries}
         except (ValueError, KeyError, TypeError) as error:
-            raise TradeoffError(f"{self._path} is no file to resume from ({error}); pass another one") from error
+            raise TradeoffError(f"{self._path} is not a file to resume from ({error}); pass another one") from error
         if kind != _KIND or version != SCHEMA_VERSION:
             raise TradeoffError(f"{self._path} is of {kind} {version}; expected {_KIND} {SCHEMA_VERSION}")
         self._check(held, header["settings"])
@@ -92,5 +92,5 @@ class Journal:
         if different:
             said = "; ".join(f"{name} was {held.get(name)!r} and is {now.get(name)!r}" for name in different)
             raise TradeoffError(
-                f"{self._path} has rows of other settings: {said}. Pass another file, or remove this one"
+                f"{self._path} has rows of other settings: {said}; pass another file, or remove this one"
             )

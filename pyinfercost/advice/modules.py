@@ -1,4 +1,4 @@
-"""Modules as a trade-off needs them: fresh copies, what tells one from another, layers that can be changed."""
+"""Operations on modules for a trade-off: fresh copies, content hashes, and prunable layers."""
 
 from __future__ import annotations
 
@@ -17,40 +17,54 @@ _LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
 
 
 def maker_of(model: Any) -> tuple[Callable[[], nn.Module], nn.Module, str]:
-    """What gives a fresh model each time, one to look at, and its hash.
+    """Return a function that makes a fresh model, one model to inspect, and its hash.
 
-    Fresh is a copy of the module, or what the caller's own function makes.
+    A fresh model is a copy of the module, or the result of the caller's function.
+
+    Args:
+        model: A module, or a callable that returns one.
+
+    Returns:
+        The function, a model, and the hash of its content.
 
     Raises:
         TypeError: `model` is neither a module nor callable.
-        TradeoffError: the module cannot be copied, or the function makes another one each time.
+        TradeoffError: The module cannot be copied, or the function returns different models.
     """
     if isinstance(model, nn.Module):
         return lambda: copy_of(model), model, signature_of(model)
     if not callable(model):
-        raise TypeError(f"model is of type {type(model).__name__}; expected an nn.Module, or a callable that makes one")
+        raise TypeError(
+            f"model is of type {type(model).__name__}; expected an nn.Module or a callable making one"
+        )
 
     def made() -> nn.Module:
         module = model()
         if not isinstance(module, nn.Module):
-            raise TypeError(f"model() gave a {type(module).__name__}; expected an nn.Module")
+            raise TypeError(f"model() returned a {type(module).__name__}; expected an nn.Module")
         return module
 
     original = made()
     signature = signature_of(original)
     if signature_of(made()) != signature:
-        raise TradeoffError("model() gives other weights each time; seed it, or load the same weights")
+        raise TradeoffError("model() returns different weights each time; seed it, or load the same weights")
     return made, original, signature
 
 
 def copy_of(model: nn.Module) -> nn.Module:
-    """A copy that shares no memory with the model.
+    """Return a copy that shares no memory with the model.
 
-    A pruned weight is no leaf of autograd: it is what hooks made of two others before the last forward, and torch
-    refuses to copy it. Its values are copied here; the copy's hooks make it again.
+    A pruned weight is not a leaf of autograd, since hooks computed it from two other tensors before the last forward,
+    and torch cannot copy it. Its values are copied here; the copy's hooks compute it again.
+
+    Args:
+        model: The module.
+
+    Returns:
+        The copy.
 
     Raises:
-        TradeoffError: the model cannot be copied.
+        TradeoffError: The model cannot be copied.
     """
     made = {
         id(value): value.detach().clone()
@@ -62,12 +76,12 @@ def copy_of(model: nn.Module) -> nn.Module:
         return copy.deepcopy(model, dict(made))
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise TradeoffError(
-            f"{type(model).__name__} cannot be copied ({error}); give a callable that makes the model instead"
+            f"{type(model).__name__} cannot be copied ({error}); pass a callable that returns the model instead"
         ) from error
 
 
 def signature_of(model: nn.Module) -> str:
-    """A hash of the model's class, names, shapes, dtypes and values: equal for models that compute the same."""
+    """Return a hash of the model's class, names, shapes, dtypes and values; equal for models that compute the same."""
     found = hashlib.blake2b(f"{type(model).__module__}.{type(model).__qualname__}".encode(), digest_size=16)
     for path, part in model.named_modules():
         found.update(f"{path}:{type(part).__qualname__}({part.extra_repr()})".encode())
@@ -78,12 +92,12 @@ def signature_of(model: nn.Module) -> str:
 
 
 def _add(found: Any, value: Any) -> None:
-    """Adds a value of a state to a hash; a quantised tensor as the tensors that it is made of."""
+    """Add a value of a state to a hash; a quantized tensor as its inner tensors."""
     plain = isinstance(value, torch.Tensor) and type(value) in {torch.Tensor, nn.Parameter}
     if plain and value.layout is torch.strided and not value.is_quantized:
         found.update(f"{value.dtype}{tuple(value.shape)}".encode())
         if value.device.type != "meta":
-            # As bytes, since numpy does not know bfloat16.
+            # As bytes, since numpy has no bfloat16.
             found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     elif hasattr(value, "__tensor_flatten__"):
         names, kept = value.__tensor_flatten__()
@@ -97,12 +111,12 @@ def _add(found: Any, value: Any) -> None:
 
 
 def layers_of(model: nn.Module) -> list[str]:
-    """Paths of the layers that can be pruned or quantised: linear layers and convolutions, in the model's order."""
+    """Return the paths of layers that can be pruned or quantized: linear layers and convolutions, in model order."""
     return [path for path, part in model.named_modules() if isinstance(part, _LAYERS)]
 
 
 def described(value: Any) -> Any:
-    """Inputs as what the figures depend on: shapes and dtypes of tensors, other values as they print."""
+    """Return the properties of inputs that figures depend on: shapes and dtypes of tensors, repr of other values."""
     if isinstance(value, torch.Tensor):
         return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
     if isinstance(value, Mapping):
@@ -113,10 +127,17 @@ def described(value: Any) -> Any:
 
 
 def chosen_layers(model: nn.Module, module_name: str | None) -> Iterator[tuple[str, Any]]:
-    """The layers that a candidate changes: one by its path, or all.
+    """Return the layers that a candidate changes: the one at a path, or all.
+
+    Args:
+        model: The model.
+        module_name: Path of a layer; None for all.
+
+    Yields:
+        Path and module of each layer.
 
     Raises:
-        TradeoffError: there is no layer of that path.
+        TradeoffError: There is no layer at that path.
     """
     parts = dict(model.named_modules())
     if module_name is not None and module_name not in parts:

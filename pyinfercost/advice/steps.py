@@ -1,4 +1,4 @@
-"""The steps of a trade-off: one candidate, or one candidate of one layer, from a fresh copy to its figures."""
+"""Steps of a trade-off: one candidate, or one candidate of one layer, from a fresh copy to its figures."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _MEASURED = ("measured_s", "measured_low_s", "measured_high_s")
 
 @dataclass(frozen=True)
 class Steps:
-    """What all candidates have in common.
+    """Settings that all candidates share, and the steps.
 
     Attributes:
-        make: gives a fresh model.
-        evaluate: from a model to its accuracy.
-        inputs: inputs of a forward.
-        on: where and how each candidate runs.
-        measured: arguments of `measure`; None to measure nothing.
-        journal: where finished rows are kept.
-        maximize: whether more accuracy is better.
+        make: Returns a fresh model.
+        evaluate: Returns the accuracy of a model.
+        inputs: Inputs of a forward.
+        on: Deployment of all candidates.
+        measured: Arguments of `measure`; None to measure nothing.
+        journal: Storage of finished rows.
+        maximize: Whether higher accuracy is better.
     """
 
     make: Callable[[], Any]
@@ -44,10 +44,10 @@ class Steps:
     maximize: bool
 
     def original(self) -> TradeoffRow:
-        """The row of the unchanged model.
+        """Return the row of the unchanged model.
 
         Raises:
-            TradeoffError: it fails, and nothing could be compared with it.
+            TradeoffError: The unchanged model fails, so that there is nothing to compare with.
         """
         row = self._row(ORIGINAL, _unchanged, "the unchanged model")
         if row.error is not None:
@@ -55,12 +55,12 @@ class Steps:
         return replace(row, lost=0.0)
 
     def row(self, name: str, candidate: Callable[..., Any], original: TradeoffRow) -> TradeoffRow:
-        """The row of a candidate; with its error where it fails."""
+        """Return the row of a candidate; if it fails, with its error."""
         row = self._row(name, candidate, said(candidate))
         return replace(row, lost=self._lost(row.accuracy, original.accuracy))
 
     def layer(self, name: str, path: str, candidate: Callable[..., Any], original: TradeoffRow) -> LayerSensitivity:
-        """A candidate of one layer alone; with its error where it fails."""
+        """Return the figures of a candidate applied to one layer; if it fails, with its error."""
         text = said(candidate)
         known = self.journal.find(name, path, text)
         if known is None:
@@ -82,7 +82,7 @@ class Steps:
         doing = "applying it"
         try:
             changed = _module(candidate(self.make()))
-            # What costs least comes first, and what may change the module last: measuring casts it.
+            # Cheap steps first; measuring is last because it casts the module.
             for what, step in (
                 ("predicting it", self._predict),
                 ("scanning it for zeros", _zeros),
@@ -131,7 +131,7 @@ def _zeros(module: Any) -> dict[str, Any]:
     try:
         total = sparsity(module).total
     except SparsityError:
-        return {}  # a model without weights, or with some that have no numbers
+        return {}  # a model without weights, or with non-numeric ones
     best = total.best_groups
     return {
         "zero_share": total.zero_share,
@@ -141,7 +141,7 @@ def _zeros(module: Any) -> dict[str, Any]:
 
 
 def _module(changed: Any) -> Any:
-    """What a candidate returned, in eval mode."""
+    """Return the result of a candidate in eval mode."""
     if not (hasattr(changed, "named_modules") and callable(changed)):
         raise TypeError(f"the candidate returned {type(changed).__name__}; expected the changed module")
     return changed.eval()
@@ -149,7 +149,7 @@ def _module(changed: Any) -> Any:
 
 def _accuracy(evaluate: Callable[[Any], Any], module: Any) -> float:
     returned = evaluate(module)
-    detach = getattr(returned, "detach", None)  # of a tensor: torch warns of one that requires a gradient
+    detach = getattr(returned, "detach", None)  # float() of a tensor that requires a gradient would warn
     try:
         accuracy = float(returned if detach is None else detach())
     except (TypeError, ValueError):
@@ -164,7 +164,7 @@ def _told(error: Exception) -> str:
 
 
 def said(candidate: Callable[..., Any]) -> str:
-    """A candidate in words that are the same in each process: of a ready-made one its figures."""
+    """Return a description of a candidate that is the same in each process, with all figures of a ready-made one."""
     from_text = getattr(candidate, "text", None)
     if isinstance(from_text, str):
         return from_text
@@ -172,7 +172,7 @@ def said(candidate: Callable[..., Any]) -> str:
 
 
 def takes(candidate: Callable[..., Any], arguments: int) -> bool:
-    """Whether a candidate may be called with so many positional arguments; True where nobody can tell."""
+    """Return whether a candidate accepts this number of positional arguments; True if its signature is unknown."""
     try:
         signature = inspect.signature(candidate)
     except (TypeError, ValueError):
@@ -185,11 +185,11 @@ def takes(candidate: Callable[..., Any], arguments: int) -> bool:
 
 
 class Saying:
-    """Says on stderr which step is at work, or tells a function how many are done.
+    """Progress report: the current step on stderr, or calls of a function.
 
     Args:
-        progress: as in `tradeoff`.
-        steps: steps in all.
+        progress: As in `tradeoff`.
+        steps: Number of all steps.
     """
 
     def __init__(self, progress: bool | Callable[[int, int], None] | None, steps: int) -> None:
@@ -200,7 +200,7 @@ class Saying:
         self._says = progress is True or (progress is None and terminal)
 
     def __call__(self, step: str) -> None:
-        """One more step begins."""
+        """Report the start of a step."""
         if self._tell is not None:
             self._tell(self._begun, self._steps)
         self._begun += 1
@@ -209,6 +209,6 @@ class Saying:
             sys.stderr.flush()
 
     def done(self) -> None:
-        """The last step is over."""
+        """Report the end of the last step."""
         if self._tell is not None:
             self._tell(self._steps, self._steps)

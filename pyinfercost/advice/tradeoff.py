@@ -1,4 +1,4 @@
-"""Runs a trade-off: makes each candidate, evaluates it, and sets its cost beside its accuracy."""
+"""Trade-off runs: apply each candidate, evaluate it, and compare its cost and accuracy."""
 
 from __future__ import annotations
 
@@ -49,49 +49,49 @@ def tradeoff(
     resume: str | PathLike[str] | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
 ) -> Tradeoff:
-    """Accuracy beside cost: applies each candidate for real to a fresh copy, evaluates it and predicts what it costs.
+    """Compare accuracy and cost of candidates: apply each to a fresh copy, evaluate it and predict its cost.
 
-    The unchanged model is the first row. Each copy is in eval mode when it is predicted, evaluated and measured. A
-    candidate that fails becomes a row with its error, and the others go on; where the unchanged model fails, so does
-    the call.
+    The first row is the unchanged model. Each copy is in eval mode when it is predicted, evaluated and measured. A
+    failing candidate becomes a row with its error, and the others continue; if the unchanged model fails, so does the
+    call.
 
     Args:
-        model: a module, of which each candidate gets a copy, or a callable that makes one: the same each time.
-        candidates: name -> a callable that takes the copy and returns the changed module; `tradeoffs.candidates` has
+        model: A module, which is copied for each candidate, or a callable that returns the same model each time.
+        candidates: Name -> callable that takes the copy and returns the changed module. `pyinfercost.candidates` has
             ready-made ones.
-        evaluate: from a module to its accuracy, of which more is better.
+        evaluate: Returns the accuracy of a module; higher is better.
         inputs: Inputs of one forward, for prediction and measurement: a tuple of positional inputs, a lone input, a
             mapping of keyword inputs, or an `Inputs` with both kinds.
-        on: Where and how each candidate runs; the keywords below override its fields.
-        hardware: The machine. This and the next nine are the fields of `Deployment`, which describes them.
+        on: Deployment of all candidates; the keywords below override its fields.
+        hardware: The machine. This and the next nine arguments are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
-        precision: Dtype to run in; `"native"` keeps each candidate's own dtypes.
+        precision: Dtype of the run; `"native"` keeps each candidate's own dtypes.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
-        threads: Threads of a CPU, and of measurements.
-        sustained: Whether the machine runs without pause.
-        price: Price of a device hour; gives `cost_usd`.
-        utilization: Share of the paid time in which the devices work.
+        threads: Number of threads of a CPU, and of measurements.
+        sustained: Whether the machine runs under continuous load.
+        price: Price of a device-hour; gives `cost_usd`.
+        utilization: Fraction of the paid time in which the devices are busy.
         region: Location of the machine.
-        transfer: How inputs reach the device and results return.
-        measure: whether to run each candidate here as well: `measured_s`.
-        seconds: how long each is measured.
-        device: where it is measured, as torch spells it; the copy is moved there.
-        per_layer: whether each candidate is also applied to one layer at a time, as `candidate(copy, path)`: True for
-            all linear layers and convolutions, or paths of modules. A candidate that takes no model alone has no row.
-        maximize: False where `evaluate` returns a loss, of which less is better.
-        resume: a JSONL file to which finished rows are appended. Those that are there are not computed again. Rows with
-            errors are not kept. The file knows the model's weights, the settings and the ready-made candidates; it does
-            not know your own functions, so give another file when these change.
-        progress: True says on stderr what is at work, None does so on a terminal, False never; a function is called
-            with steps done and steps in all.
+        transfer: Transfer of inputs to the device and of results back.
+        measure: Whether to also run each candidate on this machine, for `measured_s`.
+        seconds: Duration of each measurement.
+        device: Device of measurements, in torch's notation; the copy is moved there.
+        per_layer: Whether to also apply each candidate to one layer at a time, as `candidate(copy, path)`: True for all
+            linear layers and convolutions, or paths of modules. A candidate that requires a path has no row of its own.
+        maximize: False if `evaluate` returns a loss; lower is better then.
+        resume: Path of a JSONL file to which finished rows are appended and from which they are read instead of being
+            computed again. Rows with errors are not stored. The file identifies the model's weights, the settings and
+            the ready-made candidates, but not your own functions: use another file when these change.
+        progress: True reports steps on stderr, None only if it is a terminal, False never; a function is called with
+            the number of finished steps and of all steps.
 
     Returns:
-        A `Tradeoff`.
+        The trade-off.
 
     Raises:
-        TradeoffError: for candidates or settings that cannot be, and a file of other settings.
-        TypeError: for a model that is no module and makes none, and candidates that cannot be called as said above.
-        ValueError: for an unknown hardware, precision, execution or price.
+        TradeoffError: Candidates or settings are invalid, or the file to resume from has other settings.
+        TypeError: The model is neither a module nor a callable that makes one, or a candidate has the wrong signature.
+        ValueError: Hardware, precision, execution or price is unknown.
         ImportError: torch is not installed.
     """
     deployment, threads = deployment_and_threads(
@@ -113,7 +113,7 @@ def tradeoff(
         from .modules import described, layers_of, maker_of
     except ModuleNotFoundError as error:
         raise ImportError(
-            "a trade-off runs torch, which is not installed: pip install 'pyinfercost[torch]'", name=error.name
+            "a trade-off runs torch, which is not installed; run pip install 'pyinfercost[torch]'", name=error.name
         ) from error
     make, original, signature = maker_of(model)
     ran = {"precision": deployment.precision, "execution": deployment.execution, "threads": threads}
@@ -160,9 +160,9 @@ def _all(
     layers: list[str],
     progress: bool | Callable[[int, int], None] | None,
 ) -> tuple[list[TradeoffRow], list[LayerSensitivity]]:
-    """All rows, the original first."""
+    """Return all rows, starting with the unchanged model."""
     whole = [name for name, candidate in candidates.items() if not layers or takes(candidate, 1)]
-    for name, candidate in candidates.items():  # one that is another now is refused before anything runs
+    for name, candidate in candidates.items():  # rejects candidates that differ from the file, before anything runs
         for layer in ("", *layers):
             steps.journal.find(name, layer, said(candidate))
     say = Saying(progress, 1 + len(whole) + len(candidates) * len(layers))
@@ -188,44 +188,42 @@ def _check(
     *,
     per_layer: bool,
 ) -> None:
-    """Refuses what cannot be, before anything runs."""
+    """Reject invalid arguments before anything runs."""
     if not isinstance(candidates, Mapping):
         raise TypeError(f"candidates is of type {type(candidates).__name__}; expected a mapping of names to callables")
     if not callable(evaluate):
         raise TypeError(f"evaluate is of type {type(evaluate).__name__}; expected a callable from a model to a number")
     if not candidates:
-        raise TradeoffError("no candidate is given; expected a mapping of names to callables")
+        raise TradeoffError("candidates is empty; expected a mapping of names to callables")
     for name, candidate in candidates.items():
         if not name or type(name) is not str:
-            raise TypeError(f"a candidate is named {name!r}; expected text")
+            raise TypeError(f"a candidate is named {name!r}; expected a str")
         if name == ORIGINAL:
-            raise TradeoffError(f"candidate {ORIGINAL!r} is the unchanged model; give this one another name")
+            raise TradeoffError(f"candidate {ORIGINAL!r} is reserved for the unchanged model; pass another name")
         if not callable(candidate):
             raise TypeError(f"candidate {name!r} is of type {type(candidate).__name__}; expected a callable")
         if per_layer and not takes(candidate, 2):
             raise TypeError(
-                f"candidate {name!r} takes no path of a layer; per_layer calls it as candidate(model, path)"
+                f"candidate {name!r} does not take the path of a layer; per_layer calls it as candidate(model, path)"
             )
         if not per_layer and not takes(candidate, 1):
-            raise TypeError(f"candidate {name!r} does not take a model alone; expected candidate(model)")
+            raise TypeError(f"candidate {name!r} requires more than a model; expected candidate(model)")
     if measured_precision not in _MEASURED:
-        raise TradeoffError(f"measure=True runs {', '.join(_MEASURED)}; got precision {measured_precision!r}")
+        raise TradeoffError(f"measure=True supports {', '.join(_MEASURED)}; got precision {measured_precision!r}")
 
 
 def _layers(per_layer: bool | Iterable[str], usual: list[str], known: set[str]) -> list[str]:
-    """The layers that are changed one at a time."""
+    """Return the layers that are changed one at a time."""
     if isinstance(per_layer, bool):
         if per_layer and not usual:
-            raise TradeoffError("per_layer is of linear layers and convolutions; the model has none")
+            raise TradeoffError("per_layer needs linear layers or convolutions; the model has none")
         return usual if per_layer else []
     if isinstance(per_layer, str):
-        raise TypeError(f"per_layer is {per_layer!r}; expected True, False or several paths of modules")
+        raise TypeError(f"per_layer is {per_layer!r}; expected True, False or an iterable of module paths")
     layers = list(per_layer)
     unknown = [path for path in layers if path not in known]
     if unknown:
-        raise TradeoffError(
-            f"the model has no module {unknown[0]!r}; layers that can be changed are {', '.join(usual)}"
-        )
+        raise TradeoffError(f"the model has no module {unknown[0]!r}; expected some of {', '.join(usual)}")
     return layers
 
 

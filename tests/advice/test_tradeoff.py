@@ -150,14 +150,14 @@ def test_a_callable_makes_the_model() -> None:
 
 
 def test_a_callable_has_to_make_the_same_model_each_time() -> None:
-    with pytest.raises(TradeoffError, match="other weights each time; seed it"):
+    with pytest.raises(TradeoffError, match="different weights each time; seed it"):
         run({"half": magnitude(0.5)}, lambda: nn.Linear(4, 4))
 
 
 def test_a_module_that_cannot_be_copied_says_what_to_do() -> None:
     model = tiny()
     model.lock = __import__("threading").Lock()
-    with pytest.raises(TradeoffError, match="give a callable that makes the model"):
+    with pytest.raises(TradeoffError, match="pass a callable that returns the model"):
         run({"half": magnitude(0.5)}, model)
 
 
@@ -192,17 +192,17 @@ def test_where_the_original_fails_there_is_nothing_to_compare() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"candidates": {}}, TradeoffError, "no candidate is given"),
+        ({"candidates": {}}, TradeoffError, "candidates is empty"),
         ({"candidates": [magnitude(0.5)]}, TypeError, "candidates is of type list"),
-        ({"candidates": {"original": magnitude(0.5)}}, TradeoffError, "'original' is the unchanged model"),
+        ({"candidates": {"original": magnitude(0.5)}}, TradeoffError, "'original' is reserved for the unchanged model"),
         ({"candidates": {"": magnitude(0.5)}}, TypeError, "a candidate is named ''"),
         ({"candidates": {"a": 0.5}}, TypeError, "candidate 'a' is of type float"),
-        ({"candidates": {"a": lambda: 1}}, TypeError, "candidate 'a' does not take a model alone"),
-        ({"candidates": {"a": broken}, "per_layer": True}, TypeError, "candidate 'a' takes no path of a layer"),
+        ({"candidates": {"a": lambda: 1}}, TypeError, "candidate 'a' requires more than a model"),
+        ({"candidates": {"a": broken}, "per_layer": True}, TypeError, "candidate 'a' does not take the path of a layer"),
         ({"evaluate": 0.5}, TypeError, "evaluate is of type float"),
-        ({"model": 5}, TypeError, "model is of type int; expected an nn.Module, or a callable"),
-        ({"model": lambda: 5}, TypeError, "gave a int; expected an nn.Module"),
-        ({"measure": True, "precision": "int8"}, TradeoffError, "measure=True runs native, fp32, bf16, fp16; got"),
+        ({"model": 5}, TypeError, "model is of type int; expected an nn.Module or a callable"),
+        ({"model": lambda: 5}, TypeError, "returned a int; expected an nn.Module"),
+        ({"measure": True, "precision": "int8"}, TradeoffError, "measure=True supports native, fp32, bf16, fp16; got"),
         ({"hardware": "no-such-machine"}, ValueError, "no-such-machine"),
         ({"per_layer": ["3", "nowhere"]}, TradeoffError, "no module 'nowhere'; layers that can be changed are 0, 3, 5"),
         ({"per_layer": "3"}, TypeError, "per_layer is '3'"),
@@ -249,7 +249,7 @@ def test_sensitivity_has_each_candidate_on_one_layer_at_a_time() -> None:
     assert lost["int8", "3"] > 0
     refused = next(row for row in result.layers if (row.candidate, row.module) == ("int8", "0"))
     assert not refused.applicable
-    assert refused.error == "int8_weight_only() changes linear layers, and 0 is not one; expected at least one"
+    assert refused.error == "int8_weight_only() applies to linear layers, but 0 is not one; expected at least one"
     table = str(result).split("Accuracy lost where one layer alone is changed\n")[1].splitlines()
     assert [line.split()[0] for line in table[2:5]] == ["0", "3", "5"]
     assert table[2].split()[-1] == "-"
@@ -301,7 +301,7 @@ def test_a_front_of_several_columns() -> None:
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ("speed", "unknown column 'speed'; expected some of latency_s, peak_memory_bytes"),
+        ("speed", "unknown column 'speed'; expected one of latency_s, peak_memory_bytes"),
         ("cost_usd", "no row has cost_usd: no price was given"),
         ("measured_s", "no row has measured_s: nothing was measured"),
     ],

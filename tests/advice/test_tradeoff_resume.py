@@ -95,7 +95,7 @@ def test_other_settings_are_refused(tmp_path: Path, changed: dict[str, Any], mes
 def test_another_candidate_of_the_same_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     run({"half": magnitude(0.5)}, resume=path)
-    with pytest.raises(TradeoffError, match=re.escape("'half' as magnitude(0.5), and now it is magnitude(0.6)")):
+    with pytest.raises(TradeoffError, match=re.escape("'half' as magnitude(0.5), but it is magnitude(0.6)")):
         run({"half": magnitude(0.6)}, resume=path)
 
 

@@ -219,5 +219,5 @@ def test_names_for_prometheus(name: str, gauge: str, hardware: str | None) -> No
 def test_a_prefix_has_to_be_a_name(registry: Any) -> None:
     Prometheus(registry, prefix="my_runs").write(1, {})
     assert samples(registry) == {("my_runs_step", None): 1}
-    with pytest.raises(ValueError, match="prefix is 'a-b', which Prometheus refuses"):
+    with pytest.raises(ValueError, match="prefix is 'a-b', which Prometheus rejects"):
         Prometheus(registry, prefix="a-b")

@@ -1,4 +1,4 @@
-"""Sinks: destinations of cost records. Creating a sink imports its library."""
+"""Sinks: destinations of cost records. The library of a sink is imported when the sink is created."""
 
 from .experiment_trackers import MLflow, TensorBoard, WandB
 from .opening import open_sink

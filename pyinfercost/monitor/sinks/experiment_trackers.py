@@ -61,8 +61,8 @@ class TensorBoard:
 class WandB:
     """Log to a run of Weights & Biases, against a step metric of its own.
 
-    A run has one step counter, which only rises; records for an earlier step are dropped. The counter belongs to the
-    training loop, so figures are logged with `cost/step`, which is defined as their axis.
+    The step counter of a run can only increase, and records for earlier steps are dropped. It belongs to the training
+    loop, so figures are logged with their own axis, `cost/step`.
 
     Args:
         run: The run. None takes the active one at the first record, or starts one.
@@ -113,8 +113,8 @@ class WandB:
 class MLflow:
     """Log to a run of MLflow, one request per record.
 
-    Names keep their slashes; characters that MLflow refuses become underscores. Figures that are not finite are
-    omitted, because databases behind MLflow store them as other numbers.
+    Names keep their slashes; characters that MLflow rejects become underscores. Figures that are not finite are
+    omitted, because MLflow's databases store them as other numbers.
 
     Args:
         run_id: The run. None takes the active one at the first record, or creates one, which does not become active.
@@ -171,8 +171,8 @@ class MLflow:
         if self._experiment is not None:
             experiment = self._client.get_experiment_by_name(self._experiment)
             experiment_id = experiment.experiment_id if experiment else self._client.create_experiment(self._experiment)
-        # Only MLflow knows its default experiment. Its `start_run` also makes the run active, so that everything else
-        # in the process would log to it; therefore the run is left at once and marked as running.
+        # MLflow's default experiment is only known to `start_run`, which also makes the run active, so that everything
+        # else in the process would log to it. Therefore the run is left at once and marked as running.
         with self._mlflow.start_run(experiment_id=experiment_id, run_name=self._run_name, nested=True) as run:
             made = str(run.info.run_id)
         self._client.update_run(made, status="RUNNING")

@@ -1,4 +1,4 @@
-"""Sinks from words, paths, functions and files."""
+"""Construction of sinks from strings, paths, functions and files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ _EXPECTED = (
 
 
 def open_sink(value: Any) -> Sink:
-    """Return the sink that a caller names.
+    """Return the sink that a value denotes.
 
     Args:
-        value: A sink, a function of `(step, metrics)`, an open text file, or a word: `"stdout"`, `"costs.csv"`,
+        value: A sink, a function of `(step, metrics)`, an open text file, or a string: `"stdout"`, `"costs.csv"`,
+            `"costs.jsonl"`, `"tensorboard:DIR"`, `"wandb"`, `"wandb:PROJECT"`, `"mlflow"`, `"prometheus"`.
             `"costs.jsonl"`, `"tensorboard:DIR"`, `"wandb"`, `"wandb:PROJECT"`, `"mlflow"`, `"prometheus"`.
 
+    Returns:
+        The sink.
     Raises:
-        ValueError: The word is unknown.
+        ValueError: The string is unknown.
         TypeError: The value is none of these.
         ImportError: The sink's library is missing; the message names the extra that installs it.
     """
@@ -33,7 +36,7 @@ def open_sink(value: Any) -> Sink:
         return _of_word(fspath(value))
     if isinstance(value, type):
         raise TypeError(f"got the class {value.__name__}, not an instance of it; {_EXPECTED}")
-    if isinstance(value, io.TextIOBase) or hasattr(value, "writelines"):  # files have `write` and `close`, too
+    if isinstance(value, io.TextIOBase) or hasattr(value, "writelines"):  # files have `write` and `close` too
         return Stdout(value)
     if isinstance(value, Sink):
         return value

@@ -1,4 +1,4 @@
-"""Sinks without a library: lines of text, functions, CSV and JSON lines."""
+"""Sinks without a library: lines of text, functions, CSV and JSON Lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import TextIO
 
 _STEP = "step"
 
-# Suffix of a name -> unit. The first that matches counts, so longer suffixes come first.
+# Suffix of a name -> unit. The first match applies, so longer suffixes come first.
 _UNITS = (
     ("_flops_per_s", "FLOP/s"),
     ("_bytes_per_s", "B/s"),
@@ -41,7 +41,7 @@ BRIEF = (
     "training/tokens_per_s",
     "training/mfu",
 )
-"""The figures of the word `stdout`, which fit into a line of a terminal."""
+"""Figures of the sink `"stdout"`, which fit on one line of a terminal."""
 
 
 class Stdout:
@@ -141,7 +141,7 @@ class Csv:
         if columns[:1] != [_STEP]:
             raise ValueError(
                 f"{self._path} is not a file of an earlier run: its first column is {columns[:1]}, expected "
-                f"{_STEP!r}. Pass another path, or remove the file"
+                f"{_STEP!r}; pass another path, or remove the file"
             )
         return columns
 

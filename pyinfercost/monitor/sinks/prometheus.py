@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from ..._lazy import optional_library
 
-# Suffix of a name -> suffix with the base unit in full, as Prometheus recommends. The first that matches counts.
+# Suffix of a name -> suffix with the full base unit, as Prometheus recommends. The first match applies.
 _UNITS = (
     ("_per_s", "_per_second"),
     ("_share", "_ratio"),
@@ -34,8 +34,8 @@ class Series(NamedTuple):
 class Prometheus:
     """Set gauges to the latest figures: `pyinfercost_cost_latency_seconds{hardware="l4"}`.
 
-    The series of a figure that is not finite is removed until a finite value comes. Gauges stay after `close`, so that
-    a later scrape or push of the registry still has the last record.
+    The series of a figure that is not finite is removed until its next finite value. Gauges remain after `close`, so
+    that a later scrape or push of the registry still has the last record.
 
     Args:
         registry: A `prometheus_client.CollectorRegistry`; None is the default one, which
@@ -49,7 +49,7 @@ class Prometheus:
 
     def __init__(self, registry: Any = None, prefix: str = "pyinfercost") -> None:
         if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", prefix):
-            raise ValueError(f"prefix is {prefix!r}, which Prometheus refuses; pass letters, digits and underscores")
+            raise ValueError(f"prefix is {prefix!r}, which Prometheus rejects; pass letters, digits and underscores")
         client = optional_library("prometheus_client", "the sink Prometheus", "prometheus")
         self._gauge = client.Gauge
         self._registry = client.REGISTRY if registry is None else registry
@@ -69,7 +69,7 @@ class Prometheus:
                 self._forget(gauges, series)
 
     def close(self) -> None:
-        """Do nothing: the gauges stay."""
+        """Do nothing: the gauges remain."""
 
     def _set(self, gauges: dict[str, Any], series: Series, name: str, value: float) -> None:
         gauge = gauges.get(series.gauge)
@@ -93,7 +93,7 @@ class Prometheus:
 def series_of(name: str, prefix: str) -> Series:
     """Return the series of a figure: `<prefix>_cost_latency_seconds` of `l4` for `cost/l4/latency_s`.
 
-    All figures under `cost` have the label, empty for those of no machine, because a gauge has one set of labels.
+    All figures under `cost` have the label, empty if they have no machine, because a gauge has one set of labels.
     """
     parts = name.split("/")
     hardware = None
