@@ -1,7 +1,7 @@
-"""Reports: every form that a result is shown in, behind one door.
+"""Reports: all output forms of results, behind one function.
 
-`render(result, form, **options)` is the only function of this package that results, and packages that make them, call.
-Renderers are imported when they are used, so that importing this package costs nothing.
+`render(result, form, **options)` is the only function that results and packages that make them call. Renderers are
+imported on first use, so importing this package is cheap.
 """
 
 from .render import forms as forms

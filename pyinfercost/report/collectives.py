@@ -1,4 +1,4 @@
-"""Estimates of collective operations: JSON, rows and a table."""
+"""Renderers of estimates of collective operations: JSON, rows and a table."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ COLUMNS = (*_SHARED, *EACH)
 
 
 def collective_document(estimate: CollectiveEstimate[Any, Any]) -> dict[str, Any]:
-    """Return the JSON object: what all sizes share, and under `points` one object per size."""
+    """Return the JSON object: common fields, and under `points` one object per size."""
     points = [{name: row[name] for name in EACH} for row in collective_rows(estimate)]
     return {"schema_version": SCHEMA_VERSION, **_shared(estimate), "points": points}
 
 
 def collective_rows(estimate: CollectiveEstimate[Any, Any]) -> list[dict[str, Any]]:
-    """Return one row per size; what all of them share is in every row."""
+    """Return one row per size; common fields are repeated in every row."""
     shared, columns = _shared(estimate), _columns(estimate)
     return [{**shared, **dict(zip(EACH, row, strict=True))} for row in zip(*columns.values(), strict=True)]
 
 
 def collective_layout(estimate: CollectiveEstimate[Any, Any]) -> Layout:
-    """Return what all sizes share, and a row per size; numbers span orders of magnitude and keep four digits each."""
+    """Return the common fields and a row per size; numbers span orders of magnitude and have four digits each."""
     columns = _columns(estimate)
     times = [
         Column(name, "us", [significant(value * 1e6) for value in columns[key]])

@@ -1,8 +1,8 @@
-"""The colours of everything that is drawn, in one place.
+"""Colors of all plots and reports.
 
-The five of `BOUND` stay apart for people with any of the three colour blindnesses (at least 17 CIE76 units between any
-two, by the matrices of Machado, Oliveira and Fernandes, 2009), and each has a contrast of 3:1 and more both with white
-and with black, so that light and dark pages may use them alike; a test computes the contrasts.
+The five colors of `BOUND` are distinguishable with all three color blindnesses (at least 17 CIE76 units between any
+two, by the matrices of Machado, Oliveira and Fernandes, 2009), and each has a contrast of at least 3:1 with both white
+and black, so that they suit light and dark pages; a test computes the contrasts.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ BOUND: Mapping[str, str] = MappingProxyType(
         "fused": "#8a8a8a",
     }
 )
-"""What binds a layer; `fused` is work that the kernel of another layer does."""
+"""Colors of bounds; `fused` is for layers that run in another layer's kernel."""
 
 MEMORY: Mapping[str, str] = MappingProxyType({"weights": "#8a8a8a", "inputs": "#c96a00", "activations": "#1f5fbf"})
-"""What lies in memory: weights with buffers, inputs of the forward, and what its nodes make."""
+"""Colors of memory: weights with buffers, inputs of the forward, and results of its nodes."""
 
 PLAIN = "#1f5fbf"
-"""Where there is nothing to tell apart."""
+"""Color of plots with a single category."""
 
 ALARM = "#d22f27"
-"""A limit, such as the memory of a machine."""
+"""Color of limits, such as the memory of a machine."""

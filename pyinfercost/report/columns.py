@@ -72,7 +72,7 @@ def _scaled(
 
 
 def hardware_columns(machines: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """The columns of the catalogue, from the descriptions of its machines: who, how fast, how much memory."""
+    """Return the columns of the catalog from descriptions of machines: names, peaks and memory."""
 
     def figures(*keys: str) -> list[str]:
         found = []
@@ -100,12 +100,12 @@ def hardware_columns(machines: Sequence[Mapping[str, Any]]) -> list[Column]:
 
 def _state(machine: Mapping[str, Any]) -> str:
     if machine["missing"]:
-        return "incomplete"  # a fact that an estimate needs is not known
+        return "incomplete"  # data required by estimates is missing
     return "" if machine["verified"] else "unverified"
 
 
 def price_columns(offers: Sequence[Offer]) -> list[Column]:
-    """Who rents out what, and what an hour of one device of it costs."""
+    """Return the columns of rental offers: provider, machine, and price per device-hour."""
 
     def per_device(terms: str) -> list[str]:
         return [significant(each.usd_per_h[terms] / each.devices) if terms in each.usd_per_h else "" for each in offers]
@@ -123,5 +123,5 @@ def price_columns(offers: Sequence[Offer]) -> list[Column]:
 
 
 def prices_document(offers: Sequence[Offer]) -> list[dict[str, Any]]:
-    """The same as plain data, with sources and notes."""
+    """Return rental offers as plain data, with sources and notes."""
     return [{"name": each.name, **asdict(each), "age_months": each.age_months()} for each in offers]

@@ -1,4 +1,4 @@
-"""A comparison of two profiles: JSON, rows, tables, and Markdown for a pull request."""
+"""Renderers of comparisons: JSON, rows, tables, and Markdown for a pull request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MOST_RUNS = 12
 _CHANGE = ("before", "after", "difference", "ratio")
 
 MOST_BYTES = 60_000
-"""GitHub takes comments of up to 65,536 characters; a workflow may put some words of its own around this text."""
+"""GitHub limits comments to 65,536 characters; the rest is left for text of a workflow."""
 
 _TIMED = ("latency_s", "energy_j", "cost_usd", "peak_memory_bytes")
 _COUNTED = ("flops", "parameter_bytes", "peak_memory_bytes")
@@ -44,7 +44,7 @@ _OPEN_ROWS = 12
 _MOST_LINES = 12
 _LONGEST_LINE = 300
 _LONGEST_NAME = 120
-_SMALLEST = 0.05  # percent, which shows as 0.1
+_SMALLEST = 0.05  # percent, which is shown as 0.1
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def comparison_layout(comparison: Comparison, *, depth: int | None = None) -> Layout:
-    """Return the broken limits, what is compared, the totals, and the modules that changed."""
+    """Return the exceeded limits, the compared profiles, the totals, and the changed modules."""
     parts: list[Part] = [Note(f"FAILED {broken}", ALARM) for broken in comparison.failed]
     parts.append(Pairs(comparison_heading(comparison)))
     parts += [Note(f"Warning: {text}", WARNING) for text in comparison.warnings]
@@ -104,25 +104,25 @@ def comparison_layout(comparison: Comparison, *, depth: int | None = None) -> La
 
 
 def comparison_snippet(comparison: Comparison) -> str:
-    """Return what is compared and the totals, as HTML for a notebook."""
+    """Return the compared profiles and the totals, as HTML for a notebook."""
     lines = Pairs(comparison_heading(comparison))
     return snippet_of([lines, Table(total_columns(comparison)), *(Note(text) for text in comparison.warnings)])
 
 
 def outlined(comparison: Comparison, depth: int | None) -> Outline:
-    """The modules that have a row."""
+    """Return the modules that have a row."""
     return outline(comparison, depth=depth, most=SHORT)
 
 
 def comparison_heading(comparison: Comparison, *, between: str = " ... ") -> list[tuple[str, str]]:
-    """What is compared, and which modules are on one side alone."""
+    """Return the compared profiles, and the modules that exist on one side only."""
     sides = [("before", _side(comparison.before)), ("after", _side(comparison.after))]
     alone = [("added", comparison.added), ("removed", comparison.removed)]
     return [*sides, *((name, runs_text(paths, between)) for name, paths in alone if paths)]
 
 
 def runs_text(paths: Sequence[str], between: str) -> str:
-    """Paths in words: those that are numbered one after the other by their first and last, and no more than a few."""
+    """Summarize paths: consecutively numbered ones by the first and the last, and only a few in all."""
     runs: list[list[str]] = []
     for path in paths:
         if runs and _follows(runs[-1][-1], path):
@@ -140,7 +140,7 @@ def runs_text(paths: Sequence[str], between: str) -> str:
 
 
 def shortened(text: str, most: int = 120) -> str:
-    """Text of which the middle is left out where it is long."""
+    """Shorten a long text in its middle."""
     half = (most - 3) // 2
     return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
 
@@ -161,7 +161,7 @@ def _side(side: Side) -> str:
 
 
 def total_columns(comparison: Comparison) -> list[Column]:
-    """One row for each figure that is known on a side."""
+    """Return one row for each figure that is known on a side."""
     known = [
         (figure, comparison.totals[figure.key])
         for figure in _SHOWN
@@ -198,7 +198,7 @@ def _ratio(change: Change) -> str:
 
 
 def notes(comparison: Comparison, shown: Outline) -> list[str]:
-    """What is to be said of the modules that have no row of their own."""
+    """Return notes on the modules without a row of their own."""
     if not shown.rows and not shown.shifted:
         return ["No module differs" if not comparison.changed else "No difference is in a module"]
     said = []
@@ -220,7 +220,7 @@ def notes(comparison: Comparison, shown: Outline) -> list[str]:
 
 
 def module_columns(comparison: Comparison, rows: Sequence[ModuleChange]) -> list[Column]:
-    """Differences of each module, and its latency before and after where times are known."""
+    """Return differences of each module and, if times are known, its latency before and after."""
     totals = comparison.totals
     status = [*(row.status for row in rows), ""]
     names = [*(row.module or _ITSELF for row in rows), "total"]
@@ -270,13 +270,13 @@ def _signed(value: float | None, show: Any) -> str:
     if value == 0:
         return "0"
     shown = str(show(abs(value)))
-    if shown.startswith("<"):  # what rounds to 0
+    if shown.startswith("<"):  # rounds to 0
         return shown if value > 0 else f">-{shown[1:]}"
     return ("-" if value < 0 else "+") + shown
 
 
 def comparison_markdown(comparison: Comparison, *, depth: int | None = None) -> str:
-    """What changed, as GitHub renders it: never longer than a comment may be; the last rows give way."""
+    """Return the comparison as GitHub Markdown; the last rows are dropped if a comment would be too long."""
     head = [_headline(comparison)]
     if comparison.failed:
         number = len(comparison.failed)
@@ -296,7 +296,7 @@ def _sides(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def _headline(comparison: Comparison) -> str:
-    """The figures that are asked for first, and what they are of."""
+    """Return the main figures and the compared models."""
     totals = comparison.totals
     timed = any(value is not None for value in (totals["latency_s"].before, totals["latency_s"].after))
     known = [
@@ -352,7 +352,7 @@ def _both(one: object, other: object) -> str:
 
 
 def _table(comparison: Comparison, rows: Sequence[ModuleChange], room: int) -> list[str]:
-    """The rows of modules, as many as fit, folded up where they are many."""
+    """Return as many rows of modules as fit, collapsed if there are many."""
     if not rows:
         return []
     columns = module_columns(comparison, rows)

@@ -1,4 +1,4 @@
-"""CSV and Markdown."""
+"""CSV and Markdown renderers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 
 
 def csv_pieces(result: object) -> Iterator[str]:
-    """Yield the CSV of a result: a header, then its rows; what is not known is empty."""
+    """Yield the CSV of a result: a header, then its rows; unknown values are empty."""
     yield csv_text(render(result, "columns"), (row.values() for row in render(result, "rows")))
 
 
@@ -44,7 +44,7 @@ def layout_markdown(result: object, **options: Any) -> str:
 def profile_markdown(
     profile: Profile, *, depth: int | None = None, sort: str | None = None, top: int | None = None
 ) -> str:
-    """The heading, the module tree or the most costly rows as a table, the totals and the ledger."""
+    """Return the heading, the module tree or the most costly rows as a table, the totals and the ledger."""
     shown = shown_rows(profile, depth=depth, sort=sort, top=top)
     table = profile_columns(profile, shown)
     lines = [f"- {name}: {escaped(value)}" for name, value in heading(profile)]
@@ -61,7 +61,7 @@ def profile_markdown(
 
 
 def markdown_table(columns: Sequence[Column]) -> list[str]:
-    """Columns as the lines of a table."""
+    """Return the lines of a Markdown table."""
     lines = [_pipes(map(titled, columns)), _pipes("---:" if column.numeric else "---" for column in columns)]
     for cells in zip(*(column.cells for column in columns), strict=True):
         lines.append(_pipes(_markdown_cell(cell) for cell in cells))
@@ -74,7 +74,7 @@ def _markdown_cell(cell: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text of others as Markdown that shows it as it is, in one line, and that calls nobody."""
+    """Escape text for one line of Markdown, including mentions of users."""
     text = " ".join(text.split("\n")).replace("\r", " ").replace("&", "&amp;")
     for character in "\\`*_<|[]~$":
         text = text.replace(character, f"\\{character}")
@@ -86,7 +86,7 @@ def _pipes(cells: Iterable[str]) -> str:
 
 
 def csv_text(columns: Sequence[str] | None, rows: Iterable[Iterable[Any]]) -> str:
-    """Lines of CSV, with a header where columns are named."""
+    """Return CSV lines, with a header if columns are given."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if columns is not None:

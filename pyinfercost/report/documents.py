@@ -1,4 +1,4 @@
-"""The JSON documents. The keys of `profile_document` are a contract: keys may join them, none is ever renamed."""
+"""JSON documents of results. The keys of `profile_document` are stable: keys may be added, but none is renamed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SCHEMA_VERSION = 1
 TOTALS = figures.keys(figures.TOTAL)
 LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
 _LABELS = {"latency_s": ("bound", "phase"), "energy_j": ("effect", "effect_share", "engine")}
-"""Figure of a layer -> the keys that are no figures and follow it."""
+"""Figure of a layer -> the descriptive keys after it."""
 LAYER_KEYS = (
     "module",
     "op",
     *(key for figure in figures.keys(figures.LAYER) for key in (figure, *_LABELS.get(figure, ()))),
     "note",
 )
-"""The keys of `layers`, which are the columns of a profile's CSV."""
+"""Keys of `layers`, which are also the columns of a profile's CSV."""
 _WAY = ("hardware", "precision", "execution", "threads", "sustained")
 ESTIMATE = (*_WAY, *figures.keys(figures.ESTIMATE))
 LAYER_TIMES = tuple(
@@ -57,7 +57,7 @@ PRICE = ("usd_per_h", "text", "cloud", "region", "dated", "age_months", "usd_per
 
 
 def profile_document(profile: Profile) -> dict[str, Any]:
-    """The JSON object of a profile; units stand in the keys. Without hardware, `estimate` and the times are null."""
+    """Return the JSON object of a profile; keys include units. Without hardware, `estimate` and times are null."""
     counts = profile.counts
     return {
         "schema_version": SCHEMA_VERSION,
@@ -91,9 +91,9 @@ def _coverage_and_memory(counts: Counts) -> dict[str, Any]:
 
 
 def _modules(profile: Profile) -> list[dict[str, Any]]:
-    """The modules that own parameters, with theirs, without those of the modules in them; in the order of the layers.
+    """Return the modules that own parameters, with the totals of these, excluding submodules, in layer order.
 
-    A tensor that several modules share is with the one whose name it has.
+    A tensor shared by several modules counts for the one in its name.
     """
     whole = profile.counts.by_module()
     children: dict[str, list[str]] = {}
@@ -114,7 +114,7 @@ def _modules(profile: Profile) -> list[dict[str, Any]]:
 
 
 def _data_sizes(profile: Profile) -> list[dict[str, Any]]:
-    """The sizes that depend on data: their values, bounds and defaults, as numbers and as expressions."""
+    """Return the sizes that depend on data: values, bounds and defaults, as numbers and as expressions."""
     return [
         {
             "name": size.names[0],
@@ -134,13 +134,13 @@ def _text(limit: Any) -> str | None:
 
 
 def profile_layers(profile: Profile) -> list[dict[str, Any]]:
-    """One object per node of the graph, in the order in which the nodes run.
+    """Return one object per node of the graph, in execution order.
 
-    `latency_s` and its terms are 0 where nothing runs (a view) and null where they are not known: without hardware, or
-    for an op that is not modelled. `bound` and `effect` are null where there is no time to bind; `effect_share` is the
-    share of the latency that the effect takes. `engine`, `kernel_flops` and `kernel_bytes` are of the kernel that the
-    node carries; 0 where another node does, which `note` then names. `live_activation_bytes` is what is held while the
-    node runs, its own workspace included.
+    `latency_s` and its terms are 0 for nodes that run no kernel (views), and null if unknown: without hardware, or for
+    an operator that is not modeled. `bound` and `effect` are null if there is no time; `effect_share` is the share of
+    the latency due to the effect. `engine`, `kernel_flops` and `kernel_bytes` describe the kernel attributed to the
+    node, and are 0 if it is attributed to another node, which `note` names. `live_activation_bytes` is the memory in
+    use while the node runs, including its workspace.
     """
     times = None if profile.estimate is None else {layer.index: layer for layer in profile.estimate.layers}
     layers = []
@@ -225,7 +225,7 @@ def estimate_layers(estimate: Estimate) -> list[dict[str, Any]]:
 
 
 def estimate_document(estimate: Estimate) -> dict[str, Any]:
-    """The JSON object of an estimate without its layers."""
+    """Return the JSON object of an estimate without its layers."""
     return {
         **{name: _finite(getattr(estimate, name)) for name in ESTIMATE},
         "cost": None if estimate.cost is None else _cost(estimate.cost),
@@ -238,7 +238,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
 
 
 def machine_document(machine: Hardware) -> dict[str, Any]:
-    """The JSON object of a machine: its dense peaks by engine and dtype, its memory, and where the figures are from."""
+    """Return the JSON object of a machine: its dense peaks by engine and dtype, its memory, and sources."""
     engines = (("matrix", machine.matrix_flop_per_s), ("vector", machine.vector_flop_per_s))
     return {
         "id": machine.id,
@@ -261,7 +261,7 @@ def machine_document(machine: Hardware) -> dict[str, Any]:
 
 
 def _cost(cost: Cost) -> dict[str, Any]:
-    """How the cost of an item comes about: hours that are used and hours that are paid, apart."""
+    """Return the terms of the cost of an item, with used and paid hours separately."""
     price = cost.price
     return {
         **{name: getattr(cost, name) for name in COST},
@@ -274,5 +274,5 @@ def _plain(value: Quantity | None) -> int | str | None:
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no infinity, which is the throughput of a graph that takes no time."""
+    """Replace infinity, which JSON lacks, by None; it is the throughput of a graph that takes no time."""
     return None if isinstance(value, float) and not isfinite(value) else value

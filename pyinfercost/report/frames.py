@@ -1,4 +1,4 @@
-"""Rows of results as data frames of pandas, polars and Arrow."""
+"""Data frames of results: pandas, polars and Arrow."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def to_pandas(result: object) -> Any:
-    """Return the rows as a `pandas.DataFrame`; an unknown number is NaN there, an unknown text None."""
+    """Return the rows as a `pandas.DataFrame`; unknown numbers are NaN, unknown texts None."""
     return library("pandas", "to_pandas").DataFrame(_columns(result))
 
 
 def to_arrow(result: object) -> Any:
-    """Return the rows as a `pyarrow.Table`; what is not known is null."""
+    """Return the rows as a `pyarrow.Table`; unknown values are null."""
     return library("pyarrow", "to_arrow").table(_columns(result))
 
 
 def to_polars(result: object) -> Any:
-    """Return the rows as a `polars.DataFrame`; what is not known is null."""
+    """Return the rows as a `polars.DataFrame`; unknown values are null."""
     return library("polars", "to_polars").from_arrow(to_arrow(result))
 
 

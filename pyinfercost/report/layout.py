@@ -1,4 +1,4 @@
-"""The parts that tables are made of, before they become text, Markdown or HTML."""
+"""Parts of a layout, from which terminal tables, text, Markdown and HTML are made."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name, the unit of its numbers, and its cells, the last of them the total if there is one.
+    """A column: its name, the unit of its numbers, and its cells, whose last one may be the total.
 
-    A flexible column narrows if the table is wider than the page: it loses the end of its cells, or the start if ends
-    tell cells apart (`keep_end`). If that does not suffice, columns to spare are left out, those of the greatest
-    `spare` first; those of a `spare` below 0 are left out when names are as short as they get.
+    A flexible column narrows if the table is wider than the page: its cells lose their ends or, with `keep_end`, their
+    starts. If that does not suffice, spare columns are dropped, those with the largest `spare` first; those with a
+    negative `spare` are dropped once names have their minimum width.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns side by side; with `total`, the last line is set apart."""
+    """Adjacent columns; with `total`, the last line is separated."""
 
     columns: Sequence[Column]
     total: bool = False
@@ -54,7 +54,7 @@ WARNING = "bold yellow"
 
 Part: TypeAlias = Pairs | Table | Note
 Layout: TypeAlias = Sequence[Part]
-"""What a result shows, from top to bottom."""
+"""Content of a result, from top to bottom."""
 
 
 def titled(column: Column) -> str:

@@ -1,4 +1,4 @@
-"""A measurement beside its prediction: JSON, rows and tables."""
+"""Renderers of measurements beside their predictions: JSON, rows and tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = (
     "module", "ops", "measured_s", "predicted_s", "ratio",
     "measured_j", "energy_source", "predicted_j", "predicted_j_source",
 )  # fmt: skip
-_NESTED = ("layers", "energy", "prediction")  # no single figures
+_NESTED = ("layers", "energy", "prediction")  # fields with several figures
 _DERIVED = ("ratio", "measured_j", "energy_source", "predicted_j_source", "energy_ratio")
 _TOTAL = "(total)"
 _MOST_OPS = 3
@@ -48,7 +48,7 @@ def measured_document(result: Measurement) -> dict[str, Any]:
 def measured_rows(result: Measurement) -> list[dict[str, Any]]:
     """Return the whole model, whose module is `(total)`, then one row per layer."""
     joules = (result.measured_j, result.energy_source, result.predicted_j, result.predicted_j_source)
-    no_joules = (None,) * len(joules)  # counters do not tell layers apart
+    no_joules = (None,) * len(joules)  # counters do not separate layers
     rows: list[tuple[Any, ...]] = [(_TOTAL, "", result.measured_s, result.predicted_s, result.ratio, *joules)]
     for layer in worst_layers(result):
         rows.append((layer.module, " ".join(layer.ops), layer.measured_s, layer.predicted_s, _ratio(layer), *no_joules))
@@ -56,11 +56,14 @@ def measured_rows(result: Measurement) -> list[dict[str, Any]]:
 
 
 def measured_layout(result: Measurement, *, limit: int | None = None) -> Layout:
-    """Return what ran, the totals, and the layers with the worst prediction.
+    """Return the measured model, the totals, and the layers with the worst predictions.
 
     Args:
-        result: the measurement.
-        limit: rows of layers; None for all.
+        result: The measurement.
+        limit: Maximum number of layer rows; None for all.
+
+    Returns:
+        The layout.
     """
     parts: list[Part] = [Pairs(measured_lines(result))]
     shown = worst_layers(result)[:limit]
@@ -72,7 +75,7 @@ def measured_layout(result: Measurement, *, limit: int | None = None) -> Layout:
 
 
 def measured_lines(result: Measurement) -> list[tuple[str, str]]:
-    """Names and values of what ran and of the totals."""
+    """Return names and values of the run and of the totals."""
     sizes = ", ".join(f"{name} {value}" for name, value in result.sizes.items())
     lines = [
         ("model", result.model + (f" ({sizes})" if sizes else "")),
@@ -96,7 +99,7 @@ def measured_lines(result: Measurement) -> list[tuple[str, str]]:
 
 
 def _energy_lines(result: Measurement) -> list[tuple[str, str]]:
-    """Joules of a forward, each with where it is from."""
+    """Return the joules of a forward, measured and predicted, with their sources."""
     energy = result.energy
     lines = []
     if energy.joules is None:
@@ -145,7 +148,7 @@ def _time(seconds: float) -> str:
 
 
 def _joules(joules: float | None) -> str:
-    """With its sign: less than the idle draw is a reading, too."""
+    """Format joules with their sign; a value below idle energy is a valid reading."""
     if joules is None:
         return "not known"
     return f"-{quantity(-joules, 'J')}" if joules < 0 else quantity(joules, "J")

@@ -1,4 +1,4 @@
-"""The door of reports: a table of the forms of each result, and the one function that looks them up."""
+"""Entry point of reports: a table of the forms of each result class, and `render`, which looks them up."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ANY = {
     "arrow": "frames.to_arrow",
     "polars": "frames.to_polars",
 }
-"""Form -> its renderer for a result without one of its own; made of the forms `dict`, `rows` and `layout`."""
+"""Form -> default renderer, composed of the forms `dict`, `rows` and `layout` of a result."""
 
 _COMPOSED = ("csv", "view", "text", "markdown", "snippet", "html")
-"""Forms that are made of a layout or of rows."""
+"""Forms composed of a layout or of rows."""
 
 _OTHERS = "*"
-"""Stands for all other forms: its function gives the result that has them."""
+"""Key for all other forms: its function converts to the result that has them."""
 
 _RENDERERS = {
     "Profile": {
@@ -119,25 +119,25 @@ _RENDERERS = {
         _OTHERS: "sweeps.in_memory",
     },
 }
-"""Class -> form -> its renderer, a function of this package: `module.function`."""
+"""Class -> form -> renderer, as `module.function` of this package."""
 
 
 def render(result: object, form: str, **options: Any) -> Any:
     """Render a result in one form.
 
     Args:
-        result: a result of this package.
-        form: such as `"text"`, `"dict"`, `"json"`, `"csv"`, `"markdown"`, `"html"`, `"snippet"`, `"rows"` or
-            `"pandas"`; `forms(result)` lists those that there are.
-        **options: options of the form, which depend on the result: `depth` and `sort` of a profile's table, `width` of
+        result: A result of this package.
+        form: A form, such as `"text"`, `"dict"`, `"json"`, `"csv"`, `"markdown"`, `"html"`, `"snippet"`, `"rows"` or
+            `"pandas"`; `forms(result)` lists the available ones.
+        **options: Options of the form, which depend on the result: `depth` and `sort` of a profile's table, `width` of
             text.
 
     Returns:
         The form: text, a dict, pieces of text (`"csv"`), a rich renderable (`"view"`), axes (`"plot"`), a data frame.
 
     Raises:
-        TypeError: if the object is no result.
-        ValueError: for a form that the result does not have.
+        TypeError: The object is not a result.
+        ValueError: The result does not have the form.
     """
     own = _own(result)
     if form not in own and _OTHERS in own and form not in _COMPOSED:
@@ -163,4 +163,4 @@ def _own(result: object) -> dict[str, str]:
     for kind in type(result).__mro__:
         if kind.__name__ in _RENDERERS and kind.__module__.startswith("pyinfercost."):
             return _RENDERERS[kind.__name__]
-    raise TypeError(f"got a {type(result).__name__}, which is no result; expected one of {', '.join(_RENDERERS)}")
+    raise TypeError(f"got a {type(result).__name__}, which is not a result; expected one of {', '.join(_RENDERERS)}")

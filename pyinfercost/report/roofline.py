@@ -1,4 +1,4 @@
-"""The roofline of a profile: roofs, slopes, ridge points and a dot for each kernel, from the JSON document alone.
+"""Roofline of a profile: roofs, slopes, ridge points and a dot per kernel, computed from the JSON document alone.
 
 Williams, Waterman, Patterson: "Roofline: an insightful visual performance model" (CACM 52(4), 2009). A kernel of
 intensity I (FLOP per byte that it moves) reaches at most min(peak, I x bandwidth).
@@ -15,13 +15,13 @@ from ..hardware.dtypes import short_dtype
 
 @dataclass(frozen=True)
 class Roof:
-    """A peak rate that one or several dtypes of an engine have.
+    """A peak rate of an engine, shared by one or several dtypes.
 
     Attributes:
         engine: `"matrix"` or `"vector"`.
-        dtypes: short names of the dtypes, `("fp16", "bf16")`.
-        flop_per_s: the dense peak.
-        used: whether a kernel of the profile runs there.
+        dtypes: Short names of the dtypes, such as `("fp16", "bf16")`.
+        flop_per_s: The dense peak.
+        used: Whether a kernel of the profile uses it.
     """
 
     engine: str
@@ -37,7 +37,7 @@ class Roof:
 
 @dataclass(frozen=True)
 class Slope:
-    """A level of memory: what it serves in a second."""
+    """A level of memory with its bandwidth."""
 
     level: str
     byte_per_s: float
@@ -45,7 +45,7 @@ class Slope:
 
 @dataclass(frozen=True)
 class Ridge:
-    """Where a slope meets a roof that is used: kernels of less intensity cannot reach the peak from that level."""
+    """Crossing of a slope and a roof in use: kernels of lower intensity cannot reach the peak from that level."""
 
     level: str
     roof: str
@@ -55,17 +55,17 @@ class Ridge:
 
 @dataclass(frozen=True)
 class Dot:
-    """A layer whose kernel computes something.
+    """A layer whose kernel has FLOPs.
 
     Attributes:
-        layer: its place in the document's `layers`.
-        module: its path.
-        op: the op that it is.
-        engine: what its kernel runs on, `"matrix float16"`.
-        flops: what the kernel computes.
-        traffic_bytes: what it reads and writes.
-        latency_s: what it takes.
-        share: of the time of all layers.
+        layer: Index in the document's `layers`.
+        module: Path of the module.
+        op: The operator.
+        engine: Engine and dtype of the kernel, such as `"matrix float16"`.
+        flops: FLOPs of the kernel.
+        traffic_bytes: Bytes that the kernel reads and writes.
+        latency_s: Time of the kernel.
+        share: Share of the time of all layers.
         bound: `"compute"`, `"dram"`, `"cache"` or `"launch"`.
     """
 
@@ -86,22 +86,22 @@ class Dot:
 
     @property
     def flop_per_s(self) -> float:
-        """What it reaches."""
+        """FLOP/s that the kernel reaches."""
         return self.flops / self.latency_s
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """What a roofline shows.
+    """Data of a roofline plot.
 
     Attributes:
-        hardware: the machine's id.
-        roofs: highest first.
-        slopes: innermost level first.
-        ridges: of each slope with each roof that is used.
-        dots: in the order of the layers.
-        without_flops: how many layers take time and compute nothing (copies): they have no place on a roofline.
-        without_flops_share: the share of the time that these take.
+        hardware: Id of the machine.
+        roofs: Roofs in descending order.
+        slopes: Memory levels, innermost first.
+        ridges: Crossings of each slope with each roof in use.
+        dots: Dots in layer order.
+        without_flops: Number of layers that take time without FLOPs (copies), which have no place on a roofline.
+        without_flops_share: Their share of the time.
     """
 
     hardware: str
@@ -114,19 +114,22 @@ class Roofline:
 
 
 def roofline_of(document: Mapping[str, Any]) -> Roofline:
-    """The roofline of a profile.
+    """Compute the roofline of a profile.
 
     Args:
-        document: what `Profile.to_dict` returns, or the same read from a file.
+        document: The result of `Profile.to_dict`, or the same read from a file.
+
+    Returns:
+        The roofline.
 
     Raises:
-        ValueError: the profile has no estimate, or is of a version that did not say what a roofline needs.
+        ValueError: The profile has no estimate, or was written by a version without the required data.
     """
     estimate = document.get("estimate")
     if estimate is None:
-        raise ValueError("this profile has no estimate, and a roofline is of a machine: profile with hardware=")
+        raise ValueError("this profile has no estimate, which a roofline needs; profile with hardware=")
     if "machine" not in estimate:
-        raise ValueError("this profile does not describe its machine; it was written by an older version: profile anew")
+        raise ValueError("this profile does not describe its machine, because an older version wrote it; profile again")
     whole_s = sum(layer["latency_s"] or 0.0 for layer in document["layers"])
     dots, without, without_s = [], 0, 0.0
     for place, layer in enumerate(document["layers"]):
@@ -152,7 +155,7 @@ def roofline_of(document: Mapping[str, Any]) -> Roofline:
 
 
 def _roofs(engines: list[Mapping[str, Any]], used: set[str]) -> tuple[Roof, ...]:
-    """Engines of equal rate are one roof, and those that no kernel uses are apart from those that some do."""
+    """Return the roofs; engines with equal rates share one, but used and unused ones are separate."""
     together: dict[tuple[float, str, bool], list[str]] = {}
     for engine in engines:
         is_used = f"{engine['engine']} {engine['dtype']}" in used

@@ -1,4 +1,4 @@
-"""A roofline in characters: both axes in decades, roofs and slopes as lines, the layers of each cell as one mark."""
+"""Roofline in text: logarithmic axes, roofs and slopes as lines, and one mark for the layers of each cell."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from .roofline import Dot, Ridge, Roofline, Slope
 
 ROWS = 13
-"""How many lines the plot has, without its axis and legend."""
+"""Height of the plot in lines, without its axis and legend."""
 _LEAST_COLUMNS = 24
-_MARGIN = 7  # for the ticks: "100 T" and a space
-_SHARES = (0.01, 0.05, 0.20)  # of the time of all layers: where the next larger mark begins
+_MARGIN = 7  # width of a tick label: "100 T" and a space
+_SHARES = (0.01, 0.05, 0.20)  # shares of the total time at which the next larger mark begins
 _THIRDS = 3
-_AROUND = 10**0.15  # room between a plot's edge and what lies furthest out
-_FALLBACK = 100.0  # a graph without dots has no intensities: two decades on both sides of the ridge
+_AROUND = 10**0.15  # margin factor around the outermost content
+_FALLBACK = 100.0  # without dots, the axis spans two decades on both sides of the ridge
 
 Line = list[tuple[str, str]]
-"""Pieces of a line, each with the bound whose colour it has, or nothing."""
+"""Pieces of a line, each with the bound that determines its color, or an empty string."""
 
 
 @dataclass(frozen=True)
 class _Characters:
     marks: str  # by share of the time
     slope: str  # a line in the lower, middle and upper third of a cell
-    inner: str  # of caches
+    inner: str  # the same for caches
     roof: str
     axis: str
     corner: str
     tick: str
-    foot: str  # the axis below, and where a ridge meets it
+    foot: str  # the lower axis, and its crossing with a ridge
     ridge: str
 
 
@@ -47,15 +47,15 @@ _DRAWN = _Characters("·•●◉", "▁─▔", "┄┄┄", "─", "│", "└
 
 @dataclass(frozen=True)
 class Axes:
-    """Where a figure lies in a plot of cells.
+    """Mapping of values to cells of a plot.
 
     Attributes:
-        columns: cells from left to right, of FLOP per byte.
-        rows: cells from top to bottom, of FLOP per second.
-        left: the intensity at the left edge.
-        right: that at the right edge.
-        low: the rate at the lower edge.
-        high: that at the upper edge.
+        columns: Number of cells from left to right (FLOP per byte).
+        rows: Number of cells from top to bottom (FLOP per second).
+        left: Intensity at the left edge.
+        right: Intensity at the right edge.
+        low: Rate at the lower edge.
+        high: Rate at the upper edge.
     """
 
     columns: int
@@ -66,19 +66,19 @@ class Axes:
     high: float
 
     def column(self, intensity: float) -> int:
-        """The cell of an intensity, counted from the left."""
+        """Return the cell of an intensity, counted from the left."""
         return floor(self.columns * log10(intensity / self.left) / log10(self.right / self.left))
 
     def height(self, rate: float) -> float:
-        """How many cells above the lower edge a rate lies."""
+        """Return the height of a rate above the lower edge, in cells."""
         return self.rows * log10(rate / self.low) / log10(self.high / self.low)
 
     def row(self, rate: float) -> int:
-        """The cell of a rate, counted from the top."""
+        """Return the cell of a rate, counted from the top."""
         return self.rows - 1 - floor(self.height(rate))
 
     def intensity(self, column: int) -> float:
-        """The intensity in the middle of a column."""
+        """Return the intensity at the center of a column."""
         return float(self.left * (self.right / self.left) ** ((column + 0.5) / self.columns))
 
 
@@ -96,7 +96,7 @@ class _Plot:
             self.cells[row][column] = (character, bound)
 
     def rising(self, byte_per_s: float, peak: float, thirds: str) -> None:
-        """A level of memory: what it serves, up to a roof."""
+        """Draw the slope of a memory level up to a roof."""
         for column in range(self.axes.columns):
             rate = self.axes.intensity(column) * byte_per_s
             if self.axes.low <= rate < peak:
@@ -104,12 +104,12 @@ class _Plot:
                 self.put(self.axes.row(rate), column, thirds[min(int(_THIRDS * (height % 1)), _THIRDS - 1)])
 
     def level(self, rate: float, from_intensity: float) -> None:
-        """A roof, from where the memory of the inner level that is drawn reaches it."""
+        """Draw a roof, from its crossing with the innermost drawn memory level."""
         for column in range(max(self.axes.column(from_intensity), 0), self.axes.columns):
             self.put(self.axes.row(rate), column, self.characters.roof)
 
     def name(self, text: str, row: int) -> None:
-        """Writes the name of a roof into its line, as far right as no mark is in its way; else nowhere."""
+        """Write the name of a roof on its line, right-aligned before any mark; omit it if there is no room."""
         line = (" ", self.characters.roof)
         text = f" {text} "
         for column in range(self.axes.columns - len(text) - 2, -1, -1):
@@ -120,7 +120,7 @@ class _Plot:
 
 
 def axes_of(roofline: Roofline, columns: int, rows: int = ROWS) -> Axes:
-    """Axes that hold every layer, every roof in use, and the ridges of the memory that is furthest out."""
+    """Return axes that include every layer, every roof in use, and the ridges of the outermost memory level."""
     rates = [roof.flop_per_s for roof in roofline.roofs if roof.used] or [roofline.roofs[0].flop_per_s]
     ridges = [ridge.intensity for ridge in _outer(roofline)] or [rates[0] / roofline.slopes[-1].byte_per_s]
     wide = [dot.intensity for dot in roofline.dots] or [ridges[0] / _FALLBACK, ridges[0] * _FALLBACK]
@@ -136,18 +136,21 @@ def axes_of(roofline: Roofline, columns: int, rows: int = ROWS) -> Axes:
 
 
 def mark_of(share: float) -> int:
-    """The size of a mark, from 0 to 3, by the share of the time of all layers in its cell."""
+    """Return the size of a mark, from 0 to 3, by the share of the total time in its cell."""
     return sum(share >= least for least in _SHARES)
 
 
-def drawn(roofline: Roofline, width: int, *, blocks: bool = False, colours: bool = False) -> list[Line]:
-    """The lines of a plot with its axes and its legend.
+def drawn(roofline: Roofline, width: int, *, blocks: bool = False, colors: bool = False) -> list[Line]:
+    """Return the lines of a plot with its axes and its legend.
 
     Args:
-        roofline: what to draw.
-        width: of the page.
-        blocks: whether it may have more than ASCII.
-        colours: whether the caller colours pieces by their bound, which the legend then explains.
+        roofline: The roofline.
+        width: Width of the page in characters.
+        blocks: Whether characters beyond ASCII are available.
+        colors: Whether the caller colors pieces by their bound; the legend then explains the colors.
+
+    Returns:
+        The lines.
     """
     characters = _DRAWN if blocks else _PLAIN
     axes = axes_of(roofline, max(width - _MARGIN - 1, _LEAST_COLUMNS))
@@ -171,12 +174,12 @@ def drawn(roofline: Roofline, width: int, *, blocks: bool = False, colours: bool
     return [
         *lines,
         *_feet(axes, roofline, characters),
-        *_legend(roofline, characters, axes.columns + _MARGIN + 1, colours=colours),
+        *_legend(roofline, characters, axes.columns + _MARGIN + 1, colors=colors),
     ]
 
 
 def _place_marks(plot: _Plot, dots: Sequence[Dot]) -> None:
-    """One mark for all layers of a cell: as large as their share, in the colour of what binds most of their time."""
+    """Draw one mark for all layers of a cell, sized by their share, in the color of the bound with the most time."""
     shares: dict[tuple[int, int], dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for dot in dots:
         shares[plot.axes.row(dot.flop_per_s), plot.axes.column(dot.intensity)][dot.bound] += dot.share
@@ -186,7 +189,7 @@ def _place_marks(plot: _Plot, dots: Sequence[Dot]) -> None:
 
 
 def _feet(axes: Axes, roofline: Roofline, characters: _Characters) -> list[Line]:
-    """The lower axis with its ticks, and where the memory that is furthest out meets the roofs."""
+    """Return the lower axis with its ticks, and the ridges of the outermost memory level."""
     ridges = _outer(roofline)
     foot = [characters.foot] * axes.columns
     for ridge in ridges:
@@ -213,7 +216,7 @@ def _ridge_text(ridge: Ridge, characters: _Characters) -> tuple[str, str]:
     return f"{characters.ridge} ridge of {ridge.roof} with {ridge.level}: {ridge.intensity:.3g} FLOP/B", ""
 
 
-def _legend(roofline: Roofline, characters: _Characters, width: int, *, colours: bool) -> list[Line]:
+def _legend(roofline: Roofline, characters: _Characters, width: int, *, colors: bool) -> list[Line]:
     marks = [(f"{characters.marks[0]} below {percent(_SHARES[0])} %", "")]
     marks += [
         (f"{mark} from {percent(share)} %", "") for mark, share in zip(characters.marks[1:], _SHARES, strict=True)
@@ -225,7 +228,7 @@ def _legend(roofline: Roofline, characters: _Characters, width: int, *, colours:
     ]  # fmt: skip
     lines = _wrapped(slopes, width)
     lines += _wrapped([("layers by their share of the time:", ""), *marks], width)
-    if colours:
+    if colors:
         lines += _wrapped([("bound by", ""), *((bound, bound) for bound in BOUNDS)], width)
     number, share = roofline.without_flops, percent(roofline.without_flops_share)
     if number:
@@ -237,7 +240,7 @@ def _legend(roofline: Roofline, characters: _Characters, width: int, *, colours:
 
 
 def _wrapped(pieces: Sequence[tuple[str, str]], width: int) -> list[Line]:
-    """Pieces side by side, as many as fit on a line."""
+    """Join pieces to lines, as many as fit on each."""
     lines: list[Line] = []
     used = width
     for text, bound in pieces:
@@ -253,12 +256,12 @@ def _wrapped(pieces: Sequence[tuple[str, str]], width: int) -> list[Line]:
 
 
 def _levels(roofline: Roofline) -> Sequence[Slope]:
-    """The memory that is furthest out and the cache before it: more lines than these hide what lies between them."""
+    """Return the outermost memory level and the cache next to it; more lines would hide the dots."""
     return roofline.slopes[-2:]
 
 
 def _outer(roofline: Roofline) -> list[Ridge]:
-    """Where the level of memory that is furthest out meets the roofs in use."""
+    """Return the ridges of the outermost memory level with the roofs in use."""
     return [ridge for ridge in roofline.ridges if ridge.level == roofline.slopes[-1].level]
 
 
@@ -267,5 +270,5 @@ def _decades(low: float, high: float) -> list[float]:
 
 
 def _short(parts: list[str]) -> list[str]:
-    """`10 T` of `10.00 T`."""
+    """Return `10 T` for `10.00 T`."""
     return [f"{float(parts[0]):g}", *parts[1:]]

@@ -1,4 +1,4 @@
-"""The module tree of a profile as rows, the figure they are sorted by, and the effects that decided their time."""
+"""Rows of a profile's module tree, the figure that they are sorted by, and the effects with the most time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from ..results.profile import Profile
 
 SHORT = 60
-"""With no depth asked for, the deepest tree of at most this many rows is shown."""
+"""Maximum number of rows of a tree without a given depth."""
 
 OWN_OP = "-"
-"""The label of an op that a module calls itself, next to its submodules."""
+"""Label of operators that a module calls itself, next to its submodules."""
 
 SHARE = "share"
 _BY_SORT = {figure.sort: figure for figure in figures.of_scope(figures.SORT)}
@@ -38,9 +38,9 @@ _LEAST = 0.01
 class Row:
     """One line of the table.
 
-    `path` is that of the module, or of the module that calls the op. `share` is of the latency, or of the FLOPs where
-    there is no latency; `peak_activation_bytes` are the most activations that are held while the row runs. Nothing of a
-    row is `known` if not one of its ops is modelled.
+    `path` is that of the module, or of the module that calls the operator. `share` is that of the latency or, without
+    one, of the FLOPs. `peak_activation_bytes` is the maximum of activations in use while the row runs. `known` is false
+    if none of the row's operators is modeled.
     """
 
     level: int
@@ -66,8 +66,8 @@ class Ranking:
     """The figure that rows are sorted by.
 
     Attributes:
-        figure: the figure, which every row has as an attribute.
-        total: its value for the whole model.
+        figure: The figure; every row has it as an attribute.
+        total: Its value for the whole model.
     """
 
     figure: Figure
@@ -75,18 +75,18 @@ class Ranking:
 
     @property
     def name(self) -> str:
-        """The sort key."""
+        """Sort key."""
         return self.figure.sort
 
     def key(self, row: Row) -> float:
-        """The figure as a number to sort by; what is not known comes last."""
+        """Return the figure as a number to sort by; unknown values come last."""
         value = getattr(row, self.figure.key)
         return value if row.known and isinstance(value, (int, float)) else -1.0
 
 
 @dataclass
 class _Module:
-    """A module path, and in the order of the calls what lies below it."""
+    """A module path with its children in the order of calls."""
 
     path: str
     level: int
@@ -95,13 +95,13 @@ class _Module:
     layers: list[LayerRow] = field(default_factory=list)
 
     def rows(self, depth: int) -> int:
-        """How many rows this module takes below its own, down to a depth."""
+        """Return the number of rows below this module down to a depth."""
         if self.level >= depth or len(self.layers) == 1:
             return 0
         return sum(1 + (item.rows(depth) if isinstance(item, _Module) else 0) for item in self.items)
 
     def depth(self) -> int:
-        """The deepest level of a row in this tree."""
+        """Return the deepest level of a row in this tree."""
         if len(self.layers) == 1:
             return self.level
         return max(item.depth() if isinstance(item, _Module) else self.level + 1 for item in self.items)
@@ -109,14 +109,14 @@ class _Module:
 
 @dataclass(frozen=True)
 class Shown:
-    """The rows that a table has.
+    """Rows of a table.
 
     Attributes:
-        rows: in their order.
-        depth: how deep the tree is shown.
-        whole: how deep it is.
-        ranking: what the rows are sorted by; None for the order of the graph.
-        left_out: how many rows a flat list of the most costly leaves out; None for the tree.
+        rows: The rows in order.
+        depth: Shown depth of the tree.
+        whole: Depth of the whole tree.
+        ranking: Sorting of the rows; None for graph order.
+        left_out: Number of rows left out of a flat list of the most costly ones; None for a tree.
     """
 
     rows: list[Row]
@@ -127,34 +127,35 @@ class Shown:
 
     @property
     def flat(self) -> bool:
-        """Whether it is a list of the most costly rows and not a tree."""
+        """Whether this is a flat list of the most costly rows instead of a tree."""
         return self.left_out is not None
 
 
 def shown_rows(profile: Profile, *, depth: int | None = None, sort: str | None = None, top: int | None = None) -> Shown:
-    """The rows of a profile.
+    """Return the rows of a profile.
 
     Args:
-        profile: what to show.
-        depth: modules below this depth are collapsed into theirs; None picks the deepest tree that is still short,
-            and all of it for a list.
-        sort: the figure by which rows beside each other are sorted, the largest first, one of `SORTS`; None
-            leaves them in the order of the graph.
-        top: only so many of the rows that have none below them, the most costly first, as a list with whole paths;
-            None shows the tree.
+        profile: The profile.
+        depth: Modules below this depth are collapsed; None picks the deepest tree that is still short, and the whole
+            tree for a list.
+        sort: Figure by which sibling rows are sorted in descending order, one of `SORTS`; None keeps graph order.
+        top: Number of leaf rows to show as a list with full paths, the most costly first; None shows the tree.
+
+    Returns:
+        The rows.
 
     Raises:
-        ValueError: there is no such figure, or the profile does not have it; `top` is below 1.
+        ValueError: The figure is unknown, the profile does not have it, or `top` is below 1.
     """
     if top is not None and top < 1:
-        raise ValueError(f"top is how many rows to show, at least 1; got {top}")
+        raise ValueError(f"top is {top}; expected a number of rows, at least 1")
     if top is not None and sort is None:
         sort = "share"
     ranking = None if sort is None else ranking_of(profile, sort)
     root = _tree(profile)
     if not root.items:
         return Shown([], 0, 0, ranking, None if top is None else 0)
-    whole = max(root.depth(), 1)  # a lone layer has a row, too
+    whole = max(root.depth(), 1)  # a single layer has a row too
     if depth is None and top is not None:
         depth = whole
     if depth is None:
@@ -169,7 +170,7 @@ def shown_rows(profile: Profile, *, depth: int | None = None, sort: str | None =
 
 
 def _tree(profile: Profile) -> _Module:
-    """The modules that do something: what neither computes nor moves bytes has no row, unless it is not modelled."""
+    """Return the tree of modules that compute or move bytes, or have an operator that is not modeled."""
     latency = {} if profile.estimate is None else {layer.index: layer.latency_s for layer in profile.estimate.layers}
     root = _Module("", 0)
     for layer in profile.counts.layers:
@@ -193,14 +194,14 @@ def _tree(profile: Profile) -> _Module:
 
 @dataclass(frozen=True)
 class _Branch:
-    """A row, and those below it."""
+    """A row and its children."""
 
     row: Row
     below: list[_Branch] = field(default_factory=list)
 
 
 def _in_order(branches: list[_Branch], ranking: Ranking | None) -> Iterator[Row]:
-    """Each row before those below it; rows beside each other by their figure, or as they are."""
+    """Yield each row before its children; siblings by their figure or in graph order."""
     if ranking is not None:
         key = ranking.key
         branches = sorted(branches, key=lambda branch: key(branch.row), reverse=True)
@@ -210,7 +211,7 @@ def _in_order(branches: list[_Branch], ranking: Ranking | None) -> Iterator[Row]
 
 
 def _leaves(branches: list[_Branch]) -> Iterator[Row]:
-    """The rows without any below: together they are the whole model, and no two have anything in common."""
+    """Yield the rows without children; they are disjoint and cover the whole model."""
     for branch in branches:
         if branch.below:
             yield from _leaves(branch.below)
@@ -258,7 +259,7 @@ class _Rows:
                 bound = max(by_bound, key=by_bound.__getitem__)
                 effect = effect_text(times)
             elif times:
-                bound = "fused"  # another row's kernel does it, and carries its time
+                bound = "fused"  # the time is attributed to another row's kernel
         return Row(
             level=level,
             label=label,
@@ -289,17 +290,24 @@ def _op_name(layers: list[LayerRow]) -> str:
 def _ratio(part: Quantity | float, whole: Quantity | float) -> float | None:
     if isinstance(part, (int, float)) and isinstance(whole, (int, float)):
         return part / whole if whole else 0.0
-    return None  # symbolic: it depends on sizes that have no value
+    return None  # symbolic: depends on sizes without a value
 
 
 def ranking_of(profile: Profile, sort: str) -> Ranking:
-    """Return what a sort key means in a profile.
+    """Return the ranking of a sort key in a profile.
+
+    Args:
+        profile: The profile.
+        sort: One of `SORTS`.
+
+    Returns:
+        The figure and its total.
 
     Raises:
-        ValueError: it is no sort key, or the profile does not have the figure.
+        ValueError: The sort key is unknown, or the profile does not have the figure.
     """
     if sort not in SORTS:
-        raise ValueError(f"rows are sorted by {', '.join(SORTS)}; got {sort!r}")
+        raise ValueError(f"sort is {sort!r}; expected one of {', '.join(SORTS)}")
     estimate = profile.estimate
     if sort == SHARE:
         sort = "flops" if estimate is None else "latency"
@@ -307,24 +315,24 @@ def ranking_of(profile: Profile, sort: str) -> Ranking:
     if figures.HARDWARE not in figure.needs:
         return Ranking(figure, profile.figures[figure.key] or 0)
     if estimate is None:
-        raise ValueError(f"rows cannot be sorted by {sort}, which only a machine has: profile with hardware=")
+        raise ValueError(f"rows cannot be sorted by {sort} without a machine; profile with hardware=")
     total = getattr(estimate, figure.key)
     if total is None:
         raise ValueError(
-            f"rows cannot be sorted by {sort}: the file of {estimate.hardware} gives no power; "
-            "sort by latency, or name a machine whose power is known"
+            f"rows cannot be sorted by {sort}, because the file of {estimate.hardware} has no power; sort by latency, "
+            "or use a machine with known power"
         )
     return Ranking(figure, total)
 
 
 def of_the_whole(shown: Shown) -> str:
-    """What the rows of a list are of the whole model, and how many there are beside them."""
+    """Return the share of a list's rows in the whole model, and the number of rows left out."""
     ranking, rows = shown.ranking, len(shown.rows)
     if ranking is None or shown.left_out is None:
         return ""
     these = f"These {rows} of {rows + shown.left_out:,} rows"
     rest = f"{shown.left_out:,} rows with less are left out." if shown.left_out else "none is left out."
-    if ranking.name == "memory":  # what is held at one time and at another does not add up
+    if ranking.name == "memory":  # peaks at different times do not add up
         return f"{these} run while most is held, up to {quantity(ranking.total, 'B')} of activations; {rest}"
     part = sum(max(ranking.key(row), 0.0) for row in shown.rows)
     if not isinstance(ranking.total, (int, float)):
@@ -334,7 +342,7 @@ def of_the_whole(shown: Shown) -> str:
 
 
 def effects_over(layers: Iterable[LayerEstimate]) -> dict[str, float]:
-    """Effect -> the share of the layers' time that it took where it was what decided, largest first."""
+    """Return effect -> share of the layers' time that it determined, in descending order."""
     taken_s: dict[str, float] = {}
     latency_s = 0.0
     for layer in layers:
@@ -345,12 +353,12 @@ def effects_over(layers: Iterable[LayerEstimate]) -> dict[str, float]:
 
 
 def effect_text(layers: Iterable[LayerEstimate]) -> str:
-    """The effect that took most of the layers' time, `wave quantisation 38 %`; nothing where they take none."""
+    """Return the effect with the most time, such as `wave quantization 38 %`; empty without time."""
     return next((_shown(name, share) for name, share in effects_over(layers).items()), "")
 
 
 def effects_text(layers: Iterable[LayerEstimate]) -> str:
-    """The effects that took the most, those of a percent and more."""
+    """Return the main effects, those of at least a percent."""
     shares = [(name, share) for name, share in effects_over(layers).items() if share >= _LEAST]
     return ", ".join(_shown(name, share) for name, share in shares[:_MOST])
 

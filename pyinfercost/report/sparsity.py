@@ -1,4 +1,4 @@
-"""Sparsity of weights and activations, and its speedup: JSON, rows and tables."""
+"""Renderers of sparsity of weights and activations, and of its speedup: JSON, rows and tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEMA_VERSION = 1
 FRACTIONS = (0.001, 0.01, 0.1, 1.0)
 """Fractions of a weight's RMS and largest magnitude for which the JSON states the share below."""
 THRESHOLDS = (0.01, 0.1)
-"""Of a weight's RMS: what lies below them would go first."""
+"""Default fractions of a weight's RMS; elements below would be pruned first."""
 _COUNTS = (
     "elements", "zeros", "zero_share", "rows", "zero_rows", "channels", "zero_channels", "stored_bytes",
 )  # fmt: skip
@@ -34,12 +34,15 @@ SPEEDUP_COLUMNS = (*(field.name for field in fields(LayerSpeedup)), "speedup")
 
 
 def sparsity_layout(result: Sparsity, *, depth: int | None = None, thresholds: Sequence[float] = THRESHOLDS) -> Layout:
-    """Return the heading, one row per weight, the total, and what was skipped.
+    """Return the heading, one row per weight, the total, and skipped weights.
 
     Args:
-        result: the scan.
-        depth: weights of modules below it are added up.
-        thresholds: fractions of each weight's own RMS for which the share below them is shown.
+        result: The scan.
+        depth: Weights of modules below this depth are summed up.
+        thresholds: Fractions of each weight's own RMS for which the share below is shown.
+
+    Returns:
+        The layout.
     """
     rows = _rows(result, depth)
     parts: list[Part] = [Pairs(_heading(result)), GAP, Table(_columns(rows, thresholds), total=True)]
@@ -160,7 +163,7 @@ def _row(weight: WeightSparsity) -> list[object]:
 
 
 class _Row:
-    """A line of the table: a weight, or several added up."""
+    """A line of the table: one weight or the sum of several."""
 
     def __init__(self, name: str, weights: Sequence[WeightSparsity]) -> None:
         self.name = name
@@ -170,7 +173,7 @@ class _Row:
         self._weights = weights
 
     def share_below(self, fraction: float) -> float | None:
-        """The share of elements below a fraction of their own weight's RMS."""
+        """Return the share of elements below a fraction of their own weight's RMS."""
         known = [(w.magnitudes, w.figures.elements) for w in self._weights if w.magnitudes is not None]
         elements = sum(n for _, n in known)
         if not elements:
@@ -227,13 +230,13 @@ def _columns(rows: Sequence[_Row], thresholds: Sequence[float]) -> list[Column]:
 
 
 def _groups(figures: Figures) -> str:
-    """The strictest N:M structure of a matrix."""
+    """Return the strictest N:M structure of a matrix."""
     best = figures.best_groups if figures.rows else None
     return best.label if best else "-" if figures.rows else ""
 
 
 def _groups_share(figures: Figures) -> str:
-    """How many groups along the rows of a matrix are 2:4, whose zeros hardware can leave out."""
+    """Return the share of groups along the rows of a matrix that are 2:4, which hardware can exploit."""
     if not figures.rows:
         return ""
     found = [groups for groups in figures.groups if groups.label == "2:4"]
@@ -250,7 +253,7 @@ def _count(part: int, whole: int) -> str:
 
 
 def _percent(share: float) -> str:
-    """One decimal, but never a whole that is not one."""
+    """Format with one decimal; never rounds to 0 or 100 what is not exactly that."""
     if share in (0.0, 1.0):
         return f"{100 * share:.0f}"
     shown = f"{100 * share:.1f}"
@@ -272,7 +275,7 @@ def speedup_rows(result: SparsitySpeedup) -> list[dict[str, Any]]:
 
 
 def speedup_layout(result: SparsitySpeedup) -> Layout:
-    """Return the machine, a row per layer and the whole forward, and why."""
+    """Return the machine, a row per layer and for the whole forward, and the reasons."""
     layers = result.layers
     flops = scale_for(sum(layer.dense_flops for layer in layers), "FLOP")
     effective = [layer.effective_flops for layer in layers]
@@ -297,7 +300,7 @@ def speedup_layout(result: SparsitySpeedup) -> Layout:
 
 
 def _reasons(result: SparsitySpeedup) -> list[tuple[str, str]]:
-    """What the machine makes of the zeros, each reason once with the layers that it is for."""
+    """Return the machine's treatment of the zeros, each reason once with its layers."""
     modules: dict[str, list[str]] = {}
     for layer in result.layers:
         modules.setdefault(layer.why, []).append(layer.module or "(itself)")

@@ -1,4 +1,4 @@
-"""The lines around the table: what was asked, the totals, and the ledger of what was not modelled."""
+"""Lines around the table: the request, the totals, and the ledger of operators that are not modeled."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STATED = frozenset(
         "cost_usd",
     )
 )
-"""Figures of cards that have a line of their own making."""
+"""Figures of cards with a line of their own format."""
 _LINES = [figure for figure in figures.of_scope(figures.CARD) if figure.key not in _STATED]
 _MODEL_LINES = [figure for figure in _LINES if figures.HARDWARE not in figure.needs]
 _MACHINE_LINES = [figure for figure in _LINES if figures.HARDWARE in figure.needs]
@@ -47,12 +47,12 @@ _LAST_NUMBER = re.compile(r"(?<=[A-Za-z])_\d+$")
 
 
 def sizes_text(sizes: Mapping[str, int]) -> str:
-    """`batch=8 sequence=2048`, without those that depend on data, which have lines of their own."""
+    """Return `batch=8 sequence=2048`, without sizes that depend on data, which have their own lines."""
     return " ".join(f"{name}={value}" for name, value in sizes.items() if not is_data_name(name))
 
 
 def profile_line(profile: Profile) -> str:
-    """The profile in one line, for `repr`."""
+    """Return a profile in one line, for `repr`."""
     total = profile.counts.total
     parts = [profile.model or "graph", sizes_text(profile.sizes), quantity(total.flops, "FLOP")]
     if profile.estimate is not None:
@@ -68,7 +68,7 @@ def estimate_line(estimate: Estimate) -> str:
 
 
 def heading(profile: Profile) -> list[tuple[str, str]]:
-    """What was profiled, and how, as names and values."""
+    """Return the profiled model and its deployment, as names and values."""
     lines = [("model", profile.model or "(unnamed graph)")]
     if sizes_text(profile.sizes):
         lines.append(("sizes", sizes_text(profile.sizes)))
@@ -183,7 +183,7 @@ def counts_layout(counts: Counts) -> Layout:
 
 
 def _line(figure: Figure, value: Any, tokens: int | None = None) -> list[tuple[str, str]]:
-    """Return the line of a figure; none if it is not known."""
+    """Return the line of a figure; none if it is unknown."""
     if value is None:
         return []
     per = f" per million {figure.per}" if figure.per else ""
@@ -192,7 +192,7 @@ def _line(figure: Figure, value: Any, tokens: int | None = None) -> list[tuple[s
 
 
 def _cost(cost: Cost) -> list[tuple[str, str]]:
-    """What a million items cost, the hours behind it, and where the price is from."""
+    """Return the cost of a million items, the hours behind it, and the source of the price."""
     hours = f"{significant(cost.used_h_per_million)} device hours"
     if cost.utilization < 1:
         paid = significant(cost.paid_h_per_million)
@@ -210,7 +210,7 @@ def _cost(cost: Cost) -> list[tuple[str, str]]:
 
 
 def _transfer(estimate: Estimate) -> list[tuple[str, str]]:
-    """What a request takes beside the forward, and whether that is part of the cost."""
+    """Return the transfer time of a request, and whether it is part of the cost."""
     moved = estimate.transfer
     terms = moved.terms
     if estimate.transfer_s is None:
@@ -255,7 +255,7 @@ def _energy(estimate: Estimate) -> str:
 
 
 def _most(counts: Counts) -> str:
-    """Where activations need most."""
+    """Return the location of the activation peak."""
     memory = counts.memory
     if memory.peak_node < 0:
         return ""
@@ -263,7 +263,7 @@ def _most(counts: Counts) -> str:
 
 
 def ledger(counts: Counts) -> str:
-    """Return what the figures do not cover, in one sentence."""
+    """Return the coverage of the figures in one sentence."""
     if not counts.unmodelled:
         return f"all {counts.nodes} nodes modelled"
     missing = ", ".join(f"{op} x{number}" for op, number in counts.unmodelled.items())
@@ -271,7 +271,7 @@ def ledger(counts: Counts) -> str:
 
 
 def flattened(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """A nested document as names and values, with dots in the names: `memory.dram.capacity_gb`, `80`."""
+    """Return a nested document as names and values, with dotted names: `memory.dram.capacity_gb`, `80`."""
     pairs = []
     for key, value in document.items():
         name = f"{prefix}{key}"
@@ -291,9 +291,9 @@ class DataSize:
     Attributes:
         names: Their names.
         values: Their values.
-        bounds: The most that each can be; None where nothing bounds it.
-        of: What it is the number of.
-        choice: Where the value comes from: the stated default, or that it was given.
+        bounds: Upper bound of each; None if unbounded.
+        of: Description of the counted items.
+        choice: Origin of the value: the stated default, or given by the user.
     """
 
     names: list[str]
@@ -303,20 +303,20 @@ class DataSize:
     choice: str
 
     def label(self) -> str:
-        """The name, or the pattern of the names."""
+        """The name, or the common pattern of the names."""
         if len(self.names) == 1:
             return self.names[0]
         return f"{_pattern(self.names[0])} x{len(self.names)}"
 
     def text(self) -> str:
-        """`4507 of at most 4507; default: as many as there can be`"""
+        """Text such as `4507 of at most 4507; default: as many as there can be`."""
         known = [bound for bound in self.bounds if bound is not None]
         limit = f" of at most {_range(known)}" if known else ""
         return f"{_range(self.values)}{limit}: {self.of}; {self.choice}"
 
 
 def data_sizes(profile: Profile) -> list[DataSize]:
-    """Every size of a profile that depends on data, in the order in which they came up."""
+    """Return all sizes of a profile that depend on data, in graph order."""
     known = profile.graph.sizes
     values = {name: profile.sizes[name] for name in known}
     found = []
@@ -330,7 +330,7 @@ def data_sizes(profile: Profile) -> list[DataSize]:
 
 
 def data_size_lines(profile: Profile) -> list[tuple[str, str]]:
-    """Names and texts, with what differs in numbers only on one line."""
+    """Return names and texts, with names that differ in numbers only on one line."""
     groups: dict[tuple[str, str, str], DataSize] = {}
     for size in data_sizes(profile):
         key = (_pattern(size.names[0]), size.of, size.choice)
@@ -346,7 +346,7 @@ def data_size_lines(profile: Profile) -> list[tuple[str, str]]:
 
 
 def evaluated(limit: Any, values: Mapping[str, int]) -> Any:
-    """A default or a bound at these sizes."""
+    """Return the value of a default or a bound at the given sizes."""
     return limit.evaluate(values) if isinstance(limit, Expr) else limit
 
 

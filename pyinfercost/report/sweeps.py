@@ -1,4 +1,4 @@
-"""Sweeps as rows, CSV and tables."""
+"""Renderers of sweeps: rows, CSV and tables."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def sweep_names(sweep: Sweep | StoredSweep) -> tuple[str, ...]:
 
 
 def sweep_rows(sweep: Sweep) -> list[dict[str, Any]]:
-    """Return the points as dicts; what is not known at a point is None."""
+    """Return the points as dicts; unknown values are None."""
     lists = [known_values(sweep[name]) for name in sweep.data]
     return [dict(zip(sweep.data, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
 def sweep_csv(sweep: Sweep) -> Iterator[str]:
-    """Yield the header, then pieces of some thousand lines, so that a long sweep never is one text."""
+    """Yield the header, then pieces of some thousand lines, so that a long sweep is never one string."""
     import numpy as np
 
     yield csv_text(sweep_names(sweep), ())
@@ -64,15 +64,18 @@ def sweep_layout(
     more: str = "to_csv() has all of them, where() and pareto() choose",
     point: bool = False,
 ) -> Layout:
-    """Return what all points share, and one row per point.
+    """Return the common values of all points, and one row per point.
 
     Args:
-        sweep: the points.
-        about: names and values that say what was searched.
-        limit: how many points get rows, the first ones; None for all.
-        points: how many points there are, if that is more than `sweep` has.
-        more: where the points without a row are, in words.
-        point: return the first point in words instead.
+        sweep: The points.
+        about: Names and values that describe the sweep.
+        limit: Maximum number of points with rows, the first ones; None for all.
+        points: Total number of points, if `sweep` has only a part.
+        more: Note on how to see the other points.
+        point: Return the first point as names and values instead.
+
+    Returns:
+        The layout.
     """
     if point:
         named = [("model", sweep.model or "(unnamed graph)"), *about]
@@ -91,20 +94,23 @@ def sweep_layout(
 
 
 def sweep_snippet(sweep: Sweep) -> str:
-    """Return what all points share and the first points, as HTML for a notebook."""
+    """Return common values and the first points, as HTML for a notebook."""
     return snippet_of(sweep_layout(sweep, limit=_ROWS_OF_A_SNIPPET))
 
 
 def stored_layout(stored: StoredSweep, *, limit: int | None = ROWS_OF_A_TABLE, **options: Any) -> Layout:
-    """Return the layout of a stored sweep, of which only the rows that are shown are read.
+    """Return the layout of a stored sweep; only the rows shown are read.
 
     Args:
-        stored: the sweep.
-        limit: how many points get rows, the first ones; None for all.
-        **options: as in `sweep_layout`.
+        stored: The sweep.
+        limit: Maximum number of points with rows, the first ones; None for all.
+        **options: As in `sweep_layout`.
+
+    Returns:
+        The layout.
     """
     first = stored.head(len(stored) if limit is None else limit)
-    # In a grid, what does not differ between the first points and the last is the same everywhere.
+    # In a grid, a column that is equal in the first points and the last is constant.
     ends = joined([first, stored.tail(1)])
     return sweep_layout(ends, limit=len(first), points=len(stored), **options)
 
@@ -115,11 +121,14 @@ def in_memory(stored: StoredSweep) -> Sweep:
 
 
 def sweep_axes(sweep: Sweep, shown: Sweep) -> tuple[list[tuple[str, str]], list[Column]]:
-    """Return what identifies a row: names and values that all points share, and columns for those that differ.
+    """Return the identification of rows: names and values common to all points, and columns that differ.
 
     Args:
-        sweep: all points.
-        shown: those that get rows.
+        sweep: All points.
+        shown: The points with rows.
+
+    Returns:
+        Common names and values, and the columns.
     """
     shared, columns = [], []
     for name in sweep.identity():
@@ -135,7 +144,7 @@ def sweep_axes(sweep: Sweep, shown: Sweep) -> tuple[list[tuple[str, str]], list[
 
 
 def _varies(sweep: Sweep, name: str, cells: Sequence[str]) -> bool:
-    """Whether the points differ in a column; the column is not made if the grid has the answer."""
+    """Return whether the points differ in a column; it is not computed if the grid has the answer."""
     import numpy as np
 
     if not cells or len(set(cells)) > 1 or len(cells) == len(sweep):
@@ -150,7 +159,7 @@ def _varies(sweep: Sweep, name: str, cells: Sequence[str]) -> bool:
 
 
 def sweep_columns(shown: Sweep) -> list[Column]:
-    """Return the figures of a sweep's table, what binds each point, and whether it fits."""
+    """Return the figures of a sweep's table, the bound of each point, and whether it fits."""
     columns = []
     for figure in figures.of_scope(figures.GRID):
         if figure.key in shown:
@@ -170,14 +179,14 @@ def sweep_columns(shown: Sweep) -> list[Column]:
 
 
 def _may_be_unknown(figure: Figure) -> bool:
-    """Whether a column is there although nobody asked for it, and may be unknown or 0 on every machine."""
+    """Return whether a column exists by default and may be unknown or 0 on every machine."""
     return bool(figure.needs - {figures.HARDWARE}) and not figure.needs & {figures.PRICE, figures.PLACE}
 
 
 def _figure_column(figure: Figure, values: Sequence[float | None], shown: Sweep) -> Column:
     if figure.per or figure.unit == "per s":
         scale = Scale(1.0 / figure.items, figure.shown_unit, 0)
-    else:  # the ends of a band have the unit of what is between them
+    else:  # the ends of a band share the unit of the value between them
         middle = figure.key.replace("_low_", "_").replace("_high_", "_")
         scale = _usual_scale([value for value in known_values(shown[middle]) if value is not None], figure.unit)
     cells = ["" if value is None else significant(value / scale.factor) for value in values]
@@ -185,7 +194,7 @@ def _figure_column(figure: Figure, values: Sequence[float | None], shown: Sweep)
 
 
 def _usual_scale(values: Sequence[float], unit: str) -> Scale:
-    """The unit of the value in the middle: points may be orders of magnitude apart, and one slow machine is one."""
+    """Return the scale of the median: points may differ by orders of magnitude, with outliers."""
     return scale_for(sorted(values)[(len(values) - 1) // 2] if values else 0.0, unit)
 
 

@@ -1,4 +1,4 @@
-"""Tables for a terminal, and the same as plain text; imports rich."""
+"""Tables for a terminal and as plain text; imports rich."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from .rows import Shown
 
 BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "launch": "magenta"}
-"""The colour of what sets the time."""
+"""Colors of bounds."""
 _READABLE = 10
-"""Names keep this much while there are columns to spare."""
+"""Minimum width of names while spare columns remain."""
 _READABLE_END = 32
-"""The same of names that their ends tell apart, which are long."""
+"""The same for long names that differ at their ends."""
 _NARROWEST = 6
 _CUT = "~"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _WHOLE = "█"
 _PLAIN = "#"
-_SHARES = ("share", "FLOPs")  # the column that bars stand beside
+_SHARES = ("share", "FLOPs")  # columns next to which bars are drawn
 _WIDEST = 20
-_SPARE = 9  # the first to go: a bar says again what a number says
+_SPARE = 9  # dropped first, since bars repeat a number
 
 
 def profile_view(
@@ -52,7 +52,7 @@ def profile_view(
     top: int | None = None,
     roofline: bool = False,
 ) -> RenderableType:
-    """Return the heading, the module tree or the most costly rows, a roofline if wanted, the totals and the ledger."""
+    """Return the heading, the module tree or the most costly rows, a roofline on request, the totals and the ledger."""
     shown = shown_rows(profile, depth=depth, sort=sort, top=top)
     columns = with_bars(profile_columns(profile, shown), shown)
     parts: list[RenderableType] = [_pairs(heading(profile)), Text(), Grid(columns, total=True)]
@@ -79,7 +79,7 @@ def layout_view(result: object, **options: Any) -> RenderableType:
 
 
 def laid_out(layout: Layout) -> RenderableType:
-    """Return the parts of a layout for a terminal, one below the other."""
+    """Return the parts of a layout for a terminal, from top to bottom."""
     return Group(*map(_part_view, layout))
 
 
@@ -95,9 +95,12 @@ def plain_text(result: object, *, width: int = 100, **options: Any) -> str:
     """Return the view of a result as plain text without colors.
 
     Args:
-        result: the result.
-        width: of a line, in characters.
-        **options: those of the view.
+        result: The result.
+        width: Width of a line in characters.
+        **options: Options of the view.
+
+    Returns:
+        The text.
     """
     return as_text(render(result, "view", **options), width=width)
 
@@ -126,8 +129,8 @@ class _RooflineView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         blocks = draws_blocks(console, options)
-        colours = console.color_system is not None and not console.no_color
-        for line in drawn(self.roofline, options.max_width, blocks=blocks, colours=colours):
+        colors = console.color_system is not None and not console.no_color
+        for line in drawn(self.roofline, options.max_width, blocks=blocks, colors=colors):
             text = Text(no_wrap=True, overflow="ignore")
             for piece, bound in line:
                 text.append(piece, BOUND_STYLES.get(bound, ""))
@@ -136,17 +139,17 @@ class _RooflineView:
 
 
 def draws_blocks(console: Console, options: ConsoleOptions) -> bool:
-    """Whether a page may have more than ASCII: a terminal that shows UTF-8, and nothing that text is sent on to."""
+    """Return whether a page may use characters beyond ASCII: only a terminal with UTF-8, never piped text."""
     plain = options.ascii_only or options.legacy_windows or console.is_dumb_terminal
     return options.is_terminal and not plain
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Columns side by side in as much width as there is: numbers keep theirs, names give way.
+    """Adjacent columns in the available width: numeric columns keep theirs, names are shortened.
 
-    Lines are laid out here and not by rich's table, which shrinks all columns alike, and are ASCII only, so that they
-    go through pipes and consoles of any encoding.
+    Lines are laid out here instead of by rich's table, which shrinks all columns alike. They are ASCII, so that they
+    pass through pipes and consoles of any encoding.
     """
 
     columns: Sequence[Column]
@@ -155,7 +158,7 @@ class Grid:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         spares = [column.spare for column in self.columns] or [0]
         widths, gap = self._widths(options.max_width, readable=max(spares) > 0)
-        # Columns to spare go before names become unreadable; those of a spare below 0 when nothing else gives way.
+        # Spare columns are dropped before names become unreadable; those with a negative spare as a last resort.
         goes = max(spares) or min(spares)
         if goes and sum(widths) + len(gap) * (len(widths) - 1) > options.max_width:
             kept = [column for column in self.columns if column.spare != goes]
@@ -204,16 +207,16 @@ class Grid:
             shown = cell if len(cell) <= width else _cut(cell, width, column)
             padded = shown.rjust(width) if column.numeric else shown.ljust(width)
             if isinstance(column, Bars) and number is not None:
-                colour = BOUND_STYLES.get(column.bounds[number], "")
+                color = BOUND_STYLES.get(column.bounds[number], "")
             else:
-                colour = BOUND_STYLES.get(cell, "")
-            line.append(gap if place else "").append(padded, colour)
+                color = BOUND_STYLES.get(cell, "")
+            line.append(gap if place else "").append(padded, color)
         line.rstrip()
         return line
 
 
 def _least(column: Column, *, readable: bool) -> int:
-    """What a column that gives way keeps; bars may be as short as names that nobody can read."""
+    """Return the minimum width of a flexible column; bars may be as short as unreadable names."""
     if not readable or isinstance(column, Bars):
         return _NARROWEST
     return _READABLE_END if column.keep_end else _READABLE
@@ -229,12 +232,12 @@ def _text(text: str, style: str = "") -> Text:
 
 @dataclass(frozen=True)
 class Bars(Column):
-    """Bars as long as shares; that of the largest fills the column.
+    """Bars proportional to shares; the largest share fills the column.
 
     Attributes:
-        shares: of each line; None draws nothing.
-        bounds: what sets the time of each line, which colours its bar.
-        largest: the share that fills the column.
+        shares: Share of each line; None draws nothing.
+        bounds: Bound of each line, which colors its bar.
+        largest: Share that fills the column.
     """
 
     shares: Sequence[float | None] = ()
@@ -243,19 +246,22 @@ class Bars(Column):
 
     @property
     def scale(self) -> str:
-        """What a full bar stands for."""
+        """Value of a full bar."""
         return percent(self.largest)
 
     def heading(self, width: int) -> str:
-        """The line of the unit: the ends of the scale."""
+        """Return the unit line: the ends of the scale."""
         return "0" + self.scale.rjust(width - 1)
 
     def drawn(self, width: int, *, blocks: bool) -> list[str]:
-        """The cells at a width.
+        """Return the cells at a width.
 
         Args:
-            width: how many characters a full bar takes.
-            blocks: whether parts of a character can be shown; otherwise bars are whole `#`.
+            width: Width of a full bar in characters.
+            blocks: Whether fractional block characters are available; otherwise bars consist of `#`.
+
+        Returns:
+            The cells.
         """
         return [self._bar(share, width, blocks=blocks) for share in self.shares]
 
@@ -265,14 +271,14 @@ class Bars(Column):
         filled = width * min(share / self.largest, 1.0)
         if not blocks:
             return _PLAIN * int(filled + 0.5)
-        # What is there is seen: at least an eighth.
+        # Nonzero values show at least one eighth.
         eighths = max(int(len(_EIGHTHS) * filled + 0.5), 1)
         whole, rest = divmod(eighths, len(_EIGHTHS))
         return _WHOLE * whole + (_EIGHTHS[rest] if rest else "")
 
 
 def with_bars(columns: Sequence[Column], shown: Shown) -> list[Column]:
-    """The columns of a profile with bars after their shares; without, where no share is known."""
+    """Add bars after the share column of a profile, if any share is known."""
     shares = [*(row.share for row in shown.rows), None]  # the total has none
     known = [share for share in shares if share]
     if not known:
@@ -280,7 +286,7 @@ def with_bars(columns: Sequence[Column], shown: Shown) -> list[Column]:
     bars = Bars(
         name="",
         unit="",
-        cells=["#" * _WIDEST] * len(shares),  # what it would take; what is drawn depends on the page
+        cells=["#" * _WIDEST] * len(shares),  # preferred width; the drawn cells depend on the page
         numeric=False,
         flexible=True,
         spare=_SPARE,

@@ -1,12 +1,12 @@
-"""A profile as a timeline that Perfetto and chrome://tracing show: the JSON object of the Chrome Trace Event Format.
+"""Timelines in the Chrome Trace Event Format, which Perfetto and chrome://tracing display.
 
-The seconds of the layers add up to the latency of the estimate, in each way of running and on each kind of machine:
-what a forward takes beside its kernels (its start, and what the host is slower than the device) is shared out among
-them by the machine model, as launch seconds. So kernels lie back to back, there is no gap, and the last ends at the
-latency.
+The seconds of the layers add up to the latency of the estimate, in every execution mode and on every kind of machine:
+the machine model distributes the time outside kernels (the start of the forward, host overhead) over the kernels as
+launch seconds. Therefore kernels are contiguous, and the last one ends at the latency.
 
-A slice is a pair of begin and end and never an event with a duration: viewers round start and duration to nanoseconds,
-each by itself, and drop a slice that then begins before the last one has ended. Rounded ends and begins stay in order.
+A slice is a pair of begin and end events, not one event with a duration: viewers round start and duration to
+nanoseconds separately and drop slices that then begin before the previous one has ended. Rounded begins and ends stay
+in order.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 MEMORY_TRACK = "memory"
-"""Where kernels that compute nothing are: it is bytes that they wait for."""
+"""Track of kernels without FLOPs, which are limited by memory."""
 
-_ESTIMATED, _MEASURED = 1, 2  # processes
-_MODULES = 1  # the first thread of each
+_ESTIMATED, _MEASURED = 1, 2  # process ids
+_MODULES = 1  # id of the first thread of each process
 _TERMS = ("launch_s", "compute_s", "dram_s", "cache_s")
 _US = 1e6
 _MEDIANS = "medians per module, laid end to end"
@@ -34,7 +34,7 @@ _MEDIANS = "medians per module, laid end to end"
 
 @dataclass
 class _Kernel:
-    """A layer that takes time, with what the counts say of it."""
+    """A layer with a nonzero time, and its counts."""
 
     layer: LayerEstimate
     phase: str
@@ -48,18 +48,21 @@ class _Kernel:
 
 
 def trace_of(profile: Profile | None, measured: Measurement | None = None) -> dict[str, Any]:
-    """The timeline of a profile, and below it that of a measurement.
+    """Return the timeline of a profile and, below it, of a measurement.
 
     Args:
-        profile: with an estimate; None, or one without, where there is a measurement alone.
-        measured: the same model as it ran.
+        profile: A profile with an estimate; None, or one without, for a measurement only.
+        measured: A measurement of the same model.
+
+    Returns:
+        The JSON object of the trace.
 
     Raises:
-        ValueError: there is neither an estimate nor a measurement.
+        ValueError: There is neither an estimate nor a measurement.
     """
     estimate = None if profile is None else profile.estimate
     if estimate is None and measured is None:
-        raise ValueError("a trace needs times: profile with hardware=, or give what `measure` returned")
+        raise ValueError("a trace needs times; profile with hardware=, or pass the result of measure()")
     events: list[dict[str, Any]] = []
     about: dict[str, Any] = {"schema": f"pyinfercost.trace/{SCHEMA_VERSION}"}
     if profile is not None and estimate is not None:
@@ -99,7 +102,7 @@ def measured_trace(result: Measurement) -> dict[str, Any]:
 
 
 def _kernels(profile: Profile, estimate: Estimate) -> list[_Kernel]:
-    """The layers that take time, in order; what is held while others run is with the one before them."""
+    """Return the layers with nonzero time in order; the memory of other nodes is that of the preceding kernel."""
     times = {layer.index: layer for layer in estimate.layers}
     kernels: list[_Kernel] = []
     waiting = 0
@@ -152,7 +155,7 @@ def _estimated(profile: Profile, estimate: Estimate) -> list[dict[str, Any]]:
 
 
 def _sums(kernel: _Kernel) -> dict[str, float]:
-    """What a module has as much of as its kernels together."""
+    """Return the figures that add up over the kernels of a module."""
     layer = kernel.layer
     sums = {"latency_s": layer.latency_s, "flops": layer.kernel_flops, "bytes": layer.kernel_bytes}
     if layer.energy_j is not None:
@@ -184,17 +187,17 @@ def _arguments(kernel: _Kernel) -> dict[str, Any]:
 
 
 def _counters(profile: Profile, kernels: list[_Kernel]) -> Iterator[tuple[str, float, Mapping[str, float]]]:
-    """What is held, and the mean power of each kernel: a step at each start, and what is left at the end."""
+    """Yield memory and mean power of each kernel: a step at each start, and the final values at the end."""
     total = profile.counts.total
     peak, live = total.peak_memory_bytes, total.peak_activation_bytes
-    # Weights, buffers and inputs, which are there all the time.
+    # Weights, buffers and inputs, which are in memory all the time.
     always = peak - live if isinstance(peak, int) and isinstance(live, int) else 0
     for kernel in kernels:
         yield "live memory (estimated)", kernel.started_us, {"bytes": always + kernel.live_bytes}
     if kernels:
         yield "live memory (estimated)", kernels[-1].ended_us, {"bytes": always}
     if not kernels or any(kernel.layer.energy_j is None for kernel in kernels):
-        return  # a machine whose power nobody has published
+        return  # the power of the machine is unknown
     for kernel in kernels:
         joules = kernel.layer.energy_j or 0.0
         yield "power (estimated)", kernel.started_us, {"W": joules / kernel.layer.latency_s}
@@ -202,7 +205,7 @@ def _counters(profile: Profile, kernels: list[_Kernel]) -> Iterator[tuple[str, f
 
 
 def _measured(measured: Measurement) -> list[dict[str, Any]]:
-    """The modules by what each took by itself; the whole forward alone where modules cannot be told apart."""
+    """Return slices of modules by their own time; of the whole forward only if modules were not measured."""
     events = Events(_MEASURED, f"measured: {measured.model} on {measured.device}")
     layers = [layer for layer in measured.layers if layer.measured_s > 0]
     if not layers:
@@ -240,11 +243,11 @@ def _measured(measured: Measurement) -> list[dict[str, Any]]:
 
 
 class Events:
-    """The events of one process of a timeline, in `found`.
+    """Events of one process of a timeline, collected in `found`.
 
     Args:
-        process: its number, which is also its place among the others.
-        name: what it is called.
+        process: Id of the process, which also determines its position.
+        name: Name of the process.
     """
 
     def __init__(self, process: int, name: str) -> None:
@@ -254,25 +257,25 @@ class Events:
         self._meta("process_sort_index", 0, {"sort_index": process})
 
     def name_thread(self, thread: int, name: str) -> None:
-        """Names a track; tracks stand in the order of their numbers."""
+        """Name a track; tracks are ordered by id."""
         self._meta("thread_name", thread, {"name": name})
         self._meta("thread_sort_index", thread, {"sort_index": thread})
 
     def slice(self, thread: int, name: str, started_us: float, ended_us: float, arguments: Mapping[str, Any]) -> None:
-        """A slice with nothing in it."""
+        """Add a slice without children."""
         self.begin(thread, name, started_us, arguments)
         self.end(thread, name, ended_us)
 
     def begin(self, thread: int, name: str, ts: float, arguments: Mapping[str, Any]) -> None:
-        """The start of a slice that `end` closes; what begins before that is nested in it."""
+        """Begin a slice that `end` closes; slices that begin in between are nested in it."""
         self.found.append({"ph": "B", "pid": self.process, "tid": thread, "name": name, "ts": ts, "args": arguments})
 
     def end(self, thread: int, name: str, ts: float) -> None:
-        """The end of the slice that began last."""
+        """End the innermost open slice."""
         self.found.append({"ph": "E", "pid": self.process, "tid": thread, "name": name, "ts": ts})
 
     def counter(self, name: str, ts: float, values: Mapping[str, float]) -> None:
-        """Values that hold from now on."""
+        """Set values that hold from this time on."""
         self.found.append({"ph": "C", "pid": self.process, "tid": 0, "name": name, "ts": ts, "args": values})
 
     def _meta(self, name: str, thread: int, arguments: Mapping[str, Any]) -> None:
@@ -280,20 +283,20 @@ class Events:
 
 
 def laid_out(seconds: Sequence[float]) -> list[tuple[float, float]]:
-    """Starts and ends, in microseconds, of slices that follow each other without a gap."""
+    """Return starts and ends, in microseconds, of contiguous slices."""
     return list(pairwise(_US * passed for passed in accumulate(seconds, initial=0.0)))
 
 
 def module_slices(
     events: Events, thread: int, stretches: Sequence[tuple[str, str, float, float, Mapping[str, float]]]
 ) -> None:
-    """Nested slices of modules, one for each time that a module goes on without a break.
+    """Add nested slices of modules, one for each uninterrupted run of a module.
 
     Args:
-        events: where they go.
-        thread: the track.
-        stretches: in their order: what all is in, the path of the module, start and end in microseconds, and figures
-            that a module has as the sum of those in it.
+        events: Destination.
+        thread: Track.
+        stretches: Runs in order: name of the outermost slice, path of the module, start and end in microseconds, and
+            figures that add up from children to parents.
     """
     open_slices: list[tuple[str, dict[str, Any]]] = []
     now = 0.0
@@ -312,7 +315,7 @@ def module_slices(
             arguments: dict[str, Any] = {"module": ".".join(names[1 : depth + 1])}
             open_slices.append((names[depth], arguments))
             events.begin(thread, names[depth], started, arguments)
-        for _, arguments in open_slices:  # viewers see what is added up until the end: the file is written later
+        for _, arguments in open_slices:  # arguments may change until the slice ends; the file is written later
             for figure, value in figures.items():
                 arguments[figure] = arguments.get(figure, 0.0) + value
         now = ended

@@ -1,4 +1,4 @@
-"""A trade-off: JSON, rows, and tables of a row per candidate and of what each candidate loses per layer."""
+"""Renderers of trade-offs: JSON, rows, and tables of candidates and of the sensitivity of layers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DECIMALS = 4
 
 
 def tradeoff_document(result: Tradeoff) -> dict[str, Any]:
-    """Return the JSON object: what was asked for, `rows` and `layers`."""
+    """Return the JSON object: the settings, `rows` and `layers`."""
     return {
         "schema_version": SCHEMA_VERSION,
         **{name: getattr(result, name) for name in ("model", "hardware", "precision", "execution", "maximize")},
@@ -40,7 +40,7 @@ def tradeoff_rows(result: Tradeoff) -> list[dict[str, Any]]:
 
 
 def tradeoff_layout(result: Tradeoff) -> Layout:
-    """Return what was asked for, the candidates, what failed, and the sensitivity of layers."""
+    """Return the settings, the candidates, the failures, and the sensitivity of layers."""
     parts: list[Part] = [Pairs(_heading(result)), GAP, Table(_columns(result))]
     failed = [(row.name, row.error) for row in result.rows if row.error is not None]
     if failed:
@@ -89,7 +89,7 @@ def _columns(result: Tradeoff) -> list[Column]:
 
 
 def _scaled(name: str, unit: str, values: Sequence[float | None], spare: int = 0) -> list[Column]:
-    """A column in one unit; none where nothing is known."""
+    """Return a column in one unit; none if all values are unknown."""
     known = [value for value in values if value is not None]
     if not known:
         return []
@@ -98,7 +98,7 @@ def _scaled(name: str, unit: str, values: Sequence[float | None], spare: int = 0
 
 
 def _layer_columns(result: Tradeoff) -> list[Column]:
-    """One row per layer, one column per candidate."""
+    """Return the columns of layers: one row per layer, one column per candidate."""
     cells = {(row.module, row.candidate): _lost(row) for row in result.layers}
     modules = list(dict.fromkeys(row.module for row in result.layers))
     candidates = list(dict.fromkeys(row.candidate for row in result.layers))
@@ -119,7 +119,7 @@ def _failed(row: LayerSensitivity) -> bool:
 
 
 def _pruned(rows: Sequence[TradeoffRow]) -> bool:
-    """Whether a candidate has more zeros than the first row, and is not predicted to be faster."""
+    """Return whether a candidate has more zeros than the first row without being predicted to be faster."""
     if not rows:
         return False
     first = rows[0]

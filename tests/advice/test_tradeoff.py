@@ -204,7 +204,7 @@ def test_where_the_original_fails_there_is_nothing_to_compare() -> None:
         ({"model": lambda: 5}, TypeError, "returned a int; expected an nn.Module"),
         ({"measure": True, "precision": "int8"}, TradeoffError, "measure=True supports native, fp32, bf16, fp16; got"),
         ({"hardware": "no-such-machine"}, ValueError, "no-such-machine"),
-        ({"per_layer": ["3", "nowhere"]}, TradeoffError, "no module 'nowhere'; layers that can be changed are 0, 3, 5"),
+        ({"per_layer": ["3", "nowhere"]}, TradeoffError, "no module 'nowhere'; expected some of 0, 3, 5"),
         ({"per_layer": "3"}, TypeError, "per_layer is '3'"),
         ({"per_layer": True, "model": nn.ReLU()}, TradeoffError, "the model has none"),
     ],

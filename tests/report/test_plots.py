@@ -195,7 +195,7 @@ def test_counts_need_no_machine_and_say_what_is_unknown() -> None:
     counted.plot_breakdown(value="traffic_bytes")
     timed = ic.profile(blocks(custom_op=True), hardware="l4", batch=4)
     assert breakdown_of(timed.to_dict()).unknown == 1
-    assert "1 layer is not modelled" in texts_of(timed.plot_breakdown())
+    assert "1 layer is not modeled" in texts_of(timed.plot_breakdown())
 
 
 # ---- memory ----
@@ -299,8 +299,8 @@ def test_profiles_from_files_are_drawn(tmp_path: Path, profile: ic.Profile) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"by": "layer"}, r"by is one of 'module', 'op', 'bound', 'effect', got 'layer'"),
-        ({"value": "watts"}, r"value is one of 'flops', .*, got 'watts'"),
+        ({"by": "layer"}, r"by is 'layer'; expected one of 'module', 'op', 'bound', 'effect'"),
+        ({"value": "watts"}, r"value is 'watts'; expected one of 'flops', .*"),
         ({"depth": 0}, r"depth must be at least 1"),
         ({"top": 0}, r"top must be at least 1"),
     ],
@@ -318,11 +318,11 @@ def test_profiles_that_do_not_have_it() -> None:
         counted.plot_breakdown()
     with pytest.raises(ValueError, match="has no layers"):
         ic.plots.plot_memory({"layers": [], "totals": {}, "estimate": None})
-    with pytest.raises(ValueError, match="is no profile"):
+    with pytest.raises(ValueError, match="is not a profile"):
         ic.plots.plot_memory({"points": []})
-    with pytest.raises(TypeError, match="got a int"):
+    with pytest.raises(TypeError, match="of type int"):
         ic.plots.plot_memory(3)
-    with pytest.raises(TypeError, match="ax is matplotlib Axes"):
+    with pytest.raises(TypeError, match="expected matplotlib Axes"):
         counted.plot_memory(ax=plt.subplots(1, 2)[1])
     with pytest.raises(ValueError, match="no profile is given"):
         ic.plots.plot_roofline([])

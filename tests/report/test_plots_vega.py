@@ -67,7 +67,7 @@ def test_specifications_are_json_and_say_what_they_are(profile: ic.Profile, swee
     for spec in specs:
         assert spec["$schema"] == "https://vega.github.io/schema/vega-lite/v5.json"
         assert json.loads(json.dumps(spec, allow_nan=False)) == spec
-    with pytest.raises(ValueError, match="'roofline', 'breakdown', 'memory', got 'pie'"):
+    with pytest.raises(ValueError, match="plot is 'pie'; expected one of 'roofline', 'breakdown', 'memory'"):
         profile.to_vega("pie")
 
 

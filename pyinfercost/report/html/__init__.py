@@ -1,1 +1,1 @@
-"""The report of a profile as one HTML page that needs no network."""
+"""HTML report of a profile, as one page that needs no network."""

@@ -1,4 +1,4 @@
-"""The report of a profile: one HTML file with its own style, script and data, which loads nothing else."""
+"""HTML report of a profile: a single file with its own style, script and data, which loads no other resource."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ASSETS = Path(__file__).parent / "assets"
 
 PROFILE_ID = "pyinfercost-profile"
-"""The id of the script element that holds the profile's JSON, from which the report can be read back."""
+"""Id of the script element that holds the profile's JSON; the profile is read back from it."""
 
 _CARDS = [
     {
@@ -51,22 +51,25 @@ _CARDS = [
     }
     for figure in sorted(figures.of_scope(figures.CARD), key=lambda figure: figures.HARDWARE not in figure.needs)
 ]
-"""Rows of the catalog that the page's script shows as cards, those of a machine first."""
+"""Figures of the catalog that the page's script shows as cards, with those of a machine first."""
 
-_LEVEL = 6  # a higher one takes several times as long for two per cent
+_LEVEL = 6  # higher levels take several times as long and save 2 %
 
 _SCRIPTS = ("numbers", "data", "headline", "axes", "roofline", "memory", "tree", "details", "main")
 
 
 def profile_page(profile: Profile, *, vary: Mapping[str, Any] | None = None) -> str:
-    """Return the report of a profile, with switches to the points around it.
+    """Return the report of a profile, with switches to alternative points.
 
     Args:
-        profile: the profile.
-        vary: axis -> values, as in `predict.alternatives`.
+        profile: The profile.
+        vary: Axis -> values, as in `predict.alternatives`.
+
+    Returns:
+        The HTML text.
 
     Raises:
-        ValueError: for an axis that cannot be varied, or a value that it does not take.
+        ValueError: An axis or one of its values is invalid.
     """
     counted_only = profile.estimate is None and not vary
     found = None if counted_only else alternatives(profile, vary)
@@ -75,23 +78,23 @@ def profile_page(profile: Profile, *, vary: Mapping[str, Any] | None = None) -> 
 
 
 def report_html(document: Mapping[str, Any], points: Mapping[str, Any] | None = None, *, text: str = "") -> str:
-    """The report of a profile.
+    """Return the report of a profile's JSON document.
 
     Args:
-        document: the JSON object of a profile.
-        points: the JSON object of the points around it; None for a report without switches.
-        text: the figures as plain text, for a browser that runs no scripts.
+        document: JSON object of a profile.
+        points: JSON object of the alternative points; None for a report without switches.
+        text: Figures as plain text, for browsers without scripts.
 
     Returns:
-        The page. All that comes from the model is escaped, and its policy lets the browser run the page's own script
-        alone and load nothing.
+        The HTML text. Content from the model is escaped, and the page's content security policy allows its own script
+        only and no network access.
     """
     script = _script()
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return Template(_asset("page.html")).substitute(
         title=escape(document["model"] or "model"),
         policy=policy,
-        style=_colours() + _asset("style.css"),
+        style=_colors() + _asset("style.css"),
         script=script,
         version=escape(_core.__version__),
         text=escape(text),
@@ -102,26 +105,26 @@ def report_html(document: Mapping[str, Any], points: Mapping[str, Any] | None = 
 
 
 def _as_lines(profile: Profile) -> str:
-    """The figures of the whole, without the modules."""
+    """Return the figures of the whole model as lines of text."""
     lines = [*heading(profile), *totals(profile), ("ledger", ledger(profile.counts))]
     return "\n".join(f"{name:14}{text}" for name, text in lines)
 
 
 def embedded(text: str) -> str:
-    """JSON that can stand inside a script element: nothing in it ends the element or starts a comment."""
+    """Escape JSON for a script element, so that nothing in it ends the element or starts a comment."""
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
 def _packed(points: Mapping[str, Any]) -> str:
-    """Deflated, since it is many times the profile; browsers unpack it themselves (Compression Streams)."""
+    """Compress the alternatives, which are far larger than the profile; browsers decompress them natively."""
     return base64.b64encode(zlib.compress(as_json(points, indent=None).encode(), _LEVEL)).decode()
 
 
-def _colours() -> str:
-    """What binds a layer has the colours of every other picture; they do for light and dark pages."""
-    return ":root { " + " ".join(f"--{name}: {colour};" for name, colour in BOUND.items()) + " }\n"
+def _colors() -> str:
+    """Return the colors of bounds as CSS variables; they suit light and dark pages."""
+    return ":root { " + " ".join(f"--{name}: {color};" for name, color in BOUND.items()) + " }\n"
 
 
 @cache
@@ -139,19 +142,23 @@ def _asset(name: str) -> str:
 SCHEMA_VERSION = 1
 
 _OF_GRAPH = ("module", "op", "phase")
-"""Keys of a layer that are the same at every point."""
+"""Keys of a layer that are equal at all points."""
 
 _COLUMNS = tuple(key for key in LAYER_KEYS if key not in _OF_GRAPH)
 
 
 def points_document(found: Alternatives) -> dict[str, Any]:
-    """The JSON object of a grid of profiles.
+    """Return the JSON object of a grid of profiles.
+
+    Args:
+        found: The profiles.
 
     Returns:
-        `axes`, a list of `name` and `values`; `base`, the place of the report's own profile, which is empty here;
-        `machines`; and `points`, the last axis fastest: each with `sizes`, `totals`, `memory`, `estimate` (whose
-        `machine` is a place in `machines`) and `layers`, key -> a place in `columns`, which has each column of figures
-        once, in seven digits; totals are exact. A point that is not there has `refused`, the reason.
+        `axes`, a list of `name` and `values`; `base`, the index of the report's own profile, which is empty here;
+        `machines`; and `points`, with the last axis fastest. Each point has `sizes`, `totals`, `memory`, `estimate`
+        (whose `machine` is an index into `machines`) and `layers`: key -> index into `columns`, which holds each
+        distinct column of figures once, with seven digits; totals are exact. A point that could not be profiled has
+        `refused`, the reason.
     """
     machines: dict[str, tuple[int, dict[str, Any]]] = {}
     columns: dict[tuple[Any, ...], int] = {}
@@ -203,11 +210,11 @@ def _name(value: Any) -> Any:
 
 
 def _column(layers: list[dict[str, Any]], key: str) -> tuple[Any, ...]:
-    """Seven digits of what is predicted: all of them would make half of the file."""
+    """Round predicted figures to seven digits; full precision would double the size of the file."""
     values = [layer[key] for layer in layers]
     if not any(isinstance(value, float) for value in values):
         return tuple(values)
-    seen: dict[float | None, float | None] = {None: None}  # layers repeat, and so do their figures
+    seen: dict[float | None, float | None] = {None: None}  # cache, since repeated layers have equal figures
     for value in values:
         if value not in seen:
             seen[value] = float(f"{value:.7g}")

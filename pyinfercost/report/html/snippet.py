@@ -1,4 +1,4 @@
-"""Results in notebooks: a few lines and tables, with a style that touches nothing else; and the same as a page."""
+"""HTML snippets of results for notebooks, with a scoped style, and the same snippets as pages."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 _ROWS = 20
 _DEEPEST = 8
-_SPARE = 3  # columns of this much to spare, and more, are left out
+_SPARE = 3  # columns with this `spare` or more are left out
 _LINES = ("FLOPs", "parameters", "latency", "energy", "cost", "bound by", "memory")
-# Colours are the notebook's own, so that the same rules do for a dark one.
+# Colors are those of the notebook, so the same rules suit dark themes.
 _STYLE = (
     ".pyinfercost{font-size:13px;line-height:1.4;overflow-x:auto}"
     ".pyinfercost table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:6px 0}"
@@ -34,7 +34,7 @@ _STYLE = (
 
 
 def profile_snippet(profile: Profile) -> str:
-    """The heading, the totals that people ask for first, and the module tree at a depth that is short."""
+    """Return the heading, the main totals, and the module tree at a moderate depth."""
     whole = shown_rows(profile).whole
     trees = (shown_rows(profile, depth=depth) for depth in range(min(whole, _DEEPEST), 0, -1))
     shown = next((tree for tree in trees if len(tree.rows) <= _ROWS), None) or shown_rows(profile, top=_ROWS)
@@ -49,7 +49,7 @@ def profile_snippet(profile: Profile) -> str:
 
 
 def layout_snippet(result: object, **options: Any) -> str:
-    """Return the layout of a result as a snippet: its first lines, tables without columns to spare, and notes."""
+    """Return the layout of a result as a snippet: its first lines, tables without spare columns, and notes."""
     layout: Layout = render(result, "layout", **options)
     return snippet_of(layout)
 
@@ -68,7 +68,7 @@ def snippet_of(layout: Layout) -> str:
 
 
 def snippet_page(result: object, **options: Any) -> str:
-    """Return the snippet of a result as a page of its own, which loads nothing."""
+    """Return the snippet of a result as a standalone page without external resources."""
     title = f"{type(result).__name__} of {getattr(result, 'model', '') or getattr(result, 'hardware', '') or 'a graph'}"
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (

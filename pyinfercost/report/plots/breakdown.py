@@ -1,4 +1,4 @@
-"""The breakdown of a profile: what its parts have of the whole, each split by what binds its layers."""
+"""Breakdown of a profile: the share of each part, split by the bound of its layers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ VALUES: Mapping[str, tuple[str, str]] = MappingProxyType(
 """Figures that can be broken down: title and unit."""
 
 BY = ("module", "op", "bound", "effect")
-"""What it can be broken down by."""
+"""Keys to break down by."""
 
 OTHERS = "others"
 UNKNOWN = "unbound"
-"""The segment of layers that nothing binds, since there is no estimate."""
+"""Segment of layers without a bound, because there is no estimate."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,12 @@ class Part:
     """A bar of the breakdown.
 
     Attributes:
-        name: the module, op, bound or effect.
-        value: what its layers have together.
-        share: of the whole.
-        layers: how many layers these are.
-        segments: the value by what binds the layers: `"compute"`, `"dram"`, `"cache"`, `"launch"`, `"fused"` (the work
-            of a layer that runs in another's kernel), or `"unbound"` where there is no estimate. Those that are 0 are
-            not there.
+        name: The module, operator, bound or effect.
+        value: Sum over its layers.
+        share: Share of the whole.
+        layers: Number of layers.
+        segments: The value by bound of the layers: `"compute"`, `"dram"`, `"cache"`, `"launch"`, `"fused"` (layers that
+            run in another layer's kernel), or `"unbound"` without an estimate. Segments of 0 are omitted.
     """
 
     name: str
@@ -48,15 +47,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """What a breakdown shows.
+    """Data of a breakdown plot.
 
     Attributes:
-        value: what was broken down, one of `VALUES`.
-        by: by what, one of `BY`.
-        whole: the sum over all layers.
-        parts: the largest first; what does not fit is the last part.
-        folded: how many parts are together in the last one, 0 where all are there.
-        unknown: how many layers have no value, since their op is not modelled.
+        value: The figure, one of `VALUES`.
+        by: The key, one of `BY`.
+        whole: Sum over all layers.
+        parts: Parts in descending order; the last one may combine all that do not fit.
+        folded: Number of parts combined in the last one; 0 if there is none.
+        unknown: Number of layers without a value, because their operator is not modeled.
     """
 
     value: str
@@ -76,19 +75,21 @@ def breakdown_of(
     top: int | None = 12,
     merge: bool = False,
 ) -> Breakdown:
-    """What the parts of a profile have of the whole.
+    """Compute the share of each part of a profile.
 
     Args:
-        document: what `Profile.to_dict` returns, or the same read from a file.
-        by: `"module"`, `"op"`, `"bound"` or `"effect"`. A layer counts whole for what binds it.
+        document: The result of `Profile.to_dict`, or the same read from a file.
+        by: `"module"`, `"op"`, `"bound"` or `"effect"`. A layer is attributed entirely to its bound.
         value: `"latency_s"`, `"energy_j"`, `"flops"` or `"traffic_bytes"`.
-        depth: modules below this depth are added up; None takes those that run the layers.
-        top: at most so many parts, the others together being the last; None for all.
-        merge: whether numbers in paths stand for each other, so that blocks of equal build are one part:
-            `layers.*.mlp`.
+        depth: Modules below this depth are summed up; None keeps the modules that run the layers.
+        top: Maximum number of parts, the last one combining all others; None for all.
+        merge: Whether to treat numbers in paths as equal, so that identical blocks form one part: `layers.*.mlp`.
+
+    Returns:
+        The parts.
 
     Raises:
-        ValueError: for another `by` or `value`, a `depth` or `top` below 1, and for a value that the profile has not.
+        ValueError: `by` or `value` is unknown, `depth` or `top` is below 1, or the profile does not have the value.
     """
     _check(by, value, depth, top)
     layers = document["layers"]
@@ -130,20 +131,20 @@ def breakdown_of(
 def _check(by: str, value: str, depth: int | None, top: int | None) -> None:
     for name, given, known in (("by", by, BY), ("value", value, tuple(VALUES))):
         if given not in known:
-            raise ValueError(f"{name} is one of {', '.join(map(repr, known))}, got {given!r}")
+            raise ValueError(f"{name} is {given!r}; expected one of {', '.join(map(repr, known))}")
     for name, number in (("depth", depth), ("top", top)):
         if number is not None and number < 1:
-            raise ValueError(f"{name} must be at least 1, or None for all, got {number}")
+            raise ValueError(f"{name} must be at least 1, or None for all; got {number}")
 
 
 def _check_estimated(document: Mapping[str, Any], value: str, amounts: list[float | None]) -> None:
     counted = "value='flops' and value='traffic_bytes' need no machine"
     if document["estimate"] is None:
-        raise ValueError(f"this profile has no estimate, so no {value}: profile with hardware=; {counted}")
+        raise ValueError(f"this profile has no estimate and therefore no {value}; profile with hardware=; {counted}")
     if amounts and all(amount is None for amount in amounts):
         machine = document["estimate"]["hardware"]
-        why = "the power of this machine is not known" if value == "energy_j" else "no op of this graph is modelled"
-        raise ValueError(f"{value} is not known for any layer on {machine}: {why}; {counted}")
+        why = "the power of this machine is unknown" if value == "energy_j" else "no operator of this graph is modeled"
+        raise ValueError(f"{value} is unknown for all layers on {machine}: {why}; {counted}")
 
 
 def _amount(layer: Mapping[str, Any], value: str) -> float | None:
@@ -156,7 +157,7 @@ def _amount(layer: Mapping[str, Any], value: str) -> float | None:
 
 
 def _bound(layer: Mapping[str, Any]) -> str:
-    """What binds a layer, where it takes time of its own."""
+    """Return the bound of a layer; empty or fused if it has no time of its own."""
     if layer["bound"] is None:
         return UNKNOWN
     bound: str = layer["bound"]

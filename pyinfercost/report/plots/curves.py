@@ -1,4 +1,4 @@
-"""Curves of a sweep: one measure against another along the batch, their knees, and the Pareto front."""
+"""Curves of a sweep: one column against another along the batch, their knees, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ...results import figures
+from ...sources.sizes import BATCH
 from ...sweeps.choosing import group_codes, knees
 from ...sweeps.choosing import objectives as directed
 from ...sweeps.condition_syntax import unknown_column
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from ..layout import Column
 
 MOST_CURVES = 12
-"""More curves than colours can tell apart are drawn as clouds of points."""
+"""Maximum number of curves, as colors distinguish no more; further ones become clouds of points."""
 
 MOST_POINTS = 4000
-"""At most so many points, shared out among the curves; the front is never left out, knees only where there are more."""
+"""Maximum number of points over all curves; the front is always complete, knees only up to this number."""
 
 MEASURES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -34,19 +35,19 @@ MEASURES: Mapping[str, tuple[str, str]] = MappingProxyType(
         if figure.better
     }
 )
-"""Titles and units of columns of results; `/1M` is for a million items, while a column has the figure of one."""
+"""Titles and units of result columns; `/1M` is for a million items, while the column is per item."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A point that stands out.
+    """A highlighted point.
 
     Attributes:
-        row: its row in the sweep.
-        x: where it is drawn.
-        y: where it is drawn.
-        along: its value along its curve; None where there is no such column.
-        name: the other axes of the sweep, as far as they differ: `"l4, fp16"`.
+        row: Its row in the sweep.
+        x: Its position.
+        y: Its position.
+        along: Its value along its curve; None without such a column.
+        name: Values of the other axes, if they differ within the sweep: `"l4, fp16"`.
     """
 
     row: int
@@ -58,16 +59,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of one combination of the other axes, or, where there are too many, of one value of one of them.
+    """Points of one combination of the other axes or, if there are too many, of one value of one axis.
 
     Attributes:
-        name: the values of the axes that differ between curves: `"l4, fp16"`; empty where there is one curve.
-        rows: the rows of the sweep that are drawn, along the curve.
-        along: their values along it; empty where there is no such column.
-        x: where they are drawn.
-        y: where they are drawn.
-        fits: whether they fit into the memory of their machine.
-        joined: whether the points are one curve; a cloud holds points of many.
+        name: Values of the axes that differ between curves: `"l4, fp16"`; empty for a single curve.
+        rows: The drawn rows of the sweep, along the curve.
+        along: Their values along the curve; empty without such a column.
+        x: Their positions.
+        y: Their positions.
+        fits: Whether each fits into the memory of its machine.
+        joined: Whether the points form one curve; a cloud has points of many.
     """
 
     name: str
@@ -81,21 +82,21 @@ class Curve:
 
 @dataclass(frozen=True)
 class SweepCurves:
-    """What a plot of a sweep shows.
+    """Data of a sweep plot.
 
     Attributes:
-        model: what the model is called.
-        x: the column across.
-        y: the column upwards.
-        along: the column along the curves; None for points alone.
-        curves: in the order of the rows.
-        knees: the rows that `Sweep.knee` calls knees, one for each curve, and for each curve in a cloud.
-        front: the rows of the Pareto front, ordered by x.
-        objectives: the columns of the front; empty for none.
-        points: how many points the sweep has.
-        drawn: how many of them are in `curves`.
-        unknown: how many have no finite x and y, and are nowhere.
-        shared: names and values of the axes that all points share.
+        model: Name of the model.
+        x: Column on x.
+        y: Column on y.
+        along: Column along the curves; None for unconnected points.
+        curves: Curves in the order of the rows.
+        knees: Rows of knees (`Sweep.knee`), one for each curve, including those within a cloud.
+        front: Rows of the Pareto front, ordered by x.
+        objectives: Columns of the front; empty without one.
+        points: Number of points of the sweep.
+        drawn: Number of points in `curves`.
+        unknown: Number of points without finite x and y, which are not drawn.
+        shared: Names and values of the axes that all points share.
     """
 
     model: str
@@ -117,33 +118,36 @@ def sweep_curves(
     *,
     x: str = "latency_s",
     y: str = "throughput_per_s",
-    along: str | None = "batch",
+    along: str | None = BATCH,
     knee: bool = True,
     pareto: bool | str | Sequence[str] = (),
 ) -> SweepCurves:
-    """The curves of a sweep.
+    """Compute the curves of a sweep.
 
     Args:
-        sweep: what `sweep` returned.
-        x: a column of numbers.
-        y: another.
-        along: the size along each curve; None for points that no line joins.
-        knee: whether to look for knees: where more of `along` buys little more throughput.
-        pareto: columns of the Pareto front, `("latency_s", "cost_usd")`; True for x and y.
+        sweep: The result of `sweep`.
+        x: A numeric column.
+        y: A numeric column.
+        along: The size along each curve; None for unconnected points.
+        knee: Whether to find knees, beyond which a larger `along` adds little throughput.
+        pareto: Columns of the Pareto front, such as `("latency_s", "cost_usd")`; True for x and y.
+
+    Returns:
+        The curves.
 
     Raises:
-        ValueError: for an empty sweep; a column that is not there, holds text or is known at no point; an `along` that
-            is no axis of the sweep; a front whose directions are not known. The message says what there is.
+        ValueError: The sweep is empty; a column is missing, not numeric or unknown at all points; `along` is not an
+            axis of the sweep; or the direction of a front's column is unknown.
     """
     import numpy as np
 
     if not len(sweep):
-        raise ValueError("this sweep has no points to draw; a condition may have left out all of them")
+        raise ValueError("this sweep has no points to draw; a condition may have removed all of them")
     points = _Points(sweep, _numbers(sweep, x), _numbers(sweep, y), along)
     known = np.isfinite(points.x) & np.isfinite(points.y)
     if not known.any():
         name = y if np.isfinite(points.x).any() else x
-        raise ValueError(f"{name} is not known at any of {len(sweep):,} points{_remedy(name)}")
+        raise ValueError(f"{name} is unknown at all of {len(sweep):,} points{_remedy(name)}")
     codes = group_codes(sweep.data, [name for name in sweep.identity() if name != along])
     knee_rows = np.zeros(0, dtype=np.int64)
     if knee and along is not None:
@@ -168,7 +172,7 @@ def sweep_curves(
 
 
 class _Points:
-    """All points of a sweep: where they are drawn, and what says which point a row is."""
+    """All points of a sweep, with their positions and their names."""
 
     def __init__(self, sweep: Sweep, x: NDArray[np.float64], y: NDArray[np.float64], along: str | None) -> None:
         import numpy as np
@@ -177,17 +181,17 @@ class _Points:
         if along is not None and along not in axes:
             sizes = ", ".join(f"along={name!r}" for name in sweep.sizes)
             raise ValueError(
-                f"this sweep has no axis {along!r} to draw curves along; its axes are {', '.join(axes)}: "
-                f"say {sizes or 'another of them'}, or along=None for points alone"
+                f"this sweep has no axis {along!r} to draw curves along; its axes are {', '.join(axes)}; "
+                f"pass {sizes or 'another of them'}, or along=None for unconnected points"
             )
         self.sweep, self.x, self.y = sweep, x, y
         self.along: NDArray[Any] = np.empty(0) if along is None else np.asarray(sweep[along])
         if along is not None and self.along.dtype.kind not in "iuf":
-            raise ValueError(f"along={along!r} is a column of text; expected a size, such as 'batch'")
+            raise ValueError(f"along={along!r} is a text column; expected a size, such as {BATCH!r}")
         self._along = along
 
     def names(self, rows: NDArray[np.int64]) -> list[str]:
-        """What the axes that differ say of each row, but for the one along a curve."""
+        """Return the values of the differing axes for each row, except the axis along the curve."""
         differing = [column for column in self._axes(rows)[1] if column.name != self._along]
         columns = [
             [f"{column.name} {cell}" for cell in column.cells] if column.numeric else column.cells
@@ -196,13 +200,13 @@ class _Points:
         return [", ".join(cells) for cells in zip(*columns, strict=True)] if columns else [""] * len(rows)
 
     def marks(self, rows: NDArray[np.int64]) -> tuple[Mark, ...]:
-        """Rows that stand out."""
+        """Return rows as highlighted points."""
         along = self.along[rows].tolist() if self._along is not None else [None] * len(rows)
         listed = zip(rows.tolist(), self.x[rows].tolist(), self.y[rows].tolist(), along, self.names(rows), strict=True)
         return tuple(Mark(*mark) for mark in listed)
 
     def curve(self, name: str, rows: NDArray[np.int64], *, joined: bool) -> Curve:
-        """Rows as a curve."""
+        """Return rows as a curve."""
         import numpy as np
 
         along = self.along[rows] if self._along is not None else self.along
@@ -210,7 +214,7 @@ class _Points:
         return Curve(name, rows, along, self.x[rows], self.y[rows], fits, joined)
 
     def shared(self) -> tuple[tuple[str, str], ...]:
-        """The axes that all points share."""
+        """Return names and values of the axes that all points share."""
         import numpy as np
 
         return tuple(self._axes(np.zeros(1, dtype=np.int64))[0])
@@ -222,7 +226,7 @@ class _Points:
 def _curves(
     points: _Points, codes: NDArray[np.int64], known: NDArray[np.bool_], knee_rows: NDArray[np.int64]
 ) -> tuple[Curve, ...]:
-    """A curve of each combination of the other axes; where these are too many, a cloud of each value of one axis."""
+    """Return one curve per combination of the other axes or, if there are too many, one cloud per value of one axis."""
     import numpy as np
 
     count, axis = int(codes.max()) + 1, None
@@ -251,7 +255,7 @@ def _curves(
 
 
 def _telling_axis(sweep: Sweep) -> str | None:
-    """The first axis of a few values, which colours can tell apart."""
+    """Return the first axis with few enough values for colors."""
     import numpy as np
 
     for name in sweep.identity():
@@ -266,41 +270,41 @@ def _value_text(axis: str, value: Any) -> str:
 
 
 def _front(points: _Points, objectives: tuple[str, ...], known: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The rows of the front that can be drawn, ordered by x."""
+    """Return the drawable rows of the front, ordered by x."""
     import numpy as np
 
     if not objectives:
         return np.zeros(0, dtype=np.int64)
     for name in objectives:
         if not np.isfinite(_numbers(points.sweep, name)).any():
-            raise ValueError(f"{name} is not known at any of {len(points.sweep):,} points{_remedy(name)}")
+            raise ValueError(f"{name} is unknown at all of {len(points.sweep):,} points{_remedy(name)}")
     rows = front_rows(points.sweep.data, directed(objectives, known=points.sweep.data))
     rows = rows[known[rows]]
     return rows[np.lexsort((points.y[rows], points.x[rows]))]
 
 
 def _numbers(sweep: Sweep, name: str) -> NDArray[np.float64]:
-    """A column of numbers."""
+    """Return a numeric column."""
     import numpy as np
 
     if name not in sweep.data:
         raise ValueError(unknown_column(name, sweep.data) + _remedy(name))
     column = np.asarray(sweep[name])
     if column.dtype.kind not in "iufb":
-        raise ValueError(f"{name!r} is a column of text; expected one of numbers, such as 'latency_s'")
+        raise ValueError(f"{name!r} is a text column; expected a numeric one, such as 'latency_s'")
     return column.astype(np.float64)
 
 
 def _remedy(name: str) -> str:
-    """What makes a column known, where that takes more than a machine."""
+    """Return the argument of `sweep` that provides a column, if it needs one."""
     needs = figures.FIGURES[name].needs if name in figures.FIGURES else frozenset()
     if figures.PRICE in needs:
-        return ": give sweep() a price="
-    return ": give sweep() a region=" if figures.PLACE in needs else ""
+        return "; pass price= to sweep()"
+    return "; pass region= to sweep()" if figures.PLACE in needs else ""
 
 
 def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most so many of the rows, the first and the last among them."""
+    """Return at most `most` of the rows, evenly chosen, including the first and the last."""
     import numpy as np
 
     if len(rows) <= most:

@@ -1,4 +1,4 @@
-"""The breakdown of a profile, drawn with matplotlib."""
+"""Plot of the breakdown of a profile, with matplotlib."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SEGMENTS = {**BOUND, UNKNOWN: PLAIN}
-"""The colours of the segments of a bar."""
+"""Colors of the segments of a bar."""
 
 _TEXTS = {
     **{bound: f"bound by {bound}" for bound in BOUND},
     "fused": "in another layer's kernel",
     UNKNOWN: "nothing binds it",
 }
-_BAR = 0.34  # inches of a bar
+_BAR = 0.34  # inches per bar
 
 
 def plot_breakdown(
@@ -38,32 +38,31 @@ def plot_breakdown(
     caption: bool = True,
     **kwargs: Any,
 ) -> Axes:
-    """What the parts of a profile have of the whole, the largest first, each split by what binds its layers.
+    """Plot the share of each part of a profile as bars, largest first, each split by the bound of its layers.
 
     Args:
-        profile: a `Profile`, its JSON object, or the path of a file with that.
-        ax: where to draw; None for a new figure.
-        by: `"module"`, `"op"`, `"bound"` or `"effect"`. A layer counts whole for what binds it.
+        profile: A `Profile`, its JSON object, or the path of a file with it.
+        ax: Axes to draw into; None for a new figure.
+        by: `"module"`, `"op"`, `"bound"` or `"effect"`. A layer is attributed entirely to its bound.
         value: `"latency_s"`, `"energy_j"`, `"flops"` or `"traffic_bytes"`; the last two need no machine.
-        depth: modules below this depth are added up; None takes those that run the layers.
-        top: at most so many bars, the last of them being all others together; None for all.
-        merge: whether numbers in paths stand for each other, so that blocks of equal build are one bar:
-            `layers.*.mlp`.
-        legend: whether the colours are explained.
-        title: a title of your own; False for none.
-        caption: whether the whole is said below the title.
-        **kwargs: what else `Axes.barh` takes.
+        depth: Modules below this depth are summed up; None keeps the modules that run the layers.
+        top: Maximum number of bars, the last one combining all others; None for all.
+        merge: Whether to treat numbers in paths as equal, so that identical blocks form one bar: `layers.*.mlp`.
+        legend: Whether to draw a legend.
+        title: Title; True for the default, False for none.
+        caption: Whether to state the whole below the title.
+        **kwargs: Further arguments of `Axes.barh`.
 
     Returns:
-        The axes. Across is the value in its unit (seconds, joules, FLOP, bytes).
+        The axes, with the value on x in its unit (seconds, joules, FLOP, bytes).
 
     Raises:
-        ValueError: for another `by` or `value`, or a value that the profile has not.
+        ValueError: `by` or `value` is unknown, or the profile does not have the value.
     """
     document = document_of(profile)
     result = breakdown_of(document, by=by, value=value, depth=depth, top=top, merge=merge)
     if not result.parts:
-        raise ValueError(f"all layers of this profile have a {value} of 0: there is nothing to draw")
+        raise ValueError(f"all layers of this profile have a {value} of 0, so there is nothing to draw")
     ax = axes_for(ax, 8.0, max(2.5, 1.3 + _BAR * len(result.parts)))
     places = range(len(result.parts))
     there = [bound for bound in SEGMENTS if any(bound in part.segments for part in result.parts)]
@@ -95,10 +94,10 @@ def plot_breakdown(
 
 
 def whole_text(result: Breakdown) -> list[str]:
-    """What the bars are shares of, and what is in none, in words."""
+    """Return notes on the whole and on layers in no bar."""
     name, unit = VALUES[result.value]
     texts = [f"{name} by {result.by}, of {quantity(result.whole, unit)} in all"]
     if result.unknown:
         layers = "1 layer is" if result.unknown == 1 else f"{result.unknown} layers are"
-        texts.append(f"{layers} not modelled and in no bar")
+        texts.append(f"{layers} not modeled and in no bar")
     return texts

@@ -1,4 +1,4 @@
-"""The memory of a profile over its nodes, drawn with matplotlib."""
+"""Plot of the memory of a profile over its nodes, with matplotlib."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 IN_REACH = 3.0
-"""The capacity of a machine of more than this times the peak is said in words, since a line would flatten all else."""
+"""A capacity above this multiple of the peak is stated in text, since a line would flatten the plot."""
 
 FLAT = 0.1
-"""Below this share of the peak, what changes over the nodes could not be seen above what lies there all the time."""
+"""Variable memory below this share of the peak would be invisible above the constant part."""
 
 
 def plot_memory(
@@ -30,27 +30,27 @@ def plot_memory(
     caption: bool = True,
     **kwargs: Any,
 ) -> Axes:
-    """What is held in memory while each node of a graph runs: weights, inputs, and what the nodes have made.
+    """Plot the memory in use while each node of a graph runs: weights, inputs, and results of nodes.
 
     Args:
-        profile: a `Profile`, its JSON object, or the path of a file with that.
-        ax: where to draw; None for a new figure.
-        fixed: whether weights and inputs, which lie there all the time, are drawn below the rest; None leaves them out
-            where the rest could not be seen above them, and says so.
-        legend: whether the colours are explained.
-        title: a title of your own; False for none.
-        caption: whether the line below the title says how much a machine has, and what is not drawn.
-        **kwargs: what else `Axes.fill_between` takes, for the area of what the nodes have made.
+        profile: A `Profile`, its JSON object, or the path of a file with it.
+        ax: Axes to draw into; None for a new figure.
+        fixed: Whether to draw weights and inputs, which are constant, below the rest; None omits them, with a note, if
+            the rest would be invisible above them.
+        legend: Whether to draw a legend.
+        title: Title; True for the default, False for none.
+        caption: Whether to draw a line below the title with the machine's memory and omitted parts.
+        **kwargs: Further arguments of `Axes.fill_between` for the area of results.
 
     Returns:
-        The axes. Across are nodes in the order in which they run, upwards bytes.
+        The axes: nodes in execution order on x, bytes on y.
     """
     document = document_of(profile)
     held = memory_of(document)
     fixed = below(held, fixed)
     ax = axes_for(ax, 8.0, 4.5)
     nodes = len(held.live_bytes)
-    # The last step has the width of the others.
+    # Repeat the last value, so that the last step is as wide as the others.
     edges, live = list(range(nodes + 1)), [*held.live_bytes, held.live_bytes[-1]]
     base = 0.0
     if fixed:
@@ -70,7 +70,7 @@ def plot_memory(
         ax.axhline(held.capacity_bytes, color=ALARM, linewidth=1.3, linestyle="--", label=text)
     labels = Labels(ax)
     if legend:
-        # Beside the area where there is room for it: not over the peak.
+        # Beside the peak, not over it.
         loc: Any = "upper left" if held.peak_node > nodes / 2 else "upper right"
         labels.took(ax.legend(loc=loc, fontsize="small", reverse=True))
     where = shortened(module_at(held.peak_module, None))
@@ -86,19 +86,19 @@ def plot_memory(
 
 
 def below(held: MemoryTimeline, fixed: bool | None) -> bool:
-    """Whether what lies there all the time is drawn."""
+    """Return whether the constant memory is drawn."""
     if fixed is not None:
         return fixed
     return max(held.live_bytes) >= FLAT * held.peak_bytes
 
 
 def capacity_in_reach(held: MemoryTimeline, fixed: bool) -> bool:
-    """Whether a line for the memory of the machine says more than it flattens."""
+    """Return whether the machine's memory is drawn as a line."""
     return fixed and held.capacity_bytes is not None and held.capacity_bytes <= IN_REACH * held.peak_bytes
 
 
 def memory_text(held: MemoryTimeline, fixed: bool) -> list[str]:
-    """What is not to be seen, in words."""
+    """Return notes on the parts that are not drawn."""
     texts = []
     if not fixed:
         parts = [("weights", held.weight_bytes), ("inputs", held.input_bytes)]
@@ -112,7 +112,7 @@ def memory_text(held: MemoryTimeline, fixed: bool) -> list[str]:
 
 
 def _sections(ax: Axes, held: MemoryTimeline, labels: Labels) -> None:
-    """The names of the modules along the nodes, and where backward begins."""
+    """Draw the names of modules along the nodes, and the start of the backward pass."""
     for section in held.sections:
         if section.first:
             ax.axvline(section.first, color="gray", linewidth=0.5, alpha=0.5, zorder=0)

@@ -1,4 +1,4 @@
-"""The roofline of a profile, drawn with matplotlib."""
+"""Plot of the roofline of a profile, with matplotlib."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .inputs import Given, document_of, heading, module_at, rate_text, share_tex
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LARGEST = 600.0  # square points of the largest dot, unless all are small
-_MOST_AREA = 20_000.0  # square points for all of the time
-_OF_TIME = 0.995  # dots of so much of the time are in sight, the others may lie outside
+_LARGEST = 600.0  # maximum area of a dot in square points
+_MOST_AREA = 20_000.0  # area of all dots together in square points
+_OF_TIME = 0.995  # the axes include dots with this share of the time
 
 _MARKERS = "osD^v"
-_BELOW, _ABOVE = 0.5, 4.0  # room around what is drawn, as factors
-_HEADROOM = 0.12  # and above it, as a share of its decades
+_BELOW, _ABOVE = 0.5, 4.0  # factors of the margins
+_HEADROOM = 0.12  # additional margin at the top, as a share of the decades
 _ON_A_LINE = 60
 
 
@@ -35,34 +35,34 @@ def plot_roofline(
     caption: bool = True,
     **kwargs: Any,
 ) -> Axes:
-    """What each layer of a profile reaches on its machine, beside what the machine could give.
+    """Plot the performance of each layer of a profile below the limits of its machine.
 
-    A dot is a layer: across, the FLOP that its kernel makes of a byte; upwards, the FLOP/s that it reaches. Its area is
-    its share of the time, its colour what binds it. Horizontal roofs are peak rates, slopes what a level of memory
-    serves, and where dram's slope meets a roof stands the intensity below which that peak is out of reach.
+    Each layer is a dot: x is the FLOPs per byte of its kernel, y the FLOP/s that it reaches, its area its share of the
+    time, its color its bound. Horizontal lines are peak rates and slopes are bandwidths of memory levels. The ridge
+    point where the slope of DRAM meets a peak is the minimum intensity that can reach the peak.
 
     Args:
-        profile: a `Profile`, its JSON object, or the path of a file with that; several are laid over each other, each
-            with its own mark, and with the roofs of each machine.
-        ax: where to draw; None for a new figure.
-        unused: whether roofs are drawn that no layer uses, faintly.
-        annotate: how many layers are named, those that take most time.
-        legend: whether the colours are explained.
-        title: a title of your own; False for none.
-        caption: whether the line below the title says what areas are and what has no dot.
-        **kwargs: what else `Axes.scatter` takes, for the dots.
+        profile: A `Profile`, its JSON object, or the path of a file with it; several are drawn over each other, with
+            one marker each and the roofs of each machine.
+        ax: Axes to draw into; None for a new figure.
+        unused: Whether to draw roofs that no layer uses, in a faint style.
+        annotate: Number of layers to name, by descending time.
+        legend: Whether to draw a legend.
+        title: Title; True for the default, False for none.
+        caption: Whether to draw a line below the title that explains areas and omitted layers.
+        **kwargs: Further arguments of `Axes.scatter` for the dots.
 
     Returns:
-        The axes. Across are FLOP/B, upwards FLOP/s.
+        The axes: FLOP/B on x, FLOP/s on y.
 
     Raises:
-        ValueError: for a profile without an estimate, or one of which no layer computes anything.
+        ValueError: The profile has no estimate, or none of its layers computes anything.
     """
     documents = [document_of(given) for given in _several(profile)]
     lines = [roofline_of(document) for document in documents]
     dots = [dot for line in lines for dot in line.dots]
     if not dots:
-        raise ValueError("no layer of this profile computes anything in a time of its own: there is nothing to draw")
+        raise ValueError("no layer of this profile has FLOPs and time of its own, so there is nothing to draw")
     ax = axes_for(ax, 8.0, 5.5)
     _limits(ax, lines)
     labels = Labels(ax)
@@ -72,7 +72,7 @@ def plot_roofline(
         _machine(ax, line, labels, unused=unused, style=("-", "--", "-.", ":")[place % 4])
     for place, (line, document) in enumerate(zip(lines, documents, strict=True)):
         marker = _MARKERS[place % len(_MARKERS)]
-        drawn = sorted(line.dots, key=lambda dot: -dot.share)  # small dots lie on large ones
+        drawn = sorted(line.dots, key=lambda dot: -dot.share)  # small dots on top of large ones
         ax.scatter(
             [dot.intensity for dot in drawn],
             [dot.flop_per_s for dot in drawn],
@@ -109,7 +109,7 @@ def plot_roofline(
 
 
 def longest(line: Roofline, most: int) -> list[tuple[Dot, int]]:
-    """The dots that take most time, and how many lie on the same place: blocks of equal build count together."""
+    """Return the dots with the longest times, with the number of dots at the same position (identical blocks)."""
     alike: dict[tuple[str, float, float], list[Dot]] = {}
     for dot in line.dots:
         alike.setdefault((dot.op, dot.flops, dot.traffic_bytes), []).append(dot)
@@ -118,7 +118,7 @@ def longest(line: Roofline, most: int) -> list[tuple[Dot, int]]:
 
 
 def roofline_text(lines: Sequence[Roofline]) -> list[str]:
-    """What areas are, and what has no place on a roofline, in words."""
+    """Return notes on areas and on layers that have no place on a roofline."""
     if len(lines) > 1:
         return ["area of a dot: its share of the time"]
     (line,) = lines
@@ -132,20 +132,20 @@ def roofline_text(lines: Sequence[Roofline]) -> list[str]:
 
 
 def top_of(line: Roofline) -> float:
-    """The highest roof that a layer uses, up to which slopes go."""
+    """Return the highest roof that a layer uses, where slopes end."""
     return max(roof.flop_per_s for roof in [roof for roof in line.roofs if roof.used] or line.roofs)
 
 
 def _several(profile: Any) -> list[Any]:
     if isinstance(profile, (list, tuple)):
         if not profile:
-            raise ValueError("no profile is given; expected one or several")
+            raise ValueError("profile is an empty sequence; expected one or several profiles")
         return list(profile)
     return [profile]
 
 
 def limits_of(lines: Iterable[Roofline]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Where the axes begin and end: around the dots that count, the roofs in use, and where dram meets them."""
+    """Return the limits of the axes: around the relevant dots, the roofs in use, and their ridges with DRAM."""
     seen = [dot for line in lines for dot in _most_of_time(line)]
     x = [dot.intensity for dot in seen]
     x += [ridge.intensity for line in lines for ridge in line.ridges if ridge.level == "dram"]
@@ -156,7 +156,7 @@ def limits_of(lines: Iterable[Roofline]) -> tuple[tuple[float, float], tuple[flo
 
 
 def _limits(ax: Axes, lines: Iterable[Roofline]) -> None:
-    """Logarithmic axes around what is to be seen, and around what is there already."""
+    """Set logarithmic axes around the plot and around existing content."""
     before = (ax.get_xlim(), ax.get_ylim()) if ax.has_data() else None
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -171,7 +171,7 @@ def _limits(ax: Axes, lines: Iterable[Roofline]) -> None:
 
 
 def _most_of_time(line: Roofline) -> list[Dot]:
-    """The dots that have nearly all of the time: one of no weight should not stretch the axes by decades."""
+    """Return the dots with nearly all of the time, so that negligible ones do not stretch the axes by decades."""
     whole, so_far, kept = sum(dot.latency_s for dot in line.dots), 0.0, []
     for dot in sorted(line.dots, key=lambda dot: -dot.latency_s):
         if so_far >= _OF_TIME * whole:
@@ -182,7 +182,7 @@ def _most_of_time(line: Roofline) -> list[Dot]:
 
 
 def _machine(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, style: str) -> None:
-    """The roofs, slopes and ridge points of a machine."""
+    """Draw the roofs, slopes and ridge points of a machine."""
     import numpy as np
 
     color = library("matplotlib").rcParams["text.color"]
@@ -214,7 +214,7 @@ def _machine(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, style: s
 
 
 def _names(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, prefix: str) -> None:
-    """What the roofs, slopes and ridge points are; roofs in use first, and the others last."""
+    """Draw the names of roofs, slopes and ridge points; roofs in use first, others last."""
     texts = {roof: f"{prefix}{roof.label}: {rate_text(roof.flop_per_s, 'FLOP/s')}" for roof in line.roofs}
     for roof in line.roofs:
         if roof.used:
@@ -231,7 +231,7 @@ def _names(ax: Axes, line: Roofline, labels: Labels, *, unused: bool, prefix: st
 
 
 def _on_roof(ax: Axes, labels: Labels, text: str, rate: float, *, faint: bool) -> None:
-    """A roof's name, above its right end; a faint one only where there is room."""
+    """Draw a roof's name above its right end; a faint one only if there is room."""
     label = ax.annotate(
         text,
         (1, rate),
@@ -250,7 +250,7 @@ def _on_roof(ax: Axes, labels: Labels, text: str, rate: float, *, faint: bool) -
 
 
 def _on_slope(ax: Axes, labels: Labels, text: str, byte_per_s: float, top: float) -> None:
-    """A level's name along its slope, near its lower end."""
+    """Draw a level's name along its slope, near its lower end."""
     low, bottom = ax.get_xlim()[0], ax.get_ylim()[0]
     begin = max(low, bottom / byte_per_s)
     end = top / byte_per_s
@@ -263,7 +263,7 @@ def _on_slope(ax: Axes, labels: Labels, text: str, byte_per_s: float, top: float
             log10(x),
             log10(x * byte_per_s),
             text,
-            transform=ax.transLimits + ax.transAxes,  # in decades, where every slope is 45 degrees, at any zoom
+            transform=ax.transLimits + ax.transAxes,  # in decades, where slopes have 45 degrees at any zoom
             rotation=45,
             rotation_mode="anchor",
             transform_rotates_text=True,
@@ -280,7 +280,7 @@ def _on_slope(ax: Axes, labels: Labels, text: str, byte_per_s: float, top: float
 
 
 def _legend(ax: Axes, lines: list[Roofline], documents: list[Any], labels: Labels) -> None:
-    """What colours say, and marks where there are several profiles."""
+    """Draw the legend of colors and, for several profiles, of markers."""
     line_of = library("matplotlib.lines").Line2D
     there = {dot.bound for line in lines for dot in line.dots}
 
@@ -295,7 +295,7 @@ def _legend(ax: Axes, lines: list[Roofline], documents: list[Any], labels: Label
 
 
 def _outside(ax: Axes, lines: list[Roofline]) -> str:
-    """How many dots are out of sight, in words."""
+    """Return a note on the number of dots outside the axes."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     dots = [dot for line in lines for dot in line.dots]
     inside = [dot for dot in dots if left <= dot.intensity <= right and bottom <= dot.flop_per_s <= top]

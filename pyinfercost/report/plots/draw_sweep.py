@@ -1,10 +1,11 @@
-"""The curves of a sweep, drawn with matplotlib."""
+"""Plot of the curves of a sweep, with matplotlib."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...sources.sizes import BATCH
 from .curves import MEASURES, Curve, SweepCurves, sweep_curves
 from .drawing import Labels, axes_for, label_axis, library, title_and_caption
 
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 
     from ...sweeps.result import Sweep
 
-_SPAN = 10.0  # an axis of more than a decade is logarithmic
-_FEW = 24  # points of a curve that are worth a marker each
-_FEW_KNEES = 12  # knees that have labels
+_SPAN = 10.0  # axes that span more than a decade are logarithmic
+_FEW = 24  # maximum number of points of a curve with markers
+_FEW_KNEES = 12  # maximum number of knees with labels
 
 
 def plot_sweep(
@@ -24,7 +25,7 @@ def plot_sweep(
     *,
     x: str = "latency_s",
     y: str = "throughput_per_s",
-    along: str | None = "batch",
+    along: str | None = BATCH,
     knee: bool = True,
     pareto: bool | str | Sequence[str] = (),
     log: bool | None = None,
@@ -33,33 +34,33 @@ def plot_sweep(
     caption: bool = True,
     **kwargs: Any,
 ) -> Axes:
-    """One measure of a sweep against another: a curve for each machine, precision and so on, along the batch.
+    """Plot one column of a sweep against another, as curves along the batch for each machine, precision and so on.
 
-    Numbers beside a curve are batches, at its ends and at its knee, which `Sweep.knee` finds: beyond it, more batch
-    buys little throughput. Crosses do not fit into the memory of their machine. Of a large sweep a few thousand points
-    are drawn, evenly chosen; of more than a dozen curves, clouds with a colour for each machine. The front is
-    that of all points, and so are the knees unless there are thousands of curves.
+    Numbers beside a curve are batch sizes at its ends and at its knee (`Sweep.knee`), beyond which throughput grows
+    little. Crosses mark points that exceed the memory of their machine. Of a large sweep, a few thousand evenly chosen
+    points are drawn; more than a dozen curves become clouds with one color per machine. The front is always that of all
+    points; so are the knees unless there are thousands of curves.
 
     Args:
-        sweep: what `sweep` returned.
-        ax: where to draw; None for a new figure.
-        x: a column of numbers.
-        y: another.
-        along: the size along each curve; None for points that no line joins.
-        knee: whether knees are marked.
-        pareto: columns whose Pareto front is marked, `("latency_s", "cost_usd")`; True for x and y.
-        log: whether both axes are logarithmic; None where a range spans more than a decade.
-        legend: whether the curves are named.
-        title: a title of your own; False for none.
-        caption: whether the line below the title says what numbers mean and what is left out.
-        **kwargs: what else `Axes.plot` takes, for the curves.
+        sweep: The result of `sweep`.
+        ax: Axes to draw into; None for a new figure.
+        x: A numeric column.
+        y: A numeric column.
+        along: The size along each curve; None for unconnected points.
+        knee: Whether to mark knees.
+        pareto: Columns whose Pareto front is marked, such as `("latency_s", "cost_usd")`; True for x and y.
+        log: Whether both axes are logarithmic; None chooses it for ranges beyond a decade.
+        legend: Whether to name the curves.
+        title: Title; True for the default, False for none.
+        caption: Whether to draw a line below the title that explains numbers and omissions.
+        **kwargs: Further arguments of `Axes.plot` for the curves.
 
     Returns:
         The axes, in units without prefixes: seconds, bytes, joules, USD.
 
     Raises:
-        ValueError: for an empty sweep; a column that is not there, holds text or is known at no point; an `along` that
-            is no axis of the sweep.
+        ValueError: The sweep is empty; a column is missing, not numeric or unknown at all points; or `along` is not an
+            axis of the sweep.
     """
     shown = sweep_curves(sweep, x=x, y=y, along=along, knee=knee, pareto=pareto)
     ax = axes_for(ax, 8.0, 5.5)
@@ -95,7 +96,7 @@ def plot_sweep(
 
 
 def sweep_text(shown: SweepCurves) -> list[str]:
-    """What numbers mean, and what is not to be seen, in words."""
+    """Return notes on the meaning of numbers and on omitted points."""
     texts = []
     if shown.along is not None and shown.curves[0].joined:
         texts.append(f"numbers: {shown.along}")
@@ -111,17 +112,17 @@ def sweep_text(shown: SweepCurves) -> list[str]:
 
 
 def sweep_title(shown: SweepCurves) -> str:
-    """The model, and what all points share."""
+    """Return the model and the axis values that all points share."""
     return ", ".join([shown.model or "graph", *(_shared_text(*pair) for pair in shown.shared)])
 
 
 def is_spanning(values: Sequence[float]) -> bool:
-    """Whether a logarithmic axis suits the values: they are above 0, and more than a decade."""
+    """Return whether a logarithmic axis suits the values: positive, and over more than a decade."""
     return min(values) > 0 and max(values) >= _SPAN * min(values)
 
 
 def front_text(shown: SweepCurves) -> str:
-    """What the front is of."""
+    """Return the name of the front in the legend."""
     return "Pareto front of " + ", ".join(MEASURES.get(name, (name,))[0] for name in shown.objectives)
 
 
@@ -130,7 +131,7 @@ def _shared_text(name: str, value: str) -> str:
 
 
 def _scales(ax: Axes, shown: SweepCurves, log: bool | None) -> tuple[bool, bool]:
-    """Sets which axes are logarithmic, and says so."""
+    """Set the scales of the axes; return which are logarithmic."""
     found = []
     for values, set_scale in (
         ([value for curve in shown.curves for value in curve.x.tolist()], ax.set_xscale),
@@ -144,7 +145,7 @@ def _scales(ax: Axes, shown: SweepCurves, log: bool | None) -> tuple[bool, bool]
 
 
 def _draw(ax: Axes, curve: Curve, kwargs: dict[str, Any]) -> Any:
-    """A curve or a cloud, in the next colour of the axes' cycle, which is returned."""
+    """Draw a curve or a cloud in the next color of the axes' cycle; return the color."""
     options: dict[str, Any] = {"linewidth": 1.6, "marker": "o", "markersize": 3 if len(curve.rows) <= _FEW else 0}
     if not curve.joined:
         options = {"linestyle": "none", "marker": "." if len(curve.rows) > _FEW else "o", "markersize": 5, "alpha": 0.6}
@@ -155,7 +156,7 @@ def _draw(ax: Axes, curve: Curve, kwargs: dict[str, Any]) -> Any:
 def _draw_front(ax: Axes, shown: SweepCurves, color: Any) -> None:
     x, y = [mark.x for mark in shown.front], [mark.y for mark in shown.front]
     style: dict[str, Any] = {"linestyle": "none"}
-    if set(shown.objectives) == {shown.x, shown.y}:  # only then does a line along x have all of the front on one side
+    if set(shown.objectives) == {shown.x, shown.y}:  # only then is the front monotonic in the plot
         style = {"linestyle": "-"}
     ax.plot(
         x,
@@ -173,7 +174,7 @@ def _draw_front(ax: Axes, shown: SweepCurves, color: Any) -> None:
 
 
 def _label(ax: Axes, shown: SweepCurves, labels: Labels, colors: dict[str, Any]) -> None:
-    """The batch at the knees and the ends of each curve."""
+    """Draw the batch at the knees and the ends of each curve."""
     for curve in shown.curves:
         labels.keep_clear(curve.x, curve.y)
     if len(shown.knees) <= _FEW_KNEES:

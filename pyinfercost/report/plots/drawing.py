@@ -1,7 +1,7 @@
-"""What all plots share: axes, titles, captions, units of axes, and labels that keep out of each other's way.
+"""Shared parts of plots: axes, titles, captions, units of axes, and placement of labels without overlap.
 
-Everything is drawn in units without a prefix (seconds, bytes, FLOP/s), so that a caller's own lines go where they
-should; ticks are written in a unit that reads well, and the axis says which.
+All data is drawn in units without a prefix (seconds, bytes, FLOP/s), so that further lines by the caller match. Ticks
+use a suitable prefix, which the axis states.
 """
 
 from __future__ import annotations
@@ -20,55 +20,63 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.text import Annotation
 
-_DECADES = 2.5  # an axis of fewer has ticks at 1, 2 and 5
+_DECADES = 2.5  # axes with fewer decades have ticks at 1, 2 and 5
 _PREFIXED = ("s", "J", "B", "FLOP")
-_NARROW = 20  # characters that a line of a caption has at least
-_MARGIN = 50.0  # points left of axes that a figure has anyway
+_NARROW = 20  # minimum characters of a caption line
+_MARGIN = 50.0  # points left of the axes of a default figure
 _GAP = 1.5  # points between labels
-_NEAR = 12  # offsets of labels in points: beside the mark, and away from it at the end of a thin line
+_NEAR = 12  # offsets in points: first beside the mark, then at the end of a leader line
 _FAR = 30
-_CROSSING = 8  # marks that are as bad to cover as another label's line is to cross
+_CROSSING = 8  # crossing another label's line is as bad as covering this many marks
 
 
 def library(name: str) -> Any:
-    """A module of matplotlib, or an error that names the extra that brings it."""
+    """Import a module of matplotlib; the error of a missing one names the extra to install."""
     try:
         return import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"a plot needs matplotlib, which cannot be imported ({error}): pip install 'pyinfercost[plot]'; "
-            "to_vega() gives the same as a Vega-Lite specification without it",
+            f"a plot needs matplotlib, which cannot be imported ({error}); run pip install 'pyinfercost[plot]', or use "
+            "to_vega() for a Vega-Lite specification without it",
             name="matplotlib",
         ) from error
 
 
 def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
-    """The axes to draw into: the given ones, or those of a new figure.
+    """Return the axes to draw into: the given ones, or those of a new figure.
+
+    Args:
+        ax: Axes, or None.
+        width: Width of a new figure in inches.
+        height: Height of a new figure in inches.
+
+    Returns:
+        The axes.
 
     Raises:
-        TypeError: for what has no axes' methods, such as a figure or the array that `plt.subplots(2)` returns.
+        TypeError: `ax` is not matplotlib Axes, such as a figure or the array returned by `plt.subplots(2)`.
     """
     if ax is None:
         made: Axes = library("matplotlib.pyplot").subplots(figsize=(width, height), layout="constrained")[1]
         return made
     library("matplotlib")
     if not hasattr(ax, "transData"):
-        raise TypeError(f"ax is matplotlib Axes or None for new ones, got a {type(ax).__name__}")
+        raise TypeError(f"ax is of type {type(ax).__name__}; expected matplotlib Axes, or None for new ones")
     return ax
 
 
 def title_and_caption(
     ax: Axes, title: str | bool, default: str, caption: Sequence[str], *, captioned: bool, names: Sequence[str] = ()
 ) -> None:
-    """The title, and below it in small what has to be known to read the plot.
+    """Draw the title, and below it a caption in smaller type.
 
     Args:
-        ax: the axes.
-        title: a text, True for the default, False for none.
-        default: what the title is by default.
-        caption: parts of the caption; empty ones are left out.
-        captioned: whether there is a caption.
-        names: what stands left of the axes, which a layout makes narrower for it.
+        ax: The axes.
+        title: A text, True for the default, False for none.
+        default: The default title.
+        caption: Parts of the caption; empty ones are skipped.
+        captioned: Whether to draw the caption.
+        names: Labels left of the axes, which reduce the width of the axes.
     """
     beside = 0.5 * _points(ax, "medium") * max((len(name) for name in names), default=0)
     text = "; ".join(part for part in caption if part)
@@ -92,7 +100,7 @@ def title_and_caption(
 
 
 def label_axis(axis: Axis, name: str, unit: str, *, log: bool = False) -> None:
-    """Names an axis, and writes its ticks in the unit's prefix that suits its range; rates are in TFLOP/s always."""
+    """Name an axis and format its ticks with a suitable prefix; rates always use TFLOP/s."""
     ticker = library("matplotlib.ticker")
     low, high = axis.get_view_interval()
     factor, shown = 1.0, unit
@@ -115,13 +123,13 @@ def label_axis(axis: Axis, name: str, unit: str, *, log: bool = False) -> None:
 
 
 def halo(ax: Axes) -> list[Any]:
-    """Effects that keep text legible above lines and dots, on any background."""
+    """Return path effects that keep text legible on lines and dots on any background."""
     effects: list[Any] = [library("matplotlib.patheffects").withStroke(linewidth=2.5, foreground=ax.get_facecolor())]
     return effects
 
 
 def shortened(name: str, longest: int = 34) -> str:
-    """A name without its middle where it is long: its end says most."""
+    """Shorten a long name in its middle; its end is the most specific part."""
     if len(name) <= longest:
         return name
     kept = (longest - 1) // 3
@@ -129,22 +137,22 @@ def shortened(name: str, longest: int = 34) -> str:
 
 
 class Labels:
-    """Puts labels beside points, where they cover no other label and as few marks as can be.
+    """Placement of labels beside points, without overlap with other labels and over as few marks as possible.
 
-    Places are found for the axes as they stand: limits are set before the first label.
+    Positions are computed for the current axes: set their limits before the first label.
     """
 
     def __init__(self, ax: Axes) -> None:
         import numpy as np
 
         self._ax = ax
-        self._pixels = ax.figure.dpi / 72  # of a point
+        self._pixels = ax.figure.dpi / 72  # per point
         self._taken: list[Any] = []
         self._marks = np.empty((0, 2))
-        self._large = np.empty((0, 2))  # those of the marks that have an area
+        self._large = np.empty((0, 2))  # half extents of marks with an area
 
     def keep_clear(self, x: Iterable[float], y: Iterable[float], areas: Iterable[float] | None = None) -> None:
-        """Marks, or points along a line, that labels should not cover; marks have areas in square points."""
+        """Register marks or points of a line that labels should not cover; areas of marks are in square points."""
         import numpy as np
 
         there = self._ax.transData.transform(np.column_stack([list(x), list(y)]))
@@ -159,11 +167,11 @@ class Labels:
             self._marks = np.concatenate([self._marks, *rings])
 
     def took(self, artist: Any) -> None:
-        """Something that stands already, such as a legend."""
+        """Register an existing artist, such as a legend."""
         self._taken.append(artist.get_window_extent())
 
     def stands(self, text: Any, *, beside_marks: bool = False) -> bool:
-        """Whether a text may stay where it is, also if it must not cover a mark; labels then keep out of its way."""
+        """Register a text if its position is free; `beside_marks` also requires that it covers no mark."""
         box = self._box(text)
         if beside_marks and box.count_contains(self._large):
             return False
@@ -173,14 +181,17 @@ class Labels:
         return True
 
     def put(self, x: float, y: float, text: str, *, pointed: bool = False, **style: Any) -> Annotation | None:
-        """A label beside a point; none where there is no room for it.
+        """Place a label beside a point.
 
         Args:
-            x: the point.
-            y: the point.
-            text: what it says.
-            pointed: whether a thin line leads to the point, and the label may stand away from it.
-            **style: what else `Axes.annotate` takes.
+            x: Position of the point.
+            y: Position of the point.
+            text: The label.
+            pointed: Whether a leader line to the point is drawn, which allows positions farther away.
+            **style: Further arguments of `Axes.annotate`.
+
+        Returns:
+            The label; None if there is no room for it.
         """
         import numpy as np
 
@@ -208,7 +219,7 @@ class Labels:
         return label
 
     def _try(self, label: Annotation, across: float, upwards: float, distance: float) -> tuple[int | None, Any]:
-        """How many marks a label would cover at a place; None where it would lie on another label or outside."""
+        """Return the number of marks that a label covers at a position; None if it overlaps a label or the border."""
         label.set(ha=("center", "left", "right")[int(across)], va=("center", "bottom", "top")[int(upwards)])
         label.set_position((across * distance, upwards * distance / (2 if across else 1)))
         box = self._box(label)
@@ -223,7 +234,7 @@ class Labels:
         return int(covered.sum()) + _CROSSING * crossed, box
 
     def _line_to(self, label: Annotation) -> Any:
-        """Points along the line between a label and its point."""
+        """Return points along the leader line of a label."""
         import numpy as np
 
         start = self._ax.transData.transform(label.xy)
@@ -234,8 +245,8 @@ class Labels:
         return bool(axes.x0 <= box.x0 and box.x1 <= axes.x1 and axes.y0 <= box.y0 and box.y1 <= axes.y1)
 
     def _box(self, text: Any) -> Any:
-        """Where a text stands, without the line that leads to its point."""
-        text.get_window_extent()  # of an annotation this moves the text to where it belongs, and adds its line
+        """Return the bounding box of a text without its leader line."""
+        text.get_window_extent()  # positions an annotation; its own result includes the leader line
         box = library("matplotlib.text").Text.get_window_extent(text)
         return box.padded(_GAP * self._pixels)
 
@@ -246,6 +257,6 @@ def _points(ax: Axes, size: str) -> float:
 
 
 def _wrapped(ax: Axes, text: str, size: str, beside: float) -> list[str]:
-    """The lines of a text that is as wide as the axes; a letter is about half as wide as high."""
+    """Wrap a text to the width of the axes, assuming letters half as wide as high."""
     width = ax.get_window_extent().width * 72 / ax.figure.dpi - max(0.0, beside - _MARGIN)
     return textwrap.wrap(text, max(_NARROW, int(width / (0.52 * _points(ax, size)))))

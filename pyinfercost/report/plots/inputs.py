@@ -1,4 +1,4 @@
-"""What is plotted: the document of a profile, whatever it is given as."""
+"""Inputs of plots: profiles as objects, JSON documents or paths."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ from typing import Any, TypeAlias
 from ...results.units import quantity
 
 Given: TypeAlias = Any
-"""A `Profile`, the JSON object that its `to_dict` gives, or the path of a file with that."""
+"""A `Profile`, the JSON object of its `to_dict`, or the path of a file with it."""
 
-_HOW_TO = "expected what `Profile.to_dict()` gives, or `pyinfercost profile MODEL --format json` writes"
+_HOW_TO = "expected the output of Profile.to_dict() or of pyinfercost profile MODEL --format json"
 _NEEDED = ("layers", "totals", "estimate")
 
 
 def document_of(given: Given) -> Mapping[str, Any]:
-    """The document of a profile.
+    """Return the JSON document of a profile.
+
+    Args:
+        given: A profile, its document, or a path.
+
+    Returns:
+        The document.
 
     Raises:
-        ValueError: for a document that is no profile.
-        TypeError: for anything else.
-        OSError: for a file that cannot be read.
+        ValueError: The document is not a profile.
+        TypeError: `given` has another type.
+        OSError: The file cannot be read.
     """
     where = "the document"
     if isinstance(given, (str, PathLike)):
@@ -31,19 +37,19 @@ def document_of(given: Given) -> Mapping[str, Any]:
         try:
             given = json.loads(Path(where).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"{where} holds no JSON ({error}); {_HOW_TO}") from error
+            raise ValueError(f"{where} is not JSON ({error}); {_HOW_TO}") from error
     elif hasattr(given, "counts") and hasattr(given, "to_dict"):
         given = given.to_dict()
     if not isinstance(given, Mapping):
-        raise TypeError(f"a profile is plotted, got a {type(given).__name__}; expected a Profile, a dict or a path")
+        raise TypeError(f"profile is of type {type(given).__name__}; expected a Profile, a dict or a path")
     missing = [key for key in _NEEDED if key not in given]
     if missing:
-        raise ValueError(f"{where} is no profile: it has no {', '.join(missing)}; {_HOW_TO}")
+        raise ValueError(f"{where} is not a profile, because it has no {', '.join(missing)}; {_HOW_TO}")
     return given
 
 
 def heading(document: Mapping[str, Any]) -> str:
-    """What was profiled, as the title of a plot: `torchvision:resnet50, batch 64, fp16, compiled, on l4`."""
+    """Return the title of a plot: `torchvision:resnet50, batch 64, fp16, compiled, on l4`."""
     sizes = [f"{name} {value:,}" for name, value in document.get("sizes", {}).items() if "." not in name]
     parts = [document.get("model") or "graph", *sizes, document.get("precision", "")]
     estimate = document["estimate"]
@@ -53,20 +59,20 @@ def heading(document: Mapping[str, Any]) -> str:
 
 
 def module_at(path: str, depth: int | None) -> str:
-    """A module's path down to a depth; `(itself)` for what the model calls itself."""
+    """Return a module's path down to a depth; `(itself)` for operators called by the model itself."""
     if not path:
         return "(itself)"
     return path if depth is None else ".".join(path.split(".")[:depth])
 
 
 def short_op(op: str) -> str:
-    """`conv2d` for `aten.conv2d.default`."""
+    """Return `conv2d` for `aten.conv2d.default`."""
     parts = op.split(".")
     return parts[1] if len(parts) > 1 else op
 
 
 def share_text(share: float) -> str:
-    """`12 %`, `3.4 %`, `<0.1 %`."""
+    """Format a share: `12 %`, `3.4 %`, `<0.1 %`."""
     percents = 100 * share
     if 0 < percents < 0.05:  # noqa: PLR2004 - what would be shown as 0.0
         return "<0.1 %"
@@ -74,6 +80,6 @@ def share_text(share: float) -> str:
 
 
 def rate_text(value: float, unit: str) -> str:
-    """A rate in three digits: `312 TFLOP/s`, `2.04 TB/s`."""
+    """Format a rate with three digits: `312 TFLOP/s`, `2.04 TB/s`."""
     number, _, name = quantity(value, "").partition(" ")
     return f"{float(number):.3g} {name}{unit}" if name else f"{value:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""Memory over a forward: what is held while each node runs, and where the peak is."""
+"""Memory in use over a forward: bytes by node, and the peak."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from .inputs import module_at
 
 _SECTIONS = 12
-"""At most so many names along the nodes."""
+"""Maximum number of names along the nodes."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A run of nodes of one module: the first of them and the one behind the last."""
+    """A range of nodes of one module: the first node, and one past the last."""
 
     module: str
     first: int
@@ -23,21 +23,21 @@ class Section:
 
 @dataclass(frozen=True)
 class MemoryTimeline:
-    """What a plot of memory shows; all in bytes.
+    """Data of a memory plot, in bytes.
 
     Attributes:
-        weight_bytes: parameters and buffers, which lie there all the time.
-        input_bytes: inputs of the forward, caches among them, which do so, too.
-        live_bytes: per node, what the nodes have made and is held while it runs, its own workspace included.
-        peak_node: the node at which most is held; -1 for a graph without nodes.
-        peak_module: where that node stands.
-        peak_op: what it is.
-        peak_bytes: all that is held then.
-        capacity_bytes: what the machine has; None without a machine, or where that is its owner's choice.
-        hardware: the machine's id; None without one.
-        lifetimes: `"observed"` where the capture saw when the model lets go of a tensor, else `"last_use"`.
-        sections: the modules along the nodes, at the depth that gives several and not too many.
-        backward: the node at which backward begins, None for a forward alone.
+        weight_bytes: Parameters and buffers, in memory all the time.
+        input_bytes: Inputs of the forward, including caches, in memory all the time.
+        live_bytes: Per node, results of nodes in memory while it runs, including its own workspace.
+        peak_node: Index of the node with the peak; -1 for a graph without nodes.
+        peak_module: Module of that node.
+        peak_op: Operator of that node.
+        peak_bytes: Total memory at the peak.
+        capacity_bytes: Memory of the machine; None without a machine, or if its size is not fixed.
+        hardware: Id of the machine; None without one.
+        lifetimes: `"observed"` if the capture observed when tensors are freed, else `"last_use"`.
+        sections: Modules along the nodes, at the greatest depth with at most a dozen of them.
+        backward: Index of the first node of the backward pass; None for a forward.
     """
 
     weight_bytes: float
@@ -55,24 +55,27 @@ class MemoryTimeline:
 
     @property
     def fixed_bytes(self) -> float:
-        """What lies there all the time."""
+        """Weights and inputs, which are in memory all the time."""
         return self.weight_bytes + self.input_bytes
 
 
 def memory_of(document: Mapping[str, Any]) -> MemoryTimeline:
-    """The memory of a profile, node by node.
+    """Compute the memory in use at each node of a profile.
 
     Args:
-        document: what `Profile.to_dict` returns, or the same read from a file.
+        document: The result of `Profile.to_dict`, or the same read from a file.
+
+    Returns:
+        The timeline.
 
     Raises:
-        ValueError: the profile has no nodes, or is of a version that did not say what is held.
+        ValueError: The profile has no nodes, or was written by a version without memory data.
     """
     layers, totals, memory = document["layers"], document["totals"], document.get("memory")
     if not layers:
-        raise ValueError("this profile has no layers, so nothing is held at any")
+        raise ValueError("this profile has no layers and therefore no memory over time; profile a model with nodes")
     if memory is None or "live_activation_bytes" not in layers[0]:
-        raise ValueError("this profile does not say what is held; it was written by an older version: profile anew")
+        raise ValueError("this profile has no live memory, because an older version wrote it; profile again")
     estimate = document["estimate"]
     capacity = None
     if estimate is not None and "machine" in estimate:
@@ -95,7 +98,7 @@ def memory_of(document: Mapping[str, Any]) -> MemoryTimeline:
 
 
 def _sections(modules: list[str]) -> tuple[Section, ...]:
-    """Runs of the same module, at the greatest depth that has at most a dozen of them."""
+    """Return ranges of the same module, at the greatest depth with at most a dozen of them."""
     deepest = max(path.count(".") + 1 for path in modules)
     best = _runs(modules, 1)
     for depth in range(2, deepest + 1):

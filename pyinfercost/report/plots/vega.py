@@ -1,6 +1,6 @@
-"""Plots of a profile as Vega-Lite specifications: dictionaries with their data inside, for any page or notebook.
+"""Plots of a profile as Vega-Lite specifications: dicts that include their data, for any page or notebook.
 
-The numbers are those of the plots in matplotlib, in the same units; nothing has to be installed to make them.
+The numbers and units are those of the matplotlib plots. No plotting library is needed.
 """
 
 from __future__ import annotations
@@ -26,27 +26,33 @@ _BAR = 24
 
 
 def specification(title: str, caption: list[str], **parts: Any) -> dict[str, Any]:
-    """A specification with a title and a caption, as wide as the plots in a notebook are."""
+    """Return a specification with a title and a caption, in the width of notebook plots."""
     subtitle = "; ".join(part for part in caption if part)
     heading_of = {"text": title, "anchor": "start", **({"subtitle": subtitle} if subtitle else {})}
     return {"$schema": SCHEMA, "title": heading_of, "width": _WIDTH, "height": _HEIGHT, **parts}
 
 
 def axis(field: str, title: str, **more: Any) -> dict[str, Any]:
-    """A channel of numbers with prefixes at its ticks: `10m`, `2.5G`."""
+    """Return a numeric channel whose ticks have prefixes: `10m`, `2.5G`."""
     return {"field": field, "type": "quantitative", "title": title, "axis": {"format": "~s"}, **more}
 
 
 def roofline_vega(profile: Given) -> dict[str, Any]:
-    """The roofline of a profile, as `plot_roofline` draws it.
+    """Return the roofline of a profile, as drawn by `plot_roofline`.
+
+    Args:
+        profile: A `Profile`, its JSON object, or the path of a file with it.
+
+    Returns:
+        The specification.
 
     Raises:
-        ValueError: for a profile without an estimate, or one of which no layer computes anything.
+        ValueError: The profile has no estimate, or none of its layers computes anything.
     """
     document = document_of(profile)
     line = roofline_of(document)
     if not line.dots:
-        raise ValueError("no layer of this profile computes anything in a time of its own: there is nothing to draw")
+        raise ValueError("no layer of this profile has FLOPs and time of its own, so there is nothing to draw")
     top = top_of(line)
     (low, high), (bottom, ceiling) = limits_of([line])
     angle = degrees(atan2(_HEIGHT / log10(ceiling / bottom), _WIDTH / log10(high / low)))
@@ -161,11 +167,14 @@ def roofline_vega(profile: Given) -> dict[str, Any]:
 
 
 def breakdown_vega(profile: Given, **options: Any) -> dict[str, Any]:
-    """The breakdown of a profile, as `plot_breakdown` draws it.
+    """Return the breakdown of a profile, as drawn by `plot_breakdown`.
 
     Args:
-        profile: a `Profile`, its JSON object, or the path of a file with that.
+        profile: A `Profile`, its JSON object, or the path of a file with it.
         **options: `by`, `value`, `depth`, `top` and `merge` of `plot_breakdown`.
+
+    Returns:
+        The specification.
     """
     document = document_of(profile)
     result = breakdown_of(document, **options)
@@ -208,11 +217,14 @@ def breakdown_vega(profile: Given, **options: Any) -> dict[str, Any]:
 
 
 def memory_vega(profile: Given, *, fixed: bool | None = None) -> dict[str, Any]:
-    """The memory of a profile over its nodes, as `plot_memory` draws it.
+    """Return the memory of a profile over its nodes, as drawn by `plot_memory`.
 
     Args:
-        profile: a `Profile`, its JSON object, or the path of a file with that.
-        fixed: as in `plot_memory`.
+        profile: A `Profile`, its JSON object, or the path of a file with it.
+        fixed: As in `plot_memory`.
+
+    Returns:
+        The specification.
     """
     document = document_of(profile)
     held = memory_of(document)
@@ -271,17 +283,25 @@ def memory_vega(profile: Given, *, fixed: bool | None = None) -> dict[str, Any]:
 
 
 PLOTS: Mapping[str, Any] = {"roofline": roofline_vega, "breakdown": breakdown_vega, "memory": memory_vega}
-"""What `Profile.to_vega` takes."""
+"""Plots of `Profile.to_vega` by name."""
 
 
 def profile_vega(profile: Given, plot: str = "roofline", **options: Any) -> dict[str, Any]:
-    """A plot of a profile as a Vega-Lite specification.
+    """Return a plot of a profile as a Vega-Lite specification.
+
+    Args:
+        profile: A `Profile`, its JSON object, or the path of a file with it.
+        plot: `"roofline"`, `"breakdown"` or `"memory"`.
+        **options: Options of the plot.
+
+    Returns:
+        The specification.
 
     Raises:
-        ValueError: for another plot, or where the plot itself would raise it.
+        ValueError: `plot` is unknown, or the plot itself cannot be drawn.
     """
     if plot not in PLOTS:
-        raise ValueError(f"plot is one of {', '.join(map(repr, PLOTS))}, got {plot!r}")
+        raise ValueError(f"plot is {plot!r}; expected one of {', '.join(map(repr, PLOTS))}")
     spec: dict[str, Any] = PLOTS[plot](profile, **options)
     return spec
 

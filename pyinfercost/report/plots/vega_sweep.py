@@ -1,10 +1,11 @@
-"""The curves of a sweep as a Vega-Lite specification."""
+"""Vega-Lite specification of the curves of a sweep."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...sources.sizes import BATCH
 from .curves import MEASURES, Mark, sweep_curves
 from .draw_sweep import front_text, is_spanning, sweep_text, sweep_title
 from .vega import axis, specification
@@ -12,7 +13,7 @@ from .vega import axis, specification
 if TYPE_CHECKING:
     from ...sweeps.result import Sweep
 
-_ROOM = 1.15  # around the points of a logarithmic axis, as a factor
+_ROOM = 1.15  # factor of the margin on a logarithmic axis
 
 
 def sweep_vega(
@@ -20,14 +21,17 @@ def sweep_vega(
     *,
     x: str = "latency_s",
     y: str = "throughput_per_s",
-    along: str | None = "batch",
+    along: str | None = BATCH,
     knee: bool = True,
     pareto: bool | str | Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The curves of a sweep, as `plot_sweep` draws them; its arguments are explained there.
+    """Return the curves of a sweep as a Vega-Lite specification; the arguments are those of `plot_sweep`.
+
+    Returns:
+        The specification.
 
     Raises:
-        ValueError: where `plot_sweep` does.
+        ValueError: As in `plot_sweep`.
     """
     shown = sweep_curves(sweep, x=x, y=y, along=along, knee=knee, pareto=pareto)
     order = "along" if along is None else along
@@ -45,7 +49,7 @@ def sweep_vega(
 
     def channel(field: str, column: str) -> dict[str, Any]:
         name, unit = MEASURES.get(column, (column, ""))
-        base = unit.removesuffix("/1M")  # the numbers are for one item
+        base = unit.removesuffix("/1M")  # the data is per item
         values = [row[field] for row in points]
         scale: dict[str, Any] = {"zero": False}
         if is_spanning(values):
