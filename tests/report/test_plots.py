@@ -324,7 +324,7 @@ def test_profiles_that_do_not_have_it() -> None:
         ic.plots.plot_memory(3)
     with pytest.raises(TypeError, match="expected matplotlib Axes"):
         counted.plot_memory(ax=plt.subplots(1, 2)[1])
-    with pytest.raises(ValueError, match="no profile is given"):
+    with pytest.raises(ValueError, match="profile is an empty sequence"):
         ic.plots.plot_roofline([])
 
 

@@ -1,1 +1,1 @@
-"""Inference view: the module that a model in training will be served as, for capture. One file for each concern."""
+"""Inference view of a module in training: the module that will be served, for capture."""

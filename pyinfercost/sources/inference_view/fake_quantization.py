@@ -10,7 +10,7 @@ from torch import nn
 
 from .wrappers import Notes, defined_in, drop_hook, loaded, on_meta
 
-# Modules that only observe values or round them.
+# Modules that only observe or round values.
 _OBSERVERS = (
     "torch.ao.quantization.fake_quantize.FakeQuantizeBase",
     "torch.ao.quantization.observer.ObserverBase",
@@ -37,10 +37,10 @@ _INTEGER = re.compile(r"u?int(\d)$", re.IGNORECASE)
 
 
 def _torch_classes() -> dict[type, type]:
-    """Return torch's modules of quantization-aware training -> the classes they are converted to.
+    """Return torch's modules of quantization-aware training -> the classes that they are converted to.
 
-    Those with a ReLU keep their class, which is a convolution with a ReLU once fake quantization is removed: the float
-    module is a Sequential, and its weights would have other names.
+    Modules with a ReLU keep their class, which is a convolution with a ReLU after fake quantization is removed: the
+    float module is a Sequential, whose weights have other names.
     """
     of_torch: dict[str, Any] = {
         f"{_QAT}.linear.Linear": nn.Linear,
@@ -87,14 +87,14 @@ class FakeQuantization:
         )
 
     def plain_class(self, kind: type) -> type:
-        """Return the class that a fake-quantized class is converted to; any other class itself."""
+        """Return the class that a fake-quantized class is converted to; any other class unchanged."""
         return next((self._classes[each] for each in kind.__mro__ if each in self._classes), kind)
 
     def strip(self, original: nn.Module, copy: nn.Module) -> str | None:
-        """Make a structural copy a float module.
+        """Turn a structural copy into a float module.
 
         Returns:
-            The format that conversion gives the layer; None for none.
+            The format that conversion gives the layer; None if it has none.
         """
         for hooks in (copy._forward_hooks, copy._forward_pre_hooks):
             for number in [number for number, hook in hooks.items() if _is_observer_hook(hook)]:
@@ -102,7 +102,7 @@ class FakeQuantization:
         if isinstance(original, self._torchao):
             for name in ("activation_fake_quantizer", "weight_fake_quantizer"):
                 copy._modules.pop(name, None)
-                vars(copy).pop(name, None)  # a quantizer of None is a plain attribute
+                vars(copy).pop(name, None)  # a quantizer that is None is a plain attribute
             self._notes.removed("fake quantization of torchao")
             return _torchao_format(original, self._notes)
         if "weight_fake_quant" not in original._modules:
@@ -116,7 +116,7 @@ class FakeQuantization:
 
     @staticmethod
     def _rounds_weights(copy: nn.Module) -> bool:
-        """Return whether the forward of a copy calls its quantizer, which is an identity by then."""
+        """Return whether the forward of a copy calls its quantizer, which is an identity after its removal."""
         return type(copy).__module__.startswith("torch.ao.")
 
     def _torch_format(self, original: Any) -> str | None:
@@ -140,7 +140,7 @@ def _is_observer_hook(hook: Any) -> bool:
 
 
 def _fold_norm(copy: nn.Module) -> None:
-    """Fold a batch norm into the layer before it, which has a bias from then on."""
+    """Fold a batch norm into the layer before it, which has a bias afterwards."""
     weight = copy._parameters["weight"]
     del copy._modules["bn"]
     if weight is not None and copy._parameters.get("bias") is None:
@@ -156,7 +156,7 @@ def _torchao_format(module: nn.Module, notes: Notes) -> str | None:
 
     Args:
         module: An instance of one of `_TORCHAO`.
-        notes: Receives the differences between the two.
+        notes: Receives differences between the formats.
     """
     activation, weight = _config(module, "activation"), _config(module, "weight")
     if isinstance(module, nn.Embedding):
@@ -174,7 +174,7 @@ def _torchao_format(module: nn.Module, notes: Notes) -> str | None:
         return _int4(weight.group_size, activation, notes)
     if kind == "Float8FakeQuantizeConfig":
         if type(weight.granularity).__name__ == "PerTensor":
-            notes.add("counted with one scale per row: fp8 weights that have one scale per tensor")
+            notes.add("counted with one scale per row: fp8 weights with one scale per tensor")
         return "fp8_wo" if activation is None else "fp8_dynamic"
     return _integers(module, weight, activation, notes)
 
@@ -202,7 +202,7 @@ def _integers(module: Any, weight: Any, activation: Any, notes: Notes) -> str | 
     group = getattr(weight.granularity, "group_size", None)
     if bits == 8:  # noqa: PLR2004
         if group is not None:
-            notes.add(f"counted with one scale per row: int8 weights that have one scale per {group} elements")
+            notes.add(f"counted with one scale per row: int8 weights with one scale per {group} elements")
         if activation is None:
             return "int8_wo"
         return "int8_dynamic" if getattr(activation, "is_dynamic", True) else "int8_static"
@@ -214,7 +214,7 @@ def _integers(module: Any, weight: Any, activation: Any, notes: Notes) -> str | 
     notes.add(
         "counted as packed: integers below 8 bits, which torchao stores in a byte each until a backend packs them"
     )
-    # One scale per row is a group of a whole row.
+    # One scale per row equals a group of the whole row.
     return _int4(module.in_features if group is None else group, activation, notes)
 
 
@@ -225,5 +225,5 @@ def _microscaling(weight: Any, notes: Notes) -> str:
             "are faster on machines with kernels for them"
         )
         return f"mxfp4_wo:{weight.block_size}"
-    notes.add(f"counted with one scale per row: fp8 weights that have one scale per {weight.block_size} elements")
+    notes.add(f"counted with one scale per row: fp8 weights with one scale per {weight.block_size} elements")
     return "fp8_dynamic"

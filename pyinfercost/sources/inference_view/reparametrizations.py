@@ -26,11 +26,11 @@ class _Kind:
     """A class of hooks that compute a weight.
 
     Args:
-        hook: Its qualified name.
-        attribute: The hook's attribute with the weight's name.
-        kept: The suffix of the parameter that has the weight's shape.
-        beside: The suffixes of the others.
-        words: A description for notes.
+        hook: Qualified name of the class.
+        attribute: Attribute of the hook that holds the weight's name.
+        kept: Suffix of the parameter with the weight's shape.
+        beside: Suffixes of the other parameters.
+        words: Description for notes.
     """
 
     def __init__(self, hook: str, attribute: str, kept: str, beside: tuple[str, ...], words: str) -> None:
@@ -39,7 +39,7 @@ class _Kind:
 
 
 def _kinds() -> list[_Kind]:
-    """Return the known kinds, masks first: the parameters of the others can be masked."""
+    """Return the known kinds, masks first, because parameters of the others can be masked."""
     return [
         _Kind("torch.nn.utils.prune.BasePruningMethod", "_tensor_name", "_orig", ("_mask",), "a pruning mask"),
         _Kind("torch.nn.utils.weight_norm.WeightNorm", "name", "_v", ("_g",), "weight_norm"),
@@ -54,7 +54,7 @@ def is_parametrized_class(kind: type) -> bool:
 
 
 def plain_parameter(owner: nn.Module, name: str) -> str:
-    """Return the name of the weight that a parameter of a module belongs to; its own name for a plain one."""
+    """Return the name of the weight that a parameter belongs to; its own name for a plain parameter."""
     for kind in _kinds():
         for _, hook in _hooks_of(owner, kind):
             weight = getattr(hook, kind.attribute)
@@ -69,7 +69,7 @@ def without_parametrization(name: str) -> str:
 
 
 class Reparametrizations:
-    """Replace the originals of reparametrized weights by plain weights."""
+    """Replaces reparametrized weights by plain ones."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
@@ -92,7 +92,7 @@ class Reparametrizations:
     def strip(self, copy: nn.Module) -> None:
         """Give a structural copy its weights as plain parameters.
 
-        They have the shapes of the weights, not their values: the original that has a weight's shape replaces it.
+        They have the shapes of the weights but not their values: each is replaced by its original of the same shape.
         """
         for kind in self._kinds:
             for number, hook in _hooks_of(copy, kind):
@@ -111,7 +111,7 @@ class Reparametrizations:
             self._notes.add(f"kept: {kind.words} of a {type(copy).__name__} that has no parameter {kept!r}")
             return
         drop_hook(copy, number)
-        vars(copy).pop(name, None)  # computed by the last forward
+        vars(copy).pop(name, None)  # the result of the last forward
         parameters = dict(copy._parameters)
         copy._parameters.clear()
         gone = {name + added for added in kind.beside}
@@ -124,18 +124,18 @@ class Reparametrizations:
         self._notes.removed(kind.words)
 
     def _served(self, parts: Any, name: str) -> torch.Tensor:
-        """Return a tensor with the shape of the parametrized one: an original where one has it."""
+        """Return a tensor of the parametrized shape, an original if one has it."""
         count = 1 if parts.is_tensor else parts.ntensors
         names = ["original"] if parts.is_tensor else [f"original{i}" for i in range(count)]
         held = [getattr(parts, each) for each in names]
         originals: list[torch.Tensor] = [each for each in held if isinstance(each, torch.Tensor)]
         if all(isinstance(part, self._keep_shapes) for part in parts._modules.values()):
-            return originals[-1]  # weight_norm has magnitudes first
+            return originals[-1]  # the first original of weight_norm holds magnitudes
         try:
             shape, dtype = _shape_and_dtype(parts)
         except Exception as error:
             self._notes.add(
-                f"the shape of the parametrized {name!r} is not known; its first original is used instead: "
+                f"the shape of the parametrized {name!r} is unknown; its first original is used instead: "
                 f"{type(error).__name__}: {error}"
             )
             return originals[0]
@@ -149,10 +149,10 @@ def _hooks_of(module: nn.Module, kind: _Kind) -> list[tuple[int, Any]]:
 
 
 def _shape_and_dtype(parts: nn.Module) -> tuple[torch.Size, torch.dtype]:
-    """Run a parametrization on meta tensors, or on copies of the real ones where it needs values.
+    """Run a parametrization on meta tensors, or on copies of the real ones if it needs values.
 
-    In evaluation mode, as in a scan of weights: some parametrizations update state in training, and some draw random
-    numbers. The structural copy runs, not the module.
+    It runs in evaluation mode, as in a scan of weights, because some parametrizations update state or draw random
+    numbers in training mode. The structural copy runs, not the module.
     """
     devices = {tensor.device for tensor in parts.parameters() if tensor.device.type == "cuda"}
     with torch.no_grad(), torch.random.fork_rng(devices=list(devices)), as_it_was(parts):

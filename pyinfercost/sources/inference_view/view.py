@@ -1,4 +1,4 @@
-"""Inference view of a module in training: a structural copy without what only training needs."""
+"""Inference view of a module in training: a structural copy without the parts needed for training only."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _OPAQUE = (torch.jit.ScriptModule,)
 _DICTS = frozenset({dict, OrderedDict, defaultdict})
 _ATOMS = frozenset({str, int, float, bool, type(None), torch.Tensor, nn.Parameter, torch.dtype, torch.device})
 
-# A vocabulary or a list of samples holds no modules and is slow to traverse.
+# Long containers, such as a vocabulary or a list of samples, hold no modules and are slow to traverse.
 _LARGE = 4096
 
 
 @dataclass(frozen=True)
 class InferenceView:
-    """A module as it will be served.
+    """A module in the form in which it will be served.
 
     Attributes:
         module: For capture only: its weights have the served shapes and dtypes, but not always the values, and some
             may be on meta.
-        quantize: Path of a module -> format, as `pyinfercost.whatif(graph, quantize=...)` takes it; empty without
-            quantization-aware training. `whatif` refuses a layer that the captured forward does not run.
-        notes: What was removed and what could not be.
+        quantize: Module path -> format, as in `pyinfercost.whatif(graph, quantize=...)`; empty without
+            quantization-aware training. `whatif` rejects a layer that the captured forward does not run.
+        notes: Removed parts, and parts that could not be removed.
     """
 
     module: nn.Module
@@ -45,11 +45,11 @@ class InferenceView:
 
 
 def inference_view(module: nn.Module) -> InferenceView:
-    """Return a module without the parts that only its training needs.
+    """Return a module without the parts that are needed for training only.
 
-    These are wrappers (`torch.compile` in all forms, data parallelism, FSDP 1 and 2, tensor parallelism, averaged
+    Removed are wrappers (`torch.compile` in all forms, data parallelism, FSDP 1 and 2, tensor parallelism, averaged
     models, activation checkpoints, norms over all devices, precision wrappers of accelerate and Fabric), pruning masks,
-    norms of weights, parametrizations, and fake quantization of torch.ao and torchao. Hooks of users stay.
+    weight norms, parametrizations, and fake quantization of torch.ao and torchao. Hooks of users stay.
 
     The module itself is not changed. If nothing has to be removed, the view holds the module itself; otherwise the
     modules that change, and those that refer to them, are replaced by structural copies that share its weights. No
@@ -76,7 +76,10 @@ def plain_name(name: str, module: nn.Module | None = None) -> str:
     Args:
         name: A name from `named_parameters()` of the wrapped module.
         module: The wrapped module. Without it only a leading `module` counts as a wrapper, and names from pruning and
-            norms of weights (`weight_orig`, `weight_g`) stay.
+            weight norms (`weight_orig`, `weight_g`) stay.
+
+    Returns:
+        The name in the unwrapped module.
     """
     name = without_parametrization(name)
     parts = name.split(".")
@@ -95,14 +98,14 @@ def plain_name(name: str, module: nn.Module | None = None) -> str:
 
 
 class StructuralCopy:
-    """Copies of the modules that change, of the right class, with own attributes and the tensors of the original.
+    """Structural copies of the modules that change: same attributes and tensors, possibly another class.
 
     A module is copied if something has to be removed from it or from a module that it refers to. All others stay, so
     references to them need not be known.
 
     Args:
         root: The module to start from.
-        notes: Receives what was removed.
+        notes: Receives the removed parts.
     """
 
     def __init__(self, root: nn.Module, notes: Notes) -> None:
@@ -111,7 +114,7 @@ class StructuralCopy:
         self._reparametrized = Reparametrizations(notes)
         self._quantized = FakeQuantization(notes)
         self._root = root
-        self._found: dict[int, nn.Module] = {}  # holds the modules, so that their ids stay valid
+        self._found: dict[int, nn.Module] = {}  # keeps the modules alive, so that their ids stay valid
         self._refers: dict[int, set[int]] = {}
         self._changed: set[int] = set()
         self._placed: Placed = {}
@@ -121,7 +124,7 @@ class StructuralCopy:
         self._spread()
 
     def replacement(self, module: nn.Module) -> nn.Module:
-        """Return what replaces a module: its copy, the module that it wraps, or itself."""
+        """Return the replacement of a module: its copy, the module that it wraps, or itself."""
         inner = self._innermost(module)
         return self._copies.get(id(inner), inner)
 
@@ -155,7 +158,7 @@ class StructuralCopy:
                 inner = self._copies.get(id(self._innermost(wrapper)))
                 if inner is not None and own_hooks(wrapper):
                     _move_hooks(wrapper, inner, references)
-        for module in reversed(originals):  # modules that others refer to come first, as far as there are no cycles
+        for module in reversed(originals):  # referenced modules come first, except in cycles
             copy = self._copies[id(module)]
             self._reparametrized.strip(copy)
             if (form := self._quantized.strip(module, copy)) is not None:
@@ -252,7 +255,7 @@ class StructuralCopy:
 
 
 def _is_bare(value: Any) -> bool:
-    """Return whether a value refers to nothing: most attributes are numbers and empty dictionaries of hooks."""
+    """Return whether a value has no references; most attributes are numbers and empty dicts of hooks."""
     kind = type(value)
     return kind in _ATOMS or (kind in _DICTS and not value)
 
@@ -260,15 +263,15 @@ def _is_bare(value: Any) -> bool:
 class _References:
     """Copy values and replace the modules that they refer to.
 
-    Lists, sets and dictionaries are always copied, so that what a forward stores in one stays out of the other. Modules
-    are searched in these and in tuples, as the owner of bound methods, in `functools.partial`, in closures of functions
-    and behind weak references: all places where wrappers and hooks keep them. Other objects are not copied.
+    Lists, sets and dicts are always copied, so that the copy and the original do not share values stored by a forward.
+    Modules are searched in these and in tuples, as owners of bound methods, in `functools.partial`, in closures of
+    functions and behind weak references: all places where wrappers and hooks keep them. Other objects are not copied.
 
     Args:
-        replacement: From a module to its replacement.
+        replacement: Maps a module to its replacement.
 
     Attributes:
-        compiled: How many compiled functions were met; their originals replace them.
+        compiled: Number of compiled functions that were replaced by their originals.
     """
 
     def __init__(self, replacement: Callable[[nn.Module], nn.Module]) -> None:
@@ -277,7 +280,7 @@ class _References:
         self.compiled = 0
 
     def copied(self, value: Any) -> Any:
-        """Return a copy of a value, or the value itself where nothing in it changes."""
+        """Return a copy of a value, or the value itself if nothing in it changes."""
         kind = type(value)
         if kind in _ATOMS:
             return value
@@ -324,13 +327,13 @@ class _References:
         if not isinstance(owner, nn.Module):
             return method
         function = self.copied(method.__func__)
-        if isinstance(function, types.MethodType):  # the compiled function was bound already
+        if isinstance(function, types.MethodType):  # the compiled function is already bound
             return function
         replaced = self._replacement(owner)
         return method if replaced is owner and function is method.__func__ else types.MethodType(function, replaced)
 
     def _function(self, function: types.FunctionType) -> Any:
-        self._copies[id(function)] = function  # it may be in its own closure
+        self._copies[id(function)] = function  # a function may be in its own closure
         original = compiled_from(function)
         if original is not None:
             self.compiled += 1
@@ -346,7 +349,7 @@ class _References:
             inside = [cell.cell_contents for cell in cells]
         except ValueError:  # an empty cell
             return function
-        # Only modules: a closure may hold a container that the function shares with others on purpose.
+        # Only modules: a container in a closure may be shared with other functions on purpose.
         found = [self.copied(each) if isinstance(each, nn.Module | types.MethodType) else each for each in inside]
         if all(a is b for a, b in zip(inside, found, strict=True)):
             return function

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-# Wrapper class -> the attribute that holds the wrapped module.
+# Wrapper class -> attribute that holds the wrapped module.
 _INNER = {
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
@@ -25,10 +25,10 @@ _INNER = {
 UNIQUE_NAMES = frozenset(_INNER.values()) - {"module"}
 """Components of a parameter's name that only wrappers produce."""
 
-# Marks that FSDP leaves on modules; libraries check them and then run every layer on every device.
+# Marks that FSDP leaves on modules; libraries that find them run every layer on every device.
 _MARKS = ("_is_fsdp_managed_module", "_fsdp_use_orig_params")
 
-# FSDP 1 registers its flat parameter under this name with the innermost module that it wraps.
+# Name under which FSDP 1 registers its flat parameter with the innermost wrapped module.
 _FLAT = "_flat_param"
 
 # Modules that define hooks which gather, scatter, cast or recompute around a forward.
@@ -41,7 +41,7 @@ HOOKS = (
     "_forward_pre_hooks",
     "_forward_pre_hooks_with_kwargs",
 )
-"""Attributes of a module that hold its hooks of a forward."""
+"""Attributes of a module that hold its forward hooks."""
 
 _COMPILED_FROM = "_torchdynamo_orig_callable"
 
@@ -49,13 +49,13 @@ Placed = dict[int, dict[str, torch.Tensor]]
 
 
 class Notes:
-    """Messages about what was removed and what could not be, each once with its count."""
+    """Messages about removed parts and parts that could not be removed, each once with its count."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def removed(self, what: str) -> None:
-        """Record something that inference does not run."""
+        """Record a part that inference does not run."""
         self._counts[f"removed for inference: {what}"] += 1
 
     def add(self, text: str) -> None:
@@ -70,21 +70,21 @@ class Notes:
 def loaded(*names: str) -> tuple[type[Any], ...]:
     """Return the classes of these qualified names whose modules are already imported.
 
-    No object can be an instance of the others. Importing them here would cost a second, and fails without the library.
+    No object can be an instance of any other. Importing them here would cost a second, and fail without the library.
     """
     found = (getattr(sys.modules.get(name.rpartition(".")[0]), name.rpartition(".")[2], None) for name in names)
     return tuple(each for each in found if isinstance(each, type))
 
 
 def defined_in(function: Any) -> str:
-    """Return the module that defines a hook, looking through partials and bound methods; for an object, its class's."""
+    """Return the module that defines a hook, through partials and bound methods; for an object, its class's module."""
     function = getattr(function, "func", function)
     function = getattr(function, "__func__", function)
     return str(getattr(function, "__module__", None) or "")
 
 
 def compiled_from(function: Any) -> Any:
-    """Return the function that `torch.compile` wrapped; None for one that is not compiled."""
+    """Return the function wrapped by `torch.compile`; None for a function that is not compiled."""
     if not isinstance(function, types.FunctionType) or "_torchdynamo_disable" in vars(function):
         return None
     return vars(function).get(_COMPILED_FROM)
@@ -98,7 +98,7 @@ class OneDeviceBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 class Wrappers:
-    """Recognize and remove the wrappers of the libraries that are imported."""
+    """Recognize and remove the wrappers of all imported libraries."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
@@ -166,7 +166,7 @@ class Wrappers:
             self._notes.removed("torch.compile")
         if "_original_forward" in held:
             original_forward = held.pop("_original_forward")
-            if "forward" in held:  # a compiled module has both set, but on different objects: wrapper and inner module
+            if "forward" in held:  # a compiled model has both set, but on different objects: wrapper and inner module
                 held["forward"] = original_forward
             self._notes.removed("autocast that accelerate puts around a forward; estimates take a precision")
         for mark in _MARKS:
@@ -192,7 +192,7 @@ class Wrappers:
 
 
 def on_meta(like: torch.Tensor, shape: Any, dtype: torch.dtype, strides: Any = None) -> torch.Tensor:
-    """Return a meta tensor, as a Parameter where `like` is one."""
+    """Return a meta tensor; a Parameter if `like` is one."""
     made = torch.empty(tuple(shape), dtype=dtype, device="meta")
     if strides is not None:
         made = torch.empty_strided(tuple(shape), tuple(strides), dtype=dtype, device="meta")
@@ -207,7 +207,7 @@ def own_hooks(module: nn.Module) -> bool:
 
 
 def _flattened(wrapper: Any) -> Iterator[tuple[nn.Module, str, torch.Tensor]]:
-    """Yield the original parameters of FSDP 1, which keeps one flat parameter for several."""
+    """Yield the original parameters of FSDP 1, which stores several in one flat parameter."""
     handle = vars(wrapper).get("_handle")
     if handle is None:
         return
@@ -224,7 +224,7 @@ def _flattened(wrapper: Any) -> Iterator[tuple[nn.Module, str, torch.Tensor]]:
 
 
 def _sharded(module: Any) -> Iterator[tuple[nn.Module, str, torch.Tensor]]:
-    """Yield the parameters of `fully_shard`, which alternates shards and whole parameters, also in other dtypes."""
+    """Yield the parameters of `fully_shard`, which alternates shards and full parameters, also in other dtypes."""
     state = module._get_fsdp_state()
     groups = getattr(state, "_fsdp_param_groups", None) or [getattr(state, "_fsdp_param_group", None)]
     for parameter in (each for group in groups if group is not None for each in group.fsdp_params):

@@ -1,1 +1,1 @@
-"""Capture a torch module by running it once on meta tensors."""
+"""Capture of a torch module by running it once on meta tensors."""

@@ -1,4 +1,4 @@
-"""What a capture writes down of each ATen call."""
+"""Record of one ATen call."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 class Call(NamedTuple):
-    """One recorded call: what was called on what, what came out, and where in the model.
+    """One recorded call: operator, operands, result, and place in the model.
 
-    `released` is how many of the tensors that the model was given had died when the call began.
+    `released` is the number of tensors of the model that were freed before the call.
     """
 
     op: OpOverload

@@ -1,9 +1,9 @@
-"""Operators that torch takes apart above autograd, so that their parts have gradients, also on symbolic sizes.
+"""Operators that torch decomposes above autograd, so that their parts have gradients, also with symbolic sizes.
 
-While sizes are symbolic, torch asks its kernels in Python first. Where one of those is for meta tensors, it holds the
-operator for one with a kernel of that backend, and no longer takes it apart: `nll_loss`, `relu6` or `interpolate` then
-run whole, below autograd, and backward ends there without an error. A capture of a training step tells torch to take
-them apart all the same, as it does with real tensors.
+With symbolic sizes, torch consults its Python kernels first. If one of them is for meta tensors, torch treats the
+operator as one with a kernel of that backend and no longer decomposes it: `nll_loss`, `relu6` or `interpolate` then run
+whole, below autograd, and backward ends there without an error. A capture of a training step makes torch decompose them
+nevertheless, as it does with real tensors.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _changed: list[Any] = []
 
 
 def taken_apart() -> contextlib.AbstractContextManager[None]:
-    """As long as any capture needs it; what torch knew before is put back."""
+    """Decompose these operators while any capture needs it; torch's previous kernels are restored afterwards."""
     return _APART.needed()
 
 
 def _add_kernels() -> None:
     for op in _composite_with_meta_kernel():
-        if _AUTOGRAD not in op.py_kernels:  # those of `fused_operators` stay
+        if _AUTOGRAD not in op.py_kernels:  # the kernels of `fused_operators` stay
             op.py_kernels[_AUTOGRAD] = _parts_of(op)
             op._dispatch_cache.clear()
             _changed.append(op)
@@ -44,7 +44,7 @@ def _take_kernels() -> None:
 
 
 def _parts_of(op: Any) -> Callable[..., Any]:
-    """How torch takes it apart: in Python, which knows symbolic sizes, where it can."""
+    """Return the decomposition of an operator, in Python if possible, which supports symbolic sizes."""
     known: Callable[..., Any] | None = op.py_kernels.get(_COMPOSITE)
     if known is not None:
         return known

@@ -1,4 +1,4 @@
-"""Tensors that a model makes from Python numbers on the device of its inputs: on meta, with their values noted."""
+"""Tensors that a model creates from Python numbers on the device of its inputs: on meta, with recorded values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INDEXED = frozenset({torch.Tensor.__getitem__, torch.Tensor.__setitem__})
 
 
 class Constants(TorchFunctionMode):
-    """Sees `torch.tensor(numbers, device="meta")` and kin, which torch carries out without a dispatch or values."""
+    """Intercepts `torch.tensor(numbers, device="meta")` and the like, which torch executes without a dispatch."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Constants(TorchFunctionMode):
             open_sizes = any(isinstance(n, torch.SymInt) for n in _flat(numbers))
             return np.array(numbers, dtype=object if open_sizes else None)
         elif func is torch.Tensor.__format__ and data.is_meta and data.dim() == 0:
-            return format(data.item(), *args[1:])  # of other tensors on meta torch gives no value to format
+            return format(data.item(), *args[1:])  # torch cannot format other meta tensors
         elif func is torch.Tensor.new_tensor and data is not None and data.is_meta:
             return self._made(torch.tensor, args[1:], {"dtype": data.dtype, **kwargs})
         elif func in _INDEXED and data.is_meta:
@@ -50,7 +50,7 @@ class Constants(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _index(self, index: Any) -> Any:
-        """An index with tensors in the place of lists of numbers, which torch would turn into tensors out of sight."""
+        """Return an index with tensors instead of lists of numbers, which torch would convert without a dispatch."""
         if isinstance(index, tuple):
             return tuple(self._index(part) for part in index)
         numbers = _flat(index) if isinstance(index, list) else []
@@ -78,7 +78,7 @@ class Constants(TorchFunctionMode):
                 return torch.zeros(value.shape, dtype=value.dtype).tolist()
 
         with torch._C.DisableTorchFunction(), torch.utils._python_dispatch._disable_current_modes():
-            # Neither is a call of the model.
+            # These calls are not the model's.
             real = maker(number(args[0]), *args[1:], **{**kwargs, "device": "cpu"})
             return recorder.values.twin(real) if known else torch.empty_like(real, device="meta")
 

@@ -1,7 +1,7 @@
-"""Routing that is given: how many groups of a grouped product get rows, so that their weights are read.
+"""Given routings: the number of groups of a grouped product that get rows, which determines the weights read.
 
-The work of such a product is that of its rows, whatever group each meets. Which weights are read depends on the
-routing: by default every group gets rows, as long as there are rows. One size stands for all products of one routing.
+The FLOPs of such a product depend on its rows only, regardless of their groups. The weights read depend on the routing:
+by default every group gets rows, as long as there are enough rows. All products of one routing share one size.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ GROUPED_PRODUCTS = frozenset(
         "transformers.grouped_mm_fallback",
     }
 )
-"""Operators that multiply groups of rows with a weight each."""
+"""Operators that multiply groups of rows by one weight each."""
 
 
 class Routing(NamedTuple):
-    """Rows that go to groups, and the calls that multiply them.
+    """Rows assigned to groups, and the calls that multiply them.
 
     Attributes:
-        module: Path of the module that was running.
-        bound: How many groups can get rows at most.
+        module: Path of the running module.
+        bound: Maximum number of groups that can get rows.
         calls: The grouped products.
     """
 
@@ -43,7 +43,7 @@ class Routing(NamedTuple):
 
 
 def routings(calls: Sequence[Call]) -> list[Routing]:
-    """The routings of a forward, in order: products whose groups end at the same places share one."""
+    """Return the routings of a forward in order; products with the same group offsets share one."""
     found: dict[tuple[str, int], Routing] = {}
     for call in calls:
         if op_name(call) not in GROUPED_PRODUCTS:

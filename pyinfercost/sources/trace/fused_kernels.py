@@ -1,4 +1,4 @@
-"""Shapes of what fused kernels return, forward and backward, in the layout that they give it."""
+"""Shapes and layouts of results of fused kernels, forward and backward."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MATRIX = 2
 def _attention_in_training(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any
 ) -> tuple[Any, ...]:
-    # Its call does not say whether heads of keys are shared.
+    # The operator has no flag for shared heads of keys.
     result = attention(query, key, value, enable_gqa=query.dim() > _MATRIX)
-    # One number per row of scores is what backward needs of them. The rest is for sequences of many lengths and for
-    # dropout.
+    # Backward needs one number per row of scores. The remaining results are for sequences of different lengths and
+    # for dropout.
     row = query.new_empty(query.shape[:-1], dtype=torch.float32)
     nothing = [query.new_empty([0], dtype=torch.int64) for _ in range(4)]
     rows, columns = query.shape[-2], key.shape[-2]

@@ -1,7 +1,7 @@
-"""Operators that accelerators run as one, kept whole while a training step is captured.
+"""Operators with fused kernels on accelerators, kept whole while a training step is captured.
 
-Where gradients are kept, torch takes them apart on meta tensors before a dispatch mode sees them. So they get kernels
-of our own for that case, which torch forgets again when the last capture ends.
+In grad mode, torch decomposes them on meta tensors before a dispatch mode sees them. Kernels registered here prevent
+that until the last capture ends.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def _attention(
 
 def _dropout(input: torch.Tensor, p: float, train: bool) -> Any:
     if not train or p == 0:
-        return input  # where torch's rules in Python are in force, they would copy it
+        return input  # torch's Python decompositions would copy it
     if p < 1:
         return torch.ops.aten.native_dropout.default(input, p, train)[0]
     return torch.ops.aten.dropout.default._op_dk(_COMPOSITE, input, p, train)
 
 
 class _RmsNorm(torch.autograd.Function):
-    """The fused kernel, for which torch knows no gradient on meta tensors."""
+    """The fused kernel with its gradient, which torch lacks on meta tensors."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, shape: Any, weight: torch.Tensor | None, eps: float | None) -> Any:
@@ -70,7 +70,7 @@ def _rms_norm(
 
 
 def _first_derivative(op: Any) -> Any:
-    """A backward that torch takes apart where it may be asked for the gradient of a gradient."""
+    """Return a backward kernel that torch decomposes if the gradient of a gradient may be needed."""
 
     def kernel(grad_output: torch.Tensor, self: torch.Tensor) -> Any:
         if torch.is_grad_enabled():
@@ -81,7 +81,7 @@ def _first_derivative(op: Any) -> Any:
     return kernel
 
 
-_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd  # torch's own way to take an operator apart
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd  # torch's own decomposition of an operator
 _FUSED = {
     "scaled_dot_product_attention": _attention,
     "dropout": _dropout,
@@ -93,7 +93,7 @@ _library: list[Any] = []
 
 
 def fused_operators() -> contextlib.AbstractContextManager[None]:
-    """Keeps them whole for meta tensors, as long as any capture of a training step runs."""
+    """Keep fused operators whole on meta tensors while any capture of a training step runs."""
     return _WHOLE.needed()
 
 
@@ -110,7 +110,7 @@ def _forget() -> None:
 
 
 def _look_up_anew() -> None:
-    """torch's dispatcher in Python keeps what it found, such as the kernel that an export met before ours was there."""
+    """Clear the kernel cache of torch's Python dispatcher, which may hold kernels from before the registration."""
     for name in _FUSED:
         getattr(torch.ops.aten, name).default._dispatch_cache.clear()
 

@@ -1,8 +1,8 @@
 """Operators that take functions: `torch.cond`, `while_loop`, `scan`, flex attention.
 
-A run takes one branch of a condition. Where its value follows from the inputs it is that one; else it is the dearer
-one, so that counts are upper bounds. A loop is followed as long as its condition is known. Where it is not, condition
-and body are counted once, and the loop stays in the ledger of what is not modelled. A scan runs once per element.
+One branch of a condition runs: the taken one if the condition follows from the inputs, else the more expensive one, so
+that counts are upper bounds. A loop runs as long as its condition is known. Otherwise condition and body are counted
+once, and the loop stays in the ledger of operators that are not modeled. A scan runs once per element.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class NamedOperator:
-    """What a recorded call has to know of its operator, for one that has no schema."""
+    """The operator interface of recorded calls, for an operator without a schema."""
 
     tags: tuple[Any, ...] = ()
 
@@ -36,7 +36,7 @@ class NamedOperator:
         self._name = f"higher_order.{name}"
         self._schema = SimpleNamespace(
             arguments=[SimpleNamespace(name=argument, alias_info=None) for argument in arguments],
-            returns=[],  # none of them shares memory with an operand
+            returns=[],  # no result shares memory with an operand
             is_mutable=False,
         )
 
@@ -48,17 +48,17 @@ class NamedOperator:
 
 
 _FLEX_ATTENTION = NamedOperator("flex_attention", "query", "key", "value")
-_MOST_ROUNDS = 4096  # of a loop whose condition is known
+_MOST_ROUNDS = 4096  # of a loop with a known condition
 _WHILE_LOOP = NamedOperator("while_loop", "carried")
 
 
 def run_higher_order(
     recorder: Record, mode: TorchDispatchMode, op: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Records a call of a higher-order operator: what is called inside, or for attention the operator itself.
+    """Record a call of a higher-order operator: the calls inside, or for attention the operator itself.
 
     Raises:
-        NotImplementedError: It is not known how the operator runs.
+        NotImplementedError: The operator is not supported.
     """
     name = str(op.name())  # type: ignore[no-untyped-call]
     special = _SPECIAL.get(name)
@@ -75,7 +75,7 @@ def run_higher_order(
 
 
 def _known(recorder: Record, condition: Any) -> bool | None:
-    """The value of a condition, or None where it does not follow from the inputs."""
+    """Return the value of a condition; None if it does not follow from the inputs."""
     if not torch.is_tensor(condition):
         return bool(condition)
     try:
@@ -122,7 +122,7 @@ def _while_loop(
 
 
 class _Hints:
-    """Open sizes at the values of the example."""
+    """Symbolic sizes evaluated at the values of the example."""
 
     def expression(self, size: Any) -> int:
         return size.node.hint if size.node.has_hint() else 1
@@ -169,10 +169,10 @@ def _flex_attention(
 
 
 def _seen_scores(recorder: Record, query: torch.Tensor, key: torch.Tensor, mask: tuple[Any, ...]) -> int | None:
-    """Scores of one head in the blocks that the mask leaves, on average over heads; None where the mask is not known.
+    """Return the average number of scores per head in the blocks of a mask; None if the mask is unknown.
 
-    A mask starts with the lengths it was made for; then come, for blocks that are cut and for whole ones, how many
-    there are in each row of blocks and which; its last numbers are the lengths of a block.
+    A mask starts with the lengths that it was created for. Then follow, for partial and for full blocks, the number of
+    blocks in each row of blocks and their indices; its last numbers are the block lengths.
     """
     lengths: Any = mask
     cut_blocks, _, whole_blocks = lengths[2:5]
@@ -188,7 +188,7 @@ def _seen_scores(recorder: Record, query: torch.Tensor, key: torch.Tensor, mask:
         ]
     except UnknownValueError:
         return None
-    masks = counts[0].numel() // counts[0].shape[-1]  # for each batch and head, or one for all of them
+    masks = counts[0].numel() // counts[0].shape[-1]  # one per batch and head, or one for all
     blocks = sum(int(t.sum()) for t in counts)
     return int(min(blocks * block_rows * block_columns // masks, rows * columns))
 

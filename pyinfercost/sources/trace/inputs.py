@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class MetaInputs(NamedTuple):
-    """What to call the module on.
+    """Inputs of the module on meta.
 
     Attributes:
-        args: positional inputs.
-        kwargs: named inputs.
-        tensors: the meta tensors among them, with a name for each.
-        given: id of a meta tensor -> the real tensor that it stands for.
-        storage_elements: id of a meta tensor of a KV cache -> elements of the larger storage that it alone keeps, as a
-            window of what a prefill has made does.
+        args: Positional inputs.
+        kwargs: Named inputs.
+        tensors: Their meta tensors with names.
+        given: Id of a meta tensor -> the real tensor that it represents.
+        storage_elements: Id of a meta tensor of a KV cache -> number of elements of its storage, if it alone keeps a
+            larger storage alive, as a window into the result of a prefill does.
     """
 
     args: tuple[Any, ...]
@@ -34,17 +34,17 @@ class MetaInputs(NamedTuple):
 
 
 def is_cache(name: str) -> bool:
-    """Whether an input of this name is a KV cache."""
+    """Return whether an input of this name is a KV cache."""
     return name.startswith("past_key_value")
 
 
 def meta_inputs(
     args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Mapping[Any, Any], sizes: SizeSpace
 ) -> MetaInputs:
-    """Replaces every tensor of the inputs by a meta tensor, with open sizes where `dynamic` names them.
+    """Replace every tensor of the inputs by a meta tensor, with symbolic sizes for dimensions in `dynamic`.
 
     Raises:
-        ValueError: `dynamic` names an input or a dimension that is not there.
+        ValueError: `dynamic` names an input or a dimension that does not exist.
     """
     if not isinstance(args, tuple):
         raise TypeError(f"args is of type {type(args).__name__}; expected a tuple of inputs, such as (x,)")
@@ -64,7 +64,7 @@ def meta_inputs(
                 meta = seen[id(value)] = _meta_tensor(value, name, dims, sizes)
                 tensors.append((name, meta))
                 originals.append((name, value))
-                # With an open size the values are those of one example, and prove nothing about others.
+                # With symbolic sizes, the values of one example do not hold for others.
                 if not dims and value.device.type == "cpu" and value.layout is torch.strided:
                     given[id(meta)] = value
             return seen[id(value)]
@@ -94,14 +94,14 @@ def _larger_storages(inputs: list[tuple[str, torch.Tensor, torch.Tensor]]) -> di
 
 def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
     meta = _empty(tensor, name, dims, sizes)
-    # Only where gradients are kept: nothing is, in inference mode.
+    # Without grad mode, as in inference mode, gradients are not needed.
     return meta.requires_grad_() if tensor.requires_grad and torch.is_grad_enabled() else meta
 
 
 def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
     if tensor.layout is not torch.strided:
         if dims:
-            raise ValueError(f"dynamic names a dimension of input {name!r}, which is sparse: its sizes are fixed")
+            raise ValueError(f"dynamic names a dimension of input {name!r}, which is sparse; sparse sizes are fixed")
         return meta_twin(tensor, {})
     if not dims:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
@@ -119,10 +119,10 @@ def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: Size
 
 
 def _order_in_memory(tensor: torch.Tensor) -> list[int]:
-    """Dimensions from the slowest to the fastest where a tensor is dense, as `channels_last` is; else as they come."""
+    """Return dimensions from slowest to fastest for a dense tensor, such as `channels_last`; else in given order."""
     given = list(range(tensor.dim()))
     strides = tensor.stride()
-    order = sorted(given, key=lambda dim: -strides[dim])  # stable: equal strides as they come
+    order = sorted(given, key=lambda dim: -strides[dim])  # stable for equal strides
     step = 1
     for dim in reversed(order):
         if tensor.shape[dim] != 1 and strides[dim] != step:
@@ -134,24 +134,24 @@ def _order_in_memory(tensor: torch.Tensor) -> list[int]:
 def stand_in(
     module: torch.nn.Module, *, with_numbers: bool = False
 ) -> tuple[dict[str, torch.Tensor], dict[int, torch.Tensor]]:
-    """Meta twins of a module's parameters and buffers: one name for each place in a module, one twin for each tensor.
+    """Return meta twins of a module's parameters and buffers: one name per place in a module, one twin per tensor.
 
-    Tensors that are on meta already have twins too: a forward may write to a buffer or replace it. Outside of inference
-    mode a twin requires a gradient where its tensor does.
+    Tensors on meta have twins too, since a forward may write to a buffer or replace it. Outside of inference mode, a
+    twin requires a gradient if its tensor does.
 
     Args:
         module: The module.
-        with_numbers: Whether buffers that hold a single number have a copy of it as their twin. Torch turns the scales
-            and zero points of quantised modules into numbers before a dispatch mode sees the call.
+        with_numbers: Whether buffers that hold a single number have a real copy as their twin. Torch converts the
+            scales and zero points of quantized modules to numbers before a dispatch mode sees the call.
 
     Returns:
-        The twins by name; and the id of a twin -> the buffer that it stands for, where no checkpoint replaces that: a
-        buffer with values that is not part of the module's state.
+        The twins by name; and id of a twin -> buffer that it represents, for buffers with values outside of the state
+        dict, which no checkpoint replaces.
     """
     twins: dict[int, torch.Tensor] = {}
     named: dict[str, torch.Tensor] = {}
     certain: dict[int, torch.Tensor] = {}
-    for path, owner in module.named_modules():  # a module that is registered under two names comes once
+    for path, owner in module.named_modules():  # a module registered under two names occurs once
         for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
             if tensor is None:
                 continue

@@ -1,7 +1,7 @@
-"""How long the model holds each result: it gets twins of the tensors that the record keeps, and their deaths are noted.
+"""Tensor lifetimes: the model gets aliases of recorded tensors, and weak references record when each is freed.
 
-A result dies when the frames, modules and lists that hold it have let go of it, as in an eager run: the caller of
-`self.layer1(x)` holds `x` all through `layer1`.
+A result is freed when the frames, modules and lists that hold it are gone, as in eager execution: the caller of
+`self.layer1(x)` holds `x` during all of `layer1`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 
 class _Handed(weakref.ref):  # type: ignore[type-arg]
-    """A tensor that the model holds, and its twin in the record."""
+    """A weak reference to a tensor of the model, with its twin in the record."""
 
     __slots__ = ("twin",)
     twin: torch.Tensor
 
 
 class HandedOut:
-    """What the model got. Twins share dtype, shape and strides, and no memory: nothing lies on the meta device.
+    """Tensors of the model. Their twins have the same dtype, shape and strides but other memory, of 0 bytes on meta.
 
     Attributes:
-        released: What the model has let go of, in order. A weak reference appends itself here when its tensor dies.
+        released: Freed tensors, in order. A weak reference appends itself when its tensor is freed.
     """
 
     __slots__ = ("_by_id", "released")
@@ -38,7 +38,7 @@ class HandedOut:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """While the forward runs, `given_up` hands out inputs of this capture."""
+        """Make `given_up` register inputs with this capture while the forward runs."""
         token = _RUNNING.set(self)
         try:
             yield
@@ -46,17 +46,17 @@ class HandedOut:
             _RUNNING.reset(token)
 
     def twin(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What the record has in place of a tensor that the model holds: its twin, or the tensor itself."""
+        """Return the record's twin of a tensor of the model, or the tensor itself if it has none."""
         known = self._by_id.get(id(tensor))
-        # Another tensor may have got the address of one that died.
+        # The address of a freed tensor may be reused.
         return known.twin if known is not None and known() is tensor else tensor
 
     def held(self) -> list[torch.Tensor]:
-        """Twins of what the model has not let go of."""
+        """Return the twins of all tensors that the model still holds."""
         return [handed.twin for handed in self._by_id.values() if handed() is not None]
 
     def inside(self, values: Iterable[Any]) -> Any:
-        """Arguments as the record keeps them: a list for a list, else a tuple."""
+        """Return arguments with the record's twins: a list for a list, else a tuple."""
         by_id = self._by_id
         kept = []
         for value in values:
@@ -69,7 +69,7 @@ class HandedOut:
         return kept if type(values) is list else tuple(kept)
 
     def out(self, result: Any) -> Any:
-        """For the model, a twin of each tensor of a result."""
+        """Return a result for the model, with a twin of each tensor."""
         kind = type(result)
         if kind is list or kind is tuple:
             return kind([self.out(r) for r in result])
@@ -79,10 +79,10 @@ class HandedOut:
         return tensor
 
     def out_of_new(self, result: Any, args: tuple[Any, ...], given: tuple[Any, ...]) -> Any:
-        """The same for a result that has just been computed from `args`, the record's twins of what was `given`.
+        """Return a new result for the model, computed from `args`, the record's twins of `given`.
 
-        An operand that comes back as it is stays what it is; what is no plain meta tensor is handed out itself, and
-        its lifetime is not observed.
+        An operand that is returned unchanged stays the same object. Tensors other than plain meta tensors are returned
+        as they are, and their lifetimes are not observed.
         """
         kind = type(result)
         if kind is torch.Tensor:
@@ -95,14 +95,14 @@ class HandedOut:
         return result
 
 
-_RUNNING: ContextVar[HandedOut | None] = ContextVar("handed out by the capture that runs", default=None)
+_RUNNING: ContextVar[HandedOut | None] = ContextVar("lifetimes of the running capture", default=None)
 
 
 def given_up(tensor: torch.Tensor) -> torch.Tensor:
-    """An input that only the model holds from here on, as a cache object does; in a capture its death is noted too."""
+    """Return an input that only the model holds afterwards, such as a cache; in a capture its lifetime is observed."""
     running = _RUNNING.get()
     if running is None or type(tensor) is not torch.Tensor:
         return tensor
-    with _disable_current_modes():  # the record is not to see how the twin is made
+    with _disable_current_modes():  # creating the twin must not be recorded
         given: torch.Tensor = running.out(tensor)
     return given

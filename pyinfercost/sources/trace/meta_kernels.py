@@ -1,7 +1,7 @@
-"""Kernels for meta tensors that lay results out as real ones do, and shapes of ops that torch has no meta kernel for.
+"""Meta kernels with the result layouts of real kernels, and shapes of operators without a meta kernel in torch.
 
-Run on the CPU or a GPU, convolutions and some others give their results with channels last where an operand has them
-so; torch's meta kernels make them contiguous. Strides decide which later reshapes are copies.
+On the CPU or a GPU, convolutions and some other operators return channels-last results for channels-last operands;
+torch's meta kernels return contiguous ones. Strides determine which later reshapes are copies.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _IMAGE, _VOLUME = 4, 5  # ranks
 
 
 def _is_channels_last(tensor: torch.Tensor) -> bool:
-    """As torch decides it: strides must grow from the channels over columns and rows to the batch.
+    """Return whether a tensor is channels-last by torch's rule: strides grow from channels over columns and rows.
 
-    A stride of one element may be anything, so that one channel or one pixel can be read both ways; such tensors have
-    channels last only where their strides say so. Open sizes are told apart by which stride is 1.
+    The stride of a dimension of length 1 is arbitrary, so tensors with one channel or one pixel are ambiguous; they
+    count as channels-last only if their strides say so. For symbolic sizes, the dimension with stride 1 decides.
     """
     shape, strides = tensor.shape, tensor.stride()
     order = [1, *range(tensor.dim() - 1, 1, -1), 0]
@@ -35,7 +35,7 @@ def _is_channels_last(tensor: torch.Tensor) -> bool:
 
 
 def _format_of(*tensors: torch.Tensor) -> torch.memory_format | None:
-    """The format with channels last that the first of these has which has one."""
+    """Return the channels-last format of the first of these tensors that has one."""
     for tensor in tensors:
         if tensor.dim() in {_IMAGE, _VOLUME} and _is_channels_last(tensor):
             return torch.channels_last if tensor.dim() == _IMAGE else torch.channels_last_3d
@@ -100,7 +100,7 @@ _AS_OPERAND = (
 def _grouped_mm(
     left: torch.Tensor, right: torch.Tensor, offs: Any = None, bias: Any = None, out_dtype: Any = None
 ) -> Any:
-    # torch's own meta kernel takes bfloat16 alone; shapes follow the same rule for every dtype.
+    # torch's own meta kernel supports bfloat16 only; the rule is the same for every dtype.
     del bias
     dtype = out_dtype or left.dtype
     if left.dim() == 2 and right.dim() == 2:  # noqa: PLR2004 - ranks
@@ -113,7 +113,7 @@ def _grouped_mm(
 
 
 def _differ(length: Any, other: Any) -> bool:
-    """Whether two lengths are known to differ; open ones are not compared, which would fix them."""
+    """Return whether two lengths are known to differ; symbolic ones are not compared, which would add a guard."""
     return type(length) is int and type(other) is int and length != other
 
 
@@ -126,32 +126,28 @@ def attention(
     enable_gqa: bool = False,
     **__: Any,
 ) -> torch.Tensor:
-    """Attention by a fused kernel: one row of values for each row of queries.
+    """Attention by a fused kernel: one row of values per row of queries.
 
     Raises:
-        RuntimeError: Operands that do not go together, as a real run says it.
+        RuntimeError: Shapes of operands do not match, as in a real run.
     """
     if query.shape[-1] != key.shape[-1]:
-        raise RuntimeError(
-            f"queries {list(query.shape)} and keys {list(key.shape)} are to be equally wide for attention"
-        )
+        raise RuntimeError(f"attention needs queries {list(query.shape)} and keys {list(key.shape)} of equal width")
     others: list[Any] = [key.shape[:-2], value.shape[:-2]]
-    if enable_gqa:  # one head of keys serves several heads of queries
+    if enable_gqa:  # several heads of queries share a head of keys
         others = [(*shape[:-1], query.shape[-3]) if query.shape[-3] % shape[-1] == 0 else shape for shape in others]
     batch = query.shape[:-2]
     if any(shape != batch for shape in others):
         batch = torch.broadcast_shapes(batch, *others)  # type: ignore[no-untyped-call]
     rows, columns = query.shape[-2], key.shape[-2]
     if _differ(columns, value.shape[-2]):
-        raise RuntimeError(
-            f"keys {list(key.shape)} and values {list(value.shape)} are to be equally many for attention"
-        )
+        raise RuntimeError(f"attention needs as many keys {list(key.shape)} as values {list(value.shape)}")
     if attn_mask is not None:
         scores = (*batch, rows, columns)
         masked = zip(reversed(attn_mask.shape), reversed(scores), strict=False)
         if attn_mask.dim() > len(scores) or any(m != 1 and _differ(m, n) for m, n in masked):
-            raise RuntimeError(f"a mask {list(attn_mask.shape)} does not go with scores {list(scores)} of attention")
-    # Fused kernels give the result the layout of the query; torch's meta kernel is the unfused one, which does not.
+            raise RuntimeError(f"attention mask {list(attn_mask.shape)} does not broadcast to scores {list(scores)}")
+    # Fused kernels return the layout of the query; torch's meta kernel is the unfused one, which does not.
     if batch == query.shape[:-2] and query.shape[-1] == value.shape[-1] and query.stride(-1) == 1:
         return torch.empty_like(query)
     return query.new_empty([*batch, query.shape[-2], value.shape[-1]])

@@ -1,4 +1,4 @@
-"""Changes to torch that belong to the process: made for the first capture that needs them, undone after the last."""
+"""Process-wide changes to torch: applied for the first capture that needs them, reverted after the last one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 
 class SharedChange:
-    """A change that lasts as long as anybody needs it, in whatever thread.
+    """A change that is active while any thread needs it.
 
     Args:
-        make: called when the first one begins.
-        undo: called when the last one has ended.
+        make: Called when the first user begins.
+        undo: Called when the last user has ended.
     """
 
     def __init__(self, make: Callable[[], None], undo: Callable[[], None]) -> None:
@@ -23,7 +23,7 @@ class SharedChange:
 
     @contextlib.contextmanager
     def needed(self) -> Iterator[None]:
-        """While a capture needs it."""
+        """Keep the change active within the context."""
         with self._lock:
             self._users += 1
             if self._users == 1:

@@ -1,9 +1,8 @@
-"""Shapes of what quantised operators return: torch runs them on real data alone and has no meta kernels for them.
+"""Shapes of results of quantized operators, which torch runs on real data only, without meta kernels.
 
-A quantised tensor of a capture is a `QuantizedMeta`: torch's meta device cannot lay one out by strides. An operator
-that torch has for floats too gives a quantised tensor the shape and layout that it gives a float one, so those run on
-float twins; what exists only for quantised tensors has a rule here, after the kernels in
-`aten/src/ATen/native/quantized/cpu`.
+A quantized tensor in a capture is a `QuantizedMeta`, because the meta device cannot create one with strides. Operators
+that also exist for floats give quantized results the same shape and layout, so they run on float twins. Operators that
+exist for quantized tensors only have a rule here, after the kernels in `aten/src/ATen/native/quantized/cpu`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ..tensors.packed_weights import PackedWeight
 
 
 class QuantizedMeta(torch.Tensor):
-    """A quantised tensor without data: quantised dtype, shape, strides."""
+    """A quantized tensor without data: quantized dtype, shape, strides."""
 
     @staticmethod
     def __new__(cls, shape: Sequence[Any], strides: Sequence[Any], dtype: torch.dtype) -> QuantizedMeta:
@@ -32,11 +31,11 @@ class QuantizedMeta(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
-        raise NotImplementedError(f"{func} on a quantised tensor outside of a capture")
+        raise NotImplementedError(f"{func} on a quantized tensor outside of a capture")
 
 
 def run(kernel: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Runs a kernel on float twins of the quantised operands; what comes out as float is quantised as the first is."""
+    """Run a kernel on float twins of the quantized operands; float results become quantized like the first operand."""
     first: list[QuantizedMeta] = []
 
     def twin(value: Any) -> Any:
@@ -62,7 +61,7 @@ def _like(x: torch.Tensor, dtype: torch.dtype) -> QuantizedMeta:
 
 
 def _suggested(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """A float tensor of that dtype in the memory format that the operand suggests, which drops other strides."""
+    """Return a float tensor in the memory format suggested by the operand, without its other strides."""
     memory_format = torch.contiguous_format
     for rank, candidate in ((4, torch.channels_last), (5, torch.channels_last_3d)):
         if x.dim() == rank and x.is_contiguous(memory_format=candidate) and not x.is_contiguous():
@@ -164,11 +163,11 @@ def _matmul(a: torch.Tensor, b: torch.Tensor, scale: float, zero_point: int) -> 
 
 
 def _int4_packed(x: torch.Tensor, weight: torch.Tensor, *_: Any) -> Any:
-    # Packed for tensor cores a weight has tiles of 8 rows, otherwise rows. torch has a kernel for fake tensors alone.
+    # A weight packed for tensor cores has tiles of 8 rows, otherwise rows. torch has a kernel for fake tensors only.
     return x.new_empty([x.shape[0], weight.shape[0] * (8 if weight.dim() == 4 else 1)])  # noqa: PLR2004
 
 
-# ---- element by element ----------------------------------------------------------------------------------------------
+# ---- elementwise -----------------------------------------------------------------------------------------------------
 
 
 def _same(x: torch.Tensor, *_: Any, **__: Any) -> Any:
@@ -194,7 +193,7 @@ def _pool(axes: int) -> Callable[..., Any]:
     return kernel
 
 
-# ---- tables that are looked up ---------------------------------------------------------------------------------------
+# ---- table lookups ---------------------------------------------------------------------------------------------------
 
 
 def _embedding(packed: PackedWeight, indices: torch.Tensor, *_: Any, **__: Any) -> Any:
@@ -217,7 +216,7 @@ def _embedding_bag(
     return torch.empty([bags, packed.weight.shape[1]], device="meta")
 
 
-# torchao's operators have rows for exported programs; run eagerly, they are the calls that they are made of.
+# torchao's operators have rows for exported programs; in eager execution they are decomposed into their calls.
 TAKEN_APART = frozenset(
     f"torchao.{name}.default" for name in ("quantize_affine", "choose_qparams_affine", "dequantize_affine")
 )

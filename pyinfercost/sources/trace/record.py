@@ -1,4 +1,4 @@
-"""The record of a capture, as its readers see it: shape rules, operators that take functions, and the writer."""
+"""Interface of the record of a capture for shape rules, operators that take functions, and the writer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class Record(Protocol):
-    """The calls of a forward and the tensors they work on.
+    """The calls of a forward and their tensors.
 
     Attributes:
         packed: Weights packed in script objects.
         calls: The calls so far, in order.
-        module: The path of the running module.
+        module: Path of the running module.
         handed: Tensors of the model and their aliases in the record.
         backward_from: Index of the first call of backward, in a training step.
         earlier: Id of a tensor that changed shape in place -> its earlier signatures, in order.
@@ -41,10 +41,10 @@ class Record(Protocol):
         """Values of tensors that follow from the inputs."""
 
     def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
-        """Record one call; `frame` is where the model makes it."""
+        """Record one call; `frame` is its place in the model."""
 
     def signature(self, tensor: torch.Tensor) -> int:
-        """Return a small number that tensors of equal metadata share."""
+        """Return a small number that is equal for tensors with equal metadata."""
 
     def metadata(self, signature: int) -> tuple[Any, ...]:
         """Return dtype, device, lengths and strides of a signature."""

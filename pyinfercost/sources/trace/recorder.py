@@ -1,13 +1,13 @@
-"""The dispatch mode that writes down every ATen call of a forward, and runs each distinct one only once.
+"""Dispatch mode that records every ATen call of a forward and runs each distinct call only once.
 
-Under `torch.inference_mode` composite operators reach a dispatch mode whole: `linear`, `conv2d` and
-`scaled_dot_product_attention` arrive as such. Those with a row in the op tables are kept; others are taken apart.
+Under `torch.inference_mode`, composite operators reach a dispatch mode whole: `linear`, `conv2d` and
+`scaled_dot_product_attention` arrive as such. Those with a row in the operator tables are kept; others are decomposed.
 
-The model gets tensors of its own, twins of those that the record keeps, so that they die when its frames, modules and
-lists let go of them, as they would in an eager run.
+The model gets aliases of the recorded tensors, so that they are freed when its frames, modules and lists no longer hold
+them, as in eager execution.
 
-On meta tensors a call's result follows from dtypes, shapes, strides and arguments alone. So a call that has been seen
-with the same ones gets a copy of the earlier result's metadata: the 80th equal layer costs a dictionary look-up.
+On meta tensors, the result of a call follows from dtypes, shapes, strides and arguments alone. A repeated call with the
+same ones therefore gets a copy of the earlier result's metadata: the 80th equal layer costs a dictionary lookup.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from .values import UnknownValueError, Values
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
-# Where calls come from that are no line of the model: torch, its library of quantised tensors, and this package.
+# Modules whose frames are not lines of the model: torch, its library of quantized tensors, and this package.
 _LIBRARIES = (
     "<",
     str(Path(torch.__file__).parent) + os.sep,
@@ -59,40 +59,40 @@ _NO_KWARGS: dict[str, Any] = {}
 
 @dataclass(slots=True)
 class _Operator:
-    """What is known about an operator once it has been met."""
+    """Properties of an operator, determined at its first call."""
 
-    whole: bool  # has a row: not taken apart
-    pure: bool  # its result follows from metadata: not in place, no out=
-    mutable: bool  # in place, or out=
-    packed: bool  # takes weights that are packed in script objects
+    whole: bool  # has a row, so it is not decomposed
+    pure: bool  # its result follows from metadata: neither in place nor with out=
+    mutable: bool  # in place, or with out=
+    packed: bool  # takes weights packed in script objects
     reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
-    converts: bool  # may take a tensor to another device, as `tolist` does before it reads
-    kernel: Any  # what runs it
+    converts: bool  # may move a tensor to another device, as `tolist` does before it reads
+    kernel: Any  # runs it
 
 
 @dataclass(slots=True)
 class Recorder:
-    """Calls in order, with the caches that make recording cheap. One per capture.
+    """Recorded calls in order, with the caches that make recording fast. One per capture.
 
-    `module` is the path of the module that is running; whoever drives the forward says `enter` and `leave`. `given` are
-    the real tensors of the inputs by the ids of their meta tensors, `sizes` the named sizes, `packed` the weights in
-    script objects. Of a training step, `backward_from` is the first call of backward.
+    `module` is the path of the running module; the driver of the forward calls `enter` and `leave`. `given` maps ids of
+    meta tensors to the real tensors of the inputs, `sizes` are the named sizes, `packed` the weights in script objects.
+    In a training step, `backward_from` is the index of the first call of backward.
     """
 
     given: dict[int, torch.Tensor]
     sizes: SizeSpace
     packed: PackedWeights
-    follows: bool = False  # whether every call is carried out with values too
+    follows: bool = False  # whether every call is also executed with values
     calls: list[Call] = field(default_factory=list)
     module: str = ""
     backward_from: int | None = None
-    # Tensors that changed shape in place: id -> the signatures they had before, in order.
+    # Tensors that changed shape in place: id -> their earlier signatures, in order.
     earlier: dict[int, list[int]] = field(default_factory=dict)
     handed: HandedOut = field(default_factory=HandedOut)
     packed_ops: set[Any] = field(default_factory=set)  # operators that take weights packed in script objects
     grouped_ops: set[Any] = field(default_factory=set)  # operators that multiply groups of rows
     _operators: dict[Any, _Operator] = field(default_factory=dict)
-    _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> its place in `_metadata`
+    _signatures: dict[Any, int] = field(default_factory=dict)  # metadata -> index in `_metadata`
     _metadata: list[tuple[Any, ...]] = field(default_factory=list)
     _of_tensor: dict[int, int] = field(default_factory=dict)  # id -> signature; `calls` keeps tensors alive
     _kept: list[Any] = field(default_factory=list)
@@ -107,35 +107,35 @@ class Recorder:
 
     @property
     def values(self) -> Values:
-        """Values of tensors that follow from the inputs; most forwards ask for none."""
+        """Values of tensors that follow from the inputs; most forwards need none."""
         if self._values is None:
             self._values = Values(self.given, followed=self.follows)
         return self._values
 
     @property
     def data(self) -> DataSizes:
-        """Shape rules of operators that depend on data; most forwards have none."""
+        """Shape rules of operators that depend on data; most forwards need none."""
         if self._data is None:
             self._data = DataSizes(self, self.values, self.sizes)
         return self._data
 
     def enter(self, module: str | None) -> None:
-        """A module starts to run; one without a path of its own counts as part of its caller."""
+        """Enter a module; one without a path of its own counts as part of its caller."""
         self._callers.append(self.module)
         if module is not None:
             self.module = module
 
     def leave(self) -> None:
-        """The running module ends."""
+        """Leave the running module."""
         self.module = self._callers.pop()
 
     def failed_in(self, error: BaseException) -> str:
-        """The module that an error stopped."""
+        """Return the module in which an error occurred."""
         del error
         return self.module
 
     def mode(self) -> TorchDispatchMode:
-        """The mode to enter around the forward."""
+        """Return the mode to enter around the forward."""
         return _Mode(self)
 
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -155,7 +155,7 @@ class Recorder:
             operator.whole = True
         if operator.packed:
             args = tuple([self.packed.resolve(self.module, value) for value in args])
-        # The caller of __torch_dispatch__, whose frame says where in the model this is.
+        # The caller of __torch_dispatch__, whose frame is a line of the model.
         frame = sys._getframe(2)
         given, given_kwargs = args, kwargs
         args = self.handed.inside(args)
@@ -166,14 +166,14 @@ class Recorder:
             try:
                 key = (op, self._key(args), self._key(kwargs.items()) if kwargs else None)
                 found = self._results.get(key)
-            except TypeError:  # something that cannot be hashed, or a tensor whose metadata is more than this
+            except TypeError:  # an unhashable argument, or a tensor with more than plain metadata
                 key = found = None
             if found is not None:
                 result, signatures = found
                 result = self._copy(result, signatures)
                 self.append(op, args, kwargs, result, frame)
                 return self.handed.out(result)
-        if operator.reshapes:  # what later calls see is another tensor in the same storage
+        if operator.reshapes:  # later calls see another tensor in the same storage
             self.earlier.setdefault(id(args[0]), []).append(self._number(args[0]))
             self._of_tensor.pop(id(args[0]), None)
         if operator.converts and _to_host(args, kwargs):
@@ -181,7 +181,7 @@ class Recorder:
             if value is not None:
                 return value
             args, kwargs = _without_host(args), {**kwargs, "device": torch.device("meta")}
-        if operator.mutable:  # the model's own tensors change, and the record's follow
+        if operator.mutable:  # the model's own tensors change as the record's do
             outside = self._run(operator, op, given, given_kwargs)
             if operator.reshapes and args[0] is not given[0]:
                 args[0].data = given[0]
@@ -200,11 +200,11 @@ class Recorder:
         try:
             return self.values.of(tensor, self.calls).item()
         except UnknownValueError as error:
-            told = UnknownValueError(f"the forward asks for the value of a tensor of {tensor.dtype}: {error}")
+            told = UnknownValueError(f"the forward reads the value of a tensor of {tensor.dtype}: {error}")
             return self.data.numbers.scalar(tensor, told)
 
     def _on_host(self, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A tensor that is about to be read: its value, or None where that is not known."""
+        """Return the value of a tensor that is about to be read; None if unknown."""
         try:
             value = self.values.of(args[0], self.calls)
         except UnknownValueError:
@@ -220,7 +220,7 @@ class Recorder:
             known = library.get(code)
             if known is None:
                 name = code.co_filename
-                if name == _DRIVER:  # who asked for the capture is no line of the model
+                if name == _DRIVER:  # the caller of the capture is not a line of the model
                     break
                 known = library[code] = name.startswith(_LIBRARIES)
             if not known:
@@ -261,7 +261,7 @@ class Recorder:
         try:
             return operator.kernel(*args, **kwargs)
         except (RuntimeError, NotImplementedError):
-            # A tensor that the model makes for itself lies on the CPU, as it would in a real run.
+            # Tensors that the model creates itself are on the CPU, as in a real run.
             args, kwargs, changed = self._on_meta(args, kwargs)
             if not changed:
                 raise
@@ -282,7 +282,7 @@ class Recorder:
                 return copy
             if isinstance(value, list | tuple):
                 return type(value)(convert(v) for v in value)
-            if isinstance(value, torch.device) and value.type == "cpu":  # `x.cpu()`: what is on meta stays there
+            if isinstance(value, torch.device) and value.type == "cpu":  # `x.cpu()`: meta tensors stay on meta
                 changed = True
                 return torch.device("meta")
             return value
@@ -292,13 +292,13 @@ class Recorder:
     # ---- metadata as keys -----------------------------------------------------------------------------------------
 
     def signature(self, tensor: torch.Tensor) -> int:
-        """A small number that equal metadata share. Raises TypeError for a tensor that has more than plain metadata."""
+        """Return a small number, equal for equal metadata. Raises TypeError for a tensor with more than that."""
         known = self._of_tensor.get(id(tensor))
         if known is not None:
             return known
         if type(tensor) not in _TENSORS or tensor.layout is not torch.strided:
             raise TypeError
-        if tensor.dtype.is_complex:  # conjugation is a bit that metadata does not show
+        if tensor.dtype.is_complex:  # metadata does not include the conjugate bit
             raise TypeError
         number = self._number(tensor)
         self._of_tensor[id(tensor)] = number
@@ -308,7 +308,7 @@ class Recorder:
     def _number(self, tensor: torch.Tensor) -> int:
         metadata = (
             tensor.dtype,
-            (tensor.device.type, tensor.is_inference()),  # torch keeps versions of views of the others
+            (tensor.device.type, tensor.is_inference()),  # torch keeps view versions for other tensors
             tuple([_size_key(s) for s in tensor.shape]),
             tuple([_size_key(s) for s in tensor.stride()]),
         )
@@ -318,7 +318,7 @@ class Recorder:
         return number
 
     def metadata(self, signature: int) -> tuple[Any, ...]:
-        """What a signature stands for: dtype, device, lengths, strides."""
+        """Return the metadata of a signature: dtype, device, lengths, strides."""
         return self._metadata[signature]
 
     def _key(self, values: Any) -> Any:
@@ -340,7 +340,7 @@ class Recorder:
         return tuple(parts)
 
     def _sign(self, result: Any) -> Any:
-        """The signatures of a result, or None where it cannot be copied."""
+        """Return the signatures of a result; None if it cannot be copied."""
         try:
             if isinstance(result, torch.Tensor):
                 return None if result.device.type != "meta" else self.signature(result)
@@ -376,7 +376,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
 
 @_out_dtype.py_impl(_Mode)
 def _product_of_integers(mode: _Mode, op: OpOverload, dtype: torch.dtype, *operands: torch.Tensor) -> Any:
-    """How libraries ask for int8 times int8 in int32 on accelerators."""
+    """Run an int8 product with an int32 result, as libraries request it on accelerators."""
     if op is not torch.ops.aten.mm.default or dtype is not torch.int32:
         raise NotImplementedError(f"out_dtype of {op} as {dtype}; expected aten.mm as int32")
     with mode:
@@ -391,7 +391,7 @@ def _to_host(args: Any, kwargs: Any) -> bool:
 
 
 def _without_host(args: Any) -> Any:
-    """Arguments of a conversion without its device, which is then given by name."""
+    """Return arguments of a conversion without its device, which is then passed by name."""
     return tuple(torch.device("meta") if isinstance(a, torch.device) else a for a in args)
 
 
@@ -408,7 +408,7 @@ def _size_key(size: Any) -> Any:
     return size if type(size) is int else size.node.expr
 
 
-# With rows, for programs that have them whole; here they are views of `nonzero`, which knows how long it is.
+# These have rows for programs that keep them whole; here they are views of `nonzero`, whose length is known.
 _TAKEN_APART = quantized_kernels.TAKEN_APART | {
     "aten.where.default",
     "aten.nonzero_numpy.default",
@@ -417,10 +417,10 @@ _TAKEN_APART = quantized_kernels.TAKEN_APART | {
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
-# Kernels for meta tensors where torch has none that serves.
+# Kernels for meta tensors that torch lacks or that differ from torch's.
 _KERNELS = {**_RECURRENT, **_FUSED, **_LAYOUTS, **quantized_kernels.KERNELS}
 _CONVERSIONS = frozenset({torch.ops.aten.to.dtype_layout, torch.ops.aten.to.device, torch.ops.aten._to_copy.default})
-# How a forward asks for a value: `tensor.item()`, and `if tensor:`.
+# Operators behind `tensor.item()` and `if tensor:`.
 _SCALARS = frozenset(
     {torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default}
 )

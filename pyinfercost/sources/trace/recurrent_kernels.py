@@ -1,4 +1,4 @@
-"""Shapes of what recurrent layers return. Run on meta tensors, torch's own kernels would take every step apart."""
+"""Shapes of results of recurrent layers. On meta tensors, torch's own kernels would decompose every time step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _sequence(x: torch.Tensor, state: torch.Tensor, bidirectional: bool, batch_f
     width = state.shape[-1] * (2 if bidirectional else 1)
     if not batch_first:
         return x.new_empty([*x.shape[:-1], width])
-    # Kernels work with time first: the result is a view of what they wrote.
+    # Kernels compute with time first; the result is a view of that.
     return x.new_empty([x.shape[1], x.shape[0], width]).transpose(0, 1)
 
 
@@ -38,11 +38,11 @@ def _one_state(
 
 
 def _of_packed(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """The same of sequences of many lengths, one time step after the other: each row of the data is a step of one."""
+    """Return the kernel for packed sequences, whose data has one row per sequence and time step."""
 
     def run(data: torch.Tensor, batch_sizes: torch.Tensor, *args: Any) -> Any:
         del batch_sizes
-        return kernel(data, *args, False)  # there is no batch dimension that could come first
+        return kernel(data, *args, False)  # packed data has no batch dimension
 
     return run
 
@@ -54,8 +54,9 @@ def _lstm_cell(x: torch.Tensor, hx: list[torch.Tensor], *_: Any) -> Any:
 def _cell(x: torch.Tensor, hx: torch.Tensor, *_: Any) -> Any:
     return hx.new_empty(hx.shape)
 
+    # The flags are: train, bidirectional, batch_first.
 
-# The flags are: train, bidirectional, batch_first.
+
 KERNELS: dict[str, Any] = {
     "aten.lstm.input": _lstm,
     "aten.lstm.data": _of_packed(_lstm),

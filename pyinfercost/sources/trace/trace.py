@@ -1,4 +1,4 @@
-"""Capture by running the module once on meta tensors: no weight is allocated, nothing of the module is changed."""
+"""Capture by running the module once on meta tensors: no weight is allocated, and the module is not changed."""
 
 from __future__ import annotations
 
@@ -34,26 +34,29 @@ def trace_graph(
     training: bool = False,
     loss: Callable[[Any], Any] | None = None,
 ) -> Graph:
-    """Runs `module(*args, **kwargs)` once on meta tensors and records every ATen call.
+    """Run `module(*args, **kwargs)` once on meta tensors and record every ATen call.
 
     Args:
         module: Any module. Its parameters, buffers, hooks and flags are the same afterwards.
-        args: Positional inputs. Only dtypes, shapes and strides of tensors matter, except that a forward may ask for a
-            value that follows from the inputs alone (`if mask.all()`): it is then computed from real inputs.
-        kwargs: Named inputs. A tensor under a name that starts with `past_key_value` is a KV cache.
-        dynamic: Position or name of an input -> dimension -> name of the size. Dimensions with one name are one size,
-            kept open in the graph; the lengths of the example are its default. For a nested input it holds for every
-            tensor in it.
-        model: A name for the graph.
-        sizes: Values of sizes that depend on data (`{"roi_heads.nms": 100}`): the forward is captured at these. The
-            others are at their defaults: as many as there can be, or equal shares where one of several is chosen.
-        training: Whether the loss and its backward follow, so that the graph is that of a training step without its
-            optimizer. The module runs in the mode that it is in.
-        loss: From what the module returned to a scalar; None takes its `loss` if it has one, else the sum of its
-            floating tensors.
+        args: Positional inputs. Only dtypes, shapes and strides of tensors matter, except if the forward reads a value
+            that follows from the inputs alone (`if mask.all()`), which is then computed from real inputs.
+        kwargs: Named inputs. A tensor whose name starts with `past_key_value` is a KV cache.
+        dynamic: Position or name of an input -> dimension -> name of the size. Dimensions with the same name are one
+            size, which stays symbolic in the graph; the lengths of the example are its default. For a nested input, it
+            applies to every tensor in it.
+        model: Name of the graph.
+        sizes: Values of sizes that depend on data (`{"roi_heads.nms": 100}`), at which the forward is captured. Others
+            have their defaults: the upper bound, or equal shares for a choice among several.
+        training: Whether to append the loss and its backward pass, for the graph of a training step without its
+            optimizer. The module runs in its current mode.
+        loss: Maps the module's result to a scalar; None takes its `loss` if it has one, else the sum of its
+            floating-point tensors.
+
+    Returns:
+        The graph.
 
     Raises:
-        CaptureError: The forward failed, or needs the value of a tensor, or fixes a size that was to stay open.
+        CaptureError: The forward failed, needs the value of a tensor, or fixes a size in `dynamic`.
     """
     name = model or type(module).__name__
     step = None
@@ -85,31 +88,31 @@ def _routings(recorder: Recorder) -> list[Routing]:
 
 
 def output_on_meta(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """What `module(*args, **kwargs)` returns, as `trace_graph` runs it: with meta tensors in the place of results.
+    """Return the result of `module(*args, **kwargs)` as `trace_graph` runs it, with meta tensors.
 
     Raises:
-        CaptureError: as for `trace_graph`.
+        CaptureError: As for `trace_graph`.
     """
     return _run(module, args, dict(kwargs), {}, type(module).__name__, {}).output
 
 
 class _Step(NamedTuple):
-    """What makes a training step of a forward."""
+    """Settings that turn a forward into a training step."""
 
     loss: Callable[[Any], Any] | None
 
 
 class _Run(NamedTuple):
-    """What one run on meta tensors left.
+    """Results of one run on meta tensors.
 
     Attributes:
-        builder: of the graph.
-        sizes: its named sizes.
-        recorder: its calls.
-        weights: the twins of the weights, by name.
-        inputs: what was given.
-        output: what the module returned.
-        held: tensors that were alive when it returned.
+        builder: Builder of the graph.
+        sizes: Its named sizes.
+        recorder: The recorded calls.
+        weights: Meta twins of the weights, by name.
+        inputs: The inputs on meta.
+        output: Result of the module.
+        held: Tensors that were alive when it returned.
     """
 
     builder: GraphBuilder
@@ -130,7 +133,7 @@ def _run(
     given: Mapping[str, int],
     step: _Step | None = None,
 ) -> _Run:
-    """The cheapest run that serves: most forwards need neither values nor sizes that depend on data."""
+    """Run the module as cheaply as possible: most forwards need neither values nor sizes that depend on data."""
     from ..symbols import NeedsOpenSizesError
 
     try:
@@ -140,14 +143,14 @@ def _run(
             raise
     except NeedsOpenSizesError:
         pass
-    # The first run goes back for the few values that are asked for. Where that is not enough (writes in place, tensors
-    # made from numbers on the device of an input), the second carries every call out that has values.
+    # The first run computes requested values from the record. If that is not possible (in-place writes, tensors made
+    # from numbers on the device of an input), the second run also executes every call that has values.
     try:
         return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=True, of_data=False)
     except NeedsOpenSizesError:
-        pass  # with symbolic integers from the start, which are slower
+        pass  # continue with symbolic integers from the start, which is slower
     except CaptureError as error:
-        # `tolist` is no operator: it fails before anyone is asked, and is answered when sizes may depend on data.
+        # `tolist` is not an operator and fails without a dispatch; it works once sizes may depend on data.
         if "Cannot copy out of meta tensor" not in str(error.__cause__):
             raise
     return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=True, of_data=True)
@@ -183,8 +186,8 @@ def _one_run(
 
     builder = GraphBuilder(name)
     sizes = SizeSpace(builder, given, of_data=of_data)
-    # Made in inference mode, as everything computed from them is: torch keeps no versions of views of such tensors, so
-    # that one result can stand for another.
+    # Created in inference mode, like everything computed from them: torch keeps no view versions for such tensors, so
+    # one result can replace another.
     with _gradients(step is not None):
         inputs = meta_inputs(args, kwargs, dynamic, sizes)
         packed = PackedWeights(module)
@@ -213,21 +216,21 @@ def _one_run(
             recorder.mode(),
             Constants(recorder) if with_values else contextlib.nullcontext(),
         ):
-            # A copy, because torch writes back what a forward assigns to buffers. Ties are in the names already.
+            # A copy, because torch writes back what a forward assigns to buffers. Names already reflect ties.
             named = {f"module.{name}" if step is not None else name: tensor for name, tensor in weights.items()}
             output = torch.func.functional_call(runs, named, inputs.args, _given_up(inputs.kwargs), tie_weights=False)
             if step is not None:
                 output = [output, *_gradients_of([*weights.values(), *(tensor for _, tensor in inputs.tensors)])]
             held = recorder.handed.held()
     except CaptureError:
-        raise  # it says all
+        raise  # its message is complete
     except Exception as error:
         raise _explained(error, recorder) from error
     return _Run(builder, sizes, recorder, weights, inputs, output, held)
 
 
 def _given_up(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Named inputs where only its container holds what lies in a KV cache."""
+    """Return named inputs whose KV caches are held by their container only."""
     import torch
 
     from .inputs import is_cache
@@ -247,7 +250,7 @@ def _gradients_of(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 
 @contextlib.contextmanager
 def _gradients(kept: bool) -> Iterator[None]:
-    """Inference mode, or grad mode whatever mode the caller is in."""
+    """Enter inference mode, or grad mode regardless of the caller's mode."""
     import torch
 
     with torch.inference_mode(not kept), torch.set_grad_enabled(kept):
@@ -256,11 +259,11 @@ def _gradients(kept: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _module_paths(module: torch.nn.Module, recorder: Recorder) -> Iterator[None]:
-    """Keeps `recorder.module` at the path of the innermost running submodule, through torch's global hooks."""
+    """Keep `recorder.module` at the path of the innermost running submodule, through torch's global hooks."""
     from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
     names = {id(m): name for name, m in module.named_modules()}
-    thread = get_ident()  # the hooks are called for the modules of all threads
+    thread = get_ident()  # global hooks are called for modules of all threads
 
     def enter(entered: torch.nn.Module, _: Any) -> None:
         if get_ident() == thread:
@@ -270,7 +273,7 @@ def _module_paths(module: torch.nn.Module, recorder: Recorder) -> Iterator[None]
         if get_ident() == thread:
             recorder.leave()
 
-    # A forward that is run again in backward, for a checkpoint, ends by an exception as soon as it has what it needs.
+    # A forward that a checkpoint recomputes in backward ends with an exception as soon as it has its results.
     hooks = (
         register_module_forward_pre_hook(enter),
         register_module_forward_hook(leave, always_call=recorder.ends_by_exceptions),
@@ -287,12 +290,12 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     where = f" in module {module!r}" if module else ""
     last = recorder.calls[-1] if recorder.calls else None
     after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {source_of(last)}" if last else ""
-    # Torch lists all backends of an operator that has no kernel, after an empty line.
+    # For an operator without a kernel, torch lists all backends after an empty line.
     text = f"{type(error).__name__}: {str(error).partition(_NO_KERNEL)[0].rstrip()}"
     if _asks_for_values(text):
         advice = (
-            "; a capture has shapes, and values only where they follow from real inputs: pass real tensors and leave "
-            "their sizes out of dynamic, or give such values as Python numbers"
+            "; a capture has shapes only, and values only if they follow from real inputs: pass real tensors and leave "
+            "their sizes out of dynamic, or pass such values as Python numbers"
         )
     else:
         advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
@@ -316,5 +319,5 @@ _ABOUT_VALUES = (
     "out of meta tensor",
     "meta tensors",
     "type tensor to numpy",
-    "device='meta'",  # a text with such a tensor in it, for instance as the key of an expert
+    "device='meta'",  # a string that contains a meta tensor, such as the key of an expert
 )

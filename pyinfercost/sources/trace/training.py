@@ -1,8 +1,8 @@
-"""A training step: the forward, its loss, and the backward that autograd runs, recorded as it calls ATen.
+"""Capture of a training step: the forward, its loss, and the ATen calls of autograd's backward pass.
 
-Autograd works above a dispatch mode, so that the mode sees what backward calls too: only those gradients that weights
-and inputs require. Which module a call of backward belongs to follows from the autograd node that makes it: nodes have
-numbers in the order in which the forward made them, and the recorder notes at which number each module begins and ends.
+Autograd runs above a dispatch mode, so the mode also sees calls of the backward pass, for gradients that weights and
+inputs require only. The module of a backward call follows from its autograd node: nodes are numbered in the order in
+which the forward creates them, and the recorder stores the numbers at which each module begins and ends.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ Loss = Callable[[Any], Any]
 
 
 def warn_of_evaluation(module: torch.nn.Module) -> None:
-    """Says so where a training step is captured of a module that was not put in training mode."""
+    """Warn about a training step of a module in evaluation mode."""
     if not module.training:
         warnings.warn(
-            "the module is in evaluation mode: its dropout is off and its batch normalisations keep their statistics; "
-            "call module.train() before capturing the usual training step",
+            "the module is in evaluation mode: dropout is off and batch norms use their running statistics; call "
+            "module.train() before capturing a usual training step",
             UserWarning,
             stacklevel=4,
         )
 
 
 class TrainingStep(torch.nn.Module):
-    """Runs a module, its loss and the backward of it as one forward, so that all of it sees the module's twins."""
+    """Runs a module, its loss and the backward pass as one forward, so that all of them see the module's twins."""
 
     def __init__(self, module: torch.nn.Module, loss: Loss | None, recorder: TrainingRecorder) -> None:
         super().__init__()
@@ -66,8 +66,8 @@ def _default_loss(output: Any) -> torch.Tensor:
     parts = [t if t.dim() == 0 else t.sum() for t in _tensors(output) if t.is_floating_point() and t.requires_grad]
     if not parts:
         raise CaptureError(
-            f"nothing that the module returned ({type(output).__name__}) has a gradient; expected a floating tensor "
-            "that depends on a weight or an input that requires one, or a loss= that makes one"
+            f"the module's result ({type(output).__name__}) has no tensor with a gradient; expected a floating-point "
+            "tensor that depends on a weight or an input that requires one, or pass loss="
         )
     total = parts[0]
     for part in parts[1:]:
@@ -79,7 +79,7 @@ def _scalar(loss: Any) -> torch.Tensor:
     if not isinstance(loss, torch.Tensor):
         raise CaptureError(f"the loss is of type {type(loss).__name__}; expected a tensor with one element")
     if loss.numel() != 1:
-        raise CaptureError(f"the loss has shape {tuple(loss.shape)}; expected one element, as loss.mean() has")
+        raise CaptureError(f"the loss has shape {tuple(loss.shape)}; expected one element, as in loss.mean()")
     if not loss.requires_grad:
         raise CaptureError("the loss has no gradient; expected one that depends on a weight that requires a gradient")
     return loss
@@ -98,21 +98,21 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 @dataclass(slots=True)
 class TrainingRecorder(Recorder):
-    """A recorder that knows which module each call of backward belongs to."""
+    """A recorder that attributes calls of the backward pass to modules."""
 
     ends_by_exceptions: ClassVar[bool] = True
 
-    owners: dict[int, str] = field(default_factory=dict)  # id of a weight -> the module that it is registered in
-    # Sequence numbers at which another module began to run, and that module.
+    owners: dict[int, str] = field(default_factory=dict)  # id of a weight -> module that registers it
+    # Sequence numbers at which another module starts to run, and that module.
     _changes: list[int] = field(default_factory=lambda: [0])
     _running: list[str] = field(default_factory=lambda: [""])
-    _numbers: list[int] = field(default_factory=list)  # for each call of forward: the one after its autograd node's
-    _node: Any = None  # that calls now
-    _depth: int = 0  # how many modules wait while backward runs: the training step itself
+    _numbers: list[int] = field(default_factory=list)  # per forward call: one past its autograd node's number
+    _node: Any = None  # the current autograd node
+    _depth: int = 0  # number of waiting modules while backward runs: the training step itself
     _failure: tuple[BaseException | None, str] = (None, "")
 
     def enter(self, module: str | None) -> None:
-        if self._in_backward():  # a checkpoint runs part of the forward again
+        if self._in_backward():  # a checkpoint recomputes a part of the forward
             self._find_node()
         Recorder.enter(self, module)
         self._note_change()
@@ -132,29 +132,29 @@ class TrainingRecorder(Recorder):
         return self._failure[1] if error is self._failure[0] else self.module
 
     def begin_backward(self) -> None:
-        """Everything that is called from here on belongs to backward."""
+        """Attribute all further calls to the backward pass."""
         self.backward_from = len(self.calls)
         self._depth = len(self._callers)
 
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if op is _DETACH and type(args[0]) is torch.Tensor and args[0].device.type == "meta":
-            # How autograd notes what it saves and what it hands on: no call of a real step, which takes the tensor.
+            # Autograd's bookkeeping of saved tensors; a real step passes the tensor itself.
             return self.handed.out(self.handed.twin(args[0]))
         if self._in_backward():
             self._find_node()
         return Recorder.record(self, mode, op, args, kwargs)
 
     def _in_backward(self) -> bool:
-        """Whether autograd calls, and not a module that runs again."""
+        """Return whether autograd is calling, not a recomputed module."""
         return self.backward_from is not None and len(self._callers) == self._depth
 
     def _find_node(self) -> None:
-        """Notes the autograd node that calls, and its module."""
+        """Find the current autograd node and its module."""
         node: Any = torch._C._current_autograd_node()
         self._node = node
         if node is None:
             self.module = ""
-        elif node.name() == _ACCUMULATE:  # which copies a gradient to a weight that is laid out otherwise
+        elif node.name() == _ACCUMULATE:  # copies the gradient of a weight with another layout
             self.module = self.owners.get(id(node.variable), "")
         else:
             self.module = self._running[bisect_right(self._changes, node._sequence_nr()) - 1]
@@ -165,11 +165,11 @@ class TrainingRecorder(Recorder):
         elif self._in_backward():
             self.calls.append(Call(op, args, kwargs, result, self.module, self._source(), len(self.handed.released)))
             return
-        # The frame is that of __torch_dispatch__, since `record` here stands between it and the recorder's own.
+        # The frame is that of __torch_dispatch__, because `record` here is between it and the recorder's own.
         Recorder.append(self, op, args, kwargs, result, None if frame is None else frame.f_back)
 
     def _source(self) -> Any:
-        """The line of the forward that made the current autograd node."""
+        """Return the line of the forward that created the current autograd node."""
         if self._node is None:
             return None
         call = bisect_right(self._numbers, self._node._sequence_nr())

@@ -1,8 +1,8 @@
-"""Shape rules of ops whose results are as long as values say: `nonzero`, masks, `unique`, `nms`, `item`.
+"""Shape rules of operators whose result length depends on values: `nonzero`, masks, `unique`, `nms`, `item`.
 
-Each length becomes a named size with a bound and a default. Where the values follow from the caller's inputs, the true
-length is taken. Else the default is the bound, so that counts are upper bounds, except where a choice is known to fall
-on one of several (`value_facts`): then it falls evenly.
+Each length becomes a named size with a bound and a default. If the values follow from the caller's inputs, the exact
+length is used. Otherwise the default is the bound, so that counts are upper bounds, except for choices among several
+classes (`value_ranges`), which are assumed to be evenly distributed.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class DataSizes:
-    """The sizes of one capture that depend on data.
+    """Sizes of one capture that depend on data.
 
     Args:
-        recorder: Knows the calls so far and the module that is running.
+        recorder: The record of calls.
         values: Values of tensors that follow from the inputs.
         sizes: The named sizes of the capture.
     """
@@ -38,7 +38,7 @@ class DataSizes:
         self._values = values
         self._sizes = sizes
         self._facts = FactFinder(recorder.calls, values, RULES)
-        self._lengths: dict[tuple[int, int], Size] = {}  # mask as it was -> how many of it are true
+        self._lengths: dict[tuple[int, int], Size] = {}  # version of a mask -> number of true elements
         self.numbers = DataValues(recorder, values, sizes, self._facts)
         self._keep: list[torch.Tensor] = []
 
@@ -52,14 +52,14 @@ class DataSizes:
     # ---- lengths --------------------------------------------------------------------------------------------------
 
     def _length(self, what: str, of: str, bound: Size | None, default: Size | None = None) -> Size:
-        """A named size; a plain number where nothing is left to choose."""
+        """Return a named size, or a plain integer if its value is determined."""
         if isinstance(bound, int) and bound == 0:
             return 0
         size: Size = self._sizes.of_data(self._recorder.module, what, of, bound, default)
         return size
 
     def _count_true(self, mask: torch.Tensor) -> Size:
-        """How many elements of a mask are not zero."""
+        """Return the number of nonzero elements of a mask."""
         version = self._facts.version(mask)
         key = (id(mask), version[1])
         if key not in self._lengths:
@@ -80,14 +80,14 @@ class DataSizes:
         default = facts.share
         if default is None:
             default = mean_of(facts, whole)
-        elif not isinstance(default, int):  # of an open number of choices: the forward may ask whether there are any
+        elif not isinstance(default, int):  # symbolic; the forward may test whether it is zero
             default = greatest(default, 1)
         total = facts.total if isinstance(facts.total, (int, torch.SymInt)) else None
         return self._length("nonzero", "elements of a mask that are true", least(whole, total), default)
 
     def _nonzero(self, mask: torch.Tensor) -> torch.Tensor:
         count = self._count_true(mask)
-        # As torch lays it out: one column after the other.
+        # The layout of torch: one column after the other.
         return torch.empty((mask.dim(), count), dtype=torch.int64, device="meta").t()
 
     def _masked_select(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -98,7 +98,7 @@ class DataSizes:
         return torch.empty((count,), dtype=x.dtype, device="meta")
 
     def _index(self, x: torch.Tensor, indices: Any) -> torch.Tensor:
-        if not x.is_meta:  # torch would make the result where x is, and leave its values to chance
+        if not x.is_meta:  # torch would create an uninitialized result on the device of x
             x = torch.empty_like(x, device="meta")
         if not any(i is not None and i.dtype in _MASKS for i in indices):
             return _tensor(torch.ops.aten.index.Tensor(x, indices))
@@ -191,7 +191,7 @@ class DataSizes:
     ) -> torch.Tensor:
         shape: list[Any] = [x.numel()] if dim is None else list(x.shape)
         along = dim or 0
-        if repeats.numel() == 1 and output_size is None:  # torch repeats every element as often
+        if repeats.numel() == 1 and output_size is None:  # torch repeats every element equally often
             try:
                 output_size = int(self._values.of(repeats, self._recorder.calls).item()) * shape[along]
             except UnknownValueError:
@@ -233,14 +233,14 @@ class DataSizes:
             parts.append(torch.as_strided(x, shape, x.stride(), x.storage_offset() + first * x.stride(dim)))
         return parts
 
-    # ---- ops that would ask how long a result is ---------------------------------------------------------------------
+    # ---- operators that would compare lengths ------------------------------------------------------------------------
 
     def _slice(self, x: torch.Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> torch.Tensor:
         length = x.shape[dim]
         plain = step == 1 and all(v is None or (isinstance(v, int) and v >= 0) for v in (start, end))
         if not plain or not self._sizes.is_of_data(length):
             return _tensor(torch.ops.aten.slice.Tensor(x, dim, start, end, step))
-        # torch would ask on which side of `end` the length is, and the graph would hold on that side only.
+        # torch would compare `end` with the length, and the guard would restrict the graph to one side.
         first = start or 0
         shape: list[Any] = list(x.shape)
         shape[dim] = length if end is None or end >= _NO_END else least(length, end)
@@ -256,7 +256,7 @@ class DataSizes:
 
 
 def _unless_real(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """The op itself where all its operands are real tensors, which the model has made for itself; else its kernel."""
+    """Return the operator itself if all its operands are real tensors created by the model; else its kernel."""
     namespace, packet, overload = name.split(".")
     op = getattr(getattr(getattr(torch.ops, namespace), packet), overload) if namespace == "aten" else None
 
@@ -283,10 +283,10 @@ DATA_KERNELS = {
     "torchvision.nms.default": "_nms",
     "aten.tensor_split.tensor_indices_or_sections": "_tensor_split",
 }
-"""Operator with a result whose length depends on data -> method of `DataSizes` that runs it."""
+"""Operator with a data-dependent result length -> method of `DataSizes` that runs it."""
 
 SYMBOLIC_KERNELS = {"aten.slice.Tensor": "_slice", "aten.unbind.int": "_unbind"}
-"""Operator that would ask for such a length -> method that runs it, in captures with symbolic integers."""
+"""Operator that would compare such a length -> method that runs it, in captures with symbolic integers."""
 
 _MASKS = frozenset({torch.bool, torch.uint8})
 _NO_END = 2**63 - 1

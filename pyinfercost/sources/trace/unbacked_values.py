@@ -1,9 +1,9 @@
-"""Single values that depend on data, where a forward asks for them: `item`, `tolist`, `if mask.any()`.
+"""Single values that depend on data and are read by a forward: `item`, `tolist`, `if mask.any()`.
 
-A number of things (how many are true, how many a bin holds) becomes a named size. A value that the forward computes
-with (a coordinate, an index) is fixed in the middle of its range, which the calls that made it limit (`value_facts`).
-The truth of a comparison follows from its sides, and `any` is true by default: then the work that it guards is done.
-`all` is false by default: it ends a loop, or guards a way that is shorter.
+A count (of true elements, of items in a bin) becomes a named size. A value that the forward computes with (a
+coordinate, an index) is fixed at the middle of its range, which follows from the calls that produced it
+(`value_ranges`). A comparison is decided by the ranges of its sides. `any` is true by default, so that the guarded work
+is counted. `all` is false by default, because it ends a loop or guards a shortcut.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class DataValues:
     """Values of one capture that depend on data.
 
     Args:
-        recorder: Knows the calls so far and the module that is running.
+        recorder: The record of calls.
         values: Values of tensors that follow from the inputs.
         sizes: The named sizes of the capture.
-        facts: Limits of tensors' values.
+        facts: Ranges of tensor values.
     """
 
     def __init__(self, recorder: Record, values: Values, sizes: SizeSpace, facts: FactFinder) -> None:
@@ -49,20 +49,20 @@ class DataValues:
         self._sizes = sizes
         self._facts = facts
         self._scalars: dict[tuple[Any, ...], Any] = {}
-        self._keep: list[torch.Tensor] = []  # their ids are in use
+        self._keep: list[torch.Tensor] = []  # keeps ids in use
 
     def scalar(self, tensor: torch.Tensor, error: UnknownValueError) -> Any:
-        """What `item` and `bool` of a tensor give where its value is not known: a named size, or a truth by default.
+        """Return the result of `item` or `bool` of a tensor of unknown value: a named size, or a default bool.
 
         Raises:
-            UnknownValueError: No default makes sense for it.
+            UnknownValueError: The value has no sensible default.
         """
         if not self._sizes.may_depend_on_data:
             raise NeedsOpenSizesError
         return self._truth(tensor, error) if tensor.dtype == torch.bool else self._number(tensor, error)
 
     def _number(self, tensor: torch.Tensor, error: UnknownValueError) -> Any:
-        """The value of a tensor of one element, in sizes: what is computed from elements follows from their sizes."""
+        """Return the value of a one-element tensor in sizes; results of arithmetic follow from the operands."""
         call = self._facts.producer(tensor)
         name = "" if call is None else op_name(call)
         if call is not None and not tensor.is_floating_point():
@@ -95,7 +95,7 @@ class DataValues:
             high, module = facts.high if known else None, self._recorder.module
             if _is_int(facts.low) and _is_int(facts.high) and facts.low == facts.high:
                 self._scalars[key] = facts.low
-            elif facts.mean is None and facts.total is None:  # a value, and not a number of things
+            elif facts.mean is None and facts.total is None:  # a value, not a count
                 low = max(0, int(facts.low)) if isinstance(facts.low, (int, float)) else 0
                 self._scalars[key] = self._sizes.of_value(module, "item", _VALUE, low, high)
             else:
@@ -105,7 +105,7 @@ class DataValues:
 
     def _unbounded(self, error: UnknownValueError) -> UnknownValueError:
         name = self._sizes.next_name(self._recorder.module, "item")
-        return UnknownValueError(f"{error}; or give it a value: capture(..., **{{{name!r}: 12}}), --set {name}=12")
+        return UnknownValueError(f"{error}; or pass a value: capture(..., **{{{name!r}: 12}}), --set {name}=12")
 
     def _truth(self, tensor: torch.Tensor, error: UnknownValueError) -> Any:
         call = self._facts.producer(tensor)
@@ -121,9 +121,9 @@ class DataValues:
             return self._truth(call.args[0], error)
         if call is not None and name == "aten.all" and _always_true(self._facts.of(call.args[0])):
             return True
-        if name == "aten._is_all_true":  # a forward's check of itself, which goes on where it holds
+        if name == "aten._is_all_true":  # an assertion of the forward, assumed to hold
             return True
-        # A mask that the caller gave is asked for with its values.
+        # A mask given by the caller is read with its values.
         if call is not None and name in _BY_DEFAULT and (name == "aten.any" or self._facts.producer(call.args[0])):
             return self._default_truth(tensor, *_BY_DEFAULT[name])
         raise error
@@ -135,7 +135,7 @@ class DataValues:
         return self._scalars[key] == 1
 
     def _decided(self, name: str, left: Facts, right: Facts) -> bool | None:
-        """What a comparison gives for all values within the limits, None where they leave it open."""
+        """Return the result of a comparison for all values in the ranges; None if it is not determined."""
         limits = (left.low, left.high, right.low, right.high)
         if not all(isinstance(limit, (int, float)) for limit in limits):
             return None
@@ -146,10 +146,10 @@ class DataValues:
         return None
 
     def numbers(self, tensor: torch.Tensor) -> Any:
-        """What `tolist` gives: nested lists of numbers.
+        """Return the result of `tolist`: nested lists of numbers.
 
         Raises:
-            UnknownValueError: as `scalar`.
+            UnknownValueError: As for `scalar`.
         """
         tensor = self._recorder.handed.twin(tensor)
         try:
@@ -179,7 +179,7 @@ class DataValues:
         if key not in self._scalars:
             count = int(tensor.shape[0])
             shares: list[Any] = [None] * count
-            if facts.exact:  # the shares add up to the whole, as tensor-driven splits require
+            if facts.exact:  # the shares add up to the whole, as splits by a tensor require
                 among = facts.classes
                 if among is None or among.first is None:
                     among = Classes(0, count, 0, facts.total)
@@ -192,7 +192,7 @@ class DataValues:
 
 
 def mean_of(facts: Facts, count: Size) -> Size | None:
-    """What so many elements come to where choices fall evenly, rounded up."""
+    """Return the expected sum of this many elements for evenly distributed choices, rounded up."""
     return None if facts.mean is None else (count * facts.mean[0] + facts.mean[1] - 1) // facts.mean[1]
 
 
@@ -208,13 +208,13 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, (int, torch.SymInt))
 
 
-# A reduction to one truth -> the name of its size, in words, and what it is by default.
+# Reduction to one bool -> name of its size, description, and default.
 _BY_DEFAULT = {
     "aten.any": ("any", "whether any element is true", 1),
     "aten.all": ("all", "whether all elements are true", 0),
 }
 _VALUE = "a value that the forward computes with"
-_COUNT = "a number of things, used as a size"
+_COUNT = "a count, used as a size"
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "aten.add": operator.add,
     "aten.sub": operator.sub,

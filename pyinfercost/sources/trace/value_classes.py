@@ -1,7 +1,7 @@
-"""Choices among classes (experts, levels of a pyramid): where in a tensor they lie, and what falls to each.
+"""Choices among classes (experts, pyramid levels): their position in a tensor, and the share of each class.
 
-A one-hot tensor says for every choice which class it fell on. What is made of it (its sums, the mask of one class) goes
-on saying so, and equal shares of the classes add up to all choices: the first ones get the remainder.
+A one-hot tensor encodes the class of every choice. Tensors derived from it (sums, the mask of one class) encode it too,
+and equal shares of the classes add up to all choices, with the remainder in the first ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where dimensions of an operand lie in a result: those that are gone are missing."""
+    """Positions of an operand's dimensions in a result; removed ones are missing."""
 
     places: dict[int, int]
 
@@ -32,7 +32,7 @@ class _Layout:
 
 
 def one_hot(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    """A row of zeros and a one for every element, of which only some values may be met."""
+    """One-hot rows, in which only some classes may occur."""
     chosen, length = finder.of(call.args[0]), tensor.shape[-1]
     low = chosen.low if is_int(chosen.low) else 0
     high = chosen.high if is_int(chosen.high) else length - 1
@@ -45,7 +45,7 @@ def one_hot(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
 
 
 def scattered(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    """`zeros.scatter(dim, chosen, 1)`: ones at the places that were chosen."""
+    """`zeros.scatter(dim, chosen, 1)`: ones at the chosen indices."""
     index, around = argument(call, "index"), finder.of(call.args[0])
     numbers = (around.low, around.high, argument(call, "value"))
     if not all(type(number) in (int, float) for number in numbers) or numbers != (0, 0, 1):
@@ -68,17 +68,17 @@ def scattered(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
 
 
 def _all_different(finder: FactFinder, index: torch.Tensor, dim: int) -> bool:
-    """Whether no place is chosen twice."""
+    """Return whether no index is chosen twice."""
     if isinstance(index.shape[dim], int) and index.shape[dim] == 1:
         return True
     call = finder.producer(index)
     if call is None or op_name(call) not in {"aten.topk", "aten.sort", "aten.argsort"}:
-        return False  # places that are not known to differ
+        return False  # indices that may be equal
     return bool(argument(call, "dim", -1) % index.dim() == dim)
 
 
 def equal(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    """`chosen == 3`: the choices that fell on one of the values that there may be."""
+    """`chosen == 3`: the choices of one of the possible values."""
     left, right = finder.of(call.args[0]), finder.of(call.args[1])
     choices = greatest(left.distinct, right.distinct)
     if all(map(is_int, (left.low, left.high, right.low, right.high))) and right.low == right.high:
@@ -97,7 +97,7 @@ def rearranged(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
 
 
 def _shape(tensor: torch.Tensor) -> list[Any]:
-    """Lengths that can be compared without a question to torch, which the graph would have to remember."""
+    """Return lengths that can be compared without a guard of torch."""
     lengths: Any = tensor.shape
     return [length if isinstance(length, int) else length.node.expr for length in lengths]
 
@@ -116,13 +116,13 @@ def _layout(call: Call, source: torch.Tensor, tensor: torch.Tensor) -> _Layout:
     before, after = _shape(source), _shape(tensor)
     if before == after:
         return _Layout({dim: dim for dim in range(rank)})
-    # Of a view: the outermost and innermost dimensions, where they stay as long as they are.
+    # For a view: the outermost and innermost dimensions, if their lengths are unchanged.
     places = {0: 0} if before[:1] == after[:1] else {}
     return _Layout(places | ({rank - 1: tensor.dim() - 1} if before[-1:] == after[-1:] else {}))
 
 
 def picked(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    """`select`, `unbind`: what lies at one place of a dimension."""
+    """`select`, `unbind`: the slice at one index of a dimension."""
     source: torch.Tensor = call.args[0]
     facts = finder.of(source)
     dim = argument(call, "dim", 0) % source.dim()
@@ -138,7 +138,7 @@ def picked(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
 
 
 def indexed(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    """`mask[expert]` by a tensor of one element, of which the value is known; else any elements, several times."""
+    """`mask[expert]` with a one-element tensor of known value; otherwise any elements, possibly repeated."""
     source, indices = call.args[:2]
     facts = finder.of(source)
     used = [dim for dim, index in enumerate(indices) if index is not None]
@@ -151,8 +151,8 @@ def indexed(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
 
 
 def _at_row(facts: Facts, dim: int, row: Any) -> Facts:
-    """A row of `nonzero` of a mask of one dimension: places ascend."""
-    if dim != 0:  # its only column
+    """A row of `nonzero` of a 1-d mask, whose indices ascend."""
+    if dim != 0:  # the only column
         return facts
     if facts.places is None or not isinstance(row, int):
         return facts.of_elements()
@@ -161,18 +161,18 @@ def _at_row(facts: Facts, dim: int, row: Any) -> Facts:
 
 
 def _of_class(facts: Facts, source: torch.Tensor, dim: int, place: Any) -> Facts:
-    """What lies at a place of a dimension: one class, or a part of the choices among all of them."""
+    """The slice at an index of a dimension: one class, or a part of the choices among all classes."""
     classes, rest = facts.classes, facts.of_elements()
     if classes is None:
         return rest
     if dim == classes.dim:
         return replace(rest, share=classes.share(place))
-    fewer = classes.choices // source.shape[dim]  # they are made at every place alike
+    fewer = classes.choices // source.shape[dim]  # every index has equally many choices
     return replace(rest, classes=replace(classes, dim=classes.dim - (dim < classes.dim), choices=fewer))
 
 
 def summed(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    """Sums of values of zero or more."""
+    """Sums of non-negative values."""
     source: torch.Tensor = call.args[0]
     facts = finder.of(source)
     if facts.low is None or facts.high is None or facts.low < 0:
@@ -181,7 +181,7 @@ def summed(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     high = facts.high * count if isinstance(facts.high, (int, torch.SymInt)) else None
     mean = None if facts.mean is None else (facts.mean[0] * count, facts.mean[1])
     whole = facts.total
-    if whole is None and facts.low == 0 and facts.high == 1:  # how many are true
+    if whole is None and facts.low == 0 and facts.high == 1:  # the number of true elements
         whole = source.numel()
     alone = isinstance(tensor.numel(), int) and tensor.numel() == 1
     return Facts(
@@ -208,19 +208,19 @@ def _without_summed(call: Call, classes: Classes | None, rank: int) -> Classes |
 
 
 def reached(facts: Facts) -> Facts:
-    """Which whole numbers of things are above zero: no more than there are things, and classes that they fall on."""
+    """Return the facts of `counts > 0`: at most as many as there are items, and the classes that they belong to."""
     if facts.total is None:
         return Facts()
     if facts.classes is None:
         return Facts(total=facts.total)
-    # Of an open number of choices the count of classes has to stay: a loop runs over them.
+    # With a symbolic number of choices, the number of classes must stay: a loop runs over them.
     count, first = facts.classes.count, facts.classes.first
     hit = first if is_int(first) and facts.classes.dim == 0 else None
     return Facts(total=least(facts.total, count) if is_int(facts.total) else count, hit=hit)
 
 
 def masked(finder: FactFinder, call: Call) -> Facts | None:
-    """A product with zeros and ones, which leaves some of the choices out; None where it is another product."""
+    """A product with zeros and ones, which removes some choices; None for any other product."""
     sides = [(side, finder.of(side)) for side in call.args[:2] if isinstance(side, torch.Tensor)]
     if len(sides) < 2 or _shape(sides[0][0]) != _shape(sides[1][0]):  # noqa: PLR2004
         return None
@@ -241,7 +241,7 @@ def masked(finder: FactFinder, call: Call) -> Facts | None:
 
 
 def _capacity(finder: FactFinder, kept: torch.Tensor, mask: torch.Tensor) -> tuple[int, int] | None:
-    """Of `kept.cumsum(dim) <= number`: the dimension and the number."""
+    """Return dimension and number of `kept.cumsum(dim) <= number`."""
     call = finder.producer(mask)
     if call is None or op_name(call) not in {"aten.le", "aten.lt"} or not isinstance(call.args[1], int):
         return None
@@ -256,7 +256,7 @@ def _capacity(finder: FactFinder, kept: torch.Tensor, mask: torch.Tensor) -> tup
 
 
 def settled(size: Any) -> Any:
-    """A plain number, where a symbolic one has come to be one."""
+    """Return a plain integer for a symbolic one that has been fixed."""
     if isinstance(size, torch.SymInt):
         known = size.node.maybe_as_int()
         return size if known is None else known

@@ -1,8 +1,8 @@
-"""What is known of a tensor's values without having them: limits that follow from the calls that made it.
+"""Ranges of tensor values without the values: limits that follow from the calls that produced a tensor.
 
-A capture has shapes and no values. Yet the indices of `topk` lie below the length that was searched, and a one-hot row
-sums to 1, as a row of a softmax does. From such facts follow bounds of the sizes that depend on values, and what these
-are on average where choices fall evenly: `where(expert == 3)` finds one in eight of the choices among eight experts.
+A capture has shapes and no values. Yet the indices of `topk` are below the searched length, and a one-hot row sums to
+1, as does a row of a softmax. Such facts give bounds of sizes that depend on values, and their averages if choices are
+evenly distributed: `where(expert == 3)` finds one in eight of the choices among eight experts.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 Size: TypeAlias = "int | torch.SymInt"
 
-_DEEPEST = 200  # calls between a tensor and what is known of it
+_DEEPEST = 200  # maximum number of calls between a tensor and the fact used for it
 
 
 @dataclass(frozen=True)
 class Classes:
-    """Classes that choices fall on, along a dimension of a tensor that says which.
+    """Classes to which choices are assigned, along a dimension of a tensor that encodes the assignment.
 
     Attributes:
-        dim: The dimension along which the classes lie.
-        count: How many of them choices can fall on.
-        first: The place of the first of these.
-        choices: How many choices there are in all.
+        dim: The dimension of the classes.
+        count: Number of classes that can be chosen.
+        first: Index of the first of these.
+        choices: Total number of choices.
     """
 
     dim: int
@@ -41,7 +41,7 @@ class Classes:
     choices: Any
 
     def share(self, place: Any) -> Size:
-        """What falls to the class at a place: shares are equal, and the first ones get what is left over."""
+        """Return the choices of the class at an index: equal shares, with the remainder in the first ones."""
         rank = place - self.first if is_int(place) and is_int(self.first) else 0
         if is_int(self.count) and not 0 <= rank < self.count:
             return 0
@@ -51,21 +51,21 @@ class Classes:
 
 @dataclass(frozen=True)
 class Facts:
-    """Limits of a tensor's values; None where nothing is known.
+    """Limits of a tensor's values; None if unknown.
 
     Attributes:
-        low: The least value.
-        high: The greatest value.
-        distinct: At most this many different values.
-        total: At most the sum over the tensor, whose values are zero or more.
-        exact: Whether the sum is `total`.
-        mean: The value of one element on average where choices fall evenly, as numerator and denominator.
-        whole: Whether the values are whole numbers, whatever their dtype.
-        classes: Where the tensor says which of several classes choices fell on.
-        share: What the sum over the tensor is where choices fall evenly.
-        hit: Of a mask of classes: the place of the first that is true; the others follow it, as shares have it.
-        places: Of rows that say where a mask of one dimension is true, in order: the place of the first, and how much
-            further each may lie.
+        low: Minimum.
+        high: Maximum.
+        distinct: Upper bound of the number of distinct values.
+        total: Upper bound of the sum over the tensor, whose values are non-negative.
+        exact: Whether the sum equals `total`.
+        mean: Average of one element for evenly distributed choices, as numerator and denominator.
+        whole: Whether the values are integers, regardless of their dtype.
+        classes: The classes, if the tensor encodes an assignment of choices to classes.
+        share: Sum over the tensor for evenly distributed choices.
+        hit: For a mask of classes: index of the first true one; the others follow it, as the shares do.
+        places: For rows with the indices of true elements of a 1-d mask, in order: the index of the first, and the
+            maximum distance of each further one.
     """
 
     low: Any = None
@@ -81,7 +81,7 @@ class Facts:
     places: tuple[Any, Any] | None = None
 
     def of_elements(self) -> Facts:
-        """What goes on holding for some of the elements, in any order."""
+        """Return the facts that also hold for a subset of the elements in any order."""
         return replace(self, exact=False, classes=None, share=None, hit=None, places=None)
 
 
@@ -89,16 +89,16 @@ NOTHING = Facts()
 
 
 Rule: TypeAlias = "Callable[[FactFinder, Call, torch.Tensor], Facts]"
-"""Facts of one result of a call."""
+"""Computes the facts of one result of a call."""
 
 
 class FactFinder:
     """Facts of recorded tensors.
 
     Args:
-        calls: The recorded calls, to which more are appended while the forward runs.
-        values: The tensors whose values were given.
-        rules: Rule by op name: facts of a result from the facts of its operands.
+        calls: The recorded calls; more are appended while the forward runs.
+        values: Tensors with known values.
+        rules: Operator name -> rule that derives facts of a result from facts of its operands.
     """
 
     def __init__(self, calls: list[Call], values: Values, rules: Mapping[str, Rule]) -> None:
@@ -107,15 +107,15 @@ class FactFinder:
         self._calls = calls
         self._read = 0
         self._producers: dict[int, Call] = {}
-        self._writes: dict[int, list[Any]] = {}  # id of a tensor -> what was written to it, itself or through a view
+        self._writes: dict[int, list[Any]] = {}  # id of a tensor -> values written to it, directly or through a view
         self._known: dict[int, Facts] = {}
-        self._keep: list[torch.Tensor] = []  # their ids are in use
+        self._keep: list[torch.Tensor] = []  # keeps ids in use
         self._depth = 0
-        self._cut = False  # whether what is being derived goes deeper than is looked
-        self._deriving: set[int] = set()  # of these; a tensor may be written to with what was read from it
+        self._cut = False  # whether the current derivation exceeds the depth limit
+        self._deriving: set[int] = set()  # tensors in derivation; a tensor may be written with values read from it
 
     def of(self, value: Any) -> Facts:
-        """The facts of a tensor; a number has its own value as limits."""
+        """Return the facts of a tensor; a number is its own minimum and maximum."""
         if not isinstance(value, torch.Tensor):
             number = isinstance(value, (int, float, torch.SymInt))
             return Facts(low=value, high=value, distinct=1) if number else NOTHING
@@ -137,11 +137,11 @@ class FactFinder:
         return known
 
     def producer(self, tensor: torch.Tensor) -> Call | None:
-        """The call that computed a tensor; None where no call did, or where it was written to since."""
+        """Return the call that computed a tensor; None if there is none, or if the tensor was written to since."""
         return None if self.version(tensor)[1] else self._producers.get(id(tensor))
 
     def version(self, tensor: torch.Tensor) -> tuple[int, int]:
-        """The tensor whose memory this one shows, and how often that was written to."""
+        """Return the tensor that owns the memory of a view, and the number of writes to it."""
         self._read_on()
         root = id(self._root(tensor))
         return root, len(self._writes.get(root, ()))
@@ -182,13 +182,13 @@ class FactFinder:
                 finally:
                     self._depth -= 1
         if writes and real is None:
-            # What was there, or any of what was written, wherever that was.
+            # The initial values or any written values, at unknown positions.
             for write in writes:
                 new = _scaled_by(facts, write.factor) if isinstance(write, _Scaling) else self.of(write)
                 facts = union([facts, new])
             facts = replace(facts.of_elements(), total=None)
         if tensor.dtype == torch.bool:
-            # A truth made of numbers that are all above zero is true everywhere.
+            # A bool made from positive numbers is true everywhere.
             true = isinstance(facts.low, (int, float)) and facts.low > 0
             facts = replace(facts, low=int(true), high=1, distinct=2 - true)
         return facts
@@ -196,7 +196,7 @@ class FactFinder:
 
 @dataclass(frozen=True)
 class _Scaling:
-    """A write of what was there, times a number."""
+    """A write of the previous values times a number."""
 
     factor: float
 
@@ -209,12 +209,12 @@ def _scaled_by(facts: Facts, factor: float) -> Facts:
 
 
 def _written(call: Call) -> Any:
-    """What an op in place writes over its operand; None where nothing is known of it."""
+    """Return the values that an in-place operator writes; None if unknown."""
     if op_name(call) == "aten.mul_" and type(call.args[1]) in (int, float):
         return _Scaling(call.args[1])
     place = _SOURCES.get(op_name(call))
     if place is None or any(a is True or isinstance(a, str) for a in (*call.args, *call.kwargs.values())):
-        return None  # accumulating, reducing
+        return None  # accumulates or reduces
     if place == _NO_SOURCE:
         return 0
     return call.args[place] if place < len(call.args) else None
@@ -237,12 +237,12 @@ _METADATA_ONLY = frozenset(
 
 
 def is_int(value: Any) -> bool:
-    """Whether a limit is a plain number."""
+    """Return whether a limit is a plain integer."""
     return isinstance(value, int)
 
 
 def union(facts: list[Facts]) -> Facts:
-    """What holds for a value that may be any of several."""
+    """Return the facts of a value that may be any of several."""
 
     def all_of(name: str, combine: Callable[[Any, Any], Any]) -> Any:
         values = [getattr(f, name) for f in facts]
@@ -259,12 +259,12 @@ def union(facts: list[Facts]) -> Facts:
 
 
 def op_name(call: Call) -> str:
-    """`aten.add` of `aten.add.Tensor`."""
+    """Return `aten.add` for `aten.add.Tensor`."""
     return ".".join(str(call.op).split(".")[:2])
 
 
 def argument(call: Call, name: str, default: Any = None) -> Any:
-    """The value of an argument by its schema name."""
+    """Return the value of an argument by its name in the schema."""
     for place, declared in enumerate(call.op._schema.arguments):
         if declared.name == name:
             return call.args[place] if place < len(call.args) else call.kwargs.get(name, default)
@@ -272,23 +272,23 @@ def argument(call: Call, name: str, default: Any = None) -> Any:
 
 
 def parts(value: Any) -> list[torch.Tensor]:
-    """The tensors of a nested value, in order."""
+    """Return the tensors of a nested value, in order."""
     if isinstance(value, torch.Tensor):
         return [value]
     return [t for item in value for t in parts(item)] if isinstance(value, list | tuple) else []
 
 
 def is_view(call: Call) -> bool:
-    """Whether a call's results show memory of its first operand."""
+    """Return whether the results of a call share memory with its first operand."""
     returns: Sequence[Any] = call.op._schema.returns
     if not returns or returns[0].alias_info is None or not call.args:
         return False
-    results = parts(call.result)  # of another dtype: `to` had to copy
+    results = parts(call.result)  # another dtype means that `to` copied
     return not results or results[0].dtype == call.args[0].dtype
 
 
 def least(left: Any, right: Any) -> Any:
-    """The smaller of two limits, without deciding which one it is where they are symbolic; None is no limit."""
+    """Return the smaller of two limits, without comparing symbolic ones; None is no limit."""
     if left is None or right is None:
         return right if left is None else left
     if isinstance(left, torch.SymInt) or isinstance(right, torch.SymInt):
@@ -297,7 +297,7 @@ def least(left: Any, right: Any) -> Any:
 
 
 def greatest(left: Any, right: Any) -> Any:
-    """As `least`, the larger one."""
+    """Return the larger of two limits, as `least` does the smaller."""
     if left is None or right is None:
         return right if left is None else left
     if isinstance(left, torch.SymInt) or isinstance(right, torch.SymInt):
@@ -308,7 +308,7 @@ def greatest(left: Any, right: Any) -> Any:
 def _of_values(tensor: torch.Tensor) -> Facts:
     if tensor.numel() == 0 or tensor.is_complex():
         return NOTHING
-    with torch.utils._python_dispatch._disable_current_modes():  # these are no calls of the model
+    with torch.utils._python_dispatch._disable_current_modes():  # these calls are not the model's
         low, high = tensor.min().item(), tensor.max().item()
         total = tensor.sum().item() if low >= 0 else None
         distinct = int(torch.unique(tensor).numel())

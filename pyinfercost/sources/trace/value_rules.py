@@ -1,4 +1,4 @@
-"""One rule per op: what its results' values are limited to, given the limits of its operands."""
+"""Rules per operator that derive limits of result values from limits of operand values."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def _indices(length: Size) -> Facts:
 
 
 def _of_operand(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
-    """The same elements, or some of them."""
+    """Some or all elements of the operand."""
     return finder.of(call.args[0]).of_elements()
 
 
 def _repeated(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
-    """Elements of the operand, any of them several times."""
+    """Elements of the operand, possibly repeated."""
     return replace(finder.of(call.args[0]).of_elements(), total=None)
 
 
@@ -55,16 +55,16 @@ def _cast(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
     source: torch.Tensor = call.args[0]
     if tensor.dtype == torch.bool and source.dtype != torch.bool:
         truths = reached(facts) if facts.whole or not source.is_floating_point() else NOTHING
-        return replace(truths, low=facts.low)  # above zero all are true
+        return replace(truths, low=facts.low)  # positive values are all true
     if not source.is_floating_point():
         return facts
     if tensor.is_floating_point():
         return facts
-    if facts.low is None or facts.high is None:  # rounding makes a total of fractions too high, never too low
+    if facts.low is None or facts.high is None:  # rounding may increase a total of fractions, never reduce it
         return Facts(distinct=facts.distinct, total=facts.total)
     low, high = int(facts.low), int(facts.high)
     distinct = least(facts.distinct, high - low + 1)
-    if facts.whole:  # nothing is rounded
+    if facts.whole:  # no rounding
         return replace(facts, low=low, high=high, distinct=distinct)
     return Facts(low=low, high=high, distinct=distinct, total=facts.total, whole=True)
 
@@ -73,7 +73,7 @@ def _joined(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
     joined = parts(call.args[0])
     negated = finder.producer(joined[-1])
     if negated is not None and op_name(negated) in _NEGATIONS and len(joined) == 2 and negated.args[0] is joined[0]:  # noqa: PLR2004
-        return Facts(total=joined[0].numel(), exact=True)  # of an element and its opposite one is true
+        return Facts(total=joined[0].numel(), exact=True)  # exactly one of an element and its negation is true
     return union([finder.of(part) for part in parts(call.args[0])])
 
 
@@ -84,7 +84,7 @@ def _chosen(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
 
 
 def _above(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
-    """At most `total / threshold` elements of zero or more reach a threshold."""
+    """At most `total / threshold` non-negative elements reach a threshold."""
     facts, threshold = finder.of(call.args[0]), call.args[1]
     if type(threshold) in (int, float) and threshold == 0 and op_name(call) not in {"aten.ge", "aten.greater_equal"}:
         return reached(facts) if facts.whole or not call.args[0].is_floating_point() else NOTHING
@@ -95,7 +95,7 @@ def _above(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
 
 
 def _unequal(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    """`counts != 0` of numbers of things."""
+    """`counts != 0` of counts."""
     return _above(finder, call, tensor) if type(call.args[1]) is int and call.args[1] == 0 else NOTHING
 
 
@@ -112,7 +112,7 @@ def _sigmoid(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
 
 
 def _searched(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    """`topk`, `sort`, `max` along a dimension: values, and where they were."""
+    """`topk`, `sort`, `max` along a dimension: values and indices."""
     if parts(call.result)[0] is tensor:
         return finder.of(call.args[0]).of_elements()
     return _indices(_length(call.args[0], argument(call, "dim", -1)))
@@ -184,7 +184,7 @@ def _shifted(sign: int) -> Rule:
 
 
 def _scaled(finder: FactFinder, call: Call, _: torch.Tensor) -> Facts:
-    """Values times a number of zero or more."""
+    """Values times a non-negative number."""
     left_out = masked(finder, call)
     if left_out is not None:
         return left_out
@@ -246,7 +246,7 @@ def _bincount(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
 
 
 def _counts(whole: Size, classes: Size) -> Facts:
-    """How often each of several things occurs."""
+    """Numbers of occurrences of each class."""
     among = Classes(0, classes, 0, whole)
     return Facts(low=0, high=whole, total=whole, exact=True, mean=(whole, classes), whole=True, classes=among)
 
@@ -304,4 +304,4 @@ RULES: dict[str, Rule] = {f"aten.{name}": rule for rule, names in _TABLE.items()
     "aten.add": _shifted(1),
     "aten.sub": _shifted(-1),
 }
-"""Op -> its rule."""
+"""Operator -> rule."""

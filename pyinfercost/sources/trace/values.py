@@ -1,8 +1,8 @@
-"""Values of tensors, where a forward asks for them: computed from the calls that led there, and only then.
+"""Values of tensors that a forward reads, computed on demand from the calls that produced them.
 
-A forward that asks `mask.all()` wants one truth value. It follows from what the caller passed in and from tensors that
-the model made itself (`torch.ones`, `arange`), by calls that have been recorded. Those few calls are run again on the
-CPU with real numbers. Weights are never involved: a value that depends on one is not known before the model runs.
+A forward that evaluates `mask.all()` needs one bool. It follows from the inputs and from tensors that the model created
+itself (`torch.ones`, `arange`), through recorded calls. Only these calls are run again, on the CPU with real numbers.
+Weights are never involved: a value that depends on one is unknown before the model runs.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import torch
 if TYPE_CHECKING:
     from .calls import Call
 
-# A mask of a batch of long sequences is this large; what is larger is not a question about a mask.
+# Size of a mask for a batch of long sequences; larger tensors are not masks.
 _LARGEST = 2**26
-# Where every call is carried out, what is larger than this counts against a budget: a forward that looks for padding in
-# its pictures is followed, one that makes a large mask in each of many layers is not followed for long.
+# If every call is executed, larger results count against a budget: a forward that searches its images for padding is
+# followed, while one that makes a large mask in each of many layers exhausts the budget soon.
 _SMALL_FOLLOWED = 2**20
 _BUDGET_BYTES = 2**29
 _ATEN = torch.ops.aten
-# Operators with an operand of which only the shape matters, and its place.
+# Operators with an operand whose values do not matter, and its position.
 _SHAPE_ALONE = {
     _ATEN.expand_as.default: 1,
     _ATEN.view_as.default: 1,
@@ -38,38 +38,38 @@ _SHAPE_ALONE = {
 
 
 class UnknownValueError(ValueError):
-    """The value depends on something that a capture does not have."""
+    """A value depends on data that a capture does not have."""
 
 
 class Values:
     """Values of recorded tensors.
 
     Args:
-        given: id of a meta tensor -> the real tensor that the caller passed in its place.
-        followed: every call is carried out with values when it is recorded (`follow`), so that writes in place are seen
-            too; else only those that lead to a value that was asked for.
+        given: Id of a meta tensor -> the caller's real tensor.
+        followed: Whether every call is executed with values when it is recorded (`follow`), which covers in-place
+            writes; otherwise only calls that lead to a requested value are executed.
     """
 
     def __init__(self, given: dict[int, torch.Tensor], *, followed: bool = False) -> None:
-        # Calls that write in place are carried out too, and what the caller passed in stays as it is.
+        # In-place calls are executed too, so the caller's tensors are copied.
         self._known = {key: real.clone() for key, real in given.items()} if followed else dict(given)
         self._followed = followed
         self._budget_bytes = _BUDGET_BYTES
         self._kept: list[torch.Tensor] = []
-        self._base: dict[int, int] = {}  # a view -> what it is a view of, both by id
-        self._written: set[int] = set()  # ids of tensors that were written to in place, themselves or a view of them
-        self._producers: dict[int, Call] = {}  # id of a tensor -> the call that made its value
-        self._read = 0  # calls that are in it
+        self._base: dict[int, int] = {}  # id of a view -> id of its base
+        self._written: set[int] = set()  # ids of tensors written to in place, directly or through a view
+        self._producers: dict[int, Call] = {}  # id of a tensor -> the call that produced its value
+        self._read = 0  # number of calls read into it
 
     def known(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """The value of a meta tensor if it was given or stated, without computing anything."""
+        """Return the value of a meta tensor if it is known without computing anything."""
         return self._known.get(id(tensor))
 
     def of(self, tensor: torch.Tensor, calls: Sequence[Call]) -> torch.Tensor:
-        """The value of a tensor.
+        """Return the value of a tensor.
 
         Raises:
-            UnknownValueError: It depends on a weight, on an input without values, or on chance.
+            UnknownValueError: It depends on a weight, on an input without values, or on random numbers.
         """
         if tensor.device.type != "meta":
             return tensor
@@ -77,13 +77,11 @@ class Values:
             self._read_on(calls)
             self._compute(tensor)
         elif id(tensor) not in self._known:
-            raise UnknownValueError(
-                "it depends on a weight, on an input that was given without values, or is made by chance"
-            )
+            raise UnknownValueError("it depends on a weight, on an input without values, or on random numbers")
         return self._known[id(tensor)]
 
     def follow(self, call: Call) -> None:
-        """Carries a call out with values, where those of all its operands are known."""
+        """Execute a call with values, if those of all its operands are known."""
         results = [t for t in _tensors(call.result) if t.is_meta]
         operands = [t for t in _operands(call) if t.is_meta]
         mutable = call.op._schema.is_mutable
@@ -97,7 +95,7 @@ class Values:
             return
         try:
             real = call.op(*self._real_args(call), **{name: self._real(v) for name, v in call.kwargs.items()})
-        except UnknownValueError:  # an open size
+        except UnknownValueError:  # a symbolic size
             if mutable:
                 self._forget(operands)
             return
@@ -105,7 +103,7 @@ class Values:
             self._known[id(meta)] = value
 
     def _affords(self, call: Call, results: list[torch.Tensor]) -> bool:
-        """Whether values of this size are carried along; what is made anew and large is taken from the budget."""
+        """Return whether values of this size are computed; large new tensors are subtracted from the budget."""
         if any(r.alias_info is not None for r in call.op._schema.returns):
             return True
         large = [t for t in results if t.numel() > _SMALL_FOLLOWED]
@@ -116,14 +114,14 @@ class Values:
         return True
 
     def _forget(self, written: list[torch.Tensor]) -> None:
-        """What was written to with values that are not known is not known any more, nor are the views of it."""
+        """Drop values of tensors written with unknown values, and of their views."""
         storages = {self._known[id(t)].untyped_storage().data_ptr() for t in written}
         gone = [key for key, real in self._known.items() if real.untyped_storage().data_ptr() in storages]
         for key in gone:
             del self._known[key]
 
     def twin(self, real: torch.Tensor) -> torch.Tensor:
-        """A meta tensor that stands for a real one."""
+        """Return a meta tensor that represents a real one."""
         meta = torch.empty_strided(real.shape, real.stride(), dtype=real.dtype, device="meta")
         self._known[id(meta)] = real
         self._kept.append(meta)
@@ -131,7 +129,7 @@ class Values:
 
     def _read_on(self, calls: Sequence[Call]) -> None:
         for call in calls[self._read :]:
-            # Not one that handed its operand on, as `to` may, and `detach_` of what `torch.tensor` has made.
+            # Not a call that returned its operand, as `to` may, or `detach_` of the result of `torch.tensor`.
             writes = call.op._schema.is_mutable and call.op is not torch.ops.aten.detach_.default
             handed_on = set() if writes else {id(t) for t in _operands(call)}
             self._producers |= {id(part): call for part in _tensors(call.result) if id(part) not in handed_on}
@@ -139,7 +137,7 @@ class Values:
         self._read = len(calls)
 
     def _note_aliases(self, call: Call) -> None:
-        """Which tensors are views of which, and which of them were written to."""
+        """Record which tensors are views, and which were written to."""
         schema = call.op._schema
         if schema.is_mutable:
             if torch.Tag.inplace_view not in call.op.tags:
@@ -150,7 +148,7 @@ class Values:
                 self._base |= {id(part): self._base.get(id(base), id(base)) for part in _tensors(call.result)}
 
     def _compute(self, tensor: torch.Tensor) -> None:
-        # Depth first without recursion: a chain of calls may be long.
+        # Depth first without recursion, since chains of calls may be long.
         waiting = [tensor]
         while waiting:
             current = waiting[-1]
@@ -161,7 +159,7 @@ class Values:
                 continue
             call = self._producers.get(id(current))
             if call is None:
-                raise UnknownValueError("it depends on a weight, or on an input that was given without values")
+                raise UnknownValueError("it depends on a weight, or on an input without values")
             missing = [t for t in _operands(call) if t.device.type == "meta" and id(t) not in self._known]
             if missing:
                 if any(t is current for t in missing):
@@ -172,7 +170,7 @@ class Values:
 
     def _run(self, call: Call) -> None:
         if call.op._schema.is_mutable or torch.Tag.nondeterministic_seeded in call.op.tags:
-            raise UnknownValueError(f"it depends on {call.op}, which works in place or by chance")
+            raise UnknownValueError(f"it depends on {call.op}, which works in place or is random")
         if any(part.numel() > _LARGEST for part in _tensors(call.result)):
             raise UnknownValueError(f"it depends on {call.op} with a result of more than {_LARGEST} elements")
         kwargs = {name: self._real(value) for name, value in call.kwargs.items()}
@@ -183,7 +181,7 @@ class Values:
     def _real_args(self, call: Call) -> list[Any]:
         shape_alone = _SHAPE_ALONE.get(call.op)
         if shape_alone is not None and any(isinstance(n, torch.SymInt) for n in call.args[shape_alone].shape):
-            raise UnknownValueError("it depends on an open size")
+            raise UnknownValueError("it depends on a symbolic size")
         return [
             torch.zeros((), dtype=value.dtype).expand(value.shape) if place == shape_alone else self._real(value)
             for place, value in enumerate(call.args)
@@ -197,7 +195,7 @@ class Values:
         if isinstance(value, torch.device):
             return torch.device("cpu")
         if isinstance(value, torch.SymInt):
-            raise UnknownValueError(f"it depends on the open size {value}")
+            raise UnknownValueError(f"it depends on the symbolic size {value}")
         return value
 
 
@@ -208,7 +206,7 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 
 def _operands(call: Call) -> list[torch.Tensor]:
-    """The tensors whose values a call depends on."""
+    """Return the tensors whose values a call depends on."""
     shape_alone = _SHAPE_ALONE.get(call.op)
     args = call.args if shape_alone is None else [a for place, a in enumerate(call.args) if place != shape_alone]
     return _tensors(args) + _tensors(tuple(call.kwargs.values()))

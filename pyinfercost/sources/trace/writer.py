@@ -1,4 +1,4 @@
-"""From recorded calls to the nodes and tensors of a Graph."""
+"""Conversion of recorded calls to the nodes and tensors of a Graph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def source_of(call: Call) -> str:
-    """File and line of a call, `resnet.py:268`, or nothing."""
+    """Return file and line of a call, `resnet.py:268`; empty if unknown."""
     if call.source is None:
         return ""
     code, line = call.source
@@ -25,21 +25,21 @@ def source_of(call: Call) -> str:
 
 
 class GraphWriter:
-    """Turns recorded calls into nodes."""
+    """Converts recorded calls to nodes."""
 
     def __init__(
         self,
         builder: GraphBuilder,
         sizes: SizeSpace,
         recorder: Record,
-        groups_used: Mapping[int, Expr] | None = None,  # id of a call -> how many groups of its product get rows
+        groups_used: Mapping[int, Expr] | None = None,  # id of a call -> number of groups of its product with rows
     ) -> None:
         self._builder = builder
         self._groups_used = groups_used or {}
         self._sizes = sizes
         self._recorder = recorder
         self._tensors: dict[int, TensorId] = {}
-        self._last_node: list[int] = []  # for each call, the last node so far
+        self._last_node: list[int] = []  # per call, the last node so far
         self._declared = 0
         self._names: dict[Any, list[str]] = {}
         self._metadata: dict[Any, tuple[str, list[Any], list[Any] | None]] = {}
@@ -80,7 +80,7 @@ class GraphWriter:
         return self._builder.build(given, results, held_until=self._held_until(held))
 
     def _held_until(self, held: list[torch.Tensor]) -> list[int | None] | None:
-        """For each tensor the last node that ran before the model let go of it."""
+        """Return for each tensor the last node before the model freed it."""
         released = self._recorder.handed.released
         if not self._last_node or self._last_node[-1] < 0:
             return None
@@ -104,7 +104,7 @@ class GraphWriter:
             until[known.index] = node
 
     def node(self, call: Call, phase: str = "forward") -> None:
-        """Adds one call."""
+        """Add one call."""
         import torch
 
         names = self._names.get(call.op)
@@ -124,7 +124,7 @@ class GraphWriter:
             del self._tensors[first]
         outputs: list[TensorId] = []
         self._collect(call.result, outputs)
-        if not outputs and call.op._schema.is_mutable:  # what is written is the only result there is
+        if not outputs and call.op._schema.is_mutable:  # the written tensors are the only results
             written = [a.alias_info is not None and a.alias_info.is_write for a in call.op._schema.arguments]
             self._collect([v for v, changed in zip(call.args, written, strict=False) if changed], outputs)
         if outputs:
@@ -147,7 +147,7 @@ class GraphWriter:
             return self._sizes.expression(value)
         if kind is torch.dtype:
             return str(value).removeprefix("torch.")
-        return None  # devices, layouts, generators: where a tensor lives, never how much work it is
+        return None  # devices, layouts, generators: irrelevant for the work
 
     def _collect(self, value: Any, into: list[TensorId]) -> None:
         import torch
