@@ -108,7 +108,7 @@ def int8_weight_only() -> Candidate:
         The candidate.
 
     Raises:
-        ImportError: torchao is not installed.
+        ImportError: Torchao is not installed.
     """
     return _torchao("int8_weight_only()", "Int8WeightOnlyConfig")
 
@@ -120,7 +120,7 @@ def int8_dynamic() -> Candidate:
         The candidate.
 
     Raises:
-        ImportError: torchao is not installed.
+        ImportError: Torchao is not installed.
     """
     return _torchao("int8_dynamic()", "Int8DynamicActivationInt8WeightConfig")
 

@@ -92,7 +92,7 @@ def tradeoff(
         TradeoffError: Candidates or settings are invalid, or the file to resume from has other settings.
         TypeError: The model is neither a module nor a callable that makes one, or a candidate has the wrong signature.
         ValueError: Hardware, precision, execution or price is unknown.
-        ImportError: torch is not installed.
+        ImportError: Torch is not installed.
     """
     deployment, threads = deployment_and_threads(
         on,

@@ -64,7 +64,7 @@ def calibrate(
         The hardware file.
 
     Raises:
-        ImportError: torch is not installed; the message names the extra to install.
+        ImportError: Torch is not installed; the message names the extra to install.
         ValueError: `threads` is out of range.
     """
     try:

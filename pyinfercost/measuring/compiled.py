@@ -29,7 +29,7 @@ def chains(threads: int) -> dict[str, Timed]:
         The timed graphs by name.
 
     Raises:
-        Exception: torch cannot compile; the type varies.
+        Exception: Torch cannot compile; the type varies.
     """
     torch._dynamo.reset()
     weight = random(16, 16)
@@ -66,7 +66,7 @@ def compiled_loop(name: str, threads: int) -> Timed:
         The timed graph.
 
     Raises:
-        Exception: torch cannot compile; the type varies.
+        Exception: Torch cannot compile; the type varies.
     """
     x, call = _LOOPS[name]()
     compiled: Any = torch.compile(call, dynamic=False)

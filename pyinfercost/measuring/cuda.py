@@ -40,8 +40,8 @@ def calibrate_cuda(*, budget_s: float = 40.0, report: Report | None = None) -> C
         The hardware file.
 
     Raises:
-        ImportError: torch is not installed.
-        ValueError: torch finds no CUDA device.
+        ImportError: Torch is not installed.
+        ValueError: Torch finds no CUDA device.
     """
     try:
         import torch

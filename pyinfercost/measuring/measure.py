@@ -79,7 +79,7 @@ def measure(
         The measurement, with its prediction.
 
     Raises:
-        ImportError: torch, or the library of a spec, is not installed; the message names the extra to install.
+        ImportError: Torch, or the library of a spec, is not installed; the message names the extra to install.
         ValueError: An argument is invalid.
     """
     try:

@@ -1,1 +1,1 @@
-"""Result types and their documents. Nothing here computes or renders."""
+"""Result types and their documents. This package neither computes nor renders."""

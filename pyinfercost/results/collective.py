@@ -20,7 +20,7 @@ COLUMNS = (
     "protocol",
     "bound",
 )
-"""Figures of each size, in the order in which reports show them."""
+"""Figures of each size, in report order."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +28,20 @@ class CollectiveEstimate(Result, Generic[Number, Word]):
     """Cost of one collective operation, for one message size or for many.
 
     Attributes:
-        op: the operation.
-        hardware: the id of the machine.
-        devices: number of devices that take part.
-        dtype: dtype of the messages.
-        link: the link: `"device"` (between devices), `"host"` (PCIe), or `"none"` for one device.
-        size_bytes: the size of a message, as `collective` counts it.
-        latency_s: seconds from the call to its end on all devices, launched from a captured graph or a queue.
-        latency_low_s: the lower end of the band in which four of five measurements are expected.
-        latency_high_s: the upper end.
-        bus_bandwidth_byte_per_s: bus bandwidth per device as nccl-tests defines it: `size / latency` times
-            `2 (n - 1) / n` for an all-reduce, `(n - 1) / n` for operations on parts, 1 for the others; 0 for one
-            device.
-        algorithm: `"ring"`, `"direct"` (to each peer at once), `"switch"` (the switch adds up) or `"none"`.
-        protocol: `"LL"`, `"LL128"`, `"Simple"`, or `"none"`: the cheapest.
-        bound: why it takes so long: `"latency"` (start and steps) or `"link"` (bytes), whichever takes longer.
+        op: The operation.
+        hardware: Id of the machine.
+        devices: Number of participating devices.
+        dtype: Dtype of the messages.
+        link: The link: `"device"` (between devices), `"host"` (PCIe), or `"none"` for one device.
+        size_bytes: Message size in bytes, as defined by `collective`.
+        latency_s: Seconds from the call to its end on all devices, launched from a captured graph or a queue.
+        latency_low_s: Lower end of the band that is expected to contain four of five measurements.
+        latency_high_s: Upper end of the band.
+        bus_bandwidth_byte_per_s: Bus bandwidth per device as defined by nccl-tests: `size / latency` times
+            `2 (n - 1) / n` for an all-reduce, `(n - 1) / n` for operations on parts, 1 for others; 0 for one device.
+        algorithm: `"ring"`, `"direct"` (to all peers at once), `"switch"` (the switch reduces) or `"none"`.
+        protocol: The fastest protocol: `"LL"`, `"LL128"`, `"Simple"`, or `"none"`.
+        bound: The larger term: `"latency"` (start and steps) or `"link"` (bytes).
     """
 
     op: str

@@ -12,10 +12,10 @@ from .figures import WithFigures
 from .result import Result
 
 FIGURES = figures.keys(figures.MODULE)
-"""Figures of a module, in the order in which reports show them."""
+"""Figures of a module, in report order."""
 
 TOTALS = figures.keys(figures.CHANGE)
-"""Figures of a whole model, in the order in which reports show them."""
+"""Figures of a whole model, in report order."""
 
 UNCHANGED = "same"
 
@@ -32,12 +32,12 @@ class Change:
 
     @property
     def difference(self) -> float | None:
-        """After less before; None if one of them is unknown."""
+        """After minus before; None if one of them is unknown."""
         return None if self.before is None or self.after is None else self.after - self.before
 
     @property
     def ratio(self) -> float | None:
-        """After over before; None if one of them is unknown or the figure was 0 before."""
+        """After divided by before; None if one of them is unknown or the figure was 0 before."""
         return None if self.before is None or self.after is None or self.before == 0 else self.after / self.before
 
     @property
@@ -50,15 +50,16 @@ class Change:
 
 @dataclass(frozen=True)
 class ModuleChange(WithFigures):
-    """One module without the modules that it calls, so that modules add up to the total.
+    """One module without its submodules, so that modules add up to the total.
 
     Attributes:
-        module: its path; empty for the model itself.
+        module: Path of the module; empty for the model itself.
         status: `"added"`, `"removed"`, `"changed"`, or `"same"` if no figure differs.
-        figures: the change of each figure in `FIGURES`, which are attributes as well. `cost_usd` is the model's cost by
+        figures: Change of each figure in `FIGURES`, also available as attributes. `cost_usd` is the model's cost times
             the module's share of the latency.
-        same_work: whether both sides run the same operators there, with the same counts, on the same terms. The rest of
-            the difference is its share of the start of the model, of what lies in a cache, or of what it is fused with.
+        same_work: Whether both sides run the same operators in this module, with the same counts, in the same
+            deployment. The remaining difference is its share of the model's start, of cache residency, or of fusion
+            with other modules.
     """
 
     module: str
@@ -71,9 +72,8 @@ class ModuleChange(WithFigures):
 class Side:
     """Model and deployment of one of the two profiles.
 
-    `hardware` and the fields that belong to it are None for a profile without times. `precision` is None if the
-    document does not have it. `price` is the price of an hour in words; `utilization` the share of the paid time in
-    use.
+    `hardware` and related fields are None for a profile without times. `precision` is None if the document does not
+    state it. `price` is a description of the price of an hour; `utilization` the fraction of the paid time in use.
     """
 
     model: str
@@ -91,14 +91,14 @@ class Side:
 
 @dataclass(frozen=True)
 class BrokenLimit:
-    """A broken limit.
+    """An exceeded limit.
 
     Attributes:
-        limit: the limit as it was written.
-        figure: key of the figure.
-        before: its value before; None if it is unknown.
-        after: its value after; None if it is unknown.
-        reason: the change and the limit, in words.
+        limit: The limit as given.
+        figure: Key of the figure.
+        before: Its value before; None if unknown.
+        after: Its value after; None if unknown.
+        reason: Description of the change and the limit.
     """
 
     limit: str
@@ -118,14 +118,14 @@ class Comparison(Result):
     `print(comparison)` shows the totals and the modules that changed. Every figure is a `Change`.
 
     Attributes:
-        before: model and deployment of the first profile.
-        after: model and deployment of the second profile.
-        warnings: differences besides the model, and operators that no figure includes, in words.
-        totals: key -> change of the figure of the whole model.
-        modules: the modules of both, in the order of the graph.
-        added: the paths that are new: `layer3.6` if everything below it is new, and not each module of it.
-        removed: the paths that are gone, likewise.
-        failed: the broken limits, of those that `compare` was given.
+        before: Model and deployment of the first profile.
+        after: Model and deployment of the second profile.
+        warnings: Differences other than the model, and operators that no figure includes.
+        totals: Key -> change of the figure of the whole model.
+        modules: Modules of both profiles, in graph order.
+        added: Paths of new modules: `layer3.6` if everything below it is new, instead of each submodule.
+        removed: Paths of removed modules, likewise.
+        failed: Exceeded limits, of those passed to `compare`.
     """
 
     before: Side
@@ -141,12 +141,14 @@ class Comparison(Result):
         """Return a module by its path.
 
         Raises:
-            KeyError: neither side has the module.
+            KeyError: Neither side has the module.
         """
         for row in self.modules:
             if row.module == module:
                 return row
-        raise KeyError(f"no module {module!r} on either side; there are {[row.module for row in self.modules][:5]} ...")
+        raise KeyError(
+            f"no module {module!r} on either side; expected one of {[row.module for row in self.modules][:5]} ..."
+        )
 
     @property
     def changed(self) -> bool:
@@ -159,9 +161,12 @@ class Comparison(Result):
         """Return the table as plain text.
 
         Args:
-            depth: modules below it are added up; None shows modules that were added or removed as a whole as one row,
-                and goes down to the modules that differ as far as the table stays short.
-            width: of a line, in characters.
+            depth: Modules below this depth are summed up; None shows added or removed subtrees as one row, and other
+                modules that differ down to a depth at which the table is still short.
+            width: Width of a line in characters.
+
+        Returns:
+            The text.
         """
         text: str = render(self, "text", depth=depth, width=width)
         return text
@@ -170,7 +175,10 @@ class Comparison(Result):
         """Return the changes as Markdown for a pull request: one line, the totals, and the modules that differ.
 
         Args:
-            depth: as in `to_text`.
+            depth: As in `to_text`.
+
+        Returns:
+            The Markdown text.
         """
         text: str = render(self, "markdown", depth=depth)
         return text

@@ -1,4 +1,4 @@
-"""Profiles in files: the JSON that `profile` writes, by itself or inside an HTML report."""
+"""Profiles in files: the JSON written by `profile`, on its own or inside an HTML report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT_ID = "pyinfercost-profile"
-"""The id of the script element in which an HTML report keeps the JSON of its profile."""
+"""Id of the script element that holds the JSON of a profile in an HTML report."""
 
 HOW_TO = "expected what `pyinfercost profile MODEL --format json` writes"
 
@@ -21,19 +21,22 @@ _SCRIPT_TYPE = "application/json"
 
 
 class ComparisonError(ValueError):
-    """A document that is no profile; the message states the fault and what is expected."""
+    """A document is not a profile; the message states the fault and what is expected."""
 
 
 def profile_document_from(path: str | PathLike[str]) -> dict[str, Any]:
     """Return the JSON object of a profile from a JSON file or an HTML report.
 
     Args:
-        path: output of `profile --format json`, or a report with the same in a
+        path: Output of `profile --format json`, or a report that holds the same in a
             `<script type="application/json" id="pyinfercost-profile">`.
 
+    Returns:
+        The JSON object.
+
     Raises:
-        ComparisonError: the file holds no profile, or one of an unknown version.
-        OSError: the file cannot be read.
+        ComparisonError: The file does not hold a profile, or one of an unknown version.
+        OSError: The file cannot be read.
     """
     return checked_profile(document_from(path), fspath(path))
 
@@ -42,8 +45,8 @@ def document_from(path: str | PathLike[str]) -> Any:
     """Return the JSON in a file or in an HTML report.
 
     Raises:
-        ComparisonError: the file holds no JSON.
-        OSError: the file cannot be read.
+        ComparisonError: The file does not hold JSON.
+        OSError: The file cannot be read.
     """
     name = fspath(path)
     try:
@@ -60,14 +63,17 @@ def document_from(path: str | PathLike[str]) -> Any:
 
 
 def checked_profile(document: Any, which: str) -> dict[str, Any]:
-    """Return the document of a profile.
+    """Return a document if it is a profile.
 
     Args:
-        document: the document.
-        which: its name in errors.
+        document: The document.
+        which: Its name in errors.
+
+    Returns:
+        The document.
 
     Raises:
-        ComparisonError: it is no profile, or one of an unknown version.
+        ComparisonError: It is not a profile, or one of an unknown version.
     """
     if not isinstance(document, Mapping) or not document.keys() >= _PARTS:
         raise ComparisonError(f"{which} is no profile; {HOW_TO}")
@@ -80,7 +86,7 @@ def checked_profile(document: Any, which: str) -> dict[str, Any]:
 
 
 def is_graph(document: Any) -> bool:
-    """Whether a document is a graph, as `Graph.to_json` writes it."""
+    """Return whether a document is a graph, as written by `Graph.to_json`."""
     return isinstance(document, Mapping) and document.keys() >= _GRAPH_PARTS
 
 
@@ -92,13 +98,13 @@ def _script_of(text: str, name: str) -> str:
         got = f"{len(reader.found)} of them" if reader.found else "none"
         raise ComparisonError(
             f'{name} is HTML and should have one <script type="{_SCRIPT_TYPE}" id="{SCRIPT_ID}"> with the JSON of a '
-            f"profile; it has {got}; give a report that pyinfercost wrote, or a profile's JSON"
+            f"profile; it has {got}; pass a report written by pyinfercost, or a profile's JSON"
         )
     return reader.found[0]
 
 
 class _Scripts(HTMLParser):
-    """Collects the text of the script elements that hold a profile."""
+    """Collects the text of script elements that hold a profile."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)

@@ -30,23 +30,23 @@ class LayerEstimate:
     time, and their note names that node.
 
     Attributes:
-        index: number of the node in the graph.
-        module: path of the module that calls the operator.
-        op: the operator.
-        kernel: name of the kernel.
-        latency_s: seconds.
-        bound: the term that binds the kernel, one of `BOUNDS`.
-        compute_s: seconds of arithmetic.
-        dram_s: seconds of DRAM traffic.
-        cache_s: seconds of cache traffic.
-        launch_s: seconds of launches.
-        energy_j: joules; None if the machine's power is unknown.
-        effect: the effect that decided the time.
-        effect_share: share of the latency that the effect takes.
-        engine: engine and dtype of the arithmetic (`"matrix float16"`).
+        index: Number of the node in the graph.
+        module: Path of the module that calls the operator.
+        op: The operator.
+        kernel: Name of the kernel.
+        latency_s: Seconds.
+        bound: The term that binds the kernel, one of `BOUNDS`.
+        compute_s: Seconds of arithmetic.
+        dram_s: Seconds of DRAM traffic.
+        cache_s: Seconds of cache traffic.
+        launch_s: Seconds of launches.
+        energy_j: Joules; None if the machine's power is unknown.
+        effect: The effect that decided the time.
+        effect_share: Share of the latency that the effect takes.
+        engine: Engine and dtype of the arithmetic (`"matrix float16"`).
         kernel_flops: FLOPs of the kernel.
-        kernel_bytes: bytes that the kernel moves; a fused kernel moves less than its nodes would on their own.
-        note: the node that carries the kernel's time, or the engine that lacks the dtype.
+        kernel_bytes: Bytes that the kernel moves; a fused kernel moves less than its nodes would on their own.
+        note: The node that carries the kernel's time, or the engine that lacks the dtype.
     """
 
     index: int
@@ -73,39 +73,39 @@ class Estimate(Result):
     """Cost of one forward on one machine, in total and per layer.
 
     Attributes:
-        hardware: id of the machine.
-        precision: the dtype that it runs in.
-        execution: how it runs.
-        sizes: values of all named sizes.
-        threads: threads of a CPU; None for all cores.
-        sustained: whether the machine runs without pause, so that its power limit bounds the clock.
-        devices: devices that share the batch.
-        latency_s: seconds of the forward.
-        latency_low_s: lower end of its band.
-        latency_high_s: upper end of its band.
-        throughput_per_s: items of the batch per second if the graph has a size `batch`, else forwards; None if the
+        hardware: Id of the machine.
+        precision: The dtype that it runs in.
+        execution: How it runs.
+        sizes: Values of all named sizes.
+        threads: Threads of a CPU; None for all cores.
+        sustained: Whether the machine runs without pause, so that its power limit bounds the clock.
+        devices: Devices that share the batch.
+        latency_s: Seconds of the forward.
+        latency_low_s: Lower end of its band.
+        latency_high_s: Upper end of its band.
+        throughput_per_s: Items of the batch per second if the graph has a size `batch`, else forwards; None if the
             forward takes no time.
-        energy_j: joules of the forward on all devices; None, like the next three, if the machine's power is unknown.
-        energy_low_j: lower end of its band.
-        energy_high_j: upper end of its band.
-        energy_per_item_j: joules per item of the batch.
-        transfer_s: seconds to move inputs in and results out, beside the forward; None if the machine's file describes
+        energy_j: Joules of the forward on all devices; None, like the next three, if the machine's power is unknown.
+        energy_low_j: Lower end of its band.
+        energy_high_j: Upper end of its band.
+        energy_per_item_j: Joules per item of the batch.
+        transfer_s: Seconds to move inputs in and results out, beside the forward; None if the machine's file describes
             no host link.
-        transfer: how they are moved.
-        cold_start_s: seconds until a device is ready for its first forward; None if the machine's file describes no
+        transfer: How they are moved.
+        cold_start_s: Seconds until a device is ready for its first forward; None if the machine's file describes no
             host link.
-        cold_start: its parts.
-        tokens: tokens that a forward reads; None for a model that reads none.
+        cold_start: Its parts.
+        tokens: Tokens that a forward reads; None for a model that reads none.
         cost_usd: USD per item of the batch; None without a price.
-        cost: how the cost comes about.
+        cost: How the cost comes about.
         usd_per_million_tokens: USD per 10^6 tokens.
-        carbon_g: grams of CO2 equivalent per item, data center included; None if the place is unknown.
-        place: location of the machine.
-        fits_in_memory: whether the peak fits the machine's memory.
-        memory_bytes: memory of the machine; None if it is the owner's choice.
-        bound: term -> share of the latency that it binds; the shares sum to 1.
-        machine: the machine.
-        layers: one per node that a kernel covers.
+        carbon_g: Grams of CO2 equivalent per item, data center included; None if the place is unknown.
+        place: Location of the machine.
+        fits_in_memory: Whether the peak fits the machine's memory.
+        memory_bytes: Memory of the machine; None if it is the owner's choice.
+        bound: Term -> share of the latency that it binds; the shares sum to 1.
+        machine: The machine.
+        layers: One per node that a kernel covers.
     """
 
     hardware: str

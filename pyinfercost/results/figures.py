@@ -1,4 +1,4 @@
-"""The catalog of figures: one row for each number that results state.
+"""The catalog of figures: one row for each number in results.
 
 JSON keys, columns of CSV and tables, sort keys, columns of a sweep, limits, budgets, records of a tracker, plots and
 cards of a page are the rows of a scope. A new figure is a row here, its computation and its test:
@@ -22,7 +22,7 @@ MILLION = 1_000_000
 LAYER = "layer"
 """A key of `layers` in the JSON and a column of a profile's CSV."""
 PART = "part"
-"""A figure that adds up over layers: `plot_breakdown` splits it."""
+"""An additive figure over layers, which `plot_breakdown` splits."""
 SORT = "sort"
 """A figure that rows of a profile are sorted by."""
 MODULE = "module"
@@ -36,7 +36,7 @@ CHANGE = "change"
 DIFF = "diff"
 """A row of the table of a comparison."""
 SWEEP = "sweep"
-"""A column of a sweep, which plots can draw; with needs that are not given, it is left out."""
+"""A column of a sweep, which plots can draw; it is omitted if its needs are not met."""
 GRID = "grid"
 """A column of the table of a sweep."""
 BUDGET = "budget"
@@ -55,19 +55,19 @@ class Figure:
     """One figure.
 
     Attributes:
-        key: its name in JSON, columns and attributes, with the unit at the end.
-        title: its name for people.
-        unit: unit of the stored number: `"s"`, `"B"`, `"FLOP"`, `"J"`, `"USD"`, `"g"`, `"per s"`, or empty for a count.
-        scopes: where it appears.
+        key: Name in JSON, columns and attributes, which ends with the unit.
+        title: Name for users.
+        unit: Unit of the stored number: `"s"`, `"B"`, `"FLOP"`, `"J"`, `"USD"`, `"g"`, `"per s"`, or empty for a count.
+        scopes: Scopes in which it appears.
         better: `LESS`, `MORE`, or empty for a figure without a better direction.
-        needs: what it is unknown without.
-        short: the title of a column; `title` by default.
-        per: unit of which tables and plots show a million, `"items of the batch"` or `"tokens"`; else empty.
-        items: factor from the stored number to the shown one: 1,000,000 for a figure that is stored per item.
-        words: what it is, in a phrase.
-        sort: the word of `--sort`, if it is a sort key.
-        spare: how soon a narrow table leaves its column out; 0 keeps it.
-        after: scope -> the key that it follows there, for a scope with another order than this catalog.
+        needs: Requirements without which it is unknown.
+        short: Title of a column; `title` by default.
+        per: Unit of which tables and plots show a million, `"items of the batch"` or `"tokens"`; else empty.
+        items: Factor from the stored number to the shown one: 1,000,000 for a figure that is stored per item.
+        words: Description in a phrase.
+        sort: Value of `--sort`, if it is a sort key.
+        spare: Priority for dropping its column from a narrow table; 0 keeps it.
+        after: Scope -> key that it follows there, for a scope with another order than this catalog.
     """
 
     key: str
@@ -224,12 +224,12 @@ MODEL_KEYS = tuple(figure.key for figure in CATALOG if figure.scopes & {TOTAL, C
 
 
 class WithFigures:
-    """A result whose figures are a mapping by key, and attributes of it as well: `estimate.cost_usd`."""
+    """A result whose figures are a mapping by key and also attributes: `estimate.cost_usd`."""
 
     figures: Mapping[str, Any]
 
     def __getattr__(self, name: str) -> Any:
-        known = self.__dict__.get("figures", {})  # not there yet while a copy is made
+        known = self.__dict__.get("figures", {})  # absent while a copy is created
         if name in known:
             return known[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

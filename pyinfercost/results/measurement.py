@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MeasuredLayer:
-    """One module without the modules that it calls.
+    """One module without its submodules.
 
     Attributes:
-        module: its path; empty for the model itself.
-        ops: the operators that it calls, each once.
-        measured_s: median of the measured seconds.
-        predicted_s: predicted seconds of these operators; None without hardware.
+        module: Its path; empty for the model itself.
+        ops: The operators that it calls, each once.
+        measured_s: Median of the measured seconds.
+        predicted_s: Predicted seconds of these operators; None without hardware.
     """
 
     module: str
@@ -31,18 +31,18 @@ class MeasuredLayer:
 
 @dataclass(frozen=True)
 class ForwardEnergy:
-    """Joules of one forward, read from an energy counter of the machine. Without a counter, all fields are None.
+    """Joules of one forward from an energy counter of the machine. Without a counter, all figures are None.
 
     Attributes:
-        joules: mean joules per forward, idle draw and other processes included.
-        above_idle_j: the same less the idle draw over the same time.
-        idle_w: watts before the first forward.
-        source: the counter: `rapl:package-0+dram`, `nvml:counter`, `nvml:sampled`.
-        covers: the parts of the machine that the counter covers, in words.
-        resolution: one step of the counter as a share of the whole reading; 0.01 or less.
-        runs: forwards in the reading.
-        duration_s: seconds of the reading.
-        why_not: the counter that was looked for, and why it cannot be read.
+        joules: Mean joules per forward, idle draw and other processes included.
+        above_idle_j: The same less the idle draw over the same time.
+        idle_w: Watts before the first forward.
+        source: The counter: `rapl:package-0+dram`, `nvml:counter`, `nvml:sampled`.
+        covers: Description of the measured hardware.
+        resolution: One step of the counter as a share of the whole reading; 0.01 or less.
+        runs: Forwards in the reading.
+        duration_s: Seconds of the reading.
+        why_not: The missing counter and the reason, if there is none.
     """
 
     joules: float | None = None
@@ -64,11 +64,11 @@ PREDICTED_SOURCE = "predicted: model"
 
 @dataclass(frozen=True)
 class Measurement(Result):
-    """One forward as it ran on this machine: median and quartiles, joules, and the prediction.
+    """A measured forward: median and quartiles of its time, joules, and the prediction.
 
-    `layers` is empty if modules cannot be told apart, as in a compiled graph. Their sum exceeds `measured_s` by the
+    `layers` is empty if modules cannot be separated, as in a compiled graph. Their sum exceeds `measured_s` by the
     cost of timing them. `measured_j` and `energy_source` are read from `energy`; `predicted_j` is `Estimate.energy_j`.
-    `prediction` is the profile of the forward on the machine that predicts; None without hardware.
+    `prediction` is the profile of the forward on the machine of the prediction; None without hardware.
     """
 
     model: str

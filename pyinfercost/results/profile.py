@@ -1,4 +1,4 @@
-"""Profiles: the counts of a model and, on a named machine, its estimate."""
+"""Profiles: the counts of a model and, for a given machine, its estimate."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Profile(Result):
-    """The cost of a model at one point: `counts` on any machine, `estimate` on the named one.
+    """The cost of a model at one point: `counts`, which are valid for any machine, and `estimate` for a given one.
 
-    `print(profile)` shows a table of the module tree, the totals, and the operators that are not modelled.
+    `print(profile)` shows a table of the module tree, the totals, and the operators that are not modeled.
     `ic.profile(profile, batch=8)` profiles the same model at another point.
 
     Attributes:
-        graph: the captured graph.
+        graph: The captured graph.
         counts: FLOPs, bytes, parameters and memory.
-        estimate: latency, energy and cost on the machine; None without hardware.
-        sizes: values of all named sizes, those included that the capture fixed.
-        precision: the dtype to run in.
-        model: name of the model.
-        figures: figures of the model that need no machine, by key: those of `counts.total` and, for example,
+        estimate: Latency, energy and cost on the machine; None without hardware.
+        sizes: Values of all named sizes, including those fixed by the capture.
+        precision: Dtype of the run.
+        model: Name of the model.
+        figures: Figures of the model that need no machine, by key: those of `counts.total` and others, such as
             `traffic_bytes`.
-        request: the arguments that `profile` was called with, resolved; `profile(profile, ...)` reads it.
+        request: Resolved arguments of the call of `profile`, which `profile(profile, ...)` reuses.
     """
 
     graph: Graph
@@ -60,17 +60,20 @@ class Profile(Result):
         """Return the table as plain text.
 
         Args:
-            depth: modules below it are collapsed; None picks a depth that is short.
-            sort: `"latency"`, `"flops"`, `"traffic"`, `"params"`, `"energy"`, `"memory"` (activations that are held) or
-                `"share"` (latency, or FLOPs without hardware): modules beside each other are sorted by it, the largest
-                first. None keeps the order of the graph.
-            top: only so many of the most costly rows, as a list with whole paths; None shows the tree.
-            roofline: draw one below the table.
-            width: of a line, in characters.
+            depth: Modules below this depth are collapsed; None picks a moderate depth.
+            sort: `"latency"`, `"flops"`, `"traffic"`, `"params"`, `"energy"`, `"memory"` (activations in use) or
+                `"share"` (latency, or FLOPs without hardware): sibling modules are sorted by it in descending order.
+                None keeps graph order.
+            top: Number of most costly rows to show as a list with full paths; None shows the tree.
+            roofline: Whether to draw a roofline below the table.
+            width: Width of a line in characters.
+
+        Returns:
+            The text.
 
         Raises:
-            ValueError: there is no such figure to sort by, `top` is below 1, or a roofline or a time is asked of a
-                profile without hardware.
+            ValueError: The sort key is unknown, `top` is below 1, or a roofline or a time is requested for a profile
+                without hardware.
         """
         text: str = render(self, "text", depth=depth, sort=sort, top=top, roofline=roofline, width=width)
         return text
@@ -79,9 +82,12 @@ class Profile(Result):
         """Return the table, totals and ledger as Markdown.
 
         Args:
-            depth: as in `to_text`.
-            sort: as in `to_text`.
-            top: as in `to_text`.
+            depth: As in `to_text`.
+            sort: As in `to_text`.
+            top: As in `to_text`.
+
+        Returns:
+            The Markdown text.
         """
         text: str = render(self, "markdown", depth=depth, sort=sort, top=top)
         return text
@@ -89,16 +95,19 @@ class Profile(Result):
     def to_html(self, *, vary: Mapping[str, Any] | None = None) -> str:
         """Return a report as one HTML page: figures, roofline, module tree, memory, and switches to other points.
 
-        It needs no network and no other file, and the profile's JSON is inside: `compare` and `pyinfercost diff` read
-        it back.
+        It needs no network and no other file, and includes the profile's JSON, which `compare` and `pyinfercost diff`
+        can read.
 
         Args:
-            vary: axes of the switches (`hardware`, `precision`, `execution`, or a size that the graph leaves open) with
-                their values: `{"hardware": ["l4", "t4"], "batch": [1, 8, 64]}`. By default ways of execution, fp16 and,
-                if the graph leaves it open, some batches; `{}` for no switches.
+            vary: Axes of the switches (`hardware`, `precision`, `execution`, or a symbolic size of the graph) with
+                their values: `{"hardware": ["l4", "t4"], "batch": [1, 8, 64]}`. Default: execution modes, fp16 and, if
+                the batch is symbolic, some batches; `{}` for no switches.
+
+        Returns:
+            The HTML text.
 
         Raises:
-            ValueError: for an axis that cannot be varied, or a value that it does not take.
+            ValueError: An axis or one of its values is invalid.
         """
         page: str = render(self, "html", vary=vary)
         return page
@@ -106,37 +115,43 @@ class Profile(Result):
     def to_trace(self, *, measured: Result | None = None) -> dict[str, Any]:
         """Return a timeline for Perfetto or chrome://tracing, as the JSON object of the Chrome Trace Event Format.
 
-        Each engine has a track with its kernels, modules are nested on another, and memory and power are counters; all
-        of it is marked as estimated.
+        Each engine has a track with its kernels, modules are nested on another track, and memory and power are
+        counters; all of them are marked as estimated.
 
         Args:
-            measured: a `Measurement` of the same model, which becomes a process of its own below.
+            measured: A `Measurement` of the same model, added below as a separate process.
+
+        Returns:
+            The JSON object of the trace.
 
         Raises:
-            ValueError: there is neither an estimate nor a measurement.
+            ValueError: There is neither an estimate nor a measurement.
         """
         trace: dict[str, Any] = render(self, "trace", measured=measured)
         return trace
 
     def plot_roofline(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the rate that each layer reaches beside the machine's limits; options as in `plots.plot_roofline`."""
+        """Draw the rate of each layer below the machine's limits; options as in `plots.plot_roofline`."""
         return render(self, "plot_roofline", ax=ax, **options)  # type: ignore[no-any-return]
 
     def plot_breakdown(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the shares of modules, ops, bounds or effects; options as in `plots.plot_breakdown`."""
+        """Draw the shares of modules, operators, bounds or effects; options as in `plots.plot_breakdown`."""
         return render(self, "plot_breakdown", ax=ax, **options)  # type: ignore[no-any-return]
 
     def plot_memory(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the memory that is held while each node runs; options as in `plots.plot_memory`."""
+        """Draw the memory in use while each node runs; options as in `plots.plot_memory`."""
         return render(self, "plot_memory", ax=ax, **options)  # type: ignore[no-any-return]
 
     def to_vega(self, plot: str = "roofline", **options: Any) -> dict[str, Any]:
-        """Return a plot as a Vega-Lite specification with its data inside.
+        """Return a plot as a Vega-Lite specification that includes its data.
 
         Args:
             plot: `"roofline"`, `"breakdown"` or `"memory"`.
-            **options: those of the plot that choose its content: `by`, `value`, `depth`, `top` and `merge` of a
-                breakdown, `fixed` of memory.
+            **options: Options of the plot's content: `by`, `value`, `depth`, `top` and `merge` of a breakdown, `fixed`
+                of memory.
+
+        Returns:
+            The specification.
         """
         specification: dict[str, Any] = render(self, "vega", plot=plot, **options)
         return specification

@@ -1,4 +1,4 @@
-"""Records of cost over steps: flat figures with their units in their names."""
+"""Records of cost over steps: flat figures whose names include units."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class CostRecord:
     """Figures of one step.
 
     Attributes:
-        step: Optimizer steps done.
+        step: Number of completed optimizer steps.
         metrics: Figures by name, such as `cost/l4/latency_s`, `sparsity/zero_share`, `training/mfu`. Unknown figures
             are absent, and `notes` give the reasons.
-        notes: Missing figures and assumptions, in words.
+        notes: Descriptions of missing figures and assumptions.
     """
 
     step: int
@@ -27,7 +27,7 @@ class CostRecord:
         """Return a figure by its name.
 
         Raises:
-            KeyError: The record has no such figure; the message lists near names and the notes.
+            KeyError: The record has no such figure; the message lists similar names and the notes.
         """
         try:
             return self.metrics[name]

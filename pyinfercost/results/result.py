@@ -1,4 +1,4 @@
-"""The verbs that every result has: documents, tables, pages and data frames of it, all made by `report.render`."""
+"""Methods of all results: documents, tables, pages and data frames, rendered by `report.render`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Result:
-    """A result that is shown as text, documents, pages and data frames.
+    """A result that can be rendered as text, documents, pages and data frames.
 
     `print(result)` shows `to_text()`, and a notebook shows a table. CSV files and data frames have the rows of
     `to_rows`, whose columns are named in `columns`. An unknown figure is None in rows and documents, and empty in CSV.
@@ -58,7 +58,10 @@ class Result:
         """Return the tables as plain text.
 
         Args:
-            width: of a line, in characters.
+            width: Width of a line in characters.
+
+        Returns:
+            The text.
         """
         text: str = render(self, "text", width=width)
         return text
@@ -77,7 +80,7 @@ class Result:
         """Return the rows as a `pandas.DataFrame`.
 
         Raises:
-            ImportError: if pandas is not installed; the message names the extra.
+            ImportError: If pandas is not installed; the message names the extra.
         """
         return render(self, "pandas")
 
@@ -85,7 +88,7 @@ class Result:
         """Return the rows as a `pyarrow.Table`.
 
         Raises:
-            ImportError: if pyarrow is not installed; the message names the extra.
+            ImportError: If pyarrow is not installed; the message names the extra.
         """
         return render(self, "arrow")
 
@@ -93,7 +96,7 @@ class Result:
         """Return the rows as a `polars.DataFrame`.
 
         Raises:
-            ImportError: if polars is not installed; the message names the extra.
+            ImportError: If polars is not installed; the message names the extra.
         """
         return render(self, "polars")
 

@@ -1,4 +1,4 @@
-"""Sinks of records: the protocol, and how a specification such as "costs.csv" becomes one."""
+"""Interface of sinks for records, and conversion of specifications such as "costs.csv" to sinks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 class Sink(Protocol):
     """A destination of records.
 
-    Sinks are created in every process of a distributed run and written to in one. Therefore a sink that starts a run or
-    opens a file does so at its first record. It closes what it has opened, and nothing that it was given.
+    Sinks are created in every process of a distributed run and written to in one of them. Therefore a sink starts a run
+    or opens a file only at its first record. It closes what it has opened, but no object that it was given.
     """
 
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
@@ -25,12 +25,12 @@ _openers: list[Callable[[Any], Sink]] = []
 
 
 def open_sinks(specification: Any) -> list[Sink]:
-    """Return the sinks that a caller names: one or a list of what `pyinfercost.monitor.open_sink` takes.
+    """Return the sinks of a specification: one or a list of the values accepted by `pyinfercost.monitor.open_sink`.
 
-    Records come from several rooms that know no sink. Therefore the package registers the function that opens one.
+    Packages that write records do not import sinks. Therefore `pyinfercost` registers the function that opens them.
 
     Raises:
-        ValueError: A word names no sink.
+        ValueError: A string is not the name of a sink.
         TypeError: A value cannot be a sink.
         ImportError: A sink needs a library that is not installed.
     """
@@ -39,5 +39,5 @@ def open_sinks(specification: Any) -> list[Sink]:
 
 
 def register_sink_opener(opener: Callable[[Any], Sink]) -> None:
-    """Set the function from a word, a path or an object to its sink; the package does so when it is imported."""
+    """Set the function that converts a string, a path or an object to a sink; `pyinfercost` calls it when imported."""
     _openers[:] = [opener]

@@ -1,4 +1,4 @@
-"""Sparsity of weights and activations, and the speedup that zeros bring."""
+"""Sparsity of weights and activations, and the speedup from zeros."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Square blocks of a weight as a matrix. Blocks at an edge are smaller; they are padded with zeros."""
+    """Square blocks of a weight as a matrix. Smaller blocks at the edges are padded with zeros."""
 
     size: int
     blocks: int
@@ -63,7 +63,7 @@ class Blocks:
 class Magnitudes:
     """Magnitudes of the elements, from a sample of one element of each of 16,384 equal shares (all elements, if fewer).
 
-    A hash of the share's number selects its element, so that all machines sample the same elements.
+    A hash of the share's index selects its element, so that all machines sample the same elements.
 
     Attributes:
         sampled: Number of sampled elements.
@@ -96,11 +96,11 @@ class Figures:
         elements: Elements of the dense weight.
         zeros: Number of them that are zero, stored or not.
         rows: Entries of the first dimension: output channels of linear layers and convolutions. 0 below two dimensions,
-            like `channels`, `groups` along columns, and `blocks`.
+            as are `channels`, `groups` along columns, and `blocks`.
         zero_rows: Rows that are entirely zero.
         channels: Entries of the second dimension: input channels of linear layers and convolutions.
         zero_channels: Channels that are entirely zero.
-        groups: N:M structure along axes that are long enough for it.
+        groups: N:M structure along the axes that are long enough for it.
         blocks: Blocks of the matrix that are entirely zero, by size.
         stored_bytes: Bytes of the weight in memory, with its indices, masks and scales.
     """
@@ -133,7 +133,7 @@ class Figures:
 
     @property
     def best_blocks(self) -> Blocks | None:
-        """Largest block size whose zero blocks cover at least 90 % of what zero blocks of the best size cover."""
+        """Largest block size whose zero blocks cover at least 90 % of the elements in zero blocks of the best size."""
         found = [blocks for blocks in self.blocks if blocks.zero]
         wanted = 0.9 * max((blocks.zero_share for blocks in found), default=0.0)
         return max((b for b in found if b.zero_share >= wanted), key=lambda b: b.size, default=None)
@@ -148,12 +148,12 @@ class WeightSparsity:
         form: Storage of its zeros: `dense` (as stored numbers), `mask` (`torch.nn.utils.prune`), `parametrization`,
             `coo`, `csr`, `csc`, `bsr`, `bsc`, `semi_structured`, or `quantised` (zeros of the integers). Only sparse
             and semi-structured forms save bytes or time by themselves.
-        dtype: Dtype of its elements, as torch spells it; `int4` and `uint4` for two in a byte.
+        dtype: Torch's name of the dtype of its elements; `int4` and `uint4` for two in a byte.
         shape: Its shape.
         figures: The counts.
         magnitudes: A sample of magnitudes; for quantized weights, of the integers.
         aliases: Other names of the same memory.
-        note: Omissions of the figures, in words; empty without any.
+        note: Description of omitted figures; empty if there are none.
     """
 
     name: str
@@ -178,7 +178,7 @@ class WeightSparsity:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A weight that was not scanned, and why."""
+    """A weight that was not scanned, with the reason."""
 
     name: str
     reason: str
@@ -190,9 +190,9 @@ class Sparsity(Result):
 
     Attributes:
         model: Name of the model, path of the file, `"array"` or `"tensor"`.
-        weights: one row per weight, in the model's order.
-        total: the counts of all weights.
-        skipped: weights that could not be scanned; no figure includes them.
+        weights: One row per weight, in the model's order.
+        total: The counts of all weights.
+        skipped: Weights that could not be scanned; no figure includes them.
     """
 
     model: str
@@ -204,7 +204,7 @@ class Sparsity(Result):
         """Return a weight by its name or an alias.
 
         Raises:
-            KeyError: no weight has the name.
+            KeyError: No weight has the name.
         """
         for weight in self.weights:
             if name == weight.name or name in weight.aliases:
@@ -222,8 +222,11 @@ class Sparsity(Result):
         """Return the table as plain text.
 
         Args:
-            depth: weights of modules below it are added up; None shows each weight.
-            width: of a line, in characters.
+            depth: Weights of modules below this depth are summed up; None shows each weight.
+            width: Width of a line in characters.
+
+        Returns:
+            The text.
         """
         text: str = render(self, "text", depth=depth, width=width)
         return text
@@ -258,10 +261,10 @@ class ActivationSparsity(Result):
     """Zeros in the activations of one forward.
 
     Attributes:
-        model: class of the model.
-        rows: one per module and activation operator, in the order of the first calls.
-        elements: elements of all results.
-        zeros: number of them that are zero.
+        model: Class of the model.
+        rows: One per module and activation operator, in the order of the first calls.
+        elements: Elements of all results.
+        zeros: Number of them that are zero.
     """
 
     model: str
@@ -283,18 +286,18 @@ class LayerSpeedup:
     """Speedup from the zeros of one weight.
 
     Attributes:
-        module: the layer.
-        weight: name of its weight.
-        form: storage of the zeros, as in `WeightSparsity`.
-        zero_share: share of the weight's elements that are zero.
+        module: The layer.
+        weight: Name of its weight.
+        form: Storage of the zeros, as in `WeightSparsity`.
+        zero_share: Share of the weight's elements that are zero.
         dense_flops: FLOPs of the dense product, two per multiply-add.
         effective_flops: FLOPs with nonzero weights.
-        dense_bytes: bytes of the dense weight.
-        compressed_bytes: fewest bytes of any format: 2:4 if the weight has that structure, else nonzero elements with
+        dense_bytes: Bytes of the dense weight.
+        compressed_bytes: Fewest bytes of any format: 2:4 if the weight has that structure, else nonzero elements with
             an index of 16 bits each, or the dense bytes if they are fewer.
-        latency_s: seconds of the layer as it runs.
-        realisable_s: seconds of the layer with the machine's kernels for these zeros.
-        why: the reason, in words.
+        latency_s: Seconds of the layer as it runs.
+        realisable_s: Seconds of the layer with the machine's kernels for these zeros.
+        why: The reason.
     """
 
     module: str
@@ -320,10 +323,10 @@ class SparsitySpeedup(Result):
     """Speedup from zeros in weights on one machine, layer by layer.
 
     Attributes:
-        hardware: id of the machine.
-        latency_s: seconds of the forward as it runs.
-        realisable_s: seconds with the machine's kernels for these zeros.
-        layers: one per product with a scanned weight.
+        hardware: Id of the machine.
+        latency_s: Seconds of the forward as it runs.
+        realisable_s: Seconds with the machine's kernels for these zeros.
+        layers: One per product with a scanned weight.
     """
 
     hardware: str

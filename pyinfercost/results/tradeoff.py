@@ -17,24 +17,24 @@ class TradeoffRow:
     """One candidate: its accuracy, its predicted cost, and its measured time.
 
     Attributes:
-        name: the candidate's name; `"original"` for the unchanged model.
-        accuracy: result of `evaluate`, in its own unit; None if it failed.
-        lost: accuracy lost against the original: less accuracy, or more loss; below 0 for a better candidate.
-        latency_s: predicted seconds of one forward; the same with `_low` and `_high` are its band.
-        latency_low_s: the lower end of the band.
-        latency_high_s: the upper end of the band.
-        peak_memory_bytes: weights and activations at their peak.
-        parameter_bytes: weights.
-        energy_j: joules of one forward; None if the machine's power is unknown.
+        name: The candidate's name; `"original"` for the unchanged model.
+        accuracy: Result of `evaluate`, in its own unit; None if it failed.
+        lost: Accuracy lost against the original: less accuracy, or more loss; below 0 for a better candidate.
+        latency_s: Predicted seconds of one forward; the same with `_low` and `_high` are its band.
+        latency_low_s: The lower end of the band.
+        latency_high_s: The upper end of the band.
+        peak_memory_bytes: Weights and activations at their peak.
+        parameter_bytes: Weights.
+        energy_j: Joules of one forward; None if the machine's power is unknown.
         cost_usd: USD of one item of the batch; None without a price.
-        measured_s: median seconds of one forward on this machine; None if it was not measured.
-        measured_low_s: the lower quartile.
-        measured_high_s: the upper quartile.
-        zero_share: share of the weights' elements that are zero, biases included; None if they cannot be scanned.
-        structure: strictest N:M structure of all groups of all matrices, such as `"2:4"`; empty for none.
-        zero_rows: output channels (rows of weights) that are wholly zero.
-        unmodelled: nodes of the forward that the prediction does not cover.
-        error: the failure, in words; None without one.
+        measured_s: Median seconds of one forward on this machine; None if it was not measured.
+        measured_low_s: The lower quartile.
+        measured_high_s: The upper quartile.
+        zero_share: Share of the weights' elements that are zero, biases included; None if they cannot be scanned.
+        structure: Strictest N:M structure of all groups of all matrices, such as `"2:4"`; empty for none.
+        zero_rows: Output channels (rows of weights) that are wholly zero.
+        unmodelled: Nodes of the forward that the prediction does not cover.
+        error: The failure, in words; None without one.
     """
 
     name: str
@@ -62,12 +62,12 @@ class LayerSensitivity:
     """One candidate applied to one layer alone.
 
     Attributes:
-        candidate: its name.
-        module: the path of the layer.
-        accuracy: result of `evaluate`; None if it failed.
-        lost: accuracy lost against the original, as in a row.
+        candidate: Its name.
+        module: The path of the layer.
+        accuracy: Result of `evaluate`; None if it failed.
+        lost: Accuracy lost against the original, as in a row.
         applicable: False if the candidate has nothing to change in the layer.
-        error: the failure, in words; None without one.
+        error: The failure, in words; None without one.
     """
 
     candidate: str
@@ -85,14 +85,14 @@ class Tradeoff(Result):
     `print(result)` shows the candidates, failures, and the accuracy that each candidate loses per layer.
 
     Attributes:
-        model: class of the model.
-        hardware: the machine of the predictions.
-        precision: the dtype of the predictions.
-        execution: how the model runs.
-        maximize: whether more accuracy is better; False if `evaluate` returns a loss.
-        settings: everything that the figures depend on, as in a file to resume from.
-        rows: one per candidate.
-        layers: one per candidate and layer; empty without `per_layer`.
+        model: Class of the model.
+        hardware: The machine of the predictions.
+        precision: The dtype of the predictions.
+        execution: How the model runs.
+        maximize: Whether more accuracy is better; False if `evaluate` returns a loss.
+        settings: Everything that the figures depend on, as in a file to resume from.
+        rows: One per candidate.
+        layers: One per candidate and layer; empty without `per_layer`.
     """
 
     model: str
@@ -108,7 +108,7 @@ class Tradeoff(Result):
         """Return a row by the name of its candidate.
 
         Raises:
-            KeyError: no candidate has the name.
+            KeyError: No candidate has the name.
         """
         for row in self.rows:
             if row.name == name:

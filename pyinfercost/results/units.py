@@ -1,4 +1,4 @@
-"""Numbers with units as text: one unit per column or figure, and no more digits than a prediction has."""
+"""Numbers with units as text: one unit per column or figure, and no more digits than the accuracy of predictions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _SECONDS = ((1.0, ""), (1e-3, "m"), (1e-6, "u"))
-# Of units that are measured, and not counted; no one reads kiloseconds.
+# Units of measured quantities have no prefixes above 1, such as kiloseconds.
 _MEASURED = {"s": _SECONDS, "J": (*_PREFIXES, *_SECONDS), "W": (*_PREFIXES, *_SECONDS), "g": (*_PREFIXES, *_SECONDS)}
-_PLAIN = ("USD", "per s")  # never with a prefix: nobody pays kilodollars
+_PLAIN = ("USD", "per s")  # never with a prefix
 _DIGITS = 4
 _HALF_PERCENT = 0.005
 
@@ -47,9 +47,12 @@ def scale_for(largest: float | Expr, unit: str, *, decimals: int = 0) -> Scale:
     """Return the scale that shows the largest number of a column with four significant digits.
 
     Args:
-        largest: the largest number of the column, in the unit itself.
-        unit: the unit without a prefix: `"B"`, `"FLOP"`, `"s"`, or empty for a plain number.
-        decimals: fewest decimals of a unit with a prefix.
+        largest: Largest number of the column, in the unit itself.
+        unit: The unit without a prefix: `"B"`, `"FLOP"`, `"s"`, or empty for a plain number.
+        decimals: Minimum number of decimals for a unit with a prefix.
+
+    Returns:
+        The scale.
     """
     if isinstance(largest, Expr) or not isfinite(largest):
         return Scale(1.0, unit, 0)

@@ -1,4 +1,4 @@
-"""Models from a callable of the user's own: `package.module:callable`."""
+"""Models from a user's callable: `package.module:callable`."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _DEFAULT_SIDE = 224
 
 
 def load_callable(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
-    """Call a user's function that returns a module, a module with positional inputs, or with positional and named ones.
+    """Call a user's function that returns a module, (module, args) or (module, args, kwargs).
 
     Args:
         spec: `package.module:callable`; the module is imported with the current folder on the path.
-        sizes: Arguments of the callable. A module returned alone is taken for an image model, whose `batch` and
-            `image_size` these are.
+        sizes: Arguments of the callable. A module without inputs is treated as an image model with the sizes `batch`
+            and `image_size`.
 
     Returns:
         The module in evaluation mode, and its inputs.
 
     Raises:
-        SpecError: The callable is not there, does not take the sizes, or returns something else.
+        SpecError: The callable does not exist, does not accept the sizes, or returns something else.
     """
     module_name, _, attribute = spec.partition(":")
     make = _imported(spec, module_name, attribute)
@@ -42,19 +42,19 @@ def load_callable(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     if isinstance(made, tuple) and made and hasattr(made[0], "named_parameters"):
         if left:
             raise SpecError(
-                f"{spec} takes no size {left[0]!r}, expected {' or '.join(accepted) or 'none'}: "
-                "sizes are passed as its arguments"
+                f"{spec} takes no size {left[0]!r}; expected {' or '.join(accepted) or 'none'}, the names of its "
+                "arguments"
             )
         args, kwargs = made[1] if len(made) > 1 else (), made[2] if len(made) > 2 else {}  # noqa: PLR2004
         if not isinstance(args, tuple) or not isinstance(kwargs, Mapping):
             raise SpecError(
-                f"{spec} returned inputs as {type(args).__name__} and {type(kwargs).__name__}, "
+                f"{spec} returned inputs as {type(args).__name__} and {type(kwargs).__name__}; "
                 "expected (module, tuple of args, dict of kwargs)"
             )
         return LoadedModel(made[0].eval(), args, dict(kwargs), {})
     if not hasattr(made, "named_parameters"):
         raise SpecError(
-            f"{spec} returned a {type(made).__name__}, expected an nn.Module, (module, args) or (module, args, kwargs)"
+            f"{spec} returned a {type(made).__name__}; expected an nn.Module, (module, args) or (module, args, kwargs)"
         )
     needed = [
         p
@@ -63,10 +63,10 @@ def load_callable(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     ]
     if len(needed) != 1:
         raise SpecError(
-            f"{spec} returned a module whose forward takes {len(needed)} inputs, "
+            f"{spec} returned a module whose forward takes {len(needed)} inputs; "
             "expected (module, args) with the inputs to use"
         )
-    # A module alone says nothing about its input: take it for an image model.
+    # The input of a module alone is unknown: assume an image model.
     remaining = {name: sizes[name] for name in left}
     known = checked_sizes(spec, remaining, {"batch": 1, "image_size": _DEFAULT_SIDE})
     return LoadedModel(
@@ -75,7 +75,7 @@ def load_callable(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
 
 
 def _imported(spec: str, module_name: str, attribute: str) -> Any:
-    # A console script does not have the current folder on its path, where a user's own module lies.
+    # Console scripts do not have the current folder on their path, which may hold a user's module.
     here = str(Path.cwd())
     added = here not in sys.path
     if added:
@@ -86,13 +86,15 @@ def _imported(spec: str, module_name: str, attribute: str) -> Any:
             found = getattr(found, part)
     except ModuleNotFoundError as error:
         if error.name and not (module_name + ".").startswith(error.name + "."):
-            raise  # the module is there, and something that it needs is not
-        raise SpecError(f"{spec}: there is no module {module_name!r}; expected the name of a module") from error
+            raise  # the module exists, but one of its imports does not
+        raise SpecError(
+            f"{spec}: there is no module {module_name!r}; expected the name of an importable module"
+        ) from error
     except AttributeError as error:
         raise SpecError(f"{spec}: {error}") from error
     finally:
         if added and here in sys.path:
             sys.path.remove(here)
     if not callable(found):
-        raise SpecError(f"{spec} is a {type(found).__name__}, expected something to call that returns a module")
+        raise SpecError(f"{spec} is a {type(found).__name__}; expected a callable that returns a module")
     return found

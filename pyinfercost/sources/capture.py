@@ -1,4 +1,4 @@
-"""From a model to a Graph: the only part of the package that imports torch, and only when a model asks for it."""
+"""Capture of a model as a Graph. Modules that import torch are loaded only for models that need it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def is_program(model: Any) -> bool:
-    """Whether this is a `torch.export` program."""
+    """Return whether a model is a `torch.export` program."""
     return type(model).__name__ == "ExportedProgram"
 
 
@@ -37,30 +37,31 @@ def capture(
     """Capture one forward pass, or with `training` one training step without its optimizer.
 
     Args:
-        model: A module, which is run once on meta tensors; a `torch.export` program, which is walked; the path of a
+        model: A module, which is run once on meta tensors; a `torch.export` program, which is converted; the path of a
             `.pt2` file, which is read without torch; the path of a graph's `.json`; or a spec such as
-            `torchvision:resnet50` or `hf:config.json#decode`. A Graph is returned as it is.
+            `torchvision:resnet50` or `hf:config.json#decode`. A Graph is returned unchanged.
         inputs: Inputs of a module: a tuple of positional inputs, a lone input, a mapping of keyword inputs, or an
             `Inputs` with both kinds. Only shapes and dtypes matter.
-        dynamic: Position or name of an input -> dimension -> name, for the sizes that stay open:
-            `{0: {0: "batch"}}`. For programs and files it names the sizes that they were exported with. A size named
-            `batch`, `sequence` (or `seq`) or `context` has the role of that name.
-        training: Whether the loss and the backward that autograd runs for it follow the forward. Weights and inputs
-            that require no gradient get none. A module runs in the mode that it is in, that of a spec in training mode.
-        loss: For a training step: from what the module returned to a scalar. None takes its `loss` where it has one
-            (models of `transformers` that are given `labels`), else the sum of its floating tensors.
-        roles: Name of a size -> its role, for sizes with other names: `{"n": "batch"}`. Roles are `batch` (one size at
-            most), `sequence`, `context`, `channel` and `other`. Throughput and cost per item count the size of role
-            `batch`.
-        sizes: For a spec: the sizes to build its inputs at, such as `{"batch": 8}`. For a spec or a module: values of
-            sizes that depend on data (`{"roi_heads.nms": 100}`), to capture what the forward does at these.
+        dynamic: Position or name of an input -> dimension -> name, for sizes that stay symbolic: `{0: {0: "batch"}}`.
+            For programs and files, it names the sizes that were exported as dynamic. Sizes named `batch`, `sequence`
+            (or `seq`) or `context` have the role of that name.
+        training: Whether to append the loss and autograd's backward pass to the forward, with gradients only for
+            weights and inputs that require them. A module runs in its current mode, that of a spec in training mode.
+        loss: For a training step: maps the module's result to a scalar. None takes its `loss` if it has one (models of
+            `transformers` with `labels`), else the sum of its floating-point tensors.
+        roles: Name of a size -> role, for sizes with other names: `{"n": "batch"}`. Roles are `batch` (at most one
+            size), `sequence`, `context`, `channel` and `other`. Throughput and cost per item refer to the size with
+            role `batch`.
+        sizes: For a spec: the sizes of its inputs, such as `{"batch": 8}`. For a spec or a module: values of sizes that
+            depend on data (`{"roi_heads.nms": 100}`), at which the forward is captured.
         **named_sizes: The same by keyword.
 
     Returns:
-        The graph, with named sizes for the dimensions of `dynamic`.
+        The graph, with named sizes for the dimensions in `dynamic`.
 
     Raises:
-        ValueError: The model cannot be captured; the message says what was got and what was expected.
+        ValueError: The model cannot be captured; the message states what was given and what is expected.
+        TypeError: The model has an unsupported type, or arguments do not apply to it.
     """
     graph = _captured(model, inputs, dynamic, {**(sizes or {}), **named_sizes}, training=training, loss=loss)
     if not roles:
@@ -76,7 +77,7 @@ def _captured(
 ) -> Graph:
     args, kwargs = parse_inputs(inputs)
     if loss is not None and not training:
-        raise TypeError("a loss was given without training=True")
+        raise TypeError("loss is given without training=True; pass both, or leave loss out")
     if isinstance(model, Graph):
         if training and not any(model.node(i).phase == "backward" for i in range(len(model))):
             raise TypeError("training=True was given with a Graph of a forward; capture the module again")
@@ -85,17 +86,17 @@ def _captured(
         return _from_spec(os.fspath(model), args, kwargs, dynamic, sizes, training=training, loss=loss)
     fixed = [name for name in sizes if not is_data_name(name)]
     if fixed:
-        raise TypeError(f"sizes ({', '.join(fixed)}) belong to a spec; a module's sizes are those of its inputs")
-    torch = sys.modules.get("torch")  # whoever has a module has imported it
+        raise TypeError(f"sizes ({', '.join(fixed)}) apply to specs; a module's sizes are those of its inputs")
+    torch = sys.modules.get("torch")  # a module implies that torch is imported
     if torch is not None and isinstance(model, torch.nn.Module):
         from .trace.trace import trace_graph
 
         return trace_graph(model, args, kwargs, dynamic, sizes=sizes, training=training, loss=loss)
     if sizes:
-        raise TypeError(f"sizes ({', '.join(sizes)}) of a captured program are given when counting")
+        raise TypeError(f"sizes ({', '.join(sizes)}) do not apply to a captured program; pass them when counting")
     if is_program(model):
         if training:
-            raise TypeError("training=True was given with an exported program, which is a forward; expected a module")
+            raise TypeError("training=True was given with an exported program of a forward; pass a module")
         from .exported.export import graph_from_exported
 
         program: Any = model
@@ -110,7 +111,7 @@ def _from_spec(
     spec: str, args: Any, kwargs: Any, dynamic: Any, sizes: Mapping[str, int], *, training: bool, loss: Any
 ) -> Graph:
     if args or kwargs:
-        raise TypeError(f"inputs were given for {spec!r}, which brings its own; give them with a module")
+        raise TypeError(f"inputs were given for {spec!r}, which has its own; pass inputs with a module")
     from .models import load_graph, load_training_graph
 
     return load_training_graph(spec, sizes, loss) if training else load_graph(spec, sizes, dynamic)

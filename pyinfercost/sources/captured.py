@@ -1,6 +1,6 @@
-"""Graphs of models named by a spec or a path, with the sizes to analyze them at.
+"""Graphs of models given by a spec or a path, with the sizes to analyze them at.
 
-A file keeps its sizes open. Everything else is captured at the sizes asked for.
+The sizes of a file stay symbolic. All other models are captured at the given sizes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .data_names import is_data_name
 from .loaded_model import SpecSizeError
 from .models import load_model
 from .registry import is_graph, is_library_model
-from .sizes import SizeError
+from .sizes import BATCH, SizeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Captured(NamedTuple):
-    """A graph with the sizes to analyse it at.
+    """A graph with the sizes to analyze it at.
 
     Attributes:
-        graph: the graph.
-        sizes: values, or axes of values, of the sizes that the graph names.
-        fixed: the sizes that it was captured at and does not name.
-        name: what the model was called when asked for.
+        graph: The graph.
+        sizes: Values, or axes of values, of the graph's named sizes.
+        fixed: Sizes of the capture that the graph does not name.
+        name: Name under which the model was requested.
     """
 
     graph: Graph
@@ -37,13 +37,19 @@ class Captured(NamedTuple):
 
 
 def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None, *, training: bool = False) -> Captured:
-    """The graph of a model for one point.
+    """Return the graph of a model for one point.
 
     Args:
-        model: a file or a spec, as in `capture`.
-        sizes: size name -> value.
-        dynamic: as in `capture`; only for a `.pt2` file.
-        training: as in `capture`.
+        model: A file or a spec, as in `capture`.
+        sizes: Size name -> value.
+        dynamic: As in `capture`; for a `.pt2` file only.
+        training: As in `capture`.
+
+    Returns:
+        The graph with its sizes.
+
+    Raises:
+        SizeError: The model does not have a size, or a value is out of range.
     """
     from .capture import capture
 
@@ -52,21 +58,24 @@ def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None, *, train
         return Captured(graph, sizes, {}, graph.model)
     with size_errors():
         graph = capture(model, dynamic=dynamic, training=training, sizes=sizes)
-    # One fixed size is known without being asked for: a library's model runs at batch 1 unless told otherwise.
-    known = {"batch": 1, **sizes} if is_library_model(model) else sizes
-    known = {name: value for name, value in known.items() if not is_data_name(name)}  # defaults of the graph now
+    # The batch of a library's model is known without being given: it is 1 by default.
+    known = {BATCH: 1, **sizes} if is_library_model(model) else sizes
+    known = {name: value for name, value in known.items() if not is_data_name(name)}  # these are defaults of the graph
     return Captured(graph, *_split(graph, known), model)
 
 
 def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
-    """The graph of a model for a grid of points, with as many sizes open as its capture can leave open.
+    """Return the graph of a model for a grid of points, with as many symbolic sizes as its capture allows.
 
     Args:
-        model: a file or a spec, as in `capture`.
-        axes: size name -> values.
+        model: A file or a spec, as in `capture`.
+        axes: Size name -> values.
+
+    Returns:
+        The graph with its sizes.
 
     Raises:
-        SizeError: for several values of a size that the capture fixes.
+        SizeError: A size that the capture fixes has several values.
     """
     from .capture import capture
 
@@ -76,7 +85,7 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
     first = {name: values[0] for name, values in axes.items()}
     with size_errors():
         loaded = load_model(model, {name: value for name, value in first.items() if not is_data_name(name)})
-    # Some models cannot leave every size open, so only those stay open that the grid varies.
+    # Some models cannot keep every size symbolic, so only sizes that vary are.
     varied = {name for name, values in axes.items() if len(values) > 1}
     dynamic = {
         key: {dim: name for dim, name in names.items() if name in varied} for key, names in loaded.dynamic.items()
@@ -88,13 +97,13 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
     for name, values in fixed.items():
         if len(values) > 1:
             names = " and ".join(graph.sizes) or "nothing"
-            raise SizeError(f"{model} is captured at one {name!r}, so give it one value; it can be swept over {names}")
+            raise SizeError(f"{model} is captured at one {name!r}; give it one value (it can be swept over {names})")
     return Captured(graph, free, {name: values[0] for name, values in fixed.items()}, model)
 
 
 @contextmanager
 def size_errors() -> Iterator[None]:
-    """Raise sizes that a spec or a capture refuses as a `SizeError`."""
+    """Convert errors about sizes of a spec or a capture to `SizeError` within the context."""
     from .symbols import UnknownSizeError
 
     try:
@@ -104,6 +113,6 @@ def size_errors() -> Iterator[None]:
 
 
 def _split(graph: Graph, sizes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The sizes that a graph names, and the others."""
+    """Return the sizes that a graph names, and the others."""
     free = {name: value for name, value in sizes.items() if name in graph.sizes or is_data_name(name)}
     return free, {name: value for name, value in sizes.items() if name not in free}

@@ -1,4 +1,4 @@
-"""Names of the sizes that depend on data, and what is said about where they come from. Imports no torch."""
+"""Names of sizes that depend on data, and descriptions of their origin. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,35 +13,39 @@ Size: TypeAlias = "int | Expr"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.]")
 
 ROOT = "forward"
-"""What stands in a name for the model itself, which has no path."""
+"""Name of the model itself, whose path is empty."""
 
 
 def is_data_name(name: str) -> bool:
-    """Return whether a name is one of a size that depends on data, as captures give them out: it has a dot.
+    """Return whether a name is that of a size that depends on data: captures give these names a dot.
 
-    A size of a graph has a role, which `Graph.depends_on_data` reads; this is for names that come before the graph.
+    For sizes of a graph use `Graph.depends_on_data`, which reads their role; this function is for names before a
+    capture.
     """
     return "." in name
 
 
 class DataNames:
-    """Names that are given out once: `roi_heads.nms`, `roi_heads.nms_2`."""
+    """Unique names of sizes: `roi_heads.nms`, `roi_heads.nms_2`."""
 
     def __init__(self) -> None:
         self._given: dict[str, int] = {}
 
     def peek(self, module: str, what: str) -> str:
-        """What `next` would give."""
+        """Return the name that `next` would return."""
         base = _base(module, what)
         number = self._given.get(base, 0) + 1
         return base if number == 1 else f"{base}_{number}"
 
     def next(self, module: str, what: str) -> str:
-        """The next name for a size that an op of a module brings up.
+        """Return the next name for a size that an operator of a module creates.
 
         Args:
-            module: The path of the module.
-            what: The op, or what is counted: `nms`.
+            module: Path of the module.
+            what: The operator, or the counted items: `nms`.
+
+        Returns:
+            The name.
         """
         name = self.peek(module, what)
         base = _base(module, what)
@@ -57,19 +61,19 @@ def _base(module: str, what: str) -> str:
 
 
 class Operand(NamedTuple):
-    """A tensor that a call reads: its dtype as torch spells it, without `torch.`, and its lengths."""
+    """A tensor that a call reads: torch's name of its dtype without `torch.`, and its lengths."""
 
     dtype: str
     shape: Sequence[Size]
 
 
 class Counted(NamedTuple):
-    """What the length of an op's result counts.
+    """Items counted by the length of an operator's result.
 
     Attributes:
-        what: The op, as names have it.
-        of: What is counted, in words.
-        bound: The most that there can be; None if the op says nothing.
+        what: The operator, as in names of sizes.
+        of: Description of the counted items.
+        bound: Maximum; None if unknown.
     """
 
     what: str
@@ -78,11 +82,14 @@ class Counted(NamedTuple):
 
 
 def counted_by(op: str, operands: Sequence[Operand]) -> Counted:
-    """What a new size stands for in the results of an op of a program.
+    """Return the items counted by a new size in the results of an operator of a program.
 
     Args:
-        op: `aten.nonzero.default`.
+        op: Name of the operator, such as `aten.nonzero.default`.
         operands: The tensors that the call reads, in order.
+
+    Returns:
+        The counted items.
     """
     name = op.split(".")[1]
     masks = [operand for operand in operands if operand.dtype in ("bool", "uint8")]

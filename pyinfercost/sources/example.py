@@ -1,4 +1,4 @@
-"""Example inputs of a module, with the dimensions that vary; captures that keep as many of these open as possible."""
+"""Example inputs of a module with their varying dimensions, and captures that keep these symbolic if possible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Example:
     Attributes:
         args: Positional inputs.
         kwargs: Named inputs.
-        dynamic: Position or name of an input -> dimension -> name of the size, as `capture` takes it.
+        dynamic: Position or name of an input -> dimension -> name of the size, as in `capture`.
     """
 
     args: tuple[Any, ...]
@@ -35,11 +35,11 @@ class Example:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The named sizes, in the order of the values that `reader` returns."""
+        """The named sizes, in the order of the values returned by `reader`."""
         return tuple(dict.fromkeys(name for of in self.dynamic.values() for name in of.values()))
 
     def reader(self) -> Callable[[tuple[Any, ...], Mapping[str, Any]], Sizes]:
-        """Return a function from the inputs of a batch to the values of the named sizes; it reads shapes alone.
+        """Return a function from the inputs of a batch to the values of the named sizes; it reads shapes only.
 
         The function raises a `ShapeError` for an input that differs from the example in a dimension without a name.
         """
@@ -55,8 +55,8 @@ class Example:
                 value = kwargs[key] if isinstance(key, str) else args[key]
                 if _fixed_part(value, self.dynamic[key]) != expected:
                     raise ShapeError(
-                        f"input {key!r} has shape {tuple(_tensor_in(value).shape)}, the example has "
-                        f"{tuple(_tensor_in(self._input(key)).shape)}: name the dimension that varies in dynamic="
+                        f"input {key!r} has shape {tuple(_tensor_in(value).shape)}, but the example has "
+                        f"{tuple(_tensor_in(self._input(key)).shape)}; name the dimension that varies in dynamic="
                     )
             return tuple(
                 int(_tensor_in(kwargs[key] if isinstance(key, str) else args[key]).shape[dimension])
@@ -66,11 +66,11 @@ class Example:
         return read
 
     def sizes(self) -> Sizes:
-        """Return the values of the named sizes in the example itself."""
+        """Return the values of the named sizes in the example."""
         return self.reader()(self.args, self.kwargs)
 
     def with_fewer_sizes(self) -> Iterator[Example]:
-        """Yield the example with all sizes open, with the batch alone, and with none."""
+        """Yield the example with all sizes symbolic, with the batch only, and with none."""
         batch = {key: {d: name for d, name in of.items() if name == "batch"} for key, of in self.dynamic.items()}
         for dynamic in (self.dynamic, {key: of for key, of in batch.items() if of}, {}):
             if dynamic is self.dynamic or dynamic != self.dynamic:
@@ -85,14 +85,17 @@ class ShapeError(ValueError):
 
 
 def example_of(inputs: Any, dynamic: Dynamic | None) -> Example:
-    """Build an example from a caller's inputs.
+    """Create an example from a caller's inputs.
 
     Without `dynamic`, the first dimension that all tensors share varies, as `batch`; if all tensors are integers of
     rank 2, such as ids and masks, so does a shared second one, as `sequence`.
 
     Args:
-        inputs: As `capture` takes them.
-        dynamic: As `capture` takes it; entries of missing inputs are ignored. None for the rule above.
+        inputs: As in `capture`.
+        dynamic: As in `capture`; entries of missing inputs are ignored. None for the rule above.
+
+    Returns:
+        The example.
     """
     given, named = parse_inputs(inputs)
     every_input: dict[int | str, Any] = dict(enumerate(given))
@@ -111,14 +114,17 @@ def example_of(inputs: Any, dynamic: Dynamic | None) -> Example:
 
 
 def capture_forward(module: torch.nn.Module, example: Example) -> Graph:
-    """Capture the forward of a module in evaluation mode, with as many of the example's sizes open as possible.
+    """Capture the forward of a module in evaluation mode, with as many symbolic sizes as possible.
 
     Args:
-        module: As `inference_view` returns it. Its mode is the same afterwards.
+        module: The result of `inference_view`. Its mode is the same afterwards.
         example: Its inputs.
 
+    Returns:
+        The graph.
+
     Raises:
-        CaptureError: The capture fails with fixed sizes, too.
+        CaptureError: The capture fails even with fixed sizes.
     """
     from .torch_state import in_mode
     from .trace.trace import trace_graph
@@ -128,10 +134,17 @@ def capture_forward(module: torch.nn.Module, example: Example) -> Graph:
 
 
 def with_open_sizes(capture: Callable[[Example], Graph], example: Example) -> Graph:
-    """Return the first capture that succeeds: with the example's sizes open, with the batch alone, or with none.
+    """Return the first successful capture: with all sizes of the example symbolic, with the batch only, or with none.
+
+    Args:
+        capture: Captures an example.
+        example: The example.
+
+    Returns:
+        The graph.
 
     Raises:
-        CaptureError: The capture fails with fixed sizes, too.
+        CaptureError: The capture fails even with fixed sizes.
     """
     failed: CaptureError | None = None
     for tried in example.with_fewer_sizes():

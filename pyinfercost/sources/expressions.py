@@ -1,8 +1,8 @@
-"""Size expressions of torch, as objects or as text, turned into `Expr`.
+"""Conversion of torch's size expressions, as objects or text, to `Expr`.
 
-Torch writes a dynamic size as a sympy expression (`2*s77`, `Max(1, s0)`, `CeilToInt(IntTrueDiv(s1, 2))`), and
-`torch.export.save` stores it as text. Both are read here without importing sympy: an object through its `args`, text
-through `ast`. Nothing is ever evaluated as code.
+Torch represents a dynamic size as a sympy expression (`2*s77`, `Max(1, s0)`, `CeilToInt(IntTrueDiv(s1, 2))`), and
+`torch.export.save` stores it as text. Both are read without importing sympy: an object through its `args`, text through
+`ast`. Nothing is evaluated as code.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pyinfercost._core import Expr
 Size = int | Expr
 
 _LARGEST_DENOMINATOR = 10**6
-_LARGEST_EXPONENT = 62  # of 2, in an int64
+_LARGEST_EXPONENT = 62  # of 2, within an int64
 
 
 class ExpressionError(ValueError):
-    """A size expression that cannot be stated with `+ - * // % max min ceil`."""
+    """A size expression cannot be represented with `+ - * // % max min ceil`."""
 
 
 class Ratio(NamedTuple):
-    """A quotient that has not been rounded yet; torch rounds it further out in the expression."""
+    """A quotient before rounding, which torch applies further out in the expression."""
 
     numerator: Size
     denominator: Size
@@ -37,10 +37,10 @@ Term = int | Expr | Ratio
 
 
 class Symbols(dict[str, Expr]):
-    """Torch's symbol names -> `Expr`, with the expressions already converted under these names.
+    """Torch's symbol names -> `Expr`, with a cache of converted expressions.
 
     Args:
-        values: symbol name -> `Expr`.
+        values: Symbol name -> `Expr`.
     """
 
     def __init__(self, values: Mapping[str, Expr] | None = None) -> None:
@@ -49,18 +49,17 @@ class Symbols(dict[str, Expr]):
 
 
 def to_expr(expression: Any, symbols: Mapping[str, Expr]) -> Size:
-    """Converts a sympy expression.
+    """Convert a sympy expression.
 
     Args:
-        expression: a sympy integer expression (`SymInt.node.expr`) or a plain int.
-        symbols: torch's symbol name -> `Expr`. With `Symbols`, each distinct expression is converted once.
+        expression: A sympy integer expression (`SymInt.node.expr`) or a plain int.
+        symbols: Torch's symbol name -> `Expr`. With `Symbols`, each distinct expression is converted once.
 
     Returns:
-        An int when no symbol is in it, an `Expr` otherwise.
+        An int for an expression without symbols, otherwise an `Expr`.
 
     Raises:
-        ExpressionError: for a function that integers over named sizes cannot express, or a symbol that is not in
-            `symbols`.
+        ExpressionError: A function is not an integer function of sizes, or a symbol is not in `symbols`.
     """
     if isinstance(expression, int):
         return int(expression)
@@ -76,14 +75,17 @@ def to_expr(expression: Any, symbols: Mapping[str, Expr]) -> Size:
 
 
 def parse_expr(text: str, symbols: Mapping[str, Expr]) -> Size:
-    """Converts an expression that torch wrote as text, either as `Mul(Integer(2), Symbol('s0'))` or as `2*s0`.
+    """Convert an expression that torch stored as text, either as `Mul(Integer(2), Symbol('s0'))` or as `2*s0`.
 
     Args:
-        text: the expression.
-        symbols: as for `to_expr`.
+        text: The expression.
+        symbols: As for `to_expr`.
+
+    Returns:
+        As for `to_expr`.
 
     Raises:
-        ExpressionError: as for `to_expr`, and for text that is not an expression.
+        ExpressionError: As for `to_expr`, or the text is not an expression.
     """
     cache = symbols.cache if isinstance(symbols, Symbols) else {}
     size = cache.get(text)
@@ -96,7 +98,7 @@ def parse_expr(text: str, symbols: Mapping[str, Expr]) -> Size:
 
 
 def symbol_name(text: str) -> str:
-    """The symbol's name when `text` is one symbol and nothing else, otherwise an empty string."""
+    """Return the symbol's name if `text` is a single symbol, otherwise an empty string."""
     if text.isidentifier():
         return text
     if not text.startswith("Symbol("):
@@ -116,7 +118,7 @@ def _symbol(name: str, symbols: Mapping[str, Expr]) -> Expr:
     try:
         return symbols[name]
     except KeyError:
-        raise ExpressionError(f"size expression uses {name!r}, expected one of {sorted(symbols)}") from None
+        raise ExpressionError(f"size expression uses {name!r}; expected one of {sorted(symbols)}") from None
 
 
 def _from_sympy(expression: Any, symbols: Mapping[str, Expr]) -> Term:
@@ -149,7 +151,7 @@ def _from_ast(tree: ast.expr, symbols: Mapping[str, Expr]) -> Term:
             return _decimal(float(str(tree.args[0].value)))
         return _apply(name, [_from_ast(a, symbols) for a in tree.args])
     raise ExpressionError(
-        f"size expression has {ast.unparse(tree)!r}, expected a number, a symbol, an operation or a function"
+        f"size expression has {ast.unparse(tree)!r}; expected a number, a symbol, an operation or a function"
     )
 
 
@@ -160,7 +162,7 @@ def _called(tree: ast.Call) -> str:
 def _literal_name(tree: ast.Call) -> str:
     if tree.args and isinstance(tree.args[0], ast.Constant) and isinstance(tree.args[0].value, str):
         return tree.args[0].value
-    raise ExpressionError(f"size expression has {ast.unparse(tree)!r}, expected a symbol's name in quotes")
+    raise ExpressionError(f"size expression has {ast.unparse(tree)!r}; expected a symbol's name in quotes")
 
 
 def _number(value: Any) -> Term:
@@ -168,13 +170,13 @@ def _number(value: Any) -> Term:
 
 
 def _decimal(value: float) -> Term:
-    # A scale factor such as 0.5 or 1/3: take the fraction that was meant, exact powers of two would overflow int64.
+    # A scale factor such as 0.5 or 1/3: use the intended fraction, since exact powers of two would overflow int64.
     fraction = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
     return fraction.numerator if fraction.denominator == 1 else Ratio(fraction.numerator, fraction.denominator)
 
 
 def _whole(term: Term) -> Size:
-    # A size is an integer by construction, so a quotient that nobody rounded is exact.
+    # A size is an integer by construction, so a quotient without rounding is exact.
     return _floor(term)
 
 
@@ -257,7 +259,7 @@ _BINARY: dict[type[ast.operator], str] = {
     ast.Pow: "Pow",
 }
 
-# The functions of sympy, and of torch.utils._sympy.functions, that stand for integer arithmetic.
+# Functions of sympy and of torch.utils._sympy.functions that represent integer arithmetic.
 _FUNCTIONS: dict[str, Callable[..., Term]] = {
     "Integer": lambda x: x,
     "Rational": _divide,
@@ -279,7 +281,7 @@ _FUNCTIONS: dict[str, Callable[..., Term]] = {
     "ModularIndexing": lambda a, b, c: operator.mod(_floor(_divide(a, b)), _whole(c)),
     "LShift": lambda a, b: _multiply(a, _power(2, b)),
     "RShift": lambda a, b: _floor(_divide(a, _power(2, b))),
-    # Sizes are not negative, so rounding towards zero is rounding down.
+    # Sizes are non-negative, so rounding towards zero is rounding down.
     "TruncToInt": _floor,
     "TruncToFloat": _floor,
     "FloorToInt": _floor,
@@ -295,7 +297,7 @@ _FUNCTIONS: dict[str, Callable[..., Term]] = {
 def _apply(name: str, terms: list[Term]) -> Term:
     function = _FUNCTIONS.get(name)
     if function is None:
-        raise ExpressionError(f"size expression uses {name!r}, expected one of {', '.join(sorted(_FUNCTIONS))}")
+        raise ExpressionError(f"size expression uses {name!r}; expected one of {', '.join(sorted(_FUNCTIONS))}")
     try:
         return function(*terms)
     except TypeError as error:

@@ -10,11 +10,18 @@ from .loaded_model import SpecError
 
 
 def read_graph(path: str, *, dynamic: Any = None) -> Graph:
-    """Read a graph that `Graph.to_json` wrote. Its sizes are named already, so `dynamic` is not used.
+    """Read a graph written by `Graph.to_json`.
+
+    Args:
+        path: Path of the file.
+        dynamic: Ignored, since sizes in the file already have names.
+
+    Returns:
+        The graph.
 
     Raises:
         SpecError: The file is not text.
-        ValueError: The text is not a graph; the message names the place.
+        ValueError: The text is not a graph; the message names the position.
     """
     del dynamic
     try:

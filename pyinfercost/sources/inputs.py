@@ -1,4 +1,4 @@
-"""Inputs of a forward, as functions accept them: positional, by keyword, or both."""
+"""Inputs of a forward: positional, by keyword, or both."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ class Inputs(NamedTuple):
 
 
 def parse_inputs(inputs: Any) -> Inputs:
-    """Return the inputs of a forward, apart by kind.
+    """Return the inputs of a forward as positional and keyword inputs.
 
     Args:
         inputs: A tuple or list of positional inputs, a lone input, a mapping of keyword inputs, or an `Inputs`.
+
+    Returns:
+        The inputs of both kinds.
     """
     if isinstance(inputs, Inputs):
         return Inputs(tuple(inputs.args), dict(inputs.kwargs))

@@ -1,4 +1,4 @@
-"""Modules built from a spec: the value that sources return, the sizes a spec takes, and the device of its weights."""
+"""Modules built from a spec: the return type of sources, validation of sizes, and the device of weights."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _DEVICE: ContextVar[str] = ContextVar("build_device", default="meta")
 
 
 class SpecError(ValueError):
-    """A model spec that cannot be opened; the message says what would work."""
+    """A model spec cannot be opened; the message states what is expected."""
 
 
 class SpecSizeError(SpecError):
-    """A size that the model of a spec does not have, or a value outside its range."""
+    """The model of a spec does not have a size, or a value is out of range."""
 
 
 class LoadedModel(NamedTuple):
-    """A module with the inputs to call it on.
+    """A module with the inputs of one forward.
 
     Attributes:
         module: The module, in evaluation mode.
         args: Positional inputs.
-        kwargs: Named inputs. Tensors called `past_key_values_*` are a KV cache.
-        dynamic: Input position or name -> dimension -> name of the size, for a capture that keeps sizes open.
+        kwargs: Named inputs. Tensors named `past_key_values_*` are a KV cache.
+        dynamic: Input position or name -> dimension -> name of the size, for a capture with symbolic sizes.
     """
 
     module: torch.nn.Module
@@ -41,40 +41,48 @@ class LoadedModel(NamedTuple):
 
     @property
     def inputs(self) -> Inputs:
-        """The inputs of both kinds, as functions accept them."""
+        """The inputs of both kinds, as accepted by `capture`."""
         return Inputs(self.args, self.kwargs)
 
 
 def checked_sizes(spec: str, sizes: Mapping[str, int], defaults: Mapping[str, int]) -> dict[str, int]:
-    """Return the defaults, replaced by the given sizes.
+    """Return the defaults, overridden by the given sizes.
+
+    Args:
+        spec: The spec, for error messages.
+        sizes: The given sizes.
+        defaults: All sizes of the model with their defaults.
+
+    Returns:
+        Name -> value of all sizes.
 
     Raises:
-        SpecSizeError: A size has no default, or is below 1.
+        SpecSizeError: A size is unknown, or below 1.
     """
     for name, value in sizes.items():
         if name not in defaults:
-            raise SpecSizeError(f"{spec} has no size {name!r}, expected {' or '.join(defaults)}")
+            raise SpecSizeError(f"{spec} has no size {name!r}; expected {' or '.join(defaults)}")
         if value < 1:
-            raise SpecSizeError(f"size {name} of {spec} is {value}, expected at least 1")
+            raise SpecSizeError(f"size {name} of {spec} is {value}; expected at least 1")
     return {**defaults, **sizes}
 
 
 def unknown_name(library: str, name: str, names: Iterable[str]) -> SpecError:
-    """Return the error for a model that a library does not have, with the nearest names."""
+    """Return the error for a model that a library does not have, with similar names."""
     names = list(names)
     nearest = difflib.get_close_matches(name, names, n=5, cutoff=0.5)
-    meant = f"did you mean {', '.join(nearest)}?" if nearest else "no name is near it"
+    meant = f"did you mean {', '.join(nearest)}?" if nearest else "no name is similar"
     return SpecError(f"{library} has no model {name!r} among its {len(names)}; {meant}")
 
 
 def build_device() -> str:
-    """Return the device on which builders create weights and buffers: meta, unless `building_on` says otherwise."""
+    """Return the device on which builders create weights and buffers: meta, unless within `building_on`."""
     return _DEVICE.get()
 
 
 @contextmanager
 def building_on(device: str) -> Iterator[None]:
-    """Create weights on a real device, initialized by the model's constructor."""
+    """Create weights on a real device within the context, initialized by the model's constructor."""
     token = _DEVICE.set(device)
     try:
         yield
@@ -83,7 +91,7 @@ def building_on(device: str) -> Iterator[None]:
 
 
 def build(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
-    """Call a constructor with its weights on the build device, and put the module into evaluation mode."""
+    """Call a constructor with its weights on the build device; return the module in evaluation mode."""
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -99,8 +107,8 @@ def build(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
         with torch.device(build_device()):
             return make().eval()
     except (RuntimeError, NotImplementedError):
-        # Some models compute their own widths with tensors, which meta tensors do not support. Weights alone are
-        # created with `torch.empty`.
+        # Some models compute their own widths with tensors, which must have values. Only weights are created with
+        # `torch.empty`.
         with WeightsOnDevice():
             return make().to(build_device()).eval()
 

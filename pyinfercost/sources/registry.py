@@ -1,7 +1,7 @@
-"""Model sources: one row for each way to name a model as text.
+"""Registry of model sources: one row for each way to name a model as text.
 
-A row says how the text looks (a scheme before a colon, or a suffix) and which function opens it. Functions are named,
-not imported, so that looking up a row imports no library.
+A row has the form of the text (a scheme before a colon, or a suffix) and the name of the function that opens it.
+Functions are imported on use, so that lookups import no library.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class Source:
     """One way to name a model.
 
     Attributes:
-        name: Its name in code.
-        form: How a user writes it.
-        opens: `"module"`: builds a module without weights, at given sizes. `"graph"`: reads a captured graph, whose
-            sizes stay open. `"weights"`: has weights alone.
-        opener: `module:function` below this package: `(rest, sizes) -> LoadedModel` for modules, `(path, *, dynamic)
-            -> Graph` for graphs, where `rest` follows the scheme.
-        scheme: The word before the colon.
-        suffixes: Ends of file names.
+        name: Name of the source.
+        form: Notation for users.
+        opens: `"module"`: builds a module without weights at given sizes. `"graph"`: reads a captured graph, whose
+            sizes stay symbolic. `"weights"`: has weights only.
+        opener: `module:function` in this package: `(rest, sizes) -> LoadedModel` for modules, `(path, *, dynamic)
+            -> Graph` for graphs, where `rest` is the text after the scheme.
+        scheme: Text before the colon.
+        suffixes: File name suffixes.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Source:
         return loaded
 
     def read(self, path: str, dynamic: Any = None) -> Graph:
-        """Read the graph; for sources that open graphs. `dynamic` names open sizes, as in `capture`."""
+        """Read the graph; for sources that open graphs. `dynamic` names symbolic sizes, as in `capture`."""
         graph: Graph = self._function()(path, dynamic=dynamic)
         return graph
 
@@ -77,17 +77,20 @@ SOURCES = (
     Source("safetensors", "FILE.safetensors", "weights", suffixes=(".safetensors", ".safetensors.index.json")),
 )
 CALLABLE = Source("callable", "package.module:callable", "module", "callables:load_callable")
-"""The user's own function; every other word before a colon is a module's name."""
+"""The user's own function; the text before the colon is a module that is not a scheme."""
 
 MODEL_FORMS = ", ".join(source.form for source in (*SOURCES, CALLABLE) if source.opens != "weights")
 """All forms of a model, for error messages."""
 
 
 def source_of(spec: str) -> Source | None:
-    """Return the source that a text names, or None if none does. Schemes take precedence over suffixes.
+    """Return the source of a spec or a path, or None if there is none. Schemes take precedence over suffixes.
 
     Args:
         spec: A model spec or a path; the file need not exist.
+
+    Returns:
+        The source, or None.
     """
     scheme, colon, rest = spec.partition(":")
     if colon:
@@ -103,12 +106,12 @@ def source_of(spec: str) -> Source | None:
 
 
 def is_graph(spec: str) -> bool:
-    """Whether a text names a stored graph, whose sizes stay open."""
+    """Return whether a text names a stored graph, whose sizes stay symbolic."""
     source = source_of(spec)
     return source is not None and source.opens == "graph"
 
 
 def is_library_model(spec: str) -> bool:
-    """Whether a text names a model of a library; such a model runs at batch 1 unless told otherwise."""
+    """Return whether a text names a library's model, whose batch is 1 by default."""
     source = source_of(spec)
     return source is not None and bool(source.scheme)

@@ -1,4 +1,4 @@
-"""Named sizes while a module runs: torch's symbolic integers on one side, `Expr` on the other."""
+"""Named sizes during a capture: conversion between torch's symbolic integers and `Expr`."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .expressions import ExpressionError, Symbols, to_expr
 
 
 class CaptureError(ValueError):
-    """The forward cannot be captured; the message says where it stopped and what to do."""
+    """A forward cannot be captured; the message states where it stopped and a remedy."""
 
 
 class UnknownSizeError(CaptureError):
-    """A value was given for a size that the model does not have, or one that the size does not take."""
+    """A value is given for a size that the model does not have, or is out of range."""
 
 
 class NeedsOpenSizesError(BaseException):
-    """A length depends on data, and no symbolic integers flow yet. Not an Exception: a forward must not catch it."""
+    """A length depends on data, but symbolic integers are off. Not an Exception, so that no forward catches it."""
 
 
 @dataclass(frozen=True)
 class _SizeOfData:
-    """A size that depends on data: torch's symbol for it, and what the graph will say of it."""
+    """A size that depends on data: torch's symbol, and the properties of the graph's named size."""
 
     name: str
     symbol: Any
@@ -39,13 +39,12 @@ class _SizeOfData:
 
 
 class SizeSpace:
-    """The open sizes of one capture.
+    """The symbolic sizes of one capture.
 
     Args:
         builder: The graph under construction.
         given: Values of sizes that depend on data, by name.
-        of_data: Whether sizes that depend on data can be made. They are symbolic integers, with which a capture is
-            slower.
+        of_data: Whether sizes that depend on data are allowed. They are symbolic integers, which slow a capture down.
     """
 
     def __init__(self, builder: GraphBuilder, given: Mapping[str, int] | None = None, *, of_data: bool = False) -> None:
@@ -65,19 +64,19 @@ class SizeSpace:
         return DataNames()
 
     def open(self, name: str, example: int) -> Any:
-        """A symbolic integer for a size; the same one for the same name.
+        """Return the symbolic integer of a named size; the same one for the same name.
 
         Raises:
-            ValueError: One name for two different lengths.
+            ValueError: One name is given to two different lengths.
         """
         if name in self._open:
             if self._defaults[name] != example:
                 raise ValueError(
                     f"dynamic gives the name {name!r} to lengths {self._defaults[name]} and {example}; "
-                    "expected one length for one name"
+                    "expected one length per name"
                 )
             return self._open[name]
-        # An example of length 1 would answer "yes" wherever torch asks whether it may broadcast.
+        # An example of length 1 would satisfy every broadcasting test of torch.
         self._open[name], symbol = self._symbolic(name, max(2, example))
         self._defaults[name] = example
         self._names[symbol.name] = name
@@ -89,7 +88,7 @@ class SizeSpace:
         from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 
         if self._environment is None:
-            # Sizes of 0 and 1 are sizes like any other, and equal lengths are equal by chance.
+            # Sizes of 0 and 1 are not special, and equal lengths are equal by coincidence.
             self._environment = ShapeEnv(specialize_zero_one=False, duck_shape=False)
         source = ConstantSource(name)
         symbol = self._environment.create_symbol(hint, source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None)
@@ -97,7 +96,7 @@ class SizeSpace:
 
     @property
     def may_depend_on_data(self) -> bool:
-        """Whether sizes that depend on data can be made."""
+        """Whether sizes that depend on data are allowed."""
         return self._may_depend_on_data
 
     def of_data(
@@ -111,24 +110,27 @@ class SizeSpace:
         *,
         exact: bool = False,
     ) -> Any:
-        """A symbolic integer for a size that depends on data; a plain one where a value of 0 or 1 was given.
+        """Return a symbolic integer for a size that depends on data; a plain one for a given value of 0 or 1.
 
         Args:
-            module: Path of the module that is running.
-            what: The op, for the name.
-            of: What it is the number of, in words.
-            bound: The greatest it can be; None if nothing is known.
-            default: What it is unless a value is given; None for the bound.
-            stated: What that default is, in words.
-            exact: Whether the forward is to meet a default of 1 as it is, and not as a length like any other.
+            module: Path of the running module.
+            what: The operator, for the name.
+            of: Description of the counted items.
+            bound: Maximum; None if unknown.
+            default: Default value; None for the bound.
+            stated: Description of the default.
+            exact: Whether the forward sees a default of 1 as a plain 1 instead of a symbolic length.
+
+        Returns:
+            The size.
 
         Raises:
-            NeedsOpenSizesError: This capture makes no sizes that depend on data.
-            CaptureError: Nothing bounds it and no value was given for it, or the value is above the bound.
+            NeedsOpenSizesError: Sizes that depend on data are not allowed in this capture.
+            CaptureError: The size has neither a bound nor a given value, or the value exceeds the bound.
         """
         name, value = self._next(module, what, of, bound)
         if value is not None:
-            if value in (0, 1):  # lengths of 0 and 1 go ways of their own
+            if value in (0, 1):  # lengths of 0 and 1 may take other branches
                 return self._fix(name, value, of, bound, "as given when capturing")
             stated, default = "as given when capturing", value
         elif default is None:
@@ -148,14 +150,17 @@ class SizeSpace:
         return symbolic
 
     def of_value(self, module: str, what: str, of: str, low: int, high: Any) -> int:
-        """A number for a value that the forward computes with, such as a coordinate: fixed in this capture.
+        """Return a fixed number for a value that the forward computes with, such as a coordinate.
 
         Args:
-            module: Path of the module that is running.
-            what: The op, for the name.
-            of: What it is, in words.
-            low: The least it can be.
-            high: The greatest it can be; None if nothing is known.
+            module: Path of the running module.
+            what: The operator, for the name.
+            of: Description of the value.
+            low: Minimum.
+            high: Maximum; None if unknown.
+
+        Returns:
+            The given value, or the middle of the range.
         """
         name, value = self._next(module, what, of, high)
         if value is not None:
@@ -189,13 +194,13 @@ class SizeSpace:
         return value
 
     def _limit(self, symbol: Any, high: int) -> None:
-        # What lies beyond the bound need not be asked, and leaves no guard.
+        # Comparisons decided by the bound add no guard.
         from torch.utils._sympy.value_ranges import ValueRanges
 
         self._environment.var_to_range[symbol] = ValueRanges(0, high)
 
     def is_of_data(self, size: Any) -> bool:
-        """Whether a length depends on a size that depends on data."""
+        """Return whether a length depends on a size that depends on data."""
         return (
             bool(self._of_data)
             and hasattr(size, "node")
@@ -203,20 +208,20 @@ class SizeSpace:
         )
 
     def is_given(self, module: str, what: str) -> bool:
-        """Whether the next size of this name has a value."""
+        """Return whether the next size of this name has a given value."""
         return self._given_value(self.next_name(module, what)) is not None
 
     def next_name(self, module: str, what: str) -> str:
-        """The name that the next size of this op will have."""
+        """Return the next name for sizes of this operator."""
         return self._data_names.peek(module, what)
 
     @property
     def symbolic(self) -> bool:
-        """Whether symbolic integers may flow."""
+        """Whether symbolic integers may occur."""
         return bool(self._open) or self._may_depend_on_data
 
     def dispatching(self) -> contextlib.AbstractContextManager[Any]:
-        """What must be active while symbolic integers flow: shape rules that know them."""
+        """Return the context for symbolic integers: shape rules that support them."""
         if not self.symbolic:
             return contextlib.nullcontext()
         from torch._dispatch.python import enable_python_dispatcher
@@ -225,20 +230,20 @@ class SizeSpace:
         return manager
 
     def expression(self, size: Any) -> int | Expr:
-        """The `Expr` of a symbolic integer, or of torch's expression for one."""
+        """Return the `Expr` of a symbolic integer, or of torch's expression for one."""
         return to_expr(size.node.expr if hasattr(size, "node") else size, self._symbols)
 
     def finish(self, routings: Sequence[tuple[str, Any]] = ()) -> list[Expr | None]:
-        """Declares the sizes that depend on data, and hands what the forward assumed about sizes over to the graph.
+        """Declare the sizes that depend on data, and add the forward's assumptions about sizes to the graph.
 
         Args:
-            routings: For every routing of grouped products the module, and how many groups can get rows.
+            routings: For each routing of grouped products, the module and the maximum number of groups with rows.
 
         Returns:
-            For every routing how many groups get rows; None where that was not given.
+            For each routing, the number of groups with rows; None if it was not given.
 
         Raises:
-            CaptureError: The forward fixed a size to one value, or a value was given for a size that it does not have.
+            CaptureError: The forward fixes a size to one value, or a value is given for an unknown size.
         """
         names = [self._data_names.next(module, "groups") for module, _ in routings]
         known = [*(size.name for size in self._of_data.values()), *self._fixed, *names]
@@ -272,7 +277,7 @@ class SizeSpace:
                     f"size {name!r} cannot stay open: the forward requires it to be {value}; leave it out of dynamic"
                 )
         for symbol, size in self._of_data.items():
-            # The forward found that it equals an expression in other sizes: then it is that.
+            # If the forward requires it to equal an expression in other sizes, it is that expression.
             if symbol not in replaced or replaced[symbol].is_number:
                 self._declare(size)
             if symbol in replaced and replaced[symbol].is_number:
@@ -284,7 +289,7 @@ class SizeSpace:
         try:
             bound = None if size.bound is None else self._limit_of(size.bound)
             default = self._limit_of(size.default)
-        except ExpressionError:  # limited by a size that turned out to equal a later one
+        except ExpressionError:  # bounded by a size that equals a later one
             bound, default = None, _hint(size.default)
         self._symbols[size.symbol.name] = self._builder.size(
             size.name, default=default, minimum=0, maximum=bound, origin=size.origin, role="data"

@@ -21,7 +21,7 @@ def load_timm(name: str, sizes: Mapping[str, int]) -> LoadedModel:
         The module and its inputs; the batch can stay open.
 
     Raises:
-        SpecError: timm has no such model, or the model has no such size.
+        SpecError: Timm has no such model, or the model has no such size.
     """
     import timm
 

@@ -1,4 +1,4 @@
-"""State around a captured forward: the module is preserved, caches are empty, flags of torch that hide work are off."""
+"""Torch and module state around a captured forward: restored attributes, empty caches, disabled fast paths."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import torch
 
 @contextlib.contextmanager
 def as_it_was(module: torch.nn.Module) -> Iterator[None]:
-    """Undoes what a forward does to its module's attributes: a result that it keeps, a table that it registers.
+    """Restore a module's attributes on exit, such as stored results and registered tables.
 
-    Random numbers that it draws from Python and from numpy are put back too.
+    The states of Python's and numpy's random generators are restored too.
     """
     import numpy as np
 
@@ -54,7 +54,7 @@ def as_it_was(module: torch.nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_mode(module: torch.nn.Module, *, training: bool) -> Iterator[None]:
-    """All parts of a module in training or evaluation mode, without its own `train`, which models override."""
+    """Set all submodules to training or evaluation mode, without calling `train`, which models override."""
     modes = [(part, part.training) for part in module.modules()]
     try:
         for part, _ in modes:
@@ -67,7 +67,7 @@ def in_mode(module: torch.nn.Module, *, training: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_fast_path() -> Iterator[None]:
-    """`nn.MultiheadAttention` has a fused CPU path that hides its products; the one counted is the general one."""
+    """Disable the fused CPU path of `nn.MultiheadAttention`, which hides its products, within the context."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -76,8 +76,8 @@ def without_fast_path() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-# What torch puts around functions of the caller. Compiled under a dispatch mode, they would leave dynamo's caches in a
-# state that later exports stumble over; flex attention refuses meta tensors besides.
+# Wrappers that torch puts around the caller's functions. Compiling these under a dispatch mode would leave dynamo's
+# caches in a state that breaks later exports, and flex attention rejects meta tensors.
 _IN_PLACE_OF: dict[tuple[str, str], Any] = {
     ("torch._higher_order_ops.utils", "_hop_compile_and_call"): lambda fn, args, kwargs=None: fn(
         *args, **(kwargs or {})
@@ -89,7 +89,7 @@ _IN_PLACE_OF: dict[tuple[str, str], Any] = {
 
 @contextlib.contextmanager
 def uncompiled() -> Iterator[None]:
-    """Conditions, loops and flex attention are taken as they are called, where a model has imported them."""
+    """Run conditions, loops and flex attention without compiling them, if their modules are imported."""
     before: list[tuple[Any, str, Any]] = []
     for (module, name), replacement in _IN_PLACE_OF.items():
         owner = sys.modules.get(module)
@@ -145,11 +145,11 @@ def _without_results(cached: Any) -> Any:
 
 
 def _cells_without_results(function: FunctionType) -> Iterator[Callable[[], None]]:
-    """Replace cached functions in the closure of a decorated function; yield what restores them."""
+    """Replace cached functions in the closure of a decorated function; yield functions that restore them."""
     for cell in function.__closure__ or ():
         try:
             value = cell.cell_contents
-        except ValueError:  # empty
+        except ValueError:  # an empty cell
             continue
         if isinstance(value, _Cached):
             yield functools.partial(setattr, cell, "cell_contents", value)
@@ -158,10 +158,10 @@ def _cells_without_results(function: FunctionType) -> Iterator[Callable[[], None
 
 @contextlib.contextmanager
 def allow_autocast_off_on_meta() -> Iterator[None]:
-    """Allow `with torch.autocast(x.device.type, enabled=False)` for `x` on meta, which torch refuses.
+    """Allow `with torch.autocast(x.device.type, enabled=False)` for `x` on meta, which torch rejects.
 
-    Rotary embeddings are written so. A region that enables autocast stays refused, because its casts would not be
-    recorded. Torch itself disables one for float32.
+    Rotary embeddings contain this. A region that enables autocast is still rejected, because its casts would not be
+    recorded; for float32, torch disables it.
     """
     original = torch.autocast.__init__
 

@@ -1,4 +1,4 @@
-"""Models of torchvision by name, configured as their published weights have them."""
+"""Models of torchvision by name, in the configuration of their published weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _DEFAULT_SIDE = 224
 _VIDEO_FRAMES = 16
 _PUBLISHED_SIDE = 512  # torchvision publishes its figures for detection and optical flow at this size
-# Builders whose model is made for one image size, and the argument that sets it.
+# Builders of models for one image size, and the argument that sets it.
 _SIZE_ARGUMENTS = {"vit_": "image_size", "maxvit_": "input_size"}
 
 
@@ -29,7 +29,7 @@ def load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
         The module and its inputs; the batch can stay open, except for detection models.
 
     Raises:
-        SpecError: torchvision has no such model, or the model has no such size.
+        SpecError: Torchvision has no such model, or the model has no such size.
     """
     from torchvision import models
 
@@ -51,7 +51,7 @@ def load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
     if "weights_backbone" in parameters:
         options["weights_backbone"] = None  # it would be downloaded
     if "aux_loss" in parameters:
-        options["aux_loss"] = True  # the published weights keep the auxiliary head, and it runs
+        options["aux_loss"] = True  # the published weights keep the auxiliary head, which runs
     if name == "googlenet":
         options |= {"aux_logits": False, "init_weights": False}  # the published weights drop the auxiliary heads
     elif name == "inception_v3":
@@ -65,7 +65,7 @@ def load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
     if family == "optical_flow":
         pair = (images(known["batch"], 3, side, side), images(known["batch"], 3, side, side))
         return LoadedModel(module, pair, {}, {0: {0: "batch"}, 1: {0: "batch"}})
-    if family == "detection":  # takes a list of images, and resizes them itself
+    if family == "detection":  # takes a list of images and resizes them itself
         return LoadedModel(module, ([images(1, 3, side, side)[0] for _ in range(known["batch"])],), {}, {})
     shape = (3, known["frames"], side, side) if family == "video" else (3, side, side)
     return LoadedModel(module, (images(known["batch"], *shape),), {}, {0: {0: "batch"}})

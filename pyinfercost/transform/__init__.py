@@ -1,7 +1,7 @@
-"""Graph transforms: a graph in, another graph out. The model is not touched.
+"""Graph transforms, which map a graph to another graph without touching the model.
 
-- `whatif.py`: weights, activations and caches in other formats; `formats.py` has the formats as data, `products.py`
-  finds the products with weights, `engine_kernels.py` and `torchao_kernels.py` have the kernels that replace them, and
+- `whatif.py`: weights, activations and caches in other formats. `formats.py` defines the formats, `products.py` finds
+  the products with weights, `engine_kernels.py` and `torchao_kernels.py` define the kernels that replace them, and
   `kv_cache.py` changes the keys and values of attention.
 - `channels/`: groups of channels that can be removed together, as named sizes.
 

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class EngineKernels:
-    """Replaces products by the kernels that a serving engine runs for a format.
+    """Replaces products by a serving engine's kernels for a format.
 
-    Weight-only formats become one kernel that widens the weight as it is read. Formats with narrow activations become a
-    kernel that quantizes the activation and a product of narrow operands. Casts become a cast before the product and
-    one after it.
+    Weight-only formats become one kernel that dequantizes the weight as it is read. Formats with narrow activations
+    become a kernel that quantizes the activation and a product of narrow operands. Casts become a cast before the
+    product and one after it.
 
     Args:
-        graph: the captured graph.
-        rewriter: of that graph.
-        weights: the weights in other formats.
+        graph: The captured graph.
+        rewriter: Rewriter of the graph.
+        weights: The weights in other formats.
     """
 
     def __init__(self, graph: Graph, rewriter: GraphRewriter, weights: StoredWeights) -> None:
@@ -32,7 +32,7 @@ class EngineKernels:
         """Replace one product.
 
         Raises:
-            WhatIfError: the format has no kernel for this product.
+            WhatIfError: The format has no kernel for this product.
         """
         node = product.node.index
         if form.is_cast:
@@ -51,7 +51,7 @@ class EngineKernels:
             self._rewriter.replace(node, "pyinfercost.linear_quantised.default", args)
 
     def _activation(self, product: Product, form: Format) -> TensorId:
-        """Quantize the activation before the product; row by row, or with a known scale."""
+        """Quantize the activation before the product, row by row or with a known scale."""
         *lead, length = self._rewriter.shape(product.input)
         narrow = self._rewriter.tensor(form.dtype, [*lead, length // form.values])
         given = TensorId(product.input)
@@ -67,7 +67,7 @@ class EngineKernels:
     def _convolution(self, product: Product, form: Format) -> None:
         if form.dtype != "int8" or form.activation is None:
             raise WhatIfError(
-                f"{form.name} is a format of matrix products; convolutions have int8_dynamic, int8_static"
+                f"{form.name} applies to matrix products; convolutions support int8_dynamic and int8_static"
             )
         node = product.node
         args = {name: value for name, value in node.args.items() if name not in ("input", "weight", "bias")}

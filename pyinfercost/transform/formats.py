@@ -1,4 +1,4 @@
-"""Formats of weights and activations as data: dtypes, groups, scales and zero points."""
+"""Formats of weights and activations: dtypes, groups, scales and zero points."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from ..hardware.dtypes import CORE_DTYPES
 
 
 class WhatIfError(ValueError):
-    """The graph cannot have the format; the message says what was got and what was expected."""
+    """The format does not apply to the graph; the message states what was given and what is expected."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """The storage of a product's weight, and of its activation if that is narrow too.
+    """Storage of a product's weight, and of its activation if that is narrow too.
 
     Attributes:
-        name: as the caller writes it.
-        dtype: of the weight's elements.
-        values: weights packed into one element of that dtype.
-        group: neighbors in a row that share a scale; None for the whole row.
-        scale: the dtype of scales; None for a plain cast.
-        zero: the dtype of zero points; None for a symmetric format.
-        semi_structured: whether two of four weights along a row are zero and not stored; dtypes stay as they are.
-        activation: None if activations stay as they are, `"dynamic"` if a kernel computes a scale for each row before
-            the product, `"static"` if scales are known and the kernel only quantizes.
+        name: Name for users.
+        dtype: Dtype of the weight's elements.
+        values: Number of weights packed into one element of that dtype.
+        group: Number of consecutive elements of a row that share a scale; None for the whole row.
+        scale: Dtype of scales; None for a plain cast.
+        zero: Dtype of zero points; None for a symmetric format.
+        semi_structured: Whether two of four weights along a row are zero and not stored; dtypes are unchanged.
+        activation: None for unchanged activations, `"dynamic"` if a kernel computes a scale per row before the product,
+            `"static"` if scales are known and the kernel only quantizes.
     """
 
     name: str
@@ -48,9 +48,9 @@ def _table(*formats: Format) -> Mapping[str, Format]:
     return MappingProxyType({each.name: each for each in formats})
 
 
-# Scales and zero points as torchao stores them for int8 and fp8 (a row of the weight has one of each), as the tinygemm
-# kernels take them for int4, as QLoRA's paper has them for nf4 (without its second quantisation), and as NVIDIA and the
-# OCP define nvfp4 and mxfp4.
+# Scales and zero points as stored by torchao for int8 and fp8 (one of each per row of the weight), as taken by the
+# tinygemm kernels for int4, as in the QLoRA paper for nf4 (without its second quantization), and as defined by NVIDIA
+# and the OCP for nvfp4 and mxfp4.
 FORMATS = _table(
     Format("fp16", "float16", scale=None),
     Format("bf16", "bfloat16", scale=None),
@@ -66,36 +66,39 @@ FORMATS = _table(
     Format("nvfp4_dynamic", "float4_e2m1fn_x2", values=2, group=16, scale="float8_e4m3fn", activation="dynamic"),
     Format("mxfp4_wo", "float4_e2m1fn_x2", values=2, group=32, scale="uint8"),
 )
-"""The formats by name."""
+"""Formats by name."""
 
 PRUNED = _table(Format("2:4", "", scale=None, semi_structured=True))
-"""Structures of pruned weights that kernels skip; zeros without structure are multiplied like any number."""
+"""Structures of pruned weights that kernels skip; unstructured zeros are multiplied like any number."""
 
 CACHE_DTYPES = MappingProxyType({short: CORE_DTYPES[short] for short in ("int8", "fp8", "fp16", "bf16")})
-"""Dtypes that keys and values of attention can be stored in."""
+"""Dtypes for keys and values of attention."""
 
 
 def format_of(name: str | Format) -> Format:
     """Return a format by name; `"int4_wo:64"` has groups of 64.
 
     Args:
-        name: of `FORMATS`, or a format.
+        name: A name in `FORMATS`, or a format.
+
+    Returns:
+        The format.
 
     Raises:
-        WhatIfError: the format is unknown, or it has no groups.
+        WhatIfError: The format is unknown, or has no groups.
     """
     if isinstance(name, Format):
         return name
     base, colon, group = name.partition(":")
     if base not in FORMATS:
         raise WhatIfError(
-            f"unknown format {name!r}; expected one of {', '.join(FORMATS)}, with a group as in int4_wo:64"
+            f"unknown format {name!r}; expected one of {', '.join(FORMATS)}, with a group such as int4_wo:64"
         )
     found = FORMATS[base]
     if not colon:
         return found
     if found.group is None or not group.isdigit() or int(group) < 1:
-        raise WhatIfError(f"{name!r} has no group of {group!r}: {base} has a scale for each {found.group or 'row'}")
+        raise WhatIfError(f"{name!r} has no group of {group!r}; {base} has one scale per {found.group or 'row'}")
     return replace(found, group=int(group))
 
 
@@ -103,13 +106,13 @@ def pruned_format(name: str | Format) -> Format:
     """Return the structure of pruned weights, by name.
 
     Raises:
-        WhatIfError: no kernel skips zeros of this structure.
+        WhatIfError: No kernel skips zeros of this structure.
     """
     if isinstance(name, Format):
         return name
     if name not in PRUNED:
         raise WhatIfError(
-            f"prune is {name!r}; expected {', '.join(PRUNED)}: dense kernels multiply all other zeros, so "
-            "that the graph would be the same (1.0x); `ic.sparsity_speedup` says what the zeros of a model are worth"
+            f"prune is {name!r}; expected {', '.join(PRUNED)}. Dense kernels multiply all other zeros, so the graph "
+            "would be unchanged (1.0x); `ic.sparsity_speedup` predicts the speedup from a model's zeros"
         )
     return PRUNED[name]

@@ -1,4 +1,4 @@
-"""Keys and values of attention in another dtype: caches, what is appended to them, and what reads them."""
+"""Keys and values of attention in another dtype: caches, values appended to them, and their consumers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .._core import TensorId
 if TYPE_CHECKING:
     from .._core import Graph, GraphRewriter, NodeInfo
 
-# Ops whose results hold elements of their operands unchanged: views, copies, and joining old and new.
+# Operators whose results hold elements of their operands unchanged: views, copies, and concatenations.
 _PASSES_ON = frozenset(
     f"aten.{name}"
     for name in (
@@ -35,18 +35,18 @@ _FUSED_ATTENTION = ("aten.scaled_dot_product_attention", "aten._scaled_dot_produ
 
 
 class CacheFormat:
-    """Keeps keys and values in another dtype.
+    """Stores keys and values in another dtype.
 
-    Fused attention reads narrow keys and values and widens them on the way. Any other reader gets them widened by a
-    kernel before it, and new keys and values are quantized before they are joined with the cache.
+    Fused attention reads narrow keys and values and dequantizes them itself. For any other consumer, a kernel
+    dequantizes them first. New keys and values are quantized before they are appended to the cache.
 
     Args:
-        graph: the captured graph.
-        rewriter: of that graph.
-        dtype: of the cache.
+        graph: The captured graph.
+        rewriter: Rewriter of the graph.
+        dtype: Dtype of the cache.
 
     Attributes:
-        found: how many cache tensors the graph has.
+        found: Number of cache tensors in the graph.
     """
 
     def __init__(self, graph: Graph, rewriter: GraphRewriter, dtype: str) -> None:
@@ -74,7 +74,7 @@ class CacheFormat:
             self._rewriter.set_dtype(t, self._dtype)
 
     def _is_appended(self, t: int) -> bool:
-        """Whether elements of a wide tensor are put into a cache."""
+        """Return whether elements of a wide tensor are appended to a cache."""
         is_wide = t not in self._wide and self._rewriter.dtype(t) in ("float32", "float16", "bfloat16")
         return is_wide and 0 not in self._rewriter.shape(t)
 

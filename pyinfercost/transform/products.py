@@ -1,4 +1,4 @@
-"""Products of activations with weights: find them in a graph, and store their weights in other formats."""
+"""Products of activations with weights: search in a graph, and storage of their weights in other formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..results.sparsity import WeightSparsity
 
 METADATA_COLUMNS = 16
-"""Columns of a 2:4 weight per int16 of metadata: four groups of four, two bits for each of the two kept elements."""
+"""Columns of a 2:4 weight per int16 of metadata: four groups of four, two bits per kept element."""
 
 _CONVOLUTIONS = {"aten.conv1d": 1, "aten.conv2d": 2, "aten.conv3d": 3}
 _MATRIX_OPERANDS = {"aten.addmm": ("mat1", "mat2"), "aten.mm": ("self", "mat2"), "aten.matmul": ("self", "other")}
@@ -147,7 +147,7 @@ class StoredWeights:
         return args
 
     def _store_kept(self, product: Product, rows: int, columns: int, logical_numel: int) -> dict[str, TensorId]:
-        """Store the two kept weights of each four, and two bits of metadata for each."""
+        """Store the two kept weights of each group of four, and two bits of metadata for each."""
         old = self._graph.tensor(product.weight)
         name = old.name or "weight"
         if columns % METADATA_COLUMNS:

@@ -1,8 +1,8 @@
 """Products as torchao's tensor subclasses run them without a compiler, operator by operator.
 
-The operators are those that a capture of such a module records (torchao 0.18), so both graphs cost the same. Without a
-compiler a weight is widened as a whole before each product, or an activation is quantized by a dozen small kernels:
-much slower than the kernels of a serving engine.
+The operators are those recorded by a capture of such a module (torchao 0.18), so both graphs cost the same. Without a
+compiler, a weight is dequantized entirely before each product, or an activation is quantized by a dozen small kernels,
+which is much slower than the kernels of serving engines.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class TorchaoKernels:
     """Replaces products by the operators that torchao runs for a format.
 
     Args:
-        rewriter: of the captured graph.
-        weights: the weights in other formats.
+        rewriter: Rewriter of the captured graph.
+        weights: The weights in other formats.
     """
 
     def __init__(self, rewriter: GraphRewriter, weights: StoredWeights) -> None:
@@ -35,20 +35,20 @@ class TorchaoKernels:
         """Replace one product.
 
         Raises:
-            WhatIfError: the product is not a linear layer, or torchao has no such format.
+            WhatIfError: The product is not a linear layer, or torchao has no such format.
         """
         if product.spatial_dims or product.transposed or form.name not in _CHAINS:
-            raise WhatIfError(f"kernels='torchao' has {', '.join(_CHAINS)} of linear layers, not {form.name} of all")
+            raise WhatIfError(f"kernels='torchao' supports {', '.join(_CHAINS)} of linear layers; got {form.name}")
         _CHAINS[form.name](_Chain(self._rewriter, product, self._weights.arguments(product, form)))
 
 
 class _Chain:
-    """Operators one after the other, each with a result of its own.
+    """A sequence of operators, each with its own result.
 
     Args:
-        rewriter: of the captured graph.
-        product: the product that they replace.
-        stored: the parameters of the quantized weight: `weight`, `weight_scale` and so on.
+        rewriter: Rewriter of the captured graph.
+        product: The product to replace.
+        stored: Parameters of the quantized weight: `weight`, `weight_scale` and so on.
     """
 
     def __init__(self, rewriter: GraphRewriter, product: Product, stored: Mapping[str, TensorId]) -> None:
@@ -84,7 +84,7 @@ class _Chain:
         self._rewriter.insert_before(self._node, op, {"self": given, **arguments}, [given])
 
     def end(self, op: str, given: TensorId, **arguments: Any) -> None:
-        """Replace the product itself: the operator has its result."""
+        """Replace the product itself: the operator gets its result."""
         self._rewriter.replace(self._node, op, {"self": given, **arguments})
 
 

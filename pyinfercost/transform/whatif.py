@@ -1,4 +1,4 @@
-"""`whatif`: a graph with weights, activations or caches in other formats. The model is not changed or traced again."""
+"""`whatif`: a graph with weights, activations or caches in other formats, without changing or tracing the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Layers = str | Iterable[str] | Callable[[str], bool] | None
 Chosen = dict[int, tuple[Product, Format]]
-"""Products that get a format, by the number of their node."""
+"""Products and their new formats, by node number."""
 
 
 def whatif(
@@ -33,46 +33,45 @@ def whatif(
 ) -> Graph:
     """Return the graph of the same model with weights, activations or caches in other formats.
 
-    Products get the kernels that serving engines have for a format: kernels that widen the weight as they read it
-    (`int8_wo`, `fp8_wo`, `int4_wo`, `nf4_wo`, `nvfp4_wo`, `mxfp4_wo`), or products of narrow operands behind a kernel
+    Products get the kernels of serving engines for a format: kernels that dequantize the weight as they read it
+    (`int8_wo`, `fp8_wo`, `int4_wo`, `nf4_wo`, `nvfp4_wo`, `mxfp4_wo`), or products of narrow operands after a kernel
     that quantizes the activations, row by row (`int8_dynamic`, `fp8_dynamic`, `nvfp4_dynamic`) or with a known scale
-    (`int8_static`, `fp8_static`). The quantizing kernel is in the graph, so a small batch may become slower. `fp16` and
-    `bf16` cast a layer, with a cast before it and one after it.
+    (`int8_static`, `fp8_static`). The quantizing kernel is part of the graph, so a small batch may become slower.
+    `fp16` and `bf16` cast a layer, with a cast before and after it.
 
     Args:
-        graph: as `capture` returns it. Dtypes that no format changes stay as captured, or follow the precision of the
-            estimate.
-        quantize: a format for all products with weights, or formats by patterns of module paths
-            (`{"*.mlp.*": "int4_wo", "lm_head": None}`); the first pattern that fits counts, None leaves a layer as it
-            is. `"int4_wo:64"` has groups of 64.
-        prune: the structure of the pruned weights of matrix products, for all or by patterns: `"2:4"`, two of four
-            neighbors along the inputs. Machines without a unit for it multiply the zeros.
-        kv_cache: the dtype of keys and values of attention: `int8`, `fp8`, `fp16` or `bf16`.
-        layers: the modules whose products change: a pattern, several, or a function of the module's path.
-        kernels: `"engine"`, the kernels of serving engines as above, or `"torchao"`, the operators that torchao's
+        graph: A graph from `capture`. Other dtypes stay as captured, or follow the precision of the estimate.
+        quantize: A format for all products with weights, or formats by patterns of module paths
+            (`{"*.mlp.*": "int4_wo", "lm_head": None}`); the first matching pattern applies, and None keeps a layer
+            unchanged. `"int4_wo:64"` has groups of 64.
+        prune: Structure of pruned weights of matrix products, for all or by patterns: `"2:4"`, two of four consecutive
+            inputs. Machines without a unit for it multiply the zeros.
+        kv_cache: Dtype of keys and values of attention: `int8`, `fp8`, `fp16` or `bf16`.
+        layers: Modules whose products change: a pattern, several, or a predicate on the module's path.
+        kernels: `"engine"` for the kernels of serving engines as above, or `"torchao"` for the operators that torchao's
             modules run without a compiler (`int8_wo`, `fp8_wo`, `int8_dynamic`).
 
     Returns:
-        A new graph. Convolutions have `int8_dynamic`, `int8_static` and casts alone and stay as they are with other
-        formats. Weights that no node reads are left out.
+        A new graph. Convolutions support `int8_dynamic`, `int8_static` and casts only, and are unchanged for other
+        formats. Weights that no node reads are removed.
 
     Raises:
-        WhatIfError: for an unknown format, or if nothing in the graph can have it.
+        WhatIfError: A format is unknown, or applies to nothing in the graph.
     """
     if quantize is None and prune is None and kv_cache is None:
         raise WhatIfError(
-            "nothing is asked: give quantize=, such as 'int8_wo', prune='2:4', or kv_cache=, such as 'fp8'"
+            "nothing to change; pass quantize=, such as 'int8_wo', prune='2:4', or kv_cache=, such as 'fp8'"
         )
     products = [] if quantize is None and prune is None else list(find_products(graph))
     chosen = _chosen(products, quantize, layers, format_of)
     pruned = _chosen(products, prune, layers, pruned_format)
     if both := [product for node, (product, _) in chosen.items() if node in pruned]:
         raise WhatIfError(
-            f"{both[0].node.module!r} is both quantized and pruned, and no kernel here does both; give each layer "
-            "one of them, by patterns"
+            f"{both[0].node.module!r} is both quantized and pruned, which no kernel supports; give each layer one of "
+            "them, by patterns"
         )
     if kernels not in ("engine", "torchao"):
-        raise WhatIfError(f"kernels is {kernels!r}; expected engine or torchao")
+        raise WhatIfError(f"kernels is {kernels!r}; expected 'engine' or 'torchao'")
     rewriter = _core.GraphRewriter(graph)
     cache = _cache(graph, rewriter, kv_cache)
     weights = StoredWeights(graph, rewriter)
@@ -81,7 +80,7 @@ def whatif(
     for node in sorted(chosen) if cache is None else range(len(graph)):
         if node in chosen:
             product, form = chosen[node]
-            is_stored_alike = form.is_cast or form.semi_structured  # torchao has no kernels of its own for these
+            is_stored_alike = form.is_cast or form.semi_structured  # torchao has no separate kernels for these
             (engine if kernels == "engine" or is_stored_alike else torchao).replace(product, form)
             if product.view is not None:
                 rewriter.drop_if_unread(product.view)
@@ -111,7 +110,7 @@ def _chosen(products: list[Product], policy: Any, layers: Layers, by_name: Calla
     if not chosen:
         names = ", ".join(str(name) for name in patterns.values())
         raise WhatIfError(
-            f"no layer can have {names}: " + (_some(modules) if modules else "there is no product with a weight")
+            f"{names} applies to no layer; " + (_some(modules) if modules else "there is no product with a weight")
         )
     return chosen
 
@@ -140,12 +139,12 @@ def _selector(layers: Layers) -> Callable[[str], bool]:
 
 
 def _check_patterns(patterns: list[str], modules: list[str]) -> None:
-    """Refuse a pattern that fits no layer."""
+    """Reject a pattern that matches no layer."""
     for pattern in patterns:
         if not any(_fits(module, pattern) for module in modules):
             near = difflib.get_close_matches(pattern, modules, n=3, cutoff=0.4)
-            hint = f"; the nearest are {', '.join(near)}" if near else f"; {_some(modules)}"
-            raise WhatIfError(f"no layer with a weight has a path like {pattern!r}{hint}")
+            hint = f"; similar ones are {', '.join(near)}" if near else f"; {_some(modules)}"
+            raise WhatIfError(f"no layer with a weight matches {pattern!r}{hint}")
 
 
 def _some(modules: list[str], most: int = 5) -> str:
@@ -160,5 +159,5 @@ def _cache(graph: Graph, rewriter: _core.GraphRewriter, kv_cache: str | None) ->
         raise WhatIfError(f"kv_cache is {kv_cache!r}; expected {', '.join(CACHE_DTYPES)}")
     cache = CacheFormat(graph, rewriter, CACHE_DTYPES[kv_cache])
     if not cache.found:
-        raise WhatIfError("the graph has no cache of keys and values; capture a decode step, such as hf:model#decode")
+        raise WhatIfError("the graph has no KV cache; capture a decode step, such as hf:model#decode")
     return cache

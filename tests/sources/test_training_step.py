@@ -117,8 +117,8 @@ def test_the_loss_of_the_module_or_of_the_caller() -> None:
         (layers(), lambda y: y, r"loss has shape \(6, 8\); expected one element"),
         (layers(), lambda _: 3.0, "loss is of type float"),
         (layers(), lambda y: y.detach().sum(), "loss has no gradient"),
-        (layers().requires_grad_(False), None, "has a gradient; expected"),
-        (Wrapped(lambda self, x: self.net(x).argmax(-1), net=layers()), None, "has a gradient; expected"),
+        (layers().requires_grad_(False), None, "has no tensor with a gradient; expected"),
+        (Wrapped(lambda self, x: self.net(x).argmax(-1), net=layers()), None, "has no tensor with a gradient; expected"),
     ],
 )
 def test_what_cannot_be_trained(module: nn.Module, loss: Any, message: str) -> None:
@@ -127,7 +127,7 @@ def test_what_cannot_be_trained(module: nn.Module, loss: Any, message: str) -> N
 
 
 def test_arguments_that_do_not_go_together() -> None:
-    with pytest.raises(TypeError, match="loss was given without training"):
+    with pytest.raises(TypeError, match="loss is given without training"):
         ic.capture(layers(), rows(), loss=torch.sum)
     with pytest.raises(TypeError, match="Graph of a forward"):
         ic.capture(ic.capture(layers(), rows()), training=True)
@@ -336,7 +336,7 @@ def test_a_model_in_words_is_captured_in_training_mode() -> None:
     pytest.importorskip("torchvision")
     graph = ic.capture("torchvision:squeezenet1_1", training=True, image_size=64)
     assert "aten.native_dropout_backward" in ops(graph)
-    with pytest.raises(ValueError, match="holds a graph that was captured before"):
+    with pytest.raises(ValueError, match="holds a captured graph"):
         ic.capture("step.json", training=True)
 
 

@@ -273,7 +273,7 @@ def test_what_nothing_bounds_has_to_be_given() -> None:
             return x[: length.max().item()] * 2
 
     inputs = (X, torch.empty(4, dtype=torch.int64, device="meta"))
-    with pytest.raises(CaptureError, match=r"or give it a value: capture\(\.\.\., \*\*\{'forward.item': 12\}\)"):
+    with pytest.raises(CaptureError, match=r"or pass a value: capture\(\.\.\., \*\*\{'forward.item': 12\}\)"):
         ic.capture(Cut(), inputs)
     graph = ic.capture(Cut(), inputs, **{"forward.item": 12})
     assert ic.count(graph).total.pointwise_flops == 4 + 12 * WIDTH  # the maximum of 4, and the product
@@ -283,7 +283,7 @@ def test_a_question_about_weights_without_a_sensible_answer_stays_an_error() -> 
     def run(m: Any, x: torch.Tensor) -> torch.Tensor:
         return x if m.gate(x).sum() > 0 else x + 1
 
-    with pytest.raises(CaptureError, match="a capture has shapes, and values only where they follow from real inputs"):
+    with pytest.raises(CaptureError, match="a capture has shapes only, and values only if they follow from real inputs"):
         ic.capture(Gated(run), (X,))
 
 
@@ -385,7 +385,7 @@ def test_reports_show_values_bounds_and_choices() -> None:
 @pytest.mark.parametrize(
     ("setting", "code", "message"),
     [
-        ("foo=9", 2, "no size 'foo', expected batch or image_size"),
+        ("foo=9", 2, "no size 'foo'; expected batch or image_size"),
         ("forward.nms=9", 2, "unknown size 'forward.nms'; the sizes of this model that depend on data: none"),
         ("batch=2", 0, ""),
     ],

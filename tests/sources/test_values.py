@@ -70,8 +70,8 @@ def test_what_a_model_makes_itself_has_a_value() -> None:
     ("module", "inputs", "reason"),
     [
         (AsksForItsWeight(), (torch.ones(2),), "depends on a weight"),
-        (AsksWhetherMasked(), (torch.ones(2, 3), torch.ones(2, 3, device="meta")), "given without values"),
-        (AsksByChance(), (torch.ones(2, device="meta"),), "by chance"),
+        (AsksWhetherMasked(), (torch.ones(2, 3), torch.ones(2, 3, device="meta")), "input without values"),
+        (AsksByChance(), (torch.ones(2, device="meta"),), "random numbers"),
     ],
 )
 def test_a_value_that_nothing_determines_is_an_error(

@@ -24,7 +24,7 @@ class TensorBoard:
             tensorboardX, which is flushed and stays open.
 
     Raises:
-        ImportError: torch or tensorboard is not installed.
+        ImportError: Torch or tensorboard is not installed.
         TypeError: `log_dir` is neither.
     """
 
@@ -69,7 +69,7 @@ class WandB:
         **init: Arguments of `wandb.init`, such as `project`.
 
     Raises:
-        ImportError: wandb is not installed.
+        ImportError: Wandb is not installed.
     """
 
     def __init__(self, run: Any = None, **init: Any) -> None:
@@ -122,7 +122,7 @@ class MLflow:
         run_name: The name of a new run.
 
     Raises:
-        ImportError: mlflow is not installed.
+        ImportError: Mlflow is not installed.
         ValueError: A run is given together with settings of a new one.
     """
 

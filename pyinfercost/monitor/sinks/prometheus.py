@@ -43,7 +43,7 @@ class Prometheus:
         prefix: The prefix of all names.
 
     Raises:
-        ImportError: prometheus_client is not installed.
+        ImportError: Prometheus_client is not installed.
         ValueError: The prefix is not a valid name.
     """
 

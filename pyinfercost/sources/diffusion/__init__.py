@@ -1,1 +1,1 @@
-"""Models of `diffusers` from a configuration, and what one step of their pipelines gives them."""
+"""Models of `diffusers` from a configuration, with the inputs of one step of their pipelines."""

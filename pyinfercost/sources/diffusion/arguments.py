@@ -1,7 +1,7 @@
-"""What a diffusers model is called on in one step of its pipeline, from its signature and its configuration.
+"""Arguments of a diffusers model in one step of its pipeline, derived from its signature and configuration.
 
-Every argument name has one rule here; a class that means something else by a name says so in `images.py`, `clips.py`
-or `recordings.py`. What a pipeline leaves out, such as the attention mask of a prompt without padding, is left out.
+Every argument name has one rule here; exceptions for classes are in `images.py`, `clips.py` and `recordings.py`.
+Arguments that a pipeline omits, such as the attention mask of a prompt without padding, are omitted.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .recordings import RECORDINGS
 from .step import Rule, Step
 
 _POOLED_WIDTH = ("pooled_projection_dim", "in_text_dim2", "global_cond_dim", "cond_embed_dim")
-_CONDITION_SCALE = 8  # a picture that steers a ControlNet has 8 times the height and width of the latents
+_CONDITION_SCALE = 8  # the conditioning image of a ControlNet has 8 times the height and width of the latents
 
 
 def _added_conditions(step: Step) -> dict[str, torch.Tensor] | None:
     kind = step.first("addition_embed_type")
-    if kind == "text_time":  # SDXL: pooled text, and six numbers about the picture
+    if kind == "text_time":  # SDXL: pooled text, and six numbers about the image
         width = step.first("projection_class_embeddings_input_dim") - 6 * step.first("addition_time_embed_dim")
         return {"text_embeds": step.empty(width), "time_ids": step.empty(6)}
     if kind in {"image", "text_image", "image_hint"}:
@@ -69,7 +69,7 @@ RULES: dict[str, Rule] = {
     "crop_coords": lambda step: step.empty(2),
 }
 
-# Arguments with a default that a pipeline gives nonetheless.
+# Arguments with a default that a pipeline passes nevertheless.
 _GIVEN = frozenset(
     {
         "encoder_hidden_states",
@@ -88,10 +88,17 @@ _GIVEN = frozenset(
 
 
 def call_arguments(module: torch.nn.Module, step: Step) -> dict[str, Any]:
-    """Named inputs of one forward.
+    """Return the named inputs of one forward.
+
+    Args:
+        module: The model.
+        step: The sizes.
+
+    Returns:
+        Name -> input.
 
     Raises:
-        SpecError: For an argument without a default that there is no rule for.
+        SpecError: No rule exists for an argument without a default.
     """
     name = type(module).__name__
     own = IMAGES.get(name) or CLIPS.get(name) or RECORDINGS.get(name) or {}
@@ -104,7 +111,7 @@ def call_arguments(module: torch.nn.Module, step: Step) -> dict[str, Any]:
         rule = own.get(argument) or RULES.get(argument)
         if rule is None:
             raise SpecError(
-                f"{name} takes {argument!r}, of which nothing is known here; give its inputs through "
+                f"{name} takes {argument!r}, for which there is no rule; give your own inputs through "
                 "package.module:callable"
             )
         value = rule(step)

@@ -1,4 +1,4 @@
-"""What classes of diffusers that make videos mean by an argument, where it is not what its name says elsewhere."""
+"""Arguments of video models of diffusers whose meaning differs from the general rule for their name."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 
 from .step import Rule, Step
 
-_VISION_TOKENS = 729  # of a picture of 384 pixels in patches of 14
-_CLIP_TOKENS = 257  # of a picture of 224 pixels in patches of 14, and one for all
+_VISION_TOKENS = 729  # tokens of an image of 384 pixels in patches of 14
+_CLIP_TOKENS = 257  # tokens of an image of 224 pixels in patches of 14, and a class token
 _FACE = 512
 
 
 def _image_states(step: Step) -> torch.Tensor | None:
-    """States of a conditioning image, for a model made for one."""
+    """Return states of a conditioning image, for a model that takes one."""
     width = step.first("image_dim", "added_kv_proj_dim")
     return step.empty(_CLIP_TOKENS, width) if width else None
 
@@ -31,7 +31,7 @@ def _cosmos_latents(step: Step) -> torch.Tensor:
 
 
 def _cogvideox(step: Step) -> torch.Tensor:
-    """A latent video of the size that the learned positions are for."""
+    """Return a latent video of the size of the learned positions."""
     frames = (step.first("sample_frames") - 1) // step.first("temporal_compression_ratio") + 1
     return step.empty(frames, step.channels, step.first("sample_height"), step.first("sample_width"))
 
@@ -51,7 +51,7 @@ def _first_frames(frames: int, step: Step) -> torch.Tensor:
 
 
 def _states_of_frames(step: Step) -> torch.Tensor:
-    """The same text states for every frame."""
+    """Return the same text states for every frame."""
     return torch.empty((step.batch * step.frames, step.text, step.text_width), device="meta")
 
 
@@ -62,7 +62,7 @@ _COGVIDEOX: dict[str, Rule] = {
     "hidden_states": _cogvideox,
     "encoder_hidden_states": lambda step: step.states(tokens=step.first("max_text_seq_length")),
 }
-# Latents, those of a picture to go on from, and a mask that says where there is one.
+# Latents, those of an image to continue from, and a mask that marks it.
 _KANDINSKY6: dict[str, Rule] = {"hidden_states": lambda step: step.clip_of_pixels(2 * step.channels + 1)}
 _LTX: dict[str, Rule] = {
     "hidden_states": Step.packed_clip,
@@ -73,7 +73,7 @@ _LTX: dict[str, Rule] = {
 
 
 def _sequence(step: Step) -> tuple[int, int, int]:
-    """Tokens of text, video and sound in the one sequence of MiniMax-H3."""
+    """Return the numbers of text, video and audio tokens in the sequence of MiniMax-H3."""
     return step.text, step.frames * step.patches, step.length
 
 
@@ -113,7 +113,7 @@ CLIPS: dict[str, dict[str, Rule]] = {
     **dict.fromkeys(("WanTransformer3DModel", "SkyReelsV2Transformer3DModel", "ChronoEditTransformer3DModel"), _WAN),
     "WanVACETransformer3DModel": _WAN
     | {"control_hidden_states": lambda step: step.clip(step.first("vace_in_channels"))},
-    # The first latent frame is the reference; every other one stands for four frames of the face.
+    # The first latent frame is the reference; every other one represents four frames of the face.
     "WanAnimateTransformer3DModel": _WAN
     | {
         "pose_hidden_states": lambda step: step.empty(
@@ -152,7 +152,7 @@ CLIPS: dict[str, dict[str, Rule]] = {
         "condition_mask": lambda step: step.clip(1),
         "padding_mask": _padding_mask,
     },
-    # Zeros for the picture say that the clip is made from text alone.
+    # A zero image means that the clip is generated from text alone.
     "HunyuanVideo15Transformer3DModel": _CLIP
     | {
         "encoder_hidden_states_2": lambda step: step.states(step.first("text_embed_2_dim")),
@@ -163,7 +163,7 @@ CLIPS: dict[str, dict[str, Rule]] = {
     | {
         "image_embeds": lambda step: step.empty(_VISION_TOKENS, step.first("image_proj_dim")),
         "indices_latents": lambda step: torch.arange(step.frames),
-        # The frame to go on from and the last one, and what went before at two and at four times the patch size.
+        # The first frame and the last one, and earlier latents at two and four times the patch size.
         **{
             f"{kind}latents{rest}": rule
             for rest, frames in (("_clean", 2), ("_history_2x", 2), ("_history_4x", 16))

@@ -1,4 +1,4 @@
-"""What classes of diffusers that make images mean by an argument, where it is not what its name says elsewhere."""
+"""Arguments of image models of diffusers whose meaning differs from the general rule for their name."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 
 from .step import Rule, Step
 
-_MICRO_CONDITIONED = 128  # latents of 1024 pixels, for which PixArt is told resolution and aspect ratio
+_MICRO_CONDITIONED = 128  # latents of 1024 pixels, for which PixArt takes resolution and aspect ratio
 _LUMINA_POSITIONS = 384
-_ROWS = 32  # of the image tokens of aMUSEd
-_VISION_TOKENS = 729  # of a picture of 384 pixels in patches of 14
+_ROWS = 32  # rows of image tokens in aMUSEd
+_VISION_TOKENS = 729  # tokens of an image of 384 pixels in patches of 14
 
 
 def _resolution(step: Step) -> dict[str, torch.Tensor | None]:
@@ -18,13 +18,13 @@ def _resolution(step: Step) -> dict[str, torch.Tensor | None]:
 
 
 def _rotary(step: Step) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines of every patch, made once for all steps."""
+    """Return cosines and sines of every patch, computed once for all steps."""
     shape = (step.patches, step.first("attention_head_dim"))
     return torch.empty(shape, device="meta"), torch.empty(shape, device="meta")
 
 
 def _omnigen_tokens(step: Step) -> int:
-    """Text, one token for the time, and the image."""
+    """Return the number of tokens: text, one for the time, and the image."""
     return step.text + 1 + step.patches
 
 
@@ -43,7 +43,7 @@ _HUNYUAN_DIT: dict[str, Rule] = {
 }
 
 IMAGES: dict[str, dict[str, Rule]] = {
-    # A latent image as a row of tokens.
+    # A latent image as a sequence of tokens.
     **dict.fromkeys(
         (
             "BriaTransformer2DModel",
@@ -86,7 +86,7 @@ IMAGES: dict[str, dict[str, Rule]] = {
     "PixArtTransformer2DModel": {"added_cond_kwargs": _resolution},
     "HunyuanDiT2DModel": _HUNYUAN_DIT,
     "HunyuanDiT2DControlNetModel": _HUNYUAN_DIT,
-    # States of the prompt for the perceiver, and for every block that they are put into.
+    # States of the prompt for the perceiver, and for every block that takes them.
     "BriaFibo2Transformer2DModel": {
         "encoder_hidden_states": lambda step: step.empty(
             1 + len(step.first("injection_layer_ids")), step.first("gist_min_text_len"), step.first("cap_feat_dim")

@@ -1,4 +1,4 @@
-"""A diffusers model from its `config.json`: the class that it names, on the meta device, with inputs of one step."""
+"""Diffusers models from a `config.json`: the class that it names, on the meta device, with inputs of one step."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ from typing import Any
 import torch
 
 from ..loaded_model import LoadedModel, SpecError, build_device
+from ..sizes import BATCH
 from .arguments import call_arguments
 from .step import Step
 
 
 def load_diffusers(name: str, sizes: Mapping[str, int]) -> LoadedModel:
-    """Builds a model without weights, and the inputs that one step of its pipeline gives it.
+    """Build a model without weights, and the inputs of one step of its pipeline.
 
     Args:
-        name: A `config.json`, or a folder that holds one, as pipelines keep for each of their models (`unet`,
-            `transformer`, `vae`).
-        sizes: As `Step` names them.
+        name: Path of a `config.json`, or of a folder that holds one, as pipelines have for each of their models
+            (`unet`, `transformer`, `vae`).
+        sizes: As in `Step`.
+
+    Returns:
+        The module and its inputs.
 
     Raises:
-        SpecError: For a file that is not there or names no model of diffusers, an input that is not known, or a size
-            that the model does not have.
+        SpecError: The file does not exist or names no model of diffusers, an input is unknown, or the model does not
+            have a size.
     """
     import diffusers
 
     path = Path(name) / "config.json" if Path(name).is_dir() else Path(name)
     if not path.is_file():
-        raise SpecError(f"diffusers:{name}: there is no file {path}")
+        raise SpecError(f"diffusers:{name}: there is no file {path}; expected a config.json")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -39,8 +43,8 @@ def load_diffusers(name: str, sizes: Mapping[str, int]) -> LoadedModel:
     model_class = getattr(diffusers, kind, None) if isinstance(kind, str) else None
     if not (isinstance(model_class, type) and issubclass(model_class, diffusers.ModelMixin)):
         raise SpecError(
-            f"diffusers:{name} has _class_name {kind!r}, which is no model of diffusers {diffusers.__version__}; "
-            "expected the config.json of a unet, transformer, vae or controlnet, and not that of a pipeline"
+            f"diffusers:{name} has _class_name {kind!r}, which is not a model of diffusers {diffusers.__version__}; "
+            "expected the config.json of a unet, transformer, vae or controlnet, not of a pipeline"
         )
     with torch.device(build_device()):
         module = model_class.from_config(config).eval()  # type: ignore[no-untyped-call]
@@ -48,12 +52,15 @@ def load_diffusers(name: str, sizes: Mapping[str, int]) -> LoadedModel:
 
 
 def with_inputs(spec: str, module: torch.nn.Module, sizes: Mapping[str, int]) -> LoadedModel:
-    """A model of diffusers with the inputs of one step.
+    """Return a diffusers model with the inputs of one step.
 
     Args:
-        spec: What to call it in an error.
+        spec: Name of the model in errors.
         module: The model.
-        sizes: As `Step` names them.
+        sizes: As in `Step`.
+
+    Returns:
+        The module and its inputs.
 
     Raises:
         SpecError: As for `load_diffusers`.
@@ -62,14 +69,14 @@ def with_inputs(spec: str, module: torch.nn.Module, sizes: Mapping[str, int]) ->
     given = call_arguments(module, step)
     for size, value in sizes.items():
         if size not in step.used:
-            raise SpecError(f"{spec} has no size {size!r}, expected {' or '.join(sorted(step.used))}")
+            raise SpecError(f"{spec} has no size {size!r}; expected {' or '.join(sorted(step.used))}")
         if value < 1:
-            raise SpecError(f"size {size} of {spec} is {value}, expected at least 1")
+            raise SpecError(f"size {size} of {spec} is {value}; expected at least 1")
     return LoadedModel(module, (), given, _batch_of(module, step, given))
 
 
 def _batch_of(module: torch.nn.Module, step: Step, given: Mapping[str, Any]) -> dict[int | str, dict[int, str]]:
-    """Which dimensions grow with the batch: those of the inputs of one more item that are longer."""
+    """Return the dimensions that grow with the batch, found by comparison with inputs for one more item."""
     more = call_arguments(module, Step(module, step.given | {"batch": step.batch + 1}))
     found: dict[int | str, dict[int, str]] = {}
     for name, value in given.items():
@@ -77,8 +84,8 @@ def _batch_of(module: torch.nn.Module, step: Step, given: Mapping[str, Any]) -> 
             lengths = zip(value.shape, more[name].shape, strict=True)
             found[name] = {dim: "batch" for dim, (before, after) in enumerate(lengths) if before != after}
         elif any(a.shape != b.shape for a, b in zip(_tensors(value), _tensors(more[name]), strict=False)):
-            # Tensors in a container share the names of their dimensions: these all have the batch first.
-            found[name] = {0: "batch"}
+            # All tensors in a container have the batch as first dimension.
+            found[name] = {0: BATCH}
     return found
 
 

@@ -1,4 +1,4 @@
-"""What classes of diffusers that make sound mean by an argument, where it is not what its name says elsewhere."""
+"""Arguments of audio models of diffusers whose meaning differs from the general rule for their name."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 
 from .step import Rule, Step
 
-_NOTES, _CONTEXT = 2048, 256  # tokens of the two things that a T5 film decoder goes by
+_NOTES, _CONTEXT = 2048, 256  # tokens of the two conditions of a T5 FiLM decoder
 
 
 def _over_time(width: str) -> Rule:
-    """Latents in time, of a width that the configuration names."""
+    """Return the rule for latents in time, of a width given by the configuration."""
     return lambda step: step.empty(step.length, step.first(width))
 
 

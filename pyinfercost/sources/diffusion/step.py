@@ -1,4 +1,4 @@
-"""The sizes of one step of a diffusion model, and tensors of the shapes that follow from them."""
+"""Sizes of one denoising step of a diffusion model, and tensors of the resulting shapes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-# Where a configuration keeps the width of the text states that a model is given, the most telling key first.
+# Configuration keys of the width of the text states, the most specific first.
 _TEXT_WIDTH = (
     "joint_attention_dim",
     "caption_channels",
@@ -36,21 +36,21 @@ _CHANNELS = (
     "num_channels",
     "latent_dim",
 )
-# How many samples of a recording become one latent: the product of what these hold.
+# Configuration keys whose product is the number of audio samples per latent.
 _AUDIO_RATES = ("encoder_rates", "downsampling_ratios", "dec_strides")
 _PICTURES = ("Autoencoder", "VAE", "Vae", "VQModel", "T2IAdapter")
 _LARGEST_SIDE = 128
 
 
 class Step:
-    """The sizes of one forward, and the configuration of the model that makes it.
+    """Sizes of one forward, and the configuration of its model.
 
     Args:
-        module: The model; its configuration has all defaults filled in.
-        sizes: `batch`, `sample_size` (height and width of what the model is given: latents, or pixels for an
-            autoencoder), `frames` of it, `sequence` (text tokens), `length` (samples or steps of audio). What is not
-            given has a default: the model's own `sample_size` up to 128, or 64 for latents and 256 for pictures, 9
-            latent or 17 real frames, 77 tokens, 1024 latents or about 65536 samples of audio.
+        module: The model; its configuration includes all defaults.
+        sizes: `batch`, `sample_size` (height and width of the model's input: latents, or pixels for an autoencoder),
+            `frames`, `sequence` (text tokens), `length` (samples or steps of audio). Defaults: the model's own
+            `sample_size` up to 128, else 64 for latents and 256 for images; 9 latent or 17 real frames; 77 tokens;
+            1024 latents or about 65536 samples of audio.
     """
 
     def __init__(self, module: torch.nn.Module, sizes: Mapping[str, int]) -> None:
@@ -66,12 +66,12 @@ class Step:
 
     @property
     def batch(self) -> int:
-        """How many images, clips or recordings."""
+        """Number of images, clips or recordings."""
         return self._size("batch", 1)
 
     @property
     def side(self) -> int:
-        """Height and width of what the model is given."""
+        """Height and width of the model's input."""
         own = self.config.get("sample_size")
         if self._pictures:
             return self._size("sample_size", 256)
@@ -79,17 +79,17 @@ class Step:
 
     @property
     def frames(self) -> int:
-        """Frames of what the model is given."""
+        """Number of frames of the model's input."""
         return self._size("frames", 17 if self._pictures else 9)
 
     @property
     def text(self) -> int:
-        """Text tokens."""
+        """Number of text tokens."""
         return self._size("sequence", 77)
 
     @property
     def length(self) -> int:
-        """Samples of a recording, or latents in time."""
+        """Number of samples of a recording, or of latents in time."""
         own = self.config.get("sample_size")
         if not self._pictures:
             return self._size("length", own if self._rank == 1 and isinstance(own, int) else 1024)
@@ -97,12 +97,12 @@ class Step:
         return self._size("length", hop * -(-65536 // hop))
 
     def first(self, *names: str, default: Any = None) -> Any:
-        """The first of these keys that the configuration has a value for."""
+        """Return the first of these configuration keys that has a value."""
         return next((self.config[name] for name in names if self.config.get(name) is not None), default)
 
     @property
     def channels(self) -> int:
-        """Channels of what the model is given."""
+        """Number of channels of the model's input."""
         return int(self.first(*_CHANNELS, default=3))
 
     @property
@@ -113,68 +113,68 @@ class Step:
 
     @property
     def axes(self) -> int:
-        """Coordinates of a token that go into rotary embeddings."""
+        """Number of coordinates of a token for rotary embeddings."""
         return len(self.first("axes_dims_rope", "axes_dim", "axes_dims", default=(0, 0, 0)))
 
     @property
     def tokens(self) -> int:
-        """Tokens of a packed image or frame: one per latent pixel."""
+        """Number of tokens of a packed image or frame: one per latent pixel."""
         return self.side**2
 
     @property
     def patches(self) -> int:
-        """Tokens of an image or frame that the model cuts into patches itself."""
+        """Number of tokens of an image or frame that the model itself splits into patches."""
         patch = self.first("patch_size", default=1)
         return int(self.side // (patch[-1] if isinstance(patch, list | tuple) else patch)) ** 2
 
     # ---- tensors --------------------------------------------------------------------------------------------------
 
     def empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """For every item of the batch, a tensor of which only the shape matters."""
+        """Return a tensor with the batch as first dimension, without values."""
         return torch.empty((self.batch, *shape), dtype=dtype, device="meta")
 
     def ids(self, *shape: int) -> torch.Tensor:
-        """For every item of the batch, indices of which only the shape matters."""
+        """Return indices with the batch as first dimension, without values."""
         return self.empty(*shape, dtype=torch.int64)
 
     def ones(self, *shape: int) -> torch.Tensor:
-        """For every item of the batch, a mask without padding, with real values: some forwards ask for them."""
+        """Return a mask without padding, with the batch first and with real values, which some forwards read."""
         return torch.ones((self.batch, *shape), dtype=torch.int64)
 
     def image(self, channels: int | None = None) -> torch.Tensor:
-        """A latent image, or a picture."""
+        """Return a latent image, or an image."""
         return self.empty(channels or self.channels, self.side, self.side)
 
     def clip(self, channels: int | None = None) -> torch.Tensor:
-        """A latent video, or a clip."""
+        """Return a latent video, or a clip."""
         return self.empty(channels or self.channels, self.frames, self.side, self.side)
 
     def clip_of_frames(self) -> torch.Tensor:
-        """A latent video with frames before channels."""
+        """Return a latent video with frames before channels."""
         return self.empty(self.frames, self.channels, self.side, self.side)
 
     def clip_of_pixels(self, channels: int | None = None) -> torch.Tensor:
-        """A latent video with channels last."""
+        """Return a latent video with channels last."""
         return self.empty(self.frames, self.side, self.side, channels or self.channels)
 
     def packed(self, channels: int | None = None) -> torch.Tensor:
-        """A latent image as a row of tokens."""
+        """Return a latent image as a sequence of tokens."""
         return self.empty(self.tokens, channels or self.channels)
 
     def packed_clip(self) -> torch.Tensor:
-        """A latent video as a row of tokens."""
+        """Return a latent video as a sequence of tokens."""
         return self.empty(self.frames * self.tokens, self.channels)
 
     def audio(self, channels: int | None = None) -> torch.Tensor:
-        """A recording, or its latents."""
+        """Return a recording, or its latents."""
         return self.empty(channels or self.channels, self.length)
 
     def states(self, width: int | None = None, tokens: int | None = None) -> torch.Tensor:
-        """Text states."""
+        """Return text states."""
         return self.empty(tokens or self.text, width or self.text_width)
 
     def sample(self) -> torch.Tensor:
-        """What goes into the model's first convolution."""
+        """Return the input of the model's first convolution."""
         return {1: self.audio, 2: self.image, 3: self.clip}[self._rank]()
 
 
@@ -182,7 +182,7 @@ Rule = Callable[[Step], Any]
 
 
 def _convolution_rank(module: torch.nn.Module) -> int:
-    """Dimensions that the first convolution of a model goes over; 2 where it has none."""
+    """Return the number of spatial dimensions of a model's first convolution; 2 if it has none."""
     for part in module.modules():
         for kind, rank in ((torch.nn.Conv1d, 1), (torch.nn.Conv2d, 2), (torch.nn.Conv3d, 3)):
             if isinstance(part, kind):

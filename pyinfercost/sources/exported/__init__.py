@@ -1,1 +1,1 @@
-"""Read exported programs, in memory and from .pt2 archives."""
+"""Readers of exported programs, in memory and from .pt2 archives."""

@@ -1,7 +1,7 @@
-"""A `.pt2` file as a Graph, without torch: the archive is an uncompressed zip of JSON and raw weights.
+"""Conversion of a `.pt2` file to a Graph without torch: the archive is an uncompressed zip of JSON and raw weights.
 
-`models/model.json` holds the program in torch's export schema and `data/weights/model_weights_config.json` says which
-raw entry belongs to which name. `data/sample_inputs` is a pickle and is never opened.
+`models/model.json` holds the program in torch's export schema, and `data/weights/model_weights_config.json` maps names
+to raw entries. `data/sample_inputs` is a pickle and is never opened.
 """
 
 from __future__ import annotations
@@ -54,27 +54,27 @@ _Json = dict[str, Any]
 
 
 def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | None = None) -> Graph:
-    """Reads a program that `torch.export.save` wrote.
+    """Read a program written by `torch.export.save`.
 
     Args:
-        path: the `.pt2` file.
-        dynamic: input position or name -> dimension -> name, for sizes that were exported as dynamic; see
+        path: Path of the `.pt2` file.
+        dynamic: Input position or name -> dimension -> name, for sizes that were exported as dynamic; see
             `graph_from_exported`.
 
     Returns:
         The graph, named after the file.
 
     Raises:
-        ArchiveError: when the file is not such an archive, is damaged, or has a schema that is not read here.
-        FileNotFoundError: when there is no such file.
-        SizeNameError: when `dynamic` does not fit the program.
+        ArchiveError: The file is not such an archive, is damaged, or has an unsupported schema.
+        FileNotFoundError: There is no such file.
+        SizeNameError: `dynamic` does not fit the program.
     """
     with Archive(path) as archive:
         entries = sorted(name for name in archive.names if name.startswith(_MODELS) and name.endswith(".json"))
         if len(entries) != 1:
             raise archive.error(
-                f"holds {len(entries)} programs {entries}, expected exactly one {_MODELS}NAME.json; "
-                "write one program with torch.export.save (torch 2.8 or newer)"
+                f"holds {len(entries)} programs {entries}; expected exactly one {_MODELS}NAME.json, as written by "
+                "torch.export.save (torch 2.8 or newer)"
             )
         entry = entries[0]
         program = archive.json(entry)
@@ -82,9 +82,8 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
             version = program["schema_version"]["major"]
             if version != _SCHEMA_MAJOR:
                 raise archive.error(
-                    f"{entry} has export schema {version} (torch {program.get('torch_version', 'unknown')}), "
-                    f"expected {_SCHEMA_MAJOR}; "
-                    "save it again with torch.export.save of torch 2.8 or newer"
+                    f"{entry} has export schema {version} (torch {program.get('torch_version', 'unknown')}); "
+                    f"expected {_SCHEMA_MAJOR}, as written by torch.export.save of torch 2.8 or newer"
                 )
             tied = archive.tied_names()
 
@@ -112,9 +111,9 @@ class _Reader:
         dynamic: SizeNames | None,
         choices: Mapping[str, int],
     ) -> None:
-        self.conditions: list[str] = []  # met on the way
+        self.conditions: list[str] = []  # conditions of the program, in order
         self._choices = choices
-        self._scope = ""  # of the conditions that the nodes being read stand in
+        self._scope = ""  # names of the conditions around the current nodes
         self._module: _Json = program["graph_module"]
         self._graph: _Json = self._module["graph"]
         self._builder = GraphBuilder(model)
@@ -152,7 +151,7 @@ class _Reader:
         return inputs
 
     def _inner_tensors(self) -> dict[str, dict[str, _Json]]:
-        """Name of a tensor that is made of others -> attribute -> the metadata of what the program takes from it."""
+        """Return name of a tensor subclass -> attribute -> metadata of the inner tensors that the program uses."""
         parts: dict[str, dict[str, _Json]] = {}
         for node in self._graph["nodes"]:
             if node["target"] == f"torch.ops.{INNER_TENSOR}":
@@ -164,7 +163,7 @@ class _Reader:
     def _stored(self, meta: _Json, role: str, name: str, parts: Mapping[str, _Json]) -> Any:
         if not parts:
             return self._tensor(meta, role, name)
-        # The largest part stands for all elements. What the program never takes is in a pickle, and not counted.
+        # The largest part has all elements. Unused parts are in a pickle and not counted.
         largest = max(parts, key=lambda attribute: _known_bytes(parts[attribute]))
         elements = math.prod(int(size["as_int"]) for size in meta["sizes"])
         return {
@@ -185,7 +184,7 @@ class _Reader:
         for node in graph["nodes"]:
             target: str = node["target"]
             if not target.startswith("torch.ops."):
-                continue  # a function of Python on symbolic integers
+                continue  # a Python function on symbolic integers
             op = target.removeprefix("torch.ops.")
             self._declare_of_data(op, node, scope)
             if op in INLINED:
@@ -243,7 +242,7 @@ class _Reader:
         self._scope = scope
 
     def _inline(self, node: _Json, which: int, values: dict[str, TensorId], *, results: bool = True) -> None:
-        """Reads one of the node's subgraphs, whose placeholders stand for its last operands."""
+        """Read one of the node's subgraphs, whose placeholders are its last operands."""
         operands = [_union(named["arg"]) for named in node["inputs"]]
         graph: _Json = [value["graph"] for kind, value in operands if kind == "as_graph"][which]
         inner: dict[str, TensorId] = {}
@@ -281,7 +280,7 @@ class _Reader:
             case "as_memory_format":
                 return _MEMORY_FORMATS.get(value, "")
             case "as_float":
-                return float(value)  # infinities are written as text
+                return float(value)  # infinities are stored as text
             case "as_floats":
                 return [float(item) for item in value]
             case "as_int_lists" | "as_float_lists":
@@ -331,7 +330,7 @@ class _Reader:
 
 
 class _Scope:
-    """The names that one graph or subgraph knows."""
+    """The names in scope of a graph or subgraph."""
 
     def __init__(self, graph: _Json, values: dict[str, TensorId]) -> None:
         self.values = values
@@ -344,13 +343,13 @@ _UNBACKED = re.compile(r"\bu\d+\b")
 
 
 def _module_of(node: _Json) -> str:
-    # Each entry is "key,path,type"; the last one is the module whose forward called the op.
+    # Each entry is "key,path,type"; the last one is the module whose forward called the operator.
     path = node["metadata"].get("nn_module_stack", "").rpartition(";")[2].split(",")[1:2] or [""]
     return "" if path[0].startswith("_empty_nn_module_stack") else module_path(path[0])
 
 
 def _union(value: _Json) -> tuple[str, Any]:
-    """Which alternative of a union the schema wrote, and its value."""
+    """Return the alternative of a union in the schema, and its value."""
     return next(iter(value.items()))
 
 
@@ -364,7 +363,7 @@ def _name_at(op: str, position: int) -> str:
 
 
 def _single(kind: str, value: Any) -> list[_Json]:
-    """The items of an argument that is a list: a subgraph has a placeholder for each."""
+    """Return the items of a list argument: a subgraph has one placeholder per item."""
     if isinstance(value, list):
         item = kind.removesuffix("s")
         return [v if kind in _LISTS_OF_UNIONS else {item: v} for v in value]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 _WEIGHTS = "data/weights/"
 _CONSTANTS = "data/constants/"
 _CONFIG = "_config.json"
-_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of the name and of the extra field that follow
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of the following name and extra field
 _LOCAL_SIGNATURE = b"PK\x03\x04"
 
 # torch._export.serde.schema.ScalarType: code -> (torch's name, bytes per element)
@@ -46,17 +46,17 @@ _SCALAR_TYPES = {
 
 
 class ArchiveError(ValueError):
-    """A `.pt2` file that cannot be read; the message names the entry and what was expected in it."""
+    """A `.pt2` file cannot be read; the message names the entry and what is expected in it."""
 
 
 class Weight(NamedTuple):
-    """One tensor that lies in the archive.
+    """One tensor in the archive.
 
     Attributes:
-        data: its bytes, read-only and still on disk until they are looked at.
-        dtype: as torch spells it (`float32`).
-        shape: its sizes.
-        strides: in elements.
+        data: Its bytes, read-only, mapped from the file.
+        dtype: Torch's name of the dtype (`float32`).
+        shape: Number of elements by dimension.
+        strides: Strides in elements.
         is_parameter: False for a buffer or a constant.
     """
 
@@ -68,14 +68,14 @@ class Weight(NamedTuple):
 
 
 def scalar_type(code: int) -> str:
-    """The dtype that a code of torch's export schema stands for."""
+    """Return the dtype of a code in torch's export schema."""
     if code not in _SCALAR_TYPES:
-        raise ValueError(f"dtype code {code!r} is unknown, expected one of {sorted(_SCALAR_TYPES)}")
+        raise ValueError(f"dtype code {code!r} is unknown; expected one of {sorted(_SCALAR_TYPES)}")
     return _SCALAR_TYPES[code][0]
 
 
 def element_bytes(code: int) -> int:
-    """The width of that dtype."""
+    """Return the bytes per element of that dtype."""
     scalar_type(code)
     return _SCALAR_TYPES[code][1]
 
@@ -84,10 +84,10 @@ class Archive:
     """An open `.pt2` file.
 
     Args:
-        path: the file.
+        path: Path of the file.
 
     Raises:
-        ArchiveError: when it is not a zip archive, or not one with torch's layout.
+        ArchiveError: It is not a zip archive, or does not have torch's layout.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -96,9 +96,9 @@ class Archive:
             self._zip = zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
             raise self.error(
-                f"not a complete zip archive ({error}), expected a file written by torch.export.save"
+                f"not a complete zip archive ({error}); expected a file written by torch.export.save"
             ) from error
-        # Every entry lies under one folder named after the file that was saved, which may have been renamed since.
+        # All entries are in one folder named after the file at the time of saving, which may have been renamed since.
         self._entries = {info.filename.partition("/")[2]: info for info in self._zip.infolist()}
         self.names = list(self._entries)
         try:
@@ -113,15 +113,15 @@ class Archive:
             found = (
                 "was written by torch 2.7 or older"
                 if old
-                else "has no entry archive_format, so it is cut short or another kind of zip"
+                else "has no entry archive_format, so it is truncated or another kind of zip"
             )
             raise self.error(f"{found}; expected a whole file written by torch.export.save of torch 2.8 or newer")
         found_format = self.read("archive_format").decode("utf-8", "replace").strip()
         if found_format != "pt2":
-            raise self.error(f"archive_format is {found_format!r}, expected 'pt2'")
+            raise self.error(f"archive_format is {found_format!r}; expected 'pt2'")
         order = self.read("byteorder").decode("utf-8", "replace").strip() if "byteorder" in self._entries else "little"
         if order != "little":
-            raise self.error(f"byteorder is {order!r}, expected 'little'")
+            raise self.error(f"byteorder is {order!r}; expected 'little'")
 
     def __enter__(self) -> Archive:
         return self
@@ -132,11 +132,11 @@ class Archive:
         self._zip.close()
 
     def error(self, message: str) -> ArchiveError:
-        """An `ArchiveError` that starts with the file's path."""
+        """Return an `ArchiveError` whose message starts with the file's path."""
         return ArchiveError(f"{self.path}: {message}")
 
     def read(self, name: str) -> bytes:
-        """The bytes of a small entry."""
+        """Return the bytes of a small entry."""
         info = self._stored(name)
         try:
             return self._zip.read(info)
@@ -144,17 +144,17 @@ class Archive:
             raise self.error(f"entry {name} is damaged: {error}") from error
 
     def json(self, name: str) -> dict[str, Any]:
-        """A JSON entry."""
+        """Return a JSON entry."""
         try:
             value = json.loads(self.read(name))
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self.error(f"entry {name} is not JSON: {error}") from error
         if not isinstance(value, dict):
-            raise self.error(f"entry {name} holds a {type(value).__name__}, expected a JSON object")
+            raise self.error(f"entry {name} holds a {type(value).__name__}; expected a JSON object")
         return value
 
     def payloads(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Name, entry and metadata of every tensor that is stored, in the order in which the program lists them."""
+        """Yield name, entry and metadata of every stored tensor, in the program's order."""
         for folder in (_WEIGHTS, _CONSTANTS):
             for config in sorted(n for n in self.names if n.startswith(folder) and n.endswith(_CONFIG)):
                 for name, payload in self._payload_config(config).items():
@@ -167,22 +167,22 @@ class Archive:
             isinstance(p, dict) and isinstance(p.get("path_name"), str) for p in config.values()
         ):
             raise self.error(
-                f"entry {entry} does not map names to payloads, expected {{'config': {{name: {{'path_name': ...}}}}}}"
+                f"entry {entry} does not map names to payloads; expected {{'config': {{name: {{'path_name': ...}}}}}}"
             )
         return config
 
     def tied_names(self) -> dict[str, str]:
-        """Name -> the first name under which the same bytes are listed."""
+        """Return name -> the first name with the same bytes."""
         first: dict[tuple[str, str], str] = {}
         return {
             name: first.setdefault((entry, json.dumps(p["tensor_meta"])), name) for name, entry, p in self.payloads()
         }
 
     def span(self, name: str) -> tuple[int, int]:
-        """Where the bytes of an entry lie in the file: (offset, length).
+        """Return the position of an entry's bytes in the file: (offset, length).
 
         Args:
-            name: an entry, without the archive's top folder.
+            name: An entry, without the archive's top folder.
         """
         info = self._stored(name)
         with self.path.open("rb") as file:
@@ -192,7 +192,7 @@ class Archive:
             raise self.error(f"entry {name} should start at byte {info.header_offset}, but the file ends before it")
         signature, name_length, extra_length = _LOCAL_HEADER.unpack(header)
         if signature != _LOCAL_SIGNATURE:
-            raise self.error(f"entry {name} should start at byte {info.header_offset}, but no zip entry does")
+            raise self.error(f"entry {name} should start at byte {info.header_offset}, but there is no zip entry")
         return info.header_offset + _LOCAL_HEADER.size + name_length + extra_length, info.file_size
 
     def _stored(self, name: str) -> zipfile.ZipInfo:
@@ -201,24 +201,24 @@ class Archive:
             raise self.error(f"entry {name} is missing; the archive has {len(self.names)} entries")
         if info.compress_type != zipfile.ZIP_STORED:
             raise self.error(
-                f"entry {name} is compressed (method {info.compress_type}), expected stored: "
+                f"entry {name} is compressed (method {info.compress_type}); expected stored, as "
                 "torch.export.save never compresses"
             )
         return info
 
 
 def weights(path: str | os.PathLike[str]) -> Mapping[str, Weight]:
-    """The parameters, buffers and constants of a `.pt2` file, mapped into memory and not read.
+    """Return the parameters, buffers and constants of a `.pt2` file, mapped into memory without reading them.
 
     Args:
-        path: the file.
+        path: Path of the file.
 
     Returns:
-        Name -> `Weight`. Tied weights appear under each of their names with the same bytes. The file stays mapped
-        while a view lives.
+        Name -> `Weight`. Tied weights have the same bytes under each of their names. The file stays mapped while a
+        view is alive.
 
     Raises:
-        ArchiveError: when the file is damaged, or a weight reaches beyond its entry.
+        ArchiveError: The file is damaged, or a weight exceeds its entry.
     """
     with Archive(path) as archive:
         payloads = list(archive.payloads())
@@ -226,8 +226,8 @@ def weights(path: str | os.PathLike[str]) -> Mapping[str, Weight]:
             pickled = [name for name in archive.names if name.startswith(_WEIGHTS) and name.endswith(".pt")]
             if pickled:
                 raise archive.error(
-                    f"keeps its weights in a pickle, {pickled[0]}, expected raw entries; "
-                    "save it again with a newer torch"
+                    f"stores its weights in a pickle, {pickled[0]}; expected raw entries, so save it again with a "
+                    "newer torch"
                 )
             return {}
         with archive.path.open("rb") as file:
@@ -247,18 +247,18 @@ def _weight(archive: Archive, view: memoryview, span: tuple[int, int], entry: st
         dtype, width = _SCALAR_TYPES[meta["dtype"]]
         shape, strides = (tuple(int(s["as_int"]) for s in meta[key]) for key in ("sizes", "strides"))
         first = int(meta["storage_offset"]["as_int"])
-        # How far a strided view reaches, in elements.
+        # Extent of a strided view, in elements.
         reach = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
         if min((first, *shape, *strides)) < 0:
-            raise ValueError("a size, stride or offset below zero")
+            raise ValueError("a size, stride or offset is negative")
     except (KeyError, TypeError, ValueError) as error:
         raise archive.error(
-            f"entry {entry} has metadata {meta!r}, expected a dtype, whole sizes, strides and an offset"
+            f"entry {entry} has metadata {meta!r}; expected a dtype, integer sizes, strides and an offset"
         ) from error
     offset, length = span
     start, stop = first * width, (first + reach) * width
     if stop > length or offset + length > len(view):
         raise archive.error(
-            f"entry {entry} holds {min(length, max(0, len(view) - offset))} bytes, expected at least {stop}"
+            f"entry {entry} holds {min(length, max(0, len(view) - offset))} bytes; expected at least {stop}"
         )
     return Weight(view[offset + start : offset + stop], dtype, shape, strides, bool(payload.get("is_param")))

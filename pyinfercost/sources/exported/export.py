@@ -1,4 +1,4 @@
-"""A `torch.export.ExportedProgram` as a Graph, through its public graph, signature and fake values."""
+"""Conversion of a `torch.export.ExportedProgram` to a Graph, from its public graph, signature and fake values."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ _ROLES = {
 
 
 def graph_from_exported(program: ExportedProgram, *, model: str = "", dynamic: SizeNames | None = None) -> Graph:
-    """Walks an exported program, as exported or after `run_decompositions()`.
+    """Convert an exported program, as exported or after `run_decompositions()`.
 
     Args:
-        program: the program.
-        model: a name for the graph.
-        dynamic: input position or name -> dimension -> name, for the sizes that were exported as dynamic. Without it
-            they are called `batch` (dimension 0 of the first input), `sequence` (dimension 1 of a two-dimensional
-            integer input), or as torch calls them.
+        program: The program.
+        model: Name of the graph.
+        dynamic: Input position or name -> dimension -> name, for sizes that were exported as dynamic. By default they
+            are named `batch` (dimension 0 of the first input), `sequence` (dimension 1 of a two-dimensional integer
+            input), or as in torch.
 
     Returns:
-        The graph. Sizes that depend on data (the output of `nonzero`) are sizes too, as in a trace.
+        The graph. Sizes that depend on data (the output of `nonzero`) are named sizes too, as in a trace.
 
     Raises:
-        SizeNameError: when `dynamic` does not fit the program.
-        ExpressionError: when a size has no integer expression.
+        SizeNameError: `dynamic` does not fit the program.
+        ExpressionError: A size has no integer expression.
     """
 
     def read(choices: Mapping[str, int]) -> tuple[Graph, list[str]]:
@@ -67,9 +67,9 @@ class _Reader:
     def __init__(
         self, program: ExportedProgram, model: str, dynamic: SizeNames | None, choices: Mapping[str, int]
     ) -> None:
-        self.conditions: list[str] = []  # met on the way
+        self.conditions: list[str] = []  # conditions of the program, in order
         self._choices = choices
-        self._scope = ""  # of the conditions that the nodes being read stand in
+        self._scope = ""  # names of the conditions around the current nodes
         self._program = program
         self._builder = GraphBuilder(model)
         self._placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
@@ -110,7 +110,7 @@ class _Reader:
     def _stored_tensor(
         self, name: str, value: torch.Tensor, role: str, stored: dict[Any, list[tuple[torch.Tensor, TensorId]]]
     ) -> Any:
-        # Tied weights lie in memory once.
+        # Tied weights are in memory once.
         held = self._program.state_dict.get(name, self._program.constants.get(name))
         if hasattr(value, "__tensor_flatten__"):
             return self._parts(name, value, role, held, stored)
@@ -124,7 +124,7 @@ class _Reader:
         return alike[-1][1]
 
     def _parts(self, name: str, value: Any, role: str, held: Any, stored: dict[Any, Any]) -> Any:
-        """The tensors that a tensor is made of: attribute -> tensor, nested as they are."""
+        """Return the inner tensors of a tensor: attribute -> tensor, nested as in the tensor."""
         from ..tensors.tensor_parts import parts_of
 
         known = stored.setdefault("parts", {})
@@ -142,7 +142,7 @@ class _Reader:
                 self._call(node, owner, values)
             elif node.op == "call_module" and is_work(f"module.{node.target}"):
                 raise ValueError(
-                    f"node {node.name!r} calls module {node.target!r}, expected a flat program from torch.export.export"
+                    f"node {node.name!r} calls module {node.target!r}; expected a flat program from torch.export.export"
                 )
             elif node.op == "output":
                 return [values.get(a) for a in _flat(node.args[0])]
@@ -174,7 +174,7 @@ class _Reader:
             self._inline(node, body, flat, owner, values)
         results = node.meta.get("val")
         if not op and isinstance(values.get(node.args[0] if node.args else None), TensorId) and _is_tensor(results):
-            op = "aten.alias.default"  # functions of torch.func hide and show a dimension of a tensor
+            op = "aten.alias.default"  # functions of torch.func add and remove a batch dimension
         if not op:
             return
         stack = node.meta.get("nn_module_stack") or {}
@@ -205,7 +205,7 @@ class _Reader:
     def _inline(
         self, node: torch.fx.Node, subgraph: Any, args: list[Any], owner: torch.nn.Module, values: dict[Any, Any]
     ) -> None:
-        """Reads a subgraph whose placeholders stand for the last of `args`."""
+        """Read a subgraph whose placeholders are the last of `args`."""
         module: Any = owner.get_submodule(str(subgraph.target))
         graph: torch.fx.Graph = module.graph
         placeholders = [n for n in graph.nodes if n.op == "placeholder"]
@@ -239,7 +239,7 @@ class _Reader:
         if isinstance(value, Sequence):
             items = [self._argument(v, values) for v in value]
             tensors = [item for item in items if isinstance(item, TensorId)]
-            # Higher-order operators mix tensors and numbers; the tensors are what is read.
+            # Higher-order operators mix tensors and numbers; only the tensors are operands.
             return items if not tensors or all(i is None or isinstance(i, TensorId) for i in items) else tensors
         text = str(value)
         return text.removeprefix("torch.")  # torch.float32 -> float32, torch.channels_last -> channels_last
@@ -305,7 +305,7 @@ def _symbol(size: Any) -> str:
 
 
 def _symbols_of(results: Any) -> Iterable[str]:
-    """The symbols in the lengths of a call's results, or in the numbers that they are."""
+    """Return the symbols in the lengths of a call's results, or in results that are numbers."""
     for value in _flat(results):
         for size in value.shape if _is_tensor(value) else (value,):
             if type(size).__name__ == "SymInt":
@@ -324,14 +324,14 @@ def _bound(limit: Any) -> int | None:
 
 
 def _op_name(target: Any) -> str:
-    """`aten.linear.default`, `higher_order.cond`, or "" for a function of Python on numbers."""
+    """Return `aten.linear.default`, `higher_order.cond`, or "" for a Python function on numbers."""
     if hasattr(target, "_schema"):
         return str(target)
     return f"{target.namespace}.{target.name()}" if hasattr(target, "namespace") else ""
 
 
 def _same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
-    # By the identity of the storage and not by address: meta tensors have none.
+    # Compared by the identity of the storage, since meta tensors have no address.
     return (
         a.untyped_storage()._cdata == b.untyped_storage()._cdata
         and a.storage_offset() == b.storage_offset()
@@ -351,7 +351,7 @@ def _nested(name: str, value: Any, declared: Mapping[str, TensorId]) -> Any:
 
 
 def _mapped(value: Any, make: Any) -> Any:
-    """The same nesting with every tensor replaced, and None for what is not a tensor."""
+    """Return the same nesting with every tensor mapped, and None for other values."""
     if isinstance(value, tuple | list):
         return [_mapped(v, make) for v in value]
     return make(value) if _is_tensor(value) else None

@@ -1,4 +1,4 @@
-"""What the two readers of exported programs agree on: names of sizes, modules and lines, and what is not work."""
+"""Common rules of both readers of exported programs: names of sizes, modules and lines, and operators without work."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SizeNames = Mapping[int | str, Mapping[int, str]]
 
 
 class SizeNameError(ValueError):
-    """Names for sizes that do not fit the program."""
+    """Names of sizes do not fit the program."""
 
 
-# Checks and symbolic integers: they run on the host, move no tensor, and become Expr values or nothing.
+# Checks and symbolic integers run on the host and move no tensor; they become Expr values or are dropped.
 _NOT_WORK = frozenset(
     {
         "_assert_async",
@@ -46,26 +46,26 @@ INLINED = frozenset(
         "higher_order.wrap_with_set_grad_enabled",
     }
 )
-"""Higher-order operators that run their subgraph once, on their last operands: its nodes take its place."""
+"""Higher-order operators that run their subgraph once, on their last operands: its nodes are inlined."""
 
 INNER_TENSOR = "export.access_subclass_inner_tensor.default"
-"""Takes one of the tensors that a parameter is made of, as a quantised weight is, by its name."""
+"""Returns an inner tensor of a parameter, such as a quantized weight, by name."""
 
 CONDITION = "higher_order.cond"
-"""Runs one of two subgraphs: which one is data. The dearer one takes its place, so that counts are upper bounds."""
+"""Runs one of two subgraphs, depending on data. The more expensive one is inlined, so that counts are upper bounds."""
 
 LOOP = "higher_order.while_loop"
-"""Runs a condition and a body, how often is data: both take its place once, and it stays as an op without a row."""
+"""Runs a condition and a body an unknown number of times: both are inlined once, and the operator itself has no row."""
 
 PARAMETERS = {"higher_order.flex_attention": ("query", "key", "value")}
-"""Names for the operands of higher-order operators, which have no schema."""
+"""Names of operands of higher-order operators, which have no schema."""
 
-# Arguments that change where a tensor lives, never how much work it is.
+# Arguments for the placement of a tensor, which do not affect work.
 IGNORED_ARGUMENTS = frozenset({"device", "layout", "pin_memory"})
 
-_UNBOUNDED = 2**62  # torch writes "no upper bound" as None, an infinity, or an integer near the largest int64
+_UNBOUNDED = 2**62  # torch represents a missing upper bound as None, infinity, or an integer near the largest int64
 
-_UNBACKED = re.compile(r"u\d+")  # what torch calls a size that depends on data
+_UNBACKED = re.compile(r"u\d+")  # torch's names of sizes that depend on data
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _TORCH_FRAME = re.compile(
@@ -76,12 +76,12 @@ _SELF = re.compile(r"^(L__self__|L\['self'\])\.?")
 
 @dataclass(frozen=True)
 class InputDims:
-    """One tensor that the user passes in.
+    """Dimensions of one input tensor.
 
     Attributes:
-        name: of the input.
-        integers: whether it holds whole numbers.
-        symbols: per dimension its symbol, "" when it has none of its own.
+        name: Name of the input.
+        integers: Whether its dtype is an integer type.
+        symbols: Symbol of each dimension, "" for none of its own.
     """
 
     name: str
@@ -90,13 +90,13 @@ class InputDims:
 
 
 class SizeTable(Symbols):
-    """Symbols that become named sizes of a graph when they are first asked for.
+    """Symbols that become named sizes of a graph on first use.
 
     Args:
-        builder: the graph under construction.
-        names: symbol -> name of the size; a symbol that is not in it keeps its own name.
-        hints: symbol -> the value seen at capture, used as the size's default.
-        ranges: symbol -> (minimum, maximum), either of which may be None.
+        builder: The graph under construction.
+        names: Symbol -> name of the size; other symbols keep their names.
+        hints: Symbol -> value during the export, the default of the size.
+        ranges: Symbol -> (minimum, maximum), each of which may be None.
     """
 
     def __init__(
@@ -115,13 +115,13 @@ class SizeTable(Symbols):
         self._data_names = DataNames()
 
     def of_data(self, symbols: Iterable[str], module: str, op: str, operands: Iterable[Operand]) -> None:
-        """Declares the symbols that a call brings up, if they are new: lengths that depend on data.
+        """Declare new symbols in the results of a call: lengths that depend on data.
 
         Args:
-            symbols: those in the call's results.
-            module: path of the module that calls.
-            op: `aten.nonzero.default`.
-            operands: the tensors that the call reads.
+            symbols: Symbols in the call's results.
+            module: Path of the calling module.
+            op: Name of the operator, such as `aten.nonzero.default`.
+            operands: The tensors that the call reads.
         """
         for symbol in symbols:
             if symbol in self or not _UNBACKED.fullmatch(symbol):
@@ -147,7 +147,7 @@ class SizeTable(Symbols):
     def __missing__(self, symbol: str) -> Expr:
         name = self._names.get(symbol, symbol)
         if name not in self._made:
-            # Symbols that were given one name are one size: it has to satisfy the ranges of all of them.
+            # Symbols with the same name are one size, which must satisfy the ranges of all of them.
             bounds = [
                 self._ranges.get(s, (None, None)) for s in {symbol, *(s for s, n in self._names.items() if n == name)}
             ]
@@ -161,10 +161,13 @@ class SizeTable(Symbols):
 
 
 def dearest(read: Callable[[Mapping[str, int]], tuple[Graph, Sequence[str]]]) -> Graph:
-    """The graph of a program with the dearer branch of each of its conditions.
+    """Return the graph of a program with the more expensive branch of each of its conditions.
 
     Args:
-        read: from condition -> branch (0 or 1; 0 where none is given) to the graph and the conditions met on the way.
+        read: Maps condition -> branch (0 or 1; 0 by default) to the graph and the conditions in it.
+
+    Returns:
+        The graph.
     """
     choices: dict[str, int] = {}
     graph, conditions = read(choices)
@@ -181,24 +184,24 @@ def dearest(read: Callable[[Mapping[str, int]], tuple[Graph, Sequence[str]]]) ->
 
 def _cost(graph: Graph) -> tuple[int, int, int]:
     defaults: dict[str, Any] = {name: limits["default"] for name, limits in graph.sizes.items()}
-    # Sizes that depend on data stand for their own defaults.
+    # Sizes that depend on data have their own defaults.
     total: Any = count(graph, {name: value for name, value in defaults.items() if isinstance(value, int)}).total
     return total.contraction_flops, total.pointwise_flops, total.bytes_read + total.bytes_written
 
 
 def is_work(op: str) -> bool:
-    """False for the checks and symbolic-integer calls among `namespace.name.overload` operators."""
+    """Return False for checks and symbolic-integer calls among `namespace.name.overload` operators."""
     parts = op.split(".")
     return len(parts) > 1 and parts[1] not in _NOT_WORK
 
 
 def module_path(last_entry: str) -> str:
-    """The dotted path of a module from the last entry of `nn_module_stack`, without torch's name for the root."""
+    """Return the dotted path of a module from the last entry of `nn_module_stack`, without torch's root name."""
     return _SELF.sub("", last_entry)
 
 
 def source_line(stack_trace: str | None) -> str:
-    """`resnet.py:92` from a node's stack trace: its innermost frame outside torch, or "" when it has none."""
+    """Return `resnet.py:92` from a node's stack trace: its innermost frame outside torch, or "" if there is none."""
     for path, line in reversed(_FRAME.findall(stack_trace or "")):
         if not _TORCH_FRAME.search(path):
             file = path.replace("\\", "/").rpartition("/")[2]
@@ -207,18 +210,18 @@ def source_line(stack_trace: str | None) -> str:
 
 
 def name_sizes(inputs: Sequence[InputDims], dynamic: SizeNames | None) -> dict[str, str]:
-    """Chooses the names of a program's symbols.
+    """Choose the names of a program's symbols.
 
     Args:
-        inputs: the tensors that the user passes in, in order.
-        dynamic: names the user wants. Without it, a symbol at dimension 0 of the first input is `batch`, and one at
+        inputs: The input tensors, in order.
+        dynamic: Requested names. By default, a symbol at dimension 0 of the first input is `batch`, and one at
             dimension 1 of a two-dimensional integer input is `sequence`.
 
     Returns:
-        symbol -> name, for the symbols that get another name than their own.
+        Symbol -> name, for symbols with a name other than their own.
 
     Raises:
-        SizeNameError: when `dynamic` names an input or a dimension that is not there or not dynamic, or one symbol
+        SizeNameError: `dynamic` names an input or a dimension that does not exist or is not dynamic, or one symbol
             twice.
     """
     if dynamic is not None:
@@ -240,7 +243,7 @@ def _requested_names(inputs: Sequence[InputDims], dynamic: SizeNames) -> dict[st
         tensor = by_name.get(key) if isinstance(key, str) else inputs[key] if 0 <= key < len(inputs) else None
         if tensor is None:
             known = ", ".join(f"{i} ({t.name})" for i, t in enumerate(inputs))
-            raise SizeNameError(f"dynamic names input {key!r}, expected one of {known}")
+            raise SizeNameError(f"dynamic names input {key!r}; expected one of {known}")
         for dim, name in dims.items():
             symbol = tensor.symbols[dim] if -len(tensor.symbols) <= dim < len(tensor.symbols) else ""
             if not symbol:
@@ -248,7 +251,7 @@ def _requested_names(inputs: Sequence[InputDims], dynamic: SizeNames) -> dict[st
                 raise SizeNameError(
                     f"dynamic names dimension {dim} of input {tensor.name!r} as {name!r}, but it was not exported as a "
                     f"dynamic size of its own; its dynamic dimensions are {free}; "
-                    "export with dynamic_shapes to have others"
+                    "export with dynamic_shapes for others"
                 )
             if names.setdefault(symbol, name) != name:
                 raise SizeNameError(

@@ -1,1 +1,1 @@
-"""Hugging Face models from a config alone: the class, its inputs, and its KV cache."""
+"""Hugging Face models from a config only: class, inputs, and KV cache."""

@@ -10,12 +10,12 @@ _MATRIX = 2
 
 
 class DecodeStep:
-    """Puts flat `past_key_values_*` tensors back into the model's own cache object before each call.
+    """Hook that puts flat `past_key_values_*` tensors back into the model's cache object before each call.
 
     Args:
-        argument: The name by which the forward takes its cache.
-        cache: What the model itself has filled.
-        encoder_outputs: What its encoder returned; None where it has no encoder.
+        argument: Name of the forward's cache argument.
+        cache: The cache filled by the model.
+        encoder_outputs: Result of the encoder; None if there is none.
     """
 
     def __init__(self, argument: str, cache: Any, encoder_outputs: EncoderOutputs | None = None) -> None:
@@ -26,7 +26,7 @@ class DecodeStep:
         self.tensors: dict[str, Any] = self._parts.tensors
 
     def context_dim(self, name: str, context: int) -> dict[int, str]:
-        """Which dimension of a cache tensor grows with the context: full attention's has one, a window or state not."""
+        """Return the dimension of a cache tensor that grows with the context: only in full attention."""
         tensor = self.tensors[name]
         attended = name.endswith(("_keys", "_values")) and tensor.dim() >= _MATRIX and tensor.shape[-2] == context
         return {tensor.dim() - 2: "context"} if attended and self._parts.grows(name) else {}
@@ -40,7 +40,7 @@ class DecodeStep:
 
 
 class _Layers:
-    """A cache of `transformers` that has layers, or two of them for an encoder and a decoder."""
+    """A cache of `transformers` with layers, or two of them for an encoder and a decoder."""
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
@@ -51,9 +51,9 @@ class _Layers:
         )
         self._growing = len(halves[0].layers)
         self._layers: list[Any] = [layer for half in halves for layer in half.layers]
-        # Some caches also keep a list of states of their own beside their layers.
+        # Some caches also keep lists of states in addition to their layers.
         self._layers += [half for half in halves if any(_listed(value) for value in vars(half).values())]
-        # A layer also counts tokens and marks what it has seen; each call starts from the state after the prefill.
+        # Layers count tokens and mark what they have processed; each call starts from the state after the prefill.
         self._states = [_copied(vars(layer)) for layer in self._layers]
         self.tensors = {
             _cache_name(index, attribute, key): tensor
@@ -67,7 +67,7 @@ class _Layers:
         return index < self._growing and not getattr(self._layers[index], "is_sliding", False)
 
     def filled(self, kwargs: dict[str, Any]) -> Any:
-        """The cache with the tensors that a call gives, which are taken out of its arguments."""
+        """Return the cache with the tensors of a call, which are removed from its arguments."""
         from pyinfercost.sources.trace.lifetimes import given_up
 
         for index, (layer, state) in enumerate(zip(self._layers, self._states, strict=True)):
@@ -82,7 +82,7 @@ class _Layers:
 
 
 class _State:
-    """What a recurrent model carries from step to step: tensors in lists, or in an object of its own."""
+    """The state of a recurrent model: tensors in lists, or in an object of its own."""
 
     def __init__(self, state: Any) -> None:
         self._state = state
@@ -100,7 +100,7 @@ class _State:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The tensors in nested lists and dicts, and in the attributes of the object that is the outermost."""
+    """Yield the tensors in nested lists and dicts, and in the attributes of the outermost object."""
     if hasattr(value, "stride"):
         yield path, value
     for name, part in _items(value, outermost=not path):
@@ -116,7 +116,7 @@ def _items(value: Any, *, outermost: bool) -> list[tuple[Any, Any]]:
 
 
 def _rebuilt(value: Any, of_leaf: Callable[[str, Any], Any], path: str = "") -> Any:
-    """A copy of nested containers with other tensors in it."""
+    """Return a copy of nested containers with other tensors."""
     if hasattr(value, "stride"):
         return of_leaf(path, value)
     parts = {
@@ -132,10 +132,10 @@ def _rebuilt(value: Any, of_leaf: Callable[[str, Any], Any], path: str = "") -> 
 
 
 class EncoderOutputs:
-    """What an encoder returned: a decode step takes it again, in an object of the same class.
+    """Result of an encoder, which a decode step takes again in an object of the same class.
 
     Attributes:
-        tensors: `encoder_last_hidden_state` and what else decoders read of it (a mask of what was padded), by name.
+        tensors: `encoder_last_hidden_state` and further tensors for decoders (a padding mask), by name.
     """
 
     def __init__(self, returned: Any) -> None:
@@ -143,7 +143,7 @@ class EncoderOutputs:
         self.tensors = {f"{_ENCODER}{name}": value for name, value in returned.items() if hasattr(value, "stride")}
 
     def taken_from(self, kwargs: dict[str, Any]) -> Any:
-        """The object again, with the tensors that a call was given; they are taken out of its arguments."""
+        """Return the object with the tensors of a call, which are removed from its arguments."""
         return self._kind(**{name.removeprefix(_ENCODER): kwargs.pop(name) for name in self.tensors})
 
 
@@ -162,11 +162,11 @@ def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tensors(value: Any) -> list[tuple[Any, Any]]:
-    """The tensors of a cache attribute: itself (under None), or those of a dict or a list under their keys."""
+    """Return the tensors of a cache attribute: itself (under None), or the items of a dict or a list by key."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if _listed(value) else [(None, value)]
     return [(key, tensor) for key, tensor in items if hasattr(tensor, "stride")]
 
 
 def _listed(value: Any) -> bool:
-    """Whether a value is a list with tensors in it."""
+    """Return whether a value is a list of tensors."""
     return isinstance(value, list) and any(hasattr(entry, "stride") for entry in value)

@@ -1,4 +1,4 @@
-"""Which class of `transformers` a config asks for, and the model on the meta device."""
+"""The class of `transformers` for a config, and the model on the meta device."""
 
 from __future__ import annotations
 
@@ -9,38 +9,51 @@ from typing import Any
 
 from ..loaded_model import SpecError, build_device
 
-# Where a config names no architecture: what people mean by a model of its type, in this order.
+# For a config without architectures: tasks in order of their likelihood for its model type.
 _PAIRED = ("SEQ_TO_SEQ_CAUSAL_LM", "SPEECH_SEQ_2_SEQ")
 _SINGLE = ("MULTIMODAL_LM", "IMAGE_TEXT_TO_TEXT", "CAUSAL_LM")
 
 
 def load_config(name: str) -> Any:
-    """The config of a `config.json`, of a folder that holds one, or of a model in the local cache.
+    """Load the config of a `config.json`, of a folder that holds one, or of a model in the local cache.
+
+    Args:
+        name: Path of the file or folder, or an id.
+
+    Returns:
+        The config.
 
     Raises:
-        SpecError: there is none, or `transformers` does not know it.
+        SpecError: There is none, or `transformers` does not support it.
     """
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     path = Path(name)
     if name.endswith(".json") and not path.is_file():
-        raise SpecError(f"hf:{name}: there is no such file")
+        raise SpecError(f"hf:{name}: no such file; expected a config.json")
     if path.is_dir() and not (path / "config.json").is_file():
-        raise SpecError(f"hf:{name}: the folder has no config.json")
+        raise SpecError(f"hf:{name}: the folder has no config.json; expected a folder with one")
     try:
         return AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
     except OSError as error:
         raise SpecError(
             f"hf:{name} is not a config.json, not a folder with one, and not in the local Hugging Face cache. Nothing "
-            f"is downloaded here: fetch it with `hf download {name} config.json`, or give the path of its config.json"
+            f"is downloaded: run `hf download {name} config.json`, or give the path of its config.json"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
-        raise SpecError(f"hf:{name}: its config is not one that transformers knows: {error}") from error
+        raise SpecError(f"hf:{name}: transformers does not support its config: {error}") from error
 
 
 def build_model(name: str, config: Any) -> Any:
-    """The model of a config, without weights, in evaluation mode.
+    """Build the model of a config, without weights, in evaluation mode.
+
+    Args:
+        name: Name of the model in errors.
+        config: The config.
+
+    Returns:
+        The model on the meta device.
 
     Raises:
         SpecError: `transformers` has no class for the config, or cannot build it.
@@ -52,22 +65,22 @@ def build_model(name: str, config: Any) -> Any:
         try:
             with torch.device(build_device()), _literals_with_values():
                 model = model_class._from_config(config).eval()
-        except (RuntimeError, NotImplementedError):  # it computes with such numbers and tensors on meta
+        except (RuntimeError, NotImplementedError):  # its constructor mixes such numbers with meta tensors
             with torch.device(build_device()):
                 model = model_class._from_config(config).eval()
     except ModuleNotFoundError:
-        raise  # says which
+        raise  # its message names the library
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError) as error:
         raise SpecError(
             f"hf:{name}: transformers cannot build its {model_class.__name__}: {type(error).__name__}: {error}; "
-            "expected a complete config, with the values that a published model of this type states"
+            "expected a complete config, with all values of a published model of this type"
         ) from error
     if type(model).forward is torch.nn.Module.forward:
         raise SpecError(
             f"hf:{name} is a {type(model).__name__}, which has no forward: its generate() runs its parts in turn; "
             "give a part's config, or a module of your own through package.module:callable"
         )
-    # They look for padding by reading token ids, which meta tensors have not got; all they would do is log a warning.
+    # Padding checks read token ids, which meta tensors lack; the checks only log a warning.
     for part in model.modules():
         if hasattr(part, "warn_if_padding_and_no_attention_mask"):
             part.warn_if_padding_and_no_attention_mask = lambda *_, **__: None
@@ -75,7 +88,7 @@ def build_model(name: str, config: Any) -> Any:
 
 
 def _literals_with_values() -> Any:
-    """Keeps what a model makes from Python numbers (a stride as a buffer) on the CPU, where a forward may read it."""
+    """Keep tensors made from Python numbers (a stride as a buffer) on the CPU, where a forward may read them."""
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -90,10 +103,17 @@ def _literals_with_values() -> Any:
 
 
 def model_class_of(name: str, config: Any) -> Any:
-    """The class that the config's `architectures` name; without them, the one that generates, or the bare model.
+    """Return the class named by the config's `architectures`; without them, the generating class or the bare model.
+
+    Args:
+        name: Name of the model in errors.
+        config: The config.
+
+    Returns:
+        The class.
 
     Raises:
-        SpecError: there is none.
+        SpecError: There is none.
     """
     import transformers
 
@@ -119,9 +139,9 @@ def _from_mappings(config: Any) -> Any:
 
     kind = config.model_type
     mappings = [names(task) for task in (_PAIRED if getattr(config, "is_encoder_decoder", False) else ())]
-    # BERT and its kin are listed as causal language models too, but nobody means that by "a BERT".
+    # BERT-like models are also listed as causal language models, but that is not their usual task.
     mappings += [names(task) for task in _SINGLE if task != "CAUSAL_LM" or kind not in names("MASKED_LM")]
-    # A language model that hears may be listed among those that map speech to text, and has no encoder of text.
+    # A language model with audio input may be listed for speech to text, although it has no text encoder.
     mappings += [names(task) for task in _PAIRED]
     mappings.append(auto.MODEL_MAPPING_NAMES)
     mappings += [
@@ -133,7 +153,7 @@ def _from_mappings(config: Any) -> Any:
         for class_name in _listed(mapping.get(kind))
         if hasattr(transformers, class_name)
     ]
-    # A type may be listed with the class of its text part; and another one under the classes of a type like it.
+    # A type may be listed with the class of its text part, or under the classes of a similar type.
     own = [found for found in listed if found.config_class is type(config)]
     return next(iter(own + listed), None)
 
@@ -143,7 +163,7 @@ def _listed(value: Any) -> list[str]:
 
 
 def _from_module(config: Any) -> Any:
-    """The first model class beside the config that is made from it: parts of models are in no mapping."""
+    """Return the first model class in the config's module that takes it: parts of models are in no mapping."""
     from transformers import PreTrainedModel
 
     package = importlib.import_module(type(config).__module__.rpartition(".")[0])
@@ -151,7 +171,7 @@ def _from_module(config: Any) -> Any:
         if not entry.name.startswith("modeling_"):
             continue
         module = importlib.import_module(f"{package.__name__}.{entry.name}")
-        # The whole of a part has the name of its config; before it in the file stand layers made from the same one.
+        # The class of a whole part has the name of its config; layers that take the same config precede it in the file.
         stem = type(config).__name__.removesuffix("Config")
         for found in sorted(
             vars(module).values(), key=lambda v: getattr(v, "__name__", "") not in (stem, f"{stem}Model")

@@ -1,4 +1,4 @@
-"""One later step of `generate()`: a new token against a cache that the model itself has filled."""
+"""A later step of `generate()`: a new token with a KV cache that the model itself has filled."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from .inputs import (
 )
 from .request import Inputs, Request, token_ids
 
-# transformers has renamed it over time; what a recurrent model carries on has names of its own.
+# Names in different versions of transformers; states of recurrent models have their own names.
 _CACHE_ARGUMENTS = ("cache", "past_key_values", "cache_params", "state")
 
 
 def decode_inputs(request: Request) -> Inputs:
-    """The inputs of a decode step; the model gets a hook that puts its cache together from them.
+    """Return the inputs of a decode step, and give the model a hook that assembles its cache from them.
 
     Raises:
-        SpecError: the model has no cache, or cannot fill it.
+        SpecError: The model has no cache, or cannot fill it.
     """
     from pyinfercost.sources.symbols import CaptureError
     from pyinfercost.sources.trace.trace import output_on_meta
@@ -52,13 +52,13 @@ def decode_inputs(request: Request) -> Inputs:
     if paired:
         filling.kwargs["decoder_input_ids"] = decoder_ids(config, batch, context)
     request.check()
-    # Only the model itself knows what it keeps per layer (heads, latent vectors, a sliding window, a state), so let it
-    # fill a cache.
+    # The content of the cache per layer (heads, latent vectors, a sliding window, a state) is known to the model only,
+    # so the model fills one.
     try:
         with _Encoding(model) as encoding:
             own = _own_cache(request, taken)
             filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True) | own)
-            if not own and not _handed_on(filled):  # it makes none for itself
+            if not own and not _handed_on(filled):  # the model creates no cache itself
                 own = _new_cache(request, taken)
                 filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True) | own)
     except CaptureError as error:
@@ -69,7 +69,7 @@ def decode_inputs(request: Request) -> Inputs:
     argument, cache = next(iter(found or own.items()), ("", None))
     if cache is None:
         raise _without_cache(request)
-    if argument not in taken and not others:  # its result has it by an older name
+    if argument not in taken and not others:  # its result has an older name for it
         argument = next(name for name in _CACHE_ARGUMENTS if name in taken)
     encoded = encoding.outputs(filled) if paired else None
     step = DecodeStep(argument, cache, encoded)
@@ -95,7 +95,7 @@ def decode_inputs(request: Request) -> Inputs:
 
 
 def _tokens_of_step(request: Request, argument: str, cache: Any, context: int) -> int:
-    """How many tokens `generate()` hands over: the new one, unless the model cuts off the others itself."""
+    """Return the number of tokens that `generate()` passes: the new one, unless the model itself removes the others."""
     from transformers import GenerationMixin
 
     prepare = getattr(type(request.model), "prepare_inputs_for_generation", None)
@@ -114,13 +114,13 @@ def _tokens_of_step(request: Request, argument: str, cache: Any, context: int) -
 def _without_cache(request: Request) -> SpecError:
     names = " or ".join(_CACHE_ARGUMENTS)
     return SpecError(
-        f"hf:{request.name}: {type(request.model).__name__} takes and gives no cache ({names}), so "
-        "a decode step is its prefill, or its generate() runs a part in turn: give that part's config"
+        f"hf:{request.name}: {type(request.model).__name__} neither takes nor returns a cache ({names}), so "
+        "a decode step equals its prefill, or its generate() runs parts in turn: give the config of a part"
     )
 
 
 def _own_cache(request: Request, taken: set[str]) -> dict[str, Any]:
-    """A new cache, as `generate()` makes one, for a model that fills it and does not hand it on with its result."""
+    """Return a new cache, as in `generate()`, for a model that fills it without returning it."""
     fields = inspect.signature(request.model.forward).return_annotation
     handed_on = getattr(fields, "__dataclass_fields__", None)
     if handed_on is None or any(n in handed_on for n in _CACHE_ARGUMENTS):
@@ -129,7 +129,7 @@ def _own_cache(request: Request, taken: set[str]) -> dict[str, Any]:
 
 
 def _handed_on(filled: Any) -> list[tuple[str, Any]]:
-    """The caches of a result, by their names."""
+    """Return the caches of a result, by name."""
     return [(name, cache) for name in _CACHE_ARGUMENTS if (cache := getattr(filled, name, None)) is not None]
 
 
@@ -141,7 +141,7 @@ def _new_cache(request: Request, taken: set[str]) -> dict[str, Any]:
 
 
 def _source(request: Request, inputs: Inputs, batch: int) -> None:
-    """What an encoder reads."""
+    """Add the inputs of an encoder."""
     places = add_media(request, inputs)
     if "input_ids" in request.parameters and not hears_instead(request, inputs):
         sequence = request.size("sequence", DEFAULT_SEQUENCE)
@@ -153,14 +153,14 @@ def _source(request: Request, inputs: Inputs, batch: int) -> None:
 
 
 def _alike(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor of its shape: a mask of what was padded masks nothing."""
+    """Return a tensor of the same shape: a mask without padding."""
     if tensor.is_floating_point():
         return torch.empty_like(tensor)
     return torch.ones(tensor.shape, dtype=tensor.dtype)
 
 
 class _Encoding:
-    """Notes what the encoder of a model returns while the model runs."""
+    """Records the result of a model's encoder while the model runs."""
 
     def __init__(self, model: Any) -> None:
         self._encoder = model.get_encoder() if hasattr(model, "get_encoder") else None
@@ -180,9 +180,9 @@ class _Encoding:
         self._returned = returned
 
     def outputs(self, filled: Any) -> EncoderOutputs | None:
-        """What the encoder returned; of one that is not to be found, what the model says that it was.
+        """Return the result of the encoder or, if it was not observed, as stated in the model's result.
 
-        None where what was encoded stands in the cache, before the decoder's own tokens.
+        None if the encoded input precedes the decoder's own tokens in the cache.
         """
         from transformers.modeling_outputs import BaseModelOutput
 

@@ -1,4 +1,4 @@
-"""Which part of a model runs the later steps of `generate()`: the model, or one that its `generate` hands over to."""
+"""The part of a model that runs the later steps of `generate()`: the model itself, or one that its `generate` calls."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def decoding_part(model: Any) -> Any:
-    """The part that runs once per new token.
+    """Return the part that runs once per new token.
 
-    A model that prepares embeddings and calls `generate` of its language model runs that alone from there on: it takes
-    tokens and a cache, and no image.
+    A model that prepares embeddings and calls `generate` of its language model runs only that part in later steps,
+    with tokens and a cache and without images.
     """
     own = vars(type(model)).get("generate")
     if own is None:
@@ -25,7 +25,7 @@ def decoding_part(model: Any) -> Any:
 
 
 def _takes_tokens_alone(part: Any) -> bool:
-    """Not one that attends to an encoder in each step."""
+    """Return whether a part takes tokens without attending to an encoder in each step."""
     return (
         part.can_generate()
         and not getattr(part.config, "is_encoder_decoder", False)

@@ -1,7 +1,7 @@
-"""The forms in which a forward may take the same pictures, and which of them it does take.
+"""Layouts of image inputs, and the search for the one that a forward accepts.
 
-Configs and signatures call all of them `pixel_values`: one picture for each sample, a list of pictures, the frames of a
-clip, its patches in a row. A forward itself tells them apart: on shapes alone a wrong form does not get through it.
+Configs and signatures name all of them `pixel_values`: one image per sample, a list of images, frames of a clip, or a
+sequence of patches. Running the forward on meta tensors decides: a wrong layout raises an error.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _SEES = ("vision", "image", "visual", "video", "backbone", "encoder")
 
 
 def settle(request: Request, inputs: Inputs, forward: nn.Module, given: dict[str, Any]) -> Any:
-    """Brings the pictures among the inputs into the first form that a forward takes.
+    """Convert the images among the inputs to the first layout that a forward accepts.
 
     Args:
-        request: the model, and what is asked of it.
-        inputs: changed where another form than theirs serves.
-        forward: the whole model, or a part of it that reads the pictures.
-        given: what of the inputs it is called with.
+        request: The model and its sizes.
+        inputs: Changed if another layout is accepted.
+        forward: The whole model, or a part of it that takes images.
+        given: The inputs of the forward.
 
     Returns:
-        What the forward returned.
+        The result of the forward.
 
     Raises:
-        CaptureError: it takes none of the forms; what is wrong with the first.
+        CaptureError: No layout is accepted; the error is that of the first one.
     """
     from pyinfercost.sources.symbols import CaptureError
     from pyinfercost.sources.trace.trace import output_on_meta
@@ -60,16 +60,16 @@ def settle(request: Request, inputs: Inputs, forward: nn.Module, given: dict[str
 
 
 def frames_of(config: Any) -> int | None:
-    """How many pictures a model sees as one clip; None for one that sees pictures."""
+    """Return the number of images in a clip for a model that takes clips; None for one that takes images."""
     parts = media.part_configs(config, _SEES)
     found = (getattr(part, "num_frames", None) for part in parts)
     return next((frames for frames in found if isinstance(frames, int) and frames > 0), None)
 
 
 def _forms(request: Request, pictures: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Other forms of the same pictures, the likeliest first."""
+    """Yield other layouts of the same images, the most likely first."""
     batch = request.batch
-    if pictures.shape[0] != batch:  # patches of all samples in a row
+    if pictures.shape[0] != batch:  # patches of all samples in sequence
         yield pictures[None]
         return
     if pictures.dim() == _LIST_DIMS:
@@ -83,7 +83,7 @@ def _forms(request: Request, pictures: torch.Tensor) -> Iterator[torch.Tensor]:
         clip = pictures[:, None].expand(-1, frames, -1, -1, -1)
         yield clip
         yield clip.flatten(0, 1)
-    # With values, because of several pictures those that are black are looked for, as padding.
+    # With values, because models search for black images among several, as padding.
     yield torch.ones((batch, 1, *pictures.shape[1:]), dtype=pictures.dtype)
     for part in media.part_configs(request.config, _SEES):
         patch = getattr(part, "patch_size", None)

@@ -1,4 +1,4 @@
-"""Height and width of the pictures that a model was made for."""
+"""Height and width of the images that a model was built for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DEFAULT_SIDE = 224
 
 
 def side_of(request: Request) -> tuple[int, int]:
-    """Height and width in pixels: what was asked for, else what the config or the model says, else a default."""
+    """Return height and width in pixels: the given size, else that of the config or the model, else a default."""
     parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
     stated = next((side for part in parts if (side := _stated(part))), None)
     side = _implied(request.config) or stated or _built(request.model) or _DEFAULT_SIDE
@@ -24,7 +24,7 @@ def side_of(request: Request) -> tuple[int, int]:
 
 
 def plain_shape(request: Request, side: tuple[int, int]) -> tuple[int, ...]:
-    """The shape of plain pictures: one per sample, a pair to be matched, or the frames of a clip."""
+    """Return the shape of plain images: one per sample, a pair for matching, or the frames of a clip."""
     from transformers.models.auto import modeling_auto as auto
 
     parts = media.part_configs(request.config, ("vision", "image", "visual", "backbone", "encoder"))
@@ -43,17 +43,17 @@ def _stated(part: Any) -> Any:
 
 
 def _implied(config: Any) -> int | None:
-    """The side of the images of a model whose config does not state it: other numbers leave one choice."""
+    """Return the image side of a model whose config implies it by other numbers."""
     if ratios := getattr(config, "scaled_images_ratios", None):  # the smallest copy of an image is one patch
         return int(config.patch_size / min(ratios))
     if hasattr(config, "channel_multiplier") and isinstance(getattr(config, "num_patches", None), int):
-        # so many codes in a row, each of an area that halves its side from level to level
+        # a sequence of codes, each for an area whose side is halved at each level
         return int(config.num_patches * 2 ** (len(config.channel_multiplier) - 1))
     return None
 
 
 def _built(model: Any) -> tuple[int, int] | None:
-    """What a part from another library (timm) was built for, which its config may name by an architecture alone."""
+    """Return the image size of a part from another library (timm), which its config may give by architecture only."""
     for part in model.modules():
         settings = getattr(part, "pretrained_cfg", None)
         if not isinstance(settings, Mapping):

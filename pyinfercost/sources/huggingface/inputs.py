@@ -1,8 +1,8 @@
-"""The inputs of one forward, by the names of its arguments.
+"""Inputs of one forward, by the names of its arguments.
 
-An argument's name says what it takes: `transformers` uses one sense for each. Text is token ids. Images, video and
-audio come from the model's own processor; where it hands over plain images, they stay shapes alone. Places for them
-among the tokens are counted by asking the model for their features.
+The name of an argument determines its content, since `transformers` uses names consistently. Text is token ids. Images,
+video and audio come from the model's own processor; plain images have shapes only. The number of their placeholder
+tokens is found by computing the model's features on meta tensors.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .request import Inputs, Request, token_ids, word_id
 DEFAULT_SEQUENCE = 128
 DEFAULT_CONTEXT = 2048
 _DEFAULT_FRAMES = 16
-# Arguments that a processor fills and a model may take; with one of these an image is more than a picture.
-# What a processor hands over -> the names that forwards have for it; a part of a model has shorter ones.
+# Arguments that a processor fills and a model may take; with one of these an image is more than its pixels.
+# Output of a processor -> names in forwards; parts of models have shorter ones.
 _ALSO = {
     "image_grid_thw": ("grid_thw",),
     "image_merge_sizes": ("merge_sizes",),
@@ -38,10 +38,10 @@ _TOKEN_TYPES = {"image": 1, "video": 2, "audio": 3}
 
 
 def forward_inputs(request: Request) -> Inputs:
-    """Inputs for a whole forward, or for the first step of `generate()`.
+    """Return inputs for a whole forward, or for the first step of `generate()`.
 
     Raises:
-        SpecError: the forward takes something that a config does not tell, or a size was asked for that it has not.
+        SpecError: The config does not determine an input, or a given size does not exist.
     """
     inputs = Inputs()
     batch = request.batch
@@ -63,9 +63,9 @@ def forward_inputs(request: Request) -> Inputs:
 
 
 def beside_sound(request: Request, ids: torch.Tensor) -> torch.Tensor:
-    """Ids of text with those of sound beside each, where the model embeds them together.
+    """Return ids of text combined with audio ids, for models that embed them together.
 
-    Its embedding then moves each id to the place of its own kind, by as many offsets.
+    The model adds offsets that map the ids of each kind to its own range of the embedding.
     """
     codebooks = getattr(request.config, "num_codebooks", None)
     if codebooks is None or not hasattr(request.model, "get_input_embeddings"):
@@ -76,22 +76,22 @@ def beside_sound(request: Request, ids: torch.Tensor) -> torch.Tensor:
 
 
 def _has_decoder(request: Request) -> bool:
-    """Whether the forward takes tokens for a decoder beside what an encoder reads."""
+    """Return whether the forward takes decoder tokens in addition to the input of an encoder."""
     return bool(request.config.is_encoder_decoder) and "decoder_input_ids" in request.parameters
 
 
 def positions(config: Any) -> int:
-    """How many positions the model was made for; a large number when its config does not say."""
+    """Return the number of positions of a model; a large number if its config does not state it."""
     try:
         text = config.get_text_config(decoder=True)
-    except ValueError:  # several, of which none is the main one
+    except ValueError:  # several text configs without a main one
         return 2**31
     limit = getattr(text, "max_position_embeddings", None) or getattr(text, "max_target_positions", None)
     return limit if isinstance(limit, int) and limit > 0 else 2**31
 
 
 def options(model: Any, *, last_only: bool) -> dict[str, Any]:
-    """What `generate()` passes beside inputs."""
+    """Return the options that `generate()` passes in addition to inputs."""
     parameters = inspect.signature(model.forward).parameters
     given: dict[str, Any] = {}
     if model.can_generate() and "use_cache" in parameters:
@@ -105,13 +105,13 @@ def options(model: Any, *, last_only: bool) -> dict[str, Any]:
 
 
 def add_tokens(request: Request, inputs: Inputs, batch: int, sequence: int, places: list[tuple[str, int, int]]) -> None:
-    """Adds token ids: `sequence` words, and beside them the places of what the model sees and hears."""
+    """Add token ids: `sequence` words, and the placeholder tokens of media."""
     if not places:
-        made = token_ids if _has_decoder(request) else decoder_ids  # an encoder reads words
+        made = token_ids if _has_decoder(request) else decoder_ids  # encoders take words
         ids = made(request.config, batch, sequence)
         inputs.add("input_ids", beside_sound(request, ids), batch=0, sequence=1)
         return
-    # Which tokens are places for features is read from their values.
+    # Placeholder tokens are recognized by value.
     word = word_id(request.config)
     row, types = [word], [0]
     for kind, token, count in places:
@@ -126,11 +126,11 @@ def add_tokens(request: Request, inputs: Inputs, batch: int, sequence: int, plac
 
 
 def hears_instead(request: Request, inputs: Inputs) -> bool:
-    """Whether what an encoder hears stands in the place of token ids; a forward may also require both."""
+    """Return whether audio replaces token ids as the input of an encoder; a forward may also require both."""
     ids = request.parameters["input_ids"]
     if not request.config.is_encoder_decoder or ids.default is ids.empty:
         return False
-    # An encoder of its own for sound leaves the other one to text.
+    # A separate audio encoder leaves the text to another encoder.
     hears = not request.config.sub_configs and any(name in inputs.kwargs for name in sound.ARGUMENTS)
     return hears or request.model.main_input_name in inputs.kwargs
 
@@ -144,7 +144,7 @@ def _decoder_tokens(request: Request, inputs: Inputs, batch: int) -> None:
 
 
 def decoder_ids(config: Any, batch: int, tokens: int) -> torch.Tensor:
-    """Ids that a decoder starts from; of sound it has several streams, beside each other or in the last dimension."""
+    """Return the first ids of a decoder; audio has several streams, in separate rows or in the last dimension."""
     for part in media.part_configs(config, ("decoder",)):
         if hasattr(part, "num_codebooks") and hasattr(part, "audio_channels"):
             return token_ids(config, batch * part.num_codebooks, tokens)
@@ -157,10 +157,10 @@ def decoder_ids(config: Any, batch: int, tokens: int) -> torch.Tensor:
 
 
 def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
-    """Adds what the model sees and hears.
+    """Add images, video and audio.
 
     Returns:
-        For each kind that has places among the tokens: its name, the id of its token, how many in a sample.
+        For each kind with placeholder tokens: its name, the id of its token, and their number per sample.
     """
     names = request.parameters
     places = []
@@ -181,7 +181,7 @@ def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
 
 
 def _sees(request: Request, kind: str) -> bool:
-    """Whether a model has the part for a kind of input; a config may leave it out, and says so with None."""
+    """Return whether a model has the part for a kind of input; a config sets it to None if it does not."""
     for name in getattr(request.config, "sub_configs", None) or {}:
         if kind[:3] in name or (kind != "audio" and "vision" in name):
             return getattr(request.config, name, None) is not None
@@ -195,7 +195,7 @@ def _images(request: Request, inputs: Inputs) -> None:
         media.images(request.name, request.config, request.batch, side) if text or _needs_more(request) else None
     )
     if processed is not None and (
-        not any(name in request.parameters for name in _IMAGE if name in processed)  # it is for the whole of the model
+        not any(name in request.parameters for name in _IMAGE if name in processed)  # for the whole model
         or (not text and not _more_than_a_picture(request, processed))
     ):
         processed = None
@@ -210,16 +210,16 @@ def _images(request: Request, inputs: Inputs) -> None:
 
 
 def _settle_pictures(request: Request, inputs: Inputs) -> None:
-    """Brings pictures without places among tokens into the form that the forward takes, if any is."""
+    """Convert images without placeholder tokens to a layout that the forward accepts, if there is one."""
     from pyinfercost.sources.symbols import CaptureError
 
     if any(name in inputs.kwargs for name in _IMAGE):
-        with contextlib.suppress(CaptureError):  # whoever captures it is told what is wrong
+        with contextlib.suppress(CaptureError):  # the later capture raises it again
             forms.settle(request, inputs, request.model, inputs.kwargs)
 
 
 def _needs_more(request: Request) -> bool:
-    """Whether a forward takes more of an image than a picture: its grid, its size, masks of its patches."""
+    """Return whether a forward takes more of an image than pixels: a grid, a size, masks of patches."""
     words = (
         "grid",
         "image_sizes",
@@ -236,7 +236,7 @@ def _needs_more(request: Request) -> bool:
 
 
 def _more_than_a_picture(request: Request, processed: Mapping[str, Any]) -> bool:
-    """Whether a forward takes what a processor gives beside pictures: a part of a model may take pictures alone."""
+    """Return whether a forward takes further outputs of a processor; a part of a model may take pixels only."""
     given = {name for name in processed if name not in _IMAGE}
     return any(n in request.parameters for name in given for n in (name, *_ALSO.get(name, ())))
 
@@ -258,11 +258,11 @@ def _videos(request: Request, inputs: Inputs) -> None:
 
 
 def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> None:
-    """Adds those outputs of a processor that the forward takes, floats in the model's dtype."""
+    """Add the outputs of a processor that the forward takes, with floats in the model's dtype."""
     for name, given in processed.items():
         value = given
         target = next((n for n in (name, *_ALSO.get(name, ())) if n in request.parameters), name)
-        if target == "attention_mask":  # of the text; and nothing is padded
+        if target == "attention_mask":  # a mask of the text, which has no padding
             continue
         if target not in request.parameters:
             continue
@@ -271,11 +271,11 @@ def _take(request: Request, inputs: Inputs, processed: Mapping[str, Any]) -> Non
         inputs.kwargs[target] = value
 
 
-# ---- what else a forward takes ------------------------------------------------------------------------------------
+# ---- other arguments ----------------------------------------------------------------------------------------------
 
 
 def add_others(request: Request, inputs: Inputs) -> None:
-    """Fills the arguments that a forward requires beside text and media."""
+    """Fill arguments that a forward requires in addition to text and media."""
     for name, parameter in request.parameters.items():
         required = parameter.default is parameter.empty and parameter.kind <= parameter.POSITIONAL_OR_KEYWORD
         if name in inputs.kwargs or not (required or name in ALWAYS):
@@ -285,7 +285,7 @@ def add_others(request: Request, inputs: Inputs) -> None:
         if made is None and required:
             raise SpecError(
                 f"hf:{request.name} is a {type(request.model).__name__} that takes {name!r}, which its config does not "
-                "tell; give your own inputs through package.module:callable"
+                "determine; give your own inputs through package.module:callable"
             )
         if made is not None:
             inputs.kwargs[name] = made

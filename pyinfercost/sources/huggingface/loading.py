@@ -1,15 +1,15 @@
-"""Hugging Face models from a config alone, and the inputs that a real call would give them.
+"""Hugging Face models from a config only, with the inputs of a real call.
 
-No weight is made or downloaded: the model is built on the meta device. What is assumed about the call:
+No weight is created or downloaded: the model is built on the meta device. Assumptions about the call:
 
-- without a phase: one plain forward over `sequence` tokens, as `model(input_ids)` does, with logits for every token.
-  A decoder also writes its KV cache, as it does by default. An encoder-decoder gets `sequence` tokens on both sides.
+- without a phase: a plain forward over `sequence` tokens, as `model(input_ids)`, with logits for every token. A decoder
+  also writes its KV cache, as by default. An encoder-decoder gets `sequence` tokens on both sides.
 - `prefill`: the first step of `generate()`: the same, with logits for the last token only, and one token for the
   decoder of an encoder-decoder.
-- `decode`: a later step of `generate()`: one new token against a cache that holds `context` tokens.
+- `decode`: a later step of `generate()`: one new token with a cache of `context` tokens.
 
-A model that sees or hears gets one image of `image_size`, `seconds` of audio, or a clip of `frames`, for each sample;
-their places among the tokens come in addition to `sequence`.
+A model with image, audio or video input gets one image of `image_size`, `seconds` of audio, or a clip of `frames` per
+sample; their placeholder tokens are added to `sequence`.
 
 No attention mask is passed: a call without padding does not use one, and attention stays causal through SDPA's own
 flag.
@@ -26,39 +26,42 @@ PHASES = ("", "prefill", "decode")
 
 
 def load_spec(rest: str, sizes: Mapping[str, int]) -> LoadedModel:
-    """Build the model of `hf:NAME#PHASE`, given what follows `hf:`; see `load_hf`."""
+    """Build the model of `hf:NAME#PHASE` from the text after `hf:`; see `load_hf`."""
     name, _, phase = rest.partition("#")
     return load_hf(name, phase, sizes)
 
 
 def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
-    """Builds a `transformers` model on the meta device with inputs for one phase.
+    """Build a `transformers` model on the meta device with inputs for one phase.
 
     Args:
-        name: a `config.json`, a folder that holds one, or the id of a model in the local cache. Nothing is downloaded.
-        phase: one of `PHASES`.
-        sizes: `batch` and, for text, `sequence` (default 128) or for decode `context` (default 2048, or what the
-            model's positions allow); for images `image_size`, for audio `seconds` (default 10), for video `frames`.
+        name: Path of a `config.json` or of a folder that holds one, or an id in the local cache. Nothing is downloaded.
+        phase: One of `PHASES`.
+        sizes: `batch` and, for text, `sequence` (default 128) or for decode `context` (default 2048, limited by the
+            model's positions); for images `image_size`, for audio `seconds` (default 10), for video `frames`.
+
+    Returns:
+        The module and its inputs.
 
     Raises:
-        SpecError: for a config that is not there or not understood, a size or a phase that the model does not have.
+        SpecError: The config does not exist or is not supported, or the model does not have a size or a phase.
     """
     if phase not in PHASES:
         raise SpecError(
-            f"phase {phase!r} of hf:{name} is unknown, expected {' or '.join(p for p in PHASES if p)} or none"
+            f"phase {phase!r} of hf:{name} is unknown; expected {' or '.join(p for p in PHASES if p)} or none"
         )
     from . import media
 
     config = load_config(name)
     if "image_size" in sizes and getattr(config, "image_size", None) is not None:
         config.image_size = sizes["image_size"]
-    for part in media.part_configs(config, ("",)):  # a model is made for so many frames, wherever that is said
+    for part in media.part_configs(config, ("",)):  # the number of frames may be in any part
         if "frames" in sizes and isinstance(getattr(part, "num_frames", None), int):
             part.num_frames = sizes["frames"]
     model = build_model(name, config)
     if phase and not model.can_generate():
         raise SpecError(
-            f"hf:{name} is a {type(model).__name__}, which does not generate, so it has no {phase}; leave out #{phase}"
+            f"hf:{name} is a {type(model).__name__}, which does not generate and has no {phase}; leave out #{phase}"
         )
     from .decoding import decode_inputs
     from .generation import decoding_part
@@ -76,7 +79,7 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError) as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         raise SpecError(
-            f"hf:{name}: the inputs of its {type(model).__name__} do not follow from its config ({text}); "
+            f"hf:{name}: the config does not determine the inputs of its {type(model).__name__} ({text}); "
             "give your own through package.module:callable"
         ) from error
     return LoadedModel(model, (), inputs.kwargs, inputs.dynamic)

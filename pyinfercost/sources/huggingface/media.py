@@ -1,7 +1,7 @@
-"""Images, video and audio as a model's own processor hands them over: real tensors, grids and masks included.
+"""Images, video and audio from a model's own processor: real tensors, grids and masks included.
 
-The processors of `transformers` can be made without a download. What they need to know of the model (patch sizes,
-numbers of mel bins) stands in its config; where a folder holds a `preprocessor_config.json`, that is used as it is.
+Processors of `transformers` are created without a download. Their parameters (patch sizes, numbers of mel bins) come
+from the model's config, or from the `preprocessor_config.json` of a folder.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-# A processor's attribute, and the names that configs have for it.
+# Attribute of a processor -> names in configs.
 _SHARED = {
     "patch_size": ("patch_size",),
     "temporal_patch_size": ("temporal_patch_size", "patch_temporal"),
@@ -26,15 +26,15 @@ _SHARED = {
     "downsample_factor": ("downsample_factor", "encoder_patch_size"),
     "encoder_patch_size": ("encoder_patch_size", "patch_size"),
 }
-# The same for attributes that hold named lengths.
+# The same for attributes with named lengths.
 _SHARED_LENGTHS = {"max_image_size": ("image_size",), "patch_size": ("patch_size",)}
-# A way of working that a config states as a truth: attribute -> the name in the config, and the value for each truth.
+# Modes that a config states as a bool: attribute -> name in the config, and the mode for each bool.
 _CHOICES = {"truncation": ("enable_fusion", {True: "fusion", False: "rand_trunc"})}
 _NOT_SHARED = frozenset({"size", "crop_size", "return_attention_mask"})
 
 
 def part_configs(config: Any, words: tuple[str, ...]) -> list[Any]:
-    """The sub-configs of a config whose name has one of the words in it, outermost first, then the config itself."""
+    """Return the sub-configs whose names contain one of the words, outermost first, then the config itself."""
     found = []
     for name in getattr(config, "sub_configs", None) or {}:
         part = getattr(config, name, None)
@@ -47,7 +47,7 @@ def part_configs(config: Any, words: tuple[str, ...]) -> list[Any]:
 
 
 def timm_side(part: Any) -> Any:
-    """The side of the images of a model of timm: its config states it, or timm does of a model that takes no other."""
+    """Return the image side of a timm model, from its config or, for a model with a fixed size, from timm."""
     side = (getattr(part, "model_args", None) or {}).get("img_size")
     name = getattr(part, "architecture", None)
     if side is not None or not isinstance(name, str) or part.model_type != "timm_wrapper":
@@ -59,25 +59,25 @@ def timm_side(part: Any) -> Any:
 
 
 def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[str, Any] | None:
-    """What the image processor of the model gives for one black image per sample, or None where there is none."""
+    """Return the output of the model's image processor for one black image per sample; None without a processor."""
     listed = _listed(_mapping("image_processing", "IMAGE_PROCESSOR"), config)
     processor = _own_processor(name) or _made(listed, config, ("vision", "image", "visual"))
     if processor is None:
         return None
     _fit_size(processor, side, part_configs(config, ("vision", "image", "visual")))
     if hasattr(processor, "apply_ocr"):
-        processor.apply_ocr = False  # the words on a page are another input
+        processor.apply_ocr = False  # the words on a page are separate inputs
     picture = torch.zeros((3, *side), dtype=torch.uint8)
     flat = picture.permute(1, 2, 0).numpy()
-    # Some take a list of images for each sample, some a flat list, and some arrays alone.
+    # Processors take a list of images per sample, a flat list, or arrays.
     for pictures in ([[picture]] * batch, [picture] * batch, [flat] * batch):
         try:
             made = processor(images=pictures, return_tensors="pt")
-            # The oldest hands over the tensor alone, of pictures that belong to one text.
+            # Some return the tensor only, for images of one text.
             if isinstance(made, torch.Tensor):
                 return {"pixel_values": made.reshape(batch, -1, *made.shape[1:])}
             return dict(made)
-        except ImportError:  # what it works with is not installed
+        except ImportError:  # a dependency is not installed
             return None
         except (ValueError, TypeError, AttributeError) as error:
             refused = error
@@ -85,7 +85,7 @@ def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[st
 
 
 def videos(config: Any, batch: int, frames: int, side: tuple[int, int]) -> dict[str, Any] | None:
-    """What the video processor of the model gives for one black clip per sample, or None where there is none."""
+    """Return the output of the model's video processor for one black clip per sample; None without a processor."""
     processor = _made(
         _listed(_mapping("video_processing", "VIDEO_PROCESSOR"), config), config, ("vision", "video", "visual")
     )
@@ -97,14 +97,14 @@ def videos(config: Any, batch: int, frames: int, side: tuple[int, int]) -> dict[
 
 
 def sees_clips_alone(config: Any) -> bool:
-    """Whether a type has a processor of clips and none of images: then its pictures are the frames of a clip."""
+    """Return whether a type has a processor for clips but none for images, so that images are frames of a clip."""
     kinds = (("video_processing", "VIDEO_PROCESSOR"), ("image_processing", "IMAGE_PROCESSOR"))
     clips, images = (_listed(_mapping(*kind), config) for kind in kinds)
     return clips is not None and images is None
 
 
 def audio(config: Any, batch: int, seconds: int) -> dict[str, Any] | None:
-    """What the feature extractor of the model gives for silence, or None where there is none."""
+    """Return the output of the model's feature extractor for silence; None without an extractor."""
     extractor = _made(_extractor_of(config), config, ("audio", "speech", "encoder"))
     if extractor is None:
         return None
@@ -118,20 +118,20 @@ def audio(config: Any, batch: int, seconds: int) -> dict[str, Any] | None:
 
 
 def _extractor_of(config: Any) -> Any:
-    """The feature extractor of a type, or of the part of it that hears."""
+    """Return the feature extractor of a type, or of its audio part."""
     mapping = _mapping("feature_extraction", "FEATURE_EXTRACTOR")
     parts = [config, *part_configs(config, ("audio", "speech"))]
     return next((found for part in parts if (found := _listed(mapping, part)) is not None), None)
 
 
 def extractor_defaults(config: Any) -> dict[str, Any]:
-    """What the feature extractor of a model is made with when nothing is said, also where it cannot be made here."""
+    """Return the default parameters of a model's feature extractor, even if it cannot be created here."""
     import transformers
 
     name = _extractor_of(config)
     if not isinstance(name, str):
         return {}
-    # The library has a stand-in under the name of a class that needs something that is not installed.
+    # For a class with a missing dependency, the library has a placeholder under its name.
     stand_in = getattr(transformers, name, None)
     made_by = getattr(importlib.import_module(stand_in.__module__), name) if stand_in else _from_module(config, name)
     parameters = inspect.signature(made_by.__init__).parameters.values()
@@ -146,7 +146,7 @@ def _mapping(module: str, kind: str) -> dict[str, Any]:
 
 
 def _listed(mapping: Mapping[str, Any], config: Any) -> Any:
-    """The processor of a type, or of the model that a type is a part of: one that lies in the same package."""
+    """Return the processor of a type, or of the model that a type is a part of: one in the same package."""
     from transformers.models.auto.configuration_auto import model_type_to_module_name
 
     if config.model_type in mapping:
@@ -180,7 +180,7 @@ def _made(listed: Any, config: Any, words: tuple[str, ...]) -> Any:
 
 
 def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
-    """A processor with the values that the model's config has under the same name, or another name for the same."""
+    """Return a processor with the values in the model's config, under the same or an equivalent name."""
     values: dict[str, Any] = {}
     for attribute, current in vars(processor).items():
         lengths = isinstance(current, Mapping)
@@ -192,7 +192,7 @@ def _fitted(made_by: Any, processor: Any, parts: list[Any]) -> Any:
             values[attribute] = dict.fromkeys(current, value)
         elif type(value) is type(current) or (isinstance(current, list | tuple) and isinstance(value, list | tuple)):
             values[attribute] = value
-    # A processor that serves several models repeats a picture in time; a config without a word for that has no such
+    # A processor shared by several models repeats an image in time; a config without a temporal patch size has no such
     # patches.
     if hasattr(processor, "temporal_patch_size") and not any(
         getattr(part, name, None) for part in parts for name in _SHARED["temporal_patch_size"]
@@ -211,7 +211,7 @@ def _from_module(config: Any, class_name: str) -> Any:
 
 
 def _fit_size(processor: Any, side: tuple[int, int], parts: list[Any]) -> None:
-    """Sets the size that images are brought to, where the processor has one: not a range of areas, nor a patch's."""
+    """Set the target size of images, if the processor has one, not a range of areas or a patch size."""
     height, width = side
     patches = {p.patch_size for p in parts if isinstance(getattr(p, "patch_size", None), int)}
     merges = {p.spatial_merge_size for p in parts if isinstance(getattr(p, "spatial_merge_size", None), int)} | {1}

@@ -1,6 +1,6 @@
-"""Arguments beside text, images and sound: what each name stands for, in the lengths that the config gives.
+"""Rules for arguments other than text, images and audio, by name, with lengths from the config.
 
-Each maker returns the tensor, or None where the config does not tell its shape.
+Each rule returns the tensor, or None if the config does not determine its shape.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _first(config: Any, *names: str) -> Any:
 
 
 def _floats(request: Request, *shape: Any) -> Any:
-    """Floats in the model's dtype as a shape alone; None where a length is not known."""
+    """Return floats in the model's dtype, without values; None if a length is unknown."""
     if any(length is None for length in shape):
         return None
     return torch.empty(shape, dtype=request.model.dtype, device="meta")
@@ -49,7 +49,7 @@ def _sequence(request: Request) -> int:
 
 
 def _hidden(request: Request, inputs: Inputs) -> Any:
-    """Hidden states in the place of tokens; for a model that convolves along time, what its first layer reads."""
+    """Hidden states instead of tokens; for a model that convolves along time, the input of its first layer."""
     if "hidden_states" in request.parameters and isinstance(sound.first_layer(request.model), torch.nn.Conv1d):
         if sound.width_of(request.model) == 1:
             return sound.waveform(request)
@@ -67,7 +67,7 @@ def _grid(request: Request, _: Inputs) -> Any:
 
 
 def _patches(request: Request, inputs: Inputs) -> Any:
-    """Flat patches of the images that a grid describes; hidden states where there is no grid."""
+    """Flat patches of the images in a grid; hidden states if there is no grid."""
     grid_name = next((n for n in ("grid_thw", "image_grid_thw") if n in request.parameters), None)
     if grid_name is None:
         return _hidden(request, inputs)
@@ -85,7 +85,7 @@ def _queries(request: Request, _: Inputs) -> Any:
 
 
 def _boxes(request: Request, _: Inputs) -> Any:
-    """A box on the page for each token."""
+    """A bounding box on the page for each token."""
     if "input_ids" not in request.parameters:
         return None
     sides = 8 if _first(request.config, "dim_bbox") == 2 * _COORDINATES else _COORDINATES
@@ -99,14 +99,14 @@ def _word_ids(request: Request, _: Inputs) -> Any:
 
 
 def _sound_ids(request: Request, inputs: Inputs) -> Any:
-    """Ids of sound: for each step one of each codebook."""
+    """Audio token ids: one per step and codebook."""
     ids = _word_ids(request, inputs)
     codebooks = _first(request.config, "num_codebooks")
     return ids if codebooks is None else ids[..., None].repeat(1, 1, codebooks)
 
 
 def _latents(request: Request, _: Inputs) -> Any:
-    """Steps of latent sound, channels before time as the convolution that reads them takes them."""
+    """Steps of latent audio, channels before time as convolutions take them."""
     return _floats(request, request.batch, sound.width_of(request.model), _sequence(request))
 
 
@@ -178,14 +178,14 @@ def _image(request: Request, _: Inputs) -> Any:
 
 
 def _unmasked(request: Request, inputs: Inputs) -> Any:
-    """A mask without padding, as long as what it masks."""
+    """A mask without padding, as long as the masked input."""
     masked = next((t for t in inputs.kwargs.values() if isinstance(t, torch.Tensor) and t.dim() > 1), None)
     length = _sequence(request) if masked is None else masked.shape[1]
     return torch.ones((request.batch, length), dtype=torch.bool)
 
 
 def _any_inputs(request: Request, inputs: Inputs) -> Any:
-    """What models of any modality read: rows as wide as their latents expect, or sound."""
+    """Input of models for any modality: rows as wide as their latents, or audio."""
     width = _first(request.config, "d_model")
     if hasattr(request.config, "d_latents"):
         return _floats(request, request.batch, _sequence(request), width)
@@ -198,7 +198,7 @@ def _mel(request: Request, _: Inputs) -> Any:
 
 
 def _encoder_states(request: Request, _: Inputs) -> Any:
-    """States of another model, for a part that attends to them in every call, as a decoder alone does."""
+    """States of another model, for a part that attends to them in every call, such as a lone decoder."""
     parameter = request.parameters["encoder_hidden_states"]
     always = any(hasattr(request.config, name) for name in ("cross_attention_frequency", "cross_hidden_size"))
     required = always or parameter.default is parameter.empty
@@ -210,13 +210,13 @@ def _encoder_states(request: Request, _: Inputs) -> Any:
 
 
 def _cutoffs(request: Request, inputs: Inputs) -> Any:
-    """Where in a sample's sound its pieces end: one piece."""
+    """Ends of the segments of a sample's audio: one segment."""
     sound = inputs.kwargs.get("input_values")
     return None if sound is None else torch.full((request.batch, 1), sound.shape[-1])
 
 
 def _documents(request: Request, _: Inputs) -> Any:
-    """Token ids of what was looked up for each sample, the question in front of each document."""
+    """Token ids of the retrieved documents of each sample, each preceded by the question."""
     from .request import token_ids
 
     documents = _first(request.config, "n_docs")
@@ -233,14 +233,14 @@ def _document_scores(request: Request, _: Inputs) -> Any:
 
 
 def _task(request: Request, _: Inputs) -> Any:
-    """The words that name a task, padded to their fixed length."""
+    """Tokens that name a task, padded to their fixed length."""
     return _floats(request, request.batch, _first(request.config, "task_seq_len"))
 
 
 def _like_pictures(_: Request, inputs: Inputs) -> Any:
-    """Other pictures of the same size: an example, and what is marked in it.
+    """Further images of the same size: an example and its annotation.
 
-    A model whose canvas is twice as high as wide has the example above the picture in it.
+    A model whose canvas is twice as high as wide places the example above the image.
     """
     pictures = inputs.kwargs.get("pixel_values")
     if pictures is None:
@@ -252,19 +252,19 @@ def _like_pictures(_: Request, inputs: Inputs) -> Any:
 
 
 def _feature_map(request: Request, _: Inputs) -> Any:
-    """Patches of pictures that another part has already embedded, in their rows and columns."""
+    """Patches of images embedded by another part, as rows and columns."""
     patch, side = _first(request.config, "patch_size"), _first(request.config, "image_size")
     rows = None if patch is None or side is None else side // patch
     return _floats(request, request.batch, _width(request), rows, rows)
 
 
 def _block(request: Request, _: Inputs) -> Any:
-    """A block of embeddings that a drafting model fills at once."""
+    """A block of embeddings that a draft model fills at once."""
     return _floats(request, request.batch, _first(request.config, "block_size"), _width(request))
 
 
 def _states_of_layers(request: Request, _: Inputs) -> Any:
-    """Hidden states of several layers of the model that is drafted for, beside each other."""
+    """Concatenated hidden states of several layers of a draft model's target."""
     layers = getattr(request.config, "target_layer_ids", None)
     return _floats(request, request.batch, _sequence(request), len(layers) * _width(request) if layers else None)
 
@@ -275,12 +275,12 @@ def _series_padding(_: Request, inputs: Inputs) -> Any:
 
 
 def _frequency(request: Request, _: Inputs) -> Any:
-    """Which of a few kinds of time series a sample is."""
+    """Frequency class of each time series."""
     return None if _first(request.config, "freq_size") is None else torch.zeros((request.batch, 1), dtype=torch.int64)
 
 
 def _image_places(request: Request, inputs: Inputs) -> Any:
-    """Which of the first tokens are places for an image."""
+    """Marks of the first tokens that are image placeholders."""
     ids = inputs.kwargs.get("input_ids")
     places = _first(request.config, "latent_query_num")
     if ids is None or places is None:
@@ -291,7 +291,7 @@ def _image_places(request: Request, inputs: Inputs) -> Any:
 
 
 def _image_mask(request: Request, inputs: Inputs) -> Any:
-    """For each token which images it attends to: all of its sample."""
+    """For each token the images that it attends to: all of its sample."""
     pictures, ids = inputs.kwargs.get("pixel_values"), inputs.kwargs.get("input_ids")
     if pictures is None or ids is None or pictures.dim() != _LIST_DIMS:
         return None
@@ -299,7 +299,7 @@ def _image_mask(request: Request, inputs: Inputs) -> Any:
 
 
 def _languages(request: Request, _: Inputs) -> Any:
-    """The language of each sample, of a model with adapters for several and no default: its first one."""
+    """Language of each sample, for a model with adapters for several and no default: its first one."""
     open_choice = hasattr(request.config, "languages") and request.config.default_language is None
     return torch.zeros(request.batch, dtype=torch.int64) if open_choice else None
 
@@ -352,7 +352,7 @@ OTHERS: dict[str, Maker] = {
     "past_values_padding": _series_padding,
     "freq": _frequency,
 }
-# Arguments with a default that a forward cannot do without.
+# Arguments with a default that a forward requires nevertheless.
 ALWAYS = frozenset(
     {
         "lang_ids",

@@ -1,4 +1,4 @@
-"""How many places among the tokens an image, a clip or a sound takes: as many as the model makes features of it."""
+"""Number of placeholder tokens of an image, a clip or audio: as many as the model computes features for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Features(nn.Module):
-    """A method of a model as a forward of its own."""
+    """A method of a model as the forward of a module."""
 
     def __init__(self, model: nn.Module, method: str) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class _Features(nn.Module):
 
 
 def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, int, int]]:
-    """The name of a kind of input, the id of its token, and how many of them a sample has; else nothing."""
+    """Return kind, token id and number per sample of placeholder tokens; empty if the model has none."""
     if "input_ids" not in request.parameters:
         return []
     token = _place_token(request.config, kind)
@@ -42,14 +42,14 @@ def places_of(request: Request, inputs: Inputs, kind: str) -> list[tuple[str, in
         rows = _steps_heard(request, inputs)
     if rows is None:
         return []
-    # A model that fills each place up to a fixed number says so.
+    # A model that fills a fixed number of placeholders per image states it.
     return [(kind, token, getattr(request.config, f"{kind}_soft_tokens_per_image", None) or rows // request.batch)]
 
 
 def added_to_tokens(request: Request, inputs: Inputs) -> int | None:
-    """How many tokens a sample has where the features of its sound are added to theirs, one to one; else None.
+    """Return the number of tokens per sample if audio features are added to token embeddings one to one; else None.
 
-    So does a model that writes text and has no token in whose place they would stand.
+    This is the case for a model that generates text and has no placeholder token.
     """
     stands = any(hasattr(part, name) for part in _parts(request.config) for name in _names("audio"))
     heard = any(name in inputs.kwargs for name in ARGUMENTS)
@@ -60,7 +60,7 @@ def added_to_tokens(request: Request, inputs: Inputs) -> int | None:
 
 
 def _features_of(request: Request, inputs: Inputs, kind: str) -> int | None:
-    """How many rows the model makes of all that it sees or hears; None where it does not say without its text."""
+    """Return the number of rows of media features; None if the model does not compute them without its text."""
     method = f"get_{kind}_features"
     holder = next((part for part in request.model.modules() if hasattr(part, method)), None)
     if holder is None:
@@ -70,7 +70,7 @@ def _features_of(request: Request, inputs: Inputs, kind: str) -> int | None:
     taken = _taken(holder, method)
     if "input_ids" in taken and taken["input_ids"].default is inspect.Parameter.empty:
         return None
-    for name, parameter in taken.items():  # a question that is asked of an image, say
+    for name, parameter in taken.items():  # for example a question about an image
         wanted = parameter.default is parameter.empty and name in OTHERS and name in request.parameters
         if wanted and name not in inputs.kwargs and (made := OTHERS[name](request, inputs)) is not None:
             inputs.kwargs[name] = made
@@ -79,14 +79,14 @@ def _features_of(request: Request, inputs: Inputs, kind: str) -> int | None:
         features = forms.settle(request, inputs, _Features(holder, method), given)
     except CaptureError as error:
         raise SpecError(
-            f"hf:{request.name}: {type(request.model).__name__}.{method} cannot tell how many tokens one {kind} takes: "
+            f"hf:{request.name}: {type(request.model).__name__}.{method} cannot determine the tokens of one {kind}: "
             f"{error}"
         ) from error
     return _rows(_made(features))
 
 
 def _made(features: Any) -> Any:
-    """What stands in the places: pooled features, else hidden states, else those of the first layer that gets some."""
+    """Return the features for placeholders: pooled ones, else hidden states, else those of the first layer with any."""
     for name in ("pooler_output", "last_hidden_state"):
         if getattr(features, name, None) is not None:
             return getattr(features, name)
@@ -95,7 +95,7 @@ def _made(features: Any) -> Any:
 
 
 def _taken(holder: nn.Module, method: str) -> dict[str, inspect.Parameter]:
-    """The arguments of a method; where it hands any on, those of the same method of the part that it asks."""
+    """Return the arguments of a method; with **kwargs, those of the same method of the part that it calls."""
     taken = dict(inspect.signature(getattr(holder, method)).parameters)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
         for part in holder.children():
@@ -105,7 +105,7 @@ def _taken(holder: nn.Module, method: str) -> dict[str, inspect.Parameter]:
 
 
 def _steps_heard(request: Request, inputs: Inputs) -> int | None:
-    """How many steps the part that hears leaves of the frames that its mask counts."""
+    """Return the number of steps that the audio encoder outputs for the frames in its mask."""
     method = "_get_feat_extract_output_lengths"
     part = next((part for part in request.model.modules() if hasattr(part, method)), None)
     mask = next((inputs.kwargs[name] for name in MASKS if name in inputs.kwargs), None)

@@ -1,4 +1,4 @@
-"""One model with the sizes that were asked for, the inputs of one call, and token ids."""
+"""A model with the given sizes, the inputs of one call, and token ids."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import torch
 from ..loaded_model import checked_sizes
 from . import media
 
-_LARGEST = 2**24  # token ids in one tensor that is given values
-_FIRST_WORD = 3  # lower ids are padding, start and end of nearly all vocabularies
+_LARGEST = 2**24  # maximum number of token ids with values in a tensor
+_FIRST_WORD = 3  # lower ids are padding, start and end in nearly all vocabularies
 
 
 @dataclass
 class Inputs:
-    """The named inputs of one call, and which of their dimensions a capture may keep open."""
+    """Named inputs of one call, and their dimensions that a capture may keep symbolic."""
 
     kwargs: dict[str, Any] = field(default_factory=dict)
     dynamic: dict[int | str, dict[int, str]] = field(default_factory=dict)
 
     def add(self, name: str, tensor: Any, **dims: int) -> None:
-        """One input; `batch=0` says that its first dimension is the size called batch."""
+        """Add one input; `batch=0` names its first dimension `batch`."""
         self.kwargs[name] = tensor
         if dims:
             self.dynamic[name] = {dim: size for size, dim in dims.items()}
@@ -32,7 +32,7 @@ class Inputs:
 
 @dataclass
 class Request:
-    """One model and the sizes that were asked for; each size is looked up when an input needs it."""
+    """A model and the given sizes; sizes are looked up when an input needs them."""
 
     name: str
     model: Any
@@ -49,12 +49,12 @@ class Request:
         return f"hf:{self.name}" + (f"#{self.phase}" if self.phase else "")
 
     def size(self, name: str, default: int) -> int:
-        """A size that was asked for, or its default; noted as one that this model has."""
+        """Return a given size or its default, and record that the model has it."""
         self.used.setdefault(name, default)
         return checked_sizes(self.spec, {n: v for n, v in self.asked.items() if n == name}, {name: default})[name]
 
     def check(self) -> None:
-        """Refuses what was asked for and no input has."""
+        """Reject given sizes that no input has."""
         checked_sizes(self.spec, self.asked, self.used)
 
     @property
@@ -63,14 +63,14 @@ class Request:
 
 
 def token_ids(config: Any, batch: int, tokens: int) -> torch.Tensor:
-    """Real token ids, since a forward may look for padding or for the end among them; of millions, the shape alone."""
+    """Return real token ids, since a forward may search them for padding or the end; only shapes for millions."""
     if batch * tokens > _LARGEST:
         return torch.empty((batch, tokens), dtype=torch.int64, device="meta")
     return torch.full((batch, tokens), word_id(config))
 
 
 def word_id(config: Any) -> int:
-    """A token id that stands for nothing but itself."""
+    """Return a token id without a special meaning."""
     special: set[int] = set()
     for part in [*media.part_configs(config, ("",))]:
         for name, value in vars(part).items():

@@ -1,7 +1,7 @@
-"""What a model hears: the sound that its own processor hands over, or where there is none what its first layer reads.
+"""Audio inputs of a model, from its own processor or, if there is none, with the shape that its first layer takes.
 
-Some processors need a library that is not installed. How many frames they make of a second still stands in their code
-as defaults (`hop_length`, `frame_stacking`), and how wide a frame is says the layer that reads it.
+Some processors need a library that is not installed. The number of frames per second still follows from the defaults in
+their code (`hop_length`, `frame_stacking`), and the width of a frame from the layer that takes it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _DEFAULT_SECONDS = 10
 _DEFAULT_RATE = 16000
 _FRAMES_PER_SECOND = 100
 _SPECTROGRAM = 3
-# Names that processors have for how many frames become one.
+# Attributes of processors for the number of stacked frames.
 _STACKED = ("frame_stacking", "stride_lfr")
 _LAYERS = (nn.Linear, nn.LayerNorm, nn.Conv1d, nn.ConvTranspose1d, nn.Conv2d)
 
 
 def heard(request: Request) -> dict[str, Any]:
-    """The sound of each sample and what belongs to it, by the names that the forward takes."""
+    """Return the audio of each sample and its companions, by the forward's names."""
     config, names = request.config, request.parameters
     window = getattr(config, "max_source_positions", None)
     if (
@@ -44,7 +44,7 @@ def heard(request: Request) -> dict[str, Any]:
         and "input_features" in names
         and config.is_encoder_decoder
     ):
-        # Whisper: a fixed window of audio, two frames for each encoder position
+        # Whisper: a fixed window of audio, two frames per encoder position
         return {"input_features": _floats(request, request.batch, config.num_mel_bins, 2 * window)}
     seconds = request.size("seconds", _DEFAULT_SECONDS)
     processed = media.audio(config, request.batch, seconds)
@@ -58,7 +58,7 @@ def heard(request: Request) -> dict[str, Any]:
 
 
 def waveform(request: Request) -> torch.Tensor:
-    """The samples of one channel, as many as the model's processor hands over."""
+    """Return samples of one channel, as many as the model's processor returns."""
     seconds = request.size("seconds", _DEFAULT_SECONDS)
     processed = media.audio(request.config, request.batch, seconds) or {}
     samples = processed["input_values"].shape[-1] if "input_values" in processed else _DEFAULT_RATE * seconds
@@ -66,21 +66,21 @@ def waveform(request: Request) -> torch.Tensor:
 
 
 def _name_for(name: str, names: Any) -> str:
-    """What the forward calls an output of a processor: masks of sound have many names."""
+    """Return the forward's name of a processor output; names of audio masks differ."""
     if name not in MASKS or (name in names and name != "attention_mask"):
         return name
     return next((mask for mask in MASKS if mask in names), name)
 
 
 def _pad_to_whole_steps(request: Request, found: dict[str, Any]) -> None:
-    """Pads frames to whole steps of an encoder that puts several of them into one, as the model's processor does."""
+    """Pad frames to whole steps of an encoder that stacks several of them, as the model's processor does."""
     features = found.get("input_features")
     reader = _reader(request.model, "input_features")
     layer = None if reader is None else first_layer(reader)
     if features is None or features.dim() != _SPECTROGRAM:
         return
     step = getattr(request.config, "audio_length_per_tok", None) or 1
-    if isinstance(layer, nn.Linear) and layer.in_features % features.shape[-1] == 0:  # side by side
+    if isinstance(layer, nn.Linear) and layer.in_features % features.shape[-1] == 0:  # stacked frames
         step = layer.in_features // features.shape[-1]
     along = -1 if isinstance(layer, nn.Conv1d) else 1
     missing = -features.shape[along] % step
@@ -93,7 +93,7 @@ def _pad_to_whole_steps(request: Request, found: dict[str, Any]) -> None:
 
 
 def _end_to_end(request: Request, processed: dict[str, Any]) -> dict[str, Any]:
-    """Frames of all samples one after the other, without padding, and how many each has."""
+    """Concatenate frames of all samples without padding; add the number per sample."""
     features = processed["input_features"]
     mask = next((processed[name] for name in MASKS if name in processed), None)
     lengths = torch.full((request.batch,), features.shape[-1]) if mask is None else mask.sum(-1)
@@ -104,7 +104,7 @@ def _end_to_end(request: Request, processed: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unprocessed(request: Request, seconds: int) -> dict[str, Any]:
-    """Shapes of what a processor would have given."""
+    """Return inputs with the shapes that a processor would return."""
     extractor = media.extractor_defaults(request.config)
     rate = getattr(request.config, "sampling_rate", None) or extractor.get("sampling_rate") or _DEFAULT_RATE
     samples = rate * seconds
@@ -126,7 +126,7 @@ def _unprocessed(request: Request, seconds: int) -> dict[str, Any]:
 
 
 def _demanded(model: Any, argument: str) -> bool:
-    """Whether a model cannot do without an argument: its forward, or what it makes features of sound with."""
+    """Return whether a model requires an argument, in its forward or for its audio features."""
     taking = (model.forward, getattr(model, "get_audio_features", None))
     found = [inspect.signature(method).parameters.get(argument) for method in taking if method is not None]
     return any(parameter is not None and parameter.default is parameter.empty for parameter in found)
@@ -137,10 +137,10 @@ def _stated(request: Request, *names: str) -> int | None:
 
 
 def _frames(extractor: dict[str, Any], seconds: int, width: int) -> int:
-    """How many frames a processor makes of sound, by its defaults."""
+    """Return the number of frames that a processor makes of audio, by its defaults."""
     rate = extractor.get("sampling_rate") or _DEFAULT_RATE
     stacked = next((extractor[name] for name in _STACKED if isinstance(extractor.get(name), int)), None)
-    if stacked is None:  # frames side by side, without saying so
+    if stacked is None:  # frames are stacked without a parameter for it
         bins = next((extractor[n] for n in ("n_mels", "num_mel_bins", "feature_size") if n in extractor), width)
         stacked = max(1, width // bins)
     hop = extractor.get("hop_length") or rate // _FRAMES_PER_SECOND
@@ -148,7 +148,7 @@ def _frames(extractor: dict[str, Any], seconds: int, width: int) -> int:
 
 
 def _reader(model: Any, argument: str) -> nn.Module | None:
-    """The part of a model that reads an argument: the outermost that names it as its main input."""
+    """Return the part of a model that takes an argument: the outermost with it as main input."""
     parts = [part for part in model.modules() if getattr(part, "main_input_name", None) == argument]
     if not parts and hasattr(model, "get_encoder"):
         encoders = (model.get_encoder(modality="audio"), model.get_encoder())
@@ -157,12 +157,12 @@ def _reader(model: Any, argument: str) -> nn.Module | None:
 
 
 def first_layer(module: nn.Module) -> nn.Module | None:
-    """The layer that reads what a module is given: the first one whose weight says how wide that is."""
+    """Return the layer that takes a module's input: the first one whose weight has the input's width."""
     return next((part for part in module.modules() if isinstance(part, _LAYERS)), None)
 
 
 def width_of(module: nn.Module) -> int | None:
-    """How wide one step of what a module reads is; None where its first layer does not say."""
+    """Return the width of one input step of a module; None if its first layer does not determine it."""
     layer = first_layer(module)
     if isinstance(layer, nn.Linear):
         return layer.in_features

@@ -155,7 +155,7 @@ class Wrappers:
         Args:
             original: The module.
             copy: Its structural copy, which owns its attributes.
-            whole: id of a distributed tensor -> its full-shape replacement, so that ties are kept.
+            whole: Id of a distributed tensor -> its full-shape replacement, so that ties are kept.
         """
         held = vars(copy)
         if held.get("_compiled_call_impl") is not None:

@@ -1,1 +1,1 @@
-"""Tensor subclasses and packed weights as the plain tensors that lie in memory."""
+"""Tensor subclasses and packed weights as the plain tensors in memory."""

@@ -1,8 +1,8 @@
-"""Weights that quantised modules keep packed inside script objects, as the tensors that they hold.
+"""Weights packed in script objects of quantized modules, as the tensors that they contain.
 
-A quantised module has no parameters: its weights lie in an object that only its own operators can read. What such an
-object says of itself through its public methods (`unpack`, `stride`, ...) is asked for once before the forward; the
-copy that unpacking makes is of one layer and is dropped at once.
+A quantized module has no parameters: its weights are in an object that only its own operators can read. The public
+methods of that object (`unpack`, `stride`, ...) are called once before the forward; the copy made by unpacking is of
+one layer and is dropped at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from ..symbols import CaptureError
 from .tensor_parts import Part
 
-# The attributes of torch's own quantised modules that hold such objects, directly or in a submodule.
+# Attributes of torch's own quantized modules that hold such objects, directly or in a submodule.
 _PRIVATE = re.compile(r"(?:^|\.)(?:_packed_params|_all_weight_values)(?:\.(\d+))?$")
 _ATTRIBUTES = frozenset({"_packed_params", "_packed_weight", "param"})
 _CELL = frozenset({"_packed_weight_ih", "_packed_weight_hh"})
@@ -25,14 +25,14 @@ _CONVOLUTION = ("stride", "padding", "output_padding", "dilation", "groups")
 
 
 class PackedWeight:
-    """What one script object holds.
+    """Content of one script object.
 
     Attributes:
-        path: Of the module that it belongs to.
+        path: Path of the module that owns it.
         tensors: Name -> meta twin: `weight`, `bias`, `weight_scale`, `weight_zero_point`; for a cell of a recurrent
             layer the same for `weight_ih` and `weight_hh`.
-        names: The same names -> the name in the model, such as `layer1.0.conv1.weight`.
-        settings: What else it holds, for convolutions: `stride`, `padding`, `dilation`, `groups`, `transposed`.
+        names: The same names -> names in the model, such as `layer1.0.conv1.weight`.
+        settings: For convolutions: `stride`, `padding`, `dilation`, `groups`, `transposed`.
     """
 
     __slots__ = ("names", "path", "settings", "source", "tensors")
@@ -59,16 +59,16 @@ class PackedWeight:
 
     @property
     def weight(self) -> torch.Tensor:
-        """The weight, in the shape that it has before packing."""
+        """The weight, in its shape before packing."""
         return self.tensors["weight"]
 
     def parts(self) -> Iterator[Part]:
-        """All tensors. Scales and zero points are bytes beside the weight and no elements of it."""
+        """Yield all tensors. Scales and zero points add bytes to the weight but no elements."""
         for key, tensor in self.tensors.items():
             yield Part(self.names[key], tensor, 0 if key.endswith(_BESIDE) else None)
 
     def holds_what(self, other: Any) -> bool:
-        """Whether another script object of the same type has the same content."""
+        """Return whether another script object of the same type has the same content."""
         mine, its = contents_of(self.source), contents_of(other)
         return mine.keys() == its.keys() and all(_equal(mine[name], its[name]) for name in mine)
 
@@ -79,17 +79,17 @@ def _read(source: Any, path: str, attribute: str) -> PackedWeight:
     except RuntimeError as error:
         raise CaptureError(
             f"module {path!r} holds {source._type()} in {attribute!r}, whose weight cannot be read: {error}; "
-            "expected an engine that unpacks what it packs, such as fbgemm"
+            "expected an engine that can unpack its weights, such as fbgemm"
         ) from error
 
 
 def contents_of(source: Any) -> dict[str, torch.Tensor]:
-    """The tensors that a script object holds, unpacked: `weight`, and `bias` where it has one."""
+    """Return the unpacked tensors of a script object: `weight`, and `bias` if it has one."""
     if source._has_method("unpack"):
         held = source.unpack()
         weight, bias = held if isinstance(held, tuple) else (held, None)
         return {"weight": weight} | ({} if bias is None else {"bias": bias})
-    # A cell of a recurrent layer: its biases, and two objects that hold a weight each.
+    # A cell of a recurrent layer: its biases, and two objects with one weight each.
     _, biases, _, _, packed = source.__getstate__()[0]
     contents = {}
     for name, inner in zip(("ih", "hh"), packed, strict=True):
@@ -101,13 +101,13 @@ def contents_of(source: Any) -> dict[str, torch.Tensor]:
 
 
 def _twins(tensor: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Meta twins of a tensor as it lies in memory, and of its scales and zero points."""
+    """Return meta twins of a tensor as stored in memory, and of its scales and zero points."""
 
     def meta(shape: Any, dtype: torch.dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype, device="meta")
 
     if not tensor.is_quantized:
-        # Weights are unpacked as float32 from what is stored as float16; biases are float32 in memory.
+        # float16 weights are unpacked to float32; biases are float32 in memory.
         half = tensor.dim() >= 2  # noqa: PLR2004
         return {"": meta(tensor.shape, torch.float16 if half else tensor.dtype)}
     twins: dict[str, torch.Tensor] = {"": torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")}
@@ -115,7 +115,7 @@ def _twins(tensor: torch.Tensor) -> dict[str, torch.Tensor]:
     scale, zero_point = torch.float32, torch.int32
     if tensor.qscheme() is not torch.per_tensor_affine:
         scales = tensor.q_per_channel_scales().shape
-    if tensor.qscheme() is torch.per_channel_affine_float_qparams:  # rows of an embedding, with their own floats
+    if tensor.qscheme() is torch.per_channel_affine_float_qparams:  # rows of an embedding with float parameters
         scale = zero_point = torch.float16 if tensor.dtype is torch.quint4x2 else torch.float32
     return twins | {"scale": meta(scales, scale), "zero_point": meta(scales, zero_point)}
 
@@ -127,14 +127,14 @@ def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 class PackedWeights:
-    """The script objects of a module, and which of them an operator got: torch hands it a copy that has no identity."""
+    """The script objects of a module, matched to operands: torch passes copies without identity to operators."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.all: list[PackedWeight] = []
         self._of_module: dict[str, list[PackedWeight]] = {}
         self._used: set[int] = set()
         known: dict[int, PackedWeight] = {}
-        of_torch: dict[type, bool] = {}  # torch's float modules, which most modules are, hold none
+        of_torch: dict[type, bool] = {}  # caches that torch's float modules have none
         for path, part in module.named_modules():
             kind = type(part)
             if kind not in of_torch:
@@ -150,14 +150,17 @@ class PackedWeights:
                 self._of_module.setdefault(path, []).append(known[id(value)])
 
     def resolve(self, module: str, value: Any) -> Any:
-        """The `PackedWeight` of a script object that an operator got, also in lists; other values as they are.
+        """Return the `PackedWeight` of a script object passed to an operator, also in lists; other values unchanged.
 
         Args:
-            module: The path of the module that runs.
+            module: Path of the running module.
             value: An argument.
 
+        Returns:
+            The argument with packed weights resolved.
+
         Raises:
-            ValueError: The object was made during the forward, from weights that a capture does not have.
+            ValueError: The object was created during the forward, from weights that a capture does not have.
         """
         if isinstance(value, list | tuple):
             return [self.resolve(module, v) for v in value]
@@ -167,8 +170,8 @@ class PackedWeights:
         if len(candidates) > 1:
             candidates = [c for c in candidates if c.holds_what(value)]
         if not candidates:
-            raise ValueError(f"{value._type()} is held by no module at or below {module!r}; expected one of its own")
-        # Layers with equal content are told apart by the order in which they are asked for.
+            raise ValueError(f"{value._type()} belongs to no module at or below {module!r}; expected one of its own")
+        # Layers with equal content are told apart by the order of their calls.
         found = next((c for c in candidates if id(c) not in self._used), candidates[0])
         if len(candidates) > 1:
             self._used.add(id(found))
@@ -186,17 +189,17 @@ class PackedWeights:
 
     @staticmethod
     def arguments(given: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-        """The named arguments of a call with what packed weights hold in their place.
+        """Return the named arguments of a call with packed weights replaced by their content.
 
-        A lone packed weight becomes `weight`, `bias`, `weight_scale` and so on; several carry the names of their
-        arguments. A list of cells becomes the list of their weights and biases, with all scales behind it.
+        A single packed weight becomes `weight`, `bias`, `weight_scale` and so on; several keep the names of their
+        arguments. A list of cells becomes the list of their weights and biases, followed by all scales.
         """
         named = list(given)
         lone = sum(isinstance(value, PackedWeight) for _, value in named) == 1
         result: list[tuple[str, Any]] = []
         for name, value in named:
             if isinstance(value, PackedWeight):
-                # Of several, as of a cell, the biases are arguments of their own.
+                # With several, as in a cell, the biases are separate arguments.
                 result += [
                     (key if lone else key.replace("weight", name, 1), tensor)
                     for key, tensor in value.tensors.items()

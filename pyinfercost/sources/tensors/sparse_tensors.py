@@ -1,8 +1,8 @@
-"""Sparse tensors of a capture: their values and indices as what lies in memory, and products that run on these.
+"""Sparse tensors in a capture: values and indices as tensors in memory, and products on them.
 
-Torch's meta device has no kernels for sparse products. A sparse tensor becomes a `SparseMeta`, made of meta tensors for
-its values and indices, whose dispatch turns each operator into one on those: a product into
-`pyinfercost.sparse_product`, which has a row of its own. How many values are stored is the length of the values.
+Torch's meta device has no kernels for sparse products. A sparse tensor becomes a `SparseMeta` made of meta tensors for
+its values and indices, whose dispatch maps each operator to one on those: a product to `pyinfercost.sparse_product`,
+which has a row in the operator tables. The number of stored values is the length of the values.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SparseMeta(torch.Tensor):
     """A sparse tensor without data.
 
     Attributes:
-        stored: meta tensors by name: `values`, and `indices` or two of compressed and plain indices.
+        stored: Meta tensors by name: `values`, and `indices` or a pair of compressed and plain indices.
     """
 
     stored: dict[str, torch.Tensor]
@@ -45,7 +45,7 @@ class SparseMeta(torch.Tensor):
         make: Any = torch.Tensor._make_wrapper_subclass
         made: SparseMeta = make(cls, tuple(shape), dtype=dtype or stored["values"].dtype, device="meta")
         made.stored, made.sparse_layout = stored, layout
-        for name, part in stored.items():  # `values` itself is a method of tensors
+        for name, part in stored.items():  # `values` itself is a tensor method
             setattr(made, f"stored_{name}", part)
         return made
 
@@ -76,19 +76,19 @@ class SparseMeta(torch.Tensor):
         result = NotImplemented if rule is None else rule(*args, **(kwargs or {}))
         if result is NotImplemented:
             raise NotImplementedError(
-                f"no rule for {func} on a sparse tensor, expected a product with a dense one or an operation on the "
-                "stored values; call to_dense() first"
+                f"no rule for {func} on a sparse tensor; expected a product with a dense one or an operation on the "
+                "stored values, or call to_dense() first"
             )
         return result
 
 
 def is_sparse(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is one of torch's sparse layouts, and no subclass of this module."""
+    """Return whether a tensor has a sparse layout of torch and is not a `SparseMeta`."""
     return tensor.layout is not torch.strided and type(tensor) is not SparseMeta and not tensor.is_mkldnn
 
 
 def sparse_twin(tensor: torch.Tensor) -> SparseMeta:
-    """A `SparseMeta` with the layout, shape, dtype and number of stored values of a sparse tensor."""
+    """Return a `SparseMeta` with the layout, shape, dtype and number of stored values of a sparse tensor."""
 
     def twin(part: torch.Tensor) -> torch.Tensor:
         return torch.empty_strided(part.shape, part.stride(), dtype=part.dtype, device="meta")
@@ -104,7 +104,7 @@ def sparse_twin(tensor: torch.Tensor) -> SparseMeta:
 # ---- operators on stored parts ---------------------------------------------------------------------------------------
 
 _library: Any = torch.library.Library("pyinfercost", "FRAGMENT")  # type: ignore[no-untyped-call]
-# `rows` and `inner` are the lengths of the sparse matrix on the side of the result and on the side of the sum.
+# `rows` and `inner` are the lengths of the sparse matrix along the result and along the sum.
 _library.define(
     "sparse_product(Tensor values, Tensor[] indices, Tensor dense, SymInt rows, SymInt inner, SymInt[] shape, "
     "Tensor? added=None) -> Tensor"
@@ -138,8 +138,8 @@ def _indices(matrix: SparseMeta) -> list[torch.Tensor]:
 
 
 def _product(left: Any, right: Any, added: Any = None) -> Any:
-    """`left @ right`, of which one is sparse, with leading dimensions of the dense one."""
-    if isinstance(left, SparseMeta) == isinstance(right, SparseMeta):  # of two sparse ones the places decide the work
+    """Return `left @ right` with one sparse operand; the dense one may have leading dimensions."""
+    if isinstance(left, SparseMeta) == isinstance(right, SparseMeta):  # the work of two sparse ones depends on indices
         return NotImplemented
     matrix, dense = (left, right) if isinstance(left, SparseMeta) else (right, left)
     rows, inner = matrix.shape[-2:] if matrix is left else reversed(matrix.shape[-2:])
@@ -151,7 +151,7 @@ def _product(left: Any, right: Any, added: Any = None) -> Any:
         shape = [*dense.shape[:-2], rows, dense.shape[-1]]
     else:
         shape = [*dense.shape[:-1], rows]
-    if matrix.dim() > _MATRIX:  # every batch has values of its own, and its own columns
+    if matrix.dim() > _MATRIX:  # each batch item has its own values and columns
         inner = inner * matrix.shape[:-2].numel()
     return torch.ops.pyinfercost.sparse_product(
         matrix.stored["values"], _indices(matrix), dense, rows, inner, shape, added
@@ -195,7 +195,7 @@ def _turned(matrix: SparseMeta, first: int = 0, second: int = 1) -> Any:
 
 
 def _on_values(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What maps zero to zero is done to the stored values alone."""
+    """Return a rule that applies a function to stored values only; the function maps zero to zero."""
 
     def rule(matrix: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(matrix, SparseMeta) or any(isinstance(a, torch.Tensor) and a.dim() > 0 for a in args):
@@ -206,7 +206,7 @@ def _on_values(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _softmax(matrix: SparseMeta, dim: int, *_: Any, **__: Any) -> SparseMeta:
-    """Over the stored values of each row."""
+    """Softmax over the stored values of each row."""
     del dim
     return _with_values(matrix, torch.softmax(matrix.stored["values"], 0))
 
@@ -268,7 +268,7 @@ def _of_layout(compressed: Any, plain: Any, values: Any, size: Any = None, *, la
     return _compressed(layout)(compressed, plain, values, size) if layout in _COMPRESSED else NotImplemented
 
 
-# How a forward makes a sparse tensor from parts.
+# Constructors of sparse tensors from parts in a forward.
 CONSTRUCTORS: dict[Any, Callable[..., Any]] = {
     _aten.sparse_coo_tensor.indices_size: _coordinates,
     _aten._sparse_coo_tensor_unsafe.default: _coordinates,

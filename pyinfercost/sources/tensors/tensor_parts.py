@@ -1,8 +1,8 @@
-"""Tensors that are made of other tensors, as quantised weights are: what really lies in memory, and their meta twins.
+"""Tensors made of other tensors, such as quantized weights: the tensors in memory, and their meta twins.
 
 Such a tensor is a subclass with `__tensor_flatten__`, which names its inner tensors, and `__tensor_unflatten__`, which
-makes one from them. A twin is the same subclass around meta twins of the inner tensors, so that a forward goes through
-the subclass's own dispatch and arrives at the operators that run on what lies in memory.
+creates one from them. A twin is the same subclass around meta twins of the inner tensors, so that a forward passes
+through the subclass's own dispatch and reaches the operators on the tensors in memory.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from torch._ops import OpOverload
 
 PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
-"""Types of tensors that are what lies in memory."""
+"""Tensor types without inner tensors."""
 
 
 class Part(NamedTuple):
-    """One tensor that lies in memory.
+    """One tensor in memory.
 
     Attributes:
-        name: The name of the whole and the place in it: `fc.weight[qdata]`.
+        name: Name of the whole tensor, and the position in it: `fc.weight[qdata]`.
         tensor: The tensor.
-        logical_numel: Elements of the whole that it stores: of packed data more than it has, of a scale 0; None for the
-            whole itself.
+        logical_numel: Number of elements of the whole tensor stored in it: more than its own for packed data, 0 for
+            scales; None for the whole tensor itself.
     """
 
     name: str
@@ -36,9 +36,9 @@ class Part(NamedTuple):
 
 
 def parts_of(name: str, tensor: torch.Tensor) -> list[Part]:
-    """The tensors that lie in memory for a tensor: itself, or the inner ones of a subclass.
+    """Return the tensors in memory of a tensor: itself, or the inner ones of a subclass.
 
-    The largest of them stores all elements; scales and zero points are bytes beside it and no elements.
+    The largest one stores all elements; scales and zero points add bytes but no elements.
     """
     if not _is_made_of_parts(tensor):
         return [Part(name, tensor, None)]
@@ -48,11 +48,14 @@ def parts_of(name: str, tensor: torch.Tensor) -> list[Part]:
 
 
 def meta_twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor]) -> torch.Tensor:
-    """A tensor of the same type and metadata on the meta device.
+    """Return a tensor of the same type and metadata on the meta device.
 
     Args:
         tensor: Any tensor.
-        twins: id -> twin of tensors that have one; what is made is added, so that what is shared stays shared.
+        twins: Id -> existing twin; new twins are added, so that shared tensors stay shared.
+
+    Returns:
+        The twin.
     """
     if id(tensor) not in twins:
         twins[id(tensor)] = _twin_of_parts(tensor, twins) if _is_made_of_parts(tensor) else _plain_twin(tensor)
@@ -60,10 +63,10 @@ def meta_twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor]) -> torch.Ten
 
 
 def call_on_parts(op: OpOverload, types: Iterable[type], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A call on tensors that are made of others: their own dispatch leads to calls on what lies in memory.
+    """Run an operator on tensors made of others: their own dispatch calls operators on the tensors in memory.
 
     Raises:
-        NotImplementedError: None of the types knows the operator.
+        NotImplementedError: None of the types implements the operator.
     """
     refused = ""
     for kind in types:
@@ -74,7 +77,7 @@ def call_on_parts(op: OpOverload, types: Iterable[type], args: tuple[Any, ...], 
             continue
         if result is not NotImplemented:
             return result
-    # Outside of inference mode torch takes such an operator apart before a subclass sees it.
+    # Outside of inference mode, torch decomposes such an operator before a subclass sees it.
     result = op.decompose(*args, **kwargs)
     if result is NotImplemented:
         names = ", ".join(kind.__name__ for kind in types)

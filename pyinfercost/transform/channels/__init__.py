@@ -1,4 +1,4 @@
-"""Groups of channels that must be removed together, and the graph with their numbers as named sizes."""
+"""Groups of channels that must be removed together, and the graph with their sizes as named sizes."""
 
 from __future__ import annotations
 

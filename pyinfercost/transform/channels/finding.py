@@ -1,4 +1,4 @@
-"""`channel_groups`: walk over a graph, derive classes of equal units, and group the free ones."""
+"""`channel_groups`: walk over a graph, derive the classes of equal units, and group those that are not fixed."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 def channel_groups(graph: Graph) -> ChannelGroups:
     """Find the channels of a model that must be removed together, and make their numbers named sizes of its graph.
 
-    An output channel of a layer can be removed if all its readers can be narrowed with it: norms, residual sums,
-    concatenations, the next layers. Channels that are tied in this way are one unit. Units that lie along the same
-    dimensions of the same tensors are one group; any number of them can be kept, at least one. A head of an attention
-    is one unit, and so is any other part that a view cuts a dimension into. Inputs and outputs of the model are fixed,
-    and so are channels that reach an op without a rule.
+    An output channel of a layer can be removed if all its consumers can be narrowed with it: norms, residual sums,
+    concatenations, the next layers. Channels that are tied in this way are one unit. Units with the same member
+    dimensions are one group; any number of them can be kept, at least one. An attention head is one unit, and so is
+    any other part that a view splits off a dimension. Inputs and outputs of the model are fixed, and so are channels
+    that reach an operator without a rule.
 
     Args:
-        graph: of a forward, as `ic.capture` returns it. Named sizes such as `batch` stay open.
+        graph: Graph of a forward from `ic.capture`. Named sizes such as `batch` stay symbolic.
 
     Returns:
         The groups, the reasons why other channels are fixed, and the graph with one more named size (role `channel`)
-        for each group: the number of units kept (default: all of them; minimum 1). For all their values its counts and
-        estimates equal those of the narrower model, captured afresh.
+        per group: the number of units kept (default: all; minimum 1). For all values, its counts and estimates equal
+        those of a new capture of the narrower model.
 
     Raises:
         ChannelGroupsError: (a `ValueError`) the graph is one of a training step.
@@ -46,8 +46,8 @@ def channel_groups(graph: Graph) -> ChannelGroups:
     backward = sum(node.phase == "backward" for node in walk.nodes)
     if backward:
         raise ChannelGroupsError(
-            f"got the graph of a training step with {backward} nodes of backward, expected a forward alone: "
-            "capture the model again without training=True"
+            f"got the graph of a training step with {backward} backward nodes; expected a forward, so capture the "
+            "model without training=True"
         )
     follow(walk)
     given = walk.fixed("they are results of the model")
@@ -60,7 +60,7 @@ def channel_groups(graph: Graph) -> ChannelGroups:
         odd = widths.find_shapes()
         if not odd:
             break
-        # If a stride is no expression in widths, the tensor is fixed, and everything is derived again.
+        # A tensor whose strides are not expressions in widths is fixed, and everything is derived again.
         for t in odd:
             reason = walk.fixed("a view of them lies in memory in a way that their number does not tell")
             for axis in walk.axes(t):
@@ -69,13 +69,13 @@ def channel_groups(graph: Graph) -> ChannelGroups:
 
 
 class _Finding:
-    """The groups that follow from the state of a walk.
+    """The groups derived from the state of a walk.
 
     Attributes:
-        label: for each unit the least unit of its class.
-        group_of_root: for each such least unit the number of its group; -1 if it is fixed.
-        names: of the groups.
-        sizes: units of each group.
+        label: For each unit, the smallest unit of its class.
+        group_of_root: For each smallest unit of a class, the index of its group; -1 if it is fixed.
+        names: Names of the groups.
+        sizes: Number of units of each group.
     """
 
     def __init__(self, walk: Walk) -> None:
@@ -87,7 +87,7 @@ class _Finding:
         arrays = {id(axis): axis for axes in walk.axes_of for axis in axes or () if not isinstance(axis, int)}
         for _, _, axes in walk.arguments:
             arrays |= {id(axis): axis for axis in axes if not isinstance(axis, int)}
-        # Each array gets a random number. Units with the same count in every array have the same sum of these numbers.
+        # Each array gets a random number. Units with equal counts in every array have equal sums of these numbers.
         drawn = np.random.default_rng(0).integers(1, 2**63, size=len(arrays), dtype=np.uint64)
         signature = np.zeros(len(self.label), dtype=np.uint64)
         for number, array in zip(drawn, arrays.values(), strict=True):
@@ -124,7 +124,7 @@ class _Finding:
                 if mark not in known:
                     units = roots[signature[roots] == mark]
                     if len(units) == 1:
-                        continue  # a single unit, and one must be kept
+                        continue  # a single unit, which must be kept
                     known[mark] = len(known)
                     self._units.append(units)
                     self.group_of_root[self._units[-1]] = known[mark]
@@ -160,7 +160,7 @@ class _Finding:
         )
 
     def _positions(self, axis: Axis, place: Ids) -> Iterable[tuple[int, Ids]]:
-        """Yield the groups along a dimension, and the positions of their units."""
+        """Yield the groups along a dimension, with the positions of their units."""
         if isinstance(axis, int):
             return
         roots = self.label[axis]

@@ -1,4 +1,4 @@
-"""Result types: groups of channels, the dimensions of weights that they lie along, and fixed layers."""
+"""Result types: channel groups, their members, and fixed layers."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Role = Literal["producer", "scale", "consumer", "buffer"]
 
 
 class ChannelGroupsError(ValueError):
-    """The graph has no channel groups, or no such group; the message says what was expected."""
+    """The graph has no channel groups, or not the requested one; the message states what is expected."""
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One dimension of a weight or buffer that a group lies along.
+    """One dimension of a weight or buffer that belongs to a group.
 
     Attributes:
-        tensor: the name of the parameter or buffer, as in the graph, such as `"layer1.0.conv1.weight"`.
-        dim: which of its dimensions, from 0.
-        role: `"producer"` makes the channels (the output dimension of a layer's weight, its bias, a table that is
-            added), `"scale"` multiplies or shifts them (a norm's weight and bias, a layer scale), `"consumer"` reads
-            them (the input dimension of the next layer's weight), `"buffer"` is no parameter (running statistics).
-        indices: positions along `dim`, of shape [width, per_unit]: row i has those of unit i. Read-only.
+        tensor: Name of the parameter or buffer in the graph, such as `"layer1.0.conv1.weight"`.
+        dim: Index of the dimension.
+        role: `"producer"` produces the channels (the output dimension of a layer's weight, its bias, an added table),
+            `"scale"` multiplies or shifts them (a norm's weight and bias, a layer scale), `"consumer"` reads them (the
+            input dimension of the next layer's weight), `"buffer"` is not a parameter (running statistics).
+        indices: Positions along `dim`, of shape [width, per_unit]: row i belongs to unit i. Read-only.
     """
 
     tensor: str
@@ -45,19 +45,19 @@ class Member:
 
     @property
     def per_unit(self) -> int:
-        """Positions along the dimension for each unit."""
+        """Number of positions along the dimension per unit."""
         return int(self.indices.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelGroup:
-    """Units that lie along the same dimensions of weights. Each can be removed, as a whole.
+    """Units with the same member dimensions. Each unit can be removed as a whole.
 
     Attributes:
-        name: the named size of the graph that is the number of units kept, such as `"width_layer1_0_conv1"`.
-        modules: paths of all layers that make these channels, in execution order.
-        width: the units of the captured model.
-        members: every dimension of a parameter or buffer that the units lie along.
+        name: The graph's named size for the number of units kept, such as `"width_layer1_0_conv1"`.
+        modules: Paths of all layers that produce these channels, in execution order.
+        width: Number of units in the captured model.
+        members: All dimensions of parameters and buffers that belong to the group.
     """
 
     name: str
@@ -83,11 +83,11 @@ class ChannelGroups:
     """All channel groups of a graph.
 
     Attributes:
-        graph: the graph with one named size for each group: `ic.count(groups.graph, width_conv1=32)` is the exact cost
-            of the model with 32 of these channels. A size left out stays open in `count` and is the full width in
-            `estimate`.
-        groups: in the order of their first layers.
-        fixed: module path -> why none of its output channels can be removed.
+        graph: The graph with one named size per group: `ic.count(groups.graph, width_conv1=32)` is the exact cost of
+            the model with 32 of these channels. A size that is not given stays symbolic in `count` and is the full
+            width in `estimate`.
+        groups: The groups in the order of their first layers.
+        fixed: Module path -> reason why none of its output channels can be removed.
     """
 
     graph: Graph
@@ -96,17 +96,17 @@ class ChannelGroups:
 
     @property
     def widths(self) -> dict[str, int]:
-        """Name of the size of each group -> its full width in units."""
+        """Full width of each group in units, by the name of its size."""
         return {group.name: group.width for group in self.groups}
 
     def __len__(self) -> int:
         return len(self.groups)
 
     def __getitem__(self, key: str) -> ChannelGroup:
-        """Return the group of a size's name, or of the path of a layer that makes channels of exactly one group.
+        """Return the group with a name, or that of a layer whose output channels belong to exactly one group.
 
         Raises:
-            KeyError: there is no such group, or several; the message lists the groups.
+            KeyError: There is no such group, or several; the message lists the groups.
         """
         for group in self.groups:
             if group.name == key:
@@ -116,29 +116,32 @@ class ChannelGroups:
             return found[0]
         if found:
             names = ", ".join(group.name for group in found)
-            raise KeyError(f"{key!r} makes channels of several groups ({names}); give the name of one")
+            raise KeyError(f"the channels of {key!r} belong to several groups ({names}); use the name of one")
         if key in self.fixed:
             raise KeyError(f"the channels of {key!r} are fixed: {self.fixed[key]}")
         known = ", ".join(repr(group.name) for group in self.groups[:_NAMED]) or "none"
         more = ", ..." if len(self.groups) > _NAMED else ""
-        raise KeyError(f"no channel group {key!r}; expected the name of a group or of a layer, there are {known}{more}")
+        raise KeyError(f"no channel group {key!r}; expected the name of a group or a layer, such as {known}{more}")
 
     def at(self, **widths: SupportsIndex) -> Graph:
-        """Return the graph of the narrower model, with numbers for all widths; other named sizes stay open.
+        """Return the graph of the narrower model, with integers for all widths; other named sizes stay symbolic.
 
-        It is planned like a fresh capture: faster than a graph with a hundred open widths, and with the kernels that a
-        library chooses for these numbers of channels.
+        It is planned like a new capture: faster than a graph with a hundred symbolic widths, and with the kernels that
+        a library chooses for these numbers of channels.
 
         Args:
-            **widths: units to keep, by the name of a group's size; groups left out keep all.
+            **widths: Number of units to keep, by name of a group; other groups keep all.
+
+        Returns:
+            The graph.
 
         Raises:
-            ChannelGroupsError: (a `ValueError`) a name is no group's, or a width is below 1.
+            ChannelGroupsError: (a `ValueError`) a name is not that of a group, or a width is below 1.
         """
         unknown = [name for name in widths if name not in self.widths]
         if unknown:
             known = ", ".join(list(self.widths)[:_NAMED]) or "none"
-            raise ChannelGroupsError(f"got a width {unknown[0]!r}, expected the name of a group; there are {known}")
+            raise ChannelGroupsError(f"unknown width {unknown[0]!r}; expected the name of a group, such as {known}")
         try:
             values = {**self.widths, **bind_sizes(self.graph, widths)}
         except SizeError as error:

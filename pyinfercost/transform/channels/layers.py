@@ -1,4 +1,4 @@
-"""Rules of layers with weights: convolutions, linear layers, embeddings."""
+"""Rules for layers with weights: convolutions, linear layers, embeddings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..._core import NodeInfo
 
 SMALL = 3
-"""Parts with at most this many elements are structure (q, k and v; real and imaginary), not a width."""
+"""Parts with at most this many elements are structural (q, k and v; real and imaginary), not a width."""
 
 
 def linear(walk: Walk, node: NodeInfo) -> None:
@@ -33,7 +33,7 @@ def linear(walk: Walk, node: NodeInfo) -> None:
 
 
 def embedding(walk: Walk, node: NodeInfo) -> None:
-    """Rows are looked up by number and fixed; columns are channels."""
+    """Rows are selected by index and fixed; columns are channels."""
     weight, indices = need(node, "weight"), need(node, "indices", "input")
     walk.fix_dim(weight, 0, "rows of a table are looked up by number")
     walk.makes(weight, 1)
@@ -74,9 +74,9 @@ def _whole(walk: Walk, weight: int, inputs: Axis, transposed: bool) -> Axis:
 
 
 def _grouped(walk: Walk, node: NodeInfo, weight: int, inputs: Axis, groups: int, transposed: bool) -> Axis:
-    """Remove whole groups (a depthwise convolution has groups of one channel), or as many channels of each group.
+    """Remove whole groups (a depthwise convolution has groups of one channel), or equally many channels of each group.
 
-    A few groups with several channels each lose channels; many groups lose groups.
+    A convolution with few groups of several channels loses channels; one with many groups loses groups.
     """
     units = walk.units
     rows, columns = walk.axes(weight)[:2]
@@ -109,7 +109,7 @@ def _grouped(walk: Walk, node: NodeInfo, weight: int, inputs: Axis, groups: int,
 
 
 def product(walk: Walk, node: NodeInfo) -> None:
-    """Matrix products under all their names; an addend is broadcast to the result."""
+    """Matrix products of all kinds; an addend is broadcast to the result."""
     first, second = need(node, "mat1", "batch1", "self"), need(node, "mat2", "batch2", "other", "vec")
     left, right = walk.axes(first), walk.axes(second)
     if not left or not right:
@@ -143,7 +143,7 @@ def einsum(walk: Walk, node: NodeInfo) -> None:
     terms, arrow, result = equation.partition("->")
     parts = terms.split(",")
     if not arrow or "." in equation or len(parts) != len(tensors) or any(len(set(p)) < len(p) for p in parts):
-        raise LockedError(f"einsum of {equation!r} is not followed")
+        raise LockedError(f"einsum of {equation!r} is not supported")
     found: dict[str, Axis] = {}
     for letters, t in zip(parts, tensors, strict=True):
         for letter, axis, length in zip(letters, walk.axes(t), walk.lengths[t], strict=True):

@@ -1,4 +1,4 @@
-"""Rules of elementwise ops with broadcasting, and of norms."""
+"""Rules for elementwise operators with broadcasting, and for norms."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ def broadcast(walk: Walk, tensors: Sequence[int], rank: int, *, skip: int = 0) -
     """Return the dimensions of operands after broadcasting.
 
     Args:
-        walk: the walk.
-        tensors: the operands.
-        rank: of the result.
-        skip: last dimensions of each operand that are left out.
+        walk: The walk.
+        tensors: The operands.
+        rank: Rank of the result.
+        skip: Number of last dimensions of each operand to leave out.
+
+    Returns:
+        The dimensions of the result.
     """
     made: list[Axis] = []
     single = walk.fixed("there is one of them, which may broadcast")
@@ -39,7 +42,7 @@ def broadcast(walk: Walk, tensors: Sequence[int], rank: int, *, skip: int = 0) -
 
 
 def pointwise(walk: Walk, node: NodeInfo) -> None:
-    """Every result has the operands' dimensions; element i of all of them is one unit."""
+    """Every result has the operands' dimensions; elements at equal positions are one unit."""
     tensors = node.operands
     for t in node.results:
         walk.set(t, broadcast(walk, tensors, len(walk.lengths[t])))
@@ -53,7 +56,7 @@ def pointwise(walk: Walk, node: NodeInfo) -> None:
 
 
 def like_self(walk: Walk, node: NodeInfo) -> None:
-    """Results have the first operand's dimensions; other operands do not count."""
+    """Results have the first operand's dimensions; other operands are ignored."""
     found = node.operand("self", "input", "a")
     source = node.operands[0] if found is None else found
     for t in node.results:
@@ -98,7 +101,7 @@ def channel_norm(walk: Walk, node: NodeInfo) -> None:
 
 
 def row_norm(walk: Walk, node: NodeInfo) -> None:
-    """Layer and RMS norm: the weight lies along the last dimensions, and their lengths are an argument."""
+    """Layer and RMS norm: the weight lies along the last dimensions, whose lengths are an argument."""
     source = need(node, "input", "self")
     axes = list(walk.axes(source))
     for name in ("weight", "bias"):
@@ -117,7 +120,7 @@ def row_norm(walk: Walk, node: NodeInfo) -> None:
 def group_norm(walk: Walk, node: NodeInfo) -> None:
     """The number of groups is fixed, so all groups lose equally many channels.
 
-    With one channel in each group, a group is one unit with its channel.
+    With one channel per group, a group is one unit with its channel.
     """
     source = need(node, "input", "self")
     axes = list(walk.axes(source))
@@ -141,7 +144,7 @@ def group_norm(walk: Walk, node: NodeInfo) -> None:
 
 
 def tie(walk: Walk, parts: Sequence[Axis]) -> None:
-    """Make element i of all parts one unit."""
+    """Make elements at equal positions of all parts one unit."""
     first = parts[0]
     arrays = [part for part in parts[1:] if not isinstance(part, int)]
     if not isinstance(first, int) and arrays:
@@ -149,7 +152,7 @@ def tie(walk: Walk, parts: Sequence[Axis]) -> None:
 
 
 def _norm_results(walk: Walk, node: NodeInfo, axes: list[Axis], channels: Axis | None) -> None:
-    """Set the result of a norm and its statistics, by channel or by row."""
+    """Set the result of a norm and its statistics, per channel or per row."""
     walk.set(node.results[0], axes)
     for t in node.results[1:]:
         lengths = walk.lengths[t]

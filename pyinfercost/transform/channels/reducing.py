@@ -1,4 +1,4 @@
-"""Rules of ops that reduce dimensions, slide windows, look up elements, or create tensors."""
+"""Rules for operators that reduce dimensions, slide windows, look up elements, or create tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def reduce(walk: Walk, node: NodeInfo) -> None:
-    """Sums, means and extrema: the reduced dimensions disappear, or have length 1."""
+    """Sums, means and extrema: reduced dimensions disappear or have length 1."""
     source = need(node, "self", "input", "x")
     axes = walk.axes(source)
     rank, dims = len(axes), node.argument("dim", node.argument("dims"))
@@ -26,7 +26,7 @@ def reduce(walk: Walk, node: NodeInfo) -> None:
 
 
 def along(walk: Walk, node: NodeInfo) -> None:
-    """Softmax, running sums, sorting, shifts: a result depends on all elements of a dimension, or on their places."""
+    """Softmax, running sums, sorting, shifts: a result depends on all elements of a dimension or on their positions."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
     dims = node.argument("dim", node.argument("dims", -1))
@@ -45,7 +45,7 @@ def along(walk: Walk, node: NodeInfo) -> None:
 
 
 def triangle(walk: Walk, node: NodeInfo) -> None:
-    """`tril` and `triu` depend on row and column numbers."""
+    """`tril` and `triu` depend on row and column indices."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
     for dim in (-2, -1):
@@ -79,7 +79,7 @@ def sampled(walk: Walk, node: NodeInfo) -> None:
 
 
 def look_up(walk: Walk, node: NodeInfo) -> None:
-    """`index` and `index_select`: dimensions that are looked up by number are fixed, the others pass on."""
+    """`index` and `index_select`: indexed dimensions are fixed, others are passed on."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
     reason = walk.fixed("some of them are looked up by number")
@@ -94,7 +94,7 @@ def look_up(walk: Walk, node: NodeInfo) -> None:
         for axis in [] if t is None else walk.axes(t):
             walk.units.fix(axis, reason)
     if not used or used != list(range(used[0], used[-1] + 1)):
-        raise LockedError("dimensions are looked up that do not lie side by side")
+        raise LockedError("the indexed dimensions are not adjacent")
     if any(walk.tensors[indices[at]].dtype in ("bool", "uint8") for at in used):
         raise LockedError("elements are chosen by a mask")
     for at in used:
@@ -104,7 +104,7 @@ def look_up(walk: Walk, node: NodeInfo) -> None:
 
 
 def windows(walk: Walk, node: NodeInfo) -> None:
-    """`unfold` cuts a dimension into windows, the new last dimension."""
+    """`unfold` splits a dimension into windows, the new last dimension."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
     dim = int(node.argument("dimension", 0))
@@ -113,7 +113,7 @@ def windows(walk: Walk, node: NodeInfo) -> None:
 
 
 def made(walk: Walk, node: NodeInfo) -> None:
-    """Created tensors: of another's shape (`zeros_like`), or of lengths that the forward gives."""
+    """Created tensors: with another tensor's shape (`zeros_like`), or with lengths given by the forward."""
     source = node.operand("self", "input")
     for t in node.results:
         if source is not None and node.op.endswith("_like") and walk.lengths[t] == walk.lengths[source]:
@@ -124,7 +124,7 @@ def made(walk: Walk, node: NodeInfo) -> None:
 
 
 def complex_pairs(walk: Walk, node: NodeInfo) -> None:
-    """`view_as_complex` and `view_as_real`: the last dimension of two is a complex number."""
+    """`view_as_complex` and `view_as_real`: the last dimension of length 2 is a complex number."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
     if node.op == "aten.view_as_complex":

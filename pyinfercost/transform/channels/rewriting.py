@@ -1,4 +1,4 @@
-"""The graph with widths as named sizes: lengths, strides, and the arguments that give lengths."""
+"""The graph with widths as named sizes: lengths, strides, and arguments that give lengths."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Widths:
     """Lengths, strides and arguments as expressions in widths.
 
     Args:
-        walk: the walk.
-        names: of the groups' sizes.
-        sizes: units of each.
-        label: for each unit the least unit of its class.
-        group_of_root: for each such least unit the number of its group; -1 if it is fixed.
+        walk: The walk.
+        names: Names of the groups' sizes.
+        sizes: Number of units of each group.
+        label: For each unit, the smallest unit of its class.
+        group_of_root: For each smallest unit of a class, the index of its group; -1 if it is fixed.
     """
 
     def __init__(self, walk: Walk, names: Sequence[str], sizes: Sequence[int], label: Ids, group_of_root: Ids) -> None:
@@ -35,7 +35,7 @@ class Widths:
         self._lengths: dict[int, int | Expr] = {}
         self._shapes: list[list[Quantity]] = []
         self._strides: list[list[Quantity]] = []
-        self._changed: list[bool] = []  # whether a shape is in widths
+        self._changed: list[bool] = []  # whether a shape depends on widths
 
     def length(self, axis: Axis, otherwise: Quantity) -> Quantity:
         """Return the length of a dimension; `otherwise` if it is fixed."""
@@ -51,13 +51,13 @@ class Widths:
         return self._lengths[id(axis)]
 
     def find_shapes(self) -> list[int]:
-        """Work out shapes and strides; return tensors with a view whose strides are no expression in widths."""
+        """Derive shapes and strides; return tensors with a view whose strides are not expressions in widths."""
         walk = self._walk
         made_by: dict[int, NodeInfo] = {}
         for node in walk.nodes:
             read = node.operands
             for t in node.results:
-                if t not in read:  # a tensor that is written in place has an earlier maker
+                if t not in read:  # a tensor written in place has an earlier producer
                     made_by.setdefault(t, node)
         self._shapes, self._strides, self._changed = [], [], []
         odd: list[int] = []
@@ -89,9 +89,9 @@ class Widths:
         return odd
 
     def _memory(self, t: int) -> list[tuple[int, int]] | None:
-        """Return (stride, dimension) from the innermost outwards for a dense tensor; None for any other.
+        """Return (stride, dimension) from innermost to outermost for a dense tensor; None for any other.
 
-        Dimensions of one element, and expanded ones, are left out.
+        Dimensions of length 1 and expanded ones are left out.
         """
         lengths = self._walk.lengths[t]
         strides = [self._walk.numbers(stride) for stride in self._walk.strides[t]]
@@ -140,7 +140,7 @@ class Widths:
         return found
 
     def _block(self, axis: Axis, count: int) -> Quantity | None:
-        """Return the length of the first `count` elements of a dimension, as an inner part that a view cuts."""
+        """Return the length of the first `count` elements of a dimension, as an inner part of a view."""
         if isinstance(axis, int):
             return count
         roots = self._label[axis[:count]]
@@ -159,7 +159,7 @@ class Widths:
         return total
 
     def graph(self, graph: Graph) -> Graph:
-        """Return the graph with the groups' sizes, and with shapes, strides and arguments in them."""
+        """Return the graph with named sizes for the groups in its shapes, strides and arguments."""
         walk, rewriter = self._walk, GraphRewriter(graph)
         for name, size in zip(self._names, self._sizes.tolist(), strict=True):
             rewriter.size(name, default=size, role="channel")

@@ -1,4 +1,4 @@
-"""The table of rules: how channels pass through each op. An op without a rule fixes the dimensions that it reads."""
+"""Table of rules for passing channels through operators. An operator without a rule fixes the dimensions it reads."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ _NOT_POINTWISE = ("fake_quantize", "mvlgamma", "max_unpool", "fractional", "resi
 
 
 def rule_of(node: NodeInfo) -> Rule | None:
-    """Return the rule of a node's op; None without one."""
+    """Return the rule of a node's operator; None if there is none."""
     name = node.op
     plain = name.rstrip("_")
     if plain in ("aten.max", "aten.min") and node.overload == "other":
@@ -127,7 +127,7 @@ def rule_of(node: NodeInfo) -> Rule | None:
 
 
 def follow(walk: Walk) -> None:
-    """Apply the rules to all nodes. A node without a rule, or whose rule fails, gets fixed dimensions and a reason."""
+    """Apply the rules to all nodes. If a rule is missing or fails, the node's dimensions are fixed with a reason."""
     for node in walk.nodes:
         if not node.results:
             continue
@@ -142,5 +142,5 @@ def follow(walk: Walk) -> None:
             rule(walk, node)
         except LockedError as why:
             walk.lock(node, f"{why} ({node.op}{place})")
-        except (IndexError, TypeError, ValueError) as why:  # the rule does not know this form of an argument
+        except (IndexError, TypeError, ValueError) as why:  # an unsupported form of an argument
             walk.lock(node, f"{node.op}{place} is called in a way that is not followed ({why})")

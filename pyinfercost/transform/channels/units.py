@@ -1,4 +1,4 @@
-"""Units of dimensions: which elements are one unit, and which units are fixed."""
+"""Units of dimensions: assignment of elements to units, and fixed units."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     Ids: TypeAlias = NDArray[np.int64]
 
 Axis: TypeAlias = "Ids | int"
-"""A dimension: the unit of each of its elements, or the number of the reason why the whole dimension is fixed."""
+"""A dimension: the unit of each of its elements, or the index of the reason why the whole dimension is fixed."""
 
 
 class LockedError(Exception):
-    """A rule cannot follow channels through a node. The text says why; the node's dimensions are fixed."""
+    """A rule cannot follow channels through a node. The message gives the reason; the node's dimensions are fixed."""
 
 
 class Units:
-    """Units, the pairs of them that are equal, and the fixed ones. `close` derives the classes of equal units."""
+    """Units, pairs of equal units, and fixed units. `close` derives the classes of equal units."""
 
     def __init__(self) -> None:
-        self.reasons: list[str] = [""]  # numbers start at 1
+        self.reasons: list[str] = [""]  # indices start at 1
         self._number: dict[str, int] = {}
         self._count = 0
         self._edges: list[tuple[Ids, Ids]] = []
@@ -31,7 +31,7 @@ class Units:
         self._stand_ins: dict[int, int] = {}
 
     def reason(self, text: str) -> int:
-        """Return the number of a reason."""
+        """Return the index of a reason."""
         if text not in self._number:
             self._number[text] = len(self.reasons)
             self.reasons.append(text)
@@ -50,7 +50,7 @@ class Units:
         return reason
 
     def elements(self, axis: Axis, count: int) -> Ids:
-        """Return the units of a dimension element by element; a fixed dimension has one fixed unit."""
+        """Return the unit of each element of a dimension; a fixed dimension has one fixed unit."""
         if not isinstance(axis, int):
             return axis
         if axis not in self._stand_ins:
@@ -63,7 +63,7 @@ class Units:
         """Make element i of one dimension equal to element i of the other; return the common dimension.
 
         Raises:
-            LockedError: their lengths differ.
+            LockedError: The lengths differ.
         """
         if isinstance(left, int):
             return left if isinstance(right, int) else self.fix(right, left)
@@ -79,12 +79,12 @@ class Units:
         """Derive the classes of equal units.
 
         Returns:
-            For each unit the least unit of its class, and the number of the reason why it is fixed (0: it is free).
+            For each unit, the smallest unit of its class, and the index of the reason why it is fixed (0 if it is not).
         """
         label = np.arange(self._count, dtype=np.int64)
         first = np.concatenate([left for left, _ in self._edges]) if self._edges else label[:0]
         second = np.concatenate([right for _, right in self._edges]) if self._edges else label[:0]
-        # Connected components by hooking and pointer jumping, until both ends of all edges have one root.
+        # Connected components by hooking and pointer jumping, until both ends of each edge have the same root.
         while True:
             one, two = label[first], label[second]
             open_edges = one != two
@@ -101,6 +101,6 @@ class Units:
         why = np.full(self._count, none, dtype=np.int64)
         for ids, number in self._fixed:
             roots = label[ids]
-            why[roots] = np.minimum(why[roots], number)  # the first reason counts
+            why[roots] = np.minimum(why[roots], number)  # keep the first reason
         why[why == none] = 0
         return label, why[label]

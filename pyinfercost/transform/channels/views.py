@@ -1,4 +1,4 @@
-"""Rules of ops that move elements: transposes, slices, splits, concatenations, expansions, and views that regroup."""
+"""Rules for operators that move elements: transposes, slices, splits, concatenations, expansions, and reshapes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _turned(walk: Walk, node: NodeInfo, order: Sequence[int]) -> None:
 
 
 def turn(walk: Walk, node: NodeInfo) -> None:
-    """`permute`, `transpose`, `t`, `movedim` and their kin."""
+    """`permute`, `transpose`, `t`, `movedim` and aliases."""
     name = node.op.rstrip("_")
     rank = len(walk.lengths[need(node, "self", "input")])
     order = list(range(rank))
@@ -89,7 +89,7 @@ def cut(walk: Walk, node: NodeInfo) -> None:
 
 
 def split(walk: Walk, node: NodeInfo) -> None:
-    """`chunk` and `split` into equal parts keep them equal; parts of listed lengths are independent."""
+    """`chunk` and `split` into equal parts keep them equal; parts of given lengths are independent."""
     source = need(node, "self", "input")
     dim = int(node.argument("dim", 0)) % len(walk.lengths[source])
     axis = walk.axes(source)[dim]
@@ -112,7 +112,7 @@ def split(walk: Walk, node: NodeInfo) -> None:
 
 
 def take_out(walk: Walk, node: NodeInfo) -> None:
-    """`select` and `unbind` take single elements by number, so the dimension is fixed."""
+    """`select` and `unbind` take single elements by index, so the dimension is fixed."""
     source = need(node, "self", "input")
     dim = int(node.argument("dim", 0)) % len(walk.lengths[source])
     walk.units.fix(walk.axes(source)[dim], walk.fixed("some of them are taken out by their numbers"))
@@ -122,11 +122,11 @@ def take_out(walk: Walk, node: NodeInfo) -> None:
 
 
 def concatenate(walk: Walk, node: NodeInfo) -> None:
-    """`cat`: one dimension of all operands one after the other; the other dimensions are equal."""
+    """`cat`: concatenated dimensions of all operands; other dimensions are equal."""
     tensors = [t for t in node.argument("tensors", []) if t is not None]
     result = node.results[0]
     rank = len(walk.lengths[result])
-    tensors = [t for t in tensors if len(walk.lengths[t]) == rank]  # torch allows an empty vector among the operands
+    tensors = [t for t in tensors if len(walk.lengths[t]) == rank]  # torch allows empty vectors among the operands
     dim = int(node.argument("dim", 0)) % rank
     axes = list(walk.axes(tensors[0]))
     for t in tensors[1:]:
@@ -171,7 +171,7 @@ def expand(walk: Walk, node: NodeInfo) -> None:
 
 
 def repeat(walk: Walk, node: NodeInfo) -> None:
-    """A whole tensor several times along its dimensions."""
+    """A whole tensor repeated along its dimensions."""
     source, result = need(node, "self", "input"), node.results[0]
     times = node.argument("repeats", node.argument("dims"))
     rank = len(walk.lengths[result])
@@ -187,7 +187,7 @@ def repeat(walk: Walk, node: NodeInfo) -> None:
 
 
 def repeat_interleave(walk: Walk, node: NodeInfo) -> None:
-    """Each element of a dimension several times."""
+    """Each element of a dimension repeated."""
     source, dim, times = need(node, "self", "input"), node.argument("dim"), node.argument("repeats")
     if not isinstance(dim, int) or not isinstance(times, int):
         raise LockedError("elements are repeated by a tensor of numbers")
@@ -199,7 +199,7 @@ def repeat_interleave(walk: Walk, node: NodeInfo) -> None:
 
 
 def pad(walk: Walk, node: NodeInfo) -> None:
-    """Padding is fixed; the padded elements keep their units if the padding is one constant."""
+    """Padding is fixed; padded elements keep their units if the padding is constant."""
     source, result = need(node, "self", "input"), node.results[0]
     axes, amounts = list(walk.axes(source)), node.argument("pad", node.argument("padding", []))
     constant = node.op == "aten.constant_pad_nd" or node.argument("mode", "constant") == "constant"
@@ -245,9 +245,9 @@ class Part:
     """A common factor of one dimension before a view and one after it.
 
     Attributes:
-        before: the dimension that the view cuts.
-        after: the dimension that the view joins.
-        length: of the part.
+        before: The dimension that the view splits.
+        after: The dimension that the view merges.
+        length: Length of the part.
     """
 
     before: int
@@ -256,7 +256,7 @@ class Part:
 
 
 def regroup(walk: Walk, node: NodeInfo) -> None:
-    """Views that cut and join dimensions. Both shapes are known, so the op's arguments are not read."""
+    """Views that split and merge dimensions. Both shapes are known, so the operator's arguments are not needed."""
     found = node.operand("self", "input")
     source = node.operands[0] if found is None else found
     result = node.results[0]
@@ -286,10 +286,10 @@ def parts_of(before: Sequence[int], after: Sequence[int]) -> list[Part]:
     """Return the common factors of two shapes, in order; lengths of 1 have none.
 
     Raises:
-        LockedError: a dimension straddles two dimensions of the other shape.
+        LockedError: A dimension straddles two dimensions of the other shape.
     """
     if prod(before) != prod(after):
-        raise LockedError("a view has another number of elements")
+        raise LockedError("a view has a different number of elements")
     if 0 in before:
         raise LockedError("a tensor is empty")
     parts: list[Part] = []
@@ -304,7 +304,7 @@ def parts_of(before: Sequence[int], after: Sequence[int]) -> list[Part]:
             return parts
         step = min(left, right)
         if max(left, right) % step:
-            raise LockedError("a view joins dimensions that it cuts elsewhere")
+            raise LockedError("a view merges parts of dimensions that it splits elsewhere")
         parts.append(Part(i - 1, j - 1, step))
         left, right = left // step, right // step
 
@@ -320,11 +320,11 @@ def _open_dim(node: NodeInfo, rank: int) -> int | None:
 
 
 def _cut(walk: Walk, axis: Axis, own: list[Part], named: list[bool], open_dim: int | None) -> list[Axis]:
-    """Choose the part of a dimension that keeps the units; the other parts are structure of fixed length.
+    """Choose the part of a dimension that keeps the units; other parts are structure of fixed length.
 
-    A part along which units already differ keeps them (a view that undoes another); else the part whose length the
-    forward leaves open (-1), so that it runs with fewer; else the outermost longer than `SMALL`; else the innermost.
-    A part that is joined with a named size keeps none, since such a product has no list of elements.
+    A part along which units already differ keeps them (a view that undoes another); else the part with length -1 in the
+    forward, so that it runs with fewer; else the outermost longer than `SMALL`; else the innermost. A part that is
+    merged with a named size keeps none, since such a product has no list of elements.
     """
     if isinstance(axis, int) or len(own) == 1:
         return [axis] * len(own)
@@ -352,7 +352,7 @@ def _with_units(table: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int |
 
 
 def _joined(walk: Walk, axes: list[Axis], lengths: list[int], named: bool) -> Axis:
-    """Join parts into a dimension: each element has the unit of its part, if only one part has units."""
+    """Merge parts into a dimension: each element has the unit of its part, if only one part has units."""
     with_units = [at for at, axis in enumerate(axes) if not isinstance(axis, int)]
     if not with_units:
         return axes[0]

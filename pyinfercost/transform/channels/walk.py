@@ -1,4 +1,4 @@
-"""A walk over a graph's nodes: rules derive the units of every dimension of every tensor, op by op."""
+"""A walk over a graph's nodes: rules derive the units of every dimension of every tensor, operator by operator."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ _FLOATS = ("float", "bfloat", "complex")
 
 
 class Walk:
-    """The state of a walk.
+    """State of a walk.
 
     Args:
-        graph: of a forward.
+        graph: Graph of a forward.
 
     Attributes:
-        nodes: of the graph, in execution order.
-        tensors: of the graph.
-        shapes: of the tensors, in numbers and named sizes.
-        strides: of the tensors, in elements.
-        units: the units of elements, and which of them go together.
-        lengths: the shapes as numbers; each named size counts as a prime of its own, so that a product of lengths can
-            be taken apart again.
-        made: the parameters' dimensions that layers make channels along, in order.
-        roles: the roles of other dimensions of parameters.
-        arguments: (node, name of an argument, the dimensions whose lengths it gives).
+        nodes: Nodes of the graph, in execution order.
+        tensors: Tensors of the graph.
+        shapes: Shapes of the tensors, in integers and named sizes.
+        strides: Strides of the tensors, in elements.
+        units: Units of elements, and equalities between them.
+        lengths: Shapes as integers; each named size is replaced by its own prime, so that products can be factored.
+        made: Dimensions of parameters along which layers produce channels, in order.
+        roles: Roles of other dimensions of parameters.
+        arguments: (node, name of an argument, dimensions whose lengths it gives).
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -53,11 +52,11 @@ class Walk:
         self._forward = self.units.reason("the forward makes a tensor of their fixed number")
 
     def fixed(self, text: str) -> int:
-        """Return the number of a reason."""
+        """Return the index of a reason."""
         return self.units.reason(text)
 
     def axes(self, t: int) -> list[Axis]:
-        """Return the dimensions of a tensor; a parameter that is read for the first time gets new units."""
+        """Return the dimensions of a tensor; a parameter gets new units on its first use."""
         known = self.axes_of[t]
         if known is None:
             known = self._first_axes(t)
@@ -85,11 +84,11 @@ class Walk:
         """Set the dimensions of a result.
 
         Raises:
-            LockedError: they do not fit the result's shape.
+            LockedError: The dimensions do not fit the result's shape.
         """
         shape, lengths = self.shapes[t], self.lengths[t]
         if len(axes) != len(shape):
-            raise LockedError(f"a result has {len(shape)} dimensions where {len(axes)} were expected")
+            raise LockedError(f"a result has {len(shape)} dimensions; expected {len(axes)}")
         found: list[Axis] = []
         for axis, length, number in zip(axes, shape, lengths, strict=True):
             if isinstance(axis, int):
@@ -99,7 +98,7 @@ class Walk:
             elif number == 1:
                 found.append(self.units.fix(axis, self._single))
             elif len(axis) != number:
-                raise LockedError(f"a result has {number} elements where {len(axis)} were expected")
+                raise LockedError(f"a result has {number} elements; expected {len(axis)}")
             else:
                 found.append(axis)
         before = self.axes_of[t]
@@ -123,7 +122,7 @@ class Walk:
         return self.units.fix(self.axes(t)[dim], self.fixed(text))
 
     def follows(self, t: int, source: int, dims: Sequence[int | None]) -> None:
-        """Note that a tensor has the elements of another along these dimensions: a view of a weight counts as it."""
+        """Record that a tensor has the elements of another along these dimensions: a view of a weight counts as it."""
         origin = self._origin.get(source)
         if origin is not None:
             self._origin.setdefault(t, (origin[0], tuple(None if d is None else origin[1][d] for d in dims)))
@@ -133,7 +132,7 @@ class Walk:
         return t in self._origin and self.tensors[self._origin[t][0]].role == "parameter"
 
     def parameter(self, t: int, dim: int) -> tuple[int, int] | None:
-        """Return the parameter and its dimension behind a dimension of a tensor; None without one."""
+        """Return the parameter and its dimension behind a dimension of a tensor; None if there is none."""
         origin = self._origin.get(t)
         if origin is None or self.tensors[origin[0]].role != "parameter":
             return None
@@ -141,7 +140,7 @@ class Walk:
         return None if source is None else (origin[0], source)
 
     def makes(self, t: int, dim: int) -> None:
-        """Note that a layer makes channels along this dimension of its weight."""
+        """Record that a layer produces channels along this dimension of its weight."""
         self.axes(t)
         found = self.parameter(t, dim)
         if found is not None:
@@ -149,7 +148,7 @@ class Walk:
             self.roles[found] = "producer"
 
     def role(self, t: int | None, role: Role, dim: int | None = None) -> None:
-        """Set the role of a parameter's dimension (of all, without `dim`), unless it has one."""
+        """Set the role of a parameter's dimension (of all without `dim`), if it has none."""
         if t is None:
             return
         for each in range(len(self.axes(t))) if dim is None else (dim,):
@@ -158,15 +157,15 @@ class Walk:
                 self.roles.setdefault(found, role)
 
     def argument(self, node: NodeInfo, name: str, axes: list[Axis]) -> None:
-        """Note that an argument gives the lengths of these dimensions."""
+        """Record that an argument gives the lengths of these dimensions."""
         self.arguments.append((node, name, axes))
 
 
 class Numbers:
-    """Lengths as plain numbers: each named size counts as a prime of its own.
+    """Lengths as plain integers: each named size is replaced by its own prime.
 
     Args:
-        names: of the sizes.
+        names: Names of the sizes.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -182,7 +181,7 @@ class Numbers:
 
 
 def _primes() -> Iterator[int]:
-    """Yield primes above the usual factors of lengths."""
+    """Yield primes larger than the usual factors of lengths."""
     found = 1009
     while True:
         if all(found % divisor for divisor in range(2, int(found**0.5) + 1)):
@@ -191,10 +190,10 @@ def _primes() -> Iterator[int]:
 
 
 def whole(value: Any) -> list[int]:
-    """Return an argument of one or several integers as numbers.
+    """Return an argument of one or several integers as a list.
 
     Raises:
-        LockedError: one of them is an expression.
+        LockedError: One of them is an expression.
     """
     values = value if isinstance(value, list) else [value]
     if any(not isinstance(each, int) for each in values):
@@ -203,10 +202,10 @@ def whole(value: Any) -> list[int]:
 
 
 def need(node: NodeInfo, *names: str) -> int:
-    """Return the tensor that is given by the first of these names.
+    """Return the tensor given by the first of these argument names.
 
     Raises:
-        LockedError: none is given.
+        LockedError: None of them is given.
     """
     found = node.operand(*names)
     if found is None:
