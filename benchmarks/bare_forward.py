@@ -1,7 +1,7 @@
-"""What a user writes to run one forward of a model without its weights: the peer of `pyinfercost profile hf:...`.
+"""A user's script for one forward of a model without weights: the baseline of `pyinfercost profile hf:...`.
 
 Usage: python bare_forward.py CONFIG.json prefill|decode TOKENS
-TOKENS are those of the prompt; a decode step runs one token against a cache that holds the prompt.
+TOKENS is the length of the prompt; a decode step runs one token with a cache that holds the prompt.
 """
 
 import inspect
@@ -21,7 +21,7 @@ with torch.device("meta"):
             keys, values = torch.empty(2, 1, config.num_key_value_heads, tokens, head_width, dtype=model.dtype)
             cache.update(keys, values, layer)
     ids = torch.zeros(1, 1 if phase == "decode" else tokens, dtype=torch.int64)
-# Newer versions of transformers call the cache by another name and warn about the old one.
+# Newer versions of transformers rename the cache argument and warn about the old name.
 argument = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 with torch.no_grad():
     logits = model(ids, use_cache=True, logits_to_keep=1, **{argument: cache}).logits

@@ -1,4 +1,4 @@
-"""The rows of a sweep that no other row dominates, on one core, whatever the share of rows on the front."""
+"""Pareto fronts of a sweep's rows on one core, for different shares of rows on the front."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from pyinfercost._core import pareto_front
 
 Columns = list[NDArray[np.float64]]
 GRID = 2**20
-"""Whole numbers: sums of three are exact, and so is what the check expects."""
+"""Values are integers, so that sums of three, and therefore the expected results, are exact."""
 
 
 def front(columns: Columns) -> NDArray[np.int64]:
-    """What is measured."""
+    """Compute the front; this is the measured function."""
     return pareto_front(columns, [False] * len(columns))
 
 
 def by_sorting(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Two objectives in numpy, equal rows kept."""
+    """Front of two objectives in numpy, with equal rows kept."""
     order = np.lexsort((y, x))
     x, y = x[order], y[order]
     lowest = np.minimum.accumulate(y)
     first = np.concatenate(([True], y[1:] < lowest[:-1]))
-    # A row that equals the one before shares its fate.
+    # A row that equals the previous one is on the front if that one is.
     repeats = np.concatenate(([False], (x[1:] == x[:-1]) & (y[1:] == y[:-1])))
     starts = np.maximum.accumulate(np.where(repeats, 0, np.arange(x.size)))
     return np.sort(order[first[starts]])
 
 
 def independent(columns: Columns) -> NDArray[np.int64]:
-    """Few rows on the front: the row with the smallest sum is on it, and what it dominates is dropped."""
+    """Few rows on the front: the row with the smallest sum is on it, and the rows it dominates are dropped."""
     rows = np.arange(columns[0].size)
     left = list(columns)
     found = []
@@ -119,7 +119,7 @@ def bench_front(benchmark: Any, shape: str, objectives: int) -> None:
 
 @pytest.mark.slow
 def bench_front_nearly_one_sum(benchmark: Any) -> None:
-    """A front that a sample cannot tell from all rows."""
+    """A front that a sample does not distinguish from all rows."""
     columns = nearly_one_sum(np.random.default_rng(1), FRONT_ROWS, 2)
     title = f"front of {FRONT_ROWS:,} x 2, nearly all on the front"
     answers = race(benchmark, title, lambda: front(columns), {}, rounds=SLOW_ROUNDS)
@@ -130,7 +130,7 @@ def bench_front_nearly_one_sum(benchmark: Any) -> None:
 
 @pytest.mark.parametrize("make", [uniform, one_sum])
 def bench_front_and_numpy(benchmark: Any, make: Callable[..., Columns]) -> None:
-    """Two objectives, against sorting in numpy."""
+    """Two objectives, compared with sorting in numpy."""
     columns = make(np.random.default_rng(1), FRONT_NUMPY_ROWS, 2)
     answers = race(
         benchmark,

@@ -1,4 +1,4 @@
-"""Graphs of a thousand to a million nodes: building, validating, counting, and the way to JSON and back."""
+"""Graphs of a thousand to a million nodes: building, validation, counting, and JSON in both directions."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ Declared = tuple[ic.GraphBuilder, Any, Any]
 
 
 def declare(nodes: int) -> Declared:
-    """A chain of blocks (linear, relu, add, view, transpose) with module paths and weights, not yet built.
+    """Declare a chain of blocks (linear, relu, add, view, transpose) with module paths and weights, without building
+    it.
 
     Args:
-        nodes: how many; a multiple of `OPS_PER_BLOCK`.
+        nodes: Number of nodes, a multiple of `OPS_PER_BLOCK`.
 
     Returns:
         The builder, the input and the output.
@@ -51,21 +52,21 @@ def declare(nodes: int) -> Declared:
 
 
 def build_and_count(declared: Declared) -> tuple[ic.Graph, ic.Counts]:
-    """What is measured."""
+    """Build and count; this is the measured function."""
     builder, given, result = declared
     graph = builder.build([given], [result])
     return graph, _core.count(graph, {})
 
 
 def check(counts: ic.Counts, nodes: int) -> None:
-    """One linear in a block multiplies, the bias it lacks and the two views ask for nothing."""
+    """Check the counts: one linear per block multiplies; the missing bias and the two views cost nothing."""
     blocks = nodes // OPS_PER_BLOCK
     total = counts.total
     assert counts.modelled_nodes == counts.nodes == nodes
     assert total.contraction_flops == blocks * 2 * ROWS * WIDTH * WIDTH
     assert total.pointwise_flops == blocks * 2 * ROWS * WIDTH
     assert total.parameters == blocks * WIDTH * WIDTH
-    # Alive at an addition: what goes into the block, relu's result, and the sum.
+    # Alive at an addition: the input of the block, the result of relu, and the sum.
     assert total.peak_activation_bytes == 3 * ROWS * WIDTH * 4
 
 
@@ -73,7 +74,7 @@ def check(counts: ic.Counts, nodes: int) -> None:
     "nodes", [pytest.param(n, marks=[pytest.mark.slow] if n >= SLOW_FROM_NODES else []) for n in GRAPHS]
 )
 def bench_build_and_count(benchmark: Any, nodes: int) -> None:
-    """Validation and count, by the node and against the smallest graph: growth is linear if the ratio stays near 1."""
+    """Validation and count per node, compared with the smallest graph: a ratio near 1 means linear growth."""
     small_s: list[float] = []
 
     def turn() -> tuple[tuple[Declared], dict[str, Any]]:
@@ -100,7 +101,7 @@ def bench_build_and_count(benchmark: Any, nodes: int) -> None:
 
 @pytest.mark.slow
 def bench_to_json(benchmark: Any) -> None:
-    """Against Python's json, which writes the text in the end."""
+    """Compared with Python's json, which writes the final text."""
     graph, _ = build_and_count(declare(JSON_NODES))
     data = graph.to_dict()
     answers = race(
@@ -115,7 +116,7 @@ def bench_to_json(benchmark: Any) -> None:
 
 @pytest.mark.slow
 def bench_from_json(benchmark: Any) -> None:
-    """Against Python's json, which reads the text first."""
+    """Compared with Python's json, which parses the text first."""
     graph, _ = build_and_count(declare(JSON_NODES))
     text = graph.to_json()
     answers = race(

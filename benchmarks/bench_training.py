@@ -1,10 +1,10 @@
-"""What a tracker costs a training loop: paired steps with and without it, in one process.
+"""Overhead of a tracker in a training loop: paired steps with and without it, in one process.
 
     python -m benchmarks.bench_training [--pairs 24] [--growth 10000] [--only gpt|resnet|growth]
 
-A pair is two stretches of steps of the same model, one with the tracker and one without it, in an order that is drawn;
-their difference is what a user would see, and on a shared machine it is mostly noise. So the figure is what the
-tracker's own calls took by the clock, in the same steps, over the steps' own time.
+A pair is two runs of steps of the same model in random order, one with the tracker and one without it. Their difference
+is the overhead seen by a user, but on a shared machine it is mostly noise. The main figure is therefore the time of the
+tracker's own calls in these steps, divided by the time of the steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EVERY = 10
 
 
 class Block(nn.Module):
-    """A layer of a GPT."""
+    """A transformer block of a GPT."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -58,19 +58,19 @@ class Gpt(nn.Module):
 
 
 def resnet() -> tuple[nn.Module, torch.Tensor]:
-    """ResNet-18 and a batch of 32 pictures."""
+    """Return ResNet-18 and a batch of 32 images."""
     import torchvision
 
     return torchvision.models.resnet18(), torch.randn(32, 3, 224, 224)
 
 
 def gpt() -> tuple[nn.Module, torch.Tensor]:
-    """The small GPT and a batch of 8 x 128 ids."""
+    """Return the small GPT and a batch of 8 x 128 ids."""
     return Gpt(), torch.randint(512, (8, 128))
 
 
 def loop(model: nn.Module, x: torch.Tensor) -> Callable[[CostTracker | None], tuple[float, float]]:
-    """From a tracker to the seconds that `EVERY` steps with it take, and those of its calls."""
+    """Return a function from a tracker to the seconds of `EVERY` steps with it, and the seconds of its calls."""
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
 
     def stretch(tracker: CostTracker | None) -> tuple[float, float]:
@@ -90,7 +90,7 @@ def loop(model: nn.Module, x: torch.Tensor) -> Callable[[CostTracker | None], tu
 
 
 def overhead(name: str, make: Callable[[], tuple[nn.Module, torch.Tensor]], pairs: int) -> None:
-    """Prints the overhead of a tracker that records every ten steps, and of one that never does."""
+    """Print the overhead of a tracker that records every ten steps, and of one that never records."""
     torch.manual_seed(0)
     model, x = make()
     stretch = loop(model, x)
@@ -121,13 +121,13 @@ def overhead(name: str, make: Callable[[], tuple[nn.Module, torch.Tensor]], pair
 
 
 def resident_kb() -> int:
-    """What the process holds in memory."""
+    """Return the resident memory of the process in kB."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
 
 
 def growth(steps: int) -> None:
-    """Prints memory over many steps with a record after each, batches of many sizes among them."""
+    """Print memory over many steps with a record after each, with batches of many sizes."""
     model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 16))
     seen: list[int] = [0]
 
@@ -148,7 +148,7 @@ def growth(steps: int) -> None:
 
 
 def main() -> None:
-    """Measures what was asked for."""
+    """Run the requested benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--growth", type=int, default=10_000)

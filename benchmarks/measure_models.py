@@ -1,16 +1,16 @@
-"""Measures whole models on this machine and writes rows like those of published tables.
+"""Measure whole models on this machine and write rows in the form of published tables.
 
     python -m benchmarks.measure_models --device-id my-cpu --out measured.csv [--models FILE] [--batch 1 8]
         [--execution eager compiled] [--precision fp32] [--threads N] [--device cpu|cuda] [--group N] [--lock FILE]
         [--real-time]
 
-Columns: device, software, precision, layout, execution, model, image_size, batch, parameters_m, latency_ms. A row that
-is in the file already is not measured again, so a run that was stopped goes on where it was. Models are prepared
-(built, compiled, warmed up) in groups, then a group is timed at one stretch; with `--lock`, other jobs that hold a
-shared lock on that file wait for this stretch, as `flock -s FILE command` does. With `--real-time` (root on Linux) the
-stretch is scheduled before everything else: on a machine that others use too, a thread that lost its core for some
-milliseconds would keep the others waiting, and times would say nothing about the model. On glibc the heap keeps what is
-freed: else it depends on the models that ran before in the same process whether each forward maps its memory anew.
+Columns: device, software, precision, layout, execution, model, image_size, batch, parameters_m, latency_ms. Rows that
+are already in the file are not measured again, so an interrupted run can be resumed. Models are prepared (built,
+compiled, warmed up) in groups, and each group is then timed without interruption. With `--lock`, other jobs that hold a
+shared lock on that file wait during timing, as with `flock -s FILE command`. With `--real-time` (root on Linux), timing
+runs with real-time priority: on a shared machine, a thread that loses its core for some milliseconds would delay all
+others and distort the times. On glibc, the heap keeps freed memory; otherwise it would depend on earlier models in the
+same process whether each forward maps its memory anew.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ LANGUAGE: dict[str, dict[str, Any]] = {
 
 
 class Job(NamedTuple):
-    """One row to measure."""
+    """A row to measure."""
 
     spec: str
     batch: int
@@ -77,7 +77,7 @@ class Job(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A forward that has run, with what its row says beside the time."""
+    """A forward that has been run once, with the other columns of its row."""
 
     job: Job
     image_size: str
@@ -87,9 +87,9 @@ class Prepared(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device-id", required=True, help="what to call this machine in the rows")
+    parser.add_argument("--device-id", required=True, help="name of this machine in the rows")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--models", type=Path, help="a file with one spec a line; by default a list of this script's")
+    parser.add_argument("--models", type=Path, help="file with one spec per line; default: a list in this script")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument(
         "--execution", nargs="+", default=["eager", "compiled"], choices=["eager", "compiled", "cuda_graph"]
@@ -97,8 +97,10 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--group", type=int, default=8, help="rows that are prepared before they are timed")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of timed runs of a row, after a third of warm-up")
+    parser.add_argument("--group", type=int, default=8, help="number of rows to prepare before timing them")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="duration of timed runs per row, plus a third of warm-up"
+    )
     parser.add_argument("--lock", type=Path, help="held shared while preparing, exclusively while timing")
     parser.add_argument("--real-time", action="store_true", help="time with real-time priority (root on Linux)")
     parser.add_argument("--limit-s", type=float, default=float("inf"), help="start no group after this time")
@@ -124,7 +126,7 @@ def main() -> None:
 
 
 def measure_group(group: list[Job], arguments: argparse.Namespace) -> list[dict[str, str]]:
-    """The rows of some jobs; one that cannot run says so and has none."""
+    """Return the rows of some jobs; a job that cannot run is reported and has no row."""
     import torch
 
     from pyinfercost.measuring.clock import Budget, time_call
@@ -135,11 +137,11 @@ def measure_group(group: list[Job], arguments: argparse.Namespace) -> list[dict[
     budget = Budget(warm_up_s=arguments.seconds / 3, measure_s=arguments.seconds)
     rows = []
     _models.clear()
-    torch._dynamo.reset()  # not between models of a group: what was compiled would be gone when it is timed
+    torch._dynamo.reset()  # not between models of a group, which would discard compiled code before timing
     gc.collect()
     prepared = []
     for job in group:
-        with locked(arguments.lock, exclusive=False):  # one by one: whoever waits to time gets a turn between
+        with locked(arguments.lock, exclusive=False):  # one by one, so that waiting timers get a turn in between
             one = prepare(job, arguments)
         if one is not None:
             prepared.append(one)
@@ -163,7 +165,7 @@ _models: dict[tuple[str, int], Any] = {}
 
 
 def prepare(job: Job, arguments: argparse.Namespace) -> Prepared | None:
-    """Builds, compiles and warms up; the ways of running one model share its weights."""
+    """Build, compile and warm up; the execution modes of one model share its weights."""
     import torch
 
     from pyinfercost.measuring.running import forward_of, real_model
@@ -176,7 +178,7 @@ def prepare(job: Job, arguments: argparse.Namespace) -> Prepared | None:
         forward = forward_of(loaded, execution=job.execution, precision=arguments.precision)
         for _ in range(2):
             forward()
-    except Exception:  # whatever a model's own code raises
+    except Exception:  # any error of a model's own code
         print(f"{job} cannot run:\n{traceback.format_exc(limit=3)}", file=sys.stderr)
         return None
     size = next((str(a.shape[-1]) for a in loaded.args if isinstance(a, torch.Tensor) and a.ndim == 4), "")
@@ -188,7 +190,7 @@ def language_specs() -> list[str]:
 
 
 def path_of(spec: str) -> str:
-    """The spec as `capture` takes it; a config of this script is written to a file first."""
+    """Return the spec as `capture` takes it; a config of this script is first written to a file."""
     scheme, _, name = spec.partition(":")
     if scheme != "config":
         return spec
@@ -202,7 +204,7 @@ def path_of(spec: str) -> str:
 
 
 def name_of(spec: str) -> str:
-    """A model's name in the rows: timm's own for timm, as in published tables, else the whole spec."""
+    """Return a model's name in the rows: timm's own name as in published tables, else the whole spec."""
     return spec.removeprefix("timm:")
 
 
@@ -228,7 +230,7 @@ def append(path: Path, rows: list[dict[str, str]]) -> None:
 
 @contextmanager
 def first_in_line(wanted: bool) -> Iterator[None]:
-    """Gives all threads of this process real-time priority for a while, those of a pool that waits among them."""
+    """Give all threads of this process real-time priority within the context, including waiting pool threads."""
     if not wanted:
         yield
         return

@@ -1,9 +1,9 @@
-"""The GPU model in numpy, over columns of points: what sweeps are measured against, and a second opinion on them.
+"""The GPU model in numpy over columns of points: a baseline for sweeps, and an independent check of their results.
 
-The same formulas over the same kernels, as one writes them with numpy: constants hoisted, one pass over all points of
-a chunk that fits the second cache. Only GPUs, only plans with one open size, and only what convolutional networks run:
-products (by tiles, by Winograd's algorithms, or directly on the vector unit) and streams. Attention and kernels that go
-along rows are refused.
+It evaluates the same formulas on the same kernels in idiomatic numpy: constants are hoisted, and each pass covers a
+chunk of points that fits the L2 cache. It supports GPUs, plans with one symbolic size, and the kernels of convolutional
+networks: products (by tiles, by Winograd's algorithms, or directly on the vector unit) and streams. Attention and row
+kernels are rejected.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ CHUNK = 8192
 MATRIX_TILES = ((128, 256), (128, 128), (64, 64), (64, 32), (64, 16), (64, 8))
 VECTOR_TILES = ((128, 128), (128, 64), (128, 32), (64, 64))
 RESIDENT_ELEMENTS, MOST_RESIDENT = 2 * 128 * 128, 8
-TILE_PRODUCTS = 36.0  # Winograd, 4 x 4 results at once
-FUSED_TILES, FUSED_CHANNELS, FUSED_PRODUCTS = 32.0, 64.0, 16.0  # Winograd in one kernel, 2 x 2 results at once
+TILE_PRODUCTS = 36.0  # Winograd with 4 x 4 results per tile
+FUSED_TILES, FUSED_CHANNELS, FUSED_PRODUCTS = 32.0, 64.0, 16.0  # Winograd in one kernel, 2 x 2 results per tile
 ROUNDING = 1e-9
 _BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
 _CONTRACTIONS = ("gemm", "convolution")
@@ -28,11 +28,11 @@ _STREAMS = ("pointwise", "pooling", "copy", "reduction", "normalization")
 _ROWS = ("layer_norm", "group_norm", "rms_norm")
 
 Column = Any
-"""One number, or one for each point."""
+"""One number, or one per point."""
 
 
 class _Constants(dict[str, float]):
-    """Constants of a machine by name, looked up once each: with the default of its row where one is not set."""
+    """Constants of a machine by name, cached; an unset one has the default of its row."""
 
     def __init__(self, machine: Any) -> None:
         super().__init__()
@@ -44,12 +44,12 @@ class _Constants(dict[str, float]):
 
 
 class NumpyEvaluator:
-    """A plan on a GPU.
+    """Evaluator of a plan on a GPU.
 
     Args:
-        plan: with one open size, of kernels that stream and of products.
-        machine: a GPU.
-        precision: float32, float16 or bfloat16: what products are computed in.
+        plan: A plan with one symbolic size and only streaming kernels and products.
+        machine: A GPU.
+        precision: Dtype of products: float32, float16 or bfloat16.
 
     Raises:
         ValueError: The plan has a kernel of another kind.
@@ -75,7 +75,7 @@ class NumpyEvaluator:
         self.kernels = [_Kernel(kernel) for kernel in plan.kernels()]
 
     def latency_s(self, sizes: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        """Latency at each size; no weight stays in a cache from one forward to the next, whatever the footprint."""
+        """Return latencies by size; no weight stays in a cache between forwards, regardless of the footprint."""
         del footprint
         out = np.empty(len(sizes))
         for first in range(0, len(sizes), CHUNK):
@@ -84,7 +84,7 @@ class NumpyEvaluator:
             device_s = np.zeros(len(x))
             for kernel in self.kernels:
                 device_s += kernel.launches * self._kernel_s(kernel, x)
-            # The host issues ops while the device runs those before them.
+            # The host issues operators while the device runs earlier ones.
             out[part] = device_s + (self.start_s + np.maximum(0.0, self.host_s - device_s))
         return out
 
@@ -97,7 +97,7 @@ class NumpyEvaluator:
         return self.constants[f"tiles_{'convolution' if kernel.kind == 'convolution' else 'vector'}.{key}"]
 
     def _own(self, kernel: _Kernel, key: str, otherwise: float) -> float:
-        """What products have of their own; convolutions on the matrix unit have nothing."""
+        """Return a constant that products have of their own; convolutions on the matrix unit have none."""
         own = otherwise if kernel.kind == "convolution" and self.on_matrix else self._tiles(kernel, key)
         return otherwise if np.isnan(own) else own
 
@@ -141,7 +141,7 @@ class NumpyEvaluator:
         return floor_s + busy_s
 
     def _direct_share(self, kernel: _Kernel) -> float:
-        """Of the vector unit, what convolutions in groups reach; windows beyond 7 x 7 are not modelled here."""
+        """Return the efficiency of grouped convolutions on the vector unit; windows beyond 7 x 7 are not supported."""
         if kernel.family != "depthwise":
             return self.constants["kernel.depthwise.grouped"]
         last = 1.0 if kernel.channels_first else self.constants["kernel.depthwise.channels_last"]
@@ -150,7 +150,7 @@ class NumpyEvaluator:
     def _product_s(
         self, kernel: _Kernel, core_s_per_flop: float, batch: float, m: Column, n: float, k: float
     ) -> np.ndarray:
-        """The cores' time for a batch of products [m, k] x [k, n], by the best tile of the menu."""
+        """Return the cores' time for a batch of products [m, k] x [k, n], with the best tile of the menu."""
         cores = self.machine.cores
         depth_s = 2.0 * core_s_per_flop * (k + self._tiles(kernel, "depth_overhead"))
         page_bytes = self._tiles(kernel, "page_bytes")
@@ -167,7 +167,7 @@ class NumpyEvaluator:
             parts = np.clip(np.floor(cores / tiles + ROUNDING), 1.0, most_parts)
             of_a_core = np.ceil(tiles / cores * parts - ROUNDING)
             resident = min(RESIDENT_ELEMENTS / (rows * cols), MOST_RESIDENT)
-            rounds = np.maximum(1 / of_a_core, 1 / resident)  # for each tile of a core
+            rounds = np.maximum(1 / of_a_core, 1 / resident)  # per tile of a core
             results = rows * cols * (1 + self._tiles(kernel, "edge") * (64 / rows + 64 / cols - 1))
             busy_s, waited_s = depth_s * results / parts, latency_s / parts * rounds
             tile_s = np.maximum(busy_s, waited_s) + exposed * np.minimum(busy_s, waited_s) + rounds * round_s
@@ -176,7 +176,7 @@ class NumpyEvaluator:
         return np.maximum(0.0, best_s - round_s)
 
     def _winograd_s(self, kernel: _Kernel, x: np.ndarray) -> np.ndarray:
-        """The faster of F(4x4, 3x3) with transforms as kernels of their own and of F(2x2, 3x3) in one kernel."""
+        """Return the faster of F(4x4, 3x3) with separate transform kernels and F(2x2, 3x3) in one kernel."""
         core_s_per_flop, channels, results = self.core_s_per_flop, kernel.k / 9, kernel.n
         pass_s = self.constants["winograd.passes"] * self.dram_s * self.operand_bytes
         tiles = kernel.tiles_4(x)
@@ -200,7 +200,7 @@ class NumpyEvaluator:
 
 
 class _Line:
-    """A quantity that is linear in the open size."""
+    """A quantity that is linear in the symbolic size."""
 
     def __init__(self, quantity: int | Expr) -> None:
         self.constant, self.slope = float(quantity) if isinstance(quantity, int) else 0.0, 0.0
@@ -218,7 +218,7 @@ class _Line:
 
 
 class _Kernel:
-    """A kernel's quantities, as functions of the open size where they may depend on it."""
+    """Quantities of a kernel; functions of the symbolic size if they may depend on it."""
 
     def __init__(self, kernel: dict[str, Any]) -> None:
         work = kernel["work"]

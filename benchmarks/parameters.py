@@ -1,4 +1,4 @@
-"""What the benchmarks run on and what they aim at; one place, so that no two of them measure different things."""
+"""Parameters and targets of the benchmarks in one place, so that all of them measure the same things."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "tests" / "support" / "configs"
 
-# Rounds of interleaved pairs. Medians of an odd number are values that were measured.
+# Rounds of interleaved pairs. The median of an odd number of values is a measured value.
 CALL_ROUNDS = 15
 PROCESS_ROUNDS = 9
 SLOW_ROUNDS = 5
@@ -43,7 +43,7 @@ FRONT_NUMPY_ROWS = 10**6
 SCAN_MB = 512
 SCAN_COLUMNS = 4096
 
-# Targets, as the most that is wanted: ratios to the peer's time, or seconds, or bytes.
+# Targets, as upper limits: ratios to the baseline's time, seconds, or bytes.
 MAX_RATIO = {
     "capture / FlopCounterMode": 0.9,
     "capture / bare forward": 1.2,

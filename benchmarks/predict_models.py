@@ -1,10 +1,10 @@
-"""Sets rows of `measure_models.py` beside what is predicted for them.
+"""Compare rows of `measure_models.py` with their predictions.
 
     python -m benchmarks.predict_models --measured measured.csv --hardware this.toml [--threads N] [--rows]
 
-Prints, for each batch and execution and for all together: rows, the mean and the median of |predicted / measured - 1|,
-the geometric mean of predicted / measured, the rank correlation, and the share of rows inside the error band. With
-`--rows` every row before that, the worst first.
+Prints for each batch and execution, and for all together: number of rows, mean and median of
+|predicted / measured - 1|, geometric mean of predicted / measured, rank correlation, and the share of rows inside the
+error band. With `--rows`, every row is printed first, the worst first.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Row(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measured", type=Path, required=True)
-    parser.add_argument("--hardware", required=True, help="an id of the catalogue, or a path that ends in .toml")
-    parser.add_argument("--threads", type=int, help="how many of a CPU's cores were used")
+    parser.add_argument("--hardware", required=True, help="an id in the catalog, or a path that ends in .toml")
+    parser.add_argument("--threads", type=int, help="number of CPU cores used")
     parser.add_argument("--models", type=Path, help="as for measure_models")
     parser.add_argument("--rows", action="store_true", help="print every row")
     arguments = parser.parse_args()
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def predicted(path: Path, specs: dict[str, str], machine: ic.Hardware) -> list[Row]:
-    """The rows of a file whose models are known, with estimates for them."""
+    """Return the rows of a file whose models are known, with their estimates."""
     graphs: dict[tuple[str, int], ic.Graph] = {}
     rows = []
     with path.open(encoding="utf-8", newline="") as file:
@@ -82,7 +82,7 @@ def predicted(path: Path, specs: dict[str, str], machine: ic.Hardware) -> list[R
 
 
 def summary(execution: str, batch: str, rows: Iterable[Row]) -> None:
-    """A line of the table."""
+    """Print a line of the table."""
     rows = list(rows)
     ratios = np.array([row.ratio for row in rows])
     errors = np.abs(ratios - 1)

@@ -1,17 +1,18 @@
-"""A cost of latency in the loss beside an L1 penalty by FLOPs: what is left of the digits example, measured here.
+"""Comparison of a latency cost in the loss with an L1 penalty by FLOPs on the digits example, measured on this machine.
 
     pyinfercost calibrate --threads 1 --out this.toml
     python -m benchmarks.regularizer_digits --hardware this.toml [--batch 360] [--seeds 3] [-o rows.json]
 
-The network of `examples/digits.py`, trained, is trained on with a penalty of some strength; then channels whose weights
-are below a tenth of the largest of their group are taken out, and what is left is trained without a penalty. Penalties:
+The trained network of `examples/digits.py` is trained further with a penalty of a given strength. Channels whose
+weights
+are below a tenth of the largest in their group are then removed, and the rest is trained without a penalty. Penalties:
 
 - `latency`: `CostRegularizer(metric="latency_s")` for this machine.
-- `flops`: the same with `metric="flops"`, coupled and at present widths (as MorphNet has it, Gordon et al. 2018).
+- `flops`: the same with `metric="flops"`, coupled and at present widths (as in MorphNet, Gordon et al. 2018).
 - `l1`: the sum over groups of FLOPs of a channel, at full widths, times the root mean squares of its weights.
 
-All models are timed at the end, in turn, many times; the figure is the median. Equal accuracy: the mean over seeds of
-the accuracy on the 360 pictures that were held back.
+All models are timed at the end, many times in turn; the figure is the median. Equal accuracy refers to the mean over
+seeds of the accuracy on 360 held-out images.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ PENALISED_EPOCHS, LAST_EPOCHS = 20, 8
 
 
 def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int, penalty: Callable[[], Any] | None) -> None:
-    """Goes through the pictures so many times."""
+    """Train for a number of epochs."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     model.train()
     for _ in range(epochs):
@@ -57,7 +58,7 @@ def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int, penal
 
 
 def penalty_of(kind: str, strength: float, model: nn.Module, x: torch.Tensor, hardware: str) -> Any:
-    """A regulariser, which says what to keep, and the term of the loss."""
+    """Return a regularizer, which selects channels, and the term of the loss."""
     metric = "latency_s" if kind == "latency" else "flops"
     cost = ic.CostRegularizer(
         model, x, metric=metric, hardware=hardware, threads=1, granularity=1, lam=strength, softness=0.1
@@ -66,7 +67,7 @@ def penalty_of(kind: str, strength: float, model: nn.Module, x: torch.Tensor, ha
 
 
 def l1(cost: ic.CostRegularizer, model: nn.Module, strength: float) -> Callable[[], torch.Tensor]:
-    """The usual penalty: magnitudes by FLOPs, which do not change with what other layers keep."""
+    """Return the usual penalty: magnitudes weighted by FLOPs that do not depend on the widths of other layers."""
     weights = Weights(model)
     parts = []
     for group in cost.groups.groups:
@@ -88,7 +89,7 @@ def l1(cost: ic.CostRegularizer, model: nn.Module, strength: float) -> Callable[
 
 
 def in_turn(models: list[nn.Module], x: torch.Tensor, rounds: int) -> list[float]:
-    """Seconds of a forward of each: medians over rounds, in each of which every model has its turn."""
+    """Return seconds of a forward of each model: medians over rounds that run all models in turn."""
     seconds: list[list[float]] = [[] for _ in models]
     with torch.inference_mode():
         for _ in range(rounds):
@@ -103,7 +104,7 @@ def in_turn(models: list[nn.Module], x: torch.Tensor, rounds: int) -> list[float
 
 
 def main() -> None:
-    """Trains all, times all, and prints rows and the comparison."""
+    """Train and time all models; print rows and the comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hardware", required=True)
     parser.add_argument("--batch", type=int, default=360)
@@ -146,7 +147,7 @@ def main() -> None:
 
 
 def report(rows: list[dict[str, Any]]) -> None:
-    """Means over seeds, and the least latency of each penalty at levels of accuracy."""
+    """Print means over seeds, and the lowest latency of each penalty at several accuracies."""
     points = []
     for kind, lam in dict.fromkeys((row["kind"], row["lam"]) for row in rows):
         of = [row for row in rows if (row["kind"], row["lam"]) == (kind, lam)]

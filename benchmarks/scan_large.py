@@ -1,7 +1,7 @@
-"""A weight file larger than half of memory, scanned: `python benchmarks/scan_large.py FOLDER --gigabytes 20`.
+"""Scan of a weight file larger than half of memory: `python benchmarks/scan_large.py FOLDER --gigabytes 20`.
 
-The file is written a block at a time and removed at the end. It is scanned in a process of its own, of which the most
-that was ever resident is read from `VmHWM`: mapped pages included.
+The file is written block by block and removed at the end. It is scanned in a separate process, whose peak resident
+memory, including mapped pages, is read from `VmHWM`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 COLUMNS = 8192
-ROWS = 65536  # of a weight in bf16: 1.07 GB
+ROWS = 65536  # of a bf16 weight of 1.07 GB
 BLOCK_ROWS = 4096
 
 _SCANNED = """
@@ -35,7 +35,7 @@ print(f"{found.total.elements:,} elements, {found.total.zeros:,} zeros, {seconds
 
 
 def write(path: Path, gigabytes: float) -> int:
-    """Writes weights of so many gigabytes in all, every fourth element zero; returns their zeros."""
+    """Write weights of the given total size, with every fourth element zero; return the number of zeros."""
     nbytes = 2 * ROWS * COLUMNS
     count = max(1, round(gigabytes * 1e9 / nbytes))
     header = {
@@ -57,7 +57,7 @@ def write(path: Path, gigabytes: float) -> int:
 
 
 def main() -> None:
-    """Prints what was found, how long it took, and what was resident."""
+    """Print the zeros found, the duration, and the peak resident memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--gigabytes", type=float, default=20)

@@ -1,8 +1,8 @@
-"""Writes 10^8 points of ResNet-50 into a folder of Parquet files, and prints seconds and the most resident memory.
+"""Store 10^8 points of ResNet-50 in a folder of Parquet files; print seconds and peak resident memory.
 
     python benchmarks/store_sweep.py FOLDER [POINTS]
 
-A process of its own, so that its memory is its own. The folder is left there.
+It runs in a separate process, so that its memory is measured alone. The folder is kept.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ BATCHES = 1_000_000
 
 
 def main(folder: str, points: int = SWEEP_STORED_POINTS) -> None:
-    """Captures, sweeps, and says what it took."""
+    """Capture, sweep, and print the resources used."""
     graph_file = Path(folder).with_suffix(".json")
-    if not graph_file.exists():  # torch and its memory stay in the process that captures
+    if not graph_file.exists():  # keeps torch's memory out of the process that sweeps
         model = make("resnet50")
         graph = trace_graph(model.module, model.args, {}, {0: {0: "batch"}})
         graph_file.write_text(graph.to_json(), encoding="utf-8")

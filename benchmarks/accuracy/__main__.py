@@ -1,13 +1,13 @@
-"""How far estimates lie from measurements.
+"""Errors of estimates compared with measurements.
 
     python -m benchmarks.accuracy --measured DIR [--table T ...] [--leave-one-device-out] [--format table|json|md]
                                   [--calibration FOLDER] [--cache DIR] [--sample N]
 
 DIR holds tables of measurements in one schema (`gemm.csv`, `models_vision.csv`, ...); each row is predicted from the
-catalogue alone. One line for each table, device, software, precision and execution: how many rows, the mean, median
-and 90th percentile of |predicted / measured - 1|, the geometric mean of predicted / measured, the rank correlation,
-the share of rows inside the error band, and the errors of the plain roofline of the same kernels. What is left out is
-named on stderr. Whole models are captured once and kept in the cache.
+catalog only. There is one line per table, device, software, precision and execution, with the number of rows, the mean,
+median and 90th percentile of |predicted / measured - 1|, the geometric mean of predicted / measured, the rank
+correlation, the share of rows inside the error band, and the errors of the plain roofline of the same kernels.
+Omissions are reported on stderr. Whole models are captured once and cached.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs, prints, and returns the exit code: 2 for what cannot be judged, 130 after Ctrl-C."""
+    """Run, print, and return the exit code: 2 for invalid input, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
     problems, code = Problems(), 0
     found: list[Line] = []
     try:
         if not options.measured.is_dir():
-            raise MeasuredError(f"{options.measured} is no folder")
+            raise MeasuredError(f"{options.measured} is not a folder")
         _judge(options, problems, found)
     except MeasuredError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        print("stopped; what follows are the tables that were finished", file=sys.stderr)
+        print("stopped; the finished tables follow", file=sys.stderr)
         code = _INTERRUPTED
     for line in problems.lines():
         print(line, file=sys.stderr)
@@ -74,7 +74,7 @@ def _bar(done: int, total: int) -> None:
 
 
 def _dots(done: int, total: int) -> None:
-    """A line now and then where stderr is a file."""
+    """Print a line occasionally, if stderr is a file."""
     if done == total or done % 100 == 0:
         print(f"captured {done} of {total}", file=sys.stderr, flush=True)
 
@@ -85,13 +85,13 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--measured", type=Path, required=True, metavar="DIR", help="a folder of measurements")
-    parser.add_argument("--table", action="append", default=[], metavar="T", help="stem of a table; may be repeated")
+    parser.add_argument("--measured", type=Path, required=True, metavar="DIR", help="folder of measurements")
+    parser.add_argument("--table", action="append", default=[], metavar="T", help="stem of a table; repeatable")
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--leave-one-device-out",
         action="store_true",
-        help="predict each device with constants that were fitted on the others",
+        help="predict each device with constants fitted on the others",
     )
     source.add_argument("--calibration", type=Path, metavar="FOLDER", help="calibration files to predict with")
     parser.add_argument("--format", choices=["table", "json", "md"], default="table")
@@ -100,10 +100,10 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=default_cache(),
         metavar="DIR",
-        help="where graphs are kept (default: %(default)s)",
+        help="folder for graphs (default: %(default)s)",
     )
     parser.add_argument("--sample", type=_positive, metavar="N", help="only N models, or N rows of each group")
-    parser.add_argument("--workers", type=_positive, default=2, help="processes that capture (default: %(default)s)")
+    parser.add_argument("--workers", type=_positive, default=2, help="capturing processes (default: %(default)s)")
     return parser
 
 

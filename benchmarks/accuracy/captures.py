@@ -1,9 +1,8 @@
-"""Graphs of whole models: captured once, by several processes, and kept on disk.
+"""Graphs of whole models: captured once by several processes, and stored on disk.
 
-A model is a `Wanted`: what to build, in plain data, and in which words its graph is kept. A file's name holds a
-digest of all that the graph follows from: the model, the library that builds it, torch, and the sources of this
-package's capture and of the recipe. A model whose capture with an open batch fails is captured at each batch that its
-rows have.
+A model is a `Wanted`: a description of what to build, in plain data. The name of a graph's file contains a digest of
+all inputs of the capture: the model, the library that builds it, torch, and the sources of this package's capture and
+of the recipe. A model that cannot be captured with a symbolic batch is captured at each batch of its rows.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ BATCH = "batch"
 
 
 def default_cache() -> Path:
-    """Return the folder of the user's cache where graphs and fits are kept."""
+    """Return the folder of the user's cache for graphs and fits."""
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
     elif sys.platform == "darwin":
@@ -50,13 +49,13 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A model whose graph is wanted.
+    """A model to capture.
 
     Attributes:
-        library: what builds it, such as `timm`; its version is part of the digest.
-        model: its name.
-        recipe: the rest of what it is built from, as (name, value) pairs.
-        batches: the batches of its rows, for a capture that has to fix them.
+        library: Library that builds it, such as `timm`; its version is part of the digest.
+        model: Name of the model.
+        recipe: Further inputs of its builder, as (name, value) pairs.
+        batches: Batches of its rows, for a capture at fixed batches.
     """
 
     library: str
@@ -65,7 +64,7 @@ class Wanted:
     batches: tuple[int, ...] = field(default=(), compare=False)
 
     def name(self, batch: int | None = None) -> str:
-        """The name of the file that keeps its graph."""
+        """Return the name of the file for its graph."""
         parts = (self.library, _version(self.library), _version("torch"), _sources(), self.model, self.recipe, batch)
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
         return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', self.model)[:60]}-{digest}.json.gz"
@@ -73,12 +72,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Capturing:
-    """How models are captured.
+    """Settings of captures.
 
     Attributes:
-        folder: where graphs are kept.
-        workers: how many processes capture.
-        progress: told of (done, total) when something is captured.
+        folder: Folder for graphs.
+        workers: Number of processes.
+        progress: Called with (done, total) after each capture.
     """
 
     folder: Path
@@ -87,11 +86,11 @@ class Capturing:
 
 
 Build = Callable[[Wanted, "int | None"], Graph]
-"""Captures a model with an open batch, or at a batch. A function of a module: other processes call it."""
+"""Captures a model with a symbolic batch, or at a batch. A module-level function, since other processes call it."""
 
 
 class Captured:
-    """The graphs of models by what was wanted and batch, loaded when they are asked for and then kept."""
+    """Graphs by model and batch, loaded on first use and then cached."""
 
     def __init__(self, folder: Path, failed: Mapping[Wanted, str]) -> None:
         self._folder = folder
@@ -99,7 +98,7 @@ class Captured:
         self._failed = failed
 
     def graph(self, wanted: Wanted, batch: int) -> Graph | None:
-        """The graph of a model: with an open batch, else at this batch, else None."""
+        """Return the graph of a model: with a symbolic batch, else at this batch, else None."""
         for name in (wanted.name(), wanted.name(batch)):
             if name not in self._loaded:
                 path = self._folder / name
@@ -109,24 +108,27 @@ class Captured:
         return None
 
     def by_graph(self, wanted: Wanted, batches: Rows, rows: Rows) -> list[tuple[Rows, Graph | None]]:
-        """Rows of one model with the graph of each: one for all of them where the batch is open."""
+        """Return rows of one model with the graph of each: one for all of them if the batch is symbolic."""
         graph = self.graph(wanted, int(batches[rows[0]]))
         if graph is None or BATCH in graph.sizes:
             return [(rows, graph)]
         return [(rows[batches[rows] == batch], self.graph(wanted, int(batch))) for batch in np.unique(batches[rows])]
 
     def reason(self, wanted: Wanted) -> str:
-        """Why a model has no graph."""
+        """Return the reason why a model has no graph."""
         return self._failed.get(wanted, "it could not be captured")
 
 
 def captured(models: Iterable[Wanted], build: Build, capturing: Capturing) -> Captured:
-    """Captures what the folder does not hold yet.
+    """Capture all models that are not in the folder yet.
 
     Args:
-        models: what is wanted.
-        build: captures one model.
-        capturing: where, and by how many.
+        models: The models.
+        build: Captures one model.
+        capturing: Settings.
+
+    Returns:
+        The graphs.
     """
     folder = capturing.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -148,8 +150,8 @@ def _is_kept(wanted: Wanted, folder: Path) -> bool:
 
 
 def _results(missing: list[Wanted], build: Build, folder: Path, workers: int) -> Iterator[tuple[Wanted, str | None]]:
-    """Each model with the reason why it has no graph, None where it has one; a few at a time are with the workers."""
-    # What shares a model goes to one process in a row, which then builds it once.
+    """Yield each model with the reason for a missing graph, or None; workers hold only a few models at a time."""
+    # Variants of a model are sent to one process in sequence, which builds it once.
     together: dict[tuple[str, str], list[Wanted]] = {}
     for wanted in missing:
         together.setdefault((wanted.library, wanted.model), []).append(wanted)
@@ -158,7 +160,7 @@ def _results(missing: list[Wanted], build: Build, folder: Path, workers: int) ->
             yield wanted, capture_to(wanted, build, folder)
         return
     waiting = iter(together.values())
-    # Spawned: torch's threads do not survive a fork.
+    # Spawned, because torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
         running: dict[Future[list[str | None]], list[Wanted]] = {}
@@ -185,9 +187,9 @@ def _capture_all(some: list[Wanted], build: Build, folder: Path) -> list[str | N
 
 
 def _begin() -> None:
-    """In a process that captures: one thread, no download, and no words about optional libraries that are not there."""
+    """Initialize a capturing process: one thread, no downloads, and no messages about missing optional libraries."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops who gave the work; what has begun is finished and kept
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C; running captures are finished
     logging.disable(logging.WARNING)
     import torch
 
@@ -195,10 +197,10 @@ def _begin() -> None:
 
 
 def capture_to(wanted: Wanted, build: Build, folder: Path) -> str | None:
-    """Captures a model into the folder.
+    """Capture a model into the folder.
 
     Returns:
-        None, or why there is no graph of it.
+        None, or the reason why there is no graph.
     """
     try:
         _keep(build(wanted, None), folder / wanted.name())
@@ -218,7 +220,7 @@ def _read(path: Path) -> Graph:
 
 
 def _keep(graph: Graph, path: Path) -> None:
-    """Writes a graph under its final name only when it is whole."""
+    """Write a graph to a temporary file, which is renamed when complete."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(gzip.compress(graph.to_json().encode(), compresslevel=1))
     Path(file.name).replace(path)
@@ -234,7 +236,7 @@ def _version(package: str) -> str:
 
 @cache
 def _sources() -> str:
-    """A digest of what makes a graph of a module: the package's capture, and the recipes."""
+    """Return a digest of the sources that determine a graph: the package's capture, and the recipes."""
     digest = hashlib.sha256()
     folders = (Path(ic.__file__).parent / "sources", Path(__file__).parent / "recipes")
     for path in sorted(path for folder in folders for path in folder.rglob("*.py")):

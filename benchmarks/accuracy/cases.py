@@ -1,4 +1,4 @@
-"""What is judged: a graph with sizes, how it ran, where, and how long it took."""
+"""Cases of the benchmark: a graph with sizes, its deployment, and its measured time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 SUSTAINED = ", sustained"
-"""What follows a device's id where it was at work all the time."""
+"""Suffix of a device's id for rows under continuous load."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """What one line of the report is about, in the words of the table."""
+    """Subject of one line of the report, in the words of the table."""
 
     table: str
     device: str
@@ -31,20 +31,20 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Rows of one group that one graph describes.
+    """Rows of one group with the same graph.
 
     Attributes:
-        group: where the rows are counted.
-        graph: what ran, with its sizes open; shared by the cases of all devices.
-        precision: the precision to predict, as pyinfercost names it.
-        execution: the execution to predict.
-        sizes: values of every open size, a column for each.
-        measured_s: what was measured, in seconds.
-        rows: the rows' numbers in the table.
-        host_s: what measuring added to every row, in seconds, beyond what a forward takes.
-        sustained: the device was at work all the time, so that its board's power was a limit.
-        measured_w: what the board drew meanwhile, in watts; None where that is not known.
-        subject: what ran, such as the name of a model; rows of one subject belong together when data is split.
+        group: Group of the rows.
+        graph: The graph with symbolic sizes, shared by the cases of all devices.
+        precision: Precision of the prediction, by pyinfercost's name.
+        execution: Execution of the prediction.
+        sizes: Values of every symbolic size, one column each.
+        measured_s: Measured seconds.
+        rows: Row numbers in the table.
+        host_s: Seconds that the measurement added to every row.
+        sustained: Whether the device was under continuous load, limited by its board's power.
+        measured_w: Watts of the board during the run; None if unknown.
+        subject: Name of the model or operator; rows of one subject stay together when data is split.
     """
 
     group: Group
@@ -64,15 +64,15 @@ class Case:
 
     @property
     def hardware(self) -> str:
-        """What machines are found by: the id of the device, and whether it sustained."""
+        """Key of machines: the id of the device, and whether it was under continuous load."""
         return self.group.device + (SUSTAINED if self.sustained else "")
 
 
 def measured_s(cases: Sequence[Case]) -> NDArray[np.float64]:
-    """The measured seconds of all rows, case after case: the order of what `predict` returns."""
+    """Return the measured seconds of all rows, case by case, in the order of `predict`."""
     return np.concatenate([case.measured_s for case in cases]) if cases else np.empty(0)
 
 
 def group_of_row(cases: Sequence[Case]) -> list[Group]:
-    """The group of every row, in the same order."""
+    """Return the group of every row, in the same order."""
     return [case.group for case in cases for _ in range(len(case))]

@@ -1,13 +1,13 @@
-"""Power and energy of rows that say what the board drew.
+"""Errors of power and energy for rows with readings of the board's power.
 
-Three quantities, each against what a plain model says: that a board always draws its limit.
+Three quantities are compared with readings, and with a plain model in which a board always draws its power limit:
 
-- power: predicted joules over predicted seconds, against the reading.
-- settled power: the same for rows of `SETTLED_S` and more. Of shorter ones about half read far too little: on H200
-  112 x 3072 x 12288 reads 411 W and 112 x 3072 x 10240 reads 574 W, at the same FLOPs and bytes a second; the number
-  of rows of a kind that read little goes with the first dimension, not with the work, and what is lost falls with the
-  length of a run. A meter that lags behind runs of a fixed count does that, a board does not.
-- energy: predicted joules, the time predicted too, against reading x measured seconds.
+- power: predicted joules over predicted seconds, compared with the reading.
+- settled power: the same for rows of at least `SETTLED_S`. About half of the shorter rows read far too low: on H200
+  112 x 3072 x 12288 reads 411 W and 112 x 3072 x 10240 reads 574 W, at the same FLOPs and bytes per second. The number
+  of low readings depends on the first dimension instead of the work, and the deficit falls with the length of a run.
+  This behavior fits a meter that lags behind runs of a fixed count, not a board.
+- energy: predicted joules, with predicted time, compared with reading x measured seconds.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ SETTLED_S = 50e-6
 def energy_lines(
     cases: Sequence[Case], machines: Mapping[str, Hardware], predicted: Predicted, roofline_s: NDArray[np.float64]
 ) -> list[Line]:
-    """Lines of power and energy; none where no row has a reading.
+    """Return lines of power and energy; none if no row has a reading.
 
     Args:
-        cases: as predicted.
-        machines: the machine of each hardware id.
-        predicted: of all rows.
-        roofline_s: seconds of the plain roofline.
+        cases: The predicted cases.
+        machines: Machine of each hardware id.
+        predicted: Predictions of all rows.
+        roofline_s: Seconds of the plain roofline.
     """
     energy_j = predicted.energy_j
     if energy_j is None or all(case.measured_w is None for case in cases):

@@ -1,4 +1,4 @@
-"""Errors of predictions, one line for each group of rows."""
+"""Errors of predictions, one line per group of rows."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Line:
-    """The errors of one group of rows, as fractions.
+    """Errors of one group of rows, as fractions.
 
     Attributes:
-        table: the table, and with device, software, precision, execution and part which of its rows.
-        rows: how many of them have a prediction.
-        mape: mean of |predicted / measured - 1|.
-        median: its median.
-        p90: its 90th percentile.
-        bias: geometric mean of predicted / measured: below 1 where predictions are too low.
-        spearman: rank correlation of predicted and measured; None for fewer than three rows, or equal ones.
-        in_band: share of rows whose measured latency lies in the error band of the estimate.
+        table: Name of the table; device, software, precision, execution and part select its rows.
+        rows: Number of rows with a prediction.
+        mape: Mean of |predicted / measured - 1|.
+        median: Its median.
+        p90: Its 90th percentile.
+        bias: Geometric mean of predicted / measured: below 1 if predictions are too low.
+        spearman: Rank correlation of predicted and measured; None for fewer than three rows, or equal ones.
+        in_band: Share of rows whose measured latency is in the error band of the estimate.
         roofline_mape: `mape` of the plain roofline.
         roofline_median: `median` of the plain roofline.
     """
@@ -52,7 +52,7 @@ class Line:
     roofline_median: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """The line as plain data."""
+        """Return the line as plain data."""
         return asdict(self)
 
 
@@ -62,13 +62,16 @@ def lines(
     predicted: Predicted,
     roofline_s: NDArray[np.float64],
 ) -> list[Line]:
-    """One line for each group, and one for each table in which everything else is `all`.
+    """Return one line per group, and one per table in which all other fields are `all`.
 
     Args:
-        groups: the group of every row.
-        measured_s: what was measured.
-        predicted: what is predicted; rows without a prediction are left out.
-        roofline_s: what the plain roofline says.
+        groups: Group of every row.
+        measured_s: Measured seconds.
+        predicted: Predictions; rows without one are left out.
+        roofline_s: Seconds of the plain roofline.
+
+    Returns:
+        The lines.
     """
     places: dict[Group, list[int]] = {}
     for row, group in enumerate(groups):
@@ -120,7 +123,7 @@ def _line(
 
 
 def rank_correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> float | None:
-    """Spearman's rank correlation; equal values share the mean of their ranks."""
+    """Return Spearman's rank correlation; equal values share the mean of their ranks."""
     if len(left) < _LEAST_TO_RANK:
         return None
     ranks = [_ranks(values) for values in (left, right)]

@@ -1,11 +1,11 @@
-"""Fits constants of families of machines to a folder of measurements, and writes calibration files.
+"""Fit of the constants of machine families to a folder of measurements, written as calibration files.
 
     python -m benchmarks.accuracy.fit --measured DIR [--out FOLDER] [--without DEVICE] [--sample N]
                                       [--kind gpu|cpu]
 
-What is fitted, and how far it may go from where it starts, is listed in `fitting/gpus.py` and `fitting/cpus.py`, one
-kind of machine after the other; families differ from their kind as far as their rows ask for it. Without `--out` the
-package's own files are rewritten.
+The fitted constants with their start values and limits are listed in `fitting/gpus.py` and `fitting/cpus.py`, by kind
+of machine; families deviate from their kind as far as their rows require. Without `--out` the package's own files are
+rewritten.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .tables import KINDS
 
 PARAMETERS = (*gpus.PARAMETERS, *cpus.PARAMETERS)
 
-# Of the table of vision models, by kind: of four tables of GPUs more of them tell little that is new.
+# Number of models of the table of vision models, by kind: on four tables of GPUs, more models add little information.
 _MODELS = {"gpu": 250, "cpu": 2000}
 
 
@@ -45,15 +45,15 @@ def fit(
     sample: int | None = None,
     only: str | None = None,
 ) -> None:
-    """Fits all constants and writes a folder of calibration files.
+    """Fit all constants and write a folder of calibration files.
 
     Args:
-        measured: the folder of measurements.
-        out: where files are written; those of the package are copied there first.
-        without: a device whose rows are left out.
-        cache: where graphs of whole models are kept; by default where the judge keeps them.
-        sample: how many models of a table of whole models are used; by default so many that more tell nothing.
-        only: the kind of machine whose constants are fitted; by default all that have any.
+        measured: The folder of measurements.
+        out: Destination folder; the package's files are copied there first.
+        without: A device whose rows are left out.
+        cache: Folder for graphs of whole models; default: that of the accuracy benchmark.
+        sample: Number of models to use from a table of whole models; default: enough for a stable fit.
+        only: Kind of machine whose constants are fitted; default: all with fitted constants.
     """
     if out.resolve() != CALIBRATIONS.resolve():
         shutil.copytree(CALIBRATIONS, out, dirs_exist_ok=True)
@@ -64,7 +64,7 @@ def fit(
         machines = {block.hardware: Machine.find(block.hardware) for block in blocks}
         problem = Problem(parameters, blocks, machines)
         x = problem.solve()
-        # How far one device is from its own fit says nothing of how far another will be.
+        # The error of one device in its own fit does not predict that of another.
         known = spreads(problem, x) if len(machines) > 1 else {key: {} for key in [None, *families_of(machines)]}
         write(out, problem, x, known, measured)
 
@@ -72,7 +72,7 @@ def fit(
 def load_cases(
     measured: Path, without: str | None, parameters: Iterable[Parameter], cache: Path | None, sample: int
 ) -> list[Case]:
-    """The rows that constants are fitted to: of the parameters' tables, on machines of their kinds."""
+    """Return the rows for the fit: those of the parameters' tables, on machines of their kinds."""
     parameters = list(parameters)
     wanted = [name for name in KINDS if any(name in parameter.tables for parameter in parameters)]
     kinds = {parameter.kind for parameter in parameters}
@@ -89,7 +89,7 @@ def load_cases(
 
 
 def families_of(machines: Mapping[str, Machine]) -> set[str]:
-    """The families of some machines."""
+    """Return the families of some machines."""
     return {machine.family for machine in machines.values()}
 
 
@@ -106,7 +106,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=CALIBRATIONS)
     parser.add_argument("--without", metavar="DEVICE")
     parser.add_argument("--cache", type=Path)
-    parser.add_argument("--sample", type=int, help="models of a table of whole models (default: by kind)")
+    parser.add_argument("--sample", type=int, help="number of models of a table of whole models (default: by kind)")
     parser.add_argument("--kind", choices=list(_MODELS), help="fit the constants of this kind of machine only")
     options = parser.parse_args()
     fit(options.measured, options.out, options.without, cache=options.cache, sample=options.sample, only=options.kind)

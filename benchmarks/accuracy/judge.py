@@ -1,4 +1,4 @@
-"""From tables and machines to lines of errors."""
+"""Computation of error lines from tables and machines."""
 
 from __future__ import annotations
 
@@ -26,16 +26,19 @@ if TYPE_CHECKING:
     from .cases import Case
 
 _GRAPHS_AT_ONCE = 128
-OUT_OF_SCOPE = {"serving": "a server under load is no forward pass; queues and scheduling are not modelled"}
+OUT_OF_SCOPE = {"serving": "a server under load is not a forward pass; queues and scheduling are not modeled"}
 
 
 def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list[Table]:
-    """The tables of a folder in the order of `ORDER`; what is missing or out of scope is noted.
+    """Return the tables of a folder in the order of `ORDER`; missing and out-of-scope ones are reported.
 
     Args:
-        folder: where the CSV files are.
-        wanted: stems of files; empty for all.
-        problems: told of tables that are skipped.
+        folder: Folder of CSV files.
+        wanted: Stems of files; empty for all.
+        problems: Receives skipped tables.
+
+    Returns:
+        The tables.
     """
     found = []
     for name in wanted or [*ORDER, *OUT_OF_SCOPE]:
@@ -63,13 +66,13 @@ def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list
 def judge(
     tables: Sequence[Table], machines: Mapping[str, Hardware], capturing: Capturing, sample: int | None = None
 ) -> Iterator[list[Line]]:
-    """The lines of each table, table by table.
+    """Yield the lines of each table, table by table.
 
     Args:
-        tables: what is judged.
-        machines: the machine of each device; rows of others are left out.
-        capturing: how graphs of whole models are had.
-        sample: how many models, or rows of a group, are judged; None for all.
+        tables: The tables.
+        machines: Machine of each device; rows of others are left out.
+        capturing: Settings of captures.
+        sample: Number of models, or of rows of a group; None for all.
     """
     for table in tables:
         judged = sampled_table(without_missing(table, machines), sample)
@@ -80,7 +83,7 @@ def judge(
 
 
 def sampled_table(table: Table, sample: int | None) -> Table:
-    """The table, or so many of its models or of each group of its rows."""
+    """Return the table, or the given number of its models or of rows of each group."""
     if sample is None:
         return table
     kind = kinds.KINDS.get(table.name)
@@ -113,7 +116,7 @@ def _cases(table: Table, machines: Mapping[str, Hardware], capturing: Capturing)
 
 
 def _parts(cases: Sequence[Case]) -> Iterator[list[Case]]:
-    """The cases in parts of so many graphs: the plans of all models at once would fill gigabytes."""
+    """Yield the cases in parts with few graphs, since the plans of all models at once would fill gigabytes."""
     of_graph: dict[int, list[Case]] = {}
     for case in cases:
         of_graph.setdefault(id(case.graph), []).append(case)
@@ -131,4 +134,4 @@ def _collectives(table: Table, machines: Mapping[str, Hardware]) -> list[Line]:
 
 
 ORDER = (*kinds.KINDS, "collectives")
-"""Tables that are judged, in this order."""
+"""Tables in the order of the report."""

@@ -1,4 +1,4 @@
-"""Constants fitted on all devices but one, for predicting that one."""
+"""Constants fitted on all devices except one, for predictions of that one."""
 
 from __future__ import annotations
 
@@ -14,33 +14,36 @@ from pyinfercost import _core
 from .fitting.machines import Machine
 from .measured import MeasuredError
 
-_MODELS = 80  # of the table of whole models that are fitted to; more change errors little
+_MODELS = 80  # number of whole models in the fit; more change errors little
 
 
 def constants_without(device: str, measured: Path, cache: Path) -> Path:
-    """A folder of calibration files that were fitted without a device's rows.
+    """Return a folder of calibration files that were fitted without a device's rows.
 
-    It is fitted once for the same measurements, package, fit and device, and found in the cache from then on.
+    It is fitted once for the same measurements, package, fit and device, and cached.
 
     Args:
-        device: the device to leave out.
-        measured: the folder of measurements.
-        cache: where fitted folders are kept.
+        device: The device to leave out.
+        measured: The folder of measurements.
+        cache: Folder for fitted folders.
+
+    Returns:
+        The folder of calibration files.
 
     Raises:
-        MeasuredError: there is no fit.
+        MeasuredError: There is no fit.
     """
     try:
         from .fit import fit  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         raise MeasuredError(
             "leaving a device out needs benchmarks/accuracy/fit.py with `fit(measured, out, without)`, which writes a "
-            f"folder of calibration files; it cannot be imported ({error})"
+            f"folder of calibration files, but it cannot be imported ({error})"
         ) from error
     folder = cache / "fitted" / digest(device, measured)
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # What is found under the final name is whole, whoever stops this in between.
+        # A folder under the final name is complete, even if this function is interrupted.
         unfinished = Path(tempfile.mkdtemp(dir=folder.parent))
         try:
             fit(measured, unfinished, device, sample=_MODELS, only=Machine.find(device).kind, cache=cache)
@@ -51,7 +54,7 @@ def constants_without(device: str, measured: Path, cache: Path) -> Path:
 
 
 def digest(device: str, measured: Path) -> str:
-    """What a fit without a device depends on: the measurements, this package, that of the product, and the device."""
+    """Return a digest of the inputs of a fit: measurements, this package, pyinfercost, and the device."""
     found = hashlib.sha256(device.encode())
     sources = [*_files(measured, ("*.csv", "*.json")), *_files(Path(__file__).parent, ("*.py",))]
     package = Path(pyinfercost.__file__).parent

@@ -1,4 +1,4 @@
-"""The machines of a folder of measurements: from the catalogue, with the package's constants or another folder's."""
+"""Machines of a folder of measurements: from the catalog, with the package's constants or those of another folder."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ if TYPE_CHECKING:
     from pyinfercost import Hardware
 
 Folder = Callable[[str], "Path | None"]
-"""The folder of constants to predict a device with; None for the package's own."""
+"""Folder of constants for a device; None for the package's own."""
 
 
 def load_machines(tables: Iterable[Table], folder_of: Folder, problems: Problems) -> dict[str, Hardware]:
-    """Every device that the tables name.
+    """Load every device in the tables.
 
     Args:
-        tables: the tables.
-        folder_of: where the constants of a device come from.
-        problems: told of devices that lack a fact; they have no machine, and their rows no prediction.
+        tables: The tables.
+        folder_of: Returns the folder of constants of a device.
+        problems: Receives devices with missing data; they have no machine, and their rows no prediction.
+
+    Returns:
+        The machines by device id.
 
     Raises:
-        MeasuredError: a device is not in the catalogue.
+        MeasuredError: A device is not in the catalog.
     """
     named: dict[str, list[Table]] = {}
     for table in tables:
@@ -51,10 +54,10 @@ def load_machines(tables: Iterable[Table], folder_of: Folder, problems: Problems
 
 
 def load(device: str, folder: Path | None, *, sustained: bool = False) -> Hardware:
-    """A device of the catalogue with the constants of a folder.
+    """Load a device of the catalog with the constants of a folder.
 
     Raises:
-        MeasuredError: this version of the package takes its constants from nowhere else.
+        MeasuredError: This version of the package cannot load constants from a folder.
     """
     if folder is None:
         return ic.hardware.load(device, sustained=sustained)
@@ -64,7 +67,7 @@ def load(device: str, folder: Path | None, *, sustained: bool = False) -> Hardwa
 
 
 def _sustained(device: str, folder: Path | None) -> Hardware | None:
-    """The device at work all the time; None where what it sustains is not known."""
+    """Return the device under continuous load; None if its sustained performance is unknown."""
     try:
         return load(device, folder, sustained=True)
     except ValueError:
@@ -80,6 +83,6 @@ def _unknown(device: str, tables: list[Table]) -> str:
 
 
 def without_missing(table: Table, machines: Mapping[str, Hardware]) -> Table:
-    """The rows of devices that have a machine."""
+    """Return the rows of devices that have a machine."""
     kept = [row for row, device in enumerate(table.text("device")) if device in machines]
     return table if len(kept) == len(table) else table.only(kept)

@@ -1,4 +1,4 @@
-"""Tables of measurements as columns of text, and what could not be used of them."""
+"""Tables of measurements as columns of text, and rows that cannot be used."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ Rows = NDArray[np.int64]
 
 
 class MeasuredError(ValueError):
-    """A folder or a table that cannot be judged at all."""
+    """A folder or a table cannot be judged."""
 
 
 @dataclass
 class Problems:
-    """Rows that are left out, by table and reason: counted and named, so that nothing vanishes without a word."""
+    """Omitted rows by table and reason, which are counted and reported."""
 
     found: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
     skipped: dict[str, str] = field(default_factory=dict)
 
     def add(self, table: str, reason: str, subject: str, rows: int = 1) -> None:
-        """Notes rows that are not predicted.
+        """Record rows that are not predicted.
 
         Args:
-            table: the table.
-            reason: why, the same words for the same cause.
-            subject: what the rows measured, such as the model.
-            rows: how many rows.
+            table: Name of the table.
+            reason: The reason, with the same text for the same cause.
+            subject: Subject of the rows, such as the model.
+            rows: Number of rows.
         """
         self.found[table, reason].extend([subject] * rows)
 
     def skip(self, table: str, reason: str) -> None:
-        """Notes a table that is left out whole."""
+        """Record a table that is skipped."""
         self.skipped[table] = reason
 
     def lines(self) -> Iterator[str]:
-        """One line for each table and reason."""
+        """Yield one line per table and reason."""
         for table, reason in self.skipped.items():
             yield f"{table}: skipped, {reason}"
         for (table, reason), subjects in sorted(self.found.items()):
@@ -56,10 +56,10 @@ class Table:
     """One file of measurements.
 
     Attributes:
-        name: the file's stem.
-        path: the file.
-        columns: values by column, as text.
-        problems: where rows that cannot be used are noted.
+        name: Stem of the file.
+        path: Path of the file.
+        columns: Values by column, as text.
+        problems: Receives rows that cannot be used.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Table:
         return len(next(iter(self.columns.values()), []))
 
     def text(self, name: str, default: str | None = None) -> list[str]:
-        """A column as text; without a default it has to be there."""
+        """Return a column as text; without a default it must exist."""
         if name in self.columns:
             return self.columns[name]
         if default is None:
@@ -80,28 +80,28 @@ class Table:
         return [default] * len(self)
 
     def integers(self, name: str, default: int | None = None) -> Rows:
-        """A column of whole numbers."""
+        """Return a column of integers."""
         values = self.text(name, None if default is None else str(default))
         if name not in self._integers:
             try:
                 self._integers[name] = np.array([int(float(value)) for value in values], dtype=np.int64)
             except ValueError as error:
-                raise MeasuredError(f"{self.path}: column {name!r} must hold whole numbers ({error})") from None
+                raise MeasuredError(f"{self.path}: column {name!r} must hold integers ({error})") from None
         return self._integers[name]
 
     def seconds(self) -> NDArray[np.float64]:
-        """The measured latencies."""
+        """Return the measured latencies."""
         for name, factor in (("latency_us", 1e-6), ("latency_ms", 1e-3), ("latency_s", 1.0)):
             if name in self.columns:
                 return np.array(self.columns[name], dtype=np.float64) * factor
         raise MeasuredError(f"{self.path} has no latency_us, latency_ms or latency_s")
 
     def watts(self) -> NDArray[np.float64] | None:
-        """What the board drew meanwhile, where the table says so."""
+        """Return the power of the board, if the table has it."""
         return np.array(self.columns["power_w"], dtype=np.float64) if "power_w" in self.columns else None
 
     def groups(self, *names: str) -> Iterator[tuple[tuple[str, ...], Rows]]:
-        """Row numbers by the values of some columns, in the order of their first rows; absent columns are ''."""
+        """Yield row numbers by the values of some columns, in the order of first rows; missing columns are ''."""
         columns = [self.text(name, "") for name in names]
         found: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for row, key in enumerate(zip(*columns, strict=True)):
@@ -110,19 +110,19 @@ class Table:
             yield key, np.array(rows, dtype=np.int64)
 
     def only(self, rows: Sequence[int] | Rows) -> Table:
-        """The same table with some of its rows."""
+        """Return the table with some of its rows."""
         kept = {name: [values[row] for row in rows] for name, values in self.columns.items()}
         return Table(self.name, self.path, kept, self.problems)
 
 
 def read_table(path: Path, problems: Problems) -> Table:
-    """A CSV file with a header; rows without a positive latency are noted and left out."""
+    """Read a CSV file with a header; rows without a positive latency are reported and left out."""
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
         header = next(reader, [])
         lines = [line for line in reader if line]
     if any(len(line) != len(header) for line in lines):
-        raise MeasuredError(f"{path}: every line must have {len(header)} values, as the header has")
+        raise MeasuredError(f"{path}: every line must have {len(header)} values, like the header")
     columns = {name: [line[i] for line in lines] for i, name in enumerate(header)}
     table = Table(path.stem, path, columns, problems)
     if not lines:
@@ -137,14 +137,14 @@ def read_table(path: Path, problems: Problems) -> Table:
 
 
 def sampled(table: Table, count: int, by: Sequence[str], groups: Sequence[str]) -> Table:
-    """Some rows of a table, the same in every run: those whose key comes first in the order of its hash.
+    """Return a reproducible sample of rows: those whose keys come first in the order of their hashes.
 
     Args:
-        table: the table.
-        count: how many keys are kept.
-        by: columns that make a key; all rows of a key are kept. Without them every row is its own key, and `count` of
+        table: The table.
+        count: Number of keys to keep.
+        by: Columns that form a key; all rows of a key are kept. Without them every row is its own key, and `count` of
             each group are kept.
-        groups: columns that make a group.
+        groups: Columns that form a group.
     """
 
     def digest(text: str) -> str:

@@ -1,8 +1,8 @@
-"""Seconds for cases on machines, without a line of Python for each row.
+"""Seconds for cases on machines, vectorized over rows.
 
-Plans depend on neither sizes nor machines. They are made when a case is first predicted and kept (as long as its graph,
-or as the caller's `Plans`), so predicting the same cases again, with other constants in the machines, costs only the
-evaluation.
+Plans depend on neither sizes nor machines. They are created when a case is first predicted and kept (as long as its
+graph, or as the caller's `Plans`), so that predicting the same cases again, with other constants in the machines, costs
+only the evaluation.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from .cases import Case
 
 Failed = Callable[["Case", int, str], None]
-"""Called with a case, the place of a row in it, and why that row has no prediction."""
+"""Called with a case, the index of a row in it, and the reason why that row has no prediction."""
 
 _REFUSED = (ValueError, RuntimeError, OverflowError)
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """Seconds and joules of all rows, case after case; not a number where a row could not be predicted.
+    """Seconds and joules of all rows, case by case; NaN if a row could not be predicted.
 
-    Joules are None where nobody asked for them.
+    Joules are None if they were not requested.
     """
 
     latency_s: NDArray[np.float64]
@@ -45,21 +45,21 @@ class Predicted:
 
 
 def _ignore(case: Case, place: int, reason: str) -> None:
-    """Leaves what failed to the caller, who sees it as not a number."""
+    """Ignore a failure, which remains visible as NaN."""
 
 
 class Plans:
-    """Plans that live as long as this does, in place of as long as their graphs: those of a folder fill gigabytes."""
+    """Plans that live as long as this object instead of their graphs: those of a folder fill gigabytes."""
 
     def __init__(self) -> None:
         self._families: dict[tuple[int, str, str], tuple[Graph, PlanFamily]] = {}
 
     def of(self, case: Case) -> PlanFamily:
-        """The plans of a case's graph for its way of running."""
+        """Return the plans of a case's graph for its execution."""
         key = (id(case.graph), case.precision, case.execution)
         if key not in self._families:
             family = _core.PlanFamily(case.graph, precision=case.precision, execution=case.execution)
-            self._families[key] = case.graph, family  # the graph, so that its id stays its own
+            self._families[key] = case.graph, family  # keeps the graph alive, so that its id stays unique
         return self._families[key][1]
 
 
@@ -69,7 +69,7 @@ class _PlansOfGraphs(Plans):
 
 
 KEPT: Plans = _PlansOfGraphs()
-"""Plans that are shared with the rest of the package, and kept as long as their graphs are."""
+"""Plans shared with the rest of the package, which live as long as their graphs."""
 
 
 def predict(
@@ -80,14 +80,17 @@ def predict(
     plans: Plans = KEPT,
     threads: int = 1,
 ) -> Predicted:
-    """Predicts every row.
+    """Predict every row.
 
     Args:
-        cases: what to predict.
-        machines: the machine of each hardware id in `cases`; it may be any `Hardware`.
-        failed: told of rows that have no prediction.
-        plans: where plans are kept.
-        threads: how many threads evaluate; results do not depend on it. The core releases Python's lock.
+        cases: The cases.
+        machines: Machine of each hardware id in `cases`; it may be any `Hardware`.
+        failed: Called for rows without a prediction.
+        plans: Storage of plans.
+        threads: Number of threads; results do not depend on it. The core releases the GIL.
+
+    Returns:
+        The predictions.
     """
     latency_s = np.full(sum(len(case) for case in cases), np.nan)
     spread_s, energy_j = latency_s.copy(), latency_s.copy()
@@ -118,7 +121,7 @@ def predict(
 def _evaluate(
     case: Case, machine: Hardware, plans: Plans, out: Mapping[str, NDArray[np.float64]], failed: Failed
 ) -> None:
-    """The latencies of a case; where they cannot be had at once, row by row, so that one row costs no other."""
+    """Evaluate the latencies of a case; after an error row by row, so that one row does not affect others."""
     try:
         axes = [(name, values, 1) for name, values in case.sizes.items()]
         _core.evaluate_grid(plans.of(case), axes, machine, first=0, points=len(case), out=out)
@@ -139,11 +142,11 @@ def _evaluate(
 
 def _refuse(case: Case, place: int, error: Exception, out: Mapping[str, NDArray[np.float64]], failed: Failed) -> None:
     for values in out.values():
-        values[place] = np.nan  # what was written before it failed is no prediction
+        values[place] = np.nan  # discard values written before the failure
     failed(case, place, reason_of(error))
 
 
 def reason_of(error: BaseException) -> str:
-    """An error in one line."""
+    """Return an error in one line."""
     text = " ".join(str(error).split())
     return text[:200] if text else type(error).__name__

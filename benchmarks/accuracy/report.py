@@ -1,4 +1,4 @@
-"""Lines of errors as a table for people, Markdown, or JSON."""
+"""Output of error lines as a text table, Markdown, or JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEXTS = 6
 
 
 def rendered(lines: Sequence[Line], form: str) -> str:
-    """The lines as `table`, `md` or `json`."""
+    """Return the lines as `table`, `md` or `json`."""
     if form == "json":
         return json.dumps({"rows": [line.to_dict() for line in lines]}, indent=1)
     cells = [_TITLES, *(_cells(line) for line in lines)]

@@ -1,8 +1,8 @@
-"""The plain roofline of the same cases: what to beat.
+"""The plain roofline of the same cases, as a baseline.
 
-Every kernel of an eager run takes max(FLOPs / dense peak of its dtype, bytes / bandwidth of the memory) of the data
-sheet, with its exact FLOPs and bytes. Nothing is fused, nothing is cached, nothing takes time to start, and a device
-is as fast as its sheet says. Masked halves of causal attention are not computed.
+Every kernel of an eager run takes max(FLOPs / dense peak of its dtype, bytes / memory bandwidth) by the data sheet,
+with its exact FLOPs and bytes. There is no fusion, no cache and no launch time. Masked halves of causal attention are
+not computed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .cases import Case
 
 _CONTRACTIONS = ("gemm", "convolution", "attention")
-# Which engine multiplies where a device has none for a dtype, narrow to wide.
+# Engines for products of dtypes that a device does not support, narrow to wide.
 _INSTEAD = {
     "float8_e4m3fn": ("float8_e5m2", "bfloat16", "float16"),
     "float8_e5m2": ("float8_e4m3fn", "bfloat16", "float16"),
@@ -34,7 +34,7 @@ _INSTEAD = {
 
 
 def roofline_s(cases: Sequence[Case], machines: Mapping[str, Hardware], *, plans: Plans = KEPT) -> NDArray[np.float64]:
-    """Seconds of all rows, case after case; not a number where a case has no plan. `plans` is where plans are kept."""
+    """Return seconds of all rows, case by case; NaN if a case has no plan. `plans` is the storage of plans."""
     found = []
     for case in cases:
         try:
@@ -45,7 +45,7 @@ def roofline_s(cases: Sequence[Case], machines: Mapping[str, Hardware], *, plans
 
 
 def peak_flop_per_s(machine: Hardware, dtype: str) -> float:
-    """The data sheet's dense peak for products of a dtype; that of the vector unit where no matrix unit takes it."""
+    """Return the data sheet's dense peak for products of a dtype; that of the vector unit without a matrix unit."""
     for name in (dtype, *_INSTEAD.get(dtype, ())):
         if name in machine.matrix_flop_per_s and name != "float32":
             return machine.matrix_flop_per_s[name]
@@ -63,7 +63,7 @@ def _of_case(case: Case, machine: Hardware, plans: Plans) -> NDArray[np.float64]
     total_s = np.zeros(len(case))
     bandwidth = machine.bandwidth_byte_per_s
     vector = peak_flop_per_s(machine, "float32")
-    # Rows of size 1 have plans of their own, as everywhere.
+    # Rows with a size of 1 have their own plans, as everywhere.
     ones = np.stack([values == 1 for values in case.sizes.values()]) if case.sizes else np.zeros((0, len(case)), bool)
     family = plans.of(replace(case, execution="eager"))
     for pattern in np.unique(ones, axis=1).T:

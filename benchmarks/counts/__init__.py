@@ -1,1 +1,1 @@
-"""What each counter says of models and modules whose work is known."""
+"""Comparison of FLOP counters on models and modules with known work."""

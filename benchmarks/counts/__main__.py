@@ -1,10 +1,10 @@
-"""Every installed counter beside ours, on models and modules whose multiply-accumulates are known.
+"""Comparison of all installed counters with ours, on models and modules with known multiply-accumulates.
 
     python -m benchmarks.counts [--only small|models] [--format table|md]
 
-A cell is the counted figure over the known one: 1 is right, 0 is not seen at all. The counters that are not installed
-are named; `pip install fvcore torchprofile calflops ptflops thop torchinfo deepspeed` brings all of them.
-Each count has a process of its own, because several counters leave torch or the module changed.
+A cell is the counted figure divided by the known one: 1 is right, 0 is not counted at all. Missing counters are named;
+`pip install fvcore torchprofile calflops ptflops thop torchinfo deepspeed` installs all of them. Each count runs in a
+separate process, because several counters leave torch or the module changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CLOSE = 1e-4
 
 
 def main() -> None:
-    """Runs and prints."""
+    """Run the comparison and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["small", "models"])
     parser.add_argument("--format", choices=["table", "md"], default="table")
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def show(title: str, builders: dict[str, Callable[[], known.Known]], names: list[str], layout: str) -> None:
-    """Counts each row with each counter and prints the table, in Markdown row by row."""
+    """Count each row with each counter and print the table, in Markdown row by row."""
     header = ["", "known MAC", *names]
     if layout == "md":
         print(f"\n{title}\n")
@@ -85,9 +85,9 @@ def _cell(counted: float | str, macs: float) -> str:
 
 
 def _apart(work: Callable[[], float]) -> float | str:
-    """The result of work in a process of its own, or a word for how it ended.
+    """Return the result of a function run in a forked process, or a word for its failure.
 
-    Forked, so that a module is built once.
+    With a fork, a module is built once.
     """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)

@@ -1,7 +1,7 @@
-"""One function per counter: a module and its inputs in, multiply-accumulates out.
+"""One function per counter, from a module and its inputs to multiply-accumulates.
 
-Each is called as its own documentation shows, under `torch.no_grad()` as a user of an inference would. What a counter
-prints is not wanted here; what it raises is.
+Each counter is called as in its own documentation, under `torch.no_grad()` as for inference. Its printed output is
+discarded; its exceptions are not.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _torchinfo(module: nn.Module, args: tuple[Any, ...]) -> float:
 
 
 class _ByName(nn.Module):
-    """ptflops gives inputs by name."""
+    """Module with named inputs, as ptflops passes them."""
 
     def __init__(self, module: nn.Module, names: list[str]) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class _ByName(nn.Module):
         return self.module(*[inputs[name] for name in self.names])
 
 
-# name -> the module that must be importable, and how it is asked.
+# Name -> module that must be importable, and the function that calls it.
 COUNTERS: dict[str, tuple[str, Counter]] = {
     "pyinfercost": ("pyinfercost", _pyinfercost),
     "FlopCounterMode": ("torch", _flop_counter_mode),
@@ -122,12 +122,12 @@ COUNTERS: dict[str, tuple[str, Counter]] = {
 
 
 def installed() -> list[str]:
-    """The counters that can be run here."""
+    """Return the counters that can be run here."""
     return [name for name, (module, _) in COUNTERS.items() if importlib.util.find_spec(module) is not None]
 
 
 def count(name: str, module: nn.Module, args: tuple[Any, ...]) -> float:
-    """MACs of one forward by one counter. Raises whatever it raises."""
+    """Return MACs of one forward by one counter; its exceptions are passed on."""
     logging.disable(logging.CRITICAL)
     silent = io.StringIO()
     with torch.no_grad(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):

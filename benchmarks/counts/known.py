@@ -1,8 +1,9 @@
-"""Models and modules whose multiply-accumulates are known without any of the counters.
+"""Models and modules whose multiply-accumulates are known without any counter.
 
-Modules: the cases of the test suite, each with its arithmetic beside it (`tests/sources/test_micro.py`). Models: what
-torch's own counter says with attention and experts taken apart and gradients on, the one way in which it sees every
-product of these models; for torchvision's models that has to agree with the figure published with the weights.
+Modules are the cases of the test suite, each with its arithmetic (`tests/sources/test_micro.py`). For models, the
+figure is that of torch's own counter with attention and experts decomposed and gradients enabled, the only mode in
+which it sees every product of these models; for torchvision's models it must agree with the figure published with the
+weights.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SEQUENCE = 128
 
 
 class Known(NamedTuple):
-    """A module with inputs, and what says the MACs of one forward."""
+    """A module with inputs, and a function that returns the MACs of one forward."""
 
     module: nn.Module
     args: tuple[Any, ...]
@@ -28,7 +29,7 @@ class Known(NamedTuple):
 
 
 class _Logits(nn.Module):
-    """A language model without a cache, from ids to its first result: what every counter can call."""
+    """A language model without a cache, from ids to its first result, which every counter can call."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -57,7 +58,7 @@ def _torchvision(name: str, size: int) -> Callable[[], tuple[nn.Module, tuple[An
 
 
 class _First(nn.Module):
-    """Only tensors come out: tracing counters do not take dictionaries."""
+    """Module that returns only tensors, because tracing counters do not accept dicts."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -125,17 +126,17 @@ MODELS: dict[str, Callable[[], tuple[nn.Module, tuple[Any, ...]]]] = {
 
 
 def model(name: str) -> Known:
-    """A model with random weights and what says its MACs."""
+    """Return a model with random weights and its known MACs."""
     torch.manual_seed(0)
     module, args = MODELS[name]()
     return Known(module, args, lambda: _taken_apart(name, module, args))
 
 
 def _taken_apart(name: str, module: nn.Module, args: tuple[Any, ...]) -> float:
-    """MACs by torch's counter, which sees every product when attention and experts are taken apart.
+    """Return MACs by torch's counter, which sees every product once attention and experts are decomposed.
 
     Raises:
-        ArithmeticError: The published figure is another one, so nothing is known.
+        ArithmeticError: The published figure differs, so the MACs are not known.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -162,7 +163,7 @@ def _published(name: str) -> float | None:
 
 
 def small() -> dict[str, Callable[[], Known]]:
-    """The modules of the test suite, with real inputs."""
+    """Return the modules of the test suite, with real inputs."""
     if str(_TESTS) not in sys.path:
         sys.path.append(str(_TESTS))
     from support.micro_cases import CASES
@@ -175,10 +176,10 @@ def small() -> dict[str, Callable[[], Known]]:
 
 
 class _Function(nn.Module):
-    """A function as a forward, on the best terms for every counter.
+    """A function as a forward, in a form that suits every counter.
 
-    Some put their own function in the place of torch's, so torch's functions are looked up when they are called. Some
-    ask for the device of the first parameter, so there is one.
+    Some counters replace torch's functions, so these are looked up at each call. Some need the device of the first
+    parameter, so there is one.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:

@@ -179,12 +179,12 @@ MODEL = "models/model.json"
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda n, c: None if n == MODEL else c, r"holds 0 programs \[\], expected exactly one models/NAME\.json"),
-        (lambda n, c: None if n == "archive_format" else c, "has no entry archive_format, so it is cut short"),
-        (lambda n, c: b"onnx" if n == "archive_format" else c, "archive_format is 'onnx', expected 'pt2'"),
-        (lambda n, c: b"big" if n == "byteorder" else c, "byteorder is 'big', expected 'little'"),
+        (lambda n, c: None if n == MODEL else c, r"holds 0 programs \[\]; expected exactly one models/NAME\.json"),
+        (lambda n, c: None if n == "archive_format" else c, "has no entry archive_format, so it is truncated"),
+        (lambda n, c: b"onnx" if n == "archive_format" else c, "archive_format is 'onnx'; expected 'pt2'"),
+        (lambda n, c: b"big" if n == "byteorder" else c, "byteorder is 'big'; expected 'little'"),
         (lambda n, c: c[:-100] if n == MODEL else c, "entry models/model.json is not JSON"),
-        (lambda n, c: b"[1]" if n == MODEL else c, "entry models/model.json holds a list, expected a JSON object"),
+        (lambda n, c: b"[1]" if n == MODEL else c, "entry models/model.json holds a list; expected a JSON object"),
         (edited(MODEL, lambda v: v["schema_version"].update(major=9)), r"export schema 9 .*expected 8"),
         (
             edited(MODEL, lambda v: v.pop("graph_module")),
@@ -224,7 +224,7 @@ def test_damage_is_named(
 
 def test_a_compressed_entry_is_named(saved: Path, tmp_path: Path) -> None:
     path = rewritten(saved, tmp_path / "small.pt2", lambda _, content: content, zipfile.ZIP_DEFLATED)
-    with pytest.raises(ArchiveError, match=r"entry archive_format is compressed \(method 8\), expected stored"):
+    with pytest.raises(ArchiveError, match=r"entry archive_format is compressed \(method 8\); expected stored"):
         graph_from_archive(path)
 
 
@@ -233,7 +233,7 @@ def test_a_truncated_file_is_refused(saved: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.pt2"
     for kept in (0, 10, len(whole) // 2, len(whole) - 30):
         path.write_bytes(whole[:kept])
-        with pytest.raises(ArchiveError, match=r"not a complete zip archive|cut short"):
+        with pytest.raises(ArchiveError, match=r"not a complete zip archive|truncated"):
             graph_from_archive(path)
 
 
@@ -255,7 +255,7 @@ def test_a_weight_that_reaches_too_far_is_refused(saved: Path, tmp_path: Path) -
         tmp_path / "long.pt2",
         edited(config, lambda v: v["config"]["bias16"]["tensor_meta"].update(sizes=[{"as_int": 1000}])),
     )
-    with pytest.raises(ArchiveError, match=r"holds 16 bytes, expected at least 2000"):
+    with pytest.raises(ArchiveError, match=r"holds 16 bytes; expected at least 2000"):
         weights(path)
 
 

@@ -158,12 +158,12 @@ def test_expressions(text: str, value: int) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("2*s9", r"uses 's9', expected one of \['s0'\]"),
-        ("Where(s0 > 1, 2, 3)", r"has 's0 > 1', expected a number"),
-        ("Piecewise(s0)", "uses 'Piecewise', expected one of Abs, Add"),
+        ("2*s9", r"uses 's9'; expected one of \['s0'\]"),
+        ("Where(s0 > 1, 2, 3)", r"has 's0 > 1'; expected a number"),
+        ("Piecewise(s0)", "uses 'Piecewise'; expected one of Abs, Add"),
         ("2 *", "cannot be read"),
         ("__import__('os').getcwd()", "expected"),
-        ("s0.real", r"has 's0\.real', expected a number"),
+        ("s0.real", r"has 's0\.real'; expected a number"),
         ("FloorDiv(s0)", "calls FloorDiv with 1 operands"),
         ("s0**s0", "exponent is not a whole number"),
     ],

@@ -95,7 +95,7 @@ def test_a_step_gets_what_its_encoder_gives() -> None:
 
 @pytest.mark.parametrize("kind", ["openai-gpt", "xlnet"])
 def test_without_a_cache_a_step_is_refused(kind: str) -> None:
-    with pytest.raises(ValueError, match="takes and gives no cache"):
+    with pytest.raises(ValueError, match="neither takes nor returns a cache"):
         decode(kind)
 
 

@@ -98,14 +98,14 @@ def test_one_capture_serves_every_batch(tmp_path: Path) -> None:
 def test_what_cannot_be_had_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"there is no file .*config\.json"):
         load_model(f"diffusers:{tmp_path}", {})
-    with pytest.raises(SpecError, match="_class_name 'StableDiffusionPipeline', which is no model of diffusers"):
+    with pytest.raises(SpecError, match="_class_name 'StableDiffusionPipeline', which is not a model of diffusers"):
         load_model(spec_of(tmp_path, {"_class_name": "StableDiffusionPipeline"}), {})
     with pytest.raises(SpecError, match="_class_name None"):
         load_model(spec_of(tmp_path, {}), {})
     spec = spec_of(tmp_path, UNET)
-    with pytest.raises(SpecError, match=r"has no size 'frames', expected batch or sample_size or sequence"):
+    with pytest.raises(SpecError, match=r"has no size 'frames'; expected batch or sample_size or sequence"):
         load_model(spec, {"frames": 3})
-    with pytest.raises(SpecError, match=r"size batch of diffusers:.* is 0, expected at least 1"):
+    with pytest.raises(SpecError, match=r"size batch of diffusers:.* is 0; expected at least 1"):
         load_model(spec, {"batch": 0})
     (tmp_path / "config.json").write_text("no JSON", encoding="utf-8")
     with pytest.raises(SpecError, match="is not JSON"):

@@ -120,8 +120,8 @@ def test_sizes_are_named_on_request(program: ExportedProgram, key: int | str) ->
 @pytest.mark.parametrize(
     ("dynamic", "message"),
     [
-        ({1: {0: "batch"}}, r"input 1, expected one of 0 \(x\)"),
-        ({"y": {0: "batch"}}, r"input 'y', expected one of 0 \(x\)"),
+        ({1: {0: "batch"}}, r"input 1; expected one of 0 \(x\)"),
+        ({"y": {0: "batch"}}, r"input 'y'; expected one of 0 \(x\)"),
         ({0: {2: "height"}}, r"dimension 2 of input 'x' as 'height'.*dynamic dimensions are \[0\]"),
         ({0: {0: "a"}, "x": {0: "b"}}, "two names, 'a' and 'b'"),
     ],

@@ -89,8 +89,8 @@ def test_a_folder_brings_its_own_processor(tmp_path: Path) -> None:
         ({"model_type": "hunyuan_v1_dense"}, "transformers cannot build its HunYuanDenseV1ForCausalLM: .* a complete"),
         ({"model_type": "bark"}, "BarkModel, which has no forward"),
         ({"model_type": "sam2_mask_decoder"}, "for which transformers has no model class"),
-        ({**TEXT, "model_type": "llama", "num_attention_heads": 5}, "its config is not one that transformers knows"),
-        ({"model_type": "jev"}, "takes 'marks', which its config does not tell; give your own inputs"),
+        ({**TEXT, "model_type": "llama", "num_attention_heads": 5}, "transformers does not support its config"),
+        ({"model_type": "jev"}, "takes 'marks', which its config does not determine; give your own inputs"),
     ],
 )
 def test_refused(config: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_refused(config: dict[str, Any], message: str, tmp_path: Path) -> None:
 
 
 def test_sizes_are_those_of_the_inputs(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="no size 'seconds', expected batch or image_size or sequence"):
+    with pytest.raises(SpecError, match="no size 'seconds'; expected batch or image_size or sequence"):
         load(tmp_path, LLAVA, seconds=3)
     sound = load_model(f"hf:{config_file('wav2vec2')}", {"seconds": 2}).kwargs["input_values"]
     assert sound.shape == (1, 2 * 16000)

@@ -223,7 +223,7 @@ def test_a_shape_that_nothing_tells() -> None:
     with left_alone(module):
         found = inference_view(module)
     assert found.module[0].weight is module[0].parametrizations.weight.original
-    assert any("the shape of the parametrized 'weight' is not known" in note for note in found.notes)
+    assert any("the shape of the parametrized 'weight' is unknown" in note for note in found.notes)
 
 
 def test_notes_count() -> None:

@@ -106,8 +106,8 @@ class TestTorchvision:
         ("spec", "sizes", "message"),
         [
             ("torchvision:resnet51", {}, "no model 'resnet51' among its .*resnet50"),
-            ("torchvision:resnet18", {"sequence": 8}, "no size 'sequence', expected batch or image_size"),
-            ("torchvision:resnet18", {"batch": 0}, "size batch of torchvision:resnet18 is 0, expected at least 1"),
+            ("torchvision:resnet18", {"sequence": 8}, "no size 'sequence'; expected batch or image_size"),
+            ("torchvision:resnet18", {"batch": 0}, "size batch of torchvision:resnet18 is 0; expected at least 1"),
         ],
     )
     def test_refused(self, spec: str, sizes: dict[str, int], message: str) -> None:
@@ -222,7 +222,7 @@ class TestHuggingFace:
         assert type(loaded.module).__name__.lower() == f"{kind}model"
         output, _ = forward(loaded)
         assert output.last_hidden_state.shape == (1, 128, 64)
-        with pytest.raises(SpecError, match="does not generate, so it has no decode"):
+        with pytest.raises(SpecError, match="does not generate and has no decode"):
             load_model(f"hf:{tmp_path}#decode", {})
 
     def test_images(self, tmp_path: Path) -> None:
@@ -248,11 +248,11 @@ class TestHuggingFace:
             ("hf:absent.json", {}, "no such file"),
             (f"hf:{CONFIGS}", {}, "the folder has no config.json"),
             (f"hf:{CONFIGS / 'llama-3-8b.json'}#train", {}, "phase 'train' .* expected prefill or decode or none"),
-            (f"hf:{CONFIGS / 'llama-3-8b.json'}", {"context": 8}, "no size 'context', expected batch or sequence"),
+            (f"hf:{CONFIGS / 'llama-3-8b.json'}", {"context": 8}, "no size 'context'; expected batch or sequence"),
             (
                 f"hf:{CONFIGS / 'llama-3-8b.json'}#decode",
                 {"sequence": 8},
-                "no size 'sequence', expected batch or context",
+                "no size 'sequence'; expected batch or context",
             ),
         ],
     )
@@ -317,12 +317,12 @@ class TestCallable:
         [
             ("own_models:absent", {}, "has no attribute 'absent'"),
             ("absent_models:make", {}, "there is no module 'absent_models'"),
-            ("own_models:number", {}, "is a int, expected something to call"),
-            ("own_models:text", {}, "returned a str, expected an nn.Module"),
+            ("own_models:number", {}, "is a int; expected a callable"),
+            ("own_models:text", {}, "returned a str; expected an nn.Module"),
             ("own_models:needy", {}, "cannot be called with the sizes {}: missing a required argument: 'path'"),
-            ("own_models:two_inputs", {}, "forward takes 2 inputs, expected .module, args."),
-            ("own_models:with_inputs", {"depth": 3}, "no size 'depth', expected batch or width"),
-            ("just words", {}, "is not understood, expected torchvision:NAME"),
+            ("own_models:two_inputs", {}, "forward takes 2 inputs; expected .module, args."),
+            ("own_models:with_inputs", {"depth": 3}, "no size 'depth'; expected batch or width"),
+            ("just words", {}, "is not valid; expected torchvision:NAME"),
         ],
     )
     def test_refused(self, spec: str, sizes: dict[str, int], message: str) -> None:
@@ -347,10 +347,10 @@ class TestFiles:
         path = tmp_path / "tiny.json"
         path.write_text(graph.to_json(), encoding="utf-8")
         assert load_graph(str(path), {"batch": 8}) == graph
-        with pytest.raises(SpecError, match="no size 'sequence', expected batch"):
+        with pytest.raises(SpecError, match="no size 'sequence'; expected batch"):
             load_graph(str(path), {"sequence": 8})
 
     @pytest.mark.parametrize("name", ["absent.json", "absent.pt2"])
     def test_no_such_file(self, name: str) -> None:
-        with pytest.raises(SpecError, match="there is no such file"):
+        with pytest.raises(SpecError, match="no such file"):
             load_graph(name, {})

@@ -170,5 +170,5 @@ def test_a_dense_form_is_a_dense_product() -> None:
 
 def test_a_product_of_two_sparse_matrices_is_refused() -> None:
     """Its work depends on where the values lie."""
-    with pytest.raises(CaptureError, match=r"no rule for aten.* on a sparse tensor, expected a product with a dense"):
+    with pytest.raises(CaptureError, match=r"no rule for aten.* on a sparse tensor; expected a product with a dense"):
         ic.capture(Product(lambda a, _: torch.sparse.mm(a, a.t()), matrix().to_sparse()), (torch.randn(1),))

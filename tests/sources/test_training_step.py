@@ -118,7 +118,11 @@ def test_the_loss_of_the_module_or_of_the_caller() -> None:
         (layers(), lambda _: 3.0, "loss is of type float"),
         (layers(), lambda y: y.detach().sum(), "loss has no gradient"),
         (layers().requires_grad_(False), None, "has no tensor with a gradient; expected"),
-        (Wrapped(lambda self, x: self.net(x).argmax(-1), net=layers()), None, "has no tensor with a gradient; expected"),
+        (
+            Wrapped(lambda self, x: self.net(x).argmax(-1), net=layers()),
+            None,
+            "has no tensor with a gradient; expected",
+        ),
     ],
 )
 def test_what_cannot_be_trained(module: nn.Module, loss: Any, message: str) -> None:

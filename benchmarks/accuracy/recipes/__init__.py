@@ -1,1 +1,1 @@
-"""How models of libraries are built and captured; these modules run in processes of their own."""
+"""Builders and captures of library models; these modules run in separate processes."""

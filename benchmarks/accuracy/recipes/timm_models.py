@@ -1,4 +1,4 @@
-"""A model of timm, as its benchmark runs it."""
+"""Models of timm, as run by its benchmark."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from ..captures import Wanted
 
 _ROUNDED = 0.006
-"""Millions of parameters by which a count to two decimals may be off."""
+"""Rounding error of a count to two decimals, in millions of parameters."""
 _OTHER_MODEL = 0.02
-"""By how much of the parameters a model of the same name may have changed since it was timed."""
+"""Maximum relative change of the parameter count since a model of the same name was timed."""
 
 
 def build(wanted: Wanted, batch: int | None) -> ic.Graph:
-    """Captures a model; `recipe` has `image_size`, `layout` and `parameters_m` (what the timed model had, or '').
+    """Capture a model; `recipe` has `image_size`, `layout` and `parameters_m` (of the timed model, or '').
 
     Raises:
-        ValueError: timm has no such model, or what it builds under this name is another one.
+        ValueError: timm has no such model, or builds a different one under this name.
     """
     import torch
 
@@ -38,7 +38,7 @@ def build(wanted: Wanted, batch: int | None) -> ic.Graph:
 
 @lru_cache(maxsize=1)
 def _model(name: str, parameters_m: str) -> Any:
-    """The module on meta, with its branches joined where that is what was timed."""
+    """Return the module on meta, with merged branches if it was timed that way."""
     import timm
     import torch
 
@@ -53,12 +53,12 @@ def _model(name: str, parameters_m: str) -> Any:
         return model
     from timm.utils.model import reparameterize_model
 
-    with torch.device("meta"):  # where it makes its convolutions
+    with torch.device("meta"):  # merging creates new convolutions
         joined = reparameterize_model(model)
     if abs(timed - _count_m(joined)) <= _ROUNDED:
         return joined
     if abs(count / timed - 1) > _OTHER_MODEL:
-        raise ValueError(f"timm {timm.__version__} builds another model: the parameters differ")
+        raise ValueError(f"timm {timm.__version__} builds a different model: the parameter counts differ")
     return model
 
 

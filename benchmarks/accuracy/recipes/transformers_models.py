@@ -1,4 +1,4 @@
-"""A model of transformers from its config alone."""
+"""Models of transformers from their configs only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def build(wanted: Wanted, batch: int | None) -> ic.Graph:
-    """Captures one plain forward; `recipe` has `config` (JSON), `sequence`, and `attention` (as transformers calls it).
+    """Capture one plain forward; `recipe` has `config` (JSON), `sequence`, and `attention` (transformers' name).
 
     Raises:
-        ValueError: transformers does not know the config.
+        ValueError: transformers does not support the config.
     """
     from pyinfercost.sources.huggingface.loading import load_hf
 
@@ -29,7 +29,7 @@ def build(wanted: Wanted, batch: int | None) -> ic.Graph:
     if recipe["attention"]:
         model: Any = loaded.module
         model.set_attn_implementation(recipe["attention"])
-    # Only the batch stays open: lengths differ between few rows, and masks are made of them.
+    # Only the batch is symbolic: lengths differ between few rows, and masks depend on them.
     open_batch = {
         place: {dimension: name for dimension, name in names.items() if name == "batch"}
         for place, names in loaded.dynamic.items()

@@ -1,4 +1,4 @@
-"""From rows of a table to cases: a module for each family of tables; its docstring says what it takes for granted."""
+"""Conversion of tables to cases: one module per family of tables, whose docstring states its assumptions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """How a table is read.
+    """Reader of a table.
 
     Attributes:
-        cases: makes its cases.
-        sample_by: columns whose values go into a sample or stay out of it together; without them rows are sampled.
-        groups: columns of which each combination is sampled.
+        cases: Creates its cases.
+        sample_by: Columns whose values are sampled together; without them rows are sampled.
+        groups: Columns of which each combination is sampled.
     """
 
     cases: Callable[[Table, Capturing], list[Case]]
@@ -46,4 +46,4 @@ KINDS = {
     "models_language_fp32": Kind(language.cases, sample_by=("model",)),
     "models_vision": Kind(vision.cases, sample_by=("model",)),
 }
-"""How each table becomes cases, cheap ones first."""
+"""Readers of all tables, in order of their cost."""

@@ -1,18 +1,18 @@
 """`attention.csv`: one attention kernel of a serving engine.
 
-Decisions, and what in the data speaks for them:
+Decisions, with evidence in the data:
 
 - `aten.scaled_dot_product_attention` with grouped queries; keys and values are a cache of `context_tokens`.
 - Execution is `cuda_graph`, as in the tables of products from the same harness.
-- `context` (prefill) is causal: counted dense, the best rows would be at 1.6 times the bf16 peak of an H100; counted
+- `context` (prefill) is causal: counted dense, the best rows would reach 1.6 times the bf16 peak of an H100; counted
   causal they reach 79 % of it, and 68 % on A100. `query_tokens` equals `context_tokens` in all of them.
-- `generation` (decode) is one query token against the cache, not causal.
+- `generation` (decode) is one query token with the cache, not causal.
 - `kv_dtype` fp8 halves the bytes of the cache but not the arithmetic: such context rows are 1.2 times *slower* than
-  bf16 ones at 128 per head, while long decode rows take 0.56 to 0.7 of the time. The query stays bf16.
+  bf16 ones at head size 128, while long decode rows take 0.56 to 0.7 of the time. The query stays bf16.
 - A kernel that writes the new keys and values into the cache, in its dtype, runs first: among context rows of 16 to
-  64 tokens a megabyte of keys and values takes 1.35 to 1.45 times as long as one of queries, which are read and
-  written once as results: three passes against two. Of an fp8 cache it takes 1.1 times as long: three passes, two of
-  them at half the width.
+  64 tokens, a megabyte of keys and values takes 1.35 to 1.45 times as long as one of queries, which are read and
+  written once as results: three passes instead of two. With an fp8 cache it takes 1.1 times as long: three passes, two
+  of them at half the width.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PHASES = ("context", "generation")
 
 
 def cases(table: Table) -> list[Case]:
-    """The cases of the table of attention kernels; `part` is the phase."""
+    """Return the cases of the table of attention kernels; `part` is the phase."""
     sizes = {name: table.integers(name) for name in _SIZES}
     measured_s = table.seconds()
     found = []
@@ -53,7 +53,7 @@ def cases(table: Table) -> list[Case]:
 
 @cache
 def attention(causal: bool, dtype: str, kv_dtype: str) -> ic.Graph:
-    """Attention of `heads` query heads over `kv_heads` cached ones."""
+    """Return the graph of attention of `heads` query heads over `kv_heads` cached ones."""
     ops = OpGraph("attention")
     batch, query, context, heads, kv_heads, width = (ops.size(name) for name in _SIZES)
     cached = [batch, kv_heads, context, width]

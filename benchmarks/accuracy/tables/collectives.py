@@ -1,11 +1,11 @@
 """`collectives.csv`: one NCCL call between GPUs of a node.
 
-The size of a message is `elements` times the width of `dtype`, of the whole result: an int8 row takes as long as a
-half row with half as many elements, and of the 537 MB that 8 H100 gather in 1,401 us seven eighths arrive at each of
-them, at 335 of its link's 450 GB/s. Execution is the collective's own: no kernel of a model is in it.
+The message size is `elements` times the width of `dtype`, for the whole result: an int8 row takes as long as a half row
+with half as many elements, and of the 537 MB that 8 H100 gather in 1,401 us, seven eighths arrive at each of them, at
+335 of its link's 450 GB/s. Execution is the collective alone, without kernels of a model.
 
-Collectives are predicted by `pyinfercost.collective(op, size_bytes, hardware=, devices=, dtype=)`, not by graphs;
-where the package has no such function the table is skipped.
+Collectives are predicted by `pyinfercost.collective(op, size_bytes, hardware=, devices=, dtype=)`, not by graphs; if
+the package has no such function, the table is skipped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NAMES = {"half": "fp16", "float16": "fp16", "bfloat16": "bf16", "float": "fp32"
 
 
 def predictor() -> Callable[..., Any] | None:
-    """The package's function for collectives, None where it has none."""
+    """Return the package's function for collectives; None if there is none."""
     import pyinfercost
 
     found: Callable[..., Any] | None = getattr(pyinfercost, "collective", None)
@@ -40,7 +40,7 @@ def predictor() -> Callable[..., Any] | None:
 def predict_collective(
     op: str, size_bytes: NDArray[np.int64], machine: Hardware, devices: int, dtype: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Latencies of a collective in seconds: expected, and the ends of their error bands."""
+    """Return latencies of a collective in seconds: the expected one, and both ends of its error band."""
     function = predictor()
     if function is None:
         raise RuntimeError("pyinfercost has no function `collective`")
@@ -51,11 +51,12 @@ def predict_collective(
 def predicted(
     table: Table, machines: Mapping[str, Hardware]
 ) -> tuple[list[Group], NDArray[np.float64], Predicted, NDArray[np.float64]]:
-    """Predictions of all rows.
+    """Predict all rows.
 
     Returns:
-        Each row's group (`part` is the op and the number of GPUs), what was measured, what is predicted, and a
-        roofline: what leaves each GPU (bytes x (n - 1) / n, twice for an all-reduce) over its link; in seconds.
+        The group of each row (`part` is the operation and the number of GPUs), the measured seconds, the predictions,
+        and a roofline: bytes that leave each GPU (bytes x (n - 1) / n, twice for an all-reduce) over its link, in
+        seconds.
     """
     groups = [Group(table.name, "")] * len(table)
     elements = table.integers("elements")

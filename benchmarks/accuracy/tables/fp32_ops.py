@@ -1,21 +1,21 @@
-"""`fp32_*.csv`: one op in fp32 on SIMT units (TF32 off), eager, the best of 25 runs timed on the device.
+"""`fp32_*.csv`: one operator in fp32 on SIMT units (TF32 off), eager, the best of 25 runs timed on the device.
 
-Decisions, and what in the data speaks for them:
+Decisions, with evidence in the data:
 
-- Execution is `eager`. The smallest row is 34 us, so the host's share is hidden behind earlier launches and an
+- Execution is `eager`. The smallest row is 34 us, so the host's time is hidden behind earlier launches and an
   estimate's floor of a few us hardly matters; nothing is fused.
-- Elementwise ops with two tensors move three times their size and those with a `u` at the end, whose other operand is
-  a number, two times: 3.3 and 2.2 passes at the data sheet's bandwidth on V100. relu, gelu and tanh are not in place
-  (2.2).
-- softmax and layer_norm go along rows; layer_norm has weight and bias, as in the models that these tables are for.
+- Elementwise operators with two tensors move three times their size; those with a `u` at the end, whose other operand
+  is a number, move it twice: 3.3 and 2.2 passes at the data sheet's bandwidth on V100. relu, gelu and tanh are not in
+  place (2.2).
+- softmax and layer_norm reduce rows; layer_norm has weight and bias, as in the models that these tables are for.
 - linear has a bias, as `nn.Linear` has.
 - bmm is `[batch, m, k] @ [batch, k, n]`: the FLOP rates 2*batch*m*n*k / latency stay below the fp32 peak of each
   card.
-- conv2d has no bias. It ran with cuDNN's autotuning: on V100 half of the rows are above 60 % of the fp32 peak and the
-  best at twice of it, which is Winograd. What the product makes of a 3x3 convolution is its own affair. Latencies grow
-  with a row's number in the table, by 0.1 (V100), 0.2 (T4) and 0.3 us (P100) a row and as much for small as for large
-  convolutions: the host looks for one more choice of the autotuner in every call. That is no part of a forward of one
-  model, and it is not predicted row by row; what it is on average over the three cards' first halves is added to all.
+- conv2d has no bias. It ran with cuDNN's autotuning: on V100 half of the rows exceed 60 % of the fp32 peak and the best
+  reaches twice the peak, which is Winograd; the choice of algorithm for a 3x3 convolution is left to pyinfercost.
+  Latencies grow with a row's number in the table, by 0.1 (V100), 0.2 (T4) and 0.3 us (P100) per row, for small and
+  large convolutions alike: every call searches one more choice of the autotuner. A forward of one model has no such
+  overhead, and it is not predicted row by row; its average over the three cards' first halves is added to all rows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..measured import Table
 
 AUTOTUNED_S = 100e-6
-"""What a convolution among a thousand others that the autotuner chose for takes longer on the host."""
+"""Additional host time of a convolution after the autotuner has chosen for a thousand others."""
 _DTYPE = "float32"
 _ROWS = ("rows", "columns")
 _PRODUCT = ("batch", "m", "n", "k")
@@ -44,7 +44,7 @@ _CONVOLUTION = ("batch", "in_channels", "out_channels", "image_size")
 
 
 def cases(table: Table) -> list[Case]:
-    """The cases of one of the tables of fp32 ops; `op` says what ran."""
+    """Return the cases of one of the tables of fp32 operators; `op` is the operator."""
     measured_s = table.seconds()
     found = []
     for key, rows in table.groups("device", "software", "op", "precision", "kernel", "stride", "padding"):
@@ -67,7 +67,7 @@ def cases(table: Table) -> list[Case]:
 
 @cache
 def elementwise(op: str) -> ic.Graph:
-    """An op of two tensors, of a tensor and a number (`addu`), or of one tensor."""
+    """Return the graph of an operator of two tensors, of a tensor and a number (`addu`), or of one tensor."""
     ops = OpGraph(op)
     shape = [ops.size(name) for name in _ROWS]
     arguments = {"self": ops.given(_DTYPE, [*shape])}
@@ -83,7 +83,7 @@ def elementwise(op: str) -> ic.Graph:
 
 @cache
 def along_rows(op: str) -> ic.Graph:
-    """A softmax or a normalisation of rows."""
+    """Return the graph of a softmax or a normalization of rows."""
     ops = OpGraph(op)
     rows, columns = (ops.size(name) for name in _ROWS)
     operand = ops.given(_DTYPE, [rows, columns])
@@ -102,7 +102,7 @@ def along_rows(op: str) -> ic.Graph:
 
 @cache
 def product(op: str) -> ic.Graph:
-    """A linear layer or a batch of products."""
+    """Return the graph of a linear layer or a batch of products."""
     ops = OpGraph(op)
     batch, m, n, k = (ops.size(name) for name in _PRODUCT)
     left = ops.given(_DTYPE, [batch, m, k])
@@ -120,7 +120,7 @@ def product(op: str) -> ic.Graph:
 
 @cache
 def convolution(kernel: int, stride: int, padding: int) -> ic.Graph:
-    """A convolution over square images."""
+    """Return the graph of a convolution over square images."""
     ops = OpGraph("conv2d")
     batch, channels, filters, image = (ops.size(name) for name in _CONVOLUTION)
     side = (image + 2 * padding - kernel) // stride + 1

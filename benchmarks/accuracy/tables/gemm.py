@@ -1,27 +1,27 @@
 """`gemm.csv` and `gemm_power.csv`: one product `[m, k] @ [k, n]` in a serving engine.
 
-Decisions, and what in the data speaks for them:
+Decisions, with evidence in the data:
 
-- Execution is `cuda_graph`: the tables say that a CUDA graph was timed, and the smallest bf16 rows (2.3 to 2.7 us on
-  A100, H100, H200) lie below what a launch from a stream takes. Rows of TensorRT-LLM on A100 are the exception: they
-  are whole multiples of 1.024 us and none is below 7 us, the resolution and the cost of an event timer around a lone
-  launch. They are still judged as `cuda_graph`: the timer is no property of the device, and three quarters of the rows
-  are above 20 us.
-- Rows with a power are of kernels that ran until the board's power had settled: 690 of 700 W on H200, where large
+- Execution is `cuda_graph`: the tables state that a CUDA graph was timed, and the smallest bf16 rows (2.3 to 2.7 us on
+  A100, H100, H200) are shorter than a launch from a stream. Rows of TensorRT-LLM on A100 are the exception: they are
+  multiples of 1.024 us and none is below 7 us, the resolution and the cost of an event timer around a single launch.
+  They are still judged as `cuda_graph`: the timer is not a property of the device, and three quarters of the rows are
+  above 20 us.
+- Rows with power are of kernels that ran until the board's power had settled: 690 of 700 W on H200, where large
   products take a fifth longer than those of the H100 table, the same processor at the same limit. They are predicted
   with `sustained`, the others without.
 - bfloat16, float16, float32: `aten.linear` without bias. Its output has the input's dtype.
-- int8_wo: `aten._weight_int8pack_mm`; int4_wo: `aten._weight_int4pack_mm` with a scale and a zero for 128 weights.
-  One kernel each that dequantises in registers: long rows of few tokens stream the weight at up to 87 % of the
-  bandwidth at one byte and at half a byte a weight.
-- sq: `aten._int_mm` with a bf16 result, whose scales are applied in its epilogue. Quantising the activation is not in
-  the rows: their floor is 1 us below the one of int8_wo, which quantises nothing, and where few tokens meet a large
-  weight they take 0.53 (median) of what bf16 takes for the same product.
-- fp8: `aten._scaled_mm` after one kernel that quantises the activation row by row. Its floor is 2.2 us above the one
-  of bf16, one launch and not two, so no separate pass finds the scale; and what it takes grows with the number of
-  rows even where rows are 32 elements long (16 us at 2,049), so a scale belongs to a row.
-- fp8_block (a scale for 128 values) and nvfp4 (one for 16) are built the same way, by their definition: there are no
-  rows of them here. Any other dtype is named on stderr and left out.
+- int8_wo: `aten._weight_int8pack_mm`; int4_wo: `aten._weight_int4pack_mm` with a scale and a zero point per 128
+  weights. One kernel each that dequantizes in registers: long rows of few tokens stream the weight at up to 87 % of the
+  bandwidth at one byte and at half a byte per weight.
+- sq: `aten._int_mm` with a bf16 result, whose scales are applied in its epilogue. Quantization of the activation is not
+  included: their floor is 1 us below that of int8_wo, which quantizes nothing, and for few tokens and a large weight
+  they take 0.53 (median) of the time of bf16 for the same product.
+- fp8: `aten._scaled_mm` after one kernel that quantizes the activation row by row. Its floor is 2.2 us above that of
+  bf16, one launch and not two, so no separate pass computes the scale; and its time grows with the number of rows even
+  for rows of 32 elements (16 us at 2,049), so there is one scale per row.
+- fp8_block (a scale per 128 values) and nvfp4 (one per 16) are built the same way, by their definition: there are no
+  rows of them here. Any other dtype is reported on stderr and left out.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ALIASES = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "f
 
 
 def cases(table: Table) -> list[Case]:
-    """The cases of one table of products."""
+    """Return the cases of one table of products."""
     watts = table.watts()
     sizes = {name: table.integers(name) for name in ("m", "n", "k")}
     measured_s = table.seconds()
@@ -65,7 +65,7 @@ def cases(table: Table) -> list[Case]:
 
 @cache
 def product(dtype: str) -> ic.Graph | None:
-    """The graph of a product, None for a dtype that is not known."""
+    """Return the graph of a product; None for an unknown dtype."""
     ops = OpGraph(f"gemm {dtype}")
     m, n, k = (ops.size(name) for name in ("m", "n", "k"))
     if dtype in _PLAIN:

@@ -1,4 +1,4 @@
-"""Small graphs of a few operator calls, with their sizes open."""
+"""Builder of small graphs of a few operator calls with symbolic sizes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ BYTE_DTYPES = {
     "fp8_e5m2": "float8_e5m2",
     "int8": "int8",
 }
-"""The dtype of a plain tensor by the name that tables give it."""
+"""Dtype of a plain tensor by its name in tables."""
 
 
 class OpGraph:
-    """Builds a graph call by call; every call makes the tensor of its result."""
+    """Builds a graph call by call; every call creates its result tensor."""
 
     def __init__(self, name: str) -> None:
         self._builder = ic.GraphBuilder(name)
@@ -36,18 +36,18 @@ class OpGraph:
         self._results: list[Any] = []
 
     def size(self, name: str, *, minimum: int = 1) -> ic.Expr:
-        """A size that stays open."""
+        """Add a symbolic size."""
         return self._builder.size(name, default=128, minimum=minimum)
 
     def given(self, dtype: str, shape: Shape, role: str = "input") -> Any:
-        """A tensor that exists before: an input, a weight (`parameter`) or a cache (`kv_cache`)."""
+        """Add an existing tensor: an input, a weight (`parameter`) or a cache (`kv_cache`)."""
         tensor = self._builder.tensor(dtype, shape, role=role, name=f"{role}_{len(self._inputs)}")
         if role != "parameter":
             self._inputs.append(tensor)
         return tensor
 
     def call(self, op: str, arguments: Mapping[str, Any], dtype: str, shape: Shape) -> Any:
-        """An operator call.
+        """Add an operator call.
 
         Returns:
             Its result.
@@ -58,19 +58,19 @@ class OpGraph:
         return result
 
     def build(self) -> ic.Graph:
-        """The graph; the results of all calls are its outputs, so that none counts as unused."""
+        """Return the graph; the results of all calls are its outputs, so that none counts as unused."""
         return self._builder.build(self._inputs, self._results)
 
 
 @dataclass(frozen=True)
 class Narrow:
-    """A dtype that both operands of a product are brought to.
+    """Narrow dtype of both operands of a product.
 
     Attributes:
-        dtype: what their elements lie in memory as.
-        packed: how many values one element of that dtype holds.
-        group: how many values of a row share a scale; None for the whole row.
-        scale: the dtype of scales.
+        dtype: Dtype of their elements in memory.
+        packed: Number of values per element of that dtype.
+        group: Number of values of a row that share a scale; None for the whole row.
+        scale: Dtype of scales.
     """
 
     dtype: str
@@ -79,11 +79,11 @@ class Narrow:
     scale: str = "float32"
 
     def width(self, values: ic.Expr) -> ic.Expr:
-        """Elements in a row of so many values."""
+        """Return the number of elements in a row of this many values."""
         return values if self.packed == 1 else values // self.packed
 
     def scales(self, values: ic.Expr) -> ic.Expr | int:
-        """Scales of a row of so many values."""
+        """Return the number of scales for a row of this many values."""
         return 1 if self.group is None else ic.Expr.ceil_div(values, self.group)
 
 
@@ -92,16 +92,16 @@ NARROW = {
     "fp8_block": Narrow("float8_e4m3fn", group=128),
     "nvfp4": Narrow("float4_e2m1fn_x2", packed=2, group=16, scale="float8_e4m3fn"),
 }
-"""Floating dtypes of products for which activations are quantised on the way."""
+"""Floating-point dtypes of products whose activations are quantized first."""
 
 
 def quantised_rows(ops: OpGraph, activation: Any, rows: ic.Expr, width: ic.Expr, narrow: Narrow) -> tuple[Any, Any]:
-    """Dynamic quantisation with scales for each row, as serving engines do before a product.
+    """Add dynamic quantization with one scale per row, as serving engines do before a product.
 
-    One kernel: it reads a row, finds the largest magnitude, and writes the row in the narrow dtype and its scales.
+    One kernel reads a row, finds its largest magnitude, and writes the row in the narrow dtype with its scales.
 
     Returns:
-        The quantised rows, and their scales.
+        The quantized rows, and their scales.
     """
     scale = ops.given(narrow.scale, [rows, narrow.scales(width)])
     arguments = {"input": activation, "scale": scale}

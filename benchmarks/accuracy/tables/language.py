@@ -1,18 +1,17 @@
 """`models_language_fp32.csv`: a forward of a transformers model in fp32, TF32 off, on `sequence` tokens.
 
-Decisions, and what in the data speaks for them:
+Decisions, with evidence in the data:
 
-- The model is the class that the config's `architectures` name, built from `models_language_fp32.configs.json` beside
-  the table; logits for every token. An encoder-decoder gets `sequence` tokens on both sides.
-- Attention is `eager`: products and a softmax of their own. These runs are older than fused attention in
-  transformers, the tables of single ops of the same source hold those products and softmaxes, and with it predicted /
-  measured differs least between the models of one card (BERT, GPT and OPT on V100: 1.01 to 1.12; with fused attention
-  0.85 to 1.05).
-- `fused` rows were run by a compiler that fuses operators, and are predicted as `compiled`: they take 11 to 15 %
-  less, most for BERT at 512 tokens, where attention is least, and as compiled they are predicted within 8 %. Others are
-  `eager`. `part` says which.
-- `switchxl4` is a Switch transformer of four experts, each token to one of them: equal shares, as everywhere where
-  the routing is data.
+- The model is the class named by the config's `architectures`, built from `models_language_fp32.configs.json` next to
+  the table, with logits for every token. An encoder-decoder gets `sequence` tokens on both sides.
+- Attention is `eager`: separate products and a softmax. These runs predate fused attention in transformers, the tables
+  of single operators of the same source contain those products and softmaxes, and with it predicted / measured differs
+  least between the models of one card (BERT, GPT and OPT on V100: 1.01 to 1.12; with fused attention 0.85 to 1.05).
+- `fused` rows were run by a compiler that fuses operators, and are predicted as `compiled`: they take 11 to 15 % less,
+  most for BERT at 512 tokens, where attention is least, and as compiled they are predicted within 8 %. Others are
+  `eager`. `part` tells them apart.
+- `switchxl4` is a Switch transformer of four experts, with one expert per token and equal shares, as everywhere for
+  data-dependent routing.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _ATTENTION = "eager"
 
 
 def cases(table: Table, capturing: Capturing) -> list[Case]:
-    """The cases of the table of language models."""
+    """Return the cases of the table of language models."""
     batches, measured_s = table.integers("batch"), table.seconds()
     configs = _configs(table.path)
     wanted: dict[tuple[str, ...], Wanted] = {}
@@ -75,12 +74,12 @@ def cases(table: Table, capturing: Capturing) -> list[Case]:
 
 
 def _configs(table: Path) -> dict[str, object]:
-    """The configs beside the table, by model."""
+    """Return the configs next to the table, by model."""
     path = table.with_suffix(".configs.json")
     if not path.is_file():
-        raise MeasuredError(f"{table} needs the models' configs beside it, in {path.name}")
+        raise MeasuredError(f"{table} needs the models' configs in the same folder, in {path.name}")
     try:
         configs: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise MeasuredError(f"{path} is no JSON: {error}") from None
+        raise MeasuredError(f"{path} is not JSON: {error}") from None
     return configs

@@ -1,17 +1,17 @@
-"""`llm_layers.csv`: one op of a decoder's layer on one of several tensor-parallel workers, fp16.
+"""`llm_layers.csv`: one operator of a decoder layer on one of several tensor-parallel workers, fp16.
 
-Decisions, and what in the data speaks for them:
+Decisions, with evidence in the data:
 
 - Execution is `cuda_graph`: times are sums over kernels in a profiler's trace, in whole or half us, and the smallest
-  (add 1 us, activation 2 us, norm 4 us) leave no room for the gap between launches.
-- Shapes: queries, keys and values are one product, of (n_head + 2 n_kv_head) heads over the workers; gate and up are
-  one product where `use_gated_mlp`: at one token Llama-2-70b on one worker reads 0.94 GB of weights in 580 us, at 80
-  % of the bandwidth. Row-parallel products (`attn_post_proj`, `mlp_down_proj`) divide k, column-parallel ones n.
+  (add 1 us, activation 2 us, norm 4 us) leave no room for gaps between launches.
+- Shapes: queries, keys and values are one product, of (n_head + 2 n_kv_head) heads divided over the workers; gate and
+  up are one product with `use_gated_mlp`: at one token Llama-2-70b on one worker reads 0.94 GB of weights in 580 us, at
+  80 % of the bandwidth. Row-parallel products (`attn_post_proj`, `mlp_down_proj`) divide k, column-parallel ones n.
   Norms, residual sums and the embedding's width are not divided; the embedding's vocabulary is.
 - The norm is RMSNorm with a gated MLP (the Llama family), else LayerNorm (phi-2).
-- phi-2's attention and MLP stand side by side, so that it has two sums for its residual: 4 us at one token, not 2.
+- phi-2 runs attention and MLP in parallel, with two sums for its residual: 4 us at one token instead of 2.
 - Norms, gated activations and the rotary embedding are vLLM's own kernels (`_C.rms_norm`, `_C.silu_and_mul`,
-  `_C.rotary_embedding`): they take as long as a block of threads takes to go along a token, 22 us at one token.
+  `_C.rotary_embedding`): their time is that of one thread block for one token, 22 us at one token.
 - Rows at equal sizes are repeats and differ by 1 to 2 %.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..measured import Table
 
 _DTYPE = "float16"
-_POSITIONS = 4096  # of the table of angles; how many it has changes nothing
+_POSITIONS = 4096  # rows of the table of angles; the number does not affect the time
 _PRODUCTS = ("attn_pre_proj", "attn_post_proj", "mlp_up_proj", "mlp_down_proj")
 _NORMS = ("input_layernorm", "post_attention_layernorm")
 
@@ -41,7 +41,7 @@ Columns = dict[str, "NDArray[np.int64]"]
 
 
 def cases(table: Table) -> list[Case]:
-    """The cases of the table of layers; `part` is the op."""
+    """Return the cases of the table of layers; `part` is the operator."""
     measured_s = table.seconds()
     found = []
     for (device, software, precision, op, gated), rows in table.groups(
@@ -58,7 +58,7 @@ def cases(table: Table) -> list[Case]:
 
 
 def _sizes(table: Table, op: str, rows: NDArray[np.int64], *, gated: bool) -> Columns:
-    """The open sizes of an op's graph on one worker."""
+    """Return the symbolic sizes of an operator's graph on one worker."""
 
     def column(name: str) -> NDArray[np.int64]:
         return table.integers(name)[rows]
@@ -87,7 +87,7 @@ def _sizes(table: Table, op: str, rows: NDArray[np.int64], *, gated: bool) -> Co
 
 @cache
 def layer_op(op: str, gated: bool) -> ic.Graph | None:
-    """The graph of one op of a layer, None for one that is not known."""
+    """Return the graph of one operator of a layer; None for an unknown one."""
     ops = OpGraph(op)
     if op in _PRODUCTS:
         m, n, k = (ops.size(name) for name in ("m", "n", "k"))

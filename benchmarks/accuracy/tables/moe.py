@@ -1,26 +1,24 @@
 """`moe.csv`: one fused mixture-of-experts layer on one rank: from routed tokens to their weighted sum.
 
-Decisions, and what in the data speaks for them:
+Decisions, with evidence in the data:
 
 - Execution is `cuda_graph`, as in the other tables of this harness.
-- The kernels are those of a serving engine's fused layer: places of tokens sorted by expert, grouped product with
-  gate and up side by side, gated activation, grouped product down, sum over a token's experts. Tokens are gathered by
-  the product itself. The router is not in the rows.
-- `tensor_parallel` divides the experts' width. `expert_parallel` divides the experts; `tokens` are those of all
-  ranks.
-- bf16: the activation and the sum go over tokens x top_k rows on *every* rank, and what the products do not write is
-  set to zero. At 16,384 tokens of 8 experts out of 128, 2,048 wide, one rank of 128 takes 889 us where its products
-  are 10 GFLOP (15 us). With these passes predicted / measured above 1,024 tokens is 0.70 on one rank, 0.75 on 2 to 8,
-  0.75 on 16 to 64 and 0.77 on 128 and more; without them it falls to 0.11.
-- fp8 rows are another kernel: they scale with a rank's own rows (predicted / measured is 0.21 to 0.23 above 1,024
-  tokens at every number of ranks), so that activation and sum go over these. They take four to five times of what
-  their FLOPs and bytes need, and twice
-  (median) of what bf16 rows of equal sizes take, which nothing on a data sheet explains.
-- fp8: `aten._scaled_grouped_mm`, and a kernel that quantises rows before each product: the floor is 7 us above the
-  one of bf16.
-- Routing decides how many rows a rank gets and how many of its experts are read, see `routing.py`. How uneven they
-  are among each other is not in the graph: tiles of all experts are dealt to the cores together.
-- Whether the activation is gated is not in the table; it is taken to be.
+- The kernels are those of a serving engine's fused layer: token positions sorted by expert, grouped product with gate
+  and up concatenated, gated activation, grouped product down, sum over a token's experts. The product itself gathers
+  the tokens. The router is not included.
+- `tensor_parallel` divides the experts' width. `expert_parallel` divides the experts; `tokens` are those of all ranks.
+- bf16: the activation and the sum process tokens x top_k rows on *every* rank, and rows that the products do not write
+  are set to zero. At 16,384 tokens of 8 experts out of 128, 2,048 wide, one rank of 128 takes 889 us although its
+  products are 10 GFLOP (15 us). With these passes, predicted / measured above 1,024 tokens is 0.70 on one rank, 0.75 on
+  2 to 8, 0.75 on 16 to 64 and 0.77 on 128 and more; without them it falls to 0.11.
+- fp8 rows are of another kernel: they scale with a rank's own rows (predicted / measured is 0.21 to 0.23 above 1,024
+  tokens at every number of ranks), so activation and sum process these only. They take four to five times the time for
+  their FLOPs and bytes, and twice (median) the time of bf16 rows of equal sizes, which no data sheet explains.
+- fp8: `aten._scaled_grouped_mm`, and a kernel that quantizes rows before each product: the floor is 7 us above that of
+  bf16.
+- Routing determines the number of rows of a rank and the number of its experts that are read, see `routing.py`. The
+  imbalance among its experts is not in the graph: tiles of all experts are distributed over the cores together.
+- The table does not state whether the activation is gated; it is assumed to be.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ _PLAIN = ("bfloat16", "float16")
 
 
 def cases(table: Table) -> list[Case]:
-    """The cases of the table of mixtures of experts; `part` is the routing."""
+    """Return the cases of the table of mixtures of experts; `part` is the routing."""
     measured_s = table.seconds()
     found = []
     for (device, software, dtype, routing), rows in table.groups("device", "software", "dtype", "routing"):
@@ -57,7 +55,7 @@ def cases(table: Table) -> list[Case]:
             table.problems.add(table.name, "routing unknown", routing, len(rows))
             continue
         group = Group(table.name, device, software, dtype, "cuda_graph", routing)
-        # Two graphs: on one rank there is nothing that the products leave out.
+        # Two graphs: on one rank, the products write all rows.
         parts = columns["elsewhere"] > 0
         for shared in (False, True):
             some = parts == shared
@@ -72,13 +70,13 @@ def cases(table: Table) -> list[Case]:
 def _sizes(
     table: Table, rows: NDArray[np.int64], routing: str, *, passes_all: bool
 ) -> dict[str, NDArray[np.int64]] | None:
-    """The open sizes of the graph on the rank that is looked at, None for a routing that is not known.
+    """Return the symbolic sizes of the graph on the selected rank; None for an unknown routing.
 
     Args:
-        table: the table.
-        rows: its rows that are meant.
-        routing: how tokens are dealt to experts.
-        passes_all: whether activation and sum go over the rows of all ranks.
+        table: The table.
+        rows: The selected rows.
+        routing: Distribution of tokens over experts.
+        passes_all: Whether activation and sum process the rows of all ranks.
     """
 
     def column(name: str, default: int | None = None) -> NDArray[np.int64]:
@@ -108,7 +106,7 @@ def _sizes(
 
 @cache
 def layer(dtype: str, shared: bool) -> ic.Graph:
-    """The kernels of one layer; `shared`: other ranks hold other experts."""
+    """Return the kernels of one layer; `shared` means that other ranks hold other experts."""
     ops = OpGraph("mixture of experts")
     tokens, top_k, hidden, intermediate = (ops.size(name) for name in ("tokens", "top_k", "hidden", "intermediate"))
     experts, rows, used, passed = (ops.size(name) for name in ("experts", "rows", "used", "passed"))
@@ -119,7 +117,7 @@ def layer(dtype: str, shared: bool) -> ic.Graph:
     ends = ops.given("int32", [experts])
 
     def product(width: ic.Expr, result: ic.Expr, scale: object) -> None:
-        """A row of `width` for each pair of token and expert, times the expert's [width, result]."""
+        """Add a product of a row of `width` per pair of token and expert with the expert's [width, result]."""
         if narrow:
             arguments = {
                 "self": ops.given(narrow.dtype, [rows, narrow.width(width)]),
@@ -138,7 +136,7 @@ def layer(dtype: str, shared: bool) -> ic.Graph:
     elsewhere = ops.size("elsewhere") if shared else None
 
     def zeros(width: ic.Expr) -> None:
-        """The rows of experts that other ranks hold."""
+        """Add the zeroing of rows of experts on other ranks."""
         if elsewhere is not None:
             ops.call("aten.fill.Scalar", {"value": 0}, between, [elsewhere, width])
 

@@ -1,12 +1,11 @@
-"""How many rows the experts of one rank of a mixture of experts get.
+"""Number of rows for the experts of one rank of a mixture of experts.
 
-`balanced`: every expert gets as many.
+`balanced`: every expert gets the same number.
 
-`power_law_A`: the number of rows of an expert is drawn from a density proportional to x^-A between 1 and 0.8 times
-the tokens (between 0.01 and 2 where there are fewer rows than experts), all are scaled to tokens x top_k rows, and
-the rank that is looked at is the one with the most rows. That is how the harness that these tables come from draws
-its routing (its source, from memory); here it is the mean of seeded draws, so that a prediction is the same every
-time.
+`power_law_A`: the number of rows of an expert is drawn from a density proportional to x^-A between 1 and 0.8 times the
+tokens (between 0.01 and 2 for fewer rows than experts), all numbers are scaled to tokens x top_k rows, and the rank
+with the most rows is used. The harness behind these tables draws its routing this way (its source, from memory). Here
+it is the mean of seeded draws, so that predictions are reproducible.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ _FEW_ROWS = (0.01, 2.0)
 
 
 class Routed(NamedTuple):
-    """The load of the rank that a row is about.
+    """Load of the rank of a row.
 
     Attributes:
-        rows: rows that its experts get, of tokens x top_k.
-        used: how many of its experts get any.
-        largest: rows of its busiest expert.
+        rows: Number of rows of its experts, of tokens x top_k.
+        used: Number of its experts with any rows.
+        largest: Number of rows of its busiest expert.
     """
 
     rows: int
@@ -36,7 +35,7 @@ class Routed(NamedTuple):
 
 
 def _whole(shares: np.ndarray, total: int) -> np.ndarray:
-    """Whole rows of experts in each draw, that add up to all: largest remainders are rounded up."""
+    """Return integer rows per expert for each draw, with a fixed sum, by the method of largest remainders."""
     rows = np.floor(shares)
     for draw, remainder in zip(rows, shares - rows, strict=True):
         lost = total - int(draw.sum())
@@ -46,14 +45,17 @@ def _whole(shares: np.ndarray, total: int) -> np.ndarray:
 
 @cache
 def routed(routing: str, tokens: int, top_k: int, experts: int, ranks: int) -> Routed | None:
-    """The load of one rank, None for a routing that is not known.
+    """Return the load of one rank; None for an unknown routing.
 
     Args:
         routing: `balanced`, or `power_law_` and the exponent.
-        tokens: tokens of all ranks together.
-        top_k: experts of each token.
-        experts: experts of all ranks together.
-        ranks: ranks that share out the experts.
+        tokens: Number of tokens of all ranks.
+        top_k: Number of experts per token.
+        experts: Number of experts of all ranks.
+        ranks: Number of ranks that share the experts.
+
+    Returns:
+        The load, or None.
     """
     pairs, local = tokens * top_k, max(experts // ranks, 1)
     if routing in ("", "balanced", "uniform"):
@@ -67,7 +69,7 @@ def routed(routing: str, tokens: int, top_k: int, experts: int, ranks: int) -> R
     power = 1 - float(exponent)
     places = np.random.default_rng(0).random((_DRAWS, local * ranks))
     drawn = ((high**power - low**power) * places + low**power) ** (1 / power) if power else low * (high / low) ** places
-    # A token goes to an expert once.
+    # A token is routed to an expert at most once.
     per_expert = np.minimum(_whole(drawn / drawn.sum(axis=1, keepdims=True) * pairs, pairs), tokens)
     per_rank = per_expert.reshape(_DRAWS, ranks, local)
     busiest = per_rank[np.arange(_DRAWS), per_rank.sum(axis=2).argmax(axis=1)]

@@ -1,15 +1,15 @@
 """`models_vision.csv`: a forward of a timm model, per batch.
 
-Decisions, and what in the data speaks for them:
+Decisions, with evidence in the data:
 
-- The model is `timm.create_model(model)`, on images of `image_size`. Where the count of parameters in a row is the
-  one after `timm.utils.reparameterize_model`, the model with its branches joined was timed and is what is captured.
-  Where the parameters of what timm builds today differ by more than 2 %, the row is left out.
-- Execution and precision are in the table. `amp_fp16` and `amp_bf16` are predicted as such by a package that knows
-  autocast, else as fp16 and bf16. `layout` is the part of a line; `nhwc` is `channels_last`, model and images.
-- Under autocast, group norms stay narrow, as timm's `fast_group_norm` leaves them: torch's own would run in fp32, and
-  models that have them would take 1.4 to 2 times of what they took. Layer norms of the same models fit as torch's.
-- Batches differ from row to row, so that a graph has an open batch and serves all of them.
+- The model is `timm.create_model(model)`, on images of `image_size`. If the parameter count in a row is that after
+  `timm.utils.reparameterize_model`, the model was timed with merged branches and is captured that way. Rows whose
+  parameter count differs by more than 2 % from today's timm are left out.
+- Execution and precision are in the table. `amp_fp16` and `amp_bf16` are predicted as such by a version with autocast,
+  else as fp16 and bf16. `layout` is the part of a line; `nhwc` is `channels_last`, model and images.
+- Under autocast, group norms stay narrow, as with timm's `fast_group_norm`: torch's own would run in fp32, and models
+  with group norms would take 1.4 to 2 times the measured time. Layer norms of the same models match torch's.
+- Batches differ between rows, so a graph has a symbolic batch and serves all of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _WITHOUT_AUTOCAST = {"amp_fp16": "fp16", "amp_bf16": "bf16", "amp": "fp16"}
 
 
 def cases(table: Table, capturing: Capturing) -> list[Case]:
-    """The cases of the table of vision models, one for each model, image size, layout and way of running it."""
+    """Return the cases of the table of vision models, one per model, image size, layout, execution and precision."""
     batches = table.integers("batch")
     wanted: dict[tuple[str, ...], Wanted] = {}
     for key, rows in table.groups("model", "image_size", "layout", "parameters_m"):
@@ -65,7 +65,7 @@ _fast: weakref.WeakKeyDictionary[Graph, Graph] = weakref.WeakKeyDictionary()
 
 
 def _with_fast_norms(graph: Graph) -> Graph:
-    """The graph with timm's group norms; the same one for the same graph, so that plans are shared."""
+    """Return the graph with timm's group norms; the same object for the same graph, so that plans are shared."""
     if "aten.group_norm" not in graph.op_counts():
         return graph
     if graph not in _fast:
@@ -79,7 +79,7 @@ def _with_fast_norms(graph: Graph) -> Graph:
 
 @cache
 def precision_of(label: str) -> str | None:
-    """The package's name of a precision, None for one that is not known."""
+    """Return the package's name of a precision; None for an unknown one."""
     known = _core.precisions()
     if label in known:
         return label
