@@ -1,4 +1,4 @@
-"""Every check of this project as a nox session; `nox -l` lists them."""
+"""All checks of this project as nox sessions; `nox -l` lists them."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ CPP_SOURCES = sorted(
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole suite against an installed wheel, with torch, the model libraries and the training frameworks."""
+    """Run the whole suite on an installed wheel, with torch, the model libraries and the training frameworks."""
     session.install(".[integration,test]")
     session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
 def tests_core(session: nox.Session) -> None:
-    """What needs no torch, in an environment that has none."""
+    """Run the tests that need no torch, in an environment without it."""
     session.install(".[test]")
     session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style of the Python and the C++, checked and not changed; `nox -s format` changes it."""
+    """Check the style of Python and C++ without changes; `nox -s format` applies them."""
     session.install("ruff>=0.12", "clang-format>=20")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -45,7 +45,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def format(session: nox.Session) -> None:
-    """Put Python and C++ into the project's format."""
+    """Format Python and C++."""
     session.install("ruff>=0.12", "clang-format>=20")
     session.run("ruff", "check", "--fix")
     session.run("ruff", "format")
@@ -54,7 +54,7 @@ def format(session: nox.Session) -> None:
 
 @nox.session
 def typecheck(session: nox.Session) -> None:
-    """mypy in strict mode over the package, with the libraries that it names installed; nothing is compiled for it."""
+    """Run mypy in strict mode on the package, with its optional libraries installed; nothing is compiled."""
     project = nox.project.load_toml("pyproject.toml")["project"]
     extras = project["optional-dependencies"]
     named = [
@@ -71,7 +71,7 @@ def typecheck(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The site of the documentation, in build/site; a warning is an error. `-- serve` shows it and what is changed."""
+    """Build the documentation in build/site; warnings are errors. `-- serve` serves it with live reload."""
     session.install(".[docs]")
     command = session.posargs or ["build", "--strict"]
     session.run("mkdocs", *command, env={"NO_MKDOCS_2_WARNING": "1"})
@@ -79,28 +79,28 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Speed: every benchmark also checks its answer."""
+    """Run the benchmarks; every benchmark also checks its result."""
     session.install(".[models,test]")
     session.run("pytest", "benchmarks", "--benchmark-enable", "--benchmark-only", *session.posargs)
 
 
 @nox.session
 def golden(session: nox.Session) -> None:
-    """Write the golden files anew; what changed is then read as a diff."""
+    """Rewrite the golden files; review the changes as a diff."""
     session.install(".[models,test]")
     session.run("python", "tests/golden/write_golden.py", *session.posargs)
 
 
 @nox.session
 def zoo(session: nox.Session) -> None:
-    """Every public model of four libraries, captured, counted and checked: `nox -s zoo -- --library timm`."""
+    """Capture, count and check every public model of four libraries: `nox -s zoo -- --library timm`."""
     session.install(".[models,test]")
     session.run("python", "tests/zoo/run.py", *session.posargs)
 
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """The core tests under the address and undefined-behaviour sanitizers (GCC or Clang on Linux)."""
+    """Run the core tests with the address and undefined-behavior sanitizers (GCC or Clang on Linux)."""
     presets = json.loads((ROOT / "CMakePresets.json").read_text(encoding="utf-8"))["configurePresets"]
     variables = next(preset["cacheVariables"] for preset in presets if preset["name"] == "sanitize")
     session.install(
@@ -109,8 +109,8 @@ def sanitize(session: nox.Session) -> None:
         f"-Ccmake.build-type={variables['CMAKE_BUILD_TYPE']}",
         *(f"-Ccmake.define.{name}={value}" for name, value in variables.items() if name != "CMAKE_BUILD_TYPE"),
     )
-    # The interpreter is not built with the sanitizer, so its runtime has to be there before the module is loaded; with
-    # libstdc++ in front, or the runtime cannot see the exceptions that the module throws.
+    # The interpreter is built without the sanitizer, so its runtime must be loaded before the module, after libstdc++;
+    # otherwise the runtime does not see exceptions thrown by the module.
     libraries = [
         subprocess.run(["c++", f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
         for name in ("libasan.so", "libstdc++.so.6")
@@ -126,7 +126,7 @@ def sanitize(session: nox.Session) -> None:
 
 @nox.session
 def core(session: nox.Session) -> None:
-    """The C++ core alone, without Python: built, tested, installed, and used by the program in examples/cpp."""
+    """Build, test and install the C++ core without Python, and build the program in examples/cpp with it."""
     session.install("cmake>=3.24", "ninja", "nlohmann-json>=3.11")
     packages = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
     session.run("cmake", "--preset", "core", f"-DCMAKE_PREFIX_PATH={str(packages).strip()}")
@@ -140,7 +140,7 @@ def core(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build a wheel, look at what is in it, and try it in an environment of its own."""
+    """Build a wheel, check its content, and test it in a separate environment."""
     session.install("build>=1.2")
     folder = session.create_tmp()
     session.run("python", "-m", "build", "--wheel", "--outdir", folder)

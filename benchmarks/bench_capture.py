@@ -1,4 +1,4 @@
-"""Capture and count of a module, against torch's own counter and against doing nothing but the forward."""
+"""Capture and count of a module, compared with torch's own counter and with the forward alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LLAMA = CONFIGS / "llama-3-8b.json"
 
 
 def capture_and_count(model: Model) -> Callable[[], int]:
-    """Our whole way from a module to its figure."""
+    """Return a function from a module to its FLOPs."""
     from pyinfercost import _core
     from pyinfercost.sources.trace.trace import trace_graph
 
@@ -39,7 +39,7 @@ def capture_and_count(model: Model) -> Callable[[], int]:
 
 @pytest.mark.parametrize("name", FIXED_SIZE_MODELS)
 def bench_meta_module(benchmark: Any, name: str) -> None:
-    """A module on the meta device, fixed sizes."""
+    """A module on the meta device, with fixed sizes."""
     model = make(name)
     answers = race(
         benchmark,
@@ -58,7 +58,7 @@ def bench_meta_module(benchmark: Any, name: str) -> None:
 
 @pytest.mark.parametrize("name", RESIDENT_MODELS)
 def bench_resident_module(benchmark: Any, name: str) -> None:
-    """A module that has its weights: nothing of them is touched."""
+    """A module with real weights, which are not touched."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     model = make(name, device="cpu")
@@ -76,12 +76,12 @@ def bench_resident_module(benchmark: Any, name: str) -> None:
         rounds=CALL_ROUNDS,
         max_ratio={"FlopCounterMode, fake tensors": MAX_RATIO["capture / FlopCounterMode"]},
     )
-    # On the CPU torch's counter does not see attention, so the answer is checked with the one on meta.
+    # On the CPU, torch's counter does not see attention, so the result is compared with that on meta.
     assert answers["ours"] == flop_counter_flops(make(name))
 
 
 def bench_symbolic_warm(benchmark: Any) -> None:
-    """Llama-3-8B with batch and sequence open, in a process that has done it before."""
+    """Llama-3-8B with symbolic batch and sequence, repeated in one process."""
     model = LargeModel(str(LLAMA))
     answers = race(
         benchmark,
@@ -97,7 +97,7 @@ def bench_symbolic_warm(benchmark: Any) -> None:
 
 @pytest.mark.slow
 def bench_symbolic_first_call(benchmark: Any, tmp_path: Path) -> None:
-    """The same as the first call of a fresh process. The table shows whole processes, the summary the call alone."""
+    """The same as the first call of a new process. The table shows whole processes, the summary the call only."""
     seconds: dict[str, list[float]] = {"capture": [], "forward": [], "export": []}
 
     def first_call(what: str) -> dict[str, Any]:
@@ -122,5 +122,5 @@ def bench_symbolic_first_call(benchmark: Any, tmp_path: Path) -> None:
 
 
 def check_symbolic(flops: int) -> None:
-    """Compares with the hand formula at sizes that were nobody's example."""
+    """Compare with the hand formula at sizes other than the example's."""
     assert flops == decoder_flops("llama-3-8b", tokens=SIZES["sequence"], cached=0, batch=SIZES["batch"])

@@ -1,4 +1,4 @@
-"""Whole processes: what a command costs from its first instruction to its last."""
+"""Whole processes: time of a command from its first instruction to its last."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from parameters import (
 
 BARE_FORWARD = Path(__file__).with_name("bare_forward.py")
 RESNET50_FLOPS = 2 * 4_089_184_256  # 4.089 GMAC, torchvision's `_ops` for it
-# Runs a command and says how much memory it held at its peak. The kernel charges a new process with what its parent
-# held when it was made, so the parent has to be small.
+# Runs a command and prints its peak memory. The kernel charges a new process with the memory of its parent at its
+# creation, so the parent must be small.
 PEAK_OF = """
 import os, subprocess, sys
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
@@ -46,18 +46,18 @@ torch.export.save(program, sys.argv[1])
 
 
 def run(*arguments: str, cwd: Path) -> str:
-    """A Python process's stdout."""
+    """Return the stdout of a Python process."""
     return subprocess.run([sys.executable, *arguments], cwd=cwd, check=True, capture_output=True, text=True).stdout
 
 
 def peak_bytes(*arguments: str, cwd: Path) -> int:
-    """The most memory that a Python process had resident."""
+    """Return the peak resident memory of a Python process."""
     return 1024 * int(run("-c", PEAK_OF, sys.executable, *arguments, cwd=cwd))
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """ResNet-50 as torch.export saves it: 102 MB."""
+    """ResNet-50 as saved by torch.export: 102 MB."""
     pytest.importorskip("torchvision", reason="needs torchvision: pip install 'pyinfercost[models]'")
     path = tmp_path_factory.mktemp("archive") / "resnet50.pt2"
     run("-W", "ignore", "-c", MAKE_ARCHIVE, str(path), cwd=path.parent)
@@ -67,7 +67,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.slow
 def bench_profile_archive(benchmark: Any, archive: Path, tmp_path: Path) -> None:
-    """A .pt2 file is profiled without torch, so it must not cost what torch costs."""
+    """A .pt2 file is profiled without torch, so it must be faster than importing torch."""
     answers = race(
         benchmark,
         "profile resnet50.pt2",
@@ -80,7 +80,7 @@ def bench_profile_archive(benchmark: Any, archive: Path, tmp_path: Path) -> None
 
 
 def bench_import(benchmark: Any, tmp_path: Path) -> None:
-    """`import pyinfercost` brings in no numpy, torch or rich."""
+    """`import pyinfercost` does not import numpy, torch or rich."""
     answers = race(
         benchmark,
         "import pyinfercost",
@@ -96,7 +96,7 @@ def bench_import(benchmark: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("name", LARGE_MODELS)
 def bench_profile_large_model(benchmark: Any, name: str, phase: str, tmp_path: Path) -> None:
-    """A model that no memory here could hold, from its config to a latency."""
+    """A model larger than this machine's memory, from its config to a latency."""
     pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
     config = CONFIGS / f"{name}.json"
     size = "context" if phase == "decode" else "sequence"
@@ -122,5 +122,5 @@ def bench_profile_large_model(benchmark: Any, name: str, phase: str, tmp_path: P
         held = peak_bytes(*command, cwd=tmp_path)
         benchmark.extra_info["peak_resident_bytes"] = held
         NOTES.append(f"profile {name}#{phase} held {held / 1e6:.0f} MB at its peak")
-        # Memory is no matter of the machine's load, so this is a limit and not only a figure.
+        # Memory does not depend on the machine's load, so this is a hard limit.
         assert held < MAX_RESIDENT_BYTES

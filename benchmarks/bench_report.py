@@ -1,10 +1,10 @@
-"""What a report costs to write, and how long a browser takes to draw it.
+"""Time to write a report, and time of a browser to draw it.
 
     python -m benchmarks.bench_report [--rounds 5] [--only resnet50,vit_b_16,llama,kernels]
 
-Writing is `Profile.to_html` beside `Profile.to_json` in one process, in turns. Drawing is what a headless Chromium
-says: from the start of the page to its last figure, and then of all rows at once, of a sort and of a click, layout
-included; a run of the browser is a round.
+Writing compares `Profile.to_html` with `Profile.to_json` in one process, in turn. Drawing is measured in a headless
+Chromium: from the start of the page to its last figure, then for showing all rows, a sort and a click, including
+layout; each round is one run of the browser.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PICK = "document.querySelector('circle.dot').dispatchEvent(new MouseEvent('click
 
 
 def main() -> None:
-    """Prints a line for each model."""
+    """Print a line for each model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default=",".join(PROFILES))
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def write(profile: Any, rounds: int) -> dict[str, Any]:
-    """Medians of writing one and the other, in turns."""
+    """Return medians of writing both, in turn."""
     taken: dict[str, list[float]] = {"json": [], "html": []}
     text = ""
     for _ in range(rounds):
@@ -61,7 +61,7 @@ def write(profile: Any, rounds: int) -> dict[str, Any]:
 
 
 def draw(browser: Any, text: str, rounds: int) -> dict[str, float]:
-    """Medians of what the page itself measures."""
+    """Return medians of the times measured by the page."""
     found: dict[str, list[float]] = {"drawn": [], "rows": [], "expand": [], "sort": [], "pick": []}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "report.html"

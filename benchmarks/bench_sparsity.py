@@ -1,4 +1,4 @@
-"""The scan of a weight with all its figures, on one thread, against reading the same memory once."""
+"""Scan of a weight with all its figures on one thread, compared with reading the same memory once."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ DTYPES = ("float32", "bfloat16", "int8")
 
 
 def weight(dtype: str) -> Any:
-    """Normal numbers, the smaller half of them zero, in memory much larger than the caches."""
+    """Return normal numbers, the smaller half of which is zero, in memory much larger than the caches."""
     columns = SCAN_COLUMNS
     rows = SCAN_MB * 2**20 // (columns * torch.empty(0, dtype=getattr(torch, dtype)).element_size())
     generator = torch.Generator().manual_seed(1)
-    # A few rows again and again: what they hold changes nothing, and drawing all of them takes longer than the rest.
+    # A few rows are repeated: values do not affect the time, and drawing all of them would dominate it.
     drawn = torch.randn(256, columns, generator=generator)
     drawn[drawn.abs() < 0.6745] = 0
     if dtype == "int8":
@@ -31,13 +31,13 @@ def weight(dtype: str) -> Any:
 
 
 def count_nonzero(tensor: Any) -> int:
-    """What torch has for it, on one thread."""
+    """Return torch's count of nonzeros, on one thread."""
     torch.set_num_threads(1)
     return int(torch.count_nonzero(tensor))
 
 
 def numpy_sum(words: Any) -> float:
-    """A sum as numpy reads memory."""
+    """Return a sum by numpy."""
     return float(np.sum(words))
 
 
@@ -55,7 +55,7 @@ def bench_scan(benchmark: Any, dtype: str) -> None:
         "torch.count_nonzero": lambda: count_nonzero(tensor),
     }
     if dtype == "int8":
-        peers.pop("numpy.sum of float32")  # numbers that are none
+        peers.pop("numpy.sum of float32")  # the words are not valid numbers
     wanted = {
         "plain read (sum of words)": MAX_RATIO[f"scan {dtype} / plain read"],
         "torch.count_nonzero": MAX_RATIO["scan / count_nonzero"] if dtype == "float32" else None,
@@ -73,7 +73,7 @@ def bench_scan(benchmark: Any, dtype: str) -> None:
         torch.set_num_threads(threads)
     found = answers["ours"].weights[0].figures
     assert found.elements - found.zeros == answers["torch.count_nonzero"]
-    # The first rows repeat, so what they hold says what all do.
+    # The first rows repeat, so their counts determine all.
     few = ic.sparsity(tensor[:256]).weights[0].figures
     repeats = len(tensor) // 256
     assert [g.satisfied for g in found.groups] == [repeats * g.satisfied for g in few.groups]
@@ -83,7 +83,7 @@ def bench_scan(benchmark: Any, dtype: str) -> None:
 
 @pytest.mark.slow
 def bench_scan_threads(benchmark: Any) -> None:
-    """Two threads against one."""
+    """Two threads compared with one."""
     tensor = weight("float32")
     answers = race(
         benchmark,

@@ -1,4 +1,4 @@
-"""Many points at once: how many whole-model questions a second, against what else would answer them."""
+"""Sweeps of many points: whole-model estimates per second, compared with other ways to compute them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def resnet50() -> ic.Graph:
 
 @pytest.fixture(scope="module")
 def llama_70b(tmp_path_factory: pytest.TempPathFactory) -> ic.Graph:
-    """A decode step of a model of the shape of Llama 3 70B, batch and context open."""
+    """Return a decode step of a model with the shape of Llama 3 70B, with symbolic batch and context."""
     from pyinfercost.sources.captured import graph_over
 
     config = json.loads((CONFIGS / "llama-3-8b.json").read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ def columns(points: int) -> Columns:
 
 
 def rate(benchmark: Any, what: str, points: int, target: str = "one machine") -> None:
-    """Notes how many points a second that was."""
+    """Record points per second."""
     if benchmark.enabled:
         points_per_s = points / statistics.median(benchmark.extra_info["ours_s"])
         least = MIN_POINTS_PER_S[target]
@@ -79,7 +79,7 @@ def rate(benchmark: Any, what: str, points: int, target: str = "one machine") ->
 
 @pytest.mark.parametrize("precision", ["native", "fp16"])
 def bench_column_against_numpy(benchmark: Any, resnet50: ic.Graph, precision: str) -> None:
-    """ResNet-50 at a million batch sizes on one core, against the same formulas in numpy."""
+    """ResNet-50 at a million batch sizes on one core, compared with the same formulas in numpy."""
     family = _core.PlanFamily(resnet50, precision=precision)
     machine = load(SWEEP_HARDWARE)
     batches = np.arange(2, SWEEP_POINTS + 2, dtype=np.int64)
@@ -93,7 +93,7 @@ def bench_column_against_numpy(benchmark: Any, resnet50: ic.Graph, precision: st
         return out
 
     def theirs() -> NDArray[np.float64]:
-        # Memory is given: numpy need not find the largest of many sums.
+        # The footprint is given, so that numpy need not find the largest of many sums.
         return numpy_evaluator.latency_s(few, out["peak_memory_bytes"][:: SWEEP_POINTS // SWEEP_NUMPY_POINTS])
 
     ours()
@@ -113,11 +113,11 @@ def bench_column_against_numpy(benchmark: Any, resnet50: ic.Graph, precision: st
 
 
 def plain_roofline(family: _core.PlanFamily, graph: ic.Graph, precision: str) -> _core.PlanFamily:
-    """The same launches with FLOPs and bytes alone: nothing is tiled, and a kernel is max(compute, memory)."""
+    """Return the same launches with FLOPs and bytes only: without tiles, a kernel is max(compute, memory)."""
     of_node = {}
     for kernel in family.plan_for({"batch": 8}).kernels():
         if kernel["name"].endswith(".operand"):
-            continue  # a copy for the launch that follows it under the same node
+            continue  # a copy for the following launch of the same node
         work = kernel["work"]
         bare = ic.Work(
             contraction_flops=work.contraction_flops,
@@ -133,7 +133,7 @@ def plain_roofline(family: _core.PlanFamily, graph: ic.Graph, precision: str) ->
 
 @pytest.mark.parametrize("precision", ["native", "fp16"])
 def bench_column_against_a_plain_roofline(benchmark: Any, resnet50: ic.Graph, precision: str) -> None:
-    """What tiles, waves, splits and Winograd cost: the same kernels in the same loops without their dimensions."""
+    """Cost of tiles, waves, splits and Winograd: the same kernels in the same loops without their dimensions."""
     family = _core.PlanFamily(resnet50, precision=precision)
     plain = plain_roofline(family, resnet50, precision)
     machine = load(SWEEP_HARDWARE)
@@ -157,7 +157,7 @@ def bench_column_against_a_plain_roofline(benchmark: Any, resnet50: ic.Graph, pr
 
 
 def bench_against_retracing(benchmark: Any, resnet50: ic.Graph) -> None:
-    """A point of a sweep against what answers one question without us: a forward on meta under FlopCounterMode."""
+    """A point of a sweep compared with a separate evaluation: a forward on meta under FlopCounterMode."""
     model = make("resnet50")
     grid_of = {"hardware": SWEEP_HARDWARE, "batch": range(2, SWEEP_POINTS + 2), "workers": 1}
 
@@ -180,7 +180,7 @@ def bench_against_retracing(benchmark: Any, resnet50: ic.Graph) -> None:
 
 
 def bench_many_machines(benchmark: Any, resnet50: ic.Graph) -> None:
-    """As people ask: batches up to 1024 on every GPU of the catalogue, two precisions, some hypothetical bandwidths."""
+    """A typical query: batches up to 1024 on every GPU of the catalog, two precisions, hypothetical bandwidths."""
     gpus = [name for name in ic.hardware.names() if ic.hardware.describe(name)["kind"] == "gpu"]
     known = [name for name in gpus if not ic.hardware.describe(name)["missing"]]
 
@@ -201,7 +201,7 @@ def bench_many_machines(benchmark: Any, resnet50: ic.Graph) -> None:
 
 
 def bench_llama_decode(benchmark: Any, llama_70b: ic.Graph) -> None:
-    """A decode step of a 70-billion-parameter model over batch and context."""
+    """Decode step of a 70-billion-parameter model over batch and context."""
     family = _core.PlanFamily(llama_70b)
     machine = load(HARDWARE)
     side = int(SWEEP_POINTS**0.5)
@@ -220,7 +220,7 @@ def bench_llama_decode(benchmark: Any, llama_70b: ic.Graph) -> None:
 
 
 def bench_two_threads(benchmark: Any, resnet50: ic.Graph) -> None:
-    """Two threads against one."""
+    """Two threads compared with one."""
     family = _core.PlanFamily(resnet50)
     machine = load(SWEEP_HARDWARE)
     axes = [("batch", np.arange(2, THREADED_POINTS + 2), 1)]
@@ -247,7 +247,7 @@ def bench_two_threads(benchmark: Any, resnet50: ic.Graph) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["resnet50", "llama_70b"])
 def bench_sample_is_estimates(benchmark: Any, model: str, request: pytest.FixtureRequest) -> None:
-    """10,000 random points of a grid, each against `estimate` of it: equal to the last bit."""
+    """10,000 random points of a grid, each compared with `estimate`: equal to the last bit."""
     graph = request.getfixturevalue(model)
     sizes = {name: range(1, 257) for name in graph.sizes}
     way = {

@@ -1,4 +1,4 @@
-"""What all benchmarks share: how they are found, what marks the long ones, and the summary of ratios at the end."""
+"""Shared configuration of benchmarks: collection, the mark of long ones, and the summary of ratios."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# The test suite imports its files by path, which leaves this folder's shared modules out of reach.
+# The test suite imports its files by path, so this folder's shared modules are not on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -16,13 +16,13 @@ from interleaved import LINES, NOTES
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lets `pytest benchmarks` find the functions bench_* in files bench_*.py."""
+    """Make `pytest benchmarks` collect the functions bench_* in files bench_*.py."""
     config.addinivalue_line("python_files", "bench_*.py")
     config.addinivalue_line("python_functions", "bench_")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints every comparison of the run."""
+    """Print all comparisons of the run."""
     if not (LINES or NOTES):
         return
     terminalreporter.section("ratios: ours / peer, medians of pairs taken by turns (quartiles)")

@@ -1,4 +1,4 @@
-"""The first call in a fresh process: prints its seconds and its answer as JSON, without imports and building the model.
+"""First call in a new process: prints its seconds and its result as JSON, excluding imports and building the model.
 
 Usage: python first_call.py capture|forward|export CONFIG.json
 """
@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-# Started by path, with this folder alone in front: the package comes from where the benchmark run has it.
+# Started by path, with only this folder in front: the package is the one of the benchmark run.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from symbolic import SIZES, LargeModel

@@ -1,8 +1,8 @@
-"""Our time against a peer's, taken turn by turn, so that a load on the machine falls on both.
+"""Our time compared with a baseline's, measured in turn, so that load on the machine affects both.
 
-Every call runs in a thread of its own, and every turn at another depth of the stack, the same for both sides. CPython
-3.11 keeps frames in chunks of memory; a busy call that happens to straddle two of them maps and unmaps one each time
-and takes up to twice as long. Called from inside pytest, that hit FlopCounterMode and not us: 89 ms instead of 50.
+Every call runs in a new thread, and every turn at another stack depth, the same for both sides. CPython 3.11 allocates
+frames in chunks of memory; a busy call that straddles two of them maps and unmaps one each time and takes up to twice
+as long. Inside pytest this affected FlopCounterMode but not us: 89 ms instead of 50.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 Run = Callable[[], Any]
 DEPTHS = range(0, 120, 8)
-"""Additional frames below a call; 15 of them, so that as many turns meet each once."""
+"""Additional frames below a call; 15 values, so that as many turns use each once."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the summary: us against one peer, or us against a target alone."""
+    """One line of the summary: compared with a baseline, or with a target only."""
 
     title: str
     ours_s: float
@@ -38,13 +38,13 @@ class Line:
 
 LINES: list[Line] = []
 NOTES: list[str] = []
-"""Figures that are no times."""
+"""Figures other than times."""
 
 
 def versus(title: str, peer: str, ours_s: Sequence[float], peer_s: Sequence[float], max_ratio: float | None) -> None:
-    """Adds a line for two series of seconds that were measured in pairs.
+    """Add a line for two series of seconds measured in pairs.
 
-    The ratio is the median of the pairs' ratios: the two halves of a pair saw the same machine.
+    The ratio is the median of the pairs' ratios, since both measurements of a pair see the same machine load.
     """
     ratios = [ours / theirs for ours, theirs in zip(ours_s, peer_s, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
@@ -64,7 +64,7 @@ def versus(title: str, peer: str, ours_s: Sequence[float], peer_s: Sequence[floa
 
 
 def alone(title: str, ours_s: Sequence[float], max_s: float | None) -> None:
-    """Adds a line for seconds that have a target of their own, or none."""
+    """Add a line for seconds with a target of their own, or none."""
     middle = statistics.median(ours_s)
     LINES.append(
         Line(
@@ -87,21 +87,21 @@ def race(
     scale: Mapping[str, float] | None = None,
     warmup: int = 1,
 ) -> dict[str, Any]:
-    """Runs the peers and us by turns: A B A B ...
+    """Run the baselines and us in turn: A B A B ...
 
     Args:
-        benchmark: the fixture of pytest-benchmark; the peers run before each of our turns. Its own table includes
-            collecting garbage and starting a thread; the summary does not.
-        title: what the lines of the summary are called.
-        ours: what is measured.
-        peers: name -> what it is measured against.
-        rounds: how many turns.
-        max_ratio: name of a peer -> the largest ratio to it that is wanted.
-        scale: name of a peer -> how much more we do than it does; its seconds are multiplied by that.
-        warmup: turns before those that count.
+        benchmark: Fixture of pytest-benchmark; baselines run before each of our turns. Its own table includes garbage
+            collection and starting a thread; the summary does not.
+        title: Title in the summary.
+        ours: The measured function.
+        peers: Name -> baseline.
+        rounds: Number of turns.
+        max_ratio: Name of a baseline -> target, as an upper limit of the ratio.
+        scale: Name of a baseline -> our work relative to its work, by which its seconds are multiplied.
+        warmup: Number of turns that are not counted.
 
     Returns:
-        What the last turn of each returned: `"ours"` and every peer's. Without timing there is one turn.
+        Results of the last turn: `"ours"` and those of all baselines. Without timing there is one turn.
     """
     answers: dict[str, Any] = {}
     seconds: dict[str, list[float]] = {name: [] for name in ("ours", *peers)}
@@ -128,10 +128,10 @@ def race(
 
 
 def timed(run: Run, depth: int, seconds: list[float]) -> Any:
-    """Runs something in a fresh thread, `depth` frames down, and appends how long it took.
+    """Run a function in a new thread, `depth` frames down, and append its duration.
 
     Raises:
-        BaseException: what it raised.
+        BaseException: Raised by the function.
     """
     results: list[Any] = []
     errors: list[BaseException] = []

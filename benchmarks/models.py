@@ -1,4 +1,4 @@
-"""The models of the capture benchmarks, on the meta device, and what their contractions come to."""
+"""Models of the capture benchmarks on the meta device, and their contraction FLOPs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Model(NamedTuple):
-    """A module in evaluation mode with one call's inputs."""
+    """A module in evaluation mode with the inputs of one call."""
 
     module: torch.nn.Module
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
     def forward(self) -> Any:
-        """One plain forward, as inference runs it."""
+        """Run one forward in inference mode."""
         import torch
 
         with torch.no_grad():
@@ -28,7 +28,7 @@ class Model(NamedTuple):
 
 
 def make(name: str, device: str = "meta") -> Model:
-    """One of the models of `parameters.FIXED_SIZE_MODELS`, at batch 1."""
+    """Return one of the models of `parameters.FIXED_SIZE_MODELS`, at batch 1."""
     import torch
 
     builder, inputs = _MODELS[name]
@@ -38,7 +38,7 @@ def make(name: str, device: str = "meta") -> Model:
 
 
 def flop_counter_flops(model: Model) -> int:
-    """What torch's own counter says. On meta tensors it sees every product of these models."""
+    """Return the count of torch's own counter, which sees every product of these models on meta tensors."""
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
@@ -100,16 +100,16 @@ _MODELS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
 
 
 def decoder_flops(name: str, *, tokens: int, cached: int, batch: int = 1) -> int:
-    """Contraction FLOPs of a Llama or Mixtral from its config, by hand: what the figures of a capture are checked with.
+    """Return the contraction FLOPs of a Llama or Mixtral from its config by hand, to check captures.
 
     Args:
-        name: a file of `parameters.CONFIGS`, without its ending.
-        tokens: new tokens of each sequence; logits are computed for the last of them only.
-        cached: tokens that are in the KV cache already.
-        batch: sequences.
+        name: Stem of a file in `parameters.CONFIGS`.
+        tokens: Number of new tokens per sequence; logits are computed for the last one only.
+        cached: Number of tokens in the KV cache.
+        batch: Number of sequences.
 
     Returns:
-        2 for each multiply-add; attention dense, without causal halving.
+        FLOPs, 2 per multiply-add; attention is dense, without causal halving.
     """
     config = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
     width, heads = config["hidden_size"], config["num_attention_heads"]

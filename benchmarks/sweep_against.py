@@ -1,7 +1,7 @@
-"""The rate of a sweep beside that of an earlier commit: `python benchmarks/sweep_against.py 92def65 --pairs 10`.
+"""Rate of a sweep compared with an earlier commit: `python benchmarks/sweep_against.py 92def65 --pairs 10`.
 
-The earlier commit is built into a folder of its own. Each pair times both, one after the other, in processes of their
-own and on one thread; a ratio is ours over the earlier one's of the same pair.
+The earlier commit is built into a separate folder. Each pair times both in sequence, in separate processes and on one
+thread; a ratio is our rate over the earlier one of the same pair.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GRIDS = (
     "all GPUs x 13 bandwidths x 2 precisions x 1,024 batch sizes",
 )
 
-# Run by both: points a second of ResNet-50, the best of a few turns, by the clock and by the time that cores spent.
+# Run by both: points per second of ResNet-50, the best of several turns, in wall-clock time and in CPU time.
 _TIMED = """
 import json, sys, time
 import pyinfercost as ic
@@ -48,7 +48,7 @@ for axes in grids:
 print(json.dumps(rates))
 """
 
-# An editable install finds the package before any folder on the path is looked at.
+# An editable install's finder precedes all folders on the path.
 _ELSEWHERE = """
 import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__]
@@ -59,7 +59,7 @@ assert pyinfercost.__file__.startswith({folder!r}), pyinfercost.__file__
 
 
 def build(revision: str, folder: Path) -> Path:
-    """Installs a commit of this repository into a folder; returns what has to be on the path."""
+    """Install a commit of this repository into a folder; return the entry for the path."""
     source, target = folder / "source", folder / "installed"
     subprocess.run(["git", "-C", ROOT, "worktree", "add", "--detach", source, revision], check=True)
     try:
@@ -71,7 +71,7 @@ def build(revision: str, folder: Path) -> Path:
 
 
 def rates(graph: Path, installed: Path | None) -> list[list[float]]:
-    """Points a second of each grid, by the clock and of a core's time, of the package in a folder or of this one."""
+    """Return points per second of each grid, in wall-clock and CPU time, for the package in a folder or this one."""
     first = "" if installed is None else _ELSEWHERE.format(folder=str(installed))
     command = [sys.executable, "-c", first + _TIMED, str(graph)]
     result = subprocess.run(command, check=True, capture_output=True, text=True, cwd=graph.parent)
@@ -80,7 +80,7 @@ def rates(graph: Path, installed: Path | None) -> list[list[float]]:
 
 
 def main() -> None:
-    """Prints the ratios."""
+    """Print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("revision")
     parser.add_argument("--pairs", type=int, default=10)

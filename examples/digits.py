@@ -1,9 +1,9 @@
-"""Accuracy beside cost on handwritten digits: a small network is trained, pruned, quantised, predicted and measured.
+"""Accuracy and cost on handwritten digits: a small network is trained, pruned, quantized, predicted and measured.
 
     python examples/digits.py [--hardware FILE|ID] [--threads N] [--resume FILE] [--seconds S]
 
-Needs `pip install 'pyinfercost[examples]'` (torch, torchao, scikit-learn, which brings the digits) and a few minutes on
-two cores. Without --hardware the machine it runs on is calibrated first, so that predictions are of it.
+Needs `pip install 'pyinfercost[examples]'` (torch, torchao, scikit-learn with its digits) and a few minutes on two
+cores. Without --hardware, this machine is calibrated first, so that predictions are for it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HIDDEN = 1024
 
 
 def digits() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pictures of 8x8 and their labels, for training and, a fifth of them, for testing."""
+    """Return 8x8 images and their labels, for training and, a fifth of them, for testing."""
     pictures, labels = load_digits(return_X_y=True)
     x = torch.tensor(pictures, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
     train, test, wanted, kept = train_test_split(
@@ -40,7 +40,7 @@ def digits() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def trained(x: torch.Tensor, y: torch.Tensor) -> nn.Sequential:
-    """A small convolutional network with two linear layers, trained for some seconds; its parts have names."""
+    """Return a small convolutional network with two linear layers, trained for some seconds; its parts have names."""
     torch.manual_seed(0)
     model = nn.Sequential()
     for name, part in (
@@ -60,7 +60,7 @@ def trained(x: torch.Tensor, y: torch.Tensor) -> nn.Sequential:
 
 
 def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int) -> None:
-    """Goes through the pictures so many times."""
+    """Train for a number of epochs."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(epochs):
         for rows in torch.randperm(len(x)).split(64):
@@ -70,7 +70,7 @@ def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int) -> No
 
 
 def pruned_and_trained(model: nn.Module, amount: float, x: torch.Tensor, y: torch.Tensor) -> nn.Module:
-    """A candidate of one's own: what is left after pruning is trained on, under its masks."""
+    """Candidate of your own: train the pruned model further, with its masks."""
     torch.manual_seed(1)
     train(magnitude(amount, keep_masks=True)(model), x, y, MORE_EPOCHS)
     for part in model.modules():
@@ -80,9 +80,9 @@ def pruned_and_trained(model: nn.Module, amount: float, x: torch.Tensor, y: torc
 
 
 def fewer_hidden_units(model: nn.Sequential, kept: int) -> nn.Sequential:
-    """A candidate of one's own: takes hidden units out for real, those whose weights have the least norm.
+    """Candidate of your own: remove the hidden units whose weights have the smallest norms.
 
-    Between two linear layers that is easy: a row of the first goes, and the column of the second that read it.
+    Between two linear layers, this removes a row of the first and the corresponding column of the second.
     """
     first, second = model.get_submodule("fc1"), model.get_submodule("fc2")
     rows = first.weight.norm(dim=1).topk(kept).indices.sort().values
@@ -97,12 +97,12 @@ def fewer_hidden_units(model: nn.Sequential, kept: int) -> nn.Sequential:
 
 
 def main() -> None:
-    """Trains, tries all candidates, and prints what each loses and saves."""
+    """Train, run all candidates, and print their losses and savings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hardware", help="what to predict for; by default this machine, which is calibrated first")
+    parser.add_argument("--hardware", help="machine to predict for; default: this machine, which is calibrated first")
     parser.add_argument("--threads", type=int, default=1, help="threads to calibrate, predict and measure with")
-    parser.add_argument("--resume", help="a JSONL file of finished rows to go on from; needs --hardware")
-    parser.add_argument("--seconds", type=float, default=1.0, help="how long each candidate is measured")
+    parser.add_argument("--resume", help="JSONL file of finished rows to resume from; needs --hardware")
+    parser.add_argument("--seconds", type=float, default=1.0, help="duration of the measurement of each candidate")
     options = parser.parse_args()
     begun = time.monotonic()
     torch.set_num_threads(options.threads)

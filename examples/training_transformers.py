@@ -57,7 +57,7 @@ def main() -> None:
         price="on-demand",
         sizes={"batch": 1},
         every=20,
-        log=False,  # the sink is enough; otherwise the Trainer's logs have all figures, too
+        log=False,  # the sink is sufficient; otherwise the Trainer's logs have all figures too
         sinks=Stdout(only=SHOWN),
         budgets=CostBudget(
             hardware="l4", precision="fp16", execution="cuda_graph", latency_s=0.002, sizes={"batch": 1}

@@ -1,6 +1,6 @@
-"""Parts of pages that mkdocs gets from the code: commands from click, calibration constants from the core's table.
+"""Parts of documentation pages generated from code: commands from click, calibration constants from the core's table.
 
-mkdocs puts the folder of this file on the path. It is not the root, whose `pyinfercost` would hide an installed wheel.
+mkdocs puts the folder of this file on the path, instead of the root, whose `pyinfercost` would hide an installed wheel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pyinfercost.cli import main
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the lists in the place of their markers."""
+    """Replace the markers of a page by the generated lists."""
     for marker, lines in (("<!-- commands -->", commands), ("<!-- constants -->", constants)):
         if marker in markdown:
             markdown = markdown.replace(marker, "\n".join(lines()))
@@ -25,7 +25,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def commands() -> Iterator[str]:
-    """Each command with its usage, its help and its options, as lines of Markdown."""
+    """Yield each command with its usage, its help and its options, as lines of Markdown."""
     parent = click.Context(main, info_name="pyinfercost", **main.context_settings)
     yield from described(parent)
     for name in main.list_commands(parent):
@@ -35,7 +35,7 @@ def commands() -> Iterator[str]:
 
 
 def described(context: click.Context) -> Iterator[str]:
-    """One command."""
+    """Yield the lines of one command."""
     command = context.command
     usage = command.get_usage(context).partition(" ")[2]
     yield from (
@@ -76,12 +76,12 @@ def constants() -> Iterator[str]:
 
 
 def default_of(row: _core.CalibrationConstant) -> str:
-    """Return what holds where no file sets a constant, in the unit of files."""
+    """Return the value of a constant that no file sets, in the unit of files."""
     if row.required:
         return "required"
     if row.default is None:
         return "unset"
-    # Times that are 0 by default are 0 in any unit; a rate of which the time is 0 has no limit.
+    # A time of 0 is 0 in any unit; the inverse rate has no limit.
     inverted = row.unit.startswith("elements/clock") and row.base_unit.startswith("s/")
     text = "no cost" if inverted else f"{row.default:g}"
     return f"that of {row.fallback}, else {text}" if row.fallback else text

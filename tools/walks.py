@@ -1,8 +1,8 @@
 """Count the files of the package that common calls enter: `python tools/walks.py [WALK ...]`.
 
-A profile hook (`sys.setprofile`) notes each Python call into `pyinfercost/`. For each walk it prints the files entered,
-the moves (calls from one file of the package into another) and the pair of files between which calls go most often.
-Each walk runs once before it is counted, on other values, so that imports are left out and nothing is cached.
+A profile hook (`sys.setprofile`) records each Python call into `pyinfercost/`. For each walk it prints the files
+entered, the moves (calls from one file of the package to another) and the pair of files with the most calls between
+them. Each walk runs once before it is counted, with other values, so that imports are excluded and nothing is cached.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Step = Callable[[], object]
 
 
 class Walk:
-    """The files that a call enters, in order, and its moves between them."""
+    """The files entered by a call, in order, and its moves between them."""
 
     def __init__(self) -> None:
         self.files: dict[str, None] = {}
         self.moves: Counter[tuple[str, str]] = Counter()
 
     def run(self, step: Step) -> None:
-        """Run a call under the hook."""
+        """Run a call with the hook installed."""
         sys.setprofile(self._called)
         try:
             step()
@@ -121,7 +121,7 @@ WALKS: dict[str, Callable[[int], Step]] = {
 
 
 def walk(name: str) -> Walk:
-    """Return what one of `WALKS` enters."""
+    """Run one of `WALKS` and return its files and moves."""
     make = WALKS[name]
     make(_OTHER)()
     found = Walk()
@@ -130,7 +130,7 @@ def walk(name: str) -> Walk:
 
 
 def main(names: list[str]) -> None:
-    """Print the walks of these names; all of them by default."""
+    """Print the walks of these names; all by default."""
     lines: list[tuple[Any, ...]] = [("walk", "files", "moves", "most often")]
     for name in names or WALKS:
         found = walk(name)

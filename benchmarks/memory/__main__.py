@@ -1,8 +1,8 @@
-"""Predicted against measured peaks of activation memory, for every model of the list.
+"""Predicted and measured peaks of activation memory for every model of the list.
 
 python -m benchmarks.memory                     # all, about 10 minutes on two free cores
-python -m benchmarks.memory --match 'timm:'     # those whose names match
-python -m benchmarks.memory --write             # and store the table beside this file
+python -m benchmarks.memory --match 'timm:'     # models with matching names
+python -m benchmarks.memory --write             # and store the table in this folder
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TIMEOUT_S = 600
 
 
 def compare(name: str) -> dict[str, Any]:
-    """One row of the table; in a fresh process."""
+    """Return one row of the table; runs in a new process."""
     import torch
     from tests.allocations import measure
 
@@ -38,7 +38,7 @@ def compare(name: str) -> dict[str, Any]:
     counts = ic.count(graph)
     memory = counts.memory
     measured = measure(models.prepared(module, args, kwargs))
-    # What a planner that frees each result after its last use needs, without workspaces.
+    # Requirement of a planner that frees each result after its last use, without workspaces.
     planned = ic.count(graph.without_lifetimes()).memory
     last_use = max(live - own for live, own in zip(planned.timeline, planned.workspace, strict=True))
     peak = memory.peak_activation_bytes
@@ -62,7 +62,7 @@ def _worker(name: str, results: Any) -> None:
 
 
 def compare_apart(name: str) -> dict[str, Any]:
-    """The same in a process of its own, forked from this one that has imported the libraries."""
+    """Return the same from a forked process; this one has imported the libraries."""
     context = multiprocessing.get_context("fork")
     results = context.Queue()
     worker = context.Process(target=_worker, args=(name, results))
@@ -78,7 +78,7 @@ def compare_apart(name: str) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
-    parser.add_argument("--match", default="", help="a regular expression that names must contain")
+    parser.add_argument("--match", default="", help="regular expression for names")
     parser.add_argument("--write", action="store_true", help=f"store the table as {RESULTS.name}")
     options = parser.parse_args()
     from rich.console import Console

@@ -1,8 +1,8 @@
-"""The models whose memory is measured: one of each family, small, with weights drawn at random.
+"""Models whose memory is measured: a small one of each family, with random weights.
 
-Vocabularies are small, so that the peak lies in the layers and not in the logits.
+Vocabularies are small, so that the peak is in the layers instead of the logits.
 
-The list was written before any error was looked at; none is left out of the figures.
+The list was written before any errors were known; no model is excluded from the figures.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ OTHER = _words("vit dinov2 segformer clip detr wav2vec2 hubert whisper")
 
 
 def names() -> list[str]:
-    """All cases, in the order in which they are run."""
+    """Return all cases in order."""
     vision = [f"{family}:{name}" for family, list_ in VISION.items() for name in list_]
     text = [f"transformers:{name}" for name in TEXT]
     decoders = [f"transformers:{name}#{way}" for name in DECODERS for way in ("plain", "prefill", "decode")]
@@ -56,14 +56,14 @@ def names() -> list[str]:
 
 
 def build(name: str) -> Built:
-    """The module in eval mode with weights, and the inputs of one call."""
+    """Return the module in eval mode with weights, and the inputs of one call."""
     family, _, rest = name.partition(":")
     model, _, way = rest.partition("#")
     return _BUILDERS[family](model, way)
 
 
 def capture(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The graph of a call; a cache among its inputs becomes flat tensors, as a decode step of a spec has them."""
+    """Return the graph of a call; a cache among its inputs becomes flat tensors, as in a decode step of a spec."""
     import copy
 
     import pyinfercost as ic
@@ -82,7 +82,7 @@ def capture(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def prepared(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Callable[[], Any]]:
-    """Makes a forward whose cache is held by nothing else: a step replaces what is in it, and frees the old."""
+    """Return a forward with exclusive ownership of its cache: a step replaces the content and frees the old one."""
     import copy
 
     def prepare() -> Callable[[], Any]:
@@ -149,7 +149,7 @@ _TEXT_SIZES = {
     "intermediate_size": 1024,
     "max_position_embeddings": 512,
 }
-# Where a config has other names for them, or needs more than sizes.
+# Changes to configs with other names or further requirements.
 _CHANGES: dict[str, dict[str, Any]] = {
     "distilbert": {"dim": 256, "n_layers": 3, "n_heads": 4, "hidden_dim": 1024},
     "albert": {"embedding_size": 64},
@@ -229,7 +229,7 @@ _IMAGE_SIZES = {
     "image_size": 224,
 }
 TOKENS = 256
-CACHE_ARGUMENTS = ("cache", "past_key_values", "cache_params")  # transformers has renamed it over time
+CACHE_ARGUMENTS = ("cache", "past_key_values", "cache_params")  # names in different versions of transformers
 
 
 def _transformers(name: str, way: str) -> Built:
@@ -258,7 +258,7 @@ def _transformers(name: str, way: str) -> Built:
 
 
 def _after_prefill(module: Any, inputs: dict[str, Any], paired: bool) -> dict[str, Any]:
-    """The inputs of a decode step, with the cache that a prefill has filled."""
+    """Return the inputs of a decode step, with a cache filled by a prefill."""
     import inspect
 
     import torch

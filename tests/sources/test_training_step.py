@@ -117,7 +117,7 @@ def test_the_loss_of_the_module_or_of_the_caller() -> None:
         (layers(), lambda y: y, r"loss has shape \(6, 8\); expected one element"),
         (layers(), lambda _: 3.0, "loss is of type float"),
         (layers(), lambda y: y.detach().sum(), "loss has no gradient"),
-        (layers().requires_grad_(False), None, "has no tensor with a gradient; expected"),
+        (layers().requires_grad_(False), None, "no tensor with a gradient; expected"),
         (
             Wrapped(lambda self, x: self.net(x).argmax(-1), net=layers()),
             None,

@@ -283,9 +283,7 @@ def test_a_question_about_weights_without_a_sensible_answer_stays_an_error() -> 
     def run(m: Any, x: torch.Tensor) -> torch.Tensor:
         return x if m.gate(x).sum() > 0 else x + 1
 
-    with pytest.raises(
-        CaptureError, match="a capture has shapes only, and values only if they follow from real inputs"
-    ):
+    with pytest.raises(CaptureError, match="and values only if they follow from real inputs"):
         ic.capture(Gated(run), (X,))
 
 

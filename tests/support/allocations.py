@@ -1,4 +1,4 @@
-"""What one forward really allocates: the records of torch's CPU allocator, through the profiler."""
+"""Actual allocations of one forward: the records of torch's CPU allocator, through the profiler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FORWARD = "the forward that is measured"
 
 @dataclass(frozen=True)
 class Record:
-    """One allocation (bytes above zero) or release (below zero), and the innermost ATen op that did it."""
+    """One allocation (positive bytes) or release (negative bytes), with the innermost ATen operator."""
 
     bytes: int
     op: str
@@ -19,7 +19,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Measured:
-    """The records of one forward in order, and the high-water mark relative to the level before it."""
+    """Records of one forward in order, and its high-water mark relative to the initial level."""
 
     records: list[Record]
     peak_bytes: int
@@ -27,15 +27,15 @@ class Measured:
 
 
 def measure(prepare: Callable[[], Callable[[], Any]]) -> Measured:
-    """Runs `prepare()` and then the forward that it returns under the profiler.
+    """Run `prepare()` and then the forward that it returns under the profiler.
 
-    What the forward frees of that which `prepare` allocated counts too; torch does not know the size of anything older.
-    It is the first forward of a module, as a capture is: tables that a module keeps are made in it.
+    Memory allocated by `prepare` and freed by the forward counts too; torch does not record the size of older memory.
+    It is the first forward of a module, as in a capture: tables that a module keeps are created in it.
     """
     import torch
 
     before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # its fused kernels are not the general path that is counted
+    torch.backends.mha.set_fastpath_enabled(False)  # the counted path is the general one, not its fused kernels
     try:
         with (
             torch.inference_mode(),

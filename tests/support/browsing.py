@@ -1,4 +1,4 @@
-"""Pages in a headless Chromium, for tests of reports: nothing may be loaded, and nothing may go wrong unseen."""
+"""Pages in a headless Chromium, for tests of reports: network access and errors are detected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZES = {"wide": (1360, 900), "tablet": (820, 1100), "phone": (390, 844)}
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser; the test is skipped where there is none, or nothing to drive it with."""
+    """Yield a browser; the test is skipped without a browser or a driver."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
@@ -40,7 +40,7 @@ def chromium() -> Iterator[Any]:
 
 @contextmanager
 def opened(browser: Any, file: Path, *, size: str = "wide", dark: bool = False) -> Iterator[Any]:
-    """A page at its `file://` address, drawn; afterwards it must have asked for nothing and told of no error."""
+    """Yield a rendered page at its `file://` address; afterwards it must have loaded nothing and raised no error."""
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
     page = context.new_page()
@@ -60,13 +60,13 @@ def opened(browser: Any, file: Path, *, size: str = "wide", dark: bool = False) 
 
 
 def texts(page: Any, selector: str) -> list[str]:
-    """What the elements show."""
+    """Return the texts of the elements."""
     found: list[str] = page.eval_on_selector_all(selector, "found => found.map(one => one.innerText)")
     return found
 
 
 def data(page: Any, selector: str, name: str) -> list[str]:
-    """A data attribute of the elements."""
+    """Return a data attribute of the elements."""
     found: list[str] = page.eval_on_selector_all(
         selector, f"found => found.map(one => one.getAttribute('data-{name}'))"
     )

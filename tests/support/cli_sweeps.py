@@ -1,4 +1,4 @@
-"""What the tests of `pyinfercost sweep` have in common: what to ask for, and how to read tables."""
+"""Shared parts of tests of `pyinfercost sweep`: arguments, and parsers of tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sweep(*arguments: str) -> Result:
 
 
 def points(*arguments: str) -> list[dict[str, Any]]:
-    """The points of the JSON document."""
+    """Return the points of the JSON document."""
     result = sweep(*arguments, "--format", "json")
     assert result.exit_code == 0, result.output
     found: list[dict[str, Any]] = json.loads(result.stdout)["points"]
@@ -31,7 +31,7 @@ def points(*arguments: str) -> list[dict[str, Any]]:
 
 
 def table(text: str) -> list[dict[str, str]]:
-    """The rows of a table whose cells have no blanks, by the names in its head."""
+    """Return the rows of a table whose cells have no blanks, by column name."""
     lines = text.splitlines()
     rule = next(number for number, line in enumerate(lines) if line.startswith("---"))
     head = next(line for line in reversed(lines[:rule]) if "latency" in line).split()
@@ -44,7 +44,7 @@ def table(text: str) -> list[dict[str, str]]:
 
 
 def heading(text: str) -> dict[str, str]:
-    """The names and values above a table, or of a point."""
+    """Return the names and values above a table, or of a point."""
     pairs = [line.split(None, 1) for line in text.splitlines() if line and not line.startswith("---")]
     return {name: value for name, value in (pair for pair in pairs if len(pair) == 2)}
 

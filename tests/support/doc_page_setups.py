@@ -1,4 +1,4 @@
-"""Names that snippets of the documentation take for granted: `<!-- setup: NAME -->` on a page calls the function NAME.
+"""Names that documentation snippets assume: `<!-- setup: NAME -->` on a page calls the function NAME.
 
 A function returns names for the page, and may write files into the page's folder.
 """
@@ -17,7 +17,7 @@ Names = dict[str, Any]
 
 
 def pruned_file() -> Names:
-    """`pruned.safetensors`, a file of weights that are pruned in different ways."""
+    """Write `pruned.safetensors`, with weights pruned in different ways."""
     import torch
     from safetensors.torch import save_file
 
@@ -36,12 +36,12 @@ def pruned_file() -> Names:
 
 
 def compared_files() -> Names:
-    """The two files that the commands before have written."""
+    """Return the two files written by the preceding commands."""
     return {"before": "before.json", "after": "after.json"}
 
 
 def network() -> Names:
-    """A perceptron with an input, and an accuracy that is the same for all of its kind."""
+    """Return a perceptron with an input, and an accuracy that is the same for all such networks."""
     import torch
     from torch import nn
 
@@ -51,7 +51,7 @@ def network() -> Names:
 
 
 def resnet50() -> Names:
-    """ResNet-50, an input, and which of the channels of its first convolution are kept."""
+    """Return ResNet-50, an input, and the channels of its first convolution to keep."""
     import torch
     import torchvision
 
@@ -63,7 +63,7 @@ def resnet50() -> Names:
 
 
 def language_model() -> Names:
-    """`config.json` of a small Llama."""
+    """Write `config.json` of a small Llama."""
     from transformers import LlamaConfig
 
     config = LlamaConfig(
@@ -79,7 +79,7 @@ def language_model() -> Names:
 
 
 def pruned_network() -> Names:
-    """The perceptron with nine of ten weights zeroed, and its graph."""
+    """Return the perceptron with nine of ten weights zeroed, and its graph."""
     from pyinfercost.advice.candidates import magnitude
 
     names = network()
@@ -88,7 +88,7 @@ def pruned_network() -> Names:
 
 
 def training() -> Names:
-    """What a training loop has: a model, batches, a loss, an optimizer; and the file of a machine, `this.toml`."""
+    """Return a model, batches, a loss and an optimizer, and write a machine's file, `this.toml`."""
     import torch
 
     names = network()
@@ -106,16 +106,16 @@ def training() -> Names:
 
 
 def frameworks() -> Names:
-    """Stand-ins for what belongs to the reader's program; the adapters are real."""
+    """Return stand-ins for parts of the reader's program; the adapters are real."""
     return {name: mock.MagicMock() for name in ("pl", "Trainer", "args", "data", "Accelerator", "engine")}
 
 
 def measuring() -> Names:
-    """Stand-ins for what measures this machine, which takes minutes: names and arguments are those of the package."""
+    """Return stand-ins for measurements, which take minutes, with the names and arguments of the package."""
     calls = {name: mock.create_autospec(getattr(ic, name)) for name in ("calibrate", "measure")}
     measured = [field.name for field in fields(ic.Measurement)]
     calls["measure"].return_value = mock.MagicMock(spec_set=[*measured, *dir(ic.Measurement)])
-    # On a machine without counters the meter says so in a warning, and tells nothing.
+    # On a machine without counters, the meter issues a warning and has no figures.
     return {
         "ic": SimpleNamespace(**calls, energy_meter=ic.energy_meter),
         "serve": mock.MagicMock(),

@@ -1,13 +1,13 @@
-"""Pages of documentation that are run: every command and every snippet on them, and every figure below it.
+"""Tests of documentation pages: every command and every snippet is run, and every shown output is compared.
 
-A ```console block has commands, each after `$ ` and with its output below, of which a line `...` leaves a part out; a
-```pycon block has statements after `>>> ` and `... `; a ```python block is run as it stands, and where a comment behind
-an expression begins with a literal (`len(grid)  # 13824; points`), that is its value. Blocks of a page share their
-names. A comment `<!-- setup: NAME -->` before a block first gives them those of a function of `doc_page_setups.py`;
-behind `<!-- file: NAME -->` a block is not run but is what a file has in it.
-`python tests/support/doc_pages.py docs/cost.md` runs a page and writes what came out in the place of what stands there.
-The page names the day and the versions that its figures are of, in a comment `<!-- of 2026-11-25; torch 2.13.0 -->`;
-with `; nearly` at its end figures may differ by a few percent, as what torch computes does between processors.
+A ```console block has commands, each after `$ ` and followed by its output, in which a line `...` omits a part. A
+```pycon block has statements after `>>> ` and `... `. A ```python block is run as a whole; if the comment after an
+expression begins with a literal (`len(grid)  # 13824; points`), that is its value. Blocks of a page share their names.
+A comment `<!-- setup: NAME -->` before a block first adds the names of a function in `doc_page_setups.py`; after
+`<!-- file: NAME -->` a block is not run but is the content of a file.
+`python tests/support/doc_pages.py docs/cost.md` runs a page and replaces the shown output.
+A page states the day and the versions of its figures in a comment `<!-- of 2026-11-25; torch 2.13.0 -->`; with
+`; nearly` at its end, figures may differ by a few percent, as torch's results do between processors.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _PROMPTS = {"console": "$ ", "pycon": ">>> "}
 
 @dataclass
 class Step:
-    """A command or a statement as it stands on a page, and what stands below it; or a whole block of Python."""
+    """A command or a statement on a page with its shown output, or a whole block of Python."""
 
     kind: str
     lines: list[str]
@@ -59,7 +59,7 @@ class Step:
 
     @property
     def source(self) -> str:
-        """What is run."""
+        """The code to run."""
         if self.kind == "python":
             return "\n".join(self.lines) + "\n"
         if self.kind == "pycon":
@@ -68,7 +68,7 @@ class Step:
 
 
 def steps_of(kind: str, text: str) -> Iterator[Step]:
-    """The steps of a block. A command goes on after a backslash, a statement behind `... `."""
+    """Yield the steps of a block. A command continues after a backslash, a statement after `... `."""
     step: Step | None = None
     if kind == "python":
         lines = text.splitlines()
@@ -91,12 +91,12 @@ def steps_of(kind: str, text: str) -> Iterator[Step]:
 
 
 def _steps(block: re.Match[str]) -> list[Step]:
-    """The steps of a fenced block: none of one that is a file."""
+    """Return the steps of a fenced block; none for a file."""
     return [] if block["file"] or block["kind"] == "toml" else list(steps_of(block["kind"], block["text"]))
 
 
 def _literals(lines: list[str]) -> dict[int, str]:
-    """The literal that a comment behind a line begins with, by the line's number."""
+    """Return the literal at the beginning of the comment of a line, by line number."""
     found = {}
     for number, line in enumerate(lines, 1):
         comment = line.partition("  # ")[2].strip()
@@ -110,7 +110,7 @@ def _literals(lines: list[str]) -> dict[int, str]:
 
 
 def _with_values(lines: list[str], values: str) -> list[str]:
-    """The lines of a block of Python with other literals behind them, as `_run_block` gives them."""
+    """Return the lines of a block of Python with other literals in their comments, from `_run_block`."""
     lines, literals = list(lines), _literals(lines)
     for value in values.splitlines():
         number, _, text = value.partition(": ")
@@ -120,7 +120,7 @@ def _with_values(lines: list[str], values: str) -> list[str]:
 
 
 def _run_block(step: Step, names: dict[str, object]) -> str:
-    """Run a block of Python: the value of each expression that has a literal behind it, as the literal is written."""
+    """Run a block of Python; return the value of each expression with a literal in its comment, in the same form."""
     literals, values = _literals(step.lines), ""
     for statement in ast.parse(step.source).body:
         literal = literals.get(statement.end_lineno or 0)
@@ -137,7 +137,7 @@ def _run_block(step: Step, names: dict[str, object]) -> str:
 
 
 def run(step: Step, names: dict[str, object]) -> str:
-    """What a step prints: a command to stdout, a statement as an interpreter shows it, a block what `_literals` has."""
+    """Return the output of a step: stdout of a command, the result of a statement, or values as in `_literals`."""
     if step.kind == "python":
         with contextlib.redirect_stdout(io.StringIO()):
             return _run_block(step, names)
@@ -148,15 +148,15 @@ def run(step: Step, names: dict[str, object]) -> str:
         return out.getvalue()
     words = shlex.split(step.source)
     if words[0] != "pyinfercost":
-        raise ValueError(f"a page runs pyinfercost alone, got {step.source!r}")
+        raise ValueError(f"a page runs pyinfercost only; got {step.source!r}")
     result = CliRunner(env={"COLUMNS": "100"}).invoke(main, words[1:], catch_exceptions=False)
-    if result.exit_code not in (0, LIMIT_BROKEN):  # a limit that is broken is an answer, too
+    if result.exit_code not in (0, LIMIT_BROKEN):  # an exceeded limit is a valid result
         raise RuntimeError(f"{step.source!r} ends with {result.exit_code}: {result.stderr}")
     return "".join(f"{line.rstrip()}\n" for line in result.stdout.splitlines())
 
 
 def run_page(text: str) -> Iterator[tuple[Step, str]]:
-    """Each step of a page in order, in an empty folder, on the page's day; and what came of it."""
+    """Yield each step of a page in order with its output, run in an empty folder on the page's day."""
     made = _MADE.search(text)
     names: dict[str, object] = {"__name__": "page"}
     here = Path.cwd()
@@ -169,7 +169,7 @@ def run_page(text: str) -> Iterator[tuple[Step, str]]:
             "sweeps.sweep.graph_over",
         ):
             stack.enter_context(mock.patch(f"pyinfercost.{name}", _kept(f"pyinfercost.{name}")))
-        # A page may share work out among processes, and a process with threads is not to be forked.
+        # Pages may use several processes, and a process with threads must not be forked.
         stack.callback(multiprocessing.set_start_method, multiprocessing.get_start_method(allow_none=True), force=True)
         multiprocessing.set_start_method("spawn", force=True)
         if made is not None:
@@ -189,7 +189,7 @@ def run_page(text: str) -> Iterator[tuple[Step, str]]:
 
 
 def _kept(name: str) -> Callable[..., object]:
-    """A function of the package, called once for the same arguments."""
+    """Return a function of the package with memoized results."""
     module, _, attribute = name.rpartition(".")
     function = getattr(importlib.import_module(module), attribute)
     results: dict[str, object] = {}
@@ -205,7 +205,7 @@ def _kept(name: str) -> Callable[..., object]:
 
 
 def differences(text: str) -> list[str]:
-    """Steps of a page whose output is not what stands there; nearly is enough with other versions than the page's."""
+    """Return the steps whose output differs from the page; with other versions than the page's, it may be close."""
     made = _MADE.search(text)
     exact = (
         made is not None
@@ -223,7 +223,7 @@ def differences(text: str) -> list[str]:
 
 
 def _cut(printed: str, shown: str, same: Callable[[str, str], bool]) -> str | None:
-    """What is printed, with lines left out where a line `...` stands in what is shown; None if it is not the same."""
+    """Return the printed output shortened by the lines `...` of the shown one; None if it differs."""
     parts = re.split(r"^\.\.\.\n", shown, flags=re.MULTILINE)
     if len(parts) == 1:
         return printed if same(printed, shown) else None
@@ -245,11 +245,11 @@ def _cut(printed: str, shown: str, same: Callable[[str, str], bool]) -> str | No
 
 _NUMBER = re.compile(r"\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
 _TOLERANCE = 0.05
-_SMALL = 0.002  # what rounding in another order does to a share
+_SMALL = 0.002  # effect of another rounding order on a share
 
 
 def _nearly(one: str, other: str) -> bool:
-    """Whether two texts have the same words, and numbers that are within a few percent of each other."""
+    """Return whether two texts have the same words, and numbers within a few percent."""
     numbers = [[float(number.replace(",", "")) for number in _NUMBER.findall(text)] for text in (one, other)]
     return _same_words(one, other) and all(
         abs(a - b) <= max(_SMALL, _TOLERANCE * max(abs(a), abs(b))) for a, b in zip(*numbers, strict=True)
@@ -257,7 +257,7 @@ def _nearly(one: str, other: str) -> bool:
 
 
 def written(text: str) -> str:
-    """The page with what its steps print now."""
+    """Return the page with the current output of its steps."""
     outputs = iter(list(run_page(text)))
 
     def block(match: re.Match[str]) -> str:
@@ -277,7 +277,7 @@ def written(text: str) -> str:
 
 
 def _same_words(one: str, other: str) -> bool:
-    """Whether two texts are the same but for their numbers."""
+    """Return whether two texts are equal except for their numbers."""
     return _NUMBER.sub("", one).split() == _NUMBER.sub("", other).split()
 
 

@@ -1,4 +1,4 @@
-"""How an element-by-element row is held against its definition."""
+"""Comparison of an elementwise row with its definition."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SHAPE = (2, 3)
 
 
 def named(definition: Definition) -> str:
-    """The name of a test: the op, and the numbers that it was given."""
+    """Return the name of a test: the operator and its given numbers."""
     return "-".join([definition.op.removeprefix("aten."), *map(str, definition.attributes.values())])
 
 
 def check_element_by_element(definition: Definition) -> None:
-    """The row counts as many operations as the definition does over all elements."""
+    """Check that a row counts as many operations as the definition over all elements."""
     tally = Tally()
     operands = {name: numbers(tally, SHAPE, seed) for seed, name in enumerate(definition.tensors)}
     for index in np.ndindex(*SHAPE):

@@ -1,4 +1,4 @@
-"""Stand-ins for what tells joules: a folder of power capping, NVIDIA's package, and a counter of a steady power."""
+"""Stand-ins for energy counters: a powercap folder, NVIDIA's package, and a counter of constant power."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from types import ModuleType
 from typing import Any
 
 RANGE_UJ = 262_143_328_850
-"""Where counters of Intel's processors wrap."""
+"""Range of counters of Intel processors."""
 
 
 def zone(root: Path, folder: str, name: str, energy_uj: int = 0, range_uj: int = RANGE_UJ) -> Path:
-    """A counter's folder with its three files; the one that counts is returned."""
+    """Create a counter's folder with its three files; return the file of the counter."""
     (root / folder).mkdir(parents=True)
     for file, value in (("name", name), ("max_energy_range_uj", range_uj), ("energy_uj", energy_uj)):
         (root / folder / file).write_text(f"{value}\n", encoding="utf-8")
@@ -20,7 +20,7 @@ def zone(root: Path, folder: str, name: str, energy_uj: int = 0, range_uj: int =
 
 
 class SteadyCounter:
-    """A counter that tells the same watts at all times, in steps."""
+    """A counter with constant power, in steps."""
 
     source = "rapl:package-0+dram"
     covers = "two processors that are not there"
@@ -43,10 +43,10 @@ class SteadyCounter:
 
 
 class FakeNvml(ModuleType):
-    """`pynvml` of a machine with the given boards, each of so many watts, whose counts step as often as is said."""
+    """`pynvml` of a machine with the given boards, their power in watts, and the step of their counters."""
 
     class NVMLError(Exception):
-        """What NVML refuses with."""
+        """Error type of NVML."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class FakeNvml(ModuleType):
 
 
 def fake_torch(*uuids: str, hip: str | None = None) -> Any:
-    """`torch` of a process that is at work on GPUs with these UUIDs."""
+    """Return `torch` of a process with initialized GPUs with these UUIDs."""
 
     class Properties:
         def __init__(self, uuid: str) -> None:

@@ -1,4 +1,4 @@
-"""A module made of a function."""
+"""A module that wraps a function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Wrapped(nn.Module):
-    """A forward made of a function."""
+    """A module whose forward is a function."""
 
     def __init__(self, function: Callable[..., Any], **parts: Any) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Training runs to compare bit by bit: the same loop with and without a tracker in it."""
+"""Training runs for bitwise comparison: the same loop with and without a tracker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEPS = 200
 
 
 class Trained(NamedTuple):
-    """What a run ends with."""
+    """Results of a run."""
 
     weights: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
@@ -24,7 +24,7 @@ class Trained(NamedTuple):
 
 
 class Picture(nn.Module):
-    """Convolutions with statistics that a forward updates, and dropout, which draws numbers."""
+    """Convolutions with running statistics, and dropout, which draws random numbers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Text(nn.Module):
 
 
 def seed() -> None:
-    """All generators that a loop may draw from."""
+    """Seed all generators that a loop may use."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - the one that a forward may draw from
     torch.manual_seed(0)
@@ -74,8 +74,8 @@ def trained(
     silent: bool = False,
     **settings: Any,
 ) -> Trained:
-    """A run of `steps` optimizer steps; batches vary in size. A tracker that is `silent` is one that does not write."""
-    torch.set_num_threads(1)  # threads of such small products only wait for each other
+    """Run `steps` optimizer steps; batches vary in size. A `silent` tracker does not write."""
+    torch.set_num_threads(1)  # with such small products, threads mostly wait for each other
     seed()
     model: Any = kind()
     if wrap is not None:
@@ -118,13 +118,13 @@ def trained(
 
 
 def _own(tensor: Any) -> torch.Tensor:
-    """Values of this process."""
+    """Return the values on this process."""
     local: torch.Tensor = getattr(tensor, "_local_tensor", tensor)
     return local.detach().clone()
 
 
 def assert_same(one: Trained, other: Trained) -> None:
-    """To the last bit."""
+    """Compare bit by bit."""
     assert one.weights.keys() == other.weights.keys()
     for name, value in one.weights.items():
         assert torch.equal(value, other.weights[name]), name

@@ -1,4 +1,4 @@
-"""What a deployed module is held to: the graph of the plain one, and an original that is as it was."""
+"""Checks of an inference view: the graph of the plain module, and an unchanged original."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyinfercost.sources.inference_view.view import InferenceView, inference_vie
 
 
 def network() -> nn.Sequential:
-    """Convolution, statistics, dropout and two linear layers, in training mode."""
+    """Return convolution, batch norm, dropout and two linear layers, in training mode."""
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, bias=False),
         nn.BatchNorm2d(8),
@@ -30,7 +30,7 @@ IMAGES = torch.zeros(2, 3, 8, 8)
 
 
 class Tied(nn.Module):
-    """An embedding whose weight is that of the last layer, and a layer between them."""
+    """An embedding tied to the last layer, with a layer between them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Tied(nn.Module):
         self.head.weight = self.embed.weight
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens to logits."""
+        """Map tokens to logits."""
         result: torch.Tensor = self.head(self.layer(self.embed(tokens)).relu())
         return result
 
@@ -47,24 +47,24 @@ TOKENS = torch.zeros(2, 5, dtype=torch.int64)
 
 
 def compiled(module: nn.Module) -> nn.Module:
-    """By a compiler that takes no time to import."""
+    """Compile with a backend that imports quickly."""
     return torch.compile(module, backend="eager")
 
 
 def figures(graph: ic.Graph) -> dict[str, Any]:
-    """All that is counted of a graph, in all and by module."""
+    """Return all counts of a graph, in total and by module."""
     counts = ic.count(graph)
     return {"": counts.total.to_dict()} | {path: row.to_dict() for path, row in counts.by_module().items()}
 
 
 def parameters_of(graph: ic.Graph) -> dict[str, tuple[Any, ...]]:
-    """Names of parameters and their shapes."""
+    """Return names of parameters with their shapes."""
     tensors = (graph.tensor(i) for i in range(graph.tensor_count))
     return {tensor.name: tuple(tensor.shape) for tensor in tensors if tensor.role == "parameter"}
 
 
 def serves_as(wrapped: nn.Module, plain: nn.Module, *inputs: torch.Tensor) -> InferenceView:
-    """Checks that what is deployed is captured as the plain module is, in training and in evaluation."""
+    """Check that the view is captured like the plain module, in training and in evaluation mode."""
     found = None
     for training in (False, True):
         wrapped.train(training)
@@ -82,7 +82,7 @@ def serves_as(wrapped: nn.Module, plain: nn.Module, *inputs: torch.Tensor) -> In
 
 @contextmanager
 def left_alone(module: nn.Module) -> Iterator[None]:
-    """Nothing of a module, of those that it has, and of random numbers is another afterwards."""
+    """Check that a module, its submodules and random generators are unchanged afterwards."""
     before, values, drawn = _structure(module), _values(module), _random()
     yield
     assert _structure(module) == before
@@ -94,7 +94,7 @@ def left_alone(module: nn.Module) -> Iterator[None]:
 
 
 def trains_on(module: nn.Module, alone: nn.Module, step: Callable[[nn.Module], torch.Tensor]) -> None:
-    """Two modules with the same weights have the same losses, though one is deployed and captured between steps."""
+    """Check that two modules with the same weights have equal losses, although one is captured between steps."""
     losses = []
     for each in (module, alone):
         optimizer = torch.optim.SGD(each.parameters(), lr=0.1)

@@ -1,4 +1,4 @@
-"""One of two processes that train together; prints a line of JSON: the name of each check -> what went wrong, or ''.
+"""One of two processes that train together; prints a JSON object: name of each check -> error, or ''.
 
 A test runs it as `python inference_view_ranks.py RANK FILE`, with the same FILE in both.
 """
@@ -34,7 +34,7 @@ def flat(module: nn.Module, **options: object) -> FullyShardedDataParallel:
 
 
 def names(wrapped: nn.Module, plain: nn.Module) -> None:
-    """Parameters of the wrapped module have the names of the plain one's, whether or not the module is given."""
+    """Check that parameters of the wrapped module have the plain names, with and without the module."""
     expected = [name for name, _ in plain.named_parameters()]
     given = [name for name, _ in wrapped.named_parameters()]
     assert [plain_name(name) for name in given] == expected
@@ -42,12 +42,12 @@ def names(wrapped: nn.Module, plain: nn.Module) -> None:
 
 
 def images(module: nn.Module) -> torch.Tensor:
-    """A loss."""
+    """Return a loss."""
     return module(IMAGES + 1).square().mean()
 
 
 def ddp() -> None:
-    """Alone, compiled inside and outside, and for a part of a module."""
+    """Check DDP alone, compiled inside and outside, and for a part of a module."""
     for wrapped in (
         DistributedDataParallel(network()),
         DistributedDataParallel(compiled(network())),
@@ -55,7 +55,7 @@ def ddp() -> None:
     ):
         serves_as(wrapped, network(), IMAGES)
         names(wrapped, network())
-    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(network())  # would ask for a GPU where there are two
+    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(network())  # would require GPUs with two processes
     serves_as(synchronised, network(), IMAGES)
     part = network()
     part[4] = DistributedDataParallel(part[4])
@@ -68,7 +68,7 @@ def ddp() -> None:
 
 
 def fsdp1(use_orig_params: bool) -> None:
-    """Nested, in other dtypes, with checkpoints inside and outside, compiled, and with tied weights."""
+    """Check nested FSDP 1, with other dtypes, checkpoints inside and outside, compiled, and with tied weights."""
     options = {"use_orig_params": use_orig_params}
 
     def nested() -> FullyShardedDataParallel:
@@ -87,7 +87,7 @@ def fsdp1(use_orig_params: bool) -> None:
     if use_orig_params:
         names(nested(), network())
     trained = nested()
-    trained(IMAGES)  # from here on parameters are views that a forward has made
+    trained(IMAGES)  # afterwards parameters are views created by a forward
     serves_as(trained, network(), IMAGES)
     torch.manual_seed(1)
     module = network()
@@ -96,7 +96,7 @@ def fsdp1(use_orig_params: bool) -> None:
 
 
 def fsdp2() -> None:
-    """Nested, in other dtypes, whole after a forward, parametrized, and checkpointed."""
+    """Check nested FSDP 2, with other dtypes, full after a forward, parametrized, and checkpointed."""
     mesh = init_device_mesh("cpu", (2,))
 
     def sharded(module: nn.Sequential, **options: object) -> nn.Sequential:
@@ -129,7 +129,7 @@ def fsdp2() -> None:
 
 
 def tensor_parallel() -> None:
-    """Rows and columns of two layers, alone and under FSDP 2."""
+    """Check rows and columns of two layers, alone and under FSDP 2."""
     mesh = init_device_mesh("cpu", (1, 2), mesh_dim_names=("data", "tensor"))
     plan = {"4.0": ColwiseParallel(), "4.2": RowwiseParallel()}
     serves_as(parallelize_module(network(), mesh["tensor"], plan), network(), IMAGES)
@@ -138,7 +138,7 @@ def tensor_parallel() -> None:
 
 
 def pruned() -> None:
-    """Masks on weights that are sharded afterwards."""
+    """Check masks on weights that are sharded afterwards."""
     for use_orig_params in (True, False):
         module = network()
         prune.l1_unstructured(module[4][0], "weight", 0.5)
@@ -166,7 +166,7 @@ CHECKS: dict[str, Callable[[], None]] = {
 
 
 def main(rank: int, file: str) -> None:
-    """Runs all checks, also after one that fails."""
+    """Run all checks, also after a failure."""
     warnings.simplefilter("ignore")
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
     errors = {}

@@ -1,4 +1,4 @@
-"""What a capture could change about a module and about torch, taken before and compared after."""
+"""Snapshots of a module and of torch, to detect changes by a capture."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ GLOBAL_HOOKS = [name for name in vars(torch_module) if name.startswith("_global_
 
 
 class Snapshot:
-    """Everything about a module, its inputs, and torch, that a capture could change.
+    """State of a module, its inputs, and torch that a capture could change.
 
     Args:
-        module: Looked at now, and again by `differences`.
-        inputs: Anything that holds tensors; those in plain containers are looked at too.
+        module: The module, whose state is recorded now and compared by `differences`.
+        inputs: Any value that holds tensors, including those in plain containers.
     """
 
     def __init__(self, module: nn.Module, inputs: Any = ()) -> None:
@@ -80,7 +80,7 @@ class Snapshot:
         ]
 
     def differences(self) -> list[str]:
-        """What is no longer as it was, in words; empty where nothing changed."""
+        """Return descriptions of all changes; empty if nothing changed."""
         return list(self._differences(Snapshot(self.module, self.inputs)))
 
     def _differences(self, now: Snapshot) -> Iterator[str]:

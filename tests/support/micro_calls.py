@@ -1,4 +1,4 @@
-"""What the tests of small calls share: a function on meta tensors, counted."""
+"""Shared parts of tests of small calls: a function on meta tensors, counted."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pyinfercost as ic
 
 
 def t(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """A tensor without values."""
+    """Return a tensor without values."""
     return torch.empty(shape, dtype=dtype, device="meta")
 
 
 def indices(*shape: int) -> torch.Tensor:
-    """Whole numbers without values."""
+    """Return integers without values."""
     return t(*shape, dtype=torch.int64)
 
 
 class Case(NamedTuple):
-    """A call, its operands, and what it takes: multiply-accumulates, and operations per element."""
+    """A call, its operands, its multiply-accumulates, and its operations per element."""
 
     name: str
     function: Callable[..., Any]
@@ -32,7 +32,7 @@ class Case(NamedTuple):
 
 
 def counted(function: Callable[..., Any], *inputs: Any) -> ic.Counts:
-    """The counts of one call, which must all be modelled."""
+    """Return the counts of one call, which must all be modeled."""
     module = function if isinstance(function, torch.nn.Module) else Wrapped(lambda _, *given: function(*given))
     counts = ic.count(ic.capture(module.to("meta"), inputs))
     assert counts.unmodelled == {}
@@ -40,6 +40,6 @@ def counted(function: Callable[..., Any], *inputs: Any) -> ic.Counts:
 
 
 def check(case: Case) -> None:
-    """Compares a case with what is counted."""
+    """Compare a case with its counts."""
     total = counted(case.function, *case.inputs).total
     assert (total.macs, total.pointwise_flops) == (case.macs, case.pointwise)

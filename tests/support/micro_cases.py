@@ -1,4 +1,4 @@
-"""Small modules whose multiply-accumulates are known, each in the many ways that torch offers to write it."""
+"""Small modules with known multiply-accumulates, each in the many forms that torch offers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import nn
 
 
 class MyLinear(nn.Linear):
-    """Exact-type look-ups miss it."""
+    """A subclass, which lookups by exact type miss."""
 
 
 class Direct(nn.Module):
-    """Calls `forward` itself, past every hook."""
+    """A module that calls `forward` itself, without hooks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Direct(nn.Module):
 
 
 class Twice(nn.Module):
-    """One layer, two calls."""
+    """One layer with two calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Twice(nn.Module):
 
 
 class Case(NamedTuple):
-    """A module or function, its inputs, and the MACs that it takes."""
+    """A module or function, its inputs, and its MACs."""
 
     name: str
     module: Any
@@ -88,7 +88,7 @@ CASES = [
         (t(1, 8, 16, 8), t(1, 2, 16, 8), t(1, 2, 16, 8)),
         2 * 8 * 16 * 16 * 8,
     ),
-    # queries that are the same for all samples meet the keys of each: the work is that of the result
+    # The queries are the same for all samples, but the work is that of the broadcast result.
     Case("attention, one query for all", attention(), (t(1, 4, 3, 8), *[t(7, 4, 16, 8)] * 2), 7 * 2 * 4 * 3 * 16 * 8),
     Case("attention, causal", attention(is_causal=True), tuple(HEADS), 16384),
     Case(
@@ -123,7 +123,7 @@ CASES = [
         "LSTM, two layers, both directions",
         nn.LSTM(16, 32, 2, bidirectional=True),
         (t(10, 3, 16),),
-        # The second layer gets the states of both directions.
+        # The second layer takes the states of both directions.
         10 * 3 * 2 * 4 * 32 * (16 + 32) + 10 * 3 * 2 * 4 * 32 * (64 + 32),
     ),
     Case(

@@ -1,4 +1,4 @@
-"""Families of small models that are built at any widths, and which layer makes the channels of each width."""
+"""Families of small models for any widths, and the layers that produce the channels of each width."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Family:
     """Models of one kind.
 
     Attributes:
-        build: from widths to a model.
-        full: the widths that are captured.
-        layers: width -> the path of a layer that makes these channels and no others.
-        example: one input, a batch of 2.
+        build: Maps widths to a model.
+        full: Widths of the captured model.
+        layers: Width -> path of a layer that produces these channels and no others.
+        example: One input with a batch of 2.
     """
 
     build: Callable[[Widths], nn.Module]

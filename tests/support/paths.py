@@ -1,4 +1,4 @@
-"""Places in the repository and beside it."""
+"""Paths in the repository and next to it."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
 DOCS = ROOT / "docs"
 SHARED = ROOT.parent / "shared"
-"""Published measurements beside the repository. Tests that need them are skipped where they are absent."""
+"""Published measurements next to the repository. Tests that need them are skipped if they are absent."""
 CONFIGS = TESTS / "support" / "configs"
 """Hugging Face and diffusers configurations of the models that tests build."""

@@ -1,4 +1,4 @@
-"""A capture beside a real forward: outputs of the same dtype, shape and strides, and counts that survive JSON."""
+"""Comparison of a capture with a real forward: dtypes, shapes and strides of outputs, and counts after JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIGURES = (
 
 
 def tensors_of(value: Any) -> list[torch.Tensor]:
-    """All tensors of a nested result, in order."""
+    """Return all tensors of a nested result, in order."""
     if isinstance(value, torch.Tensor):
         return [value]
     items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
@@ -32,12 +32,12 @@ def tensors_of(value: Any) -> list[torch.Tensor]:
 
 
 def figures(row: Any) -> dict[str, Any]:
-    """What a row of counts says."""
+    """Return the figures of a row of counts."""
     return {name: getattr(row, name) for name in _FIGURES}
 
 
 def check_against_real_forward(module: nn.Module, *inputs: torch.Tensor) -> ic.Counts:
-    """Captures a module with real weights and runs it; everything must be modelled."""
+    """Capture a module with real weights and run it; all operators must be modeled."""
     module = module.eval()
     graph = ic.capture(module, inputs)
     with torch.inference_mode():

@@ -1,7 +1,7 @@
-"""The definitions of operators, in arithmetic of numbers that count what is done with them.
+"""Definitions of operators in arithmetic on numbers that count their operations.
 
-No formula for a cost stands here: a matrix product is `np.matmul`, a convolution is its loops. What a definition did is
-read off its `Tally` afterwards and compared with the row of the op tables.
+There are no cost formulas here: a matrix product is `np.matmul`, a convolution is its loops. The operations of a
+definition are read from its `Tally` afterwards and compared with the row of the operator tables.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Array = NDArray[np.object_]
 
 
 class Tally:
-    """How often each elementary operation was done, apart by part.
+    """Counts of each elementary operation, by part.
 
-    Parts are "contraction" (products and their sums), "pointwise" (everything that is done per element), and "row"
-    (what is done once for many elements, which no convention counts).
+    Parts are "contraction" (products and their sums), "pointwise" (operations per element), and "row" (operations that
+    are done once for many elements, which no convention counts).
     """
 
     def __init__(self, part: str = "pointwise") -> None:
@@ -33,12 +33,12 @@ class Tally:
         self.current = part
 
     def add(self, operation: str) -> None:
-        """Notes one operation."""
+        """Count one operation."""
         self.done[self.current][operation] += 1
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Notes what happens inside under another part."""
+        """Count operations under another part within the context."""
         before, self.current = self.current, name
         try:
             yield
@@ -47,12 +47,12 @@ class Tally:
 
     @property
     def multiplications(self) -> int:
-        """Multiplications of contractions: each is one multiply-accumulate."""
+        """Number of multiplications of contractions: each is one multiply-accumulate."""
         return self.done["contraction"]["multiply"]
 
     @property
     def pointwise(self) -> int:
-        """All operations per element."""
+        """Number of operations per element."""
         return self.done["pointwise"].total()
 
 
@@ -64,7 +64,7 @@ def _choose(condition: float, chosen: float, other: float) -> float:
     return chosen if condition else other
 
 
-# Operations that count as one each, beside + - * / and the comparisons.
+# Operations that count as one each, in addition to + - * / and comparisons.
 ELEMENTARY: dict[str, Callable[..., float]] = {
     "abs": abs,
     "acos": math.acos,
@@ -103,13 +103,13 @@ ELEMENTARY: dict[str, Callable[..., float]] = {
     "or": lambda a, b: bool(a) or bool(b),
     "xor": lambda a, b: bool(a) != bool(b),
     "not": lambda a: not a,
-    # Gamma, Bessel, zeta and kin: no definition in elementary operations, so the convention is one.
+    # Gamma, Bessel, zeta and similar functions have no elementary definition, so they count as one by convention.
     "function": lambda a, *_: a,
 }
 
 
 class Scalar:
-    """A number that counts."""
+    """A number that counts its operations."""
 
     __slots__ = ("tally", "value")
 
@@ -160,20 +160,20 @@ class Scalar:
         return self._with("compare", lambda a, b: a >= b, other)
 
     def equals(self, other: Any) -> Scalar:
-        """`==`, under a name of its own so that arrays of scalars can still be compared as objects."""
+        """`==` under another name, so that arrays of scalars can still be compared as objects."""
         return self._with("compare", lambda a, b: a == b, other)
 
     def __bool__(self) -> bool:
-        raise TypeError("a definition may not branch on a value: use select, so that the choice is counted")
+        raise TypeError("a definition must not branch on a value; use select, which counts the choice")
 
 
 def apply(operation: str, x: Scalar, *others: Any) -> Scalar:
-    """One elementary operation."""
+    """Apply one elementary operation."""
     return x._with(operation, ELEMENTARY[operation], *others)
 
 
 def numbers(tally: Tally, shape: Sequence[int], seed: int = 0) -> Array:
-    """An array of counting numbers between 0.1 and 0.9."""
+    """Return an array of counting numbers between 0.1 and 0.9."""
     draw = random.Random(f"{seed} {tuple(shape)}")
     result = np.empty(tuple(shape), dtype=object)
     for index in np.ndindex(*shape):
@@ -182,7 +182,7 @@ def numbers(tally: Tally, shape: Sequence[int], seed: int = 0) -> Array:
 
 
 def values(array: Any) -> NDArray[np.float64]:
-    """The plain numbers of a result."""
+    """Return the plain numbers of a result."""
     return np.vectorize(lambda s: float(s.value), otypes=[np.float64])(np.asarray(array, dtype=object))
 
 
@@ -198,7 +198,7 @@ def convolution(
     dilation: Sequence[int],
     groups: int,
 ) -> Array:
-    """Every result is a sum over its group's channels and the window; padding is zeros like any other element."""
+    """Sum over the channels of a group and the window; padding consists of zeros that count like other elements."""
     batch, channels, *lengths = x.shape
     outputs, per_group, *window = weight.shape
     zero = Scalar(0.0, x.flat[0].tally)
@@ -237,7 +237,7 @@ def transposed_convolution(
     dilation: Sequence[int],
     groups: int,
 ) -> Array:
-    """Every element spreads over a window of results; what falls into the padding is cut off afterwards."""
+    """Spread every element over a window of results; the padding is cut off afterwards."""
     batch, channels, *lengths = x.shape
     per_group, *window = weight.shape[1:]
     full = [
@@ -255,7 +255,7 @@ def transposed_convolution(
 
 
 def einsum(equation: str, *operands: Array) -> Array:
-    """Operands are joined from left to right; each join is one loop over all letters that the two have."""
+    """Join operands from left to right; each join is one loop over all letters of both."""
     sources, _, result = equation.partition("->")
     letters = sources.split(",")
     joined, left = operands[0], letters[0]
@@ -270,7 +270,7 @@ def einsum(equation: str, *operands: Array) -> Array:
 
 
 def _diagonal(a: Array, letters: str) -> tuple[Array, str]:
-    """Every letter once."""
+    """Reduce repeated letters to one each."""
     distinct = "".join(dict.fromkeys(letters))
     shape = tuple(a.shape[letters.index(c)] for c in distinct)
     result = np.empty(shape, dtype=object)
@@ -281,7 +281,7 @@ def _diagonal(a: Array, letters: str) -> tuple[Array, str]:
 
 
 def _summed_alone(a: Array, letters: str, other: Array, others: str, kept: str) -> tuple[Array, str]:
-    """Sums over the letters that nothing else has but as a length of 1, before the product."""
+    """Sum over letters that no other operand has (except with length 1) before the product."""
     a, letters = _diagonal(a, letters)
     longer = {c for c, n in zip(others, other.shape, strict=True) if n > 1}
     alone = [c for c, n in zip(letters, a.shape, strict=True) if n > 1 and c not in kept and c not in longer]
@@ -311,7 +311,7 @@ def _join(a: Array, a_letters: str, b: Array, b_letters: str, kept: str) -> Arra
             at = dict(zip([*kept, *summed], [*outer, *inner], strict=True))
             a_at = tuple(at[c] if n > 1 else 0 for c, n in zip(a_letters, a.shape, strict=True))
             b_at = tuple(at[c] if n > 1 else 0 for c, n in zip(b_letters, b.shape, strict=True))
-            # Without a sum it is a product of elements.
+            # Without a sum, it is an elementwise product.
             with tally.part(tally.current if any(length[c] > 1 for c in summed) else "pointwise"):
                 terms.append(a[a_at] * b[b_at])
         result[outer] = np.sum(terms)
@@ -323,7 +323,7 @@ def attention(
 ) -> Array:
     """softmax(q k / sqrt(width) + mask) v for [batch, heads, length, width]; fewer key heads are shared in turn.
 
-    `seen(row, column)` leaves out scores: what an implementation does that never computes what is masked.
+    `seen(row, column)` excludes scores, for implementations that never compute masked ones.
     """
     tally = query.flat[0].tally
     batch, heads, rows, width = query.shape
@@ -342,7 +342,7 @@ def attention(
 
 
 def softmax(row: Sequence[Scalar]) -> list[Scalar]:
-    """Each reduction starts from its neutral element, so it is one operation per element."""
+    """Softmax of a row. Each reduction starts from its neutral element, so it is one operation per element."""
     tally = row[0].tally
     largest, total = Scalar(-math.inf, tally), Scalar(0.0, tally)
     for x in row:
@@ -356,7 +356,7 @@ def softmax(row: Sequence[Scalar]) -> list[Scalar]:
 def pooling(
     x: Array, window: Sequence[int], stride: Sequence[int], pool: Callable[[Sequence[Scalar]], Scalar]
 ) -> Array:
-    """`pool` of every window over the last dimensions."""
+    """Apply `pool` to every window over the last dimensions."""
     axes = len(window)
     sides = [(n - w) // s + 1 for n, w, s in zip(x.shape[-axes:], window, stride, strict=True)]
     result = np.empty((*x.shape[:-axes], *sides), dtype=object)

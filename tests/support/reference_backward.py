@@ -1,7 +1,7 @@
-"""Definitions of the gradients of operators, in numbers that count; see reference.py and reference_elements.py.
+"""Definitions of the gradients of operators in counting numbers; see reference.py and reference_elements.py.
 
-`g` is an element of the gradient of the result. What autograd saves of the forward is given, everything else is made
-from it.
+`g` is an element of the gradient of the result. Values saved by autograd in the forward are given, all others are
+computed from them.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def log_softmax(g: Row, y: Row) -> list[Scalar]:
 def layer_norm(
     g: Row, x: Row, weight: Row | None, mean: float = 0.5, rstd: float = 2.0, mask: Sequence[bool] = (True,) * 3
 ) -> None:
-    """One row; the gradients of weight and bias are sums over rows, to which a row adds one term for each element."""
+    """One row; the gradients of weight and bias are sums over rows, to which each row adds one term per element."""
     n = len(x)
     if mask[0] or mask[1]:
         normal = [(a - mean) * rstd for a in x]
@@ -202,7 +202,7 @@ def rms_norm_backward(g: Row, x: Row, weight: Row | None, mask: Sequence[bool] =
 
 
 def batch_norm(g: Row, x: Row, weight: Scalar, *, train: bool, mask: Sequence[bool] = (True,) * 3) -> None:
-    """One channel. In training the gradients of weight and bias are what the gradient of the input needs too."""
+    """One channel. In training, the gradients of weight and bias are also needed for that of the input."""
     mean, rstd, n = 0.5, 2.0, len(x)
     if (train and mask[0]) or mask[1]:
         normal = [(a - mean) * rstd for a in x]
@@ -228,7 +228,7 @@ def batch_norm(g: Row, x: Row, weight: Scalar, *, train: bool, mask: Sequence[bo
 
 
 def attention_backward(g: Array, query: Array, key: Array, value: Array, result: Array, *, masked: bool) -> None:
-    """Fused attention for [heads, length, width], which kept one number per row of scores: what it adds up to."""
+    """Fused attention for [heads, length, width] with one saved number per row of scores, their sum."""
     tally = query.flat[0].tally
     heads, rows, width = query.shape
     columns = key.shape[1]
@@ -246,14 +246,14 @@ def attention_backward(g: Array, query: Array, key: Array, value: Array, result:
                 share = apply("exp", score - 0.25)
                 of_score = share * (of_share - of_row) * (1 / math.sqrt(width))
             for column in range(width):
-                of_score * key[h, j, column]  # to the gradient of the query
-                of_score * query[h, i, column]  # to that of the key
+                of_score * key[h, j, column]  # for the gradient of the query
+                of_score * query[h, i, column]  # for that of the key
             for a in g[h, i]:
-                share * a  # to that of the value
+                share * a  # for that of the value
 
 
 def spread_over(window: int) -> Callable[[Scalar, list[Scalar]], None]:
-    """A share of the gradient to every element of a window."""
+    """Return a function that adds a share of the gradient to every element of a window."""
 
     def spread(g: Scalar, places: list[Scalar]) -> None:
         share = g / window

@@ -1,7 +1,7 @@
-"""Definitions of operators that work element by element; see reference.py.
+"""Definitions of elementwise operators; see reference.py.
 
-A definition's parameters are named as in the operator's schema; those with a value in `attributes` are numbers, the
-others tensors, of which it gets one element.
+Parameters of a definition are named as in the operator's schema. Those with a value in `attributes` are numbers, the
+others are tensors, of which the definition gets one element.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from support.reference import Scalar, apply
 
 
 class Definition(NamedTuple):
-    """One operator with fixed numbers for what are numbers."""
+    """An operator with fixed values for its numbers."""
 
     op: str
     function: Callable[..., Any]
@@ -23,7 +23,7 @@ class Definition(NamedTuple):
 
     @property
     def tensors(self) -> list[str]:
-        """The parameters that are tensors."""
+        """Names of the tensor parameters."""
         return [name for name in signature(self.function).parameters if name not in self.attributes]
 
     def __call__(self, *tensors: Any) -> Any:
@@ -32,12 +32,12 @@ class Definition(NamedTuple):
 
 
 def define(op: str, function: Callable[..., Any], **attributes: Any) -> Definition:
-    """A definition of `aten.<op>`."""
+    """Return a definition of `aten.<op>`."""
     return Definition(f"aten.{op}", function, attributes)
 
 
 def one(operation: str) -> Callable[[Any], Any]:
-    """An operation that is elementary itself."""
+    """Return an operation that is elementary itself."""
     return lambda self: apply(operation, self)
 
 
@@ -197,13 +197,13 @@ POINTWISE: list[Definition] = [
     define("hardswish", lambda self: self * hardsigmoid(self)),
     define("softplus", lambda self, beta: apply("log", 1 + apply("exp", self * beta)) / beta, beta=2.0),
     define("mish", lambda self: self * apply("tanh", apply("log", 1 + apply("exp", self)))),
-    # A half of the operand each.
+    # One half of the operand each.
     define("glu", lambda self, gate: self * sigmoid(gate)),
-    # A number between 0 and 1 is drawn per element: kept or not, masked, and made up for.
+    # A random number between 0 and 1 per element: compared, masked, and rescaled.
     *(
         define(op, lambda self, draw, p: self * (draw >= p) * (1 / (1 - p)), p=0.5, train=True)
         for op in ("dropout", "native_dropout", "feature_dropout", "alpha_dropout")
     ),
-    # Drawn likewise, and compared with the probability.
+    # The same random number, compared with the probability.
     define("bernoulli", lambda self, draw: draw < self),
 ]

@@ -1,4 +1,4 @@
-"""Factorisations and solvers written out in loops of numbers that count; see reference.py."""
+"""Factorizations and solvers as loops over counting numbers; see reference.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from support.reference import Array, apply
 
 
 def cholesky(a: Array) -> Array:
-    """The lower factor, column by column."""
+    """Return the lower factor, column by column."""
     a = a.copy()
     n = len(a)
     for k in range(n):
@@ -21,7 +21,7 @@ def cholesky(a: Array) -> Array:
 
 
 def lu(a: Array) -> Array:
-    """Both factors in one matrix, without exchanging rows."""
+    """Return both factors in one matrix, without pivoting."""
     a = a.copy()
     rows, columns = a.shape
     for k in range(min(rows, columns)):
@@ -33,7 +33,7 @@ def lu(a: Array) -> Array:
 
 
 def forward(lower: Array, b: Array, *, unit: bool) -> Array:
-    """The solution of a lower triangle for one right-hand side; a unit triangle has ones on its diagonal."""
+    """Solve a lower triangular system for one right-hand side; a unit triangle has ones on its diagonal."""
     x = b.copy()
     for i in range(len(x)):
         for j in range(i):
@@ -44,17 +44,17 @@ def forward(lower: Array, b: Array, *, unit: bool) -> Array:
 
 
 def backward(upper: Array, b: Array) -> Array:
-    """The same for an upper triangle."""
+    """Solve an upper triangular system."""
     return forward(upper[::-1, ::-1], b[::-1], unit=False)[::-1]
 
 
 def lu_solve(factors: Array, b: Array) -> Array:
-    """Both triangles in turn."""
+    """Solve with both triangles in turn."""
     return backward(factors, forward(factors, b, unit=True))
 
 
 def inverse(a: Array) -> Array:
-    """Gauss and Jordan, in place."""
+    """Gauss-Jordan elimination, in place."""
     a = a.copy()
     n = len(a)
     for k in range(n):
@@ -75,7 +75,7 @@ def inverse(a: Array) -> Array:
 
 
 def householder(a: Array) -> tuple[Array, list[Array]]:
-    """R, and the vectors of the reflections."""
+    """Return R, and the vectors of the reflections."""
     a = a.copy()
     rows, columns = a.shape
     vectors = []
@@ -91,7 +91,7 @@ def householder(a: Array) -> tuple[Array, list[Array]]:
 
 
 def orthogonal(vectors: list[Array], identity: Array) -> Array:
-    """The first columns of Q: the reflections applied to those of the identity, from the last one."""
+    """Return the first columns of Q: the reflections applied to those of the identity, starting with the last."""
     q = identity.copy()
     for k in reversed(range(len(vectors))):
         v = vectors[k]

@@ -1,4 +1,4 @@
-"""What quantising is, in arithmetic of numbers that count what is done with them."""
+"""Definitions of quantization in arithmetic on counting numbers."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from pyinfercost import _core
 
 
 def rows_of(family: str) -> set[str]:
-    """The operators of one table."""
+    """Return the operators of one table."""
     return {rule.op for rule in _core.rules() if rule.family == family}
 
 
 def quantize(x: Scalar) -> Scalar:
-    """To an integer: scaled, rounded, moved by the zero point, and within the bounds of its type."""
+    """Convert to an integer: scale, round, add the zero point, and clamp to the range of its type."""
     return apply("minimum", apply("maximum", apply("round", x / 0.5) + 3, 0), 255)
 
 
 def dequantize(x: Scalar) -> Scalar:
-    """Back to a number."""
+    """Convert back to a real number."""
     return (x - 3) * 0.5
 
 
 def extremes(x: Any) -> None:
-    """What a scale and a zero point are chosen from."""
+    """Compute the minimum and maximum, from which a scale and a zero point are chosen."""
     low, high = x.flat[0] * 1, x.flat[0] * 1  # a copy that belongs to the row
     for value in x.flat:
         low, high = apply("minimum", low, value), apply("maximum", high, value)
 
 
 def each(function: Any, values: Array) -> Array:
-    """A function of each element."""
+    """Apply a function to each element."""
     return np.array([function(v) for v in values.flat], dtype=object).reshape(values.shape)
 
 
 def counted(function: Any, *shapes: tuple[int, ...]) -> int:
-    """How many operations a function of arrays of these shapes does."""
+    """Return the number of operations of a function of arrays of these shapes."""
     tally = Tally()
     function(*(numbers(tally, shape, seed) for seed, shape in enumerate(shapes)))
     return tally.pointwise

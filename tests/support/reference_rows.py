@@ -1,4 +1,4 @@
-"""Definitions of operators that work row by row, in numbers that count; see reference.py."""
+"""Definitions of row operators in counting numbers; see reference.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Row = Sequence[Scalar]
 
 
 def reduced(row: Row, start: float, step: Callable[[Scalar, Scalar], Scalar]) -> Scalar:
-    """A reduction that starts from its neutral element: one step per element."""
+    """Reduce from the neutral element, with one step per element."""
     result = Scalar(start, row[0].tally)
     for x in row:
         result = step(result, x)
@@ -38,7 +38,7 @@ def mean(row: Row) -> Scalar:
 
 
 def deviations(row: Row, correction: int) -> tuple[list[Scalar], Scalar]:
-    """x - mean for each, and the variance."""
+    """Return x - mean for each element, and the variance."""
     middle = mean(row)
     apart = [x - middle for x in row]
     squares = total([d * d for d in apart])
@@ -140,7 +140,7 @@ def weight_norm(row: Row) -> list[Scalar]:
 
 
 def multinomial(row: Row) -> list[Scalar]:
-    """A number is drawn per element; those with the largest quotients are taken."""
+    """Draw a random number per element and select those with the largest quotients."""
     drawn = [apply("function", x) for x in row]
     return [(x / d) > 0.5 for x, d in zip(row, drawn, strict=True)]
 
@@ -156,7 +156,7 @@ def allclose(row: Row) -> Scalar:
     return reduced(row, 1.0, lambda a, x: apply("and", a, close(x)))
 
 
-# Over the whole row to one number.
+# From a whole row to one number.
 REDUCTIONS: dict[str, Callable[[Row], Any]] = {
     "aten.sum": total,
     "aten.mean": mean,
@@ -196,7 +196,7 @@ REDUCTIONS: dict[str, Callable[[Row], Any]] = {
     "aten.bincount": bincount,
 }
 
-# A row to a row.
+# From a row to a row.
 ROWS: dict[str, Callable[[Row], list[Scalar]]] = {
     "aten.cumsum": lambda row: scan(row, 0.0, lambda a, x: a + x),
     "aten.cumprod": lambda row: scan(row, 1.0, lambda a, x: a * x),

@@ -1,4 +1,4 @@
-"""Definitions of rarer operators that work element by element; see reference_elements.py."""
+"""Definitions of rarer elementwise operators; see reference_elements.py."""
 
 from __future__ import annotations
 

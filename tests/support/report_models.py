@@ -1,4 +1,4 @@
-"""Profiles of real models, from 175 to 3,000 kernels, for reports."""
+"""Profiles of real models with 175 to 3,000 kernels, for reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports to look into, and what finds the data in their text."""
+"""Reports for inspection, and parsers of the data in their text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVIL = (
 
 
 class Scripts(HTMLParser):
-    """The contents of script elements by id, and addresses that anything could be loaded from."""
+    """Contents of script elements by id, and all addresses that a page could load."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Graphs of one operator call, for tests of single rows of the op tables."""
+"""Graphs of one operator call, for tests of single rows of the operator tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INT64 = 8
 
 
 class T(NamedTuple):
-    """A tensor to be declared."""
+    """A tensor to declare."""
 
     shape: Sequence[int | ic.Expr]
     dtype: str = "float32"
@@ -21,7 +21,7 @@ class T(NamedTuple):
 
 
 def single_node(op: str, arguments: Mapping[str, Any], *outputs: T) -> ic.Graph:
-    """A graph that calls `op` once; a T, or a list of them, among the arguments is a tensor that exists before."""
+    """Return a graph that calls `op` once; a T, or a list of them, among the arguments is an existing tensor."""
     builder = ic.GraphBuilder("one")
     inputs: list[Any] = []
 
@@ -40,7 +40,7 @@ def single_node(op: str, arguments: Mapping[str, Any], *outputs: T) -> ic.Graph:
 
 
 def work_of(op: str, arguments: Mapping[str, Any], *outputs: T, **sizes: int) -> ic.Work:
-    """The work of one call of `op`, which must be modelled."""
+    """Return the work of one call of `op`, which must be modeled."""
     (layer,) = ic.count(single_node(op, arguments, *outputs), **sizes).layers
     assert layer.modelled, f"{op} has no row"
     return layer.work

@@ -1,4 +1,4 @@
-"""Small models of transformers, one of each kind, and inputs for them."""
+"""Small models of transformers, one of each kind, with inputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def inputs_of(model: Any) -> dict[str, torch.Tensor]:
-    """Real inputs of a model: two sequences without padding, two images, or two windows of audio."""
+    """Return real inputs of a model: two sequences without padding, two images, or two windows of audio."""
     ids = torch.randint(3, 64, (2, 10))
     given: dict[str, torch.Tensor] = {
         "input_ids": {"input_ids": ids, "attention_mask": torch.ones_like(ids)},

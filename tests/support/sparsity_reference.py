@@ -1,4 +1,4 @@
-"""What a scan should find, counted the slow way from which elements are not zero."""
+"""Reference counts of a scan, computed naively from a mask of nonzero elements."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ BLOCK_SIZES = (4, 8, 16, 32, 64)
 
 
 def reference(used: Used, stored_bytes: int) -> Figures:
-    """The figures of an array of any shape.
+    """Return the figures of an array of any shape.
 
     Args:
-        used: True where an element is not zero.
-        stored_bytes: Taken as it is.
+        used: True for nonzero elements.
+        stored_bytes: Copied to the result.
     """
     zeros = int(used.size - np.count_nonzero(used))
     if used.ndim < 2:
@@ -63,7 +63,7 @@ def _blocks(matrix: Used, size: int) -> Blocks:
 
 
 def structured(rng: np.random.Generator, shape: tuple[int, ...], keep: float) -> Used:
-    """Which elements are kept, at random, and now and then without whole rows, columns and blocks."""
+    """Return a random mask of kept elements, occasionally without whole rows, columns and blocks."""
     used = rng.random(shape) < keep
     if used.ndim >= 2 and used.size:
         used[rng.random(shape[0]) < 0.3] = False
@@ -73,5 +73,5 @@ def structured(rng: np.random.Generator, shape: tuple[int, ...], keep: float) ->
 
 
 def without_order(figures: Figures) -> dict[str, Any]:
-    """The figures that any order of elements has."""
+    """Return the figures that do not depend on the order of elements."""
     return {"elements": figures.elements, "zeros": figures.zeros}

@@ -1,4 +1,4 @@
-"""A grid in parts and comparisons, for the tests of sweeps in folders."""
+"""A grid in parts and comparisons, for tests of sweeps stored in folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A grid, executors that misbehave, and comparisons, for the tests of sweeps that run in parts."""
+"""A grid, misbehaving executors, and comparisons, for tests of sweeps that run in parts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def spec_of(graph: ic.Graph) -> SweepSpec:
 
 
 def guarded(batch_above: int) -> ic.Graph:
-    """A graph that allows no batch of 1."""
+    """Return a graph that does not allow a batch of 1."""
     builder = ic.GraphBuilder("guarded")
     batch = builder.size("batch", default=2, maximum=10**6)
     x, y = (builder.tensor("float32", (batch, 8), role=role) for role in ("input", "activation"))
@@ -48,7 +48,7 @@ def check_equal(sweep: ic.Sweep, expected: ic.Sweep) -> None:
 
 
 def places(sweep: ic.Sweep) -> Any:
-    """The numbers of the points of a sweep of part of the grid; they must be in order."""
+    """Return the indices of the points of a part of the grid; they must be in order."""
     points = sweep.data.points  # type: ignore[attr-defined]
     points = np.arange(points.start, points.stop) if isinstance(points, slice) else points
     assert (np.diff(points) > 0).all()
@@ -56,7 +56,7 @@ def places(sweep: ic.Sweep) -> Any:
 
 
 class Reversed(Executor):
-    """Runs nothing before several tasks are there, and then the last one first."""
+    """Waits for several tasks, and then runs the last one first."""
 
     _max_workers = 3
 

@@ -14,7 +14,7 @@ X = torch.linspace(-1, 1, 8 * 64).reshape(8, 1, 8, 8)
 
 
 def tiny() -> nn.Module:
-    """A convolution and two linear layers, the same each time."""
+    """Return a convolution and two linear layers, the same each time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return nn.Sequential(
@@ -26,7 +26,7 @@ WANTED = tiny()(X).detach()
 
 
 def closeness(model: nn.Module) -> float:
-    """1 for what the unchanged model gives, less for what lies further from it."""
+    """Return 1 for the results of the unchanged model, and less for larger differences."""
     with torch.no_grad():
         return 1 - float((model(X) - WANTED).abs().mean())
 

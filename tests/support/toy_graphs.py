@@ -1,4 +1,4 @@
-"""Small graphs built by hand, for tests that need no torch."""
+"""Small hand-built graphs, for tests that need no torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ BLOCKS = 2
 
 
 def blocks(*, custom_op: bool = False, model: str = "toy", fixed_batch: int | None = None) -> ic.Graph:
-    """Blocks of linear, relu and a residual sum over vectors of `WIDTH`, a flattening view and a linear head.
+    """Return blocks of linear, relu and a residual sum over vectors of `WIDTH`, a flattening view and a linear head.
 
     Args:
-        custom_op: append an op that the core does not know, `mylib.mix`.
-        model: the name of the graph.
-        fixed_batch: the batch, instead of a size of that name.
+        custom_op: Whether to append an operator that the core does not know, `mylib.mix`.
+        model: Name of the graph.
+        fixed_batch: The batch, instead of a named size.
     """
     builder = ic.GraphBuilder(model)
     batch = builder.size("batch", default=1, maximum=4096) if fixed_batch is None else fixed_batch
@@ -48,7 +48,7 @@ def blocks(*, custom_op: bool = False, model: str = "toy", fixed_batch: int | No
 
 
 def transformer(layers: int = 2, width: int = 64, heads: int = 4) -> ic.Graph:
-    """Blocks of attention and a feed-forward part, with norms, residuals, casts, views and a convolution in front."""
+    """Return blocks of attention and a feed-forward part, with norms, residuals, casts, views and a convolution."""
     builder = ic.GraphBuilder("transformer")
     batch, sequence = builder.size("batch", default=2), builder.size("sequence", default=16)
 

@@ -1,4 +1,4 @@
-"""A tracker that computes nothing, for tests of adapters to frameworks; `replaced` is the one place to switch."""
+"""A tracker without computation, for tests of adapters to frameworks; `replaced` is the place to install it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pyinfercost.sources.inputs import parse_inputs
 
 
 class OverBudgetError(CostBudgetExceededError):
-    """The error of a budget."""
+    """Error of a budget."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, ())
@@ -36,7 +36,7 @@ class CostRecord:
 
 
 class CostTracker:
-    """Writes down what it is told. `fails_in` and `budget_at` are settings of the stand-in alone."""
+    """Records its calls. `fails_in` and `budget_at` are settings of the stand-in only."""
 
     made: list[CostTracker] = []  # noqa: RUF012 - emptied by `replaced`
 
@@ -75,7 +75,7 @@ class CostTracker:
             raise RuntimeError(f"{what} does not work")
 
     def micro_batch(self, *args: Any, lengths: Any = None, **kwargs: Any) -> None:
-        """Notes the shapes."""
+        """Record the shapes."""
         self._note("micro_batch")
         assert not self.is_paused, "a batch while the tracker was paused"
         self.shapes.append(
@@ -83,7 +83,7 @@ class CostTracker:
         )
 
     def step(self, step: int | None = None) -> CostRecord | None:
-        """A record every `every` steps."""
+        """Return a record every `every` steps."""
         self._note("step")
         self.count = self.count + 1 if step is None else step
         self.steps.append(self.count)
@@ -97,37 +97,37 @@ class CostTracker:
         return self.last
 
     def pause(self) -> None:
-        """Stops the clock."""
+        """Stop the clock."""
         self._note("pause")
         assert not self.is_paused, "paused twice"
         self.is_paused = True
 
     def resume(self) -> None:
-        """Starts it."""
+        """Start the clock."""
         self._note("resume")
         assert self.is_paused, "resumed twice"
         self.is_paused = False
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Both."""
+        """Pause within the context."""
         self.pause()
         yield
         self.resume()
 
     def state_dict(self) -> dict[str, Any]:
-        """What was counted."""
+        """Return the counts."""
         self._note("state_dict")
         return {"count": self.count, "batches": len(self.shapes)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Keeps it, to be looked at."""
+        """Store the state for inspection."""
         self._note("load_state_dict")
         self.loaded = dict(state)
         self.count = state["count"]
 
     def close(self) -> None:
-        """Closes the sinks."""
+        """Close the sinks."""
         self._note("close")
         assert not self.closed, "closed twice"
         self.closed = True
@@ -136,7 +136,7 @@ class CostTracker:
 
 
 def replaced(monkeypatch: pytest.MonkeyPatch) -> list[CostTracker]:
-    """Puts the stand-in where adapters find the tracker; the list of those that they make."""
+    """Install the stand-in in place of the tracker in adapters; return the list of created ones."""
     module = types.ModuleType("pyinfercost.training.tracker")
     module.CostTracker, module.CostRecord = CostTracker, CostRecord  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -145,7 +145,7 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> list[CostTracker]:
 
 
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CostTracker]]:
-    """A fixture: the stand-ins that are made. One thread: tiny models only make threads wait for a busy machine."""
+    """Fixture that yields the created stand-ins. One thread: with tiny models, threads only wait for each other."""
     import torch
 
     threads = torch.get_num_threads()

@@ -1,7 +1,7 @@
-"""Ops whose kernels allocate workspaces, and their bytes by kind of processor.
+"""Operators whose kernels allocate workspaces, and their bytes by kind of processor.
 
-Run as `python -m support.workspace_cases`, it prints the peak of each op on the processor that the environment leaves
-to torch, as JSON.
+Run as `python -m support.workspace_cases`, it prints as JSON the peak of each operator on the processor selected by the
+environment.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .allocations import measure
 from .paths import TESTS
 
 THREADS = 2
-"""Work buffers are counted for two threads, and oneDNN takes pointwise convolutions where there are several."""
+"""Workspaces are counted for two threads; with several threads, oneDNN runs pointwise convolutions."""
 
 PROCESSORS: Mapping[str, Mapping[str, str]] = {
     "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
     "AVX-512": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"},
     "AMX": {},
 }
-"""Processors and the environment in which torch and oneDNN use no more than their instructions."""
+"""Processors, with the environment that restricts torch and oneDNN to their instructions."""
 
 
 def channels_last(*shape: int) -> torch.Tensor:
@@ -104,7 +104,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 
 
 def has(processor: str) -> bool:
-    """Whether this machine has the instructions of a processor."""
+    """Return whether this machine has the instructions of a processor."""
     supported: Callable[[], bool] = {
         "AVX2": torch.cpu._is_avx2_supported,
         "AVX-512": torch.cpu._is_avx512_supported,
@@ -115,7 +115,7 @@ def has(processor: str) -> bool:
 
 @functools.cache
 def peaks_on(processor: str) -> dict[str, int]:
-    """The peak bytes of each op, in a process of its own that emulates the processor."""
+    """Return the peak bytes of each operator, in a separate process that emulates the processor."""
     environment = {key: value for key, value in os.environ.items() if key not in PROCESSORS["AVX2"]}
     command = [sys.executable, "-m", "support.workspace_cases"]
     result = subprocess.run(

@@ -1,1 +1,1 @@
-"""Fits the constants of families of machines to measured rows."""
+"""Fit of the constants of machine families to measured rows."""

@@ -1,13 +1,13 @@
-"""Fits `[collectives]` of families and of all GPUs to measured NCCL calls.
+"""Fit of `[collectives]` of families and of all GPUs to measured NCCL calls.
 
     python -m benchmarks.accuracy.fitting.collectives [MEASURED] [FACTS]
 
-prints what is found, how far off it is on the rows it was fitted to, and on each device when that is left out.
+prints the constants, their errors on the rows of the fit, and the errors on each device when it is left out.
 
-Two sources are read. `collectives.csv` has whole curves of two devices. `overheads.toml` has four points of each curve
-of nine systems and names no publication. Its 48 points on the csv's own devices equal the csv within 0.5 %: they are
-the same calls, so they are left out, and no error on them is one on rows that were held out. Its rates are rounded to
-whole GB/s, and those below 4 are not used.
+There are two sources. `collectives.csv` has full curves of two devices. `overheads.toml` has four points per curve of
+nine systems, without a publication. Its 48 points on the csv's devices equal the csv within 0.5 %: they are the same
+calls, so they are left out, since they are no held-out data. Its rates are rounded to whole GB/s, and those below 4 are
+not used.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from .parameters import Parameter
 from .solve import Block, Problem
 
 TABLE = "collectives"
-_LEAST_RATE = 4  # GB/s; a rounded one below says little
-_OF_FIVE = 0.8  # the share of measurements that a band holds
+_LEAST_RATE = 4  # GB/s; lower rounded values are too inexact
+_OF_FIVE = 0.8  # share of measurements within a band
 _DTYPES = {"half": ("fp16", 2), "int8": ("int8", 1), "float": ("fp32", 4)}
 _SYSTEMS = {  # of `overheads.toml`; gb300 has the links of gb200
     "a100_sxm": "a100-sxm-80gb",
@@ -66,22 +66,22 @@ PARAMETERS = (
     _parameter("host_share", 0.6, 0.1, 1.0, 0.1, sd=0.2),
     _parameter("host_sharing", 1.0, 0.05, 4.0, 0.7, sd=0.02),
 )
-"""What is fitted. Families share what the protocol is the cause of, and differ little in what they reach of a link. How
-a server's PCIe is wired is no property of the device at all: for devices without rows it stays at one shared root
-complex, and the rows of a family say what its servers had."""
+"""Fitted constants. Families share the effects of protocols, and differ little in their efficiency on a link. The PCIe
+wiring of a server is not a property of the device: devices without rows are assumed to share one root complex, and the
+rows of a family describe its servers."""
 
 
 @dataclass(frozen=True)
 class Calls:
-    """Measured calls of one curve: they differ in size alone.
+    """Measured calls of one curve, which differ in size only.
 
     Attributes:
-        hardware: the id of the machine.
-        op: the operation.
-        devices: how many took part.
-        dtype: what they sent.
-        size_bytes: the sizes.
-        measured_s: the latencies.
+        hardware: Id of the machine.
+        op: The operation.
+        devices: Number of participating devices.
+        dtype: Dtype of the messages.
+        size_bytes: The sizes.
+        measured_s: The latencies.
     """
 
     hardware: str
@@ -94,16 +94,16 @@ class Calls:
 
 @dataclass(frozen=True)
 class CallBlock(Block):
-    """All calls of one device; its `measured_s` follows theirs."""
+    """All calls of one device; its `measured_s` follows their order."""
 
     calls: tuple[Calls, ...] = ()
 
 
 class CollectiveProblem(Problem):
-    """The unknowns of `[collectives]`, and what residuals they leave."""
+    """The unknowns of `[collectives]`, and their residuals."""
 
     def fill(self, x: NDArray[np.float64], out: NDArray[np.float64], chosen: Sequence[int]) -> None:
-        """Writes the weighted residuals of some blocks."""
+        """Compute the weighted residuals of some blocks."""
         for b in chosen:
             block, machine = self.blocks[b], self.machines[self.blocks[b].hardware]
             assert isinstance(block, CallBlock)
@@ -113,24 +113,24 @@ class CollectiveProblem(Problem):
 
 @dataclass(frozen=True)
 class Fit:
-    """Constants by the file they belong to and their key, without the table's name.
+    """Constants by file and key, without the table's name.
 
     Attributes:
-        generic: those of all GPUs, for `gpu.toml`.
-        families: those of each family that has rows.
+        generic: Constants of all GPUs, for `gpu.toml`.
+        families: Constants of each family with rows.
     """
 
     generic: Mapping[str, float]
     families: Mapping[str, Mapping[str, float]]
 
     def of(self, machine: Machine) -> dict[str, float]:
-        """What a machine's constants are, by dotted key."""
+        """Return a machine's constants, by dotted key."""
         found = {**self.generic, **self.families.get(machine.family, {})}
         return {f"{TABLE}.{key}": value for key, value in found.items()}
 
 
 def read_curves(path: Path) -> list[Calls]:
-    """The rows of `collectives.csv`."""
+    """Return the rows of `collectives.csv`."""
     table = read_table(path, Problems())
     elements, measured_s = table.integers("elements"), table.seconds()
     found = []
@@ -141,7 +141,7 @@ def read_curves(path: Path) -> list[Calls]:
 
 
 def read_points(path: Path, without: Iterable[str] = ()) -> list[Calls]:
-    """The `[[nccl]]` points of `overheads.toml`, without those of some devices."""
+    """Return the `[[nccl]]` points of `overheads.toml`, without those of some devices."""
     found = []
     for row in read_toml(path)["nccl"]:
         hardware, devices = _SYSTEMS[row["system"]], row["gpus"]
@@ -158,7 +158,7 @@ def read_points(path: Path, without: Iterable[str] = ()) -> list[Calls]:
 
 
 def predicted(calls: Iterable[Calls], machine: Machine, constants: Mapping[str, float]) -> NDArray[np.float64]:
-    """The seconds of calls on a machine with some constants set, one after the other."""
+    """Return the seconds of calls in order, on a machine with some constants set."""
     made = machine.make(constants)
     return np.concatenate(
         [
@@ -176,18 +176,21 @@ def _by_device(calls: Iterable[Calls]) -> dict[str, list[Calls]]:
 
 
 def _logs(calls: Sequence[Calls], fit: Fit) -> NDArray[np.float64]:
-    """Logarithms of predicted / measured of the calls of one device."""
+    """Return logarithms of predicted / measured of the calls of one device."""
     machine = Machine.find(calls[0].hardware)
     return np.log(predicted(calls, machine, fit.of(machine)) / np.concatenate([some.measured_s for some in calls]))
 
 
 def fit_collectives(calls: Iterable[Calls], *, without: str | None = None, iterations: int = 30) -> Fit:
-    """The constants that leave the least residuals; all devices weigh the same.
+    """Return the constants with the smallest residuals; all devices have equal weight.
 
     Args:
-        calls: measured calls.
-        without: a device whose calls are left out.
-        iterations: how many steps the solver may take.
+        calls: Measured calls.
+        without: A device whose calls are left out.
+        iterations: Maximum number of solver steps.
+
+    Returns:
+        The fit.
     """
     rows = {device: some for device, some in _by_device(calls).items() if device != without}
     machines = {device: Machine.find(device) for device in rows}
@@ -197,7 +200,7 @@ def fit_collectives(calls: Iterable[Calls], *, without: str | None = None, itera
     ]
     problem = CollectiveProblem(PARAMETERS, blocks, machines)
     x = problem.solve(iterations)
-    # A family that no file has takes the kind's values alone.
+    # A family without a file takes the values of its kind only.
     device = next(iter(machines.values()))
     other = replace(device, device=replace(device.device, data={**device.device.data, "family": "gpu"}))
     generic = {key.rpartition(".")[2]: value for key, value in problem.constants(x, other).items()}
@@ -212,14 +215,14 @@ def fit_collectives(calls: Iterable[Calls], *, without: str | None = None, itera
 
 
 def spread(logs: NDArray[np.float64]) -> float:
-    """The spread of a band that holds four of five measurements."""
+    """Return the spread of a band that contains four of five measurements."""
     return float(np.expm1(np.quantile(np.abs(logs), _OF_FIVE)))
 
 
 def with_spreads(calls: Sequence[Calls], fit: Fit) -> Fit:
-    """The same constants with spreads: in families as fitted, in all GPUs as it is on families that are left out.
+    """Return the constants with spreads: for families as fitted, for all GPUs from families that are left out.
 
-    Through the host the latter holds for families with rows, too: the next server is wired in another way.
+    For transfers through the host, the latter applies to families with rows too, since servers are wired differently.
     """
     by_device = _by_device(calls)
     family_of = {device: Machine.find(device).family for device in by_device}
@@ -249,7 +252,7 @@ def _toml(name: str, values: Mapping[str, float]) -> str:
 
 
 def main(measured: str = "../shared/measured", facts: str = "../shared/facts") -> None:
-    """Prints the constants, and how far off they are."""
+    """Print the constants and their errors."""
     curves = read_curves(Path(measured, "collectives.csv"))
     every_point = read_points(Path(facts, "overheads.toml"))
     devices = {some.hardware for some in curves}
@@ -264,8 +267,8 @@ def main(measured: str = "../shared/measured", facts: str = "../shared/facts") -
         others = [other for other in calls if Machine.find(other.hardware).family != family]
         print(_figures(f"{device}, its family left out", _logs(some, fit_collectives(others))))
     only_curves = fit_collectives(curves)
-    # Rows of the csv's own devices would be no test. Through the host the csv says nothing: those are tests of the
-    # start values, which were set by one who had seen these points.
+    # Rows of the csv's own devices would not be held out. The csv has no data on transfers through the host: there, the
+    # points test the start values, which were chosen with knowledge of these points.
     for device, some in _by_device(some for some in every_point if some.hardware not in devices).items():
         print(_figures(f"{device}, points, csv alone", _logs(some, only_curves)))
 

@@ -1,4 +1,4 @@
-"""The constants of CPUs that are fitted, by kind of loop and product. Rates are per clock and core: so they carry."""
+"""Fitted constants of CPUs, by kind of loop and product. Rates are per cycle and core, so that they transfer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .parameters import Parameter
 _WHOLE = ("models_vision",)
 
 
-# One CPU is in the tables: what its rows say counts, and nothing is known of how families differ.
+# The tables have one CPU, whose rows determine the values; differences between families are unknown.
 _SD = 3.0
 
 
@@ -24,7 +24,7 @@ OVERHEADS = (
 )
 
 PRODUCTS = (
-    _cpu("achieved.vector", 0.6, 0.3, 1.0, 1.0, 0.1),  # families of which something was published keep their own
+    _cpu("achieved.vector", 0.6, 0.3, 1.0, 1.0, 0.1),  # families with published values keep their own
     _cpu("cpu.pixelwise", 0.8, 0.1, 1.5),
     _cpu("cpu.convolution", 1.2, 0.1, 3.0),
     _cpu("cpu.grouped", 0.5, 0.01, 3.0),

@@ -1,11 +1,11 @@
-"""Fits `[energy]` of a family to readings of power.
+"""Fit of `[energy]` of a family to readings of power.
 
     python -m benchmarks.accuracy.fitting.energy [MEASURED]
 
-prints, for each device of `gemm_power.csv`, the constants with the least mean |ln(predicted / reading)| over all of its
-rows, and how far off they are. Seconds are the predicted ones, as they are when the table is judged. Readings of short
-kernels are off for reasons of the meter (see `benchmarks/accuracy/energy.py`): least absolute errors pass over them,
-least squares would not.
+prints, for each device of `gemm_power.csv`, the constants with the smallest mean |ln(predicted / reading)| over all of
+its rows, and their errors. Seconds are predicted ones, as in the evaluation of the table. Readings of short kernels are
+wrong because of the meter (see `benchmarks/accuracy/energy.py`): absolute errors are robust to them, squared errors are
+not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OF_FIVE = 0.8
 def watts(
     values: NDArray[np.float64], case: Case, machine: hardware.Hardware, latency_s: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """What the constants say of a product of bf16, as the core does (`Energy` in csrc/evaluate/run.cpp)."""
+    """Return the predicted power of a bf16 product, as the core computes it (`Energy` in csrc/evaluate/run.cpp)."""
     static, flop_pj, cache_pj, dram_pj = values
     m, n, k = (case.sizes[name].astype(np.float64) for name in ("m", "n", "k"))
     moved = 2.0 * (m * k + k * n + m * n)
@@ -43,7 +43,7 @@ def watts(
 
 
 def main(measured: str = "../shared/measured") -> None:
-    """Prints the constants of each device."""
+    """Print the constants of each device."""
     for case in gemm.cases(read_table(Path(measured, "gemm_power.csv"), Problems())):
         if case.measured_w is None or case.group.precision != "bfloat16":
             continue

@@ -1,4 +1,4 @@
-"""The constants of GPUs that are fitted, class of kernel by class of kernel."""
+"""Fitted constants of GPUs, by class of kernels."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _VECTOR = {"exposed_memory": 0.13, "operand": 4.2, "exposed_operands": 1.5, "rou
 def _own(
     table: str, tables: tuple[str, ...] = ("gemm",), start: dict[str, float] | None = None
 ) -> tuple[Parameter, ...]:
-    """Products with kernels of their own, such as those of quantised operands."""
+    """Return the parameters of products with their own kernels, such as those of quantized operands."""
     start = {**_MATRIX, "compute": 0.95, "minimum": 4500.0, **(start or {})}
     return (
         _gpu(f"{table}.compute", start["compute"], 0.1, 1.5, tables, 0.3),
@@ -88,8 +88,8 @@ def _own(
     )
 
 
-# Without a row of fp8, its kernels are as those of bf16, with operands of half the bytes: the engine reaches as much
-# of its peak (`achieved.matrix_fp8` is what publications give), and nothing is added to the smallest product.
+# Without rows of fp8, its kernels equal those of bf16 with operands of half the bytes: the same efficiency of the
+# engine (`achieved.matrix_fp8` is from publications), and no additional minimum for the smallest product.
 _HALF = {"compute": 1.3, "minimum": 750.0, "operand": 1.5}
 
 

@@ -1,4 +1,4 @@
-"""Machines under other constants than their files have, without writing files."""
+"""Machines with other constants than in their files, without writing files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pyinfercost import Hardware
 
 
-# Families whose boards are built alike (graphics cards: GDDR, clocks that rise above the sheet's): what one of them
-# lacks rows for is taken from the others before it is taken from all machines of its kind.
+# Families of similar boards (graphics cards: GDDR, clocks above the data sheet's): a family without rows takes values
+# from the others in its group before those of all machines of its kind.
 GROUPS = {"nvidia-ampere-ga10x": "graphics", "nvidia-ada": "graphics", "nvidia-blackwell-sm120": "graphics"}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A device of the catalogue, whose constants may be changed before it is made."""
+    """A device of the catalog whose constants may be changed before it is created."""
 
     device: DeviceFile
     constants: Calibration
@@ -32,28 +32,28 @@ class Machine:
 
     @staticmethod
     def find(hardware: str, folder: Path = CALIBRATIONS) -> Machine:
-        """The device that a case names, with the constants of a folder."""
+        """Return the device of a case, with the constants of a folder."""
         name = hardware.removesuffix(SUSTAINED)
         device = read_device(CATALOG / f"{name}.toml", catalogued=True)
         return Machine(device, calibration(device, folder), sustained=name != hardware)
 
     @property
     def family(self) -> str:
-        """The family whose constants it takes."""
+        """Family of its constants."""
         return self.device.family
 
     @property
     def group(self) -> str | None:
-        """The group of families that its family is of."""
+        """Group of its family."""
         return GROUPS.get(self.family)
 
     @property
     def kind(self) -> str:
-        """The kind of machine, whose constants it takes where its family has none."""
+        """Kind of machine, whose constants apply if its family has none."""
         return self.device.kind
 
     def make(self, changed: Mapping[str, float]) -> Hardware:
-        """The machine with some constants set, by dotted key and in the units of the files."""
+        """Return the machine with some constants set, by dotted key and in the units of the files."""
         data = {table: dict(values) for table, values in self.constants.data.items()}
         for dotted, value in changed.items():
             table, _, key = dotted.rpartition(".")

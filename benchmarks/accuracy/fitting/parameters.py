@@ -1,8 +1,8 @@
-"""What is fitted: constants of a kind of machine, and how far a family may differ from its kind.
+"""Fitted parameters: constants of a kind of machine, and the allowed deviations of families from their kind.
 
-A family's value is the kind's times exp(difference), and a difference costs as much as a residual when it is as large
-as `family_sd`. So what families share is learnt from all of them, a family with few rows stays near its kind, and a
-machine of a family that has no rows takes what the others share.
+A family's value is that of its kind times exp(deviation), and a deviation of `family_sd` costs as much as one residual.
+Therefore shared values are fitted to all families, a family with few rows stays close to its kind, and a machine of a
+family without rows takes the shared values.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ class Parameter:
     """One constant.
 
     Attributes:
-        kind: the kind of machine it belongs to.
-        key: its dotted key in calibration files.
-        start: a value to start from; where rows say little, it stays close to it.
-        low: the least it may be.
-        high: the most it may be.
-        tables: the tables whose rows depend on it.
-        sd: how far, as a logarithm, it may be from `start` at the cost of one residual.
-        family_sd: the same for a family's difference from its kind; 0 where families share it.
+        kind: Kind of machine.
+        key: Dotted key in calibration files.
+        start: Start value; the fit stays close to it if rows provide little information.
+        low: Lower limit.
+        high: Upper limit.
+        tables: Tables whose rows depend on it.
+        sd: Deviation from `start`, as a logarithm, that costs as much as one residual.
+        family_sd: The same for a family's deviation from its kind; 0 for a shared value.
     """
 
     kind: str

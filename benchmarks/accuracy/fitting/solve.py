@@ -16,16 +16,16 @@ from ..predict import predict
 from .machines import GROUPS, Machine
 from .parameters import Parameter
 
-_STEP = 0.01  # of a logarithm, for derivatives: models have corners, a smaller one would see only one side
-_ORDINARY_ERROR = 0.12  # residuals beyond it weigh linearly, as they do in a mean absolute error
+_STEP = 0.01  # of a logarithm, for derivatives: models have corners, and a smaller step would see one side only
+_ORDINARY_ERROR = 0.12  # larger residuals have linear weight, as in a mean absolute error
 _FAMILY_RANGE = 2.0  # of a logarithm
-_ROWS_OF_A_BLOCK = 100.0  # what the parts of a block weigh together, however many rows it has
-_COUNTED = {"models_vision": 5.0, "models_language_fp32": 3.0}  # few blocks, with all classes of kernels
+_ROWS_OF_A_BLOCK = 100.0  # weight of all parts of a block, regardless of its number of rows
+_COUNTED = {"models_vision": 5.0, "models_language_fp32": 3.0}  # few blocks with all classes of kernels
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one table, device, precision, execution and part; all parts of a table weigh as much as another's."""
+    """Rows of one table, device, precision, execution and part; all tables have equal weight."""
 
     table: str
     hardware: str
@@ -35,12 +35,12 @@ class Block:
 
     @property
     def weight(self) -> float:
-        """The square root of what one row weighs."""
+        """Square root of the weight of one row."""
         return float(np.sqrt(_ROWS_OF_A_BLOCK / len(self.measured_s) / self.parts * _COUNTED.get(self.table, 1.0)))
 
 
 def blocks_of(cases: Sequence[Case]) -> list[Block]:
-    """Cases put together by table, device, precision, execution and part."""
+    """Group cases by table, device, precision, execution and part."""
     found: dict[object, list[Case]] = {}
     for case in cases:
         found.setdefault(case.group, []).append(case)
@@ -63,13 +63,13 @@ def _without_part(case: Case) -> Group:
 
 @dataclass(frozen=True)
 class Unknown:
-    """One number that is solved for: a parameter of a kind, or how a family, or a group of such, differs from it."""
+    """One unknown: a parameter of a kind, or the deviation of a family or a group of families from it."""
 
     parameter: Parameter
     family: str | None = None
 
     def touches(self, block: Block, machine: Machine) -> bool:
-        """Whether a block's predictions depend on it."""
+        """Return whether a block's predictions depend on it."""
         return block.table in self.parameter.tables and (
             self.family in (machine.family, machine.group) if self.family else machine.kind == self.parameter.kind
         )
@@ -78,12 +78,12 @@ class Unknown:
 def _sd(unknown: Unknown) -> float:
     if unknown.family is None:
         return unknown.parameter.sd
-    # Groups are few and far from each other; a family of one is near the others.
+    # Groups are few and far apart; the only family of a group is close to others.
     return unknown.parameter.family_sd * (3 if unknown.family in GROUPS.values() else 1)
 
 
 class Problem:
-    """The unknowns, and what residuals they leave."""
+    """The unknowns and their residuals."""
 
     def __init__(
         self, parameters: Sequence[Parameter], blocks: Sequence[Block], machines: Mapping[str, Machine]
@@ -106,7 +106,7 @@ class Problem:
         self.total_rows = sum(rows)
 
     def constants(self, x: NDArray[np.float64], machine: Machine) -> dict[str, float]:
-        """What a machine's constants are at `x`, by dotted key."""
+        """Return a machine's constants at `x`, by dotted key."""
         logs: dict[str, float] = {}
         for unknown, value in zip(self.unknowns, x, strict=True):
             if unknown.parameter.kind == machine.kind and unknown.family in (None, machine.family, machine.group):
@@ -115,17 +115,17 @@ class Problem:
         return {key: float(np.clip(np.exp(log), limits[key].low, limits[key].high)) for key, log in logs.items()}
 
     def start(self) -> NDArray[np.float64]:
-        """The values that the parameters start from, families like their kinds."""
+        """Start values of the parameters, without deviations of families."""
         return np.array([0.0 if unknown.family else np.log(unknown.parameter.start) for unknown in self.unknowns])
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The least and the most that each may be; a family is within a factor of its kind."""
+        """Lower and upper limits; a family is within a factor of its kind."""
         low = [-_FAMILY_RANGE if u.family else np.log(u.parameter.low) - 1e-6 for u in self.unknowns]
         high = [_FAMILY_RANGE if u.family else np.log(u.parameter.high) + 1e-6 for u in self.unknowns]
         return np.array(low), np.array(high)
 
     def fill(self, x: NDArray[np.float64], out: NDArray[np.float64], chosen: Sequence[int]) -> None:
-        """Writes the weighted residuals of some blocks."""
+        """Compute the weighted residuals of some blocks."""
         made = {
             hardware: self.machines[hardware].make(self.constants(x, self.machines[hardware]))
             for hardware in {self.blocks[b].hardware for b in chosen}
@@ -138,19 +138,19 @@ class Problem:
             out[self.places[b]] = np.nan_to_num(residual, nan=0.0, posinf=3.0, neginf=-3.0) * block.weight
 
     def prior(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What it costs to be far from where the parameters start."""
+        """Return the penalties for deviations from the start values."""
         start = self.start()
         sd = np.array([_sd(unknown) for unknown in self.unknowns])
         return (x - start) / sd * _ORDINARY_ERROR * np.sqrt(_ROWS_OF_A_BLOCK) * 0.1
 
     def residuals(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """All weighted residuals, and the priors behind them."""
+        """Return all weighted residuals, followed by the penalties."""
         out = np.empty(self.total_rows)
         self.fill(x, out, range(len(self.blocks)))
         return np.concatenate([out, self.prior(x)])
 
     def jacobian(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Differences of residuals, of the blocks that an unknown touches only."""
+        """Return finite differences of residuals, only for blocks that depend on an unknown."""
         here = self.residuals(x)
         result = np.zeros((len(here), len(x)))
         residuals, prior = here[: self.total_rows], here[self.total_rows :]
@@ -168,12 +168,12 @@ class Problem:
             result[: self.total_rows, j] = (there - residuals) / _STEP
             result[self.total_rows :, j] = (self.prior(moved) - prior) / _STEP
 
-        with ThreadPoolExecutor() as pool:  # the core releases Python's lock
+        with ThreadPoolExecutor() as pool:  # the core releases the GIL
             list(pool.map(differentiate, range(len(x))))
         return result
 
     def solve(self, iterations: int = 30) -> NDArray[np.float64]:
-        """The values that leave the least residuals, as logarithms and differences of such."""
+        """Return the values with the smallest residuals, as logarithms and differences of logarithms."""
         solution = least_squares(
             self.residuals,
             self.start(),

@@ -1,7 +1,7 @@
-"""How far measurements lie from predictions, as the spread of a class of kernels.
+"""Spread of measurements around predictions, by class of kernels.
 
-A family's spread is that of its own rows. A kind's is that of all rows when every family is predicted with what it
-shares with the others, which is how a machine of a family without rows is predicted.
+A family's spread is that of its own rows. A kind's spread is that of all rows when every family is predicted with
+shared values, as is a machine of a family without rows.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from .solve import Block, Problem
 
-_SHARE = 0.8  # of rows that a band should hold
-_LEAST = 0.05  # what the same device and software differ by from one day to another
+_SHARE = 0.8  # share of rows within a band
+_LEAST = 0.05  # day-to-day variation of the same device and software
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of a table, of one precision where it is given, and of some parts where these are."""
+    """Rows of a table, of one precision if given, and of some parts if given."""
 
     table: str
     precision: str | None = None
@@ -38,7 +38,7 @@ class _Rows:
 
 
 _TOKENS = ("attn_rope", "mlp_act", "input_layernorm", "post_attention_layernorm")
-# What is spread alike, by the key it is written to: kernels of a class, and those that have a table of their own.
+# Classes with a common spread, by their key: classes of kernels, and kernels with a table of their own.
 _CLASSES: Mapping[str, tuple[_Rows, ...]] = {
     "kernel.gemm": (_Rows("gemm", "bfloat16"), _Rows("gemm_power"), _Rows("fp32_linear"), _Rows("fp32_bmm")),
     "tiles_matrix": (_Rows("gemm", "bfloat16"), _Rows("gemm_power")),
@@ -59,12 +59,12 @@ _CLASSES: Mapping[str, tuple[_Rows, ...]] = {
     "kernel.convolution": (_Rows("models_vision"),),
 }
 SPREADS = ("band.spread", *(f"{name}.spread" for name in _CLASSES))
-"""The keys of spreads: what an earlier fit said of a family is no longer known once its rows are gone."""
+"""Keys of spreads; values of an earlier fit are invalid once the rows of a family are gone."""
 _WHOLE = (_Rows("models_vision"), _Rows("models_language_fp32"))
 
 
 def spreads(problem: Problem, x: NDArray[np.float64]) -> dict[str | None, dict[str, tuple[float, int]]]:
-    """Spreads by family (None: the kind) and dotted key, each with the rows it is from."""
+    """Return spreads by family (None: the kind) and dotted key, each with its number of rows."""
     shared = np.where([unknown.family is not None for unknown in problem.unknowns], 0.0, x)
     found: dict[str | None, dict[str, tuple[float, int]]] = {None: _of(problem, shared, lambda _: True)}
     for family in sorted({machine.family for machine in problem.machines.values()}):
@@ -81,7 +81,7 @@ def _of(problem: Problem, x: NDArray[np.float64], chosen: object) -> dict[str, t
         ratios = [_ratios(problem, b, out) for b in blocks if any(rows.has(problem.blocks[b]) for rows in some)]
         if not ratios:
             return None
-        # Blocks weigh the same, however many rows they have.
+        # Blocks have equal weight, regardless of their number of rows.
         levels = [float(np.exp(np.quantile(np.abs(ratio), _SHARE)) - 1) for ratio in ratios]
         return max(_LEAST, float(np.mean(levels))), sum(len(ratio) for ratio in ratios)
 

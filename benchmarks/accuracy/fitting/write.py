@@ -1,4 +1,4 @@
-"""Writes fitted constants into calibration files, in place: what was not fitted stays as it is."""
+"""Output of fitted constants into calibration files, in place; other constants are unchanged."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def write(
     spreads: Mapping[str | None, Mapping[str, tuple[float, int]]],
     measured: Path,
 ) -> None:
-    """Writes a kind's constants to its file and families' to theirs, where these differ and have rows.
+    """Write a kind's constants to its file, and those of families to theirs if these differ and have rows.
 
     Args:
-        folder: the calibration files.
-        problem: what was solved.
-        x: its solution.
-        spreads: by family and key, with rows, from `spreads.spreads`.
-        measured: the folder of measurements, which sources name.
+        folder: Folder of calibration files.
+        problem: The solved problem.
+        x: Its solution.
+        spreads: Spreads by family and key, with rows, from `spreads.spreads`.
+        measured: Folder of measurements, named as source.
     """
     kinds = {unknown.parameter.kind for unknown in problem.unknowns}
     families = {machine.family: machine for machine in problem.machines.values()}
@@ -66,7 +66,7 @@ def write(
             values, rows = _of_group(problem, x, GROUPS[path.stem]), problem.total_rows
             of = {}
         else:
-            # What an earlier fit left here is no longer known; what others published is.
+            # Values of an earlier fit are removed; published values are kept.
             if _forget(document, fitted):
                 path.write_text(tomlkit.dumps(document), encoding="utf-8")
             continue
@@ -80,7 +80,7 @@ def write(
 
 
 def _of_group(problem: Problem, x: NDArray[np.float64], group: str) -> dict[str, float]:
-    """Constants of a family without rows, from those of families alike."""
+    """Return constants of a family without rows, from those of similar families."""
     alike = next(machine for machine in problem.machines.values() if machine.group == group)
     shared = np.where([unknown.family == alike.family for unknown in problem.unknowns], 0.0, x)
     keys = {unknown.parameter.key for unknown in problem.unknowns if unknown.family == group}
@@ -110,7 +110,7 @@ def _set(document: tomlkit.TOMLDocument, dotted: str, value: float, source: str)
 
 
 def _forget(document: tomlkit.TOMLDocument, fitted: set[str]) -> bool:
-    """Takes fitted keys out of tables that an earlier fit wrote to; whether there were any."""
+    """Remove fitted keys from tables that an earlier fit wrote; return whether there were any."""
     found = False
     for dotted in fitted:
         name, _, key = dotted.rpartition(".")
