@@ -41,7 +41,7 @@ STRENGTHS = {
     "flops": (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0),
     "l1": (1.0, 2.0, 4.0, 6.0, 8.0, 12.0),
 }
-PENALISED_EPOCHS, LAST_EPOCHS = 20, 8
+PENALIZED_EPOCHS, LAST_EPOCHS = 20, 8
 
 
 def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int, penalty: Callable[[], Any] | None) -> None:
@@ -129,7 +129,7 @@ def main() -> None:
                 torch.manual_seed(seed)
                 model = copy.deepcopy(base)
                 cost, penalty = penalty_of(kind, strength, model, served, options.hardware)
-                train(model, train_x, train_y, PENALISED_EPOCHS, penalty)
+                train(model, train_x, train_y, PENALIZED_EPOCHS, penalty)
                 widths = {name: len(kept) for name, kept in cost.keep().items()}
                 cost.shrink(model)
                 train(model, train_x, train_y, LAST_EPOCHS, None)

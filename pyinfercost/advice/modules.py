@@ -34,9 +34,7 @@ def maker_of(model: Any) -> tuple[Callable[[], nn.Module], nn.Module, str]:
     if isinstance(model, nn.Module):
         return lambda: copy_of(model), model, signature_of(model)
     if not callable(model):
-        raise TypeError(
-            f"model is of type {type(model).__name__}; expected an nn.Module or a callable making one"
-        )
+        raise TypeError(f"model is of type {type(model).__name__}; expected an nn.Module or a callable making one")
 
     def made() -> nn.Module:
         module = model()

@@ -46,9 +46,7 @@ class EnergyMeter:
 
     def __init__(self, device: str, *, idle_s: float | None = None, powercap: str | PathLike[str] = POWERCAP) -> None:
         if idle_s is not None and not idle_s >= 0:
-            raise ValueError(
-                f"idle_s is {idle_s}; expected seconds, 0 to skip the idle phase, or None"
-            )
+            raise ValueError(f"idle_s is {idle_s}; expected seconds, 0 to skip the idle phase, or None")
         self.device = device
         self.source: str | None = None
         self.covers: str | None = None

@@ -46,12 +46,12 @@ def real_inputs(loaded: LoadedModel, device: str) -> LoadedModel:
             return torch.randn(tensor.shape, dtype=tensor.dtype, device=device)
         return torch.ones(tensor.shape, dtype=tensor.dtype, device=device)  # valid as a token id and as a mask
 
-    module = _materialised(loaded.module, device)
+    module = _materialized(loaded.module, device)
     args, kwargs = torch.utils._pytree.tree_map_only(torch.Tensor, real, (loaded.args, loaded.kwargs))
     return LoadedModel(module, args, kwargs, loaded.dynamic)
 
 
-def _materialised(module: torch.nn.Module, device: str) -> torch.nn.Module:
+def _materialized(module: torch.nn.Module, device: str) -> torch.nn.Module:
     """Give values to tensors on the meta device; a user's module may have some."""
     held = [*module.parameters(), *module.buffers()]
     if not any(tensor.device.type == "meta" for tensor in held):

@@ -294,7 +294,7 @@ def speedup_layout(result: SparsitySpeedup) -> Layout:
     heading = [
         ("hardware", result.hardware),
         ("as it runs", quantity(result.latency_s, "s")),
-        ("realisable", f"{quantity(result.realisable_s, 's')}, {significant(result.speedup)} x"),
+        ("realizable", f"{quantity(result.realisable_s, 's')}, {significant(result.speedup)} x"),
     ]
     return [Pairs(heading), GAP, Table(columns, total=True), GAP, Pairs(_reasons(result))]
 

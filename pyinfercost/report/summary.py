@@ -265,9 +265,9 @@ def _most(counts: Counts) -> str:
 def ledger(counts: Counts) -> str:
     """Return the coverage of the figures in one sentence."""
     if not counts.unmodelled:
-        return f"all {counts.nodes} nodes modelled"
+        return f"all {counts.nodes} nodes modeled"
     missing = ", ".join(f"{op} x{number}" for op, number in counts.unmodelled.items())
-    return f"not modelled: {missing} ({counts.modelled_nodes} of {counts.nodes} nodes modelled)"
+    return f"not modeled: {missing} ({counts.modelled_nodes} of {counts.nodes} nodes modeled)"
 
 
 def flattened(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

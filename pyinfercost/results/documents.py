@@ -44,6 +44,12 @@ def profile_document_from(path: str | PathLike[str]) -> dict[str, Any]:
 def document_from(path: str | PathLike[str]) -> Any:
     """Return the JSON in a file or in an HTML report.
 
+    Args:
+        path: Path of the file.
+
+    Returns:
+        The JSON value.
+
     Raises:
         ComparisonError: The file does not hold JSON.
         OSError: The file cannot be read.

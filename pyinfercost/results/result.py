@@ -79,6 +79,9 @@ class Result:
     def to_pandas(self) -> Any:
         """Return the rows as a `pandas.DataFrame`.
 
+        Returns:
+            The data frame, with the columns of `columns`.
+
         Raises:
             ImportError: If pandas is not installed; the message names the extra.
         """
@@ -87,6 +90,9 @@ class Result:
     def to_arrow(self) -> Any:
         """Return the rows as a `pyarrow.Table`.
 
+        Returns:
+            The data frame, with the columns of `columns`.
+
         Raises:
             ImportError: If pyarrow is not installed; the message names the extra.
         """
@@ -94,6 +100,9 @@ class Result:
 
     def to_polars(self) -> Any:
         """Return the rows as a `polars.DataFrame`.
+
+        Returns:
+            The data frame, with the columns of `columns`.
 
         Raises:
             ImportError: If polars is not installed; the message names the extra.

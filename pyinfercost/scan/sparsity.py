@@ -7,12 +7,17 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from ..results.sparsity import ActivationSparsity, Sparsity
 
+    Weights = (
+        np.ndarray[Any, Any] | torch.Tensor | torch.nn.Module | torch.export.ExportedProgram | str | os.PathLike[str]
+    )
 
-def sparsity(weights: Any, *, threads: int | None = None) -> Sparsity:
+
+def sparsity(weights: Weights, *, threads: int | None = None) -> Sparsity:
     """Count the zeros of weights by element, N:M group, block, row and channel.
 
     The scan is one pass over memory in the compiled core. Contiguous data is not copied. Files are mapped and their

@@ -23,7 +23,7 @@ _FORMS = {
     torch.sparse_bsc: "bsc",
 }
 _INDICES = ("crow_indices", "col_indices", "ccol_indices", "row_indices")
-_QUANTISED = {torch.qint8: "int8", torch.quint8: "uint8", torch.qint32: "int32", torch.quint4x2: "uint4"}
+_QUANTIZED = {torch.qint8: "int8", torch.quint8: "uint8", torch.qint32: "int32", torch.quint4x2: "uint4"}
 _BYTE_BITS = 8
 _NIBBLE_BITS = 4
 
@@ -190,9 +190,9 @@ def _semi_structured(tensor: Any, threads: int) -> Found:
 
 def _quantized(tensor: Any, threads: int) -> Found:
     """Scan a quantized tensor of torch: integers equal to their zero point are zeros."""
-    name = _QUANTISED.get(tensor.dtype)
+    name = _QUANTIZED.get(tensor.dtype)
     if name is None:
-        raise SparsityError(f"its dtype is {tensor.dtype}, expected one of {', '.join(map(str, _QUANTISED))}")
+        raise SparsityError(f"its dtype is {tensor.dtype}, expected one of {', '.join(map(str, _QUANTIZED))}")
     whole = tensor.int_repr()
     if tensor.qscheme() is torch.per_tensor_affine:
         zero, note = int(tensor.q_zero_point()), ""

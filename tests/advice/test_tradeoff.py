@@ -198,7 +198,7 @@ def test_where_the_original_fails_there_is_nothing_to_compare() -> None:
         ({"candidates": {"": magnitude(0.5)}}, TypeError, "a candidate is named ''"),
         ({"candidates": {"a": 0.5}}, TypeError, "candidate 'a' is of type float"),
         ({"candidates": {"a": lambda: 1}}, TypeError, "candidate 'a' requires more than a model"),
-        ({"candidates": {"a": broken}, "per_layer": True}, TypeError, "candidate 'a' does not take the path of a layer"),
+        ({"candidates": {"a": broken}, "per_layer": True}, TypeError, "does not take the path of a layer"),
         ({"evaluate": 0.5}, TypeError, "evaluate is of type float"),
         ({"model": 5}, TypeError, "model is of type int; expected an nn.Module or a callable"),
         ({"model": lambda: 5}, TypeError, "returned a int; expected an nn.Module"),

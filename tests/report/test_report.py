@@ -151,8 +151,8 @@ def test_the_table_shows_the_tree_with_its_numbers(counted: ic.Profile) -> None:
 
 def test_what_is_not_modelled_shows_as_unknown_not_as_zero(counted: ic.Profile, profile: ic.Profile) -> None:
     assert cells(str(counted), "mix") == ["mix", "mylib.mix", "?", "?", "?", "?"]
-    assert str(counted).rstrip().endswith("not modelled: mylib.mix x1 (8 of 9 nodes modelled)")
-    assert str(profile).rstrip().endswith("all 8 nodes modelled")
+    assert str(counted).rstrip().endswith("not modeled: mylib.mix x1 (8 of 9 nodes modeled)")
+    assert str(profile).rstrip().endswith("all 8 nodes modeled")
 
 
 def test_depth_collapses_the_tree_without_changing_totals(profile: ic.Profile) -> None:
@@ -218,7 +218,7 @@ def test_a_graph_without_nodes_can_be_shown() -> None:
     x = builder.tensor("float32", (4,), role="input")
     graph = builder.build([x], [x])
     profile = ic.profile(graph, hardware=A100, execution="cuda_graph")
-    assert "all 0 nodes modelled" in str(profile)
+    assert "all 0 nodes modeled" in str(profile)
     assert json.loads(profile.to_json())["estimate"]["throughput_per_s"] is None
     # Issued by a host, even nothing takes until the host has been there and back.
     started = ic.estimate(graph, hardware=A100)
@@ -242,7 +242,7 @@ def test_markdown_has_the_rows_of_the_table(profile: ic.Profile) -> None:
     assert {len(row) for row in table} == {10}
     assert table[0][2] == "contract (MFLOP)"
     assert [row[0].replace("&nbsp;", " ") for row in table[2:]] == ["blocks", "  0", "  1", "head", "total"]
-    assert lines[-1] == "- all 8 nodes modelled"
+    assert lines[-1] == "- all 8 nodes modeled"
 
 
 # --- numbers -------------------------------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ def test_a_form_that_a_result_has_not_is_refused(results: dict[str, Result], kin
 
 
 def test_what_is_no_result_is_refused() -> None:
-    with pytest.raises(TypeError, match="got a dict, which is no result; expected one of Profile"):
+    with pytest.raises(TypeError, match="got a dict, which is not a result; expected one of Profile"):
         render({}, "text")
 
 

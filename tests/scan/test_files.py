@@ -144,14 +144,14 @@ def test_folders_and_indices(tmp_path: Path) -> None:
     with pytest.raises(SparsityError, match="has no tensor 'c', which the index lists"):
         ic.sparsity(index)
     index.write_text(json.dumps({"weight_map": {"a": "../a.safetensors"}}), encoding="utf-8")
-    with pytest.raises(SparsityError, match=r"names the file '\.\./a\.safetensors'; expected a file in the same folder"):
+    with pytest.raises(SparsityError, match=r"names the file '\.\./a\.safetensors'"):
         ic.sparsity(index)
     index.write_text(json.dumps({"nodes": []}), encoding="utf-8")
     with pytest.raises(SparsityError, match="has no weight_map"):
         ic.sparsity(index)
     index.unlink()
     write(tmp_path / "again.safetensors", {"a": parts["a"]})
-    with pytest.raises(SparsityError, match="'a' is in another file"):
+    with pytest.raises(SparsityError, match="'a' is also in another file"):
         ic.sparsity(tmp_path)
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -55,8 +55,8 @@ def ddp() -> None:
     ):
         serves_as(wrapped, network(), IMAGES)
         names(wrapped, network())
-    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(network())  # would require GPUs with two processes
-    serves_as(synchronised, network(), IMAGES)
+    synchronized = nn.SyncBatchNorm.convert_sync_batchnorm(network())  # would require GPUs with two processes
+    serves_as(synchronized, network(), IMAGES)
     part = network()
     part[4] = DistributedDataParallel(part[4])
     serves_as(part, network(), IMAGES)

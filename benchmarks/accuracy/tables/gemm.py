@@ -31,7 +31,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..cases import Case, Group
-from .graphs import NARROW, OpGraph, quantised_rows
+from .graphs import NARROW, OpGraph, quantized_rows
 
 if TYPE_CHECKING:
     import pyinfercost as ic
@@ -92,9 +92,9 @@ def product(dtype: str) -> ic.Graph | None:
         ops.call("aten._int_mm", arguments, "bfloat16", [m, n])
     elif dtype in NARROW:
         narrow = NARROW[dtype]
-        quantised, scale = quantised_rows(ops, ops.given("bfloat16", [m, k]), m, k, narrow)
+        quantized, scale = quantized_rows(ops, ops.given("bfloat16", [m, k]), m, k, narrow)
         arguments = {
-            "self": quantised,
+            "self": quantized,
             "mat2": ops.given(narrow.dtype, [narrow.width(k), n], "parameter"),
             "scale_a": scale,
             "scale_b": ops.given(narrow.scale, [narrow.scales(k), n], "parameter"),

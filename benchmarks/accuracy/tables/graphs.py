@@ -95,7 +95,7 @@ NARROW = {
 """Floating-point dtypes of products whose activations are quantized first."""
 
 
-def quantised_rows(ops: OpGraph, activation: Any, rows: ic.Expr, width: ic.Expr, narrow: Narrow) -> tuple[Any, Any]:
+def quantized_rows(ops: OpGraph, activation: Any, rows: ic.Expr, width: ic.Expr, narrow: Narrow) -> tuple[Any, Any]:
     """Add dynamic quantization with one scale per row, as serving engines do before a product.
 
     One kernel reads a row, finds its largest magnitude, and writes the row in the narrow dtype with its scales.

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..cases import Case, Group
-from .graphs import NARROW, OpGraph, quantised_rows
+from .graphs import NARROW, OpGraph, quantized_rows
 from .routing import routed
 
 if TYPE_CHECKING:
@@ -142,13 +142,13 @@ def layer(dtype: str, shared: bool) -> ic.Graph:
 
     source, scale = ops.given(between, [tokens, hidden]), None
     if narrow:
-        _, scale = quantised_rows(ops, source, tokens, hidden, narrow)
+        _, scale = quantized_rows(ops, source, tokens, hidden, narrow)
     product(hidden, 2 * intermediate, scale)
     zeros(2 * intermediate)
     both = ops.given(between, [passed, 2 * intermediate])
     act = ops.call("aten.glu", {"self": both, "dim": -1}, between, [passed, intermediate])
     if narrow:
-        _, scale = quantised_rows(ops, act, passed, intermediate, narrow)
+        _, scale = quantized_rows(ops, act, passed, intermediate, narrow)
     product(intermediate, hidden, scale)
     zeros(hidden)
     parts = ops.given(between, [passed, hidden])

@@ -8,7 +8,7 @@ from ...results.units import quantity
 from ..colors import BOUND, PLAIN
 from .breakdown import UNKNOWN, VALUES, Breakdown, breakdown_of
 from .drawing import axes_for, label_axis, shortened, title_and_caption
-from .inputs import Given, document_of, heading, share_text
+from .inputs import ProfileLike, document_of, heading, share_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ _BAR = 0.34  # inches per bar
 
 
 def plot_breakdown(
-    profile: Given,
+    profile: ProfileLike,
     ax: Axes | None = None,
     *,
     by: str = "module",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...results.units import quantity
 from ..colors import ALARM, MEMORY
 from .drawing import Labels, axes_for, label_axis, library, shortened, title_and_caption
-from .inputs import Given, document_of, heading, module_at, share_text, short_op
+from .inputs import ProfileLike, document_of, heading, module_at, share_text, short_op
 from .memory import MemoryTimeline, memory_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ FLAT = 0.1
 
 
 def plot_memory(
-    profile: Given,
+    profile: ProfileLike,
     ax: Axes | None = None,
     *,
     fixed: bool | None = None,

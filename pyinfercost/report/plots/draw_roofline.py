@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..colors import BOUND
 from ..roofline import Dot, Roofline, roofline_of
 from .drawing import Labels, axes_for, halo, label_axis, library, shortened, title_and_caption
-from .inputs import Given, document_of, heading, module_at, rate_text, share_text, short_op
+from .inputs import ProfileLike, document_of, heading, module_at, rate_text, share_text, short_op
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ _ON_A_LINE = 60
 
 
 def plot_roofline(
-    profile: Given | Sequence[Given],
+    profile: ProfileLike | Sequence[ProfileLike],
     ax: Axes | None = None,
     *,
     unused: bool = True,

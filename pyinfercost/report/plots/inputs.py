@@ -6,46 +6,50 @@ import json
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...results.units import quantity
 
-Given: TypeAlias = Any
+if TYPE_CHECKING:
+    from ...results.profile import Profile
+
+ProfileLike: TypeAlias = "Profile | Mapping[str, Any] | str | PathLike[str]"
 """A `Profile`, the JSON object of its `to_dict`, or the path of a file with it."""
 
 _HOW_TO = "expected the output of Profile.to_dict() or of pyinfercost profile MODEL --format json"
 _NEEDED = ("layers", "totals", "estimate")
 
 
-def document_of(given: Given) -> Mapping[str, Any]:
+def document_of(profile: ProfileLike) -> Mapping[str, Any]:
     """Return the JSON document of a profile.
 
     Args:
-        given: A profile, its document, or a path.
+        profile: A profile, its document, or a path.
 
     Returns:
         The document.
 
     Raises:
         ValueError: The document is not a profile.
-        TypeError: `given` has another type.
+        TypeError: `profile` has another type.
         OSError: The file cannot be read.
     """
     where = "the document"
-    if isinstance(given, (str, PathLike)):
-        where = fspath(given)
+    document: Any = profile
+    if isinstance(profile, (str, PathLike)):
+        where = fspath(profile)
         try:
-            given = json.loads(Path(where).read_text(encoding="utf-8"))
+            document = json.loads(Path(where).read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{where} is not JSON ({error}); {_HOW_TO}") from error
-    elif hasattr(given, "counts") and hasattr(given, "to_dict"):
-        given = given.to_dict()
-    if not isinstance(given, Mapping):
-        raise TypeError(f"profile is of type {type(given).__name__}; expected a Profile, a dict or a path")
-    missing = [key for key in _NEEDED if key not in given]
+    elif not isinstance(profile, Mapping) and hasattr(profile, "counts"):
+        document = profile.to_dict()
+    if not isinstance(document, Mapping):
+        raise TypeError(f"profile is of type {type(document).__name__}; expected a Profile, a dict or a path")
+    missing = [key for key in _NEEDED if key not in document]
     if missing:
         raise ValueError(f"{where} is not a profile, because it has no {', '.join(missing)}; {_HOW_TO}")
-    return given
+    return document
 
 
 def heading(document: Mapping[str, Any]) -> str:

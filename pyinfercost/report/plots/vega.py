@@ -16,7 +16,7 @@ from .breakdown import VALUES, breakdown_of
 from .draw_breakdown import SEGMENTS, whole_text
 from .draw_memory import below, capacity_in_reach, memory_text
 from .draw_roofline import limits_of, roofline_text, top_of
-from .inputs import Given, document_of, heading, rate_text, share_text, short_op
+from .inputs import ProfileLike, document_of, heading, rate_text, share_text, short_op
 from .memory import memory_of
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
@@ -37,7 +37,7 @@ def axis(field: str, title: str, **more: Any) -> dict[str, Any]:
     return {"field": field, "type": "quantitative", "title": title, "axis": {"format": "~s"}, **more}
 
 
-def roofline_vega(profile: Given) -> dict[str, Any]:
+def roofline_vega(profile: ProfileLike) -> dict[str, Any]:
     """Return the roofline of a profile, as drawn by `plot_roofline`.
 
     Args:
@@ -166,7 +166,7 @@ def roofline_vega(profile: Given) -> dict[str, Any]:
     )
 
 
-def breakdown_vega(profile: Given, **options: Any) -> dict[str, Any]:
+def breakdown_vega(profile: ProfileLike, **options: Any) -> dict[str, Any]:
     """Return the breakdown of a profile, as drawn by `plot_breakdown`.
 
     Args:
@@ -216,7 +216,7 @@ def breakdown_vega(profile: Given, **options: Any) -> dict[str, Any]:
     return {**spec, "height": _BAR * max(1, len(result.parts))}
 
 
-def memory_vega(profile: Given, *, fixed: bool | None = None) -> dict[str, Any]:
+def memory_vega(profile: ProfileLike, *, fixed: bool | None = None) -> dict[str, Any]:
     """Return the memory of a profile over its nodes, as drawn by `plot_memory`.
 
     Args:
@@ -286,7 +286,7 @@ PLOTS: Mapping[str, Any] = {"roofline": roofline_vega, "breakdown": breakdown_ve
 """Plots of `Profile.to_vega` by name."""
 
 
-def profile_vega(profile: Given, plot: str = "roofline", **options: Any) -> dict[str, Any]:
+def profile_vega(profile: ProfileLike, plot: str = "roofline", **options: Any) -> dict[str, Any]:
     """Return a plot of a profile as a Vega-Lite specification.
 
     Args:

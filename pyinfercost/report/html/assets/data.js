@@ -71,7 +71,7 @@ function treeOf(layers) {
   return { root, modules };
 }
 
-/* What computes nothing, moves nothing and takes no time (a view) has no row, unless it is not modelled. */
+/* What computes nothing, moves nothing and takes no time (a view) has no row, unless it is not modeled. */
 function isIdle(layer) {
   const known = layer.latency_s !== null || NO_ESTIMATE;
   return known && !layer.contraction_flops && !layer.pointwise_flops && !layer.bytes_read && !layer.bytes_written
