@@ -271,7 +271,7 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch: py
         monkeypatch.setitem(sys.modules, library, None)  # what an import then raises is what a missing library raises
     result = invoke("profile", "torchvision:resnet50")
     assert result.exit_code == 1
-    assert "which is not installed: pip install 'pyinfercost[models]'" in result.stderr
+    assert "which is not installed; run pip install 'pyinfercost[models]'" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("profile",), ("sweep",), ("collective",), ("hardware",), ("info",)])
@@ -304,7 +304,7 @@ def test_other_formats_can_be_asked_for(tmp_path: Path) -> None:
     assert "what if int4_wo:32" in swept.stdout
     for wrong, message in (
         ("int5", "unknown format 'int5'"),
-        ("heads=int8_wo", "nearest are head"),
+        ("heads=int8_wo", "similar ones are head"),
         ("=,", "PATTERN="),
     ):
         refused = runner.invoke(main, ["profile", str(file), "--quantize", wrong])

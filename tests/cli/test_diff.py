@@ -314,7 +314,7 @@ def test_two_files_take_no_options_of_models(files: list[str], options: tuple[st
         ("absent.json", "absent.json: no such file"),
         ("absent.html", "absent.html: no such file"),
         ("absent.pt2", "absent.pt2"),
-        ("nothing", "model 'nothing' is not understood"),
+        ("nothing", "model 'nothing' is not valid"),
     ],
 )
 def test_what_is_nothing_is_refused(files: list[str], side: str, message: str) -> None:

@@ -100,9 +100,9 @@ def test_masks_are_zeros_that_save_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"prune": "unstructured"}, "prune is 'unstructured'; expected 2:4: dense kernels multiply"),
+        ({"prune": "unstructured"}, "prune is 'unstructured'; expected 2:4. Dense kernels multiply"),
         ({"prune": "2:4", "quantize": "int8_wo"}, "'0' is both quantized and pruned"),
-        ({"prune": {"7": "2:4"}}, "no layer with a weight has a path like '7'"),
+        ({"prune": {"7": "2:4"}}, "no layer with a weight matches '7'"),
     ],
 )
 def test_what_cannot_be_pruned_says_why(graph: ic.Graph, options: dict[str, object], message: str) -> None:

@@ -20,7 +20,7 @@ from pyinfercost.report.plots.memory import memory_of
 from pyinfercost.report.roofline import roofline_of
 
 matplotlib = pytest.importorskip(
-    "matplotlib", reason="plots are drawn by matplotlib, which is not installed: pip install 'pyinfercost[plot]'"
+    "matplotlib", reason="plots are drawn by matplotlib, which is not installed; run pip install 'pyinfercost[plot]'"
 )
 matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")

@@ -12,7 +12,7 @@ import pyinfercost as ic
 from pyinfercost.report.plots.curves import MOST_CURVES, MOST_POINTS, sweep_curves
 
 matplotlib = pytest.importorskip(
-    "matplotlib", reason="plots are drawn by matplotlib, which is not installed: pip install 'pyinfercost[plot]'"
+    "matplotlib", reason="plots are drawn by matplotlib, which is not installed; run pip install 'pyinfercost[plot]'"
 )
 matplotlib.use("Agg")
 plt = pytest.importorskip("matplotlib.pyplot")

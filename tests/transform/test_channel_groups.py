@@ -192,14 +192,14 @@ def test_a_number_of_heads_stays_with_a_fixed_bias() -> None:
 
 def test_training_graphs_and_unknown_names_are_refused() -> None:
     model, x = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 2)), torch.zeros(3, 4)
-    with pytest.raises(ChannelGroupsError, match=r"got the graph of a training step with .* expected a forward alone"):
+    with pytest.raises(ChannelGroupsError, match=r"got the graph of a training step with .* expected a forward"):
         ic.channel_groups(ic.capture(model, (x,), training=True))
     groups = ic.channel_groups(ic.capture(model.eval(), (x,)))
     assert len(groups) == 1
-    with pytest.raises(KeyError, match="no channel group 'nothing'; expected the name of a group or of a layer"):
+    with pytest.raises(KeyError, match="no channel group 'nothing'; expected the name of a group or a layer"):
         groups["nothing"]
     with pytest.raises(
-        ChannelGroupsError, match="got a width 'width_9', expected the name of a group; there are width_0"
+        ChannelGroupsError, match="unknown width 'width_9'; the groups are width_0"
     ):
         groups.at(width_9=3)
     with pytest.raises(ChannelGroupsError, match="must be at least 1"):

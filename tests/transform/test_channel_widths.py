@@ -108,7 +108,7 @@ def test_reasons_are_told_by_the_path_of_a_layer() -> None:
     assert groups.widths == {}
     assert groups.fixed["blocks.0.fc"] == "they come in with x"
     assert groups.fixed["head"] == "no rule follows channels through mylib.mix of mix"
-    with pytest.raises(ChannelGroupsError, match="there are none"):
+    with pytest.raises(ChannelGroupsError, match="the groups are none"):
         groups.at(width_head=3)
 
 

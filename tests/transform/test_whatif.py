@@ -120,14 +120,14 @@ def test_policies_are_by_layer() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "nothing is asked"),
+        ({}, "nothing to change"),
         ({"quantize": "int5"}, "unknown format 'int5'; expected one of fp16"),
-        ({"quantize": "int8_wo:32"}, "'int8_wo:32' has no group of '32': int8_wo has a scale for each row"),
+        ({"quantize": "int8_wo:32"}, "'int8_wo:32' has no group of '32'; int8_wo has one scale per row"),
         ({"quantize": "int4_wo:x"}, "no group of 'x'"),
-        ({"quantize": {"fc": "int8_wo"}}, "no layer with a weight has a path like 'fc'; there are 0, 2"),
-        ({"quantize": "int8_wo", "layers": "1"}, "no layer with a weight has a path like '1'"),
+        ({"quantize": {"fc": "int8_wo"}}, "no layer with a weight matches 'fc'; there are 0, 2"),
+        ({"quantize": "int8_wo", "layers": "1"}, "no layer with a weight matches '1'"),
         ({"kv_cache": "int2"}, "kv_cache is 'int2'; expected int8, fp8, fp16, bf16"),
-        ({"kv_cache": "int8"}, "no cache of keys and values"),
+        ({"kv_cache": "int8"}, "no KV cache"),
     ],
 )
 def test_what_cannot_be_asked_says_why(options: dict[str, Any], message: str) -> None:
@@ -166,7 +166,7 @@ def test_convolutions_have_int8() -> None:
         assert after.total.contraction_flops == before.contraction_flops
         assert after.unmodelled == {}
         assert after.total.parameter_bytes < before.parameter_bytes
-    with pytest.raises(WhatIfError, match="no layer can have int8_wo"):
+    with pytest.raises(WhatIfError, match="int8_wo applies to no layer"):
         ic.whatif(graph, quantize="int8_wo")
 
 

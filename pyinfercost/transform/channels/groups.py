@@ -121,7 +121,7 @@ class ChannelGroups:
             raise KeyError(f"the channels of {key!r} are fixed: {self.fixed[key]}")
         known = ", ".join(repr(group.name) for group in self.groups[:_NAMED]) or "none"
         more = ", ..." if len(self.groups) > _NAMED else ""
-        raise KeyError(f"no channel group {key!r}; expected the name of a group or a layer, such as {known}{more}")
+        raise KeyError(f"no channel group {key!r}; expected the name of a group or a layer: {known}{more}")
 
     def at(self, **widths: SupportsIndex) -> Graph:
         """Return the graph of the narrower model, with integers for all widths; other named sizes stay symbolic.
@@ -141,7 +141,7 @@ class ChannelGroups:
         unknown = [name for name in widths if name not in self.widths]
         if unknown:
             known = ", ".join(list(self.widths)[:_NAMED]) or "none"
-            raise ChannelGroupsError(f"unknown width {unknown[0]!r}; expected the name of a group, such as {known}")
+            raise ChannelGroupsError(f"unknown width {unknown[0]!r}; the groups are {known}")
         try:
             values = {**self.widths, **bind_sizes(self.graph, widths)}
         except SizeError as error:
