@@ -200,7 +200,7 @@ def _ratio(change: Change) -> str:
 def notes(comparison: Comparison, shown: Outline) -> list[str]:
     """Return notes on the modules without a row of their own."""
     if not shown.rows and not shown.shifted:
-        return ["No module differs" if not comparison.changed else "No difference is in a module"]
+        return ["No module differs" if not comparison.changed else "The totals differ, but no module does"]
     said = []
     hidden = shown.units - len(shown.rows) - len(shown.shifted)
     if hidden:
@@ -209,13 +209,13 @@ def notes(comparison: Comparison, shown: Outline) -> list[str]:
         moved_s = sum(row.latency_s.difference or 0 for row in shown.shifted)
         time = f", by {_amount(moved_s, figures.FIGURES['latency_s'], signed=True)} in all" if moved_s else ""
         said.append(
-            f"The same work in a little other time or energy{time}, as starts and caches are shared: "
+            f"The same work with slightly different time or energy{time}, as starts and caches are shared: "
             f"{len(shown.shifted)} of {shown.units} modules"
         )
     if shown.grouped and shown.whole:
-        said.append("What was added or removed as a whole is one row; --depth or depth= shows more")
+        said.append("Subtrees that were added or removed are one row each; --depth or depth= shows more")
     elif shown.grouped:
-        said.append(f"Modules below depth {shown.depth} of {shown.deepest} are added up; --depth or depth= shows more")
+        said.append(f"Modules below depth {shown.depth} of {shown.deepest} are summed up; --depth or depth= shows more")
     return said or ["All modules differ"]
 
 

@@ -94,7 +94,7 @@ def measured_lines(result: Measurement) -> list[tuple[str, str]]:
         ]
     lines += _energy_lines(result)
     if not result.layers:
-        lines.append(("layers", "are told apart in eager execution only"))
+        lines.append(("layers", "are separated in eager execution only"))
     return lines
 
 
@@ -116,7 +116,7 @@ def _energy_lines(result: Measurement) -> list[tuple[str, str]]:
         band = f"{_joules(result.predicted_low_j)} to {_joules(result.predicted_high_j)}"
         lines.append(("energy predicted", f"{_joules(result.predicted_j)} ({band}; {result.predicted_j_source})"))
     elif result.hardware is not None:
-        lines.append(("energy predicted", "not known: the machine's file gives no power"))
+        lines.append(("energy predicted", "unknown: the machine's file has no power"))
     if result.energy_ratio is not None:
         lines.append(("energy predicted / measured", f"{result.energy_ratio:.2f}"))
     return lines

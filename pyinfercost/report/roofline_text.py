@@ -227,7 +227,7 @@ def _legend(roofline: Roofline, characters: _Characters, width: int, *, colors: 
         for slope in _levels(roofline)
     ]  # fmt: skip
     lines = _wrapped(slopes, width)
-    lines += _wrapped([("layers by their share of the time:", ""), *marks], width)
+    lines += _wrapped([("layers by share of time:", ""), *marks], width)
     if colors:
         lines += _wrapped([("bound by", ""), *((bound, bound) for bound in BOUNDS)], width)
     number, share = roofline.without_flops, percent(roofline.without_flops_share)
@@ -235,7 +235,7 @@ def _legend(roofline: Roofline, characters: _Characters, width: int, *, colors: 
         who = "1 layer computes" if number == 1 else f"{number:,} layers compute"
         lines.append([(f"{who} nothing, in {share} % of the time: not shown", "")])
     else:
-        lines.append([("every layer that takes time computes something and is shown", "")])
+        lines.append([("every layer with nonzero time has FLOPs and is shown", "")])
     return lines
 
 

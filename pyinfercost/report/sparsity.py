@@ -47,7 +47,7 @@ def sparsity_layout(result: Sparsity, *, depth: int | None = None, thresholds: S
     rows = _rows(result, depth)
     parts: list[Part] = [Pairs(_heading(result)), GAP, Table(_columns(rows, thresholds), total=True)]
     if depth is not None and len(rows) - 1 < len(result.weights):
-        parts.append(Note(f"Weights below depth {depth} are added up; without --depth or depth= each has a row."))
+        parts.append(Note(f"Weights below depth {depth} are summed up; without --depth or depth= each has a row."))
     notes = [(weight.name or "(itself)", weight.note) for weight in result.weights if weight.note]
     notes += [(item.name, f"skipped: {item.reason}") for item in result.skipped]
     if notes:

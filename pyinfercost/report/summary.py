@@ -76,7 +76,7 @@ def heading(profile: Profile) -> list[tuple[str, str]]:
     estimate = profile.estimate
     if estimate is not None:
         threads = "" if estimate.threads is None else f", {estimate.threads} threads"
-        sustained = ", at work all the time" if estimate.sustained else ""
+        sustained = ", continuous load" if estimate.sustained else ""
         lines += [("hardware", estimate.hardware + threads + sustained), ("execution", estimate.execution)]
     return lines
 
@@ -113,7 +113,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         return lines
     memory = quantity(total.peak_memory_bytes, "B")
     if estimate.memory_bytes is None:
-        memory = f"{memory}; how much the machine has is its owner's choice"
+        memory = f"{memory}; the machine's memory size is configurable"
     else:
         fits = "fits" if estimate.fits_in_memory else "DOES NOT FIT"
         memory = f"{fits}: {memory} of {quantity(estimate.memory_bytes, 'B')}"
@@ -149,7 +149,7 @@ def estimate_layout(estimate: Estimate) -> Layout:
     sizes = sizes_text(estimate.sizes)
     pairs = [
         *([("sizes", sizes)] if sizes else []),
-        ("hardware", devices + estimate.hardware + threads + (", at work all the time" if estimate.sustained else "")),
+        ("hardware", devices + estimate.hardware + threads + (", continuous load" if estimate.sustained else "")),
         ("precision", estimate.precision),
         ("execution", estimate.execution),
     ]
@@ -168,7 +168,7 @@ def estimate_layout(estimate: Estimate) -> Layout:
     if shown:
         parts += [GAP, Table(columns)]
     if len(shown) < len(timed):
-        parts.append(Note(f"{len(shown)} of {len(timed)} layers, those that take most time; to_csv() has all."))
+        parts.append(Note(f"{len(shown)} of {len(timed)} layers with the most time; to_csv() has all."))
     return parts
 
 
@@ -214,7 +214,7 @@ def _transfer(estimate: Estimate) -> list[tuple[str, str]]:
     moved = estimate.transfer
     terms = moved.terms
     if estimate.transfer_s is None:
-        return [("transfer", "not known: the machine's file says nothing of a link to its host")]
+        return [("transfer", "unknown: the machine's file has no host link")]
     ways = [f"{quantity(moved.input_bytes, 'B')} in, {quantity(moved.output_bytes, 'B')} out"]
     if moved.host_s:
         ways.append(f"{terms.memory} memory" + (", overlapped" if terms.overlapped else ""))
@@ -246,7 +246,7 @@ def _carbon(estimate: Estimate) -> list[tuple[str, str]]:
 
 def _energy(estimate: Estimate) -> str:
     if estimate.energy_j is None or estimate.energy_low_j is None or estimate.energy_high_j is None:
-        return "not known: the machine's file gives no power"
+        return "unknown: the machine's file has no power"
     power_w = estimate.energy_j / estimate.latency_s if estimate.latency_s > 0 else 0.0
     return (
         f"{quantity(estimate.energy_j, 'J')} "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 COLUMNS = tuple(field.name for field in fields(TradeoffRow))
-_STORED_ZEROS = "Zeros are stored as numbers: a dense kernel takes as long for them, so pruning buys no time."
+_STORED_ZEROS = "Zeros are stored as numbers; dense kernels take the same time for them, so pruning saves no time."
 _MANY = 1000.0
 _DECIMALS = 4
 
@@ -48,7 +48,7 @@ def tradeoff_layout(result: Tradeoff) -> Layout:
     if _pruned(result.rows):
         parts.append(Note(_STORED_ZEROS))
     if result.layers:
-        parts += [GAP, Note("Accuracy lost where one layer alone is changed", ""), Table(_layer_columns(result))]
+        parts += [GAP, Note("Accuracy lost by changing one layer", ""), Table(_layer_columns(result))]
         wrong = [(f"{row.candidate} of {row.module}", str(row.error)) for row in result.layers if _failed(row)]
         if wrong:
             parts += [Note("Failed:", ALARM), Pairs(wrong)]

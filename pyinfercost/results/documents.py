@@ -61,7 +61,7 @@ def document_from(path: str | PathLike[str]) -> Any:
             return json.loads(_script_of(text, name))
         return json.loads(text)
     except RecursionError as error:
-        raise ComparisonError(f"{name} holds no JSON of ours: it is nested too deeply; {HOW_TO}") from error
+        raise ComparisonError(f"{name} holds no profile: its JSON is nested too deeply; {HOW_TO}") from error
     except ComparisonError:
         raise
     except ValueError as error:
@@ -82,7 +82,7 @@ def checked_profile(document: Any, which: str) -> dict[str, Any]:
         ComparisonError: It is not a profile, or one of an unknown version.
     """
     if not isinstance(document, Mapping) or not document.keys() >= _PARTS:
-        raise ComparisonError(f"{which} is no profile; {HOW_TO}")
+        raise ComparisonError(f"{which} is not a profile; {HOW_TO}")
     version = document.get("schema_version")
     if version not in _VERSIONS or isinstance(version, bool):
         newer = isinstance(version, int) and version > _VERSIONS[-1]

@@ -56,7 +56,7 @@ class ForwardEnergy:
     why_not: str | None = None
 
 
-NOT_ASKED_FOR = ForwardEnergy(why_not="it was not asked for")
+NOT_ASKED_FOR = ForwardEnergy(why_not="it was not requested")
 
 PREDICTED_SOURCE = "predicted: model"
 """Source of predicted joules."""

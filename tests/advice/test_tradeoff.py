@@ -50,7 +50,7 @@ def test_masks_save_neither_time_nor_bytes_on_dense_kernels() -> None:
     for row in (half, rows):
         assert (row.latency_s, row.parameter_bytes) == (original.latency_s, original.parameter_bytes)
     assert masked.latency_s > original.latency_s  # the product with the mask runs in each forward
-    assert "so pruning buys no time" in str(result)
+    assert "so pruning saves no time" in str(result)
 
 
 def test_figures_are_those_of_a_profile_of_the_changed_module() -> None:
@@ -250,7 +250,7 @@ def test_sensitivity_has_each_candidate_on_one_layer_at_a_time() -> None:
     refused = next(row for row in result.layers if (row.candidate, row.module) == ("int8", "0"))
     assert not refused.applicable
     assert refused.error == "int8_weight_only() applies to linear layers, but 0 is not one; expected at least one"
-    table = str(result).split("Accuracy lost where one layer alone is changed\n")[1].splitlines()
+    table = str(result).split("Accuracy lost by changing one layer\n")[1].splitlines()
     assert [line.split()[0] for line in table[2:5]] == ["0", "3", "5"]
     assert table[2].split()[-1] == "-"
 

@@ -226,7 +226,7 @@ def test_an_html_report_is_a_profile(before: ic.Profile, tmp_path: Path, suffix:
         (page_of("{}", 'id="pyinfercost-profile"'), "it has none"),
         (page_of("{}") + page_of("{}"), "it has 2 of them"),
         (page_of('{"layers": '), r"report\.html holds no JSON \(Expecting value"),
-        (page_of("{}"), r"report\.html is no profile"),
+        (page_of("{}"), r"report\.html is not a profile"),
         (page_of(json.dumps({**of_paths(["a"]), "schema_version": 7})), "schema_version 7; expected 1; a newer"),
     ],
 )
@@ -353,7 +353,7 @@ def test_blocks_that_are_added_or_removed_as_a_whole_are_one_row_each(before: ic
         *([name, "added"] for name in ("12", "13", "14", "15")),
     ]
     assert "added   12 ... 15 (4)" in str(comparison)
-    assert "The same work in a little other time or energy" in str(comparison)
+    assert "The same work with slightly different time or energy" in str(comparison)
     gone = ic.compare(after, before)
     assert gone.removed == ("12", "13", "14", "15")
     assert "removed  12 ... 15 (4)" in str(gone)
@@ -376,7 +376,7 @@ def test_many_rows_are_added_up_at_a_lesser_depth() -> None:
     other = of_paths([f"a.{i}.{j}" for i in range(10) for j in range(10) for _ in range(2)])
     text = str(ic.compare(one, other))
     assert rows_of(text) == [[f"a.{i}", "changed"] for i in range(10)]
-    assert "below depth 2 of 3 are added up" in text
+    assert "below depth 2 of 3 are summed up" in text
 
 
 def test_other_work_of_the_same_size_is_a_change_and_a_share_of_the_start_is_none(before: ic.Profile) -> None:

@@ -261,6 +261,10 @@ def test_several_prices_on_the_command_line(tmp_path: Path) -> None:
     assert "l4 spot:" in best.stdout
     points = json.loads(runner.invoke(main, [*command, "--format", "json"]).stdout)["points"]
     assert {point["price"] for point in points} == {"on-demand", "spot"}
-    for wrong, message in (("spot,spot", "each once"), ("spot,", "each once"), ("spot,sale", "no instance 'sale'")):
+    for wrong, message in (
+        ("spot,spot", "distinct prices"),
+        ("spot,", "distinct prices"),
+        ("spot,sale", "no instance 'sale'"),
+    ):
         refused = runner.invoke(main, [*command[:-1], wrong])
         assert (refused.exit_code, message in refused.stderr) == (2, True), refused.stderr

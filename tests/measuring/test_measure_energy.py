@@ -79,7 +79,7 @@ def test_nothing_is_said_where_joules_are_not_asked_for() -> None:
         warnings.simplefilter("error")
         result = ic.measure(nn.Linear(4, 4), torch.randn(2, 4), energy=False, **QUICK)
     assert result.measured_j is None
-    assert result.energy.why_not == "it was not asked for"
+    assert result.energy.why_not == "it was not requested"
 
 
 @pytest.mark.usefixtures("counter")

@@ -248,7 +248,7 @@ def test_estimates_have_times_and_no_counts(before: ic.Profile, after: ic.Profil
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"schema_version": 1, "points": []}, "the second is no profile; expected what `pyinfercost profile"),
+        ({"schema_version": 1, "points": []}, "the second is not a profile; expected what `pyinfercost profile"),
         ({**document("a"), "schema_version": 9}, "the second has schema_version 9; expected 1"),
         ({**document("a"), "layers": [{"module": "a"}]}, r"no complete profile \(KeyError: 'latency_s'\)"),
         ({**document("a"), "totals": {"parameters": "64*batch"}}, r"parameters is '64\*batch'; expected a number"),
@@ -307,7 +307,7 @@ def test_the_table_has_rows_for_what_changed_only(counts: ic.Comparison) -> None
         ["2", "added"],
     ]
     assert any("Unchanged: 3 of 5 modules" in line for line in lines)
-    assert any("below depth 1 of 2 are added up" in line for line in lines)
+    assert any("below depth 1 of 2 are summed up" in line for line in lines)
 
 
 def test_a_table_is_no_wider_than_asked_for(before: ic.Profile, after: ic.Profile) -> None:
@@ -320,7 +320,7 @@ def test_the_default_depth_keeps_the_table_short() -> None:
     comparison = ic.compare(ic.profile(transformer(layers=1)), ic.profile(transformer(layers=40)))
     text = str(comparison)
     assert len(text.splitlines()) < 60 + 20
-    assert "below depth 1 of 2 are added up" in text
+    assert "below depth 1 of 2 are summed up" in text
 
 
 def test_markdown_has_the_rows_of_the_table(counts: ic.Comparison) -> None:
@@ -379,4 +379,4 @@ def test_a_file_that_is_no_profile_fails_with_a_message(files: list[str], tmp_pa
     swept.write_text(json.dumps({"schema_version": 1, "model": "m", "points": []}), encoding="utf-8")
     result = invoke(files[0], str(swept))
     assert result.exit_code == 1
-    assert "swept.json is no profile; expected what `pyinfercost profile MODEL --format json` writes" in result.stderr
+    assert "is not a profile; expected what `pyinfercost profile MODEL --format json` writes" in result.stderr

@@ -108,7 +108,7 @@ def test_joules_that_nobody_told_are_none_and_say_why() -> None:
     assert document["energy_source"] is None
     assert document["energy"]["why_not"] == "a counter not available: there is none"
     assert document["predicted_j_source"] == "predicted: model"
-    assert "not known: the machine's file gives no power" in measurement(energy=METERED).to_text(width=300)
+    assert "unknown: the machine's file has no power" in measurement(energy=METERED).to_text(width=300)
     assert json.loads(measurement(energy=METERED).to_json())["predicted_j_source"] is None
 
 

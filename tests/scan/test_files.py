@@ -298,7 +298,7 @@ def test_depth_adds_up(tmp_path: Path) -> None:
         "head.weight",
     ]
     assert "<0.5 rms" in table
-    assert "Weights below depth 2 are added up" in table
+    assert "Weights below depth 2 are summed up" in table
 
 
 def test_files_need_no_torch(tmp_path: Path) -> None:

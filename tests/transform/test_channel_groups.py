@@ -161,10 +161,10 @@ class Mixed(nn.Module):
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        ("unknown", "no rule follows channels through channel_groups_test.mix"),
+        ("unknown", "there is no channel rule for channel_groups_test.mix"),
         ("softmax", "aten.softmax goes along them"),
-        ("fixed", "the forward makes a tensor of their fixed number"),
-        ("selected", "some of them are taken out by their numbers"),
+        ("fixed", "the forward creates a tensor of their fixed number"),
+        ("selected", "some of them are selected by index"),
     ],
 )
 def test_what_is_not_understood_is_fixed_and_says_why(how: str, why: str) -> None:
@@ -198,9 +198,7 @@ def test_training_graphs_and_unknown_names_are_refused() -> None:
     assert len(groups) == 1
     with pytest.raises(KeyError, match="no channel group 'nothing'; expected the name of a group or a layer"):
         groups["nothing"]
-    with pytest.raises(
-        ChannelGroupsError, match="unknown width 'width_9'; the groups are width_0"
-    ):
+    with pytest.raises(ChannelGroupsError, match="unknown width 'width_9'; the groups are width_0"):
         groups.at(width_9=3)
     with pytest.raises(ChannelGroupsError, match="must be at least 1"):
         groups.at(width_0=0)

@@ -106,8 +106,8 @@ def test_groups_of_a_depthwise_convolution_follow() -> None:
 def test_reasons_are_told_by_the_path_of_a_layer() -> None:
     groups = ic.channel_groups(toy_graphs.blocks(custom_op=True))
     assert groups.widths == {}
-    assert groups.fixed["blocks.0.fc"] == "they come in with x"
-    assert groups.fixed["head"] == "no rule follows channels through mylib.mix of mix"
+    assert groups.fixed["blocks.0.fc"] == "they are inputs of x"
+    assert groups.fixed["head"] == "there is no channel rule for mylib.mix of mix"
     with pytest.raises(ChannelGroupsError, match="the groups are none"):
         groups.at(width_head=3)
 

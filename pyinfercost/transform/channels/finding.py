@@ -62,7 +62,7 @@ def channel_groups(graph: Graph) -> ChannelGroups:
             break
         # A tensor whose strides are not expressions in widths is fixed, and everything is derived again.
         for t in odd:
-            reason = walk.fixed("a view of them lies in memory in a way that their number does not tell")
+            reason = walk.fixed("a view of them has strides that do not follow from their number")
             for axis in walk.axes(t):
                 walk.units.fix(axis, reason)
     return ChannelGroups(widths.graph(graph), found.groups(), MappingProxyType(found.fixed()))
@@ -180,7 +180,7 @@ class _Finding:
     def fixed(self) -> dict[str, str]:
         """Return the layers without removable channels, and the first reason for each."""
         reasons = self._walk.units.reasons
-        nothing = "all of them would have to go together"
+        nothing = "they can only be removed all together"
         found: dict[str, str] = {}
         for t, dim in self._walk.made:
             axis, path = self._walk.axes(t)[dim], self._paths[t]

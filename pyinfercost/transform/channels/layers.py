@@ -35,7 +35,7 @@ def linear(walk: Walk, node: NodeInfo) -> None:
 def embedding(walk: Walk, node: NodeInfo) -> None:
     """Rows are selected by index and fixed; columns are channels."""
     weight, indices = need(node, "weight"), need(node, "indices", "input")
-    walk.fix_dim(weight, 0, "rows of a table are looked up by number")
+    walk.fix_dim(weight, 0, "rows of a table are selected by index")
     walk.makes(weight, 1)
     walk.set(node.results[0], [*walk.axes(indices), walk.axes(weight)[1]])
 
@@ -156,7 +156,7 @@ def einsum(walk: Walk, node: NodeInfo) -> None:
                     walk.makes(t, dim)
             else:
                 walk.role(t, "consumer", dim)
-    single = walk.fixed("there is one of them, which may broadcast")
+    single = walk.fixed("their length is 1, which may broadcast")
     walk.set(node.results[0], [found.get(letter, single) for letter in result])
 
 
@@ -193,4 +193,4 @@ def attention(walk: Walk, node: NodeInfo) -> None:
                 equal(scores[-back], axis)
     walk.set(node.results[0], [*heads, q[-2], v[-1]])
     for t in node.results[1:]:
-        walk.set(t, [walk.fixed("they are what attention hands to its backward")] * len(walk.lengths[t]))
+        walk.set(t, [walk.fixed("they are saved for the backward of attention")] * len(walk.lengths[t]))

@@ -29,7 +29,7 @@ def broadcast(walk: Walk, tensors: Sequence[int], rank: int, *, skip: int = 0) -
         The dimensions of the result.
     """
     made: list[Axis] = []
-    single = walk.fixed("there is one of them, which may broadcast")
+    single = walk.fixed("their length is 1, which may broadcast")
     for back in range(rank, 0, -1):
         axis: Axis | None = None
         for t in tensors:

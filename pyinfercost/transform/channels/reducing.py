@@ -82,7 +82,7 @@ def look_up(walk: Walk, node: NodeInfo) -> None:
     """`index` and `index_select`: indexed dimensions are fixed, others are passed on."""
     source = need(node, "self", "input")
     axes = list(walk.axes(source))
-    reason = walk.fixed("some of them are looked up by number")
+    reason = walk.fixed("some of them are selected by index")
     if node.op == "aten.index_select":
         dim = int(node.argument("dim", 0))
         axes[dim] = walk.units.fix(axes[dim], reason)
@@ -119,7 +119,7 @@ def made(walk: Walk, node: NodeInfo) -> None:
         if source is not None and node.op.endswith("_like") and walk.lengths[t] == walk.lengths[source]:
             walk.set(t, walk.axes(source))
         else:
-            reason = walk.fixed("the forward makes a tensor of their fixed number")
+            reason = walk.fixed("the forward creates a tensor of their fixed number")
             walk.set(t, [reason] * len(walk.lengths[t]))
 
 

@@ -134,7 +134,7 @@ def follow(walk: Walk) -> None:
         place = f" of {node.module}" if node.module else ""
         rule = rule_of(node)
         if rule is None:
-            walk.lock(node, f"no rule follows channels through {node.op}{place}")
+            walk.lock(node, f"there is no channel rule for {node.op}{place}")
             continue
         if not node.operands:
             rule = reducing.made
@@ -143,4 +143,4 @@ def follow(walk: Walk) -> None:
         except LockedError as why:
             walk.lock(node, f"{why} ({node.op}{place})")
         except (IndexError, TypeError, ValueError) as why:  # an unsupported form of an argument
-            walk.lock(node, f"{node.op}{place} is called in a way that is not followed ({why})")
+            walk.lock(node, f"{node.op}{place} is called in an unsupported way ({why})")

@@ -56,7 +56,7 @@ def unsqueeze(walk: Walk, node: NodeInfo) -> None:
     source = need(node, "self", "input")
     axes: list[Axis] = list(walk.axes(source))
     dim = int(node.argument("dim", 0)) % (len(axes) + 1)
-    axes.insert(dim, walk.fixed("there is one of them, which may broadcast"))
+    axes.insert(dim, walk.fixed("their length is 1, which may broadcast"))
     walk.set(node.results[0], axes)
     kept: list[int | None] = list(range(len(axes) - 1))
     walk.follows(node.results[0], source, [*kept[:dim], None, *kept[dim:]])
@@ -84,7 +84,7 @@ def cut(walk: Walk, node: NodeInfo) -> None:
             start = max(start + len(axis), 0) if start < 0 else start
             axes[dim] = axis[start : start + length]
         else:
-            axes[dim] = walk.units.fix(axis, walk.fixed("a slice takes some of them by their numbers"))
+            axes[dim] = walk.units.fix(axis, walk.fixed("a slice selects some of them by index"))
     walk.set(result, axes)
 
 
@@ -97,7 +97,7 @@ def split(walk: Walk, node: NodeInfo) -> None:
     lengths = [walk.lengths[t][dim] for t in results]
     equal_parts = not isinstance(node.argument("split_sizes", node.argument("indices")), list)
     if not isinstance(axis, int) and equal_parts and len(set(lengths)) > 1:
-        axis = walk.units.fix(axis, walk.fixed("they are cut into parts of different lengths"))
+        axis = walk.units.fix(axis, walk.fixed("they are split into parts of different lengths"))
     ends = np.cumsum([0, *lengths])
     parts: list[Axis] = [axis if isinstance(axis, int) else axis[ends[i] : ends[i + 1]] for i in range(len(results))]
     if equal_parts:
@@ -115,7 +115,7 @@ def take_out(walk: Walk, node: NodeInfo) -> None:
     """`select` and `unbind` take single elements by index, so the dimension is fixed."""
     source = need(node, "self", "input")
     dim = int(node.argument("dim", 0)) % len(walk.lengths[source])
-    walk.units.fix(walk.axes(source)[dim], walk.fixed("some of them are taken out by their numbers"))
+    walk.units.fix(walk.axes(source)[dim], walk.fixed("some of them are selected by index"))
     axes = walk.axes(source)
     for t in node.results:
         walk.set(t, [*axes[:dim], *axes[dim + 1 :]])
@@ -139,7 +139,7 @@ def concatenate(walk: Walk, node: NodeInfo) -> None:
             counts = [walk.lengths[t][dim] for t in tensors]
             axes[dim] = np.concatenate([walk.units.elements(*pair) for pair in zip(along, counts, strict=True)])
         else:
-            reason = walk.fixed("they are set beside others of a named number")
+            reason = walk.fixed("they are concatenated with others along a named size")
             axes[dim] = reason
             for axis in along:
                 walk.units.fix(axis, reason)
@@ -151,7 +151,7 @@ def stack(walk: Walk, node: NodeInfo) -> None:
     tensors = [t for t in node.argument("tensors", []) if t is not None]
     axes = broadcast(walk, tensors, len(walk.lengths[tensors[0]]))
     dim = int(node.argument("dim", 0)) % (len(axes) + 1)
-    axes.insert(dim, walk.fixed("so many tensors are stacked"))
+    axes.insert(dim, walk.fixed("they number the stacked tensors"))
     walk.set(node.results[0], axes)
 
 
@@ -175,7 +175,7 @@ def repeat(walk: Walk, node: NodeInfo) -> None:
     source, result = need(node, "self", "input"), node.results[0]
     times = node.argument("repeats", node.argument("dims"))
     rank = len(walk.lengths[result])
-    axes: list[Axis] = [walk.fixed("so many copies are made")] * (rank - len(walk.lengths[source]))
+    axes: list[Axis] = [walk.fixed("they number the copies")] * (rank - len(walk.lengths[source]))
     axes += walk.axes(source)
     if not isinstance(times, list):
         raise LockedError("a number of copies is not given")
@@ -263,7 +263,7 @@ def regroup(walk: Walk, node: NodeInfo) -> None:
     before, after = walk.lengths[source], walk.lengths[result]
     named = [not isinstance(length, int) for length in walk.shapes[result]]
     parts = parts_of(before, after)
-    axes: list[Axis] = [walk.fixed("there is one of them, which may broadcast")] * len(after)
+    axes: list[Axis] = [walk.fixed("their length is 1, which may broadcast")] * len(after)
     cut: dict[Part, Axis] = {}
     open_dim = _open_dim(node, len(after))
     for dim in range(len(before)):
@@ -330,7 +330,7 @@ def _cut(walk: Walk, axis: Axis, own: list[Part], named: list[bool], open_dim: i
         return [axis] * len(own)
     lengths = [part.length for part in own]
     table = axis.reshape(lengths)
-    fixed = walk.fixed("they are the inner structure of a channel")
+    fixed = walk.fixed("they are the internal structure of a channel")
     chosen = _with_units(table)
     if chosen is None:
         alone = [at for at, part in enumerate(own) if not named[part.after]]
@@ -356,7 +356,7 @@ def _joined(walk: Walk, axes: list[Axis], lengths: list[int], named: bool) -> Ax
     with_units = [at for at, axis in enumerate(axes) if not isinstance(axis, int)]
     if not with_units:
         return axes[0]
-    text = "a view joins them with a named size" if named else "a view joins them with other channels"
+    text = "a view merges them with a named size" if named else "a view merges them with other channels"
     if named or len(with_units) > 1:
         reason = walk.fixed(text)
         for at in with_units:

@@ -47,9 +47,9 @@ class Walk:
         self.arguments: list[tuple[NodeInfo, str, list[Axis]]] = []
         self.axes_of: list[list[Axis] | None] = [None] * len(self.tensors)
         self._origin: dict[int, tuple[int, tuple[int | None, ...]]] = {}
-        self._single = self.units.reason("there is one of them, which may broadcast")
-        self._named = self.units.reason("their number is a named size already")
-        self._forward = self.units.reason("the forward makes a tensor of their fixed number")
+        self._single = self.units.reason("their length is 1, which may broadcast")
+        self._named = self.units.reason("their number is already a named size")
+        self._forward = self.units.reason("the forward creates a tensor of their fixed number")
 
     def fixed(self, text: str) -> int:
         """Return the index of a reason."""
@@ -67,7 +67,7 @@ class Walk:
         made, shape = self.tensors[t], self.shapes[t]
         role, name = made.role, made.name
         if role not in ("parameter", "buffer"):
-            text = f"they come in with {name or 'an input'}" if role in ("input", "kv_cache") else ""
+            text = f"they are inputs of {name or 'an input'}" if role in ("input", "kv_cache") else ""
             reason = self.fixed(text) if text else self._forward
             return [reason] * len(shape)
         if made.logical_numel is not None or made.storage_elements is not None:
