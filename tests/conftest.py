@@ -1,4 +1,4 @@
-"""Shared fixtures, hypothesis profiles, and the markers that say what a test file needs."""
+"""Shared fixtures, hypothesis profiles, and markers for requirements of test files."""
 
 from __future__ import annotations
 

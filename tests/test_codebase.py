@@ -1,4 +1,4 @@
-"""Policy as a test: which way the code depends, how long its files are, and what has to agree with what."""
+"""Policy tests: dependencies between packages, lengths of files, and consistency of duplicated facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""If only one test file is run then this is the one: a small graph is built, counted, estimated and stored."""
+"""Smoke test: a small graph is built, counted, estimated and stored."""
 
 from __future__ import annotations
 

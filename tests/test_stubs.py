@@ -1,4 +1,4 @@
-"""The stub says what the compiled core has: names both ways, kinds, and each argument's name, default and place.
+"""The stub matches the compiled core: names both ways, kinds, and each argument's name, default and position.
 
 A type checker believes the stub, and stubtest cannot see into a pybind11 function; its docstring's first line can.
 """

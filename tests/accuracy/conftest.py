@@ -1,4 +1,4 @@
-"""Small folders of made-up measurements, and the way to the judge."""
+"""Small folders of synthetic measurements, and fixtures that run the benchmark."""
 
 from __future__ import annotations
 

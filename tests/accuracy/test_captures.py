@@ -1,4 +1,4 @@
-"""Graphs of whole models: kept on disk, captured when they are not there, and named when they cannot be had."""
+"""Graphs of whole models: storage on disk, captures of missing ones, and reports of failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of collectives, which are no graphs."""
+"""The table of collectives, which has no graphs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `python -m benchmarks.accuracy` prints, and what it makes of folders that are not as expected."""
+"""Output of `python -m benchmarks.accuracy`, and its handling of invalid folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors of a few rows, worked out by hand."""
+"""Errors of a few rows, computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Constants of one kind of machine are fitted and written without touching another's."""
+"""Constants of one kind of machine are fitted and written without changing those of another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Constants that are fitted without a device: when the fit runs, and what is kept of it."""
+"""Constants fitted without a device: when the fit runs, and what is cached."""
 
 from __future__ import annotations
 

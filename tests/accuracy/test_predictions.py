@@ -1,4 +1,4 @@
-"""Cases: that they say what ran, and that predicting them is what `estimate` does."""
+"""Cases: their descriptions, and predictions equal to those of `estimate`."""
 
 from __future__ import annotations
 

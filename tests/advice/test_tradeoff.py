@@ -1,4 +1,4 @@
-"""Accuracy beside cost: candidates applied for real, and rows that survive errors and interrupts."""
+"""Trade-offs of accuracy and cost: applied candidates, and rows after errors and interrupts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trade-offs that were stopped go on, with the same settings only."""
+"""Interrupted trade-offs resume, with the same settings only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: what goes where, the exit codes, and the little notations."""
+"""The command line: output streams, exit codes, and notations of arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pyinfercost diff`: what each side may be, limits and exit codes, and what a pull request gets to see."""
+"""`pyinfercost diff`: forms of each side, limits and exit codes, and output for a pull request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pyinfercost sweep`: every option against the API, and where results go."""
+"""`pyinfercost sweep`: every option compared with the API, and output of results."""
 
 from __future__ import annotations
 

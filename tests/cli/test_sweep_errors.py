@@ -1,4 +1,4 @@
-"""`pyinfercost sweep`: folders, what is refused and with which exit code, and Ctrl-C."""
+"""`pyinfercost sweep`: folders, errors with their exit codes, and Ctrl-C."""
 
 from __future__ import annotations
 

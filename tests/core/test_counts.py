@@ -1,4 +1,4 @@
-"""Totals, and rows by layer, module and op; what is not modelled; numbers too large for 64 bits."""
+"""Totals, and rows by layer, module and operator; operators that are not modeled; numbers beyond 64 bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program in examples/cpp, built against the installed core, gives Python's figures.
+"""The program in examples/cpp, built with the installed core, prints the same figures as Python.
 
 `nox -s core` builds it; PYINFERCOST_CPP_PROGRAM is its path.
 """

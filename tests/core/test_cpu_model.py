@@ -1,4 +1,4 @@
-"""What a CPU makes of kernels: loops, layouts, regions, new memory."""
+"""The CPU model of kernels: loops, layouts, parallel regions, new memory."""
 
 from __future__ import annotations
 

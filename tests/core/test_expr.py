@@ -1,4 +1,4 @@
-"""Size expressions: canonical form, text and back, evaluation, and the end of 64 bits."""
+"""Size expressions: canonical form, conversion to text and back, evaluation, and 64-bit overflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels of a GPU with a mechanism of their own: what one costs on a machine where nothing else costs anything."""
+"""GPU kernels with their own mechanisms, each on a machine where nothing else takes time."""
 
 from __future__ import annotations
 

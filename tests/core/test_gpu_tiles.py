@@ -1,4 +1,4 @@
-"""The tiles of a product on a GPU: the shortcuts of the evaluator choose what a search of the whole menu chooses."""
+"""Tiles of products on a GPU: the evaluator's shortcuts select the same tile as a search of the whole menu."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graphs: what is refused and how it is said, JSON there and back, what a graph says about itself."""
+"""Graphs: validation errors, JSON round trips, and attributes."""
 
 from __future__ import annotations
 

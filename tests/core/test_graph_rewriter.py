@@ -1,4 +1,4 @@
-"""The graph rewriter: nodes put in, replaced and taken out, tensors changed, sizes bound, lifetimes that follow."""
+"""The graph rewriter: inserted, replaced and removed nodes, changed tensors, bound sizes, lifetimes."""
 
 from __future__ import annotations
 

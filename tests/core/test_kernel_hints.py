@@ -1,4 +1,4 @@
-"""Hints say how a library or compiler runs a kernel; Work and counts know nothing of it."""
+"""Hints describe how a library or compiler runs a kernel; Work and counts are independent of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long results live, what views and in-place ops share, and which node needs most."""
+"""Lifetimes of results, sharing by views and in-place operators, and the node with the peak."""
 
 from __future__ import annotations
 

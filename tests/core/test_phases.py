@@ -1,4 +1,4 @@
-"""Graphs with a backward: rows by phase, and what is saved for it."""
+"""Graphs with a backward pass: rows by phase, and saved activations."""
 
 from __future__ import annotations
 

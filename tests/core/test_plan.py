@@ -1,4 +1,4 @@
-"""Plans keep the work of their graph; estimates follow from the plan's kernels and bow to the machine's limits."""
+"""Plans keep the work of their graph; estimates follow from the plan's kernels within the machine's limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws that hold for any expression and any graph."""
+"""Properties that hold for any expression and any graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every row that computes, against a definition that counts its own operations."""
+"""Rows of all operators that compute, compared with definitions that count their own operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention under all its names against its definition: 2 FLOPs per multiplication that was done."""
+"""All attention operators compared with their definition: 2 FLOPs per multiplication."""
 
 from __future__ import annotations
 

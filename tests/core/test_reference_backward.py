@@ -1,4 +1,4 @@
-"""Rows of backward operators, against gradients that count their own operations."""
+"""Rows of backward operators compared with gradients that count their own operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of backward operators that are products, against gradients that count their own operations."""
+"""Backward operators that are products, compared with gradients that count their own operations."""
 
 from __future__ import annotations
 

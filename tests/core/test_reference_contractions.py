@@ -1,4 +1,4 @@
-"""Matrix products against their definitions: 2 FLOPs per multiplication that was done."""
+"""Matrix products compared with their definitions: 2 FLOPs per multiplication."""
 
 from __future__ import annotations
 

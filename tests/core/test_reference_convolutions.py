@@ -1,4 +1,4 @@
-"""Convolutions under all their names against their definition: 2 FLOPs per multiplication that was done."""
+"""All convolution operators compared with their definition: 2 FLOPs per multiplication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Factorisations: exact against loops that count where the row is exact, to leading order where it is, else by hand."""
+"""Factorizations: compared with loops, exactly or to leading order as the row is, else with arithmetic."""
 
 from __future__ import annotations
 

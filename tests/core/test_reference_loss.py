@@ -1,4 +1,4 @@
-"""Losses and distances against definitions that count their own operations."""
+"""Losses and distances compared with definitions that count their own operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recurrent layers, products of three operands and deformed convolutions against definitions that count themselves."""
+"""Recurrent layers, three-operand products and deformed convolutions compared with counting definitions."""
 
 from __future__ import annotations
 

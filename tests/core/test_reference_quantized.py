@@ -1,4 +1,4 @@
-"""Quantised products against definitions that count their own operations; bytes at the width that lies in memory."""
+"""Quantized products compared with definitions that count their own operations; bytes at the stored width."""
 
 from __future__ import annotations
 

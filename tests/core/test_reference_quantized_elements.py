@@ -1,4 +1,4 @@
-"""What is done to quantised tensors element by element, and tensors of less than a byte per element."""
+"""Elementwise operators on quantized tensors, and tensors with less than a byte per element."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resampling against weighted sums that count themselves; boxes against arithmetic beside them."""
+"""Resampling compared with counting weighted sums; boxes compared with arithmetic."""
 
 from __future__ import annotations
 

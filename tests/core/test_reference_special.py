@@ -1,4 +1,4 @@
-"""Rarer functions, and what is done to complex numbers, against definitions that count their own operations."""
+"""Rarer functions and complex operators compared with definitions that count their own operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole attention and encoder layers, flex attention, lists of tensors, against definitions that count themselves."""
+"""Attention and encoder layers, flex attention, lists of tensors, compared with counting definitions."""
 
 from __future__ import annotations
 

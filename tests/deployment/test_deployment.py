@@ -1,4 +1,4 @@
-"""`Deployment`: one value for where and how a model runs, and the same keywords in every function that takes one."""
+"""`Deployment`: one value for machine and execution, with the same keywords in every function."""
 
 from __future__ import annotations
 

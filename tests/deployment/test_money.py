@@ -1,4 +1,4 @@
-"""What an hour of a device costs, and an inference on it: every figure here is worked out by hand."""
+"""Prices of a device-hour, and the cost of an inference; every figure is computed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What moving data adds to an inference; every figure here is worked out by hand."""
+"""Cost of moving data for an inference; every figure is computed by hand."""
 
 from __future__ import annotations
 

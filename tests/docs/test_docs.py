@@ -1,4 +1,4 @@
-"""The documentation is complete: it lists all public names and pages, and quoted code is in the source."""
+"""Completeness of the documentation: all public names and pages are listed, and quoted code is in the source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of the documentation, and the README: every command and snippet is run, every figure is what it prints."""
+"""Pages of the documentation and the README: every command and snippet is run, every output is compared."""
 
 from __future__ import annotations
 

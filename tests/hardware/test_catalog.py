@@ -1,4 +1,4 @@
-"""The catalogue: every device and every family's constants, and what they become in base units."""
+"""The catalog: every device and every family's constants, and their values in base units."""
 
 import csv
 import math

@@ -1,4 +1,4 @@
-"""The table of calibration constants: each one reaches a machine, in the right unit, and nothing else is taken."""
+"""The table of calibration constants: each one reaches a machine in the right unit; unknown ones are rejected."""
 
 from __future__ import annotations
 

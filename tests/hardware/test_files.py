@@ -1,4 +1,4 @@
-"""The ways to a device, by id, path and threads, and what happens to a file that breaks the rules."""
+"""Loading a device by id, path and threads, and errors of invalid files."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Names, cores and memory as drivers report them, and which device of the catalogue that is."""
+"""Names, cores and memory as reported by drivers, and the matching device of the catalog."""
 
 from __future__ import annotations
 

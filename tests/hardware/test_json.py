@@ -1,4 +1,4 @@
-"""Machines as JSON: every field reads back, and a document that cannot be is refused."""
+"""Machines as JSON: every field reads back, and invalid documents are rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A calibration of this machine makes a file that estimates can use; what it measured is not judged here."""
+"""A calibration of this machine writes a file that estimates can use; the values are not checked."""
 
 from __future__ import annotations
 

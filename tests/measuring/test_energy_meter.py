@@ -1,4 +1,4 @@
-"""Joules of processors from a folder that looks like Linux's; no such counter is needed here."""
+"""Energy of processors from a folder like Linux's; no real counter is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models run here and set beside their predictions; how long they took is not judged here."""
+"""Measurements of models with their predictions; durations are not checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joules of models that run here, from a counter that is not there."""
+"""Energy of measured models, from a fake counter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joules of GPUs from a stand-in for NVIDIA's package; neither a GPU nor the package is needed here."""
+"""Energy of GPUs from a stand-in for NVIDIA's package; neither a GPU nor the package is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sinks that need no library: what they write is read back."""
+"""Sinks without a library: written output is read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sinks for trackers of experiments: what they have sent is read back from where it lies."""
+"""Sinks for experiment trackers: sent records are read back from storage."""
 
 from __future__ import annotations
 

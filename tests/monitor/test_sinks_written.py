@@ -1,4 +1,4 @@
-"""Sinks whose library needs torch or a process of its own: TensorBoard's event file, a run of W&B without a net."""
+"""Sinks whose library needs torch or a separate process: TensorBoard event files, and an offline run of W&B."""
 
 from __future__ import annotations
 

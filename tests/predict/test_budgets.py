@@ -1,4 +1,4 @@
-"""Budgets: in a training loop, and as an assertion of a test."""
+"""Budgets in a training loop and as an assertion in a test."""
 
 from __future__ import annotations
 

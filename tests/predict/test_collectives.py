@@ -1,4 +1,4 @@
-"""Collective operations: what the formula says at its ends, which way the bytes go, and what is refused."""
+"""Collective operations: limits of the formula, routes of the bytes, and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed between two profiles: every figure, every way to give one, every way to show it."""
+"""Comparison of two profiles: every figure, input form and output form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `pyinfercost diff` says of models that torch builds."""
+"""`pyinfercost diff` of models built with torch."""
 
 from __future__ import annotations
 

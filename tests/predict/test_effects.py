@@ -1,4 +1,4 @@
-"""Which effect decided a layer: cases small enough to be worked out by hand, and what holds for all."""
+"""The effect that determines a layer's time: small cases computed by hand, and general properties."""
 
 from __future__ import annotations
 

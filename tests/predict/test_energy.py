@@ -1,4 +1,4 @@
-"""Joules of an inference: by hand on a toy machine, and what physics says on real ones."""
+"""Energy of an inference: by hand on a toy machine, and physical limits on real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python face: names, sizes, rules of the caller's own, estimates and profiles."""
+"""The Python API: names, sizes, user-defined rules, estimates and profiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole models: counts against stored ones, and multiply-accumulates against figures that others have published."""
+"""Whole models: counts compared with stored ones, and multiply-accumulates with published figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of keys and values: of Hugging Face models, of a cache that is written in place, and of models without one."""
+"""Bytes of keys and values: Hugging Face models, caches written in place, and models without a cache."""
 
 from __future__ import annotations
 

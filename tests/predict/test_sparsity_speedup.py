@@ -1,4 +1,4 @@
-"""What zeros are worth: effective work beside dense work, and what kernels make of it, "nothing" included."""
+"""Speedup from zeros: effective and dense FLOPs, and the machine's kernels for them, or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The colours of what is drawn: each stands out on light and on dark pages."""
+"""Colors of plots: each has enough contrast on light and on dark pages."""
 
 from __future__ import annotations
 

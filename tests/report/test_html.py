@@ -1,4 +1,4 @@
-"""The report as one HTML page: what is in it."""
+"""The HTML report: content of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report as one HTML page: what a browser makes of it."""
+"""The HTML report: rendering and interaction in a browser."""
 
 from __future__ import annotations
 

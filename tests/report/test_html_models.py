@@ -1,4 +1,4 @@
-"""Reports of real models in a browser: what people do with them, on models of 175 to 3,000 kernels."""
+"""HTML reports of real models with 175 to 3,000 kernels: typical interactions in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A measurement as table, JSON, CSV and Markdown, and the hardware file that a calibration writes; no torch."""
+"""A measurement as table, JSON, CSV and Markdown, and the hardware file of a calibration; without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots: what is drawn is what the documents say, nothing but the given axes changes, and errors say what helps."""
+"""Plots: data equals the documents, only the given axes change, and errors state a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of sweeps: curves, knees and fronts are those of the sweep, and large ones are thinned."""
+"""Plots of sweeps: curves, knees and fronts equal those of the sweep, and large ones are thinned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots as Vega-Lite specifications: the same numbers as the documents, within the schema, without matplotlib."""
+"""Plots as Vega-Lite specifications: data equals the documents, valid by the schema, without matplotlib."""
 
 from __future__ import annotations
 

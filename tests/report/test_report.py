@@ -1,4 +1,4 @@
-"""What is shown is what was computed: the JSON contract, tables, CSV, Markdown, and numbers for people."""
+"""Reports show computed figures: JSON documents, tables, CSV, Markdown, and formatted numbers."""
 
 from __future__ import annotations
 

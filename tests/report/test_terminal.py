@@ -1,4 +1,4 @@
-"""The profile's table in a terminal and outside: order of rows, the most costly ones, bars, colours, the roofline."""
+"""The profile's table: order of rows, the most costly ones, bars, colors, and the roofline."""
 
 from __future__ import annotations
 

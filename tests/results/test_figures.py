@@ -1,4 +1,4 @@
-"""The catalog of figures, and that every list of figures derives from it."""
+"""The catalog of figures, from which every list of figures derives."""
 
 from __future__ import annotations
 

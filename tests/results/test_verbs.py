@@ -1,4 +1,4 @@
-"""Every result has the same verbs: documents, tables, pages and data frames."""
+"""Methods of all results: documents, tables, pages and data frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zeros of activations, counted on real inputs in one forward that leaves no trace."""
+"""Zeros of activations, counted on real inputs in one forward without side effects."""
 
 from __future__ import annotations
 

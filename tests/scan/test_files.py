@@ -1,4 +1,4 @@
-"""Weights in files: mapped in windows, right in every one of them, and refused with reasons where they are wrong."""
+"""Weights in files: mapped in windows, with correct counts for any window, and errors for invalid files."""
 
 from __future__ import annotations
 

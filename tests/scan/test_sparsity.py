@@ -1,4 +1,4 @@
-"""The scan of arrays: exact against a slow reference, in every dtype, layout, instruction set and number of threads."""
+"""Scans of arrays: equal to a slow reference for every dtype, layout, instruction set and number of threads."""
 
 from __future__ import annotations
 

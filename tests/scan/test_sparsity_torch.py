@@ -1,4 +1,4 @@
-"""Sparsity of torch's tensors: each form that zeros hide in, against the dense tensor that it stands for."""
+"""Sparsity of torch tensors: each storage form compared with the equivalent dense tensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small models with random weights: products counted here against torch's own counter during a real run."""
+"""Small models with random weights: products compared with torch's own counter in a real run."""
 
 from __future__ import annotations
 

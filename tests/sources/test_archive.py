@@ -1,4 +1,4 @@
-"""Archives: the same graph as the program that was saved, weights that are not read, and errors that name the entry."""
+"""Archives: the same graph as the saved program, weights that are not read, and errors that name the entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The archive door where torch is not installed, on an archive that is written here by hand."""
+"""Reading archives without torch, on an archive written by hand."""
 
 from __future__ import annotations
 

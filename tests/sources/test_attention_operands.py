@@ -1,4 +1,4 @@
-"""Attention whose operands differ in batch or heads: counted where torch runs it, refused where it does not."""
+"""Attention operands that differ in batch or heads: counted if torch runs them, rejected otherwise."""
 
 from __future__ import annotations
 

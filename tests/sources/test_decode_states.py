@@ -1,4 +1,4 @@
-"""Decode steps of models that keep more than keys and values, or take and give them in ways of their own."""
+"""Decode steps of models with more state than keys and values, or with other interfaces for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model of a diffusers pipeline from its `config.json`: class, inputs, sizes, and what is refused."""
+"""Models of diffusers pipelines from `config.json`: class, inputs, sizes, and errors."""
 
 from __future__ import annotations
 

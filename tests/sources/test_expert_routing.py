@@ -1,4 +1,4 @@
-"""Routing of grouped products as a size: how many experts get rows, and so have their weights read."""
+"""Routing of grouped products as a size: the number of experts with rows, whose weights are read."""
 
 from __future__ import annotations
 

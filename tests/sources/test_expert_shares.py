@@ -1,4 +1,4 @@
-"""Choices among experts fall evenly on them, and what falls to all of them is what was chosen: no row more or less."""
+"""Choices among experts are evenly distributed, and the shares add up exactly to all choices."""
 
 from __future__ import annotations
 

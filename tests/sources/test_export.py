@@ -1,4 +1,4 @@
-"""Exported programs: what a node, a tensor and a size become."""
+"""Exported programs: conversion of nodes, tensors and sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operators that take functions: conditions, loops and flex attention, through every way into a graph."""
+"""Operators that take functions: conditions, loops and flex attention, through every model source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hugging Face models that see and hear: which class is built, and inputs that fit each other."""
+"""Hugging Face models with images and audio: the class that is built, and consistent inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hugging Face models that hear and speak: sound in the form that each forward takes, and their decode steps."""
+"""Hugging Face models with audio input or output: the form for each forward, and decode steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form of pictures that a forward takes is found on shapes; parts get what the processor makes for them."""
+"""The image layout that a forward accepts is found on shapes; parts get the processor's outputs for them."""
 
 from __future__ import annotations
 

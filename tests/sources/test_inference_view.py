@@ -1,4 +1,4 @@
-"""A module in training is captured as it would be served, whatever is around it, and nothing of it changes."""
+"""A module in training is captured as it would be served, whatever wraps it, and is not changed."""
 
 from __future__ import annotations
 

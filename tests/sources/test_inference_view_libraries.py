@@ -1,4 +1,4 @@
-"""What libraries for training make of a module, and what they leave as it is."""
+"""Inference views of modules wrapped by training libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules in quantisation-aware training are served as the quantised ones that they are converted to."""
+"""Inference views of quantization-aware training: the quantized modules after conversion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules that two processes train together are served as one has them alone."""
+"""Inference views of modules that two processes train together equal those of a single process."""
 
 from __future__ import annotations
 

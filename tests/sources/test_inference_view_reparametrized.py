@@ -1,4 +1,4 @@
-"""Pruned, normed and parametrized weights are served as plain ones."""
+"""Inference views of pruned, normed and parametrized weights have plain weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strides of what a capture records are those of a real run on the CPU: they decide which reshapes are copies."""
+"""Strides in a capture equal those of a real run on the CPU, which determine which reshapes are copies."""
 
 from __future__ import annotations
 

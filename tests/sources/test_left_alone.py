@@ -1,4 +1,4 @@
-"""A capture leaves the module, its inputs and torch as they were, whatever the forward does and however it ends."""
+"""A capture leaves the module, its inputs and torch unchanged, for any forward and any outcome."""
 
 from __future__ import annotations
 

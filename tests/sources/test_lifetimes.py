@@ -1,4 +1,4 @@
-"""A trace sees how long the model holds each result: frames, modules, lists, views."""
+"""A trace observes the lifetime of each result: frames, modules, lists, views."""
 
 from __future__ import annotations
 

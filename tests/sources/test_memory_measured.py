@@ -1,4 +1,4 @@
-"""Peaks of memory against what torch's CPU allocator records of a real forward: bytes, which do not vary."""
+"""Memory peaks compared with the records of torch's CPU allocator for a real forward, in bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small modules whose multiply-accumulates are known, each in the many ways that torch offers to write it."""
+"""Small modules with known multiply-accumulates, each in the many forms that torch offers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small calls of every family through a capture: arithmetic beside each, and nothing left in the ledger."""
+"""Small calls of every family through a capture, with arithmetic for each and an empty ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products in all their spellings: multiply-accumulates by hand, and as torch's own counter finds them."""
+"""Products in all forms: multiply-accumulates by hand, and by torch's own counter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What forwards of public models do that plain meta tensors refuse."""
+"""Idioms of public models that plain meta tensors do not support."""
 
 from __future__ import annotations
 

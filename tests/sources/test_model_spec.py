@@ -1,4 +1,4 @@
-"""Models in words: what is built, on what inputs, and what is said when it cannot be."""
+"""Model specs: the module that is built, its inputs, and errors."""
 
 from __future__ import annotations
 

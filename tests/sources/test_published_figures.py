@@ -1,4 +1,4 @@
-"""Full-size models against figures that others published or that follow by hand, through each way in.
+"""Full-size models compared with published figures or arithmetic, through each model source.
 
 The vision figures are twice torchvision's `weights.meta["_ops"]`, exact. The language figures, at 128 tokens:
 

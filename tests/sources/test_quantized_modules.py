@@ -1,4 +1,4 @@
-"""Quantised modules of torch.ao: what they run, what they weigh, and that results look as those of a real forward."""
+"""Quantized modules of torch.ao: operators, bytes, and results like those of a real forward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs with quantise and dequantise calls around their operators, as modules, exported programs and files."""
+"""Programs with quantize and dequantize calls around operators, as modules, exported programs and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that are tensors of tensors, as torchao quantises them: logical elements, true bytes, right products."""
+"""Weights made of several tensors, as quantized by torchao: logical elements, actual bytes, correct products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes by role through views, in-place ops and each way into a Graph: KV caches, weights, results."""
+"""Bytes by role through views, in-place operators and each model source: KV caches, weights, results."""
 
 from __future__ import annotations
 

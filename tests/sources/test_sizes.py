@@ -1,4 +1,4 @@
-"""One graph with open sizes says at any size what a capture at that size says."""
+"""A graph with symbolic sizes has the same counts at any size as a capture at that size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three ways in, one graph: the same model traced, exported, and saved and read back asks for the same work."""
+"""The same model traced, exported, and saved and read back has the same work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products with sparse matrices: every stored value is multiplied once for each column it meets, and nothing else."""
+"""Products with sparse matrices: every stored value is multiplied once per column, and nothing else."""
 
 from __future__ import annotations
 

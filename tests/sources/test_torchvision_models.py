@@ -1,4 +1,4 @@
-"""A sample of torchvision's models against the figures that torchvision publishes, to the printed digits.
+"""A sample of torchvision's models compared with its published figures, to the printed digits.
 
 The whole of it is `python tests/zoo/run.py --library torchvision`.
 """

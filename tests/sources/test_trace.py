@@ -1,4 +1,4 @@
-"""Tracing: what a node says about itself, what is counted, and that the module is as it was."""
+"""Tracing: attributes of nodes, counts, and an unchanged module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in a captured training step: which gradients, of which modules, in which phase."""
+"""A captured training step: its gradients, with their modules and phases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLOPs of a whole training step against arithmetic, layer by layer.
+"""FLOPs of a whole training step compared with arithmetic, layer by layer.
 
 The rules that stand here: a product's gradients of weight and input are one product of the same size each; the first
 layer has no gradient of its input; fused attention has two products forward and five backward, because it makes the

@@ -1,4 +1,4 @@
-"""Single layers in training: each gradient of a product takes as many multiply-accumulates as the product."""
+"""Single layers in training: each gradient of a product has as many multiply-accumulates as the product."""
 
 from __future__ import annotations
 

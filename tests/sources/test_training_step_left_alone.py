@@ -1,4 +1,4 @@
-"""A capture of a training step leaves the module, its gradients, its inputs and torch as they were."""
+"""A capture of a training step leaves the module, its gradients, its inputs and torch unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A captured training step against a real one on the CPU: torch's own counter, and what autograd really keeps."""
+"""A captured training step compared with a real one on the CPU: torch's own counter, and saved tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training step with open sizes counts what one with fixed sizes counts, backward included."""
+"""A training step with symbolic sizes has the counts of one with fixed sizes, including backward."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small models of every group of `transformers`: captured with an empty ledger, and their products counted twice."""
+"""Small models of every group of `transformers`: an empty ledger, and products counted in two ways."""
 
 from __future__ import annotations
 

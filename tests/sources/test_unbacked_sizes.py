@@ -1,4 +1,4 @@
-"""Sizes that depend on data: their names, bounds and defaults, and that a count at a value is what a run at it does."""
+"""Sizes that depend on data: names, bounds and defaults, and counts at a value equal to those of a run at it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that a forward asks for: computed from real inputs, refused where nothing determines them."""
+"""Values that a forward reads: computed from real inputs, rejected if nothing determines them."""
 
 from __future__ import annotations
 

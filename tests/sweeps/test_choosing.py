@@ -1,4 +1,4 @@
-"""Choosing rows: objectives, the best, the best of each group, groups."""
+"""Selection of rows: objectives, the best row, the best of each group, groups."""
 
 from __future__ import annotations
 

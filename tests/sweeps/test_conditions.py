@@ -1,4 +1,4 @@
-"""Conditions: what they mean is what Python means, and what they refuse."""
+"""Conditions: the same meaning as in Python, and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A point has one answer: whatever the instruction set, the threads, the chunk it stands in, or whether it is alone."""
+"""A point has one result, independent of instruction set, threads, chunk, and other points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps on executors: the same results anywhere, in any order, and with workers that die."""
+"""Sweeps on executors: the same results anywhere, in any order, and with failing workers."""
 
 from __future__ import annotations
 

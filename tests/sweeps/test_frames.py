@@ -1,4 +1,4 @@
-"""Sweeps as tables of other libraries, and as files."""
+"""Sweeps as data frames of other libraries, and as files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knees: where throughput against batch stops paying."""
+"""Knees of throughput against batch."""
 
 from __future__ import annotations
 

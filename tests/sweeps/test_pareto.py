@@ -1,4 +1,4 @@
-"""The rows that no other row dominates, against the definition and against slower ways to find them."""
+"""Pareto fronts compared with the definition and with slower algorithms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of long jobs: what a function is told, and when a bar appears and what it says."""
+"""Progress of long jobs: calls of a function, and the progress bar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps in folders that were stopped, damaged or are somebody else's."""
+"""Sweeps in folders that were interrupted, damaged or belong to another sweep."""
 
 from __future__ import annotations
 

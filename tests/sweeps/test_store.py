@@ -1,4 +1,4 @@
-"""Sweeps in folders: parts, going on after a stop, other people's files, and choosing without reading everything."""
+"""Sweeps in folders: parts, resumption, foreign files, and selection without reading everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps: the grid, its order, and that each point is what an estimate says."""
+"""Sweeps: the grid, its order, and points equal to estimates."""
 
 from __future__ import annotations
 

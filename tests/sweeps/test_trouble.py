@@ -1,4 +1,4 @@
-"""Sweeps when something goes wrong: workers, points, memory, options, Ctrl-C."""
+"""Failures during sweeps: workers, points, memory, options, Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The adapters to loops that a user writes, of accelerate and of ignite, in real runs."""
+"""Adapters to user-written loops, of accelerate and of ignite, in real runs."""
 
 from __future__ import annotations
 

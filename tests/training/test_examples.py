@@ -1,4 +1,4 @@
-"""The examples of training run, a few steps of each, and print what the page about them shows."""
+"""The training examples run for a few steps and print the output shown on their page."""
 
 from __future__ import annotations
 

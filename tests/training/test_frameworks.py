@@ -1,4 +1,4 @@
-"""The tracker itself in loops of frameworks: 200 steps that end in the same bits, and figures by hand."""
+"""The tracker in loops of frameworks: 200 steps with bitwise equal results, and figures by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model gets of a batch, and random numbers that go on as if nothing had drawn any."""
+"""Model inputs derived from a batch, without advancing random generators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The callback in both packages of Lightning: what it counts, and that training is what it is without it."""
+"""The callback in both packages of Lightning: its counts, and training equal to that without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cost of a model with prunable channels as a term of its loss: values, slopes, coupling, budgets."""
+"""The cost of a model with prunable channels as a term of its loss: values, gradients, coupling, budgets."""
 
 from __future__ import annotations
 

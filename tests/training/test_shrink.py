@@ -1,4 +1,4 @@
-"""Channels taken out of real modules: they run, cost what the graph with named widths says, and compute the same."""
+"""Channels removed from real modules: cost equal to the graph with named widths, and the same results."""
 
 from __future__ import annotations
 

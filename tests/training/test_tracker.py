@@ -1,4 +1,4 @@
-"""What a tracker records: cost to serve, zeros, structures that change, settings, state, and trouble."""
+"""Records of a tracker: cost to serve, zeros, structure changes, settings, state, and failures."""
 
 from __future__ import annotations
 

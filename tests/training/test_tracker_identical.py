@@ -1,4 +1,4 @@
-"""A run with the tracker ends in the bits of one without it: weights, optimizer, buffers, generators."""
+"""A run with the tracker is bitwise equal to one without it: weights, optimizer, buffers, generators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MFU, HFU, MBU and throughput against figures worked out by hand."""
+"""MFU, HFU, MBU and throughput compared with figures computed by hand."""
 
 from __future__ import annotations
 

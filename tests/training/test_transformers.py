@@ -1,4 +1,4 @@
-"""The callback in the Trainer of transformers: what it counts, and that training is what it is without it."""
+"""The callback in the Trainer of transformers: its counts, and training equal to that without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Channel groups beside models that are built narrower and captured afresh."""
+"""Channel groups compared with models that are built narrower and captured again."""
 
 from __future__ import annotations
 

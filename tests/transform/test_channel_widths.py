@@ -1,4 +1,4 @@
-"""Channel groups of graphs built by hand: what is one unit, and lengths, strides and arguments in widths."""
+"""Channel groups of hand-built graphs: units, and lengths, strides and arguments in widths."""
 
 from __future__ import annotations
 

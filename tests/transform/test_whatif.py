@@ -1,4 +1,4 @@
-"""What a model would cost in other formats, beside modules that really have them and beside measured products."""
+"""Costs of a model in other formats, compared with modules in these formats and with measured products."""
 
 from __future__ import annotations
 
