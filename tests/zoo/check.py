@@ -1,4 +1,4 @@
-"""One model of the zoo: built, captured, counted, and everything checked that has to hold for every model."""
+"""Check of one model of the zoo: it is built, captured, counted, and compared with general properties."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ COUNTED_TWICE = ("transformers", "diffusers")
 
 @dataclass
 class Outcome:
-    """What came of one case.
+    """Outcome of one case.
 
     Attributes:
         case: `library:name`.
-        group: What the coverage page lists it under.
-        record: What the golden file keeps of it: counts, or the reason why it cannot be built.
-        failures: What did not hold, in words; empty where all did.
-        seconds: How long it took.
+        group: Group on the coverage page.
+        record: Entry of the golden file: counts, or the reason why the model cannot be built.
+        failures: Descriptions of failed checks.
+        seconds: Duration.
     """
 
     case: str
@@ -48,7 +48,7 @@ class Outcome:
 
 
 def check(case: Case) -> Outcome:
-    """Builds, captures and counts a case; what fails is in the outcome, and nothing is raised."""
+    """Build, capture and count a case; failures are part of the outcome, and nothing is raised."""
     outcome = Outcome(str(case), case.group)
     began = time.perf_counter()
     stage = "build"
@@ -93,11 +93,11 @@ def _one_line(text: str) -> str:
 
 
 class _HalfwayError(Exception):
-    """What the forward raises where the check makes it raise."""
+    """Error that the check makes a forward raise."""
 
 
 class _Entries:
-    """Counts the modules that a forward enters, and raises at one of them once `raise_at` is given."""
+    """Counts the modules that a forward enters, and raises in one of them if `raise_at` is given."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -175,7 +175,7 @@ def _published(case: Case, counts: ic.Counts) -> list[str]:
 
 
 def agrees(counted: int, published: float) -> bool:
-    """Whether a count is a published figure to the digits of the figure: zeros at its end stand for rounding."""
+    """Return whether a count equals a published figure to its digits; zeros at its end are due to rounding."""
     unit = 1
     while published and published % (unit * 10) == 0:
         unit *= 10
@@ -185,21 +185,21 @@ def agrees(counted: int, published: float) -> bool:
 def counted_again(
     module: torch.nn.Module, args: Any, kwargs: Any, graph: ic.Graph, sizes: dict[str, Any]
 ) -> tuple[str, list[str]]:
-    """Compares contraction FLOPs with those of the second counter.
+    """Compare contraction FLOPs with those of the second counter.
 
-    Where a real run says how long each length was that depends on its data, the model is captured and compared at
-    these. Where it does not, since data also decide how often a loop runs, it is compared at the defaults, which are
-    bounds: a difference is then no fault, but nothing has been compared.
+    If a real run determines each data-dependent length, the model is captured and compared at these lengths. Otherwise,
+    since data also determine numbers of loop iterations, it is compared at the defaults, which are bounds: a difference
+    is then not an error, but nothing has been compared.
 
     Args:
         module: The model.
         args: Its positional inputs.
         kwargs: Its named inputs.
-        graph: What was captured of it.
-        sizes: The values of its sizes.
+        graph: Its captured graph.
+        sizes: Values of its sizes.
 
     Returns:
-        Why there is nothing to compare, empty where there is; and what differs.
+        The reason why nothing was compared, or an empty string; and the differences.
     """
     if importlib.util.find_spec("zoo.flop_counter") is None:
         return "there is no second counter", []
@@ -223,11 +223,11 @@ _NUMBERED = re.compile(r"(.+\.nonzero)(_\d+)?")
 
 
 def lengths_of_data(sizes: dict[str, Any], lengths: Mapping[str, list[int]]) -> dict[str, int] | None:
-    """What a real run found for each size of a graph; None where it has no number for one, or more than one.
+    """Return a real run's value for each size of a graph; None if a size has no value, or more than one.
 
     Args:
         sizes: The sizes by name: `experts.nonzero`, `experts.nonzero_2`.
-        lengths: What the run found, by the name of the first.
+        lengths: Values of the run, by the name of the first size.
     """
     names: dict[str, list[str]] = {}
     for name in sizes:

@@ -1,4 +1,4 @@
-"""What the default configs of some model types leave open, and what the general shrinking cannot know of others."""
+"""Completions of incomplete default configs, and exceptions from the general shrinking of configs."""
 
 from __future__ import annotations
 

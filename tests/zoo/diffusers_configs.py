@@ -1,6 +1,6 @@
-"""Configurations of diffusers models: published ones, and those that a class needs because its defaults do not build.
+"""Configurations of diffusers models: published ones, and ones for classes whose defaults do not build.
 
-The published ones are what the models' repositories keep as `config.json`, less what equals the default of the class.
+Published ones are the `config.json` files of the models' repositories, without values equal to the class's defaults.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every model class of diffusers, at its default configuration where that builds, and published configurations."""
+"""All model classes of diffusers, at their default configurations if these build, and published configurations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ diffusers.utils.logging.set_verbosity_error()
 
 
 def cases() -> list[Case]:
-    """One case per class that diffusers exports, and one per published configuration."""
+    """Yield one case per class that diffusers exports, and one per published configuration."""
     classes = {name: _class(name) for name in dir(diffusers) if _class(name) is not None}
     return [
         *(Case("diffusers", name, _group(found), partial(_build, name)) for name, found in classes.items()),
@@ -46,7 +46,7 @@ def _class(name: str) -> Any:
 
 
 def _group(found: type) -> str:
-    """The folder of diffusers that a class lies in, and for transformers what their name says they make."""
+    """Return the folder of a class in diffusers; for transformers, the kind of output by their names."""
     parts = found.__module__.split(".")
     if parts[1] != "models":
         return "part of a pipeline"

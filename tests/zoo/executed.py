@@ -1,4 +1,4 @@
-"""What a real forward ran: its ops, and the lengths that its values decided."""
+"""Record of a real forward: its operators, and lengths determined by its values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _MASKS = (torch.bool, torch.uint8)
 
 
 class Executed(TorchDispatchMode):
-    """Takes down the ops of a forward, and by the module that asks how much of a mask is true.
+    """Records the operators of a forward, and the number of true elements of masks by module.
 
     Attributes:
-        ops: Each op once.
-        lengths: `path.nonzero` -> one number for each mask, in the order of the run.
+        ops: All operators, each once.
+        lengths: `path.nonzero` -> one number per mask, in order.
     """
 
     def __init__(self, module: nn.Module) -> None:

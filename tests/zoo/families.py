@@ -1,4 +1,4 @@
-"""Which files list models, and the cases that they hold."""
+"""Files that list models, and their cases."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Family(NamedTuple):
     """One file of cases.
 
     Attributes:
-        name: The file's name without its ending.
-        cases: What it lists, by `library:name`.
-        missing: Why there is nothing, where there is nothing.
+        name: Stem of the file.
+        cases: Its cases, by `library:name`.
+        missing: Reason for an empty list.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Family(NamedTuple):
 
 @cache
 def family(name: str) -> Family:
-    """The cases of one file; nothing is built yet."""
+    """Return the cases of one file, without building them."""
     if importlib.util.find_spec(f"zoo.{name}") is None:
         return Family(name, {}, f"there is no tests/zoo/{name}.py")
     if importlib.util.find_spec(FAMILIES.get(name, "torch")) is None:
@@ -63,6 +63,6 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def families(libraries: Iterable[str] = ()) -> list[Family]:
-    """All files of cases, or those of some libraries."""
+    """Return all files of cases, or those of some libraries."""
     wanted = set(libraries) or set(FAMILIES.values())
     return [family(name) for name, library in FAMILIES.items() if library in wanted]

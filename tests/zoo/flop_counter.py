@@ -1,12 +1,12 @@
-"""Work of a forward as torch's own counter sees it: a count that shares nothing with this package but the model.
+"""Work of a forward by torch's own counter, which shares only the model with this package.
 
-The counter has rules for products, convolutions and attention. It does not know every product: a module that runs one
-without a rule is not comparable. Attention is forced into its products, because the counter has no rule for the fused
-CPU kernel; gradients are on, because `nn.MultiheadAttention` else takes a path of its own; experts run one by one,
-because the counter has no rule for grouped products.
+The counter has rules for products, convolutions and attention, but not for every product: a module that runs one
+without a rule is not comparable. Attention is decomposed into its products, because the counter has no rule for the
+fused CPU kernel; gradients are enabled, because `nn.MultiheadAttention` otherwise takes a fast path; experts run one by
+one, because the counter has no rule for grouped products.
 
-A model is run with weights where they fit. A larger one is run as it is, on meta tensors, as far as its forward asks
-for no values: torch's own shape rules then say what its products are as long as.
+A model is run with weights if these fit into memory. A larger one is run on meta tensors, as long as its forward reads
+no values: torch's own shape rules then determine the lengths of its products.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LONGEST = 160  # characters of a reason
 
 
 def _euclidean(x1: Any, x2: Any, *_: Any, out_shape: Any, **__: Any) -> int:
-    """Squares of norms and ones beside both operands: |a|^2 + |b|^2 - 2ab as one product."""
+    """Append squares of norms and ones to both operands: |a|^2 + |b|^2 - 2ab as one product."""
     return 2 * math.prod(out_shape) * (x1[-1] + 2)
 
 
@@ -56,13 +56,13 @@ _RULES: dict[Any, Any] = {
 
 
 class Counted(NamedTuple):
-    """What torch's counter made of a forward.
+    """Result of torch's counter for a forward.
 
     Attributes:
-        flops: What it counted; None where it could not run the forward.
-        reason: Why the count says nothing about the forward, in words; empty where it does.
-        by_module: FLOPs by the path of a module, those of its parts included.
-        lengths: Path of a module and `nonzero` -> how many elements of each of its masks were true.
+        flops: The count; None if the forward could not be run.
+        reason: Reason why the count is not comparable; empty if it is.
+        by_module: FLOPs by module path, including submodules.
+        lengths: Path of a module and `nonzero` -> number of true elements of each of its masks.
     """
 
     flops: int | None
@@ -72,19 +72,19 @@ class Counted(NamedTuple):
 
 
 def independent_flops(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
-    """Contraction FLOPs of one forward by torch's counter; None where they say nothing about it."""
+    """Contraction FLOPs of one forward by torch's counter; None if not comparable."""
     counted = torch_counted(module, args, kwargs)
     return None if counted.reason else counted.flops
 
 
 def torch_counted(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], expected: int = 0) -> Counted:
-    """Runs a module under torch's counter, with real weights or on meta tensors, as far as one of them goes.
+    """Run a module under torch's counter, with real weights or on meta tensors.
 
     Args:
-        module: As a capture gets it. It stays as it is.
-        args: Its positional inputs. Those with values are used as they are; the others are invented.
+        module: The module, as for a capture. It is not changed.
+        args: Its positional inputs. Those with values are used; others are generated.
         kwargs: Its named inputs, likewise.
-        expected: About how many FLOPs the forward has, for a choice between the two.
+        expected: Approximate FLOPs of the forward, for the choice between real and meta tensors.
     """
     parameters = sum(p.numel() for p in module.parameters() if p.is_meta)
     small = parameters <= _MOST_PARAMETERS and expected <= _MOST_FLOPS
@@ -116,7 +116,7 @@ def _on_meta(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 
 
 def _on_meta_with_values(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Counted:
-    """On meta tensors but for inputs that have values, which a forward may ask for."""
+    """Run on meta tensors, except for inputs with values, which a forward may read."""
     # Shapes do not depend on where values lie, but some of torch's shape rules insist on one device.
     with allow_autocast_off_on_meta(), mock.patch("torch._prims_common.check_same_device"):
         return _with_or_without_gradients(module, args, kwargs)
@@ -158,10 +158,10 @@ def _run(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], gr
 
 
 def real_copy(module: nn.Module) -> nn.Module:
-    """A module like one on meta, with weights, made from its config.
+    """Return a module like one on meta, with weights, created from its config.
 
     Raises:
-        NotImplementedError: There is no config to make it from.
+        NotImplementedError: There is no config.
     """
     make: Any = type(module)
     if hasattr(module, "_from_config"):

@@ -1,7 +1,7 @@
-"""Inputs of model types whose forward takes something that no config tells: made here as their users make them.
+"""Inputs of model types whose configs do not determine them, created as their users do.
 
-Such a type runs through `package.module:callable` for a user too. Each maker gets the config of the small model, and
-gives the named inputs of one forward; shapes alone (meta tensors), except where the forward asks for values.
+Users run such a type through `package.module:callable` too. Each function takes the config of the small model and
+returns the named inputs of one forward, as meta tensors unless the forward reads values.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def _floats(*shape: int) -> torch.Tensor:
 
 
 def _wav2vec2_bert(config: Any) -> dict[str, Any]:
-    """Pairs of mel frames, as its feature extractor stacks them."""
+    """Pairs of mel frames, as stacked by the model's feature extractor."""
     return {"input_features": _floats(BATCH, 50, config.feature_projection_input_dim)}
 
 
 def _jev(config: Any) -> dict[str, Any]:
-    """One prompt with two questions: the place after each, how many options it has, and its type."""
+    """A prompt with two questions: the position after each, its number of options, and its type."""
     del config
     return {
         "input_ids": torch.full((1, SEQUENCE), 7),
@@ -38,7 +38,7 @@ def _jev(config: Any) -> dict[str, Any]:
 
 
 def _pi0(config: Any) -> dict[str, Any]:
-    """What a robot's cameras see with their places among the words, its state, and noise in the place of actions."""
+    """Camera images of a robot with their placeholder tokens, its state, and noise instead of actions."""
     cameras, vlm = 2, config.vlm_config
     side, patch = vlm.vision_config.image_size, vlm.vision_config.patch_size
     seen = [vlm.image_token_id] * (cameras * (side // patch) ** 2)
@@ -54,7 +54,7 @@ def _pi0(config: Any) -> dict[str, Any]:
 
 
 def _esmfold2(config: Any) -> dict[str, Any]:
-    """The features of one chain of a protein, as the library's own function makes them of its sequence."""
+    """Features of one protein chain, computed from its sequence by the library's own function."""
     from transformers.models.esmfold2.modeling_esmfold2 import EsmFold2AtomInputs
     from transformers.models.esmfold2.protein_utils import prepare_protein_features
 
@@ -66,27 +66,27 @@ def _esmfold2(config: Any) -> dict[str, Any]:
 
 
 def _moshi_depth(config: Any) -> dict[str, Any]:
-    """One step of speech: a token of text and those of all codebooks but the last, after a state of the main model."""
+    """One step of speech: a text token and those of all codebooks except the last, after a state of the main model."""
     ids = torch.full((BATCH, config.num_codebooks), 3)
     return {"input_ids": ids, "last_hidden_state": _floats(BATCH, 1, config.input_size)}
 
 
 def _talker(config: Any) -> dict[str, Any]:
-    """What the model around it has embedded: its thinker's states and its own codes, each from a table of its own."""
+    """Inputs embedded by the enclosing model: states of its thinker and its own codes, each from its own table."""
     return {"inputs_embeds": _floats(BATCH, SEQUENCE, config.hidden_size)}
 
 
 def _voxtral_realtime_text(config: Any) -> dict[str, Any]:
-    """Words, and how far what is written lies behind what is heard, as the model around it embeds that."""
+    """Words, and the delay of the text behind the audio, as embedded by the enclosing model."""
     ids = torch.full((BATCH, SEQUENCE), 3)
     return {"input_ids": ids, "t_cond": _floats(1, 1, config.hidden_size)}
 
 
 def _speech_codec(margin: int) -> Maker:
-    """A second of sound, padded to whole frames, and pairs of its mel frames for the encoder of its meaning.
+    """One second of audio, padded to whole frames, and pairs of its mel frames for the semantic encoder.
 
     Args:
-        margin: Samples that the mel frames are made of beside those.
+        margin: Additional samples for the mel frames.
     """
 
     def make(config: Any) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _speech_codec(margin: int) -> Maker:
 
 
 def _phi4_multimodal_audio(config: Any) -> dict[str, Any]:
-    """Mel frames of a second, none of them padded."""
+    """Mel frames of one second, without padding."""
     frames = 98
     mask = torch.ones((BATCH, frames), dtype=torch.bool)
     return {"hidden_states": _floats(BATCH, frames, config.input_size), "mask": mask}
@@ -112,7 +112,7 @@ def _qwen2_5_omni_bigvgan(config: Any) -> dict[str, Any]:
 
 
 def _qwen2_5_omni_dit(config: Any) -> dict[str, Any]:
-    """One step of the sampler: noise, what the voice is like, and the codes of speech, each for several mel frames."""
+    """One step of the sampler: noise, voice conditioning, and speech codes, each for several mel frames."""
     frames = SEQUENCE * config.repeats
     return {
         "hidden_states": _floats(BATCH, frames, config.mel_dim),
@@ -124,7 +124,7 @@ def _qwen2_5_omni_dit(config: Any) -> dict[str, Any]:
 
 
 def _qwen2_5_omni_token2wav(config: Any) -> dict[str, Any]:
-    """Codes of one sentence, and a voice: its embedding, and mel frames that it has spoken."""
+    """Codes of one sentence, and a voice: its embedding, and mel frames spoken by it."""
     dit = config.dit_config
     return {
         "code": torch.full((1, SEQUENCE), 3),
@@ -134,7 +134,7 @@ def _qwen2_5_omni_token2wav(config: Any) -> dict[str, Any]:
 
 
 def _blt_local_encoder(_: Any) -> dict[str, Any]:
-    """Bytes, and which of eight patches each belongs to."""
+    """Bytes, and the patch of each among eight."""
     return {
         "input_ids": torch.empty((BATCH, SEQUENCE), dtype=torch.int64, device="meta"),
         "num_patches": SEQUENCE // 2,
@@ -143,7 +143,7 @@ def _blt_local_encoder(_: Any) -> dict[str, Any]:
 
 
 def _blt_local_decoder(config: Any) -> dict[str, Any]:
-    """States of bytes by the local encoder, and of patches by the global transformer."""
+    """States of bytes from the local encoder, and of patches from the global transformer."""
     return {
         "inputs_embeds": _floats(BATCH, SEQUENCE, config.hidden_size),
         "patch_embeds": _floats(BATCH, SEQUENCE // 2, config.hidden_size_global),

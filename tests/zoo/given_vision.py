@@ -1,4 +1,4 @@
-"""Inputs of parts of models that see, as the whole model hands them to the part; see `given_inputs.py`."""
+"""Inputs of parts of vision models, as passed by the whole model; see `given_inputs.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _floats(*shape: int) -> torch.Tensor:
 
 
 def _block_assistant(config: Any) -> dict[str, Any]:
-    """Drafting a block: noise in its place, states of the large model, and a mask over both."""
+    """Drafting of a block: noise, states of the large model, and a mask over both."""
     width = len(config.target_layer_ids) * config.hidden_size
     return {
         "noise_embeds": _floats(BATCH, config.block_size, config.hidden_size),
@@ -28,7 +28,7 @@ def _block_assistant(config: Any) -> dict[str, Any]:
 
 
 def _assistant(config: Any) -> dict[str, Any]:
-    """Drafting one token: states of the large model beside the token, and keys and values of its last layers."""
+    """Drafting of one token: states of the large model next to the token, and keys and values of its last layers."""
     text = config.text_config
     shared = {}
     for index, kind in enumerate(text.layer_types):
@@ -41,7 +41,7 @@ def _assistant(config: Any) -> dict[str, Any]:
 
 
 def _image_to_image(config: Any) -> dict[str, Any]:
-    """In each sample one image to start from, and the grid of the one to be drawn."""
+    """One image to start from per sample, and the grid of the image to generate."""
     vision = config.vision_config
     side = _IMAGE // vision.patch_size
     patches = _floats(BATCH * side * side, vision.in_channels * vision.patch_size**2)
@@ -59,7 +59,7 @@ def _image_to_image(config: Any) -> dict[str, Any]:
 
 
 def _padded_patches(config: Any) -> dict[str, Any]:
-    """A page per sample, with its patches padded to those of the largest page."""
+    """One page per sample, with patches padded to those of the largest page."""
     vision = config.vlm_config.vision_config
     side = _IMAGE // vision.patch_size
     places = (side // vision.spatial_merge_size) ** 2
@@ -70,18 +70,18 @@ def _padded_patches(config: Any) -> dict[str, Any]:
 
 
 def _picture(_: Any) -> dict[str, Any]:
-    """A backbone that calls its picture hidden states."""
+    """A backbone whose image input is named hidden states."""
     return {"hidden_states": _floats(BATCH, 3, _IMAGE, _IMAGE)}
 
 
 def _patches_and_queries(config: Any) -> dict[str, Any]:
-    """As many learned queries as patches, behind them."""
+    """As many learned queries as patches, appended to them."""
     patches = 144
     return {"inputs_embeds": _floats(BATCH, 2 * patches, config.hidden_size), "num_patches": patches}
 
 
 def _pooled_patches(config: Any) -> dict[str, Any]:
-    """Each token pools two by two patches of one crop."""
+    """Pooling of 2 x 2 patches of a crop per token."""
     rows = 26
     index = torch.arange(rows * rows).reshape(rows // 2, 2, rows // 2, 2).permute(0, 2, 1, 3).reshape(-1, 4)
     width = config.hidden_size * len(config.vision_feature_layer)
@@ -89,14 +89,14 @@ def _pooled_patches(config: Any) -> dict[str, Any]:
 
 
 def _detr_encoder(config: Any) -> dict[str, Any]:
-    """One level of features with their places, and a text."""
+    """One level of features with their positions, and a text."""
     level = _floats(BATCH, config.hidden_size, _ROWS, _ROWS)
     text = _floats(BATCH, WORDS, config.hidden_size)
     return {"vision_features": [level], "text_features": text, "vision_pos_embeds": [level]}
 
 
 def _detr_decoder(config: Any) -> dict[str, Any]:
-    """What the encoder made of an image, and a text."""
+    """The encoder's result for an image, and a text."""
     rows = _floats(BATCH, _ROWS * _ROWS, config.hidden_size)
     return {
         "vision_features": rows,
@@ -118,7 +118,7 @@ def _mask_decoder(config: Any) -> dict[str, Any]:
 
 
 def _tiles(config: Any) -> dict[str, Any]:
-    """Tiles of a picture, each as two equal frames, with channels last."""
+    """Tiles of an image, each as two equal frames, with channels last."""
     tile = (config.temporal_patch_size, config.patch_size, config.patch_size, config.num_channels)
     return {"pixel_values": _floats(BATCH * (_IMAGE // config.patch_size + 1) ** 2, *tile)}
 

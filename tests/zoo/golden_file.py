@@ -16,12 +16,12 @@ Record = dict[str, Any]
 
 
 def versions() -> dict[str, str]:
-    """The installed releases of the libraries, without what a build adds (`2.13.0+cpu`)."""
+    """Return the installed releases of the libraries, without build suffixes (`2.13.0+cpu`)."""
     return {name: version(name).partition("+")[0] for name in LIBRARIES if importlib.util.find_spec(name)}
 
 
 def read(path: Path = PATH) -> tuple[dict[str, str], dict[str, Record]]:
-    """The releases that the file was written with, and the record of each case."""
+    """Return the releases used to write the file, and the record of each case."""
     if not path.is_file():
         return {}, {}
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -29,7 +29,7 @@ def read(path: Path = PATH) -> tuple[dict[str, str], dict[str, Record]]:
 
 
 def write(records: Mapping[str, Record], path: Path = PATH) -> None:
-    """Writes all records, sorted by case."""
+    """Write all records, sorted by case."""
     lines = ",\n".join(
         f"{json.dumps(case)}: {json.dumps(record, separators=(',', ':'))}" for case, record in sorted(records.items())
     )
@@ -38,7 +38,7 @@ def write(records: Mapping[str, Record], path: Path = PATH) -> None:
 
 
 def differences(case: str, record: Record, stored: Mapping[str, Record]) -> list[str]:
-    """How a record differs from the stored one, in words."""
+    """Return descriptions of the differences between a record and the stored one."""
     if case not in stored:
         return ["is not in the golden file"]
     before = stored[case]
@@ -50,16 +50,16 @@ def differences(case: str, record: Record, stored: Mapping[str, Record]) -> list
 
 
 def same_release(library: str, stored: Mapping[str, str]) -> bool:
-    """Whether the file was written with the installed releases of torch and of a library.
+    """Return whether the file was written with the installed releases of torch and of a library.
 
-    How a model is written decides its nodes and copies, and with another release it may be written in another way.
+    The implementation of a model determines its nodes and copies, and may change between releases.
     """
     now = versions()
     return all(now.get(name) == stored.get(name) for name in ("torch", library))
 
 
 def sample(records: Mapping[str, Record], each: int) -> list[str]:
-    """The smallest case of every group, and of these up to `each` per library, evenly spread over its sorted groups.
+    """Return the smallest case of every group, up to `each` per library, evenly spread over its sorted groups.
 
     The size of a case is its number of nodes.
     """
@@ -78,6 +78,6 @@ def sample(records: Mapping[str, Record], each: int) -> list[str]:
 
 
 def spread(values: list[str], most: int) -> list[str]:
-    """Up to `most` values, evenly spaced over all."""
+    """Return at most `most` values, evenly spaced over all."""
     step = max(1.0, len(values) / most)
     return [values[int(i * step)] for i in range(min(most, len(values)))]

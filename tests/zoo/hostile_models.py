@@ -1,4 +1,4 @@
-"""Cases that end badly, for the tests of the runner: none of them may end a run."""
+"""Cases that fail, for tests of the runner: none of them may end a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.case import Built, Case, NotBuildableError
 
 
 class _Forward(nn.Module):
-    """A linear layer with something to do before it."""
+    """A linear layer preceded by a function."""
 
     def __init__(self, first: Any) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def _unbuildable() -> NoReturn:
 
 
 def cases() -> list[Case]:
-    """One case for each way of going wrong, and two that go well."""
+    """Return one case for each kind of failure, and two that succeed."""
     return [
         Case("hostile", "well", "good", _built, flops=lambda: 64, parameters=lambda: 20),
         Case("hostile", "crash", "bad", lambda: _built(_crash)),

@@ -1,6 +1,6 @@
-"""Runs the zoo: every public model of torchvision, timm, transformers and diffusers, captured, counted and checked.
+"""Run the zoo: every public model of torchvision, timm, transformers and diffusers is captured, counted and checked.
 
-`python tests/zoo/run.py` compares with `tests/golden/zoo.json` and exits with 1 where something differs or failed;
+`python tests/zoo/run.py` compares with `tests/golden/zoo.json` and exits with 1 after a difference or a failure;
 `--write` rewrites that file and `docs/coverage.md`, whose diff is then reviewed.
 """
 
@@ -41,7 +41,7 @@ CONSOLE = Console()
 def main(
     libraries: tuple[str, ...], only: str | None, sample: int | None, jobs: int, limit: float, write: bool
 ) -> None:
-    """Captures, counts and checks the models of the zoo."""
+    """Capture, count and check the models of the zoo."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
     chosen, missing, whole = _chosen(libraries, only, sample)
     for text in missing:
@@ -84,7 +84,7 @@ def main(
 def _chosen(
     libraries: tuple[str, ...], only: str | None, sample: int | None
 ) -> tuple[list[tuple[Job, str]], list[str], set[str]]:
-    """The cases to run, what is missing, and the libraries of which all is run."""
+    """Return the cases to run, the missing files, and the libraries that are run completely."""
     found, missing = families(libraries), []
     chosen: list[tuple[Job, str]] = []
     whole = {library for library in FAMILIES.values() if not libraries or library in libraries}

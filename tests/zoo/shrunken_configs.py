@@ -1,9 +1,8 @@
-"""Configs of `transformers` made small: fewer layers, narrow, with every kind of layer that the full one has.
+"""Small configs of `transformers`: fewer and narrower layers, with every kind of layer of the full config.
 
-A config is a tree of numbers under names that the library uses in one sense everywhere, so that one table of names
-shrinks them all. What depends on another number keeps its relation: key heads that are fewer than heads stay fewer,
-rope sections keep their sum, token ids stay inside the vocabulary. Layers are cut by kind: of each kind that a list
-of layer types names, one stays.
+A config is a tree of numbers whose names have the same meaning everywhere in the library, so one table of names shrinks
+all configs. Relations between numbers are preserved: fewer key heads than heads stay fewer, rope sections keep their
+sum, token ids stay inside the vocabulary. Layers are removed by kind: one of each kind in a list of layer types stays.
 """
 
 from __future__ import annotations
@@ -80,14 +79,14 @@ _SMALLEST_LIST = 3
 
 
 def shrunken(config: Tree, *, narrow: bool = True) -> Tree:
-    """A small config with the same kinds of layers.
+    """Return a small config with the same kinds of layers.
 
     Args:
-        config: what `PreTrainedConfig.to_dict` gives.
-        narrow: whether widths shrink too, and not layers alone.
+        config: Result of `PreTrainedConfig.to_dict`.
+        narrow: Whether to shrink widths too, instead of layers only.
 
     Returns:
-        A new tree; the given one stays as it is.
+        A new tree; the given one is not changed.
     """
     small = {
         name: shrunken(value, narrow=narrow)
@@ -139,10 +138,10 @@ def _cut_stages(small: Tree) -> None:
 
 
 def _cut_layers(small: Tree) -> set[str]:
-    """Keeps one layer of each kind, by what says a kind for each layer, and two layers at least.
+    """Keep one layer of each kind by the lists of kinds, and at least two layers.
 
     Returns:
-        The names of the counts that are settled.
+        Names of the determined counts.
     """
     settled: set[str] = set()
     for count_name in [name for name in small if _LAYER_COUNT.fullmatch(name)]:
@@ -188,7 +187,7 @@ def _cut_layers(small: Tree) -> set[str]:
 
 
 def _cut_plain_stages(small: Tree, count: int, kept: int) -> None:
-    """A backbone whose stages are its layers: as many features as before, of the last layers that are left."""
+    """Shrink a backbone whose stages are its layers: the same number of features, from the last remaining layers."""
     names = ["stem", *(f"stage{i}" for i in range(1, kept + 1))]
     features = len(small.get("out_features") or [1])
     small["stage_names"] = names
@@ -240,7 +239,7 @@ def _keep_relations(config: Tree, small: Tree) -> None:
 
 
 def _scale_sections(small: Tree) -> None:
-    """The parts of a rotary embedding that turn by time, height and width: together half of what is rotated."""
+    """Return the sections of a rotary embedding for time, height and width: together half of the rotated width."""
     rope = small.get("rope_parameters")
     if not isinstance(rope, dict) or not isinstance(rope.get("mrope_section"), list):
         return
@@ -253,7 +252,7 @@ def _scale_sections(small: Tree) -> None:
 
 
 def with_sections(small: Tree) -> None:
-    """States the sections of rotary embeddings that a config leaves to the code, whose default is for wide heads."""
+    """Set the sections of rotary embeddings if the config leaves them to the code, whose default is for wide heads."""
     rope = small.get("rope_parameters")
     flat = isinstance(rope, dict) and rope and not any(isinstance(value, dict) for value in rope.values())
     if "vocab_size" in small and flat and "mrope_section" not in rope:
@@ -265,7 +264,7 @@ def with_sections(small: Tree) -> None:
 
 
 def _move_token_ids(config: Tree, small: Tree, vocabulary: int) -> None:
-    """Token ids beyond the vocabulary move to its end, each to its own place."""
+    """Map token ids beyond the vocabulary to distinct ids at its end."""
     moved: dict[int, int] = {}
     for name, value in config.items():
         if isinstance(value, bool) or not _TOKEN_ID.fullmatch(name):
@@ -277,7 +276,7 @@ def _move_token_ids(config: Tree, small: Tree, vocabulary: int) -> None:
 
 
 def merged(tree: Tree, changes: Tree) -> Tree:
-    """A tree with some of its values replaced, at any depth."""
+    """Return a tree with some of its values replaced, at any depth."""
     result = dict(tree)
     for name, value in changes.items():
         below = result.get(name)

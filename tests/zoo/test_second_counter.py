@@ -1,4 +1,4 @@
-"""The second counter of the zoo: that it counts what it says, and that it says where it does not count."""
+"""The second counter of the zoo: correct counts, and reports of incomparable ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.torch
 
 
 class _PlacesForFeatures(nn.Module):
-    """Insists on as many places among the tokens as there are features, as models that see do."""
+    """Requires as many placeholder tokens as features, like vision models."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class _PlacesForFeatures(nn.Module):
 
 
 class _Chooses(nn.Module):
-    """Rows that a mask chooses go through a product."""
+    """A product of rows selected by a mask."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class _Chooses(nn.Module):
 
 
 class _ExpertByExpert(_Chooses):
-    """A loop over the experts that were chosen, which data decide."""
+    """A loop over the chosen experts, which depend on data."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         score = (x + self.linear.bias.sum() * 0).sum(1)

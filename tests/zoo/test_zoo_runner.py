@@ -1,4 +1,4 @@
-"""The runner of the zoo: what it reports, and that no case ends a run."""
+"""The runner of the zoo: its reports, and cases that must not end a run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_published_figure_is_compared_to_its_digits(counted: int, published: f
 
 
 def test_a_check_fails_where_a_forward_leaves_something_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise a check that always passes would pass."""
+    """A check that cannot fail would be useless."""
     case = family("hostile_models").cases["hostile:well"]
     capture = ic.capture
 

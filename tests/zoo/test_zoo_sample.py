@@ -1,4 +1,4 @@
-"""A sample of the zoo, over all libraries and groups, against the stored counts of `tests/zoo/run.py`."""
+"""A sample of the zoo over all libraries and groups, compared with the stored counts of `tests/zoo/run.py`."""
 
 from __future__ import annotations
 

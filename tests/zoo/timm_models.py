@@ -1,4 +1,4 @@
-"""Every model that timm lists, at the image size of its published configuration."""
+"""All models listed by timm, at the image sizes of their published configurations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyinfercost.sources.models import load_model
 
 
 def cases() -> list[Case]:
-    """One case per name; its group is the file of timm that defines it."""
+    """Return one case per name; its group is the file of timm that defines it."""
     modules = {module: {module} for module in list_modules()}
     group = {
         name: module

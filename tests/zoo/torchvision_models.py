@@ -1,4 +1,4 @@
-"""Every model that torchvision lists (quantised ones have a file of their own), once per set of published weights.
+"""Every model that torchvision lists (quantized ones have a file of their own), once per set of published weights.
 
 The figures are those of `weights.meta`: `_ops` is in 10^9 multiply-accumulates, and was counted by torchvision on noise
 of 512x512 pixels that went through the weights' own transforms; video clips had 16 frames, and detection models resize
@@ -44,7 +44,7 @@ BOXES_FOUND: dict[str, Mapping[str, int]] = {
 
 
 def cases() -> list[Case]:
-    """One case per name and set of weights, and one per model whose published figure is not that of its defaults."""
+    """Return one case per name and set of weights, and one per model with a figure for other settings."""
     listed = []
     for name in models.list_models():
         family = models.get_model_builder(name).__module__.split(".")[2]
@@ -76,7 +76,7 @@ def _build(name: str, side: int) -> Built:
 
 
 def _side(weights: Any, group: str) -> int:
-    """The side of the square image that the weights' transforms make of a square one."""
+    """Return the side of the square image that the weights' transforms make of a square one."""
     if group in {"detection", "optical_flow"}:
         return NOISE_SIDE
     options = weights.transforms.keywords

@@ -1,4 +1,4 @@
-"""Every quantised model of torchvision, quantised and in the float form that it is made from."""
+"""All quantized models of torchvision, in quantized form and in the float form before quantization."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def _flops(name: str) -> int:
 
 
 def _parameters(name: str, quantize: bool) -> int:
-    """The published number; quantised, a batch norm is folded into its convolution and leaves a bias of its own length.
+    """Return the published number; in quantized form, a batch norm is folded into its convolution, which gets a bias.
 
-    So its weight is gone. Heads that are not built are gone too.
+    The norm's weight is therefore removed. Heads that are not built are removed too.
     """
     import torch
     from torch import nn
@@ -72,7 +72,7 @@ def _parameters(name: str, quantize: bool) -> int:
 
 
 def cases() -> list[Case]:
-    """All that `torchvision.models.quantization` lists, twice."""
+    """Return all models of `torchvision.models.quantization` in both forms."""
     import torchvision
 
     names = torchvision.models.list_models(module=torchvision.models.quantization)

@@ -1,5 +1,6 @@
-"""Every model type of `transformers` that can be built from a default config: shrunken, without weights, and run as its
-`hf:` spec runs it: a plain forward, and where it generates a prefill and a decode step."""
+"""All model types of `transformers` that can be built from a default config: small, without weights, and run as by
+their `hf:` specs: a plain forward and, for generating models, a prefill and a decode step.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +32,12 @@ _MOE = re.compile(
 
 
 def unbuildable() -> dict[str, str]:
-    """Types that no config alone makes run, and why."""
+    """Return the types that do not run from a config alone, with the reasons."""
     return dict(UNBUILDABLE)
 
 
 def cases() -> list[Case]:
-    """All types; a name such as `llama#decode` says the phase. What cannot be built says so when it is asked for."""
+    """Return all types, with names such as `llama#decode`. Types that cannot be built raise in `build`."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     generating = _generating()
@@ -56,7 +57,7 @@ def cases() -> list[Case]:
 
 
 def build(kind: str, phase: str) -> Built:
-    """The model of a type with inputs, as `hf:config.json#phase` gives it."""
+    """Build the model of a type with inputs, like `hf:config.json#phase`."""
     if kind in UNBUILDABLE:
         raise NotBuildableError(UNBUILDABLE[kind])
     import transformers
@@ -89,7 +90,7 @@ def _with_given_inputs(kind: str) -> Built:
 
 
 def config_file(kind: str) -> Path:
-    """A `config.json` of a small model of the type."""
+    """Write the `config.json` of a small model of the type."""
     path = Path(_folder().name) / f"{kind}.json"
     if not path.is_file():
         path.write_text(json.dumps(small_config(kind), default=str), encoding="utf-8")
@@ -97,7 +98,7 @@ def config_file(kind: str) -> Path:
 
 
 def small_config(kind: str) -> dict[str, Any]:
-    """The default config of a type, made small."""
+    """Return the default config of a type, made small."""
     from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING
 
@@ -112,7 +113,7 @@ def small_config(kind: str) -> dict[str, Any]:
 
 
 def _turns_in_sections(config_class: type) -> bool:
-    """Whether the rotary embedding of a model turns by time, height and width: then its code has sections for them."""
+    """Return whether the rotary embedding of a model has sections for time, height and width."""
     folder = Path(inspect.getfile(config_class)).parent
     return any("mrope_section" in file.read_text(encoding="utf-8") for file in folder.glob("modeling_*.py"))
 
@@ -130,14 +131,14 @@ def _tasks(*names: str) -> set[str]:
 
 @cache
 def _generating() -> set[str]:
-    """Types whose spec loads a class that generates."""
+    """Return the types whose spec loads a generating class."""
     paired = _tasks("SEQ_TO_SEQ_CAUSAL_LM", "SPEECH_SEQ_2_SEQ")
     return paired | _tasks("MULTIMODAL_LM", "IMAGE_TEXT_TO_TEXT") | (_tasks("CAUSAL_LM") - _tasks("MASKED_LM"))
 
 
 @cache
 def group_of(kind: str) -> str:
-    """What the coverage page lists a type under."""
+    """Return the group of a type on the coverage page."""
     if _STATE_SPACE.search(kind):
         return "state-space"
     if kind in _tasks("MULTIMODAL_LM", "IMAGE_TEXT_TO_TEXT") or "_vl" in kind or "clip" in kind:

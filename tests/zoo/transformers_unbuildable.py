@@ -1,4 +1,4 @@
-"""Model types of `transformers` that no config alone makes run, with the reason, and those not captured yet."""
+"""Model types of `transformers` that do not run from a config alone, with the reasons, and those not captured yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases in worker processes: a crash, a hang or a lack of memory ends one case and not the run."""
+"""Worker processes for cases: a crash, a hang or a lack of memory ends one case instead of the run."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Job = tuple[str, str]  # the file of cases, and the case's name in it
 
 
 def run(jobs: list[tuple[Job, str]], workers: int, limit_s: float) -> Iterator[Outcome]:
-    """Checks cases in worker processes, and yields what came of each when it is done.
+    """Check cases in worker processes, and yield the outcome of each when it is done.
 
     Args:
-        jobs: The file of cases and the name of a case, and its group.
-        workers: How many processes.
-        limit_s: How long one case may take before its process is ended.
+        jobs: File of cases and name of a case, with its group.
+        workers: Number of processes.
+        limit_s: Time limit of a case, after which its process is ended.
     """
     waiting = list(reversed(jobs))
     running: list[_Worker] = []
@@ -78,14 +78,14 @@ class _Worker:
         far_end.close()
 
     def start(self, job: Job, group: str) -> None:
-        """Hands it a case."""
+        """Send a case to the process."""
         self.job, self.group, self.began = job, group, time.monotonic() + IMPORT_LIMIT_S
         self.connection.send(job)
 
     def received(self) -> Outcome | None:
-        """What it sent: an outcome, or None when it begins a case.
+        """Return the received message: an outcome, or None at the beginning of a case.
 
-        A process that is gone has sent nothing, and that is the outcome.
+        If the process has exited, this is the outcome.
         """
         try:
             message = self.connection.recv()
@@ -103,7 +103,7 @@ class _Worker:
         return outcome
 
     def outcome(self, limit_s: float) -> Outcome | None:
-        """None while the time for a case is not over."""
+        """Return None within the time limit of a case."""
         # Until it begins, it imports a library.
         if time.monotonic() < self.began + limit_s:
             return None
@@ -126,7 +126,7 @@ class _Worker:
         return f"; it said: {' | '.join(words)[:500]}" if words else ""
 
     def end(self) -> None:
-        """Ends the process."""
+        """End the process."""
         self.connection.close()
         self.process.kill()
         self.process.join()
