@@ -119,7 +119,7 @@ def test_one_memory_needs_no_copy_and_an_unknown_link_is_not_known() -> None:
     unknown = ic.estimate(blocks(), hardware="tpu-v2", price=1)
     assert unknown.transfer_s is None
     assert unknown.cold_start is None
-    assert "not known" in ic.profile(blocks(), hardware="tpu-v2").to_markdown()
+    assert "unknown: the machine's file has no host link" in ic.profile(blocks(), hardware="tpu-v2").to_markdown()
     with pytest.raises(ValueError, match="tpu-v2 has no link to the host"):
         ic.estimate(blocks(), hardware="tpu-v2", price=1, transfer="pinned")
 
