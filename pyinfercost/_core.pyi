@@ -701,7 +701,7 @@ class Hardware:
     ) -> None: ...
     @property
     def id(self) -> str:
-        """Id in the catalogue, or of the file."""
+        """Id in the catalog, or of the file."""
     @property
     def name(self) -> str:
         """In words."""

@@ -75,7 +75,7 @@ def test_estimate(graph: ic.Graph) -> None:
     assert estimate.latency_s > parameter_bytes / machine.bandwidth_byte_per_s > 0
     assert estimate.latency_low_s <= estimate.latency_s <= estimate.latency_high_s
     assert estimate.fits_in_memory
-    assert sum(estimate.bound.values()) == pytest.approx(1)
+    assert sum(estimate.bound_shares.values()) == pytest.approx(1)
 
 
 def test_json_keeps_the_graph(graph: ic.Graph) -> None:

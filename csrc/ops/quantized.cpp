@@ -257,7 +257,7 @@ constexpr OpRule kRows[] = {
      "as _grouped_mm on fp8 or fp4; scale 1 per result"                                                                                                       },
     {"aten._weight_int8pack_mm",                                     weight_only,            stream_all,
      "2*m*n*k in the activation's dtype; scale 1 per result"                                                                                                  },
-    {"pyinfercost.linear_quantised",                                 linear_quantized,       stream_all,
+    {"pyinfercost.linear_quantized",                                 linear_quantized,       stream_all,
      "2*m*n*k in the operands' dtype; 1 per result to scale it; bias 1"                                                                                       },
     {"pyinfercost.linear_semi_structured",                           linear_semi_structured, stream_all,
      "2*m*n*k, zeros included; bias 1 per result"                                                                                                             },

@@ -12,7 +12,7 @@ import click
 from .. import _core
 from .calibrate_command import calibrate
 from .collective_command import collective
-from .diff_command import compare, diff
+from .diff_command import diff
 from .machines import machine_of
 from .measure_command import measure
 from .options import EPILOG, format_option
@@ -38,7 +38,6 @@ main.add_command(profile)
 main.add_command(sweep)
 main.add_command(collective)
 main.add_command(diff)
-main.add_command(compare)
 main.add_command(calibrate)
 main.add_command(measure)
 main.add_command(sparsity)

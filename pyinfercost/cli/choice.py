@@ -40,7 +40,7 @@ class Choice:
         best: Column that selects a single point.
         per: Columns; one best point is selected for each combination of their values.
         knee: Select the knee of each curve of throughput against batch.
-        tradeoff: Select these curves, with their knees marked.
+        batch_tradeoff: Select these curves, with their knees marked.
         along: Name of the batch size, the axis of these curves.
     """
 
@@ -51,20 +51,25 @@ class Choice:
     best: str | None = None
     per: tuple[str, ...] = ()
     knee: bool = False
-    tradeoff: bool = False
+    batch_tradeoff: bool = False
     along: str = BATCH
 
     def __post_init__(self) -> None:
         """Reject options that exclude one another."""
         directed = (*self.maximize, *self.minimize)
-        named = {"--best": self.best, "--pareto": self.pareto, "--knee": self.knee, "--tradeoff": self.tradeoff}
+        named = {
+            "--best": self.best,
+            "--pareto": self.pareto,
+            "--knee": self.knee,
+            "--batch-tradeoff": self.batch_tradeoff,
+        }
         given = [option for option, value in named.items() if value]
         if len(given) > 1:
             raise click.UsageError(f"{' and '.join(given)} cannot be combined; give one of them")
         if self.per and not self.best:
             raise click.UsageError("--per needs --best; give the column to choose by, such as --best latency_s")
-        curve = "--knee" if self.knee else "--tradeoff"
-        if (self.knee or self.tradeoff) and directed:
+        curve = "--knee" if self.knee else "--batch-tradeoff"
+        if (self.knee or self.batch_tradeoff) and directed:
             raise click.UsageError(
                 f"{curve} does not take --maximize or --minimize; it uses throughput against batch, so leave them out"
             )
@@ -74,7 +79,7 @@ class Choice:
     @property
     def chooses(self) -> bool:
         """Whether an option other than `--where` selects points."""
-        return bool(self.knee or self.tradeoff or self._objectives)
+        return bool(self.knee or self.batch_tradeoff or self._objectives)
 
     @property
     def is_one_point(self) -> bool:
@@ -155,8 +160,8 @@ class Choice:
             return result.pareto(*self.pareto, maximize=self.maximize, minimize=self.minimize)
         if self.knee and isinstance(result, Sweep):
             return result.knee(self.along, KNEE_OF)
-        if self.tradeoff and isinstance(result, Sweep):
-            return result.tradeoff(self.along)
+        if self.batch_tradeoff and isinstance(result, Sweep):
+            return result.batch_tradeoff(self.along)
         return result
 
     def words(self) -> str:
@@ -165,7 +170,7 @@ class Choice:
 
         if self.knee:
             return f"the knee of each curve of {KNEE_OF} against {self.along}"
-        if self.tradeoff:
+        if self.batch_tradeoff:
             return f"{KNEE_OF} against latency along {self.along}: ends, doublings, knees"
         directions = {**DIRECTIONS, **dict.fromkeys(self.maximize, True), **dict.fromkeys(self.minimize, False)}
         aims = ", ".join(f"{'most' if directions[name] else 'least'} {name}" for name in self._objectives)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,27 +56,25 @@ def diff(
         raise click.UsageError("--depth is for tables and Markdown; json and csv list every module, so leave it out")
     _check_limits(limits)
     with messages_for_people():
+        from ..predict.compare import Comparable
         from ..predict.compare import compare as compared
 
         if output is not None:
             check_writable(output)
-        sides = [_document(side) for side in (before, after)]
-        if None not in sides:
+        documents = [_document(side) for side in (before, after)]
+        if None not in documents:
             _refuse_options_of_models()
-        profiler = None if None not in sides else Profiler.from_options(options)
-        one, other = (
-            document if profiler is None or document is not None else profiler.profile(side, quiet=form in _WHOLE)
-            for side, document in zip((before, after), sides, strict=True)
-        )
+        profiler = None if None not in documents else Profiler.from_options(options)
+        sides: list[Comparable] = []
+        for side, document in zip((before, after), documents, strict=True):
+            if document is not None:
+                sides.append(document)
+            elif profiler is not None:
+                sides.append(profiler.profile(side, quiet=form in _WHOLE))
+        one, other = sides
         result = compared(one, other, limits=limits)
         write_result(result, form, output, layout={"depth": depth})
         _end(result)
-
-
-compare = copy(diff)
-"""Second name of `diff`."""
-compare.name = "compare"
-compare.short_help = "Alias of diff."
 
 
 def _check_limits(limits: tuple[str, ...]) -> None:

@@ -58,7 +58,7 @@ _MOST_TO_EXPLAIN = 2**22
 @click.option("--best", metavar="COLUMN", help="Select the best point by this column.")
 @click.option("--per", multiple=True, metavar="COLUMNS", help="With --best: one point per combination of these.")
 @click.option("--knee", is_flag=True, help="Select the batch beyond which throughput grows little.")
-@click.option("--tradeoff", is_flag=True, help="Show throughput against latency by batch, as a table.")
+@click.option("--batch-tradeoff", is_flag=True, help="Show throughput against latency by batch, as a table.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Show at most N points; 40 by default in a table."
 )
@@ -89,7 +89,7 @@ def sweep(
     best: str | None,
     per: tuple[str, ...],
     knee: bool,
-    tradeoff: bool,
+    batch_tradeoff: bool,
     limit: int | None,
     form: str | None,
     output: str | None,
@@ -108,10 +108,10 @@ def sweep(
         scale = scale_axes(scales, ("bandwidth", "compute", "cores"))
         on, fields, prices = _deployments(options)
         _check_devices(fields["devices"], model, sizes)
-        choice = _choice(conditions, pareto, maximize, minimize, best, per, knee=knee, tradeoff=tradeoff)
+        choice = _choice(conditions, pareto, maximize, minimize, best, per, knee=knee, batch_tradeoff=batch_tradeoff)
         form = form or _SUFFIXES.get(Path(output or "").suffix.lower(), "table")
         _check_places(choice, form, output, folder)
-        if (knee or tradeoff) and not is_graph(model):
+        if (knee or batch_tradeoff) and not is_graph(model):
             _check_curve(choice, sizes)
         from ..results import figures
         from ..sweeps.axes import deployment_axes
@@ -137,7 +137,7 @@ def sweep(
         of_graph = ((figures.TOKENS, boundary.tokens), (figures.CACHE, boundary.kv_cache_bytes))
         needs += [need for need, quantity in of_graph if quantity is not None]
         choice = dataclasses.replace(choice, along=batch_name(captured.graph))
-        if knee or tradeoff:
+        if knee or batch_tradeoff:
             _check_curve(choice, size_axes)
         choice.check([*columns, *size_axes, *quantities(*needs)])
         points = prod([*(length for _, length in axes), *map(len, size_axes.values())])
@@ -205,7 +205,7 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
 
 def _check_curve(choice: Choice, sizes: Mapping[str, Sequence[int]]) -> None:
     if len(sizes.get(choice.along, ())) < 3:  # noqa: PLR2004 - a knee needs three points
-        curve = "--knee" if choice.knee else "--tradeoff"
+        curve = "--knee" if choice.knee else "--batch-tradeoff"
         raise click.UsageError(f"{curve} needs at least 3 values of {choice.along}; give, for example, --batch 1:256")
 
 
@@ -227,7 +227,7 @@ def _choice(
     per: tuple[str, ...],
     *,
     knee: bool,
-    tradeoff: bool,
+    batch_tradeoff: bool,
 ) -> Choice:
     from ..sweeps.conditions import Condition, ConditionError
 
@@ -243,7 +243,7 @@ def _choice(
         best=best,
         per=listed("--per", per),
         knee=knee,
-        tradeoff=tradeoff,
+        batch_tradeoff=batch_tradeoff,
     )
 
 
@@ -260,8 +260,8 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
     library("pyarrow.parquet", "--format parquet" if folder is None else "--out")
     if folder is None:
         return
-    if choice.knee or choice.tradeoff:
-        curve = "--knee" if choice.knee else "--tradeoff"
+    if choice.knee or choice.batch_tradeoff:
+        curve = "--knee" if choice.knee else "--batch-tradeoff"
         raise click.UsageError(
             f"{curve} needs whole curves in memory, but --out is for sweeps larger than memory; leave one out"
         )

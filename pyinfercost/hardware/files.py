@@ -228,26 +228,26 @@ def _covers(outer: str, inner: str) -> bool:
     return inner == outer or inner.startswith(outer + ".")
 
 
-def read_device(path: Path, *, catalogued: bool) -> DeviceFile:
+def read_device(path: Path, *, cataloged: bool) -> DeviceFile:
     """Read and check a device file.
 
     Args:
         path: The file.
-        catalogued: Whether it belongs to the catalog, where the name of the file is the id and a device has no
+        cataloged: Whether it belongs to the catalog, where the name of the file is the id and a device has no
             constants of its own.
 
     Raises:
         HardwareFileError: The file does not follow the schema, or its values contradict each other.
     """
-    return _read_device(path, catalogued, file_version(path))
+    return _read_device(path, cataloged, file_version(path))
 
 
 @lru_cache(maxsize=1024)
-def _read_device(path: Path, catalogued: bool, _version: object) -> DeviceFile:
+def _read_device(path: Path, cataloged: bool, _version: object) -> DeviceFile:
     data = read_toml(path)
     check(data, DEVICE, path)
     try:
-        _check_identity(data, path, catalogued=catalogued)
+        _check_identity(data, path, cataloged=cataloged)
         _check_memory(data)
         _check_source(data)
     except HardwareError as error:
@@ -255,13 +255,13 @@ def _read_device(path: Path, catalogued: bool, _version: object) -> DeviceFile:
     return DeviceFile(path, data)
 
 
-def _check_identity(data: Mapping[str, Any], path: Path, *, catalogued: bool) -> None:
+def _check_identity(data: Mapping[str, Any], path: Path, *, cataloged: bool) -> None:
     for key in ("id", "family"):
         if not is_id(data[key]):
             raise HardwareError(f"{key!r} is {data[key]!r}; expected lower-case letters, digits, '-', '+' and '.'")
-    if catalogued and path.stem != data["id"]:
+    if cataloged and path.stem != data["id"]:
         raise HardwareError(f"'id' is {data['id']!r}; expected {path.stem!r}, the name of the file")
-    if catalogued and "calibration" in data:
+    if cataloged and "calibration" in data:
         raise HardwareError(
             "[calibration] is in a file of the catalog; expected it in the file of a family in hardware/calibration/, "
             "or in a device file outside the catalog"

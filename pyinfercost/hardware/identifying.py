@@ -29,7 +29,7 @@ def identify(name: str, *, cores: int, memory_bytes: int) -> str | None:
     """
     words = _words(name)
     found = []
-    for device, (model, forms, capacity, device_cores, peaks) in _catalogue().items():
+    for device, (model, forms, capacity, device_cores, peaks) in _catalog().items():
         if not model <= words or device_cores != cores:
             continue
         if not _LEAST_SHARE * capacity <= memory_bytes <= _MOST_SHARE * capacity:
@@ -49,11 +49,11 @@ def _words(name: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
-def _catalogue() -> dict[str, tuple[frozenset[str], frozenset[str], float, int, tuple[float, ...]]]:
+def _catalog() -> dict[str, tuple[frozenset[str], frozenset[str], float, int, tuple[float, ...]]]:
     """Return for each GPU the words of its model and of its form, its bytes, its cores and its peaks."""
     devices = {}
     for path in sorted(CATALOG.glob("*.toml")):
-        device = read_device(path, catalogued=True)
+        device = read_device(path, cataloged=True)
         capacity = device.get("memory.dram.capacity_gb")
         if device.kind != "gpu" or capacity is None:
             continue

@@ -130,14 +130,14 @@ def _plain(value: Any) -> Any:
 
 def _find(hardware: object) -> DeviceFile:
     if isinstance(hardware, os.PathLike):
-        return read_device(Path(hardware), catalogued=False)
+        return read_device(Path(hardware), cataloged=False)
     if not isinstance(hardware, str):
         raise TypeError(
             f"hardware is of type {type(hardware).__name__}; expected an id of the catalog, a path that ends in .toml, "
             "or a Hardware"
         )
     if hardware.endswith(".toml"):
-        return read_device(Path(hardware), catalogued=False)
+        return read_device(Path(hardware), cataloged=False)
     path = CATALOG / f"{hardware}.toml"
     if not is_id(hardware) or not path.is_file():
         known = names()
@@ -149,7 +149,7 @@ def _find(hardware: object) -> DeviceFile:
             + (f"the nearest ids are {', '.join(near)}; " if near else "")
             + f"`pyinfercost hardware` lists all {len(known)}, and a path that ends in .toml names a file of your own"
         )
-    return read_device(path, catalogued=True)
+    return read_device(path, cataloged=True)
 
 
 def core_arguments(

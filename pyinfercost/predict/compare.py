@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from os import PathLike
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..results import figures
 from ..results.comparison import FIGURES, TOTALS, Change, Comparison, ModuleChange, Side
@@ -22,7 +22,11 @@ _TERMS = ("hardware", "precision", "execution", "threads", "sustained", "devices
 """Fields of a side that times depend on, beside the model."""
 
 
-def compare(a: Any, b: Any, *, limits: Iterable[str] = ()) -> Comparison:
+Comparable: TypeAlias = "Profile | Estimate | Mapping[str, Any] | str | PathLike[str]"
+"""What `compare` takes: a result, the document of one, or the path of a file with it."""
+
+
+def compare(before: Comparable, after: Comparable, *, limits: Iterable[str] = ()) -> Comparison:
     """Return the changes from one profile to another, by module and in total.
 
     Modules are joined by their paths. The start of a forward is shared among all kernels that the host launches, so
@@ -30,9 +34,9 @@ def compare(a: Any, b: Any, *, limits: Iterable[str] = ()) -> Comparison:
     `warnings` lists these differences.
 
     Args:
-        a: The first profile: a `Profile`, an `Estimate` (which has times and no counts), the JSON object of
+        before: The first profile: a `Profile`, an `Estimate` (which has times and no counts), the JSON object of
             `Profile.to_dict`, or the path of a file with it or of an HTML report.
-        b: The second profile, in the same forms.
+        after: The second profile, in the same forms.
         limits: Limits on changes of figures, such as `latency_s:+5%` (grows by at most 5 %), `throughput_per_s:-5%`
             (falls by at most 5 %), `peak_memory_bytes:+1e6` (in the figure's own unit) and `flops:any` (does not
             change). Figures are those of `totals`, and `unmodelled_ops`. An unknown figure breaks all limits on it.
@@ -47,19 +51,19 @@ def compare(a: Any, b: Any, *, limits: Iterable[str] = ()) -> Comparison:
         TypeError: A value is none of these.
         OSError: A file cannot be read.
     """
-    before, after = _read(a, "the first"), _read(b, "the second")
-    same_terms = all(getattr(before.side, name) == getattr(after.side, name) for name in _TERMS)
+    first, second = _read(before, "the first"), _read(after, "the second")
+    same_terms = all(getattr(first.side, name) == getattr(second.side, name) for name in _TERMS)
     rows = []
-    for path in _joined(before.modules, after.modules):
-        changes = {name: Change(before.figure(path, name), after.figure(path, name)) for name in FIGURES}
-        status = status_of(changes, before=path in before.modules, after=path in after.modules)
-        same_work = same_terms and not changes["parameter_bytes"].changed and before.works_as(after, path)
+    for path in _joined(first.modules, second.modules):
+        changes = {name: Change(first.figure(path, name), second.figure(path, name)) for name in FIGURES}
+        status = status_of(changes, before=path in first.modules, after=path in second.modules)
+        same_work = same_terms and not changes["parameter_bytes"].changed and first.works_as(second, path)
         rows.append(ModuleChange(path, status, changes, same_work=same_work))
     found = Comparison(
-        before=before.side,
-        after=after.side,
-        warnings=tuple(_warnings(before.side, after.side)),
-        totals={name: Change(before.totals[name], after.totals[name]) for name in TOTALS},
+        before=first.side,
+        after=second.side,
+        warnings=tuple(_warnings(first.side, second.side)),
+        totals={name: Change(first.totals[name], second.totals[name]) for name in TOTALS},
         modules=tuple(rows),
         added=whole_modules(rows, "added"),
         removed=whole_modules(rows, "removed"),
@@ -91,7 +95,7 @@ class _Read:
         return None if unknown else 0
 
 
-def _read(given: Any, which: str) -> _Read:
+def _read(given: Comparable, which: str) -> _Read:
     if isinstance(given, Profile):
         return _side(given.to_dict(), which)
     if isinstance(given, Estimate):

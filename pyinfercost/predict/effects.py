@@ -27,7 +27,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {
         "power": "power-limited",
         "edges": "small tiles",
         "padding": "tile padding",
-        "waves": "wave quantisation",
+        "waves": "wave quantization",
         "depth": "short reduction",
         "pages": "TLB pages",
         "operands": "operand latency",

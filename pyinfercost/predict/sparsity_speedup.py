@@ -127,7 +127,7 @@ def _speedup(graph: Graph, sparsity: Sparsity, on: Deployment, sizes: Mapping[st
                 dense_bytes=dense_bytes,
                 compressed_bytes=_compressed(weight, dense_bytes),
                 latency_s=before.get(module, 0.0),
-                realisable_s=after.get(module, 0.0) if module in two_of_four else before.get(module, 0.0),
+                realizable_s=after.get(module, 0.0) if module in two_of_four else before.get(module, 0.0),
                 why=_why(weight, module in two_of_four, skips, machine.id),
             )
         )

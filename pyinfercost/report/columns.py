@@ -40,7 +40,7 @@ def profile_columns(profile: Profile, shown: Shown) -> list[Column]:
     shares = ["" if row.share is None else percent(row.share) for row in rows]
     if estimate is None:
         return [*columns, Column("FLOPs", "%", [*shares, "100"])]
-    binding = max(estimate.bound, key=estimate.bound.__getitem__)
+    binding = max(estimate.bound_shares, key=estimate.bound_shares.__getitem__)
     if sort == "energy" and estimate.energy_j is not None:
         columns.append(_scaled("energy", "J", rows, lambda row: row.energy_j, estimate.energy_j))
     return [

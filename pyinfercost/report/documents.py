@@ -232,7 +232,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "place": None if estimate.place is None else asdict(estimate.place),
         "transfer": asdict(estimate.transfer),
         "cold_start": None if estimate.cold_start is None else asdict(estimate.cold_start),
-        "bound": dict(estimate.bound),
+        "bound": dict(estimate.bound_shares),
         "machine": machine_document(estimate.machine),
     }
 

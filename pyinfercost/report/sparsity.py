@@ -264,7 +264,7 @@ def speedup_document(result: SparsitySpeedup) -> dict[str, Any]:
     """Return the JSON object of a speedup."""
     return {
         "schema_version": SCHEMA_VERSION,
-        **{name: getattr(result, name) for name in ("hardware", "latency_s", "realisable_s", "speedup")},
+        **{name: getattr(result, name) for name in ("hardware", "latency_s", "realizable_s", "speedup")},
         "layers": speedup_rows(result),
     }
 
@@ -294,7 +294,7 @@ def speedup_layout(result: SparsitySpeedup) -> Layout:
     heading = [
         ("hardware", result.hardware),
         ("as it runs", quantity(result.latency_s, "s")),
-        ("realizable", f"{quantity(result.realisable_s, 's')}, {significant(result.speedup)} x"),
+        ("realizable", f"{quantity(result.realizable_s, 's')}, {significant(result.speedup)} x"),
     ]
     return [Pairs(heading), GAP, Table(columns, total=True), GAP, Pairs(_reasons(result))]
 

@@ -112,17 +112,17 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
     if estimate is None:
         return lines
     memory = quantity(total.peak_memory_bytes, "B")
-    if estimate.memory_bytes is None:
+    if estimate.machine_memory_bytes is None:
         memory = f"{memory}; the machine's memory size is configurable"
     else:
         fits = "fits" if estimate.fits_in_memory else "DOES NOT FIT"
-        memory = f"{fits}: {memory} of {quantity(estimate.memory_bytes, 'B')}"
+        memory = f"{fits}: {memory} of {quantity(estimate.machine_memory_bytes, 'B')}"
     return [*lines, *estimate_lines(estimate), ("memory", memory)]
 
 
 def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
     """Return the figures of an estimate, as names and values."""
-    shares = sorted(estimate.bound.items(), key=lambda item: -item[1])
+    shares = sorted(estimate.bound_shares.items(), key=lambda item: -item[1])
     rate = estimate.throughput_per_s
     return [
         (

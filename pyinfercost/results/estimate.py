@@ -134,8 +134,8 @@ class Estimate(Result):
     carbon_g: float | None
     place: Place | None
     fits_in_memory: bool
-    memory_bytes: int | None
-    bound: Mapping[str, float]
+    machine_memory_bytes: int | None
+    bound_shares: Mapping[str, float]
     machine: Hardware = field(compare=False)
     layers: tuple[LayerEstimate, ...]
 

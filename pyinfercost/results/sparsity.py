@@ -146,7 +146,7 @@ class WeightSparsity:
     Attributes:
         name: Its name; empty for a lone array.
         form: Storage of its zeros: `dense` (as stored numbers), `mask` (`torch.nn.utils.prune`), `parametrization`,
-            `coo`, `csr`, `csc`, `bsr`, `bsc`, `semi_structured`, or `quantised` (zeros of the integers). Only sparse
+            `coo`, `csr`, `csc`, `bsr`, `bsc`, `semi_structured`, or `quantized` (zeros of the integers). Only sparse
             and semi-structured forms save bytes or time by themselves.
         dtype: Torch's name of the dtype of its elements; `int4` and `uint4` for two in a byte.
         shape: Its shape.
@@ -296,7 +296,7 @@ class LayerSpeedup:
         compressed_bytes: Fewest bytes of any format: 2:4 if the weight has that structure, else nonzero elements with
             an index of 16 bits each, or the dense bytes if they are fewer.
         latency_s: Seconds of the layer as it runs.
-        realisable_s: Seconds of the layer with the machine's kernels for these zeros.
+        realizable_s: Seconds of the layer with the machine's kernels for these zeros.
         why: The reason.
     """
 
@@ -309,13 +309,13 @@ class LayerSpeedup:
     dense_bytes: int
     compressed_bytes: int
     latency_s: float
-    realisable_s: float
+    realizable_s: float
     why: str
 
     @property
     def speedup(self) -> float:
         """Dense over realizable time; 1.0 if no kernel uses the zeros."""
-        return self.latency_s / self.realisable_s if self.realisable_s > 0 else 1.0
+        return self.latency_s / self.realizable_s if self.realizable_s > 0 else 1.0
 
 
 @dataclass(frozen=True)
@@ -325,19 +325,19 @@ class SparsitySpeedup(Result):
     Attributes:
         hardware: Id of the machine.
         latency_s: Seconds of the forward as it runs.
-        realisable_s: Seconds with the machine's kernels for these zeros.
+        realizable_s: Seconds with the machine's kernels for these zeros.
         layers: One per product with a scanned weight.
     """
 
     hardware: str
     latency_s: float
-    realisable_s: float
+    realizable_s: float
     layers: tuple[LayerSpeedup, ...]
 
     @property
     def speedup(self) -> float:
         """Dense over realizable time of the forward."""
-        return self.latency_s / self.realisable_s if self.realisable_s > 0 else 1.0
+        return self.latency_s / self.realizable_s if self.realizable_s > 0 else 1.0
 
 
 def _ratio(part: float, whole: float) -> float:

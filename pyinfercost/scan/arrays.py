@@ -167,7 +167,7 @@ def scan_array(array: np.ndarray[Any, Any], threads: int) -> Sparsity:
 
 def form_of_dtype(dtype: str) -> str:
     """Return the form of a plain array: integers count as quantized."""
-    return "quantised" if dtype.startswith(("int", "uint")) else "dense"
+    return "quantized" if dtype.startswith(("int", "uint")) else "dense"
 
 
 def with_bytes(figures: Figures, stored_bytes: int) -> Figures:

@@ -202,9 +202,9 @@ def _quantized(tensor: Any, threads: int) -> Found:
         elements = torch.Size(tensor.shape).numel()
         layout = Layout(name, tuple(tensor.shape), None, zero)
         figures, magnitudes = scan_memory(layout, whole.contiguous().data_ptr(), threads)
-        return Found("quantised", name, with_bytes(figures, packed_bytes(name, elements)), magnitudes, note)
+        return Found("quantized", name, with_bytes(figures, packed_bytes(name, elements)), magnitudes, note)
     found = _strided(whole, threads, dtype=name, zero=zero)
-    return found._replace(form="quantised", note=note)
+    return found._replace(form="quantized", note=note)
 
 
 def _common_zero(points: torch.Tensor | None) -> tuple[int, str]:
@@ -238,7 +238,7 @@ def _of_parts(tensor: Any, threads: int) -> Found:
         unsigned = name.startswith("u") and zero > 0
         layout = Layout(name if unsigned or zero < 0 else name.removeprefix("u"), rows, None, zero)
         figures, magnitudes = scan_memory(layout, inner.cpu().data_ptr(), threads)
-        found = Found("quantised", layout.dtype, figures, magnitudes, note)
+        found = Found("quantized", layout.dtype, figures, magnitudes, note)
         in_order = rows == tuple(tensor.shape)
     elif bits < _BYTE_BITS or inner.numel() != elements:
         # A kernel's own tiling: the bits of each element are known, the order of elements is not.
@@ -246,7 +246,7 @@ def _of_parts(tensor: Any, threads: int) -> Found:
         name = "uint4" if bits == _NIBBLE_BITS else "uint8"
         inner = inner.contiguous().cpu()
         figures, magnitudes = scan_memory(Layout(name, shape, None, zero), inner.data_ptr(), threads)
-        found = Found("quantised", name, figures, magnitudes, note)
+        found = Found("quantized", name, figures, magnitudes, note)
         in_order = False
     else:
         found = _strided(inner, threads, zero=zero)
@@ -254,7 +254,7 @@ def _of_parts(tensor: Any, threads: int) -> Found:
     if not in_order:
         order = "stored in a kernel's own order: only elements are counted"
         found = found._replace(figures=element_only(found.figures), note="; ".join(filter(None, (note, order))))
-    form = "quantised" if whole or found.form == "quantised" else found.form
+    form = "quantized" if whole or found.form == "quantized" else found.form
     return found._replace(form=form, note=found.note or note, figures=with_bytes(found.figures, stored))
 
 

@@ -43,12 +43,12 @@ class _Draft:
     Attributes:
         columns: For each name its values along the axis.
         settings: Resolved fields along the axis.
-        labelled: The names of those that get columns.
+        labeled: The names of those that get columns.
     """
 
     columns: Mapping[str, Any]
     settings: SettingsAxis | None = None
-    labelled: tuple[str, ...] = ()
+    labeled: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[tuple[str, ...], int]:
@@ -59,7 +59,7 @@ class _Draft:
             length = 0
         else:
             length = len(self.settings.settings if self.settings.number_at is None else self.settings.number_at)
-        return (*self.columns, *self.labelled), length
+        return (*self.columns, *self.labeled), length
 
 
 @dataclass
@@ -267,7 +267,7 @@ def _joint(graph: Graph | None, listed: Mapping[str, list[Any]], given: _Given) 
 
     columns: dict[str, Any] = {}
     resolved = [name for name in listed if name in RESOLVED]
-    labelled = list(resolved)
+    labeled = list(resolved)
     elsewhere = {*listed, *given.axes, *given.scalars}
     for name, values in listed.items():
         if name in PLAIN:
@@ -286,7 +286,7 @@ def _joint(graph: Graph | None, listed: Mapping[str, list[Any]], given: _Given) 
             if name in PLAIN:
                 columns[name] = tuple(values)
             else:
-                labelled.append(name)
+                labeled.append(name)
     rows = list(zip(*(listed[name] for name in (ON, *resolved) if name in listed), strict=True))
     numbers: dict[Any, int] = {}
     number_at = np.asarray([numbers.setdefault(_key(row), len(numbers)) for row in rows], dtype=np.int64)
@@ -297,7 +297,7 @@ def _joint(graph: Graph | None, listed: Mapping[str, list[Any]], given: _Given) 
     for row in (rows[place] for place in first):
         on, values = (row[0], row[1:]) if ON in listed else (None, row)
         settings.append(Settings(on, dict(zip(resolved, values, strict=True))))
-    return _Draft(columns, SettingsAxis(labelled[0], tuple(settings), number_at), tuple(labelled))
+    return _Draft(columns, SettingsAxis(labeled[0], tuple(settings), number_at), tuple(labeled))
 
 
 def _key(row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -310,7 +310,7 @@ def _axis(draft: _Draft, deployments: GridDeployments) -> Axis:
     columns = dict(draft.columns)
     if draft.settings is not None:
         along = deployments.on_axis(draft.settings)
-        for name in draft.labelled:
+        for name in draft.labeled:
             labels = [_label(name, each) for each in along]
             numbers = draft.settings.number_at
             columns[name] = tuple(labels if numbers is None else [labels[number] for number in numbers.tolist()])

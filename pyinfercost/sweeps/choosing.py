@@ -204,7 +204,7 @@ def group_codes(columns: Mapping[str, NDArray[Any]], names: Iterable[str]) -> ND
 
 
 def tradeoff_columns(points: Mapping[str, NDArray[Any]], identity: Sequence[str], x: str) -> dict[str, NDArray[Any]]:
-    """Return the columns of `Sweep.tradeoff`, those of the sweep included.
+    """Return the columns of `Sweep.batch_tradeoff`, those of the sweep included.
 
     Args:
         points: The columns of a sweep.

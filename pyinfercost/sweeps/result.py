@@ -179,7 +179,7 @@ class Sweep(Result):
         codes = group_codes(points.data, others)
         return points.take(knees(points[x], points[y], codes))
 
-    def tradeoff(self, x: str = "batch", *, where: Where = None) -> Sweep:
+    def batch_tradeoff(self, x: str = "batch", *, where: Where = None) -> Sweep:
         """Return throughput against latency along the batch: each curve at every doubling of x, its ends and its knee.
 
         Three columns are added: `throughput_share`, of the greatest throughput of the curve; `latency_ratio`, over its

@@ -309,7 +309,7 @@ def _check(metric: str, on: Deployment, softness: float, target: float | None) -
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
     if metric in OF_MACHINE and on.hardware is None:
-        raise ValueError(f"{metric} depends on the machine; pass hardware=, an id of the catalogue or a file")
+        raise ValueError(f"{metric} depends on the machine; pass hardware=, an id of the catalog or a file")
     if metric == "cost_usd" and on.device_price is None:
         raise ValueError("cost_usd is unknown without a price; pass price=")
     if not softness > 0:

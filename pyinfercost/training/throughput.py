@@ -321,14 +321,14 @@ def _machine(hardware: Any, module: torch.nn.Module) -> tuple[Hardware | None, s
     if device.type != "cuda":
         return None, (
             f"weights are on {device.type}, whose peak is unknown; for MFU and MBU pass training_hardware=: an id from "
-            "the catalogue or the file that `pyinfercost calibrate` writes"
+            "the catalog or the file that `pyinfercost calibrate` writes"
         )
     facts = torch.cuda.get_device_properties(device)
     found = identify(facts.name, cores=facts.multi_processor_count, memory_bytes=facts.total_memory)
     if found is None:
         return None, (
             f"{facts.name} with {facts.multi_processor_count} cores and {facts.total_memory / 2**30:.1f} GiB is not in "
-            "the catalogue; for MFU and MBU pass training_hardware="
+            "the catalog; for MFU and MBU pass training_hardware="
         )
     return load(found), ""
 

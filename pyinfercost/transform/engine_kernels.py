@@ -48,7 +48,7 @@ class EngineKernels:
             self._rewriter.replace(node, "pyinfercost.linear_weight_only.default", {**args, **group})
         else:
             args = {"input": self._activation(product, form), **self._weights.arguments(product, form)}
-            self._rewriter.replace(node, "pyinfercost.linear_quantised.default", args)
+            self._rewriter.replace(node, "pyinfercost.linear_quantized.default", args)
 
     def _activation(self, product: Product, form: Format) -> TensorId:
         """Quantize the activation before the product, row by row or with a known scale."""

@@ -102,7 +102,7 @@ def test_vision_models(judge: Judge, measured: Path, tmp_path: Path, capsys: Out
         ("all", "all", "all", ""): 4,
     }
     assert "no such model: test_repvit_from_the_future" in captured.err
-    assert "the parameters differ: test_resnet" in captured.err
+    assert "the parameter counts differ: test_resnet" in captured.err
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.gz")}
     assert len(kept) == 2, "one graph for all batches of a layout"
     assert judge("--table", "models_vision", "--format", "json") == 0

@@ -73,7 +73,7 @@ def test_forms_for_people(judge: Judge, capsys: Captured, form: str, mark: str) 
     assert "a100-sxm-80gb" in out
 
 
-def test_a_device_that_is_not_in_the_catalogue(judge: Judge, measured: Path, capsys: Captured) -> None:
+def test_a_device_that_is_not_in_the_catalog(judge: Judge, measured: Path, capsys: Captured) -> None:
     path = measured / "gemm.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("mi300x", "mi300y"), encoding="utf-8")
     assert judge("--table", "gemm") == 2

@@ -63,7 +63,7 @@ def test_parameters_are_constants_that_files_may_have_and_start_within_their_lim
 
 
 def test_a_family_without_rows_takes_what_families_alike_share(tmp_path: Path) -> None:
-    """Ada is left out, Ampere's graphics cards are not: what makes both differ from data-centre cards is known."""
+    """Ada is left out, Ampere's graphics cards are not: what makes both differ from data-center cards is known."""
     case = gemm.product("bfloat16")
     assert case is not None
     blocks = []

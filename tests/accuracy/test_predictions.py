@@ -128,12 +128,12 @@ def test_bytes_of_products(measured: Path, name: str, flops: int, read: int, wri
     ("dtype", "operand", "scales"),
     [("fp8", 64 * 4096, 4 * 64), ("fp8_block", 64 * 4096, 4 * 64 * 32), ("nvfp4", 64 * 4096 // 2, 64 * 256)],
 )
-def test_narrow_products_read_what_was_quantised(dtype: str, operand: int, scales: int) -> None:
+def test_narrow_products_read_what_was_quantized(dtype: str, operand: int, scales: int) -> None:
     graph = gemm.product(dtype)
     assert graph is not None
-    quantise, product = ic.count(graph, m=64, n=32, k=4096).layers
-    assert quantise.work.bytes_read == 2 * 64 * 4096 + scales
-    assert quantise.work.bytes_written == operand
+    quantize, product = ic.count(graph, m=64, n=32, k=4096).layers
+    assert quantize.work.bytes_read == 2 * 64 * 4096 + scales
+    assert quantize.work.bytes_written == operand
     assert product.work.contraction_flops == 2 * 64 * 32 * 4096
     assert product.work.bytes_by_role["activation_read"] == operand + scales
 

@@ -153,7 +153,7 @@ def test_named_settings() -> None:
 # --- hardware, info ------------------------------------------------------------------------------------------------
 
 
-def test_hardware_lists_the_whole_catalogue() -> None:
+def test_hardware_lists_the_whole_catalog() -> None:
     listed = [line.split()[0] for line in invoke("hardware").stdout.splitlines()[3:]]
     assert listed == ic.hardware.names()
     assert [machine["id"] for machine in json.loads(invoke("hardware", "--format", "json").stdout)] == listed
@@ -251,7 +251,7 @@ def test_the_real_process_exits_as_documented(toy: str) -> None:
     assert "Traceback" in start("--debug", "profile", "missing.json").stderr
 
 
-def test_plain_output_has_no_colours_even_when_they_are_forced(toy: str) -> None:
+def test_plain_output_has_no_colors_even_when_they_are_forced(toy: str) -> None:
     result = start("profile", toy, *T4, FORCE_COLOR="1")
     assert "\x1b" not in result.stdout
     assert result.stdout.splitlines()[0].split() == ["model", "toy"]

@@ -168,13 +168,12 @@ def test_a_limit_that_is_not_understood_is_refused(limit: str, message: str, fil
     assert "--fail-if: " in result.stderr
 
 
-@pytest.mark.parametrize("name", ["diff", "compare"])
-def test_exit_codes(files: list[str], name: str) -> None:
+def test_exit_codes(files: list[str]) -> None:
     holds, breaks = "latency_s:+900%", "latency_s:+5%"
-    assert invoke(*files, name=name).exit_code == 0
-    assert invoke(*files, "--fail-if", holds, name=name).exit_code == 0
-    assert invoke(files[1], files[0], "--fail-if", breaks, name=name).exit_code == 0  # it got faster
-    result = invoke(*files, "--fail-if", holds, "--fail-if", breaks, "--fail-if", "cost_usd:any", name=name)
+    assert invoke(*files).exit_code == 0
+    assert invoke(*files, "--fail-if", holds).exit_code == 0
+    assert invoke(files[1], files[0], "--fail-if", breaks).exit_code == 0  # it got faster
+    result = invoke(*files, "--fail-if", holds, "--fail-if", breaks, "--fail-if", "cost_usd:any")
     assert result.exit_code == 3
     failed = [line for line in result.stderr.splitlines() if line.startswith("FAILED ")]
     assert [line.split(": ")[0] for line in failed] == [f"FAILED {breaks}", "FAILED cost_usd:any"]
@@ -485,7 +484,6 @@ def test_a_comment_has_room_for_it_whatever_the_model(name: str) -> None:
 
 
 def test_help_says_what_codes_there_are() -> None:
-    for arguments in (("diff", "--help"), ("compare", "--help"), ("--help",)):
+    for arguments in (("diff", "--help"), ("--help",)):
         text = " ".join(CliRunner().invoke(main, arguments).stdout.split())
         assert re.search(r"3 a limit of .* exceeded", text)
-    assert "Alias of diff." in CliRunner().invoke(main, ["--help"]).stdout

@@ -197,7 +197,7 @@ def test_the_best_is_that_of_the_api(toy: str, grid: ic.Sweep) -> None:
 def test_knees_are_those_of_the_api(toy: str, grid: ic.Sweep) -> None:
     given = points(toy, *TWO, *BATCHES, *PRICE, "--knee")
     assert given == grid.knee().to_rows()
-    assert points(toy, *TWO, *BATCHES, *PRICE, "--tradeoff") == grid.tradeoff().to_rows()
+    assert points(toy, *TWO, *BATCHES, *PRICE, "--batch-tradeoff") == grid.batch_tradeoff().to_rows()
     assert [row["hardware"] for row in given] == MACHINES
 
 

@@ -101,7 +101,7 @@ WRONG = [
     ((*L4, "--maximize", "batch", "--minimize", "batch"), "named twice"),
     ((*L4, "--knee", "--maximize", "batch"), "--knee does not take --maximize"),
     ((*L4, "--per", "hardware"), "--per needs --best"),
-    ((*L4, "--tradeoff", "--batch", "4,8"), "--tradeoff needs at least 3 values of batch"),
+    ((*L4, "--batch-tradeoff", "--batch", "4,8"), "--batch-tradeoff needs at least 3 values of batch"),
     ((*L4, "--knee", "--batch", "4,8"), "--knee needs at least 3 values of batch"),
     ((*L4, "--format", "parquet"), "--format parquet needs --output"),
     ((*L4, "--limit", "0"), "--limit"),
@@ -176,7 +176,7 @@ def test_wrong_places_together_with_a_folder(toy: str, tmp_path: Path) -> None:
     folder = ("--out", str(tmp_path / "new"))
     for options, message in (
         (("--knee",), "--knee needs whole curves"),
-        (("--tradeoff",), "--tradeoff needs whole curves"),
+        (("--batch-tradeoff",), "--batch-tradeoff needs whole curves"),
         (("-o", str(tmp_path / "x.parquet")), "already writes Parquet"),
     ):
         result = sweep(toy, *L4, *BATCHES, *folder, *options)

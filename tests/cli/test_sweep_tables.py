@@ -129,7 +129,7 @@ def test_a_time_and_its_band_have_one_unit(toy: str) -> None:
     assert float(row["high"]) / float(row["latency"]) == pytest.approx(ratio, rel=2e-3)
 
 
-def test_plain_tables_have_no_colours_even_when_they_are_forced(toy: str) -> None:
+def test_plain_tables_have_no_colors_even_when_they_are_forced(toy: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "pyinfercost", "sweep", toy, *L4],
         check=True,

@@ -113,7 +113,7 @@ def test_blocks_of_channels_that_are_not_full_are_copied_slowly() -> None:
     assert broken / full == pytest.approx(3 * 80 / 64, rel=0.01)  # 72 channels begin five blocks of 16
 
 
-def normalised(op: str, **arguments: Any) -> ic.Graph:
+def normalized(op: str, **arguments: Any) -> ic.Graph:
     builder = ic.GraphBuilder(op)
     x = builder.tensor("float32", (2, 64, 32, 32), role="input", name="x")
     w = builder.tensor("float32", (64, 64, 3, 3), role="parameter", name="w")
@@ -126,7 +126,7 @@ def normalised(op: str, **arguments: Any) -> ic.Graph:
 
 def test_groups_of_channels_are_no_rows_where_channels_lie_innermost() -> None:
     elements = 2 * 64 * 32 * 32
-    graph = normalised("group_norm", num_groups=8)
+    graph = normalized("group_norm", num_groups=8)
     hardware = machine(row_s=1e-9, scattered_s=7e-9)
     assert seconds(graph, hardware) == pytest.approx(elements * 1e-9 / CORES, rel=1e-6)
     assert seconds(graph, hardware, "compiled") == pytest.approx(elements * 7e-9 / CORES, rel=1e-6)
@@ -164,4 +164,4 @@ def test_a_lone_row_streams_weights_and_more_rows_pack_them() -> None:
 
 def test_what_binds_is_the_longest_term_although_they_add_up() -> None:
     estimate = ic.estimate(one_op("sigmoid"), hardware=machine(special_s=1e-9))
-    assert estimate.bound["compute"] == pytest.approx(1.0)
+    assert estimate.bound_shares["compute"] == pytest.approx(1.0)

@@ -130,7 +130,7 @@ def test_trace() -> None:
     assert work_of("aten.trace", {"self": T(x.shape)}, T(())).pointwise_flops == tally.pointwise > 0
 
 
-def test_differences_of_neighbours() -> None:
+def test_differences_of_neighbors() -> None:
     tally = Tally()
     row = numbers(tally, (6,))
     result = row[1:] - row[:-1]

@@ -144,7 +144,7 @@ ONE_EACH = {
     *(f"aten.{kind}{axes}d_backward" for kind in ("upsample_nearest", "_upsample_nearest_exact") for axes in (1, 2, 3)),
 }
 MOVED = {"aten.slice_backward", "aten.select_backward", "aten.diagonal_backward"}
-NEIGHBOURS = {
+NEIGHBORS = {
     "aten.upsample_linear1d_backward": 2,
     "aten.upsample_bilinear2d_backward": 4,
     "aten.upsample_trilinear3d_backward": 8,
@@ -173,11 +173,11 @@ def test_the_operand_of_the_forward_is_there_for_its_shape() -> None:
     assert work.bytes_read == 24
 
 
-@pytest.mark.parametrize("op", NEIGHBOURS)
+@pytest.mark.parametrize("op", NEIGHBORS)
 def test_resampling(op: str) -> None:
     tally = Tally()
     place = Scalar(0.0, tally)
-    for g, _ in itertools.product(numbers(tally, (24,)), range(NEIGHBOURS[op])):
+    for g, _ in itertools.product(numbers(tally, (24,)), range(NEIGHBORS[op])):
         place = place + g * 0.25
     assert work_of(op, {"grad_output": T((2, 3, 4))}, T((2, 3, 2))).pointwise_flops == tally.pointwise
 
@@ -217,11 +217,11 @@ def test_adaptive_pooling(axes: int) -> None:
 
 
 @pytest.mark.parametrize("mask", [[True, True], [True, False], [False, True]], ids=str)
-@pytest.mark.parametrize(("axes", "mode", "neighbours"), [(2, 0, 4), (2, 1, 1), (2, 2, 16), (3, 0, 8), (3, 1, 1)])
-def test_sampling_at_a_grid(axes: int, mode: int, neighbours: int, mask: list[bool]) -> None:
+@pytest.mark.parametrize(("axes", "mode", "neighbors"), [(2, 0, 4), (2, 1, 1), (2, 2, 16), (3, 0, 8), (3, 1, 1)])
+def test_sampling_at_a_grid(axes: int, mode: int, neighbors: int, mask: list[bool]) -> None:
     tally = Tally()
     place = Scalar(0.0, tally)
-    for g, _ in itertools.product(numbers(tally, (24,)), range(neighbours)):
+    for g, _ in itertools.product(numbers(tally, (24,)), range(neighbors)):
         if mask[0]:
             place = place + (g if mode == 1 else g * 0.25)
         if mask[1] and mode != 1:  # the nearest does not change with the position
@@ -263,7 +263,7 @@ TESTED = {
     "backward_movement": {
         *ONE_EACH,
         *MOVED,
-        *NEIGHBOURS,
+        *NEIGHBORS,
         *(f"aten.{name}{axes}d_backward" for name in ("avg_pool", "_adaptive_avg_pool") for axes in (2, 3)),
         *(f"aten.grid_sampler_{axes}d_backward" for axes in (2, 3)),
         "aten._embedding_bag_dense_backward",

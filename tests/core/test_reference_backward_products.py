@@ -98,7 +98,7 @@ def test_deformable_convolution(mask: bool) -> None:
     outputs, channels, window, positions, groups = 6, 4, 9, 16, 2
     tally = Tally("contraction")
     numbers_ = iter(numbers(tally, (32,)).flat)
-    g, neighbours, shares = next(numbers_), [next(numbers_) for _ in range(4)], [next(numbers_) for _ in range(4)]
+    g, neighbors, shares = next(numbers_), [next(numbers_) for _ in range(4)], [next(numbers_) for _ in range(4)]
     place = next(numbers_)
     sampled = positions * channels * window
     for _ in range(outputs // groups):
@@ -106,13 +106,13 @@ def test_deformable_convolution(mask: bool) -> None:
         g * place  # gradient of the weight
     products = tally.multiplications * sampled
     with tally.part("pointwise"):
-        value = np.dot(np.array(neighbours), np.array(shares))
+        value = np.dot(np.array(neighbors), np.array(shares))
         if mask:
             value = value * place
         for share in shares:
             g * share + place
         for _ in range(2):
-            np.dot(np.array(neighbours), np.array(shares)) * g + place
+            np.dot(np.array(neighbors), np.array(shares)) * g + place
         if mask:  # the gradients of what it scales, and its own: a product and an addition
             place * g
             value * g + place

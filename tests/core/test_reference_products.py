@@ -237,7 +237,7 @@ def test_deformed_convolution(mask: bool) -> None:
     options: dict[str, Any] = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
     result = convolution(x, weight, **options)
     with tally.part("pointwise"):
-        for _ in range(2 * 9 * 16):  # channels, window, positions: a mean of four neighbours, and its share
+        for _ in range(2 * 9 * 16):  # channels, window, positions: a mean of four neighbors, and its share
             sample = np.dot(numbers(tally, (4,)), np.full(4, 0.25))
             _ = sample * 0.5 if mask else sample
         result = result + numbers(tally, (3, 1, 1))

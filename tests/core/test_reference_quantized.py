@@ -117,7 +117,7 @@ PRODUCTS = [
     ),
     *(
         Product(
-            "pyinfercost.linear_quantised",
+            "pyinfercost.linear_quantized",
             {"input": T((M, width), dtype), "weight": T((N, width), dtype), "weight_scale": T((N, 1)), **bias},
             dtype,
             "bfloat16",
@@ -214,7 +214,7 @@ def test_products(product: Product) -> None:
     assert work.contraction_flops == 2 * tally.multiplications
     assert work.dtype == product.engine
     assert work.pointwise_flops == (M * K * product.per_input + N * K * product.per_weight + M * N * product.per_result)
-    # Each operand once, at its width; a quantised product never reads a wider copy of its weight.
+    # Each operand once, at its width; a quantized product never reads a wider copy of its weight.
     tensors = [v for value in product.arguments.values() for v in (value if isinstance(value, list) else [value])]
     bits = {"qint8": 8, "quint8": 8, "int8": 8, "uint8": 8, "float16": 16, "bfloat16": 16, "int32": 32, "float32": 32}
     bits |= {"float8_e4m3fn": 8, "float4_e2m1fn_x2": 8, "int4": 4}

@@ -60,7 +60,7 @@ def test_widths_below_a_byte(dtype: str, bytes_of_9: int) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32", "int8"])
-def test_a_precision_leaves_what_is_quantised(precision: str) -> None:
+def test_a_precision_leaves_what_is_quantized(precision: str) -> None:
     """fp8 weights stay fp8, and packed weights and their scales what they are."""
     builder = ic.GraphBuilder("x")
     weight = builder.tensor("float8_e4m3fn", (4, 8), role="parameter", name="w[qdata]", logical_numel=32)
@@ -155,7 +155,7 @@ def test_elements(op: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(AS_FLOAT))
-def test_a_quantised_op_does_what_its_float_twin_does(name: str) -> None:
+def test_a_quantized_op_does_what_its_float_twin_does(name: str) -> None:
     twin = one(AS_FLOAT[name]).pointwise_flops
     assert one(f"quantized.{name}").pointwise_flops == twin + SIX * (DEQUANTIZE + QUANTIZE)
 

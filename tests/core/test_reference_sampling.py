@@ -12,9 +12,9 @@ from support.single_node import T, work_of
 from pyinfercost import _core
 
 
-def weighted_sum(tally: Tally, neighbours: int) -> None:
-    if neighbours:
-        np.dot(numbers(tally, (neighbours,)), np.full(neighbours, 0.25))
+def weighted_sum(tally: Tally, neighbors: int) -> None:
+    if neighbors:
+        np.dot(numbers(tally, (neighbors,)), np.full(neighbors, 0.25))
 
 
 UPSAMPLED = {
@@ -29,11 +29,11 @@ UPSAMPLED = {
 
 @pytest.mark.parametrize("op", UPSAMPLED)
 def test_upsampling(op: str) -> None:
-    """Each result is a weighted sum of its neighbours, with weights that whole rows and columns share."""
-    axes, neighbours = UPSAMPLED[op]
+    """Each result is a weighted sum of its neighbors, with weights that whole rows and columns share."""
+    axes, neighbors = UPSAMPLED[op]
     tally = Tally()
     for _ in range(3 * 6**axes):
-        weighted_sum(tally, neighbours)
+        weighted_sum(tally, neighbors)
     work = work_of(op, {"self": T((1, 3, *(4,) * axes))}, T((1, 3, *(6,) * axes)))
     assert work.pointwise_flops == tally.pointwise
 
@@ -64,13 +64,13 @@ GRIDS = {
 
 
 @pytest.mark.parametrize(
-    ("op", "mode"), [(op, mode) for op, (_, neighbours) in GRIDS.items() for mode in neighbours], ids=str
+    ("op", "mode"), [(op, mode) for op, (_, neighbors) in GRIDS.items() for mode in neighbors], ids=str
 )
 def test_grids(op: str, mode: int) -> None:
-    axes, neighbours = GRIDS[op]
+    axes, neighbors = GRIDS[op]
     tally = Tally()
     for _ in range(2 * 3 * 5**axes):
-        weighted_sum(tally, neighbours[mode])
+        weighted_sum(tally, neighbors[mode])
     shapes = {"input": T((2, 3, *(4,) * axes)), "grid": T((2, *(5,) * axes, axes))}
     work = work_of(op, shapes | {"interpolation_mode": mode}, T((2, 3, *(5,) * axes)))
     assert work.pointwise_flops == tally.pointwise

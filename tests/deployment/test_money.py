@@ -108,7 +108,7 @@ def test_what_is_not_listed_gives_the_nearest(price: object, device: str, messag
         money.parse_price(price, device)
 
 
-def test_every_offer_has_a_source_a_date_and_a_device_of_the_catalogue() -> None:
+def test_every_offer_has_a_source_a_date_and_a_device_of_the_catalog() -> None:
     names = set(ic.hardware.names())
     for each in money.offers():
         assert each.device in names
@@ -154,7 +154,7 @@ def test_a_profile_says_what_it_costs() -> None:
         ic.profile(blocks(), price=1)
 
 
-def test_the_catalogue_is_listed() -> None:
+def test_the_catalog_is_listed() -> None:
     runner = CliRunner()
     every = json.loads(runner.invoke(main, ["prices", "--format", "json"]).stdout)
     assert [each["name"] for each in every] == [each.name for each in money.offers()]
@@ -166,7 +166,7 @@ def test_the_catalogue_is_listed() -> None:
     assert (wrong.exit_code, "the nearest ids are" in wrong.stderr) == (2, True)
 
 
-def test_carbon_is_energy_times_data_centre_times_grid() -> None:
+def test_carbon_is_energy_times_data_center_times_grid() -> None:
     where = money.place("deu")
     assert (where.grid_g_per_kwh, where.pue) == (381.0, 1.58)
     on = money.Deployment(hardware="t4", region="deu")

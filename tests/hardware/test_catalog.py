@@ -27,10 +27,10 @@ def having(path: str, **equal: object) -> list[str]:
 
 
 def device(name: str) -> DeviceFile:
-    return read_device(CATALOG / f"{name}.toml", catalogued=True)
+    return read_device(CATALOG / f"{name}.toml", cataloged=True)
 
 
-# Every file of the catalogue
+# Every file of the catalog
 
 
 @pytest.mark.parametrize("name", hardware.names())
@@ -109,7 +109,7 @@ def test_cpu_bandwidth_is_its_channels(name: str) -> None:
     assert product == pytest.approx(dram["bandwidth_gb_per_s"], rel=0.01)
 
 
-def test_ids_of_the_measured_tables_are_in_the_catalogue() -> None:
+def test_ids_of_the_measured_tables_are_in_the_catalog() -> None:
     if not MEASURED.is_dir():
         pytest.skip(f"no measured tables at {MEASURED}")
     used: set[str] = set()

@@ -14,7 +14,7 @@ SAMPLE = CATALOG / "a100-sxm-80gb.toml"
 
 
 def edited(folder: Path, *edits: tuple[str, str], sample: Path = SAMPLE) -> Path:
-    """A copy of a catalogue file with some text replaced."""
+    """A copy of a catalog file with some text replaced."""
     text = sample.read_text(encoding="utf-8")
     for old, new in edits:
         assert old in text, f"{sample.name} has no {old!r} to replace"
@@ -212,10 +212,10 @@ def test_channels_must_make_up_the_bandwidth(tmp_path: Path) -> None:
         hardware.load(path)
 
 
-def test_catalogue_file_is_named_after_its_id(tmp_path: Path) -> None:
+def test_catalog_file_is_named_after_its_id(tmp_path: Path) -> None:
     path = edited(tmp_path, ('id = "a100-sxm-80gb"', 'id = "a100"'))
     with pytest.raises(hardware.HardwareFileError, match="'id' is 'a100'; expected 'a100-sxm-80gb'"):
-        read_device(path, catalogued=True)
+        read_device(path, cataloged=True)
 
 
 # Constants in a file
@@ -239,14 +239,14 @@ def test_a_board_that_clocks_above_its_sheet_may_say_so(tmp_path: Path) -> None:
     check(data, CALIBRATION, tmp_path / "x.toml")
 
 
-def test_own_file_may_carry_measured_constants_and_the_catalogue_may_not(tmp_path: Path) -> None:
+def test_own_file_may_carry_measured_constants_and_the_catalog_may_not(tmp_path: Path) -> None:
     measured = '[calibration.overheads]\nsource = "measured here"\ndispatch_us = 3.5\n\n[sparsity]'
     path = edited(tmp_path, ("[sparsity]", measured))
     loaded = hardware.load(path)
     assert loaded.overheads_s["dispatch"] == pytest.approx(3.5e-6)
     assert loaded.overheads_s["replay_gap"] == pytest.approx(1.29e-6)  # still the family's
     with pytest.raises(hardware.HardwareFileError, match=r"\[calibration\] is in a file of the catalog"):
-        read_device(path, catalogued=True)
+        read_device(path, cataloged=True)
 
 
 def test_power_limits_a_rate_and_says_by_how_much(tmp_path: Path) -> None:

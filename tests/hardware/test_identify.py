@@ -26,7 +26,7 @@ GIB = 2**30
         ("Tesla V100-SXM2-16GB", 80, 15.8, "v100-sxm-16gb"),
         ("NVIDIA RTX 6000 Ada Generation", 142, 47.5, "rtx-6000-ada"),
         ("NVIDIA RTX A6000", 84, 47.5, "rtx-a6000"),
-        # Not in the catalogue: another card of the name, and a seventh of one.
+        # Not in the catalog: another card of the name, and a seventh of one.
         ("NVIDIA GeForce RTX 3090 Ti", 84, 23.7, None),
         ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", 16, 9.5, None),
         ("Some GPU", 132, 79.1, None),

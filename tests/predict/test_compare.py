@@ -194,7 +194,7 @@ def test_a_machine_without_power_has_no_energy_here_either() -> None:
 
 
 def unpowered() -> str:
-    """A machine of the catalogue whose power nobody has published."""
+    """A machine of the catalog whose power nobody has published."""
     from pyinfercost.hardware import names
 
     for name in names():
@@ -203,7 +203,7 @@ def unpowered() -> str:
                 return name
         except ValueError:
             continue
-    pytest.skip("all machines of the catalogue have a power now")
+    pytest.skip("all machines of the catalog have a power now")
 
 
 def test_what_is_not_modelled_is_said_and_not_zero() -> None:
@@ -342,7 +342,7 @@ def files(before: ic.Profile, after: ic.Profile, tmp_path: Path) -> list[str]:
 
 
 def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ("compare", *arguments))
+    return CliRunner().invoke(main, ("diff", *arguments))
 
 
 def test_the_command_shows_what_the_api_does(files: list[str], before: ic.Profile, after: ic.Profile) -> None:

@@ -81,7 +81,7 @@ ONE_TILE = 2 * 64 * 64 / (FLOP_PER_S / CORES)  # seconds of a core on a tile of 
 
 GPU_CASES: dict[str, tuple[ic.Graph, ic.Hardware, str, float]] = {
     # 109 tiles of 64 x 8 on 108 cores take two rounds: 107 of 216 places have no tile.
-    "one tile too many": (product(109 * 64, 8, 256), machine(), "wave quantisation", 100 * 107 / 216),
+    "one tile too many": (product(109 * 64, 8, 256), machine(), "wave quantization", 100 * 107 / 216),
     "tiles for all cores": (product(108 * 64, 64, 256), machine(), "matrix unit", 100),
     # One of the 8 columns of each tile is a result.
     "narrow result": (product(108 * 64, 1, 256), machine(), "tile padding", 100 * 7 / 8),
@@ -343,9 +343,9 @@ def test_layers_and_totals_name_their_effects() -> None:
     graph = product(109 * 64, 8, 256)
     profile = ic.profile(graph, hardware=machine())
     (layer,) = profile.to_dict()["layers"]
-    assert layer["effect"] == "wave quantisation"
+    assert layer["effect"] == "wave quantization"
     assert layer["effect_share"] == pytest.approx(107 / 216)
     assert layer["latency_s"] == layer["compute_s"] > layer["dram_s"] > layer["launch_s"] == 0
-    assert "wave quantisation 50 %" in profile.to_text(width=80)
-    assert "| wave quantisation 50 % |" in profile.to_markdown()
-    assert "spent on     wave quantisation 50 %" in profile.to_text()
+    assert "wave quantization 50 %" in profile.to_text(width=80)
+    assert "| wave quantization 50 % |" in profile.to_markdown()
+    assert "spent on     wave quantization 50 %" in profile.to_text()

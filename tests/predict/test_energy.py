@@ -117,7 +117,7 @@ def test_layers_add_up_and_no_board_draws_more_than_its_limit(hardware: str) -> 
 def test_a_narrower_dtype_on_the_same_engine_draws_no_more(hardware: str, wide: str, narrow: str) -> None:
     constants = ic.hardware.load(hardware).constants
     assert constants[f"energy.matrix_{narrow}"] <= constants[f"energy.matrix_{wide}"]
-    for side in (4096, 8192):  # a small int8 product pays for a kernel that quantises
+    for side in (4096, 8192):  # a small int8 product pays for a kernel that quantizes
         joules = [ic.estimate(product(side), hardware=hardware, precision=dtype).energy_j for dtype in (narrow, wide)]
         assert joules == sorted(joules, key=lambda value: value or 0.0), side
 

@@ -169,13 +169,13 @@ def test_the_layers_of_an_estimate_add_up(graph: ic.Graph, execution: str, preci
     assert (estimate.precision, estimate.execution, estimate.hardware) == (precision, execution, A100)
     assert 0 < estimate.latency_low_s <= estimate.latency_s <= estimate.latency_high_s
     assert sum(layer.latency_s for layer in estimate.layers) == pytest.approx(estimate.latency_s)
-    assert sum(estimate.bound.values()) == pytest.approx(1)
+    assert sum(estimate.bound_shares.values()) == pytest.approx(1)
     assert estimate.throughput_per_s == pytest.approx(64 / estimate.latency_s)
     indices = [layer.index for layer in estimate.layers]
     assert indices == sorted(set(indices))
     for layer in estimate.layers:
         assert layer.module == graph.node(layer.index).module
-        assert layer.bound in estimate.bound
+        assert layer.bound in estimate.bound_shares
 
 
 def test_an_estimate_is_frozen_and_what_is_not_known_is_none(graph: ic.Graph) -> None:

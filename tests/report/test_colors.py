@@ -15,6 +15,6 @@ def luminance(color: str) -> float:
 
 
 @pytest.mark.parametrize("color", sorted({*BOUND.values(), *MEMORY.values(), PLAIN, ALARM}))
-def test_colours_stand_out_on_white_and_on_black(color: str) -> None:
+def test_colors_stand_out_on_white_and_on_black(color: str) -> None:
     assert 1.05 / (luminance(color) + 0.05) >= 3
     assert (luminance(color) + 0.05) / 0.05 >= 3

@@ -223,7 +223,7 @@ def test_a_graph_without_nodes_can_be_shown() -> None:
     # Issued by a host, even nothing takes until the host has been there and back.
     started = ic.estimate(graph, hardware=A100)
     assert started.latency_s == ic.hardware.load(A100).constants["forward.start_s"] > 0
-    assert started.bound["launch"] == 1
+    assert started.bound_shares["launch"] == 1
 
 
 # --- CSV, Markdown -------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from pyinfercost.report.rows import SORTS, Row, Shown, shown_rows
 from pyinfercost.report.table import Bars, profile_view
 
 A100 = "a100-sxm-80gb"
-COLOUR = re.compile(r"\x1b\[[0-9;]*\b(3[0-7]|9[0-7])[0-9;]*m")
+COLOR = re.compile(r"\x1b\[[0-9;]*\b(3[0-7]|9[0-7])[0-9;]*m")
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ def printed(profile: ic.Profile, *, width: int = 160, encoding: str = "utf-8", *
     return file.read()
 
 
-def test_a_terminal_gets_blocks_in_the_colour_of_the_bound(profile: ic.Profile) -> None:
+def test_a_terminal_gets_blocks_in_the_color_of_the_bound(profile: ic.Profile) -> None:
     text = printed(profile)
     assert "█" in text
     assert "\x1b[35m" in text, "launch is magenta"
@@ -249,12 +249,12 @@ def test_a_terminal_of_another_encoding_gets_ascii(profile: ic.Profile) -> None:
     text = printed(profile, encoding="ascii")
     assert text.isascii()
     assert "####" in text
-    assert COLOUR.search(text)
+    assert COLOR.search(text)
 
 
-def test_a_terminal_without_colours_is_told_none(profile: ic.Profile) -> None:
+def test_a_terminal_without_colors_is_told_none(profile: ic.Profile) -> None:
     text = printed(profile, no_color=True)
-    assert not COLOUR.search(text)
+    assert not COLOR.search(text)
     assert "█" in text
     assert "bound by   compute" not in text
 
@@ -296,9 +296,9 @@ def test_a_pipe_gets_plain_ascii(toy: str) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize(
-    ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+    ("environment", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
 )
-def test_a_real_terminal(toy: str, environment: dict[str, str], coloured: bool) -> None:
+def test_a_real_terminal(toy: str, environment: dict[str, str], colored: bool) -> None:
     import pty
 
     ours, theirs = pty.openpty()
@@ -321,7 +321,7 @@ def test_a_real_terminal(toy: str, environment: dict[str, str], coloured: bool) 
     os.close(ours)
     assert process.wait() == 0
     shown = text.decode("utf-8")
-    assert bool(COLOUR.search(shown)) == coloured
+    assert bool(COLOR.search(shown)) == colored
     assert ("█" in shown) == (environment.get("TERM") != "dumb")
 
 

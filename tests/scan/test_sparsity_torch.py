@@ -53,7 +53,7 @@ def lone(tensor: torch.Tensor) -> WeightSparsity:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Any:
-    """Torch warns that its sparse layouts and its quantisation are being worked on."""
+    """Torch warns that its sparse layouts and its quantization are being worked on."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -153,10 +153,10 @@ def test_empty_sparse_tensors() -> None:
     assert lone(torch.zeros(6).to_sparse()).figures.zeros == 6
 
 
-def test_quantised_tensors_are_zero_at_their_zero_point() -> None:
+def test_quantized_tensors_are_zero_at_their_zero_point() -> None:
     tensor = torch.quantize_per_tensor(torch.relu(torch.randn(40, 24)), 0.05, 7, torch.quint8)
     weight = lone(tensor)
-    assert (weight.form, weight.dtype, weight.note) == ("quantised", "uint8", "")
+    assert (weight.form, weight.dtype, weight.note) == ("quantized", "uint8", "")
     assert weight.figures == reference(used(tensor.dequantize()), 960)
     points = torch.tensor([0, 3] * 20)
     channels = torch.quantize_per_channel(torch.randn(40, 24), torch.full((40,), 0.1), points, 0, torch.qint8)
@@ -247,7 +247,7 @@ def test_packed_weights() -> None:
     module = torch.ao.quantization.quantize_dynamic(nn.Sequential(linear), {nn.Linear}, dtype=torch.qint8)
     result = ic.sparsity(module)
     held = module[0].weight()
-    assert result["0.weight"].form == "quantised"
+    assert result["0.weight"].form == "quantized"
     assert result["0.weight"].figures == reference((held.int_repr() != held.q_zero_point()).numpy(), 16 * 32)
     assert result["0.bias"].figures.elements == 16
 
@@ -260,12 +260,12 @@ def test_torchao_weights() -> None:
     (weight,) = ic.sparsity(module).weights
     held = module[0].weight
     stored = sum(getattr(held, name).nbytes for name in held.__tensor_flatten__()[0])
-    assert (weight.form, weight.dtype, weight.shape) == ("quantised", "int8", (64, 128))
+    assert (weight.form, weight.dtype, weight.shape) == ("quantized", "int8", (64, 128))
     assert weight.figures == reference((held.qdata != 0).numpy(), stored)
 
 
 class Packed(torch.Tensor):
-    """A weight of four bits in bytes or in tiles, as quantised subclasses keep them."""
+    """A weight of four bits in bytes or in tiles, as quantized subclasses keep them."""
 
     qdata: torch.Tensor
     scale: torch.Tensor
@@ -298,7 +298,7 @@ def test_four_bits_in_a_byte(zero: int) -> None:
     packed = nibbles[:, 0::2] | nibbles[:, 1::2] << 4
     weight = lone(Packed(packed, zero, (32, 64)))
     stored = packed.nbytes + 16 + 4
-    assert (weight.form, weight.note) == ("quantised", "")
+    assert (weight.form, weight.note) == ("quantized", "")
     assert weight.figures == reference((nibbles != zero).numpy(), stored)
     tiles = packed.reshape(4, 8, 8, 4).transpose(1, 2).contiguous().view(torch.int32)
     tiled = lone(Packed(tiles, zero, (32, 64)))

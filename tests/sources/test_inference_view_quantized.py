@@ -138,7 +138,7 @@ def test_torch_ao_with_dynamic_activations() -> None:
 
 
 def test_observers_of_others_are_passed_through() -> None:
-    """Fake quantisation that stands alone, as users put it between layers."""
+    """Fake quantization that stands alone, as users put it between layers."""
     from torch.ao import quantization
 
     network = nn.Sequential(nn.Linear(8, 8), quantization.default_fake_quant(), nn.ReLU())

@@ -84,7 +84,7 @@ CASES = [
     Case("scans", lambda x: (x.cumsum(0), x.cumprod(0), x.cummax(0)[0]), (t(4, 5),), 0, 60),
     Case("sorts", lambda x: (x.msort(), x.kthvalue(2)[0], x.median(), x.argsort()), (t(4, 5),), 0, 80),
     Case(
-        "fake quantisation", lambda x: torch.fake_quantize_per_tensor_affine(x, 0.1, 0, 0, 255), (t(4, 4),), 0, 7 * 16
+        "fake quantization", lambda x: torch.fake_quantize_per_tensor_affine(x, 0.1, 0, 0, 255), (t(4, 4),), 0, 7 * 16
     ),
     Case("lists", lambda x, y: torch._foreach_add([x, y], 1.0), (t(4), t(5)), 0, 9),
     Case("lists in place", lambda x, y: torch._foreach_mul_([x, y], 2.0), (t(4), t(5)), 0, 9),

@@ -57,7 +57,7 @@ def static(module: nn.Module, *inputs: torch.Tensor) -> nn.Module:
 
 
 class Quantized(nn.Module):
-    """A module between two that quantise and dequantise."""
+    """A module between two that quantize and dequantize."""
 
     def __init__(self, **parts: nn.Module) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Quantized(nn.Module):
 
 
 class Everything(Quantized):
-    """Arithmetic, shapes, pools, norms and activations on quantised tensors."""
+    """Arithmetic, shapes, pools, norms and activations on quantized tensors."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -105,7 +105,7 @@ class Everything(Quantized):
 
 
 class Functional(nn.Module):
-    """What only a traced module can have quantised: functions, and weights of its own."""
+    """What only a traced module can have quantized: functions, and weights of its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ def traced(mapping: QConfigMapping) -> tuple[nn.Module, nn.Module]:
 # ---- static ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_kind_of_quantised_module() -> None:
+def test_every_kind_of_quantized_module() -> None:
     plain = Everything().eval()
     expected = float_counts(plain, image())
     counts = check_against_real_forward(static(copy.deepcopy(plain), image()), image())
@@ -150,8 +150,8 @@ def test_every_kind_of_quantised_module() -> None:
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_traced_modules(dynamic: bool) -> None:
     mapping = QConfigMapping().set_global(default_dynamic_qconfig)
-    plain, quantised = traced(mapping if dynamic else get_default_qconfig_mapping("fbgemm"))
-    counts = check_against_real_forward(quantised, image())
+    plain, quantized = traced(mapping if dynamic else get_default_qconfig_mapping("fbgemm"))
+    counts = check_against_real_forward(quantized, image())
     assert counts.total.contraction_flops == float_counts(plain, image()).contraction_flops
 
 
@@ -224,7 +224,7 @@ def test_dynamic_cells(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [nn.Embedding, lambda *a: nn.EmbeddingBag(*a, mode="sum")], ids=["rows", "bags"])
-def test_quantised_tables(make: Callable[..., nn.Module]) -> None:
+def test_quantized_tables(make: Callable[..., nn.Module]) -> None:
     module = Wrapped(lambda self, x: self.table(x), table=make(10, 16))
     module.qconfig, module.table.qconfig = None, float_qparams_weight_only_qconfig
     counts = check_against_real_forward(convert(prepare(module.eval())), torch.zeros(2, 3, dtype=torch.int64))
@@ -255,7 +255,7 @@ def test_layers_with_equal_weights_are_not_tied() -> None:
     assert weights == ["net.0.weight", "net.1.weight"]
 
 
-def test_a_capture_leaves_a_quantised_module_as_it_was() -> None:
+def test_a_capture_leaves_a_quantized_module_as_it_was() -> None:
     module = static(Everything(), image())
     x = image()
     before, state = module(x), copy.deepcopy(module.state_dict())

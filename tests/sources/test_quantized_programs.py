@@ -66,11 +66,11 @@ def test_all_doors_count_the_same(converted: Any, tmp_path: Path) -> None:
         other = ic.count(ic.capture(model))
         assert other.unmodelled == {}
         assert figures(other.total) == figures(counts.total)
-    # Per element: 5 to quantise what goes into the two layers, 2 to take it and both weights back.
-    quantised_elements = 2 * 3 * 12 * 12 + 2 * 8
+    # Per element: 5 to quantize what goes into the two layers, 2 to take it and both weights back.
+    quantized_elements = 2 * 3 * 12 * 12 + 2 * 8
     by_op = counts.by_op()
-    assert by_op["quantized_decomposed.quantize_per_tensor"].pointwise_flops == 5 * quantised_elements
-    assert by_op["quantized_decomposed.dequantize_per_tensor"].pointwise_flops == 2 * quantised_elements
+    assert by_op["quantized_decomposed.quantize_per_tensor"].pointwise_flops == 5 * quantized_elements
+    assert by_op["quantized_decomposed.dequantize_per_tensor"].pointwise_flops == 2 * quantized_elements
     assert by_op["quantized_decomposed.dequantize_per_channel"].pointwise_flops == 2 * (convolution + linear)
     if dynamic:
-        assert by_op["quantized_decomposed.choose_qparams"].pointwise_flops == 2 * quantised_elements
+        assert by_op["quantized_decomposed.choose_qparams"].pointwise_flops == 2 * quantized_elements

@@ -51,7 +51,7 @@ def torchao() -> Any:
 
 
 class Scheme(NamedTuple):
-    """How weights are quantised.
+    """How weights are quantized.
 
     Attributes:
         name: for the test.
@@ -89,7 +89,7 @@ SCHEMES = [
 ]
 
 
-def quantised(torchao: Any, scheme: Scheme, device: str = "cpu") -> nn.Module:
+def quantized(torchao: Any, scheme: Scheme, device: str = "cpu") -> nn.Module:
     module = network(device)
     torchao.quantize_(module, scheme.config(torchao))
     return module
@@ -97,8 +97,8 @@ def quantised(torchao: Any, scheme: Scheme, device: str = "cpu") -> nn.Module:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)
-def test_quantised_linear_layers(torchao: Any, scheme: Scheme) -> None:
-    counts = check_against_real_forward(quantised(torchao, scheme), rows())
+def test_quantized_linear_layers(torchao: Any, scheme: Scheme) -> None:
+    counts = check_against_real_forward(quantized(torchao, scheme), rows())
     plain = ic.count(ic.capture(network(), (rows(),))).total
     assert counts.total.macs == plain.macs == MACS
     assert counts.total.parameters == plain.parameters == WEIGHTS + HIDDEN
@@ -114,14 +114,14 @@ def test_quantised_linear_layers(torchao: Any, scheme: Scheme) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.name)
 def test_modules_on_meta_count_the_same(torchao: Any, scheme: Scheme) -> None:
-    real = ic.count(ic.capture(quantised(torchao, scheme), (rows(),)))
-    meta = ic.count(ic.capture(quantised(torchao, scheme, "meta"), (rows().to("meta"),)))
+    real = ic.count(ic.capture(quantized(torchao, scheme), (rows(),)))
+    meta = ic.count(ic.capture(quantized(torchao, scheme, "meta"), (rows().to("meta"),)))
     assert figures(meta.total) == figures(real.total)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_quantised_module_is_left_as_it_was(torchao: Any) -> None:
-    module = quantised(torchao, SCHEMES[0])
+def test_a_quantized_module_is_left_as_it_was(torchao: Any) -> None:
+    module = quantized(torchao, SCHEMES[0])
     weight = module[0].weight
     parts = {name: getattr(weight, name) for name in weight.__tensor_flatten__()[0]}
     values = {name: part.clone() for name, part in parts.items()}
@@ -135,7 +135,7 @@ def test_a_quantised_module_is_left_as_it_was(torchao: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_tied_quantised_weights_count_once(torchao: Any) -> None:
+def test_tied_quantized_weights_count_once(torchao: Any) -> None:
     module = nn.Sequential(nn.Linear(64, 64, bias=False)).to(torch.bfloat16).eval()
     torchao.quantize_(module, torchao.Int8WeightOnlyConfig(version=2))
     x = torch.zeros(4, 64, dtype=torch.bfloat16)
@@ -151,11 +151,11 @@ def test_tied_quantised_weights_count_once(torchao: Any) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("scheme", SCHEMES[:2], ids=lambda s: s.name)
 def test_exported_programs_are_taken_apart_too(torchao: Any, scheme: Scheme, tmp_path: Any) -> None:
-    module = quantised(torchao, scheme)
+    module = quantized(torchao, scheme)
     program = torch.export.export(module, (rows(),))
-    torch.export.save(program, tmp_path / "quantised.pt2")
+    torch.export.save(program, tmp_path / "quantized.pt2")
     traced, exported = (ic.count(ic.capture(*of)) for of in ((module, (rows(),)), (program,)))
-    archived = ic.count(ic.capture(tmp_path / "quantised.pt2"))
+    archived = ic.count(ic.capture(tmp_path / "quantized.pt2"))
     for counts in (exported, archived):
         assert counts.unmodelled == {}
         assert counts.total.contraction_flops == traced.total.contraction_flops
@@ -167,7 +167,7 @@ def test_exported_programs_are_taken_apart_too(torchao: Any, scheme: Scheme, tmp
 
 
 def float8_layer(granularity: Any) -> nn.Module:
-    """A layer that quantises its input to fp8; torchao makes one on a GPU only."""
+    """A layer that quantizes its input to fp8; torchao makes one on a GPU only."""
     from torchao.float8.inference import Float8MMConfig
     from torchao.quantization.quantize_.workflows.float8.float8_tensor import (
         Float8Tensor,

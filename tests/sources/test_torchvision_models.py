@@ -57,12 +57,12 @@ def test_published_figures(name: str) -> None:
 
 def test_every_model_is_listed_once_per_set_of_weights() -> None:
     listed = {case.name.partition(":")[0] for case in CASES.values()}
-    quantised = {
+    quantized = {
         name
         for name in torchvision.models.list_models()
         if ".quantization." in torchvision.models.get_model_builder(name).__module__
     }
-    assert listed == set(torchvision.models.list_models()) - quantised
+    assert listed == set(torchvision.models.list_models()) - quantized
     assert BOXES_FOUND.keys() <= CASES.keys()
     for case in CASES.values():
         if ":" in case.name:

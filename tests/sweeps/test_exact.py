@@ -147,9 +147,11 @@ def test_points_of_a_sweep_are_what_estimates_say(graph: ic.Graph) -> None:
         for name in QUANTITIES:
             if name == "peak_memory_bytes":
                 continue
-            expected = estimate.bound[name[:-2]] if name[:-2] in estimate.bound else getattr(estimate, name)
-            if name[:-2] in estimate.bound:
-                total = sum(point[f"{bound}_s"] for bound in estimate.bound)
+            expected = (
+                estimate.bound_shares[name[:-2]] if name[:-2] in estimate.bound_shares else getattr(estimate, name)
+            )
+            if name[:-2] in estimate.bound_shares:
+                total = sum(point[f"{bound}_s"] for bound in estimate.bound_shares)
                 assert point[name] / total == expected, (name, point)
             elif expected is None:
                 assert point[name] is None, (name, point)

@@ -140,7 +140,7 @@ def test_knees_are_those_of_the_definition(rows: list[tuple[int, float, float]])
 
 def test_a_tradeoff_has_ends_doublings_and_knees() -> None:
     grid = ic.sweep(blocks(), hardware=["t4", "l4"], precision=["fp32", "fp16"], batch=range(1, 301), price=1)
-    table = grid.tradeoff()
+    table = grid.batch_tradeoff()
     knee = grid.knee()
     assert list(table.columns) == [*grid.columns, "throughput_share", "latency_ratio", "knee"]
     assert table.identity() == grid.identity()
@@ -156,7 +156,7 @@ def test_a_tradeoff_has_ends_doublings_and_knees() -> None:
                 rows["throughput_per_s"] / whole["throughput_per_s"].max()
             )
             assert rows["latency_ratio"].tolist() == pytest.approx(rows["latency_s"] / whole["latency_s"].min())
-    few = ic.sweep(blocks(), hardware="t4", batch=[9, 3, 1, 5]).tradeoff()
+    few = ic.sweep(blocks(), hardware="t4", batch=[9, 3, 1, 5]).batch_tradeoff()
     assert few["batch"].tolist() == [1, 3, 5, 9]
-    assert len(grid.tradeoff(where="latency_s < 0")) == 0
-    assert "throughput_share" in grid.tradeoff().to_csv().splitlines()[0]
+    assert len(grid.batch_tradeoff(where="latency_s < 0")) == 0
+    assert "throughput_share" in grid.batch_tradeoff().to_csv().splitlines()[0]

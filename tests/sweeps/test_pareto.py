@@ -24,7 +24,7 @@ VALUES = st.sampled_from([0.0, -0.0, 1.0, 2.0, 3.0, np.nan, np.inf, -np.inf])
 
 
 def front(columns: Columns) -> NDArray[np.int64]:
-    """The front with every objective minimised."""
+    """The front with every objective minimized."""
     return pareto_front(columns, [False] * len(columns))
 
 

@@ -120,7 +120,7 @@ def test_a_structure_that_changes_is_traced_again() -> None:
     assert after["cost/parameters"] == 64 * 16 + 16 + 16 * 32 + 32
 
 
-def test_weights_that_are_going_to_be_quantised() -> None:
+def test_weights_that_are_going_to_be_quantized() -> None:
     model = network()
     record = recorded(model, quantize="int8_wo")
     graph = ic.whatif(ic.capture(model.eval(), X, dynamic={0: {0: "batch"}}), quantize="int8_wo")
@@ -128,7 +128,7 @@ def test_weights_that_are_going_to_be_quantised() -> None:
     assert record["converted/parameter_bytes"] < record["cost/parameter_bytes"] / 3
 
 
-def test_quantisation_aware_training_costs_what_it_converts_to() -> None:
+def test_quantization_aware_training_costs_what_it_converts_to() -> None:
     quantization = pytest.importorskip(
         "torchao.quantization", reason="needs torchao: pip install 'pyinfercost[models]'"
     )
@@ -138,7 +138,7 @@ def test_quantisation_aware_training_costs_what_it_converts_to() -> None:
     config = quantization.IntxWeightOnlyConfig(torch.int8, granularity=quantization.PerAxis(0))
     quantization.quantize_(model, qat.QATConfig(config, step="prepare"))
     record = recorded(model)
-    assert record["cost/l4/latency_s"] == plain["cost/l4/latency_s"], "fake quantisation is not served"
+    assert record["cost/l4/latency_s"] == plain["cost/l4/latency_s"], "fake quantization is not served"
     graph = ic.whatif(ic.capture(network().eval(), X, dynamic={0: {0: "batch"}}), quantize="int8_wo")
     assert record["converted/l4/latency_s"] == ic.estimate(graph, hardware="l4").latency_s
     assert record["converted/parameter_bytes"] == ic.count(graph, batch=8).total.parameter_bytes

@@ -34,7 +34,7 @@ def captured(model: nn.Module, *shape: int, dtype: torch.dtype = torch.bfloat16,
         ("fp8_wo", "Float8WeightOnlyConfig"),
     ],
 )
-def test_bytes_are_those_of_a_module_that_is_really_quantised(form: str, config: str) -> None:
+def test_bytes_are_those_of_a_module_that_is_really_quantized(form: str, config: str) -> None:
     quantization = pytest.importorskip("torchao.quantization")
     model = layers()
     what_if = ic.count(ic.whatif(captured(model, 4, 256), quantize=form)).total
@@ -110,7 +110,7 @@ def test_policies_are_by_layer() -> None:
         "aten.linear",
         "aten.relu",
         "pyinfercost.quantize_rows",
-        "pyinfercost.linear_quantised",
+        "pyinfercost.linear_quantized",
     ]
     for chosen in ("2", ["2"], lambda module: module == "2"):
         assert ops(ic.whatif(graph, quantize="int8_wo", layers=chosen))[-1] == "pyinfercost.linear_weight_only"
@@ -196,8 +196,8 @@ def test_a_narrow_cache_is_read_and_kept_narrow(decode: Callable[[int], ic.Graph
     narrow = ic.whatif(graph, kv_cache="fp8")
     caches = [t.nbytes for t in graph.inputs if t.role == "kv_cache"]
     assert [t.nbytes for t in narrow.inputs if t.role == "kv_cache"] == [nbytes // 4 for nbytes in caches]
-    quantised = [narrow.node(i) for i in range(len(narrow)) if narrow.node(i).op == "pyinfercost.quantize_rows"]
-    assert len(quantised) == 4  # the new key and value of each layer
+    quantized = [narrow.node(i) for i in range(len(narrow)) if narrow.node(i).op == "pyinfercost.quantize_rows"]
+    assert len(quantized) == 4  # the new key and value of each layer
     outputs = [t.dtype for t in narrow.outputs]
     assert outputs == ["float32", *["float8_e4m3fn"] * 4]
     assert ic.count(narrow).total.contraction_flops == ic.count(graph).total.contraction_flops

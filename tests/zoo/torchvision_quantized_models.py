@@ -23,7 +23,7 @@ def _model(name: str, quantize: bool) -> nn.Module:
 
     options = _OPTIONS.get(name, {})
     if name == "quantized_inception_v3" and quantize:
-        options = {"aux_logits": False}  # as torchvision makes it: the head is no part of what is quantised
+        options = {"aux_logits": False}  # as torchvision makes it: the head is no part of what is quantized
     model: nn.Module = get_model(name, weights=None, quantize=quantize, **options)
     return model.eval()
 
@@ -31,7 +31,7 @@ def _model(name: str, quantize: bool) -> nn.Module:
 def _build(name: str, quantize: bool) -> Built:
     import torch
 
-    if quantize:  # runs on the CPU while it is quantised
+    if quantize:  # runs on the CPU while it is quantized
         model = _model(name, quantize=True)
     else:
         with torch.device("meta"):
@@ -80,7 +80,7 @@ def cases() -> list[Case]:
         Case(
             "torchvision",
             f"{name}#{'int8' if quantize else 'float'}",
-            "quantised",
+            "quantized",
             partial(_build, name, quantize),
             partial(_flops, name),
             partial(_parameters, name, quantize),

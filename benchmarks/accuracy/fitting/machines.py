@@ -34,7 +34,7 @@ class Machine:
     def find(hardware: str, folder: Path = CALIBRATIONS) -> Machine:
         """Return the device of a case, with the constants of a folder."""
         name = hardware.removesuffix(SUSTAINED)
-        device = read_device(CATALOG / f"{name}.toml", catalogued=True)
+        device = read_device(CATALOG / f"{name}.toml", cataloged=True)
         return Machine(device, calibration(device, folder), sustained=name != hardware)
 
     @property

@@ -39,12 +39,12 @@ function drawMemory(view, pick) {
   if (room > 0 && room < high) {
     svg.append(line(box.left, y(room), box.right, y(room), "capacity"), label(box.right - 4, y(room) - 4, `the machine has ${quantity(dram, "B")}`, "tick", "end"));
   }
-  const centre = x(peak + 0.5);
-  const toRight = centre < (box.left + box.right) / 2;
+  const center = x(peak + 0.5);
+  const toRight = center < (box.left + box.right) / 2;
   const name = owner.module || owner.op;
   const letters = Math.floor(width / 16);
-  svg.append(element("svg:circle", { cx: centre, cy: y(most), r: 4, class: "peak" }));
-  svg.append(label(centre + (toRight ? 8 : -8), y(most) - 5, `peak: ${name.length > letters ? `…${name.slice(-letters)}` : name}`, "peak-label", toRight ? "start" : "end"));
+  svg.append(element("svg:circle", { cx: center, cy: y(most), r: 4, class: "peak" }));
+  svg.append(label(center + (toRight ? 8 : -8), y(most) - 5, `peak: ${name.length > letters ? `…${name.slice(-letters)}` : name}`, "peak-label", toRight ? "start" : "end"));
   const cursor = line(0, box.top, 0, box.bottom + band, "cursor");
   svg.append(cursor);
   const nodeAt = (event) => {
