@@ -45,7 +45,7 @@ Work make_work(const py::object& contraction, const py::object& pointwise, const
     const auto amount = [](const py::object& value, const char* what) {
         const Expr e = to_expr(value, what);
         if (e.is_constant() && e.constant() < 0) {
-            throw py::value_error(std::string(what) + " is " + e.text() + "; expected zero or more");
+            throw std::invalid_argument(std::string(what) + " is " + e.text() + "; expected zero or more");
         }
         return e;
     };
@@ -85,7 +85,7 @@ struct Held {
 
 std::vector<Held> live_at(const MemoryUse& use, NodeIndex node) {
     if (node < 0 || static_cast<std::size_t>(node) >= use.timeline.size()) {
-        throw py::index_error("node " + std::to_string(node) + " of a graph that has " +
+        throw InputIndexError("node " + std::to_string(node) + " of a graph that has " +
                               std::to_string(use.timeline.size()));
     }
     std::vector<Held> held;
@@ -121,7 +121,8 @@ std::optional<RuleInfo> rule_of(const std::string& op) {
     const std::size_t first = op.find('.');
     const std::size_t second = first == std::string::npos ? first : op.find('.', first + 1);
     if (first == std::string::npos || first + 1 == op.size()) {
-        throw py::value_error("op '" + op + "' is not a qualified name; expected namespace.name[.overload]");
+        throw std::invalid_argument("op '" + op +
+                                    "' is not a qualified name; expected namespace.name[.overload]");
     }
     const OpRule* found =
         find_rule({op, op.substr(0, second),
@@ -261,15 +262,15 @@ void register_counts(py::module_& m) {
         .def_property_readonly("total", [](const Counts& c) { return c.total(); })
         .def_property_readonly("layers",
                                [](const Counts& c) {
-                                   const py::gil_scoped_release release;
+                                   const CoreCall core;
                                    return c.layers();
                                })
         .def(
             "by_module",
             [](const Counts& c, std::optional<int> depth) { return c.by_module(depth.value_or(-1)); },
-            py::call_guard<py::gil_scoped_release>(), py::arg("depth") = py::none(),
+            py::call_guard<CoreCall>(), py::arg("depth") = py::none(),
             "Every module path down to depth (None: all) with all that lies below it; '' is the whole model.")
-        .def("by_op", &Counts::by_op, py::call_guard<py::gil_scoped_release>())
+        .def("by_op", &Counts::by_op, py::call_guard<CoreCall>())
         .def(
             "by_phase",
             [](const Counts& c) {
@@ -297,7 +298,7 @@ void register_counts(py::module_& m) {
             const Precision way = parse_precision(precision);
             const Overrides own = to_overrides(overrides);
             const Sizes values = to_sizes(sizes);
-            const py::gil_scoped_release release;
+            const CoreCall core;
             return count(graph, values, way, own);
         },
         py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
@@ -308,7 +309,7 @@ void register_counts(py::module_& m) {
         [](const std::shared_ptr<const Graph>& graph, const std::string& precision) {
             Boundary found;
             {
-                const py::gil_scoped_release release;
+                const CoreCall core;
                 found = boundary_of(graph, parse_precision(precision));
             }
             py::dict result;

@@ -14,14 +14,14 @@ using SizeArray = py::array_t<std::int64_t, py::array::c_style | py::array::forc
 using ResultArray = py::array_t<double, py::array::c_style>;
 
 EvaluateOptions to_options(unsigned threads, const std::optional<std::string>& simd) {
-    if (threads < 1) throw py::value_error("threads is 0; expected at least 1");
+    if (threads < 1) throw std::invalid_argument("threads is 0; expected at least 1");
     return {threads, simd ? parse_isa(*simd) : best_isa()};
 }
 
 SizeArray to_values(py::handle values, const std::string& name) {
     SizeArray array = SizeArray::ensure(values);
     if (!array || array.ndim() != 1) {
-        throw py::value_error("size '" + name + "' must be a one-dimensional array of integers");
+        throw std::invalid_argument("size '" + name + "' must be a one-dimensional array of integers");
     }
     return array;
 }
@@ -42,8 +42,8 @@ py::dict evaluate_columns(const std::shared_ptr<const Plan>& plan, const py::dic
         const auto key = name.cast<std::string>();
         const SizeArray array = to_values(values, key);
         if (static_cast<std::size_t>(array.shape(0)) != points) {
-            throw py::value_error("size '" + key + "' has " + std::to_string(array.shape(0)) +
-                                  " values; expected " + std::to_string(points));
+            throw std::invalid_argument("size '" + key + "' has " + std::to_string(array.shape(0)) +
+                                        " values; expected " + std::to_string(points));
         }
         arrays.push_back(array);
         axes.push_back(to_axis(key, array, 1));
@@ -56,7 +56,7 @@ py::dict evaluate_columns(const std::shared_ptr<const Plan>& plan, const py::dic
         columns.*row.column = {values.mutable_data(), points};
         out[to_python(row.name)] = values;
     }
-    const py::gil_scoped_release release;
+    const CoreCall core;
     evaluate(plan, axes, hardware, 0, points, columns, options);
     return out;
 }
@@ -76,19 +76,19 @@ void evaluate_grid(PlanFamily& family,
         const auto name = key.cast<std::string>();
         const auto row = std::find_if(kColumns.begin(), kColumns.end(),
                                       [&](const ColumnRow& known) { return name == known.name; });
-        if (row == kColumns.end()) throw py::value_error("the evaluator has no column '" + name + "'");
+        if (row == kColumns.end()) throw std::invalid_argument("the evaluator has no column '" + name + "'");
         if (!ResultArray::check_(values)) {
-            throw py::value_error("column '" + name + "' must be a contiguous array of float64");
+            throw std::invalid_argument("column '" + name + "' must be a contiguous array of float64");
         }
         auto array = py::reinterpret_borrow<ResultArray>(values);
         if (array.ndim() != 1 || static_cast<std::size_t>(array.shape(0)) != points) {
-            throw py::value_error("column '" + name + "' must hold " + std::to_string(points) +
-                                  " values, got " + std::to_string(array.size()));
+            throw std::invalid_argument("column '" + name + "' must hold " + std::to_string(points) +
+                                        " values, got " + std::to_string(array.size()));
         }
         columns.*row->column = {array.mutable_data(), points};
     }
     const EvaluateOptions options = to_options(threads, simd);
-    const py::gil_scoped_release release;
+    const CoreCall core;
     evaluate(family, grid, hardware, first, points, columns, options);
 }
 
@@ -98,7 +98,7 @@ py::dict evaluate_one(const std::shared_ptr<const Plan>& plan, const py::dict& s
     const Sizes point = to_sizes(sizes);
     PointEstimate estimate;
     {
-        const py::gil_scoped_release release;
+        const CoreCall core;
         estimate = evaluate_point(plan, point, hardware);
     }
     py::dict out;
@@ -109,7 +109,7 @@ py::dict evaluate_one(const std::shared_ptr<const Plan>& plan, const py::dict& s
 std::vector<KernelEstimate> evaluate_kernels(const Plan& plan, const py::dict& sizes,
                                              const Hardware& hardware) {
     const Sizes point = to_sizes(sizes);
-    const py::gil_scoped_release release;
+    const CoreCall core;
     return estimate_kernels(plan, point, hardware);
 }
 

@@ -21,16 +21,16 @@ py::array_t<std::int64_t> evaluate_columns(const Expr& e, const py::dict& sizes)
         const auto key = name.cast<std::string>();
         Column column = Column::ensure(values);
         if (!column || column.ndim() != 1) {
-            throw py::value_error("size '" + key + "' must be a one-dimensional array of integers");
+            throw std::invalid_argument("size '" + key + "' must be a one-dimensional array of integers");
         }
         if (length >= 0 && column.shape(0) != length) {
-            throw py::value_error("size '" + key + "' has " + std::to_string(column.shape(0)) +
-                                  " values; the sizes before it have " + std::to_string(length));
+            throw std::invalid_argument("size '" + key + "' has " + std::to_string(column.shape(0)) +
+                                        " values; the sizes before it have " + std::to_string(length));
         }
         length = column.shape(0);
         columns.emplace_back(key, std::move(column));
     }
-    if (length < 0) throw py::value_error("evaluate_columns needs at least one size");
+    if (length < 0) throw std::invalid_argument("evaluate_columns needs at least one size");
     py::array_t<std::int64_t> result(length);
     auto out = result.mutable_unchecked<1>();
     Sizes point;
@@ -72,7 +72,7 @@ Expr to_expr(py::handle value, const char* what) {
         if (!number) throw py::error_already_set();
         return to_expr(number, what);
     }
-    throw py::type_error(std::string(what) + " must be an int or an Expr, got " +
+    throw InputTypeError(std::string(what) + " must be an int or an Expr, got " +
                          py::str(py::type::handle_of(value)).cast<std::string>());
 }
 

@@ -110,7 +110,7 @@ std::vector<TensorInfo> infos(const GraphPtr& graph, const Indices& indices) {
 template <class Index>
 void check_index(Index index, std::size_t count, const char* what) {
     if (index < 0 || static_cast<std::size_t>(index) >= count) {
-        throw py::index_error(std::string(what) + " " + std::to_string(index) + " of a graph that has " +
+        throw InputIndexError(std::string(what) + " " + std::to_string(index) + " of a graph that has " +
                               std::to_string(count));
     }
 }
@@ -146,7 +146,7 @@ std::map<std::string, std::int64_t> op_counts(const Graph& graph) {
 }
 
 [[noreturn]] void bad_argument(const std::string& name, py::handle value) {
-    throw py::type_error(
+    throw InputTypeError(
         "argument '" + name + "' has type " + py::str(py::type::handle_of(value)).cast<std::string>() +
         "; expected TensorId, TensorInfo, None, bool, int, Expr, float, str, or a list of them");
 }
@@ -201,15 +201,16 @@ std::vector<NodeIndex> to_held_until(const py::sequence& values) {
             continue;
         }
         if (!PyLong_Check(value.ptr()) || PyBool_Check(value.ptr())) {
-            throw py::value_error("held_until has an entry of type " +
-                                  py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>() +
-                                  "; expected the number of a node, or None");
+            throw std::invalid_argument(
+                "held_until has an entry of type " +
+                py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>() +
+                "; expected the number of a node, or None");
         }
         const long long node = PyLong_AsLongLong(value.ptr());
         if (node < 0 || node > INT32_MAX) {
             PyErr_Clear();
-            throw py::value_error("held_until has an entry " + py::str(value).cast<std::string>() +
-                                  "; expected the number of a node, or None");
+            throw std::invalid_argument("held_until has an entry " + py::str(value).cast<std::string>() +
+                                        "; expected the number of a node, or None");
         }
         result.push_back(static_cast<NodeIndex>(node));
     }
@@ -274,7 +275,7 @@ std::vector<TensorIndex> indices_of(const py::sequence& tensors, const char* wha
     std::vector<TensorIndex> result;
     for (const py::handle t : tensors) {
         if (!is_tensor(t)) {
-            throw py::type_error(std::string(what) + " must be TensorIds or TensorInfos, got " +
+            throw InputTypeError(std::string(what) + " must be TensorIds or TensorInfos, got " +
                                  py::str(py::type::handle_of(t)).cast<std::string>());
         }
         result.push_back(tensor_index(t));

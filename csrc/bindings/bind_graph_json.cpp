@@ -25,17 +25,17 @@ class CollectorPause {
 };
 
 std::string to_json(const Graph& graph) {
-    const py::gil_scoped_release release;
+    const CoreCall core;
     return graph_to_json(graph);
 }
 
 GraphPtr from_json(std::string_view text) {
-    const py::gil_scoped_release release;
+    const CoreCall core;
     return graph_from_json(text);
 }
 
 bool is_equal(const Graph& a, const Graph& b) {
-    const py::gil_scoped_release release;
+    const CoreCall core;
     return a == b;
 }
 

@@ -26,7 +26,7 @@ Named from_rates(const Rates& rates) {
 
 double overhead(const Named& named, const char* key) {
     const auto found = named.find(key);
-    if (found == named.end()) throw py::value_error("overheads_s has no '" + std::string(key) + "'");
+    if (found == named.end()) throw std::invalid_argument("overheads_s has no '" + std::string(key) + "'");
     return found->second;
 }
 

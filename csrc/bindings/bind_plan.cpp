@@ -75,7 +75,7 @@ void register_plan(py::module_& m) {
             "kernel_of_node",
             [](const Plan& p, NodeIndex node) {
                 if (node < 0 || static_cast<std::size_t>(node) >= p.kernel_of_node.size()) {
-                    throw py::index_error("node " + std::to_string(node) + " of a plan that has " +
+                    throw InputIndexError("node " + std::to_string(node) + " of a plan that has " +
                                           std::to_string(p.kernel_of_node.size()));
                 }
                 return p.kernel_of_node[static_cast<std::size_t>(node)];
@@ -90,7 +90,7 @@ void register_plan(py::module_& m) {
         .def(py::init([](const std::shared_ptr<const Graph>& graph, const std::string& precision,
                          const std::string& execution, const py::object& overrides) {
                  const Overrides own = to_overrides(overrides);
-                 const py::gil_scoped_release release;
+                 const CoreCall core;
                  return std::make_shared<PlanFamily>(graph, parse_precision(precision),
                                                      parse_execution(execution), own);
              }),
@@ -100,7 +100,7 @@ void register_plan(py::module_& m) {
             "plan_for",
             [](PlanFamily& family, const py::dict& sizes) {
                 const Sizes point = to_sizes(sizes);
-                const py::gil_scoped_release release;
+                const CoreCall core;
                 return family.plan_for(point);
             },
             py::arg("sizes"), "The plan of a point, made when first asked for.");
@@ -112,7 +112,7 @@ void register_plan(py::module_& m) {
             const Execution run = parse_execution(execution);
             const Overrides own = to_overrides(overrides);
             const Sizes values = to_sizes(sizes);
-            const py::gil_scoped_release release;
+            const CoreCall core;
             return std::make_shared<const Plan>(make_plan(graph, values, way, run, own));
         },
         py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",

@@ -12,20 +12,21 @@ using ValueArray = py::array_t<double, py::array::c_style | py::array::forcecast
 py::array_t<std::int64_t> front_of_columns(const std::vector<ValueArray>& columns,
                                            const std::vector<bool>& maximize) {
     if (maximize.size() != columns.size()) {
-        throw py::value_error("maximize has " + std::to_string(maximize.size()) + " entries, expected " +
-                              std::to_string(columns.size()) + ", one for each column");
+        throw std::invalid_argument("maximize has " + std::to_string(maximize.size()) +
+                                    " entries, expected " + std::to_string(columns.size()) +
+                                    ", one for each column");
     }
     std::vector<std::span<const double>> objectives;
     for (const ValueArray& column : columns) {
         if (column.ndim() != 1) {
-            throw py::value_error("column " + std::to_string(objectives.size()) + " has " +
-                                  std::to_string(column.ndim()) + " dimensions, expected 1");
+            throw std::invalid_argument("column " + std::to_string(objectives.size()) + " has " +
+                                        std::to_string(column.ndim()) + " dimensions, expected 1");
         }
         objectives.emplace_back(column.data(), static_cast<std::size_t>(column.shape(0)));
     }
     auto rows = std::make_unique<std::vector<std::int64_t>>();
     {
-        const py::gil_scoped_release release;
+        const CoreCall core;
         *rows = pareto_front(objectives, maximize);
     }
     // The array takes the vector over: a front may be as long as the columns.

@@ -30,17 +30,17 @@ const unsigned char* to_data(const py::object& data, std::uint64_t offset, std::
         return reinterpret_cast<const unsigned char*>(data.cast<std::uintptr_t>()) + offset;
     }
     if (!py::isinstance<py::buffer>(data)) {
-        throw py::type_error("data is a " + py::str(py::type::of(data).attr("__name__")).cast<std::string>() +
+        throw InputTypeError("data is a " + py::str(py::type::of(data).attr("__name__")).cast<std::string>() +
                              ", expected a buffer of bytes or an address");
     }
     held.emplace(data.cast<py::buffer>().request());
     const auto bytes = static_cast<std::uint64_t>(held->size) * static_cast<std::uint64_t>(held->itemsize);
     if (held->ndim != 1 || (held->size > 1 && held->strides[0] != held->itemsize)) {
-        throw py::value_error("data is not a flat buffer; pass memoryview(data).cast('B')");
+        throw std::invalid_argument("data is not a flat buffer; pass memoryview(data).cast('B')");
     }
     if (offset > bytes || needed > bytes - offset) {
-        throw py::value_error("data holds " + std::to_string(bytes) + " bytes, expected at least " +
-                              std::to_string(offset + needed));
+        throw std::invalid_argument("data holds " + std::to_string(bytes) + " bytes, expected at least " +
+                                    std::to_string(offset + needed));
     }
     return static_cast<const unsigned char*>(held->ptr) + offset;
 }
@@ -63,8 +63,8 @@ Region to_region(const Scan& scan, std::uint64_t first_row, const std::optional<
         elements *= size;
     }
     if (!inner.empty() && elements != shape.columns) {
-        throw py::value_error("inner dimensions have " + std::to_string(elements) + " elements, expected " +
-                              std::to_string(shape.columns));
+        throw std::invalid_argument("inner dimensions have " + std::to_string(elements) +
+                                    " elements, expected " + std::to_string(shape.columns));
     }
     return region;
 }
@@ -73,7 +73,7 @@ Region to_region(const Scan& scan, std::uint64_t first_row, const std::optional<
 std::uint64_t reach_of(const Scan& scan, const Region& region) {
     if (region.rows == 0 || region.columns == 0) return 0;
     if (region.row_stride < 0 || !region.inner.empty()) {
-        throw py::value_error("strides below zero and inner dimensions need an address, not a buffer");
+        throw std::invalid_argument("strides below zero and inner dimensions need an address, not a buffer");
     }
     const auto bits = static_cast<std::uint64_t>(scan.element().bits);
     return (region.rows - 1) * static_cast<std::uint64_t>(region.row_stride) +
@@ -85,13 +85,13 @@ void add_region(Scan& scan, const py::object& data, std::uint64_t offset, std::u
                 const std::optional<std::uint64_t>& columns, const std::optional<std::int64_t>& row_stride,
                 const std::vector<std::pair<std::uint64_t, std::int64_t>>& inner, unsigned threads,
                 const std::optional<std::string>& simd) {
-    if (threads < 1) throw py::value_error("threads is 0; expected at least 1");
+    if (threads < 1) throw std::invalid_argument("threads is 0; expected at least 1");
     const Isa isa = simd ? parse_isa(*simd) : best_isa();
     Region region = to_region(scan, first_row, rows, first_column, columns, row_stride, inner);
     const bool is_address = py::isinstance<py::int_>(data);
     std::optional<py::buffer_info> held;  // keeps the buffer while the lock is released
     region.data = to_data(data, offset, is_address ? 0 : reach_of(scan, region), held);
-    const py::gil_scoped_release release;
+    const CoreCall core;
     scan.add(region, threads, isa);
 }
 
@@ -154,7 +154,7 @@ std::uint64_t sum_words(const py::buffer& data) {
     const auto words = static_cast<std::uint64_t>(info.size * info.itemsize) / 8;
     const auto* bytes = static_cast<const unsigned char*>(info.ptr);
     const Isa isa = best_isa();
-    const py::gil_scoped_release release;
+    const CoreCall core;
 #ifdef INFERCOST_X86_DISPATCH
     if (isa == Isa::avx512) return avx512::sum_words(bytes, words);
     if (isa == Isa::avx2) return avx2::sum_words(bytes, words);

@@ -4,15 +4,38 @@
 #include <pybind11/pybind11.h>
 
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 #include "core/graph.hpp"
+#include "core/threads.hpp"
 #include "ops/rule.hpp"
 #include "plan/plan.hpp"
 
 namespace infercost {
 
 namespace py = pybind11;
+
+// Bad input in a call from Python: Error of pyinfercost that is also a TypeError or an IndexError. What is
+// also a ValueError is std::invalid_argument, as in the core.
+struct InputTypeError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+struct InputIndexError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// A calculation of the core without Python's lock: other threads run, and Ctrl-C ends it.
+class CoreCall {
+  public:
+    CoreCall();
+
+  private:
+    InterruptScope interrupts_;  // made while the lock is held
+    py::gil_scoped_release release_;
+};
+
+void register_errors(py::module_& m);
 
 // TensorId: what GraphBuilder.tensor() returns and GraphBuilder.node() takes, so that a tensor operand
 // can never be mistaken for an integer argument.

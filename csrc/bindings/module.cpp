@@ -8,13 +8,7 @@ PYBIND11_MODULE(_core, m) {
     namespace py = pybind11;
     m.doc() = "The compiled core: what a graph asks for (Work), and what a machine makes of it (Estimate).";
     m.attr("__version__") = PYINFERCOST_VERSION;
-    py::register_exception_translator([](std::exception_ptr error) {
-        try {
-            if (error) std::rethrow_exception(error);
-        } catch (const infercost::OverflowError& e) {
-            py::set_error(PyExc_OverflowError, e.what());
-        }
-    });
+    infercost::register_errors(m);
     infercost::register_expr(m);
     infercost::register_graph(m);
     infercost::register_graph_rewriter(m);

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
-#include <numeric>
 #include <unordered_map>
 
 #include "core/expr.hpp"
@@ -173,7 +172,7 @@ std::int64_t Atom::apply(const std::vector<std::int64_t>& values) const {
         case Kind::minimum:
             return *std::min_element(values.begin(), values.end());
         case Kind::gcd:
-            return std::gcd(values[0], values[1]);
+            return checked_gcd(values[0], values[1]);
         case Kind::n_log2_n:
             return n_log2_n(values[0]);
         case Kind::size:
@@ -200,7 +199,7 @@ Expr Expr::maximum(const Expr& a, const Expr& b) {
 }
 
 Expr Expr::gcd(const Expr& a, const Expr& b) {
-    if (a.is_constant() && b.is_constant()) return {std::gcd(a.value_, b.value_)};
+    if (a.is_constant() && b.is_constant()) return {checked_gcd(a.value_, b.value_)};
     const auto divides = [](const Expr& x, const Expr& y) { return !(x == Expr(0)) && y % x == Expr(0); };
     if (divides(a, b)) return a;
     if (divides(b, a)) return b;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -97,6 +98,16 @@ inline std::int64_t floor_div(std::int64_t a, std::int64_t b) {
 
 inline std::int64_t floor_mod(std::int64_t a, std::int64_t b) {
     return checked_sub(a, checked_mul(floor_div(a, b), b));
+}
+
+// Zero or more, as std::gcd; throws OverflowError where that is 2^63.
+inline std::int64_t checked_gcd(std::int64_t a, std::int64_t b) {
+    constexpr std::int64_t kLowest = std::numeric_limits<std::int64_t>::min();
+    // -2^63 has no absolute value of its own: one step of the algorithm removes it.
+    if (a == kLowest && b != 0 && b != kLowest) return std::gcd(a % (b == -1 ? 1 : b), b);
+    if (b == kLowest && a != 0 && a != kLowest) return std::gcd(b % (a == -1 ? 1 : a), a);
+    if (a == kLowest || b == kLowest) raise_overflow("gcd", a, b);
+    return std::gcd(a, b);
 }
 
 // n * log2(n), rounded; 0 for n < 1.

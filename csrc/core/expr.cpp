@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <set>
 #include <span>
 
@@ -23,6 +24,23 @@ std::span<const Term> terms_of(const Expr& e, Term& constant) {
     return {&constant, 1};
 }
 
+// Bounds of an expression. Graphs of models stay far below them (a few dozen terms of degree 6); hostile text
+// such as ((a+b)*(a+b))*... would otherwise take all memory.
+constexpr std::size_t kMostTerms = 10'000;
+constexpr int kHighestPower = 100;
+
+void require_terms(std::size_t count) {
+    if (count <= kMostTerms) return;
+    throw std::invalid_argument("a size expression has more than " + std::to_string(kMostTerms) +
+                                " terms; expected fewer");
+}
+
+int sum_of_powers(int a, int b) {
+    if (a + b <= kHighestPower) return a + b;
+    throw std::invalid_argument("a size expression has a factor to the power " + std::to_string(a + b) +
+                                "; expected at most " + std::to_string(kHighestPower));
+}
+
 Monomial product(const Monomial& a, const Monomial& b) {
     Monomial result;
     result.reserve(a.size() + b.size());
@@ -30,7 +48,7 @@ Monomial product(const Monomial& a, const Monomial& b) {
     auto j = b.begin();
     while (i != a.end() || j != b.end()) {
         if (i != a.end() && j != b.end() && i->atom == j->atom) {
-            result.push_back({i->atom, i->power + j->power});
+            result.push_back({i->atom, sum_of_powers(i->power, j->power)});
             ++i, ++j;
         } else if (j == b.end() || (i != a.end() && *i->atom < *j->atom)) {
             result.push_back(*i++);
@@ -84,6 +102,7 @@ Expr Expr::from_terms(std::vector<Term> terms) {
     std::erase_if(terms, [](const Term& t) { return t.coefficient == 0; });
     if (terms.empty()) return {};
     if (terms.size() == 1 && terms[0].monomial.empty()) return {terms[0].coefficient};
+    require_terms(terms.size());
     Expr result;
     result.terms_ = std::make_shared<const std::vector<Term>>(std::move(terms));
     return result;
@@ -125,6 +144,7 @@ Expr Expr::multiply(const Expr& a, const Expr& b) {
     Term constant_b{};
     const std::span<const Term> left = terms_of(a, constant_a);
     const std::span<const Term> right = terms_of(b, constant_b);
+    require_terms(left.size() * right.size() / 10);  // like terms join, but not most of them
     std::vector<Term> terms;
     terms.reserve(left.size() * right.size());
     for (const Term& x : left) {
@@ -163,9 +183,9 @@ Expr Expr::divide(const Expr& a, const Expr& b) {
         for (const Term& term : terms_of(a, constant)) {
             Monomial monomial;
             exact = exact && quotient(term.monomial, divisor.monomial, monomial) &&
-                    term.coefficient % divisor.coefficient == 0;
+                    floor_mod(term.coefficient, divisor.coefficient) == 0;
             if (!exact) break;
-            result.push_back({std::move(monomial), term.coefficient / divisor.coefficient});
+            result.push_back({std::move(monomial), floor_div(term.coefficient, divisor.coefficient)});
         }
         if (exact) return from_terms(std::move(result));
     }
@@ -291,7 +311,8 @@ std::size_t Expr::hash() const {
 
 bool Expr::is_nonnegative() const {
     if (is_constant()) return value_ >= 0;
-    std::int64_t bound = 0;
+    std::int64_t constant = 0;
+    std::int64_t least = 0;  // of the other terms; the largest integer stands for all beyond
     for (const Term& term : *terms_) {
         const bool positive = std::all_of(term.monomial.begin(), term.monomial.end(), [](const Factor& f) {
             return f.atom->kind == Atom::Kind::size && !may_be_zero(f.atom->text);
@@ -299,14 +320,16 @@ bool Expr::is_nonnegative() const {
         const bool known = std::all_of(term.monomial.begin(), term.monomial.end(),
                                        [](const Factor& f) { return f.atom->nonnegative; });
         if (term.monomial.empty()) {
-            bound += term.coefficient;
+            constant = term.coefficient;
         } else if (term.coefficient < 0 || !known) {
             return false;
         } else if (positive) {
-            bound += term.coefficient;  // a product of sizes that are at least 1
+            // A product of sizes that are at least 1.
+            if (add_overflows(least, term.coefficient, least))
+                least = std::numeric_limits<std::int64_t>::max();
         }
     }
-    return bound >= 0;
+    return least >= 0 && constant >= -least;
 }
 
 bool operator==(const Expr& a, const Expr& b) {

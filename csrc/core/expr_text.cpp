@@ -7,6 +7,14 @@
 namespace infercost {
 namespace {
 
+// An operand is printed inside its function: a text may double with each level of nesting.
+void require_length(std::size_t characters) {
+    constexpr std::size_t kLongest = 1'000'000;
+    if (characters <= kLongest) return;
+    throw std::invalid_argument("a size expression has more than " + std::to_string(kLongest) +
+                                " characters; expected fewer");
+}
+
 class Parser {
   public:
     explicit Parser(std::string_view text) : text_(text) {}
@@ -125,6 +133,7 @@ class Parser {
 
 std::string Expr::text() const {
     if (is_constant()) return std::to_string(value_);
+    std::size_t length = 0;
     // Highest degree first, then by name: the order people write polynomials in.
     std::vector<std::pair<std::string, const Term*>> parts;
     for (const Term& term : *terms_) {
@@ -133,6 +142,8 @@ std::string Expr::text() const {
             const bool composite =
                 factor.atom->kind == Atom::Kind::floor_div || factor.atom->kind == Atom::Kind::modulo;
             const std::string name = composite ? "(" + factor.atom->text + ")" : factor.atom->text;
+            length += name.size() * static_cast<std::size_t>(factor.power);
+            require_length(length);
             for (int i = 0; i < factor.power; ++i) factors.push_back(name);
         }
         std::sort(factors.begin(), factors.end());

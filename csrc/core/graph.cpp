@@ -17,6 +17,15 @@ constexpr std::array<std::string_view, kSizeRoleCount> kSizeRoleNames = {"other"
     throw std::invalid_argument("invalid graph: " + what);
 }
 
+// "batch=4, sequence=16".
+std::string assigned(const Sizes& sizes) {
+    std::string text;
+    for (const auto& [name, value] : sizes) {
+        text += (text.empty() ? "" : ", ") + name + "=" + std::to_string(value);
+    }
+    return text.empty() ? "the defaults" : text;
+}
+
 }  // namespace
 
 std::string_view name_of(Role role) {
@@ -141,8 +150,23 @@ void Graph::check_sizes(const Sizes& sizes) const {
     }
 }
 
+void Graph::check_lengths(const Sizes& known) const {
+    for (const Expr& length : open_lengths_) {
+        const std::vector<std::string> names = length.names();
+        if (!std::all_of(names.begin(), names.end(),
+                         [&](const auto& name) { return known.contains(name); })) {
+            continue;
+        }
+        const std::int64_t value = length.evaluate(known);
+        if (value >= 0) continue;
+        throw std::invalid_argument("a tensor has length or stride " + length.text() + ", which is " +
+                                    std::to_string(value) + " for " + assigned(known) +
+                                    "; expected sizes for which it is zero or more");
+    }
+}
+
 void Graph::check_guards(const Sizes& sizes) const {
-    if (guards_.empty()) return;
+    if (guards_.empty() && open_lengths_.empty()) return;
     Sizes exact;
     Sizes raised;
     for (const auto& [name, value] : replacements(sizes)) {
@@ -152,6 +176,7 @@ void Graph::check_guards(const Sizes& sizes) const {
         exact[name] = value.constant();
         raised[name] = truth ? value.constant() : std::max<std::int64_t>(value.constant(), 2);
     }
+    check_lengths(exact);
     if (raised.empty()) return;
     for (const Guard& guard : guards_) {
         bool known = true;
@@ -163,12 +188,8 @@ void Graph::check_guards(const Sizes& sizes) const {
             }
         }
         if (!known || guard.holds(exact) || guard.holds(raised)) continue;
-        std::string given;
-        for (const auto& [name, value] : sizes)
-            given += (given.empty() ? "" : ", ") + name + "=" + std::to_string(value);
         throw std::invalid_argument("this graph holds only where " + guard.text() + ", got " +
-                                    (given.empty() ? "the defaults" : given) +
-                                    "; capture the model again with " +
+                                    assigned(sizes) + "; capture the model again with " +
                                     (of_data ? "that value of " + *of_data : "an example of that size"));
     }
 }
@@ -208,7 +229,32 @@ void Graph::check_held_until() const {
     }
 }
 
-void Graph::validate() const {
+// Lengths are as a rule products and quotients of sizes, which are proven to be zero or more by their form.
+void Graph::find_open_lengths() {
+    open_lengths_.clear();
+    std::vector<bool> seen(expressions_.size(), false);
+    Replacements above_minimum;  // each size as 1 + what it exceeds its minimum by
+    for (const auto& [name, size] : sizes_) {
+        if (size.minimum > 1) above_minimum.emplace(name, Expr::size(name) + (size.minimum - 1));
+    }
+    const auto look = [&](Range range) {
+        for (const Dim dim : dims(range)) {
+            if (dim >= 0) continue;
+            const auto at = static_cast<std::size_t>(-dim - 1);
+            if (seen[at]) continue;
+            seen[at] = true;
+            const Expr& length = expressions_[at];
+            if (length.is_nonnegative() || length.substitute(above_minimum).is_nonnegative()) continue;
+            open_lengths_.push_back(length);
+        }
+    };
+    for (const Tensor& tensor : tensors_) {
+        look(tensor.shape);
+        look(tensor.strides);
+    }
+}
+
+void Graph::validate() {
     std::vector<bool> defined(tensors_.size(), false);
     for (std::size_t i = 0; i < tensors_.size(); ++i) defined[i] = tensors_[i].role != Role::activation;
     for (const TensorIndex t : inputs_) {
@@ -234,6 +280,7 @@ void Graph::validate() const {
     }
     for (const TensorIndex t : outputs_) check_defined(t, defined, nullptr);
     check_held_until();
+    find_open_lengths();
     for (const Expr& e : expressions_) {
         for (const std::string& name : e.names()) {
             if (!sizes_.contains(name))

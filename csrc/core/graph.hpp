@@ -167,6 +167,9 @@ class Graph {
     std::span<const TensorIndex> outputs() const { return outputs_; }
     std::span<const Expr> expressions() const { return expressions_; }
     std::span<const Guard> guards() const { return guards_; }
+    // Lengths and strides of tensors that are below zero for some sizes in range ("h - 2"): check_guards()
+    // and evaluation refuse such sizes.
+    std::span<const Expr> open_lengths() const { return open_lengths_; }
     // For each tensor the last node that runs while something holds it, as the captured forward showed it, or
     // kNotObserved. Empty where nothing was observed.
     std::span<const NodeIndex> held_until() const { return held_until_; }
@@ -213,13 +216,16 @@ class Graph {
     // Throws std::invalid_argument where the captured forward would have gone another way. Guards over sizes
     // that are not given are not checked. A size of 1 may count as 2: torch guards against broadcasting at
     // every turn, and the work of a forward does not change with it. So does a size of 0, except of a truth
-    // value.
+    // value. Also throws if a length of a tensor is below zero.
     void check_guards(const Sizes& sizes) const;
 
   private:
     friend class GraphBuilder;
     friend class GraphRewriter;
-    void validate() const;
+    // Called once, when the graph is complete.
+    void validate();
+    void find_open_lengths();
+    void check_lengths(const Sizes& known) const;
     void check_held_until() const;
     std::optional<std::int64_t> limit(const NamedSize& size, const Replacements& known) const;
     void check_defined(TensorIndex t, const std::vector<bool>& defined, const Node* node) const;
@@ -236,6 +242,7 @@ class Graph {
     std::vector<double> reals_;
     std::vector<Expr> expressions_;
     std::vector<Guard> guards_;
+    std::vector<Expr> open_lengths_;  // follows from the tensors
     std::vector<std::string> names_;
     TextIds name_ids_;
     std::vector<TensorIndex> inputs_;

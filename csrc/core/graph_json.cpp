@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/json.hpp"
+#include "core/threads.hpp"
 
 namespace infercost {
 namespace {
@@ -181,6 +182,7 @@ class GraphReader {
     }
 
     void read_node(JsonEntry entry, const JsonPlace& place) {
+        check_interrupt();
         const auto [op, module, source, phase, args, outputs] =
             entry.members(place, std::array{JsonKey{"op"}, optional("module"), optional("source"),
                                             optional("phase"), JsonKey{"args"}, JsonKey{"outputs"}});

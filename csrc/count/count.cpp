@@ -2,6 +2,7 @@
 
 #include <unordered_set>
 
+#include "core/threads.hpp"
 #include "count/saved.hpp"
 #include "lowering/workspace.hpp"
 
@@ -65,6 +66,7 @@ Counts::Counts(LoweredGraph lowered, Sizes sizes) : lowered_(std::move(lowered))
     std::vector<Expr> workspace;
     workspace.reserve(graph().nodes().size());
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph().nodes().size()); ++i) {
+        check_interrupt();
         try {
             analyzer.analyze(i, work);
             total_.add(work);

@@ -6,8 +6,8 @@
 #include <limits>
 #include <mutex>
 #include <stdexcept>
-#include <thread>
 
+#include "core/threads.hpp"
 #include "evaluate/bound_plan.hpp"
 
 namespace infercost {
@@ -104,6 +104,7 @@ class Walker {
             const std::size_t points = std::min(kBlock, end - at);
             for (std::size_t a = 0; a < axes_.size(); ++a)
                 fill(axes_[a], first + at, points, sizes_.data() + a * kBlock);
+            check_interrupt();
             if (facts_.limits_vary) check_limits(points);
             block(at, points);
         }
@@ -246,10 +247,7 @@ void walk(Plans& plans, const Graph& graph, std::span<const SizeAxis> axes,
             next = chunks;
         }
     };
-    std::vector<std::thread> others;
-    for (std::size_t t = 1; t < threads; ++t) others.emplace_back(take, t);
-    take(0);
-    for (std::thread& other : others) other.join();
+    run_threads(threads, take);
     // Report the failure that is first in grid order, whichever thread failed first: all earlier chunks were
     // started before it.
     const Failure& earliest =

@@ -2,16 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
+
+#include "core/json.hpp"
 
 namespace infercost {
 namespace {
 
 using enum DType;
 
-void require(bool good, const std::string& id, const std::string& field, double got, const char* expected) {
+void require(bool good, const std::string& id, const std::string& field, double got,
+             const std::string& expected) {
     if (good) return;
-    throw std::invalid_argument("hardware '" + id + "': " + field + " is " + std::to_string(got) +
+    throw std::invalid_argument("hardware '" + id + "': " + field + " is " + shortest_text(got) +
                                 "; expected " + expected);
 }
 
@@ -118,25 +122,39 @@ std::map<std::string, double> Hardware::named_achieved() const {
     return found;
 }
 
+// Ranges of what can be built, many orders of magnitude wide: a figure outside is a unit that was mistaken,
+// or makes times and energies overflow or vanish.
 void Hardware::validate() const {
-    require(cores >= 1 && cores == std::floor(cores), id, "cores", cores, "a whole number above zero");
+    const auto in = [&](const std::string& field, double value, double low, double high) {
+        require(value >= low && value <= high, id, field, value,
+                "a number from " + shortest_text(low) + " to " + shortest_text(high));
+    };
+    in("cores", cores, 1, 1e8);
+    require(cores == std::floor(cores), id, "cores", cores, "a whole number");
+    in("clock_hz", clock_hz, 0, 1e12);
     if (memory.empty())
         throw std::invalid_argument("hardware '" + id + "' has no memory; expected at least dram");
     for (const MemoryLevel& level : memory) {
-        require(level.capacity_bytes > 0, id, level.name + " capacity", level.capacity_bytes,
-                "more than zero bytes");
-        require(level.bandwidth_byte_per_s > 0 && std::isfinite(level.bandwidth_byte_per_s), id,
-                level.name + " bandwidth", level.bandwidth_byte_per_s, "more than zero byte/s");
+        in(level.name + " capacity_bytes", level.capacity_bytes, 1, std::numeric_limits<double>::infinity());
+        in(level.name + " bandwidth_byte_per_s", level.bandwidth_byte_per_s, 1, 1e30);
     }
     double any = 0;
     for (const Rates* rates : {&matrix, &vector}) {
         for (const double rate : *rates) {
-            require(rate >= 0 && std::isfinite(rate), id, "a peak rate", rate, "zero or more FLOP/s");
+            if (rate != 0) in("a peak rate in FLOP/s", rate, 1, 1e30);
             any += rate;
         }
     }
     require(any > 0, id, "the sum of all peak rates", any, "at least one peak rate");
-    require(spread >= 0 && std::isfinite(spread), id, "spread", spread, "zero or more");
+    if (array) {
+        in("array rows", array->rows, 1, 1e6);
+        in("array cols", array->cols, 1, 1e6);
+        in("array units", array->units, 1e-6, 1e8);
+    }
+    in("sparsity_2_4", sparsity_2_4, 1, 16);
+    in("spread", spread, 0, 1e3);
+    for (const auto& [use, watts] : power_w) in("power_w " + use, watts, 0, 1e7);
+    for (const auto& [link, rate] : links_byte_per_s) in("links_byte_per_s " + link, rate, 1, 1e30);
     within(id, [&] { constants.validate(); });
     for (const auto& [overhead, seconds] : {
              std::pair{"dispatch",       overheads.dispatch_s      },
@@ -144,8 +162,7 @@ void Hardware::validate() const {
              {"replay_gap",     overheads.replay_gap_s    },
              {"kernel_minimum", overheads.kernel_minimum_s}
     }) {
-        require(seconds >= 0 && std::isfinite(seconds), id, std::string("overheads_s ") + overhead, seconds,
-                "zero or more seconds");
+        in(std::string("overheads_s ") + overhead, seconds, 0, 1e3);
     }
 }
 
@@ -156,7 +173,7 @@ Hardware scaled(const Hardware& hardware, const ScaleFactors& factors) {
              {"bandwidth", factors.dram_bandwidth}
     }) {
         if (factor > 0 && std::isfinite(factor)) continue;
-        throw std::invalid_argument(std::string(what) + " is scaled by " + std::to_string(factor) +
+        throw std::invalid_argument(std::string(what) + " is scaled by " + shortest_text(factor) +
                                     "; expected more than zero");
     }
     Hardware result = hardware;
@@ -171,6 +188,7 @@ Hardware scaled(const Hardware& hardware, const ScaleFactors& factors) {
         result.memory[i].bandwidth_byte_per_s *= is_dram ? factors.dram_bandwidth : cores;
         if (!is_dram) result.memory[i].capacity_bytes *= cores;
     }
+    result.validate();
     return result;
 }
 

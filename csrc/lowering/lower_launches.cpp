@@ -1,5 +1,6 @@
 #include "lowering/lower_launches.hpp"
 
+#include "core/threads.hpp"
 #include "lowering/fusion.hpp"
 #include "lowering/memory_access.hpp"
 #include "lowering/operand_copies.hpp"
@@ -57,6 +58,7 @@ std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution) {
     std::vector<Launch> launches;
     Work work;
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph.nodes().size()); ++i) {
+        check_interrupt();
         analyzer.analyze(i, work);
         if (!runs(work)) continue;
         const bool opaque = analyzer.has_override(i);

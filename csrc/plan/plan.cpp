@@ -93,6 +93,11 @@ std::vector<PlanGuard> open_guards(const Plan& plan, Tape& tape) {
         open.push_back({tape.add(guard.left.substitute(exact)), guard.relation,
                         tape.add(guard.right.substitute(exact))});
     }
+    for (const Expr& length : plan.graph->open_lengths()) {
+        const Expr bound = length.substitute(exact);
+        if (bound.is_constant() && bound.constant() >= 0) continue;
+        open.push_back({tape.add(bound), Guard::Relation::greater_equal, tape.add(Expr(0))});
+    }
     return open;
 }
 

@@ -6,8 +6,8 @@
 #include <exception>
 #include <stdexcept>
 #include <string>
-#include <thread>
 
+#include "core/threads.hpp"
 #include "sparsity/gather.hpp"
 
 namespace infercost {
@@ -207,6 +207,7 @@ void Scan::add(const Region& region, unsigned threads, Isa isa) {
         try {
             Worker worker(*this, region, scan_tile);
             for (std::uint64_t i = next++; i < tiles; i = next++) {
+                check_interrupt();
                 const std::uint64_t row = i / across * kBandRows;
                 const std::uint64_t column = i % across * width;
                 const std::uint64_t columns = std::min(width, region.columns - column);
@@ -221,10 +222,7 @@ void Scan::add(const Region& region, unsigned threads, Isa isa) {
             errors[t] = std::current_exception();
         }
     };
-    std::vector<std::thread> others;
-    for (std::size_t t = 1; t < errors.size(); ++t) others.emplace_back(work, t);
-    work(0);
-    for (std::thread& other : others) other.join();
+    run_threads(errors.size(), work);
     for (const std::exception_ptr& error : errors) {
         if (error) std::rethrow_exception(error);
     }
