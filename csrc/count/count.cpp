@@ -67,16 +67,12 @@ Counts::Counts(LoweredGraph lowered, Sizes sizes) : lowered_(std::move(lowered))
     workspace.reserve(graph().nodes().size());
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph().nodes().size()); ++i) {
         check_interrupt();
-        try {
+        analyzer.call(i).within([&] {
             analyzer.analyze(i, work);
             total_.add(work);
             saved.visit(i, work, analyzer.pass());
             workspace.push_back(workspaces.bytes(analyzer, i));
-        } catch (const OverflowError& error) {
-            const Node& node = graph().nodes()[static_cast<std::size_t>(i)];
-            throw OverflowError("counting node " + std::to_string(i) + " (" + graph().ops()[node.op].full +
-                                " in '" + graph().name(node.module) + "'): " + error.what());
-        }
+        });
         if (work.modelled) {
             ++modelled_;
         } else {

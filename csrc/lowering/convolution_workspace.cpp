@@ -47,7 +47,7 @@ Lengths sizes_of(const Call& call, bool transposed) {
     return s;
 }
 
-bool all_are(const std::vector<Expr>& values, std::int64_t wanted) {
+bool all_are(const List<Expr>& values, std::int64_t wanted) {
     for (const Expr& value : values) {
         if (!(value == Expr(wanted))) return false;
     }
@@ -88,8 +88,8 @@ Layout layout_of(const Lengths& s) {
         const bool few = s.in_channels.is_constant() && s.in_channels.constant() < kBlock;
         return few && !(s.window == Expr(1)) ? Layout::plain_input : Layout::blocked;
     }
-    const Expr in = s.in_channels / s.groups;
-    const Expr out = s.out_channels / s.groups;
+    const Expr in = ratio(s.in_channels, s.groups);
+    const Expr out = ratio(s.out_channels, s.groups);
     if (in == Expr(1) && out == Expr(1)) return Layout::blocked;
     const auto divides = [](const Expr& e) { return e.is_constant() && e.constant() % 4 == 0; };
     return divides(in) && divides(out) ? Layout::blocked : Layout::columns;
@@ -126,14 +126,15 @@ Expr blocked(const Call& call, const Lengths& s, bool transposed) {
     switch (layout_of(s)) {
         case Layout::columns:  // columns of one group, per thread
             made = written;
-            during = made + bytes(s.in_channels / s.groups * s.window * s.out_positions) * kWorkspaceThreads;
+            during =
+                made + bytes(ratio(s.in_channels, s.groups) * s.window * s.out_positions) * kWorkspaceThreads;
             break;
         case Layout::plain_input:
             during += bytes(out * s.in_channels * s.window);
             break;
         case Layout::blocked:
             during += bytes(s.batch * in * s.in_positions);
-            during += depthwise ? bytes(out * s.window) : bytes(out * in / s.groups * s.window);
+            during += depthwise ? bytes(out * s.window) : bytes(out * ratio(in, s.groups) * s.window);
             // A pointwise convolution with a stride first gathers the positions that it uses, per thread.
             if (s.window == Expr(1) && !all_are(call.integers("stride"), 1)) {
                 during += bytes(in * s.out_positions) * kWorkspaceThreads;

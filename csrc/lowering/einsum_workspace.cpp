@@ -42,7 +42,7 @@ Expr product_of(const EinsumOperand& part, const std::string& letters) {
 // Elements of a copy, which is necessary if an operand of a batched product is not one matrix per batch in
 // memory.
 Expr copied_for(const EinsumOperand& part, const std::vector<std::string>& axes) {
-    std::vector<Expr> lengths, strides, shape;
+    List<Expr> lengths, strides, shape;
     for (const std::string& letters : axes) {
         for (const char c : letters) {
             lengths.push_back(part.lengths.at(c));

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/threads.hpp"
 #include "lowering/loops.hpp"
 
 namespace infercost {
@@ -26,9 +27,13 @@ class Grouper {
         : all_(loops), kept_(loops.loops.size(), true), bodies_(loops.loops.size()) {}
 
     std::vector<std::vector<LoopIndex>> run() {
-        for (LoopIndex i = 0; i < count(); ++i) decide(i);
+        for (LoopIndex i = 0; i < count(); ++i) {
+            check_interrupt();
+            decide(i);
+        }
         group_of_.assign(all_.loops.size(), -1);
         for (LoopIndex i = 0; i < count(); ++i) {
+            check_interrupt();
             if (kept_[at(i)]) place(i);
         }
         std::vector<std::vector<LoopIndex>> result;

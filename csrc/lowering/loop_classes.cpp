@@ -50,20 +50,20 @@ void classify_rows(Loop& loop, const Call& call, bool channels_last) {
             loop.uses = 1;
             return;
         }
-        loop.length = call.numel(input) / call.dim(input, 1);
+        loop.length = ratio(call.numel(input), call.dim(input, 1));
         loop.inner = false;
     } else if (named(call.op(), {"group_norm", "instance_norm"})) {
         const Expr groups = named(call.op(), {"group_norm"})
                                 ? call.integer(call.has("num_groups") ? "num_groups" : "group", 1)
                                 : call.dim(input, 1);
-        loop.length = call.numel(input) / (call.dim(input, 0) * groups);
+        loop.length = ratio(call.numel(input), call.dim(input, 0) * groups);
         loop.inner = call.rank(input) < kRankOfImages || (!channels_last && call.is_contiguous(input));
     } else if (const Expr& length = row_length(loop.work, loop.hints); !(length == Expr(0))) {
         loop.length = length;
     } else {
         loop.length = loop.results;
     }
-    loop.results = loop.results / loop.length;
+    loop.results = ratio(loop.results, loop.length);
 }
 
 }  // namespace
@@ -89,13 +89,13 @@ void classify(Loop& loop, const Call& call, bool channels_last) {
             loop.kind = LoopClass::window;
             if (pools_planes(call)) {
                 loop.kind = LoopClass::reduction;
-                loop.length = call.numel(call.first_operand()) / loop.results;
+                loop.length = ratio(call.numel(call.first_operand()), loop.results);
                 loop.inner = !channels_last;
             }
             return;
         case WorkKind::reduction:
             loop.kind = LoopClass::reduction;
-            loop.length = call.numel(call.first_operand()) / loop.results;
+            loop.length = ratio(call.numel(call.first_operand()), loop.results);
             loop.inner = reduces_inner(call, channels_last);
             return;
         case WorkKind::softmax:

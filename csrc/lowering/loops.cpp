@@ -7,6 +7,7 @@
 #include <array>
 #include <unordered_map>
 
+#include "core/threads.hpp"
 #include "lowering/memory_access.hpp"
 #include "lowering/operand_copies.hpp"
 
@@ -36,7 +37,9 @@ class Reader {
         for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph_.nodes().size()); ++i) {
             const Node& node = graph_.nodes()[static_cast<std::size_t>(i)];
             if (next < launches_.size() && launches_[next].nodes.front() == i) {
-                add(launches_[next++], Call(pass_, node));
+                check_interrupt();
+                const Call call(pass_, node);
+                call.within([&] { add(launches_[next++], call); });
             } else if (!is_view(node)) {  // not modelled: it reads memory and writes memory
                 graph_.for_each_input(node, [&](TensorIndex t) { at(value(t)).escapes = true; });
                 for (const std::int64_t out : graph_.node_outputs(node)) renew(static_cast<TensorIndex>(out));
@@ -201,8 +204,7 @@ class Reader {
     void read(Loop& loop, const Call& call) {
         std::array<Expr, kTrafficCount> sums;
         std::vector<Stream> streams;
-        const std::vector<Expr> out =
-            call.output_count() > 0 ? call.strides(call.output()) : std::vector<Expr>();
+        const List<Expr> out = call.output_count() > 0 ? call.strides(call.output()) : List<Expr>();
         call.for_each_input([&](TensorIndex t) {
             const Traffic role = call.traffic(t);
             sums[static_cast<std::size_t>(role)] += call.bytes(t);

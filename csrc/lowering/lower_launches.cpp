@@ -62,10 +62,12 @@ std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution) {
         analyzer.analyze(i, work);
         if (!runs(work)) continue;
         const bool opaque = analyzer.has_override(i);
-        if (!opaque && execution != Execution::compiled) add_copies(analyzer.call(i), i, launches);
-        KernelHints hints = hints_of(analyzer, workspaces, i, work, execution);
-        launches.push_back(
-            {.nodes = {i}, .work = std::move(work), .hints = std::move(hints), .opaque = opaque});
+        analyzer.call(i).within([&] {
+            if (!opaque && execution != Execution::compiled) add_copies(analyzer.call(i), i, launches);
+            KernelHints hints = hints_of(analyzer, workspaces, i, work, execution);
+            launches.push_back(
+                {.nodes = {i}, .work = std::move(work), .hints = std::move(hints), .opaque = opaque});
+        });
     }
     if (execution == Execution::compiled) return fuse(analyzer.pass(), std::move(launches));
     return launches;

@@ -7,7 +7,7 @@ constexpr int kNoAxis = -1;
 constexpr int kFlat = 2;  // only batch and channels
 
 // The dimension of consecutive elements in memory; kNoAxis if there is none.
-int innermost(const std::vector<Expr>& lengths, const std::vector<Expr>& strides) {
+int innermost(const List<Expr>& lengths, const List<Expr>& strides) {
     for (std::size_t i = lengths.size(); i-- > 0;) {
         if (!(lengths[i] == Expr(1)) && strides[i] == Expr(1)) return static_cast<int>(i);
     }
@@ -16,19 +16,19 @@ int innermost(const std::vector<Expr>& lengths, const std::vector<Expr>& strides
 
 // Whether consecutive elements of the result along `axis` are not consecutive in the operand, so that each
 // cache line is read for one element at a time. False for an operand that is constant along that axis.
-bool across(const std::vector<Expr>& lengths, const std::vector<Expr>& strides, std::size_t axis) {
+bool across(const List<Expr>& lengths, const List<Expr>& strides, std::size_t axis) {
     return !(lengths[axis] == Expr(1)) && !(strides[axis] == Expr(1)) && !(strides[axis] == Expr(0));
 }
 
 void add_elementwise(const Call& call, const Work& work, MemoryAccess& access) {
     if (call.output_count() == 0) return;
     const TensorIndex result = call.output();
-    const std::vector<Expr> lengths = call.shape(result);
+    const List<Expr> lengths = call.shape(result);
     const int axis = innermost(lengths, call.strides(result));
     const bool computes = work.kind == WorkKind::pointwise;
     call.for_each_input([&](TensorIndex t) {
-        const std::vector<Expr> operand = call.shape(t);
-        const std::vector<Expr> strides = call.strides(t);
+        const List<Expr> operand = call.shape(t);
+        const List<Expr> strides = call.strides(t);
         if (computes) {
             access.broadcast = access.broadcast || !(call.distinct(t) == call.numel(result));
             access.mixed_dtypes = access.mixed_dtypes || (is_floating(call.stored_dtype(t)) &&
@@ -53,8 +53,8 @@ void add_elementwise(const Call& call, const Work& work, MemoryAccess& access) {
 
 // With channels last, the values of all channels of a pixel are contiguous.
 bool has_channels_first(const Call& call, TensorIndex t) {
-    const std::vector<Expr> lengths = call.shape(t);
-    const std::vector<Expr> strides = call.strides(t);
+    const List<Expr> lengths = call.shape(t);
+    const List<Expr> strides = call.strides(t);
     if (lengths.size() < 3 || lengths[1] == Expr(1) || strides[1] == Expr(1)) return false;
     for (std::size_t i = 2; i < lengths.size(); ++i) {
         if (!(lengths[i] == Expr(1))) return true;
@@ -88,7 +88,7 @@ MemoryAccess memory_access(const Call& call, const Work& work) {
 }
 
 bool is_copied_across(const Call& call, TensorIndex t) {
-    const std::vector<Expr> lengths = call.shape(t);
+    const List<Expr> lengths = call.shape(t);
     return !lengths.empty() && across(lengths, call.strides(t), lengths.size() - 1);
 }
 

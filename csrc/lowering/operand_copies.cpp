@@ -17,9 +17,10 @@ bool is_matrix(const Expr& row_step, const Expr& column_step) {
 }
 
 // The shape with all dimensions except the last `kept` folded into one.
-std::vector<Expr> folded(const Call& call, TensorIndex t, int kept) {
-    const std::vector<Expr> lengths = call.shape(t);
-    std::vector<Expr> shape{1};
+List<Expr> folded(const Call& call, TensorIndex t, int kept) {
+    const List<Expr> lengths = call.shape(t);
+    lengths.require(static_cast<std::size_t>(kept));
+    List<Expr> shape{1};
     for (std::size_t i = 0; i + static_cast<std::size_t>(kept) < lengths.size(); ++i) {
         shape[0] = shape[0] * lengths[i];
     }
@@ -78,7 +79,7 @@ OperandCopies matmul_copies(const Call& call) {
 OperandCopies linear_copies(const Call& call) {
     const TensorIndex input = call.first_operand();
     if (const Expr copy = folding_copy(call, input, 1); !(copy == Expr(0))) return one(input, copy);
-    const std::vector<Expr> steps = call.strides(input);
+    const List<Expr> steps = call.strides(input);
     if (steps.size() < 2 || is_matrix(steps[steps.size() - 2], steps.back())) return {};
     return one(input, call.bytes(input, call.numel(input)));
 }

@@ -33,7 +33,7 @@ RowHints token_rows(const Expr& tokens, const Expr& length) {
 
 RowHints along_last_axis(const Call& call, TensorIndex t, int accesses) {
     const Expr width = call.dim(t, -1);
-    return token_rows(call.numel(t) / width, width * accesses);
+    return token_rows(ratio(call.numel(t), width), width * accesses);
 }
 
 // The ops write into an argument; their functional forms return the result.
@@ -50,7 +50,7 @@ RowHints rotary_rows(const Call& call) {
         if (const TensorIndex t = call.tensor(name); t != kNoTensor) elements += call.numel(t);
     }
     const Expr width = call.dim(call.require_tensor("query"), -1);
-    return token_rows(elements / width, width * 3);
+    return token_rows(ratio(elements, width), width * 3);
 }
 
 RowHints vllm_rows(const Call& call) {
@@ -79,7 +79,9 @@ RowHints group_norm_rows(const Work& work) {
 RowHints interpolation_rows(const Call& call) {
     const TensorIndex result = call.output();
     const Expr planes = call.dim(result, 0) * call.dim(result, 1);
-    return {.count = call.numel(result) / planes, .length = planes, .schedule = RowSchedule::thread_per_row};
+    return {.count = ratio(call.numel(result), planes),
+            .length = planes,
+            .schedule = RowSchedule::thread_per_row};
 }
 
 bool interpolates(std::string_view op) {

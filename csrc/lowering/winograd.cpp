@@ -19,7 +19,7 @@ bool is_plain_convolution(const Call& call, const Work& work) {
     return call.integer("groups", 1) == Expr(1);
 }
 
-bool are_ones(const std::vector<Expr>& steps) {
+bool are_ones(const List<Expr>& steps) {
     return std::all_of(steps.begin(), steps.end(), [](const Expr& step) { return step == Expr(1); });
 }
 

@@ -17,8 +17,8 @@ constexpr std::int64_t kFloatBytes = 4;
 bool is_channels_last(const Call& call, TensorIndex t) {
     const int rank = call.rank(t);
     if (rank < 4) return false;
-    const std::vector<Expr> lengths = call.shape(t);
-    const std::vector<Expr> steps = call.strides(t);
+    const List<Expr> lengths = call.shape(t);
+    const List<Expr> steps = call.strides(t);
     Expr expected = 1;
     for (int axis : {1, 4, 3, 2, 0}) {
         if (axis >= rank) continue;
@@ -61,7 +61,7 @@ Expr layer_norm_workspace(const Call& call) {
     const TensorIndex input = call.first_operand();
     Expr row = 1;
     for (const Expr& length : call.integers("normalized_shape")) row = row * length;
-    return two_per(call, input, call.numel(input) / row) + copy_unless_contiguous(call, input);
+    return two_per(call, input, ratio(call.numel(input), row)) + copy_unless_contiguous(call, input);
 }
 
 Expr group_norm_workspace(const Call& call) {
@@ -81,7 +81,7 @@ Expr rms_norm_workspace(const Call& call) {
     const Expr numbers = call.numel(input);
     Expr row = 1;
     for (const Expr& length : call.integers("normalized_shape")) row = row * length;
-    const Expr rows = numbers / row * kFloatBytes;
+    const Expr rows = ratio(numbers, row) * kFloatBytes;
     if (bits_of(call.stored_dtype(input)) < 32) {  // computed in float32; the result is narrowed afterwards
         return numbers * kFloatBytes * 2 + rows * 2 - call.bytes(input, numbers);
     }
@@ -131,7 +131,7 @@ Expr attention_workspace(const Call& call) {
     if (call.rank(query) == 4 && dense && fused && width == call.dim(value, -1)) {
         // Blocks of 32 queries, 64 for at least 192, 256 for at least 768: a sum of steps, which also covers
         // open lengths.
-        const auto from = [&](std::int64_t length) { return Expr::minimum(1, rows / length); };
+        const auto from = [&](std::int64_t length) { return Expr::minimum(1, ratio(rows, length)); };
         const Expr block = Expr::minimum(rows, 32) + from(192) * 32 + from(768) * 192;
         const Expr keys = Expr::minimum(columns, 512);
         const bool narrow = bits_of(call.stored_dtype(query)) < 32;

@@ -32,7 +32,7 @@ void attend(const Call& call, Work& work, const Expr& batch, const Expr& rows, c
     work.dims = {.batch = batch, .m = rows, .n = columns, .k = width, .n_value = value_width};
     const Expr key_elements = columns * width;
     const TensorIndex key = call.require_tensor("key");
-    work.dims.shared = key_elements == Expr(0) ? batch : call.numel(key) / key_elements;
+    work.dims.shared = key_elements == Expr(0) ? batch : ratio(call.numel(key), key_elements);
     work.contraction_flops = scores * 2 * (width + value_width);
     // Scale, then a softmax (max, subtract, exp, sum, divide); a mask is one more addition.
     bool masked = false;
@@ -59,8 +59,8 @@ void scaled_dot_product(const Call& call, Work& work) {
     // One sequence may attend to the keys of several. A result without columns gives no information; then
     // assume it does not.
     const Expr value_width = call.dim(call.require_tensor("value"), -1);
-    const Expr batch = value_width == Expr(0) ? call.numel(query) / (rows * call.dim(query, -1))
-                                              : call.numel(call.output()) / (rows * value_width);
+    const Expr batch = value_width == Expr(0) ? ratio(call.numel(query), rows * call.dim(query, -1))
+                                              : ratio(call.numel(call.output()), rows * value_width);
     attend(call, work, batch, rows, columns);
 }
 
@@ -73,7 +73,7 @@ void length_before_heads(const Call& call, Work& work) {
         if (const TensorIndex t = call.tensor(name); t != kNoTensor) sequences = call.numel(t) - 1;
     }
     const Expr tokens = call.dim(query, -3);
-    const Expr batch = call.numel(query) / (tokens * call.dim(query, -1));
+    const Expr batch = ratio(call.numel(query), tokens * call.dim(query, -1));
     const Expr rows = Expr::ceil_div(tokens, sequences);
     const Expr columns = Expr::ceil_div(call.dim(call.require_tensor("key"), -3), sequences);
     attend(call, work, batch * sequences, rows, columns);

@@ -27,7 +27,7 @@ void convolution_backward(const Call& call, Work& work) {
     // case the window is applied to the input.
     const TensorIndex dense = transposed ? input : grad;
     const Expr rows = call.dim(weight, 0) / groups;
-    const Expr positions = call.numel(dense) / call.dim(weight, 0);
+    const Expr positions = ratio(call.numel(dense), call.dim(weight, 0));
     const Expr halves = Expr(mask[0] ? 1 : 0) + Expr(mask[1] ? 1 : 0);
     set_contraction(work, WorkKind::convolution, call.engine_dtype(input), groups * halves, positions, rows,
                     call.dim(weight, 1) * window);
@@ -51,7 +51,7 @@ void linear_backward(const Call& call, Work& work) {
     const std::vector<bool> mask = wanted(call, "output_mask", 3);
     const Expr n = call.dim(weight, 0);
     const Expr halves = Expr(mask[0] ? 1 : 0) + Expr(mask[1] ? 1 : 0);
-    set_contraction(work, WorkKind::gemm, call.engine_dtype(grad), halves, call.numel(grad) / n, n,
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(grad), halves, ratio(call.numel(grad), n), n,
                     call.dim(weight, 1));
     if (mask[2]) work.pointwise_flops = call.numel(grad);
 }
@@ -68,7 +68,7 @@ void attention_backward(const Call& call, Work& work) {
     const Expr columns = call.dim(key, -2);
     const Expr width = call.dim(query, -1);
     const Expr value_width = call.dim(value, -1);
-    const Expr batch = call.numel(query) / (rows * width);
+    const Expr batch = ratio(call.numel(query), rows * width);
     const Expr scores = batch * rows * columns;
     const Expr widths = width * 3 + value_width * 2;
     work.kind = WorkKind::attention;
@@ -107,7 +107,7 @@ void deformed_backward(const Call& call, Work& work) {
     const TensorIndex weight = call.require_tensor("weight");
     const Expr groups = call.integer("groups", 1);
     const Expr window = call.dim(weight, 2) * call.dim(weight, 3);
-    const Expr positions = call.numel(grad) / call.dim(weight, 0);
+    const Expr positions = ratio(call.numel(grad), call.dim(weight, 0));
     set_contraction(work, WorkKind::convolution, call.engine_dtype(input), groups * 2, positions,
                     call.dim(weight, 0) / groups, call.dim(weight, 1) * window);
     if (window.is_constant()) work.dims.filter_elements = window.constant();

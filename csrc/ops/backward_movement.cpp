@@ -22,7 +22,7 @@ constexpr WorkShape spread = per_input<N, WorkKind::scatter>;
 // A share of the gradient is added to every element of the window: 1 per element.
 template <int kAxes>
 void window_backward(const Call& call, Work& work) {
-    const std::vector<Expr> kernel = call.integers("kernel_size");
+    const List<Expr> kernel = call.integers("kernel_size");
     Expr window = 1;
     for (int axis = 0; axis < kAxes; ++axis) {
         window = window * kernel.at(kernel.size() == 1 ? 0 : static_cast<std::size_t>(axis));
@@ -48,7 +48,7 @@ constexpr WorkShape resample_backward = per_input<2 * kNeighbors, WorkKind::pool
 template <int kAxes>
 void grid_backward(const Call& call, Work& work) {
     const Expr mode = call.integer("interpolation_mode", 0);
-    const std::vector<Expr> mask = call.integers("output_mask");
+    const List<Expr> mask = call.integers("output_mask");
     const auto want = [&](std::size_t i) { return i >= mask.size() || !(mask[i] == Expr(0)); };
     const bool nearest = mode == Expr(1);
     const int linear = kAxes == 2 ? 4 : 8;

@@ -50,7 +50,7 @@ struct Wanted {
 };
 
 Wanted wanted(const Call& call) {
-    const std::vector<Expr> mask = call.integers("output_mask");
+    const List<Expr> mask = call.integers("output_mask");
     const auto flag = [&](std::size_t i) { return i >= mask.size() || !(mask[i] == Expr(0)) ? 1 : 0; };
     return {flag(0), flag(1), mask.size() == 2 ? 0 : flag(2)};
 }

@@ -1,8 +1,23 @@
 #include "ops/call.hpp"
 
+#include <functional>
 #include <stdexcept>
 
 namespace infercost {
+
+std::string Call::text() const {
+    const std::span<const Node> nodes = graph().nodes();
+    if (std::less<>()(&node_, nodes.data()) || !std::less<>()(&node_, nodes.data() + nodes.size())) {
+        return "the graph";  // a call for quantities of tensors alone
+    }
+    std::string text = "node " + std::to_string(&node_ - nodes.data()) + " (" + op().full;
+    const std::string& module = graph().name(node_.module);
+    return text + (module.empty() ? "" : " in '" + module + "'") + ")";
+}
+
+void Call::fail(const std::string& what) const {
+    throw NodeError(text() + " " + what);
+}
 
 const Argument* Call::find(std::string_view name) const {
     for (const Argument& argument : graph().arguments(node_)) {
@@ -23,8 +38,7 @@ TensorIndex Call::require_tensor(std::string_view name) const {
     for (const Argument& argument : graph().arguments(node_)) {
         got += (got.empty() ? "" : ", ") + graph().name(argument.name);
     }
-    throw std::invalid_argument("node " + std::to_string(&node_ - graph().nodes().data()) + " (" + op().full +
-                                ") needs a tensor argument '" + std::string(name) + "'; it has: " + got);
+    fail("needs a tensor argument '" + std::string(name) + "'; it has: " + got);
 }
 
 Expr Call::integer(std::string_view name, std::int64_t otherwise) const {
@@ -52,9 +66,9 @@ std::string_view Call::text(std::string_view name) const {
     return graph().name(static_cast<std::uint32_t>(found->value));
 }
 
-std::vector<Expr> Call::integers(std::string_view name) const {
+List<Expr> Call::integers(std::string_view name) const {
     const Argument* found = find(name);
-    std::vector<Expr> result;
+    List<Expr> result;
     if (!found) return result;
     if (found->kind == ArgKind::integer_list) {
         for (const std::int64_t value : graph().integers(found->range)) result.emplace_back(value);
@@ -66,9 +80,9 @@ std::vector<Expr> Call::integers(std::string_view name) const {
     return result;
 }
 
-std::vector<TensorIndex> Call::tensors(std::string_view name) const {
+List<TensorIndex> Call::tensors(std::string_view name) const {
     const Argument* found = find(name);
-    std::vector<TensorIndex> result;
+    List<TensorIndex> result;
     if (!found || found->kind != ArgKind::tensor_list) return result;
     for (const std::int64_t t : graph().integers(found->range)) result.push_back(static_cast<TensorIndex>(t));
     return result;
@@ -83,15 +97,13 @@ TensorIndex Call::first_operand() const {
             }
         }
     }
-    throw std::invalid_argument("node " + std::to_string(&node_ - graph().nodes().data()) + " (" + op().full +
-                                ") has no tensor operand; expected at least one");
+    fail("has no tensor operand; expected at least one");
 }
 
 TensorIndex Call::output(std::size_t i) const {
     if (i >= node_.outputs.count) {
-        throw std::invalid_argument("node " + std::to_string(&node_ - graph().nodes().data()) + " (" +
-                                    op().full + ") has " + std::to_string(node_.outputs.count) +
-                                    " results; expected more than " + std::to_string(i));
+        fail("has " + std::to_string(node_.outputs.count) + " results; expected more than " +
+             std::to_string(i));
     }
     return static_cast<TensorIndex>(graph().node_outputs(node_)[i]);
 }
@@ -100,15 +112,14 @@ Expr Call::dim(TensorIndex t, int axis) const {
     const Range shape = at(t).shape;
     const int index = axis < 0 ? axis + static_cast<int>(shape.count) : axis;
     if (index < 0 || index >= static_cast<int>(shape.count)) {
-        throw std::invalid_argument("node " + std::to_string(&node_ - graph().nodes().data()) + " (" +
-                                    op().full + ") needs dimension " + std::to_string(axis) +
-                                    " of a tensor with " + std::to_string(shape.count) + " dimensions");
+        fail("needs dimension " + std::to_string(axis) + " of a tensor with " + std::to_string(shape.count) +
+             " dimensions");
     }
     return pass_.expr(graph().dims(shape)[static_cast<std::size_t>(index)]);
 }
 
-std::vector<Expr> Call::bound(Range range) const {
-    std::vector<Expr> result;
+List<Expr> Call::bound(Range range) const {
+    List<Expr> result;
     result.reserve(range.count);
     for (const Dim d : graph().dims(range)) result.push_back(pass_.expr(d));
     return result;
@@ -174,8 +185,8 @@ Traffic Call::traffic(TensorIndex t) const {
 }
 
 bool Call::is_contiguous(TensorIndex t) const {
-    const std::vector<Expr> lengths = shape(t);
-    const std::vector<Expr> steps = strides(t);
+    const List<Expr> lengths = shape(t);
+    const List<Expr> steps = strides(t);
     Expr expected = 1;
     for (std::size_t i = lengths.size(); i-- > 0;) {
         if (lengths[i] == Expr(1)) continue;

@@ -4,10 +4,13 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/graph.hpp"
+#include "ops/list.hpp"
 #include "ops/precision.hpp"
 #include "ops/work.hpp"
 
@@ -23,7 +26,7 @@ class Storage {
     void alias(TensorIndex view, TensorIndex base) { root_[static_cast<std::size_t>(view)] = root(base); }
 
   private:
-    std::vector<TensorIndex> root_;
+    List<TensorIndex> root_;
 };
 
 // State of one pass over a graph, shared by all nodes.
@@ -39,6 +42,20 @@ struct Pass {
     Expr expr(Dim dim) const {
         return dim >= 0 ? Expr(dim) : expressions[static_cast<std::size_t>(-dim - 1)];
     }
+};
+
+// all / part: the elements that lie beside each of `part`. Lengths of 0 are legal, and nothing lies beside
+// nothing.
+inline Expr ratio(const Expr& all, const Expr& part) {
+    return part == Expr(0) ? Expr(0) : all / part;
+}
+
+// An error that names its node.
+struct NodeError : std::invalid_argument {
+    using std::invalid_argument::invalid_argument;
+};
+struct NodeOverflowError : OverflowError {
+    using OverflowError::OverflowError;
 };
 
 class Call {
@@ -58,8 +75,8 @@ class Call {
     bool flag(std::string_view name, bool otherwise) const;
     std::string_view text(std::string_view name) const;
     bool has(std::string_view name) const { return find(name) != nullptr; }
-    std::vector<Expr> integers(std::string_view name) const;  // a single integer is a list of one
-    std::vector<TensorIndex> tensors(std::string_view name) const;
+    List<Expr> integers(std::string_view name) const;  // a single integer is a list of one
+    List<TensorIndex> tensors(std::string_view name) const;
     // True for "relu_" and "__iand__", false for "__and__".
     bool in_place() const {
         const std::string_view name = op().name;
@@ -77,8 +94,8 @@ class Call {
 
     int rank(TensorIndex t) const { return static_cast<int>(at(t).shape.count); }
     Expr dim(TensorIndex t, int axis) const;  // axis may be negative
-    std::vector<Expr> shape(TensorIndex t) const { return bound(at(t).shape); }
-    std::vector<Expr> strides(TensorIndex t) const { return bound(at(t).strides); }
+    List<Expr> shape(TensorIndex t) const { return bound(at(t).shape); }
+    List<Expr> strides(TensorIndex t) const { return bound(at(t).strides); }
     Expr numel(TensorIndex t) const;
     // Elements in memory: an expanded dimension (stride 0) counts as one element.
     Expr distinct(TensorIndex t) const;
@@ -103,9 +120,33 @@ class Call {
     void write(Work& work, TensorIndex t) const { write(work, t, distinct(t)); }
     void write(Work& work, TensorIndex t, const Expr& elements) const;
 
+    // Throws NodeError: "node 3 (aten.linear.default in 'head') <what>".
+    [[noreturn]] void fail(const std::string& what) const;
+    // Runs a rule, or what else reads a node; its errors of input and overflow name the node.
+    template <class Run>
+    decltype(auto) within(Run&& run) const {
+        try {
+            return run();
+        } catch (const NodeError&) {
+            throw;
+        } catch (const NodeOverflowError&) {
+            throw;
+        } catch (const OverflowError& error) {
+            throw NodeOverflowError(text() + ": " + error.what());
+        } catch (const std::invalid_argument& error) {
+            fail(std::string("cannot be read: ") + error.what());
+        } catch (const std::out_of_range&) {  // of a standard container
+            fail("has arguments or operands that its operator does not take");
+        }
+    }
+
   private:
-    const Tensor& at(TensorIndex t) const { return graph().tensors()[static_cast<std::size_t>(t)]; }
-    std::vector<Expr> bound(Range range) const;
+    std::string text() const;
+    const Tensor& at(TensorIndex t) const {
+        if (t < 0) fail("has no tensor where its operator needs one; expected an operand instead of null");
+        return graph().tensors()[static_cast<std::size_t>(t)];
+    }
+    List<Expr> bound(Range range) const;
 
     const Pass& pass_;
     const Node& node_;

@@ -14,7 +14,7 @@ void linear(const Call& call, Work& work) {
     const TensorIndex weight = call.require_tensor("weight");
     const Expr k = call.dim(input, -1);
     const Expr n = call.rank(weight) == 1 ? Expr(1) : call.dim(weight, 0);
-    set_contraction(work, WorkKind::gemm, call.engine_dtype(input), 1, call.numel(input) / k, n, k);
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(input), 1, ratio(call.numel(input), k), n, k);
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
 }
 
@@ -82,7 +82,7 @@ void matmul(const Call& call, Work& work) {
     const Expr k = call.dim(a, -1);
     const Expr n = call.rank(b) == 1 ? Expr(1) : call.dim(b, -1);
     Expr m = call.rank(a) == 1 ? Expr(1) : call.dim(a, -2);
-    Expr batch = call.numel(call.output()) / (m * n);
+    Expr batch = ratio(call.numel(call.output()), m * n);
     if (call.rank(b) <= 2) {  // torch folds the batch of the left operand into its rows
         m = m * batch;
         batch = 1;
@@ -123,7 +123,7 @@ void grouped_product(const Call& call, Work& work) {
     const Expr n = call.dim(pair.right, -1);
     // If both operands are matrices, the groups split the reduction; otherwise each row has one product.
     const bool split = call.rank(pair.left) == 2 && call.rank(pair.right) == 2;
-    const Expr rows = split ? call.dim(pair.left, 0) : call.numel(call.output()) / n;
+    const Expr rows = split ? call.dim(pair.left, 0) : ratio(call.numel(call.output()), n);
     set_contraction(work, WorkKind::gemm, call.engine_dtype(pair.left), 1, rows, n, k);
     work.dims.batch = pair.used;
     work.dims.m = Expr::ceil_div(rows, pair.used);

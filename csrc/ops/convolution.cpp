@@ -14,7 +14,7 @@ void convolve(const Call& call, Work& work, TensorIndex input, TensorIndex weigh
     // A transposed convolution scatters: the window is applied to each input position instead of each output
     // position.
     const TensorIndex dense = transposed ? input : call.output();
-    const Expr positions = call.numel(dense) / (transposed ? in_channels : out_channels);
+    const Expr positions = ratio(call.numel(dense), transposed ? in_channels : out_channels);
     set_contraction(work, WorkKind::convolution, call.engine_dtype(input), groups, positions,
                     out_channels / groups, in_channels / groups * window);
     if (window.is_constant()) work.dims.filter_elements = window.constant();
@@ -50,7 +50,7 @@ void depthwise(const Call& call, Work& work) {
     for (int axis = 2; axis < call.rank(weight); ++axis) window = window * call.dim(weight, axis);
     const Expr channels = call.dim(weight, 0);
     set_contraction(work, WorkKind::convolution, call.engine_dtype(weight), channels,
-                    call.numel(call.output()) / channels, 1, window);
+                    ratio(call.numel(call.output()), channels), 1, window);
     if (window.is_constant()) work.dims.filter_elements = window.constant();
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
 }
@@ -66,7 +66,7 @@ void time_first(const Call& call, Work& work) {
     const TensorIndex weight = call.require_tensor("weight");
     const Expr out = call.dim(weight, 2);
     const Expr results = call.numel(call.output());
-    set_contraction(work, WorkKind::convolution, call.engine_dtype(weight), 1, results / out, out,
+    set_contraction(work, WorkKind::convolution, call.engine_dtype(weight), 1, ratio(results, out), out,
                     call.dim(weight, 0) * call.dim(weight, 1));
     work.pointwise_flops = results;
 }

@@ -10,7 +10,7 @@ namespace infercost {
 
 EinsumEquation read_einsum(const Call& call) {
     const std::string equation(call.text("equation"));
-    const std::vector<TensorIndex> operands = call.tensors("tensors");
+    const List<TensorIndex> operands = call.tensors("tensors");
     std::string letters;
     for (const char c : equation) letters += c == ' ' ? "" : std::string(1, c);
     const std::size_t arrow = letters.find("->");

@@ -8,7 +8,7 @@ namespace infercost {
 namespace {
 
 // Return the product of the lengths of `t` along `axes`, or `otherwise` if there are none.
-Expr points_along(const Call& call, TensorIndex t, const std::vector<Expr>& axes) {
+Expr points_along(const Call& call, TensorIndex t, const List<Expr>& axes) {
     Expr points = 1;
     for (const Expr& axis : axes) {
         if (axis.is_constant()) points = points * call.dim(t, static_cast<int>(axis.constant()));
@@ -18,11 +18,11 @@ Expr points_along(const Call& call, TensorIndex t, const std::vector<Expr>& axes
 
 // Return the FLOPs of transforms of `points` each, over `elements` numbers; half if one side is real.
 Expr transform_flops(const Expr& elements, const Expr& points, bool half) {
-    const Expr flops = elements / points * Expr::n_log2_n(points) * 5;
+    const Expr flops = ratio(elements, points) * Expr::n_log2_n(points) * 5;
     return half ? flops / 2 : flops;
 }
 
-void transform(const Call& call, Work& work, TensorIndex dense, const std::vector<Expr>& axes, bool half) {
+void transform(const Call& call, Work& work, TensorIndex dense, const List<Expr>& axes, bool half) {
     work.kind = WorkKind::library;
     work.dtype = arithmetic_dtype(call);
     work.pointwise_flops = transform_flops(call.numel(dense), points_along(call, dense, axes), half);
@@ -45,7 +45,7 @@ void by_name(const Call& call, Work& work) {
     const TensorIndex self = call.require_tensor("self");
     const bool real_in = !is_complex(call.stored_dtype(self));
     const bool real_out = !is_complex(call.stored_dtype(call.output()));
-    std::vector<Expr> axes = call.integers("dim");
+    List<Expr> axes = call.integers("dim");
     if (axes.empty()) {
         const std::size_t named = call.integers("s").size();
         const int count = kAxes > 0 ? kAxes : (named > 0 ? static_cast<int>(named) : call.rank(self));
@@ -55,7 +55,7 @@ void by_name(const Call& call, Work& work) {
     // From real to half a spectrum: the lengths of the results, except the last, which is that of the operand
     // or given.
     if (real_in && !real_out && !two_sided) {
-        const std::vector<Expr> given = call.integers(kAxes == 1 ? "n" : "s");
+        const List<Expr> given = call.integers(kAxes == 1 ? "n" : "s");
         const Expr last =
             given.empty() ? call.dim(self, static_cast<int>(axes.back().constant())) : given.back();
         Expr points = last;
@@ -65,7 +65,7 @@ void by_name(const Call& call, Work& work) {
         const Expr half = call.dim(call.output(), static_cast<int>(axes.back().constant()));
         work.kind = WorkKind::library;
         work.dtype = arithmetic_dtype(call);
-        work.pointwise_flops = transform_flops(call.numel(call.output()) / half * last, points, true);
+        work.pointwise_flops = transform_flops(ratio(call.numel(call.output()), half) * last, points, true);
         return;
     }
     transform(call, work, call.output(), axes, real_in || real_out);
@@ -83,7 +83,7 @@ Frames frames_of(const Call& call, TensorIndex spectrum) {
     const bool parts = !is_complex(call.stored_dtype(spectrum));
     const int last = parts ? -2 : -1;
     const Expr frequencies = call.dim(spectrum, last - 1);
-    const Expr all = call.numel(spectrum) / frequencies;
+    const Expr all = ratio(call.numel(spectrum), frequencies);
     return {call.integer("n_fft", 1), parts ? all / 2 : all, !is_complex(call.stored_dtype(self))};
 }
 

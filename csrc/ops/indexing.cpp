@@ -19,8 +19,8 @@ void gathered(const Call& call, Work& work) {
 constexpr TrafficShape gathers{gathered, never};
 
 // Indices of several dimensions are broadcast; dimensions without an index are selected in full.
-Expr indexed_places(const Call& call, TensorIndex table, const std::vector<TensorIndex>& indices) {
-    std::vector<Expr> joint;  // lengths from the right
+Expr indexed_places(const Call& call, TensorIndex table, const List<TensorIndex>& indices) {
+    List<Expr> joint;  // lengths from the right
     Expr whole = 1;
     int axis = 0;
     for (const TensorIndex index : indices) {
@@ -28,7 +28,7 @@ Expr indexed_places(const Call& call, TensorIndex table, const std::vector<Tenso
             whole = whole * call.dim(table, axis++);
             continue;
         }
-        const std::vector<Expr> shape = call.shape(index);
+        const List<Expr> shape = call.shape(index);
         // A mask indexes as many dimensions as it has, and may select all positions.
         axis += call.stored_dtype(index) == DType::boolean ? static_cast<int>(shape.size()) : 1;
         for (std::size_t i = 0; i < shape.size(); ++i) {
@@ -49,7 +49,7 @@ Expr indexed_places(const Call& call, TensorIndex table, const std::vector<Tenso
 // dimension.
 Expr places(const Call& call) {
     const TensorIndex table = call.first_operand();
-    if (const std::vector<TensorIndex> indices = call.tensors("indices"); !indices.empty()) {
+    if (const List<TensorIndex> indices = call.tensors("indices"); !indices.empty()) {
         return indexed_places(call, table, indices);
     }
     const TensorIndex index = call.tensor("index");
@@ -65,7 +65,7 @@ Expr places(const Call& call) {
     const Expr dim = call.integer("dim", 0);
     const bool slices = call.op().name.find("index_") != std::string::npos && call.rank(table) > 0;
     if (!slices || !dim.is_constant()) return call.numel(index);
-    return call.numel(table) / call.dim(table, static_cast<int>(dim.constant())) * call.numel(index);
+    return ratio(call.numel(table), call.dim(table, static_cast<int>(dim.constant()))) * call.numel(index);
 }
 
 // Values are read, and written to their positions. The functional form first copies the whole operand.

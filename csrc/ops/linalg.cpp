@@ -21,7 +21,7 @@ struct Matrices {
 Matrices matrices_in(const Call& call, TensorIndex t) {
     const Expr rows = call.dim(t, -2);
     const Expr columns = call.dim(t, -1);
-    return {call.numel(t) / (rows * columns), rows, columns, Expr::minimum(rows, columns),
+    return {ratio(call.numel(t), rows * columns), rows, columns, Expr::minimum(rows, columns),
             Expr::maximum(rows, columns)};
 }
 
@@ -76,7 +76,7 @@ void factor(const Call& call, Work& work) {
 
 // Number of right-hand sides; a vector is one.
 Expr right_hand_sides(const Call& call, const Matrices& a, TensorIndex result) {
-    return call.numel(result) / a.columns;
+    return ratio(call.numel(result), a.columns);
 }
 
 void solve(const Call& call, Work& work) {

@@ -45,7 +45,7 @@ constexpr TrafficShape picks{picked_bytes, never};
 void multi_margin(const Call& call, Work& work) {
     const TensorIndex self = call.require_tensor("self");
     const Expr classes = call.dim(self, -1);
-    const Expr rows = call.numel(self) / classes;
+    const Expr rows = ratio(call.numel(self), classes);
     const bool squared = call.integer("p", 1) == Expr(2);
     const int each = 3 + (squared ? 1 : 0) + (call.has("weight") ? 1 : 0);
     work.kind = WorkKind::reduction;
@@ -58,7 +58,7 @@ void multi_margin(const Call& call, Work& work) {
 void multilabel_margin(const Call& call, Work& work) {
     const TensorIndex self = call.require_tensor("self");
     const Expr classes = call.dim(self, -1);
-    const Expr rows = call.numel(self) / classes;
+    const Expr rows = ratio(call.numel(self), classes);
     const Expr targets = classes / 2;
     work.kind = WorkKind::reduction;
     work.dtype = arithmetic_dtype(call);
@@ -93,15 +93,16 @@ constexpr TrafficShape in_two_passes{cross_entropy_bytes, never};
 void connectionist(const Call& call, Work& work) {
     const TensorIndex probabilities = call.require_tensor("log_probs");
     const TensorIndex targets = call.require_tensor("targets");
-    const std::vector<Expr> steps = call.integers("input_lengths");
-    const std::vector<Expr> lengths = call.integers("target_lengths");
+    const List<Expr> steps = call.integers("input_lengths");
+    const List<Expr> lengths = call.integers("target_lengths");
     Expr states;
     const bool listed = call.tensor("input_lengths") == kNoTensor;
     if (listed && !steps.empty() && steps.size() == lengths.size()) {
         for (std::size_t i = 0; i < steps.size(); ++i) states += steps[i] * (2 * lengths[i] + 1);
     } else {  // lengths in tensors: assume the maximum
         const Expr batch = call.rank(probabilities) == 3 ? call.dim(probabilities, 1) : Expr(1);
-        const Expr longest = call.rank(targets) == 2 ? call.dim(targets, 1) : call.numel(targets) / batch;
+        const Expr longest =
+            call.rank(targets) == 2 ? call.dim(targets, 1) : ratio(call.numel(targets), batch);
         states = batch * call.dim(probabilities, 0) * (2 * longest + 1);
     }
     work.kind = WorkKind::scan;
@@ -129,7 +130,7 @@ void euclidean(const Call& call, Work& work) {
     const TensorIndex b = call.require_tensor("x2");
     const Expr p = call.dim(a, -2);
     const Expr r = call.dim(b, -2);
-    const Expr batch = call.numel(call.output()) / (p * r);
+    const Expr batch = ratio(call.numel(call.output()), p * r);
     set_contraction(work, WorkKind::gemm, call.engine_dtype(a), batch, p, r, call.dim(a, -1) + 2);
     // Norms of the rows of both operands, then max and sqrt per pair.
     work.pointwise_flops = batch * ((p + r) * call.dim(a, -1) * 2 + p * r * 2);

@@ -12,9 +12,9 @@ bool reshape_aliases(const Call& call) {
 // contiguous and conversions return their operand if it already has the requested layout. The stride of a
 // dimension of length 1 is unused and may have any value.
 bool already_in_layout(const Call& call) {
-    const std::vector<Expr> lengths = call.shape(call.output());
-    const std::vector<Expr> have = call.strides(call.first_operand());
-    const std::vector<Expr> want = call.strides(call.output());
+    const List<Expr> lengths = call.shape(call.output());
+    const List<Expr> have = call.strides(call.first_operand());
+    const List<Expr> want = call.strides(call.output());
     if (have.size() != want.size()) return false;
     for (std::size_t i = 0; i < lengths.size(); ++i) {
         if (!(lengths[i] == Expr(1)) && !(have[i] == want[i])) return false;

@@ -10,7 +10,7 @@ namespace {
 void bilinear(const Call& call, Work& work) {
     const TensorIndex first = call.require_tensor("input1");
     const TensorIndex weight = call.require_tensor("weight");
-    const Expr rows = call.numel(first) / call.dim(first, -1);
+    const Expr rows = ratio(call.numel(first), call.dim(first, -1));
     const Expr pairs = call.dim(weight, 1) * call.dim(weight, 2);
     set_contraction(work, WorkKind::gemm, call.engine_dtype(first), 1, rows, call.dim(weight, 0), pairs);
     work.pointwise_flops = rows * pairs;
@@ -18,15 +18,15 @@ void bilinear(const Call& call, Work& work) {
 }
 
 // The lengths of an operand of _trilinear after ones are inserted at `expand`.
-std::vector<Expr> expanded(const Call& call, const char* tensor, const char* expand, std::size_t rank) {
-    std::vector<Expr> lengths = call.shape(call.require_tensor(tensor));
+List<Expr> expanded(const Call& call, const char* tensor, const char* expand, std::size_t rank) {
+    List<Expr> lengths = call.shape(call.require_tensor(tensor));
     std::vector<bool> put_in(rank, false);
     for (const Expr& axis : call.integers(expand)) {
         if (axis.is_constant() && axis.constant() >= 0 && static_cast<std::size_t>(axis.constant()) < rank) {
             put_in[static_cast<std::size_t>(axis.constant())] = true;
         }
     }
-    std::vector<Expr> result;
+    List<Expr> result;
     std::size_t next = 0;
     for (std::size_t axis = 0; axis < rank; ++axis) {
         if (!put_in[axis] && next == lengths.size()) break;
@@ -44,9 +44,9 @@ std::vector<Expr> expanded(const Call& call, const char* tensor, const char* exp
 void trilinear(const Call& call, Work& work) {
     const TensorIndex first = call.require_tensor("i1");
     const std::size_t rank = static_cast<std::size_t>(call.rank(first)) + call.integers("expand1").size();
-    const std::vector<Expr> a = expanded(call, "i1", "expand1", rank);
-    const std::vector<Expr> b = expanded(call, "i2", "expand2", rank);
-    const std::vector<Expr> c = expanded(call, "i3", "expand3", rank);
+    const List<Expr> a = expanded(call, "i1", "expand1", rank);
+    const List<Expr> b = expanded(call, "i2", "expand2", rank);
+    const List<Expr> c = expanded(call, "i3", "expand3", rank);
     std::vector<bool> summed(rank, false);
     for (const Expr& axis : call.integers("sumdim")) {
         if (axis.is_constant()) summed.at(static_cast<std::size_t>(axis.constant())) = true;
@@ -71,7 +71,8 @@ void inner(const Call& call, Work& work) {
     const TensorIndex b = call.require_tensor("other");
     if (call.rank(a) == 0 || call.rank(b) == 0) return per_output<1>(call, work);
     const Expr k = call.dim(a, -1);
-    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), 1, call.numel(a) / k, call.numel(b) / k, k);
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), 1, ratio(call.numel(a), k),
+                    ratio(call.numel(b), k), k);
 }
 
 void tensordot(const Call& call, Work& work) {
@@ -81,12 +82,13 @@ void tensordot(const Call& call, Work& work) {
     for (const Expr& axis : call.integers("dims_self")) {
         if (axis.is_constant()) k = k * call.dim(a, static_cast<int>(axis.constant()));
     }
-    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), 1, call.numel(a) / k, call.numel(b) / k, k);
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(a), 1, ratio(call.numel(a), k),
+                    ratio(call.numel(b), k), k);
 }
 
 // A chain of matrices from left to right. The first and the last may be vectors.
 void chain(const Call& call, Work& work) {
-    const std::vector<TensorIndex> operands = call.tensors(call.has("matrices") ? "matrices" : "tensors");
+    const List<TensorIndex> operands = call.tensors(call.has("matrices") ? "matrices" : "tensors");
     const Expr rows = call.rank(operands.at(0)) == 1 ? Expr(1) : call.dim(operands[0], 0);
     const DType dtype = call.engine_dtype(operands[0]);
     Expr total;

@@ -8,7 +8,7 @@ template <int kAxes>
 void windowed(const Call& call, Work& work) {
     work.kind = WorkKind::pooling;
     work.dtype = arithmetic_dtype(call);
-    const std::vector<Expr> kernel = call.integers("kernel_size");
+    const List<Expr> kernel = call.integers("kernel_size");
     Expr window = 1;
     for (int axis = 0; axis < kAxes; ++axis) {
         // A single number applies to all axes.
@@ -29,7 +29,7 @@ void adaptive(const Call& call, Work& work) {
     for (int axis = -kAxes; axis < 0; ++axis) {
         const Expr in = call.dim(input, axis);
         const Expr out = call.dim(call.output(), axis);
-        touched = touched / in * (in + out - Expr::gcd(in, out));
+        touched = ratio(touched, in) * (in + out - Expr::gcd(in, out));
     }
     work.pointwise_flops = touched;
 }

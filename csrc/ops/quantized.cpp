@@ -34,7 +34,7 @@ bool is_narrow(DType dtype) {
 // [..., k] x [k, n]: the shape of a packed weight does not give k.
 void product(const Call& call, Work& work, DType engine, const Expr& k) {
     const Expr n = call.dim(call.output(), -1);
-    set_contraction(work, WorkKind::gemm, engine, 1, call.numel(call.output()) / n, n, k);
+    set_contraction(work, WorkKind::gemm, engine, 1, ratio(call.numel(call.output()), n), n, k);
 }
 
 // Operations on each sum of products after the product.
@@ -132,7 +132,8 @@ void matmul(const Call& call, Work& work) {
     const TensorIndex result = call.output();
     const Expr m = call.dim(result, -2);
     const Expr n = call.dim(result, -1);
-    set_contraction(work, WorkKind::gemm, DType::int8, call.numel(result) / (m * n), m, n, call.dim(a, -1));
+    set_contraction(work, WorkKind::gemm, DType::int8, ratio(call.numel(result), m * n), m, n,
+                    call.dim(a, -1));
     finish(call, work);
 }
 

@@ -82,7 +82,7 @@ template <int kAxes>
 void window(const Call& call, Work& work) {
     work.kind = WorkKind::pooling;
     work.dtype = arithmetic_dtype(call);
-    const std::vector<Expr> kernel = call.integers("kernel_size");
+    const List<Expr> kernel = call.integers("kernel_size");
     Expr elements = 1;
     for (int axis = 0; axis < kAxes; ++axis) {
         elements = elements * kernel.at(kernel.size() == 1 ? 0 : static_cast<std::size_t>(axis));

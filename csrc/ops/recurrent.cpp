@@ -22,15 +22,15 @@ constexpr CellKind kSimple{1, 2};
 
 struct Recurrence {
     TensorIndex input = kNoTensor;
-    std::vector<TensorIndex> weights;  // of each layer and direction: input, state, biases, projection
-    Expr rows = 0;                     // time steps x batch
+    List<TensorIndex> weights;  // of each layer and direction: input, state, biases, projection
+    Expr rows = 0;              // time steps x batch
     Expr steps = 1;
     Expr layers = 1;
     Expr directions = 1;
 };
 
 void recur(const Call& call, Work& work, const CellKind& kind, const Recurrence& r) {
-    std::vector<TensorIndex> matrices;
+    List<TensorIndex> matrices;
     Expr weights;
     Expr biases;
     for (const TensorIndex t : r.weights) {
@@ -67,7 +67,7 @@ Recurrence layers_of(const Call& call) {
     r.weights = call.tensors("params");
     r.layers = call.integer("num_layers", 1);
     r.directions = call.flag("bidirectional", false) ? 2 : 1;
-    r.rows = call.numel(r.input) / call.dim(r.input, -1);
+    r.rows = ratio(call.numel(r.input), call.dim(r.input, -1));
     // Sequences of different lengths are stored by time step, without padding.
     r.steps = packed ? call.numel(call.require_tensor("batch_sizes"))
                      : call.dim(r.input, call.flag("batch_first", false) ? 1 : 0);
@@ -107,7 +107,7 @@ void cell(const Call& call, Work& work, const CellKind& kind) {
     Recurrence r;
     r.input = call.require_tensor("input");
     for (const char* name : {"w_ih", "w_hh", "b_ih", "b_hh"}) r.weights.push_back(call.tensor(name));
-    r.rows = call.numel(r.input) / call.dim(r.input, -1);
+    r.rows = ratio(call.numel(r.input), call.dim(r.input, -1));
     recur(call, work, kind, r);
 }
 void lstm_cell(const Call& call, Work& work) {
@@ -147,7 +147,7 @@ void quantized_cell(const Call& call, Work& work, const CellKind& kind) {
     for (const char* name : {"w_ih", "w_hh", "b_ih", "b_hh", "bias_ih", "bias_hh"}) {
         r.weights.push_back(call.tensor(name));
     }
-    r.rows = call.numel(r.input) / call.dim(r.input, -1);
+    r.rows = ratio(call.numel(r.input), call.dim(r.input, -1));
     recur(call, work, kind, r);
     quantize_cells(call, work, r);
 }
@@ -164,7 +164,7 @@ void quantized_simple_cell(const Call& call, Work& work) {
 // The matrix products are separate calls; these are the operations after them.
 void fused_cell(const Call& call, Work& work, const CellKind& kind, const char* state) {
     const TensorIndex units = call.require_tensor(state);
-    const Expr rows = call.numel(units) / call.dim(units, -1);
+    const Expr rows = ratio(call.numel(units), call.dim(units, -1));
     work.kind = WorkKind::pointwise;
     work.dtype = arithmetic_dtype(call);
     work.pointwise_flops = call.numel(units) * kind.per_unit;
@@ -197,7 +197,7 @@ void mkldnn_layer(const Call& call, Work& work) {
     if (call.flag("has_biases", true)) {
         for (const char* name : {"weight2", "weight3"}) r.weights.push_back(call.tensor(name));
     }
-    r.rows = call.numel(r.input) / call.dim(r.input, -1);
+    r.rows = ratio(call.numel(r.input), call.dim(r.input, -1));
     r.steps = call.dim(r.input, 0);
     recur(call, work, numbered(call), r);
 }
@@ -208,8 +208,8 @@ void cudnn_layers(const Call& call, Work& work) {
     r.weights = call.tensors("weight");
     r.layers = call.integer("num_layers", 1);
     r.directions = call.flag("bidirectional", false) ? 2 : 1;
-    r.rows = call.numel(r.input) / call.dim(r.input, -1);
-    const std::vector<Expr> lengths = call.integers("batch_sizes");
+    r.rows = ratio(call.numel(r.input), call.dim(r.input, -1));
+    const List<Expr> lengths = call.integers("batch_sizes");
     r.steps = lengths.empty() ? call.dim(r.input, call.flag("batch_first", false) ? 1 : 0)
                               : Expr(static_cast<std::int64_t>(lengths.size()));
     recur(call, work, numbered(call), r);

@@ -95,20 +95,38 @@ void Analyzer::analyze(NodeIndex index, Work& work) {
     const auto at = static_cast<std::size_t>(index);
     const Node& node = graph_->nodes()[at];
     const OpRule* rule = rules_[node.op];
+    const Call call(pass_, node);
     if (has_override(index)) {
         work = overrides_[at]->substitute(pass_.sizes);
-        return;
+        return check(call, work);
     }
     work = Work{};
-    const Call call(pass_, node);
     if (!rule) {
         work.modelled = false;
         return;
     }
+    call.within([&] { count(call, *rule, work); });
+    check(call, work);
+}
+
+// The numbers of a node that cannot be: a window of -1 cells, a stride of zero or less.
+void Analyzer::check(const Call& call, const Work& work) {
+    const auto require = [&](const Expr& value, const char* what) {
+        if (!value.is_constant() || value.constant() >= 0) return;
+        call.fail("counts " + value.text() + " " + what + "; expected arguments that give zero or more");
+    };
+    require(work.contraction_flops, "contraction FLOPs");
+    require(work.causal_flops, "causal FLOPs");
+    require(work.pointwise_flops, "pointwise FLOPs");
+    for (const Expr& bytes : work.read) require(bytes, "bytes read");
+    for (const Expr& bytes : work.written) require(bytes, "bytes written");
+}
+
+void Analyzer::count(const Call& call, const OpRule& rule, Work& work) {
     // Storage first: it determines whether a result is written.
-    if (rule->traffic.aliases(call) && call.output_count() > 0) {
-        std::vector<TensorIndex> bases(call.output_count(), call.first_operand());
-        if (rule->traffic.each) {
+    if (rule.traffic.aliases(call) && call.output_count() > 0) {
+        List<TensorIndex> bases(call.output_count(), call.first_operand());
+        if (rule.traffic.each) {
             std::size_t next = 0;
             call.for_each_input([&](TensorIndex t) {
                 if (next < bases.size()) bases[next++] = t;
@@ -116,8 +134,8 @@ void Analyzer::analyze(NodeIndex index, Work& work) {
         }
         for (std::size_t i = 0; i < bases.size(); ++i) pass_.storage.alias(call.output(i), bases[i]);
     }
-    rule->work(call, work);
-    rule->traffic.bytes(call, work);
+    rule.work(call, work);
+    rule.traffic.bytes(call, work);
 }
 
 }  // namespace infercost

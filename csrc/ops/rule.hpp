@@ -99,6 +99,9 @@ class Analyzer {
     void analyze(NodeIndex node, Work& work);
 
   private:
+    void count(const Call& call, const OpRule& rule, Work& work);
+    static void check(const Call& call, const Work& work);
+
     std::shared_ptr<const Graph> graph_;
     Pass pass_;
     std::vector<const OpRule*> rules_;

@@ -20,7 +20,7 @@ void antialiased(const Call& call, Work& work) {
         const Expr in = call.dim(input, axis);
         const Expr out = call.dim(call.output(), axis);
         const Expr taps = Expr::maximum(2 * kSupport, Expr::ceil_div(2 * kSupport * in, out));
-        results = results / in * out;
+        results = ratio(results, in) * out;
         work.pointwise_flops += results * (2 * taps - 1);
     }
 }
@@ -41,7 +41,7 @@ void affine_grid(const Call& call, Work& work) {
     const Expr axes = call.dim(theta, -2);
     const Expr images = call.dim(theta, 0);
     set_contraction(work, WorkKind::gemm, call.engine_dtype(theta), images,
-                    call.numel(call.output()) / (images * axes), axes, call.dim(theta, -1));
+                    ratio(call.numel(call.output()), images * axes), axes, call.dim(theta, -1));
 }
 
 // Samples per bin and axis if their number depends on the boxes (sampling_ratio of 0 or less).

@@ -42,17 +42,16 @@ bool in_place_only(const Call& call) {
     return call.in_place();
 }
 
-bool is_viewable(const Call& call, TensorIndex t, const std::vector<Expr>& shape) {
+bool is_viewable(const Call& call, TensorIndex t, const List<Expr>& shape) {
     return call.is_contiguous(t) || is_viewable(call.shape(t), call.strides(t), shape);
 }
 
-bool is_viewable(const std::vector<Expr>& lengths, const std::vector<Expr>& strides,
-                 const std::vector<Expr>& shape) {
+bool is_viewable(const List<Expr>& lengths, const List<Expr>& strides, const List<Expr>& shape) {
     std::vector<std::pair<Expr, Expr>> old_axes;  // length, stride
     for (std::size_t i = 0; i < lengths.size(); ++i) {
         if (!(lengths[i] == Expr(1))) old_axes.emplace_back(lengths[i], strides[i]);
     }
-    std::vector<Expr> wanted;
+    List<Expr> wanted;
     for (const Expr& length : shape) {
         if (!(length == Expr(1))) wanted.push_back(length);
     }

@@ -55,9 +55,8 @@ bool in_place_only(const Call& call);
 
 // Whether `shape` is a view of `t`, without a copy: each run of dimensions that is dense in memory must be
 // divided into whole dimensions of the new shape. Lengths of 1 do not matter.
-bool is_viewable(const Call& call, TensorIndex t, const std::vector<Expr>& shape);
-bool is_viewable(const std::vector<Expr>& lengths, const std::vector<Expr>& strides,
-                 const std::vector<Expr>& shape);
+bool is_viewable(const Call& call, TensorIndex t, const List<Expr>& shape);
+bool is_viewable(const List<Expr>& lengths, const List<Expr>& strides, const List<Expr>& shape);
 
 void read_all_write_all(const Call& call, Work& work);
 void read_operands_write_all(const Call& call, Work& work);

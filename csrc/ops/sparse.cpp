@@ -24,7 +24,7 @@ void products(const Call& call, Work& work, TensorIndex dense, const Expr& width
 void sparse_product(const Call& call, Work& work) {
     const TensorIndex dense = call.require_tensor("dense");
     const Expr inner = Expr::maximum(1, call.integer("inner", 1));
-    products(call, work, dense, call.numel(dense) / inner);
+    products(call, work, dense, ratio(call.numel(dense), inner));
     if (call.has("added")) work.pointwise_flops = call.numel(call.output());
 }
 

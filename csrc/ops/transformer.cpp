@@ -104,7 +104,7 @@ void flexible(const Call& call, Work& work) {
     const Expr columns = call.dim(key, -2);
     const Expr width = call.dim(query, -1);
     const Expr value_width = call.dim(call.require_tensor("value"), -1);
-    const Expr heads = call.numel(query) / (rows * width);
+    const Expr heads = ratio(call.numel(query), rows * width);
     work.kind = WorkKind::attention;
     work.dtype = call.engine_dtype(query);
     work.dims = {heads, rows, columns, width, value_width, 1};

@@ -26,7 +26,7 @@ void rms_norm(const Call& call, Work& work) {
     work.dtype = call.operand_dtype(input);
     work.pointwise_flops = call.numel(input) * (call.has("residual") ? 5 : 4);
     work.dims.n = call.dim(input, -1);
-    work.dims.m = call.numel(input) / work.dims.n;
+    work.dims.m = ratio(call.numel(input), work.dims.n);
 }
 
 // Each pair of elements is rotated: four products and two sums.
