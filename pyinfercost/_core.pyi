@@ -8,6 +8,21 @@ from numpy.typing import NDArray
 
 __version__: str
 
+class Error(Exception):
+    """Base of all errors that pyinfercost raises."""
+
+class InputError(Error, ValueError):
+    """A value, file or entry that is not valid."""
+
+class InputTypeError(Error, TypeError):
+    """A value of the wrong type."""
+
+class InputIndexError(Error, IndexError):
+    """An index beyond the last entry."""
+
+class CountOverflowError(Error, OverflowError):
+    """A total that does not fit 64 bits."""
+
 @final
 class Expr:
     """An immutable integer expression over named sizes.

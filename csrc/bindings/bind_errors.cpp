@@ -43,10 +43,10 @@ CoreCall::CoreCall() : interrupts_(is_main_thread() ? &signals_raise : nullptr) 
 
 void register_errors(py::module_& m) {
     errors.base = make_error(m, "Error", "Base of all errors that pyinfercost raises.", nullptr);
-    errors.input = make_error(m, "InputError", "A value, file or entry that cannot be.", PyExc_ValueError);
+    errors.input = make_error(m, "InputError", "A value, file or entry that is not valid.", PyExc_ValueError);
     errors.input_type = make_error(m, "InputTypeError", "A value of the wrong type.", PyExc_TypeError);
     errors.input_index =
-        make_error(m, "InputIndexError", "A number beyond the last entry.", PyExc_IndexError);
+        make_error(m, "InputIndexError", "An index beyond the last entry.", PyExc_IndexError);
     errors.overflow =
         make_error(m, "CountOverflowError", "A total that does not fit 64 bits.", PyExc_OverflowError);
     // The last translator that is registered is asked first.

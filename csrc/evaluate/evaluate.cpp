@@ -179,7 +179,23 @@ class Walker {
         }
     }
 
+    // The last door: machines and sizes are checked before, so this is a fault of a model or of a user's own
+    // rule.
+    void check_result(std::size_t count) const {
+        bool good = true;
+        for (std::size_t i = 0; i < count; ++i) {
+            good &= result_.latency[i] >= 0 && result_.latency[i] <= std::numeric_limits<double>::max() &&
+                    result_.footprint[i] >= 0;
+        }
+        if (good) return;
+        throw std::invalid_argument(
+            "a point of this graph has a latency or a peak memory that is negative or not finite; expected "
+            "sizes, "
+            "rules and a machine that give finite numbers of zero or more");
+    }
+
     void write(std::size_t at, std::size_t count, const std::size_t* places) const {
+        check_result(count);
         const auto put = [&](std::span<double> out, const auto& values) {
             if (out.empty()) return;
             if (!places) {
