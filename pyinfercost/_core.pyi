@@ -1018,6 +1018,12 @@ def pareto_front(columns: Sequence[NDArray[np.float64]], maximize: Sequence[bool
 SAMPLE_SIZE: int
 
 @final
+class FileBytes:
+    """An open file, by its descriptor, whose bytes a scan reads."""
+
+    def __init__(self, descriptor: int, name: str) -> None: ...
+
+@final
 class SparsityScan:
     def __init__(
         self,
@@ -1032,7 +1038,7 @@ class SparsityScan:
     ) -> None: ...
     def add(
         self,
-        data: int | memoryview | bytes | NDArray[Any],
+        data: int | memoryview | bytes | NDArray[Any] | FileBytes,
         *,
         offset: int = 0,
         first_row: int = 0,

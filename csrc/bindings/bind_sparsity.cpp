@@ -1,6 +1,16 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <cerrno>
+#include <mutex>
+#include <system_error>
+
+#ifdef _WIN32
+#include <io.h>
+#else
+#include <unistd.h>
+#endif
+
 #include "bindings/bindings.hpp"
 #include "sparsity/scan.hpp"
 
@@ -45,6 +55,54 @@ const unsigned char* to_data(const py::object& data, std::uint64_t offset, std::
     return static_cast<const unsigned char*>(held->ptr) + offset;
 }
 
+// A file that is read at any offset. A file that becomes shorter meanwhile is an error; the same file in
+// memory as a map would end the process.
+class FileBytes : public ByteSource {
+  public:
+    FileBytes(int descriptor, std::string name) : descriptor_(descriptor), name_(std::move(name)) {}
+
+    void read(std::uint64_t offset, std::size_t bytes, unsigned char* into) const override {
+        while (bytes > 0) {
+            const std::int64_t got = read_some(offset, bytes, into);
+            if (got < 0) {
+                throw std::invalid_argument(name_ + " cannot be read at byte " + std::to_string(offset) +
+                                            ": " + std::generic_category().message(errno));
+            }
+            if (got == 0) {
+                throw std::invalid_argument(
+                    name_ + " ends at byte " + std::to_string(offset) +
+                    ", before the bytes that it had when it was opened; it was cut, or is "
+                    "still being written: scan it again when it is whole");
+            }
+            offset += static_cast<std::uint64_t>(got);
+            into += got;
+            bytes -= static_cast<std::size_t>(got);
+        }
+    }
+
+  private:
+    std::int64_t read_some(std::uint64_t offset, std::size_t bytes, unsigned char* into) const {
+        constexpr std::size_t kMost = std::size_t{1} << 30;  // systems read no more than 2 GB at a time
+        bytes = std::min(bytes, kMost);
+#ifdef _WIN32
+        const std::lock_guard<std::mutex> lock(mutex_);  // the position belongs to the descriptor
+        if (_lseeki64(descriptor_, static_cast<std::int64_t>(offset), SEEK_SET) < 0) return -1;
+        return _read(descriptor_, into, static_cast<unsigned>(bytes));
+#else
+        while (true) {
+            const ssize_t got = pread(descriptor_, into, bytes, static_cast<off_t>(offset));
+            if (got >= 0 || errno != EINTR) return got;
+        }
+#endif
+    }
+
+    int descriptor_;
+    std::string name_;
+#ifdef _WIN32
+    mutable std::mutex mutex_;
+#endif
+};
+
 Region to_region(const Scan& scan, std::uint64_t first_row, const std::optional<std::uint64_t>& rows,
                  std::uint64_t first_column, const std::optional<std::uint64_t>& columns,
                  const std::optional<std::int64_t>& row_stride,
@@ -88,6 +146,11 @@ void add_region(Scan& scan, const py::object& data, std::uint64_t offset, std::u
     if (threads < 1) throw std::invalid_argument("threads is 0; expected at least 1");
     const Isa isa = simd ? parse_isa(*simd) : best_isa();
     Region region = to_region(scan, first_row, rows, first_column, columns, row_stride, inner);
+    if (py::isinstance<FileBytes>(data)) {
+        const auto& file = data.cast<const FileBytes&>();
+        const CoreCall core;
+        return scan.add(region, file, offset, threads, isa);
+    }
     const bool is_address = py::isinstance<py::int_>(data);
     std::optional<py::buffer_info> held;  // keeps the buffer while the lock is released
     region.data = to_data(data, offset, is_address ? 0 : reach_of(scan, region), held);
@@ -166,6 +229,8 @@ std::uint64_t sum_words(const py::buffer& data) {
 }  // namespace
 
 void register_sparsity(py::module_& m) {
+    py::class_<FileBytes>(m, "FileBytes", "An open file, by its descriptor, whose bytes a scan reads.")
+        .def(py::init<int, std::string>(), py::arg("descriptor"), py::arg("name"));
     py::class_<Scan>(m, "SparsityScan",
                      "One pass over a weight, region by region: how many elements are zero and how they lie.")
         .def(py::init([](const std::string& dtype, std::uint64_t rows, std::uint64_t columns,
@@ -176,14 +241,14 @@ void register_sparsity(py::module_& m) {
              py::arg("dtype"), py::arg("rows"), py::arg("columns"), py::kw_only(),
              py::arg("channel_columns") = 1, py::arg("flat") = false, py::arg("zero") = 0,
              py::arg("magnitudes") = true)
-        .def(
-            "add", &add_region, py::arg("data"), py::kw_only(), py::arg("offset") = 0,
-            py::arg("first_row") = 0, py::arg("rows") = py::none(), py::arg("first_column") = 0,
-            py::arg("columns") = py::none(), py::arg("row_stride") = py::none(),
-            py::arg("inner") = std::vector<std::pair<std::uint64_t, std::int64_t>>{}, py::arg("threads") = 1,
-            py::arg("simd") = py::none(),
-            "Scans a region; `data` is a flat buffer or an address, `offset` and strides are in bytes. Rows\n"
-            "start at a multiple of 64, and so do columns.")
+        .def("add", &add_region, py::arg("data"), py::kw_only(), py::arg("offset") = 0,
+             py::arg("first_row") = 0, py::arg("rows") = py::none(), py::arg("first_column") = 0,
+             py::arg("columns") = py::none(), py::arg("row_stride") = py::none(),
+             py::arg("inner") = std::vector<std::pair<std::uint64_t, std::int64_t>>{}, py::arg("threads") = 1,
+             py::arg("simd") = py::none(),
+             "Scans a region; `data` is a flat buffer, an address, or FileBytes; `offset` and strides are in "
+             "bytes. Rows\n"
+             "start at a multiple of 64, and so do columns.")
         .def("result", &result_of,
              "What was found, when every element has been in one region. `groups` are (n, m, axis, groups,\n"
              "satisfied), `blocks` (size, blocks, wholly zero); what does not fill a group or a block is\n"

@@ -19,6 +19,9 @@ constexpr std::uint64_t kGatheredColumns = 512;
 constexpr std::uint64_t kFlatColumns = 4096;
 constexpr std::uint64_t kMostElements = std::uint64_t{1} << 48;  // its product with kSampleSize still fits
 
+// What a thread reads of a source at a time, so that it is still in a cache when it is scanned.
+constexpr std::uint64_t kUnitBytes = std::uint64_t{1} << 20;
+
 using ScanTile = decltype(&baseline::scan_tile);
 
 ScanTile scan_tile_of([[maybe_unused]] Isa isa) {
@@ -60,6 +63,12 @@ void add_counts(TileCounts& to, const TileCounts& from) {
     add_groups(to.along_rows, from.along_rows);
     add_groups(to.along_columns, from.along_columns);
     for (int b = 0; b < kBlockSizeCount; ++b) to.used_blocks[b] += from.used_blocks[b];
+}
+
+// Columns of a tile; tiles of a row have equal widths, up to a whole word.
+std::uint64_t tile_width(const Region& region) {
+    const std::uint64_t most = region.inner.empty() ? std::uint64_t{kTileColumns} : kGatheredColumns;
+    return divided_up(divided_up(region.columns, divided_up(region.columns, most)), 64) * 64;
 }
 
 }  // namespace
@@ -128,6 +137,20 @@ class Scan::Worker {
 
     const TileCounts& counts() const { return counts_; }
 
+    // Memory for a part of the region.
+    unsigned char* buffer(std::uint64_t bytes) {
+        if (buffer_.size() < bytes) buffer_.resize(bytes);
+        return buffer_.data();
+    }
+    // The next runs are relative to the part that begins at this row and column of the whole region.
+    void read_from(const unsigned char* data, std::uint64_t row_bytes, std::uint64_t row,
+                   std::uint64_t column) {
+        region_.data = data;
+        region_.row_stride = static_cast<std::int64_t>(row_bytes);
+        region_.first_row = whole_row_ + row;
+        region_.first_column = whole_column_ + column;
+    }
+
   private:
     void note_use(const Piece& piece, std::uint64_t columns) {
         if (use_.rows != 0)
@@ -146,6 +169,9 @@ class Scan::Worker {
     TileCounts counts_{};
     TileUse use_{};
     std::vector<unsigned char> gathered_;
+    std::vector<unsigned char> buffer_;
+    const std::uint64_t whole_row_ = region_.first_row;
+    const std::uint64_t whole_column_ = region_.first_column;
 };
 
 Scan::Scan(const Element& element, const WeightShape& shape, std::int64_t zero, bool magnitudes)
@@ -185,41 +211,24 @@ void Scan::check(const Region& region) const {
     }
 }
 
-void Scan::add(const Region& region, unsigned threads, Isa isa) {
-    check(region);
-    if (region.rows == 0 || region.columns == 0) return;
+// Calls scan_unit(worker, i) for i below `units`, on several threads, each with a worker of its own.
+void Scan::scan_in_units(std::uint64_t units, unsigned threads, const Region& region, Isa isa,
+                         const std::function<void(Worker&, std::uint64_t)>& scan_unit) {
     const ScanTile scan_tile = scan_tile_of(isa);
-    // A tile of a flat weight is a range of elements; otherwise it has the rows of a band, and this many
-    // columns.
-    const std::uint64_t stretch = kBandRows * kFlatColumns;
-    const std::uint64_t most =
-        shape_.flat ? stretch : (region.inner.empty() ? std::uint64_t{kTileColumns} : kGatheredColumns);
-    // Tiles of a row have equal widths, up to a whole word.
-    const std::uint64_t fewest = divided_up(region.columns, most);
-    const std::uint64_t width =
-        shape_.flat ? stretch : divided_up(divided_up(region.columns, fewest), 64) * 64;
-    const std::uint64_t across = divided_up(region.columns, width);
-    const std::uint64_t tiles = divided_up(region.rows, kBandRows) * across;
     std::atomic<std::uint64_t> next = 0;
     std::vector<std::exception_ptr> errors(
-        std::max<std::uint64_t>(1, std::min<std::uint64_t>(threads, tiles)));
+        std::max<std::uint64_t>(1, std::min<std::uint64_t>(threads, units)));
     const auto work = [&](std::size_t t) {
         try {
             Worker worker(*this, region, scan_tile);
-            for (std::uint64_t i = next++; i < tiles; i = next++) {
+            for (std::uint64_t i = next++; i < units; i = next++) {
                 check_interrupt();
-                const std::uint64_t row = i / across * kBandRows;
-                const std::uint64_t column = i % across * width;
-                const std::uint64_t columns = std::min(width, region.columns - column);
-                if (shape_.flat) {
-                    worker.run_flat(column, columns);
-                } else {
-                    worker.run(row, column, std::min<std::uint64_t>(kBandRows, region.rows - row), columns);
-                }
+                scan_unit(worker, i);
             }
             merge(worker.counts());
         } catch (...) {
             errors[t] = std::current_exception();
+            next = units;
         }
     };
     run_threads(errors.size(), work);
@@ -227,6 +236,85 @@ void Scan::add(const Region& region, unsigned threads, Isa isa) {
         if (error) std::rethrow_exception(error);
     }
     added_ += region.rows * region.columns;
+}
+
+void Scan::add(const Region& region, unsigned threads, Isa isa) {
+    check(region);
+    if (region.rows == 0 || region.columns == 0) return;
+    if (shape_.flat) {
+        const std::uint64_t stretch = kBandRows * kFlatColumns;
+        return scan_in_units(divided_up(region.columns, stretch), threads, region, isa,
+                             [&](Worker& worker, std::uint64_t i) {
+                                 const std::uint64_t first = i * stretch;
+                                 worker.run_flat(first, std::min(stretch, region.columns - first));
+                             });
+    }
+    const std::uint64_t width = tile_width(region);
+    const std::uint64_t across = divided_up(region.columns, width);
+    scan_in_units(divided_up(region.rows, kBandRows) * across, threads, region, isa,
+                  [&](Worker& worker, std::uint64_t i) {
+                      const std::uint64_t row = i / across * kBandRows;
+                      const std::uint64_t column = i % across * width;
+                      worker.run(row, column, std::min<std::uint64_t>(kBandRows, region.rows - row),
+                                 std::min(width, region.columns - column));
+                  });
+}
+
+void Scan::add(const Region& region, const ByteSource& source, std::uint64_t offset, unsigned threads,
+               Isa isa) {
+    check(region);
+    if (!region.inner.empty() || region.row_stride < 0) {
+        throw std::invalid_argument(
+            "a region of a source has inner dimensions or a stride below zero; expected "
+            "contiguous rows");
+    }
+    if (region.rows == 0 || region.columns == 0) return;
+    const auto bits = static_cast<std::uint64_t>(element_.bits);
+    const auto stride = static_cast<std::uint64_t>(region.row_stride);
+    if (shape_.flat) {
+        const std::uint64_t stretch = kBandRows * kFlatColumns;
+        return scan_in_units(divided_up(region.columns, stretch), threads, region, isa,
+                             [&](Worker& worker, std::uint64_t i) {
+                                 const std::uint64_t first = i * stretch;
+                                 const std::uint64_t count = std::min(stretch, region.columns - first);
+                                 unsigned char* const bytes = worker.buffer(divided_up(count * bits, 8));
+                                 source.read(offset + first * bits / 8, divided_up(count * bits, 8), bytes);
+                                 worker.read_from(bytes, 0, 0, first);
+                                 worker.run_flat(0, count);
+                             });
+    }
+    // A unit is some whole bands if a band is small, or a part of a band's columns if it is large.
+    const std::uint64_t row_bytes = divided_up(region.columns * bits, 8);
+    const std::uint64_t band_bytes = std::max<std::uint64_t>(1, row_bytes * kBandRows);
+    const std::uint64_t bands = std::max<std::uint64_t>(1, kUnitBytes / band_bytes);
+    const std::uint64_t parts = divided_up(band_bytes, kUnitBytes);
+    const std::uint64_t columns = divided_up(divided_up(region.columns, parts), 64) * 64;
+    const std::uint64_t across = divided_up(region.columns, columns);
+    const std::uint64_t tall = bands * kBandRows;
+    scan_in_units(
+        divided_up(region.rows, tall) * across, threads, region, isa, [&](Worker& worker, std::uint64_t i) {
+            const std::uint64_t row = i / across * tall;
+            const std::uint64_t column = i % across * columns;
+            const std::uint64_t rows = std::min(tall, region.rows - row);
+            const std::uint64_t width = std::min(columns, region.columns - column);
+            const std::uint64_t width_bytes = divided_up(width * bits, 8);
+            const std::uint64_t start = offset + row * stride + column * bits / 8;
+            unsigned char* const bytes = worker.buffer(rows * width_bytes);
+            if (width_bytes == stride) {
+                source.read(start, rows * width_bytes, bytes);
+            } else {
+                for (std::uint64_t r = 0; r < rows; ++r) {
+                    source.read(start + r * stride, width_bytes, bytes + r * width_bytes);
+                }
+            }
+            worker.read_from(bytes, width_bytes, row, column);
+            const std::uint64_t tile = tile_width(region);
+            for (std::uint64_t r = 0; r < rows; r += kBandRows) {
+                for (std::uint64_t c = 0; c < width; c += tile) {
+                    worker.run(r, c, std::min<std::uint64_t>(kBandRows, rows - r), std::min(tile, width - c));
+                }
+            }
+        });
 }
 
 void Scan::merge(const TileCounts& counts) {

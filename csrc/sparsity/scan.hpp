@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -39,6 +40,14 @@ struct Region {
     std::vector<Dimension> inner;
 };
 
+// Bytes that are read when they are scanned, such as those of a file.
+class ByteSource {
+  public:
+    virtual ~ByteSource() = default;
+    // Copies bytes to `into`; called by several threads at a time. Throws if there are fewer.
+    virtual void read(std::uint64_t offset, std::size_t bytes, unsigned char* into) const = 0;
+};
+
 struct ScanResult {
     std::uint64_t elements = 0;
     std::uint64_t zeros = 0;
@@ -59,6 +68,10 @@ class Scan {
 
     // Throws std::invalid_argument for a region that does not fit the weight.
     void add(const Region& region, unsigned threads, Isa isa);
+    // The same for a region whose first element is at `offset` of a source; `data` is not used. Each thread
+    // reads about a megabyte at a time. Throws what the source throws, and std::invalid_argument for inner
+    // dimensions.
+    void add(const Region& region, const ByteSource& source, std::uint64_t offset, unsigned threads, Isa isa);
 
     // Throws std::invalid_argument if elements are missing or were scanned twice.
     ScanResult result() const;
@@ -71,6 +84,8 @@ class Scan {
     class Worker;
 
     void check(const Region& region) const;
+    void scan_in_units(std::uint64_t units, unsigned threads, const Region& region, Isa isa,
+                       const std::function<void(Worker&, std::uint64_t)>& scan_unit);
     void merge(const TileCounts& counts);
     void take_sample(const Tile& tile, const Piece& piece);
     void take_sample(const Tile& tile, const unsigned char* data, std::uint64_t first, std::uint64_t count);
