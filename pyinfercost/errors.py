@@ -1,0 +1,50 @@
+"""All errors of the package, under one base.
+
+`Error` is the base. Each error is also the built-in exception that a Python user expects (`ValueError`, `KeyError`,
+`OSError`, ...), so `except ValueError` works as before. Rooms derive their own from these; the compiled core raises
+the first five.
+"""
+
+from __future__ import annotations
+
+from ._core import CountOverflowError as CountOverflowError
+from ._core import Error as Error
+from ._core import InputError as InputError
+from ._core import InputIndexError as InputIndexError
+from ._core import InputTypeError as InputTypeError
+
+
+class UnknownNameError(InputError, KeyError):
+    """A name that nothing has: of a machine, a column, an option."""
+
+    def __str__(self) -> str:
+        # KeyError would print the repr of the message.
+        return str(self.args[0]) if self.args else ""
+
+
+class TooLargeError(InputError, MemoryError):
+    """An input whose result would not fit in memory."""
+
+
+class MissingFileError(InputError, FileNotFoundError):
+    """A path at which there is no file or folder."""
+
+
+class ExistingFileError(InputError, FileExistsError):
+    """A path at which there is a file already."""
+
+
+class FileAccessError(Error, OSError):
+    """A file or folder that cannot be read or written; damaged content is an `InputError`."""
+
+
+class MissingLibraryError(Error, ImportError):
+    """A library that is not installed; the message names the extra that installs it."""
+
+
+class UnsupportedError(Error, NotImplementedError):
+    """Valid input that this version does not handle."""
+
+
+class StateError(Error, RuntimeError):
+    """A call that the state of an object, a process or a device does not allow."""
