@@ -39,6 +39,22 @@ bool is_main_thread() {
 
 }  // namespace
 
+std::string to_text(py::handle value, const char* what) {
+    if (!PyUnicode_Check(value.ptr())) {
+        throw InputTypeError(std::string(what) + " is a " +
+                             py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>() +
+                             "; expected a str");
+    }
+    Py_ssize_t length = 0;
+    const char* text = PyUnicode_AsUTF8AndSize(value.ptr(), &length);
+    if (!text) {
+        PyErr_Clear();
+        throw std::invalid_argument(std::string(what) +
+                                    " has half of a surrogate pair; expected text that UTF-8 can hold");
+    }
+    return {text, static_cast<std::size_t>(length)};
+}
+
 CoreCall::CoreCall() : interrupts_(is_main_thread() ? &signals_raise : nullptr) {}
 
 void register_errors(py::module_& m) {

@@ -39,7 +39,7 @@ py::dict evaluate_columns(const std::shared_ptr<const Plan>& plan, const py::dic
     std::vector<SizeArray> arrays;  // keeps the columns alive while the lock is released
     std::vector<SizeAxis> axes;
     for (const auto& [name, values] : sizes) {
-        const auto key = name.cast<std::string>();
+        const auto key = to_text(name, "the name of a size");
         const SizeArray array = to_values(values, key);
         if (static_cast<std::size_t>(array.shape(0)) != points) {
             throw std::invalid_argument("size '" + key + "' has " + std::to_string(array.shape(0)) +
@@ -73,7 +73,7 @@ void evaluate_grid(PlanFamily& family,
     }
     Columns columns;
     for (const auto& [key, values] : out) {
-        const auto name = key.cast<std::string>();
+        const auto name = to_text(key, "the name of a column");
         const auto row = std::find_if(kColumns.begin(), kColumns.end(),
                                       [&](const ColumnRow& known) { return name == known.name; });
         if (row == kColumns.end()) throw std::invalid_argument("the evaluator has no column '" + name + "'");

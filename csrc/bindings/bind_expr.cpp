@@ -8,7 +8,7 @@ namespace infercost {
 namespace {
 
 Expr from_python(const py::object& value) {
-    if (py::isinstance<py::str>(value)) return Expr::parse(value.cast<std::string>());
+    if (py::isinstance<py::str>(value)) return Expr::parse(to_text(value, "a size expression"));
     return to_expr(value, "an Expr");
 }
 
@@ -18,7 +18,7 @@ py::array_t<std::int64_t> evaluate_columns(const Expr& e, const py::dict& sizes)
     std::vector<std::pair<std::string, Column>> columns;
     py::ssize_t length = -1;
     for (const auto& [name, values] : sizes) {
-        const auto key = name.cast<std::string>();
+        const auto key = to_text(name, "the name of a size");
         Column column = Column::ensure(values);
         if (!column || column.ndim() != 1) {
             throw std::invalid_argument("size '" + key + "' must be a one-dimensional array of integers");
@@ -86,7 +86,7 @@ std::vector<Expr> to_exprs(py::handle values, const char* what) {
 Sizes to_sizes(const py::dict& values) {
     Sizes sizes;
     for (const auto& [name, value] : values) {
-        const auto key = name.cast<std::string>();
+        const auto key = to_text(name, "the name of a size");
         const Expr number = to_expr(value, ("size '" + key + "'").c_str());
         sizes[key] = number.constant();
     }

@@ -256,7 +256,7 @@ ArgumentValue to_argument(const std::string& name, py::handle value) {
     if (is_tensor(value)) return tensor_index(value);
     if (PyLong_Check(raw) || py::isinstance<Expr>(value)) return to_expr(value, name.c_str());
     if (PyFloat_Check(raw)) return PyFloat_AS_DOUBLE(raw);
-    if (PyUnicode_Check(raw)) return value.cast<std::string>();
+    if (PyUnicode_Check(raw)) return to_text(value, ("argument '" + name + "'").c_str());
     if (PyList_Check(raw) || PyTuple_Check(raw)) return to_list(name, value);
     bad_argument(name, value);
 }
@@ -264,7 +264,7 @@ ArgumentValue to_argument(const std::string& name, py::handle value) {
 std::vector<NamedArgument> to_arguments(const py::dict& args) {
     std::vector<NamedArgument> result;
     for (const auto& [name, value] : args) {
-        auto key = name.cast<std::string>();
+        auto key = to_text(name, "the name of an argument");
         ArgumentValue content = to_argument(key, value);
         result.push_back({std::move(key), std::move(content)});
     }

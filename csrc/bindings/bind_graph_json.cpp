@@ -34,6 +34,11 @@ GraphPtr from_json(std::string_view text) {
     return graph_from_json(text);
 }
 
+GraphPtr from_str(const py::object& text) {
+    if (py::isinstance<py::bytes>(text)) return from_json(text.cast<std::string_view>());
+    return from_json(to_text(text, "graph JSON"));
+}
+
 bool is_equal(const Graph& a, const Graph& b) {
     const CoreCall core;
     return a == b;
@@ -47,7 +52,16 @@ py::object to_dict(const Graph& graph) {
 
 GraphPtr from_dict(const py::dict& data) {
     const py::object dumps = py::module_::import("json").attr("dumps");
-    return from_json(dumps(data, py::arg("separators") = py::make_tuple(",", ":")).cast<std::string>());
+    py::object text;
+    try {
+        text = dumps(data, py::arg("separators") = py::make_tuple(",", ":"));
+    } catch (py::error_already_set& error) {
+        if (!error.matches(PyExc_Exception)) throw;  // Ctrl-C
+        throw std::invalid_argument("graph JSON: the document is not one of JSON (" +
+                                    py::str(error.value()).cast<std::string>() +
+                                    "); expected dicts with str keys, lists, numbers, texts, None");
+    }
+    return from_json(text.cast<std::string>());
 }
 
 }  // namespace
@@ -56,7 +70,7 @@ void register_graph_json(py::class_<Graph, py::smart_holder>& graph) {
     graph.def("to_dict", &to_dict, "The document of to_json() as dicts and lists.")
         .def_static("from_dict", &from_dict, py::arg("data"), "The graph of a document of to_dict().")
         .def("to_json", &to_json, "The graph as JSON text, with schema_version.")
-        .def_static("from_json", &from_json, py::arg("text"), "The graph of a text of to_json().")
+        .def_static("from_json", &from_str, py::arg("text"), "The graph of a text of to_json().")
         .def(
             "__eq__",
             [](const Graph& a, const py::object& other) -> py::object {

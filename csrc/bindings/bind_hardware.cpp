@@ -129,7 +129,10 @@ void register_hardware(py::module_& m) {
             py::kw_only(), py::arg("cores") = 1.0, py::arg("compute") = 1.0, py::arg("bandwidth") = 1.0,
             "A hypothetical machine with these factors on cores (to whole ones), arithmetic, DRAM bandwidth.")
         .def("to_json", &hardware_to_json, "The machine as JSON text, with schema_version.")
-        .def_static("from_json", &hardware_from_json, py::arg("text"), "The machine of a text of to_json().")
+        .def_static(
+            "from_json",
+            [](const py::object& text) { return hardware_from_json(to_text(text, "machine JSON")); },
+            py::arg("text"), "The machine of a text of to_json().")
         .def(py::pickle(&hardware_to_json, [](const std::string& text) { return hardware_from_json(text); }))
         .def("__repr__", [](const Hardware& h) { return "Hardware('" + h.id + "')"; });
 }

@@ -53,6 +53,10 @@ inline py::str to_python(std::string_view text) {
     return {text.data(), text.size()};
 }
 
+// The text of a str. Throws InputTypeError for another type, and std::invalid_argument for half of a
+// surrogate pair, which no file can hold. `what` names the value in messages.
+std::string to_text(py::handle value, const char* what);
+
 // An int or an Expr; anything else is a TypeError that says where it stood.
 Expr to_expr(py::handle value, const char* what);
 std::vector<Expr> to_exprs(py::handle values, const char* what);

@@ -29,6 +29,14 @@ std::string JsonPlace::text() const {
     return text;
 }
 
+// A message of the parser, which may quote half of a character: bytes that are not ASCII are shown as "?".
+std::string in_ascii(std::string message) {
+    for (char& c : message) {
+        if (static_cast<unsigned char>(c) >= 0x80U) c = '?';
+    }
+    return message;
+}
+
 // Receives the parser's events.
 class JsonReader {
   public:
@@ -71,8 +79,8 @@ class JsonReader {
     bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception& error) {
         const std::string message = error.what();  // "[json.exception.parse_error.101] parse error at ..."
         const std::size_t tag = message.find("] ");
-        throw std::invalid_argument(
-            document_.name_ + ": not valid JSON: " + message.substr(tag == std::string::npos ? 0 : tag + 2));
+        throw std::invalid_argument(document_.name_ + ": not valid JSON: " +
+                                    in_ascii(message.substr(tag == std::string::npos ? 0 : tag + 2)));
     }
 
   private:

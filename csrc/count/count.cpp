@@ -72,6 +72,7 @@ Counts::Counts(LoweredGraph lowered, Sizes sizes) : lowered_(std::move(lowered))
             total_.add(work);
             saved.visit(i, work, analyzer.pass());
             workspace.push_back(workspaces.bytes(analyzer, i));
+            analyzer.call(i).require_nonnegative(workspace.back());
         });
         if (work.modelled) {
             ++modelled_;

@@ -41,6 +41,15 @@ KernelHints hints_of(const Analyzer& analyzer, const Workspaces& workspaces, Nod
             .copied_bytes = copied_bytes(analyzer, workspaces, node, work, execution)};
 }
 
+void check(const Call& call, const KernelHints& hints) {
+    for (const Expr* quantity :
+         {&hints.access.strided_bytes, &hints.winograd_tiles.of_2, &hints.winograd_tiles.of_4,
+          &hints.rows.count, &hints.rows.length, &hints.copied_bytes}) {
+        call.require_nonnegative(*quantity);
+    }
+    for (const Expr& elements : hints.slow_loops.elements) call.require_nonnegative(elements);
+}
+
 void add_copies(const Call& call, NodeIndex node, std::vector<Launch>& launches) {
     for (const OperandCopies& copies : {product_copies(call), row_copies(call)}) {
         for (const auto& [tensor, bytes] : copies) {
@@ -65,6 +74,7 @@ std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution) {
         analyzer.call(i).within([&] {
             if (!opaque && execution != Execution::compiled) add_copies(analyzer.call(i), i, launches);
             KernelHints hints = hints_of(analyzer, workspaces, i, work, execution);
+            check(analyzer.call(i), hints);
             launches.push_back(
                 {.nodes = {i}, .work = std::move(work), .hints = std::move(hints), .opaque = opaque});
         });

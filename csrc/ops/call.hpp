@@ -122,6 +122,12 @@ class Call {
 
     // Throws NodeError: "node 3 (aten.linear.default in 'head') <what>".
     [[noreturn]] void fail(const std::string& what) const;
+    // Throws NodeError for a quantity that is a number below zero.
+    void require_nonnegative(const Expr& quantity) const {
+        if (!quantity.is_constant() || quantity.constant() >= 0) return;
+        fail("asks for a negative quantity (" + quantity.text() +
+             "); expected arguments that give zero or more");
+    }
     // Runs a rule, or what else reads a node; its errors of input and overflow name the node.
     template <class Run>
     decltype(auto) within(Run&& run) const {

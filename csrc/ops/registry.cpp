@@ -109,17 +109,10 @@ void Analyzer::analyze(NodeIndex index, Work& work) {
     check(call, work);
 }
 
-// The numbers of a node that cannot be: a window of -1 cells, a stride of zero or less.
-void Analyzer::check(const Call& call, const Work& work) {
-    const auto require = [&](const Expr& value, const char* what) {
-        if (!value.is_constant() || value.constant() >= 0) return;
-        call.fail("counts " + value.text() + " " + what + "; expected arguments that give zero or more");
-    };
-    require(work.contraction_flops, "contraction FLOPs");
-    require(work.causal_flops, "causal FLOPs");
-    require(work.pointwise_flops, "pointwise FLOPs");
-    for (const Expr& bytes : work.read) require(bytes, "bytes read");
-    for (const Expr& bytes : work.written) require(bytes, "bytes written");
+// Quantities that cannot be: of a window of -1 cells, or of -2 groups.
+void Analyzer::check(const Call& call, Work& work) {
+    for (const Expr* quantity : work.quantities()) call.require_nonnegative(*quantity);
+    call.require_nonnegative(Expr(work.dims.filter_elements));
 }
 
 void Analyzer::count(const Call& call, const OpRule& rule, Work& work) {

@@ -100,7 +100,7 @@ class Analyzer {
 
   private:
     void count(const Call& call, const OpRule& rule, Work& work);
-    static void check(const Call& call, const Work& work);
+    static void check(const Call& call, Work& work);
 
     std::shared_ptr<const Graph> graph_;
     Pass pass_;
