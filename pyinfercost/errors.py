@@ -7,11 +7,23 @@ the first five.
 
 from __future__ import annotations
 
-from ._core import CountOverflowError as CountOverflowError
-from ._core import Error as Error
-from ._core import InputError as InputError
-from ._core import InputIndexError as InputIndexError
-from ._core import InputTypeError as InputTypeError
+from ._core import CountOverflowError, Error, InputError, InputIndexError, InputTypeError
+
+__all__ = [
+    "CountOverflowError",
+    "Error",
+    "ExistingFileError",
+    "FileAccessError",
+    "InputError",
+    "InputIndexError",
+    "InputTypeError",
+    "MissingFileError",
+    "MissingLibraryError",
+    "StateError",
+    "TooLargeError",
+    "UnknownNameError",
+    "UnsupportedError",
+]
 
 
 class UnknownNameError(InputError, KeyError):

@@ -49,6 +49,7 @@ FORBIDDEN_CPP_HEADERS = {"<fstream>", "<filesystem>", "<iostream>"}
 # Python: a room imports only rooms of the levels below its own, at import, inside functions and for types alike.
 LEVELS = (
     {"_core", "_lazy"},
+    {"errors"},
     {"results", "sources", "hardware"},
     {"transform", "deployment"},
     {"predict"},

@@ -189,6 +189,7 @@ Scan::Scan(const Element& element, const WeightShape& shape, std::int64_t zero, 
         throw std::invalid_argument("zero point " + std::to_string(zero) + " needs an integer dtype, got " +
                                     std::string(element.name));
     }
+    if (shape.rows == 0 || shape.columns == 0) return;  // nothing is scanned, whatever the other length is
     used_rows_ = std::vector<std::atomic<std::uint64_t>>(divided_up(shape.rows, kBandRows));
     if (!shape.flat) used_columns_ = std::vector<std::atomic<std::uint64_t>>(divided_up(shape.columns, 64));
     sample_.resize(places_.size());
@@ -363,7 +364,9 @@ ScanResult Scan::result() const {
     }
     if (!shape_.flat) {
         result.channels = shape_.columns / shape_.channel_columns;
-        for (std::uint64_t channel = 0; channel < result.channels; ++channel) {
+        if (used_columns_.empty()) result.zero_channels = result.channels;
+        const std::uint64_t looked_at = used_columns_.empty() ? 0 : result.channels;
+        for (std::uint64_t channel = 0; channel < looked_at; ++channel) {
             bool used = false;
             for (std::uint64_t k = 0; k < shape_.channel_columns && !used; ++k) {
                 const std::uint64_t column = channel * shape_.channel_columns + k;

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .._core import SparsityScan, element_bits
+from ..errors import InputError
 from ..results.sparsity import Blocks, Figures, Groups, Magnitudes, Sparsity, WeightSparsity
 from . import SparsityError
 from .summary import sparsity_of
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
 _MATRIX = 2
 WINDOW_BYTES = 64 * 2**20
-"""Bytes that are mapped or materialized at a time."""
+"""Bytes that are materialized at a time."""
 BAND_ROWS = 64
 """Regions passed to the core start at multiples of this many rows and columns."""
+
+
+LONGEST = 2**48
+"""Limit of each dimension of a weight."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ class Layout:
 
     def new_scan(self, *, flat: bool, magnitudes: bool = True) -> SparsityScan:
         """Return an empty scan of the weight."""
+        for length in self.shape:
+            if length > LONGEST:
+                raise SparsityError(f"a weight of shape {list(self.shape)} is too large; expected lengths up to 2^48")
         channel = math.prod(self.shape[_MATRIX:]) or 1
         return SparsityScan(
             self.dtype,
@@ -87,6 +95,15 @@ class Layout:
 def packed_bytes(dtype: str, elements: int) -> int:
     """Return the bytes of contiguous elements."""
     return (elements * element_bits(dtype) + 7) // 8
+
+
+def is_scanned(dtype: str) -> bool:
+    """Return whether the core scans elements of a dtype."""
+    try:
+        element_bits(dtype)
+    except InputError:
+        return False
+    return True
 
 
 def scan_memory(layout: Layout, address: int, threads: int, *, magnitudes: bool = True) -> tuple[Figures, Magnitudes]:

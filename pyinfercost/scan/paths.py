@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import MissingFileError
 from ..results.sparsity import Skipped, Sparsity, WeightSparsity
 from ..sources.registry import CALLABLE, source_of
 from . import SparsityError
-from .arrays import Layout, form_of_dtype, packed_bytes, scan_memory
-from .mapped import drop_pages, scan_file_view
+from .arrays import Layout, form_of_dtype, is_scanned, packed_bytes, scan_memory
 from .safetensors import is_safetensors, scan_safetensors
 from .summary import sparsity_of
+from .weights_file import WeightsFile
 
 if TYPE_CHECKING:
     from ..sources.exported.archive_weights import Weight
@@ -35,7 +35,7 @@ def scan_path(path: str, threads: int) -> Sparsity:
 
     Raises:
         SparsityError: There are no weights.
-        FileNotFoundError: There is no such file.
+        MissingFileError: There is no such file.
     """
     source = source_of(path)
     if source is not None and source.scheme:
@@ -50,7 +50,7 @@ def scan_path(path: str, threads: int) -> Sparsity:
     if not place.exists():
         if source is CALLABLE and not place.suffix:
             return _scan_spec(path, threads)
-        raise FileNotFoundError(f"{path}: no such file; expected {_EXPECTED}")
+        raise MissingFileError(f"{path}: no such file; expected {_EXPECTED}")
     if is_safetensors(place):
         return scan_safetensors(place, threads)
     if source is not None and source.name == "archive":
@@ -86,31 +86,26 @@ def _scan_archive(path: Path, threads: int) -> Sparsity:
         if first_names[name] != name:
             aliases.setdefault(first_names[name], []).append(name)
     rows, skipped = [], []
-    for name, weight in found.items():
-        if first_names[name] != name or not weight.is_parameter:
-            continue
-        try:
-            rows.append(_archived(name, weight, tuple(aliases.get(name, ())), threads))
-        except ValueError as error:
-            skipped.append(Skipped(name, str(error)))
+    with WeightsFile(path) as file:
+        for name, weight in found.items():
+            if first_names[name] != name or not weight.is_parameter:
+                continue
+            if not is_scanned(weight.dtype):
+                skipped.append(Skipped(name, f"dtype {weight.dtype} is not scanned"))
+                continue
+            rows.append(_archived(file, name, weight, tuple(aliases.get(name, ())), threads))
     return sparsity_of(str(path), rows, skipped)
 
 
-def _archived(name: str, weight: Weight, aliases: tuple[str, ...], threads: int) -> WeightSparsity:
+def _archived(file: WeightsFile, name: str, weight: Weight, aliases: tuple[str, ...], threads: int) -> WeightSparsity:
     import numpy as np
 
     width = packed_bytes(weight.dtype, 1)
     layout = Layout(weight.dtype, weight.shape, tuple(width * stride for stride in weight.strides))
-    mapped = weight.data.obj if isinstance(weight.data.obj, mmap.mmap) else None
-    address = np.frombuffer(weight.data, dtype=np.uint8).ctypes.data if len(weight.data) else 0
-    offset = 0
-    if mapped is not None and len(weight.data):
-        offset = address - np.frombuffer(mapped, dtype=np.uint8).ctypes.data
-    side_by_side = Layout(weight.dtype, weight.shape)
-    if mapped is not None and not layout.inner() and layout.row_stride() in {None, width * layout.columns}:
-        figures, magnitudes = scan_file_view(side_by_side, memoryview(mapped), mapped, offset, threads)
+    if not layout.inner() and layout.row_stride() in {None, width * layout.columns}:
+        figures, magnitudes = file.scan(Layout(weight.dtype, weight.shape), weight.offset, threads)
     else:
-        figures, magnitudes = scan_memory(layout, address, threads)
-        drop_pages(mapped, offset, offset + len(weight.data))
+        data = np.frombuffer(file.read(weight.offset, weight.offset + weight.stored_bytes), dtype=np.uint8)
+        figures, magnitudes = scan_memory(layout, data.ctypes.data, threads)
     form = form_of_dtype(weight.dtype)
     return WeightSparsity(name, form, weight.dtype, weight.shape, figures, magnitudes, aliases)

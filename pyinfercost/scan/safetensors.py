@@ -7,11 +7,12 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..errors import FileAccessError
 from ..results.sparsity import Skipped, Sparsity, WeightSparsity
 from . import SparsityError
-from .arrays import Layout, form_of_dtype, packed_bytes, scan_windows, with_bytes
-from .mapped import MappedFile, scan_file_view
+from .arrays import LONGEST, Layout, form_of_dtype, packed_bytes, scan_windows, with_bytes
 from .summary import sparsity_of
+from .weights_file import WeightsFile
 
 _DTYPES = {
     "F64": "float64",
@@ -98,6 +99,8 @@ def files_of(path: Path) -> dict[Path, frozenset[str] | None]:
 def _indexed(index: Path) -> dict[Path, frozenset[str] | None]:
     try:
         document = json.loads(index.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileAccessError(f"{index} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise SparsityError(f"{index} is not JSON ({error}); expected the index of {_SUFFIX} files") from error
     places = document.get("weight_map") if isinstance(document, dict) else None
@@ -114,11 +117,11 @@ def _indexed(index: Path) -> dict[Path, frozenset[str] | None]:
     return files
 
 
-def entries(file: MappedFile) -> list[Entry]:
+def entries(file: WeightsFile) -> list[Entry]:
     """Return the tensors of a file in the order of their bytes.
 
     Args:
-        file: The mapped file.
+        file: The open file.
 
     Returns:
         The tensors.
@@ -128,7 +131,7 @@ def entries(file: MappedFile) -> list[Entry]:
     """
     if file.size < _LENGTH_BYTES:
         raise _wrong(file, f"has {file.size} bytes, expected {_LENGTH_BYTES} of length and a header")
-    length = int.from_bytes(file.view[:_LENGTH_BYTES], "little")
+    length = int.from_bytes(file.read(0, _LENGTH_BYTES), "little")
     begin = _LENGTH_BYTES + length
     if length > _LONGEST_HEADER or begin > file.size:
         raise _wrong(
@@ -136,20 +139,32 @@ def entries(file: MappedFile) -> list[Entry]:
             f"states a header of {length} bytes, but the file has {file.size}; it is truncated or of another format",
         )
     try:
-        header = json.loads(bytes(file.view[_LENGTH_BYTES:begin]), object_pairs_hook=_without_repeats)
+        header = json.loads(file.read(_LENGTH_BYTES, begin), object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         raise _wrong(file, f"has a header that is not JSON ({error})") from error
     if not isinstance(header, dict):
         raise _wrong(file, f"has a {type(header).__name__} as header, expected a JSON object")
     found = [_entry(file, name, entry, begin) for name, entry in header.items() if name != "__metadata__"]
-    return sorted(found, key=lambda entry: entry.start)
+    found.sort(key=lambda entry: (entry.start, entry.stop))
+    at = begin
+    for entry in found:
+        if entry.start != at:
+            raise _wrong(
+                file,
+                f"has tensor {entry.name!r} at byte {entry.start}; expected it at byte {at}, where the tensor before "
+                "it ends: the offsets overlap or leave a gap",
+            )
+        at = entry.stop
+    if at != file.size:
+        raise _wrong(file, f"has {file.size - at} bytes behind its last tensor")
+    return found
 
 
-def _entry(file: MappedFile, name: str, entry: Any, begin: int) -> Entry:
+def _entry(file: WeightsFile, name: str, entry: Any, begin: int) -> Entry:
     try:
         dtype, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        if not isinstance(dtype, str) or not all(type(n) is int and n >= 0 for n in (*shape, start, stop)):
-            raise ValueError("a size or an offset is not a non-negative integer")
+        if not isinstance(dtype, str) or not all(type(n) is int and 0 <= n <= LONGEST for n in (*shape, start, stop)):
+            raise ValueError("a size or an offset is not an integer from 0 to 2^48")
     except (KeyError, TypeError, ValueError) as error:
         raise _wrong(
             file, f"has {str(entry)[:120]} for tensor {name!r}, expected its dtype, shape and data_offsets ({error})"
@@ -173,17 +188,20 @@ def _entry(file: MappedFile, name: str, entry: Any, begin: int) -> Entry:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} occurs twice")
+        known: set[str] = set()
+        for name, _ in pairs:
+            if name in known:
+                raise ValueError(f"{name!r} occurs twice")
+            known.add(name)
     return document
 
 
-def _wrong(file: MappedFile, what: str) -> SparsityError:
+def _wrong(file: WeightsFile, what: str) -> SparsityError:
     return SparsityError(f"{file.path} {what}. Expected a file written by safetensors")
 
 
 def _scan_file(path: Path, threads: int, expected: frozenset[str] | None) -> tuple[list[WeightSparsity], list[Skipped]]:
-    with MappedFile(path) as file:
+    with WeightsFile(path) as file:
         found = {entry.name: entry for entry in entries(file)}
         if expected is not None and not expected <= found.keys():
             missing = sorted(expected - found.keys())[0]
@@ -199,19 +217,20 @@ def _scan_file(path: Path, threads: int, expected: frozenset[str] | None) -> tup
         return rows, skipped
 
 
-def _scan_entry(file: MappedFile, entry: Entry, found: dict[str, Entry], threads: int) -> WeightSparsity:
+def _scan_entry(file: WeightsFile, entry: Entry, found: dict[str, Entry], threads: int) -> WeightSparsity:
     layout = Layout(_DTYPES[entry.dtype], entry.shape)
     plain = entry.name.removesuffix(_KEPT)
     mask = found.get(f"{plain}{_MASK}") if plain != entry.name else None
-    if mask is not None and mask.shape == entry.shape and mask.dtype in _DTYPES and entry.dtype != "F4":
+    whole = all(part is not None and part.dtype in _DTYPES and part.dtype != "F4" for part in (entry, mask))
+    if mask is not None and mask.shape == entry.shape and whole and 0 not in entry.shape:
         figures, magnitudes = scan_windows(layout, lambda first, n: _masked(file, entry, mask, first, n), threads)
         stored = entry.stop - entry.start + mask.stop - mask.start
         return WeightSparsity(plain, "mask", layout.dtype, entry.shape, with_bytes(figures, stored), magnitudes)
-    figures, magnitudes = scan_file_view(layout, file.view, file.map, entry.start, threads)
+    figures, magnitudes = file.scan(layout, entry.start, threads)
     return WeightSparsity(entry.name, form_of_dtype(layout.dtype), layout.dtype, entry.shape, figures, magnitudes)
 
 
-def _masked(file: MappedFile, entry: Entry, mask: Entry, first: int, count: int) -> Any:
+def _masked(file: WeightsFile, entry: Entry, mask: Entry, first: int, count: int) -> Any:
     """Return rows of a weight with its mask applied, as bytes."""
     import numpy as np
 
@@ -221,9 +240,7 @@ def _masked(file: MappedFile, entry: Entry, mask: Entry, first: int, count: int)
         per_row = elements // max(1, part.shape[0]) if len(part.shape) > 1 else elements
         start = part.start + first * per_row * width
         stop = start + count * per_row * width
-        values = np.frombuffer(file.view[start:stop], dtype=f"u{width}").copy()
-        file.drop(start, stop)
-        return values
+        return np.frombuffer(file.read(start, stop), dtype=f"u{width}")
 
     floating = _DTYPES[mask.dtype].startswith(("float", "bfloat"))
     bits = rows(mask)

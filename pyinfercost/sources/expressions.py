@@ -12,17 +12,22 @@ import operator
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import reduce
+from math import isfinite
 from typing import Any, NamedTuple
 
-from pyinfercost._core import Expr
+from .._core import Expr
+from ..errors import InputError
 
 Size = int | Expr
 
 _LARGEST_DENOMINATOR = 10**6
 _LARGEST_EXPONENT = 62  # of 2, within an int64
+_LARGEST_INTEGER = 2**127  # of intermediate products, which may be divided again
+_LONGEST_TEXT = 100_000
+_SHOWN = 200
 
 
-class ExpressionError(ValueError):
+class ExpressionError(InputError):
     """A size expression cannot be represented with `+ - * // % max min ceil`."""
 
 
@@ -108,10 +113,12 @@ def symbol_name(text: str) -> str:
 
 
 def _parse(text: str) -> ast.expr:
+    if len(text) > _LONGEST_TEXT:
+        raise ExpressionError(f"size expression has {len(text)} characters; expected at most {_LONGEST_TEXT}")
     try:
         return ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise ExpressionError(f"size expression {text!r} cannot be read: {error}") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # MemoryError: nested too deeply
+        raise ExpressionError(f"size expression {text[:_SHOWN]!r} cannot be read: {error}") from error
 
 
 def _symbol(name: str, symbols: Mapping[str, Expr]) -> Expr:
@@ -148,11 +155,18 @@ def _from_ast(tree: ast.expr, symbols: Mapping[str, Expr]) -> Term:
         if name == "Symbol":
             return _symbol(_literal_name(tree), symbols)
         if name == "Float" and tree.args and isinstance(tree.args[0], ast.Constant):
-            return _decimal(float(str(tree.args[0].value)))
+            return _decimal(_float(str(tree.args[0].value)))
         return _apply(name, [_from_ast(a, symbols) for a in tree.args])
     raise ExpressionError(
         f"size expression has {ast.unparse(tree)!r}; expected a number, a symbol, an operation or a function"
     )
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ExpressionError(f"size expression has Float({text[:_SHOWN]!r}); expected a number") from error
 
 
 def _called(tree: ast.Call) -> str:
@@ -170,6 +184,8 @@ def _number(value: Any) -> Term:
 
 
 def _decimal(value: float) -> Term:
+    if not isfinite(value):
+        raise ExpressionError(f"size expression has the number {value}; expected a finite one")
     # A scale factor such as 0.5 or 1/3: use the intended fraction, since exact powers of two would overflow int64.
     fraction = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
     return fraction.numerator if fraction.denominator == 1 else Ratio(fraction.numerator, fraction.denominator)
@@ -299,6 +315,12 @@ def _apply(name: str, terms: list[Term]) -> Term:
     if function is None:
         raise ExpressionError(f"size expression uses {name!r}; expected one of {', '.join(sorted(_FUNCTIONS))}")
     try:
-        return function(*terms)
+        found = function(*terms)
+        for part in _parts(found):
+            if isinstance(part, int) and abs(part) > _LARGEST_INTEGER:
+                raise ExpressionError(f"size expression has a number of {part.bit_length()} bits; expected 64")
+    except ZeroDivisionError:
+        raise ExpressionError("size expression divides by zero") from None
     except TypeError as error:
         raise ExpressionError(f"size expression calls {name} with {len(terms)} operands: {error}") from error
+    return found

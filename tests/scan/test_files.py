@@ -1,10 +1,13 @@
-"""Weights in files: mapped in windows, with correct counts for any window, and errors for invalid files."""
+"""Weights in files: read in parts, with correct counts for any part, and errors for invalid and changing files."""
 
 from __future__ import annotations
 
 import json
+import os
 import struct
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,11 @@ from click.testing import CliRunner, Result
 from support.sparsity_reference import reference, structured
 
 import pyinfercost as ic
+from pyinfercost import _core
 from pyinfercost.cli import main
-from pyinfercost.scan import SparsityError, arrays, mapped
-from pyinfercost.scan.mapped import MappedFile
+from pyinfercost.errors import FileAccessError, InputError, MissingFileError
+from pyinfercost.scan import SparsityError, arrays
+from pyinfercost.scan.weights_file import WeightsFile
 
 DTYPES = {
     "float64": "F64",
@@ -64,13 +69,10 @@ def tensors() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("window", [1, 5_000, 2**26])
-def test_a_file_is_what_its_arrays_are(
-    tmp_path: Path, tensors: dict[str, Any], window: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In windows smaller than a row, of some rows, and larger than the file."""
-    monkeypatch.setattr(mapped, "WINDOW_BYTES", window)
-    result = ic.sparsity(write(tmp_path / "model.safetensors", tensors))
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_file_is_what_its_arrays_are(tmp_path: Path, tensors: dict[str, Any], threads: int) -> None:
+    path = write(tmp_path / "model.safetensors", tensors)
+    result = ic.sparsity(path, threads=threads)
     assert {weight.name for weight in result.weights} == tensors.keys()
     for name, array in tensors.items():
         assert result[name].figures == reference(array != 0, array.nbytes), name
@@ -81,42 +83,140 @@ def test_a_file_is_what_its_arrays_are(
     assert not result.skipped
 
 
-def test_a_file_is_dropped_behind_the_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every page is let go of, window by window, so that no more than one is held."""
-    monkeypatch.setattr(mapped, "WINDOW_BYTES", 2**16)
-    dropped: list[tuple[int, int]] = []
-    real = mapped.drop_pages
-
-    def drop(map_: Any, start: int, stop: int) -> None:
-        dropped.append((start, stop))
-        real(map_, start, stop)
-
-    monkeypatch.setattr(mapped, "drop_pages", drop)
-    array = sparse((4096, 64))
-    path = write(tmp_path / "model.safetensors", {"w": array})
-    assert ic.sparsity(path).weights[0].figures == reference(array != 0, array.nbytes)
-    assert len(dropped) == array.nbytes // 2**16
-    assert all(stop - start == 2**16 for start, stop in dropped)
-    assert [stop for _, stop in dropped][:-1] == [start for start, _ in dropped][1:]
-    assert dropped[-1][1] == path.stat().st_size
+SHAPES = [(1, 1), (3, 5), (64, 64), (65, 100), (200, 5_000), (64, 300_000), (130, 20_001), (1_000, 8), (3_000, 200)]
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="what is resident is read from /proc")
-def test_dropped_pages_are_not_resident(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_region_of_a_file_is_that_of_memory(tmp_path: Path, shape: tuple[int, int], flat: bool, threads: int) -> None:
+    """Some bands of rows at a time, one band, and parts of a band that is larger than a megabyte."""
+    array = np.random.default_rng(0).integers(0, 3, size=shape).astype(np.float32)
     path = tmp_path / "bytes"
-    path.write_bytes(bytes(2**22))
-    with MappedFile(path) as file:
-        assert sum(file.view) == 0
-        before = resident(path)
-        file.drop(0, file.size)
-        assert before >= 2**22
-        assert resident(path) == 0
+    path.write_bytes(b"before" + array.tobytes())
+    rows, columns = (1, array.size) if flat else shape
+    with path.open("rb") as file:
+        sources = {0: memoryview(array).cast("B"), 6: _core.FileBytes(file.fileno(), str(path))}
+        found = []
+        for offset, source in sources.items():
+            scan = _core.SparsityScan("float32", rows, columns, flat=flat)
+            scan.add(source, offset=offset, threads=threads)
+            found.append(scan.result())
+    assert found[0] == found[1]
 
 
-def resident(path: Path) -> int:
-    lines = Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines()
-    at = next(number for number, line in enumerate(lines) if line.endswith(str(path)))
-    return next(int(line.split()[1]) for line in lines[at:] if line.startswith("Rss:")) * 1024
+def scan_while_cut(path: Path) -> None:
+    with WeightsFile(path) as file:
+        os.truncate(path, file.size // 2)
+        file.scan(arrays.Layout("float32", (4096, 64)), 100, 2)
+
+
+def read_beyond(path: Path) -> None:
+    with WeightsFile(path) as file:
+        file.read(0, file.size + 1)
+
+
+def test_a_file_that_is_cut_while_it_is_scanned_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.safetensors", {"w": sparse((4096, 64))})
+    with pytest.raises(InputError, match=r"model\.safetensors ends at byte .* it was cut"):
+        scan_while_cut(path)
+    with pytest.raises(SparsityError, match=r"ends at byte \d+; expected \d+"):
+        read_beyond(path)
+
+
+CUT_FOR_EVER = """
+import os, sys, threading, numpy as np
+import pyinfercost as ic
+from pyinfercost.errors import Error
+path, whole = sys.argv[1], open(sys.argv[1], "rb").read()
+done = False
+def cut():
+    while not done:
+        os.truncate(path, len(whole) // 3)
+        with open(path, "r+b") as file:
+            file.write(whole)
+threading.Thread(target=cut, daemon=True).start()
+refused = 0
+for _ in range(200):
+    try:
+        ic.sparsity(path, threads=2)
+    except Error:
+        refused += 1
+done = True
+print(refused)
+"""
+
+
+def test_a_file_that_is_cut_again_and_again_never_ends_the_process(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.safetensors", {"w": sparse((2048, 1024))})
+    result = subprocess.run(
+        [sys.executable, "-c", CUT_FOR_EVER, str(path)], check=False, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert int(result.stdout) > 0
+
+
+def test_a_file_that_is_written_to_while_it_is_scanned_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.safetensors", {"w": sparse((64, 64))})
+    with pytest.raises(SparsityError, match="was written to while it was scanned"), WeightsFile(path):
+        os.utime(path, ns=(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("absent", MissingFileError), (".", FileAccessError), ("\0", InputError), ("\ud800", InputError)],
+)
+def test_what_cannot_be_opened_is_an_error_of_the_package(tmp_path: Path, name: str, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"no such file|cannot be opened|is not a path"):
+        WeightsFile(tmp_path / name)
+
+
+def raw(path: Path, header: dict[str, Any], data: bytes) -> Path:
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("offsets", "size", "message"),
+    [
+        (((0, 4), (2, 6)), 6, "'b' at byte .*; expected it at byte"),
+        (((0, 4), (8, 12)), 12, "'b' at byte .*; expected it at byte"),
+        (((0, 4), (4, 8)), 12, "4 bytes behind its last tensor"),
+        (((4, 8), (8, 12)), 12, "'a' at byte .*; expected it at byte"),
+    ],
+)
+def test_offsets_that_overlap_or_leave_gaps_are_refused(tmp_path: Path, offsets: Any, size: int, message: str) -> None:
+    header = {
+        name: {"dtype": "F32", "shape": [1], "data_offsets": list(place)}
+        for name, place in zip("ab", offsets, strict=True)
+    }
+    with pytest.raises(SparsityError, match=message):
+        ic.sparsity(raw(tmp_path / "model.safetensors", header, bytes(size)))
+
+
+@pytest.mark.parametrize("shape", [(10**10, 0), (2**48, 0), (0, 10**10), (0, 2**48)])
+def test_lengths_beside_a_length_of_zero_need_no_memory(tmp_path: Path, shape: tuple[int, int]) -> None:
+    header = {"w": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
+    (weight,) = ic.sparsity(raw(tmp_path / "model.safetensors", header, b"")).weights
+    assert (weight.figures.elements, weight.figures.zero_rows, weight.figures.zero_channels) == (0, *shape)
+
+
+def test_lengths_beyond_reason_are_refused(tmp_path: Path) -> None:
+    header = {"w": {"dtype": "F32", "shape": [2**62, 0], "data_offsets": [0, 0]}}
+    with pytest.raises(SparsityError, match=r"'w'.*from 0 to 2\^48"):
+        ic.sparsity(raw(tmp_path / "model.safetensors", header, b""))
+
+
+def test_many_names_are_read_in_time_that_grows_with_them(tmp_path: Path) -> None:
+    header = {f"w{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(100_000)}
+    text = json.dumps(header)[:-1] + ', "w7": 1}'
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text.encode())
+    began = time.process_time()
+    with pytest.raises(SparsityError, match="'w7' occurs twice"):
+        ic.sparsity(path)
+    assert time.process_time() - began < 5  # a search for each name would take minutes
 
 
 def test_a_mask_in_a_file_is_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,8 +260,11 @@ def test_folders_and_indices(tmp_path: Path) -> None:
 
 
 def test_an_unknown_dtype_is_listed_and_not_dropped(tmp_path: Path) -> None:
-    odd = {"dtype": "F6_E2M3", "shape": [4], "data_offsets": [0, 3]}
-    path = write(tmp_path / "m.safetensors", {"w": np.ones((2, 2), dtype=np.float32)}, odd=odd)
+    header = {
+        "w": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
+        "odd": {"dtype": "F6_E2M3", "shape": [4], "data_offsets": [16, 19]},
+    }
+    path = raw(tmp_path / "m.safetensors", header, bytes(19))
     result = ic.sparsity(path)
     assert [weight.name for weight in result.weights] == ["w"]
     assert [item.name for item in result.skipped] == ["odd"]
@@ -201,12 +304,12 @@ def test_wrong_files_say_what_is_wrong(tmp_path: Path, content: bytes, message: 
         ({"data_offsets": [16, 0]}, "should hold tensor 'w'"),
         ({"data_offsets": [0, 12]}, r"holds 12 bytes for tensor 'w', expected 16 for F32 of shape \[2, 2\]"),
         ({"data_offsets": [0]}, "expected its dtype, shape and data_offsets"),
-        ({"data_offsets": [-16, 0]}, "not a non-negative integer"),
-        ({"shape": [2, -2]}, "not a non-negative integer"),
-        ({"shape": [2.0, 2]}, "not a non-negative integer"),
-        ({"shape": [True, 4]}, "not a non-negative integer"),
+        ({"data_offsets": [-16, 0]}, "not an integer from 0 to 2"),
+        ({"shape": [2, -2]}, "not an integer from 0 to 2"),
+        ({"shape": [2.0, 2]}, "not an integer from 0 to 2"),
+        ({"shape": [True, 4]}, "not an integer from 0 to 2"),
         ({"shape": None}, "expected its dtype, shape"),
-        ({"dtype": 3}, "not a non-negative integer"),
+        ({"dtype": 3}, "not an integer from 0 to 2"),
         ({"shape": [10**12, 10**12]}, "expected 4000000000000000000000000 for F32"),
     ],
 )

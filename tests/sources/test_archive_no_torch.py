@@ -90,7 +90,7 @@ def test_graph(archive: Path) -> None:
 def test_weights(archive: Path) -> None:
     weight = weights(archive)["fc.weight"]
     assert (weight.dtype, weight.shape, weight.strides) == ("float32", (2, 3), (3, 1))
-    assert struct.unpack("<6f", weight.data) == (0, 1, 2, 3, 4, 5)
+    assert struct.unpack("<6f", weight.read()) == (0, 1, 2, 3, 4, 5)
 
 
 def test_no_archive_is_an_archive_error(tmp_path: Path) -> None:

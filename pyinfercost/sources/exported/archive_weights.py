@@ -1,9 +1,8 @@
-"""The zip container of a `.pt2` file: its JSON entries, and its weights as views of the mapped file."""
+"""The zip container of a `.pt2` file: its JSON entries, and the places of its weights in the file."""
 
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import struct
 import zipfile
@@ -13,11 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from ...errors import FileAccessError, InputError, MissingFileError
+
 _WEIGHTS = "data/weights/"
 _CONSTANTS = "data/constants/"
 _CONFIG = "_config.json"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of the following name and extra field
 _LOCAL_SIGNATURE = b"PK\x03\x04"
+_LONGEST = 2**48  # limit of sizes, strides and offsets
 
 # torch._export.serde.schema.ScalarType: code -> (torch's name, bytes per element)
 _SCALAR_TYPES = {
@@ -45,7 +47,7 @@ _SCALAR_TYPES = {
 }
 
 
-class ArchiveError(ValueError):
+class ArchiveError(InputError):
     """A `.pt2` file cannot be read; the message names the entry and what is expected in it."""
 
 
@@ -53,18 +55,35 @@ class Weight(NamedTuple):
     """One tensor in the archive.
 
     Attributes:
-        data: Its bytes, read-only, mapped from the file.
+        path: The archive.
+        offset: Offset of its first byte in the file.
+        stored_bytes: Bytes from its first to its last element.
         dtype: Torch's name of the dtype (`float32`).
         shape: Number of elements by dimension.
         strides: Strides in elements.
         is_parameter: False for a buffer or a constant.
     """
 
-    data: memoryview
+    path: Path
+    offset: int
+    stored_bytes: int
     dtype: str
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     is_parameter: bool
+
+    def read(self) -> bytes:
+        """Return its bytes.
+
+        Raises:
+            ArchiveError: The file is shorter than when it was opened.
+        """
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            data = file.read(self.stored_bytes)
+        if len(data) < self.stored_bytes:
+            raise ArchiveError(f"{self.path}: ends in the middle of a weight; it was truncated")
+        return data
 
 
 def scalar_type(code: int) -> str:
@@ -94,6 +113,10 @@ class Archive:
         self.path = Path(path)
         try:
             self._zip = zipfile.ZipFile(self.path)
+        except FileNotFoundError as error:
+            raise MissingFileError(f"{self.path}: no such file") from error
+        except OSError as error:
+            raise FileAccessError(f"{self.path} cannot be read: {error.strerror or error}") from error
         except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
             raise self.error(
                 f"not a complete zip archive ({error}); expected a file written by torch.export.save"
@@ -140,14 +163,14 @@ class Archive:
         info = self._stored(name)
         try:
             return self._zip.read(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, struct.error, OverflowError) as error:
             raise self.error(f"entry {name} is damaged: {error}") from error
 
     def json(self, name: str) -> dict[str, Any]:
         """Return a JSON entry."""
         try:
             value = json.loads(self.read(name))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise self.error(f"entry {name} is not JSON: {error}") from error
         if not isinstance(value, dict):
             raise self.error(f"entry {name} holds a {type(value).__name__}; expected a JSON object")
@@ -160,6 +183,15 @@ class Archive:
                 for name, payload in self._payload_config(config).items():
                     if payload.get("tensor_meta") and not payload.get("use_pickle"):
                         yield name, folder + payload["path_name"], payload
+
+    def has_pickled_payloads(self) -> bool:
+        """Return whether a stored tensor is marked as a pickle."""
+        configs = (name for name in self.names if name.startswith((_WEIGHTS, _CONSTANTS)) and name.endswith(_CONFIG))
+        return any(
+            payload.get("tensor_meta") and payload.get("use_pickle")
+            for config in configs
+            for payload in self._payload_config(config).values()
+        )
 
     def _payload_config(self, entry: str) -> dict[str, Any]:
         config = self.json(entry).get("config")
@@ -185,9 +217,11 @@ class Archive:
             name: An entry, without the archive's top folder.
         """
         info = self._stored(name)
-        with self.path.open("rb") as file:
-            file.seek(info.header_offset)
-            header = file.read(_LOCAL_HEADER.size)
+        header = b""
+        if 0 <= info.header_offset < self.path.stat().st_size:
+            with self.path.open("rb") as file:
+                file.seek(info.header_offset)
+                header = file.read(_LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size:
             raise self.error(f"entry {name} should start at byte {info.header_offset}, but the file ends before it")
         signature, name_length, extra_length = _LOCAL_HEADER.unpack(header)
@@ -208,14 +242,13 @@ class Archive:
 
 
 def weights(path: str | os.PathLike[str]) -> Mapping[str, Weight]:
-    """Return the parameters, buffers and constants of a `.pt2` file, mapped into memory without reading them.
+    """Return the parameters, buffers and constants of a `.pt2` file, without reading them.
 
     Args:
         path: Path of the file.
 
     Returns:
-        Name -> `Weight`. Tied weights have the same bytes under each of their names. The file stays mapped while a
-        view is alive.
+        Name -> `Weight`. Tied weights have the same bytes under each of their names.
 
     Raises:
         ArchiveError: The file is damaged, or a weight exceeds its entry.
@@ -223,6 +256,8 @@ def weights(path: str | os.PathLike[str]) -> Mapping[str, Weight]:
     with Archive(path) as archive:
         payloads = list(archive.payloads())
         if not payloads:
+            if archive.has_pickled_payloads():
+                raise archive.error("stores all its weights as pickles, which are not opened; expected raw entries")
             pickled = [name for name in archive.names if name.startswith(_WEIGHTS) and name.endswith(".pt")]
             if pickled:
                 raise archive.error(
@@ -230,18 +265,17 @@ def weights(path: str | os.PathLike[str]) -> Mapping[str, Weight]:
                     "newer torch"
                 )
             return {}
-        with archive.path.open("rb") as file:
-            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        size = archive.path.stat().st_size
         spans: dict[str, tuple[int, int]] = {}
         found = {}
         for name, entry, payload in payloads:
             if entry not in spans:
                 spans[entry] = archive.span(entry)
-            found[name] = _weight(archive, view, spans[entry], entry, payload)
+            found[name] = _weight(archive, size, spans[entry], entry, payload)
         return found
 
 
-def _weight(archive: Archive, view: memoryview, span: tuple[int, int], entry: str, payload: dict[str, Any]) -> Weight:
+def _weight(archive: Archive, size: int, span: tuple[int, int], entry: str, payload: dict[str, Any]) -> Weight:
     meta = payload["tensor_meta"]
     try:
         dtype, width = _SCALAR_TYPES[meta["dtype"]]
@@ -249,16 +283,16 @@ def _weight(archive: Archive, view: memoryview, span: tuple[int, int], entry: st
         first = int(meta["storage_offset"]["as_int"])
         # Extent of a strided view, in elements.
         reach = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-        if min((first, *shape, *strides)) < 0:
-            raise ValueError("a size, stride or offset is negative")
+        if min((first, *shape, *strides)) < 0 or max((first, *shape, *strides)) > _LONGEST:
+            raise ValueError("a size, stride or offset is not from 0 to 2^48")
     except (KeyError, TypeError, ValueError) as error:
         raise archive.error(
             f"entry {entry} has metadata {meta!r}; expected a dtype, integer sizes, strides and an offset"
         ) from error
     offset, length = span
     start, stop = first * width, (first + reach) * width
-    if stop > length or offset + length > len(view):
-        raise archive.error(
-            f"entry {entry} holds {min(length, max(0, len(view) - offset))} bytes; expected at least {stop}"
-        )
-    return Weight(view[offset + start : offset + stop], dtype, shape, strides, bool(payload.get("is_param")))
+    if stop > length or offset + length > size:
+        raise archive.error(f"entry {entry} holds {min(length, max(0, size - offset))} bytes; expected at least {stop}")
+    return Weight(
+        archive.path, offset + start, stop - start, dtype, shape, strides, is_parameter=bool(payload.get("is_param"))
+    )
