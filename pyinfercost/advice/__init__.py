@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ..errors import InputError
+
 __all__ = ["NotApplicableError", "TradeoffError"]
 
 
-class TradeoffError(ValueError):
+class TradeoffError(InputError):
     """A trade-off cannot be run; the message states what was given and what is expected."""
 
 
-class NotApplicableError(ValueError):
+class NotApplicableError(InputError):
     """A candidate does not apply to a layer or a model, such as int8 for linear layers to a convolution."""

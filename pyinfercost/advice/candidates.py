@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as _untyped_prune
 
+from ..errors import MissingLibraryError
 from ..hardware.dtypes import CORE_DTYPES
 from . import NotApplicableError, TradeoffError
 from .modules import chosen_layers
@@ -176,7 +177,7 @@ def _torchao(text: str, config: str) -> Candidate:
     try:
         from torchao import quantization
     except ImportError as error:
-        raise ImportError(
+        raise MissingLibraryError(
             f"{text} needs torchao, which is not installed; run pip install 'pyinfercost[models]'", name=error.name
         ) from error
 

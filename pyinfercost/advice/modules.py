@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..errors import InputTypeError
 from . import TradeoffError
 
 _LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
@@ -34,12 +35,12 @@ def maker_of(model: Any) -> tuple[Callable[[], nn.Module], nn.Module, str]:
     if isinstance(model, nn.Module):
         return lambda: copy_of(model), model, signature_of(model)
     if not callable(model):
-        raise TypeError(f"model is of type {type(model).__name__}; expected an nn.Module or a callable making one")
+        raise InputTypeError(f"model is of type {type(model).__name__}; expected an nn.Module or a callable making one")
 
     def made() -> nn.Module:
         module = model()
         if not isinstance(module, nn.Module):
-            raise TypeError(f"model() returned a {type(module).__name__}; expected an nn.Module")
+            raise InputTypeError(f"model() returned a {type(module).__name__}; expected an nn.Module")
         return module
 
     original = made()

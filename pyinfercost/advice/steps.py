@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError, InputTypeError
 from ..results.tradeoff import ORIGINAL, LayerSensitivity, TradeoffRow
 from . import NotApplicableError, TradeoffError
 from .journal import Journal
@@ -143,7 +144,7 @@ def _zeros(module: Any) -> dict[str, Any]:
 def _module(changed: Any) -> Any:
     """Return the result of a candidate in eval mode."""
     if not (hasattr(changed, "named_modules") and callable(changed)):
-        raise TypeError(f"the candidate returned {type(changed).__name__}; expected the changed module")
+        raise InputTypeError(f"the candidate returned {type(changed).__name__}; expected the changed module")
     return changed.eval()
 
 
@@ -153,9 +154,9 @@ def _accuracy(evaluate: Callable[[Any], Any], module: Any) -> float:
     try:
         accuracy = float(returned if detach is None else detach())
     except (TypeError, ValueError):
-        raise TypeError(f"evaluate returned {type(returned).__name__}; expected a number") from None
+        raise InputTypeError(f"evaluate returned {type(returned).__name__}; expected a number") from None
     if not isfinite(accuracy):
-        raise ValueError(f"evaluate returned {accuracy}; expected a finite number")
+        raise InputError(f"evaluate returned {accuracy}; expected a finite number")
     return accuracy
 
 

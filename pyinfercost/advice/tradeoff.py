@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .._core import __version__
 from ..deployment import transfer_text
+from ..errors import InputTypeError, MissingLibraryError
 from ..measuring.measure import deployment_and_threads
 from ..results.tradeoff import ORIGINAL, LayerSensitivity, Tradeoff, TradeoffRow
 from . import TradeoffError
@@ -112,7 +113,7 @@ def tradeoff(
     try:
         from .modules import described, layers_of, maker_of
     except ModuleNotFoundError as error:
-        raise ImportError(
+        raise MissingLibraryError(
             "a trade-off runs torch, which is not installed; run pip install 'pyinfercost[torch]'", name=error.name
         ) from error
     make, original, signature = maker_of(model)
@@ -190,24 +191,28 @@ def _check(
 ) -> None:
     """Reject invalid arguments before anything runs."""
     if not isinstance(candidates, Mapping):
-        raise TypeError(f"candidates is of type {type(candidates).__name__}; expected a mapping of names to callables")
+        raise InputTypeError(
+            f"candidates is of type {type(candidates).__name__}; expected a mapping of names to callables"
+        )
     if not callable(evaluate):
-        raise TypeError(f"evaluate is of type {type(evaluate).__name__}; expected a callable from a model to a number")
+        raise InputTypeError(
+            f"evaluate is of type {type(evaluate).__name__}; expected a callable from a model to a number"
+        )
     if not candidates:
         raise TradeoffError("candidates is empty; expected a mapping of names to callables")
     for name, candidate in candidates.items():
         if not name or type(name) is not str:
-            raise TypeError(f"a candidate is named {name!r}; expected a str")
+            raise InputTypeError(f"a candidate is named {name!r}; expected a str")
         if name == ORIGINAL:
             raise TradeoffError(f"candidate {ORIGINAL!r} is reserved for the unchanged model; pass another name")
         if not callable(candidate):
-            raise TypeError(f"candidate {name!r} is of type {type(candidate).__name__}; expected a callable")
+            raise InputTypeError(f"candidate {name!r} is of type {type(candidate).__name__}; expected a callable")
         if per_layer and not takes(candidate, 2):
-            raise TypeError(
+            raise InputTypeError(
                 f"candidate {name!r} does not take the path of a layer; per_layer calls it as candidate(model, path)"
             )
         if not per_layer and not takes(candidate, 1):
-            raise TypeError(f"candidate {name!r} requires more than a model; expected candidate(model)")
+            raise InputTypeError(f"candidate {name!r} requires more than a model; expected candidate(model)")
     if measured_precision not in _MEASURED:
         raise TradeoffError(f"measure=True supports {', '.join(_MEASURED)}; got precision {measured_precision!r}")
 
@@ -219,7 +224,7 @@ def _layers(per_layer: bool | Iterable[str], usual: list[str], known: set[str]) 
             raise TradeoffError("per_layer needs linear layers or convolutions; the model has none")
         return usual if per_layer else []
     if isinstance(per_layer, str):
-        raise TypeError(f"per_layer is {per_layer!r}; expected True, False or an iterable of module paths")
+        raise InputTypeError(f"per_layer is {per_layer!r}; expected True, False or an iterable of module paths")
     layers = list(per_layer)
     unknown = [path for path in layers if path not in known]
     if unknown:

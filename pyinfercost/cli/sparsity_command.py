@@ -35,7 +35,7 @@ def sparsity(
     """Count the zeros of a model's weights, by element, N:M group, block, row and channel.
 
     N:M is the strictest pattern that all groups satisfy. Blocks are the largest that cover nearly all zero 4x4 blocks.
-    The last columns show the share of elements below each threshold. Files are memory-mapped, not loaded.
+    The last columns show the share of elements below each threshold. Files are read in parts, not loaded.
     """
     if form != "table" and (depth is not None or thresholds):
         raise click.UsageError("--depth and --threshold are for tables; json and csv list every weight and a histogram")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError, MissingLibraryError
 from ..hardware.constants import as_written
 from ..hardware.schema import SCHEMA_VERSION
 from .derive_constants import COMPILED_LOOPS, Readings
@@ -70,14 +71,14 @@ def calibrate(
     try:
         import torch
     except ModuleNotFoundError as error:
-        raise ImportError(
+        raise MissingLibraryError(
             "calibration measures torch, which is not installed; run pip install 'pyinfercost[torch]'", name=error.name
         ) from error
     machine = this_machine()
     most = machine.cores * machine.threads_per_core
     threads = machine.cores if threads is None else threads
     if not 1 <= threads <= most:
-        raise ValueError(f"threads is {threads}; expected 1 to {most}, the threads of this machine")
+        raise InputError(f"threads is {threads}; expected 1 to {most}, the threads of this machine")
     from .heap import keep_freed_memory
     from .rounds import in_rounds, on_threads
 

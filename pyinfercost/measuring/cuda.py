@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError, MissingLibraryError
 from ..hardware.schema import SCHEMA_VERSION
 from .calibration import REACHED, Calibrated, Report, calibration_table, identity, rounded
 from .clock import Budget, time_call, time_loop
@@ -46,11 +47,11 @@ def calibrate_cuda(*, budget_s: float = 40.0, report: Report | None = None) -> C
     try:
         import torch
     except ModuleNotFoundError as error:
-        raise ImportError(
+        raise MissingLibraryError(
             "calibration measures torch, which is not installed; run pip install 'pyinfercost[torch]'", name=error.name
         ) from error
     if not torch.cuda.is_available():
-        raise ValueError(f"torch {torch.__version__} finds no CUDA device; expected one, or use --device cpu")
+        raise InputError(f"torch {torch.__version__} finds no CUDA device; expected one, or use --device cpu")
     tell = report or (lambda _what, _share: None)
     each_s = budget_s / 12
     probe = _Probe(Budget(warm_up_s=each_s / 3, measure_s=each_s * 2 / 3))

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from ..results.measurement import ForwardEnergy
 from .counters import RESOLUTION, Counter, NoCounterError
 from .nvml import nvml_counter
@@ -46,7 +47,7 @@ class EnergyMeter:
 
     def __init__(self, device: str, *, idle_s: float | None = None, powercap: str | PathLike[str] = POWERCAP) -> None:
         if idle_s is not None and not idle_s >= 0:
-            raise ValueError(f"idle_s is {idle_s}; expected seconds, 0 to skip the idle phase, or None")
+            raise InputError(f"idle_s is {idle_s}; expected seconds, 0 to skip the idle phase, or None")
         self.device = device
         self.source: str | None = None
         self.covers: str | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .._core import Hardware
 from ..deployment import deployment_of
+from ..errors import MissingLibraryError
 from ..results.measurement import NOT_ASKED_FOR, MeasuredLayer, Measurement
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def measure(
     try:
         import torch
     except ModuleNotFoundError as error:
-        raise ImportError(
+        raise MissingLibraryError(
             "measuring runs torch, which is not installed; run pip install 'pyinfercost[torch]'", name=error.name
         ) from error
     from ..sources.capture import capture

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES
 from ..sources.loaded_model import LoadedModel, building_on
 from ..sources.models import load_model
@@ -83,7 +84,7 @@ def forward_of(loaded: LoadedModel, *, execution: str = "eager", precision: str 
     module, args, kwargs, _ = loaded
     if precision != "native":
         if precision not in _DTYPES:
-            raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
+            raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")
         dtype = _DTYPES[precision]
         module = module.to(dtype)
         args, kwargs = torch.utils._pytree.tree_map_only(
@@ -93,7 +94,7 @@ def forward_of(loaded: LoadedModel, *, execution: str = "eager", precision: str 
     if execution in ("compiled", "cuda_graph"):
         called = torch.compile(module, mode="reduce-overhead" if execution == "cuda_graph" else None)
     elif execution != "eager":
-        raise ValueError(f"execution is {execution!r}; expected 'eager', 'compiled' or 'cuda_graph'")
+        raise InputError(f"execution is {execution!r}; expected 'eager', 'compiled' or 'cuda_graph'")
 
     def forward() -> Any:
         with torch.inference_mode():

@@ -10,6 +10,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..errors import InputTypeError
 from ..results.sparsity import ActivationRow, ActivationSparsity
 from . import SparsityError
 
@@ -26,7 +27,7 @@ _ACTIVATIONS = frozenset(
 def measure_activations(model: Any, args: Any, kwargs: Mapping[str, Any] | None) -> ActivationSparsity:
     """See `pyinfercost.activation_sparsity`."""
     if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"model is of type {type(model).__name__}; expected an nn.Module with weights")
+        raise InputTypeError(f"model is of type {type(model).__name__}; expected an nn.Module with weights")
     given = tuple(args) if isinstance(args, tuple | list) else (args,)
     held = [*model.parameters(), *model.buffers(), *torch.utils._pytree.tree_leaves((given, kwargs))]
     if any(isinstance(tensor, torch.Tensor) and tensor.is_meta for tensor in held):

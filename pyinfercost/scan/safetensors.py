@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import FileAccessError
+from ..errors import FileAccessError, InputError
 from ..results.sparsity import Skipped, Sparsity, WeightSparsity
 from . import SparsityError
 from .arrays import LONGEST, Layout, form_of_dtype, packed_bytes, scan_windows, with_bytes
@@ -164,7 +164,7 @@ def _entry(file: WeightsFile, name: str, entry: Any, begin: int) -> Entry:
     try:
         dtype, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         if not isinstance(dtype, str) or not all(type(n) is int and 0 <= n <= LONGEST for n in (*shape, start, stop)):
-            raise ValueError("a size or an offset is not an integer from 0 to 2^48")
+            raise InputError("a size or an offset is not an integer from 0 to 2^48")
     except (KeyError, TypeError, ValueError) as error:
         raise _wrong(
             file, f"has {str(entry)[:120]} for tensor {name!r}, expected its dtype, shape and data_offsets ({error})"
@@ -191,7 +191,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         known: set[str] = set()
         for name, _ in pairs:
             if name in known:
-                raise ValueError(f"{name!r} occurs twice")
+                raise InputError(f"{name!r} occurs twice")
             known.add(name)
     return document
 

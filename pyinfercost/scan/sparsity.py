@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError, InputTypeError
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 def sparsity(weights: Weights, *, threads: int | None = None) -> Sparsity:
     """Count the zeros of weights by element, N:M group, block, row and channel.
 
-    The scan is one pass over memory in the compiled core. Contiguous data is not copied. Files are mapped and their
-    pages released behind the scan, so they may be larger than memory.
+    The scan is one pass over memory in the compiled core. Contiguous data is not copied. Files are read a
+    megabyte per thread at a time, so they may be larger than memory.
 
     Args:
         weights: A numpy array or a torch tensor (any strides, sparse layouts, quantized and semi-structured tensors);
@@ -37,11 +39,11 @@ def sparsity(weights: Weights, *, threads: int | None = None) -> Sparsity:
 
     Raises:
         SparsityError: There are no weights, or they have no values.
-        FileNotFoundError: There is no such file.
-        TypeError: `weights` has another type.
+        MissingFileError: There is no such file.
+        InputTypeError: `weights` has another type.
     """
     if threads is not None and threads < 1:
-        raise ValueError(f"threads is {threads}, expected at least 1")
+        raise InputError(f"threads is {threads}, expected at least 1")
     count = threads or _usable_threads()
     if isinstance(weights, str | os.PathLike):
         from .paths import scan_path
@@ -65,7 +67,7 @@ def sparsity(weights: Weights, *, threads: int | None = None) -> Sparsity:
         from .arrays import scan_array
 
         return scan_array(numpy.asarray(weights), count)
-    raise TypeError(
+    raise InputTypeError(
         f"weights is of type {type(weights).__name__}; expected a numpy array, a torch tensor, an nn.Module, an "
         "ExportedProgram, or the path of a .pt2 file, a .safetensors file or a folder of them"
     )

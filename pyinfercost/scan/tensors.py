@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from ..errors import Error
 from ..results.sparsity import Figures, Magnitudes
 from ..sources.tensors.tensor_parts import PLAIN, Part, parts_of
 from . import SparsityError
@@ -52,6 +53,18 @@ def scan_tensor(tensor: torch.Tensor, threads: int, *, magnitudes: bool = True) 
     Raises:
         SparsityError: The tensor has no values, or its elements are not numbers.
     """
+    try:
+        return _scan_tensor(tensor, threads, magnitudes=magnitudes)
+    except RuntimeError as error:  # also NotImplementedError: torch has no kernel for some dtypes and layouts
+        if isinstance(error, Error):
+            raise
+        raise SparsityError(
+            f"torch cannot read a tensor of dtype {tensor.dtype} and layout {tensor.layout} here ({error}); expected "
+            "one that torch converts to dense values"
+        ) from error
+
+
+def _scan_tensor(tensor: torch.Tensor, threads: int, *, magnitudes: bool) -> Found:
     tensor = tensor.detach()
     if tensor.is_meta:
         raise SparsityError("it is on the meta device and has no values; pass a model with weights")

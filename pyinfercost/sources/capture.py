@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Graph, GraphRewriter
 
+from ..errors import InputTypeError
 from .data_names import is_data_name
 from .inputs import parse_inputs
 
@@ -77,31 +78,31 @@ def _captured(
 ) -> Graph:
     args, kwargs = parse_inputs(inputs)
     if loss is not None and not training:
-        raise TypeError("loss is given without training=True; pass both, or leave loss out")
+        raise InputTypeError("loss is given without training=True; pass both, or leave loss out")
     if isinstance(model, Graph):
         if training and not any(model.node(i).phase == "backward" for i in range(len(model))):
-            raise TypeError("training=True was given with a Graph of a forward; capture the module again")
+            raise InputTypeError("training=True was given with a Graph of a forward; capture the module again")
         return model
     if isinstance(model, str | os.PathLike):
         return _from_spec(os.fspath(model), args, kwargs, dynamic, sizes, training=training, loss=loss)
     fixed = [name for name in sizes if not is_data_name(name)]
     if fixed:
-        raise TypeError(f"sizes ({', '.join(fixed)}) apply to specs; a module's sizes are those of its inputs")
+        raise InputTypeError(f"sizes ({', '.join(fixed)}) apply to specs; a module's sizes are those of its inputs")
     torch = sys.modules.get("torch")  # a module implies that torch is imported
     if torch is not None and isinstance(model, torch.nn.Module):
         from .trace.trace import trace_graph
 
         return trace_graph(model, args, kwargs, dynamic, sizes=sizes, training=training, loss=loss)
     if sizes:
-        raise TypeError(f"sizes ({', '.join(sizes)}) do not apply to a captured program; pass them when counting")
+        raise InputTypeError(f"sizes ({', '.join(sizes)}) do not apply to a captured program; pass them when counting")
     if is_program(model):
         if training:
-            raise TypeError("training=True was given with an exported program of a forward; pass a module")
+            raise InputTypeError("training=True was given with an exported program of a forward; pass a module")
         from .exported.export import graph_from_exported
 
         program: Any = model
         return graph_from_exported(program, dynamic=dynamic)
-    raise TypeError(
+    raise InputTypeError(
         f"model is of type {type(model).__name__}; expected an nn.Module, an ExportedProgram, a Graph, a path to a "
         ".pt2 or .json file, or a spec such as 'torchvision:resnet50'"
     )
@@ -111,7 +112,7 @@ def _from_spec(
     spec: str, args: Any, kwargs: Any, dynamic: Any, sizes: Mapping[str, int], *, training: bool, loss: Any
 ) -> Graph:
     if args or kwargs:
-        raise TypeError(f"inputs were given for {spec!r}, which has its own; pass inputs with a module")
+        raise InputTypeError(f"inputs were given for {spec!r}, which has its own; pass inputs with a module")
     from .models import load_graph, load_training_graph
 
     return load_training_graph(spec, sizes, loss) if training else load_graph(spec, sizes, dynamic)

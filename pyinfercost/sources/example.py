@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..errors import InputError, InputTypeError
 from .inputs import parse_inputs
 from .symbols import CaptureError
 
@@ -80,7 +81,7 @@ class Example:
         return self.kwargs[key] if isinstance(key, str) else self.args[key]
 
 
-class ShapeError(ValueError):
+class ShapeError(InputError):
     """A batch has a shape that the example does not cover."""
 
 
@@ -179,7 +180,7 @@ def _tensor_in(value: Any) -> torch.Tensor:
         return value
     first: torch.Tensor | None = next(iter(_tensors(value)), None)
     if first is None:
-        raise TypeError(
+        raise InputTypeError(
             f"the input is a {type(value).__name__}; expected a tensor, whose shape gives the batch's sizes"
         )
     return first

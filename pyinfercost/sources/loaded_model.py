@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..errors import InputError
 from .inputs import Inputs
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _DEVICE: ContextVar[str] = ContextVar("build_device", default="meta")
 
 
-class SpecError(ValueError):
+class SpecError(InputError):
     """A model spec cannot be opened; the message states what is expected."""
 
 

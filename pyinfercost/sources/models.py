@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import MissingLibraryError
 from .loaded_model import LoadedModel, SpecError
 from .registry import MODEL_FORMS, is_graph, source_of
 
@@ -43,7 +44,7 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRAS:
             raise
-        raise ImportError(
+        raise MissingLibraryError(
             f"{spec} needs {error.name}, which is not installed; run pip install 'pyinfercost[models]'", name=error.name
         ) from error
 

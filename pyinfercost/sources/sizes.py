@@ -11,6 +11,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
 
 from .._core import Expr, Graph
+from ..errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ BATCH = "batch"
 """Name of the batch size in specs of models, and in graphs unless the caller chooses another one."""
 
 
-class SizeError(ValueError):
+class SizeError(InputError):
     """A size that the graph does not have, or a value that it does not allow.
 
     Attributes:

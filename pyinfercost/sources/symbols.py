@@ -11,11 +11,12 @@ from typing import Any
 
 from pyinfercost._core import Expr, GraphBuilder
 
+from ..errors import InputError
 from .data_names import DataNames
 from .expressions import ExpressionError, Symbols, to_expr
 
 
-class CaptureError(ValueError):
+class CaptureError(InputError):
     """A forward cannot be captured; the message states where it stopped and a remedy."""
 
 
@@ -71,7 +72,7 @@ class SizeSpace:
         """
         if name in self._open:
             if self._defaults[name] != example:
-                raise ValueError(
+                raise InputError(
                     f"dynamic gives the name {name!r} to lengths {self._defaults[name]} and {example}; "
                     "expected one length per name"
                 )

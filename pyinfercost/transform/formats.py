@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES
 
 
-class WhatIfError(ValueError):
+class WhatIfError(InputError):
     """The format does not apply to the graph; the message states what was given and what is expected."""
 
 

@@ -89,7 +89,7 @@ class Weight(NamedTuple):
 def scalar_type(code: int) -> str:
     """Return the dtype of a code in torch's export schema."""
     if code not in _SCALAR_TYPES:
-        raise ValueError(f"dtype code {code!r} is unknown; expected one of {sorted(_SCALAR_TYPES)}")
+        raise InputError(f"dtype code {code!r} is unknown; expected one of {sorted(_SCALAR_TYPES)}")
     return _SCALAR_TYPES[code][0]
 
 
@@ -284,7 +284,7 @@ def _weight(archive: Archive, size: int, span: tuple[int, int], entry: str, payl
         # Extent of a strided view, in elements.
         reach = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
         if min((first, *shape, *strides)) < 0 or max((first, *shape, *strides)) > _LONGEST:
-            raise ValueError("a size, stride or offset is not from 0 to 2^48")
+            raise InputError("a size, stride or offset is not from 0 to 2^48")
     except (KeyError, TypeError, ValueError) as error:
         raise archive.error(
             f"entry {entry} has metadata {meta!r}; expected a dtype, integer sizes, strides and an offset"

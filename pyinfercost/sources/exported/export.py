@@ -26,6 +26,8 @@ from pyinfercost.sources.exported.program import (
 )
 from pyinfercost.sources.expressions import Size, to_expr
 
+from ...errors import InputError
+
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
@@ -141,7 +143,7 @@ class _Reader:
             if node.op == "call_function":
                 self._call(node, owner, values)
             elif node.op == "call_module" and is_work(f"module.{node.target}"):
-                raise ValueError(
+                raise InputError(
                     f"node {node.name!r} calls module {node.target!r}; expected a flat program from torch.export.export"
                 )
             elif node.op == "output":

@@ -11,11 +11,13 @@ from pyinfercost._core import Expr, Graph, GraphBuilder, count
 from pyinfercost.sources.data_names import DataNames, Operand, counted_by
 from pyinfercost.sources.expressions import Symbols
 
+from ...errors import InputError
+
 SizeNames = Mapping[int | str, Mapping[int, str]]
 """Input (its position or its name) -> dimension -> name of the size."""
 
 
-class SizeNameError(ValueError):
+class SizeNameError(InputError):
     """Names of sizes do not fit the program."""
 
 

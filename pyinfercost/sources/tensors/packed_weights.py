@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ...errors import InputError
 from ..symbols import CaptureError
 from .tensor_parts import Part
 
@@ -170,7 +171,7 @@ class PackedWeights:
         if len(candidates) > 1:
             candidates = [c for c in candidates if c.holds_what(value)]
         if not candidates:
-            raise ValueError(f"{value._type()} belongs to no module at or below {module!r}; expected one of its own")
+            raise InputError(f"{value._type()} belongs to no module at or below {module!r}; expected one of its own")
         # Layers with equal content are told apart by the order of their calls.
         found = next((c for c in candidates if id(c) not in self._used), candidates[0])
         if len(candidates) > 1:

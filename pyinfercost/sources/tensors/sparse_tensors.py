@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from ...errors import UnsupportedError
+
 _COMPRESSED = {
     torch.sparse_csr: ("crow_indices", "col_indices"),
     torch.sparse_csc: ("ccol_indices", "row_indices"),
@@ -75,7 +77,7 @@ class SparseMeta(torch.Tensor):
         rule = _RULES.get(func.overloadpacket)
         result = NotImplemented if rule is None else rule(*args, **(kwargs or {}))
         if result is NotImplemented:
-            raise NotImplementedError(
+            raise UnsupportedError(
                 f"no rule for {func} on a sparse tensor; expected a product with a dense one or an operation on the "
                 "stored values, or call to_dense() first"
             )

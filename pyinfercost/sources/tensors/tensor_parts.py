@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from ...errors import UnsupportedError
+
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
@@ -81,7 +83,7 @@ def call_on_parts(op: OpOverload, types: Iterable[type], args: tuple[Any, ...], 
     result = op.decompose(*args, **kwargs)
     if result is NotImplemented:
         names = ", ".join(kind.__name__ for kind in types)
-        raise NotImplementedError(f"{op} is implemented by none of the tensor types {names}{refused}")
+        raise UnsupportedError(f"{op} is implemented by none of the tensor types {names}{refused}")
     return result
 
 

@@ -15,6 +15,7 @@ import torch
 
 from pyinfercost._core import GraphBuilder, count
 
+from ...errors import UnsupportedError
 from .values import UnknownValueError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def run_higher_order(
         return special(recorder, mode, *args, **kwargs)
     kernel = op.py_kernels.get(torch._C.DispatchKey.CompositeExplicitAutograd)
     if kernel is None:
-        raise NotImplementedError(f"higher_order.{name} has no kernel that calls its functions")
+        raise UnsupportedError(f"higher_order.{name} has no kernel that calls its functions")
     with mode:
         return kernel(*args, **kwargs)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from ...errors import InputError, InputTypeError
 from ..tensors.tensor_parts import meta_twin
 
 if TYPE_CHECKING:
@@ -47,12 +48,12 @@ def meta_inputs(
         ValueError: `dynamic` names an input or a dimension that does not exist.
     """
     if not isinstance(args, tuple):
-        raise TypeError(f"args is of type {type(args).__name__}; expected a tuple of inputs, such as (x,)")
+        raise InputTypeError(f"args is of type {type(args).__name__}; expected a tuple of inputs, such as (x,)")
     known = [*range(len(args)), *kwargs]
     for key in dynamic:
         if key not in known:
             listed = ", ".join(repr(k) for k in known)
-            raise ValueError(f"dynamic names input {key!r}; expected one of {listed}")
+            raise InputError(f"dynamic names input {key!r}; expected one of {listed}")
     tensors: list[tuple[str, torch.Tensor]] = []
     originals: list[tuple[str, torch.Tensor]] = []
     seen: dict[int, torch.Tensor] = {}
@@ -101,14 +102,14 @@ def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes
 def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
     if tensor.layout is not torch.strided:
         if dims:
-            raise ValueError(f"dynamic names a dimension of input {name!r}, which is sparse; sparse sizes are fixed")
+            raise InputError(f"dynamic names a dimension of input {name!r}, which is sparse; sparse sizes are fixed")
         return meta_twin(tensor, {})
     if not dims:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     shape: list[Any] = list(tensor.shape)
     for dim, size in dims.items():
         if not -len(shape) <= dim < len(shape):
-            raise ValueError(f"dynamic names dimension {dim} of input {name!r}, which has {len(shape)} dimensions")
+            raise InputError(f"dynamic names dimension {dim} of input {name!r}, which has {len(shape)} dimensions")
         shape[dim] = sizes.open(size, shape[dim])
     strides: list[Any] = list(tensor.stride())
     step: Any = 1

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ...errors import UnsupportedError
 from ..tensors.packed_weights import PackedWeight
 
 
@@ -31,7 +32,7 @@ class QuantizedMeta(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
-        raise NotImplementedError(f"{func} on a quantized tensor outside of a capture")
+        raise UnsupportedError(f"{func} on a quantized tensor outside of a capture")
 
 
 def run(kernel: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

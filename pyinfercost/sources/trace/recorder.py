@@ -26,6 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyinfercost import _core
 
+from ...errors import UnsupportedError
 from ..symbols import SizeSpace
 from ..tensors.packed_weights import PackedWeight, PackedWeights
 from ..tensors.sparse_tensors import CONSTRUCTORS
@@ -378,7 +379,7 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
 def _product_of_integers(mode: _Mode, op: OpOverload, dtype: torch.dtype, *operands: torch.Tensor) -> Any:
     """Run an int8 product with an int32 result, as libraries request it on accelerators."""
     if op is not torch.ops.aten.mm.default or dtype is not torch.int32:
-        raise NotImplementedError(f"out_dtype of {op} as {dtype}; expected aten.mm as int32")
+        raise UnsupportedError(f"out_dtype of {op} as {dtype}; expected aten.mm as int32")
     with mode:
         return torch._int_mm(*operands)
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...errors import InputError
+
 if TYPE_CHECKING:
     from .calls import Call
 
@@ -37,7 +39,7 @@ _SHAPE_ALONE = {
 }
 
 
-class UnknownValueError(ValueError):
+class UnknownValueError(InputError):
     """A value depends on data that a capture does not have."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 from ..._core import GraphRewriter
+from ...errors import InputError, UnknownNameError
 from ...sources.sizes import SizeError, bind_sizes
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _NAMED = 5  # names in an error message
 Role = Literal["producer", "scale", "consumer", "buffer"]
 
 
-class ChannelGroupsError(ValueError):
+class ChannelGroupsError(InputError):
     """The graph has no channel groups, or not the requested one; the message states what is expected."""
 
 
@@ -116,12 +117,12 @@ class ChannelGroups:
             return found[0]
         if found:
             names = ", ".join(group.name for group in found)
-            raise KeyError(f"the channels of {key!r} belong to several groups ({names}); use the name of one")
+            raise UnknownNameError(f"the channels of {key!r} belong to several groups ({names}); use the name of one")
         if key in self.fixed:
-            raise KeyError(f"the channels of {key!r} are fixed: {self.fixed[key]}")
+            raise UnknownNameError(f"the channels of {key!r} are fixed: {self.fixed[key]}")
         known = ", ".join(repr(group.name) for group in self.groups[:_NAMED]) or "none"
         more = ", ..." if len(self.groups) > _NAMED else ""
-        raise KeyError(f"no channel group {key!r}; expected the name of a group or a layer: {known}{more}")
+        raise UnknownNameError(f"no channel group {key!r}; expected the name of a group or a layer: {known}{more}")
 
     def at(self, **widths: SupportsIndex) -> Graph:
         """Return the graph of the narrower model, with integers for all widths; other named sizes stay symbolic.
