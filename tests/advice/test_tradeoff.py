@@ -179,7 +179,7 @@ def test_what_was_known_before_an_error_is_kept() -> None:
         return model
 
     row = run({"worse": worse})["worse"]
-    assert row.error == "evaluating it: ValueError: evaluate returned nan; expected a finite number"
+    assert row.error == "evaluating it: InputError: evaluate returned nan; expected a finite number"
     assert row.accuracy is None
     assert row.latency_s > 0
 
