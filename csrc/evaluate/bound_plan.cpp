@@ -156,7 +156,11 @@ void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, Bl
             sums.spread[i] += wait * spread_;
         }
     }
-    for (int i = 0; i < input.points; ++i) result.energy[i] += static_w_ * result.latency[i];
+    for (int i = 0; i < input.points; ++i) {
+        double& energy = result.energy[i];
+        energy += static_w_ * result.latency[i];
+        if (energy < 0) energy = 0;  // a rounding error; an unknown energy is not a number, and stays
+    }
 }
 
 std::vector<KernelSeconds> BoundPlan::terms(std::span<const BoundKernel> kernels, const SizeBlock& sizes,

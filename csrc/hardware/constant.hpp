@@ -102,11 +102,13 @@ struct ValueRange {
     }
 };
 
-inline constexpr ValueRange kPositive{0, true};
+// Positive values start far above the least double, whose reciprocal is not finite.
+inline constexpr ValueRange kPositive{1e-30};
 inline constexpr ValueRange kNotNegative{};
-inline constexpr ValueRange kFraction{0, true, 1};
-inline constexpr ValueRange kReached{0, true,
+inline constexpr ValueRange kFraction{1e-6, false, 1};
+inline constexpr ValueRange kReached{1e-6, false,
                                      1.5};  // of arithmetic: some boards clock above their data sheet
+inline constexpr ValueRange kSpread{0, false, 1e3};  // an error band wider than that states nothing
 inline constexpr ValueRange kHalfToOne{0.5, false, 1};
 inline constexpr ValueRange kOneOrMore{1};
 inline constexpr ValueRange kCount{1, false, std::numeric_limits<double>::infinity(), true};

@@ -53,7 +53,7 @@ struct BandConstants {
     double spread;
 };
 inline constexpr ConstantField<BandConstants> kClassBandRows[] = {
-    ROW("spread", BandConstants, spread, kRatio, kNotNegative, kUnset,
+    ROW("spread", BandConstants, spread, kRatio, kSpread, kUnset,
         "error band of these kernels: four of five measurements are between latency / (1 + spread) "
         "and latency x (1 + spread); unset: spread of [band]"),
 };
@@ -156,7 +156,7 @@ inline constexpr ConstantField<TileConstants> kTileRows[] = {
         "minimum rows of a tile in batches of products, whose tiles have 128 columns; 0: any tile"),
     ROW("direct", TileConstants, direct, kRatio, kPositive, kUnset,
         "share of the vector unit's peak for kernels without tiles on few rows; unset: no such kernels"),
-    ROW("spread", TileConstants, spread, kRatio, kNotNegative, kUnset,
+    ROW("spread", TileConstants, spread, kRatio, kSpread, kUnset,
         "error band of these products; unset: spread of their class"),
 };
 // A table takes unset constants of this list from its general_table().
@@ -221,7 +221,7 @@ inline constexpr ConstantField<RowConstants> kRowRows[] = {
         "time of a block per element of its row"),
     ROW("issue_per_clock", RowConstants, issue_per_clock, kElementsAClock, kPositive, 1,
         "elements that a core reads or writes, if instructions are the limit"),
-    ROW("spread", RowConstants, spread, kRatio, kNotNegative, kUnset,
+    ROW("spread", RowConstants, spread, kRatio, kSpread, kUnset,
         "error band of these kernels; unset: spread of their class"),
 };
 static_assert(is_complete(kRowRows));
@@ -389,7 +389,7 @@ inline constexpr Constant kEnergyRows[] = {
            "energy of a byte from DRAM, including caches and wires; unset: energy is not estimated"),
     LOADED("cache_pj_per_byte", "cache_j_per_byte", kPicojoulesPerByte, kNotNegative, 0,
            "energy of a byte from the last cache, including the path to it; DRAM adds to it"),
-    LOADED("spread", "spread", kRatio, kNotNegative, 0, "error band of the power, as in [band]"),
+    LOADED("spread", "spread", kRatio, kSpread, 0, "error band of the power, as in [band]"),
     LOADED(
         "pj_per_flop_{engine}_{dtype}", "{engine}_{dtype}", kPicojoulesPerFlop, kPositive, kUnset,
         "energy of a FLOP at full clock; unset: scaled from another dtype, or power limit divided by peak"),
@@ -420,7 +420,7 @@ inline constexpr ConstantField<EnergyConstants> kEnergyDerived[] = {
     DERIVED(EnergyConstants, most_w, kWatts, 0, "power limit of the board"),
     DERIVED(EnergyConstants, cache_j_per_byte, kJoulesPerByte, 0, "energy of a byte from the last cache"),
     DERIVED(EnergyConstants, dram_j_per_byte, kJoulesPerByte, 0, "additional energy of a byte from DRAM"),
-    DERIVED(EnergyConstants, spread, kRatio, 0, "error band of the power"),
+    ROW("", EnergyConstants, spread, kRatio, kSpread, 0, "error band of the power"),
 };
 struct SustainedConstants {
     double dram_s_per_byte;
@@ -476,9 +476,9 @@ inline constexpr ConstantField<CollectiveConstants> kCollectiveRows[] = {
         "share of the host link for two devices with Simple; LL reaches half of it"),
     ROW("host_sharing", CollectiveConstants, host_sharing, kRatio, kNotNegative, kUnset,
         "exponent of rate ~ flows^-host_sharing: 0 for separate paths, 1 for one shared root complex"),
-    ROW("spread", CollectiveConstants, spread, kRatio, kNotNegative, kUnset,
+    ROW("spread", CollectiveConstants, spread, kRatio, kSpread, kUnset,
         "error band of calls over the link between devices, as in [band]"),
-    ROW("host_spread", CollectiveConstants, host_spread, kRatio, kNotNegative, kUnset,
+    ROW("host_spread", CollectiveConstants, host_spread, kRatio, kSpread, kUnset,
         "error band of calls through the host, as in [band]"),
 };
 static_assert(is_complete(kCollectiveRows));
@@ -493,7 +493,7 @@ inline constexpr ConstantField<HostLinkConstants> kHostLinkRows[] = {
         "share of the link's bandwidth for copies from pinned memory"),
     ROW("pageable_gb_per_s", HostLinkConstants, pageable_byte_per_s, kGigabytesPerSecond, kPositive, kUnset,
         "maximum rate of copies from pageable memory, which the host copies first"),
-    ROW("spread", HostLinkConstants, spread, kRatio, kNotNegative, kUnset,
+    ROW("spread", HostLinkConstants, spread, kRatio, kSpread, kUnset,
         "error band of copy times, as in [band]"),
 };
 static_assert(is_complete(kHostLinkRows));
@@ -554,7 +554,7 @@ inline constexpr Constant kDramLimitRows[] = {
 };
 // Four of five measurements are between latency / (1 + spread) and latency x (1 + spread).
 inline constexpr Constant kMachineBandRows[] = {
-    LOADED("spread", "spread", kRatio, kNotNegative, kUnset,
+    LOADED("spread", "spread", kRatio, kSpread, kUnset,
            "error band of latencies, for classes of kernels without a spread", kRequired),
 };
 inline constexpr Constant kAssumedRows[] = {

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <unordered_map>
 
+#include "core/json.hpp"
 #include "core/nearest.hpp"
 #include "hardware/costs.hpp"
 
@@ -162,9 +163,8 @@ ValueRange range_of(const Constant& row) {
 
 std::string text_of(const ValueRange& range) {
     const auto number = [](double value) {
-        std::string text = std::to_string(value);
-        text.erase(text.find_last_not_of('0') + 1);
-        if (text.back() == '.') text.pop_back();
+        std::string text = shortest_text(value);
+        if (text.ends_with(".0")) text.erase(text.size() - 2);
         return text;
     };
     std::string text = range.whole ? "a whole number " : "a finite number ";

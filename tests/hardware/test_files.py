@@ -224,8 +224,8 @@ def test_catalog_file_is_named_after_its_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "reached", "message"),
     [
-        ("dram", 1.2, r"'achieved\.dram' is 1\.2; expected a number > 0 and <= 1"),
-        ("matrix_bf16", 1.6, r"'achieved\.matrix_bf16' is 1\.6; expected a number > 0 and <= 1\.5"),
+        ("dram", 1.2, r"'achieved\.dram' is 1\.2; expected a number >= 1e-06 and <= 1"),
+        ("matrix_bf16", 1.6, r"'achieved\.matrix_bf16' is 1\.6; expected a number >= 1e-06 and <= 1\.5"),
     ],
 )
 def test_fraction_above_one_is_refused(tmp_path: Path, key: str, reached: float, message: str) -> None:
