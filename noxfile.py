@@ -100,7 +100,14 @@ def zoo(session: nox.Session) -> None:
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """Run the core tests with the address and undefined-behavior sanitizers (GCC or Clang on Linux)."""
+    """Run the core tests with the address and undefined-behavior sanitizers (GCC or Clang on Linux).
+
+    `nox -s sanitize -- --thread [SECONDS]` runs the C++ tests under ThreadSanitizer instead, and then eight threads that
+    share graphs, plans and machines, for 600 seconds by default.
+    """
+    if session.posargs[:1] == ["--thread"]:
+        _sanitize_threads(session, *session.posargs[1:])
+        return
     presets = json.loads((ROOT / "CMakePresets.json").read_text(encoding="utf-8"))["configurePresets"]
     variables = next(preset["cacheVariables"] for preset in presets if preset["name"] == "sanitize")
     session.install(
@@ -122,6 +129,15 @@ def sanitize(session: nox.Session) -> None:
         *session.posargs,
         env={"LD_PRELOAD": ":".join(libraries), "ASAN_OPTIONS": "detect_leaks=0"},
     )
+
+
+def _sanitize_threads(session: nox.Session, seconds: str = "600") -> None:
+    session.install("cmake>=3.24", "ninja", "nlohmann-json>=3.11")
+    packages = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
+    session.run("cmake", "--preset", "thread", f"-DCMAKE_PREFIX_PATH={str(packages).strip()}")
+    session.run("cmake", "--build", "--preset", "thread")
+    session.run("ctest", "--test-dir", "build/thread", "--output-on-failure")
+    session.run("build/thread/tests/cpp/soak", seconds, external=True)
 
 
 @nox.session

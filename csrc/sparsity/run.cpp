@@ -178,7 +178,7 @@ void add_sums(const GroupSums& sums, TileCounts& counts) {
 // Count eight rows from `first` on, or fewer at the end of the tile. `columns_used` receives a bit per
 // column; the result has a bit per row.
 template <int Bits>
-Word scan_group(const Tile& tile, int first, TileCounts& counts, Word* columns_used) {
+Word scan_group(const WeightTile& tile, int first, TileCounts& counts, Word* columns_used) {
     const Pattern pattern = pattern_of(tile.keep, tile.zero);
     const unsigned char* data = tile.data + first * tile.row_stride;
     const int count = tile.rows - first < kGroupRows ? tile.rows - first : kGroupRows;
@@ -212,7 +212,7 @@ Word scan_group(const Tile& tile, int first, TileCounts& counts, Word* columns_u
     return used;
 }
 
-using ScanGroup = Word (*)(const Tile&, int, TileCounts&, Word*);
+using ScanGroup = Word (*)(const WeightTile&, int, TileCounts&, Word*);
 
 ScanGroup group_scan_of(int bits) {
     switch (bits) {
@@ -262,7 +262,7 @@ void count_large_blocks(Word (&used)[kGroups][kTileWords], int words, TileCounts
 
 }  // namespace
 
-void scan_tile(const Tile& tile, TileCounts& counts, TileUse& use) {
+void scan_tile(const WeightTile& tile, TileCounts& counts, TileUse& use) {
     static_assert(kTileWords % kWordLanes == 0);
     const ScanGroup scan = group_scan_of(tile.bits);
     const int words = (tile.columns + 63) / 64;

@@ -14,7 +14,7 @@ inline constexpr int kTileWords = kTileColumns / 64;
 inline constexpr int kBlockSizes[] = {4, 8, 16, 32, 64};
 inline constexpr int kBlockSizeCount = 5;
 
-struct Tile {
+struct WeightTile {
     const unsigned char* data;  // its first element
     std::int64_t row_stride;    // in bytes; the elements of a row are contiguous
     int rows;                   // at most kBandRows
@@ -50,7 +50,7 @@ struct TileUse {
 // the speed of a scan.
 #define INFERCOST_DECLARE_SCAN(isa)                                               \
     namespace isa {                                                               \
-    void scan_tile(const Tile& tile, TileCounts& counts, TileUse& use);           \
+    void scan_tile(const WeightTile& tile, TileCounts& counts, TileUse& use);     \
     std::uint64_t sum_words(const unsigned char* data, std::uint64_t word_count); \
     }
 INFERCOST_DECLARE_SCAN(baseline)

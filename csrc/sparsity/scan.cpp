@@ -91,7 +91,7 @@ class Scan::Worker {
     // Rows and columns are relative to the region.
     void run(std::uint64_t row, std::uint64_t column, std::uint64_t rows, std::uint64_t columns) {
         const Element& element = scan_.element_;
-        Tile tile{};
+        WeightTile tile{};
         tile.rows = static_cast<int>(rows);
         tile.columns = static_cast<int>(columns);
         tile.bits = element.bits;
@@ -323,7 +323,7 @@ void Scan::merge(const TileCounts& counts) {
     add_counts(counts_, counts);
 }
 
-void Scan::take_sample(const Tile& tile, const Piece& piece) {
+void Scan::take_sample(const WeightTile& tile, const Piece& piece) {
     const auto rows = static_cast<std::uint64_t>(tile.rows);
     const auto columns = static_cast<std::uint64_t>(tile.columns);
     const std::uint64_t first = piece.row * shape_.columns + piece.column;
@@ -335,7 +335,7 @@ void Scan::take_sample(const Tile& tile, const Piece& piece) {
     }
 }
 
-void Scan::take_sample(const Tile& tile, const unsigned char* data, std::uint64_t first,
+void Scan::take_sample(const WeightTile& tile, const unsigned char* data, std::uint64_t first,
                        std::uint64_t count) {
     const auto columns = static_cast<std::uint64_t>(tile.columns);
     for (std::uint64_t i = places_.share_of(first); i < places_.size(); ++i) {

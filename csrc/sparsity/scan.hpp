@@ -87,8 +87,9 @@ class Scan {
     void scan_in_units(std::uint64_t units, unsigned threads, const Region& region, Isa isa,
                        const std::function<void(Worker&, std::uint64_t)>& scan_unit);
     void merge(const TileCounts& counts);
-    void take_sample(const Tile& tile, const Piece& piece);
-    void take_sample(const Tile& tile, const unsigned char* data, std::uint64_t first, std::uint64_t count);
+    void take_sample(const WeightTile& tile, const Piece& piece);
+    void take_sample(const WeightTile& tile, const unsigned char* data, std::uint64_t first,
+                     std::uint64_t count);
 
     Element element_;
     WeightShape shape_;

@@ -21,7 +21,7 @@ Hardware machine() {
     h.cores = 108;
     h.clock_hz = 1.41e9;
     h.matrix[static_cast<std::size_t>(DType::bfloat16)] = 312e12;
-    h.vector[static_cast<std::size_t>(DType::float32)] = 1.0 / 3.0;
+    h.vector[static_cast<std::size_t>(DType::float32)] = 1e12 / 3.0;
     h.memory = {
         {"l2",   40.0 * 1024 * 1024,                      5e12    },
         {"dram", std::numeric_limits<double>::infinity(), 2.039e12}
@@ -86,7 +86,7 @@ TEST(documents_that_cannot_be_are_refused) {
     refused(R"("bfloat16")", R"("bfloat17")", "matrix_flop_per_s 'bfloat17': unknown dtype");
     refused(R"("level":"l2",)", "", "memory level 0 has no 'level'");
     refused(R"("dispatch":5e-06)", R"("dispatch":-1)",
-            "the document: hardware 'toy': overheads_s dispatch is -1");
+            "the document: hardware 'toy': overheads_s dispatch is -1.0");
     refused(R"("dram":0.9)", R"("dram":0.9,"dram":0.8)", "achieved has 'dram' twice");
     refused(R"("matrix_fp8":0.7)", R"("matrix_fp9":0.7)", "the document: hardware 'toy': unknown constant");
     refused(R"("tdp":400.0)", R"("tdp":null)", "power_w 'tdp' is null; expected a number");
@@ -108,6 +108,6 @@ TEST(a_scaled_machine_keeps_what_no_factor_names) {
     CHECK(h.memory[1].bandwidth_byte_per_s == 3 * 2.039e12);
     CHECK(h.array->units == 1);
     CHECK(h.named_constants() == machine().named_constants());
-    CHECK_THROWS(std::invalid_argument, "compute is scaled by 0.000000; expected more than zero",
+    CHECK_THROWS(std::invalid_argument, "compute is scaled by 0.0; expected more than zero",
                  infercost::scaled(machine(), {.compute = 0}));
 }
