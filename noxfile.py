@@ -102,8 +102,8 @@ def zoo(session: nox.Session) -> None:
 def sanitize(session: nox.Session) -> None:
     """Run the core tests with the address and undefined-behavior sanitizers (GCC or Clang on Linux).
 
-    `nox -s sanitize -- --thread [SECONDS]` runs the C++ tests under ThreadSanitizer instead, and then eight threads that
-    share graphs, plans and machines, for 600 seconds by default.
+    `nox -s sanitize -- --thread [SECONDS]` runs the C++ tests under ThreadSanitizer instead, and then eight threads
+    that share graphs, plans and machines, for 600 seconds by default.
     """
     if session.posargs[:1] == ["--thread"]:
         _sanitize_threads(session, *session.posargs[1:])

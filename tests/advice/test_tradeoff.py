@@ -185,7 +185,7 @@ def test_what_was_known_before_an_error_is_kept() -> None:
 
 
 def test_where_the_original_fails_there_is_nothing_to_compare() -> None:
-    with pytest.raises(TradeoffError, match="the unchanged model fails: evaluating it: InputTypeError: evaluate returned"):
+    with pytest.raises(TradeoffError, match="the unchanged model fails: evaluating it: InputTypeError: evaluate"):
         run({"half": magnitude(0.5)}, evaluate=lambda model: "good")
 
 
