@@ -55,7 +55,7 @@ def test_parameters_are_constants_that_files_may_have_and_start_within_their_lim
     with pytest.raises(KeyError, match="pixelwize"):
         Parameter("cpu", "cpu.pixelwize", 0.8, 0.1, 1.5, ())
     with pytest.raises(
-        ValueError, match=r"achieved\.cache is fitted from 0\.1 to 1\.2; expected a range within 0 to 1"
+        ValueError, match=r"achieved\.cache is fitted from 0\.1 to 1\.2; expected a range within 1e-06 to 1"
     ):
         Parameter("cpu", "achieved.cache", 0.6, 0.1, 1.2, ())
     assert {parameter.kind for parameter in fit.PARAMETERS} == {"gpu", "cpu"}

@@ -150,7 +150,7 @@ print(refused)
 def test_a_file_that_is_cut_again_and_again_never_ends_the_process(tmp_path: Path) -> None:
     path = write(tmp_path / "model.safetensors", {"w": sparse((2048, 1024))})
     result = subprocess.run(
-        [sys.executable, "-c", CUT_FOR_EVER, str(path)], check=False, capture_output=True, text=True
+        [sys.executable, "-c", CUT_FOR_EVER, str(path)], check=False, capture_output=True, text=True, cwd=tmp_path
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert int(result.stdout) > 0
