@@ -267,7 +267,7 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
         )
     if form == "parquet" and not choice.chooses:
         raise click.UsageError("--out already writes Parquet; leave --format parquet out, or select points")
-    from ..sweeps.storage import check_folder
+    from ..sweeps.manifest import check_folder
 
     check_folder(Path(folder))
 

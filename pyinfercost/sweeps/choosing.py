@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..errors import InputError
 from ..results import figures
 from .condition_syntax import unknown_column
 from .condition_values import is_text
@@ -44,11 +45,11 @@ _FEW = 16
 """Curves of at most this many points are shown complete."""
 
 
-class ObjectiveError(ValueError):
+class ObjectiveError(InputError):
     """A column that is no objective, or whose better direction is unknown."""
 
 
-class NothingFitsError(ValueError):
+class NothingFitsError(InputError):
     """No row satisfies the condition; the message has the nearest value of each of its terms."""
 
 
@@ -118,12 +119,12 @@ def best_row(
         NothingFitsError: There is no such row.
         ObjectiveError: The objective is no column, or a column of text.
         ConditionError: The condition does not suit the columns.
-        ValueError: `ties` is invalid.
+        InputError: `ties` is invalid.
     """
     import numpy as np
 
     if ties not in ("first", "last"):
-        raise ValueError(f"ties is {ties!r}; expected 'first' or 'last'")
+        raise InputError(f"ties is {ties!r}; expected 'first' or 'last'")
     values = _numbers(columns, objective)
     rows = _candidates(columns, values, condition)
     if not rows.size:

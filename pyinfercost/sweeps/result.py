@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..errors import UnknownNameError
 from ..report.render import render
 from ..results.result import Result
 from .choosing import TRADEOFF_COLUMNS, best_row, best_rows, group_codes, knees, objectives, tradeoff_columns
 from .columns import IF_KNOWN, QUANTITIES, GridColumns
 from .condition_syntax import unknown_column
 from .conditions import Condition
+from .files import as_path, file_errors
 from .frames import ROWS_PER_GROUP, known_values, write_parquet
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Sweep(Result):
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         if column not in self.data:
-            raise KeyError(unknown_column(column, self.data).replace("unknown column", "no column"))
+            raise UnknownNameError(unknown_column(column, self.data).replace("unknown column", "no column"))
         return self.data[column]
 
     def __iter__(self) -> Iterator[str]:
@@ -219,7 +220,9 @@ class Sweep(Result):
 
     def to_parquet(self, path: str | PathLike[str]) -> None:
         """Write the columns into one Parquet file."""
-        write_parquet((part.data for part in self.in_stretches(ROWS_PER_GROUP)), Path(path))
+        file = as_path("path", path)
+        with file_errors(file, "pass a file that can be written"):
+            write_parquet((part.data for part in self.in_stretches(ROWS_PER_GROUP)), file)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw throughput against latency, a curve per deployment; options as in `plots.plot_sweep`."""

@@ -9,14 +9,15 @@ import hashlib
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._lazy import cached_property
 from ..predict.plans import family_of
 from ..sources.sizes import batch_name
+from .axis_values import Ranges, taken
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +60,8 @@ class Axis:
 
     Attributes:
         names: The names.
-        columns: For each name its values along the axis, all of one length: an int64 array for a size, else a tuple.
+        columns: For each name its values along the axis, all of one length: an int64 array for a size, else a tuple;
+            `Ranges` if they are many.
     """
 
     names: tuple[str, ...]
@@ -95,7 +97,7 @@ class Grid:
         return tuple(self._places)
 
     def values(self, name: str) -> Any:
-        """Return the values of a name along its axis: an int64 array for a size, else a tuple."""
+        """Return the values of a name along its axis, as in `Axis`."""
         return self._places[name][0]
 
     def repeat(self, name: str) -> int:
@@ -134,9 +136,7 @@ class Grid:
 
     def column(self, name: str, points: slice | NDArray[np.int64]) -> NDArray[Any]:
         """Return the values of a name at some points."""
-        import numpy as np
-
-        return np.asarray(self.values(name))[self.codes(name, points)]
+        return taken(self.values(name), self.codes(name, points))
 
 
 # ---- values at the points of a grid ----------------------------------------------------------------------------------
@@ -264,11 +264,11 @@ class SweepSpec:
             threads: Threads of this process.
 
         Raises:
-            ValueError: The graph does not allow a point.
+            InputError: The graph does not allow a point.
         """
         points = len(next(iter(out.values())))
         if self._ways_are_outermost:
-            inner = prod(len(axis) for axis in self.grid.axes[self._way_depth :])
+            inner = prod(len(axis) for axis in self.grid.axes[self._fixed_depth :])
             done = 0
             while done < points:
                 offset = (first + done) % inner
@@ -294,32 +294,67 @@ class SweepSpec:
         return len(self.grid.axes)
 
     @cached_property
+    def _fixed_depth(self) -> int:
+        """Number of axes that have one value in a call of the evaluator: those before the last one of ranges."""
+        for depth in range(len(self.grid.axes) - 1, self._way_depth, -1):
+            if any(isinstance(values, Ranges) for values in self.grid.axes[depth].columns):
+                return depth
+        return self._way_depth
+
+    @cached_property
+    def _fixed_sizes(self) -> frozenset[str]:
+        return frozenset(name for axis in self.grid.axes[self._way_depth : self._fixed_depth] for name in axis.names)
+
+    @cached_property
     def _ways_are_outermost(self) -> bool:
         outer = self.grid.axes[: self._way_depth]
         names = [name for axis in outer for name in axis.names]
         return sorted(names) == sorted(self.way_names)
 
     def _compute_way(self, first: int, offset: int, out: Mapping[str, NDArray[np.float64]], threads: int) -> None:
-        """Compute points of one deployment, from `first` on; their sizes are those from `offset` on."""
+        """Compute points with equal values on the first `_fixed_depth` axes.
+
+        Args:
+            first: Number of the first point.
+            offset: Its number among the points with these values.
+            out: Their columns.
+            threads: Threads of this process.
+        """
+        import numpy as np
+
         named = {name: self.grid.at(name, first) for name in self.way_names}
-        axes = [(name, self._shares(name, named.get("devices", 1)), self.grid.repeat(name)) for name in self.open_sizes]
+        points = len(next(iter(out.values())))
+        start = offset
+        axes = []
+        for name in self.open_sizes:
+            values, repeat = self.grid.values(name), self.grid.repeat(name)
+            if name in self._fixed_sizes:
+                values, repeat = [self.grid.at(name, first)], 1
+            elif isinstance(
+                values, Ranges
+            ):  # the values of these points; `repeat` is a multiple of those of inner axes
+                start = offset % repeat
+                values = values.at(np.arange(offset // repeat, (offset + points - 1) // repeat + 1))
+            axes.append((name, self._shares(name, values, named.get("devices", 1)), repeat))
         _core.evaluate_grid(
-            self._family(named["precision"], named["execution"]),
+            self.family(named["precision"], named["execution"]),
             axes,
             self._machine(self.machine_number.at(self.grid, first), named),
-            first=offset,
-            points=len(next(iter(out.values()))),
+            first=start,
+            points=points,
             out=out,
             threads=threads,
         )
 
     @cached_property
     def _value_numbers(self) -> dict[str, NDArray[np.int64]]:
-        """For each name of a deployment its values along the axis as numbers, equal for equal values."""
+        """For each name of a deployment its values along the axis as numbers, equal for equal values; not of ranges."""
         import numpy as np
 
         found = {}
         for name in self.way_names:
+            if isinstance(self.grid.values(name), Ranges):
+                continue
             number_of: dict[Any, int] = {}
             numbers = [number_of.setdefault(value, len(number_of)) for value in self.grid.values(name)]
             found[name] = np.asarray(numbers, dtype=np.int64)
@@ -331,7 +366,12 @@ class SweepSpec:
 
         stretch = slice(first, first + points)
         # Rows of one deployment have equal values, at any positions of a list of points.
-        columns = [numbers[self.grid.codes(name, stretch)] for name, numbers in self._value_numbers.items()]
+        columns = [
+            self._value_numbers[name][self.grid.codes(name, stretch)]
+            if name in self._value_numbers
+            else self.grid.column(name, stretch)
+            for name in self.way_names
+        ]
         columns.append(np.broadcast_to(self.machine_number.column(lambda name: self.grid.codes(name, stretch)), points))
         ways, group = np.unique(np.stack(columns), axis=1, return_inverse=True)
         order = np.argsort(group, kind="stable")
@@ -342,11 +382,11 @@ class SweepSpec:
             named = {name: self.grid.at(name, at) for name in self.way_names}
             axes = []
             for name in self.open_sizes:
-                values = self._shares(name, named.get("devices", 1))
-                axes.append((name, values[self.grid.codes(name, first + rows)], 1))
+                values = self.grid.column(name, first + rows)
+                axes.append((name, self._shares(name, values, named.get("devices", 1)), 1))
             part = {name: np.empty(len(rows)) for name in out}
             _core.evaluate_grid(
-                self._family(named["precision"], named["execution"]),
+                self.family(named["precision"], named["execution"]),
                 axes,
                 self._machine(self.machine_number.at(self.grid, at), named),
                 first=0,
@@ -357,14 +397,15 @@ class SweepSpec:
             for name, column in part.items():
                 out[name][rows] = column
 
-    def _shares(self, name: str, devices: int) -> NDArray[np.int64]:
-        """Return the values of a size on the device with the largest share of the batch."""
+    def _shares(self, name: str, values: Any, devices: int) -> NDArray[np.int64]:
+        """Return values of a size on the device with the largest share of the batch."""
         import numpy as np
 
-        values = np.asarray(self.grid.values(name), dtype=np.int64)
-        return -(-values // devices) if name == batch_name(self.graph) and devices > 1 else values
+        sizes = np.asarray(values, dtype=np.int64)
+        return -(-sizes // devices) if name == batch_name(self.graph) and devices > 1 else sizes
 
-    def _family(self, precision: str, execution: str) -> PlanFamily:
+    def family(self, precision: str, execution: str) -> PlanFamily:
+        """Return the plans of the graph in one precision and execution."""
         families: dict[tuple[str, str], PlanFamily] = self.__dict__.setdefault("_families", {})
         if (precision, execution) not in families:
             families[precision, execution] = family_of(self.graph, precision, execution, self.overrides)
@@ -379,11 +420,11 @@ class SweepSpec:
         """Plan each precision and execution once, so that an unknown one fails before anything is computed.
 
         Raises:
-            ValueError: A precision or an execution is unknown.
+            InputError: A precision or an execution is unknown.
         """
         values = [dict.fromkeys(self.grid.values(name)) for name in ("precision", "execution")]
         for precision, execution in product(*values):
-            self._family(precision, execution)
+            self.family(precision, execution)
 
     def to_bytes(self) -> bytes:
         """Return the spec as bytes for another process: a few kilobytes, since the JSON of a graph compresses well."""
@@ -402,4 +443,6 @@ class SweepSpec:
 
 def _hashed(column: Any) -> Any:
     """Return a column as a value for a hash: arrays as bytes, since their repr is slow and differs between versions."""
+    if isinstance(column, Ranges):
+        return [(part.start, part.stop, part.step) for part in column.parts]
     return column.tobytes() if hasattr(column, "tobytes") else list(column)
