@@ -210,11 +210,13 @@ def _check_curve(choice: Choice, sizes: Mapping[str, Sequence[int]]) -> None:
 
 
 def _check_devices(devices: Sequence[int] | None, model: str, sizes: Mapping[str, Sequence[int]]) -> None:
+    from ..sweeps.axis_values import maximum, minimum
+
     if devices is None:
         return
-    if min(devices) < 1:
-        raise click.UsageError(f"--devices must be at least 1, got {min(devices)}")
-    if max(devices) > 1 and BATCH not in sizes and not is_graph(model):
+    if minimum(devices) < 1:
+        raise click.UsageError(f"--devices must be at least 1, got {minimum(devices)}")
+    if maximum(devices) > 1 and BATCH not in sizes and not is_graph(model):
         raise click.UsageError("--devices split the batch, which is not given; give it, such as --batch 1,8,64")
 
 

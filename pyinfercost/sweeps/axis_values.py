@@ -102,6 +102,8 @@ def taken(values: Any, positions: NDArray[np.int64]) -> NDArray[Any]:
 
 def maximum(values: Any) -> int:
     """Return the greatest value of an axis of whole numbers."""
+    if isinstance(values, range):
+        return max(values[0], values[-1])
     if isinstance(values, Ranges):
         return values.maximum
     return int(values.max() if hasattr(values, "max") else max(values))
@@ -109,6 +111,8 @@ def maximum(values: Any) -> int:
 
 def minimum(values: Any) -> int:
     """Return the least value of an axis of whole numbers."""
+    if isinstance(values, range):
+        return min(values[0], values[-1])
     if isinstance(values, Ranges):
         return values.minimum
     return int(values.min() if hasattr(values, "min") else min(values))
