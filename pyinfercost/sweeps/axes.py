@@ -15,8 +15,7 @@ from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
 from ..sources.sizes import SizeError, batch_name, matched
 from .axis_values import FILLED_IN, Ranges, as_ranges, bind_axis, listed, maximum
-from .corner import check_corner
-from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, scale_column
+from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,4 +1,4 @@
-"""Axes that are ranges too long to fill in, and grids that are too large: the same results, or a refusal at the call."""
+"""Axes that are ranges too long to fill in, and grids that are too large: the same results, or a refusal."""
 
 from __future__ import annotations
 
@@ -175,7 +175,11 @@ def test_a_grid_that_is_too_large_takes_no_memory_and_no_time(tmp_path: Path) ->
         ({"batch": range(5, 5)}, ValueError, "size 'batch' has no values"),
         ({"batch": np.asarray(5.0)}, InputTypeError, "must be a whole number"),
         ({"batch": [1, 2**53 + 1]}, ValueError, r"size 'batch' is 9007199254740993; expected at most 2\^53"),
-        ({"batch": np.asarray([1, 2**64 - 1], dtype=np.uint64)}, ValueError, "is 18446744073709551615; expected at most"),
+        (
+            {"batch": np.asarray([1, 2**64 - 1], dtype=np.uint64)},
+            ValueError,
+            "is 18446744073709551615; expected at most",
+        ),
         ({"devices": range(2**31)}, ValueError, "devices is 0; expected at least 1"),
         ({"scale": {"bandwidth": "x"}}, InputTypeError, "expected numbers"),
         ({"scale": {"bandwidth": [1, 10**400]}}, InputTypeError, "expected numbers"),
