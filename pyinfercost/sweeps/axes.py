@@ -14,7 +14,7 @@ from ..deployment import Deployment, checked_field, deployment_of, transfer_text
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
 from ..sources.sizes import SizeError, batch_name, matched
-from .axis_values import FILLED_IN, Ranges, as_ranges, bind_axis, listed, maximum
+from .axis_values import FILLED_IN, LARGEST_SIZE, Ranges, as_ranges, bind_axis, listed, maximum
 from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def make_spec(
     for name in points:
         if name in given.axes or name in given.scalars or name in sizes:
             raise InputError(f"{name!r} is given as an axis and in points; pass it once")
-    drafts = _drafts(graph, given, points, scale or {})
+    drafts = _drafts(graph, given, points, {} if scale is None else scale)
     deployments = GridDeployments(
         given.shared,
         {name: value for name, value in given.scalars.items() if name in RESOLVED},
@@ -281,10 +281,12 @@ def _drafts(
 def _plain(name: str, values: Sequence[Any]) -> Sequence[Any]:
     """Return the checked values of a field that needs no look-up."""
     if isinstance(values, Ranges):  # in range as a whole if both ends are
-        for end in (values.minimum, values.maximum):
-            checked_field(name, end)
-        return values
-    return tuple(checked_field(name, value) for value in values)
+        ends: Sequence[Any] = [checked_field(name, end) for end in (values.minimum, values.maximum)]
+    else:
+        values = ends = tuple(checked_field(name, value) for value in values)
+    if name == "devices" and maximum(ends) > LARGEST_SIZE:
+        raise InputError(f"devices is {maximum(ends)}; expected at most 2^53 = {LARGEST_SIZE} in a sweep")
+    return values
 
 
 def _check_settings(what: str, count: int) -> None:
@@ -394,6 +396,8 @@ def _check_prices(prices: Sequence[Any]) -> None:
 def _scale_axes(scale: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     """Return axes of hypothetical machines: factors on the rates of the catalog."""
     axes = {}
+    if not isinstance(scale, Mapping):
+        raise InputTypeError(f"scale is {scale!r}; expected a mapping, as {{'bandwidth': [1, 2]}}")
     for name, values in scale.items():
         if name not in SCALES:
             raise InputError(f"scale has {name!r}; expected some of {', '.join(SCALES)}")

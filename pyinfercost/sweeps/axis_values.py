@@ -6,6 +6,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, islice
+from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from ..errors import InputError, InputIndexError, InputTypeError, TooLargeError
@@ -91,6 +92,22 @@ class Ranges(Sequence[int]):
         import numpy as np
 
         return np.concatenate([np.arange(part.start, part.stop, part.step, dtype=np.int64) for part in self.parts])
+
+
+def whole_number(name: str, value: Any, *, least: int = 0) -> int:
+    """Return an argument as an int.
+
+    Raises:
+        InputTypeError: It is no whole number.
+        InputError: It is below the least one.
+    """
+    try:
+        number = index(value)
+    except TypeError:
+        raise InputTypeError(f"{name} is {value!r}; expected a whole number") from None
+    if number < least:
+        raise InputError(f"{name} is {number}; expected at least {least}")
+    return number
 
 
 def taken(values: Any, positions: NDArray[np.int64]) -> NDArray[Any]:

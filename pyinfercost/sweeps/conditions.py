@@ -87,7 +87,10 @@ class Condition:
             return cls(where)
         if not isinstance(where, Iterable):
             raise InputTypeError(f"where is {where!r}; expected a condition as text, or several")
-        parts = list(where)
+        try:
+            parts = list(where)
+        except TypeError:  # an array of no dimension
+            raise InputTypeError(f"where is {where!r}; expected a condition as text, or several") from None
         for part in parts:
             if not isinstance(part, (str, Condition)):
                 raise InputTypeError(f"where has {part!r}; expected a condition as text")

@@ -8,11 +8,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
-from ..errors import Error, InputError, InputTypeError, TooLargeError
+from ..errors import Error, InputTypeError, TooLargeError
+from .axis_values import whole_number
 from .columns import GridColumns
 from .result import Sweep
 from .spec import COMPUTED, SweepSpec
@@ -86,12 +86,7 @@ class Run:
             hint = "; pass client.get_executor() of a dask client" if hasattr(given, "get_executor") else ""
             raise InputTypeError(f"executor is {given!r}; expected a concurrent.futures.Executor{hint}")
         if self.workers is not None:
-            try:
-                self.workers = index(self.workers)
-            except TypeError:
-                raise InputError(f"workers is {self.workers!r}; expected a whole number") from None
-            if self.workers < 1:
-                raise InputError(f"workers is {self.workers}; expected at least 1")
+            self.workers = whole_number("workers", self.workers, least=1)
         self.parallel = self.threads if self.executor is None else worker_count(self.executor) or cores()
         share = -(-len(self.spec) // (TASKS_PER_WORKER * self.parallel))
         self.size = self.chunk_points or min(max(share, SMALL_CHUNK_POINTS), CHUNK_POINTS)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..results.result import Result
-from .choosing import NothingFitsError, best_rows, objectives
+from .axis_values import whole_number
+from .choosing import NothingFitsError, best_rows, direction, objectives, several
 from .columns import TEXTS
 from .conditions import Condition
 from .execute import CHUNK_POINTS, Run, SweepInterrupted, raise_with_partial
@@ -124,6 +125,7 @@ class StoredSweep(Result):
     def head(self, rows: int) -> Sweep:
         """Return the first points, in memory."""
         self._check_parts()
+        rows = min(whole_number("rows", rows), len(self))
         try:
             with reading(self.path):
                 return self._table(self.dataset().head(rows))
@@ -136,6 +138,7 @@ class StoredSweep(Result):
     def tail(self, rows: int) -> Sweep:
         """Return the last points of the last part, in memory; of a part of several row groups, of its last one."""
         self._check_parts()
+        rows = whole_number("rows", rows)
         parquet = library("pyarrow.parquet", "a stored sweep")
         with reading(self.parts[-1]), parquet.ParquetFile(self.parts[-1], page_checksum_verification=True) as file:
             last = file.read_row_group(file.num_row_groups - 1) if file.num_row_groups else file.read()
@@ -184,10 +187,9 @@ class StoredSweep(Result):
     ) -> Any:
         """Return the best point as `Sweep.best` does, from the best points of the parts."""
         self._check_parts()
-        given = {} if maximize is None else {"maximize" if maximize else "minimize": (objective,)}
-        ((name, most),) = objectives((objective,), known=self._part(0), **given)
+        ((name, most),) = objectives((objective,), known=self._part(0), **direction(objective, maximize))
         condition = Condition.all_of(where)
-        per = (per,) if isinstance(per, str) else tuple(per)
+        per = several(per)
         rows, values = [], []
         for number, data in enumerate(self._each()):
             rows.append(best_rows(data, name, most, condition, per))
