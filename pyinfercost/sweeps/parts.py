@@ -1,10 +1,11 @@
-"""Parts of a stored sweep: Parquet files that hold the sweep they belong to and digests of their content."""
+"""Parts of a stored sweep: Parquet files that hold the sweep they belong to and checksums."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ _HEX = 32
 _BLANK = b"0" * _HEX
 _SEAL = re.compile(
     rb'\{"sweep": "([0-9a-f]{32})", "part": ([0-9]{1,8}), "rows": ([0-9]{1,19}), '
-    rb'"pages": "([0-9a-f]{32})", "footer": "([0-9a-f]{32})"\}'
+    rb'"pages": "([0-9a-f]{8})", "footer": "([0-9a-f]{32})"\}'
 )
 _END = 8  # bytes after the footer: its length, and the name of the format
 _MOST_FOOTER = 2**26
@@ -92,7 +93,7 @@ class PartEncoder:
         arrow = library("pyarrow", "out=FOLDER")
         file = arrow.BufferOutputStream()
         number = stretch.start // self.chunk_points
-        blank = _seal(self.sweep_id, number, columns.rows, _BLANK, _BLANK)
+        blank = _seal(self.sweep_id, number, columns.rows, 0, _BLANK)
         part = Sweep(spec.model, sizes_of(spec), columns)
         try:
             write_parquet((part.data for part in part.in_stretches(ROWS_PER_GROUP)), file, {SEAL: blank.decode()})
@@ -105,16 +106,16 @@ class PartEncoder:
         pages, footer = data.slice(0, end), bytes(data.slice(end))
         if footer.count(blank) != 1:
             raise StateError("pyarrow wrote no metadata into a part; install another version of it")
-        seal = _seal(self.sweep_id, number, columns.rows, _digest(pages), _BLANK)
+        seal = _seal(self.sweep_id, number, columns.rows, zlib.crc32(pages), _BLANK)
         footer = footer.replace(blank, seal)
         return pages, footer.replace(seal, seal.replace(_BLANK, _digest(footer)))
 
 
-def _seal(sweep_id: str, number: int, rows: int, pages: bytes, footer: bytes) -> bytes:
+def _seal(sweep_id: str, number: int, rows: int, pages: int, footer: bytes) -> bytes:
     """Return the seal of a part; all seals of a part have one length, so that a digest can be put in afterwards."""
     return (
         f'{{"sweep": "{sweep_id}", "part": {number}, "rows": {rows}, '
-        f'"pages": "{pages.decode()}", "footer": "{footer.decode()}"}}'
+        f'"pages": "{pages:08x}", "footer": "{footer.decode()}"}}'
     ).encode()
 
 
@@ -130,12 +131,12 @@ class Footer(NamedTuple):
 
     Attributes:
         rows: Number of points.
-        pages: Digest of all before the footer.
+        pages: CRC-32 of all before the footer.
         start: Offset of the footer.
     """
 
     rows: int
-    pages: bytes
+    pages: int
     start: int
 
 
@@ -169,7 +170,7 @@ def read_footer(path: Path, sweep_id: str) -> Footer:
         raise DamagedPartError(path, "its metadata does not have the digest that it was written with")
     if sweep.decode() != sweep_id or path.name != part_file(path.parent, int(number)).name:
         raise DamagedPartError(path, f"it is part {int(number)} of the sweep {sweep.decode()}, not of {sweep_id}")
-    return Footer(int(rows), pages, size - length)
+    return Footer(int(rows), int(pages, 16), size - length)
 
 
 def check_part(path: Path, sweep_id: str) -> None:
@@ -181,12 +182,12 @@ def check_part(path: Path, sweep_id: str) -> None:
         FileAccessError: It cannot be read.
     """
     footer = read_footer(path, sweep_id)
-    digest = hashlib.blake2b(digest_size=_HEX // 2)
+    checksum = 0
     with file_errors(path, "pass a folder that can be read"), path.open("rb") as file:
         for first in range(0, footer.start, _STRETCH):
-            digest.update(file.read(min(_STRETCH, footer.start - first)))
-    if digest.hexdigest().encode() != footer.pages:
-        raise DamagedPartError(path, "its columns do not have the digest that they were written with")
+            checksum = zlib.crc32(file.read(min(_STRETCH, footer.start - first)), checksum)
+    if checksum != footer.pages:
+        raise DamagedPartError(path, "its columns do not have the checksum that they were written with")
 
 
 def is_whole(path: Path, sweep_id: str) -> bool:
