@@ -229,7 +229,7 @@ def test_wrong_choices_are_refused_in_memory_and_in_folders(
         (lambda sweep: sweep.take(np.ones(7, dtype=bool)), TypeError, "mask of shape"),
         (lambda sweep: sweep.take([0, -9]), IndexError, "rows has -9 to 0; there are 8 points"),
         (lambda sweep: sweep.knee("hardware"), ValueError, "'hardware' is a column of text"),
-        (lambda sweep: sweep.tradeoff(5), TypeError, "a column is named 5"),
+        (lambda sweep: sweep.batch_tradeoff(5), TypeError, "a column is named 5"),
         (lambda sweep: sweep.to_text(limit=-1), ValueError, "limit is -1; expected at least 0"),
         (lambda sweep: sweep.to_parquet("/no/such/folder/x.parquet"), FileNotFoundError, "No such file"),
     ],
