@@ -322,31 +322,46 @@ class SweepSpec:
             out: Their columns.
             threads: Threads of this process.
         """
+        named = {name: self.grid.at(name, first) for name in self.way_names}
+        points, devices = len(next(iter(out.values()))), named.get("devices", 1)
+        if self._has_ranges:
+            offset, axes = self._axes_of(first, offset, points, devices)
+        else:
+            values = self.grid.values
+            axes = [
+                (name, self._shares(name, values(name), devices), self.grid.repeat(name)) for name in self.open_sizes
+            ]
+        _core.evaluate_grid(
+            self.family(named["precision"], named["execution"]),
+            axes,
+            self._machine(self.machine_number.at(self.grid, first), named),
+            first=offset,
+            points=points,
+            out=out,
+            threads=threads,
+        )
+
+    def _axes_of(
+        self, first: int, offset: int, points: int, devices: int
+    ) -> tuple[int, list[tuple[str, NDArray[np.int64], int]]]:
+        """Return the axes of some points, of ranges only the values at these points, and the offset on these axes."""
         import numpy as np
 
-        named = {name: self.grid.at(name, first) for name in self.way_names}
-        points = len(next(iter(out.values())))
         start = offset
         axes = []
         for name in self.open_sizes:
             values, repeat = self.grid.values(name), self.grid.repeat(name)
             if name in self._fixed_sizes:
                 values, repeat = [self.grid.at(name, first)], 1
-            elif isinstance(
-                values, Ranges
-            ):  # the values of these points; `repeat` is a multiple of those of inner axes
-                start = offset % repeat
+            elif isinstance(values, Ranges):
+                start = offset % repeat  # `repeat` is a multiple of the periods of the inner axes
                 values = values.at(np.arange(offset // repeat, (offset + points - 1) // repeat + 1))
-            axes.append((name, self._shares(name, values, named.get("devices", 1)), repeat))
-        _core.evaluate_grid(
-            self.family(named["precision"], named["execution"]),
-            axes,
-            self._machine(self.machine_number.at(self.grid, first), named),
-            first=start,
-            points=points,
-            out=out,
-            threads=threads,
-        )
+            axes.append((name, self._shares(name, values, devices), repeat))
+        return start, axes
+
+    @cached_property
+    def _has_ranges(self) -> bool:
+        return any(isinstance(self.grid.values(name), Ranges) for name in self.open_sizes)
 
     @cached_property
     def _value_numbers(self) -> dict[str, NDArray[np.int64]]:
