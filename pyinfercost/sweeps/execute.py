@@ -230,7 +230,7 @@ class ResultBuffer:
         needed = 2 * self._kept * (self.POINT_BYTES + 8)
         if needed > self._memory_bytes:
             raise TooLargeError(
-                f"{self._kept:,} points satisfy the condition so far, and need {needed / 1e9:.0f} GB of memory; pass "
+                f"{self._kept:,} points satisfy the condition so far, and need {needed / 1e9:,.0f} GB of memory; pass "
                 "out=FOLDER to write them to disk, or a narrower condition"
             )
 
@@ -273,14 +273,14 @@ def run_in_memory(run: Run) -> Sweep:
     points = len(run.spec) if run.condition is None else 0
     if points * ResultBuffer.POINT_BYTES > memory:
         raise TooLargeError(
-            f"{points:,} points need {points * ResultBuffer.POINT_BYTES / 1e9:.0f} GB of memory, and "
+            f"{points:,} points need {points * ResultBuffer.POINT_BYTES / 1e9:,.0f} GB of memory, and "
             f"{memory / 1e9:.0f} GB may be used; pass out=FOLDER to write them to disk, or where= to keep fewer"
         )
     try:
         buffer = ResultBuffer(run, memory)
     except MemoryError:
         raise TooLargeError(
-            f"{points:,} points need {points * ResultBuffer.POINT_BYTES / 1e9:.1f} GB of memory, which the system does "
+            f"{points:,} points need {points * ResultBuffer.POINT_BYTES / 1e9:,.1f} GB of memory, which the system does "
             "not give; pass out=FOLDER to write them to disk, or where= to keep fewer"
         ) from None
     steps = _in_place(run, buffer) if run.executor is None and run.condition is None else _by_chunks(run, buffer)

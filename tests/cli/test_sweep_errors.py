@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,29 @@ def test_no_points_are_an_answer_without_best(toy: str) -> None:
         assert "latency_s < 1e-9 (0 points)" in result.stdout
         assert "---" not in result.stdout
     assert points(*arguments) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--devices", "1:40000000000,5", "--batch", "1"), 1, "40,000,000,001 points need 2,560 GB of memory, and"),
+        (("--devices", "1:40000000000,5", "--batch", "1"), 1, "pass --out FOLDER to write them to disk, or --where"),
+        (("--batch", "1:400000000,5"), 2, "size 'batch' must be from 1 to 4096 in this graph, got 400000000"),
+        (("--batch", "9" * 30), 2, f"got {'9' * 30}"),
+        (("--batch", f"1:{'9' * 30},5"), 2, "has 2^63 values or more"),
+        (("--batch", "9" * 5000), 2, f"must be a whole number, got '{'9' * 60}...'"),
+        (("--devices", "0:40000000000"), 2, "--devices must be at least 1, got 0"),
+    ],
+)
+def test_a_long_axis_is_refused_without_being_filled_in(
+    toy: str, options: tuple[str, ...], code: int, message: str
+) -> None:
+    start = time.process_time()
+    result = sweep(toy, *L4, *options)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert len(result.stderr) < 1000
+    assert time.process_time() - start < 2
 
 
 def test_a_grid_larger_than_memory_names_the_options(toy: str, monkeypatch: pytest.MonkeyPatch) -> None:
