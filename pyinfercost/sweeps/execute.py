@@ -280,8 +280,8 @@ def run_in_memory(run: Run) -> Sweep:
         buffer = ResultBuffer(run, memory)
     except MemoryError:
         raise TooLargeError(
-            f"{points:,} points need {points * ResultBuffer.POINT_BYTES / 1e9:,.1f} GB of memory, which the system does "
-            "not give; pass out=FOLDER to write them to disk, or where= to keep fewer"
+            f"{points:,} points need {points * ResultBuffer.POINT_BYTES / 1e9:,.1f} GB of memory, which the system "
+            "does not give; pass out=FOLDER to write them to disk, or where= to keep fewer"
         ) from None
     steps = _in_place(run, buffer) if run.executor is None and run.condition is None else _by_chunks(run, buffer)
     try:
