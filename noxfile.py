@@ -92,6 +92,13 @@ def golden(session: nox.Session) -> None:
 
 
 @nox.session
+def kills(session: nox.Session) -> None:
+    """Stored sweeps that are killed, interrupted, starved and damaged, each compared with an undisturbed one."""
+    session.install(".[test]")
+    session.run("python", "tests/sweeps/kills.py", *session.posargs)
+
+
+@nox.session
 def zoo(session: nox.Session) -> None:
     """Capture, count and check every public model of four libraries: `nox -s zoo -- --library timm`."""
     session.install(".[models,test]")

@@ -1,11 +1,11 @@
-"""Lazy imports: exports of a package that are imported when first used, and libraries that an extra installs."""
+"""What is made when first used: exports of a package, libraries that an extra installs, properties."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from sys import modules
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 
 def lazy_exports(
@@ -67,3 +67,28 @@ def optional_library(name: str, user: str, extra: str) -> Any:
             f"{user} needs {package}, which cannot be imported ({error}); run pip install 'pyinfercost[{extra}]'",
             name=package,
         ) from error
+
+
+if TYPE_CHECKING:
+    import functools
+
+    cached_property = functools.cached_property  # type checkers know its properties
+else:
+
+    class cached_property:
+        """`functools.cached_property` without its lock, as from Python 3.12 on.
+
+        The lock is shared by all objects of a class: threads that compute properties of different objects would wait
+        for each other, and a child that is forked meanwhile would wait forever. Here two threads may compute a property
+        twice; both get the value that was there first.
+        """
+
+        def __init__(self, function):
+            self._function = function
+            self.__doc__ = function.__doc__
+
+        def __set_name__(self, owner, name):
+            self._name = name
+
+        def __get__(self, instance, owner=None):
+            return self if instance is None else vars(instance).setdefault(self._name, self._function(instance))

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "core/expr.hpp"
+#include "core/fork.hpp"
 
 namespace infercost {
 namespace {
@@ -90,8 +91,8 @@ std::uint64_t hash_of(std::string_view text) {
     return hash;
 }
 
+// Changed under fork_safe_mutex().
 struct Table {
-    std::mutex mutex;
     std::unordered_map<std::string_view, const Atom*> by_text;  // keys are the atoms' own texts
     std::uint64_t next_id = 0;
 };
@@ -123,7 +124,7 @@ AtomRef Atom::intern(Kind kind, std::string name, std::vector<Expr> operands) {
     std::string text = atom_text(kind, name, operands);
     const bool nonnegative = nonnegative_atom(kind, operands);
     Table& atoms = table();
-    const std::scoped_lock lock(atoms.mutex);
+    const std::scoped_lock lock(fork_safe_mutex());
     const auto found = atoms.by_text.find(text);
     if (found != atoms.by_text.end()) {
         const Atom* atom = found->second;
@@ -148,7 +149,7 @@ void Atom::release() const {
     }
     Table& atoms = table();
     {
-        const std::scoped_lock lock(atoms.mutex);
+        const std::scoped_lock lock(fork_safe_mutex());
         if (references_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
         atoms.by_text.erase(text);
     }
@@ -157,7 +158,7 @@ void Atom::release() const {
 
 std::size_t Atom::count() {
     Table& atoms = table();
-    const std::scoped_lock lock(atoms.mutex);
+    const std::scoped_lock lock(fork_safe_mutex());
     return atoms.by_text.size();
 }
 

@@ -3,6 +3,7 @@
 // Single points and grids get their plans here, by the same rule, and therefore agree.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -20,14 +21,20 @@ class PlanFamily {
     const std::shared_ptr<const Graph>& graph() const { return lowered_.graph; }
     Execution execution() const { return execution_; }
 
-    // The plan of a point, created on first use. Thread-safe.
+    // The plan of a point, created on first use. Thread-safe, also in a child that was forked meanwhile.
     std::shared_ptr<const Plan> plan_for(const Sizes& point);
 
   private:
+    std::shared_ptr<const Plan> kept(const Sizes& bound) const;
+    void keep(const Sizes& bound, const std::shared_ptr<const Plan>& plan);
+    std::shared_ptr<std::mutex> making();
+
     LoweredGraph lowered_;
     Execution execution_;
-    std::mutex mutex_;
+    // The members below change under fork_safe_mutex().
     std::map<Sizes, std::shared_ptr<const Plan>> plans_;
+    std::shared_ptr<std::mutex> making_ = std::make_shared<std::mutex>();
+    std::uint64_t making_since_;  // the fork generation of `making_`
 };
 
 }  // namespace infercost

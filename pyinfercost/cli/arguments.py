@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from math import isfinite
 
 import click
 
+from ..sweeps.axis_values import Ranges
+
 # Sizes that depend on data have dots in their names, and `*` matches several of them.
 _SIZE_NAME = re.compile(r"[A-Za-z_*][\w.*]*")
 _BYTE_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
 _MOST_FACTORS = 100_000
+_MOST_SHOWN = 60  # characters of a wrong value
 _DECIMALS = 12  # of a factor; sums of steps such as 0.1 are inexact
 
 
@@ -34,7 +38,8 @@ def whole_number(name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise click.UsageError(f"{_titled(name)} must be a whole number, got {text!r}") from None
+        shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+        raise click.UsageError(f"{_titled(name)} must be a whole number, got {shown!r}") from None
 
 
 def byte_sizes(text: str) -> list[int]:
@@ -54,9 +59,12 @@ def _byte_size(text: str) -> int:
 
 
 def axis_values(name: str, text: str) -> Sequence[int]:
-    """Parse the values of an axis: `1,8,64`, `1:64` (inclusive), `8:64:8`, or a comma-separated list of these."""
+    """Parse the values of an axis: `1,8,64`, `1:64` (inclusive), `8:64:8`, or a comma-separated list of these.
+
+    Ranges are not filled in.
+    """
     parts = [_whole_range(name, part) for part in text.split(",")]
-    return parts[0] if len(parts) == 1 else [value for part in parts for value in part]
+    return parts[0] if len(parts) == 1 else Ranges(*parts)
 
 
 def _whole_range(name: str, text: str) -> range:
@@ -64,7 +72,10 @@ def _whole_range(name: str, text: str) -> range:
     first, last, step, *more = [*bounds, bounds[0], 1] if len(bounds) == 1 else [*bounds, 1]
     if step < 1 or last < first or more not in ([], [1]):
         raise click.UsageError(f"{_titled(name)}: a range is FIRST:LAST or FIRST:LAST:STEP, ascending; got {text!r}")
-    return range(first, last + 1, step)
+    values = range(first, last + 1, step)
+    if last - first >= step * sys.maxsize:
+        raise click.UsageError(f"{_titled(name)}: {text} has 2^63 values or more; give fewer")
+    return values
 
 
 def _titled(name: str) -> str:

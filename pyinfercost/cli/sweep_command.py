@@ -210,11 +210,13 @@ def _check_curve(choice: Choice, sizes: Mapping[str, Sequence[int]]) -> None:
 
 
 def _check_devices(devices: Sequence[int] | None, model: str, sizes: Mapping[str, Sequence[int]]) -> None:
+    from ..sweeps.axis_values import maximum, minimum
+
     if devices is None:
         return
-    if min(devices) < 1:
-        raise click.UsageError(f"--devices must be at least 1, got {min(devices)}")
-    if max(devices) > 1 and BATCH not in sizes and not is_graph(model):
+    if minimum(devices) < 1:
+        raise click.UsageError(f"--devices must be at least 1, got {minimum(devices)}")
+    if maximum(devices) > 1 and BATCH not in sizes and not is_graph(model):
         raise click.UsageError("--devices split the batch, which is not given; give it, such as --batch 1,8,64")
 
 
@@ -267,7 +269,7 @@ def _check_places(choice: Choice, form: str, output: str | None, folder: str | N
         )
     if form == "parquet" and not choice.chooses:
         raise click.UsageError("--out already writes Parquet; leave --format parquet out, or select points")
-    from ..sweeps.storage import check_folder
+    from ..sweeps.manifest import check_folder
 
     check_folder(Path(folder))
 

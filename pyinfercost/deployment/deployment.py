@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
 from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 from .. import _core
+from .._lazy import cached_property
 from ..hardware import load
 from ..results.costs import Place, Price, Transfer
 from .places import cloud_place, place

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from math import inf, isfinite, isnan, nan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
+from .._lazy import cached_property
 from ..deployment.prices import JOULES_PER_KWH, usd_per_joule
 from ..deployment.transfer import cold_start, cold_start_rates, cold_start_s, host_link
 from ..results.costs import SECONDS_PER_HOUR, Cost, Moved

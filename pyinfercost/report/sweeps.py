@@ -149,11 +149,11 @@ def _varies(sweep: Sweep, name: str, cells: Sequence[str]) -> bool:
 
     if not cells or len(set(cells)) > 1 or len(cells) == len(sweep):
         return len(set(cells)) > 1
-    if not isinstance(sweep.data, GridColumns):
+    if isinstance(sweep.data, GridColumns) and len(sweep.data.grid.values(name)) == 1:
+        return False
+    if not (isinstance(sweep.data, GridColumns) and isinstance(sweep.data.grid.values(name), tuple)):
         column = sweep[name]
         return bool((column != column[0]).any())
-    if len(sweep.data.grid.values(name)) == 1:
-        return False
     codes, values = sweep.data.labels(name)
     return len({values[code] for code in np.flatnonzero(np.bincount(codes, minlength=len(values)))}) > 1
 

@@ -8,14 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from operator import index
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
 from .._core import Expr, Graph
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _Value = TypeVar("_Value")
 
@@ -77,7 +73,7 @@ def bind_sizes(graph: Graph, sizes: Mapping[str, SupportsIndex]) -> dict[str, in
         SizeError: The graph has no size of that name, or the value is outside its range.
     """
     known = graph.sizes
-    bound = {name: _checked(known, name, value) for name, value in matched(graph, sizes).items()}
+    bound = {name: check_size(known, name, value) for name, value in matched(graph, sizes).items()}
     if any(isinstance(known[name]["maximum"], Expr) for name in bound):
         try:
             graph.size_values(bound)
@@ -106,37 +102,8 @@ def matched(graph: Graph, sizes: Mapping[str, _Value]) -> dict[str, _Value]:
     return found
 
 
-def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[SupportsIndex]) -> NDArray[np.int64]:
-    """Return the values of one axis of a sweep; a single number is an axis of one.
-
-    Raises:
-        SizeError: As `bind_sizes`, or the axis has no values.
-    """
-    import numpy as np
-
-    known = graph.sizes
-    if name not in known:
-        raise _unknown_size(known, name)
-    if isinstance(values, SupportsIndex) and not hasattr(values, "__len__"):
-        return np.asarray([_checked(known, name, values)], dtype=np.int64)
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise SizeError(f"size {name!r} must be a whole number or several of them, got {values!r}")
-    # A range or an array is in range as a whole if both ends are.
-    if isinstance(values, range) and values:
-        axis = np.arange(values.start, values.stop, values.step, dtype=np.int64)
-    elif isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu" and values.size:
-        axis = np.array(values, dtype=np.int64)
-    else:
-        axis = np.asarray([_checked(known, name, value) for value in values], dtype=np.int64)
-        if not axis.size:
-            raise SizeError(f"size {name!r} has no values to sweep over")
-    for end in (axis.min(), axis.max()):
-        _checked(known, name, end)
-    axis.flags.writeable = False
-    return axis
-
-
-def _unknown_size(known: Iterable[str], name: str) -> SizeError:
+def unknown_size(known: Iterable[str], name: str) -> SizeError:
+    """Return the error of a name that no size has."""
     there = ", ".join(repr(size) for size in known)
     there = (
         f"the sizes {there}" if there else "fixed sizes only; capture it with dynamic={0: {0: 'batch'}} and its like"
@@ -144,9 +111,19 @@ def _unknown_size(known: Iterable[str], name: str) -> SizeError:
     return SizeError(f"unknown size {name!r}; this graph has {there}", name=name, known=known)
 
 
-def _checked(known: Mapping[str, Mapping[str, Any]], name: str, value: SupportsIndex) -> int:
+def check_size(known: Mapping[str, Mapping[str, Any]], name: str, value: SupportsIndex) -> int:
+    """Return the value of a size as an int.
+
+    Args:
+        known: The sizes of the graph.
+        name: The size.
+        value: Its value.
+
+    Raises:
+        SizeError: There is no such size, or the value is no whole number or out of range.
+    """
     if name not in known:
-        raise _unknown_size(known, name)
+        raise unknown_size(known, name)
     try:
         number = index(value)
     except TypeError:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from math import isfinite
+from math import isfinite, prod
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..deployment import Deployment, checked_field, deployment_of, transfer_text
+from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
-from ..sources.sizes import SizeError, batch_name, bind_axis, matched
-from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, scale_column
+from ..sources.sizes import SizeError, batch_name, matched
+from .axis_values import FILLED_IN, LARGEST_SIZE, Ranges, as_ranges, bind_axis, listed, maximum
+from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,12 @@ PLAIN = ("precision", "execution", "devices", "utilization")
 
 RESOLVED = ("hardware", "threads", "sustained", "price", "region", "transfer")
 """Fields of a deployment that are resolved: to a machine, a price, a place, rates of links."""
+
+MOST_SETTINGS = 100_000
+"""Maximum number of resolved deployments on an axis, or of their combinations: each takes kilobytes."""
+
+MOST_POINTS = 2**63 - 1
+"""Maximum number of points of a grid."""
 
 _MACHINE = ("hardware", "threads", "sustained")
 _ALWAYS = ("hardware", "precision", "execution")
@@ -67,9 +75,9 @@ class _Given:
     """The deployment arguments of a sweep by kind: one value for all points, or an axis."""
 
     shared: Deployment | None
-    listed: Sequence[Deployment] = ()
+    several_on: Sequence[Deployment] = ()
     scalars: dict[str, Any] = field(default_factory=dict)
-    axes: dict[str, list[Any]] = field(default_factory=dict)
+    axes: dict[str, Sequence[Any]] = field(default_factory=dict)
 
 
 def make_spec(
@@ -92,15 +100,17 @@ def make_spec(
         **fields: Fields of deployments, each with one value or several; None leaves a field to `on`.
 
     Raises:
-        ValueError: An axis has no values, or a size, machine, precision, execution, price, place or scale is unknown.
+        InputError: An axis has no values, or a size, machine, precision, execution, price, place or scale is unknown.
+        TooLargeError: The grid has too many points, or deployments.
+        CountOverflowError: The greatest sizes give totals that do not fit 64 bits.
     """
     graph, sizes, fixed, called = captured
-    listed = _listed(points)
-    given = _split(on, fields, listed)
-    for name in listed:
+    points = _columns_of(points)
+    given = _split(on, fields, points)
+    for name in points:
         if name in given.axes or name in given.scalars or name in sizes:
-            raise ValueError(f"{name!r} is given as an axis and in points; pass it once")
-    drafts = _drafts(graph, given, listed, scale or {})
+            raise InputError(f"{name!r} is given as an axis and in points; pass it once")
+    drafts = _drafts(graph, given, points, {} if scale is None else scale)
     deployments = GridDeployments(
         given.shared,
         {name: value for name, value in given.scalars.items() if name in RESOLVED},
@@ -113,10 +123,12 @@ def make_spec(
     named.update(
         (name, bind_axis(graph, name, limits["default"]))
         for name, limits in graph.sizes.items()
-        if name not in named and name not in listed and not graph.depends_on_data(name)
+        if name not in named and name not in points and not graph.depends_on_data(name)
     )
     grid = Grid([*axes, *(Axis((name,), (values,)) for name, values in named.items())])
-    if "devices" in grid.names and set(grid.values("devices")) != {1} and batch_name(graph) not in grid.names:
+    if grid.size > MOST_POINTS:
+        raise TooLargeError(f"the grid has {grid.size:,} points; pass fewer values, so that it has 2^63 at the most")
+    if "devices" in grid.names and maximum(grid.values("devices")) > 1 and batch_name(graph) not in grid.names:
         raise SizeError(
             "devices share the batch, and this graph has no size 'batch'; capture it with dynamic={0: {0: 'batch'}}, "
             "or leave devices out"
@@ -149,6 +161,7 @@ def make_spec(
         ),
     )
     spec.check()
+    check_corner(spec)
     return spec
 
 
@@ -162,39 +175,46 @@ def _is_placed(deployment: Deployment) -> bool:
     return deployment.region is not None or (price is not None and bool(price.region))
 
 
-def as_axis(name: str, values: Any) -> list[Any]:
-    """Return one or several values as a list.
+def as_axis(name: str, values: Any) -> Sequence[Any]:
+    """Return one or several values as a sequence; a long range is not filled in.
 
     Raises:
-        TypeError: It is neither a name nor several values.
-        ValueError: There are no values.
+        InputTypeError: It is neither a name nor several values.
+        InputError: There are no values.
+        TooLargeError: There are too many.
     """
     if isinstance(values, (str, PathLike, _core.Hardware)):
         return [values]
     if not isinstance(values, Iterable):
         if name not in ("hardware", "precision", "execution"):
             return [values]
-        raise TypeError(f"{name} is {values!r}; expected one or several names")
-    axis = list(values)
+        raise InputTypeError(f"{name} is {values!r}; expected one or several names")
+    ranges = as_ranges(values)
+    if ranges is not None and len(ranges) > FILLED_IN:
+        return ranges
+    try:
+        axis = listed(name, values)
+    except TypeError as error:  # an iterable that cannot be iterated, such as an array of no dimension
+        raise InputTypeError(f"{name} is {values!r}; expected one or several values ({error})") from None
     if not axis:
-        raise ValueError(f"{name} has no values; pass one or several")
+        raise InputError(f"{name} has no values; pass one or several")
     return axis
 
 
-def _split(on: Any, fields: Mapping[str, Any], listed: Mapping[str, Sequence[Any]]) -> _Given:
+def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any]]) -> _Given:
     """Return the deployment arguments by kind: shared by all points, or an axis."""
     given = _Given(None)
     if on is None or isinstance(on, Deployment):
         given.shared = on
     else:
-        given.listed = as_axis(ON, on)
-    for each in (*given.listed, *listed.get(ON, ())):
+        given.several_on = as_axis(ON, on)
+    for each in (*given.several_on, *points.get(ON, ())):
         if not isinstance(each, Deployment):
-            raise TypeError(f"on has {each!r}; expected one or several Deployments")
-    if on is not None and ON in listed:
-        raise ValueError(f"{ON!r} is given as an axis and in points; pass it once")
-    if given.listed and not set(WAY).isdisjoint(listed):
-        raise ValueError(f"on has several deployments, and points have fields of deployments; put {ON!r} into points")
+            raise InputTypeError(f"on has {each!r}; expected one or several Deployments")
+    if on is not None and ON in points:
+        raise InputError(f"{ON!r} is given as an axis and in points; pass it once")
+    if given.several_on and not set(WAY).isdisjoint(points):
+        raise InputError(f"on has several deployments, and points have fields of deployments; put {ON!r} into points")
     for name in WAY:
         value = fields.get(name)
         if value is None:
@@ -205,15 +225,15 @@ def _split(on: Any, fields: Mapping[str, Any], listed: Mapping[str, Sequence[Any
         else:
             given.scalars[name] = checked_field(name, value) if name in PLAIN else value
     _check_prices(given.axes.get("price", ()))
-    named = {*given.axes, *listed}
-    if several := [*given.listed, *listed.get(ON, ())]:
+    named = {*given.axes, *points}
+    if several := [*given.several_on, *points.get(ON, ())]:
         if "utilization" not in named and len({each.utilization for each in several}) == 1:
             given.scalars.setdefault("utilization", several[0].utilization)
         return given
     shared = given.shared or Deployment()
     if "hardware" not in named:
         if shared.hardware is None:
-            raise ValueError(
+            raise InputError(
                 "hardware is missing; pass one or several ids, files or Hardware as hardware=, in on= or in points"
             )
         given.axes["hardware"] = [shared.hardware]
@@ -238,21 +258,45 @@ def deployment_axes(
     return [draft.shape for draft in _drafts(None, _split(on, fields, {}), {}, scale)]
 
 
-def _drafts(graph: Graph | None, given: _Given, listed: dict[str, list[Any]], scale: Mapping[str, Any]) -> list[_Draft]:
+def _drafts(
+    graph: Graph | None, given: _Given, points: Mapping[str, Sequence[Any]], scale: Mapping[str, Any]
+) -> list[_Draft]:
     """Return the axes of deployments and scales, outermost first, with a list of points before all others."""
-    lists = (listed, {ON: list(given.listed)} if given.listed else {})
+    lists = (points, {ON: given.several_on} if given.several_on else {})
     drafts = [_joint(graph, columns, given) for columns in lists if columns]
     for name in WAY:
         if name in given.axes:
             values = given.axes[name]
             if name in PLAIN:
-                drafts.append(_Draft({name: tuple(checked_field(name, value) for value in values)}))
+                drafts.append(_Draft({name: _plain(name, values)}))
             else:
+                _check_settings(name, len(values))
                 settings = SettingsAxis(name, tuple(_settings(name, value, given) for value in values))
                 drafts.append(_Draft({}, settings, (name,)))
         if name == "sustained":  # scales are part of the machine
             drafts += [_Draft({name: factors}) for name, factors in _scale_axes(scale).items()]
     return drafts
+
+
+def _plain(name: str, values: Sequence[Any]) -> Sequence[Any]:
+    """Return the checked values of a field that needs no look-up."""
+    if isinstance(values, Ranges):  # in range as a whole if both ends are
+        ends: Sequence[Any] = [checked_field(name, end) for end in (values.minimum, values.maximum)]
+    else:
+        values = ends = tuple(checked_field(name, value) for value in values)
+    if name == "devices" and maximum(ends) > LARGEST_SIZE:
+        raise InputError(f"devices is {maximum(ends)}; expected at most 2^53 = {LARGEST_SIZE} in a sweep")
+    return values
+
+
+def _check_settings(what: str, count: int) -> None:
+    """Check that deployments are not too many.
+
+    Raises:
+        TooLargeError: They are.
+    """
+    if count > MOST_SETTINGS:
+        raise TooLargeError(f"{what} gives {count:,} deployments; pass {MOST_SETTINGS:,} at the most in one sweep")
 
 
 def _settings(name: str, value: Any, given: _Given) -> Settings:
@@ -261,25 +305,25 @@ def _settings(name: str, value: Any, given: _Given) -> Settings:
     return Settings(None, {name: value})
 
 
-def _joint(graph: Graph | None, listed: Mapping[str, list[Any]], given: _Given) -> _Draft:
+def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Given) -> _Draft:
     """Return a list of points as one axis of several names."""
     import numpy as np
 
     columns: dict[str, Any] = {}
-    resolved = [name for name in listed if name in RESOLVED]
+    resolved = [name for name in points if name in RESOLVED]
     labeled = list(resolved)
-    elsewhere = {*listed, *given.axes, *given.scalars}
-    for name, values in listed.items():
+    elsewhere = {*points, *given.axes, *given.scalars}
+    for name, values in points.items():
         if name in PLAIN:
-            columns[name] = tuple(checked_field(name, value) for value in values)
+            columns[name] = _plain(name, values)
         elif graph is not None and name in graph.sizes:
             columns[name] = bind_axis(graph, name, values)
         elif name not in (*RESOLVED, ON):
             known = () if graph is None else graph.sizes
             raise SizeError(f"points have {name!r}; expected some of {', '.join((ON, *WAY, *known))}")
-    if ON in listed:
+    if ON in points:
         for name in WAY:
-            values = [getattr(each, name) for each in listed[ON]]
+            values = [getattr(each, name) for each in points[ON]]
             constant = all(value == values[0] for value in values[1:])
             if name in elsewhere or (constant and name not in _ALWAYS and not (name == "devices" and values[0] != 1)):
                 continue
@@ -287,7 +331,9 @@ def _joint(graph: Graph | None, listed: Mapping[str, list[Any]], given: _Given) 
                 columns[name] = tuple(values)
             else:
                 labeled.append(name)
-    rows = list(zip(*(listed[name] for name in (ON, *resolved) if name in listed), strict=True))
+    if resolved or ON in points:
+        _check_settings("points", len(next(iter(points.values()))))
+    rows = list(zip(*(points[name] for name in (ON, *resolved) if name in points), strict=True))
     numbers: dict[Any, int] = {}
     number_at = np.asarray([numbers.setdefault(_key(row), len(numbers)) for row in rows], dtype=np.int64)
     if not len(number_at):  # no resolved field
@@ -295,7 +341,7 @@ def _joint(graph: Graph | None, listed: Mapping[str, list[Any]], given: _Given) 
     first = np.unique(number_at, return_index=True)[1].tolist()
     settings = []
     for row in (rows[place] for place in first):
-        on, values = (row[0], row[1:]) if ON in listed else (None, row)
+        on, values = (row[0], row[1:]) if ON in points else (None, row)
         settings.append(Settings(on, dict(zip(resolved, values, strict=True))))
     return _Draft(columns, SettingsAxis(labeled[0], tuple(settings), number_at), tuple(labeled))
 
@@ -335,57 +381,69 @@ def _check_prices(prices: Sequence[Any]) -> None:
     """Check that the prices of an axis have different labels.
 
     Raises:
-        ValueError: A price occurs twice, or is a mapping by machine.
+        InputError: A price occurs twice, or is a mapping by machine.
     """
     names = set()
     for value in prices:
         name = str(getattr(value, "text", value))
         if name in names:
-            raise ValueError(f"price has {name!r} twice; pass each price once")
+            raise InputError(f"price has {name!r} twice; pass each price once")
         if isinstance(value, Mapping):
-            raise ValueError(f"price has {value!r} in a list; expected a number, an instance, terms or a file for all")
+            raise InputError(f"price has {value!r} in a list; expected a number, an instance, terms or a file for all")
         names.add(name)
 
 
 def _scale_axes(scale: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
     """Return axes of hypothetical machines: factors on the rates of the catalog."""
     axes = {}
+    if not isinstance(scale, Mapping):
+        raise InputTypeError(f"scale is {scale!r}; expected a mapping, as {{'bandwidth': [1, 2]}}")
     for name, values in scale.items():
         if name not in SCALES:
-            raise ValueError(f"scale has {name!r}; expected some of {', '.join(SCALES)}")
-        factors = tuple(float(value) for value in (values if isinstance(values, Iterable) else [values]))
-        if not factors:
-            raise ValueError(f"scale has no values for {name!r}; pass one or several")
+            raise InputError(f"scale has {name!r}; expected some of {', '.join(SCALES)}")
+        factors = _factors(name, values)
         for factor in factors:
             if not (factor > 0 and isfinite(factor)):
-                raise ValueError(f"scale has {factor} for {name!r}; expected a number above 0")
+                raise InputError(f"scale has {factor} for {name!r}; expected a number above 0")
         axes[scale_column(name)] = factors
     return axes
 
 
-def _listed(points: Any) -> dict[str, list[Any]]:
+def _factors(name: str, values: Any) -> tuple[float, ...]:
+    factors = as_axis(f"scale {name!r}", values)
+    if isinstance(factors, Ranges):
+        raise TooLargeError(f"scale has {len(factors):,} values for {name!r}; pass {FILLED_IN:,} at the most")
+    try:
+        return tuple(float(value) for value in factors)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputTypeError(f"scale has {values!r} for {name!r}; expected numbers ({error})") from None
+
+
+def _columns_of(points: Any) -> dict[str, Sequence[Any]]:
     """Return the columns of `points`: mappings of names to values, a mapping of columns, or a data frame."""
     if points is None:
         return {}
+    columns: dict[str, Sequence[Any]]
     if hasattr(points, "columns") and hasattr(points, "__getitem__"):
-        columns = {str(name): list(points[name]) for name in points.columns}
+        try:
+            columns = {str(name): list(points[name]) for name in points.columns}
+        except (TypeError, KeyError, IndexError) as error:
+            raise InputTypeError(f"points is {points!r}; expected a data frame or columns by name ({error})") from None
     elif isinstance(points, Mapping):
         columns = {str(name): as_axis(name, values) for name, values in points.items()}
     elif isinstance(points, Sequence) and points and all(isinstance(point, Mapping) for point in points):
         names = list(points[0])
         for number, point in enumerate(points):
             if set(point) != set(names):
-                raise ValueError(
-                    f"point {number} has {sorted(point)}, and point 0 has {sorted(names)}; expected the same names"
-                )
+                raise InputError(f"point {number} has {[*point]}, and point 0 has {names}; expected the same names")
         columns = {name: [point[name] for point in points] for name in names}
     else:
-        raise ValueError(
+        raise InputError(
             f"points is {points!r}; expected a list of {{name: value}}, or columns of one length by name, not empty"
         )
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
-        raise ValueError(f"points has columns of lengths {lengths or 'none'}; expected one length above 0")
+        raise InputError(f"points has columns of lengths {lengths or 'none'}; expected one length above 0")
     return columns
 
 
@@ -460,6 +518,8 @@ class GridDeployments:
 
         wanted = frozenset(fields)
         numbers = [number for number, axis in enumerate(self._axes) if axis.has(wanted)]
+        several = " and ".join(self._axes[number].name for number in numbers)
+        _check_settings(several, prod(len(self._axes[number].settings) for number in numbers))
         places = product(*(range(len(self._axes[number].settings)) for number in numbers))
         flat = [of(self._at(dict(zip(numbers, each, strict=True)))) for each in places]
         values = np.asarray(flat).reshape([len(self._axes[number].settings) for number in numbers])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..errors import InputError, InputTypeError
 from ..results import figures
 from .condition_syntax import unknown_column
 from .condition_values import is_text
@@ -23,9 +24,12 @@ __all__ = [
     "ObjectiveError",
     "best_row",
     "best_rows",
+    "direction",
     "group_codes",
     "knees",
+    "numbers",
     "objectives",
+    "several",
     "tradeoff_columns",
 ]
 
@@ -44,11 +48,11 @@ _FEW = 16
 """Curves of at most this many points are shown complete."""
 
 
-class ObjectiveError(ValueError):
+class ObjectiveError(InputError):
     """A column that is no objective, or whose better direction is unknown."""
 
 
-class NothingFitsError(ValueError):
+class NothingFitsError(InputError):
     """No row satisfies the condition; the message has the nearest value of each of its terms."""
 
 
@@ -77,7 +81,7 @@ def objectives(
         ObjectiveError: There is no objective, or one is named twice, is no column, is a column of text, or has no known
             direction.
     """
-    named, most, least = _several(names), _several(maximize), _several(minimize)
+    named, most, least = several(names), several(maximize), several(minimize)
     for group in (named, [*most, *least]):
         for name in group:
             if group.count(name) > 1:
@@ -87,7 +91,7 @@ def objectives(
     if not chosen:
         raise ObjectiveError("no objective is given; expected names of columns, as in 'latency_s'")
     for name in chosen:
-        _numbers(known, name)
+        numbers(known, name)
     directions = {**DIRECTIONS, **said}
     for name in chosen:
         if name not in directions:
@@ -118,13 +122,13 @@ def best_row(
         NothingFitsError: There is no such row.
         ObjectiveError: The objective is no column, or a column of text.
         ConditionError: The condition does not suit the columns.
-        ValueError: `ties` is invalid.
+        InputError: `ties` is invalid.
     """
     import numpy as np
 
     if ties not in ("first", "last"):
-        raise ValueError(f"ties is {ties!r}; expected 'first' or 'last'")
-    values = _numbers(columns, objective)
+        raise InputError(f"ties is {ties!r}; expected 'first' or 'last'")
+    values = numbers(columns, objective)
     rows = _candidates(columns, values, condition)
     if not rows.size:
         raise NothingFitsError(_nothing_fits(columns, objective, len(values), condition))
@@ -158,7 +162,7 @@ def best_rows(
     """
     import numpy as np
 
-    values = _numbers(columns, objective)
+    values = numbers(columns, objective)
     codes = group_codes(columns, per) if per else np.zeros(len(values), dtype=np.int64)
     rows = _candidates(columns, values, condition)
     rows = rows[np.argsort(codes[rows], kind="stable")]
@@ -186,7 +190,7 @@ def group_codes(columns: Mapping[str, NDArray[Any]], names: Iterable[str]) -> ND
 
     codes: NDArray[np.int64] | None = None
     count = 1
-    for name in _several(names):
+    for name in several(names):
         if name not in columns:
             raise ObjectiveError(unknown_column(name, columns))
         kinds, inverse = _factorized(np.asarray(columns[name]))
@@ -213,9 +217,10 @@ def tradeoff_columns(points: Mapping[str, NDArray[Any]], identity: Sequence[str]
     """
     import numpy as np
 
+    (x,) = several((x,))
     others = [name for name in identity if name != x]
     codes = group_codes(points, others)
-    along, throughput, latency_s = (np.asarray(points[name]) for name in (x, "throughput_per_s", "latency_s"))
+    along, throughput, latency_s = (numbers(points, name) for name in (x, "throughput_per_s", "latency_s"))
     knee_rows = knees(along, throughput, codes)
     order = np.lexsort((along, codes))
     starts, lengths = runs(codes[order])
@@ -275,7 +280,12 @@ def _candidates(
     return np.flatnonzero(fits)
 
 
-def _numbers(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+def numbers(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    """Return a column of numbers.
+
+    Raises:
+        ObjectiveError: There is no such column, or it has texts.
+    """
     import numpy as np
 
     if name not in columns:
@@ -297,5 +307,32 @@ def _nothing_fits(columns: Mapping[str, NDArray[Any]], objective: str, rows: int
     return f"none of {rows:,} points satisfies {condition}\n{condition.shortfall(columns, rows=rows)}"
 
 
-def _several(names: str | Iterable[str]) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
+def several(names: str | Iterable[str]) -> list[str]:
+    """Return one or several names of columns as a list.
+
+    Raises:
+        InputTypeError: They are no texts.
+    """
+    if isinstance(names, str):
+        return [names]
+    try:
+        found = list(names)
+    except TypeError:
+        found = [names]  # type: ignore[list-item]
+    for name in found:
+        if not isinstance(name, str):
+            raise InputTypeError(f"a column is named {name!r}; expected a text such as 'latency_s'")
+    return found
+
+
+def direction(objective: str, maximize: bool | None) -> dict[str, tuple[str, ...]]:
+    """Return the keywords of `objectives` for one column and whether more of it is better.
+
+    Raises:
+        InputTypeError: `maximize` is neither a bool nor None.
+    """
+    if maximize is None:
+        return {}
+    if not isinstance(maximize, bool):
+        raise InputTypeError(f"maximize is {maximize!r}; expected True, False or None")
+    return {"maximize" if maximize else "minimize": (objective,)}

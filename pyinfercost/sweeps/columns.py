@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..errors import CountOverflowError, UnknownNameError
 from ..predict.derived_costs import DerivedCosts, Numbers, band
 from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.plans import Boundary, boundary_of, column_of
 from ..results import figures
 from ..sources.sizes import batch_name
+from .condition_syntax import unknown_column
 from .spec import COMPUTED, SCALES, WAY, scale_column
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ QUANTITIES = tuple(figure.key for figure in _FIGURES if figure.needs <= _ALWAYS)
 
 IF_KNOWN = tuple(figure.key for figure in _FIGURES if not figure.needs <= _ALWAYS)
 """Columns of results that need a price, a place, a model that reads tokens, or a KV cache."""
+
+_TOO_MANY_BYTES = 2.0**63
 
 TEXTS = ("hardware", "precision", "execution", "price", "region", "transfer")
 """Columns of texts."""
@@ -125,9 +129,10 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
 
         column: NDArray[Any]
         if name in self.grid.names:
-            codes, values = self.labels(name)
-            column = np.asarray(values)[codes]
+            column = self.grid.column(name, self.points)
         elif name == "peak_memory_bytes":
+            if (self.computed[name] >= _TOO_MANY_BYTES).any():
+                raise CountOverflowError(f"{name} does not fit 64 bits at some point; pass smaller sizes")
             column = self.computed[name].astype(np.int64)
         elif name == "energy_j" and "devices" in self.grid.names:
             column = self.computed[name] * self["devices"]
@@ -136,7 +141,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         elif name in self:
             column = self._derived(name)
         else:
-            raise KeyError(name)
+            raise UnknownNameError(unknown_column(name, self._names))
         column.flags.writeable = False
         return column
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..errors import InputError
+
 EXAMPLE = "fits_in_memory and latency_s <= 0.05 and hardware == 'l4'"
 
 # A text, or a name with dots: `layers.0.nms` is a column, and no attribute in Python. Middle dots, which are letters to
@@ -51,7 +53,7 @@ _UNSUPPORTED: dict[type[ast.AST], str] = {
 }
 
 
-class ConditionError(ValueError):
+class ConditionError(InputError):
     """A condition that is invalid, or does not suit the columns."""
 
 

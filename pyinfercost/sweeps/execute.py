@@ -6,11 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from operator import index
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
+from ..errors import Error, InputTypeError, TooLargeError
+from .axis_values import whole_number
 from .columns import GridColumns
 from .result import Sweep
 from .spec import COMPUTED, SweepSpec
@@ -38,7 +40,8 @@ WORKERS_PER_CORE = 4
 """Maximum threads per core: more are not faster, and each holds a chunk."""
 
 ProgressCallback: TypeAlias = Callable[[int, int], None]
-Encode: TypeAlias = "Callable[[SweepSpec, GridColumns], Any]"
+Encode: TypeAlias = "Callable[[SweepSpec, slice, GridColumns], Any]"
+"""Converts the points of a chunk and their columns to a result, where the chunk is computed."""
 
 
 class SweepInterrupted(KeyboardInterrupt):
@@ -81,14 +84,9 @@ class Run:
         given: object = self.executor
         if given is not None and not isinstance(given, Executor):
             hint = "; pass client.get_executor() of a dask client" if hasattr(given, "get_executor") else ""
-            raise TypeError(f"executor is {given!r}; expected a concurrent.futures.Executor{hint}")
+            raise InputTypeError(f"executor is {given!r}; expected a concurrent.futures.Executor{hint}")
         if self.workers is not None:
-            try:
-                self.workers = index(self.workers)
-            except TypeError:
-                raise ValueError(f"workers is {self.workers!r}; expected a whole number") from None
-            if self.workers < 1:
-                raise ValueError(f"workers is {self.workers}; expected at least 1")
+            self.workers = whole_number("workers", self.workers, least=1)
         self.parallel = self.threads if self.executor is None else worker_count(self.executor) or cores()
         share = -(-len(self.spec) // (TASKS_PER_WORKER * self.parallel))
         self.size = self.chunk_points or min(max(share, SMALL_CHUNK_POINTS), CHUNK_POINTS)
@@ -128,7 +126,7 @@ class Run:
 
         Args:
             wanted: Numbers of chunks.
-            encode: Converts the columns of a chunk to its result, where the chunk is computed.
+            encode: As in `Encode`.
         """
         if self.executor is not None:
             yield from self._on_executor(self.executor, wanted, encode)
@@ -139,13 +137,15 @@ class Run:
 
     def _here(self, wanted: Iterable[int], encode: Encode) -> Iterator[tuple[int, Any]]:
         for chunk in wanted:
-            yield chunk, encode(self.spec, compute(self.spec, self.condition, self.stretch(chunk), self.threads))
+            stretch = self.stretch(chunk)
+            yield chunk, encode(self.spec, stretch, compute(self.spec, self.condition, stretch, self.threads))
 
     def _on_threads(self, wanted: Iterable[int], encode: Encode) -> Iterator[tuple[int, Any]]:
         """Compute chunks on threads. Evaluation, filters and encoding release the GIL, and run beside each other."""
 
         def task(chunk: int) -> Any:
-            return encode(self.spec, compute(self.spec, self.condition, self.stretch(chunk), 1))
+            stretch = self.stretch(chunk)
+            return encode(self.spec, stretch, compute(self.spec, self.condition, stretch, 1))
 
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="sweep")
         try:
@@ -174,7 +174,7 @@ class Run:
             yield from left.results(sorted(tasks.failed), encode)
 
 
-def plain(spec: SweepSpec, columns: GridColumns) -> tuple[Any, Mapping[str, Any]]:
+def plain(spec: SweepSpec, stretch: slice, columns: GridColumns) -> tuple[Any, Mapping[str, Any]]:
     """Return the points of a chunk and its computed columns, unchanged."""
     return columns.points, columns.computed
 
@@ -215,7 +215,7 @@ class ResultBuffer:
         """Add the results of a chunk.
 
         Raises:
-            MemoryError: The points that a filter keeps need more than the memory.
+            TooLargeError: The points that a filter keeps need more than the memory.
         """
         stretch = self._run.stretch(chunk)
         if self._columns:
@@ -229,8 +229,8 @@ class ResultBuffer:
         # Twice, since chunks and joined columns exist at the same time; 8 bytes are the number of a point.
         needed = 2 * self._kept * (self.POINT_BYTES + 8)
         if needed > self._memory_bytes:
-            raise MemoryError(
-                f"{self._kept:,} points satisfy the condition so far, and need {needed / 1e9:.0f} GB of memory; pass "
+            raise TooLargeError(
+                f"{self._kept:,} points satisfy the condition so far, and need {needed / 1e9:,.0f} GB of memory; pass "
                 "out=FOLDER to write them to disk, or a narrower condition"
             )
 
@@ -267,16 +267,22 @@ def run_in_memory(run: Run) -> Sweep:
 
     Raises:
         SweepInterrupted: Ctrl-C was pressed; the exception has the computed points.
-        MemoryError: The results do not fit into memory.
+        TooLargeError: The results do not fit into memory.
     """
     memory = _memory_bytes()
     points = len(run.spec) if run.condition is None else 0
     if points * ResultBuffer.POINT_BYTES > memory:
-        raise MemoryError(
-            f"{points:,} points need {points * ResultBuffer.POINT_BYTES / 1e9:.0f} GB of memory, and "
+        raise TooLargeError(
+            f"{points:,} points need {points * ResultBuffer.POINT_BYTES / 1e9:,.0f} GB of memory, and "
             f"{memory / 1e9:.0f} GB may be used; pass out=FOLDER to write them to disk, or where= to keep fewer"
         )
-    buffer = ResultBuffer(run, memory)
+    try:
+        buffer = ResultBuffer(run, memory)
+    except MemoryError:
+        raise TooLargeError(
+            f"{points:,} points need {points * ResultBuffer.POINT_BYTES / 1e9:,.1f} GB of memory, which the system "
+            "does not give; pass out=FOLDER to write them to disk, or where= to keep fewer"
+        ) from None
     steps = _in_place(run, buffer) if run.executor is None and run.condition is None else _by_chunks(run, buffer)
     try:
         with run.reporting() as report, closing(steps):
@@ -285,9 +291,17 @@ def run_in_memory(run: Run) -> Sweep:
     except KeyboardInterrupt:
         raise SweepInterrupted(buffer.sweep(), buffer.points_done, len(run.spec)) from None
     except Exception as error:
-        error.partial = buffer.sweep()  # type: ignore[attr-defined]
-        raise
+        raise_with_partial(error, buffer.sweep)
     return buffer.sweep()
+
+
+def raise_with_partial(error: Exception, partial: Callable[[], Any]) -> NoReturn:
+    """Raise an exception of a sweep with the computed points as `partial`; too little memory as a `TooLargeError`."""
+    if isinstance(error, MemoryError) and not isinstance(error, Error):
+        error = TooLargeError("the sweep needs more memory than the system gives; pass fewer workers, or fewer points")
+    with suppress(MemoryError, Error):
+        error.partial = partial()  # type: ignore[attr-defined]
+    raise error
 
 
 def _by_chunks(run: Run, buffer: ResultBuffer) -> Generator[None, None, None]:
@@ -331,8 +345,16 @@ def cores() -> int:
 
 
 def _memory_bytes() -> float:
-    """Return the share of this machine's memory that results may use."""
-    try:
-        return 0.8 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return float("inf")
+    """Return the share of the memory that results may use: of the machine's, the container's or the process's limit."""
+    limits = [float("inf")]
+    with suppress(AttributeError, ValueError, OSError):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        limits.append(float("inf") if limit == resource.RLIM_INFINITY else limit)
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # of control groups, versions 2 and 1
+        with suppress(ValueError, OSError):
+            limits.append(int(Path("/sys/fs/cgroup", name).read_text(encoding="ascii")))
+    return 0.8 * min(limits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..errors import MissingLibraryError
 from .columns import TEXTS, GridColumns
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ def library(name: str, what: str) -> Any:
         what: The function that needs it, for the message.
 
     Raises:
-        ImportError: It is not installed; the message names the extra.
+        MissingLibraryError: It is not installed; the message names the extra.
     """
     try:
         return import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
-        raise ImportError(
+        raise MissingLibraryError(
             f"{what} needs {package}, which is not installed: pip install 'pyinfercost[dataframes]'", name=package
         ) from error
 
@@ -90,12 +91,13 @@ def to_polars(data: Columns) -> Any:
     return library("polars", "to_polars").from_arrow(to_arrow(data))
 
 
-def write_parquet(parts: Iterable[Columns], file: Path | Any) -> None:
+def write_parquet(parts: Iterable[Columns], file: Path | Any, metadata: Mapping[str, str] | None = None) -> None:
     """Write columns into one Parquet file, or into an open one.
 
     Args:
         parts: The columns of some rows each, at least one part; each is a row group, so that memory is bounded.
         file: A path, or an open file.
+        metadata: Texts by key, for the metadata of the file.
     """
     arrow = library("pyarrow", "to_parquet")
     parquet = library("pyarrow.parquet", "to_parquet")
@@ -104,6 +106,7 @@ def write_parquet(parts: Iterable[Columns], file: Path | Any) -> None:
         for part in parts:
             table = to_arrow(part)
             if writer is None:
+                table = table.replace_schema_metadata(metadata)
                 writer = parquet.ParquetWriter(file, table.schema, **_encodings(table))
             writer.write_table(arrow.table(table.columns, schema=writer.schema), ROWS_PER_GROUP)
     finally:
@@ -134,6 +137,7 @@ def _encodings(table: Any) -> dict[str, Any]:
         "use_dictionary": few or False,
         "column_encoding": encodings,
         "write_statistics": True,
+        "write_page_checksum": True,
     }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -34,12 +36,12 @@ def knees(x: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.
         and a group without other rows is left out.
 
     Raises:
-        ValueError: The lengths differ.
+        InputError: The lengths differ.
     """
     import numpy as np
 
     if not len(x) == len(y) == len(groups):
-        raise ValueError(f"x, y and groups have {len(x)}, {len(y)} and {len(groups)} rows; expected equal lengths")
+        raise InputError(f"x, y and groups have {len(x)}, {len(y)} and {len(groups)} rows; expected equal lengths")
     x, y, groups = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64), np.asarray(groups)
     rows: NDArray[np.int64] = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     if not rows.size:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..errors import InputIndexError, InputTypeError, UnknownNameError
 from ..report.render import render
 from ..results.result import Result
-from .choosing import TRADEOFF_COLUMNS, best_row, best_rows, group_codes, knees, objectives, tradeoff_columns
+from .axis_values import whole_number
+from .choosing import (
+    TRADEOFF_COLUMNS,
+    best_row,
+    best_rows,
+    direction,
+    group_codes,
+    knees,
+    numbers,
+    objectives,
+    several,
+    tradeoff_columns,
+)
 from .columns import IF_KNOWN, QUANTITIES, GridColumns
 from .condition_syntax import unknown_column
 from .conditions import Condition
+from .files import as_path, file_errors
 from .frames import ROWS_PER_GROUP, known_values, write_parquet
 
 if TYPE_CHECKING:
@@ -59,8 +72,10 @@ class Sweep(Result):
         return tuple(self.data)
 
     def __getitem__(self, column: str) -> NDArray[Any]:
+        if not isinstance(column, str):
+            raise InputTypeError(f"a column is named {column!r}; expected a text such as 'latency_s'")
         if column not in self.data:
-            raise KeyError(unknown_column(column, self.data).replace("unknown column", "no column"))
+            raise UnknownNameError(unknown_column(column, self.data).replace("unknown column", "no column"))
         return self.data[column]
 
     def __iter__(self) -> Iterator[str]:
@@ -81,12 +96,30 @@ class Sweep(Result):
         Args:
             rows: Row numbers in any order, or a mask of booleans.
         """
+        rows = self._rows(rows)
         data: Mapping[str, NDArray[Any]]
         if isinstance(self.data, GridColumns):
             data = self.data.take(rows)
         else:
             data = {name: column[rows] for name, column in self.data.items()}
         return Sweep(self.model, self.sizes, data, complete=self.complete)
+
+    def _rows(self, rows: Any) -> NDArray[Any]:
+        """Return row numbers from 0 on, or a mask."""
+        import numpy as np
+
+        chosen = np.asarray(rows)
+        kind, count = chosen.dtype.kind, len(self)
+        if chosen.ndim != 1 or kind not in "biu" or (kind == "b" and len(chosen) != count):
+            raise InputTypeError(
+                f"rows is {type(rows).__name__} of {chosen.dtype} and shape {chosen.shape}; expected row numbers, or a "
+                f"mask of shape ({count},)"
+            )
+        if kind == "b" or not len(chosen):
+            return chosen
+        if not (-count <= chosen.min() and chosen.max() < count):
+            raise InputIndexError(f"rows has {chosen.min()} to {chosen.max()}; there are {count:,} points")
+        return chosen % count if chosen.min() < 0 else chosen
 
     def stretch(self, first: int, last: int) -> Sweep:
         """Return the points from `first` up to and without `last`, without copying columns."""
@@ -154,10 +187,9 @@ class Sweep(Result):
         Raises:
             NothingFitsError: No point satisfies the condition; the message has the nearest values.
         """
-        given = {} if maximize is None else {"maximize" if maximize else "minimize": (objective,)}
-        ((name, most),) = objectives((objective,), known=self.data, **given)
+        ((name, most),) = objectives((objective,), known=self.data, **direction(objective, maximize))
         condition = Condition.all_of(where)
-        per = (per,) if isinstance(per, str) else tuple(per)
+        per = several(per)
         if per:
             return self.take(best_rows(self.data, name, most, condition, per))
         return self.row(best_row(self.data, name, most, condition))
@@ -174,10 +206,11 @@ class Sweep(Result):
             y: The column that saturates.
             where: A condition on the points of the curves.
         """
+        x, y = several((x, y))
         points = self.where(where)
         others = [name for name in points.columns if name in points.identity() and name != x]
         codes = group_codes(points.data, others)
-        return points.take(knees(points[x], points[y], codes))
+        return points.take(knees(numbers(points.data, x), numbers(points.data, y), codes))
 
     def batch_tradeoff(self, x: str = "batch", *, where: Where = None) -> Sweep:
         """Return throughput against latency along the batch: each curve at every doubling of x, its ends and its knee.
@@ -204,7 +237,7 @@ class Sweep(Result):
         """Return one point as a dict of str, int, float, bool and None."""
         import numpy as np
 
-        point = self.take(np.asarray([range(len(self))[number]], dtype=np.int64))
+        point = self.take(np.asarray([whole_number("row", number, least=-len(self))]))
         return {name: known_values(point[name])[0] for name in point.columns}
 
     def to_text(self, *, limit: int | None = ROWS_OF_A_TABLE, width: int = 100) -> str:
@@ -214,12 +247,15 @@ class Sweep(Result):
             limit: Number of points in rows; None for all.
             width: Width of a line in characters.
         """
+        limit = None if limit is None else whole_number("limit", limit)
         text: str = render(self, "text", limit=limit, width=width)
         return text
 
     def to_parquet(self, path: str | PathLike[str]) -> None:
         """Write the columns into one Parquet file."""
-        write_parquet((part.data for part in self.in_stretches(ROWS_PER_GROUP)), Path(path))
+        file = as_path("path", path)
+        with file_errors(file, "pass a file that can be written"):
+            write_parquet((part.data for part in self.in_stretches(ROWS_PER_GROUP)), file)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw throughput against latency, a curve per deployment; options as in `plots.plot_sweep`."""

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..predict.plans import family_of
+from .._lazy import cached_property
+from ..errors import CountOverflowError, InputError
+from ..predict.model_figures import OF_GRAPH, graph_figure
+from ..predict.plans import Boundary, boundary_of, family_of, value_of
 from ..sources.sizes import batch_name
+from .axis_values import Ranges, maximum, minimum, taken
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +62,8 @@ class Axis:
 
     Attributes:
         names: The names.
-        columns: For each name its values along the axis, all of one length: an int64 array for a size, else a tuple.
+        columns: For each name its values along the axis, all of one length: an int64 array for a size, else a tuple;
+            `Ranges` if they are many.
     """
 
     names: tuple[str, ...]
@@ -95,7 +99,7 @@ class Grid:
         return tuple(self._places)
 
     def values(self, name: str) -> Any:
-        """Return the values of a name along its axis: an int64 array for a size, else a tuple."""
+        """Return the values of a name along its axis, as in `Axis`."""
         return self._places[name][0]
 
     def repeat(self, name: str) -> int:
@@ -134,9 +138,7 @@ class Grid:
 
     def column(self, name: str, points: slice | NDArray[np.int64]) -> NDArray[Any]:
         """Return the values of a name at some points."""
-        import numpy as np
-
-        return np.asarray(self.values(name))[self.codes(name, points)]
+        return taken(self.values(name), self.codes(name, points))
 
 
 # ---- values at the points of a grid ----------------------------------------------------------------------------------
@@ -264,11 +266,11 @@ class SweepSpec:
             threads: Threads of this process.
 
         Raises:
-            ValueError: The graph does not allow a point.
+            InputError: The graph does not allow a point.
         """
         points = len(next(iter(out.values())))
         if self._ways_are_outermost:
-            inner = prod(len(axis) for axis in self.grid.axes[self._way_depth :])
+            inner = prod(len(axis) for axis in self.grid.axes[self._fixed_depth :])
             done = 0
             while done < points:
                 offset = (first + done) % inner
@@ -294,32 +296,82 @@ class SweepSpec:
         return len(self.grid.axes)
 
     @cached_property
+    def _fixed_depth(self) -> int:
+        """Number of axes that have one value in a call of the evaluator: those before the last one of ranges."""
+        for depth in range(len(self.grid.axes) - 1, self._way_depth, -1):
+            if any(isinstance(values, Ranges) for values in self.grid.axes[depth].columns):
+                return depth
+        return self._way_depth
+
+    @cached_property
+    def _fixed_sizes(self) -> frozenset[str]:
+        return frozenset(name for axis in self.grid.axes[self._way_depth : self._fixed_depth] for name in axis.names)
+
+    @cached_property
     def _ways_are_outermost(self) -> bool:
         outer = self.grid.axes[: self._way_depth]
         names = [name for axis in outer for name in axis.names]
         return sorted(names) == sorted(self.way_names)
 
     def _compute_way(self, first: int, offset: int, out: Mapping[str, NDArray[np.float64]], threads: int) -> None:
-        """Compute points of one deployment, from `first` on; their sizes are those from `offset` on."""
+        """Compute points with equal values on the first `_fixed_depth` axes.
+
+        Args:
+            first: Number of the first point.
+            offset: Its number among the points with these values.
+            out: Their columns.
+            threads: Threads of this process.
+        """
         named = {name: self.grid.at(name, first) for name in self.way_names}
-        axes = [(name, self._shares(name, named.get("devices", 1)), self.grid.repeat(name)) for name in self.open_sizes]
+        points, devices = len(next(iter(out.values()))), named.get("devices", 1)
+        if self._has_ranges:
+            offset, axes = self._axes_of(first, offset, points, devices)
+        else:
+            values = self.grid.values
+            axes = [
+                (name, self._shares(name, values(name), devices), self.grid.repeat(name)) for name in self.open_sizes
+            ]
         _core.evaluate_grid(
-            self._family(named["precision"], named["execution"]),
+            self.family(named["precision"], named["execution"]),
             axes,
             self._machine(self.machine_number.at(self.grid, first), named),
             first=offset,
-            points=len(next(iter(out.values()))),
+            points=points,
             out=out,
             threads=threads,
         )
 
+    def _axes_of(
+        self, first: int, offset: int, points: int, devices: int
+    ) -> tuple[int, list[tuple[str, NDArray[np.int64], int]]]:
+        """Return the axes of some points, of ranges only the values at these points, and the offset on these axes."""
+        import numpy as np
+
+        start = offset
+        axes = []
+        for name in self.open_sizes:
+            values, repeat = self.grid.values(name), self.grid.repeat(name)
+            if name in self._fixed_sizes:
+                values, repeat = [self.grid.at(name, first)], 1
+            elif isinstance(values, Ranges):
+                start = offset % repeat  # `repeat` is a multiple of the periods of the inner axes
+                values = values.at(np.arange(offset // repeat, (offset + points - 1) // repeat + 1))
+            axes.append((name, self._shares(name, values, devices), repeat))
+        return start, axes
+
+    @cached_property
+    def _has_ranges(self) -> bool:
+        return any(isinstance(self.grid.values(name), Ranges) for name in self.open_sizes)
+
     @cached_property
     def _value_numbers(self) -> dict[str, NDArray[np.int64]]:
-        """For each name of a deployment its values along the axis as numbers, equal for equal values."""
+        """For each name of a deployment its values along the axis as numbers, equal for equal values; not of ranges."""
         import numpy as np
 
         found = {}
         for name in self.way_names:
+            if isinstance(self.grid.values(name), Ranges):
+                continue
             number_of: dict[Any, int] = {}
             numbers = [number_of.setdefault(value, len(number_of)) for value in self.grid.values(name)]
             found[name] = np.asarray(numbers, dtype=np.int64)
@@ -331,7 +383,12 @@ class SweepSpec:
 
         stretch = slice(first, first + points)
         # Rows of one deployment have equal values, at any positions of a list of points.
-        columns = [numbers[self.grid.codes(name, stretch)] for name, numbers in self._value_numbers.items()]
+        columns = [
+            self._value_numbers[name][self.grid.codes(name, stretch)]
+            if name in self._value_numbers
+            else self.grid.column(name, stretch)
+            for name in self.way_names
+        ]
         columns.append(np.broadcast_to(self.machine_number.column(lambda name: self.grid.codes(name, stretch)), points))
         ways, group = np.unique(np.stack(columns), axis=1, return_inverse=True)
         order = np.argsort(group, kind="stable")
@@ -342,11 +399,11 @@ class SweepSpec:
             named = {name: self.grid.at(name, at) for name in self.way_names}
             axes = []
             for name in self.open_sizes:
-                values = self._shares(name, named.get("devices", 1))
-                axes.append((name, values[self.grid.codes(name, first + rows)], 1))
+                values = self.grid.column(name, first + rows)
+                axes.append((name, self._shares(name, values, named.get("devices", 1)), 1))
             part = {name: np.empty(len(rows)) for name in out}
             _core.evaluate_grid(
-                self._family(named["precision"], named["execution"]),
+                self.family(named["precision"], named["execution"]),
                 axes,
                 self._machine(self.machine_number.at(self.grid, at), named),
                 first=0,
@@ -357,14 +414,15 @@ class SweepSpec:
             for name, column in part.items():
                 out[name][rows] = column
 
-    def _shares(self, name: str, devices: int) -> NDArray[np.int64]:
-        """Return the values of a size on the device with the largest share of the batch."""
+    def _shares(self, name: str, values: Any, devices: int) -> NDArray[np.int64]:
+        """Return values of a size on the device with the largest share of the batch."""
         import numpy as np
 
-        values = np.asarray(self.grid.values(name), dtype=np.int64)
-        return -(-values // devices) if name == batch_name(self.graph) and devices > 1 else values
+        sizes = np.asarray(values, dtype=np.int64)
+        return -(-sizes // devices) if name == batch_name(self.graph) and devices > 1 else sizes
 
-    def _family(self, precision: str, execution: str) -> PlanFamily:
+    def family(self, precision: str, execution: str) -> PlanFamily:
+        """Return the plans of the graph in one precision and execution."""
         families: dict[tuple[str, str], PlanFamily] = self.__dict__.setdefault("_families", {})
         if (precision, execution) not in families:
             families[precision, execution] = family_of(self.graph, precision, execution, self.overrides)
@@ -379,11 +437,11 @@ class SweepSpec:
         """Plan each precision and execution once, so that an unknown one fails before anything is computed.
 
         Raises:
-            ValueError: A precision or an execution is unknown.
+            InputError: A precision or an execution is unknown.
         """
         values = [dict.fromkeys(self.grid.values(name)) for name in ("precision", "execution")]
         for precision, execution in product(*values):
-            self._family(precision, execution)
+            self.family(precision, execution)
 
     def to_bytes(self) -> bytes:
         """Return the spec as bytes for another process: a few kilobytes, since the JSON of a graph compresses well."""
@@ -402,4 +460,92 @@ class SweepSpec:
 
 def _hashed(column: Any) -> Any:
     """Return a column as a value for a hash: arrays as bytes, since their repr is slow and differs between versions."""
+    if isinstance(column, Ranges):
+        return [(part.start, part.stop, part.step) for part in column.parts]
     return column.tobytes() if hasattr(column, "tobytes") else list(column)
+
+
+# ---- the greatest sizes ----------------------------------------------------------------------------------------------
+
+_DEVICES = "devices"
+_MOST_CORNERS = 256
+"""Maximum number of rows of a list of points that are checked, the greatest ones; others fail when they are read."""
+
+
+def check_corner(spec: SweepSpec) -> None:
+    """Check that all totals fit 64 bits at the greatest sizes, as `estimate` does at its point.
+
+    Totals rise with sizes. A list of points need not contain the greatest value of each size together; its rows are
+    checked if these values fail.
+
+    Raises:
+        CountOverflowError: A total does not fit; the message names the sizes.
+    """
+    corner = {name: maximum(spec.grid.values(name)) for name in spec.open_sizes}
+    if _DEVICES in spec.grid.names:
+        corner[_DEVICES] = minimum(spec.grid.values(_DEVICES))
+    error = _overflow(spec, corner)
+    for row in () if error is None else _rows(spec, corner):
+        error = _overflow(spec, row)
+        corner = row
+        if error is not None:
+            break
+    if error is None:
+        return
+    alone = [
+        name for name in spec.open_sizes if _overflow(spec, {**corner, name: minimum(spec.grid.values(name))}) is None
+    ]
+    named = ", ".join(f"{name}={corner[name]}" for name in alone or spec.open_sizes)
+    raise CountOverflowError(f"totals at {named} do not fit 64 bits ({error}); pass smaller sizes")
+
+
+def _rows(spec: SweepSpec, corner: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    """Yield the corners of a list of points, those that no other one exceeds in every size; else the corner itself."""
+    import numpy as np
+
+    axes = [axis for axis in spec.grid.axes if len(axis.names) > 1]
+    names = [name for axis in axes for name in axis.names if name in corner]
+    if not any(name in spec.open_sizes for name in names):
+        yield dict(corner)
+        return
+    every = np.arange(len(axes[0]))
+    rows = np.unique(np.stack([taken(spec.grid.values(name), every) for name in names]), axis=1)
+    front = _core.pareto_front([row.astype(np.float64) for row in rows], [name != _DEVICES for name in names])
+    greatest = front[np.argsort(-np.log2(rows[:, front].astype(np.float64)).sum(axis=0), kind="stable")]
+    for place in greatest[:_MOST_CORNERS].tolist():
+        yield {**corner, **dict(zip(names, rows[:, place].tolist(), strict=True))}
+
+
+def _overflow(spec: SweepSpec, corner: Mapping[str, int]) -> str | None:
+    """Return the message of a total that does not fit at some sizes; None if all fit, or the sizes are not allowed."""
+    sizes = {name: int(corner[name]) for name in spec.open_sizes}
+    share = dict(sizes)
+    batch = batch_name(spec.graph)
+    if batch in share:
+        share[batch] = -(-share[batch] // int(corner.get(_DEVICES, 1)))
+    try:
+        for precision, execution in product(*(dict.fromkeys(spec.grid.values(n)) for n in ("precision", "execution"))):
+            _check(spec, precision, execution, sizes, share)
+    except CountOverflowError as error:
+        return str(error)
+    except InputError:
+        return None  # the point is refused when the sweep reaches it
+    return None
+
+
+def _check(spec: SweepSpec, precision: str, execution: str, sizes: Mapping[str, int], share: Mapping[str, int]) -> None:
+    graph = spec.graph
+    machine = spec.machines[spec.machine_number.at(spec.grid, 0)]
+    plan = spec.family(precision, execution).plan_for(share)
+    peak = _core.evaluate_point(plan, share, machine)["peak_memory_bytes"]
+    if peak >= 2**63:
+        raise CountOverflowError(f"the peak memory is {peak:.3g} bytes")
+    _core.evaluate_kernels(plan, share, machine)
+    at = graph.size_values(sizes)
+    boundary = boundary_of(graph, precision)
+    quantities: list[Any] = [getattr(boundary, each.name) for each in fields(Boundary)]
+    if boundary.kv_cache_bytes is not None:  # else the graph has none of these figures
+        quantities += [graph_figure(key, graph, precision) for key in OF_GRAPH]
+    for quantity in quantities:
+        if quantity is not None:
+            value_of(quantity, at)

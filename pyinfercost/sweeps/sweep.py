@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from os import PathLike, fspath
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from .. import _core
+from ..errors import InputTypeError
 from ..predict.plans import Rules, work_overrides
 from ..sources.captured import Captured, graph_over
 from ..sources.sizes import call_sizes
-from .axes import make_spec
+from .axes import as_axis, make_spec
 from .columns import GridColumns
 from .conditions import Condition
 
@@ -96,11 +96,13 @@ def sweep(
         A `Sweep`, or a `StoredSweep` if `out` is given.
 
     Raises:
-        ValueError: An axis has no values, or a size, machine, precision, execution, price or place is unknown. An
+        InputError: An axis has no values, or a size, machine, precision, execution, price or place is unknown. An
             exception during the computation has the points before it as `partial`.
+        CountOverflowError: The greatest sizes give totals that do not fit 64 bits.
         SweepInterrupted: A `KeyboardInterrupt` that has the computed points as `partial`.
-        FileExistsError: `out` holds another sweep, or something else.
-        MemoryError: The points do not fit into memory, and `out` is left out.
+        ExistingFileError: `out` holds another sweep, or something else.
+        FileAccessError: `out` cannot be written; the finished parts are kept.
+        TooLargeError: The points do not fit into memory, and `out` is left out.
     """
     with call_sizes(sweep, sizes, named_sizes) as named:
         return sweep_over(
@@ -131,15 +133,11 @@ def _captured(model: Any, sizes: Mapping[str, Any]) -> Captured:
     if isinstance(model, _core.Graph):
         return Captured(model, sizes, {}, model.model)
     if not isinstance(model, (str, PathLike)):
-        raise TypeError(
+        raise InputTypeError(
             f"model is of type {type(model).__name__}; expected a Graph, a file or a model spec. Make a graph with "
             "capture(model, inputs, dynamic={0: {0: 'batch'}})"
         )
-    several: dict[str, Any] = {
-        name: [value] if isinstance(value, SupportsIndex) and not hasattr(value, "__len__") else list(value)
-        for name, value in sizes.items()
-    }
-    return graph_over(fspath(model), several)
+    return graph_over(fspath(model), {name: as_axis(name, value) for name, value in sizes.items()})
 
 
 @overload
@@ -169,6 +167,7 @@ def sweep_over(
     run = Run(spec, condition, executor=executor, workers=workers, progress=progress)
     if out is None:
         return run_in_memory(run)
+    from .files import as_path
     from .storage import run_to_folder
 
-    return run_to_folder(run, Path(out))
+    return run_to_folder(run, as_path("out", out))

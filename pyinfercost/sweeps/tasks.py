@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
@@ -10,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..errors import StateError
 from .columns import GridColumns
 from .spec import COMPUTED, SweepSpec
 
@@ -237,7 +239,7 @@ class RemoteTasks(Tasks):
         now = time.monotonic()
         self._alone_since = self._alone_since or now
         if now - self._alone_since > NO_WORKERS_S:
-            lost = RuntimeError(f"the executor has had no workers for {NO_WORKERS_S:.0f} s")
+            lost = StateError(f"the executor has had no workers for {NO_WORKERS_S:.0f} s")
             self.failed.update(dict.fromkeys((*self._running.values(), *self._waiting), lost))
             for future in self._running:
                 future.cancel()
@@ -273,6 +275,17 @@ _KNOWN_AT_MOST = 4
 _lock = Lock()
 
 
+def _forget() -> None:
+    """Start anew in a forked child: a thread of the parent may have held the lock."""
+    global _lock  # noqa: PLW0603
+    _lock = Lock()
+    _known.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
 def do(
     version: str,
     key: str,
@@ -287,12 +300,12 @@ def do(
         The result of `encode`; None if the process has no such sweep and got no data; `Refused` if a point raises.
     """
     if version != _core.__version__:
-        raise RuntimeError(
+        raise StateError(
             f"the worker has pyinfercost {_core.__version__}, the caller {version}; install one version on both"
         )
     spec = _spec(key, data)
     try:
-        return None if spec is None else encode(spec, compute(spec, condition, stretch, 1))
+        return None if spec is None else encode(spec, stretch, compute(spec, condition, stretch, 1))
     except OF_A_POINT as error:
         return Refused(error)
 

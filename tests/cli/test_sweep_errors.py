@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,29 @@ def test_no_points_are_an_answer_without_best(toy: str) -> None:
     assert points(*arguments) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--devices", "1:40000000000,5", "--batch", "1"), 1, "40,000,000,001 points need 2,560 GB of memory, and"),
+        (("--devices", "1:40000000000,5", "--batch", "1"), 1, "pass --out FOLDER to write them to disk, or --where"),
+        (("--batch", "1:400000000,5"), 2, "size 'batch' must be from 1 to 4096 in this graph, got 400000000"),
+        (("--batch", "9" * 30), 2, f"got {'9' * 30}"),
+        (("--batch", f"1:{'9' * 30},5"), 2, "has 2^63 values or more"),
+        (("--batch", "9" * 5000), 2, f"must be a whole number, got '{'9' * 60}...'"),
+        (("--devices", "0:40000000000"), 2, "--devices must be at least 1, got 0"),
+    ],
+)
+def test_a_long_axis_is_refused_without_being_filled_in(
+    toy: str, options: tuple[str, ...], code: int, message: str
+) -> None:
+    start = time.process_time()
+    result = sweep(toy, *L4, *options)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert len(result.stderr) < 1000
+    assert time.process_time() - start < 2
+
+
 def test_a_grid_larger_than_memory_names_the_options(toy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise MemoryError("9 points take 9 GB: give out=FOLDER to write them to disk, or where= to keep fewer")
@@ -290,11 +314,11 @@ def test_ctrl_c_in_a_folder_says_that_it_goes_on(
 
     write_whole, written = storage.write_whole, []
 
-    def once(target: Path, data: Any, **options: Any) -> None:
-        if len(written) == 2:  # the manifest and a part
+    def once(target: Path, pieces: Any) -> None:
+        if written:
             raise KeyboardInterrupt
         written.append(target)
-        write_whole(target, data, **options)
+        write_whole(target, pieces)
 
     arguments = (toy, *TWO, *BATCHES, *PRICE, "--out", str(tmp_path / "kept"))
     with monkeypatch.context() as patched:

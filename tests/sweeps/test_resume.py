@@ -20,6 +20,8 @@ from support.toy_graphs import blocks
 
 import pyinfercost as ic
 from pyinfercost.sweeps import storage
+from pyinfercost.sweeps.files import write_whole
+from pyinfercost.sweeps.manifest import open_folder
 from pyinfercost.sweeps.storage import run_to_folder
 
 pytest.importorskip("pyarrow")
@@ -98,7 +100,7 @@ def test_an_interrupt_before_the_first_part(tmp_path: Path) -> None:
 
     run = run_of()
     run.results = never  # type: ignore[method-assign]
-    storage.open_folder(run, tmp_path)
+    open_folder(run, tmp_path)
     empty = ic.StoredSweep(tmp_path)
     assert len(empty) == 0
     assert list(empty) == []
@@ -169,7 +171,7 @@ def test_a_temporary_file_that_another_run_removed_is_written_again(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", robbed)
-    storage.write_whole(tmp_path / "part", b"data")
+    write_whole(tmp_path / "part", [b"data"])
     assert content(tmp_path) == {"part": b"data"}
     assert len(removed) == 1
 
@@ -197,7 +199,7 @@ def test_what_is_no_folder_of_a_sweep_is_refused(graph: ic.Graph, tmp_path: Path
     with pytest.raises(ValueError, match="no manifest of a sweep"):
         ic.StoredSweep(tmp_path)
     (tmp_path / "_sweep.json").write_text('{"schema_version": 99}')
-    with pytest.raises(ValueError, match="schema_version 99; expected 1"):
+    with pytest.raises(ValueError, match="schema_version 99; expected 2"):
         ic.StoredSweep(tmp_path)
 
 

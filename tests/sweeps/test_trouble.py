@@ -6,14 +6,18 @@ import os
 import pickle
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.sweep_checks import POINTS, Reversed, check_equal, guarded, places, spec_of
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
+from pyinfercost.errors import Error
 from pyinfercost.sources.captured import Captured
 from pyinfercost.sweeps import tasks
 from pyinfercost.sweeps.axes import make_spec
@@ -168,7 +172,7 @@ def test_too_many_points_are_refused_before_and_on_the_way(spec: SweepSpec, monk
     ("options", "error", "message"),
     [
         ({"workers": 0}, ValueError, "workers is 0; expected at least 1"),
-        ({"workers": 1.5}, ValueError, "workers is 1.5; expected a whole number"),
+        ({"workers": 1.5}, TypeError, "workers is 1.5; expected a whole number"),
         ({"executor": 4}, TypeError, "executor is 4; expected a concurrent.futures.Executor"),
         (
             {"executor": type("C", (), {"get_executor": 1})()},
@@ -182,6 +186,79 @@ def test_wrong_options_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         ic.sweep(graph, hardware="t4", **options)
+
+
+@pytest.mark.parametrize(
+    ("use", "error", "message"),
+    [
+        (lambda sweep: sweep.best(5), TypeError, "a column is named 5; expected a text"),
+        (lambda sweep: sweep.best("latency_s", per=5), TypeError, "a column is named 5"),
+        (
+            lambda sweep: sweep.best("latency_s", maximize="x"),
+            TypeError,
+            "maximize is 'x'; expected True",
+        ),
+        (lambda sweep: sweep.best("latency"), ValueError, "unknown column 'latency'"),
+        (lambda sweep: sweep.pareto(None), TypeError, "a column is named None"),
+        (lambda sweep: sweep.pareto(maximize=[["batch"]]), TypeError, r"a column is named \['batch'\]"),
+        (lambda sweep: sweep.where(5), TypeError, "where is 5; expected a condition"),
+        (lambda sweep: sweep.where(np.asarray(5)), TypeError, "expected a condition"),
+        (lambda sweep: sweep.where("latency_s <"), ValueError, "expected one like"),
+    ],
+)
+def test_wrong_choices_are_refused_in_memory_and_in_folders(
+    graph: ic.Graph, tmp_path: Path, use: Callable[[Any], Any], error: type[Exception], message: str
+) -> None:
+    pytest.importorskip("pyarrow")
+    axes: dict[str, Any] = {"hardware": "t4", "batch": range(1, 9)}
+    for sweep in (ic.sweep(graph, **axes), ic.sweep(graph, **axes, out=tmp_path / "grid")):
+        with pytest.raises(error, match=message) as caught:
+            use(sweep)
+        assert isinstance(caught.value, Error)
+
+
+@pytest.mark.parametrize(
+    ("use", "error", "message"),
+    [
+        (lambda sweep: sweep["nothing"], KeyError, "no column 'nothing'; the columns are"),
+        (lambda sweep: sweep[5], TypeError, "a column is named 5"),
+        (lambda sweep: sweep.row(8), IndexError, "rows has 8 to 8; there are 8 points"),
+        (lambda sweep: sweep.row(-9), ValueError, "row is -9; expected at least -8"),
+        (lambda sweep: sweep.row("x"), TypeError, "row is 'x'; expected a whole number"),
+        (lambda sweep: sweep.take(None), TypeError, r"expected row numbers, or a mask of shape \(8,\)"),
+        (lambda sweep: sweep.take(np.ones(7, dtype=bool)), TypeError, "mask of shape"),
+        (lambda sweep: sweep.take([0, -9]), IndexError, "rows has -9 to 0; there are 8 points"),
+        (lambda sweep: sweep.knee("hardware"), ValueError, "'hardware' is a column of text"),
+        (lambda sweep: sweep.batch_tradeoff(5), TypeError, "a column is named 5"),
+        (lambda sweep: sweep.to_text(limit=-1), ValueError, "limit is -1; expected at least 0"),
+        (lambda sweep: sweep.to_parquet("/no/such/folder/x.parquet"), FileNotFoundError, "No such file"),
+    ],
+)
+def test_wrong_uses_of_a_sweep_are_refused(
+    graph: ic.Graph, use: Callable[[Any], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        use(ic.sweep(graph, hardware="t4", batch=range(1, 9)))
+    assert isinstance(caught.value, Error)
+
+
+def test_rows_are_taken_by_number_from_either_end_or_by_a_mask(graph: ic.Graph) -> None:
+    sweep = ic.sweep(graph, hardware="t4", batch=range(1, 9))
+    assert sweep.take(np.asarray([-1, 0]))["batch"].tolist() == [8, 1]
+    assert sweep.take(np.arange(8) % 4 == 1)["batch"].tolist() == [2, 6]
+    assert sweep.row(-2)["batch"] == 7
+
+
+@pytest.mark.parametrize("rows", [-1, "x", 2**70])
+def test_head_and_tail_take_no_nonsense(graph: ic.Graph, tmp_path: Path, rows: Any) -> None:
+    pytest.importorskip("pyarrow")
+    stored = ic.sweep(graph, hardware="t4", batch=range(1, 9), out=tmp_path / "grid")
+    for use in (stored.head, stored.tail):
+        if rows == 2**70:
+            assert len(use(rows)) == 8
+            continue
+        with pytest.raises(Error, match=f"rows is {rows!r}"):
+            use(rows)
 
 
 # ---- Ctrl-C ----
