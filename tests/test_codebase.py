@@ -48,8 +48,9 @@ FORBIDDEN_CPP_HEADERS = {"<fstream>", "<filesystem>", "<iostream>"}
 
 # Python: a room imports only rooms of the levels below its own, at import, inside functions and for types alike.
 LEVELS = (
-    {"_core", "_lazy"},
+    {"_core", "_escapes"},
     {"errors"},
+    {"_checks", "_lazy"},
     {"results", "sources", "hardware"},
     {"transform", "deployment"},
     {"predict"},
