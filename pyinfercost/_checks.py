@@ -73,9 +73,9 @@ def number(value: object, name: str, within: Range, error: type[InputError] = In
     Raises:
         InputError: It is no number, or out of range.
     """
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if is_number(value):
         try:
-            found = float(value)
+            found = float(value)  # type: ignore[arg-type]
         except OverflowError:
             found = float("inf")
         if within.has(found):
@@ -126,9 +126,14 @@ def text(value: object, name: str, error: type[InputError] = InputError) -> str:
     raise error(f"{name} is {shown(value)}; expected a text")
 
 
+def is_number(value: object) -> bool:
+    """Return whether a value is a real number of Python or numpy; `True` is none."""
+    return not isinstance(value, bool) and isinstance(value, Real)
+
+
 def is_whole(value: object) -> bool:
     """Return whether a value is an integer of Python or numpy; `True` is none."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    return not isinstance(value, bool) and isinstance(value, Integral)
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

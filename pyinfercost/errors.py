@@ -9,13 +9,24 @@ A message shows control and bidirectional characters of the input as escapes, so
 
 from __future__ import annotations
 
-from ._core import CountOverflowError as CountOverflowError
-from ._core import Error as Error
-from ._core import InputError as InputError
-from ._core import InputIndexError as InputIndexError
-from ._core import InputTypeError as InputTypeError
+from ._core import CountOverflowError, Error, InputError, InputIndexError, InputTypeError
 from ._escapes import visible_lines
 
+__all__ = [
+    "CountOverflowError",
+    "Error",
+    "ExistingFileError",
+    "FileAccessError",
+    "InputError",
+    "InputIndexError",
+    "InputTypeError",
+    "MissingFileError",
+    "MissingLibraryError",
+    "StateError",
+    "TooLargeError",
+    "UnknownNameError",
+    "UnsupportedError",
+]
 
 class UnknownNameError(InputError, KeyError):
     """A name that nothing has: of a machine, a column, an option."""
@@ -49,7 +60,7 @@ class StateError(Error, RuntimeError):
     """A call that the state of an object, a process or a device does not allow."""
 
 
-def _message(error: Error) -> str:
+def _message(error: BaseException) -> str:
     # KeyError alone would show the repr of its message.
     return visible_lines(", ".join(map(str, error.args)))
 
