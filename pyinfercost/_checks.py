@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
 from numbers import Integral, Real
 from operator import index
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import FileAccessError, InputError, MissingFileError
+from .errors import Error, FileAccessError, InputError, MissingFileError
 
 _LONGEST = 200  # characters of a value in a message
 _MOST_DIGITS = 40  # of a whole number there
 _LOG10_2 = 0.30103
+_HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class Range(NamedTuple):
@@ -45,7 +48,8 @@ class Range(NamedTuple):
 ANY_AMOUNT = Range(1e-30, 1e30, zero=True)
 """A figure of any unit: what leaves it is damaged, and ratios of two such figures are finite."""
 
-COUNT = Range(1, 1_000_000)
+MOST = 1_000_000
+COUNT = Range(1, MOST)
 """A number of devices, threads, steps."""
 
 
@@ -120,10 +124,12 @@ def flag(value: object, name: str, error: type[InputError] = InputError) -> bool
 
 
 def text(value: object, name: str, error: type[InputError] = InputError) -> str:
-    """Return a text; raise an error for anything else."""
-    if isinstance(value, str):
-        return value
-    raise error(f"{name} is {shown(value)}; expected a text")
+    """Return a text that UTF-8 can hold; raise an error for anything else."""
+    if not isinstance(value, str):
+        raise error(f"{name} is {shown(value)}; expected a text")
+    if _HALF_OF_A_PAIR.search(value):
+        raise error(f"{name} is {shown(value)}, which has half of a surrogate pair; expected text that UTF-8 can hold")
+    return value
 
 
 def is_number(value: object) -> bool:
@@ -163,26 +169,50 @@ def read_text(path: str | PathLike[str], error: type[InputError] = InputError, *
         raise MissingFileError(f"{shown(path)} cannot be read: it is no path ({wrong})") from wrong
 
 
-def write_text(path: str | PathLike[str], content: str) -> None:
+def write_text(path: str | PathLike[str], pieces: Iterable[str]) -> None:
     """Write a text file in UTF-8, with the line breaks of the text.
+
+    Args:
+        path: The file, which is replaced.
+        pieces: Its content, as a text or in pieces.
 
     Raises:
         FileAccessError: It cannot be written.
     """
     try:
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
-            file.write(content)
+        file = Path(path).open("w", encoding="utf-8", newline="")  # noqa: SIM115
     except OSError as failed:
         raise FileAccessError(f"cannot write {path}: {failed.strerror or failed}") from failed
-    except ValueError as wrong:
-        raise FileAccessError(f"cannot write {shown(path)}: {wrong}") from wrong
+    except ValueError as wrong:  # a null character, or half of a surrogate pair
+        raise FileAccessError(f"cannot write {shown(path)}: it is no path ({wrong})") from wrong
+    try:
+        with file:
+            file.writelines((pieces,) if isinstance(pieces, str) else pieces)
+    except Error:  # of what makes the pieces
+        raise
+    except OSError as failed:
+        raise FileAccessError(f"cannot write {path}: {failed.strerror or failed}") from failed
 
 
 def is_file(path: Path) -> bool:
     """Return whether a path is that of a file; False for a path that no file system takes."""
+    return _answer(path.is_file)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder; False for a path that no file system takes."""
+    return _answer(path.is_dir)
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is anything at a path; False for a path that no file system takes."""
+    return _answer(path.exists)
+
+
+def _answer(ask: Callable[[], bool]) -> bool:
     try:
-        return path.is_file()
-    except (OSError, ValueError):
+        return ask()
+    except (OSError, ValueError):  # a name that is too long, a null character
         return False
 
 
@@ -202,7 +232,7 @@ def parse_json(content: str, name: str, error: type[InputError] = InputError) ->
     except RecursionError as deep:
         raise error(f"{name} is not valid: its JSON is nested too deeply") from deep
     except ValueError as wrong:  # also a number of more digits than Python converts
-        raise error(f"{name} holds no JSON: {wrong}") from wrong
+        raise error(f"{name} holds no JSON ({wrong})") from wrong
 
 
 class Fields:
@@ -221,13 +251,17 @@ class Fields:
         self._where = where
         self._error = error
 
-    def __contains__(self, key: object) -> bool:
-        return self._document.get(key) is not None
+    def require(self, *keys: str) -> Fields:
+        """Return these fields; raise an error if a key is absent."""
+        for key in keys:
+            if key not in self._document:
+                raise self._error(f"{self.name(key)} is missing; expected a value")
+        return self
 
-    def text(self, key: str, otherwise: str | None = None) -> str | None:
-        """Return a text; `otherwise` if it is null or absent."""
+    def text(self, key: str) -> str | None:
+        """Return a text; None if it is null or absent."""
         value = self._document.get(key)
-        return otherwise if value is None else text(value, self.name(key), self._error)
+        return None if value is None else text(value, self.name(key), self._error)
 
     def flag(self, key: str) -> bool | None:
         """Return a truth value; None if it is null or absent."""
@@ -235,9 +269,9 @@ class Fields:
         return None if value is None else flag(value, self.name(key), self._error)
 
     def number(self, key: str, within: Range = ANY_AMOUNT) -> float | int | None:
-        """Return a number; a whole one stays exact. None if it is null or absent."""
+        """Return a number; a whole one stays exact. None if it is null, absent, or not finite."""
         value = self._document.get(key)
-        if value is None:
+        if value is None or (isinstance(value, float) and not isfinite(value)):
             return None
         checked = number(value, self.name(key), within, self._error)
         return int(value) if is_whole(value) else checked
@@ -259,7 +293,7 @@ class Fields:
             return None
         if not isinstance(value, (list, tuple)):
             raise self._error(f"{self.name(key)} is {shown(value)}; expected a list of objects")
-        return [Fields(item, f"{self.name(key)}[{place}]", self._error) for place, item in enumerate(value)]
+        return [Fields(item, self.name(f"{key}[{place}]"), self._error) for place, item in enumerate(value)]
 
     def items(self) -> list[tuple[str, Any]]:
         """Return the keys and values.

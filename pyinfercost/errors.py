@@ -28,6 +28,7 @@ __all__ = [
     "UnsupportedError",
 ]
 
+
 class UnknownNameError(InputError, KeyError):
     """A name that nothing has: of a machine, a column, an option."""
 

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from ..results.comparison import FIGURES, UNCHANGED, Change, ModuleChange
 
 if TYPE_CHECKING:
     from ..results.comparison import Comparison
+
+DEEPEST = 100
+"""Names of a path that have levels of their own; a path of a damaged file may have thousands."""
 
 _OWN_SHIFT = 0.1
 _WHOLE_SHIFT = 0.001
@@ -83,10 +87,10 @@ def collapsed(modules: Sequence[ModuleChange], depth: int) -> tuple[ModuleChange
         depth: Number of names of a path to keep, at least 1.
 
     Raises:
-        ValueError: The depth is below 1.
+        InputError: The depth is below 1.
     """
     if depth < 1:
-        raise ValueError(f"depth is {depth}; expected at least 1")
+        raise InputError(f"depth is {depth}; expected at least 1")
     groups: dict[str, list[ModuleChange]] = {}
     for row in modules:
         groups.setdefault(".".join(row.module.split(".")[:depth]), []).append(row)
@@ -116,7 +120,7 @@ def _tree(modules: Sequence[ModuleChange]) -> _Node:
     for row in modules:
         node = root
         node.rows.append(row)
-        for name in row.module.split(".") if row.module else ():
+        for name in row.module.split(".")[:DEEPEST] if row.module else ():
             child = node.children.get(name)
             if child is None:
                 child = _Node(f"{node.path}.{name}" if node.level else name, node.level + 1)
@@ -169,7 +173,7 @@ def _is_small(change: Change, total: Change) -> bool:
 
 
 def _depth_of(module: str) -> int:
-    return module.count(".") + 1
+    return min(module.count(".") + 1, DEEPEST)
 
 
 def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from .._escapes import visible
 from .columns import profile_columns
 from .layout import ALARM, Pairs, Table, titled
 from .render import render
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from ..results.profile import Profile
     from .layout import Column, Layout
 
+# A spreadsheet takes a cell that begins so for a formula, or skips what it begins with; some read full-width forms
+# alike. Numbers and a sign alone are not run.
+_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20].")
+_NUMBER = re.compile(r"[+-]\d+(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 
 
@@ -33,7 +39,7 @@ def layout_markdown(result: object, **options: Any) -> str:
     blocks: list[list[str]] = []
     for part in layout:
         if isinstance(part, Pairs):
-            blocks.append([f"- {name}: {escaped(value)}" for name, value in part.pairs])
+            blocks.append([f"- {escaped(name)}: {escaped(value)}" for name, value in part.pairs])
         elif isinstance(part, Table):
             blocks.append(markdown_table(part.columns))
         elif part.text:
@@ -75,7 +81,7 @@ def _markdown_cell(cell: str) -> str:
 
 def escaped(text: str) -> str:
     """Escape text for one line of Markdown, including mentions of users."""
-    text = " ".join(text.split("\n")).replace("\r", " ").replace("&", "&amp;")
+    text = visible(" ".join(text.split("\n")).replace("\r", " ")).replace("&", "&amp;")
     for character in "\\`*_<|[]~$":
         text = text.replace(character, f"\\{character}")
     return _MENTION.sub("@<!-- -->", text)
@@ -86,10 +92,17 @@ def _pipes(cells: Iterable[str]) -> str:
 
 
 def csv_text(columns: Sequence[str] | None, rows: Iterable[Iterable[Any]]) -> str:
-    """Return CSV lines, with a header if columns are given."""
+    """Return CSV lines, with a header if columns are given; no cell is a formula of a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if columns is not None:
-        writer.writerow(columns)
-    writer.writerows(rows)
+        writer.writerow(map(spreadsheet_cell, columns))
+    writer.writerows([spreadsheet_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()
+
+
+@lru_cache(maxsize=4096)
+def spreadsheet_cell(text: str) -> str:
+    """Return the text of a cell: control characters are escaped, and an apostrophe precedes what would be a formula."""
+    shown = visible(text)
+    return f"'{shown}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else shown

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from ..results import figures
 from ..results.units import percent, quantity
 
@@ -145,10 +146,10 @@ def shown_rows(profile: Profile, *, depth: int | None = None, sort: str | None =
         The rows.
 
     Raises:
-        ValueError: The figure is unknown, the profile does not have it, or `top` is below 1.
+        InputError: The figure is unknown, the profile does not have it, or `top` is below 1.
     """
     if top is not None and top < 1:
-        raise ValueError(f"top is {top}; expected a number of rows, at least 1")
+        raise InputError(f"top is {top}; expected a number of rows, at least 1")
     if top is not None and sort is None:
         sort = "share"
     ranking = None if sort is None else ranking_of(profile, sort)
@@ -304,10 +305,10 @@ def ranking_of(profile: Profile, sort: str) -> Ranking:
         The figure and its total.
 
     Raises:
-        ValueError: The sort key is unknown, or the profile does not have the figure.
+        InputError: The sort key is unknown, or the profile does not have the figure.
     """
     if sort not in SORTS:
-        raise ValueError(f"sort is {sort!r}; expected one of {', '.join(SORTS)}")
+        raise InputError(f"sort is {sort!r}; expected one of {', '.join(SORTS)}")
     estimate = profile.estimate
     if sort == SHARE:
         sort = "flops" if estimate is None else "latency"
@@ -315,10 +316,10 @@ def ranking_of(profile: Profile, sort: str) -> Ranking:
     if figures.HARDWARE not in figure.needs:
         return Ranking(figure, profile.figures[figure.key] or 0)
     if estimate is None:
-        raise ValueError(f"rows cannot be sorted by {sort} without a machine; profile with hardware=")
+        raise InputError(f"rows cannot be sorted by {sort} without a machine; profile with hardware=")
     total = getattr(estimate, figure.key)
     if total is None:
-        raise ValueError(
+        raise InputError(
             f"rows cannot be sorted by {sort}, because the file of {estimate.hardware} has no power; sort by latency, "
             "or use a machine with known power"
         )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES, short_dtype
 from ..sources.example import Sizes
 
@@ -287,14 +288,14 @@ def training_device(module: torch.nn.Module, hardware: Any, precision: str | Non
         price: Of an hour, as in `estimate`.
 
     Raises:
-        ValueError: A machine, dtype or price is unknown.
+        InputError: A machine, dtype or price is unknown.
     """
     from ..deployment import parse_price
 
     machine, why = _machine(hardware, module)
     short = _precision(precision, module)
     if isinstance(price, str) and machine is None:
-        raise ValueError(f"training_price is {price!r}, which depends on the machine; pass training_hardware=")
+        raise InputError(f"training_price is {price!r}, which depends on the machine; pass training_hardware=")
     device = "" if machine is None else machine.id
     usd_per_h = None if price is None else parse_price(price, device).usd_per_h
     if machine is None:
@@ -342,12 +343,12 @@ def _precision(precision: str | None, module: torch.nn.Module) -> str:
         module: The module in training.
 
     Raises:
-        ValueError: The dtype has no peak.
+        InputError: The dtype has no peak.
     """
     if precision is not None:
         short = precision.removeprefix("amp_")
         if short not in CORE_DTYPES:
-            raise ValueError(f"training_precision is {precision!r}; expected one of {', '.join(CORE_DTYPES)}")
+            raise InputError(f"training_precision is {precision!r}; expected one of {', '.join(CORE_DTYPES)}")
         return short
     elements: dict[torch.dtype, int] = {}
     for tensor in module.parameters():

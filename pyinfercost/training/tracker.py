@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..errors import InputError, InputTypeError
 from ..predict.budgets import CostBudget, WatchedBudget
 from ..results.record import CostRecord
 from ..results.sinks import Sink, open_sinks
@@ -85,7 +86,7 @@ class CostTracker:
         enabled: False for a tracker that does nothing.
 
     Raises:
-        ValueError: A setting is invalid. Failures of the model itself are warnings.
+        InputError: A setting is invalid. Failures of the model itself are warnings.
         CostBudgetExceededError: The model exceeds a budget from the start.
     """
 
@@ -125,7 +126,7 @@ class CostTracker:
         enabled: bool = True,
     ) -> None:
         if not isinstance(model, torch.nn.Module):
-            raise TypeError(f"model is of type {type(model).__name__}; expected the nn.Module in training")
+            raise InputTypeError(f"model is of type {type(model).__name__}; expected the nn.Module in training")
         self.every = checked_count("every", every)
         self.last: CostRecord | None = None
         self._guard = Guard("cost tracking")
@@ -363,10 +364,10 @@ class CostTracker:
         """Restore the state of `state_dict`.
 
         Raises:
-            ValueError: The state has another version, or other keys.
+            InputError: The state has another version, or other keys.
         """
         if state.get("schema_version") != _SCHEMA_VERSION or not {"step", "totals"} <= state.keys():
-            raise ValueError(
+            raise InputError(
                 f"the state has schema_version {state.get('schema_version')!r} and keys {sorted(state)}; expected "
                 f"version {_SCHEMA_VERSION}, as CostTracker.state_dict() returns it"
             )

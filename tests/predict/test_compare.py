@@ -250,8 +250,8 @@ def test_estimates_have_times_and_no_counts(before: ic.Profile, after: ic.Profil
     [
         ({"schema_version": 1, "points": []}, "the second is not a profile; expected what `pyinfercost profile"),
         ({**document("a"), "schema_version": 9}, "the second has schema_version 9; expected 1"),
-        ({**document("a"), "layers": [{"module": "a"}]}, r"no complete profile \(KeyError: 'latency_s'\)"),
-        ({**document("a"), "totals": {"parameters": "64*batch"}}, r"parameters is '64\*batch'; expected a number"),
+        ({**document("a"), "layers": [{"module": "a"}]}, r"latency_s of layers\[0\] of the second is missing"),
+        ({**document("a"), "totals": {"parameters": "64*batch"}}, r"parameters of totals of the second is '64\*batch'; expected 0 or a number"),
     ],
 )
 def test_what_is_no_profile_is_refused(given: dict[str, Any], message: str) -> None:

@@ -16,6 +16,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TextIO
 
+from ...errors import InputError
+
 _STEP = "step"
 
 # Suffix of a name -> unit. The first match applies, so longer suffixes come first.
@@ -103,7 +105,7 @@ class Csv:
         path: The file. An existing one must be of this kind; rows are appended to it.
 
     Raises:
-        ValueError: The first column of an existing file is not `step`.
+        InputError: The first column of an existing file is not `step`.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -139,7 +141,7 @@ class Csv:
         with self._path.open(encoding="utf-8", newline="") as file:
             columns = next(csv.reader(file), [])
         if columns[:1] != [_STEP]:
-            raise ValueError(
+            raise InputError(
                 f"{self._path} is not a file of an earlier run: its first column is {columns[:1]}, expected "
                 f"{_STEP!r}; pass another path, or remove the file"
             )
