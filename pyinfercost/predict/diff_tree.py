@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..results.comparison import FIGURES, UNCHANGED, Change, ModuleChange
+from ..results.figures import DEEPEST
 
 if TYPE_CHECKING:
     from ..results.comparison import Comparison
-
-DEEPEST = 100
-"""Names of a path that have levels of their own; a path of a damaged file may have thousands."""
 
 _OWN_SHIFT = 0.1
 _WHOLE_SHIFT = 0.001

@@ -182,7 +182,7 @@ def _tree(profile: Profile) -> _Module:
         module = root
         module.layers.append(layer)
         path = ""
-        for name in layer.module.split(".") if layer.module else ():
+        for name in layer.module.split(".")[: figures.DEEPEST] if layer.module else ():
             path = f"{path}.{name}" if path else name
             if name not in module.children:
                 module.children[name] = _Module(path, module.level + 1)
