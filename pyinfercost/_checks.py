@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from errno import ENAMETOOLONG
 from math import isfinite
 from numbers import Integral, Real
 from operator import index
@@ -179,19 +181,40 @@ def write_text(path: str | PathLike[str], pieces: Iterable[str]) -> None:
     Raises:
         FileAccessError: It cannot be written.
     """
+    checked = path_of(path)
+    with errors_of_writing(checked), checked.open("w", encoding="utf-8", newline="") as file:
+        file.writelines((pieces,) if isinstance(pieces, str) else pieces)
+
+
+@contextmanager
+def errors_of_writing(path: Path) -> Iterator[None]:
+    """Turn errors of the system in this block into those of the package, with the path.
+
+    Raises:
+        FileAccessError: The file cannot be written.
+    """
     try:
-        file = Path(path).open("w", encoding="utf-8", newline="")  # noqa: SIM115
-    except OSError as failed:
-        raise FileAccessError(f"cannot write {path}: {failed.strerror or failed}") from failed
-    except ValueError as wrong:  # a null character, or half of a surrogate pair
-        raise FileAccessError(f"cannot write {shown(path)}: it is no path ({wrong})") from wrong
-    try:
-        with file:
-            file.writelines((pieces,) if isinstance(pieces, str) else pieces)
-    except Error:  # of what makes the pieces
+        yield
+    except Error:  # of what makes the content
         raise
     except OSError as failed:
         raise FileAccessError(f"cannot write {path}: {failed.strerror or failed}") from failed
+
+
+def path_of(path: str | PathLike[str]) -> Path:
+    """Return a path, which need not exist.
+
+    Raises:
+        FileAccessError: No file system takes such a path.
+    """
+    try:
+        Path(path).stat()
+    except ValueError as wrong:  # a null character, or half of a surrogate pair
+        raise FileAccessError(f"cannot write {shown(path)}: it is no path ({wrong})") from wrong
+    except OSError as failed:
+        if failed.errno == ENAMETOOLONG:
+            raise FileAccessError(f"cannot write {path}: {failed.strerror}") from failed
+    return Path(path)
 
 
 def is_file(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 # Controls (C0, DEL, C1), the soft hyphen, characters of no width, marks of the writing direction, separators of lines
 # and paragraphs, halves of surrogate pairs, and tags.
@@ -12,6 +13,10 @@ _HIDDEN = (
 )
 _ANY_HIDDEN = re.compile(f"[{_HIDDEN}]")
 _HIDDEN_IN_LINES = re.compile(f"(?!\n)[{_HIDDEN}]")
+# A spreadsheet takes a cell that begins so for a formula, or skips what it begins with; some read full-width forms
+# alike. Numbers and a sign alone are not run.
+_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20].")
+_NUMBER = re.compile(r"[+-]\d+(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
@@ -26,6 +31,13 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> str:
     """Return a text as `visible` does, with its line breaks."""
     return _HIDDEN_IN_LINES.sub(_escape, text)
+
+
+@lru_cache(maxsize=4096)
+def spreadsheet_cell(text: str) -> str:
+    """Return the text of a cell: control characters are escaped, and an apostrophe precedes what would be a formula."""
+    shown = visible(text)
+    return f"'{shown}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else shown
 
 
 def _escape(match: re.Match[str]) -> str:

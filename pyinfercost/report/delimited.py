@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from .._escapes import visible
+from .._escapes import spreadsheet_cell, visible
 from .columns import profile_columns
 from .layout import ALARM, Pairs, Table, titled
 from .render import render
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
     from ..results.profile import Profile
     from .layout import Column, Layout
 
-# A spreadsheet takes a cell that begins so for a formula, or skips what it begins with; some read full-width forms
-# alike. Numbers and a sign alone are not run.
-_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20].")
-_NUMBER = re.compile(r"[+-]\d+(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
 _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 
 
@@ -99,10 +94,3 @@ def csv_text(columns: Sequence[str] | None, rows: Iterable[Iterable[Any]]) -> st
         writer.writerow(map(spreadsheet_cell, columns))
     writer.writerows([spreadsheet_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()
-
-
-@lru_cache(maxsize=4096)
-def spreadsheet_cell(text: str) -> str:
-    """Return the text of a cell: control characters are escaped, and an apostrophe precedes what would be a formula."""
-    shown = visible(text)
-    return f"'{shown}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else shown

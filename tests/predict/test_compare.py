@@ -252,7 +252,10 @@ def test_estimates_have_times_and_no_counts(before: ic.Profile, after: ic.Profil
         ({"schema_version": 1, "points": []}, "the second is not a profile; expected what `pyinfercost profile"),
         ({**document("a"), "schema_version": 9}, "the second has schema_version 9; expected 1"),
         ({**document("a"), "layers": [{"module": "a"}]}, r"latency_s of layers\[0\] of the second is missing"),
-        ({**document("a"), "totals": {"parameters": "64*batch"}}, r"parameters of totals of the second is '64\*batch'; expected 0 or a number"),
+        (
+            {**document("a"), "totals": {"parameters": "64*batch"}},
+            r"parameters of totals of the second is '64\*batch'; expected 0 or a number",
+        ),
     ],
 )
 def test_what_is_no_profile_is_refused(given: dict[str, Any], message: str) -> None:
@@ -430,7 +433,8 @@ def test_a_document_of_wrong_parts_names_the_part(part: dict[str, Any], message:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[" * 100_000, "9" * 5000, "<html>", '<script type="application/json" id="pyinfercost-profile">[[[']
+    "text",
+    ["", "{", "[" * 100_000, "9" * 5000, "<html>", '<script type="application/json" id="pyinfercost-profile">[[['],
 )
 def test_a_file_that_is_no_profile_is_named(text: str, tmp_path: Path) -> None:
     path = tmp_path / "other.json"

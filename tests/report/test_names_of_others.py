@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
+from pyinfercost._escapes import spreadsheet_cell
 from pyinfercost.cli import main
 from pyinfercost.report import render
-from pyinfercost.report.delimited import spreadsheet_cell
 from pyinfercost.results.figures import DEEPEST
 
 HOSTILE = {
@@ -54,9 +54,7 @@ def hostile(name: str) -> ic.Graph:
 
 def unsafe(text: str, allowed: str = "\n") -> list[str]:
     """The characters of a text that control a terminal, the direction of writing, or have no width."""
-    return sorted(
-        {c for c in text if c not in allowed and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
-    )
+    return sorted({c for c in text if c not in allowed and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")})
 
 
 def results(name: str) -> list[Any]:
