@@ -22,7 +22,7 @@ class TrackingStoppedWarning(UserWarning):
 
 
 class SinkFailedWarning(UserWarning):
-    """A sink did not take a record. Tracking continues, and the sink gets the next record. Issued once for each sink."""
+    """A sink did not take a record; tracking continues, and the sink gets the next one. Issued once for each sink."""
 
 
 class Guard:
