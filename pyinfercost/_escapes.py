@@ -14,8 +14,8 @@ _HIDDEN = (
 _ANY_HIDDEN = re.compile(f"[{_HIDDEN}]")
 _HIDDEN_IN_LINES = re.compile(f"(?!\n)[{_HIDDEN}]")
 # A spreadsheet takes a cell that begins so for a formula, or skips what it begins with; some read full-width forms
-# alike. Numbers and a sign alone are not run.
-_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20].")
+# alike.
+_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]\d+(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 

@@ -34,6 +34,7 @@ IMPLIED = {
     "__repr__",
     "__setstate__",
     "__str__",
+    "__weakref__",
 }
 
 

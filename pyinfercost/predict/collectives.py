@@ -141,7 +141,9 @@ def _sizes(size_bytes: object) -> NDArray[Any]:
         raise UnknownCollectiveError(
             f"size_bytes is {shown(size_bytes)}; expected a number of bytes, or a sequence of them"
         )
-    wrong = given[~((given >= 0) & (given <= _MOST_BYTES))]  # NaN is neither
+    floats = given.dtype.kind == "f"
+    sizes = given.astype(np.float64) if floats else given
+    wrong = sizes[~((sizes >= 0) & (sizes <= _MOST_BYTES))]  # NaN is neither
     if wrong.size:
         raise UnknownCollectiveError(f"size_bytes has {wrong.flat[0]:g}; expected 0 to {_MOST_BYTES:g} bytes")
-    return given.astype(np.float64 if given.dtype.kind == "f" else np.int64)
+    return sizes if floats else sizes.astype(np.int64)

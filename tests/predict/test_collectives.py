@@ -185,6 +185,7 @@ def test_measured_calls_are_met(shared: Path, hardware: str) -> None:
         ({"size_bytes": 2**62}, r"size_bytes has 4\.6\d*e\+18; expected 0 to 1e\+18 bytes"),
         ({"size_bytes": 1.7e308}, r"size_bytes has 1\.7e\+308; expected 0 to 1e\+18 bytes"),
         ({"size_bytes": np.array([2**63], np.uint64)}, r"size_bytes has 9\.2\d*e\+18"),
+        ({"size_bytes": np.array([1, np.inf], np.float16)}, r"size_bytes has inf"),
         ({"size_bytes": 10**5000}, r"size_bytes is a whole number of 5001 digits"),
         ({"size_bytes": [[1], [2, 3]]}, r"size_bytes is \[\[1\], \[2, 3\]\]; expected"),
         ({"op": ["all_reduce"]}, r"unknown collective \['all_reduce'\]"),
