@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from .._checks import whole
 from ..results.comparison import FIGURES, UNCHANGED, Change, ModuleChange
 from ..results.figures import DEEPEST
 
@@ -53,6 +53,7 @@ def outline(comparison: Comparison, *, depth: int | None = None, most: int) -> O
     deepest = max((_depth_of(row.module) for row in comparison.modules), default=1)
     counts = {row.module for row in comparison.modules}
     if depth is not None:
+        depth = whole(depth, "depth")
         units = collapsed(comparison.modules, depth)
         rows, shifted = _sorted_out(comparison, units)
         return Outline(rows, shifted, len(units), min(depth, deepest), deepest, whole=False, grouped=depth < deepest)
@@ -85,10 +86,9 @@ def collapsed(modules: Sequence[ModuleChange], depth: int) -> tuple[ModuleChange
         depth: Number of names of a path to keep, at least 1.
 
     Raises:
-        InputError: The depth is below 1.
+        InputError: The depth is not a whole number of at least 1.
     """
-    if depth < 1:
-        raise InputError(f"depth is {depth}; expected at least 1")
+    depth = whole(depth, "depth")
     groups: dict[str, list[ModuleChange]] = {}
     for row in modules:
         groups.setdefault(".".join(row.module.split(".")[:depth]), []).append(row)

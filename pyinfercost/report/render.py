@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from .._checks import text
 from ..errors import InputError, InputTypeError
 
 _ANY = {
@@ -142,6 +143,7 @@ def render(result: object, form: str, **options: Any) -> Any:
         InputError: The result does not have the form.
     """
     own = _own(result)
+    text(form, "form")
     if form not in own and _OTHERS in own and form not in _COMPOSED:
         return render(_found(own[_OTHERS])(result), form, **options)
     place = own.get(form) or _ANY.get(form)

@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from .._checks import shown as shown_value
+from .._checks import whole as whole_number
 from ..errors import InputError
 from ..results import figures
 from ..results.units import percent, quantity
@@ -148,8 +150,8 @@ def shown_rows(profile: Profile, *, depth: int | None = None, sort: str | None =
     Raises:
         InputError: The figure is unknown, the profile does not have it, or `top` is below 1.
     """
-    if top is not None and top < 1:
-        raise InputError(f"top is {top}; expected a number of rows, at least 1")
+    top = None if top is None else whole_number(top, "top")
+    depth = None if depth is None else whole_number(depth, "depth")
     if top is not None and sort is None:
         sort = "share"
     ranking = None if sort is None else ranking_of(profile, sort)
@@ -308,7 +310,7 @@ def ranking_of(profile: Profile, sort: str) -> Ranking:
         InputError: The sort key is unknown, or the profile does not have the figure.
     """
     if sort not in SORTS:
-        raise InputError(f"sort is {sort!r}; expected one of {', '.join(SORTS)}")
+        raise InputError(f"sort is {shown_value(sort)}; expected one of {', '.join(SORTS)}")
     estimate = profile.estimate
     if sort == SHARE:
         sort = "flops" if estimate is None else "latency"

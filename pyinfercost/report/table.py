@@ -11,6 +11,7 @@ from rich.console import Console, Group
 from rich.table import Table as Lines
 from rich.text import Text
 
+from .._checks import Range, whole
 from .._escapes import visible, visible_lines
 from ..results.units import percent
 from .columns import profile_columns
@@ -42,6 +43,7 @@ _WHOLE = "█"
 _PLAIN = "#"
 _SHARES = ("share", "FLOPs")  # columns next to which bars are drawn
 _WIDEST = 20
+_WIDTH = Range(1, 100_000)
 _SPARE = 9  # dropped first, since bars repeat a number
 
 
@@ -108,6 +110,7 @@ def plain_text(result: object, *, width: int = 100, **options: Any) -> str:
 
 def as_text(view: RenderableType, *, width: int = 100) -> str:
     """Return a view as plain text without colors."""
+    width = whole(width, "width", _WIDTH)
     text = io.StringIO()
     Console(file=text, width=width, color_system=None, force_terminal=False, legacy_windows=False).print(view)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"

@@ -121,7 +121,7 @@ def test_a_document_of_before_modules_has_no_parameters_by_module() -> None:
 def test_collapsed_modules_are_added_only_where_all_of_them_are(counts: ic.Comparison) -> None:
     status = {row.module: row.status for row in collapsed(counts.modules, 1)}
     assert status == {"": "changed", "patch": "same", "0": "same", "1": "same", "2": "added"}
-    with pytest.raises(ValueError, match="depth is 0; expected at least 1"):
+    with pytest.raises(ValueError, match="depth is 0; expected a whole number from 1"):
         collapsed(counts.modules, 0)
 
 
