@@ -28,7 +28,6 @@ IMPLIED = {
     "__doc__",
     "__getstate__",
     "__module__",
-    "__weakref__",
     "__new__",
     "__reduce__",
     "__repr__",
